@@ -1,0 +1,2 @@
+//! cutover
+#![forbid(unsafe_code)]
