@@ -1,2 +1,3 @@
 //! cutover
 #![forbid(unsafe_code)]
+pub mod machine;

@@ -1,0 +1,117 @@
+//! What can happen to a row, and what the machine asks for in return.
+
+use super::state::{Attempt, Problem, StepId};
+use serde::{Deserialize, Serialize};
+
+/// What a fresh read means for the row, in the direction it is going. On the way back, "step" is a step to be undone and
+/// "goal" is the before-image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sight {
+    /// This step is the first one that is needed.
+    Next(StepId),
+    /// No step is needed and the goal holds.
+    Goal,
+    /// No step is needed and still the goal does not hold, or a value in the way is not ours to overwrite.
+    Adrift(Problem),
+    /// A precondition of the job speaks against the row.
+    Barred(Problem),
+    /// The target has no such object, or more than one.
+    Missing(Problem),
+    /// A step that leaves no trace is in doubt: the job says that it may be repeated.
+    Repeatable(StepId),
+    /// A step that leaves no trace is in doubt, and must not be repeated.
+    Unknowable(Problem),
+}
+
+/// A fresh read of the row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// What it means.
+    pub sight: Sight,
+    /// The person cannot work in the state that was seen.
+    pub exposed: bool,
+}
+
+/// What follows from a write that succeeded, by its predicted effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// What to do next.
+    pub look: Look,
+    /// The person cannot work in the predicted state.
+    pub exposed: bool,
+}
+
+/// Whether the predicted state is good enough to go on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Look {
+    /// This step is needed next; no read in between.
+    Next(StepId),
+    /// Nothing more is needed; verify.
+    Rest,
+    /// The effect cannot be predicted well enough: read first.
+    Again,
+}
+
+/// What happened to a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The row may begin.
+    Admitted,
+    /// The input itself speaks against the row; it is never begun.
+    Rejected(Problem),
+    /// The target was read.
+    Observed(Observation),
+    /// The read does not show yet what we wrote ourselves; the patience for replication is not over.
+    Lagging,
+    /// The target refuses for good to be read for this row.
+    Unobservable(Problem),
+    /// The intent of this attempt is on disk.
+    Durable(Attempt),
+    /// The write succeeded.
+    Applied(Attempt, Forecast),
+    /// The write was refused for good; it did not take effect.
+    Refused(Attempt, Problem),
+    /// The write did not take effect, and the row is not as it was thought to be: look again.
+    Contended(Attempt, Problem),
+    /// The write left, and whether it took effect is unknown.
+    Doubted(Attempt, Problem),
+    /// The process was started again with the row in this state.
+    Recovered,
+}
+
+impl Event {
+    /// The attempt an answer belongs to.
+    #[must_use]
+    pub fn attempt(&self) -> Option<Attempt> {
+        match self {
+            Event::Durable(attempt)
+            | Event::Applied(attempt, _)
+            | Event::Refused(attempt, _)
+            | Event::Contended(attempt, _)
+            | Event::Doubted(attempt, _) => Some(*attempt),
+            Event::Admitted
+            | Event::Rejected(_)
+            | Event::Observed(_)
+            | Event::Lagging
+            | Event::Unobservable(_)
+            | Event::Recovered => None,
+        }
+    }
+}
+
+/// What the machine asks its driver to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Read the target now.
+    Observe,
+    /// Read the target again after a while: the last read was behind our own write, or left a doubt.
+    ObserveLater,
+    /// Make the intent of this attempt durable, then say [`Event::Durable`].
+    Persist(Attempt),
+    /// Send the write of this attempt.
+    Send(Attempt),
+    /// Make the ending durable; the row is over.
+    Finish,
+    /// Nothing: the event belonged to an attempt that was given up, or the row waits to be admitted.
+    Nothing,
+}

@@ -1,0 +1,320 @@
+//! Every state meets every event: the whole table is a snapshot to be read by eye, and walks through random replies check
+//! what must hold whatever happens.
+
+use super::*;
+use proptest::prelude::*;
+
+fn rules() -> Rules {
+    Rules {
+        steps: vec![
+            StepTraits { exposes: true },
+            StepTraits { exposes: false },
+        ],
+        attempts_max: 3,
+        undo_attempts_max: 3,
+        looks_max: 4,
+    }
+}
+
+fn problem(code: &str) -> Problem {
+    Problem {
+        code: code.into(),
+        message: "m".into(),
+        advice: "a".into(),
+    }
+}
+
+fn attempt(number: u32) -> Attempt {
+    Attempt {
+        step: StepId(0),
+        number,
+    }
+}
+
+fn begun(course: &Course, phase: Phase, changed: bool, exposed: bool) -> RowState {
+    let back = matches!(course, Course::Back(_));
+    RowState::Active(Active {
+        course: course.clone(),
+        phase,
+        progress: Progress {
+            begun: vec![Begun {
+                step: StepId(0),
+                attempts: 2,
+                undo_attempts: if back { 2 } else { 0 },
+                applied: changed,
+                undo_given_up: false,
+            }],
+            changed,
+            exposed,
+            looks: 0,
+            last_problem: None,
+        },
+    })
+}
+
+fn states() -> Vec<(String, RowState)> {
+    let mut all = vec![("waiting".to_string(), RowState::Waiting)];
+    let phases = [
+        Phase::Observing,
+        Phase::Intending(attempt(2)),
+        Phase::Applying(attempt(2)),
+        Phase::Doubtful(attempt(2)),
+        Phase::Verifying,
+    ];
+    for course in [Course::Forward, Course::Back(problem("cause"))] {
+        for phase in phases {
+            for (changed, exposed) in [(false, false), (false, true), (true, false), (true, true)] {
+                if matches!(course, Course::Back(_)) && !changed {
+                    continue;
+                }
+                let state = begun(&course, phase, changed, exposed);
+                let marks = format!(
+                    "{}{}",
+                    if changed { " changed" } else { "" },
+                    if exposed { " exposed" } else { "" }
+                );
+                let direction = if course == Course::Forward { "" } else { "back " };
+                all.push((format!("{direction}{phase:?}{marks}"), state));
+            }
+        }
+    }
+    all.push(("ended".into(), RowState::Ended(Ending::Done)));
+    all
+}
+
+fn sights() -> Vec<Sight> {
+    vec![
+        Sight::Next(StepId(0)),
+        Sight::Next(StepId(1)),
+        Sight::Goal,
+        Sight::Adrift(problem("adrift")),
+        Sight::Barred(problem("barred")),
+        Sight::Missing(problem("missing")),
+        Sight::Repeatable(StepId(0)),
+        Sight::Unknowable(problem("unknowable")),
+    ]
+}
+
+fn events() -> Vec<Event> {
+    let mut all = vec![
+        Event::Admitted,
+        Event::Rejected(problem("rejected")),
+        Event::Lagging,
+        Event::Unobservable(problem("unobservable")),
+        Event::Durable(attempt(2)),
+        Event::Refused(attempt(2), problem("refused")),
+        Event::Refused(attempt(1), problem("late")),
+        Event::Contended(attempt(2), problem("contended")),
+        Event::Doubted(attempt(2), problem("doubted")),
+        Event::Recovered,
+    ];
+    for look in [Look::Next(StepId(1)), Look::Rest, Look::Again] {
+        all.push(Event::Applied(
+            attempt(2),
+            Forecast {
+                look,
+                exposed: false,
+            },
+        ));
+    }
+    for sight in sights() {
+        for exposed in [false, true] {
+            all.push(Event::Observed(Observation {
+                sight: sight.clone(),
+                exposed,
+            }));
+        }
+    }
+    all
+}
+
+fn short(event: &Event) -> String {
+    match event {
+        Event::Rejected(problem) => format!("Rejected({})", problem.code),
+        Event::Unobservable(problem) => format!("Unobservable({})", problem.code),
+        Event::Refused(attempt, problem) => format!("Refused#{} {}", attempt.number, problem.code),
+        Event::Contended(attempt, _) => format!("Contended#{}", attempt.number),
+        Event::Doubted(attempt, _) => format!("Doubted#{}", attempt.number),
+        Event::Durable(attempt) => format!("Durable#{}", attempt.number),
+        Event::Applied(attempt, forecast) => {
+            format!("Applied#{} {:?}", attempt.number, forecast.look)
+        }
+        Event::Observed(observation) => {
+            let sight = match &observation.sight {
+                Sight::Next(step) => format!("next {}", step.0),
+                Sight::Goal => "goal".into(),
+                Sight::Adrift(_) => "adrift".into(),
+                Sight::Barred(_) => "barred".into(),
+                Sight::Missing(_) => "missing".into(),
+                Sight::Repeatable(step) => format!("repeatable {}", step.0),
+                Sight::Unknowable(_) => "unknowable".into(),
+            };
+            let exposed = if observation.exposed { " exposed" } else { "" };
+            format!("Observed {sight}{exposed}")
+        }
+        Event::Admitted | Event::Lagging | Event::Recovered => format!("{event:?}"),
+    }
+}
+
+fn shape(state: &RowState) -> String {
+    match state {
+        RowState::Waiting => "waiting".into(),
+        RowState::Ended(ending) => match ending.problem() {
+            Some(problem) => format!("{} ({})", ending.outcome(), problem.code),
+            None => ending.outcome().to_string(),
+        },
+        RowState::Active(active) => {
+            let step = match active.phase {
+                Phase::Observing | Phase::Verifying => String::new(),
+                Phase::Intending(a) | Phase::Applying(a) | Phase::Doubtful(a) => {
+                    format!(" {}#{}", a.step.0, a.number)
+                }
+            };
+            let progress = &active.progress;
+            format!(
+                "{}{step}{}{}{}",
+                state.name(),
+                if progress.changed { " changed" } else { "" },
+                if progress.exposed { " exposed" } else { "" },
+                if matches!(active.course, Course::Back(_)) { " <back>" } else { "" }
+            )
+        }
+    }
+}
+
+#[test]
+fn every_state_meets_every_event() {
+    let mut table = String::new();
+    for (name, state) in states() {
+        table.push_str(&format!("{name}\n"));
+        for event in events() {
+            let line = match state.clone().on(event.clone(), &rules()) {
+                Ok((next, effect)) => format!("{} -> {effect:?}", shape(&next)),
+                Err(_) => continue,
+            };
+            table.push_str(&format!("    {:<32} {line}\n", short(&event)));
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn an_illegal_move_names_state_and_event() {
+    let error = RowState::Ended(Ending::Done)
+        .on(Event::Admitted, &rules())
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a row that is done cannot take the event Admitted"
+    );
+}
+
+#[test]
+fn attempts_of_a_step_are_bounded_and_the_last_trouble_is_told() {
+    let mut state = RowState::Waiting.on(Event::Admitted, &rules()).unwrap().0;
+    for number in 1..=3 {
+        let seen = Event::Observed(Observation {
+            sight: Sight::Next(StepId(1)),
+            exposed: false,
+        });
+        let token = Attempt {
+            step: StepId(1),
+            number,
+        };
+        let (next, effect) = state.on(seen, &rules()).unwrap();
+        assert_eq!(effect, Effect::Persist(token));
+        let (next, effect) = next.on(Event::Durable(token), &rules()).unwrap();
+        assert_eq!(effect, Effect::Send(token));
+        state = next
+            .on(Event::Doubted(token, problem("timeout")), &rules())
+            .unwrap()
+            .0;
+    }
+    let seen = Event::Observed(Observation {
+        sight: Sight::Next(StepId(1)),
+        exposed: false,
+    });
+    let (end, effect) = state.on(seen, &rules()).unwrap();
+    assert_eq!(effect, Effect::Finish);
+    let RowState::Ended(Ending::Failed(problem)) = end else {
+        panic!("{end:?}")
+    };
+    assert_eq!(problem.code, "timeout");
+    assert_eq!(problem.message, "m (gave up after 3 attempts)");
+}
+
+/// What a driver may answer to an effect, drawn from a number.
+fn answer(effect: Effect, draw: u8) -> Event {
+    match effect {
+        Effect::Observe | Effect::ObserveLater => match draw % 20 {
+            0 => Event::Lagging,
+            1 => Event::Unobservable(problem("unobservable")),
+            2 => Event::Recovered,
+            n => {
+                let all = sights();
+                Event::Observed(Observation {
+                    sight: all[usize::from(n) % all.len()].clone(),
+                    exposed: draw >= 128,
+                })
+            }
+        },
+        Effect::Persist(attempt) => match draw % 8 {
+            0 => Event::Recovered,
+            _ => Event::Durable(attempt),
+        },
+        Effect::Send(attempt) => match draw % 8 {
+            0 => Event::Refused(attempt, problem("refused")),
+            1 => Event::Contended(attempt, problem("contended")),
+            2 => Event::Doubted(attempt, problem("doubted")),
+            3 => Event::Recovered,
+            n => Event::Applied(
+                attempt,
+                Forecast {
+                    look: [Look::Next(StepId(1)), Look::Rest, Look::Again, Look::Rest]
+                        [usize::from(n - 4)],
+                    exposed: draw >= 128,
+                },
+            ),
+        },
+        Effect::Finish | Effect::Nothing => Event::Recovered,
+    }
+}
+
+proptest! {
+    /// Whatever the replies, the row ends; nothing is sent that was not made durable first; and nobody who is known to be
+    /// exposed ends under a harmless word.
+    #[test]
+    fn every_walk_ends_and_keeps_the_promises(draws in proptest::collection::vec(any::<u8>(), 400)) {
+        let rules = rules();
+        let (mut state, mut effect) = RowState::Waiting.on(Event::Admitted, &rules).unwrap();
+        let mut durable = None;
+        let mut sent = 0_u32;
+        for draw in draws {
+            if effect == Effect::Finish {
+                break;
+            }
+            if let Effect::Send(attempt) = effect {
+                prop_assert_eq!(durable, Some(attempt));
+                sent += 1;
+            }
+            let event = answer(effect, draw);
+            if let Event::Durable(attempt) = event {
+                durable = Some(attempt);
+            }
+            let exposed_now = match &event {
+                Event::Observed(observation) => Some(observation.exposed),
+                _ => None,
+            };
+            (state, effect) = state.on(event, &rules).unwrap();
+            if let (RowState::Ended(ending), Some(true)) = (&state, exposed_now) {
+                let word = ending.outcome();
+                prop_assert!(
+                    matches!(word, Outcome::Stranded | Outcome::Done | Outcome::Unchanged),
+                    "{word} though exposed"
+                );
+            }
+        }
+        prop_assert!(matches!(state, RowState::Ended(_)), "still {}", state.name());
+        prop_assert!(sent <= 2 * (rules.attempts_max + rules.undo_attempts_max));
+    }
+}

@@ -1,0 +1,390 @@
+//! The machine's one door, and the rules behind it.
+//!
+//! Read [`RowState::on`] from top to bottom: it is a row's path. Every bound (attempts of a step, attempts of an undo, looks
+//! that teach nothing) is a number in [`Rules`], so that no sequence of replies can keep a row busy for ever.
+
+use super::event::{Effect, Event, Forecast, Look, Observation, Sight};
+use super::state::{
+    Active, Attempt, Course, Ending, Phase, Problem, Progress, RowState, StepId,
+};
+
+/// What the machine has to know of one step of the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StepTraits {
+    /// From this step on the person cannot work.
+    pub exposes: bool,
+}
+
+/// The bounds a row is driven within.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The steps of the job, in order.
+    pub steps: Vec<StepTraits>,
+    /// Most forward attempts of one step.
+    pub attempts_max: u32,
+    /// Most attempts of the undo of one step.
+    pub undo_attempts_max: u32,
+    /// Most observations in a row that teach nothing; the driver's patience in time ends sooner in practice.
+    pub looks_max: u32,
+}
+
+impl Rules {
+    fn exposes(&self, step: StepId) -> bool {
+        self.steps
+            .get(usize::from(step.0))
+            .is_some_and(|traits| traits.exposes)
+    }
+}
+
+/// An event that cannot happen in this state: a fault of the program, never of the input or the target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a row that is {state} cannot take the event {event:?}")]
+pub struct IllegalMove {
+    /// The state's name.
+    pub state: &'static str,
+    /// The event.
+    pub event: Box<Event>,
+}
+
+type Move = (RowState, Effect);
+
+impl RowState {
+    /// The only door: live runs, resumed runs and the journal's verification come through here.
+    ///
+    /// An answer to an attempt that is no longer the current one changes nothing.
+    ///
+    /// # Errors
+    /// [`IllegalMove`] when the event cannot happen in this state.
+    pub fn on(self, event: Event, rules: &Rules) -> Result<Move, IllegalMove> {
+        match self {
+            RowState::Waiting => waiting(event),
+            RowState::Active(active) => active.on(event, rules),
+            RowState::Ended(ending) => Err(illegal(&RowState::Ended(ending), event)),
+        }
+    }
+}
+
+fn waiting(event: Event) -> Result<Move, IllegalMove> {
+    match event {
+        Event::Admitted => Ok(active(
+            Course::Forward,
+            Phase::Observing,
+            Progress::default(),
+            Effect::Observe,
+        )),
+        Event::Rejected(problem) => Ok(ended(Ending::Refused(problem))),
+        Event::Recovered => Ok((RowState::Waiting, Effect::Nothing)),
+        Event::Observed(_)
+        | Event::Lagging
+        | Event::Unobservable(_)
+        | Event::Durable(_)
+        | Event::Applied(..)
+        | Event::Refused(..)
+        | Event::Contended(..)
+        | Event::Doubted(..) => Err(illegal(&RowState::Waiting, event)),
+    }
+}
+
+impl Active {
+    fn on(self, event: Event, rules: &Rules) -> Result<Move, IllegalMove> {
+        if self.is_late(&event) {
+            return Ok((RowState::Active(self), Effect::Nothing));
+        }
+        match (self.phase, event) {
+            (_, Event::Recovered) => Ok(self.recovered(rules)),
+            (
+                Phase::Observing | Phase::Doubtful(_) | Phase::Verifying,
+                Event::Observed(observation),
+            ) => Ok(self.observed(observation, rules)),
+            (Phase::Observing | Phase::Doubtful(_) | Phase::Verifying, Event::Lagging) => {
+                Ok(self.lagging(rules))
+            }
+            (
+                Phase::Observing | Phase::Doubtful(_) | Phase::Verifying,
+                Event::Unobservable(problem),
+            ) => Ok(self.unobservable(problem)),
+            (Phase::Intending(attempt), Event::Durable(_)) => Ok(self.durable(attempt)),
+            (Phase::Applying(attempt), Event::Applied(_, forecast)) => {
+                Ok(self.applied(attempt, forecast, rules))
+            }
+            (Phase::Applying(attempt), Event::Refused(_, problem)) => {
+                Ok(self.refused(attempt, problem))
+            }
+            (Phase::Applying(_), Event::Contended(_, problem)) => Ok(self.contended(problem)),
+            (Phase::Applying(attempt), Event::Doubted(_, problem)) => {
+                Ok(self.doubted(attempt, problem, rules))
+            }
+            (
+                Phase::Observing | Phase::Doubtful(_) | Phase::Verifying,
+                event @ (Event::Admitted
+                | Event::Rejected(_)
+                | Event::Durable(_)
+                | Event::Applied(..)
+                | Event::Refused(..)
+                | Event::Contended(..)
+                | Event::Doubted(..)),
+            )
+            | (
+                Phase::Intending(_),
+                event @ (Event::Admitted
+                | Event::Rejected(_)
+                | Event::Observed(_)
+                | Event::Lagging
+                | Event::Unobservable(_)
+                | Event::Applied(..)
+                | Event::Refused(..)
+                | Event::Contended(..)
+                | Event::Doubted(..)),
+            )
+            | (
+                Phase::Applying(_),
+                event @ (Event::Admitted
+                | Event::Rejected(_)
+                | Event::Observed(_)
+                | Event::Lagging
+                | Event::Unobservable(_)
+                | Event::Durable(_)),
+            ) => Err(illegal(&RowState::Active(self), event)),
+        }
+    }
+
+    /// An answer to an attempt that was given up: a time-out was declared and the reply came after all.
+    fn is_late(&self, event: &Event) -> bool {
+        let Some(answered) = event.attempt() else {
+            return false;
+        };
+        match self.phase {
+            Phase::Intending(current) | Phase::Applying(current) => answered != current,
+            Phase::Doubtful(_) | Phase::Observing | Phase::Verifying => self
+                .progress
+                .of(answered.step)
+                .is_some_and(|begun| answered.number <= begun.attempts.max(begun.undo_attempts)),
+        }
+    }
+
+    /// After a restart an attempt with a durable intent may have left; what was only being read is read again.
+    fn recovered(self, rules: &Rules) -> Move {
+        match self.phase {
+            phase @ (Phase::Observing | Phase::Verifying) => {
+                active(self.course, phase, self.progress, Effect::Observe)
+            }
+            Phase::Intending(attempt) | Phase::Applying(attempt) | Phase::Doubtful(attempt) => {
+                self.doubt(attempt, Effect::Observe, rules)
+            }
+        }
+    }
+
+    /// Until a read says otherwise, a doubtful step that exposes has exposed.
+    fn doubt(mut self, attempt: Attempt, effect: Effect, rules: &Rules) -> Move {
+        let forward = self.course == Course::Forward;
+        self.progress.exposed |= forward && rules.exposes(attempt.step);
+        let phase = Phase::Doubtful(attempt);
+        active(self.course, phase, self.progress, effect)
+    }
+
+    fn observed(mut self, observation: Observation, rules: &Rules) -> Move {
+        self.progress.exposed = observation.exposed;
+        self.progress.looks = 0;
+        if let Phase::Doubtful(attempt) = self.phase {
+            self.settle(attempt, &observation.sight);
+        }
+        match observation.sight {
+            Sight::Next(step) | Sight::Repeatable(step) => self.intend(step, rules),
+            Sight::Goal => self.arrived(),
+            Sight::Unknowable(problem) => self.give_up_in_doubt(problem),
+            Sight::Adrift(problem) => self.fail(problem),
+            Sight::Barred(problem) | Sight::Missing(problem) => self.barred(problem),
+        }
+    }
+
+    /// A fresh read has answered a doubt: had the write not taken effect, the same step would still be the next.
+    fn settle(&mut self, attempt: Attempt, sight: &Sight) {
+        let took_effect = match sight {
+            Sight::Next(step) | Sight::Repeatable(step) => *step != attempt.step,
+            Sight::Goal | Sight::Adrift(_) | Sight::Barred(_) | Sight::Missing(_) => true,
+            Sight::Unknowable(_) => false,
+        };
+        if took_effect {
+            self.note_applied(attempt.step);
+        }
+    }
+
+    fn note_applied(&mut self, step: StepId) {
+        self.progress.changed = true;
+        if self.course == Course::Forward {
+            self.progress.of_mut(step).applied = true;
+        }
+    }
+
+    fn lagging(mut self, rules: &Rules) -> Move {
+        self.progress.looks += 1;
+        if self.progress.looks <= rules.looks_max {
+            return active(self.course, self.phase, self.progress, Effect::ObserveLater);
+        }
+        self.progress.looks = 0;
+        self.fail(Problem {
+            code: "Replication".into(),
+            message: "the target never showed what was written to it".into(),
+            advice: "look at the person in the portal, then run the row again".into(),
+        })
+    }
+
+    /// The goal, or on the way back the before-image, holds on a fresh read.
+    fn arrived(self) -> Move {
+        match self.course {
+            Course::Forward if self.progress.changed => ended(Ending::Done),
+            Course::Forward => ended(Ending::Unchanged),
+            Course::Back(cause) if self.progress.exposed => ended(Ending::Stranded(cause)),
+            Course::Back(cause) => ended(Ending::Reverted(cause)),
+        }
+    }
+
+    fn barred(self, problem: Problem) -> Move {
+        let untouched = self.course == Course::Forward && !self.progress.changed;
+        match (untouched, self.progress.exposed) {
+            (true, false) => ended(Ending::Refused(problem)),
+            (true, true) => ended(Ending::Stranded(problem)),
+            (false, _) => self.fail(problem),
+        }
+    }
+
+    /// The only way to a write: within the bound of its step, and by way of a durable intent.
+    fn intend(mut self, step: StepId, rules: &Rules) -> Move {
+        let forward = self.course == Course::Forward;
+        let begun = self.progress.of_mut(step);
+        let (count, max) = if forward {
+            (&mut begun.attempts, rules.attempts_max)
+        } else {
+            (&mut begun.undo_attempts, rules.undo_attempts_max)
+        };
+        if *count >= max {
+            let problem = self.out_of_attempts(max);
+            return if forward { self.fail(problem) } else { self.skip_undo(step) };
+        }
+        *count += 1;
+        let attempt = Attempt {
+            step,
+            number: *count,
+        };
+        let phase = Phase::Intending(attempt);
+        active(self.course, phase, self.progress, Effect::Persist(attempt))
+    }
+
+    fn out_of_attempts(&self, max: u32) -> Problem {
+        match &self.progress.last_problem {
+            Some(last) => Problem {
+                code: last.code.clone(),
+                message: format!("{} (gave up after {max} attempts)", last.message),
+                advice: last.advice.clone(),
+            },
+            None => Problem {
+                code: "NoEffect".into(),
+                message: format!("the write was accepted {max} times and never showed"),
+                advice: "something else changes this person; find it, then run the row again".into(),
+            },
+        }
+    }
+
+    fn durable(self, attempt: Attempt) -> Move {
+        let phase = Phase::Applying(attempt);
+        active(self.course, phase, self.progress, Effect::Send(attempt))
+    }
+
+    fn applied(mut self, attempt: Attempt, forecast: Forecast, rules: &Rules) -> Move {
+        self.note_applied(attempt.step);
+        self.progress.exposed = forecast.exposed;
+        self.progress.looks = 0;
+        match forecast.look {
+            Look::Next(step) => self.intend(step, rules),
+            Look::Rest => active(self.course, Phase::Verifying, self.progress, Effect::Observe),
+            Look::Again => active(self.course, Phase::Observing, self.progress, Effect::Observe),
+        }
+    }
+
+    fn refused(mut self, attempt: Attempt, problem: Problem) -> Move {
+        match self.course {
+            Course::Forward => self.fail(problem),
+            Course::Back(_) => {
+                self.progress.last_problem = Some(problem);
+                self.skip_undo(attempt.step)
+            }
+        }
+    }
+
+    /// This undo does not work; the others may still bring the person back to work.
+    fn skip_undo(mut self, step: StepId) -> Move {
+        self.progress.of_mut(step).undo_given_up = true;
+        active(self.course, Phase::Observing, self.progress, Effect::Observe)
+    }
+
+    fn contended(mut self, problem: Problem) -> Move {
+        self.progress.last_problem = Some(problem);
+        active(self.course, Phase::Observing, self.progress, Effect::ObserveLater)
+    }
+
+    fn doubted(mut self, attempt: Attempt, problem: Problem, rules: &Rules) -> Move {
+        self.progress.last_problem = Some(problem);
+        self.doubt(attempt, Effect::ObserveLater, rules)
+    }
+
+    fn unobservable(self, problem: Problem) -> Move {
+        match self.phase {
+            Phase::Doubtful(_) => self.give_up_in_doubt(problem),
+            Phase::Observing | Phase::Verifying | Phase::Intending(_) | Phase::Applying(_) => {
+                self.fail(problem)
+            }
+        }
+    }
+
+    /// Nobody can tell whether the last write took effect.
+    fn give_up_in_doubt(self, problem: Problem) -> Move {
+        if self.progress.exposed {
+            ended(Ending::Stranded(problem))
+        } else {
+            ended(Ending::Held(problem))
+        }
+    }
+
+    /// The row cannot reach its goal: back to the before-image if anything was changed, and if that fails too, say so.
+    fn fail(self, problem: Problem) -> Move {
+        match self.course {
+            Course::Forward if self.progress.changed => active(
+                Course::Back(problem),
+                Phase::Observing,
+                self.progress,
+                Effect::Observe,
+            ),
+            Course::Forward if self.progress.exposed => ended(Ending::Stranded(problem)),
+            Course::Forward => ended(Ending::Failed(problem)),
+            Course::Back(cause) => ended(Ending::Stranded(both(cause, &problem))),
+        }
+    }
+}
+
+/// What went wrong first, and what then stood in the way of undoing it.
+fn both(cause: Problem, hindrance: &Problem) -> Problem {
+    Problem {
+        message: format!("{}; not undone: {}", cause.message, hindrance.message),
+        ..cause
+    }
+}
+
+fn active(course: Course, phase: Phase, progress: Progress, effect: Effect) -> Move {
+    let state = RowState::Active(Active {
+        course,
+        phase,
+        progress,
+    });
+    (state, effect)
+}
+
+fn ended(ending: Ending) -> Move {
+    (RowState::Ended(ending), Effect::Finish)
+}
+
+fn illegal(state: &RowState, event: Event) -> IllegalMove {
+    IllegalMove {
+        state: state.name(),
+        event: Box::new(event),
+    }
+}
