@@ -1,3 +1,18 @@
-//! cutover
+//! cutover: a bulk migration batch runner with a resumable job journal.
+//!
+//! The rooms, from the bottom up; each knows only those above it in this list. `ARCHITECTURE.md` has the map.
 #![forbid(unsafe_code)]
+
+pub mod sim;
+
+pub mod batch;
+pub mod job;
+
 pub mod machine;
+
+pub mod journal;
+
+pub mod pace;
+pub mod target;
+
+pub mod runner;

@@ -1,6 +1,7 @@
 //! What can happen to a row, and what the machine asks for in return.
 
-use super::state::{Attempt, Problem, StepId};
+use super::state::{Attempt, Problem};
+use crate::job::StepId;
 use serde::{Deserialize, Serialize};
 
 /// What a fresh read means for the row, in the direction it is going. On the way back, "step" is a step to be undone and

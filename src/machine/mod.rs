@@ -15,6 +15,6 @@ mod table_tests;
 
 pub use event::{Effect, Event, Forecast, Look, Observation, Sight};
 pub use state::{
-    Active, Attempt, Begun, Course, Ending, Outcome, Phase, Problem, Progress, RowState, StepId,
+    Active, Attempt, Begun, Course, Ending, Outcome, Phase, Problem, Progress, RowState,
 };
 pub use transition::{IllegalMove, Rules, StepTraits};

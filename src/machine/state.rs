@@ -4,12 +4,9 @@
 //! row is being put back, and an unhappy ending always carries its problem. All of it is stored in the journal, so that a
 //! restart refills no count and forgets no doubt.
 
+use crate::job::StepId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-
-/// The place of a step in its job, from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct StepId(pub u8);
 
 /// One try of one step, in the direction the row is going. The number counts from 1 over the whole life of the row; it is
 /// the token by which a late reply is told from the awaited one.

@@ -2,6 +2,7 @@
 //! what must hold whatever happens.
 
 use super::*;
+use crate::job::StepId;
 use proptest::prelude::*;
 
 fn rules() -> Rules {

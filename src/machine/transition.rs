@@ -4,19 +4,21 @@
 //! that teach nothing) is a number in [`Rules`], so that no sequence of replies can keep a row busy for ever.
 
 use super::event::{Effect, Event, Forecast, Look, Observation, Sight};
+use crate::job::StepId;
+use serde::{Deserialize, Serialize};
 use super::state::{
-    Active, Attempt, Course, Ending, Phase, Problem, Progress, RowState, StepId,
+    Active, Attempt, Course, Ending, Phase, Problem, Progress, RowState,
 };
 
 /// What the machine has to know of one step of the job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StepTraits {
     /// From this step on the person cannot work.
     pub exposes: bool,
 }
 
 /// The bounds a row is driven within.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
     /// The steps of the job, in order.
     pub steps: Vec<StepTraits>,

@@ -1,0 +1,371 @@
+//! The search for values that two rows have and only one may have.
+//!
+//! A value is remembered as 128 bits of its SHA-256 and the place where it stands, sorted on disk when memory does
+//! not suffice; ten million rows with a chance collision are as likely as 10^-25. All rows of a clash are reported,
+//! since none of them can be trusted, and in the order of the file. Values of one row never clash with each other.
+
+use std::io;
+
+use sha2::{Digest as _, Sha256};
+
+use super::column::{Layout, Value};
+use super::spill::{Sorted, Sorter};
+
+/// How many other lines a clash names. A person looks at the first few; a column full of one value has them all.
+pub const OTHER_LINES_MAX: usize = 3;
+
+const KEY_BYTES: usize = 16;
+const PLACE_BYTES: usize = 8 + 8 + 4;
+const ENTRY_BYTES: usize = KEY_BYTES + PLACE_BYTES;
+const CLASH_BYTES: usize = PLACE_BYTES + 1 + 8 * OTHER_LINES_MAX;
+
+/// Where a value stands. Its bytes sort like its fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    row: u64,
+    line: u64,
+    column: u32,
+}
+
+impl Place {
+    fn to_bytes(self) -> [u8; PLACE_BYTES] {
+        let mut bytes = [0; PLACE_BYTES];
+        bytes[..8].copy_from_slice(&self.row.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.line.to_be_bytes());
+        bytes[16..].copy_from_slice(&self.column.to_be_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Place {
+        Place {
+            row: number(&bytes[..8]),
+            line: number(&bytes[8..16]),
+            column: number(&bytes[16..20]) as u32,
+        }
+    }
+}
+
+fn number(big_endian: &[u8]) -> u64 {
+    big_endian
+        .iter()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// A row whose value another row has too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clash {
+    /// The row, from 1.
+    pub row: u64,
+    /// Its line in the file.
+    pub line: u64,
+    /// Index of the layout's column in which the value stands.
+    pub column: usize,
+    /// Lines of the other rows that have the value, the first few of them.
+    pub other_lines: Vec<u64>,
+    /// Whether there are more than those.
+    pub more: bool,
+}
+
+impl Clash {
+    fn to_bytes(&self) -> [u8; CLASH_BYTES] {
+        let place = Place {
+            row: self.row,
+            line: self.line,
+            column: self.column as u32,
+        };
+        let mut bytes = [0; CLASH_BYTES];
+        bytes[..PLACE_BYTES].copy_from_slice(&place.to_bytes());
+        bytes[PLACE_BYTES] = u8::from(self.more);
+        // Lines count from 1, so the zeros behind the last one cannot be taken for a line.
+        for (slot, line) in bytes[PLACE_BYTES + 1..]
+            .chunks_exact_mut(8)
+            .zip(&self.other_lines)
+        {
+            slot.copy_from_slice(&line.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; CLASH_BYTES]) -> Clash {
+        let place = Place::from_bytes(bytes);
+        let lines = bytes[PLACE_BYTES + 1..].chunks_exact(8).map(number);
+        Clash {
+            row: place.row,
+            line: place.line,
+            column: place.column as usize,
+            other_lines: lines.take_while(|line| *line != 0).collect(),
+            more: bytes[PLACE_BYTES] != 0,
+        }
+    }
+
+    /// The lines for a message: `line 9`, or `lines 9, 12, 40 and more`.
+    pub fn describe_others(&self) -> String {
+        let lines: Vec<String> = self.other_lines.iter().map(u64::to_string).collect();
+        let plural = if lines.len() == 1 { "" } else { "s" };
+        let more = if self.more { " and more" } else { "" };
+        format!("line{plural} {}{more}", lines.join(", "))
+    }
+}
+
+/// Remembers values and finds those that more than one row has.
+pub struct Duplicates {
+    /// For each column of the layout, which group its values belong to.
+    group_of: Vec<Option<usize>>,
+    entries: Sorter<ENTRY_BYTES>,
+    held_bytes_max: usize,
+}
+
+impl Duplicates {
+    /// A search over the unique groups of a layout that holds so many bytes in memory, twice at most.
+    pub fn new(layout: &Layout, held_bytes_max: usize) -> Duplicates {
+        let names: Vec<Option<&String>> = layout
+            .columns
+            .iter()
+            .map(|column| column.unique.as_ref())
+            .collect();
+        let group_of = names
+            .iter()
+            .map(|name| name.and_then(|_| names.iter().position(|other| other == name)))
+            .collect();
+        Duplicates {
+            group_of,
+            entries: Sorter::new(held_bytes_max),
+            held_bytes_max,
+        }
+    }
+
+    /// Remembers the values of a row, one per column of the layout.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be written.
+    pub fn note(&mut self, row: u64, line: u64, values: &[Option<Value>]) -> io::Result<()> {
+        for (column, (value, group)) in values.iter().zip(&self.group_of).enumerate() {
+            let (Some(value), Some(group)) = (value, group) else {
+                continue;
+            };
+            let mut entry = [0; ENTRY_BYTES];
+            entry[..KEY_BYTES].copy_from_slice(&hash(*group, &value.unique_key()));
+            entry[KEY_BYTES..].copy_from_slice(
+                &Place {
+                    row,
+                    line,
+                    column: column as u32,
+                }
+                .to_bytes(),
+            );
+            self.entries.push(entry)?;
+        }
+        Ok(())
+    }
+
+    /// Every row of every clash, in the order of rows.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be written or read.
+    pub fn finish(self) -> io::Result<Clashes> {
+        let mut clashes = Sorter::new(self.held_bytes_max);
+        let mut same = SameValue::default();
+        for entry in self.entries.finish()? {
+            let entry = entry?;
+            let (key, place) = entry.split_at(KEY_BYTES);
+            if key != same.key {
+                same.tell(&mut clashes)?;
+                same = SameValue {
+                    key: key.to_vec(),
+                    ..SameValue::default()
+                };
+            }
+            same.add(Place::from_bytes(place), &mut clashes)?;
+        }
+        same.tell(&mut clashes)?;
+        Ok(Clashes(clashes.finish()?))
+    }
+}
+
+fn hash(group: usize, key: &str) -> [u8; KEY_BYTES] {
+    let digest = Sha256::new()
+        .chain_update((group as u64).to_be_bytes())
+        .chain_update(key)
+        .finalize();
+    let mut hash = [0; KEY_BYTES];
+    hash.copy_from_slice(&digest[..KEY_BYTES]);
+    hash
+}
+
+/// The rows that have one value, as they come in the order of rows. Holds the first few only: once there are more
+/// than a message names, each further row can be told at once.
+#[derive(Default)]
+struct SameValue {
+    key: Vec<u8>,
+    first: Vec<Place>,
+    last_row: u64,
+    more: bool,
+}
+
+impl SameValue {
+    fn add(&mut self, place: Place, clashes: &mut Sorter<CLASH_BYTES>) -> io::Result<()> {
+        if place.row == self.last_row {
+            return Ok(());
+        }
+        self.last_row = place.row;
+        if self.first.len() <= OTHER_LINES_MAX {
+            self.first.push(place);
+            return Ok(());
+        }
+        self.more = true;
+        clashes.push(self.clash_of(place).to_bytes())
+    }
+
+    /// Tells the rows that were held back until it was known how many there are.
+    fn tell(&self, clashes: &mut Sorter<CLASH_BYTES>) -> io::Result<()> {
+        if self.first.len() < 2 {
+            return Ok(());
+        }
+        self.first
+            .iter()
+            .try_for_each(|place| clashes.push(self.clash_of(*place).to_bytes()))
+    }
+
+    fn clash_of(&self, place: Place) -> Clash {
+        let others = self
+            .first
+            .iter()
+            .filter(|other| other.row != place.row)
+            .map(|other| other.line);
+        let is_late = !self.first.contains(&place);
+        Clash {
+            row: place.row,
+            line: place.line,
+            column: place.column as usize,
+            other_lines: others.take(OTHER_LINES_MAX).collect(),
+            more: self.more || is_late,
+        }
+    }
+}
+
+/// The rows that clash, in their order.
+pub struct Clashes(Sorted<CLASH_BYTES>);
+
+impl Iterator for Clashes {
+    type Item = io::Result<Clash>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0
+            .next()
+            .map(|bytes| bytes.map(|bytes| Clash::from_bytes(&bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::batch::column::{Column, Kind};
+
+    fn layout() -> Layout {
+        let column = |name: &str, group: &str| Column {
+            name: name.into(),
+            kind: Kind::Text,
+            aliases: vec![],
+            required: false,
+            unique: Some(group.into()),
+        };
+        Layout {
+            columns: vec![column("a", "X"), column("b", "X"), column("c", "Y")],
+            key: 0,
+        }
+    }
+
+    fn clashes(rows: &[[Option<u8>; 3]], held_bytes_max: usize) -> Vec<Clash> {
+        let mut duplicates = Duplicates::new(&layout(), held_bytes_max);
+        for (row, cells) in (1..).zip(rows) {
+            let values: Vec<_> = cells
+                .iter()
+                .map(|cell| cell.map(|cell| Value::Text(cell.to_string())))
+                .collect();
+            duplicates.note(row, row + 1, &values).unwrap();
+        }
+        duplicates
+            .finish()
+            .unwrap()
+            .collect::<io::Result<_>>()
+            .unwrap()
+    }
+
+    #[test]
+    fn both_rows_of_a_clash_are_told_across_columns_of_a_group() {
+        let found = clashes(
+            &[[Some(1), None, Some(2)], [None, Some(1), Some(1)]],
+            1 << 20,
+        );
+        let expected = [
+            Clash {
+                row: 1,
+                line: 2,
+                column: 0,
+                other_lines: vec![3],
+                more: false,
+            },
+            Clash {
+                row: 2,
+                line: 3,
+                column: 1,
+                other_lines: vec![2],
+                more: false,
+            },
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn values_of_one_row_do_not_clash() {
+        assert_eq!(clashes(&[[Some(1), Some(1), Some(1)]], 1 << 20), []);
+    }
+
+    #[test]
+    fn many_rows_name_the_first_few_others() {
+        let found = clashes(&[[Some(1), None, None]; 6], 0);
+        assert_eq!(found.len(), 6);
+        assert_eq!(
+            (&found[0].other_lines, found[0].more),
+            (&vec![3, 4, 5], true)
+        );
+        assert_eq!(
+            (&found[5].other_lines, found[5].more),
+            (&vec![2, 3, 4], true)
+        );
+        assert_eq!(found[5].describe_others(), "lines 2, 3, 4 and more");
+        let four = clashes(&[[Some(1), None, None]; 4], 0);
+        assert_eq!(
+            (&four[3].other_lines, four[3].more),
+            (&vec![2, 3, 4], false)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_search_on_disk_finds_what_a_map_finds(
+            rows: Vec<[Option<u8>; 3]>,
+            few in proptest::collection::vec(proptest::array::uniform3(proptest::option::of(0u8..5)), 0..20),
+            held_bytes_max in 0usize..200,
+        ) {
+            let rows = [rows, few].concat();
+            let mut holders: BTreeMap<(bool, u8), BTreeSet<u64>> = BTreeMap::new();
+            for (row, cells) in (1..).zip(&rows) {
+                for (column, cell) in cells.iter().enumerate() {
+                    if let Some(cell) = cell {
+                        holders.entry((column == 2, *cell)).or_default().insert(row);
+                    }
+                }
+            }
+            let mut expected: Vec<u64> =
+                holders.values().filter(|rows| rows.len() > 1).flatten().copied().collect();
+            expected.sort_unstable();
+            let found: Vec<u64> = clashes(&rows, held_bytes_max).iter().map(|clash| clash.row).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

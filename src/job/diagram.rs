@@ -1,0 +1,56 @@
+//! A job's state machine as a Mermaid diagram, for a change request or a wiki page.
+
+use super::Job;
+use std::fmt::Write;
+
+/// The diagram, as Mermaid's `stateDiagram-v2`.
+#[must_use]
+pub fn mermaid(job: &Job) -> String {
+    let mut out = String::from("stateDiagram-v2\n");
+    line(&mut out, "[*] --> observing");
+    for objection in &job.refusals {
+        let label = &objection.code;
+        line(&mut out, &format!("observing --> refused: {label}"));
+    }
+    line(&mut out, "observing --> unchanged: the goal holds already");
+    for (index, step) in job.steps.iter().enumerate() {
+        let id = format!("step{}", index + 1);
+        line(&mut out, &format!("state \"{}\" as {id}", step.title));
+        line(&mut out, &format!("observing --> {id}: {}", plain(step.when.source())));
+        match job.steps.get(index + 1) {
+            Some(_) if step.observe_after => line(&mut out, &format!("{id} --> observing: read again")),
+            Some(_) => line(&mut out, &format!("{id} --> step{}", index + 2)),
+            None => line(&mut out, &format!("{id} --> verifying")),
+        }
+        line(&mut out, &format!("{id} --> observing: in doubt, read first"));
+        if let Some(undo) = &step.undo {
+            line(&mut out, &format!("state \"undo: {}\" as undo{}", step.title, index + 1));
+            line(&mut out, &format!("failing --> undo{}: {}", index + 1, plain(undo.when.source())));
+            line(&mut out, &format!("undo{} --> reverted", index + 1));
+            line(&mut out, &format!("undo{} --> stranded: it cannot be undone", index + 1));
+        }
+        line(&mut out, &format!("{id} --> failing: refused"));
+        if step.exposes {
+            line(&mut out, &format!("note right of {id}: from here on the person cannot work"));
+        }
+        if step.ends_exposure {
+            line(&mut out, &format!("note right of {id}: from here on the person can work again"));
+        }
+    }
+    line(&mut out, &format!("verifying --> done: {}", plain(job.goal.source())));
+    line(&mut out, "failing --> failed: nothing was written");
+    for end in ["done", "unchanged", "refused", "failed", "reverted", "stranded"] {
+        line(&mut out, &format!("{end} --> [*]"));
+    }
+    out
+}
+
+fn line(out: &mut String, text: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "    {text}");
+}
+
+/// Mermaid ends a label at a colon, a semicolon or a hash; what looks the same stands in for them.
+fn plain(expression: &str) -> String {
+    expression.replace(':', "∶").replace(';', ",").replace('#', "＃")
+}

@@ -1,0 +1,425 @@
+//! Expressions and templates of job files: minijinja with strict undefined, the field's filters, and nothing that can loop.
+//!
+//! A job writes three kinds of text: a *condition* (`state.deleted`), a *text* with expressions in it (`/users/{{ state.id }}`)
+//! and a *value*, which is a text, a table or a list and becomes JSON. A value that is one single `{{ … }}` keeps its type,
+//! so that `"{{ none }}"` is JSON's null. Statements (`{% … %}`) are not part of the language: a job is data.
+
+use super::filters;
+use minijinja::machinery::{Span, Token, tokenize};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Enumerator, Object, Value};
+use minijinja::{Environment, Expression, UndefinedBehavior};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+/// Steps of minijinja's machine that one expression may take, so that no job file can hang a run.
+const FUEL_MAX: u64 = 100_000;
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL_MAX));
+    filters::register(&mut environment);
+    environment
+});
+
+/// An expression of a job that could not be evaluated for a row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the job's expression `{source_text}` does not work for this row: {detail}")]
+pub struct EvalError {
+    /// The expression as the job has it.
+    pub source_text: String,
+    /// What minijinja says.
+    pub detail: String,
+}
+
+/// The names an expression can see, by value. Cheap to clone and to extend.
+#[derive(Debug, Clone, Default)]
+pub struct Scope(Vec<(Arc<str>, Value)>);
+
+impl Scope {
+    /// Adds a name. A later one hides an earlier one.
+    pub fn set(&mut self, name: &Arc<str>, value: Value) {
+        self.0.push((Arc::clone(name), value));
+    }
+
+    /// Adds a name that is fixed by the program.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: Value) -> Scope {
+        self.0.push((Arc::from(name), value));
+        self
+    }
+}
+
+impl Object for Scope {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let found = self.0.iter().rev().find(|(name, _)| &**name == key)?;
+        Some(found.1.clone())
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.iter().map(|(name, _)| Value::from(&**name)).collect())
+    }
+}
+
+/// A compiled expression.
+#[derive(Clone)]
+pub struct Expr {
+    source: Arc<str>,
+    /// None is the constant false, which needs no compiling.
+    compiled: Option<Arc<Expression<'static, 'static>>>,
+}
+
+impl fmt::Debug for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.source)
+    }
+}
+
+impl Expr {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// What minijinja says of the syntax, or the names of filters, tests and functions that do not exist.
+    pub fn compile(source: &str) -> Result<Expr, String> {
+        let compiled = ENVIRONMENT
+            .compile_expression_owned(source.to_owned())
+            .map_err(|error| plain(&error))?;
+        unknown_names(source)?;
+        Ok(Expr {
+            source: Arc::from(source),
+            compiled: Some(Arc::new(compiled)),
+        })
+    }
+
+    /// An expression that never holds.
+    #[must_use]
+    pub fn never() -> Expr {
+        Expr {
+            source: Arc::from("false"),
+            compiled: None,
+        }
+    }
+
+    /// The text as the job has it.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The variables it reads, with one level of attributes: `row.upn`, `params.swap`, `federated`.
+    #[must_use]
+    pub fn variables(&self) -> BTreeSet<String> {
+        self.compiled
+            .iter()
+            .flat_map(|compiled| compiled.undeclared_variables(true))
+            .filter(|name| !filters::FUNCTIONS.contains(&name.as_str()))
+            .collect()
+    }
+
+    /// Its value.
+    ///
+    /// # Errors
+    /// [`EvalError`] when a name or attribute is undefined or an operation makes no sense.
+    pub fn value(&self, scope: &Arc<Scope>) -> Result<Value, EvalError> {
+        let Some(compiled) = &self.compiled else {
+            return Ok(Value::from(false));
+        };
+        let context = Value::from_dyn_object(Arc::clone(scope));
+        let value = compiled.eval(context).map_err(|error| self.error(plain(&error)))?;
+        if value.is_undefined() {
+            return Err(self.error("it is undefined".into()));
+        }
+        Ok(value)
+    }
+
+    /// Its value, which must not be none.
+    fn some_value(&self, scope: &Arc<Scope>) -> Result<Value, EvalError> {
+        let value = self.value(scope)?;
+        if value.is_none() {
+            return Err(self.error("it is none, and stands in a text".into()));
+        }
+        Ok(value)
+    }
+
+    fn error(&self, detail: String) -> EvalError {
+        EvalError {
+            source_text: self.source.to_string(),
+            detail,
+        }
+    }
+
+    /// Whether it holds.
+    ///
+    /// # Errors
+    /// As [`Expr::value`].
+    pub fn holds(&self, scope: &Arc<Scope>) -> Result<bool, EvalError> {
+        Ok(self.value(scope)?.is_true())
+    }
+}
+
+/// Text with expressions in it.
+#[derive(Debug, Clone, Default)]
+pub struct Text(Vec<Piece>);
+
+#[derive(Debug, Clone)]
+enum Piece {
+    Literal(String),
+    Expr(Expr),
+}
+
+impl Text {
+    /// Compiles a text.
+    ///
+    /// # Errors
+    /// What is wrong with one of its expressions, or that it holds a statement.
+    pub fn compile(source: &str) -> Result<Text, String> {
+        let mut pieces = Vec::new();
+        let mut start = None;
+        for token in tokenize(source, false, SyntaxConfig::default()) {
+            let (token, span) = token.map_err(|error| plain(&error))?;
+            match token {
+                Token::TemplateData(text) => pieces.push(Piece::Literal(text.to_owned())),
+                Token::VariableStart => start = Some(end_of(span)),
+                Token::VariableEnd => {
+                    let from = start.take().unwrap_or(0);
+                    let inner = source.get(from..start_of(span)).unwrap_or_default();
+                    pieces.push(Piece::Expr(Expr::compile(inner.trim())?));
+                }
+                Token::BlockStart => {
+                    return Err("statements ({% … %}) are not allowed in a job; use an expression".into());
+                }
+                // The rest stands inside an expression, which is compiled as a whole at its end.
+                _ => {}
+            }
+        }
+        if start.is_some() {
+            return Err("`{{` without `}}`".into());
+        }
+        Ok(Text(pieces))
+    }
+
+    /// The expressions in it.
+    pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Expr(expr) => Some(expr),
+            Piece::Literal(_) => None,
+        })
+    }
+
+    /// The text with every value put in as it is.
+    ///
+    /// # Errors
+    /// As [`Expr::value`].
+    pub fn render(&self, scope: &Arc<Scope>) -> Result<String, EvalError> {
+        self.render_with(scope, |value| value.to_string())
+    }
+
+    /// The text as a path of a URL: every value put in is percent-encoded.
+    ///
+    /// # Errors
+    /// As [`Expr::value`].
+    pub fn render_path(&self, scope: &Arc<Scope>) -> Result<String, EvalError> {
+        self.render_with(scope, |value| filters::encode_path(&value.to_string()))
+    }
+
+    fn render_with(
+        &self,
+        scope: &Arc<Scope>,
+        show: impl Fn(&Value) -> String,
+    ) -> Result<String, EvalError> {
+        let mut out = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Literal(text) => out.push_str(text),
+                Piece::Expr(expr) => out.push_str(&show(&expr.some_value(scope)?)),
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// A JSON value with expressions in it.
+#[derive(Debug, Clone)]
+pub enum Json {
+    /// A constant.
+    Constant(serde_json::Value),
+    /// One expression, with its type.
+    Expr(Expr),
+    /// A string with expressions in it.
+    Text(Text),
+    /// A list.
+    List(Vec<Json>),
+    /// An object.
+    Object(Vec<(String, Json)>),
+}
+
+impl Json {
+    /// Compiles a string of the job file.
+    ///
+    /// # Errors
+    /// As [`Text::compile`].
+    pub fn from_text(source: &str) -> Result<Json, String> {
+        let mut text = Text::compile(source)?;
+        match text.0.as_slice() {
+            [Piece::Expr(_)] => match text.0.remove(0) {
+                Piece::Expr(expr) => Ok(Json::Expr(expr)),
+                Piece::Literal(text) => Ok(Json::Constant(text.into())),
+            },
+            [] | [Piece::Literal(_)] => Ok(Json::Constant(source.into())),
+            [..] => Ok(Json::Text(text)),
+        }
+    }
+
+    /// The expressions in it, at any depth.
+    pub fn visit_exprs<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
+        match self {
+            Json::Constant(_) => {}
+            Json::Expr(expr) => visit(expr),
+            Json::Text(text) => text.exprs().for_each(visit),
+            Json::List(items) => items.iter().for_each(|item| item.visit_exprs(visit)),
+            Json::Object(fields) => fields.iter().for_each(|(_, item)| item.visit_exprs(visit)),
+        }
+    }
+
+    /// The finished value.
+    ///
+    /// # Errors
+    /// As [`Expr::value`].
+    pub fn render(&self, scope: &Arc<Scope>) -> Result<serde_json::Value, EvalError> {
+        match self {
+            Json::Constant(value) => Ok(value.clone()),
+            Json::Expr(expr) => Ok(to_json(&expr.value(scope)?)),
+            Json::Text(text) => Ok(text.render(scope)?.into()),
+            Json::List(items) => items.iter().map(|item| item.render(scope)).collect(),
+            Json::Object(fields) => fields
+                .iter()
+                .map(|(key, item)| Ok((key.clone(), item.render(scope)?)))
+                .collect(),
+        }
+    }
+}
+
+/// A value of an expression as JSON; what JSON has no form for becomes null.
+#[must_use]
+pub fn to_json(value: &Value) -> serde_json::Value {
+    serde_json::to_value(value).unwrap_or(serde_json::Value::Null)
+}
+
+fn plain(error: &minijinja::Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    }
+}
+
+fn start_of(span: Span) -> usize {
+    span.start_offset as usize
+}
+
+fn end_of(span: Span) -> usize {
+    span.end_offset as usize
+}
+
+/// minijinja finds an unknown filter only when it runs into it; a job is to be told before.
+fn unknown_names(source: &str) -> Result<(), String> {
+    let mut state = ENVIRONMENT.empty_state();
+    let tokens: Vec<Token<'_>> = tokenize(source, true, SyntaxConfig::default())
+        // The tokenizer repeats an error for ever.
+        .map_while(Result::ok)
+        .map(|(token, _)| token)
+        .collect();
+    for (index, token) in tokens.iter().enumerate() {
+        let Token::Ident(name) = token else { continue };
+        let before = |back: usize| index.checked_sub(back).and_then(|at| tokens.get(at));
+        let is_test = matches!(before(1), Some(Token::Ident("is")))
+            || (matches!(before(1), Some(Token::Ident("not")))
+                && matches!(before(2), Some(Token::Ident("is"))));
+        let called = matches!(tokens.get(index + 1), Some(Token::ParenOpen));
+        if matches!(before(1), Some(Token::Pipe)) {
+            if !filters::exists_filter(&mut state, name) {
+                return Err(format!("there is no filter `{name}`"));
+            }
+        } else if is_test {
+            if *name != "not" && !filters::exists_test(&mut state, name) {
+                return Err(format!("there is no test `{name}`"));
+            }
+        } else if called
+            && !matches!(before(1), Some(Token::Dot))
+            && !filters::FUNCTIONS.contains(name)
+            && !is_word(name)
+        {
+            return Err(format!("there is no function `{name}`"));
+        }
+    }
+    Ok(())
+}
+
+/// Words of the language that may stand before a parenthesis.
+fn is_word(name: &str) -> bool {
+    matches!(name, "and" | "or" | "not" | "in" | "if" | "else" | "is")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minijinja::value::Serde;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn scope() -> Arc<Scope> {
+        let row = Value::from(Serde(json!({"upn": "o'brien#x@contoso.com", "guid": null})));
+        Arc::new(Scope::default().with("row", row))
+    }
+
+    #[test]
+    fn a_single_expression_keeps_its_type() {
+        let value = |text: &str| Json::from_text(text).unwrap().render(&scope()).unwrap();
+        assert_eq!(value("{{ none }}"), json!(null));
+        assert_eq!(value("{{ 1 + 1 }}"), json!(2));
+        assert_eq!(value("{{ row.upn }}"), json!("o'brien#x@contoso.com"));
+        assert_eq!(value("<{{ row.upn }}>"), json!("<o'brien#x@contoso.com>"));
+        assert_eq!(value("plain"), json!("plain"));
+        assert_eq!(value(""), json!(""));
+    }
+
+    #[test]
+    fn values_in_a_path_are_percent_encoded_and_the_rest_is_not() {
+        let text = Text::compile("/users/{{ row.upn }}?$select=id,mail").unwrap();
+        assert_eq!(
+            text.render_path(&scope()).unwrap(),
+            "/users/o%27brien%23x@contoso.com?$select=id,mail"
+        );
+    }
+
+    #[test]
+    fn an_undefined_name_is_an_error_and_not_an_empty_string() {
+        let error = Text::compile("{{ row.nothing }}").unwrap().render(&scope()).unwrap_err();
+        assert!(error.to_string().contains("row.nothing"), "{error}");
+    }
+
+    #[test]
+    fn unknown_filters_tests_and_functions_are_found_when_compiling() {
+        assert_eq!(Expr::compile("row.upn | uper").unwrap_err(), "there is no filter `uper`");
+        assert_eq!(Expr::compile("row is lost").unwrap_err(), "there is no test `lost`");
+        assert_eq!(Expr::compile("sam(1)").unwrap_err(), "there is no function `sam`");
+        assert!(Expr::compile("row.upn is not none and not (row.guid)").is_ok());
+        assert!(Expr::compile("row.upn | domain == 'a | b'").is_ok());
+        assert!(Expr::compile("row.upn |").is_err());
+        assert!(Text::compile("a {{ b").is_err());
+        assert!(Text::compile("{% for a in b %}").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_compiler_panic(text in ".{0,60}") {
+            let _ = Json::from_text(&text);
+            let _ = Expr::compile(&text);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Job definitions: a whole state machine as data, in TOML.
+//!
+//! A job says which columns it reads, how a person is looked up, what is derived, what speaks against a row, which steps
+//! there are with their conditions, requests and undos, and when the goal is reached. This room reads such a file
+//! ([`parse`]), finds every mistake in it ([`names`]), and evaluates it for one row ([`view`]). It does no I/O but reading the
+//! file, and it never decides what happens after a failure: that is the machine's.
+
+mod diagram;
+mod expr;
+mod filters;
+mod names;
+mod parse;
+mod shipped;
+mod source;
+mod view;
+
+pub use diagram::mermaid;
+pub use expr::{EvalError, Expr, Json, Scope, Text, to_json};
+pub use parse::parse;
+pub use shipped::{FindError, JobFile, SHIPPED, find, text_of};
+pub use source::{Mistake, Mistakes, Table};
+pub use view::{Agreement, Ask, Decision, Doing, Hits, RowView, Settings, State, Write};
+
+use crate::batch::{Digest, Layout};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The place of a step in its job, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StepId(pub u8);
+
+/// A job that was read and found to be without mistakes.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name, as on the command line.
+    pub name: String,
+    /// One line for lists.
+    pub title: String,
+    /// The text of the file; the journal keeps it, so that a run can be resumed without it.
+    pub source: Arc<str>,
+    /// SHA-256 of that text.
+    pub digest: Digest,
+    /// The columns it reads.
+    pub layout: Layout,
+    /// What can be set on the command line.
+    pub params: Vec<Param>,
+    /// What is read once a run.
+    pub lookups: Vec<Lookup>,
+    /// Names derived from the row, in order.
+    pub derived: Vec<(Arc<str>, Expr)>,
+    /// What speaks against a row before anything is read.
+    pub checks: Vec<Objection>,
+    /// How a row's present state is found.
+    pub observe: Observe,
+    /// Names derived from the observed state, in order.
+    pub facts: Vec<(Arc<str>, Expr)>,
+    /// What speaks against a row once it was observed.
+    pub refusals: Vec<Objection>,
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// When a person cannot work, seen from the observed state.
+    pub exposed: Option<Expr>,
+    /// When the row is finished.
+    pub goal: Expr,
+    /// The job's own columns of `outcomes.csv`.
+    pub report: Vec<(String, Expr)>,
+    /// Bounds in number and time.
+    pub limits: Limits,
+}
+
+/// A parameter, set by `--set name=value`.
+#[derive(Debug, Clone)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// The values it can have; any text when empty.
+    pub values: Vec<String>,
+    /// What it is when it is not set.
+    pub default: String,
+    /// What it does, for people.
+    pub help: String,
+}
+
+/// Something that is read once a run.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// Its name, under `lookups.`.
+    pub name: String,
+    /// The path to read; all pages are followed.
+    pub get: Text,
+    /// What is kept, from `items`.
+    pub value: Expr,
+}
+
+/// Something that speaks against a row.
+#[derive(Debug, Clone)]
+pub struct Objection {
+    /// A short stable code.
+    pub code: String,
+    /// When it does.
+    pub when: Expr,
+    /// Why, in words.
+    pub reason: Text,
+    /// What to do about it.
+    pub advice: String,
+}
+
+/// How a row's present state is found.
+#[derive(Debug, Clone)]
+pub struct Observe {
+    /// The properties that are kept; `select` in paths. One that the service leaves out is null.
+    pub properties: Vec<String>,
+    /// The looks, tried in order until one finds something.
+    pub looks: Vec<LookAt>,
+}
+
+/// One way to find a row.
+#[derive(Debug, Clone)]
+pub struct LookAt {
+    /// Where it looks, in words.
+    pub name: String,
+    /// When it makes sense.
+    pub when: Option<Expr>,
+    /// The path to read.
+    pub get: Text,
+    /// Another path for a service that does not support the first one's query.
+    pub if_unsupported: Option<Text>,
+    /// Headers of the request.
+    pub headers: Vec<(String, String)>,
+    /// The answer is a list (all pages of it) rather than one object.
+    pub list: bool,
+    /// Which entries of it are this row.
+    pub pick: Option<Expr>,
+    /// What this look adds to the state.
+    pub set: Vec<(String, serde_json::Value)>,
+    /// What this look and the next one find is taken together: two finds are ambiguous.
+    pub with_next: bool,
+}
+
+/// How a request is written down.
+#[derive(Debug, Clone)]
+pub struct RequestPlan {
+    /// Its verb.
+    pub method: Verb,
+    /// The path under the service's version root.
+    pub path: Text,
+    /// Its JSON body.
+    pub body: Option<Json>,
+}
+
+/// The verbs of writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// POST
+    Post,
+    /// PATCH
+    Patch,
+    /// PUT
+    Put,
+    /// DELETE
+    Delete,
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verb::Post => "POST",
+            Verb::Patch => "PATCH",
+            Verb::Put => "PUT",
+            Verb::Delete => "DELETE",
+        })
+    }
+}
+
+/// One change a job makes to a row.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// What it does, for people.
+    pub title: String,
+    /// When it is needed.
+    pub when: Expr,
+    /// What is sent.
+    pub request: RequestPlan,
+    /// What it changes in the observed state; the body, where the job does not say.
+    pub effect: Vec<(String, Json)>,
+    /// The effect cannot be predicted well enough to go on without a read.
+    pub observe_after: bool,
+    /// From this step on the person cannot work.
+    pub exposes: bool,
+    /// With this step the person can work again.
+    pub ends_exposure: bool,
+    /// It leaves no trace that could be observed.
+    pub once: Option<InDoubt>,
+    /// How it is undone.
+    pub undo: Option<Undo>,
+}
+
+/// What to do when a step that leaves no trace is in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InDoubt {
+    /// Do it again.
+    Repeat,
+    /// Leave it, and tell.
+    Hold,
+}
+
+/// How a step is undone from the before-image.
+#[derive(Debug, Clone)]
+pub struct Undo {
+    /// When it has to be, on freshly observed state.
+    pub when: Expr,
+    /// What is sent.
+    pub request: RequestPlan,
+    /// What it changes.
+    pub effect: Vec<(String, Json)>,
+}
+
+/// Bounds in number and time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most forward attempts of one step.
+    pub attempts: u32,
+    /// Most attempts of one undo.
+    pub undo_attempts: u32,
+    /// How long the target may take to show our own writes.
+    pub replication: Duration,
+    /// How long a write in doubt is looked for before it is sent again.
+    pub doubt: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            attempts: 8,
+            undo_attempts: 12,
+            replication: Duration::from_secs(120),
+            doubt: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Job {
+    /// Reads the parameters given on the command line, with the defaults for the others.
+    ///
+    /// # Errors
+    /// Every parameter that the job does not have or that cannot have this value, in words.
+    pub fn parameters(
+        &self,
+        given: &[(String, String)],
+    ) -> Result<BTreeMap<String, String>, Vec<String>> {
+        let mut values: BTreeMap<String, String> = self
+            .params
+            .iter()
+            .map(|param| (param.name.clone(), param.default.clone()))
+            .collect();
+        let mut wrong = Vec::new();
+        for (name, value) in given {
+            match self.params.iter().find(|param| param.name == *name) {
+                None => wrong.push(self.no_such_parameter(name)),
+                Some(param) if !param.accepts(value) => wrong.push(format!(
+                    "parameter `{name}` cannot be `{value}`: it is one of {}",
+                    param.values.join(", ")
+                )),
+                Some(_) => {
+                    values.insert(name.clone(), value.clone());
+                }
+            }
+        }
+        if wrong.is_empty() { Ok(values) } else { Err(wrong) }
+    }
+
+    fn no_such_parameter(&self, name: &str) -> String {
+        let known: Vec<&str> = self.params.iter().map(|param| param.name.as_str()).collect();
+        format!(
+            "job `{}` has no parameter `{name}`; it has: {}",
+            self.name,
+            known.join(", ")
+        )
+    }
+}
+
+impl Param {
+    fn accepts(&self, value: &str) -> bool {
+        self.values.is_empty() || self.values.iter().any(|known| known == value)
+    }
+}
+
+/// A job file with mistakes: all of them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("job {origin} has {}", count(.mistakes.len()))]
+pub struct JobMistakes {
+    /// The file, or the name of the shipped job.
+    pub origin: String,
+    /// Every mistake, in the order of the file.
+    pub mistakes: Vec<Mistake>,
+}
+
+fn count(mistakes: usize) -> String {
+    match mistakes {
+        1 => "1 mistake".into(),
+        n => format!("{n} mistakes"),
+    }
+}
+
+impl JobMistakes {
+    /// One line a mistake, `file:line:column: what`, with the way to mend it indented below.
+    #[must_use]
+    pub fn listing(&self) -> String {
+        self.mistakes
+            .iter()
+            .map(|mistake| format!("{}:{mistake}\n", self.origin))
+            .collect()
+    }
+}

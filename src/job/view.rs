@@ -1,0 +1,569 @@
+//! A job as seen by one row: what to read, what is needed next, what to send, how to undo.
+//!
+//! Everything here is a pure function of the job, the run's settings, the row's values and the observed state. The answers
+//! are values; whoever drives the row does the talking.
+
+use super::expr::{EvalError, Expr, Scope, to_json};
+use super::{InDoubt, Job, LookAt, Objection, RequestPlan, StepId, Verb};
+use minijinja::value::{Serde, Value};
+use serde_json::Value as JsonValue;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The observed state of a row: the job's properties, each present, null where the service has none.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State(serde_json::Map<String, JsonValue>);
+
+impl State {
+    /// A property; null where there is none.
+    #[must_use]
+    pub fn get(&self, key: &str) -> &JsonValue {
+        self.0.get(key).unwrap_or(&JsonValue::Null)
+    }
+
+    /// Puts another state's properties over this one's.
+    pub fn merge(&mut self, changes: &State) {
+        for (key, value) in &changes.0 {
+            self.0.insert(key.clone(), value.clone());
+        }
+    }
+
+    /// As JSON text, for the journal.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        JsonValue::Object(self.0.clone()).to_string()
+    }
+
+    /// From the journal's JSON text; None when it is not an object.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<State> {
+        serde_json::from_str(text).ok().map(State)
+    }
+
+    fn value(&self) -> Value {
+        Value::from(Serde(&self.0))
+    }
+}
+
+impl FromIterator<(String, JsonValue)> for State {
+    fn from_iter<I: IntoIterator<Item = (String, JsonValue)>>(fields: I) -> Self {
+        State(fields.into_iter().collect())
+    }
+}
+
+/// What is the same for all rows of a run: parameters and lookups.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    params: Value,
+    lookups: Value,
+}
+
+impl Settings {
+    /// From the parameters and what the lookups gave.
+    #[must_use]
+    pub fn new(
+        params: &BTreeMap<String, String>,
+        lookups: &serde_json::Map<String, JsonValue>,
+    ) -> Settings {
+        Settings {
+            params: Value::from(Serde(params)),
+            lookups: Value::from(Serde(lookups)),
+        }
+    }
+}
+
+/// A request as the job wants it, without identity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    /// The verb of a write; None reads.
+    pub verb: Option<Verb>,
+    /// The path under the service's version root, percent-encoded.
+    pub path: String,
+    /// Extra headers.
+    pub headers: Vec<(String, String)>,
+    /// The JSON body.
+    pub body: Option<JsonValue>,
+}
+
+impl Ask {
+    fn read(path: String, headers: &[(String, String)]) -> Ask {
+        Ask {
+            verb: None,
+            path,
+            headers: headers.to_vec(),
+            body: None,
+        }
+    }
+}
+
+/// A write and what it changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    /// What to send.
+    pub ask: Ask,
+    /// What the observed state is afterwards, where it differs.
+    pub effect: State,
+}
+
+/// What a state means for the row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// This step is needed next.
+    Next(StepId),
+    /// The goal, or on the way back the before-image, holds.
+    Goal,
+    /// Nothing is needed, and it does not hold.
+    Adrift(String),
+    /// A value in the way is neither ours nor the before-image's.
+    Foreign(String),
+    /// Something speaks against the row.
+    Barred {
+        /// The job's code.
+        code: String,
+        /// Why.
+        reason: String,
+        /// What to do.
+        advice: String,
+    },
+}
+
+/// How a fresh read compares with what we wrote ourselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreement {
+    /// It shows what we expect.
+    Agrees,
+    /// It shows an older value: the read was answered by a replica that has not seen our write.
+    Behind,
+    /// It shows a value that is neither: somebody else changed the person.
+    Foreign,
+}
+
+/// What one look found.
+pub type Hits = Vec<State>;
+
+/// A write that is under way or was done, with its direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// The step itself.
+    Do(StepId),
+    /// Its undo.
+    Undo(StepId),
+}
+
+/// A job as seen by one row.
+#[derive(Debug, Clone)]
+pub struct RowView {
+    job: Arc<Job>,
+    base: Scope,
+}
+
+impl Job {
+    /// What speaks against a row before anything is read. `row` holds the canonical values in the order of the layout.
+    ///
+    /// # Errors
+    /// [`EvalError`] when an expression does not work for the row.
+    pub fn objections(
+        &self,
+        settings: &Settings,
+        row: &[Option<String>],
+    ) -> Result<Vec<Decision>, EvalError> {
+        let scope = Arc::new(self.row_scope(settings, row));
+        let mut found = Vec::new();
+        for check in &self.checks {
+            if check.when.holds(&scope)? {
+                found.push(barred(check, &scope)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn row_scope(&self, settings: &Settings, row: &[Option<String>]) -> Scope {
+        let names = self.layout.columns.iter().map(|column| column.name.as_str());
+        let values: BTreeMap<&str, Option<&str>> =
+            names.zip(row.iter().map(Option::as_deref)).collect();
+        Scope::default()
+            .with("row", Value::from(Serde(&values)))
+            .with("params", settings.params.clone())
+            .with("lookups", settings.lookups.clone())
+    }
+}
+
+fn barred(objection: &Objection, scope: &Arc<Scope>) -> Result<Decision, EvalError> {
+    Ok(Decision::Barred {
+        code: objection.code.clone(),
+        reason: objection.reason.render(scope)?,
+        advice: objection.advice.clone(),
+    })
+}
+
+/// Adds names to a scope one after the other, each seeing those before it.
+fn extend(mut scope: Scope, named: &[(Arc<str>, Expr)]) -> Result<Scope, EvalError> {
+    for (name, expr) in named {
+        let seen = Arc::new(scope);
+        let value = expr.value(&seen)?;
+        // The evaluation is over: nobody else holds the scope, and this does not copy it.
+        scope = Arc::unwrap_or_clone(seen);
+        scope.set(name, value);
+    }
+    Ok(scope)
+}
+
+impl RowView {
+    /// Binds a job to a row. `row` holds the canonical values in the order of the layout.
+    ///
+    /// # Errors
+    /// [`EvalError`] when a derived value does not work for the row.
+    pub fn new(
+        job: &Arc<Job>,
+        settings: &Settings,
+        row: &[Option<String>],
+    ) -> Result<RowView, EvalError> {
+        let base = extend(job.row_scope(settings, row), &job.derived)?;
+        Ok(RowView {
+            job: Arc::clone(job),
+            base,
+        })
+    }
+
+    fn look_scope(&self, known: Option<&State>) -> Scope {
+        let known = known.map_or(Value::from(()), State::value);
+        let select = self.job.observe.properties.join(",");
+        self.base
+            .clone()
+            .with("known", known)
+            .with("select", Value::from(select))
+    }
+
+    /// The read of one look, or None where it makes no sense for this row. `known` is the state as it was last seen.
+    ///
+    /// # Errors
+    /// [`EvalError`] when an expression does not work for the row.
+    pub fn look(&self, look: &LookAt, known: Option<&State>) -> Result<Option<Ask>, EvalError> {
+        let scope = Arc::new(self.look_scope(known));
+        if let Some(when) = &look.when
+            && !when.holds(&scope)?
+        {
+            return Ok(None);
+        }
+        let path = look.get.render_path(&scope)?;
+        Ok(Some(Ask::read(path, &look.headers)))
+    }
+
+    /// The read to make instead, for a service that does not support the look's query.
+    ///
+    /// # Errors
+    /// As [`RowView::look`].
+    pub fn look_instead(
+        &self,
+        look: &LookAt,
+        known: Option<&State>,
+    ) -> Result<Option<Ask>, EvalError> {
+        let Some(text) = &look.if_unsupported else {
+            return Ok(None);
+        };
+        let path = text.render_path(&Arc::new(self.look_scope(known)))?;
+        Ok(Some(Ask::read(path, &[])))
+    }
+
+    /// Which of the items that a look was answered with are this row.
+    ///
+    /// # Errors
+    /// As [`RowView::look`].
+    pub fn hits(
+        &self,
+        look: &LookAt,
+        known: Option<&State>,
+        items: &[JsonValue],
+    ) -> Result<Hits, EvalError> {
+        let mut hits = Vec::new();
+        for item in items {
+            if self.picks(look, known, item)? {
+                hits.push(self.state_of(look, item));
+            }
+        }
+        Ok(hits)
+    }
+
+    fn picks(
+        &self,
+        look: &LookAt,
+        known: Option<&State>,
+        item: &JsonValue,
+    ) -> Result<bool, EvalError> {
+        let Some(pick) = &look.pick else {
+            return Ok(true);
+        };
+        let scope = self.look_scope(known);
+        pick.holds(&Arc::new(scope.with("item", Value::from(Serde(item)))))
+    }
+
+    fn state_of(&self, look: &LookAt, item: &JsonValue) -> State {
+        let properties = self.job.observe.properties.iter();
+        let mut state: State = properties
+            .map(|key| (key.clone(), item.get(key).cloned().unwrap_or(JsonValue::Null)))
+            .collect();
+        state.0.extend(look.set.iter().cloned());
+        state
+    }
+
+    fn scope(&self, before: &State, state: &State) -> Result<Arc<Scope>, EvalError> {
+        let scope = self
+            .base
+            .clone()
+            .with("before", before.value())
+            .with("state", state.value());
+        Ok(Arc::new(extend(scope, &self.job.facts)?))
+    }
+
+    /// What a freshly observed state means on the way to the goal. Steps that leave no trace are decided by `applied`.
+    ///
+    /// # Errors
+    /// [`EvalError`] when an expression does not work for the row.
+    pub fn decide(
+        &self,
+        before: &State,
+        state: &State,
+        applied: &dyn Fn(StepId) -> bool,
+    ) -> Result<Decision, EvalError> {
+        let scope = self.scope(before, state)?;
+        for refusal in &self.job.refusals {
+            if refusal.when.holds(&scope)? {
+                return barred(refusal, &scope);
+            }
+        }
+        self.next(&scope, applied)
+    }
+
+    /// What follows from a predicted state; what speaks against the row is not asked again.
+    ///
+    /// # Errors
+    /// As [`RowView::decide`].
+    pub fn forecast(
+        &self,
+        before: &State,
+        state: &State,
+        applied: &dyn Fn(StepId) -> bool,
+    ) -> Result<Decision, EvalError> {
+        self.next(&self.scope(before, state)?, applied)
+    }
+
+    fn next(
+        &self,
+        scope: &Arc<Scope>,
+        applied: &dyn Fn(StepId) -> bool,
+    ) -> Result<Decision, EvalError> {
+        for (id, step) in self.job.step_ids().zip(&self.job.steps) {
+            let over = step.once.is_some() && applied(id);
+            if !over && step.when.holds(scope)? {
+                return Ok(Decision::Next(id));
+            }
+        }
+        if self.job.goal.holds(scope)? {
+            return Ok(Decision::Goal);
+        }
+        let goal = self.job.goal.source();
+        Ok(Decision::Adrift(format!("no step is needed, yet this does not hold: {goal}")))
+    }
+
+    /// What a freshly observed state means on the way back. `begun` are the steps begun, in order; `tried` says which undos
+    /// were given up.
+    ///
+    /// # Errors
+    /// As [`RowView::decide`].
+    pub fn decide_back(
+        &self,
+        before: &State,
+        state: &State,
+        begun: &[StepId],
+        given_up: &dyn Fn(StepId) -> bool,
+    ) -> Result<Decision, EvalError> {
+        let scope = self.scope(before, state)?;
+        let history = self.history(before, begun)?;
+        for id in begun.iter().rev().copied() {
+            let Some(undo) = self.job.step(id).and_then(|step| step.undo.as_ref()) else {
+                continue;
+            };
+            if given_up(id) || !undo.when.holds(&scope)? {
+                continue;
+            }
+            if let Some(key) = foreign_key(undo.effect.iter().map(|(key, _)| key), state, &history) {
+                return Ok(Decision::Foreign(key.to_owned()));
+            }
+            return Ok(Decision::Next(id));
+        }
+        Ok(as_before(before, state, &history))
+    }
+
+    /// Every value each property had or was given by this run: the before-image's, and what the begun steps and their
+    /// undos write.
+    fn history(&self, before: &State, begun: &[StepId]) -> Result<History, EvalError> {
+        let scope = self.scope(before, before)?;
+        let mut history = History::new();
+        for step in begun.iter().filter_map(|id| self.job.step(*id)) {
+            let undo = step.undo.iter().flat_map(|undo| &undo.effect);
+            for (key, value) in step.effect.iter().chain(undo) {
+                let values = history.entry(key.clone()).or_default();
+                values.push(before.get(key).clone());
+                values.push(value.render(&scope)?);
+            }
+        }
+        Ok(history)
+    }
+
+    /// How a fresh read compares with what this run wrote. `expected` is the last state known or predicted, `doubtful` a
+    /// write that may or may not have taken effect.
+    ///
+    /// # Errors
+    /// As [`RowView::decide`].
+    pub fn agreement(
+        &self,
+        before: &State,
+        expected: &State,
+        observed: &State,
+        begun: &[StepId],
+        doubtful: Option<Doing>,
+    ) -> Result<Agreement, EvalError> {
+        let history = self.history(before, begun)?;
+        let possible = match doubtful {
+            Some(doing) => Some(self.effect(doing, before, expected)?),
+            None => None,
+        };
+        let mut agreement = Agreement::Agrees;
+        for (key, values) in &history {
+            let seen = observed.get(key);
+            let maybe = possible.as_ref().and_then(|effect| effect.0.get(key));
+            if seen == expected.get(key) || Some(seen) == maybe {
+                continue;
+            }
+            if !values.contains(seen) {
+                return Ok(Agreement::Foreign);
+            }
+            agreement = Agreement::Behind;
+        }
+        Ok(agreement)
+    }
+
+    /// The write of a step or of its undo.
+    ///
+    /// # Errors
+    /// As [`RowView::decide`].
+    pub fn write(&self, doing: Doing, before: &State, state: &State) -> Result<Write, EvalError> {
+        let scope = self.scope(before, state)?;
+        let Some((request, effect)) = self.plan(doing) else {
+            return Err(EvalError {
+                source_text: format!("{doing:?}"),
+                detail: "the job has no such step".into(),
+            });
+        };
+        let path = request.path.render_path(&scope)?;
+        let body = request.body.as_ref().map(|body| body.render(&scope)).transpose()?;
+        Ok(Write {
+            ask: Ask {
+                verb: Some(request.method),
+                path,
+                headers: Vec::new(),
+                body,
+            },
+            effect: render_effect(effect, &scope)?,
+        })
+    }
+
+    fn effect(&self, doing: Doing, before: &State, state: &State) -> Result<State, EvalError> {
+        match self.plan(doing) {
+            Some((_, effect)) => render_effect(effect, &self.scope(before, state)?),
+            None => Ok(State::default()),
+        }
+    }
+
+    fn plan(&self, doing: Doing) -> Option<(&RequestPlan, &[(String, super::Json)])> {
+        match doing {
+            Doing::Do(id) => self.job.step(id).map(|step| (&step.request, step.effect.as_slice())),
+            Doing::Undo(id) => {
+                let undo = self.job.step(id)?.undo.as_ref()?;
+                Some((&undo.request, undo.effect.as_slice()))
+            }
+        }
+    }
+
+    /// Whether the person cannot work in this state.
+    ///
+    /// # Errors
+    /// As [`RowView::decide`].
+    pub fn exposed(&self, before: &State, state: &State) -> Result<bool, EvalError> {
+        match &self.job.exposed {
+            Some(when) => when.holds(&self.scope(before, state)?),
+            None => Ok(false),
+        }
+    }
+
+    /// The job's report columns; a column that makes no sense in this state is empty.
+    #[must_use]
+    pub fn report(&self, before: &State, state: &State) -> Vec<String> {
+        let scope = self.scope(before, state).ok();
+        let cell = |expr: &Expr| {
+            let value = scope.as_ref().and_then(|scope| expr.value(scope).ok());
+            match value.map(|value| to_json(&value)) {
+                None | Some(JsonValue::Null) => String::new(),
+                Some(JsonValue::String(text)) => text,
+                Some(other) => other.to_string(),
+            }
+        };
+        self.job.report.iter().map(|(_, expr)| cell(expr)).collect()
+    }
+}
+
+type History = BTreeMap<String, Vec<JsonValue>>;
+
+fn foreign_key<'k>(
+    mut keys: impl Iterator<Item = &'k String>,
+    state: &State,
+    history: &History,
+) -> Option<&'k str> {
+    keys.find(|key| {
+        let values = history.get(*key);
+        values.is_some_and(|values| !values.contains(state.get(key)))
+    })
+    .map(String::as_str)
+}
+
+fn as_before(before: &State, state: &State, history: &History) -> Decision {
+    let differing: BTreeSet<&str> = history
+        .keys()
+        .filter(|key| before.get(key) != state.get(key))
+        .map(String::as_str)
+        .collect();
+    if differing.is_empty() {
+        return Decision::Goal;
+    }
+    let names: Vec<&str> = differing.into_iter().collect();
+    Decision::Adrift(format!("still not as before: {}", names.join(", ")))
+}
+
+fn render_effect(
+    effect: &[(String, super::Json)],
+    scope: &Arc<Scope>,
+) -> Result<State, EvalError> {
+    effect
+        .iter()
+        .map(|(key, value)| Ok((key.clone(), value.render(scope)?)))
+        .collect()
+}
+
+impl Job {
+    /// The ids of the steps, in order.
+    pub fn step_ids(&self) -> impl Iterator<Item = StepId> {
+        (0..=u8::MAX).map(StepId).take(self.steps.len())
+    }
+
+    /// A step by its id.
+    #[must_use]
+    pub fn step(&self, id: StepId) -> Option<&super::Step> {
+        self.steps.get(usize::from(id.0))
+    }
+
+    /// What to do when a step that leaves no trace is in doubt; None for a step that can be observed.
+    #[must_use]
+    pub fn in_doubt(&self, id: StepId) -> Option<InDoubt> {
+        self.step(id).and_then(|step| step.once)
+    }
+}

@@ -1,0 +1,244 @@
+//! Group commit: many callers, one writer, one barrier for all that wait.
+//!
+//! A thread of its own owns the log. While it waits for the disk, requests gather; it then writes all of them as one group.
+//! So the rate of records follows from the callers, not from the disk's time for a barrier. A request is never split
+//! between groups. The thread is a plain one, since a barrier blocks, and it goes on when the runtime is busy or gone.
+//!
+//! [`Committer::inline`] does the same without a thread, each request by itself on the task that makes it: for simulations
+//! that must run the same way twice.
+//!
+//! It deliberately gives no order between different callers, and tries nothing again: the first error answers everybody.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use miette::Diagnostic;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use super::error::LogError;
+use super::log::Log;
+use super::scan::{Head, Position};
+use queue::{Answer, Request, Waiting, gather, locked};
+
+mod queue;
+
+/// Bytes to store, and what the caller wants back once they are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record<T> {
+    /// The payload.
+    pub bytes: Vec<u8>,
+    /// Carried along; not stored.
+    pub tag: T,
+}
+
+impl<T> AsRef<[u8]> for Record<T> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A group that is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durable<T> {
+    /// Its records in the order of the log, each with its place.
+    pub records: Vec<(Position, Record<T>)>,
+    /// The place behind them.
+    pub head: Head,
+}
+
+/// Told of every group that became durable, in the order of the log, on the writer's thread, after the callers were
+/// answered. It must not commit or post itself: nobody would be there to take it.
+pub type OnDurable<T> = Box<dyn FnMut(Durable<T>) + Send>;
+
+/// Why a commit is not known to be durable.
+#[derive(Debug, Clone, Error, Diagnostic)]
+pub enum CommitError {
+    /// The log refused the records or has failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Log(#[from] LogError),
+
+    /// The writer is gone without a word; a fault of the program.
+    #[error(
+        "the journal's writer has stopped; whether the last records were stored is known after opening the journal again"
+    )]
+    #[diagnostic(
+        code(journal::writer_stopped),
+        help(
+            "`cutover resume`: nothing was sent without a stored intent, and rows in doubt are read again first"
+        )
+    )]
+    Stopped,
+}
+
+/// Where records are handed in to become durable.
+pub struct Committer<T: Send + 'static> {
+    mode: Mode<T>,
+}
+
+enum Mode<T: Send + 'static> {
+    Thread(WriterThread<T>),
+    Inline(Mutex<Writer<T>>),
+}
+
+impl<T: Send + 'static> Committer<T> {
+    /// Starts the writer's thread.
+    ///
+    /// # Errors
+    /// Those of starting a thread.
+    pub fn spawn(log: Log, on_durable: OnDurable<T>) -> std::io::Result<Committer<T>> {
+        let writer = Writer { log, on_durable };
+        Ok(Committer {
+            mode: Mode::Thread(WriterThread::spawn(writer)?),
+        })
+    }
+
+    /// Writes on the calling task, without a thread; the task waits for the disk.
+    #[must_use]
+    pub fn inline(log: Log, on_durable: OnDurable<T>) -> Committer<T> {
+        Committer {
+            mode: Mode::Inline(Mutex::new(Writer { log, on_durable })),
+        }
+    }
+
+    /// Stores records as a part of one group; `Ok` means that they are durable. Given up half way, they may be stored.
+    ///
+    /// # Errors
+    /// Records over the log's limits are refused, and only they. Any other error is final for every caller.
+    pub async fn commit(&self, records: Vec<Record<T>>) -> Result<(), CommitError> {
+        match &self.mode {
+            Mode::Thread(thread) => {
+                let (answer, answered) = oneshot::channel();
+                thread.waiting.add(Request::new(records, Some(answer))?)?;
+                answered.await.unwrap_or(Err(CommitError::Stopped))
+            }
+            Mode::Inline(writer) => locked(writer).write(records, Vec::new()),
+        }
+    }
+
+    /// Stores records without waiting for it, before anything that the same caller hands in later. Blocks the calling
+    /// thread only while more than 16 MiB wait for the disk.
+    ///
+    /// # Errors
+    /// As [`Committer::commit`], for what is known by now; a later error shows at the next call.
+    pub fn post(&self, records: Vec<Record<T>>) -> Result<(), CommitError> {
+        match &self.mode {
+            Mode::Thread(thread) => thread.waiting.add_when_room(Request::new(records, None)?),
+            Mode::Inline(writer) => locked(writer).write(records, Vec::new()),
+        }
+    }
+
+    /// Writes all that waits, ends the thread and answers where the log ends. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// The error that ended the log, if one did.
+    pub fn close(self) -> Result<Head, CommitError> {
+        match self.mode {
+            Mode::Thread(mut thread) => thread.join(),
+            Mode::Inline(writer) => writer
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner)
+                .end(),
+        }
+    }
+}
+
+/// The log and the one who is told of it.
+struct Writer<T> {
+    log: Log,
+    on_durable: OnDurable<T>,
+}
+
+impl<T> Writer<T> {
+    fn write(&mut self, records: Vec<Record<T>>, answers: Vec<Answer>) -> Result<(), CommitError> {
+        let result = self.log.append_group(&records).map_err(CommitError::from);
+        let answer = result.as_ref().map(|_| ()).map_err(CommitError::clone);
+        for waiting in answers {
+            // Who gave up does not want to know.
+            let _gone = waiting.send(answer.clone());
+        }
+        let positions = result?;
+        if !positions.is_empty() {
+            let records = positions.into_iter().zip(records).collect();
+            (self.on_durable)(Durable {
+                records,
+                head: self.log.head(),
+            });
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Head, CommitError> {
+        // An empty group costs nothing, but tells whether the log has failed.
+        self.write(Vec::new(), Vec::new())?;
+        Ok(self.log.head())
+    }
+}
+
+struct WriterThread<T> {
+    waiting: Arc<Waiting<T>>,
+    thread: Option<JoinHandle<Result<Head, CommitError>>>,
+}
+
+impl<T: Send + 'static> WriterThread<T> {
+    fn spawn(writer: Writer<T>) -> std::io::Result<WriterThread<T>> {
+        let waiting = Arc::new(Waiting::new());
+        let served = Served(Arc::clone(&waiting));
+        let thread = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || served.by(writer))?;
+        Ok(WriterThread {
+            waiting,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl<T> WriterThread<T> {
+    fn join(&mut self) -> Result<Head, CommitError> {
+        self.waiting.close();
+        let ended = self.thread.take().map(JoinHandle::join);
+        // A panic has been shown already, by the thread itself.
+        ended
+            .and_then(Result::ok)
+            .unwrap_or(Err(CommitError::Stopped))
+    }
+}
+
+impl<T> Drop for WriterThread<T> {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            // Nobody is left to be told.
+            let _result = self.join();
+        }
+    }
+}
+
+/// The writer's side of the queue: however its thread ends, nobody waits for it in vain.
+struct Served<T>(Arc<Waiting<T>>);
+
+impl<T> Served<T> {
+    fn by(&self, mut writer: Writer<T>) -> Result<Head, CommitError> {
+        loop {
+            let requests = self.0.take();
+            if requests.is_empty() {
+                return writer.end();
+            }
+            for (records, answers) in gather(requests) {
+                if let Err(error) = writer.write(records, answers) {
+                    self.0.end(error);
+                }
+            }
+        }
+    }
+}
+
+impl<T> Drop for Served<T> {
+    fn drop(&mut self) {
+        self.0.end(CommitError::Stopped);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! What can go wrong with a journal as a whole, for the person at night.
+
+use super::checkpoint::StoreError;
+use super::committer::CommitError;
+use super::entry::EntryError;
+use super::error::LogError;
+use super::lock::LockError;
+use super::row::RowNumber;
+use crate::machine::IllegalMove;
+use std::io;
+use std::path::PathBuf;
+
+/// An error of the journal.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum JournalError {
+    /// Another process has it, or the lock cannot be had.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lock(#[from] LockError),
+    /// The log.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Log(#[from] LogError),
+    /// A commit.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Commit(#[from] CommitError),
+    /// The checkpoint's database.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
+    /// A record that cannot be read.
+    #[error(transparent)]
+    #[diagnostic(
+        code(journal::record),
+        help("use the version of cutover that wrote it; nothing was changed")
+    )]
+    Entry(#[from] EntryError),
+    /// A value of the checkpoint that cannot be read.
+    #[error("the checkpoint cannot be read: {0}")]
+    #[diagnostic(
+        code(journal::checkpoint),
+        help("move the folder `checkpoint` out of the journal: it is built again from the log, and no row is lost")
+    )]
+    Checkpoint(String),
+    /// A record that does not follow from those before it.
+    #[error("the journal says of row {row} what cannot have happened: {source}")]
+    #[diagnostic(
+        code(journal::impossible),
+        help("the journal was edited, or was written by another version; `cutover journal verify` names the record")
+    )]
+    Impossible {
+        /// The row.
+        row: RowNumber,
+        /// What the machine says.
+        source: IllegalMove,
+    },
+    /// A file or folder of the journal.
+    #[error("the journal's {what} `{}` cannot be used", path.display())]
+    #[diagnostic(
+        code(journal::file),
+        help("check the disk's space and the rights on this path; nothing was sent")
+    )]
+    File {
+        /// What it is.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No run to be found.
+    #[error("there is no run in the journal `{}`", dir.display())]
+    #[diagnostic(
+        code(journal::no_run),
+        help("begin one with `cutover run`, or name the journal with `--journal`")
+    )]
+    NoRun {
+        /// The journal.
+        dir: PathBuf,
+    },
+    /// No run of this name.
+    #[error("no run begins with `{prefix}`")]
+    #[diagnostic(code(journal::unknown_run), help("`cutover runs` lists the runs of this journal"))]
+    UnknownRun {
+        /// What was asked for.
+        prefix: String,
+    },
+    /// Several runs of this name.
+    #[error("several runs begin with `{prefix}`: {}", runs.join(", "))]
+    #[diagnostic(code(journal::ambiguous_run), help("write more of the run's name"))]
+    AmbiguousRun {
+        /// What was asked for.
+        prefix: String,
+        /// Which there are.
+        runs: Vec<String>,
+    },
+}

@@ -1,0 +1,281 @@
+//! The checkpoint's content: where every run and every row is, kept in step with the log.
+//!
+//! A [`Ledger`] takes the records of one run's log in their order and writes, now and then, one batch with the rows that
+//! changed and the run's own record, which says how much of the log the batch stands for. Rows that changed several times
+//! in between are written once. Live records come with the row they lead to; when a log is read again, the row is folded
+//! anew. Nothing here touches the log.
+
+use super::checkpoint::{Batch, Store, StoreError};
+use super::entry::Entry;
+use super::error_run::JournalError;
+use super::keys;
+use super::row::{RowNumber, RowRecord, Transition, UnixMillis};
+use super::run::{RunId, RunRecord, RunState, Stop};
+use super::scan::{Head, Position};
+use crate::machine::RowState;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Rows held before a batch is written.
+const ROWS_HELD_MAX: usize = 2_000;
+
+/// What a record of the log means for the checkpoint.
+#[derive(Debug, Clone)]
+pub enum Mark {
+    /// Rows were copied, from this one on.
+    Rows {
+        /// The first of them.
+        first: RowNumber,
+    },
+    /// All rows were copied.
+    Imported {
+        /// How many.
+        rows: u64,
+        /// When.
+        at: UnixMillis,
+    },
+    /// A process began to work.
+    Opened {
+        /// When.
+        at: UnixMillis,
+    },
+    /// A row moved.
+    Moved(Box<Moved>),
+    /// A process stopped.
+    Closed {
+        /// When.
+        at: UnixMillis,
+        /// Why.
+        stop: Stop,
+    },
+}
+
+/// A row that moved, and by how much its numbers grew.
+#[derive(Debug, Clone)]
+pub struct Moved {
+    /// Which row.
+    pub row: RowNumber,
+    /// When.
+    pub at: UnixMillis,
+    /// Where it is now.
+    pub record: RowRecord,
+    /// Writes that took effect.
+    pub writes: u32,
+    /// Reads sent.
+    pub reads: u32,
+    /// Throttling answers.
+    pub throttled: u32,
+}
+
+impl Moved {
+    /// What a transition made of a row.
+    #[must_use]
+    pub fn new(transition: &Transition, before: &RowRecord, after: RowRecord) -> Moved {
+        Moved {
+            row: transition.row,
+            at: transition.at,
+            writes: after.writes - before.writes,
+            reads: after.reads - before.reads,
+            throttled: after.throttled - before.throttled,
+            record: after,
+        }
+    }
+}
+
+/// The checkpoint of one run, being written.
+pub struct Ledger {
+    store: Arc<Store>,
+    run: RunRecord,
+    rows: BTreeMap<u64, RowRecord>,
+    chunks: Vec<(RowNumber, Position)>,
+    /// Rows begun beyond the first row that was not.
+    ahead: BTreeSet<u64>,
+}
+
+impl Ledger {
+    /// Goes on with a run.
+    #[must_use]
+    pub fn new(store: Arc<Store>, run: RunRecord) -> Ledger {
+        Ledger {
+            store,
+            run,
+            rows: BTreeMap::new(),
+            chunks: Vec::new(),
+            ahead: BTreeSet::new(),
+        }
+    }
+
+    /// The run as far as it was taken in.
+    #[must_use]
+    pub fn run(&self) -> &RunRecord {
+        &self.run
+    }
+
+    /// Whether enough was taken in that a batch should be written.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.rows.len() + self.chunks.len() >= ROWS_HELD_MAX
+    }
+
+    /// Takes in one record.
+    pub fn take(&mut self, position: Position, mark: Mark) {
+        match mark {
+            Mark::Rows { first } => self.chunks.push((first, position)),
+            Mark::Imported { rows, at } => {
+                self.run.rows = rows;
+                self.run.state = RunState::Open;
+                self.run.last_at = at;
+            }
+            Mark::Opened { at } => self.opened(at),
+            Mark::Moved(moved) => self.moved(*moved),
+            Mark::Closed { at, stop } => self.closed(at, stop),
+        }
+    }
+
+    fn opened(&mut self, at: UnixMillis) {
+        self.run.active_ms = self.run.worked_ms();
+        self.run.state = RunState::Open;
+        self.run.session_at = at;
+        self.run.last_at = at;
+    }
+
+    fn closed(&mut self, at: UnixMillis, stop: Stop) {
+        self.run.last_at = at;
+        self.run.active_ms = self.run.worked_ms();
+        self.run.state = match stop {
+            Stop::Finished => RunState::Finished,
+            Stop::Requested(_) | Stop::Fault(_) => RunState::Stopped(stop),
+        };
+    }
+
+    fn moved(&mut self, moved: Moved) {
+        let Moved {
+            row,
+            at,
+            record,
+            writes,
+            reads,
+            throttled,
+        } = moved;
+        if let RowState::Ended(ending) = &record.state {
+            self.run.counts.add(ending.outcome());
+        }
+        self.run.writes += u64::from(writes);
+        self.run.reads += u64::from(reads);
+        self.run.throttled += u64::from(throttled);
+        self.run.last_at = self.run.last_at.max(at);
+        self.note_begun(row.0);
+        self.rows.insert(row.0, record);
+    }
+
+    fn note_begun(&mut self, row: u64) {
+        self.run.begun_max = self.run.begun_max.max(row);
+        if row > self.run.begun_through {
+            self.ahead.insert(row);
+        }
+        while self.ahead.remove(&(self.run.begun_through + 1)) {
+            self.run.begun_through += 1;
+        }
+    }
+
+    /// Takes in one record that is read again from the log.
+    ///
+    /// # Errors
+    /// A record that does not follow from those before it.
+    pub fn replay(&mut self, position: Position, bytes: &[u8]) -> Result<(), JournalError> {
+        let mark = match Entry::decode(bytes)? {
+            Entry::Began(_) => return Ok(()),
+            Entry::Rows(rows) => Mark::Rows {
+                first: rows.first().map_or(RowNumber(0), |row| row.number),
+            },
+            Entry::Imported { rows, at } => Mark::Imported { rows, at },
+            Entry::Opened { at, program: _ } => Mark::Opened { at },
+            Entry::Moved(transition) => Mark::Moved(Box::new(self.refold(&transition)?)),
+            Entry::Closed { at, stop } => Mark::Closed { at, stop },
+        };
+        self.take(position, mark);
+        Ok(())
+    }
+
+    fn refold(&self, transition: &Transition) -> Result<Moved, JournalError> {
+        let before = self.row(transition.row)?.unwrap_or_default();
+        let mut after = before.clone();
+        after
+            .apply(transition, &self.run.header.rules)
+            .map_err(|source| JournalError::Impossible {
+                row: transition.row,
+                source,
+            })?;
+        Ok(Moved::new(transition, &before, after))
+    }
+
+    fn row(&self, row: RowNumber) -> Result<Option<RowRecord>, JournalError> {
+        match self.rows.get(&row.0) {
+            Some(record) => Ok(Some(record.clone())),
+            None => read_row(&self.store, self.run.id(), row),
+        }
+    }
+
+    /// Writes all that was taken in as one batch that stands for the log up to `head`.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the checkpoint does not take it; the log is not touched by that.
+    pub fn write(&mut self, head: Head) -> Result<(), JournalError> {
+        self.run.head = head;
+        let id = self.run.id();
+        let mut batch = Batch::default();
+        for (first, position) in self.chunks.drain(..) {
+            batch.put(keys::chunk(id, first), encode(&position)?);
+        }
+        for (row, record) in std::mem::take(&mut self.rows) {
+            let row = RowNumber(row);
+            match &record.state {
+                RowState::Ended(_) => batch.remove(keys::active(id, row)),
+                RowState::Waiting | RowState::Active(_) => {
+                    batch.put(keys::active(id, row), vec![u8::from(record.exposed())]);
+                }
+            }
+            batch.put(keys::row(id, row), encode(&record)?);
+        }
+        batch.put(keys::run(id), encode(&self.run)?);
+        Ok(self.store.apply(batch)?)
+    }
+}
+
+pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, JournalError> {
+    postcard::to_stdvec(value).map_err(|error| JournalError::Checkpoint(error.to_string()))
+}
+
+pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, JournalError> {
+    postcard::from_bytes(bytes).map_err(|error| JournalError::Checkpoint(error.to_string()))
+}
+
+/// A row as the checkpoint has it.
+pub(super) fn read_row(
+    store: &Store,
+    id: RunId,
+    row: RowNumber,
+) -> Result<Option<RowRecord>, JournalError> {
+    let bytes = store.get(&keys::row(id, row))?;
+    bytes.map(|bytes| decode(&bytes)).transpose()
+}
+
+/// Every run the checkpoint has, oldest first.
+pub(super) fn read_runs(store: &Store) -> Result<Vec<RunRecord>, JournalError> {
+    store
+        .scan_prefix(&keys::RUNS)
+        .map(|entry| decode(&entry?.1))
+        .collect()
+}
+
+/// Forgets a run whose rows were never all copied.
+pub(super) fn forget(store: &Store, id: RunId) -> Result<(), JournalError> {
+    let mut batch = Batch::default();
+    for prefix in keys::all_of(id) {
+        let entries: Result<Vec<_>, StoreError> = store.scan_prefix(&prefix).collect();
+        for (key, _) in entries? {
+            batch.remove(key);
+        }
+    }
+    Ok(store.apply(batch)?)
+}

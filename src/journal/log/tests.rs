@@ -1,0 +1,469 @@
+//! Every cut, every changed byte, every failed call: what a log must still say.
+
+use super::*;
+use crate::journal::error::Fault;
+use crate::journal::medium::FileMedium;
+use crate::journal::memory::MemoryMedium;
+use proptest::prelude::*;
+
+fn genesis() -> Head {
+    Head::genesis(ChainHash::genesis(b"test"))
+}
+
+fn nothing(_: &Group<'_>) -> Result<(), LogError> {
+    Ok(())
+}
+
+type Records = Vec<Vec<u8>>;
+
+/// The records of a log from `from` on, group by group, and how it ends.
+fn groups(medium: &dyn Medium, from: Head) -> Result<(Vec<Records>, Tail), LogError> {
+    let mut found = Vec::new();
+    let (_, tail) = inspect(medium, from, |group| {
+        found.push(group.records().map(|(_, record)| record.to_vec()).collect());
+        Ok::<_, LogError>(())
+    })?;
+    Ok((found, tail))
+}
+
+fn small() -> Vec<Vec<Vec<u8>>> {
+    vec![
+        vec![b"a1".to_vec(), b"a2, a longer one".to_vec()],
+        vec![b"b1".to_vec()],
+        vec![Vec::new(), b"c2".to_vec(), vec![0; 70]],
+        vec![b"d1".to_vec(), b"d2".to_vec()],
+    ]
+}
+
+/// A log of these groups, and the head after each of them, the one before the first included.
+fn written(groups: &[Vec<Vec<u8>>]) -> (MemoryMedium, Vec<Head>) {
+    let medium = MemoryMedium::default();
+    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+    let mut heads = vec![log.head()];
+    for group in groups {
+        log.append_group(group).unwrap();
+        heads.push(log.head());
+    }
+    (medium, heads)
+}
+
+#[test]
+fn a_group_costs_one_barrier_and_its_records_are_where_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let mut log = Log::create(
+        FileMedium::create(&path).unwrap(),
+        ChainHash::genesis(b"test"),
+    )
+    .unwrap();
+    let records = [b"one".to_vec(), Vec::new(), b"three".to_vec()];
+    let positions = log.append_group(&records).unwrap();
+    let second = FileMedium::open_to_read(&path).unwrap();
+    for (position, record) in positions.iter().zip(&records) {
+        assert_eq!(log.read(*position).unwrap(), *record);
+        assert_eq!(read_record(&second, *position).unwrap(), *record);
+    }
+    let head = log.head();
+    drop(log);
+    let (mut log, tail) = Log::open(FileMedium::open(&path).unwrap(), genesis(), nothing).unwrap();
+    assert_eq!(log.head(), head);
+    assert_eq!(
+        tail,
+        Tail {
+            groups: 1,
+            records: 3,
+            end: End::Clean { at: head.offset }
+        }
+    );
+    log.append_group(&[b"four"]).unwrap();
+    assert_eq!(log.head().records, 4);
+
+    let (medium, _) = written(&small());
+    assert_eq!(medium.syncs(), small().len() as u64);
+}
+
+#[test]
+fn what_is_no_record_is_not_read() {
+    let (medium, heads) = written(&small());
+    let wrong = [
+        (1, 2),
+        (0, 3),
+        (heads[4].offset, 0),
+        (u64::from(u32::MAX), 9),
+        (0, u32::MAX),
+    ];
+    for (offset, payload_bytes) in wrong {
+        let read = read_record(
+            &medium,
+            Position {
+                offset,
+                payload_bytes,
+            },
+        );
+        assert!(
+            matches!(read, Err(LogError::NoRecord { at, .. }) if at == offset),
+            "{read:?}"
+        );
+    }
+}
+
+#[test]
+fn a_group_without_records_costs_nothing() {
+    let medium = MemoryMedium::default();
+    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+    assert_eq!(log.append_group::<Vec<u8>>(&[]).unwrap(), []);
+    assert_eq!((medium.syncs(), log.head()), (0, genesis()));
+}
+
+#[test]
+fn every_cut_leaves_the_groups_before_it() {
+    let (medium, heads) = written(&small());
+    let bytes = medium.bytes();
+    for cut in 0..=bytes.len() {
+        let whole = heads
+            .iter()
+            .filter(|head| head.offset <= cut as u64)
+            .count()
+            - 1;
+        let at = heads[whole].offset;
+        let medium = MemoryMedium::holding(bytes[..cut].to_vec());
+        let (found, _) = groups(&medium, genesis()).unwrap();
+        assert_eq!(found, small()[..whole], "cut at {cut}");
+
+        let (mut log, tail) = Log::open(medium.clone(), genesis(), nothing).unwrap();
+        let torn = cut as u64 - at;
+        let end = if torn == 0 {
+            End::Clean { at }
+        } else {
+            End::Torn { at, bytes: torn }
+        };
+        assert_eq!(tail.end, end, "cut at {cut}");
+        log.append_group(&[b"next"]).unwrap();
+        medium.cut_power(0);
+        let (found, tail) = groups(&medium, genesis()).unwrap();
+        assert_eq!(
+            (found.len(), tail.end),
+            (
+                whole + 1,
+                End::Clean {
+                    at: log.head().offset
+                }
+            )
+        );
+    }
+}
+
+/// The last group looks torn; any other is reported, at the frame that was hit.
+#[test]
+fn every_changed_byte_is_dropped_with_its_group_or_reported() {
+    let (medium, heads) = written(&small());
+    let bytes = medium.bytes();
+    let last_group = heads[heads.len() - 2];
+    for at in 0..bytes.len() {
+        for change in [0x01, 0x80, 0xff] {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= change;
+            let medium = MemoryMedium::holding(bytes);
+            let found = groups(&medium, genesis());
+            if at as u64 >= last_group.offset {
+                let (found, tail) = found.unwrap();
+                let torn = medium.len().unwrap() - last_group.offset;
+                assert_eq!(found, small()[..small().len() - 1]);
+                assert_eq!(
+                    tail.end,
+                    End::Torn {
+                        at: last_group.offset,
+                        bytes: torn
+                    }
+                );
+            } else {
+                let Err(LogError::Damaged {
+                    at: told,
+                    record,
+                    fault: Fault::Checksum,
+                }) = found
+                else {
+                    panic!("byte {at}: {found:?}");
+                };
+                assert!(told <= at as u64 && record <= last_group.records);
+                assert!(Log::open(medium.clone(), genesis(), nothing).is_err());
+                assert_eq!(
+                    medium.len().unwrap(),
+                    heads[heads.len() - 1].offset,
+                    "a damaged log is not cut"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_behind_the_last_group_are_torn() {
+    let (medium, heads) = written(&small());
+    let end = heads[heads.len() - 1].offset;
+    for garbage in [vec![0; 300], vec![0xff; 300], b"x".to_vec()] {
+        let mut bytes = medium.bytes();
+        bytes.extend(&garbage);
+        let (found, tail) = groups(&MemoryMedium::holding(bytes), genesis()).unwrap();
+        assert_eq!(found, small());
+        assert_eq!(
+            tail.end,
+            End::Torn {
+                at: end,
+                bytes: garbage.len() as u64
+            }
+        );
+    }
+}
+
+#[test]
+fn a_log_longer_than_one_chunk_is_read_whole() {
+    let long: Vec<Records> = (0..3000u32)
+        .map(|group| vec![vec![group as u8; 150]; 1 + group as usize % 3])
+        .collect();
+    let (medium, heads) = written(&long);
+    assert!(medium.len().unwrap() > 1 << 20);
+    let (found, tail) = groups(&medium, genesis()).unwrap();
+    assert_eq!(found, long);
+    assert_eq!((tail.groups, tail.records), (3000, heads[3000].records));
+}
+
+#[test]
+fn damage_is_found_over_a_long_way() {
+    let long = vec![vec![vec![7; 900_000]], vec![b"later".to_vec()]];
+    let (medium, heads) = written(&long);
+    let mut bytes = medium.bytes();
+    bytes[0] ^= 1;
+    let found = groups(&MemoryMedium::holding(bytes.clone()), genesis());
+    assert!(
+        matches!(
+            found,
+            Err(LogError::Damaged {
+                at: 0,
+                record: 1,
+                fault: Fault::Checksum
+            })
+        ),
+        "{found:?}"
+    );
+    bytes.truncate(heads[1].offset as usize);
+    let (found, tail) = groups(&MemoryMedium::holding(bytes), genesis()).unwrap();
+    assert_eq!(
+        (found.len(), tail.end),
+        (
+            0,
+            End::Torn {
+                at: 0,
+                bytes: heads[1].offset
+            }
+        )
+    );
+}
+
+#[test]
+fn an_edited_log_breaks_its_chain() {
+    let (medium, heads) = written(&small());
+    let other = written(&[vec![b"x1".to_vec()], vec![b"b1".to_vec()]])
+        .0
+        .bytes();
+    let mut bytes = medium.bytes();
+    // The same record in the same group, with a good checksum, out of another history.
+    let (from, until) = (heads[1].offset as usize, heads[2].offset as usize);
+    bytes.splice(
+        from..until,
+        other[other.len() - (until - from)..].iter().copied(),
+    );
+    let found = groups(&MemoryMedium::holding(bytes), genesis());
+    let at = heads[1].offset;
+    assert!(
+        matches!(found, Err(LogError::Damaged { at: told, record: 3, fault: Fault::Chain }) if told == at)
+    );
+
+    let mut bytes = medium.bytes();
+    bytes.drain(from..until);
+    let found = groups(&MemoryMedium::holding(bytes), genesis());
+    assert!(
+        matches!(
+            found,
+            Err(LogError::Damaged {
+                record: 3,
+                fault: Fault::Chain,
+                ..
+            })
+        ),
+        "{found:?}"
+    );
+
+    let foreign = Head::genesis(ChainHash::genesis(b"another run"));
+    let found = groups(&medium, foreign);
+    assert!(
+        matches!(
+            found,
+            Err(LogError::Damaged {
+                at: 0,
+                record: 1,
+                fault: Fault::Chain
+            })
+        ),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_known_place_saves_reading_what_is_before_it() {
+    let (medium, heads) = written(&small());
+    for (known, head) in heads.iter().enumerate() {
+        let (found, tail) = groups(&medium, *head).unwrap();
+        assert_eq!(found, small()[known..]);
+        assert_eq!(tail.groups, (small().len() - known) as u64);
+    }
+}
+
+#[test]
+fn a_place_that_is_not_in_the_log_is_refused() {
+    let (medium, heads) = written(&small());
+    let last = heads[4];
+    let elsewhere = [
+        Head {
+            offset: last.offset - 1,
+            ..last
+        },
+        Head {
+            hash: heads[3].hash,
+            ..last
+        },
+        Head { group: 3, ..last },
+        Head {
+            last_frame: heads[3].offset,
+            ..last
+        },
+        Head {
+            last_frame: u64::MAX,
+            ..last
+        },
+        Head {
+            last_frame: last.offset,
+            ..last
+        },
+    ];
+    for head in elsewhere {
+        let found = groups(&medium, head);
+        assert!(
+            matches!(found, Err(LogError::Elsewhere { .. })),
+            "{head:?}: {found:?}"
+        );
+    }
+    let shorter = MemoryMedium::holding(medium.bytes()[..heads[3].offset as usize].to_vec());
+    let found = groups(&shorter, last);
+    assert!(
+        matches!(found, Err(LogError::Shortened { known, .. }) if known == last.offset),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_first_error_is_final_and_says_what_is_durable() {
+    for calls in 0..6 {
+        let medium = MemoryMedium::default();
+        medium.fail_after(calls);
+        let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+        let mut results = small()
+            .into_iter()
+            .map(|group| log.append_group(&group).map_err(|e| e.to_string()));
+        let good = results.by_ref().take_while(Result::is_ok).count();
+        assert_eq!(good as u32, calls / 2);
+        for later in results {
+            let told = later.unwrap_err();
+            let durable: usize = small()[..good].iter().map(Vec::len).sum();
+            assert!(told.contains(&format!("; {durable} records (")), "{told}");
+            assert!(
+                told.contains(if calls % 2 == 0 {
+                    "written;"
+                } else {
+                    "made durable;"
+                }),
+                "{told}"
+            );
+        }
+        medium.cut_power(0);
+        assert_eq!(groups(&medium, genesis()).unwrap().0, small()[..good]);
+    }
+}
+
+#[test]
+fn a_whole_group_whose_barrier_failed_is_made_durable_before_it_counts() {
+    let medium = MemoryMedium::default();
+    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+    medium.fail_after(1);
+    log.append_group(&[b"in doubt"]).unwrap_err();
+    drop(log);
+
+    medium.fail_after(0);
+    let opened = Log::open(medium.clone(), genesis(), nothing);
+    assert!(matches!(opened.err(), Some(LogError::Cut { .. })));
+
+    let (log, tail) = Log::open(medium.clone(), genesis(), nothing).unwrap();
+    medium.cut_power(0);
+    assert_eq!((tail.records, log.head().records), (1, 1));
+    let (found, _) = groups(&medium, genesis()).unwrap();
+    assert_eq!(found, [[b"in doubt".to_vec()]]);
+}
+
+#[test]
+fn a_record_over_the_limit_does_not_end_the_log() {
+    let medium = MemoryMedium::default();
+    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+    let long = vec![0; crate::journal::frame::PAYLOAD_BYTES_MAX];
+    let longer = vec![0; long.len() + 1];
+    assert!(matches!(
+        log.append_group(&[&longer]),
+        Err(LogError::RecordTooLong(_))
+    ));
+    let many = [&long, &long, &long, &long];
+    assert!(matches!(
+        log.append_group(&many),
+        Err(LogError::GroupTooLong { .. })
+    ));
+    assert!(medium.is_empty().unwrap());
+    log.append_group(&[b"fits"]).unwrap();
+    assert_eq!(groups(&medium, genesis()).unwrap().0, [[b"fits".to_vec()]]);
+}
+
+#[test]
+fn a_log_is_not_begun_over_another() {
+    let again = Log::create(written(&small()).0, ChainHash::genesis(b"test"));
+    assert!(matches!(again.err(), Some(LogError::NotEmpty { .. })));
+}
+
+#[test]
+fn the_visitor_can_end_the_walk() {
+    let (medium, _) = written(&small());
+    let mut seen = 0;
+    let ended = inspect(&medium, genesis(), |group| {
+        seen += 1;
+        if group.head().group == 2 {
+            Err(LogError::Elsewhere { known: 0 })
+        } else {
+            Ok(())
+        }
+    });
+    assert!(matches!(ended, Err(LogError::Elsewhere { known: 0 })));
+    assert_eq!(seen, 2);
+}
+
+proptest! {
+    #[test]
+    fn any_power_cut_leaves_whole_groups_and_all_that_was_synced(
+        groups_in in proptest::collection::vec(
+            proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..90), 1..4), 1..6),
+        kept in 0usize..400,
+        unsynced in proptest::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let (mut medium, heads) = written(&groups_in);
+        medium.append(&unsynced).unwrap();
+        medium.cut_power(kept);
+        let (found, tail) = groups(&medium, genesis()).unwrap();
+        prop_assert_eq!(found, groups_in);
+        prop_assert_eq!(tail.records, heads[heads.len() - 1].records);
+    }
+}

@@ -1,0 +1,260 @@
+//! The only place where the log touches a disk.
+//!
+//! A medium is a growing row of bytes with one promise: what was appended before a `sync` that returned `Ok` survives a
+//! power cut. Everything above is written against that promise alone, so the same log runs on a file and on
+//! [`MemoryMedium`](super::memory::MemoryMedium), which can lose what was never synced. A medium does not retry: whether an error is final is decided by
+//! the log.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// A growing row of bytes that can be made durable.
+pub trait Medium: Send {
+    /// Adds bytes at the end. They are readable at once, and durable only after [`Medium::sync`].
+    ///
+    /// # Errors
+    /// After an error a part of the bytes may have been added.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes everything appended or truncated so far durable.
+    ///
+    /// # Errors
+    /// After an error nothing is known about what was not durable before, and asking again tells nothing new: Linux
+    /// reports a failed write-back once and then forgets it (PostgreSQL's "fsyncgate", 2018).
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// The length in bytes, durable or not.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether there is not a single byte.
+    ///
+    /// # Errors
+    /// Those of [`Medium::len`].
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Reads from `offset` on; answers how many bytes came, 0 at the end. Several readers may do so at once.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Cuts everything from `len` bytes on; durable after [`Medium::sync`].
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
+}
+
+/// Fills `buf` from `offset` on as far as the medium goes; answers how many bytes came.
+///
+/// # Errors
+/// Those of [`Medium::read_at`], but for an interruption, after which it reads on.
+pub fn read_full(medium: &dyn Medium, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buf.len() {
+        match medium.read_at(offset + filled as u64, &mut buf[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// A file; `sync` is `fdatasync` where the system has it.
+#[derive(Debug)]
+pub struct FileMedium {
+    file: File,
+    // Kept here so that an append needs no system call to find the end.
+    end: u64,
+}
+
+impl FileMedium {
+    /// Creates a file that must not exist yet, readable by its owner only, and makes its name durable.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, and those of the file system.
+    pub fn create(path: &Path) -> io::Result<FileMedium> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            options.mode(0o600);
+        }
+        let file = options.open(path)?;
+        file.sync_all()?;
+        sync_directory_of(path)?;
+        Ok(FileMedium { file, end: 0 })
+    }
+
+    /// Opens an existing file for reading and writing.
+    ///
+    /// # Errors
+    /// `NotFound`, and those of the file system.
+    pub fn open(path: &Path) -> io::Result<FileMedium> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let end = file.metadata()?.len();
+        Ok(FileMedium { file, end })
+    }
+
+    /// Opens an existing file for reading only, as a second reader beside the one that writes; appending to it fails.
+    ///
+    /// # Errors
+    /// `NotFound`, and those of the file system.
+    pub fn open_to_read(path: &Path) -> io::Result<FileMedium> {
+        let file = File::open(path)?;
+        let end = file.metadata()?.len();
+        Ok(FileMedium { file, end })
+    }
+}
+
+impl Medium for FileMedium {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        write_all_at(&self.file, bytes, self.end)?;
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        // The file's own word, since another process may be the one that appends.
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        read_file_at(&self.file, buf, offset)
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)?;
+        self.end = len;
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn read_file_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buf, offset)
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+// Windows takes the offset with the call and moves the cursor, which nobody here relies on.
+#[cfg(windows)]
+fn read_file_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buf, offset)
+}
+
+#[cfg(windows)]
+fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut written = 0;
+    while written < bytes.len() {
+        let at = offset + written as u64;
+        match std::os::windows::fs::FileExt::seek_write(file, &bytes[written..], at)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => written += count,
+        }
+    }
+    Ok(())
+}
+
+/// Makes the name of a file durable, not only its content.
+///
+/// # Errors
+/// Those of the file system.
+#[cfg(unix)]
+pub fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    File::open(parent)?.sync_all()
+}
+
+/// Windows gives a directory no handle that could be synced; NTFS journals names by itself.
+///
+/// # Errors
+/// None.
+#[cfg(windows)]
+pub fn sync_directory_of(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// What every medium must do, whatever it is made of.
+    pub(in crate::journal) fn keeps_the_contract(mut medium: impl Medium) {
+        assert!(medium.is_empty().unwrap());
+        medium.append(b"hello ").unwrap();
+        medium.append(b"world").unwrap();
+        assert_eq!(medium.len().unwrap(), 11);
+
+        let mut buf = [0; 16];
+        assert_eq!(read_full(&medium, 6, &mut buf).unwrap(), 5);
+        assert_eq!(&buf[..5], b"world");
+        assert_eq!(medium.read_at(11, &mut buf).unwrap(), 0);
+        assert_eq!(medium.read_at(1 << 40, &mut buf).unwrap(), 0);
+
+        medium.sync().unwrap();
+        medium.truncate(5).unwrap();
+        medium.append(b"!").unwrap();
+        medium.sync().unwrap();
+        assert_eq!(medium.len().unwrap(), 6);
+        assert_eq!(read_full(&medium, 0, &mut buf).unwrap(), 6);
+        assert_eq!(&buf[..6], b"hello!");
+    }
+
+    #[test]
+    fn a_file_keeps_the_contract() {
+        let dir = tempfile::tempdir().unwrap();
+        keeps_the_contract(FileMedium::create(&dir.path().join("log")).unwrap());
+    }
+
+    #[test]
+    fn a_file_goes_on_at_its_end_and_is_not_created_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        FileMedium::create(&path).unwrap().append(b"one").unwrap();
+        assert_eq!(
+            FileMedium::create(&path).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        FileMedium::open(&path).unwrap().append(b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"onetwo");
+        assert!(
+            FileMedium::open_to_read(&path)
+                .unwrap()
+                .append(b"three")
+                .is_err()
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        FileMedium::create(&path).unwrap();
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+}

@@ -1,0 +1,33 @@
+//! The journal: what a run was told to do, what it decided, and what came of it, safe from kills and power cuts.
+//!
+//! Two records of the same facts. The **log** ([`log`], one file a run) is append-only, checksummed and hash-chained; a
+//! transition is committed when the log is on disk, and it alone is enough to build everything else again. The
+//! **checkpoint** ([`checkpoint`], sled) says where everyone is, in constant memory. [`session`] writes both, [`open`]
+//! brings the checkpoint up to the log, [`view`] reads. What a row's events mean is the machine's business; here they are folded.
+
+pub mod checkpoint;
+pub mod committer;
+pub mod entry;
+pub mod error;
+pub mod error_run;
+pub mod frame;
+mod keys;
+pub mod ledger;
+pub mod lock;
+pub mod log;
+pub mod medium;
+pub mod memory;
+pub mod open;
+pub mod row;
+pub mod run;
+pub mod scan;
+pub mod session;
+pub mod view;
+
+pub use error_run::JournalError;
+pub use lock::{Control, ControlToken, Holder, LockError, read_holder};
+pub use open::Journal;
+pub use row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
+pub use run::{Counts, InputFacts, InputRow, RunHeader, RunId, RunRecord, RunState, Stop};
+pub use session::{Import, Session};
+pub use view::RunReader;

@@ -1,0 +1,270 @@
+//! Opening a journal: the lock, the checkpoint, and the log's tails that the checkpoint does not stand for yet.
+
+use super::checkpoint::{SetAside, Store};
+use super::entry::Entry;
+use super::error_run::JournalError;
+use super::frame::ChainHash;
+use super::ledger::{self, Ledger};
+use super::lock::{Holder, JournalLock};
+use super::log::inspect;
+use super::medium::{FileMedium, Medium};
+use super::row::RowNumber;
+use super::run::{RunHeader, RunId, RunRecord, RunState};
+use super::scan::{Group, Head};
+use super::session::{Import, Session};
+use super::view::RunReader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// An open journal. Nobody else can open it while this lives.
+pub struct Journal {
+    dir: PathBuf,
+    lock: JournalLock,
+    store: Arc<Store>,
+    set_aside: Option<SetAside>,
+}
+
+impl Journal {
+    /// Opens the journal in a folder, which is made if it is not there, and brings the checkpoint up to the log.
+    ///
+    /// # Errors
+    /// [`JournalError`]: in use, not readable, damaged, or written by another version. Nothing was changed then but the
+    /// checkpoint.
+    pub fn open(dir: &Path, holder: &Holder) -> Result<Journal, JournalError> {
+        make_private(&dir.join(LOGS)).map_err(|source| JournalError::File {
+            what: "folder",
+            path: dir.to_owned(),
+            source,
+        })?;
+        let lock = JournalLock::acquire(dir, holder)?;
+        let opened = Store::open(dir)?;
+        let journal = Journal {
+            dir: dir.to_owned(),
+            lock,
+            store: Arc::new(opened.store),
+            set_aside: opened.set_aside,
+        };
+        journal.catch_up()?;
+        Ok(journal)
+    }
+
+    /// Whether there is a journal in a folder at all.
+    #[must_use]
+    pub fn exists(dir: &Path) -> bool {
+        dir.join(LOGS).is_dir()
+    }
+
+    /// A word for the operator when the checkpoint had to be built again.
+    #[must_use]
+    pub fn set_aside(&self) -> Option<&SetAside> {
+        self.set_aside.as_ref()
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Tells other processes what this one does.
+    ///
+    /// # Errors
+    /// [`JournalError::Lock`] when that cannot be written.
+    pub fn announce(&mut self, holder: &Holder) -> Result<(), JournalError> {
+        Ok(self.lock.update(holder)?)
+    }
+
+    /// All runs, oldest first.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the checkpoint cannot be read.
+    pub fn runs(&self) -> Result<Vec<RunRecord>, JournalError> {
+        ledger::read_runs(&self.store)
+    }
+
+    /// The run whose name begins so, or the newest.
+    ///
+    /// # Errors
+    /// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
+    pub fn find(&self, prefix: Option<&str>) -> Result<RunRecord, JournalError> {
+        let mut runs = self.runs()?;
+        let Some(prefix) = prefix else {
+            let none = || JournalError::NoRun {
+                dir: self.dir.clone(),
+            };
+            return runs.pop().ok_or_else(none);
+        };
+        let wanted = prefix.to_lowercase();
+        runs.retain(|run| run.id().to_string().starts_with(&wanted));
+        match runs.len() {
+            0 => Err(JournalError::UnknownRun {
+                prefix: prefix.to_owned(),
+            }),
+            1 => Ok(runs.remove(0)),
+            _ => Err(JournalError::AmbiguousRun {
+                prefix: prefix.to_owned(),
+                runs: runs.iter().map(|run| run.id().to_string()).collect(),
+            }),
+        }
+    }
+
+    /// Begins a run; its rows are to be copied next.
+    ///
+    /// # Errors
+    /// [`JournalError`] when its log cannot be made.
+    pub fn begin(&self, header: RunHeader) -> Result<Import, JournalError> {
+        let path = log_path(&self.dir, header.id);
+        Import::begin(&path, header, Arc::clone(&self.store))
+    }
+
+    /// Opens a run to go on with it.
+    ///
+    /// # Errors
+    /// [`JournalError`] when its log cannot be opened.
+    pub fn resume(&self, run: &RunRecord) -> Result<Session, JournalError> {
+        let path = log_path(&self.dir, run.id());
+        Session::resume(&path, run.clone(), Arc::clone(&self.store))
+    }
+
+    /// Reads a run's rows.
+    ///
+    /// # Errors
+    /// [`JournalError::File`] when its log cannot be opened.
+    pub fn reader(&self, run: &RunRecord) -> Result<RunReader, JournalError> {
+        RunReader::open(&log_path(&self.dir, run.id()), run.id(), Arc::clone(&self.store))
+    }
+
+    /// Brings the checkpoint up to every log.
+    fn catch_up(&self) -> Result<(), JournalError> {
+        let known = self.runs()?;
+        for (id, path) in self.logs()? {
+            let record = known.iter().find(|run| run.id() == id);
+            self.catch_up_run(id, &path, record)?;
+        }
+        Ok(())
+    }
+
+    fn logs(&self) -> Result<Vec<(RunId, PathBuf)>, JournalError> {
+        let folder = self.dir.join(LOGS);
+        let unreadable = |source| JournalError::File {
+            what: "folder",
+            path: folder.clone(),
+            source,
+        };
+        let mut logs = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let name = path.file_stem().and_then(|stem| stem.to_str());
+            if let Some(id) = name.and_then(|name| Uuid::parse_str(name).ok()) {
+                logs.push((RunId(id), path));
+            }
+        }
+        logs.sort();
+        Ok(logs)
+    }
+
+    fn catch_up_run(
+        &self,
+        id: RunId,
+        path: &Path,
+        known: Option<&RunRecord>,
+    ) -> Result<(), JournalError> {
+        let medium = FileMedium::open_to_read(path).map_err(|source| file_error(path, source))?;
+        let bytes = medium.len().map_err(|source| file_error(path, source))?;
+        let mut state = known.map(|run| run.state.clone());
+        if known.is_none_or(|run| run.head.offset != bytes) {
+            state = self.replay(id, &medium, known)?;
+        }
+        match state {
+            // Nothing was sent for a run whose rows were not all copied: it never began.
+            None | Some(RunState::Importing) => self.discard(id, path),
+            Some(RunState::Open | RunState::Stopped(_) | RunState::Finished) => Ok(()),
+        }
+    }
+
+    fn replay(
+        &self,
+        id: RunId,
+        medium: &FileMedium,
+        known: Option<&RunRecord>,
+    ) -> Result<Option<RunState>, JournalError> {
+        let mut ledger = known.map(|run| Ledger::new(Arc::clone(&self.store), run.clone()));
+        let from = known.map_or_else(|| genesis(id), |run| run.head);
+        let (head, _) = inspect(medium, from, |group| self.replay_group(&mut ledger, group))?;
+        let Some(mut ledger) = ledger else {
+            return Ok(None);
+        };
+        ledger.write(head)?;
+        Ok(Some(ledger.run().state.clone()))
+    }
+
+    fn replay_group(
+        &self,
+        ledger: &mut Option<Ledger>,
+        group: &Group<'_>,
+    ) -> Result<(), JournalError> {
+        for (position, bytes) in group.records() {
+            match ledger {
+                Some(ledger) => ledger.replay(position, bytes)?,
+                None => *ledger = Some(self.first(bytes, group.head())?),
+            }
+        }
+        match ledger {
+            Some(ledger) if ledger.is_full() => ledger.write(group.head()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn first(&self, bytes: &[u8], head: Head) -> Result<Ledger, JournalError> {
+        match Entry::decode(bytes)? {
+            Entry::Began(header) => {
+                let run = RunRecord::new(*header, head);
+                Ok(Ledger::new(Arc::clone(&self.store), run))
+            }
+            Entry::Rows(_)
+            | Entry::Imported { .. }
+            | Entry::Opened { .. }
+            | Entry::Moved(_)
+            | Entry::Closed { .. } => Err(JournalError::Checkpoint(
+                "the log does not begin with the beginning of a run".into(),
+            )),
+        }
+    }
+
+    fn discard(&self, id: RunId, path: &Path) -> Result<(), JournalError> {
+        ledger::forget(&self.store, id)?;
+        std::fs::remove_file(path).map_err(|source| file_error(path, source))
+    }
+}
+
+/// The folder of the logs, inside the journal's.
+const LOGS: &str = "runs";
+
+fn log_path(dir: &Path, id: RunId) -> PathBuf {
+    dir.join(LOGS).join(format!("{id}.log"))
+}
+
+pub(super) fn genesis(id: RunId) -> Head {
+    Head::genesis(ChainHash::genesis(id.0.as_bytes()))
+}
+
+pub(super) fn file_error(path: &Path, source: std::io::Error) -> JournalError {
+    JournalError::File {
+        what: "log",
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Makes a folder that only its owner can look into: the journal holds names of people.
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+/// The number of the first row.
+pub(super) const FIRST_ROW: RowNumber = RowNumber(1);

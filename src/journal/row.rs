@@ -1,0 +1,285 @@
+//! One row as the journal keeps it, and the fold that makes it from its transitions.
+//!
+//! A live run, a resumed run and the rebuilding of the checkpoint all use [`RowRecord::apply`], which drives the machine; so
+//! what is stored is what was acted on.
+
+use crate::job::StepId;
+use crate::machine::{
+    Attempt, Course, Event, IllegalMove, Outcome, Phase, Problem, Progress, RowState, Rules,
+};
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since 1970-01-01 UTC.
+pub type UnixMillis = u64;
+
+/// The number of a row in its input, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RowNumber(pub u64);
+
+impl std::fmt::Display for RowNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a transition adds to what is known of a row. States are JSON objects as text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The before-image: what was observed before the first write.
+    pub before: Option<String>,
+    /// The state as last observed or predicted, when it changed.
+    pub expected: Option<String>,
+    /// Reads sent since the last transition.
+    pub reads: u32,
+    /// Answers since the last transition that said the service was throttling.
+    pub throttled: u32,
+    /// The service's id of the last request.
+    pub request_id: Option<String>,
+    /// The job's report columns, at the end.
+    pub report: Option<Vec<String>>,
+}
+
+/// What happened to a row, committed as one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// Which row.
+    pub row: RowNumber,
+    /// When.
+    pub at: UnixMillis,
+    /// What the machine was told, in order.
+    pub events: Vec<Event>,
+    /// What became known.
+    pub facts: Facts,
+}
+
+/// The present state of a row and its history in numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowRecord {
+    /// Where it is.
+    pub state: RowState,
+    /// The before-image, as JSON text.
+    pub before: Option<String>,
+    /// The state last observed or predicted; none means the before-image.
+    pub expected: Option<String>,
+    /// When the row was begun.
+    pub begun_at: Option<UnixMillis>,
+    /// When it ended.
+    pub ended_at: Option<UnixMillis>,
+    /// When a write last left or may have left.
+    pub wrote_at: Option<UnixMillis>,
+    /// Since when the person cannot work.
+    pub exposed_since: Option<UnixMillis>,
+    /// How long the person could not work, in all earlier exposures.
+    pub exposed_ms: u64,
+    /// Writes begun, forward and back.
+    pub attempts: u32,
+    /// Writes known to have taken effect.
+    pub writes: u32,
+    /// Reads sent.
+    pub reads: u32,
+    /// Throttling answers.
+    pub throttled: u32,
+    /// The steps begun, in order; what an undo has to look at.
+    pub begun: Vec<StepId>,
+    /// The last step begun.
+    pub last_step: Option<StepId>,
+    /// The service's id of the last request.
+    pub request_id: Option<String>,
+    /// The job's report columns.
+    pub report: Vec<String>,
+}
+
+impl Default for RowRecord {
+    fn default() -> Self {
+        RowRecord {
+            state: RowState::Waiting,
+            before: None,
+            expected: None,
+            begun_at: None,
+            ended_at: None,
+            wrote_at: None,
+            exposed_since: None,
+            exposed_ms: 0,
+            attempts: 0,
+            writes: 0,
+            reads: 0,
+            throttled: 0,
+            begun: Vec::new(),
+            last_step: None,
+            request_id: None,
+            report: Vec::new(),
+        }
+    }
+}
+
+impl RowRecord {
+    /// Folds a transition in: every event through the machine, then the facts.
+    ///
+    /// # Errors
+    /// [`IllegalMove`] when the row cannot have gone this way.
+    pub fn apply(&mut self, transition: &Transition, rules: &Rules) -> Result<(), IllegalMove> {
+        for event in &transition.events {
+            self.take(event.clone(), transition.at, rules)?;
+        }
+        self.learn(&transition.facts);
+        Ok(())
+    }
+
+    /// Folds one event in and answers what the machine wants done.
+    ///
+    /// # Errors
+    /// [`IllegalMove`] when the event cannot happen now.
+    pub fn take(
+        &mut self,
+        event: Event,
+        at: UnixMillis,
+        rules: &Rules,
+    ) -> Result<crate::machine::Effect, IllegalMove> {
+        let before = self.state.clone();
+        let applied = matches!(event, Event::Applied(..));
+        let left = applied || matches!(event, Event::Doubted(..));
+        let (state, effect) = before.clone().on(event, rules)?;
+        if applied && state != before || settled(&before, &state) {
+            self.writes += 1;
+        }
+        self.state = state;
+        self.begun_at.get_or_insert(at);
+        if left {
+            self.wrote_at = Some(at);
+        }
+        if let Some(attempt) = intending(&self.state).filter(|new| intending(&before) != Some(*new)) {
+            self.note_attempt(attempt, at);
+        }
+        self.note_exposure(at);
+        if matches!(self.state, RowState::Ended(_)) {
+            self.ended_at = Some(at);
+            self.expected = None;
+        }
+        Ok(effect)
+    }
+
+    fn note_attempt(&mut self, attempt: Attempt, at: UnixMillis) {
+        self.attempts += 1;
+        self.last_step = Some(attempt.step);
+        self.wrote_at = Some(at);
+        if !self.begun.contains(&attempt.step) {
+            self.begun.push(attempt.step);
+        }
+    }
+
+    /// An ended row is exposed only if it is stranded, and that is told by its outcome.
+    fn note_exposure(&mut self, at: UnixMillis) {
+        let exposed = self.progress().is_some_and(|progress| progress.exposed);
+        match (exposed, self.exposed_since) {
+            (true, None) => self.exposed_since = Some(at),
+            (false, Some(since)) => {
+                self.exposed_ms += at.saturating_sub(since);
+                self.exposed_since = None;
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// Takes in what became known.
+    pub fn learn(&mut self, facts: &Facts) {
+        if let Some(before) = &facts.before {
+            self.before = Some(before.clone());
+        }
+        if let Some(expected) = facts.expected.as_ref().filter(|_| self.ended_at.is_none()) {
+            self.expected = Some(expected.clone());
+        }
+        if let Some(id) = &facts.request_id {
+            self.request_id = Some(id.clone());
+        }
+        if let Some(report) = &facts.report {
+            self.report.clone_from(report);
+        }
+        self.reads += facts.reads;
+        self.throttled += facts.throttled;
+    }
+
+    /// What an active row carries.
+    #[must_use]
+    pub fn progress(&self) -> Option<&Progress> {
+        match &self.state {
+            RowState::Active(active) => Some(&active.progress),
+            RowState::Waiting | RowState::Ended(_) => None,
+        }
+    }
+
+    /// Whether the person cannot work now, as far as is known.
+    #[must_use]
+    pub fn exposed(&self) -> bool {
+        self.progress().is_some_and(|progress| progress.exposed)
+    }
+
+    /// Whether a write of this row has ever been begun.
+    #[must_use]
+    pub fn has_begun_writing(&self) -> bool {
+        self.attempts > 0
+    }
+
+    /// Whether the row is on its way back.
+    #[must_use]
+    pub fn is_going_back(&self) -> bool {
+        matches!(&self.state, RowState::Active(active) if matches!(active.course, Course::Back(_)))
+    }
+
+    /// The word of the reports.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.state.outcome()
+    }
+
+    /// Why the row ended as it did, or what it is busy with undoing.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
+        match &self.state {
+            RowState::Ended(ending) => ending.problem(),
+            RowState::Active(active) => match &active.course {
+                Course::Back(cause) => Some(cause),
+                Course::Forward => active.progress.last_problem.as_ref(),
+            },
+            RowState::Waiting => None,
+        }
+    }
+}
+
+fn intending(state: &RowState) -> Option<Attempt> {
+    match state {
+        RowState::Active(active) => match active.phase {
+            Phase::Intending(attempt) => Some(attempt),
+            Phase::Observing | Phase::Applying(_) | Phase::Doubtful(_) | Phase::Verifying => None,
+        },
+        RowState::Waiting | RowState::Ended(_) => None,
+    }
+}
+
+/// Whether a doubt was answered with "it did take effect".
+fn settled(before: &RowState, after: &RowState) -> bool {
+    let RowState::Active(active) = before else {
+        return false;
+    };
+    let Phase::Doubtful(attempt) = active.phase else {
+        return false;
+    };
+    match after {
+        RowState::Active(next) => match next.phase {
+            Phase::Doubtful(_) => false,
+            Phase::Intending(new) => new.step != attempt.step,
+            Phase::Observing | Phase::Applying(_) | Phase::Verifying => {
+                next.progress.changed && !active.progress.changed
+            }
+        },
+        RowState::Ended(ending) => match ending.outcome() {
+            Outcome::Done | Outcome::Reverted => true,
+            Outcome::Unchanged
+            | Outcome::Refused
+            | Outcome::Failed
+            | Outcome::Held
+            | Outcome::Stranded
+            | Outcome::Pending => false,
+        },
+        RowState::Waiting => false,
+    }
+}

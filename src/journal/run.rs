@@ -1,0 +1,223 @@
+//! One run as the journal keeps it: what it was started with, and where it stands.
+
+use super::row::{RowNumber, UnixMillis};
+use super::scan::Head;
+use crate::batch::{Digest, Mapping};
+use crate::machine::{Outcome, Rules};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use uuid::Uuid;
+
+/// The name of a run: a UUID v7, so that runs sort by their beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunId(pub Uuid);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The file a run read its rows from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputFacts {
+    /// Its path, absolute where that could be had.
+    pub path: String,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Its headings.
+    pub header: Vec<String>,
+    /// Which of them the job's columns are.
+    pub mapping: Mapping,
+}
+
+/// What a run was started with. It is the first record of its log and never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunHeader {
+    /// Its name.
+    pub id: RunId,
+    /// The version of the program that began it.
+    pub program: String,
+    /// The job's name.
+    pub job: String,
+    /// The job file, whole.
+    pub job_source: String,
+    /// SHA-256 of it.
+    pub job_digest: Digest,
+    /// The machine's bounds, from the job.
+    pub rules: Rules,
+    /// The names of the job's steps, in order.
+    pub steps: Vec<String>,
+    /// The names of the job's report columns.
+    pub report_columns: Vec<String>,
+    /// The parameters, all of them.
+    pub params: BTreeMap<String, String>,
+    /// The input.
+    pub input: InputFacts,
+    /// Which tenant it is for, without secrets.
+    pub target: String,
+    /// What was given as `--target`.
+    pub target_spec: String,
+    /// Who started it, and where.
+    pub operator: String,
+    /// When.
+    pub started_at: UnixMillis,
+}
+
+/// Why a process stopped working on a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stop {
+    /// Every row has ended.
+    Finished,
+    /// Somebody asked for it.
+    Requested(String),
+    /// The failure policy, or a fault that outlasted its patience.
+    Fault(String),
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunState {
+    /// Its rows are being copied into the journal; nothing was sent.
+    Importing,
+    /// A process works on it, or did until it was killed.
+    Open,
+    /// The last process stopped before the end.
+    Stopped(Stop),
+    /// Every row has ended.
+    Finished,
+}
+
+/// How many rows are where.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    ended: [u64; Outcome::ALL.len()],
+}
+
+impl Counts {
+    /// Counts a row that ended.
+    pub fn add(&mut self, outcome: Outcome) {
+        self.ended[outcome as usize] += 1;
+    }
+
+    /// Rows that ended so. For pending rows ask [`RunRecord::outcome_count`].
+    #[must_use]
+    pub fn of(&self, outcome: Outcome) -> u64 {
+        self.ended[outcome as usize]
+    }
+
+    /// All rows that ended.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.ended.iter().sum()
+    }
+}
+
+/// The present state of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// What it was started with.
+    pub header: RunHeader,
+    /// Where it stands.
+    pub state: RunState,
+    /// How many rows it has.
+    pub rows: u64,
+    /// The rows that ended.
+    pub counts: Counts,
+    /// Every row up to here was begun.
+    pub begun_through: u64,
+    /// No row beyond this was begun.
+    pub begun_max: u64,
+    /// Writes that took effect.
+    pub writes: u64,
+    /// Reads sent.
+    pub reads: u64,
+    /// Throttling answers.
+    pub throttled: u64,
+    /// Milliseconds that processes have worked on it, without the time between them.
+    pub active_ms: u64,
+    /// When the latest process began.
+    pub session_at: UnixMillis,
+    /// When the last record was written.
+    pub last_at: UnixMillis,
+    /// How much of the log this stands for.
+    pub head: Head,
+}
+
+impl RunRecord {
+    /// A run that has just begun.
+    #[must_use]
+    pub fn new(header: RunHeader, head: Head) -> RunRecord {
+        let at = header.started_at;
+        RunRecord {
+            header,
+            state: RunState::Importing,
+            rows: 0,
+            counts: Counts::default(),
+            begun_through: 0,
+            begun_max: 0,
+            writes: 0,
+            reads: 0,
+            throttled: 0,
+            active_ms: 0,
+            session_at: at,
+            last_at: at,
+            head,
+        }
+    }
+
+    /// The name of the run.
+    #[must_use]
+    pub fn id(&self) -> RunId {
+        self.header.id
+    }
+
+    /// Rows with this outcome.
+    #[must_use]
+    pub fn outcome_count(&self, outcome: Outcome) -> u64 {
+        match outcome {
+            Outcome::Pending => self.rows.saturating_sub(self.counts.total()),
+            Outcome::Done
+            | Outcome::Unchanged
+            | Outcome::Refused
+            | Outcome::Failed
+            | Outcome::Reverted
+            | Outcome::Held
+            | Outcome::Stranded => self.counts.of(outcome),
+        }
+    }
+
+    /// Whether every row has ended.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.state != RunState::Importing && self.counts.total() >= self.rows
+    }
+
+    /// Milliseconds of work, the present process's included.
+    #[must_use]
+    pub fn worked_ms(&self) -> u64 {
+        match self.state {
+            RunState::Open => self.active_ms + self.last_at.saturating_sub(self.session_at),
+            RunState::Importing | RunState::Stopped(_) | RunState::Finished => self.active_ms,
+        }
+    }
+
+    /// The name of a step.
+    #[must_use]
+    pub fn step_name(&self, step: crate::job::StepId) -> &str {
+        let name = self.header.steps.get(usize::from(step.0));
+        name.map_or("?", String::as_str)
+    }
+}
+
+/// Rows of the input, as they stood in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRow {
+    /// Its number.
+    pub number: RowNumber,
+    /// The physical line it begins at.
+    pub line: u64,
+    /// Its cells, as in the file.
+    pub cells: Vec<String>,
+}

@@ -1,0 +1,21 @@
+//! How fast a target may be talked to: budgets kept by governor, priorities among those who wait, and feedback from
+//! the service. Every request of the program takes one permit from a [`Budget`] first.
+//!
+//! This room knows no rows and no HTTP. Whoever sends the requests reports what came back
+//! ([`Budget::throttled`], [`Budget::usage`], [`Budget::unavailable`], [`Budget::answered`]); the budget decides how
+//! long everybody waits. All time is tokio's, so a paused clock drives the whole room.
+
+mod breaker;
+mod budget;
+mod delays;
+mod feedback;
+mod limiter;
+mod pause;
+mod priority;
+mod quota;
+
+pub use budget::Budget;
+pub use delays::{Delays, Sequence};
+pub use pause::{Pause, PauseReason, ThrottleReason, Trouble};
+pub use priority::Priority;
+pub use quota::{Quota, QuotaError, parse_duration};

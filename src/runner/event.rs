@@ -1,0 +1,60 @@
+//! What a run tells those who watch it. They listen; none of them can ask the run anything or change it.
+
+use super::stop::StopReason;
+use crate::journal::{Counts, RowNumber, RunId};
+use crate::machine::Outcome;
+use std::time::Duration;
+
+/// Numbers of a run at one moment, shown everywhere from the same snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// All rows.
+    pub rows: u64,
+    /// Rows that ended.
+    pub counts: Counts,
+    /// Rows being worked on.
+    pub in_flight: usize,
+    /// People who cannot work now.
+    pub exposed: u64,
+    /// Writes a second, lately.
+    pub writes_per_s: f64,
+    /// Writes a second that the budget allows.
+    pub budget_per_s: f64,
+    /// Time left at the present pace, once that means something.
+    pub left: Option<Duration>,
+    /// Why nothing is being sent, and for how much longer.
+    pub waiting: Option<(String, Duration)>,
+    /// Why the run stops, when it does.
+    pub stopping: Option<StopReason>,
+}
+
+/// Something that happened in a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunEvent {
+    /// The run began, or went on.
+    Started {
+        /// Its name.
+        run: RunId,
+        /// How it stands.
+        snapshot: Snapshot,
+    },
+    /// A row ended.
+    RowEnded {
+        /// Which.
+        row: RowNumber,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Time went by.
+    Tick(Snapshot),
+    /// The run drains: no row begins any more.
+    Draining(StopReason),
+    /// This process has ended its work.
+    Ended(Snapshot),
+}
+
+/// Takes in events; asks nothing of the run and changes nothing in it.
+pub trait Consumer: Send {
+    /// Something happened.
+    fn on_event(&mut self, event: &RunEvent);
+}

@@ -1,0 +1,24 @@
+//! Running a batch: admission, dispatch, the work on one row, stopping. The only room that knows all those below.
+//!
+//! [`dispatcher`] owns the rows in flight; [`worker`] is one row's path from admission to its end; [`talk`] is its
+//! conversation with the target; [`observe`] and [`sight`] turn replies into what the machine understands. No CSV is parsed
+//! here and no HTTP spoken.
+
+pub mod admission;
+pub mod dispatcher;
+pub mod event;
+pub mod flight;
+pub mod lookups;
+pub mod observe;
+pub mod policy;
+pub mod services;
+pub mod sight;
+pub mod stop;
+pub mod talk;
+pub mod worker;
+
+pub use dispatcher::{Command, DispatchEnd, Dispatcher};
+pub use event::{Consumer, RunEvent, Snapshot};
+pub use policy::{MaxFailed, Policy};
+pub use services::{Clock, Gauges, Services, SystemClock};
+pub use stop::StopReason;

@@ -1,0 +1,254 @@
+//! What an observation means for the machine: the job's decision, and patience with replicas that lag behind our own writes.
+//!
+//! Pure: the row's record, what was found and the time go in, an event comes out.
+
+use super::observe::Found;
+use crate::job::{Agreement, Decision, Doing, EvalError, InDoubt, Job, RowView, State, StepId};
+use crate::journal::{RowRecord, UnixMillis};
+use crate::machine::{
+    Active, Course, Event, Forecast, Look, Observation, Phase, Problem, RowState, Sight,
+};
+
+/// A row's states as the job sees them.
+#[derive(Debug, Clone)]
+pub struct States {
+    /// The before-image.
+    pub before: State,
+    /// As last observed or predicted.
+    pub now: State,
+}
+
+/// What the job makes of a state.
+struct Judged {
+    sight: Sight,
+    exposed: bool,
+}
+
+/// Judges states of one row in the direction it is going.
+pub struct Judge<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// The job as the row sees it.
+    pub view: &'a RowView,
+    /// The row.
+    pub record: &'a RowRecord,
+    /// The time.
+    pub now: UnixMillis,
+}
+
+impl Judge<'_> {
+    /// The event for what was found, and the states to go on with where it teaches something.
+    #[must_use]
+    pub fn observed(&self, found: Found, states: Option<&States>) -> (Event, Option<States>) {
+        match found {
+            Found::Nobody if self.is_patient() => (Event::Lagging, None),
+            Found::Nobody => (missing("NotFound", "nobody was found".into(), NOBODY), None),
+            Found::Several(places) => {
+                let text = format!("several were found: {}", places.join("; "));
+                (missing("Ambiguous", text, SEVERAL), None)
+            }
+            Found::One(state) => match self.one(&state, states) {
+                Ok(Event::Lagging) => (Event::Lagging, None),
+                Ok(event) => {
+                    let before = states.map_or_else(|| state.clone(), |known| known.before.clone());
+                    (event, Some(States { before, now: state }))
+                }
+                Err(error) => (Event::Unobservable(job_problem(&error)), None),
+            },
+        }
+    }
+
+    fn one(&self, state: &State, states: Option<&States>) -> Result<Event, EvalError> {
+        let before = states.map_or(state, |known| &known.before);
+        if let Some(known) = states
+            && self.is_patient()
+            && self.is_behind(state, known)?
+        {
+            return Ok(Event::Lagging);
+        }
+        let judged = self.judge(before, state)?;
+        if self.may_still_show(&judged.sight) {
+            return Ok(Event::Lagging);
+        }
+        Ok(Event::Observed(Observation {
+            sight: self.without_trace(judged.sight),
+            exposed: judged.exposed,
+        }))
+    }
+
+    fn active(&self) -> Option<&Active> {
+        match &self.record.state {
+            RowState::Active(active) => Some(active),
+            RowState::Waiting | RowState::Ended(_) => None,
+        }
+    }
+
+    fn is_back(&self) -> bool {
+        self.record.is_going_back()
+    }
+
+    fn doubtful(&self) -> Option<StepId> {
+        match self.active()?.phase {
+            Phase::Doubtful(attempt) => Some(attempt.step),
+            Phase::Observing | Phase::Intending(_) | Phase::Applying(_) | Phase::Verifying => None,
+        }
+    }
+
+    fn doing(&self, step: StepId) -> Doing {
+        if self.is_back() { Doing::Undo(step) } else { Doing::Do(step) }
+    }
+
+    /// Whether the target may still be catching up with our own writes.
+    fn is_patient(&self) -> bool {
+        let patience = self.job.limits.replication.as_millis() as u64;
+        self.since_write().is_some_and(|ms| ms < patience)
+    }
+
+    fn since_write(&self) -> Option<u64> {
+        Some(self.now.saturating_sub(self.record.wrote_at?))
+    }
+
+    fn is_behind(&self, state: &State, known: &States) -> Result<bool, EvalError> {
+        let doubtful = self.doubtful().map(|step| self.doing(step));
+        let agreement =
+            self.view
+                .agreement(&known.before, &known.now, state, &self.record.begun, doubtful)?;
+        Ok(agreement == Agreement::Behind)
+    }
+
+    /// A doubtful write that does not show may show in a moment; it is not sent again before that moment is over.
+    fn may_still_show(&self, sight: &Sight) -> bool {
+        let patience = self.job.limits.doubt.as_millis() as u64;
+        let same = self.doubtful().is_some_and(|step| *sight == Sight::Next(step));
+        same && self.since_write().is_some_and(|ms| ms < patience)
+    }
+
+    /// A step that leaves no trace is decided by the job when it is in doubt.
+    fn without_trace(&self, sight: Sight) -> Sight {
+        let Some(step) = self.doubtful() else {
+            return sight;
+        };
+        match self.job.in_doubt(step) {
+            None => sight,
+            Some(InDoubt::Repeat) => Sight::Repeatable(step),
+            Some(InDoubt::Hold) => Sight::Unknowable(Problem {
+                code: "InDoubt".into(),
+                message: "nobody can tell whether the step took effect, and it must not be repeated".into(),
+                advice: "find out by other means, then go on by hand".into(),
+            }),
+        }
+    }
+
+    fn judge(&self, before: &State, state: &State) -> Result<Judged, EvalError> {
+        let decision = if self.is_back() {
+            let given_up = |step| self.begun(step, |begun| begun.undo_given_up);
+            self.view.decide_back(before, state, &self.record.begun, &given_up)?
+        } else {
+            let applied = |step| self.begun(step, |begun| begun.applied);
+            self.view.decide(before, state, &applied)?
+        };
+        self.renders(&decision, before, state)?;
+        Ok(Judged {
+            sight: sight(decision),
+            exposed: self.view.exposed(before, state)?,
+        })
+    }
+
+    /// A write that cannot be put together is found out now, not after its intent.
+    fn renders(&self, decision: &Decision, before: &State, state: &State) -> Result<(), EvalError> {
+        match decision {
+            Decision::Next(step) => self.view.write(self.doing(*step), before, state).map(drop),
+            Decision::Goal
+            | Decision::Adrift(_)
+            | Decision::Foreign(_)
+            | Decision::Barred { .. } => Ok(()),
+        }
+    }
+
+    fn begun(&self, step: StepId, of: impl Fn(&crate::machine::Begun) -> bool) -> bool {
+        let progress = self.active().map(|active| &active.progress);
+        progress.and_then(|progress| progress.of(step)).is_some_and(of)
+    }
+
+    /// What follows from a write of `step` that succeeded and made the state this one.
+    #[must_use]
+    pub fn forecast(&self, step: StepId, states: &States) -> Forecast {
+        let exposed = self.view.exposed(&states.before, &states.now).unwrap_or(true);
+        let look = self.forecast_look(step, states).unwrap_or(Look::Again);
+        Forecast { look, exposed }
+    }
+
+    fn forecast_look(&self, step: StepId, states: &States) -> Option<Look> {
+        let must_read = self.job.step(step).is_none_or(|step| step.observe_after);
+        if must_read || self.is_back() {
+            return None;
+        }
+        let applied = |id| id == step || self.begun(id, |begun| begun.applied);
+        let decision = self.view.forecast(&states.before, &states.now, &applied).ok()?;
+        self.renders(&decision, &states.before, &states.now).ok()?;
+        match decision {
+            Decision::Next(next) => Some(Look::Next(next)),
+            Decision::Goal => Some(Look::Rest),
+            Decision::Adrift(_) | Decision::Foreign(_) | Decision::Barred { .. } => None,
+        }
+    }
+}
+
+/// Which way a row is going.
+#[must_use]
+pub fn doing(course: &Course, step: StepId) -> Doing {
+    match course {
+        Course::Forward => Doing::Do(step),
+        Course::Back(_) => Doing::Undo(step),
+    }
+}
+
+fn sight(decision: Decision) -> Sight {
+    match decision {
+        Decision::Next(step) => Sight::Next(step),
+        Decision::Goal => Sight::Goal,
+        Decision::Adrift(message) => Sight::Adrift(Problem {
+            code: "OffGoal".into(),
+            message,
+            advice: "look at the person in the portal; something else changed them".into(),
+        }),
+        Decision::Foreign(property) => Sight::Adrift(Problem {
+            code: "ChangedByOthers".into(),
+            message: format!("somebody else changed {property} meanwhile; it was left as it is"),
+            advice: "find out who, then decide by hand".into(),
+        }),
+        Decision::Barred {
+            code,
+            reason,
+            advice,
+        } => Sight::Barred(Problem {
+            code,
+            message: reason,
+            advice,
+        }),
+    }
+}
+
+const NOBODY: &str = "check the UPN and the tenant; a person deleted more than 30 days ago is gone";
+const SEVERAL: &str = "decide which one is meant, and rename or purge the other";
+
+fn missing(code: &str, message: String, advice: &str) -> Event {
+    Event::Observed(Observation {
+        sight: Sight::Missing(Problem {
+            code: code.into(),
+            message,
+            advice: advice.into(),
+        }),
+        exposed: false,
+    })
+}
+
+/// An expression that does not work for a row.
+#[must_use]
+pub fn job_problem(error: &EvalError) -> Problem {
+    Problem {
+        code: "JobExpression".into(),
+        message: error.to_string(),
+        advice: "mend the job, or leave the row out".into(),
+    }
+}

@@ -1,0 +1,309 @@
+//! One row's talk with the target: a permit, a request, and what to do about an answer that is no answer.
+//!
+//! This is the one layer that sends a request again, and it does so only when the first one certainly changed nothing:
+//! throttled, not signed in, never left, or a read. Anything a write may have done goes back to the machine. What the service
+//! says about its load is told to the budget, which makes everybody wait, not one row.
+
+use super::services::Services;
+use crate::job::{Ask, Verb};
+use crate::machine::Problem;
+use crate::pace::{Budget, Delays, PauseReason, Priority, Sequence};
+use crate::target::{Class, Fault, Kind, Method, Reply, Request, Success};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Most tries of a read that the target answers with a fault while it answers others. With their delays that is about five
+/// minutes; while the target answers nobody, tries are not counted.
+const READ_TRIES_MAX: u32 = 12;
+
+/// Most times in a row that a fresh token may be refused before the run stops: once is an expired token, twice a slow
+/// replica of the service that has not seen the new one.
+const UNAUTHENTICATED_MAX: u32 = 4;
+
+/// Something that no row can go on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Halt(pub Problem);
+
+/// Why a request has no useful answer.
+#[derive(Debug)]
+pub enum NoAnswer {
+    /// For this row.
+    Fault(Fault),
+    /// For the whole run.
+    Halt(Halt),
+}
+
+/// The talk of one row, with what it cost.
+pub struct Talk {
+    services: Arc<Services>,
+    name: String,
+    sent: u32,
+    /// Reads sent since the last [`Talk::take_costs`].
+    reads: u32,
+    throttled: u32,
+    request_id: Option<String>,
+    waited: Duration,
+    delays: Delays,
+}
+
+/// What a talk cost since the last time it was asked.
+#[derive(Debug, Clone, Default)]
+pub struct Costs {
+    /// Reads sent.
+    pub reads: u32,
+    /// Throttling answers.
+    pub throttled: u32,
+    /// The service's id of the last request.
+    pub request_id: Option<String>,
+}
+
+impl Talk {
+    /// A talk for something with a name that is unique in the run, such as a row's number.
+    #[must_use]
+    pub fn new(services: &Arc<Services>, name: String) -> Talk {
+        let seed = services.seed_of(&name);
+        Talk {
+            services: Arc::clone(services),
+            name,
+            sent: 0,
+            reads: 0,
+            throttled: 0,
+            request_id: None,
+            waited: Duration::ZERO,
+            delays: Delays::new(Sequence::RowRetry, seed),
+        }
+    }
+
+    /// What it cost since the last call.
+    pub fn take_costs(&mut self) -> Costs {
+        Costs {
+            reads: std::mem::take(&mut self.reads),
+            throttled: std::mem::take(&mut self.throttled),
+            request_id: self.request_id.take(),
+        }
+    }
+
+    /// How long it waited for permits.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Reads one page.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] when the target refuses, or answers nothing useful though it answers others.
+    pub async fn read(&mut self, ask: &Ask, priority: Priority) -> Result<Success, NoAnswer> {
+        let mut tries = 0;
+        self.delays.reset();
+        loop {
+            let fault = match self.attempt(ask, "read", priority).await? {
+                Ok(success) => return Ok(success),
+                Err(fault) => fault,
+            };
+            if !matches!(fault.class, Class::InDoubt { .. }) {
+                return Err(NoAnswer::Fault(fault));
+            }
+            if !is_down(&self.services.reads) {
+                tries += 1;
+            }
+            if tries >= READ_TRIES_MAX {
+                return Err(NoAnswer::Fault(fault));
+            }
+            tokio::time::sleep(self.delays.next_delay()).await;
+        }
+    }
+
+    /// Reads all pages of a list and answers its items.
+    ///
+    /// # Errors
+    /// As [`Talk::read`].
+    pub async fn read_list(
+        &mut self,
+        ask: &Ask,
+        priority: Priority,
+    ) -> Result<Vec<serde_json::Value>, NoAnswer> {
+        let mut ask = ask.clone();
+        let mut items = Vec::new();
+        loop {
+            let page = self.read(&ask, priority).await?;
+            items.extend(items_of(page.body));
+            match page.next {
+                Some(next) => ask.path = next,
+                None => return Ok(items),
+            }
+        }
+    }
+
+    /// Sends a write until it was taken, refused, or may have been either. `token` names the attempt.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]; with a fault in doubt the write may have taken effect, with any other it did not.
+    pub async fn write(
+        &mut self,
+        ask: &Ask,
+        token: &str,
+        priority: Priority,
+    ) -> Result<Success, NoAnswer> {
+        self.delays.reset();
+        self.attempt(ask, token, priority).await?.map_err(NoAnswer::Fault)
+    }
+
+    /// Sends a request until it has an answer that is more than "not now".
+    async fn attempt(
+        &mut self,
+        ask: &Ask,
+        token: &str,
+        priority: Priority,
+    ) -> Result<Result<Success, Fault>, NoAnswer> {
+        let mut unauthenticated = 0;
+        loop {
+            let fault = match self.send(ask, token, priority).await.result {
+                Ok(success) => return Ok(Ok(success)),
+                Err(fault) => fault,
+            };
+            match fault.class {
+                Class::Throttled { .. } => self.throttled += 1,
+                Class::NotSent => tokio::time::sleep(self.delays.next_delay()).await,
+                Class::Unauthenticated if unauthenticated < UNAUTHENTICATED_MAX => {
+                    unauthenticated += 1;
+                    if unauthenticated > 1 {
+                        tokio::time::sleep(self.delays.next_delay()).await;
+                    }
+                }
+                Class::Unauthenticated | Class::SignIn => {
+                    return Err(NoAnswer::Halt(Halt(problem(&fault))));
+                }
+                Class::NotFound
+                | Class::Duplicate
+                | Class::InvalidValue
+                | Class::Denied
+                | Class::Contended
+                | Class::Unsupported
+                | Class::InDoubt { .. }
+                | Class::Rejected => return Ok(Err(fault)),
+            }
+        }
+    }
+
+    async fn send(&mut self, ask: &Ask, token: &str, priority: Priority) -> Reply {
+        let budget = Arc::clone(match ask.verb {
+            None => &self.services.reads,
+            Some(_) => &self.services.writes,
+        });
+        let begun = Instant::now();
+        budget.take(priority).await;
+        self.waited += begun.elapsed();
+        let request = self.request(ask, token);
+        let reply = self.services.target.send(&request).await;
+        self.services.gauges.count(request.kind, &reply);
+        if request.kind == Kind::Read {
+            self.reads += 1;
+        }
+        if let Some(id) = &reply.request_id {
+            self.request_id = Some(id.clone());
+        }
+        self.tell_budgets(&budget, &reply);
+        reply
+    }
+
+    fn request(&mut self, ask: &Ask, token: &str) -> Request {
+        self.sent += 1;
+        Request {
+            kind: ask.verb.map_or(Kind::Read, |_| Kind::Write),
+            method: match ask.verb {
+                None => Method::Get,
+                Some(Verb::Post) => Method::Post,
+                Some(Verb::Patch) => Method::Patch,
+                Some(Verb::Put) => Method::Put,
+                Some(Verb::Delete) => Method::Delete,
+            },
+            path: ask.path.clone(),
+            headers: ask.headers.clone(),
+            body: ask.body.clone(),
+            id: self.request_name(token),
+        }
+    }
+
+    /// Derived from run, row, step and attempt, and from the count of sendings in this process, so that it is never the
+    /// same twice.
+    fn request_name(&self, token: &str) -> Uuid {
+        let process = self.services.process_at;
+        let name = format!("{}/{token}/{process}/{}", self.name, self.sent);
+        Uuid::new_v5(&self.services.run, name.as_bytes())
+    }
+
+    /// Both budgets belong to one service: if it is down for one, it is for the other.
+    fn tell_budgets(&self, budget: &Budget, reply: &Reply) {
+        if let Some(usage) = reply.usage {
+            budget.usage(usage);
+        }
+        let Err(fault) = &reply.result else {
+            return self.services.each_budget(Budget::answered);
+        };
+        if let Class::Throttled {
+            retry_after,
+            reason,
+        } = fault.class
+        {
+            return budget.throttled(retry_after, reason);
+        }
+        match fault.trouble() {
+            Some(trouble) => self.services.each_budget(|budget| budget.unavailable(trouble)),
+            None => self.services.each_budget(Budget::answered),
+        }
+    }
+}
+
+fn is_down(budget: &Budget) -> bool {
+    let reason = budget.pause().map(|pause| pause.reason);
+    match reason {
+        Some(PauseReason::ServerErrors | PauseReason::NoAnswer) => true,
+        Some(PauseReason::RetryAfter(_) | PauseReason::Backoff(_) | PauseReason::BudgetUsedUp)
+        | None => false,
+    }
+}
+
+fn items_of(body: Option<serde_json::Value>) -> Vec<serde_json::Value> {
+    match body {
+        Some(serde_json::Value::Object(mut fields)) => match fields.remove("value") {
+            Some(serde_json::Value::Array(items)) => items,
+            Some(_) | None => Vec::new(),
+        },
+        Some(_) | None => Vec::new(),
+    }
+}
+
+/// What a fault means for the person who reads the report.
+#[must_use]
+pub fn problem(fault: &Fault) -> Problem {
+    Problem {
+        code: fault.code.clone(),
+        message: fault.message.clone(),
+        advice: advice(fault).to_owned(),
+    }
+}
+
+fn advice(fault: &Fault) -> &'static str {
+    match fault.class {
+        Class::NotFound => "check that the person exists in this tenant",
+        Class::Duplicate => {
+            "another object, live or deleted, has this value: find it, change or purge it, then `cutover run` the unfinished rows"
+        }
+        Class::InvalidValue => "correct the value in the file",
+        Class::Denied => {
+            "give the app the permission, or, for people with an administrator's role, the directory role that it needs"
+        }
+        Class::Throttled { .. } => "lower the budget in the connection file",
+        Class::Contended => "something else changes this person; run the row again later",
+        Class::Unsupported => "the job asks for something the service does not do",
+        Class::Unauthenticated | Class::SignIn => {
+            "check tenant, client id and secret in the connection file, then `cutover resume`"
+        }
+        Class::NotSent => "check the network and the endpoint, then `cutover resume`",
+        Class::InDoubt { .. } => "the service did not answer clearly; look at the person, then run the row again",
+        Class::Rejected => "look up the code in the service's documentation, with the request id at hand",
+    }
+}

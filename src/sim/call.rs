@@ -1,0 +1,171 @@
+//! One request, taken out of HTTP: what the simulated tenant needs to decide about it and nothing more.
+
+use axum::http::{HeaderMap, Method, header};
+
+use super::chance::Identity;
+use super::clock::UnixMillis;
+use super::errors::{Refusal, Trace};
+use super::query::Options;
+use super::route::Place;
+use super::throttle::Cost;
+
+/// Longest client-request-id that is echoed. It should be a GUID; more is cut from the protocol, not stored.
+const CLIENT_REQUEST_ID_BYTES_MAX: usize = 128;
+/// Below this page size a listing is cheaper (Microsoft's page on throttling limits).
+const SMALL_PAGE: usize = 20;
+
+/// A request to Graph's part of the server.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) place: Result<Place, Refusal>,
+    /// The path and the raw query as they came, for links to further pages.
+    pub(super) path: String,
+    pub(super) raw_query: String,
+    /// The decoded query options.
+    pub(super) pairs: Vec<(String, String)>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    pub(super) now: UnixMillis,
+    pub(super) identity: Identity,
+}
+
+impl Call {
+    /// The caller's own id for the request.
+    pub(super) fn client_request_id(&self) -> Option<&str> {
+        let text = self.header("client-request-id")?;
+        (!text.is_empty() && text.len() <= CLIENT_REQUEST_ID_BYTES_MAX).then_some(text)
+    }
+
+    pub(super) fn bearer(&self) -> Option<&str> {
+        let text = self.header(header::AUTHORIZATION.as_str())?;
+        let (scheme, token) = text.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then_some(token.trim())
+    }
+
+    pub(super) fn trace(&self) -> Trace<'_> {
+        let request_id = self.identity.request_id();
+        Trace {
+            at: self.now,
+            request_id,
+            client_request_id: self.client_request_id(),
+        }
+    }
+
+    pub(super) fn options(&self) -> Result<Options, Refusal> {
+        let level = self.header("consistencylevel");
+        Options::parse(
+            &self.pairs,
+            level.is_some_and(|level| level.eq_ignore_ascii_case("eventual")),
+        )
+    }
+
+    /// The body of a write, which must call itself JSON; an action may have none.
+    pub(super) fn json_body(&self) -> Result<&[u8], Refusal> {
+        let content_type = self
+            .header(header::CONTENT_TYPE.as_str())
+            .unwrap_or_default();
+        let is_json = content_type
+            .to_ascii_lowercase()
+            .starts_with("application/json");
+        if self.body.is_empty() || is_json {
+            Ok(&self.body)
+        } else {
+            Err(Refusal::MediaType)
+        }
+    }
+
+    pub(super) fn is_read(&self) -> bool {
+        self.method == Method::GET
+    }
+
+    /// What the request costs by Microsoft's table: 2 units to list users, 1 for everything else served here, less
+    /// 1 with `$select` and with a small page, and never less than 1.
+    pub(super) fn cost(&self) -> Cost {
+        if !self.is_read() {
+            return Cost {
+                units: 1,
+                writes: 1,
+            };
+        }
+        let base: u32 = if self.place == Ok(Place::Users) { 2 } else { 1 };
+        let saved = u32::from(self.pair("$select").is_some()) + u32::from(self.has_small_page());
+        Cost {
+            units: base.saturating_sub(saved).max(1),
+            writes: 0,
+        }
+    }
+
+    fn has_small_page(&self) -> bool {
+        let top = self.pair("$top").and_then(|top| top.parse::<usize>().ok());
+        top.is_some_and(|top| top < SMALL_PAGE)
+    }
+
+    fn pair(&self, name: &str) -> Option<&str> {
+        self.pairs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(method: Method, path: &str, pairs: &[(&str, &str)]) -> Call {
+        Call {
+            method,
+            place: Place::parse(path),
+            path: path.to_owned(),
+            raw_query: String::new(),
+            pairs: pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+            now: UnixMillis(0),
+            identity: Identity::for_test(1),
+        }
+    }
+
+    #[test]
+    fn costs_follow_the_published_table() {
+        let units = |path, pairs: &[_]| call(Method::GET, path, pairs).cost().units;
+        assert_eq!(units("/v1.0/users", &[]), 2);
+        assert_eq!(units("/v1.0/users", &[("$select", "id")]), 1);
+        assert_eq!(units("/v1.0/users", &[("$top", "20")]), 2);
+        assert_eq!(
+            units("/v1.0/users", &[("$top", "19"), ("$select", "id")]),
+            1
+        );
+        assert_eq!(units("/v1.0/users/a@b.c", &[("$select", "id")]), 1);
+        assert_eq!(
+            call(Method::PATCH, "/v1.0/users/a@b.c", &[]).cost(),
+            Cost {
+                units: 1,
+                writes: 1
+            }
+        );
+    }
+
+    #[test]
+    fn bodies_must_be_json_by_their_own_account() {
+        let mut call = call(Method::PATCH, "/v1.0/users/a@b.c", &[]);
+        assert!(call.json_body().is_ok());
+        call.body = b"{}".to_vec();
+        assert_eq!(call.json_body(), Err(Refusal::MediaType));
+        call.headers.insert(
+            header::CONTENT_TYPE,
+            axum::http::HeaderValue::from_static("Application/JSON; charset=utf-8"),
+        );
+        assert!(call.json_body().is_ok());
+    }
+}

@@ -1,0 +1,180 @@
+//! The troubles a tenant can be asked to make. Each has a probability per request; which request meets which is
+//! decided from the request's own identity.
+
+use axum::http::StatusCode;
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+
+/// Latency and troubles; by default 20 to 60 ms and no troubles. Probabilities go from 0 to 1, and their sum too.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Faults {
+    /// The least that a reply takes, in milliseconds.
+    pub latency_base_ms: u64,
+    /// What comes on top at most, in milliseconds.
+    pub latency_jitter_ms: u64,
+    /// A 5xx reply, and nothing was done.
+    pub error_before: f64,
+    /// A 5xx reply, though the write was made.
+    pub error_after: f64,
+    /// The connection is lost, and nothing was done.
+    pub drop_before: f64,
+    /// The connection is lost, though the write was made.
+    pub drop_after: f64,
+    /// A 429 without any limit being passed.
+    pub throttle: f64,
+    /// The token ends early: a 401 now, and for everybody who still uses it.
+    pub expire_token: f64,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            latency_base_ms: 20,
+            latency_jitter_ms: 40,
+            ..Self::none()
+        }
+    }
+}
+
+/// What happens to one request beside what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    Nothing,
+    ErrorBefore(StatusCode),
+    ErrorAfter(StatusCode),
+    DropBefore,
+    DropAfter,
+    Throttle,
+    ExpireToken,
+}
+
+impl Faults {
+    /// No latency and no troubles.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            latency_base_ms: 0,
+            latency_jitter_ms: 0,
+            error_before: 0.0,
+            error_after: 0.0,
+            drop_before: 0.0,
+            drop_after: 0.0,
+            throttle: 0.0,
+            expire_token: 0.0,
+        }
+    }
+
+    /// Whether every probability is one, and their sum too.
+    pub(super) fn are_possible(&self) -> bool {
+        let all = self
+            .table(StatusCode::INTERNAL_SERVER_ERROR)
+            .map(|(probability, _)| probability);
+        // A little over 1 is rounding: ten tenths do not add up exactly.
+        all.iter().all(|p| (0.0..=1.0).contains(p))
+            && all.iter().sum::<f64>() <= 1.0 + f64::EPSILON * 8.0
+    }
+
+    pub(super) fn latency_ms(&self, dice: &mut ChaCha8Rng) -> u64 {
+        self.latency_base_ms
+            .saturating_add(dice.random_range(0..=self.latency_jitter_ms))
+    }
+
+    pub(super) fn draw(&self, dice: &mut ChaCha8Rng) -> Fault {
+        let mut luck: f64 = dice.random();
+        for (probability, fault) in self.table(server_error(dice)) {
+            if luck < probability {
+                return fault;
+            }
+            luck -= probability;
+        }
+        Fault::Nothing
+    }
+
+    /// Every trouble with its probability; `status` is that of an error, should it be one.
+    fn table(&self, status: StatusCode) -> [(f64, Fault); 6] {
+        [
+            (self.error_before, Fault::ErrorBefore(status)),
+            (self.error_after, Fault::ErrorAfter(status)),
+            (self.drop_before, Fault::DropBefore),
+            (self.drop_after, Fault::DropAfter),
+            (self.throttle, Fault::Throttle),
+            (self.expire_token, Fault::ExpireToken),
+        ]
+    }
+}
+
+fn server_error(dice: &mut ChaCha8Rng) -> StatusCode {
+    let statuses = [
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ];
+    statuses[dice.random_range(0..statuses.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::chance::Identity;
+
+    #[test]
+    fn faults_come_as_often_as_asked_for() {
+        let faults = Faults {
+            error_after: 0.2,
+            drop_before: 0.1,
+            ..Faults::none()
+        };
+        let mut dice = Identity::for_test(1).dice();
+        let drawn: Vec<_> = (0..10_000).map(|_| faults.draw(&mut dice)).collect();
+        let count = |test: fn(&Fault) -> bool| drawn.iter().filter(|fault| test(fault)).count();
+        assert!((1_850..2_150).contains(&count(|fault| matches!(fault, Fault::ErrorAfter(_)))));
+        assert!((900..1_100).contains(&count(|fault| *fault == Fault::DropBefore)));
+        assert!((6_800..7_200).contains(&count(|fault| *fault == Fault::Nothing)));
+    }
+
+    #[test]
+    fn certain_faults_are_certain_and_latency_stays_in_its_range() {
+        let mut dice = Identity::for_test(2).dice();
+        let certain = Faults {
+            expire_token: 1.0,
+            ..Faults::default()
+        };
+        assert!((0..100).all(|_| certain.draw(&mut dice) == Fault::ExpireToken));
+        assert!((0..100).all(|_| (20..=60).contains(&certain.latency_ms(&mut dice))));
+    }
+
+    #[test]
+    fn impossible_probabilities_are_noticed() {
+        assert!(
+            Faults {
+                throttle: 0.5,
+                drop_after: 0.5,
+                ..Faults::none()
+            }
+            .are_possible()
+        );
+        assert!(
+            !Faults {
+                throttle: 0.6,
+                drop_after: 0.5,
+                ..Faults::none()
+            }
+            .are_possible()
+        );
+        assert!(
+            !Faults {
+                throttle: -0.1,
+                ..Faults::none()
+            }
+            .are_possible()
+        );
+        assert!(
+            !Faults {
+                throttle: f64::NAN,
+                ..Faults::none()
+            }
+            .are_possible()
+        );
+    }
+}

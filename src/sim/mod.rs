@@ -1,0 +1,326 @@
+//! A simulated tenant, served over real HTTP on loopback. It stands in for Microsoft Graph and its sign-in service
+//! in tests, in rehearsals and in `--target sim`, and is as strict as the real thing where the real thing is known:
+//! a client that sends what Graph would refuse is refused here.
+//!
+//! Inside, `world` has the rules, `directory` the users, `read` what a client may see and how late, `tenant` ties
+//! them to the memory on disk; `service` leads a request through tokens, throttling and faults; `http` and
+//! `connection` are the edge. Every decision comes from one seed (`chance`), and time is an argument (`clock`).
+//!
+//! It deliberately does not serve `$batch`, `$search`, `$orderby` or `$expand`, knows no groups and no licences, and
+//! never purges the recycle bin by itself. It imports nothing of the rest of the program.
+
+mod anchor;
+mod call;
+mod chance;
+mod change;
+mod clock;
+mod connection;
+mod directory;
+mod domains;
+mod errors;
+mod faults;
+mod http;
+mod lag;
+mod ledger;
+mod names;
+mod operations;
+mod oracle;
+mod population;
+mod property;
+mod query;
+mod read;
+mod reply;
+mod route;
+mod service;
+mod shape;
+mod store;
+mod tenant;
+mod throttle;
+mod token;
+mod upn;
+mod user;
+mod world;
+
+#[cfg(test)]
+mod http_tests;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use chance::Sequencer;
+use clock::Clock;
+use connection::{Connection, CuttableListener};
+use service::{Counters, Service};
+use tenant::{Founding, Tenant};
+use throttle::Throttle;
+use token::Tokens;
+use world::AppRole;
+
+pub use domains::INITIAL_DOMAIN;
+pub use faults::Faults;
+pub use population::{Person, Population, write_csv};
+pub use throttle::{Limits, Quota, ResourceUnits, RetryAfter};
+pub use token::{CLIENT_ID, CLIENT_SECRET, TENANT_ID};
+
+/// The environment variable in which the connection file looks for the secret.
+pub const SECRET_VARIABLE: &str = "CUTOVER_SIM_SECRET";
+
+/// Longest wait for open requests when the simulator stops: more than any latency worth simulating.
+const STOP_MS_MAX: u64 = 5_000;
+
+/// How a simulated tenant is to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// The port on 127.0.0.1; 0 takes any free one.
+    pub port: u16,
+    /// The source of every decision.
+    pub seed: u64,
+    /// Who lives in the tenant.
+    pub population: Population,
+    /// A directory to remember changes in, across processes; without it they end with the simulator.
+    pub state: Option<PathBuf>,
+    /// Latency and troubles.
+    pub faults: Faults,
+    /// Throttling.
+    pub limits: Limits,
+    /// How long reads may show what was before a write, in milliseconds; 0 makes every read fresh.
+    pub replication_ms: u64,
+    /// How long a token lives, in seconds.
+    pub token_life_s: u64,
+    /// Whether the app's service principal holds a role that lets it act on administrators.
+    pub app_has_admin_role: bool,
+}
+
+impl Default for Options {
+    /// A thousand generated users, a pleasant latency, Microsoft's published limits, no troubles, no memory.
+    fn default() -> Self {
+        Self {
+            port: 0,
+            seed: 1,
+            population: Population::Generated { users: 1_000 },
+            state: None,
+            faults: Faults::default(),
+            limits: Limits::default(),
+            replication_ms: 0,
+            // Entra's usual figure: an hour less a second.
+            token_life_s: 3_599,
+            app_has_admin_role: false,
+        }
+    }
+}
+
+/// Why a simulated tenant cannot start.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum SimError {
+    /// The address is taken or forbidden.
+    #[error("the simulated tenant cannot listen on {address}")]
+    #[diagnostic(code(sim::listen), help("choose another port, or 0 for any free one"))]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The probabilities of the faults are none, or add up to more than 1.
+    #[error(
+        "the probabilities of the simulated faults must each be from 0 to 1, and their sum at most 1"
+    )]
+    #[diagnostic(code(sim::faults), help("lower some of them"))]
+    Faults,
+    /// The state directory cannot be read or written.
+    #[error("the simulated tenant's state in `{path}` cannot be read or written")]
+    #[diagnostic(
+        code(sim::state),
+        help("check that the directory is writable and the disk is not full")
+    )]
+    State {
+        /// The directory or file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another simulator uses the directory.
+    #[error("the simulated tenant's state in `{path}` is in use by another process")]
+    #[diagnostic(
+        code(sim::state_in_use),
+        help("stop the other simulator, or choose another directory")
+    )]
+    StateInUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file belongs to a tenant with another seed or other people.
+    #[error("`{path}` holds the state of another simulated tenant")]
+    #[diagnostic(
+        code(sim::other_tenant),
+        help("use the seed and the people it was made with, or choose another directory")
+    )]
+    OtherTenant {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line of the file that is whole is not understood.
+    #[error("line {line} of the simulated tenant's state `{path}` cannot be understood")]
+    #[diagnostic(
+        code(sim::state_unreadable),
+        help("delete the directory to begin with a fresh tenant")
+    )]
+    StateUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The task that builds the tenant ended early.
+    #[error("the simulated tenant could not be built")]
+    #[diagnostic(
+        code(sim::build),
+        help("this is a fault of the program; please report it")
+    )]
+    Build {
+        /// How it ended.
+        source: tokio::task::JoinError,
+    },
+}
+
+/// A running simulated tenant. It stops when it is dropped; [`Simulator::stop`] also waits for open requests.
+#[derive(Debug)]
+pub struct Simulator {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<io::Result<()>>,
+}
+
+impl Simulator {
+    /// Builds the tenant and begins to serve it on 127.0.0.1.
+    ///
+    /// # Errors
+    /// When the faults are impossible, the state directory is unusable or another tenant's, or the port is taken.
+    pub async fn start(options: Options) -> Result<Self, SimError> {
+        if !options.faults.are_possible() {
+            return Err(SimError::Faults);
+        }
+        let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+        let listen = |source| SimError::Listen {
+            address: wanted,
+            source,
+        };
+        let listener = TcpListener::bind(wanted).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        // A million users take a while to make, which must not stop the runtime's other tasks.
+        let building = tokio::task::spawn_blocking(move || build(&options, address));
+        let service = building
+            .await
+            .map_err(|source| SimError::Build { source })??;
+        let app =
+            http::router(Arc::new(service)).into_make_service_with_connect_info::<Connection>();
+        let (stop, stopped) = oneshot::channel();
+        let serving = axum::serve(CuttableListener(listener), app).with_graceful_shutdown(async {
+            // A dropped simulator ends the same way as one that is stopped.
+            let _either_way = stopped.await;
+        });
+        Ok(Self {
+            address,
+            stop,
+            server: tokio::spawn(serving.into_future()),
+        })
+    }
+
+    /// The server's root, for Graph and for signing in: `http://127.0.0.1:port`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        root(self.address)
+    }
+
+    /// The tenant's name.
+    #[must_use]
+    pub fn tenant(&self) -> &'static str {
+        INITIAL_DOMAIN
+    }
+
+    /// The id of the app that may sign in.
+    #[must_use]
+    pub fn client_id(&self) -> &'static str {
+        CLIENT_ID
+    }
+
+    /// The app's secret: a fixed text of no value, to be put into [`SECRET_VARIABLE`].
+    #[must_use]
+    pub fn client_secret(&self) -> &'static str {
+        CLIENT_SECRET
+    }
+
+    /// A connection file, in TOML, that leads to this tenant.
+    #[must_use]
+    pub fn connection_file(&self) -> String {
+        let url = self.url();
+        format!(
+            "[graph]\n\
+             tenant = \"{INITIAL_DOMAIN}\"\n\
+             cloud = \"global\"\n\
+             client_id = \"{CLIENT_ID}\"\n\
+             auth = \"client-secret\"\n\
+             client_secret = {{ env = \"{SECRET_VARIABLE}\" }}\n\
+             endpoint = \"{url}\"\n\
+             login = \"{url}\"\n"
+        )
+    }
+
+    /// Takes no more requests, waits for the open ones for some seconds at most, and ends.
+    pub async fn stop(self) {
+        let Self {
+            stop, mut server, ..
+        } = self;
+        drop(stop);
+        if tokio::time::timeout(Duration::from_millis(STOP_MS_MAX), &mut server)
+            .await
+            .is_err()
+        {
+            server.abort();
+        }
+    }
+}
+
+fn root(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+fn build(options: &Options, address: SocketAddr) -> Result<Service, SimError> {
+    let clock = Clock::start();
+    let now = clock.now();
+    let founding = Founding {
+        seed: options.seed,
+        population: &options.population,
+        app_role: if options.app_has_admin_role {
+            AppRole::Administrator
+        } else {
+            AppRole::Nothing
+        },
+        replication_ms: options.replication_ms,
+    };
+    let tenant = Tenant::open(&founding, options.state.as_deref(), now)?;
+    Ok(Service {
+        root: root(address),
+        clock,
+        sequencer: Sequencer::new(options.seed),
+        faults: options.faults,
+        retry_after: options.limits.retry_after,
+        tenant: Mutex::new(tenant),
+        throttle: Mutex::new(Throttle::new(
+            &options.limits,
+            options.population.len(),
+            now,
+        )),
+        tokens: Mutex::new(Tokens::new(options.token_life_s)),
+        counters: Counters::default(),
+    })
+}

@@ -1,0 +1,301 @@
+//! Who lives in the tenant. Each person's situation (right already, deleted, stuck, synced, …) follows from the
+//! seed and the UPN, never from the order of a list, so that a shuffled or shortened file meets the same people.
+
+use std::fmt::Write as _;
+use std::io;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::clock::UnixMillis;
+use super::directory::Directory;
+use super::domains::{
+    Authentication, Domains, FEDERATED_DEMO_DOMAIN, INITIAL_DOMAIN, MANAGED_DEMO_DOMAIN,
+};
+use super::user::{Role, Sync, User, UserId};
+use super::{anchor, chance, names, upn};
+
+/// Percent of a generated population in the federated demonstration domain; the rest is in the managed one.
+const GENERATED_FEDERATED_PERCENT: u64 = 60;
+/// Deleted users left the tenant up to this many days before it began, inside the 30 days after which a real
+/// tenant forgets them for good.
+const DELETED_DAYS_MAX: u64 = 25;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// The people of the simulated tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Population {
+    /// Made up from the seed; [`write_csv`] gives the rows that belong to them.
+    Generated {
+        /// How many.
+        users: u64,
+    },
+    /// The people of a file, each in a situation that follows from the seed and the UPN.
+    People(Vec<Person>),
+}
+
+/// A person as a batch knows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The UPN at home. Whoever has a malformed one does not exist in the tenant.
+    pub upn: String,
+    /// The UPN to stand at meanwhile; the same local part at the initial domain when it is not given.
+    pub temp_upn: Option<String>,
+    /// The ImmutableID that the batch wants.
+    pub wanted_immutable_id: Option<String>,
+}
+
+/// The state that a person is found in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Situation {
+    /// Live with the wanted ImmutableID.
+    Right,
+    /// In the recycle bin with an old ImmutableID.
+    Deleted,
+    /// At the temporary UPN without ImmutableID, as an earlier script left them; from federated domains only.
+    Stuck,
+    /// Mastered by an on-premises directory.
+    Synced,
+    /// Holding an administrator's role.
+    Administrator,
+    /// The wanted ImmutableID belongs to somebody else.
+    AnchorTaken,
+    /// Not in the tenant.
+    Missing,
+    /// Live with an old ImmutableID.
+    Old,
+}
+
+impl Situation {
+    fn from_percentile(percentile: u64) -> Self {
+        match percentile {
+            0..15 => Self::Right,
+            15..25 => Self::Deleted,
+            25..27 => Self::Stuck,
+            27..29 => Self::Synced,
+            29 => Self::Administrator,
+            30 => Self::AnchorTaken,
+            31 => Self::Missing,
+            _ => Self::Old,
+        }
+    }
+}
+
+impl Population {
+    /// How many people it has, as far as memory can be reserved for them.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Generated { users } => usize::try_from(*users).unwrap_or(usize::MAX),
+            Self::People(people) => people.len(),
+        }
+    }
+
+    /// The domains that these people need.
+    pub(super) fn domains(&self) -> Domains {
+        let mut domains = Domains::new();
+        match self {
+            Self::Generated { .. } => {
+                domains.verify(FEDERATED_DEMO_DOMAIN);
+                domains.verify(MANAGED_DEMO_DOMAIN);
+            }
+            Self::People(people) => verify_all(&mut domains, people),
+        }
+        domains
+    }
+
+    /// A short text that tells this population from others.
+    pub(super) fn identity(&self) -> String {
+        match self {
+            Self::Generated { users } => format!("generated:{users}"),
+            Self::People(people) => {
+                let mut hash = Sha256::new();
+                for person in people {
+                    hash.update(format!("{person:?}\n"));
+                }
+                let digest: [u8; 32] = hash.finalize().into();
+                format!(
+                    "people:{}",
+                    Uuid::from_bytes(chance::first_half(&digest)).simple()
+                )
+            }
+        }
+    }
+
+    /// Puts everybody into their place; `born` is the moment when the tenant begins.
+    pub(super) fn settle(&self, seed: u64, born: UnixMillis, domains: &Domains) -> Directory {
+        let directory = Directory::with_capacity(self.len());
+        let mut settler = Settler {
+            seed,
+            born,
+            domains,
+            directory,
+        };
+        match self {
+            Self::Generated { users } => {
+                (0..*users).for_each(|n| settler.settle(&generated(seed, n).0))
+            }
+            Self::People(people) => people.iter().for_each(|person| settler.settle(person)),
+        }
+        settler.directory
+    }
+}
+
+/// The domains of homes come first: one that is also used for temporary UPNs keeps the kind it has by its name.
+fn verify_all(domains: &mut Domains, people: &[Person]) {
+    let homes = people.iter().map(|person| person.upn.as_str());
+    for parts in homes.filter_map(|home| upn::parse(home).ok()) {
+        domains.verify(parts.domain);
+    }
+    let temporary = people
+        .iter()
+        .filter_map(|person| person.temp_upn.as_deref());
+    for parts in temporary.filter_map(|temporary| upn::parse(temporary).ok()) {
+        domains.verify_managed(parts.domain);
+    }
+}
+
+/// Writes the CSV that belongs to a generated population: a header, then `upn,object_guid` for everybody.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_csv(seed: u64, users: u64, out: &mut impl io::Write) -> io::Result<()> {
+    let mut csv = csv::Writer::from_writer(out);
+    csv.write_record(["upn", "object_guid"])?;
+    for n in 0..users {
+        let (person, guid) = generated(seed, n);
+        csv.write_record([person.upn, guid.to_string()])?;
+    }
+    csv.flush()
+}
+
+/// Person number `n` with the objectGUID of their account on premises.
+fn generated(seed: u64, n: u64) -> (Person, Uuid) {
+    let local = names::local_part(seed, n);
+    let draw = chance::digest(seed, "home", &local.to_ascii_lowercase());
+    let federated = chance::number(&draw) % 100 < GENERATED_FEDERATED_PERCENT;
+    let domain = if federated {
+        FEDERATED_DEMO_DOMAIN
+    } else {
+        MANAGED_DEMO_DOMAIN
+    };
+    let guid = uuid::Builder::from_random_bytes(chance::second_half(&draw)).into_uuid();
+    let person = Person {
+        upn: format!("{local}@{domain}"),
+        temp_upn: None,
+        wanted_immutable_id: Some(anchor::of_guid(guid)),
+    };
+    (person, guid)
+}
+
+struct Settler<'a> {
+    seed: u64,
+    born: UnixMillis,
+    domains: &'a Domains,
+    directory: Directory,
+}
+
+impl Settler<'_> {
+    fn settle(&mut self, person: &Person) {
+        let Ok(parts) = upn::parse(&person.upn) else {
+            return;
+        };
+        let key = person.upn.to_ascii_lowercase();
+        let draw = chance::digest(self.seed, "person", &key);
+        let substance = chance::digest(self.seed, "account", &key);
+        let id = UserId::from_octets(chance::first_half(&substance));
+        if self.directory.slot_of(id).is_some() {
+            return;
+        }
+        let old_anchor = anchor::of_octets(chance::second_half(&substance));
+        let old = User::new(id, &person.upn, Some(&old_anchor));
+        let situation = Situation::from_percentile(chance::number(&draw) % 100);
+        let temporary = person
+            .temp_upn
+            .clone()
+            .unwrap_or_else(|| format!("{}@{INITIAL_DOMAIN}", parts.local));
+        let wanted = person
+            .wanted_immutable_id
+            .as_deref()
+            .filter(|wanted| anchor::check(wanted).is_ok());
+        match (situation, wanted) {
+            (Situation::Missing, _) => {}
+            (Situation::Right, Some(wanted)) => {
+                let right = User {
+                    immutable_id: Some(wanted.into()),
+                    ..old.clone()
+                };
+                self.first_that_fits([right, old]);
+            }
+            (Situation::Deleted, _) => {
+                let days = 1 + u64::from(draw[9]) % DELETED_DAYS_MAX;
+                let at = self.born.minus_ms(days * DAY_MS);
+                self.first_that_fits([User {
+                    deleted_at: Some(at),
+                    ..old
+                }]);
+            }
+            (Situation::Stuck, _) if self.can_be_stuck(parts.domain, &temporary) => {
+                let mut stuck = User {
+                    immutable_id: None,
+                    ..old.clone()
+                };
+                stuck.move_to(&temporary);
+                self.first_that_fits([stuck, old]);
+            }
+            (Situation::Synced, _) => self.first_that_fits([User {
+                sync: Sync::Active,
+                ..old
+            }]),
+            (Situation::Administrator, _) => self.first_that_fits([User {
+                role: Role::Administrator,
+                ..old
+            }]),
+            (Situation::AnchorTaken, Some(wanted)) => {
+                let holder = self.holder_of(wanted);
+                self.first_that_fits([holder]);
+                self.first_that_fits([old]);
+            }
+            (Situation::Right | Situation::AnchorTaken, None)
+            | (Situation::Stuck | Situation::Old, _) => {
+                self.first_that_fits([old]);
+            }
+        }
+    }
+
+    /// Somebody else who has the ImmutableID that a person wants.
+    fn holder_of(&self, wanted: &str) -> User {
+        let draw = chance::digest(self.seed, "holder", wanted);
+        let mut name = String::from("holder-");
+        for byte in &draw[28..] {
+            // Writing into a String cannot fail.
+            let _infallible = write!(name, "{byte:02x}");
+        }
+        User::new(
+            UserId::from_octets(chance::first_half(&draw)),
+            &format!("{name}@{INITIAL_DOMAIN}"),
+            Some(wanted),
+        )
+    }
+
+    fn can_be_stuck(&self, home_domain: &str, temporary: &str) -> bool {
+        let temporary_kind = upn::parse(temporary)
+            .ok()
+            .and_then(|parts| self.domains.find(parts.domain));
+        self.domains.find(home_domain) == Some(Authentication::Federated)
+            && temporary_kind == Some(Authentication::Managed)
+    }
+
+    /// A tenant never holds two live users with one name or ImmutableID, not even from a list that repeats itself.
+    fn first_that_fits(&mut self, candidates: impl IntoIterator<Item = User>) {
+        let fitting = candidates
+            .into_iter()
+            .find(|user| self.directory.has_room_for(user, None));
+        if let Some(user) = fitting {
+            self.directory.put(user);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "population_tests.rs"]
+mod tests;

@@ -1,0 +1,257 @@
+//! The way of a request through the simulated service: token, throttling, faults, and then the operation itself.
+//! Nothing here waits, so one request can be followed from end to end; latency is added around it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use axum::http::StatusCode;
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::call::Call;
+use super::chance::Sequencer;
+use super::clock::{Clock, UnixMillis};
+use super::errors::Refusal;
+use super::faults::{Fault, Faults};
+use super::operations;
+use super::reply::Reply;
+use super::tenant::Tenant;
+use super::throttle::{Admission, Limit, RetryAfter, Throttle};
+use super::token::{self, CLIENT_ID, TENANT_ID, Tokens};
+
+/// How long a made-up throttling asks to wait: short, since a test that meets it should go on soon.
+const FAKE_WAIT_MS: std::ops::Range<u64> = 200..2_000;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What happened so far in this process.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Requests to Graph and to the token endpoint.
+    pub(super) requests: Counter,
+    /// GET requests that were carried out, whatever became of their reply.
+    pub(super) reads: Counter,
+    /// Writes that were made, whatever became of their reply.
+    pub(super) writes: Counter,
+    /// 429 replies, true and made up.
+    pub(super) throttled: Counter,
+    /// Faults that were made up.
+    pub(super) faults: Counter,
+    /// Tokens given out.
+    pub(super) tokens: Counter,
+}
+
+/// What leaves the service.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// A reply.
+    Reply(Reply),
+    /// The end of the connection.
+    Cut,
+}
+
+/// Everything that requests share. The locks are held for the time of a look or a write, never while waiting.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) root: String,
+    pub(super) clock: Clock,
+    pub(super) sequencer: Sequencer,
+    pub(super) faults: Faults,
+    pub(super) retry_after: RetryAfter,
+    pub(super) tenant: Mutex<Tenant>,
+    pub(super) throttle: Mutex<Throttle>,
+    pub(super) tokens: Mutex<Tokens>,
+    pub(super) counters: Counters,
+}
+
+/// Takes a lock. A request that panicked while holding it changed nothing by halves: writes are planned first and
+/// then put in place by steps that do not fail.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Service {
+    /// Gives or denies a token.
+    pub(super) fn token(&self, tenant: &str, form: &[(String, String)], call: &Call) -> Reply {
+        let decided = token::check_form(tenant, &locked(&self.tenant).world.domains, form);
+        match decided {
+            Ok(()) => {
+                self.counters.tokens.add_one();
+                Reply::value(
+                    StatusCode::OK,
+                    &locked(&self.tokens).issue(call.now, &call.identity),
+                )
+            }
+            Err(denial) => Reply::value(denial.status(), &denial.body(call.now, &call.identity)),
+        }
+        .with("cache-control", "no-store")
+    }
+
+    /// Answers a request to Graph.
+    pub(super) fn answer(&self, call: &Call, dice: &mut ChaCha8Rng) -> Outcome {
+        if let Err(refusal) = self.check_token(call) {
+            return self.finished(call, self.refused(call, &refusal));
+        }
+        let admission = locked(&self.throttle).admit(call.cost(), call.now);
+        match admission {
+            Admission::Throttled { limit, wait_ms } => self.finished(
+                call,
+                self.throttled(call, limit.scope(), limit.reason(), wait_ms),
+            ),
+            Admission::Admitted { warning_share } => match self.with_fault(call, dice) {
+                Outcome::Reply(reply) => self.finished(call, with_usage(reply, warning_share)),
+                Outcome::Cut => Outcome::Cut,
+            },
+        }
+    }
+
+    /// A refusal before anything else was looked at.
+    pub(super) fn refuse(&self, call: &Call, refusal: &Refusal) -> Outcome {
+        self.finished(call, self.refused(call, refusal))
+    }
+
+    fn check_token(&self, call: &Call) -> Result<(), Refusal> {
+        let token = call.bearer().ok_or(Refusal::TokenMissing)?;
+        locked(&self.tokens).check(token, call.now)
+    }
+
+    fn with_fault(&self, call: &Call, dice: &mut ChaCha8Rng) -> Outcome {
+        let fault = self.faults.draw(dice);
+        if fault != Fault::Nothing {
+            self.counters.faults.add_one();
+        }
+        match fault {
+            Fault::Nothing => Outcome::Reply(self.carried_out(call)),
+            Fault::ErrorBefore(status) => {
+                Outcome::Reply(self.refused(call, &Refusal::Fault(status)))
+            }
+            Fault::ErrorAfter(status) => {
+                self.carried_out(call);
+                Outcome::Reply(self.refused(call, &Refusal::Fault(status)))
+            }
+            Fault::DropBefore => Outcome::Cut,
+            Fault::DropAfter => {
+                self.carried_out(call);
+                Outcome::Cut
+            }
+            Fault::Throttle => {
+                let wait_ms = dice.random_range(FAKE_WAIT_MS);
+                Outcome::Reply(self.throttled(
+                    call,
+                    Limit::ReadWrite.scope(),
+                    "CPULimitExceeded",
+                    wait_ms,
+                ))
+            }
+            Fault::ExpireToken => {
+                if let Some(token) = call.bearer() {
+                    locked(&self.tokens).expire(token, call.now);
+                }
+                Outcome::Reply(self.refused(call, &Refusal::TokenExpired))
+            }
+        }
+    }
+
+    fn carried_out(&self, call: &Call) -> Reply {
+        let outcome = operations::carry_out(&mut locked(&self.tenant), call, &self.root);
+        match outcome {
+            Ok(reply) => {
+                let counter = if call.is_read() {
+                    &self.counters.reads
+                } else {
+                    &self.counters.writes
+                };
+                counter.add_one();
+                reply
+            }
+            Err(refusal) => self.refused(call, &refusal),
+        }
+    }
+
+    fn refused(&self, call: &Call, refusal: &Refusal) -> Reply {
+        let reply = Reply::value(refusal.status(), &refusal.body(&call.trace()));
+        match refusal.status() {
+            StatusCode::UNAUTHORIZED => reply.with("www-authenticate", "Bearer realm=\"\""),
+            _ => reply,
+        }
+    }
+
+    fn throttled(&self, call: &Call, scope: &str, reason: &str, wait_ms: u64) -> Reply {
+        self.counters.throttled.add_one();
+        let scope = format!("Tenant_Application/{scope}/{CLIENT_ID}/{TENANT_ID}");
+        let reply = Reply::value(
+            StatusCode::TOO_MANY_REQUESTS,
+            &call.trace().throttled_body(),
+        )
+        .with("x-ms-throttle-scope", &scope)
+        .with("x-ms-throttle-information", reason);
+        match retry_after(self.retry_after, wait_ms, call.now) {
+            Some(value) => reply.with("retry-after", &value),
+            None => reply,
+        }
+    }
+
+    /// Adds what every reply of Graph carries.
+    fn finished(&self, call: &Call, reply: Reply) -> Outcome {
+        let reply = reply
+            .with("request-id", &call.identity.request_id().to_string())
+            .with("x-ms-resource-unit", &call.cost().units.to_string());
+        Outcome::Reply(match call.client_request_id() {
+            Some(id) => reply.with("client-request-id", id),
+            None => reply,
+        })
+    }
+}
+
+/// Only successes tell how full a limit is.
+fn with_usage(reply: Reply, warning_share: Option<f64>) -> Reply {
+    match warning_share {
+        Some(share) if reply.is_success() => {
+            reply.with("x-ms-throttle-limit-percentage", &format!("{share:.2}"))
+        }
+        Some(_) | None => reply,
+    }
+}
+
+/// The value of `Retry-After`; whole seconds and dates are rounded up, so that waiting as told is enough.
+fn retry_after(form: RetryAfter, wait_ms: u64, now: UnixMillis) -> Option<String> {
+    let whole_s = wait_ms.div_ceil(1_000);
+    match form {
+        RetryAfter::Decimal => Some(format!("{}.{:03}", wait_ms / 1_000, wait_ms % 1_000)),
+        RetryAfter::Whole => Some(whole_s.to_string()),
+        // A date has no parts of a second: the one that `now` has would be lost without the extra second.
+        RetryAfter::Date => Some(httpdate::fmt_http_date(
+            now.plus_ms((whole_s + 1) * 1_000).to_system_time(),
+        )),
+        RetryAfter::Omitted => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_has_its_forms() {
+        let form = |form| retry_after(form, 2_128, UnixMillis(999));
+        assert_eq!(form(RetryAfter::Decimal).as_deref(), Some("2.128"));
+        assert_eq!(form(RetryAfter::Whole).as_deref(), Some("3"));
+        assert_eq!(
+            form(RetryAfter::Date).as_deref(),
+            Some("Thu, 01 Jan 1970 00:00:04 GMT")
+        );
+        assert_eq!(form(RetryAfter::Omitted), None);
+    }
+}
