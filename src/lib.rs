@@ -16,3 +16,8 @@ pub mod pace;
 pub mod target;
 
 pub mod runner;
+
+pub mod progress;
+pub mod report;
+
+pub mod cli;

@@ -30,6 +30,8 @@ pub struct InputFacts {
     pub header: Vec<String>,
     /// Which of them the job's columns are.
     pub mapping: Mapping,
+    /// Which of them identifies a row.
+    pub key_cell: usize,
 }
 
 /// What a run was started with. It is the first record of its log and never changes.
@@ -59,6 +61,8 @@ pub struct RunHeader {
     pub target: String,
     /// What was given as `--target`.
     pub target_spec: String,
+    /// The budget of writes it was started with, as in a connection file.
+    pub write_quota: String,
     /// Who started it, and where.
     pub operator: String,
     /// When.

@@ -1,0 +1,263 @@
+//! Arguments, by clap.
+
+use crate::progress::Style;
+use crate::runner::MaxFailed;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Runs a change over many people of a Microsoft 365 tenant, one row of a CSV each, and never loses its place.
+#[derive(Debug, Parser)]
+#[command(name = "cutover", version, max_term_width = 110)]
+pub struct Cli {
+    /// What every command knows.
+    #[command(flatten)]
+    pub(super) global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// The journal's folder
+    #[arg(long, global = true, value_name = "DIR", env = "CUTOVER_JOURNAL", default_value = "cutover-journal")]
+    pub journal: PathBuf,
+    /// Say more (twice: still more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Write a log of JSON lines to this file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Ask nothing
+    #[arg(long, global = true)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Start a run, or pick up the unfinished one of the same job, rows and target
+    Run(RunArgs),
+    /// Read live state, write nothing: what would change, and what it would cost
+    Plan(PlanArgs),
+    /// Offline: parse the file, lint every row, print every finding
+    Check(CheckArgs),
+    /// Go on with an interrupted run from the journal alone
+    Resume(ResumeArgs),
+    /// Where a run stands; works while another process is running it
+    Status(StatusArgs),
+    /// Write the report files again
+    Report(ReportArgs),
+    /// The runs in the journal
+    Runs(RunsArgs),
+    /// The shipped jobs; show one, lint a file, draw one
+    Jobs(JobsArgs),
+    /// Convert between GUID, hex and ImmutableID
+    ImmutableId(ImmutableIdArgs),
+    /// Serve the simulated tenant for other programs
+    Sim(SimArgs),
+}
+
+/// The job and the file.
+#[derive(Debug, Args)]
+pub(super) struct BatchArgs {
+    /// The name of a shipped job, or the path of a TOML file
+    pub job: String,
+    /// The CSV file
+    pub csv: PathBuf,
+    /// A parameter of the job
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub set: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TargetArgs {
+    /// The connection file, or `sim` for the simulated tenant inside the process
+    #[arg(long, value_name = "FILE|sim", env = "CUTOVER_TARGET")]
+    pub target: Option<String>,
+}
+
+/// How a run is worked on.
+#[derive(Debug, Args)]
+pub(super) struct WorkArgs {
+    /// Where report files go [default: cutover-report/RUN]
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Most rows in flight [default: from rate and latency]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrency: Option<u32>,
+    /// Stop when more rows than this end failed, reverted or held
+    #[arg(long, value_name = "N|P%", default_value = "10%")]
+    pub max_failed: MaxFailed,
+    /// Stop when more rows than this are stranded
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub max_stranded: u64,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value = "auto")]
+    pub progress: Style,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub batch: BatchArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub work: WorkArgs,
+    /// A new run, though an unfinished one is there
+    #[arg(long)]
+    pub fresh: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub batch: BatchArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Machine-readable, on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub batch: BatchArgs,
+    /// Machine-readable, on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ResumeArgs {
+    /// The run, or an unambiguous beginning of its name [default: the newest]
+    pub run: Option<String>,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub work: WorkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// The run, or an unambiguous beginning of its name [default: the newest]
+    pub run: Option<String>,
+    /// Machine-readable, on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// The run, or an unambiguous beginning of its name [default: the newest]
+    pub run: Option<String>,
+    /// Where report files go [default: cutover-report/RUN]
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunsArgs {
+    /// Machine-readable, on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct JobsArgs {
+    #[command(subcommand)]
+    pub what: Option<JobsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JobsCommand {
+    /// The shipped jobs
+    List,
+    /// Print a job's file, to read or to begin one's own with
+    Show {
+        /// The name of a shipped job, or the path of a TOML file
+        job: String,
+    },
+    /// Find every mistake in a job file
+    Lint {
+        /// The TOML file
+        file: String,
+    },
+    /// Draw a job's state machine as Mermaid
+    Diagram {
+        /// The name of a shipped job, or the path of a TOML file
+        job: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImmutableIdArgs {
+    /// A GUID, 32 hex digits (the octets as LDAP shows them), or an ImmutableID
+    #[arg(allow_hyphen_values = true)]
+    pub value: String,
+}
+
+/// The simulated tenant.
+#[derive(Debug, Args)]
+pub(super) struct SimArgs {
+    /// The port on 127.0.0.1; 0 takes any free one
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// How many people live there
+    #[arg(long, default_value_t = 1_000)]
+    pub users: u64,
+    /// The source of every decision
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Remember changes in this folder
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Write a CSV of the people, ready for the job immutable-id
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+    /// Latency of every answer, in milliseconds
+    #[arg(long, value_name = "MS")]
+    pub latency: Option<u64>,
+    /// More latency, up to so many milliseconds
+    #[arg(long, value_name = "MS")]
+    pub jitter: Option<u64>,
+    /// How long reads may show what was before a write, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub replication: u64,
+    /// How long a token lives, in seconds
+    #[arg(long, value_name = "S", default_value_t = 3_599)]
+    pub token_life: u64,
+    /// Share of requests answered 5xx before they are applied
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub error_before: f64,
+    /// Share of requests answered 5xx after they were applied
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub error_after: f64,
+    /// Share of connections cut before the request is applied
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub drop_before: f64,
+    /// Share of connections cut after the request was applied
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub drop_after: f64,
+    /// Share of requests answered 429 without need
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub throttle: f64,
+    /// Share of requests whose token is declared expired
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub expire_token: f64,
+    /// No throttling
+    #[arg(long)]
+    pub unlimited: bool,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("write NAME=VALUE".into()),
+    }
+}

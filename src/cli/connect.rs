@@ -1,0 +1,180 @@
+//! From `--target` to something that takes requests: a connection file, or the simulated tenant inside the process.
+
+use super::exit::{Exit, Failure};
+use crate::batch::{Kind, Layout};
+use crate::pace::Budget;
+use crate::runner::{Clock, Gauges, Services, SystemClock};
+use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
+use crate::target::{Class, Connection, Fault, Graph};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What stands for the simulated tenant.
+const SIM: &str = "sim";
+
+/// A target that was named and read, and not yet talked to.
+pub(super) enum Target {
+    /// A connection file.
+    File {
+        /// Its path, absolute where that could be had.
+        spec: String,
+        connection: Box<Connection>,
+    },
+    /// The simulated tenant inside the process.
+    Sim,
+}
+
+/// What the simulated tenant needs to know.
+pub(super) struct Cast {
+    /// Who lives there.
+    pub people: Vec<Person>,
+    /// Where it remembers; None forgets.
+    pub state: Option<PathBuf>,
+}
+
+/// A target that can be talked to.
+pub(super) struct Connected {
+    pub services: Arc<Services>,
+    simulator: Option<Simulator>,
+}
+
+impl Connected {
+    /// Ends what was started for it.
+    pub async fn close(self) {
+        if let Some(simulator) = self.simulator {
+            simulator.stop().await;
+        }
+    }
+}
+
+impl Target {
+    /// Reads what `--target` names.
+    ///
+    /// # Errors
+    /// It is missing, or the file has mistakes.
+    pub fn named(spec: Option<&str>) -> Result<Target, Failure> {
+        let Some(spec) = spec else {
+            return Err(Failure::usage(
+                "no target was named",
+                "write `--target FILE` with a connection file, or `--target sim` for the simulated tenant",
+            ));
+        };
+        if spec == SIM {
+            return Ok(Target::Sim);
+        }
+        let path = Path::new(spec);
+        let connection = Connection::load(path).map_err(Failure::unusable)?;
+        let absolute = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        Ok(Target::File {
+            spec: absolute.display().to_string(),
+            connection: Box::new(connection),
+        })
+    }
+
+    /// What the journal keeps to name it again.
+    pub fn spec(&self) -> String {
+        match self {
+            Target::File { spec, .. } => spec.clone(),
+            Target::Sim => SIM.into(),
+        }
+    }
+
+    /// Which tenant it is.
+    pub fn identity(&self) -> String {
+        match self {
+            Target::File { connection, .. } => connection.identity(),
+            Target::Sim => "simulated tenant".into(),
+        }
+    }
+
+    /// The budget of writes.
+    pub fn write_quota(&self) -> String {
+        match self {
+            Target::File { connection, .. } => connection.graph.limits.writes.to_string(),
+            Target::Sim => crate::target::Limits::GRAPH.writes.to_string(),
+        }
+    }
+
+    /// Signs in. `run` names the requests; `cast` is who plays in the simulated tenant.
+    ///
+    /// # Errors
+    /// The sign-in is refused, or the simulated tenant cannot start.
+    pub async fn connect(self, run: Uuid, cast: Cast) -> Result<Connected, Failure> {
+        let (connection, simulator) = match self {
+            Target::File { connection, .. } => (*connection, None),
+            Target::Sim => {
+                let simulator = simulate(cast).await?;
+                (connection_to(&simulator)?, Some(simulator))
+            }
+        };
+        let graph = Graph::new(&connection).map_err(Failure::unusable)?;
+        sign_in(&graph).await?;
+        let limits = connection.graph.limits;
+        let services = Services {
+            target: Arc::new(graph),
+            reads: Budget::new("reads", limits.reads),
+            writes: Budget::new("writes", limits.writes),
+            clock: Arc::new(SystemClock),
+            run,
+            process_at: SystemClock.now(),
+            patience: connection.graph.patience,
+            gauges: Gauges::default(),
+        };
+        Ok(Connected {
+            services: Arc::new(services),
+            simulator,
+        })
+    }
+}
+
+async fn simulate(cast: Cast) -> Result<Simulator, Failure> {
+    let options = Options {
+        population: Population::People(cast.people),
+        state: cast.state,
+        ..Options::default()
+    };
+    Simulator::start(options).await.map_err(Failure::unusable)
+}
+
+fn connection_to(simulator: &Simulator) -> Result<Connection, Failure> {
+    let secret = |name: &str| (name == SECRET_VARIABLE).then(|| simulator.client_secret().to_owned());
+    Connection::parse(Path::new(SIM), &simulator.connection_file(), &secret)
+        .map_err(|error| Failure::new(Exit::Program, error))
+}
+
+/// A sign-in that is refused is a mistake in the connection file; one that is not answered is waited for later, with the
+/// run's patience.
+async fn sign_in(graph: &Graph) -> Result<(), Failure> {
+    match graph.sign_in().await {
+        Ok(()) => Ok(()),
+        Err(fault) if fault.class == Class::SignIn => Err(refused(&fault)),
+        Err(_) => Ok(()),
+    }
+}
+
+fn refused(fault: &Fault) -> Failure {
+    let message = format!("the sign-in is refused: {} ({})", fault.message, fault.code);
+    Failure::usage(message, "check tenant, client_id and secret in the connection file; nothing was sent")
+}
+
+/// The person that a row is about, for the simulated tenant to have.
+pub(super) fn person(layout: &Layout, values: &[Option<String>]) -> Option<Person> {
+    let upn = values.get(layout.key)?.clone()?;
+    let of_kind = |wanted: &[Kind]| {
+        let cells = layout.columns.iter().zip(values).enumerate();
+        cells
+            .filter(|(at, (column, _))| *at != layout.key && wanted.contains(&column.kind))
+            .find_map(|(_, (column, value))| Some((column.kind, value.clone()?)))
+    };
+    let wanted_immutable_id = of_kind(&[Kind::ImmutableId, Kind::Guid]).map(|(kind, value)| match kind {
+        Kind::Guid => crate::batch::ObjectGuid::parse(&value)
+            .map_or(value, |guid| crate::batch::ImmutableId::from(guid).to_string()),
+        Kind::ImmutableId | Kind::Upn | Kind::Text => value,
+    });
+    Some(Person {
+        upn,
+        temp_upn: of_kind(&[Kind::Upn]).map(|(_, value)| value),
+        wanted_immutable_id,
+    })
+}

@@ -1,0 +1,157 @@
+//! What several commands need: opening the journal, finding the job and the file, and showing findings.
+
+use super::args::{BatchArgs, Global};
+use super::exit::{Exit, Failure};
+use crate::batch::{Finding, Input};
+use crate::job::{FindError, Job};
+use crate::journal::{Holder, Journal};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Findings shown one by one on the terminal; the rest is counted, and `check` shows them all.
+const FINDINGS_SHOWN_MAX: u64 = 20;
+
+/// The job, its parameters and the file of a command line.
+pub(super) struct Batch {
+    pub job: Arc<Job>,
+    pub params: BTreeMap<String, String>,
+    pub input: Input,
+}
+
+impl Batch {
+    /// Reads the job and the head of the file.
+    ///
+    /// # Errors
+    /// Everything that makes the batch unusable, with every mistake of a kind at once.
+    pub fn open(args: &BatchArgs) -> Result<Batch, Failure> {
+        let job = job(&args.job)?;
+        let params = job.parameters(&args.set).map_err(|wrong| {
+            Failure::usage(wrong.join("\n"), format!("`cutover jobs show {}` explains them", job.name))
+        })?;
+        let input = crate::batch::open(&args.csv, &job.layout).map_err(Failure::unusable)?;
+        Ok(Batch {
+            job: Arc::new(job),
+            params,
+            input,
+        })
+    }
+
+    /// Refuses a file whose rows must not be used, with everything that is wrong with it.
+    ///
+    /// # Errors
+    /// The findings about the file as a whole.
+    pub fn must_be_usable(&self) -> Result<(), Failure> {
+        let wrong: Vec<&Finding> = self.file_errors().collect();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let list: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        let file = self.input.file.display();
+        Err(Failure::usage(
+            format!("`{file}` cannot be used\n{}", list.join("\n")),
+            format!("`cutover check {} {file}` shows everything; nothing was sent", self.job.name),
+        ))
+    }
+
+    /// Errors about the file as a whole.
+    pub fn file_errors(&self) -> impl Iterator<Item = &Finding> {
+        self.input.findings.iter().filter(|finding| finding.is_error())
+    }
+
+    /// Says what was detected.
+    pub fn tell_dialect(&self) {
+        eprintln!("{}: {}", self.input.file.display(), self.input.dialect);
+    }
+}
+
+/// Finds a job; shows every mistake of a file that has some.
+///
+/// # Errors
+/// When there is none, or it has mistakes.
+pub(super) fn job(name: &str) -> Result<Job, Failure> {
+    crate::job::find(name).map_err(job_failure)
+}
+
+pub(super) fn job_failure(error: FindError) -> Failure {
+    match error {
+        FindError::Mistakes(mistakes) => {
+            Failure::usage(format!("{mistakes}\n{}", mistakes.listing()), "mend the job file; nothing was sent")
+        }
+        FindError::Unreadable { path, source } => Failure::usage(
+            format!("cannot read the job file {path}: {source}"),
+            "check the path",
+        ),
+        error @ FindError::Unknown { .. } => Failure::usage(error.to_string(), "`cutover jobs` lists them"),
+    }
+}
+
+/// Opens the journal for writing, or for reading when nobody else has it.
+///
+/// # Errors
+/// In use, damaged, or not there to be made.
+pub(super) fn journal(global: &Global, command: &str) -> Result<Journal, Failure> {
+    let journal = Journal::open(&global.journal, &holder(command, None))?;
+    if let Some(note) = journal.set_aside() {
+        eprintln!("note: {note}");
+    }
+    Ok(journal)
+}
+
+/// How this process names itself to others.
+pub(super) fn holder(command: &str, run: Option<String>) -> Holder {
+    Holder {
+        pid: std::process::id(),
+        command: command.to_owned(),
+        run,
+        since: jiff::Timestamp::now().to_string(),
+        control: None,
+    }
+}
+
+/// Who is at the keyboard, for the journal.
+pub(super) fn operator() -> String {
+    let variable = |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok());
+    let user = variable(&["USER", "USERNAME", "LOGNAME"]).unwrap_or_else(|| "unknown".into());
+    let host = variable(&["HOSTNAME", "COMPUTERNAME"])
+        .or_else(|| std::fs::read_to_string("/etc/hostname").ok())
+        .unwrap_or_else(|| "unknown".into());
+    format!("{user}@{}", host.trim())
+}
+
+/// Shows findings on standard error: the first ones, then a count.
+#[derive(Default)]
+pub(super) struct FindingLines(u64);
+
+impl FindingLines {
+    pub fn show(&mut self, finding: &Finding) {
+        self.0 += 1;
+        if self.0 <= FINDINGS_SHOWN_MAX {
+            eprintln!("{finding}");
+        }
+    }
+
+    pub fn end(&self, batch: &Batch) {
+        if self.0 > FINDINGS_SHOWN_MAX {
+            let (job, file) = (&batch.job.name, batch.input.file.display());
+            let more = self.0 - FINDINGS_SHOWN_MAX;
+            eprintln!("… and {more} more; `cutover check {job} {file}` shows them all");
+        }
+    }
+}
+
+/// Where a run's report goes when nobody says otherwise.
+pub(super) fn report_dir(given: Option<&PathBuf>, run: &str) -> PathBuf {
+    given.cloned().unwrap_or_else(|| PathBuf::from("cutover-report").join(run))
+}
+
+/// A value as JSON on standard output.
+///
+/// # Errors
+/// Never for the program's own types; not hidden either.
+pub(super) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::said(Exit::Program, error.to_string(), "please report it"))?;
+    println!("{text}");
+    Ok(())
+}

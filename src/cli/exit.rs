@@ -1,0 +1,145 @@
+//! Exit codes, and errors that end a command.
+
+use crate::journal::{RunRecord, RunState, Stop};
+use crate::machine::Outcome;
+use miette::Diagnostic;
+use std::process::{ExitCode, Termination};
+
+/// How a command ends, as the contract has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All rows are done or unchanged, or the command did what it says.
+    Good,
+    /// Some rows need a person, or there are findings.
+    Findings,
+    /// Bad usage, input, job or configuration; nothing was written to a target.
+    Unusable,
+    /// Stopped on request; can be continued.
+    Requested,
+    /// Stopped by the failure policy or a fault; can be continued.
+    Fault,
+    /// Somebody is stranded.
+    Stranded,
+    /// A fault of the program.
+    Program,
+}
+
+impl Exit {
+    /// The number.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Good => 0,
+            Exit::Findings => 1,
+            Exit::Unusable => 2,
+            Exit::Requested => 3,
+            Exit::Fault => 4,
+            Exit::Stranded => 5,
+            Exit::Program => 70,
+        }
+    }
+
+    /// How a run that stands like this ends its command.
+    #[must_use]
+    pub fn of_run(run: &RunRecord) -> Exit {
+        if run.outcome_count(Outcome::Stranded) > 0 {
+            return Exit::Stranded;
+        }
+        match &run.state {
+            RunState::Stopped(Stop::Requested(_)) | RunState::Open | RunState::Importing => {
+                Exit::Requested
+            }
+            RunState::Stopped(Stop::Fault(_)) => Exit::Fault,
+            RunState::Stopped(Stop::Finished) | RunState::Finished => {
+                let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);
+                if good == run.rows { Exit::Good } else { Exit::Findings }
+            }
+        }
+    }
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+}
+
+/// Why a command ended early, for the person at the terminal.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    report: miette::Report,
+}
+
+impl Failure {
+    /// A diagnostic that ends the command with this code.
+    pub fn new(exit: Exit, error: impl Diagnostic + Send + Sync + 'static) -> Failure {
+        Failure {
+            exit,
+            report: miette::Report::new(error),
+        }
+    }
+
+    /// Bad usage, input, job or configuration.
+    pub fn unusable(error: impl Diagnostic + Send + Sync + 'static) -> Failure {
+        Failure::new(Exit::Unusable, error)
+    }
+
+    /// The same, in words and with advice.
+    pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Failure {
+        Failure::said(Exit::Unusable, message, help)
+    }
+
+    /// In words and with advice.
+    pub fn said(exit: Exit, message: impl Into<String>, help: impl Into<String>) -> Failure {
+        let message = message.into();
+        let help = help.into();
+        Failure {
+            exit,
+            report: miette::miette!(help = help, "{message}"),
+        }
+    }
+
+    /// A fault of the program.
+    pub fn program(message: impl Into<String>) -> Failure {
+        Failure::said(
+            Exit::Program,
+            message,
+            "this is a fault of cutover; the journal is whole, please report it",
+        )
+    }
+
+    /// Shows it and answers the exit code.
+    #[must_use]
+    pub fn tell(self) -> Exit {
+        eprintln!("{:?}", self.report);
+        self.exit
+    }
+}
+
+impl From<crate::journal::JournalError> for Failure {
+    /// A journal that cannot be used, found before or beside a run.
+    fn from(error: crate::journal::JournalError) -> Self {
+        use crate::journal::JournalError;
+        let exit = match &error {
+            JournalError::NoRun { .. }
+            | JournalError::UnknownRun { .. }
+            | JournalError::AmbiguousRun { .. }
+            | JournalError::Lock(_) => Exit::Unusable,
+            JournalError::Log(_)
+            | JournalError::Commit(_)
+            | JournalError::Store(_)
+            | JournalError::Entry(_)
+            | JournalError::Checkpoint(_)
+            | JournalError::Impossible { .. }
+            | JournalError::File { .. } => Exit::Fault,
+        };
+        Failure::new(exit, error)
+    }
+}
+
+impl From<crate::report::ReportError> for Failure {
+    fn from(error: crate::report::ReportError) -> Self {
+        Failure::new(Exit::Fault, error)
+    }
+}

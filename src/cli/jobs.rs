@@ -1,0 +1,45 @@
+//! `cutover jobs`: list, show, lint and draw jobs.
+
+use super::args::JobsCommand;
+use super::context::{job, job_failure};
+use super::exit::{Exit, Failure};
+use crate::job::{SHIPPED, mermaid, parse, text_of};
+
+pub(super) fn main(what: Option<&JobsCommand>) -> Result<Exit, Failure> {
+    match what {
+        None | Some(JobsCommand::List) => list(),
+        Some(JobsCommand::Show { job }) => {
+            let (_, text) = text_of(job).map_err(job_failure)?;
+            print!("{text}");
+            Ok(Exit::Good)
+        }
+        Some(JobsCommand::Lint { file }) => lint(file),
+        Some(JobsCommand::Diagram { job: name }) => {
+            print!("{}", mermaid(&job(name)?));
+            Ok(Exit::Good)
+        }
+    }
+}
+
+fn list() -> Result<Exit, Failure> {
+    for file in SHIPPED {
+        println!("{:<16} {}", file.name, job(file.name)?.title);
+    }
+    Ok(Exit::Good)
+}
+
+/// The mistakes are the result, so they go to standard output.
+fn lint(file: &str) -> Result<Exit, Failure> {
+    let (origin, text) = text_of(file).map_err(job_failure)?;
+    match parse(&origin, &text) {
+        Ok(job) => {
+            println!("{origin}: job {} has no mistakes", job.name);
+            Ok(Exit::Good)
+        }
+        Err(mistakes) => {
+            print!("{}", mistakes.listing());
+            eprintln!("{mistakes}");
+            Ok(Exit::Unusable)
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Logging, by tracing: warnings on standard error, more or less on demand, and JSON lines into a file.
+
+use super::args::Global;
+use super::exit::Failure;
+use std::fs::File;
+use std::sync::Mutex;
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::prelude::*;
+
+/// Sets logging up for the process.
+///
+/// # Errors
+/// When the log file cannot be written, or `CUTOVER_LOG` makes no sense.
+pub(super) fn init(global: &Global) -> Result<(), Failure> {
+    let to_stderr = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_filter(filter(global)?);
+    let to_file = match &global.log {
+        Some(path) => {
+            let file = File::create(path).map_err(|error| {
+                let message = format!("the log `{}` cannot be written: {error}", path.display());
+                Failure::usage(message, "name another file with --log")
+            })?;
+            let layer = tracing_subscriber::fmt::layer().json().with_writer(Mutex::new(file));
+            Some(layer.with_filter(file_filter(global)?))
+        }
+        None => None,
+    };
+    tracing_subscriber::registry().with(to_stderr).with(to_file).init();
+    Ok(())
+}
+
+fn level(global: &Global) -> &'static str {
+    match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "cutover=info,warn",
+        (false, 2) => "cutover=debug,info",
+        (false, _) => "trace",
+    }
+}
+
+fn filter(global: &Global) -> Result<EnvFilter, Failure> {
+    match std::env::var("CUTOVER_LOG") {
+        Ok(text) if global.verbose == 0 && !global.quiet => parsed(&text),
+        Ok(_) | Err(_) => parsed(level(global)),
+    }
+}
+
+/// A file is for looking things up later: it gets more than the terminal.
+fn file_filter(global: &Global) -> Result<EnvFilter, Failure> {
+    match std::env::var("CUTOVER_LOG") {
+        Ok(text) => parsed(&text),
+        Err(_) if global.verbose > 1 => parsed(level(global)),
+        Err(_) => parsed("cutover=info,warn"),
+    }
+}
+
+fn parsed(text: &str) -> Result<EnvFilter, Failure> {
+    EnvFilter::try_new(text).map_err(|error| {
+        let message = format!("`CUTOVER_LOG={text}` is no log level: {error}");
+        Failure::usage(message, "write error, warn, info, debug or trace")
+    })
+}

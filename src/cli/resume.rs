@@ -1,0 +1,48 @@
+//! `cutover resume`: go on with an interrupted run from the journal alone.
+
+use super::args::{Global, ResumeArgs};
+use super::connect::Target;
+use super::context::journal;
+use super::exit::{Exit, Failure};
+use super::work::{finish, work};
+use crate::journal::{RunRecord, RunState};
+use std::sync::Arc;
+
+pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Failure> {
+    let journal = journal(global, "resume")?;
+    let run = journal.find(args.run.as_deref())?;
+    let spec = args.target.target.clone().unwrap_or_else(|| run.header.target_spec.clone());
+    if run.is_complete() && run.state == RunState::Finished {
+        eprintln!("run {} has finished; nothing is left to do", run.id());
+        return finish(global, &args.work, &journal, &run, &spec);
+    }
+    let target = Target::named(Some(&spec))?;
+    must_be_the_same(&run, &target)?;
+    let job = job_of(&run)?;
+    let session = journal.resume(&run)?;
+    eprintln!("going on with run {}", run.id());
+    work(global, &args.work, journal, session, Arc::new(job), target).await
+}
+
+fn must_be_the_same(run: &RunRecord, target: &Target) -> Result<(), Failure> {
+    let (then, now) = (&run.header.target, target.identity());
+    if *then == now {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        format!("run {} was begun against {then}, and this is {now}", run.id()),
+        "name the connection file it was begun with; nothing was sent",
+    ))
+}
+
+/// The job as it was when the run began.
+fn job_of(run: &RunRecord) -> Result<crate::job::Job, Failure> {
+    let origin = format!("{} (as run {} was begun with)", run.header.job, run.id());
+    crate::job::parse(&origin, &run.header.job_source).map_err(|mistakes| {
+        Failure::usage(
+            format!("{mistakes}\n{}", mistakes.listing()),
+            format!("it was written for cutover {}; use that version", run.header.program),
+        )
+    })
+}
+

@@ -1,0 +1,76 @@
+//! `cutover run`: start a run, or pick up the unfinished one of the same job, rows and target.
+
+use super::args::{Global, RunArgs};
+use super::connect::Target;
+use super::context::{Batch, FindingLines, journal, operator};
+use super::exit::{Exit, Failure};
+use super::work::{finish, work};
+use crate::batch::Severity;
+use crate::journal::{Journal, RunRecord, Session};
+use crate::runner::SystemClock;
+use crate::runner::start::{Before, BeginError, Order, begin, look_back};
+use std::sync::Arc;
+
+pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
+    let batch = Batch::open(&args.batch)?;
+    batch.must_be_usable()?;
+    let target = Target::named(args.target.target.as_deref())?;
+    let journal = journal(global, "run")?;
+    let order = Order {
+        job: &batch.job,
+        params: batch.params.clone(),
+        input: &batch.input,
+        target: target.identity(),
+        target_spec: target.spec(),
+        write_quota: target.write_quota(),
+        operator: operator(),
+    };
+    let before = if args.fresh { Before::New } else { look_back(&journal, &order)? };
+    let session = match before {
+        Before::New => start(&journal, &batch, &order).await?,
+        Before::Unfinished(run) => {
+            eprintln!("going on with run {}", run.id());
+            journal.resume(&run)?
+        }
+        Before::Finished(run) => {
+            eprintln!("run {} of these rows has finished; nothing is left to do (--fresh starts a new one)", run.id());
+            return finish(global, &args.work, &journal, &run, &target.spec());
+        }
+        Before::Different(run, differences) => return Err(different(&run, &differences)),
+    };
+    work(global, &args.work, journal, session, Arc::clone(&batch.job), target).await
+}
+
+async fn start(journal: &Journal, batch: &Batch, order: &Order<'_>) -> Result<Session, Failure> {
+    batch.tell_dialect();
+    let mut lines = FindingLines::default();
+    let mut show = |finding: &crate::batch::Finding| lines.show(finding);
+    let (session, summary) = begin(journal, order, &SystemClock, &mut show)
+        .await
+        .map_err(begin_failure)?;
+    lines.end(batch);
+    let errors = summary.count(Severity::Error);
+    if errors > 0 {
+        eprintln!("{errors} errors in the file; the rows they are in are refused, the others are worked on");
+    }
+    Ok(session)
+}
+
+fn begin_failure(error: BeginError) -> Failure {
+    match error {
+        BeginError::Input(error) => Failure::unusable(error),
+        BeginError::Journal(error) => error.into(),
+    }
+}
+
+fn different(run: &RunRecord, differences: &[String]) -> Failure {
+    let id = run.id();
+    let message = format!(
+        "run {id} has not finished, and this is not the same:\n  {}",
+        differences.join("\n  ")
+    );
+    let help = format!(
+        "`cutover resume {id}` goes on with it as it was begun; `--fresh` starts a new run beside it; nothing was sent"
+    );
+    Failure::usage(message, help)
+}

@@ -1,0 +1,72 @@
+//! `cutover sim`: serve the simulated tenant for other programs.
+
+use super::args::{Global, SimArgs};
+use super::exit::{Exit, Failure};
+use crate::batch::Digest;
+use crate::sim::{Faults, Limits, Options, Population, SECRET_VARIABLE, Simulator, write_csv};
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+/// Digits of the file's digest that name a tenant's folder.
+const DIGEST_DIGITS: usize = 16;
+
+pub(super) async fn main(args: &SimArgs) -> Result<Exit, Failure> {
+    if let Some(path) = &args.csv {
+        write_people(args, path)?;
+    }
+    let simulator = Simulator::start(options(args)).await.map_err(Failure::unusable)?;
+    println!("# simulated tenant at {}", simulator.url());
+    println!("# save this as sim.toml, then: {SECRET_VARIABLE}={} cutover run … --target sim.toml", simulator.client_secret());
+    print!("{}", simulator.connection_file());
+    tokio::signal::ctrl_c()
+        .await
+        .map_err(|error| Failure::program(format!("signals cannot be heard: {error}")))?;
+    simulator.stop().await;
+    Ok(Exit::Good)
+}
+
+fn write_people(args: &SimArgs, path: &Path) -> Result<(), Failure> {
+    let written = File::create(path)
+        .and_then(|file| write_csv(args.seed, args.users, &mut BufWriter::new(file)));
+    written.map_err(|error| {
+        let message = format!("`{}` cannot be written: {error}", path.display());
+        Failure::usage(message, "name another file")
+    })
+}
+
+fn options(args: &SimArgs) -> Options {
+    let pleasant = Faults::default();
+    Options {
+        port: args.port,
+        seed: args.seed,
+        population: Population::Generated { users: args.users },
+        state: args.state.clone(),
+        faults: Faults {
+            latency_base_ms: args.latency.unwrap_or(pleasant.latency_base_ms),
+            latency_jitter_ms: jitter(args, pleasant.latency_jitter_ms),
+            error_before: args.error_before,
+            error_after: args.error_after,
+            drop_before: args.drop_before,
+            drop_after: args.drop_after,
+            throttle: args.throttle,
+            expire_token: args.expire_token,
+        },
+        limits: if args.unlimited { Limits::off() } else { Limits::default() },
+        replication_ms: args.replication,
+        token_life_s: args.token_life,
+        app_has_admin_role: false,
+    }
+}
+
+/// Who names a latency means that one, and no jitter on top unless that is named, too.
+fn jitter(args: &SimArgs, pleasant: u64) -> u64 {
+    args.jitter.unwrap_or(if args.latency.is_some() { 0 } else { pleasant })
+}
+
+/// Where the simulated tenant of a file remembers: beside the journal's runs, so that an interrupted demo goes on with the
+/// same tenant.
+pub(super) fn state_dir(global: &Global, digest: &Digest) -> PathBuf {
+    let name = digest.as_str().get(..DIGEST_DIGITS).unwrap_or_default();
+    global.journal.join("sim").join(name)
+}

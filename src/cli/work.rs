@@ -1,0 +1,274 @@
+//! Working on a run until it ends or has to stop: what `run` and `resume` share.
+
+use super::args::{Global, WorkArgs};
+use super::connect::{Cast, Connected, Target, person};
+use super::context::report_dir;
+use super::exit::{Exit, Failure};
+use super::live::Live;
+use crate::job::{Job, Settings};
+use crate::journal::{Journal, RunRecord, RunState, Session, Stop};
+use crate::machine::Outcome;
+use crate::progress;
+use crate::report::{self, Liveness};
+use crate::runner::admission::{Admission, canonical};
+use crate::runner::lookups::look_up;
+use crate::runner::stop::Gate;
+use crate::runner::talk::Talk;
+use crate::runner::worker::Work;
+use crate::runner::{
+    Clock, Command, DispatchEnd, Dispatcher, Policy, StopReason, SystemClock,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How often it is looked whether the last user of the session is gone.
+const SESSION_RELEASE_POLL: Duration = Duration::from_millis(10);
+
+/// How many times; two seconds in all.
+const SESSION_RELEASE_POLLS_MAX: u32 = 200;
+
+/// Works on an open session until it ends, writes the report and says how it went.
+pub(super) async fn work(
+    global: &Global,
+    args: &WorkArgs,
+    journal: Journal,
+    session: Session,
+    job: Arc<Job>,
+    target: Target,
+) -> Result<Exit, Failure> {
+    let commands = signals();
+    let target_spec = target.spec();
+    let connected = target.connect(session.header().id.0, cast(global, &session, &job)?).await?;
+    let session = Arc::new(session);
+    let gate = Gate::default();
+    let journal = Arc::new(tokio::sync::Mutex::new(journal));
+    let live = Live::serve(&journal, &session, &gate).await;
+    let end = dispatch(args, &session, &job, &connected, &gate, commands).await;
+    connected.close().await;
+    live.stop().await;
+    let end = end?;
+    let stop = end.stopped.as_ref().map_or(Stop::Finished, StopReason::stop);
+    let run = close(session, stop, end).await?;
+    finish(global, args, &*journal.lock().await, &run, &target_spec)
+}
+
+/// Who plays in the simulated tenant: the people of the run's rows.
+fn cast(global: &Global, session: &Session, job: &Job) -> Result<Cast, Failure> {
+    let header = session.header();
+    if header.target_spec != "sim" {
+        return Ok(Cast {
+            people: Vec::new(),
+            state: None,
+        });
+    }
+    let mut people = Vec::new();
+    session.reader()?.each::<crate::journal::JournalError>(|input, _| {
+        let values = canonical(&header.input.mapping, &job.layout, input);
+        people.extend(person(&job.layout, &values));
+        Ok(())
+    })?;
+    Ok(Cast {
+        people,
+        state: Some(super::sim::state_dir(global, &header.input.digest)),
+    })
+}
+
+async fn dispatch(
+    args: &WorkArgs,
+    session: &Arc<Session>,
+    job: &Arc<Job>,
+    connected: &Connected,
+    gate: &Gate,
+    commands: mpsc::Receiver<Command>,
+) -> Result<DispatchEnd, Failure> {
+    let now = SystemClock.now();
+    session.opened(now).await?;
+    let settings = match settings(session, job, connected).await {
+        Ok(settings) => settings,
+        Err(text) => {
+            return Ok(DispatchEnd {
+                stopped: Some(StopReason::Target(text)),
+                journal: None,
+            });
+        }
+    };
+    let reader = session.reader()?;
+    let run = session.run();
+    let admission = Admission::new(reader, &run, &job.layout)?;
+    let work = Arc::new(Work {
+        services: Arc::clone(&connected.services),
+        job: Arc::clone(job),
+        settings,
+        session: Arc::clone(session),
+        gate: gate.clone(),
+    });
+    let policy = Policy {
+        max_failed: args.max_failed,
+        max_stranded: args.max_stranded,
+    };
+    let consumers = progress::consumer(args.progress).into_iter().collect();
+    let concurrency = args.concurrency.map(|rows| rows as usize);
+    let dispatcher = Dispatcher::new(work, admission, &run, concurrency, policy, consumers);
+    Ok(dispatcher.run(commands).await)
+}
+
+/// The lookups, within the target's patience.
+async fn settings(
+    session: &Session,
+    job: &Job,
+    connected: &Connected,
+) -> Result<Settings, String> {
+    let mut talk = Talk::new(&connected.services, "lookups".into());
+    let looking = look_up(job, &session.header().params, &mut talk);
+    match tokio::time::timeout(connected.services.patience, looking).await {
+        Ok(Ok(settings)) => Ok(settings),
+        Ok(Err(problem)) => Err(format!("{problem}; {}", problem.advice)),
+        Err(_) => Err(format!(
+            "the target did not answer for {} s",
+            connected.services.patience.as_secs()
+        )),
+    }
+}
+
+async fn close(session: Arc<Session>, stop: Stop, end: DispatchEnd) -> Result<RunRecord, Failure> {
+    if let Some(error) = end.journal {
+        return Err(error.into());
+    }
+    let mut shared = session;
+    for _ in 0..SESSION_RELEASE_POLLS_MAX {
+        match Arc::try_unwrap(shared) {
+            Ok(session) => return Ok(session.close(SystemClock.now(), stop)?),
+            Err(still) => shared = still,
+        }
+        tokio::time::sleep(SESSION_RELEASE_POLL).await;
+    }
+    Err(Failure::program("somebody still uses the journal's session"))
+}
+
+/// The first signal drains, the second stops at once.
+fn signals() -> mpsc::Receiver<Command> {
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::spawn(async move {
+        let first = next_signal().await;
+        let _gone = sender.send(Command::Drain(format!("{first} received"))).await;
+        let second = next_signal().await;
+        let _gone = sender.send(Command::StopNow(format!("{second} received twice"))).await;
+        // Whoever waits for more has to hold the channel open until the run has ended.
+        std::future::pending::<()>().await;
+    });
+    receiver
+}
+
+#[cfg(unix)]
+async fn next_signal() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        },
+        (Err(_), _) | (_, Err(_)) => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn next_signal() -> &'static str {
+    match tokio::signal::ctrl_c().await {
+        Ok(()) => "Ctrl-C",
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Writes the report and says how the run stands.
+pub(super) fn finish(
+    global: &Global,
+    args: &WorkArgs,
+    journal: &Journal,
+    run: &RunRecord,
+    target_spec: &str,
+) -> Result<Exit, Failure> {
+    let dir = report_dir(args.report.as_ref(), &run.id().to_string());
+    let mut reader = journal.reader(run)?;
+    let (paths, summary) = report::write(run, &mut reader, &dir, Liveness::Nobody)?;
+    println!("{}", in_words(run, &summary));
+    println!("report    {}", paths.outcomes.display());
+    if let Some(next) = next_command(global, run, target_spec, &paths) {
+        println!("{next}");
+    }
+    Ok(Exit::of_run(run))
+}
+
+/// A summary for a tired person.
+fn in_words(run: &RunRecord, summary: &report::Summary) -> String {
+    let mut lines = vec![format!("\nrun       {} ({})", run.id(), summary.state)];
+    if let RunState::Stopped(Stop::Requested(why) | Stop::Fault(why)) = &run.state {
+        lines.push(format!("stopped   {why}"));
+    }
+    lines.push(format!("rows      {}", summary.rows));
+    for outcome in Outcome::ALL {
+        let count = run.outcome_count(outcome);
+        if count > 0 {
+            lines.push(format!("  {:<9} {count:>7}  {}", outcome.word(), meaning(outcome)));
+        }
+    }
+    lines.push(format!(
+        "writes    {} at {:.1} of {:.1} a second; {} reads; {} times throttled",
+        summary.writes, summary.rate.mean, summary.rate.budget, summary.reads, summary.throttled
+    ));
+    if summary.exposed_ms.max > 0 {
+        lines.push(format!(
+            "exposed   half of the people at most {:.1} s, the longest {:.1} s",
+            summary.exposed_ms.p50 as f64 / 1_000.0,
+            summary.exposed_ms.max as f64 / 1_000.0
+        ));
+    }
+    lines.join("\n")
+}
+
+fn meaning(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "at their goal, verified",
+        Outcome::Unchanged => "were at their goal already",
+        Outcome::Refused => "untouched, something speaks against them",
+        Outcome::Failed => "as before, the first write was refused",
+        Outcome::Reverted => "as before, undone after something failed",
+        Outcome::Held => "in doubt: find out by hand",
+        Outcome::Stranded => "CHANGED AND NOT PUT BACK: help them now",
+        Outcome::Pending => "not begun, or not ended yet",
+    }
+}
+
+/// The exact command that goes on from here, where something is left to do.
+fn next_command(
+    global: &Global,
+    run: &RunRecord,
+    target_spec: &str,
+    paths: &report::ReportPaths,
+) -> Option<String> {
+    let journal = quoted(&global.journal.display().to_string());
+    let target = quoted(target_spec);
+    if !run.is_complete() {
+        return Some(format!(
+            "go on with: cutover resume {} --target {target} --journal {journal}",
+            run.id()
+        ));
+    }
+    let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);
+    (good < run.rows).then(|| {
+        let file = quoted(&paths.unfinished.display().to_string());
+        let job = &run.header.job;
+        format!(
+            "mend the rows in {file}, then: cutover run {job} {file} --target {target} --journal {journal}"
+        )
+    })
+}
+
+/// As a shell takes it.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@+=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

@@ -1,0 +1,104 @@
+//! Progress without a terminal: plain lines for people, JSON lines for programs. On standard error.
+
+use super::{outcomes_in_words, pace_in_words};
+use crate::machine::Outcome;
+use crate::runner::{Consumer, RunEvent, Snapshot};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// How often a line is written: often enough to see that it lives, rarely enough for a night's log.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// When the last line was written.
+#[derive(Debug, Default)]
+struct Every(Option<Instant>);
+
+impl Every {
+    fn is_due(&mut self) -> bool {
+        let due = self.0.is_none_or(|last| last.elapsed() >= LINE_EVERY);
+        if due {
+            self.0 = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// A line every ten seconds.
+#[derive(Debug, Default)]
+pub struct PlainLines(Every);
+
+impl PlainLines {
+    fn show(snapshot: &Snapshot) {
+        let ended = snapshot.counts.total();
+        eprintln!(
+            "{ended} of {} rows: {}; {}",
+            snapshot.rows,
+            outcomes_in_words(snapshot),
+            pace_in_words(snapshot)
+        );
+    }
+}
+
+impl Consumer for PlainLines {
+    fn on_event(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Started { run, snapshot } => {
+                eprintln!("run {run}");
+                if self.0.is_due() {
+                    PlainLines::show(snapshot);
+                }
+            }
+            RunEvent::Tick(snapshot) if self.0.is_due() => PlainLines::show(snapshot),
+            RunEvent::Tick(_) | RunEvent::RowEnded { .. } => {}
+            RunEvent::Draining(reason) => {
+                eprintln!("stopping: {}; waiting for the rows under way", reason.text());
+            }
+            RunEvent::Ended(snapshot) => PlainLines::show(snapshot),
+        }
+    }
+}
+
+/// A JSON object a line.
+#[derive(Debug, Default)]
+pub struct JsonLines(Every);
+
+impl JsonLines {
+    fn show(event: &str, snapshot: &Snapshot) {
+        let outcomes = Outcome::ALL.map(|outcome| (outcome.word(), snapshot.counts.of(outcome)));
+        let outcomes: serde_json::Map<_, _> = outcomes
+            .into_iter()
+            .map(|(word, count)| (word.to_owned(), count.into()))
+            .collect();
+        let line = json!({
+            "event": event,
+            "rows": snapshot.rows,
+            "ended": snapshot.counts.total(),
+            "outcomes": outcomes,
+            "in_flight": snapshot.in_flight,
+            "exposed": snapshot.exposed,
+            "writes_per_s": snapshot.writes_per_s,
+            "budget_per_s": snapshot.budget_per_s,
+            "seconds_left": snapshot.left.map(|left| left.as_secs()),
+            "waiting": snapshot.waiting.as_ref().map(|(reason, _)| reason),
+            "stopping": snapshot.stopping.as_ref().map(|reason| reason.text()),
+        });
+        eprintln!("{line}");
+    }
+}
+
+impl Consumer for JsonLines {
+    fn on_event(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Started { run: _, snapshot } => JsonLines::show("started", snapshot),
+            RunEvent::Tick(snapshot) if self.0.is_due() => JsonLines::show("progress", snapshot),
+            RunEvent::Tick(_) => {}
+            RunEvent::RowEnded { row, outcome } => {
+                eprintln!("{}", json!({"event": "row", "row": row.0, "outcome": outcome.word()}));
+            }
+            RunEvent::Draining(reason) => {
+                eprintln!("{}", json!({"event": "draining", "reason": reason.text()}));
+            }
+            RunEvent::Ended(snapshot) => JsonLines::show("ended", snapshot),
+        }
+    }
+}

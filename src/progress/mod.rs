@@ -1,0 +1,129 @@
+//! Progress on standard error: a bar on a terminal, else a plain line every ten seconds, or JSON lines.
+//!
+//! A consumer of run events. It shows rows by outcome, the rate against the budget, the time left, who is exposed, and the
+//! reason whenever the run waits; all from the same snapshot.
+
+mod bar;
+mod lines;
+
+pub use bar::Bar;
+pub use lines::{JsonLines, PlainLines};
+
+use crate::machine::Outcome;
+use crate::runner::{Consumer, Snapshot};
+use clap::ValueEnum;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Style {
+    /// A bar on a terminal, else plain lines.
+    Auto,
+    /// A bar.
+    Bar,
+    /// A line every ten seconds.
+    Plain,
+    /// JSON lines.
+    Json,
+    /// Nothing.
+    None,
+}
+
+/// What shows progress in this style.
+#[must_use]
+pub fn consumer(style: Style) -> Option<Box<dyn Consumer>> {
+    match style {
+        Style::Auto if std::io::stderr().is_terminal() => Some(Box::new(Bar::new())),
+        Style::Bar => Some(Box::new(Bar::new())),
+        Style::Auto | Style::Plain => Some(Box::new(PlainLines::default())),
+        Style::Json => Some(Box::new(JsonLines::default())),
+        Style::None => None,
+    }
+}
+
+/// The outcomes that occur, in words: `120 done, 3 refused`.
+#[must_use]
+pub fn outcomes_in_words(snapshot: &Snapshot) -> String {
+    let mut parts = Vec::new();
+    for outcome in Outcome::ALL {
+        let count = snapshot.counts.of(outcome);
+        if count > 0 {
+            parts.push(format!("{count} {outcome}"));
+        }
+    }
+    if parts.is_empty() { "none ended yet".into() } else { parts.join(", ") }
+}
+
+/// Rate, exposure, time left and the reason for waiting, in words.
+#[must_use]
+pub fn pace_in_words(snapshot: &Snapshot) -> String {
+    let mut parts = vec![format!(
+        "{:.1} of {:.1} writes/s",
+        snapshot.writes_per_s, snapshot.budget_per_s
+    )];
+    parts.push(format!("{} exposed", snapshot.exposed));
+    if let Some(left) = snapshot.left {
+        parts.push(format!("{} left", short(left)));
+    }
+    if let Some((reason, until)) = worth_telling(snapshot) {
+        parts.push(format!("waiting {}: {reason}", short(until)));
+    }
+    if let Some(reason) = &snapshot.stopping {
+        parts.push(format!("stopping: {}", reason.text()));
+    }
+    parts.join(", ")
+}
+
+/// Waiting for the budget's next permit is what a run does all night; it is told only when it takes a while.
+fn worth_telling(snapshot: &Snapshot) -> Option<(&str, Duration)> {
+    let (reason, left) = snapshot.waiting.as_ref()?;
+    (*left >= Duration::from_secs(1)).then_some((reason.as_str(), *left))
+}
+
+/// A duration for people: `42 s`, `7 min`, `3 h 05 min`.
+#[must_use]
+pub fn short(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        _ => format!("{} h {:02} min", seconds / 3_600, seconds % 3_600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Counts;
+    use crate::runner::StopReason;
+
+    fn snapshot() -> Snapshot {
+        let mut counts = Counts::default();
+        counts.add(Outcome::Done);
+        counts.add(Outcome::Refused);
+        Snapshot {
+            rows: 10,
+            counts,
+            in_flight: 3,
+            exposed: 1,
+            writes_per_s: 19.76,
+            budget_per_s: 19.8,
+            left: Some(Duration::from_secs(4_000)),
+            waiting: Some(("tenant throttled, Retry-After".into(), Duration::from_secs(42))),
+            stopping: Some(StopReason::Requested("SIGINT".into())),
+        }
+    }
+
+    #[test]
+    fn everything_an_operator_asks_is_in_one_line() {
+        insta::assert_snapshot!(outcomes_in_words(&snapshot()), @"1 done, 1 refused");
+        insta::assert_snapshot!(pace_in_words(&snapshot()), @"19.8 of 19.8 writes/s, 1 exposed, 66 min left, waiting 42 s: tenant throttled, Retry-After, stopping: SIGINT");
+    }
+
+    #[test]
+    fn durations_are_short() {
+        let shown = |s| short(Duration::from_secs(s));
+        assert_eq!([shown(0), shown(119), shown(120), shown(11_100)], ["0 s", "119 s", "2 min", "3 h 05 min"]);
+    }
+}

@@ -1,0 +1,251 @@
+//! Writing the report files, in one pass over the rows.
+
+use super::summary::{Exposed, Exposures, Liveness, Summary, rfc3339};
+use crate::journal::{InputRow, JournalError, RowRecord, RunReader, RunRecord};
+use crate::machine::Outcome;
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// What marks a file as UTF-8 for Excel.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// The columns every job's `outcomes.csv` begins with.
+const COLUMNS: [&str; 14] = [
+    "row",
+    "key",
+    "outcome",
+    "step",
+    "attempts",
+    "writes",
+    "started_at",
+    "finished_at",
+    "duration_ms",
+    "exposed_ms",
+    "error_code",
+    "error",
+    "advice",
+    "request_id",
+];
+
+/// Why a report could not be written. The journal has everything; it can be written again.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ReportError {
+    /// A file.
+    #[error("the report `{}` cannot be written", path.display())]
+    #[diagnostic(
+        code(report::write),
+        help("free disk space or name another folder, then `cutover report`: everything is in the journal")
+    )]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The journal.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Where the report is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportPaths {
+    /// One line a row.
+    pub outcomes: PathBuf,
+    /// The rows that need another try or a person; as input for the same job.
+    pub unfinished: PathBuf,
+    /// The numbers.
+    pub summary: PathBuf,
+}
+
+/// Writes all report files of a run into a folder, which is made if it is not there.
+///
+/// # Errors
+/// [`ReportError`].
+pub fn write(
+    run: &RunRecord,
+    reader: &mut RunReader,
+    dir: &Path,
+    live: Liveness,
+) -> Result<(ReportPaths, Summary), ReportError> {
+    std::fs::create_dir_all(dir).map_err(|source| ReportError::File {
+        path: dir.to_owned(),
+        source,
+    })?;
+    let mut outcomes = Table::create(dir.join("outcomes.csv"), true)?;
+    let mut unfinished = Table::create(dir.join("unfinished.csv"), true)?;
+    let own = run.header.report_columns.iter().map(String::as_str);
+    outcomes.line(COLUMNS.into_iter().chain(own))?;
+    let header = run.header.input.header.iter().map(String::as_str);
+    unfinished.line(header.chain(["cutover_outcome", "cutover_error"]))?;
+    let mut exposures = Exposures::new();
+    reader.each::<ReportError>(|input, record| {
+        if let (Some(exposures), Some(record)) = (exposures.as_mut(), record) {
+            exposures.add(record);
+        }
+        outcomes.line(outcome_line(run, input, record).iter().map(|cell| defused(cell)))?;
+        if let Some(line) = unfinished_line(input, record) {
+            unfinished.line(line)?;
+        }
+        Ok(())
+    })?;
+    let exposed = exposures.map_or_else(Exposed::default, |all| all.figures());
+    let summary = Summary::of(run, exposed, live);
+    let paths = ReportPaths {
+        outcomes: outcomes.finish()?,
+        unfinished: unfinished.finish()?,
+        summary: write_json(&dir.join("summary.json"), &summary)?,
+    };
+    Ok((paths, summary))
+}
+
+fn outcome_line(run: &RunRecord, input: &InputRow, record: Option<&RowRecord>) -> Vec<String> {
+    let key = input.cells.get(run.header.input.key_cell).cloned().unwrap_or_default();
+    let blank = RowRecord::default();
+    let record = record.unwrap_or(&blank);
+    let time = |at: Option<u64>| at.map_or_else(String::new, rfc3339);
+    let duration = record.begun_at.zip(record.ended_at);
+    let duration = duration.map(|(from, to)| to.saturating_sub(from).to_string());
+    let step = record.last_step.map_or("", |step| run.step_name(step));
+    let problem = record.problem();
+    let mut line = vec![
+        input.number.to_string(),
+        key,
+        record.outcome().to_string(),
+        step.to_owned(),
+        record.attempts.to_string(),
+        record.writes.to_string(),
+        time(record.begun_at),
+        time(record.ended_at),
+        duration.unwrap_or_default(),
+        record.exposed_ms.to_string(),
+        problem.map_or_else(String::new, |problem| problem.code.clone()),
+        problem.map_or_else(String::new, |problem| problem.message.clone()),
+        problem.map_or_else(String::new, |problem| problem.advice.clone()),
+        record.request_id.clone().unwrap_or_default(),
+    ];
+    let own = run.header.report_columns.len();
+    line.extend((0..own).map(|at| record.report.get(at).cloned().unwrap_or_default()));
+    line
+}
+
+/// The original cells and why the row is not finished; None for a row that is.
+fn unfinished_line<'a>(
+    input: &'a InputRow,
+    record: Option<&'a RowRecord>,
+) -> Option<Vec<&'a str>> {
+    let outcome = record.map_or(Outcome::Pending, RowRecord::outcome);
+    match outcome {
+        Outcome::Done | Outcome::Unchanged => return None,
+        Outcome::Refused
+        | Outcome::Failed
+        | Outcome::Reverted
+        | Outcome::Held
+        | Outcome::Stranded
+        | Outcome::Pending => {}
+    }
+    let problem = record.and_then(RowRecord::problem);
+    let mut line: Vec<&str> = input.cells.iter().map(String::as_str).collect();
+    line.push(outcome.word());
+    line.push(problem.map_or("", |problem| &problem.message));
+    Some(line)
+}
+
+/// A cell that a spreadsheet would run as a formula gets an apostrophe in front (OWASP's page on CSV injection).
+fn defused(cell: &str) -> Cow<'_, str> {
+    match cell.bytes().next() {
+        Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r') => Cow::Owned(format!("'{cell}")),
+        Some(_) | None => Cow::Borrowed(cell),
+    }
+}
+
+/// A CSV file on its way: written beside its place, renamed at the end.
+struct Table {
+    path: PathBuf,
+    beside: PathBuf,
+    writer: csv::Writer<BufWriter<File>>,
+}
+
+impl Table {
+    fn create(path: PathBuf, bom: bool) -> Result<Table, ReportError> {
+        let beside = beside(&path);
+        let open = || -> io::Result<BufWriter<File>> {
+            let mut file = BufWriter::new(File::create(&beside)?);
+            if bom {
+                file.write_all(BOM)?;
+            }
+            Ok(file)
+        };
+        let file = open().map_err(|source| failed(&path, source))?;
+        let writer = csv::WriterBuilder::new()
+            .terminator(csv::Terminator::CRLF)
+            .flexible(true)
+            .from_writer(file);
+        Ok(Table {
+            path,
+            beside,
+            writer,
+        })
+    }
+
+    fn line<C: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = C>) -> Result<(), ReportError> {
+        for cell in cells {
+            let written = self.writer.write_field(cell.as_ref());
+            written.map_err(|error| failed(&self.path, error.into()))?;
+        }
+        let ended = self.writer.write_record(None::<&[u8]>);
+        ended.map_err(|error| failed(&self.path, error.into()))
+    }
+
+    fn finish(mut self) -> Result<PathBuf, ReportError> {
+        self.writer.flush().map_err(|source| failed(&self.path, source))?;
+        drop(self.writer);
+        put_in_place(&self.beside, &self.path)?;
+        Ok(self.path)
+    }
+}
+
+fn write_json(path: &Path, summary: &Summary) -> Result<PathBuf, ReportError> {
+    let beside = beside(path);
+    let text = serde_json::to_string_pretty(summary)
+        .map_err(|error| failed(path, io::Error::other(error)))?;
+    std::fs::write(&beside, text + "\n").map_err(|source| failed(path, source))?;
+    put_in_place(&beside, path)?;
+    Ok(path.to_owned())
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    PathBuf::from(name)
+}
+
+fn put_in_place(beside: &Path, path: &Path) -> Result<(), ReportError> {
+    std::fs::rename(beside, path).map_err(|source| failed(path, source))
+}
+
+fn failed(path: &Path, source: io::Error) -> ReportError {
+    ReportError::File {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::defused;
+
+    #[test]
+    fn formulas_are_defused_and_nothing_else_is_touched() {
+        for formula in ["=1+1", "+49", "-2", "@SUM", "\tx"] {
+            assert_eq!(defused(formula), format!("'{formula}"));
+        }
+        for plain in ["", "ann@contoso.com", "a=b", "'quoted"] {
+            assert_eq!(defused(plain), plain);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Beginning a run, or finding the one that the same line began before.
+//!
+//! A run line is always safe to repeat: it goes on with the unfinished run of the same job, rows, parameters and target, and
+//! says so when there is nothing left. What looks like the same run but differs is refused, with what differs.
+
+use super::services::Clock;
+use super::sight::job_problem;
+use crate::batch::{Finding, Input, InputError, Row, Rule, Summary, Visit};
+use crate::job::{Decision, Job, Settings};
+use crate::journal::{
+    InputFacts, InputRow, Journal, JournalError, RowNumber, RunHeader, RunId, RunRecord, RunState,
+    Session,
+};
+use crate::machine::{Problem, Rules, StepTraits};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use uuid::Uuid;
+
+/// Looks in a row that teach nothing before the machine gives up; in practice the patience in time ends sooner.
+const LOOKS_MAX: u32 = 1_000;
+
+/// What a run line asks for.
+pub struct Order<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// Its parameters, all of them.
+    pub params: BTreeMap<String, String>,
+    /// The file.
+    pub input: &'a Input,
+    /// Which tenant.
+    pub target: String,
+    /// What was given as `--target`.
+    pub target_spec: String,
+    /// The budget of writes.
+    pub write_quota: String,
+    /// Who asks.
+    pub operator: String,
+}
+
+/// What the journal has of what a run line asks for.
+#[derive(Debug)]
+pub enum Before {
+    /// Nothing.
+    New,
+    /// A run to go on with.
+    Unfinished(Box<RunRecord>),
+    /// A run that has ended.
+    Finished(Box<RunRecord>),
+    /// A run that looks like it and differs; in what.
+    Different(Box<RunRecord>, Vec<String>),
+}
+
+/// Looks for a run that the same line began.
+///
+/// # Errors
+/// [`JournalError`] when the journal cannot be read.
+pub fn look_back(journal: &Journal, order: &Order<'_>) -> Result<Before, JournalError> {
+    let path = absolute(order.input);
+    let mut runs = journal.runs()?;
+    runs.reverse();
+    runs.retain(|run| {
+        let header = &run.header;
+        let same_rows = header.input.digest == order.input.digest || header.input.path == path;
+        header.job == order.job.name && same_rows
+    });
+    let exact = |run: &RunRecord| differences(run, order).is_empty();
+    let is_finished = |run: &RunRecord| run.is_complete() && run.state == RunState::Finished;
+    if let Some(at) = runs.iter().position(|run| !is_finished(run) && exact(run)) {
+        return Ok(Before::Unfinished(Box::new(runs.swap_remove(at))));
+    }
+    if let Some(at) = runs.iter().position(|run| !is_finished(run)) {
+        let run = runs.swap_remove(at);
+        let differences = differences(&run, order);
+        return Ok(Before::Different(Box::new(run), differences));
+    }
+    match runs.iter().position(exact) {
+        Some(at) => Ok(Before::Finished(Box::new(runs.swap_remove(at)))),
+        None => Ok(Before::New),
+    }
+}
+
+fn differences(run: &RunRecord, order: &Order<'_>) -> Vec<String> {
+    let header = &run.header;
+    let mut found = Vec::new();
+    if header.input.digest != order.input.digest {
+        found.push(format!(
+            "the file {} has changed (SHA-256 then {}, now {})",
+            header.input.path, header.input.digest, order.input.digest
+        ));
+    }
+    if header.job_digest != order.job.digest {
+        found.push(format!(
+            "the job {} has changed (SHA-256 then {}, now {})",
+            header.job, header.job_digest, order.job.digest
+        ));
+    }
+    if header.target != order.target {
+        found.push(format!("the target was {}, now it is {}", header.target, order.target));
+    }
+    for (name, value) in &order.params {
+        let then = header.params.get(name).map_or("not there", String::as_str);
+        if then != value {
+            found.push(format!("the parameter {name} was {then}, now it is {value}"));
+        }
+    }
+    found
+}
+
+fn absolute(input: &Input) -> String {
+    let path = std::fs::canonicalize(&input.file).unwrap_or_else(|_| input.file.clone());
+    path.display().to_string()
+}
+
+/// The machine's bounds for a job.
+#[must_use]
+pub fn rules_of(job: &Job) -> Rules {
+    Rules {
+        steps: job
+            .steps
+            .iter()
+            .map(|step| StepTraits {
+                exposes: step.exposes,
+            })
+            .collect(),
+        attempts_max: job.limits.attempts,
+        undo_attempts_max: job.limits.undo_attempts,
+        looks_max: LOOKS_MAX,
+    }
+}
+
+fn header(order: &Order<'_>, clock: &dyn Clock) -> RunHeader {
+    let job = order.job;
+    let mapping = order.input.mapping.clone();
+    RunHeader {
+        id: RunId(Uuid::now_v7()),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        job: job.name.clone(),
+        job_source: job.source.to_string(),
+        job_digest: job.digest.clone(),
+        rules: rules_of(job),
+        steps: job.steps.iter().map(|step| step.name.clone()).collect(),
+        report_columns: job.report.iter().map(|(name, _)| name.clone()).collect(),
+        params: order.params.clone(),
+        input: InputFacts {
+            path: absolute(order.input),
+            digest: order.input.digest.clone(),
+            header: order.input.header.clone(),
+            key_cell: mapping.cell(job.layout.key).unwrap_or(0),
+            mapping,
+        },
+        target: order.target.clone(),
+        target_spec: order.target_spec.clone(),
+        write_quota: order.write_quota.clone(),
+        operator: order.operator.clone(),
+        started_at: clock.now(),
+    }
+}
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum BeginError {
+    /// The file.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Input(#[from] InputError),
+    /// The journal.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Reads every row of a file, lets the job look at it too, and shows rows and findings.
+///
+/// # Errors
+/// [`InputError`] from reading, and those of `visit`.
+pub fn each_row<E: From<InputError>>(
+    job: &Job,
+    settings: &Settings,
+    input: &Input,
+    mut visit: impl FnMut(Visit) -> Result<(), E>,
+) -> Result<u64, E> {
+    let mut judge = |row: &Row, findings: &mut Vec<Finding>| objections(job, settings, row, findings);
+    let mut shown = |item: Visit| match visit(item) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    };
+    match input.rows(&job.layout, &mut judge, &mut shown)? {
+        ControlFlow::Continue(rows) => Ok(rows),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// What the job's own checks say of a row.
+fn objections(job: &Job, settings: &Settings, row: &Row, findings: &mut Vec<Finding>) {
+    if findings.iter().any(Finding::is_error) {
+        return;
+    }
+    let values: Vec<Option<String>> =
+        row.values.iter().map(|value| value.as_ref().map(ToString::to_string)).collect();
+    match job.objections(settings, &values) {
+        Ok(found) => findings.extend(found.into_iter().filter_map(|one| finding(one, row))),
+        Err(error) => {
+            let problem = job_problem(&error);
+            findings.push(row_finding(row, problem.code, problem.message));
+        }
+    }
+}
+
+fn finding(decision: Decision, row: &Row) -> Option<Finding> {
+    match decision {
+        Decision::Barred {
+            code,
+            reason,
+            advice,
+        } => Some(row_finding(row, code, format!("{reason}; {advice}"))),
+        Decision::Next(_) | Decision::Goal | Decision::Adrift(_) | Decision::Foreign(_) => None,
+    }
+}
+
+fn row_finding(row: &Row, code: String, message: String) -> Finding {
+    crate::batch::Fault::error(Rule::Job(code), message).in_row(row.number, row.line)
+}
+
+/// Copies a file's rows into a new run of the journal. Faulty rows end refused at once.
+///
+/// # Errors
+/// [`BeginError`]; nothing was sent, and the run does not exist.
+pub async fn begin(
+    journal: &Journal,
+    order: &Order<'_>,
+    clock: &dyn Clock,
+    tell: &mut dyn FnMut(&Finding),
+) -> Result<(Session, Summary), BeginError> {
+    let settings = Settings::new(&order.params, &serde_json::Map::new());
+    let mut import = journal.begin(header(order, clock))?;
+    let mut summary = Summary::default();
+    each_row::<BeginError>(order.job, &settings, order.input, |item| {
+        let findings = match item {
+            Visit::Row { row, findings } => {
+                import.push(InputRow {
+                    number: RowNumber(row.number),
+                    line: row.line,
+                    cells: row.cells,
+                })?;
+                findings
+            }
+            Visit::Clash(finding) => vec![finding],
+        };
+        for finding in findings {
+            summary.add(&finding);
+            tell(&finding);
+            if let Some(row) = finding.row.filter(|_| finding.is_error()) {
+                import.reject(RowNumber(row), clock.now(), refusal(&finding))?;
+            }
+        }
+        Ok(())
+    })?;
+    let session = import.finish(clock.now()).await?;
+    Ok((session, summary))
+}
+
+fn refusal(finding: &Finding) -> Problem {
+    let place = match (finding.line, &finding.column) {
+        (Some(line), Some(column)) => format!("line {line}, column {column}: "),
+        (Some(line), None) => format!("line {line}: "),
+        (None, _) => String::new(),
+    };
+    Problem {
+        code: finding.rule.to_string(),
+        message: format!("{place}{}", finding.message),
+        advice: match &finding.suggestion {
+            Some(suggestion) => format!("correct the file; suggested: {suggestion}"),
+            None => "correct the file and run the row again".into(),
+        },
+    }
+}
