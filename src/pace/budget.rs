@@ -283,7 +283,7 @@ impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut state = self.budget.lock();
         state.queue.remove(&self.place);
-
+        state.wake_head();
     }
 }
 

@@ -126,7 +126,8 @@ async fn the_most_urgent_goes_first_and_equals_in_order() {
         });
         tokio::task::yield_now().await;
     }
-    while tasks.join_next().await.is_some() {}
+    let all = async { while tasks.join_next().await.is_some() {} };
+    time::timeout(SECOND * 60, all).await.unwrap();
     assert_eq!(order.lock().unwrap().iter().collect::<String>(), "dgefbac");
 }
 
