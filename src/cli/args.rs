@@ -21,7 +21,13 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub(super) struct Global {
     /// The journal's folder
-    #[arg(long, global = true, value_name = "DIR", env = "CUTOVER_JOURNAL", default_value = "cutover-journal")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CUTOVER_JOURNAL",
+        default_value = "cutover-journal"
+    )]
     pub journal: PathBuf,
     /// Say more (twice: still more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]

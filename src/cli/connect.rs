@@ -138,7 +138,8 @@ async fn simulate(cast: Cast) -> Result<Simulator, Failure> {
 }
 
 fn connection_to(simulator: &Simulator) -> Result<Connection, Failure> {
-    let secret = |name: &str| (name == SECRET_VARIABLE).then(|| simulator.client_secret().to_owned());
+    let secret =
+        |name: &str| (name == SECRET_VARIABLE).then(|| simulator.client_secret().to_owned());
     Connection::parse(Path::new(SIM), &simulator.connection_file(), &secret)
         .map_err(|error| Failure::new(Exit::Program, error))
 }
@@ -155,7 +156,10 @@ async fn sign_in(graph: &Graph) -> Result<(), Failure> {
 
 fn refused(fault: &Fault) -> Failure {
     let message = format!("the sign-in is refused: {} ({})", fault.message, fault.code);
-    Failure::usage(message, "check tenant, client_id and secret in the connection file; nothing was sent")
+    Failure::usage(
+        message,
+        "check tenant, client_id and secret in the connection file; nothing was sent",
+    )
 }
 
 /// The person that a row is about, for the simulated tenant to have.
@@ -167,11 +171,13 @@ pub(super) fn person(layout: &Layout, values: &[Option<String>]) -> Option<Perso
             .filter(|(at, (column, _))| *at != layout.key && wanted.contains(&column.kind))
             .find_map(|(_, (column, value))| Some((column.kind, value.clone()?)))
     };
-    let wanted_immutable_id = of_kind(&[Kind::ImmutableId, Kind::Guid]).map(|(kind, value)| match kind {
-        Kind::Guid => crate::batch::ObjectGuid::parse(&value)
-            .map_or(value, |guid| crate::batch::ImmutableId::from(guid).to_string()),
-        Kind::ImmutableId | Kind::Upn | Kind::Text => value,
-    });
+    let wanted_immutable_id =
+        of_kind(&[Kind::ImmutableId, Kind::Guid]).map(|(kind, value)| match kind {
+            Kind::Guid => crate::batch::ObjectGuid::parse(&value).map_or(value, |guid| {
+                crate::batch::ImmutableId::from(guid).to_string()
+            }),
+            Kind::ImmutableId | Kind::Upn | Kind::Text => value,
+        });
     Some(Person {
         upn,
         temp_upn: of_kind(&[Kind::Upn]).map(|(_, value)| value),

@@ -27,7 +27,10 @@ impl Batch {
     pub fn open(args: &BatchArgs) -> Result<Batch, Failure> {
         let job = job(&args.job)?;
         let params = job.parameters(&args.set).map_err(|wrong| {
-            Failure::usage(wrong.join("\n"), format!("`cutover jobs show {}` explains them", job.name))
+            Failure::usage(
+                wrong.join("\n"),
+                format!("`cutover jobs show {}` explains them", job.name),
+            )
         })?;
         let input = crate::batch::open(&args.csv, &job.layout).map_err(Failure::unusable)?;
         Ok(Batch {
@@ -50,13 +53,19 @@ impl Batch {
         let file = self.input.file.display();
         Err(Failure::usage(
             format!("`{file}` cannot be used\n{}", list.join("\n")),
-            format!("`cutover check {} {file}` shows everything; nothing was sent", self.job.name),
+            format!(
+                "`cutover check {} {file}` shows everything; nothing was sent",
+                self.job.name
+            ),
         ))
     }
 
     /// Errors about the file as a whole.
     pub fn file_errors(&self) -> impl Iterator<Item = &Finding> {
-        self.input.findings.iter().filter(|finding| finding.is_error())
+        self.input
+            .findings
+            .iter()
+            .filter(|finding| finding.is_error())
     }
 
     /// Says what was detected.
@@ -75,14 +84,17 @@ pub(super) fn job(name: &str) -> Result<Job, Failure> {
 
 pub(super) fn job_failure(error: FindError) -> Failure {
     match error {
-        FindError::Mistakes(mistakes) => {
-            Failure::usage(format!("{mistakes}\n{}", mistakes.listing()), "mend the job file; nothing was sent")
-        }
+        FindError::Mistakes(mistakes) => Failure::usage(
+            format!("{mistakes}\n{}", mistakes.listing()),
+            "mend the job file; nothing was sent",
+        ),
         FindError::Unreadable { path, source } => Failure::usage(
             format!("cannot read the job file {path}: {source}"),
             "check the path",
         ),
-        error @ FindError::Unknown { .. } => Failure::usage(error.to_string(), "`cutover jobs` lists them"),
+        error @ FindError::Unknown { .. } => {
+            Failure::usage(error.to_string(), "`cutover jobs` lists them")
+        }
     }
 }
 
@@ -142,7 +154,9 @@ impl FindingLines {
 
 /// Where a run's report goes when nobody says otherwise.
 pub(super) fn report_dir(given: Option<&PathBuf>, run: &str) -> PathBuf {
-    given.cloned().unwrap_or_else(|| PathBuf::from("cutover-report").join(run))
+    given
+        .cloned()
+        .unwrap_or_else(|| PathBuf::from("cutover-report").join(run))
 }
 
 /// A value as JSON on standard output.

@@ -52,7 +52,11 @@ impl Exit {
             RunState::Stopped(Stop::Fault(_)) => Exit::Fault,
             RunState::Stopped(Stop::Finished) | RunState::Finished => {
                 let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);
-                if good == run.rows { Exit::Good } else { Exit::Findings }
+                if good == run.rows {
+                    Exit::Good
+                } else {
+                    Exit::Findings
+                }
             }
         }
     }

@@ -46,11 +46,7 @@ pub(super) struct Live(Option<JoinHandle<()>>);
 
 impl Live {
     /// Begins to listen. A process that cannot listen works all the same; others then cannot ask it.
-    pub async fn serve(
-        journal: &Arc<Mutex<Journal>>,
-        session: &Arc<Session>,
-        gate: &Gate,
-    ) -> Live {
+    pub async fn serve(journal: &Arc<Mutex<Journal>>, session: &Arc<Session>, gate: &Gate) -> Live {
         let shared = Shared {
             journal: Arc::downgrade(journal),
             session: Arc::downgrade(session),
@@ -104,7 +100,10 @@ async fn listen(
 }
 
 async fn only_with_token(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let given = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let given = request
+        .headers()
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
     if given == Some(&format!("Bearer {}", shared.token)) {
         next.run(request).await
     } else {
@@ -114,17 +113,28 @@ async fn only_with_token(State(shared): State<Shared>, request: Request, next: N
 
 impl Shared {
     fn liveness(&self) -> Liveness {
-        if self.gate.is_closed() { Liveness::Draining } else { Liveness::Running }
+        if self.gate.is_closed() {
+            Liveness::Draining
+        } else {
+            Liveness::Running
+        }
     }
 
-    async fn find(&self, prefix: Option<&str>) -> Result<(RunRecord, Liveness, Shareable), Refusal> {
+    async fn find(
+        &self,
+        prefix: Option<&str>,
+    ) -> Result<(RunRecord, Liveness, Shareable), Refusal> {
         let session = self.session.upgrade().ok_or(Refusal::Ending)?;
         let journal = self.journal.upgrade().ok_or(Refusal::Ending)?;
         // Brings the checkpoint up to the log.
         drop(session.reader()?);
         let run = journal.lock().await.find(prefix)?;
         let own = run.id() == session.header().id;
-        let live = if own { self.liveness() } else { Liveness::Nobody };
+        let live = if own {
+            self.liveness()
+        } else {
+            Liveness::Nobody
+        };
         Ok((run, live, journal))
     }
 }
@@ -171,7 +181,11 @@ async fn runs(State(shared): State<Shared>) -> Result<Json<Vec<Summary>>, Refusa
     let journal = journal.lock().await;
     let mut all = Vec::new();
     for run in journal.runs()? {
-        let live = if Some(run.id()) == own { live } else { Liveness::Nobody };
+        let live = if Some(run.id()) == own {
+            live
+        } else {
+            Liveness::Nobody
+        };
         all.push(report::summarize(&run, &mut journal.reader(&run)?, live)?);
     }
     Ok(Json(all))
@@ -184,8 +198,7 @@ async fn write_report(
     let (run, live, journal) = shared.find(question.run.as_deref()).await?;
     let dir = question.dir.ok_or(Refusal::Ending)?;
     let mut reader = journal.lock().await.reader(&run)?;
-    let (_, summary) =
-        report::write(&run, &mut reader, &dir, live).map_err(Refusal::Report)?;
+    let (_, summary) = report::write(&run, &mut reader, &dir, live).map_err(Refusal::Report)?;
     Ok(Json(summary))
 }
 
@@ -226,6 +239,9 @@ pub(super) async fn ask(
         let text = reply.text().await.unwrap_or_default();
         return Err(busy(format!("says: {text}")));
     }
-    let value = reply.json().await.map_err(|error| busy(format!("answers badly: {error}")))?;
+    let value = reply
+        .json()
+        .await
+        .map_err(|error| busy(format!("answers badly: {error}")))?;
     Ok(Some(value))
 }

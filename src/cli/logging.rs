@@ -22,12 +22,17 @@ pub(super) fn init(global: &Global) -> Result<(), Failure> {
                 let message = format!("the log `{}` cannot be written: {error}", path.display());
                 Failure::usage(message, "name another file with --log")
             })?;
-            let layer = tracing_subscriber::fmt::layer().json().with_writer(Mutex::new(file));
+            let layer = tracing_subscriber::fmt::layer()
+                .json()
+                .with_writer(Mutex::new(file));
             Some(layer.with_filter(file_filter(global)?))
         }
         None => None,
     };
-    tracing_subscriber::registry().with(to_stderr).with(to_file).init();
+    tracing_subscriber::registry()
+        .with(to_stderr)
+        .with(to_file)
+        .init();
     Ok(())
 }
 

@@ -7,11 +7,11 @@ use super::exit::{Exit, Failure};
 use crate::batch::{Finding, InputError, Row, Visit};
 use crate::job::{Job, RowView, Settings};
 use crate::progress::short;
+use crate::runner::Services;
 use crate::runner::lookups::look_up;
 use crate::runner::plan::{Plan, plan_row};
 use crate::runner::start::each_row;
 use crate::runner::talk::{Halt, Talk};
-use crate::runner::Services;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,7 +61,12 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
         job: batch.job.name.clone(),
         target: identity,
         rows: 0,
-        changes: batch.job.steps.iter().map(|step| (step.name.clone(), 0)).collect(),
+        changes: batch
+            .job
+            .steps
+            .iter()
+            .map(|step| (step.name.clone(), 0))
+            .collect(),
         unchanged: 0,
         refused: 0,
         writes: 0,
@@ -83,13 +88,19 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     } else {
         print_in_words(&batch.job, &forecast);
     }
-    Ok(if forecast.findings.is_empty() { Exit::Good } else { Exit::Findings })
+    Ok(if forecast.findings.is_empty() {
+        Exit::Good
+    } else {
+        Exit::Findings
+    })
 }
 
 /// Who plays in the simulated tenant, which is used as an earlier run left it, and only looked at.
 fn cast(global: &Global, batch: &Batch, good: &[Good]) -> Cast {
     let state = super::sim::state_dir(global, &batch.input.digest);
-    let people = good.iter().filter_map(|row| person(&batch.job.layout, &row.values));
+    let people = good
+        .iter()
+        .filter_map(|row| person(&batch.job.layout, &row.values));
     Cast {
         people: people.collect(),
         state: state.exists().then_some(state),
@@ -104,14 +115,25 @@ fn lint(batch: &Batch, forecast: &mut Forecast) -> Result<Vec<Good>, Failure> {
             Visit::Row { row, findings } => {
                 let key = key_of(batch, &row);
                 for finding in &findings {
-                    forecast.findings.push(plan_finding(row.number, &key, finding));
+                    forecast
+                        .findings
+                        .push(plan_finding(row.number, &key, finding));
                 }
                 if row.faulty {
                     forecast.refused += 1;
                 } else {
-                    let values = row.values.iter().map(|v| v.as_ref().map(ToString::to_string));
+                    let values = row
+                        .values
+                        .iter()
+                        .map(|v| v.as_ref().map(ToString::to_string));
                     let values = values.collect();
-                    good.insert(row.number, Good { number: row.number, values });
+                    good.insert(
+                        row.number,
+                        Good {
+                            number: row.number,
+                            values,
+                        },
+                    );
                 }
             }
             Visit::Clash(finding) => {
@@ -119,7 +141,9 @@ fn lint(batch: &Batch, forecast: &mut Forecast) -> Result<Vec<Good>, Failure> {
                     forecast.refused += 1;
                     let key = row.values.get(batch.job.layout.key).cloned().flatten();
                     let key = key.unwrap_or_default();
-                    forecast.findings.push(plan_finding(row.number, &key, &finding));
+                    forecast
+                        .findings
+                        .push(plan_finding(row.number, &key, &finding));
                 }
             }
         }
@@ -131,7 +155,9 @@ fn lint(batch: &Batch, forecast: &mut Forecast) -> Result<Vec<Good>, Failure> {
 
 fn key_of(batch: &Batch, row: &Row) -> String {
     let cell = batch.input.mapping.cell(batch.job.layout.key);
-    cell.and_then(|cell| row.cells.get(cell)).cloned().unwrap_or_default()
+    cell.and_then(|cell| row.cells.get(cell))
+        .cloned()
+        .unwrap_or_default()
 }
 
 fn plan_finding(row: u64, key: &str, finding: &Finding) -> PlanFinding {
@@ -139,7 +165,11 @@ fn plan_finding(row: u64, key: &str, finding: &Finding) -> PlanFinding {
         row,
         key: key.to_owned(),
         rule: finding.rule.to_string(),
-        severity: if finding.is_error() { "error" } else { "warning" },
+        severity: if finding.is_error() {
+            "error"
+        } else {
+            "warning"
+        },
         message: finding.message.clone(),
     }
 }
@@ -160,7 +190,12 @@ async fn plan(
         while tasks.len() < ROWS_IN_FLIGHT_MAX
             && let Some(row) = rows.next()
         {
-            tasks.spawn(one(Arc::clone(&batch.job), settings.clone(), Arc::clone(services), row));
+            tasks.spawn(one(
+                Arc::clone(&batch.job),
+                settings.clone(),
+                Arc::clone(services),
+                row,
+            ));
         }
         let Some(ended) = tasks.join_next().await else {
             return Ok(());
@@ -217,7 +252,10 @@ fn count(batch: &Batch, forecast: &mut Forecast, row: &Good, plan: Plan) {
 }
 
 fn print_in_words(job: &Job, forecast: &Forecast) {
-    println!("{} rows for {} on {}", forecast.rows, forecast.job, forecast.target);
+    println!(
+        "{} rows for {} on {}",
+        forecast.rows, forecast.job, forecast.target
+    );
     for step in &job.steps {
         let rows = forecast.changes.get(&step.name).copied().unwrap_or(0);
         println!("  {rows:>7}  {}", step.title);
@@ -225,8 +263,14 @@ fn print_in_words(job: &Job, forecast: &Forecast) {
     println!("  {:>7}  unchanged", forecast.unchanged);
     println!("  {:>7}  refused", forecast.refused);
     for finding in &forecast.findings {
-        println!("row {} {}: {} [{}]", finding.row, finding.key, finding.message, finding.rule);
+        println!(
+            "row {} {}: {} [{}]",
+            finding.row, finding.key, finding.message, finding.rule
+        );
     }
     let time = short(Duration::from_secs_f64(forecast.seconds_at_budget));
-    println!("{} writes, some {} reads; {time} at the budget", forecast.writes, forecast.reads);
+    println!(
+        "{} writes, some {} reads; {time} at the budget",
+        forecast.writes, forecast.reads
+    );
 }

@@ -11,7 +11,11 @@ use std::sync::Arc;
 pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Failure> {
     let journal = journal(global, "resume")?;
     let run = journal.find(args.run.as_deref())?;
-    let spec = args.target.target.clone().unwrap_or_else(|| run.header.target_spec.clone());
+    let spec = args
+        .target
+        .target
+        .clone()
+        .unwrap_or_else(|| run.header.target_spec.clone());
     if run.is_complete() && run.state == RunState::Finished {
         eprintln!("run {} has finished; nothing is left to do", run.id());
         return finish(global, &args.work, &journal, &run, &spec);
@@ -30,7 +34,10 @@ fn must_be_the_same(run: &RunRecord, target: &Target) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(
-        format!("run {} was begun against {then}, and this is {now}", run.id()),
+        format!(
+            "run {} was begun against {then}, and this is {now}",
+            run.id()
+        ),
         "name the connection file it was begun with; nothing was sent",
     ))
 }
@@ -41,8 +48,10 @@ fn job_of(run: &RunRecord) -> Result<crate::job::Job, Failure> {
     crate::job::parse(&origin, &run.header.job_source).map_err(|mistakes| {
         Failure::usage(
             format!("{mistakes}\n{}", mistakes.listing()),
-            format!("it was written for cutover {}; use that version", run.header.program),
+            format!(
+                "it was written for cutover {}; use that version",
+                run.header.program
+            ),
         )
     })
 }
-

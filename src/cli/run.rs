@@ -25,7 +25,11 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         write_quota: target.write_quota(),
         operator: operator(),
     };
-    let before = if args.fresh { Before::New } else { look_back(&journal, &order)? };
+    let before = if args.fresh {
+        Before::New
+    } else {
+        look_back(&journal, &order)?
+    };
     let session = match before {
         Before::New => start(&journal, &batch, &order).await?,
         Before::Unfinished(run) => {
@@ -33,12 +37,23 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
             journal.resume(&run)?
         }
         Before::Finished(run) => {
-            eprintln!("run {} of these rows has finished; nothing is left to do (--fresh starts a new one)", run.id());
+            eprintln!(
+                "run {} of these rows has finished; nothing is left to do (--fresh starts a new one)",
+                run.id()
+            );
             return finish(global, &args.work, &journal, &run, &target.spec());
         }
         Before::Different(run, differences) => return Err(different(&run, &differences)),
     };
-    work(global, &args.work, journal, session, Arc::clone(&batch.job), target).await
+    work(
+        global,
+        &args.work,
+        journal,
+        session,
+        Arc::clone(&batch.job),
+        target,
+    )
+    .await
 }
 
 async fn start(journal: &Journal, batch: &Batch, order: &Order<'_>) -> Result<Session, Failure> {
@@ -51,7 +66,9 @@ async fn start(journal: &Journal, batch: &Batch, order: &Order<'_>) -> Result<Se
     lines.end(batch);
     let errors = summary.count(Severity::Error);
     if errors > 0 {
-        eprintln!("{errors} errors in the file; the rows they are in are refused, the others are worked on");
+        eprintln!(
+            "{errors} errors in the file; the rows they are in are refused, the others are worked on"
+        );
     }
     Ok(session)
 }

@@ -15,9 +15,14 @@ pub(super) async fn main(args: &SimArgs) -> Result<Exit, Failure> {
     if let Some(path) = &args.csv {
         write_people(args, path)?;
     }
-    let simulator = Simulator::start(options(args)).await.map_err(Failure::unusable)?;
+    let simulator = Simulator::start(options(args))
+        .await
+        .map_err(Failure::unusable)?;
     println!("# simulated tenant at {}", simulator.url());
-    println!("# save this as sim.toml, then: {SECRET_VARIABLE}={} cutover run … --target sim.toml", simulator.client_secret());
+    println!(
+        "# save this as sim.toml, then: {SECRET_VARIABLE}={} cutover run … --target sim.toml",
+        simulator.client_secret()
+    );
     print!("{}", simulator.connection_file());
     tokio::signal::ctrl_c()
         .await
@@ -52,7 +57,11 @@ fn options(args: &SimArgs) -> Options {
             throttle: args.throttle,
             expire_token: args.expire_token,
         },
-        limits: if args.unlimited { Limits::off() } else { Limits::default() },
+        limits: if args.unlimited {
+            Limits::off()
+        } else {
+            Limits::default()
+        },
         replication_ms: args.replication,
         token_life_s: args.token_life,
         app_has_admin_role: false,
@@ -61,7 +70,8 @@ fn options(args: &SimArgs) -> Options {
 
 /// Who names a latency means that one, and no jitter on top unless that is named, too.
 fn jitter(args: &SimArgs, pleasant: u64) -> u64 {
-    args.jitter.unwrap_or(if args.latency.is_some() { 0 } else { pleasant })
+    args.jitter
+        .unwrap_or(if args.latency.is_some() { 0 } else { pleasant })
 }
 
 /// Where the simulated tenant of a file remembers: beside the journal's runs, so that an interrupted demo goes on with the

@@ -47,5 +47,8 @@ fn print_in_words(summary: &serde_json::Value) {
             println!("  {outcome:<9} {count}");
         }
     }
-    println!("writes     {} ({} reads, {} times throttled)", summary["writes"], summary["reads"], summary["throttled"]);
+    println!(
+        "writes     {} ({} reads, {} times throttled)",
+        summary["writes"], summary["reads"], summary["throttled"]
+    );
 }

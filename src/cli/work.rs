@@ -15,9 +15,7 @@ use crate::runner::lookups::look_up;
 use crate::runner::stop::Gate;
 use crate::runner::talk::Talk;
 use crate::runner::worker::Work;
-use crate::runner::{
-    Clock, Command, DispatchEnd, Dispatcher, Policy, StopReason, SystemClock,
-};
+use crate::runner::{Clock, Command, DispatchEnd, Dispatcher, Policy, StopReason, SystemClock};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -39,7 +37,9 @@ pub(super) async fn work(
 ) -> Result<Exit, Failure> {
     let commands = signals();
     let target_spec = target.spec();
-    let connected = target.connect(session.header().id.0, cast(global, &session, &job)?).await?;
+    let connected = target
+        .connect(session.header().id.0, cast(global, &session, &job)?)
+        .await?;
     let session = Arc::new(session);
     let gate = Gate::default();
     let journal = Arc::new(tokio::sync::Mutex::new(journal));
@@ -48,7 +48,10 @@ pub(super) async fn work(
     connected.close().await;
     live.stop().await;
     let end = end?;
-    let stop = end.stopped.as_ref().map_or(Stop::Finished, StopReason::stop);
+    let stop = end
+        .stopped
+        .as_ref()
+        .map_or(Stop::Finished, StopReason::stop);
     let run = close(session, stop, end).await?;
     finish(global, args, &*journal.lock().await, &run, &target_spec)
 }
@@ -63,11 +66,13 @@ fn cast(global: &Global, session: &Session, job: &Job) -> Result<Cast, Failure> 
         });
     }
     let mut people = Vec::new();
-    session.reader()?.each::<crate::journal::JournalError>(|input, _| {
-        let values = canonical(&header.input.mapping, &job.layout, input);
-        people.extend(person(&job.layout, &values));
-        Ok(())
-    })?;
+    session
+        .reader()?
+        .each::<crate::journal::JournalError>(|input, _| {
+            let values = canonical(&header.input.mapping, &job.layout, input);
+            people.extend(person(&job.layout, &values));
+            Ok(())
+        })?;
     Ok(Cast {
         people,
         state: Some(super::sim::state_dir(global, &header.input.digest)),
@@ -114,11 +119,7 @@ async fn dispatch(
 }
 
 /// The lookups, within the target's patience.
-async fn settings(
-    session: &Session,
-    job: &Job,
-    connected: &Connected,
-) -> Result<Settings, String> {
+async fn settings(session: &Session, job: &Job, connected: &Connected) -> Result<Settings, String> {
     let mut talk = Talk::new(&connected.services, "lookups".into());
     let looking = look_up(job, &session.header().params, &mut talk);
     match tokio::time::timeout(connected.services.patience, looking).await {
@@ -143,40 +144,73 @@ async fn close(session: Arc<Session>, stop: Stop, end: DispatchEnd) -> Result<Ru
         }
         tokio::time::sleep(SESSION_RELEASE_POLL).await;
     }
-    Err(Failure::program("somebody still uses the journal's session"))
+    Err(Failure::program(
+        "somebody still uses the journal's session",
+    ))
 }
 
-/// The first signal drains, the second stops at once.
+/// The first signal drains, the second stops at once. Both are heard from the beginning, so that none is lost in between.
 fn signals() -> mpsc::Receiver<Command> {
     let (sender, receiver) = mpsc::channel(4);
-    tokio::spawn(async move {
-        let first = next_signal().await;
-        let _gone = sender.send(Command::Drain(format!("{first} received"))).await;
-        let second = next_signal().await;
-        let _gone = sender.send(Command::StopNow(format!("{second} received twice"))).await;
-        // Whoever waits for more has to hold the channel open until the run has ended.
-        std::future::pending::<()>().await;
-    });
+    match Signals::listen() {
+        Ok(signals) => drop(tokio::spawn(pass_on(signals, sender))),
+        Err(error) => {
+            tracing::warn!("signals are not heard; the run ends at once when told to: {error}")
+        }
+    }
     receiver
 }
 
+async fn pass_on(mut signals: Signals, sender: mpsc::Sender<Command>) {
+    let first = signals.next().await;
+    // A run that has ended takes no more commands.
+    let _ended = sender
+        .send(Command::Drain(format!("{first} received")))
+        .await;
+    let second = signals.next().await;
+    let _ended = sender
+        .send(Command::StopNow(format!("{second} received twice")))
+        .await;
+}
+
 #[cfg(unix)]
-async fn next_signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
-            _ = interrupt.recv() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
-        },
-        (Err(_), _) | (_, Err(_)) => std::future::pending().await,
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn next_signal() -> &'static str {
-    match tokio::signal::ctrl_c().await {
-        Ok(()) => "Ctrl-C",
-        Err(_) => std::future::pending().await,
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals)
+    }
+
+    async fn next(&mut self) -> &'static str {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "Ctrl-C",
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
@@ -209,7 +243,11 @@ fn in_words(run: &RunRecord, summary: &report::Summary) -> String {
     for outcome in Outcome::ALL {
         let count = run.outcome_count(outcome);
         if count > 0 {
-            lines.push(format!("  {:<9} {count:>7}  {}", outcome.word(), meaning(outcome)));
+            lines.push(format!(
+                "  {:<9} {count:>7}  {}",
+                outcome.word(),
+                meaning(outcome)
+            ));
         }
     }
     lines.push(format!(

@@ -16,30 +16,67 @@ pub fn mermaid(job: &Job) -> String {
     for (index, step) in job.steps.iter().enumerate() {
         let id = format!("step{}", index + 1);
         line(&mut out, &format!("state \"{}\" as {id}", step.title));
-        line(&mut out, &format!("observing --> {id}: {}", plain(step.when.source())));
+        line(
+            &mut out,
+            &format!("observing --> {id}: {}", plain(step.when.source())),
+        );
         match job.steps.get(index + 1) {
-            Some(_) if step.observe_after => line(&mut out, &format!("{id} --> observing: read again")),
+            Some(_) if step.observe_after => {
+                line(&mut out, &format!("{id} --> observing: read again"))
+            }
             Some(_) => line(&mut out, &format!("{id} --> step{}", index + 2)),
             None => line(&mut out, &format!("{id} --> verifying")),
         }
-        line(&mut out, &format!("{id} --> observing: in doubt, read first"));
+        line(
+            &mut out,
+            &format!("{id} --> observing: in doubt, read first"),
+        );
         if let Some(undo) = &step.undo {
-            line(&mut out, &format!("state \"undo: {}\" as undo{}", step.title, index + 1));
-            line(&mut out, &format!("failing --> undo{}: {}", index + 1, plain(undo.when.source())));
+            line(
+                &mut out,
+                &format!("state \"undo: {}\" as undo{}", step.title, index + 1),
+            );
+            line(
+                &mut out,
+                &format!(
+                    "failing --> undo{}: {}",
+                    index + 1,
+                    plain(undo.when.source())
+                ),
+            );
             line(&mut out, &format!("undo{} --> reverted", index + 1));
-            line(&mut out, &format!("undo{} --> stranded: it cannot be undone", index + 1));
+            line(
+                &mut out,
+                &format!("undo{} --> stranded: it cannot be undone", index + 1),
+            );
         }
         line(&mut out, &format!("{id} --> failing: refused"));
         if step.exposes {
-            line(&mut out, &format!("note right of {id}: from here on the person cannot work"));
+            line(
+                &mut out,
+                &format!("note right of {id}: from here on the person cannot work"),
+            );
         }
         if step.ends_exposure {
-            line(&mut out, &format!("note right of {id}: from here on the person can work again"));
+            line(
+                &mut out,
+                &format!("note right of {id}: from here on the person can work again"),
+            );
         }
     }
-    line(&mut out, &format!("verifying --> done: {}", plain(job.goal.source())));
+    line(
+        &mut out,
+        &format!("verifying --> done: {}", plain(job.goal.source())),
+    );
     line(&mut out, "failing --> failed: nothing was written");
-    for end in ["done", "unchanged", "refused", "failed", "reverted", "stranded"] {
+    for end in [
+        "done",
+        "unchanged",
+        "refused",
+        "failed",
+        "reverted",
+        "stranded",
+    ] {
         line(&mut out, &format!("{end} --> [*]"));
     }
     out
@@ -52,5 +89,8 @@ fn line(out: &mut String, text: &str) {
 
 /// Mermaid ends a label at a colon, a semicolon or a hash; what looks the same stands in for them.
 fn plain(expression: &str) -> String {
-    expression.replace(':', "∶").replace(';', ",").replace('#', "＃")
+    expression
+        .replace(':', "∶")
+        .replace(';', ",")
+        .replace('#', "＃")
 }

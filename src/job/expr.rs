@@ -63,7 +63,12 @@ impl Object for Scope {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.0.iter().map(|(name, _)| Value::from(&**name)).collect())
+        Enumerator::Values(
+            self.0
+                .iter()
+                .map(|(name, _)| Value::from(&**name))
+                .collect(),
+        )
     }
 }
 
@@ -131,7 +136,9 @@ impl Expr {
             return Ok(Value::from(false));
         };
         let context = Value::from_dyn_object(Arc::clone(scope));
-        let value = compiled.eval(context).map_err(|error| self.error(plain(&error)))?;
+        let value = compiled
+            .eval(context)
+            .map_err(|error| self.error(plain(&error)))?;
         if value.is_undefined() {
             return Err(self.error("it is undefined".into()));
         }
@@ -192,7 +199,9 @@ impl Text {
                     pieces.push(Piece::Expr(Expr::compile(inner.trim())?));
                 }
                 Token::BlockStart => {
-                    return Err("statements ({% … %}) are not allowed in a job; use an expression".into());
+                    return Err(
+                        "statements ({% … %}) are not allowed in a job; use an expression".into(),
+                    );
                 }
                 // The rest stands inside an expression, which is compiled as a whole at its end.
                 _ => {}
@@ -399,15 +408,27 @@ mod tests {
 
     #[test]
     fn an_undefined_name_is_an_error_and_not_an_empty_string() {
-        let error = Text::compile("{{ row.nothing }}").unwrap().render(&scope()).unwrap_err();
+        let error = Text::compile("{{ row.nothing }}")
+            .unwrap()
+            .render(&scope())
+            .unwrap_err();
         assert!(error.to_string().contains("row.nothing"), "{error}");
     }
 
     #[test]
     fn unknown_filters_tests_and_functions_are_found_when_compiling() {
-        assert_eq!(Expr::compile("row.upn | uper").unwrap_err(), "there is no filter `uper`");
-        assert_eq!(Expr::compile("row is lost").unwrap_err(), "there is no test `lost`");
-        assert_eq!(Expr::compile("sam(1)").unwrap_err(), "there is no function `sam`");
+        assert_eq!(
+            Expr::compile("row.upn | uper").unwrap_err(),
+            "there is no filter `uper`"
+        );
+        assert_eq!(
+            Expr::compile("row is lost").unwrap_err(),
+            "there is no test `lost`"
+        );
+        assert_eq!(
+            Expr::compile("sam(1)").unwrap_err(),
+            "there is no function `sam`"
+        );
         assert!(Expr::compile("row.upn is not none and not (row.guid)").is_ok());
         assert!(Expr::compile("row.upn | domain == 'a | b'").is_ok());
         assert!(Expr::compile("row.upn |").is_err());

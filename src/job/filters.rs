@@ -42,13 +42,19 @@ pub fn register(environment: &mut Environment<'static>) {
 /// Whether a filter of that name exists.
 #[must_use]
 pub fn exists_filter(state: &mut State<'_, '_>, name: &str) -> bool {
-    knows(state.apply_filter(name, &[] as &[Value]), ErrorKind::UnknownFilter)
+    knows(
+        state.apply_filter(name, &[] as &[Value]),
+        ErrorKind::UnknownFilter,
+    )
 }
 
 /// Whether a test of that name exists.
 #[must_use]
 pub fn exists_test(state: &mut State<'_, '_>, name: &str) -> bool {
-    knows(state.perform_test(name, &[] as &[Value]), ErrorKind::UnknownTest)
+    knows(
+        state.perform_test(name, &[] as &[Value]),
+        ErrorKind::UnknownTest,
+    )
 }
 
 fn knows<T>(answer: Result<T, Error>, unknown: ErrorKind) -> bool {
@@ -106,7 +112,11 @@ mod tests {
     fn value(source: &str) -> String {
         let domains = serde_json::json!([{"id": "Contoso.com", "initial": false}, {"id": "x.onmicrosoft.com", "initial": true}]);
         let scope = Scope::default().with("domains", Value::from(Serde(domains)));
-        Expr::compile(source).unwrap().value(&Arc::new(scope)).unwrap().to_string()
+        Expr::compile(source)
+            .unwrap()
+            .value(&Arc::new(scope))
+            .unwrap()
+            .to_string()
     }
 
     #[test]
@@ -122,9 +132,18 @@ mod tests {
             "00112233-4455-6677-8899-aabbccddeeff"
         );
         assert_eq!(value("\"o'brien\" | odata"), "o''brien");
-        assert_eq!(value("(domains | find('id', 'CONTOSO.COM')).id"), "Contoso.com");
-        assert_eq!(value("(domains | find('initial', true)).id"), "x.onmicrosoft.com");
-        assert_eq!(value("(domains | find('id', 'none.example')) is none"), "True");
+        assert_eq!(
+            value("(domains | find('id', 'CONTOSO.COM')).id"),
+            "Contoso.com"
+        );
+        assert_eq!(
+            value("(domains | find('initial', true)).id"),
+            "x.onmicrosoft.com"
+        );
+        assert_eq!(
+            value("(domains | find('id', 'none.example')) is none"),
+            "True"
+        );
         assert_eq!(value("same('A@x.com', 'a@X.com')"), "True");
         assert_eq!(value("same(none, 'a@X.com')"), "False");
     }

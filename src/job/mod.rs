@@ -271,11 +271,19 @@ impl Job {
                 }
             }
         }
-        if wrong.is_empty() { Ok(values) } else { Err(wrong) }
+        if wrong.is_empty() {
+            Ok(values)
+        } else {
+            Err(wrong)
+        }
     }
 
     fn no_such_parameter(&self, name: &str) -> String {
-        let known: Vec<&str> = self.params.iter().map(|param| param.name.as_str()).collect();
+        let known: Vec<&str> = self
+            .params
+            .iter()
+            .map(|param| param.name.as_str())
+            .collect();
         format!(
             "job `{}` has no parameter `{name}`; it has: {}",
             self.name,

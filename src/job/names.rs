@@ -85,13 +85,17 @@ fn steps(draft: &Draft, mistakes: &Mistakes<'_>) {
         if step.exposes && !draft.has_exposure {
             mistakes.note(
                 span,
-                format!("step `{}` exposes, but nothing says how to see that", step.name),
+                format!(
+                    "step `{}` exposes, but nothing says how to see that",
+                    step.name
+                ),
                 Some("write [exposure] with `when = \"…\"` on the observed state".into()),
             );
         }
         if step.exposes && step.undo.is_none() {
             let message = format!("step `{}` exposes and has no undo", step.name);
-            let help = "a person must be able to work again when a later step fails: write [step.undo]";
+            let help =
+                "a person must be able to work again when a later step fails: write [step.undo]";
             mistakes.note(span, message, Some(help.into()));
         }
     }
@@ -102,7 +106,11 @@ fn steps(draft: &Draft, mistakes: &Mistakes<'_>) {
     {
         let span = draft.step_spans.get(open).cloned().unwrap_or(0..0);
         let message = "no later step ends the exposure";
-        mistakes.note(&span, message, Some("write `ends_exposure = true` at the step that does".into()));
+        mistakes.note(
+            &span,
+            message,
+            Some("write `ends_exposure = true` at the step that does".into()),
+        );
     }
 }
 
@@ -122,10 +130,23 @@ impl Names {
             state.extend(look.set.iter().map(|(key, _)| key.clone()));
         }
         Names {
-            row: job.layout.columns.iter().map(|column| column.name.clone()).collect(),
+            row: job
+                .layout
+                .columns
+                .iter()
+                .map(|column| column.name.clone())
+                .collect(),
             params: job.params.iter().map(|param| param.name.clone()).collect(),
-            lookups: job.lookups.iter().map(|lookup| lookup.name.clone()).collect(),
-            derived: job.derived.iter().map(|(name, _)| name.to_string()).collect(),
+            lookups: job
+                .lookups
+                .iter()
+                .map(|lookup| lookup.name.clone())
+                .collect(),
+            derived: job
+                .derived
+                .iter()
+                .map(|(name, _)| name.to_string())
+                .collect(),
             facts: job.facts.iter().map(|(name, _)| name.to_string()).collect(),
             state,
         }
@@ -168,7 +189,10 @@ impl Names {
         if !self.tops(place).contains(&top) {
             return Some(format!("there is no `{top}` here"));
         }
-        let attribute = rest.split(['.', '[']).next().filter(|name| !name.is_empty())?;
+        let attribute = rest
+            .split(['.', '['])
+            .next()
+            .filter(|name| !name.is_empty())?;
         let (known, what) = match top {
             "row" => (&self.row, "column"),
             "params" => (&self.params, "parameter"),
@@ -179,11 +203,17 @@ impl Names {
         let missing = !known.contains(attribute);
         missing.then(|| {
             let all: Vec<&str> = known.iter().map(String::as_str).collect();
-            format!("there is no {what} `{attribute}`; there are: {}", all.join(", "))
+            format!(
+                "there is no {what} `{attribute}`; there are: {}",
+                all.join(", ")
+            )
         })
     }
 
     fn help(&self, place: Place) -> String {
-        format!("names that can be used here: {}", self.tops(place).join(", "))
+        format!(
+            "names that can be used here: {}",
+            self.tops(place).join(", ")
+        )
     }
 }

@@ -6,8 +6,8 @@
 use super::expr::{Expr, Json, Text};
 use super::source::{At, Mistakes, Table};
 use super::{
-    InDoubt, Job, JobMistakes, Limits, LookAt, Lookup, Objection, Observe, Param, RequestPlan, Step,
-    Undo, Verb, names,
+    InDoubt, Job, JobMistakes, Limits, LookAt, Lookup, Objection, Observe, Param, RequestPlan,
+    Step, Undo, Verb, names,
 };
 use crate::batch::{Column, Digest, Kind, Layout};
 use std::sync::Arc;
@@ -72,8 +72,12 @@ impl Draft {
 fn read(root: &Table<'_, '_>, source: &str) -> Draft {
     let mut reader = Reader { uses: Vec::new() };
     format(root);
-    let name = root.required_text("name").map_or_else(String::new, |at| at.value);
-    let title = root.required_text("title").map_or_else(String::new, |at| at.value);
+    let name = root
+        .required_text("name")
+        .map_or_else(String::new, |at| at.value);
+    let title = root
+        .required_text("title")
+        .map_or_else(String::new, |at| at.value);
     let layout = layout(root);
     let params = params(root);
     let lookups = reader.lookups(root);
@@ -131,8 +135,8 @@ fn read(root: &Table<'_, '_>, source: &str) -> Draft {
 }
 
 const SECTIONS: &[&str] = &[
-    "format", "name", "title", "columns", "params", "lookups", "derive", "check", "observe", "facts",
-    "refuse", "step", "exposure", "goal", "report", "limits",
+    "format", "name", "title", "columns", "params", "lookups", "derive", "check", "observe",
+    "facts", "refuse", "step", "exposure", "goal", "report", "limits",
 ];
 
 fn format(root: &Table<'_, '_>) {
@@ -165,7 +169,11 @@ fn layout(root: &Table<'_, '_>) -> Layout {
         columns.push(Column {
             name: name.value,
             kind: kind(&table),
-            aliases: table.texts("aliases").into_iter().map(|at| at.value).collect(),
+            aliases: table
+                .texts("aliases")
+                .into_iter()
+                .map(|at| at.value)
+                .collect(),
             required: table.flag("required") || key,
             unique,
         });
@@ -173,7 +181,10 @@ fn layout(root: &Table<'_, '_>) -> Layout {
     }
     if keys.len() != 1 {
         let message = format!("a job has exactly one key column, not {}", keys.len());
-        root.note(message, Some("write `key = true` in one of [columns.…]".into()));
+        root.note(
+            message,
+            Some("write `key = true` in one of [columns.…]".into()),
+        );
     }
     Layout {
         columns,
@@ -209,9 +220,17 @@ fn params(root: &Table<'_, '_>) -> Vec<Param> {
         let default = table.required_text("default");
         let param = Param {
             name: name.value,
-            values: table.texts("values").into_iter().map(|at| at.value).collect(),
-            default: default.as_ref().map_or_else(String::new, |at| at.value.clone()),
-            help: table.required_text("help").map_or_else(String::new, |at| at.value),
+            values: table
+                .texts("values")
+                .into_iter()
+                .map(|at| at.value)
+                .collect(),
+            default: default
+                .as_ref()
+                .map_or_else(String::new, |at| at.value.clone()),
+            help: table
+                .required_text("help")
+                .map_or_else(String::new, |at| at.value),
         };
         if let Some(default) = default.filter(|at| !param.accepts(&at.value)) {
             let message = format!("the default `{}` is not one of `values`", default.value);
@@ -312,7 +331,9 @@ impl Reader {
         if !text.value.starts_with('/') {
             let help = "it stands under the service's version root, as in `/users/…`";
             let message = format!("`{key}` must begin with `/`");
-            table.mistakes().note(&text.span, message, Some(help.into()));
+            table
+                .mistakes()
+                .note(&text.span, message, Some(help.into()));
         }
         Some(self.text(table, &text, place))
     }
@@ -434,10 +455,14 @@ impl Reader {
         let mut objections = Vec::new();
         for table in root.tables(section) {
             objections.push(Objection {
-                code: table.required_text("code").map_or_else(String::new, |at| at.value),
+                code: table
+                    .required_text("code")
+                    .map_or_else(String::new, |at| at.value),
                 when: self.required_expr(&table, "when", place),
                 reason: self.required_text(&table, "reason", place),
-                advice: table.required_text("advice").map_or_else(String::new, |at| at.value),
+                advice: table
+                    .required_text("advice")
+                    .map_or_else(String::new, |at| at.value),
             });
             table.finish();
         }
@@ -458,7 +483,10 @@ impl Reader {
             .map(|at| at.value)
             .collect();
         if properties.is_empty() {
-            table.note("`observe.properties` must name what is kept of a person", None);
+            table.note(
+                "`observe.properties` must name what is kept of a person",
+                None,
+            );
         }
         let tables = table.tables("look");
         if tables.is_empty() {
@@ -480,12 +508,14 @@ impl Reader {
         }
         let headers = table.table("headers").map_or_else(Vec::new, |headers| {
             let names = headers.entries();
-            let pairs = names
-                .iter()
-                .filter_map(|(name, _)| Some((name.value.clone(), headers.text(&name.value)?.value)));
+            let pairs = names.iter().filter_map(|(name, _)| {
+                Some((name.value.clone(), headers.text(&name.value)?.value))
+            });
             pairs.collect()
         });
-        let set = self.fields(&table, "set", names::Place::Lookup).unwrap_or_default();
+        let set = self
+            .fields(&table, "set", names::Place::Lookup)
+            .unwrap_or_default();
         let set = set.into_iter().filter_map(|(key, value)| match value {
             Json::Constant(constant) => Some((key, constant)),
             Json::Expr(_) | Json::Text(_) | Json::List(_) | Json::Object(_) => {
@@ -495,7 +525,9 @@ impl Reader {
         });
         let look = LookAt {
             set: set.collect(),
-            name: table.required_text("name").map_or_else(String::new, |at| at.value),
+            name: table
+                .required_text("name")
+                .map_or_else(String::new, |at| at.value),
             when: self.optional_expr(&table, "when", names::Place::Look),
             get: self.required_path(&table, "get", names::Place::Look),
             if_unsupported: self.path(&table, "if_unsupported", names::Place::Look),
@@ -529,9 +561,13 @@ impl Reader {
         };
         for (key, verb) in given {
             plan.method = *verb;
-            plan.path = self.path(table, key, names::Place::State).unwrap_or_default();
+            plan.path = self
+                .path(table, key, names::Place::State)
+                .unwrap_or_default();
         }
-        plan.body = self.fields(table, "body", names::Place::State).map(Json::Object);
+        plan.body = self
+            .fields(table, "body", names::Place::State)
+            .map(Json::Object);
         plan
     }
 
@@ -559,8 +595,12 @@ impl Reader {
         }
         let undo = table.table("undo").map(|undo| self.undo(undo));
         let step = Step {
-            name: table.required_text("name").map_or_else(String::new, |at| at.value),
-            title: table.required_text("title").map_or_else(String::new, |at| at.value),
+            name: table
+                .required_text("name")
+                .map_or_else(String::new, |at| at.value),
+            title: table
+                .required_text("title")
+                .map_or_else(String::new, |at| at.value),
             when: self.required_expr(&table, "when", names::Place::State),
             request,
             effect,
@@ -612,7 +652,9 @@ fn in_doubt(table: &Table<'_, '_>) -> Option<InDoubt> {
         other => {
             let message = format!("`once` cannot be `{other}`");
             let help = "`repeat` or `hold`: what to do when the step is in doubt";
-            table.mistakes().note(&text.span, message, Some(help.into()));
+            table
+                .mistakes()
+                .note(&text.span, message, Some(help.into()));
             None
         }
     }

@@ -178,7 +178,11 @@ impl Job {
     }
 
     fn row_scope(&self, settings: &Settings, row: &[Option<String>]) -> Scope {
-        let names = self.layout.columns.iter().map(|column| column.name.as_str());
+        let names = self
+            .layout
+            .columns
+            .iter()
+            .map(|column| column.name.as_str());
         let values: BTreeMap<&str, Option<&str>> =
             names.zip(row.iter().map(Option::as_deref)).collect();
         Scope::default()
@@ -300,7 +304,12 @@ impl RowView {
     fn state_of(&self, look: &LookAt, item: &JsonValue) -> State {
         let properties = self.job.observe.properties.iter();
         let mut state: State = properties
-            .map(|key| (key.clone(), item.get(key).cloned().unwrap_or(JsonValue::Null)))
+            .map(|key| {
+                (
+                    key.clone(),
+                    item.get(key).cloned().unwrap_or(JsonValue::Null),
+                )
+            })
             .collect();
         state.0.extend(look.set.iter().cloned());
         state
@@ -362,7 +371,9 @@ impl RowView {
             return Ok(Decision::Goal);
         }
         let goal = self.job.goal.source();
-        Ok(Decision::Adrift(format!("no step is needed, yet this does not hold: {goal}")))
+        Ok(Decision::Adrift(format!(
+            "no step is needed, yet this does not hold: {goal}"
+        )))
     }
 
     /// What a freshly observed state means on the way back. `begun` are the steps begun, in order; `tried` says which undos
@@ -386,7 +397,8 @@ impl RowView {
             if given_up(id) || !undo.when.holds(&scope)? {
                 continue;
             }
-            if let Some(key) = foreign_key(undo.effect.iter().map(|(key, _)| key), state, &history) {
+            if let Some(key) = foreign_key(undo.effect.iter().map(|(key, _)| key), state, &history)
+            {
                 return Ok(Decision::Foreign(key.to_owned()));
             }
             return Ok(Decision::Next(id));
@@ -456,7 +468,11 @@ impl RowView {
             });
         };
         let path = request.path.render_path(&scope)?;
-        let body = request.body.as_ref().map(|body| body.render(&scope)).transpose()?;
+        let body = request
+            .body
+            .as_ref()
+            .map(|body| body.render(&scope))
+            .transpose()?;
         Ok(Write {
             ask: Ask {
                 verb: Some(request.method),
@@ -477,7 +493,10 @@ impl RowView {
 
     fn plan(&self, doing: Doing) -> Option<(&RequestPlan, &[(String, super::Json)])> {
         match doing {
-            Doing::Do(id) => self.job.step(id).map(|step| (&step.request, step.effect.as_slice())),
+            Doing::Do(id) => self
+                .job
+                .step(id)
+                .map(|step| (&step.request, step.effect.as_slice())),
             Doing::Undo(id) => {
                 let undo = self.job.step(id)?.undo.as_ref()?;
                 Some((&undo.request, undo.effect.as_slice()))
@@ -539,10 +558,7 @@ fn as_before(before: &State, state: &State, history: &History) -> Decision {
     Decision::Adrift(format!("still not as before: {}", names.join(", ")))
 }
 
-fn render_effect(
-    effect: &[(String, super::Json)],
-    scope: &Arc<Scope>,
-) -> Result<State, EvalError> {
+fn render_effect(effect: &[(String, super::Json)], scope: &Arc<Scope>) -> Result<State, EvalError> {
     effect
         .iter()
         .map(|(key, value)| Ok((key.clone(), value.render(scope)?)))

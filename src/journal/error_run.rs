@@ -40,14 +40,18 @@ pub enum JournalError {
     #[error("the checkpoint cannot be read: {0}")]
     #[diagnostic(
         code(journal::checkpoint),
-        help("move the folder `checkpoint` out of the journal: it is built again from the log, and no row is lost")
+        help(
+            "move the folder `checkpoint` out of the journal: it is built again from the log, and no row is lost"
+        )
     )]
     Checkpoint(String),
     /// A record that does not follow from those before it.
     #[error("the journal says of row {row} what cannot have happened: {source}")]
     #[diagnostic(
         code(journal::impossible),
-        help("the journal was edited, or was written by another version; `cutover journal verify` names the record")
+        help(
+            "the journal was edited, or was written by another version; `cutover journal verify` names the record"
+        )
     )]
     Impossible {
         /// The row.
@@ -82,7 +86,10 @@ pub enum JournalError {
     },
     /// No run of this name.
     #[error("no run begins with `{prefix}`")]
-    #[diagnostic(code(journal::unknown_run), help("`cutover runs` lists the runs of this journal"))]
+    #[diagnostic(
+        code(journal::unknown_run),
+        help("`cutover runs` lists the runs of this journal")
+    )]
     UnknownRun {
         /// What was asked for.
         prefix: String,

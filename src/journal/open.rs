@@ -132,7 +132,11 @@ impl Journal {
     /// # Errors
     /// [`JournalError::File`] when its log cannot be opened.
     pub fn reader(&self, run: &RunRecord) -> Result<RunReader, JournalError> {
-        RunReader::open(&log_path(&self.dir, run.id()), run.id(), Arc::clone(&self.store))
+        RunReader::open(
+            &log_path(&self.dir, run.id()),
+            run.id(),
+            Arc::clone(&self.store),
+        )
     }
 
     /// Brings the checkpoint up to every log.

@@ -147,7 +147,8 @@ impl RowRecord {
         if left {
             self.wrote_at = Some(at);
         }
-        if let Some(attempt) = intending(&self.state).filter(|new| intending(&before) != Some(*new)) {
+        if let Some(attempt) = intending(&self.state).filter(|new| intending(&before) != Some(*new))
+        {
             self.note_attempt(attempt, at);
         }
         self.note_exposure(at);

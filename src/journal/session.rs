@@ -69,7 +69,9 @@ impl Checkpointer {
     fn sync(&self) -> Result<(), JournalError> {
         let (answer, answered) = sync_channel(1);
         let gone = || JournalError::Checkpoint("its thread has stopped".into());
-        self.sender.send(ToCheckpoint::Sync(answer)).map_err(|_| gone())?;
+        self.sender
+            .send(ToCheckpoint::Sync(answer))
+            .map_err(|_| gone())?;
         let result = answered.recv().map_err(|_| gone())?;
         result.map_err(JournalError::Checkpoint)
     }
@@ -136,7 +138,10 @@ impl Keeper {
         if self.failed.is_none() {
             self.failed = self.ledger.write(self.head).err().map(|e| e.to_string());
         }
-        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut published = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         published.clone_from(self.ledger.run());
     }
 

@@ -7,10 +7,7 @@ use proptest::prelude::*;
 
 fn rules() -> Rules {
     Rules {
-        steps: vec![
-            StepTraits { exposes: true },
-            StepTraits { exposes: false },
-        ],
+        steps: vec![StepTraits { exposes: true }, StepTraits { exposes: false }],
         attempts_max: 3,
         undo_attempts_max: 3,
         looks_max: 4,
@@ -74,7 +71,11 @@ fn states() -> Vec<(String, RowState)> {
                     if changed { " changed" } else { "" },
                     if exposed { " exposed" } else { "" }
                 );
-                let direction = if course == Course::Forward { "" } else { "back " };
+                let direction = if course == Course::Forward {
+                    ""
+                } else {
+                    "back "
+                };
                 all.push((format!("{direction}{phase:?}{marks}"), state));
             }
         }
@@ -177,7 +178,11 @@ fn shape(state: &RowState) -> String {
                 state.name(),
                 if progress.changed { " changed" } else { "" },
                 if progress.exposed { " exposed" } else { "" },
-                if matches!(active.course, Course::Back(_)) { " <back>" } else { "" }
+                if matches!(active.course, Course::Back(_)) {
+                    " <back>"
+                } else {
+                    ""
+                }
             )
         }
     }

@@ -4,11 +4,9 @@
 //! that teach nothing) is a number in [`Rules`], so that no sequence of replies can keep a row busy for ever.
 
 use super::event::{Effect, Event, Forecast, Look, Observation, Sight};
+use super::state::{Active, Attempt, Course, Ending, Phase, Problem, Progress, RowState};
 use crate::job::StepId;
 use serde::{Deserialize, Serialize};
-use super::state::{
-    Active, Attempt, Course, Ending, Phase, Problem, Progress, RowState,
-};
 
 /// What the machine has to know of one step of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -261,7 +259,11 @@ impl Active {
         };
         if *count >= max {
             let problem = self.out_of_attempts(max);
-            return if forward { self.fail(problem) } else { self.skip_undo(step) };
+            return if forward {
+                self.fail(problem)
+            } else {
+                self.skip_undo(step)
+            };
         }
         *count += 1;
         let attempt = Attempt {
@@ -282,7 +284,8 @@ impl Active {
             None => Problem {
                 code: "NoEffect".into(),
                 message: format!("the write was accepted {max} times and never showed"),
-                advice: "something else changes this person; find it, then run the row again".into(),
+                advice: "something else changes this person; find it, then run the row again"
+                    .into(),
             },
         }
     }
@@ -298,8 +301,18 @@ impl Active {
         self.progress.looks = 0;
         match forecast.look {
             Look::Next(step) => self.intend(step, rules),
-            Look::Rest => active(self.course, Phase::Verifying, self.progress, Effect::Observe),
-            Look::Again => active(self.course, Phase::Observing, self.progress, Effect::Observe),
+            Look::Rest => active(
+                self.course,
+                Phase::Verifying,
+                self.progress,
+                Effect::Observe,
+            ),
+            Look::Again => active(
+                self.course,
+                Phase::Observing,
+                self.progress,
+                Effect::Observe,
+            ),
         }
     }
 
@@ -316,12 +329,22 @@ impl Active {
     /// This undo does not work; the others may still bring the person back to work.
     fn skip_undo(mut self, step: StepId) -> Move {
         self.progress.of_mut(step).undo_given_up = true;
-        active(self.course, Phase::Observing, self.progress, Effect::Observe)
+        active(
+            self.course,
+            Phase::Observing,
+            self.progress,
+            Effect::Observe,
+        )
     }
 
     fn contended(mut self, problem: Problem) -> Move {
         self.progress.last_problem = Some(problem);
-        active(self.course, Phase::Observing, self.progress, Effect::ObserveLater)
+        active(
+            self.course,
+            Phase::Observing,
+            self.progress,
+            Effect::ObserveLater,
+        )
     }
 
     fn doubted(mut self, attempt: Attempt, problem: Problem, rules: &Rules) -> Move {

@@ -37,10 +37,15 @@ impl Bar {
 impl Consumer for Bar {
     fn on_event(&mut self, event: &RunEvent) {
         match event {
-            RunEvent::Started { run: _, snapshot } | RunEvent::Tick(snapshot) => self.show(snapshot),
+            RunEvent::Started { run: _, snapshot } | RunEvent::Tick(snapshot) => {
+                self.show(snapshot)
+            }
             RunEvent::RowEnded { .. } => {}
             RunEvent::Draining(reason) => {
-                self.0.println(format!("stopping: {}; waiting for the rows under way", reason.text()));
+                self.0.println(format!(
+                    "stopping: {}; waiting for the rows under way",
+                    reason.text()
+                ));
             }
             RunEvent::Ended(snapshot) => {
                 self.show(snapshot);

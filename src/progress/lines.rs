@@ -51,7 +51,10 @@ impl Consumer for PlainLines {
             RunEvent::Tick(snapshot) if self.0.is_due() => PlainLines::show(snapshot),
             RunEvent::Tick(_) | RunEvent::RowEnded { .. } => {}
             RunEvent::Draining(reason) => {
-                eprintln!("stopping: {}; waiting for the rows under way", reason.text());
+                eprintln!(
+                    "stopping: {}; waiting for the rows under way",
+                    reason.text()
+                );
             }
             RunEvent::Ended(snapshot) => PlainLines::show(snapshot),
         }
@@ -93,7 +96,10 @@ impl Consumer for JsonLines {
             RunEvent::Tick(snapshot) if self.0.is_due() => JsonLines::show("progress", snapshot),
             RunEvent::Tick(_) => {}
             RunEvent::RowEnded { row, outcome } => {
-                eprintln!("{}", json!({"event": "row", "row": row.0, "outcome": outcome.word()}));
+                eprintln!(
+                    "{}",
+                    json!({"event": "row", "row": row.0, "outcome": outcome.word()})
+                );
             }
             RunEvent::Draining(reason) => {
                 eprintln!("{}", json!({"event": "draining", "reason": reason.text()}));

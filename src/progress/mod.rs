@@ -52,7 +52,11 @@ pub fn outcomes_in_words(snapshot: &Snapshot) -> String {
             parts.push(format!("{count} {outcome}"));
         }
     }
-    if parts.is_empty() { "none ended yet".into() } else { parts.join(", ") }
+    if parts.is_empty() {
+        "none ended yet".into()
+    } else {
+        parts.join(", ")
+    }
 }
 
 /// Rate, exposure, time left and the reason for waiting, in words.
@@ -110,7 +114,10 @@ mod tests {
             writes_per_s: 19.76,
             budget_per_s: 19.8,
             left: Some(Duration::from_secs(4_000)),
-            waiting: Some(("tenant throttled, Retry-After".into(), Duration::from_secs(42))),
+            waiting: Some((
+                "tenant throttled, Retry-After".into(),
+                Duration::from_secs(42),
+            )),
             stopping: Some(StopReason::Requested("SIGINT".into())),
         }
     }
@@ -124,6 +131,9 @@ mod tests {
     #[test]
     fn durations_are_short() {
         let shown = |s| short(Duration::from_secs(s));
-        assert_eq!([shown(0), shown(119), shown(120), shown(11_100)], ["0 s", "119 s", "2 min", "3 h 05 min"]);
+        assert_eq!(
+            [shown(0), shown(119), shown(120), shown(11_100)],
+            ["0 s", "119 s", "2 min", "3 h 05 min"]
+        );
     }
 }

@@ -36,7 +36,9 @@ pub enum ReportError {
     #[error("the report `{}` cannot be written", path.display())]
     #[diagnostic(
         code(report::write),
-        help("free disk space or name another folder, then `cutover report`: everything is in the journal")
+        help(
+            "free disk space or name another folder, then `cutover report`: everything is in the journal"
+        )
     )]
     File {
         /// Which.
@@ -87,7 +89,11 @@ pub fn write(
         if let (Some(exposures), Some(record)) = (exposures.as_mut(), record) {
             exposures.add(record);
         }
-        outcomes.line(outcome_line(run, input, record).iter().map(|cell| defused(cell)))?;
+        outcomes.line(
+            outcome_line(run, input, record)
+                .iter()
+                .map(|cell| defused(cell)),
+        )?;
         if let Some(line) = unfinished_line(input, record) {
             unfinished.line(line)?;
         }
@@ -104,7 +110,11 @@ pub fn write(
 }
 
 fn outcome_line(run: &RunRecord, input: &InputRow, record: Option<&RowRecord>) -> Vec<String> {
-    let key = input.cells.get(run.header.input.key_cell).cloned().unwrap_or_default();
+    let key = input
+        .cells
+        .get(run.header.input.key_cell)
+        .cloned()
+        .unwrap_or_default();
     let blank = RowRecord::default();
     let record = record.unwrap_or(&blank);
     let time = |at: Option<u64>| at.map_or_else(String::new, rfc3339);
@@ -134,10 +144,7 @@ fn outcome_line(run: &RunRecord, input: &InputRow, record: Option<&RowRecord>) -
 }
 
 /// The original cells and why the row is not finished; None for a row that is.
-fn unfinished_line<'a>(
-    input: &'a InputRow,
-    record: Option<&'a RowRecord>,
-) -> Option<Vec<&'a str>> {
+fn unfinished_line<'a>(input: &'a InputRow, record: Option<&'a RowRecord>) -> Option<Vec<&'a str>> {
     let outcome = record.map_or(Outcome::Pending, RowRecord::outcome);
     match outcome {
         Outcome::Done | Outcome::Unchanged => return None,
@@ -192,7 +199,10 @@ impl Table {
         })
     }
 
-    fn line<C: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = C>) -> Result<(), ReportError> {
+    fn line<C: AsRef<str>>(
+        &mut self,
+        cells: impl IntoIterator<Item = C>,
+    ) -> Result<(), ReportError> {
         for cell in cells {
             let written = self.writer.write_field(cell.as_ref());
             written.map_err(|error| failed(&self.path, error.into()))?;
@@ -202,7 +212,9 @@ impl Table {
     }
 
     fn finish(mut self) -> Result<PathBuf, ReportError> {
-        self.writer.flush().map_err(|source| failed(&self.path, source))?;
+        self.writer
+            .flush()
+            .map_err(|source| failed(&self.path, source))?;
         drop(self.writer);
         put_in_place(&self.beside, &self.path)?;
         Ok(self.path)

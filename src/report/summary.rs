@@ -81,7 +81,9 @@ pub(super) struct Exposures(Histogram<u64>);
 impl Exposures {
     pub(super) fn new() -> Option<Exposures> {
         // None only if the bounds above were nonsense.
-        Histogram::new_with_max(EXPOSED_MS_MAX, DIGITS).ok().map(Exposures)
+        Histogram::new_with_max(EXPOSED_MS_MAX, DIGITS)
+            .ok()
+            .map(Exposures)
     }
 
     pub(super) fn add(&mut self, record: &RowRecord) {
@@ -123,7 +125,11 @@ impl Summary {
     pub(super) fn of(run: &RunRecord, exposed_ms: Exposed, live: Liveness) -> Summary {
         let outcomes = Outcome::ALL.map(|outcome| (outcome.word(), run.outcome_count(outcome)));
         let seconds = run.worked_ms() as f64 / 1_000.0;
-        let mean = if seconds > 0.0 { run.writes as f64 / seconds } else { 0.0 };
+        let mean = if seconds > 0.0 {
+            run.writes as f64 / seconds
+        } else {
+            0.0
+        };
         let quota: Option<Quota> = run.header.write_quota.parse().ok();
         Summary {
             run: run.id().to_string(),

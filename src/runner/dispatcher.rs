@@ -127,7 +127,9 @@ impl Dispatcher {
 
     fn admit(&mut self) -> Result<(), JournalError> {
         let services = &self.work.services;
-        let room = self.flight.rows(services.reads.rate(), services.writes.rate());
+        let room = self
+            .flight
+            .rows(services.reads.rate(), services.writes.rate());
         while self.workers.len() < room && self.stopping.is_none() && !self.exhausted {
             match self.admission.next()? {
                 Some(row) => {
@@ -179,6 +181,7 @@ impl Dispatcher {
         self.counts.add(outcome);
         self.here.add(outcome);
         if let Some(row) = row {
+            tracing::info!(row = row.0, %outcome);
             self.tell(&RunEvent::RowEnded { row, outcome });
         }
         if let Some(verdict) = self.policy.verdict(&self.here) {
@@ -198,6 +201,7 @@ impl Dispatcher {
             return;
         }
         self.work.gate.close();
+        tracing::info!("draining: {}", reason.text());
         self.tell(&RunEvent::Draining(reason.clone()));
         self.stopping = Some(reason);
     }
@@ -239,7 +243,10 @@ impl Dispatcher {
         let writes = self.work.services.gauges.writes.load(Ordering::Relaxed);
         self.rates.push_back((now, writes, self.here.total()));
         while self.rates.len() > 2
-            && self.rates.front().is_some_and(|(at, ..)| now - *at > RATE_WINDOW)
+            && self
+                .rates
+                .front()
+                .is_some_and(|(at, ..)| now - *at > RATE_WINDOW)
         {
             self.rates.pop_front();
         }

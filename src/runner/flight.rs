@@ -67,7 +67,9 @@ impl Flight {
         let by_writes = writes_per_s / self.writes.max(0.1);
         let wanted = by_reads.min(by_writes) * self.busy_s * HEADROOM;
         // A float to integer cast saturates.
-        (wanted.ceil() as usize).clamp(ROWS_MIN, ROWS_MAX).min(self.cap)
+        (wanted.ceil() as usize)
+            .clamp(ROWS_MIN, ROWS_MAX)
+            .min(self.cap)
     }
 }
 

@@ -20,14 +20,20 @@ pub async fn look_up(
     let scope = Scope::default().with("params", Value::from(Serde(params)));
     let mut values = serde_json::Map::new();
     for lookup in &job.lookups {
-        let path = lookup.get.render_path(&Arc::new(scope.clone())).map_err(|e| broken(&e))?;
+        let path = lookup
+            .get
+            .render_path(&Arc::new(scope.clone()))
+            .map_err(|e| broken(&e))?;
         let ask = Ask {
             verb: None,
             path,
             headers: Vec::new(),
             body: None,
         };
-        let items = talk.read_list(&ask, Priority::Exposed).await.map_err(no_answer)?;
+        let items = talk
+            .read_list(&ask, Priority::Exposed)
+            .await
+            .map_err(no_answer)?;
         let seen = Arc::new(scope.clone().with("items", Value::from(Serde(items))));
         let value = lookup.value.value(&seen).map_err(|e| broken(&e))?;
         values.insert(lookup.name.clone(), to_json(&value));

@@ -30,9 +30,10 @@ pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<Plan
             Ok(steps(job, view, &state).unwrap_or_else(|error| Plan::Refused(job_problem(&error))))
         }
         Ok(Found::Nobody) => Ok(refused("NotFound", "nobody was found".into())),
-        Ok(Found::Several(places)) => {
-            Ok(refused("Ambiguous", format!("several were found: {}", places.join("; "))))
-        }
+        Ok(Found::Several(places)) => Ok(refused(
+            "Ambiguous",
+            format!("several were found: {}", places.join("; ")),
+        )),
         Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => Err(halt),
         Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => Ok(Plan::Refused(problem(&fault))),
         Err(ObserveError::Job(error)) => Ok(Plan::Refused(job_problem(&error))),

@@ -1,8 +1,8 @@
 //! What all rows of a run share: the target, its budgets, the clock, and the gauges that progress is read from.
 
+use crate::journal::UnixMillis;
 use crate::pace::Budget;
 use crate::target::{Class, Kind, Reply, Target};
-use crate::journal::UnixMillis;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -95,7 +95,11 @@ impl Judge<'_> {
     }
 
     fn doing(&self, step: StepId) -> Doing {
-        if self.is_back() { Doing::Undo(step) } else { Doing::Do(step) }
+        if self.is_back() {
+            Doing::Undo(step)
+        } else {
+            Doing::Do(step)
+        }
     }
 
     /// Whether the target may still be catching up with our own writes.
@@ -110,16 +114,22 @@ impl Judge<'_> {
 
     fn is_behind(&self, state: &State, known: &States) -> Result<bool, EvalError> {
         let doubtful = self.doubtful().map(|step| self.doing(step));
-        let agreement =
-            self.view
-                .agreement(&known.before, &known.now, state, &self.record.begun, doubtful)?;
+        let agreement = self.view.agreement(
+            &known.before,
+            &known.now,
+            state,
+            &self.record.begun,
+            doubtful,
+        )?;
         Ok(agreement == Agreement::Behind)
     }
 
     /// A doubtful write that does not show may show in a moment; it is not sent again before that moment is over.
     fn may_still_show(&self, sight: &Sight) -> bool {
         let patience = self.job.limits.doubt.as_millis() as u64;
-        let same = self.doubtful().is_some_and(|step| *sight == Sight::Next(step));
+        let same = self
+            .doubtful()
+            .is_some_and(|step| *sight == Sight::Next(step));
         same && self.since_write().is_some_and(|ms| ms < patience)
     }
 
@@ -133,7 +143,9 @@ impl Judge<'_> {
             Some(InDoubt::Repeat) => Sight::Repeatable(step),
             Some(InDoubt::Hold) => Sight::Unknowable(Problem {
                 code: "InDoubt".into(),
-                message: "nobody can tell whether the step took effect, and it must not be repeated".into(),
+                message:
+                    "nobody can tell whether the step took effect, and it must not be repeated"
+                        .into(),
                 advice: "find out by other means, then go on by hand".into(),
             }),
         }
@@ -142,7 +154,8 @@ impl Judge<'_> {
     fn judge(&self, before: &State, state: &State) -> Result<Judged, EvalError> {
         let decision = if self.is_back() {
             let given_up = |step| self.begun(step, |begun| begun.undo_given_up);
-            self.view.decide_back(before, state, &self.record.begun, &given_up)?
+            self.view
+                .decide_back(before, state, &self.record.begun, &given_up)?
         } else {
             let applied = |step| self.begun(step, |begun| begun.applied);
             self.view.decide(before, state, &applied)?
@@ -167,13 +180,18 @@ impl Judge<'_> {
 
     fn begun(&self, step: StepId, of: impl Fn(&crate::machine::Begun) -> bool) -> bool {
         let progress = self.active().map(|active| &active.progress);
-        progress.and_then(|progress| progress.of(step)).is_some_and(of)
+        progress
+            .and_then(|progress| progress.of(step))
+            .is_some_and(of)
     }
 
     /// What follows from a write of `step` that succeeded and made the state this one.
     #[must_use]
     pub fn forecast(&self, step: StepId, states: &States) -> Forecast {
-        let exposed = self.view.exposed(&states.before, &states.now).unwrap_or(true);
+        let exposed = self
+            .view
+            .exposed(&states.before, &states.now)
+            .unwrap_or(true);
         let look = self.forecast_look(step, states).unwrap_or(Look::Again);
         Forecast { look, exposed }
     }
@@ -184,7 +202,10 @@ impl Judge<'_> {
             return None;
         }
         let applied = |id| id == step || self.begun(id, |begun| begun.applied);
-        let decision = self.view.forecast(&states.before, &states.now, &applied).ok()?;
+        let decision = self
+            .view
+            .forecast(&states.before, &states.now, &applied)
+            .ok()?;
         self.renders(&decision, &states.before, &states.now).ok()?;
         match decision {
             Decision::Next(next) => Some(Look::Next(next)),

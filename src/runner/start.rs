@@ -95,12 +95,17 @@ fn differences(run: &RunRecord, order: &Order<'_>) -> Vec<String> {
         ));
     }
     if header.target != order.target {
-        found.push(format!("the target was {}, now it is {}", header.target, order.target));
+        found.push(format!(
+            "the target was {}, now it is {}",
+            header.target, order.target
+        ));
     }
     for (name, value) in &order.params {
         let then = header.params.get(name).map_or("not there", String::as_str);
         if then != value {
-            found.push(format!("the parameter {name} was {then}, now it is {value}"));
+            found.push(format!(
+                "the parameter {name} was {then}, now it is {value}"
+            ));
         }
     }
     found
@@ -179,7 +184,8 @@ pub fn each_row<E: From<InputError>>(
     input: &Input,
     mut visit: impl FnMut(Visit) -> Result<(), E>,
 ) -> Result<u64, E> {
-    let mut judge = |row: &Row, findings: &mut Vec<Finding>| objections(job, settings, row, findings);
+    let mut judge =
+        |row: &Row, findings: &mut Vec<Finding>| objections(job, settings, row, findings);
     let mut shown = |item: Visit| match visit(item) {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => ControlFlow::Break(error),
@@ -195,8 +201,11 @@ fn objections(job: &Job, settings: &Settings, row: &Row, findings: &mut Vec<Find
     if findings.iter().any(Finding::is_error) {
         return;
     }
-    let values: Vec<Option<String>> =
-        row.values.iter().map(|value| value.as_ref().map(ToString::to_string)).collect();
+    let values: Vec<Option<String>> = row
+        .values
+        .iter()
+        .map(|value| value.as_ref().map(ToString::to_string))
+        .collect();
     match job.objections(settings, &values) {
         Ok(found) => findings.extend(found.into_iter().filter_map(|one| finding(one, row))),
         Err(error) => {

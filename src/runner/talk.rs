@@ -148,7 +148,9 @@ impl Talk {
         priority: Priority,
     ) -> Result<Success, NoAnswer> {
         self.delays.reset();
-        self.attempt(ask, token, priority).await?.map_err(NoAnswer::Fault)
+        self.attempt(ask, token, priority)
+            .await?
+            .map_err(NoAnswer::Fault)
     }
 
     /// Sends a request until it has an answer that is more than "not now".
@@ -205,8 +207,17 @@ impl Talk {
         if let Some(id) = &reply.request_id {
             self.request_id = Some(id.clone());
         }
+        self.note(&request, &reply);
         self.tell_budgets(&budget, &reply);
         reply
+    }
+
+    fn note(&self, request: &Request, reply: &Reply) {
+        let answer = match &reply.result {
+            Ok(success) => success.status.to_string(),
+            Err(fault) => format!("{:?} {}", fault.class, fault.code),
+        };
+        tracing::debug!(row = %self.name, id = %request.id, method = ?request.method, path = %request.path, %answer);
     }
 
     fn request(&mut self, ask: &Ask, token: &str) -> Request {
@@ -251,7 +262,9 @@ impl Talk {
             return budget.throttled(retry_after, reason);
         }
         match fault.trouble() {
-            Some(trouble) => self.services.each_budget(|budget| budget.unavailable(trouble)),
+            Some(trouble) => self
+                .services
+                .each_budget(|budget| budget.unavailable(trouble)),
             None => self.services.each_budget(Budget::answered),
         }
     }
@@ -303,7 +316,11 @@ fn advice(fault: &Fault) -> &'static str {
             "check tenant, client id and secret in the connection file, then `cutover resume`"
         }
         Class::NotSent => "check the network and the endpoint, then `cutover resume`",
-        Class::InDoubt { .. } => "the service did not answer clearly; look at the person, then run the row again",
-        Class::Rejected => "look up the code in the service's documentation, with the request id at hand",
+        Class::InDoubt { .. } => {
+            "the service did not answer clearly; look at the person, then run the row again"
+        }
+        Class::Rejected => {
+            "look up the code in the service's documentation, with the request id at hand"
+        }
     }
 }

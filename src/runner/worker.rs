@@ -285,10 +285,16 @@ impl Worker {
     fn learn(&mut self, states: States) {
         if self.record.before.is_none() {
             self.facts.before = Some(states.before.to_text());
-        } else if self.states.as_ref().is_none_or(|known| known.now != states.now) {
+        } else if self
+            .states
+            .as_ref()
+            .is_none_or(|known| known.now != states.now)
+        {
             self.facts.expected = Some(states.now.to_text());
         }
-        self.record.before.get_or_insert_with(|| states.before.to_text());
+        self.record
+            .before
+            .get_or_insert_with(|| states.before.to_text());
         self.states = Some(states);
     }
 
@@ -387,7 +393,10 @@ impl Worker {
 
     async fn commit(&mut self) -> Result<(), JournalError> {
         let (transition, after) = self.transition();
-        self.work.session.commit(transition, &self.stored, &after).await?;
+        self.work
+            .session
+            .commit(transition, &self.stored, &after)
+            .await?;
         self.stored = after;
         Ok(())
     }
