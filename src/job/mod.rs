@@ -10,9 +10,15 @@ mod expr;
 mod filters;
 mod names;
 mod parse;
+mod reader;
 mod shipped;
 mod source;
 mod view;
+
+#[cfg(test)]
+mod parse_tests;
+#[cfg(test)]
+mod view_tests;
 
 pub use diagram::mermaid;
 pub use expr::{EvalError, Expr, Json, Scope, Text, to_json};

@@ -24,6 +24,9 @@ pub mod scan;
 pub mod session;
 pub mod view;
 
+#[cfg(test)]
+mod session_tests;
+
 pub use error_run::JournalError;
 pub use lock::{Control, ControlToken, Holder, LockError, read_holder};
 pub use open::Journal;

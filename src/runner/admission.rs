@@ -48,7 +48,7 @@ impl Admission {
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
-    pub fn next(&mut self) -> Result<Option<Admitted>, JournalError> {
+    pub fn next_row(&mut self) -> Result<Option<Admitted>, JournalError> {
         if let Some(row) = self.begun.pop_front() {
             let record = self.reader.row(row)?;
             return self.admit(row, record);

@@ -131,7 +131,7 @@ impl Dispatcher {
             .flight
             .rows(services.reads.rate(), services.writes.rate());
         while self.workers.len() < room && self.stopping.is_none() && !self.exhausted {
-            match self.admission.next()? {
+            match self.admission.next_row()? {
                 Some(row) => {
                     let task = work(Arc::clone(&self.work), row.row, row.values, row.record);
                     let handle = self.workers.spawn(task);

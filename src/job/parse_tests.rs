@@ -1,0 +1,81 @@
+//! Every mistake in a job file is found at once, with its place; and no text makes the reader panic.
+
+use super::*;
+use proptest::prelude::*;
+
+const SHIPPED_JOB: &str = include_str!("../../jobs/immutable-id.toml");
+
+fn mistakes(change: &[(&str, &str)]) -> String {
+    let mut text = SHIPPED_JOB.to_owned();
+    for (from, to) in change {
+        assert!(text.contains(from), "the job has no `{from}`");
+        text = text.replacen(from, to, 1);
+    }
+    parse("a.toml", &text).map_or_else(|found| found.listing(), |_| String::new())
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_line_and_column() {
+    let found = mistakes(&[
+        ("kind = \"guid\"", "kind = \"gid\""),
+        ("default = \"auto\"", "default = \"perhaps\""),
+        (
+            "lookups.domains | find('isInitial'",
+            "lookups.domain | find('isInitial'",
+        ),
+        (
+            "title = \"clear the ImmutableID\"",
+            "titel = \"clear the ImmutableID\"",
+        ),
+        ("when = \"wrong_id\"", "when = \"wrong_id |\""),
+        ("same(item.userPrincipalName", "sane(item.userPrincipalName"),
+    ]);
+    insta::assert_snapshot!(found);
+}
+
+#[test]
+fn an_exposing_step_needs_an_undo_an_end_and_a_way_to_be_seen() {
+    let found = mistakes(&[
+        (
+            "[exposure]\nwhen = \"not state.deleted and not at_home\"",
+            "",
+        ),
+        ("ends_exposure = true", ""),
+        (
+            "undo.when = \"not state.deleted and not at_home\"\nundo.patch = \"/users/{{ state.id }}\"\nundo.body = { userPrincipalName = \"{{ home }}\" }",
+            "",
+        ),
+    ]);
+    for wanted in [
+        "nothing says how to see that",
+        "no later step ends the exposure",
+        "exposes and has no undo",
+    ] {
+        assert!(found.contains(wanted), "{wanted} is missing in:\n{found}");
+    }
+}
+
+#[test]
+fn broken_toml_and_an_unknown_format_say_so() {
+    let found = parse("a.toml", "format = 1\nname = \n")
+        .unwrap_err()
+        .listing();
+    assert!(found.starts_with("a.toml:2:"), "{found}");
+    assert!(mistakes(&[("format = 1", "format = 7")]).contains("format 7 is not known"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "(?s).{0,200}") {
+        let _ = parse("a.toml", &text);
+    }
+
+    /// A job with a piece torn out is refused or read, never a panic.
+    #[test]
+    fn no_torn_job_makes_the_reader_panic(from in 0_usize..8_000, len in 0_usize..400) {
+        let keep = |range: &str| range.to_owned();
+        let head = SHIPPED_JOB.get(..from).map(keep).unwrap_or_default();
+        let tail = SHIPPED_JOB.get(from + len..).map(keep).unwrap_or_default();
+        let _ = parse("a.toml", &(head + &tail));
+    }
+}

@@ -1,0 +1,415 @@
+//! The parts of a job file that hold expressions: each is compiled, and remembered with its place for the checks that need
+//! the whole job.
+
+use super::expr::{Expr, Json, Text};
+use super::names;
+use super::source::{At, Table};
+use super::{InDoubt, LookAt, Lookup, Objection, Observe, RequestPlan, Step, Undo, Verb};
+use std::sync::Arc;
+use toml::de::DeValue;
+
+/// Compiles expressions and remembers each with its place.
+pub(super) struct Reader {
+    pub(super) uses: Vec<names::Use>,
+}
+
+impl Reader {
+    fn expr(&mut self, table: &Table<'_, '_>, text: &At<String>, place: names::Place) -> Expr {
+        match Expr::compile(&text.value) {
+            Ok(expr) => {
+                self.remember(&expr, place, text);
+                expr
+            }
+            Err(message) => {
+                table.mistakes().note(&text.span, message, None);
+                placeholder()
+            }
+        }
+    }
+
+    fn remember(&mut self, expr: &Expr, place: names::Place, text: &At<String>) {
+        self.uses.push(names::Use {
+            variables: expr.variables(),
+            place,
+            span: text.span.clone(),
+        });
+    }
+
+    fn required_expr(&mut self, table: &Table<'_, '_>, key: &str, place: names::Place) -> Expr {
+        match table.required_text(key) {
+            Some(text) => self.expr(table, &text, place),
+            None => placeholder(),
+        }
+    }
+
+    fn optional_expr(
+        &mut self,
+        table: &Table<'_, '_>,
+        key: &str,
+        place: names::Place,
+    ) -> Option<Expr> {
+        let text = table.text(key)?;
+        Some(self.expr(table, &text, place))
+    }
+
+    fn text(&mut self, table: &Table<'_, '_>, text: &At<String>, place: names::Place) -> Text {
+        match Text::compile(&text.value) {
+            Ok(compiled) => {
+                for expr in compiled.exprs() {
+                    self.remember(expr, place, text);
+                }
+                compiled
+            }
+            Err(message) => {
+                table.mistakes().note(&text.span, message, None);
+                Text::default()
+            }
+        }
+    }
+
+    fn required_text(&mut self, table: &Table<'_, '_>, key: &str, place: names::Place) -> Text {
+        match table.required_text(key) {
+            Some(text) => self.text(table, &text, place),
+            None => Text::default(),
+        }
+    }
+
+    /// A path, which begins with a slash: it stands under the service's version root.
+    fn path(&mut self, table: &Table<'_, '_>, key: &str, place: names::Place) -> Option<Text> {
+        let text = table.text(key)?;
+        if !text.value.starts_with('/') {
+            let help = "it stands under the service's version root, as in `/users/…`";
+            let message = format!("`{key}` must begin with `/`");
+            table
+                .mistakes()
+                .note(&text.span, message, Some(help.into()));
+        }
+        Some(self.text(table, &text, place))
+    }
+
+    fn required_path(&mut self, table: &Table<'_, '_>, key: &str, place: names::Place) -> Text {
+        if !table.has(key) {
+            table.missing(key);
+        }
+        self.path(table, key, place).unwrap_or_default()
+    }
+
+    fn json(&mut self, table: &Table<'_, '_>, at: &At<&DeValue<'_>>, place: names::Place) -> Json {
+        if let Some(text) = at.value.as_str() {
+            let text = At {
+                value: text.to_owned(),
+                span: at.span.clone(),
+            };
+            return self.json_text(table, &text, place);
+        }
+        if let Some(flag) = at.value.as_bool() {
+            return Json::Constant(flag.into());
+        }
+        if let Some(number) = at.value.as_integer() {
+            let parsed = i64::from_str_radix(number.as_str(), number.radix()).unwrap_or_default();
+            return Json::Constant(parsed.into());
+        }
+        if let Some(items) = at.value.as_array() {
+            let items = items.iter().map(|item| {
+                let item = At {
+                    value: item.get_ref(),
+                    span: item.span(),
+                };
+                self.json(table, &item, place)
+            });
+            return Json::List(items.collect());
+        }
+        if let Some(fields) = at.value.as_table() {
+            let fields = fields.iter().map(|(key, value)| {
+                let value = At {
+                    value: value.get_ref(),
+                    span: value.span(),
+                };
+                (key.get_ref().to_string(), self.json(table, &value, place))
+            });
+            return Json::Object(fields.collect());
+        }
+        let message = format!("{} cannot be written as JSON here", at.value.type_str());
+        table.mistakes().note(&at.span, message, None);
+        Json::Constant(serde_json::Value::Null)
+    }
+
+    fn json_text(&mut self, table: &Table<'_, '_>, text: &At<String>, place: names::Place) -> Json {
+        match Json::from_text(&text.value) {
+            Ok(json) => {
+                json.visit_exprs(&mut |expr| self.remember(expr, place, text));
+                json
+            }
+            Err(message) => {
+                table.mistakes().note(&text.span, message, None);
+                Json::Constant(serde_json::Value::Null)
+            }
+        }
+    }
+
+    fn fields(
+        &mut self,
+        table: &Table<'_, '_>,
+        key: &str,
+        place: names::Place,
+    ) -> Option<Vec<(String, Json)>> {
+        let inner = table.table(key)?;
+        let entries = inner.entries();
+        let fields = entries
+            .iter()
+            .map(|(key, value)| (key.value.clone(), self.json(&inner, value, place)));
+        Some(fields.collect())
+    }
+
+    pub(super) fn named_exprs(
+        &mut self,
+        root: &Table<'_, '_>,
+        section: &str,
+        place: names::Place,
+    ) -> Vec<(Arc<str>, Expr)> {
+        let Some(table) = root.table(section) else {
+            return Vec::new();
+        };
+        let mut named = Vec::new();
+        for (name, _) in table.entries() {
+            let Some(text) = table.text(&name.value) else {
+                continue;
+            };
+            let place = place.at(named.len());
+            let expr = self.expr(&table, &text, place);
+            named.push((Arc::from(name.value), expr));
+        }
+        named
+    }
+
+    pub(super) fn lookups(&mut self, root: &Table<'_, '_>) -> Vec<Lookup> {
+        let mut lookups = Vec::new();
+        for (name, table) in root.named_tables("lookups") {
+            lookups.push(Lookup {
+                name: name.value,
+                get: self.required_path(&table, "get", names::Place::Lookup),
+                value: self.required_expr(&table, "value", names::Place::LookupValue),
+            });
+            table.finish();
+        }
+        lookups
+    }
+
+    pub(super) fn objections(
+        &mut self,
+        root: &Table<'_, '_>,
+        section: &str,
+        place: names::Place,
+    ) -> Vec<Objection> {
+        let mut objections = Vec::new();
+        for table in root.tables(section) {
+            objections.push(Objection {
+                code: table
+                    .required_text("code")
+                    .map_or_else(String::new, |at| at.value),
+                when: self.required_expr(&table, "when", place),
+                reason: self.required_text(&table, "reason", place),
+                advice: table
+                    .required_text("advice")
+                    .map_or_else(String::new, |at| at.value),
+            });
+            table.finish();
+        }
+        objections
+    }
+
+    pub(super) fn observe(&mut self, root: &Table<'_, '_>) -> Observe {
+        let Some(table) = root.table("observe") else {
+            root.missing("observe");
+            return Observe {
+                properties: Vec::new(),
+                looks: Vec::new(),
+            };
+        };
+        let properties: Vec<String> = table
+            .texts("properties")
+            .into_iter()
+            .map(|at| at.value)
+            .collect();
+        if properties.is_empty() {
+            table.note(
+                "`observe.properties` must name what is kept of a person",
+                None,
+            );
+        }
+        let tables = table.tables("look");
+        if tables.is_empty() {
+            table.note("`observe` needs at least one look ([[observe.look]])", None);
+        }
+        let looks = tables.into_iter().map(|look| self.look(look)).collect();
+        table.finish();
+        Observe { properties, looks }
+    }
+
+    fn look(&mut self, table: Table<'_, '_>) -> LookAt {
+        let list = table.flag("list");
+        let pick = self.optional_expr(&table, "pick", names::Place::Pick);
+        if list && pick.is_none() {
+            table.note(
+                "a look at a list needs `pick`",
+                Some("say which `item` of the list is the row's person".into()),
+            );
+        }
+        let headers = table.table("headers").map_or_else(Vec::new, |headers| {
+            let names = headers.entries();
+            let pairs = names.iter().filter_map(|(name, _)| {
+                Some((name.value.clone(), headers.text(&name.value)?.value))
+            });
+            pairs.collect()
+        });
+        let set = self
+            .fields(&table, "set", names::Place::Lookup)
+            .unwrap_or_default();
+        let set = set.into_iter().filter_map(|(key, value)| match value {
+            Json::Constant(constant) => Some((key, constant)),
+            Json::Expr(_) | Json::Text(_) | Json::List(_) | Json::Object(_) => {
+                table.note(format!("`set.{key}` must be a constant"), None);
+                None
+            }
+        });
+        let look = LookAt {
+            set: set.collect(),
+            name: table
+                .required_text("name")
+                .map_or_else(String::new, |at| at.value),
+            when: self.optional_expr(&table, "when", names::Place::Look),
+            get: self.required_path(&table, "get", names::Place::Look),
+            if_unsupported: self.path(&table, "if_unsupported", names::Place::Look),
+            headers,
+            list,
+            pick,
+            with_next: table.flag("with_next"),
+        };
+        table.finish();
+        look
+    }
+
+    fn request(&mut self, table: &Table<'_, '_>) -> RequestPlan {
+        let verbs = [
+            ("post", Verb::Post),
+            ("patch", Verb::Patch),
+            ("put", Verb::Put),
+            ("delete", Verb::Delete),
+        ];
+        let given: Vec<_> = verbs.iter().filter(|(key, _)| table.has(key)).collect();
+        if given.len() != 1 {
+            table.note(
+                "a request has exactly one of `post`, `patch`, `put`, `delete`, with its path",
+                None,
+            );
+        }
+        let mut plan = RequestPlan {
+            method: Verb::Post,
+            path: Text::default(),
+            body: None,
+        };
+        for (key, verb) in given {
+            plan.method = *verb;
+            plan.path = self
+                .path(table, key, names::Place::State)
+                .unwrap_or_default();
+        }
+        plan.body = self
+            .fields(table, "body", names::Place::State)
+            .map(Json::Object);
+        plan
+    }
+
+    /// A PATCH changes what its body says; for anything else the job has to say it.
+    fn effect(&mut self, table: &Table<'_, '_>, request: &RequestPlan) -> Vec<(String, Json)> {
+        if let Some(effect) = self.fields(table, "effect", names::Place::State) {
+            return effect;
+        }
+        match (&request.method, &request.body) {
+            (Verb::Patch, Some(Json::Object(fields))) => fields.clone(),
+            (Verb::Post | Verb::Patch | Verb::Put | Verb::Delete, _) => Vec::new(),
+        }
+    }
+
+    pub(super) fn step(&mut self, table: Table<'_, '_>) -> Step {
+        let request = self.request(&table);
+        let effect = self.effect(&table, &request);
+        let once = in_doubt(&table);
+        let observe_after = table.flag("observe_after");
+        if effect.is_empty() && once.is_none() && !observe_after {
+            table.note(
+                "nothing tells what this step changes",
+                Some("write `effect = { … }`, or `observe_after = true`, or `once = \"repeat\"` / `\"hold\"` if it leaves no trace".into()),
+            );
+        }
+        let undo = table.table("undo").map(|undo| self.undo(undo));
+        let step = Step {
+            name: table
+                .required_text("name")
+                .map_or_else(String::new, |at| at.value),
+            title: table
+                .required_text("title")
+                .map_or_else(String::new, |at| at.value),
+            when: self.required_expr(&table, "when", names::Place::State),
+            request,
+            effect,
+            observe_after,
+            exposes: table.flag("exposes"),
+            ends_exposure: table.flag("ends_exposure"),
+            once,
+            undo,
+        };
+        table.finish();
+        step
+    }
+
+    fn undo(&mut self, table: Table<'_, '_>) -> Undo {
+        let request = self.request(&table);
+        let effect = self.effect(&table, &request);
+        let undo = Undo {
+            when: self.required_expr(&table, "when", names::Place::State),
+            request,
+            effect,
+        };
+        table.finish();
+        undo
+    }
+
+    pub(super) fn exposure(&mut self, root: &Table<'_, '_>) -> Option<Expr> {
+        let table = root.table("exposure")?;
+        let when = self.required_expr(&table, "when", names::Place::State);
+        table.finish();
+        Some(when)
+    }
+
+    pub(super) fn goal(&mut self, root: &Table<'_, '_>) -> Expr {
+        let Some(table) = root.table("goal") else {
+            root.missing("goal");
+            return placeholder();
+        };
+        let when = self.required_expr(&table, "when", names::Place::State);
+        table.finish();
+        when
+    }
+}
+
+fn in_doubt(table: &Table<'_, '_>) -> Option<InDoubt> {
+    let text = table.text("once")?;
+    match text.value.as_str() {
+        "repeat" => Some(InDoubt::Repeat),
+        "hold" => Some(InDoubt::Hold),
+        other => {
+            let message = format!("`once` cannot be `{other}`");
+            let help = "`repeat` or `hold`: what to do when the step is in doubt";
+            table
+                .mistakes()
+                .note(&text.span, message, Some(help.into()));
+            None
+        }
+    }
+}
+
+/// Stands in for an expression that could not be read; a job with one is never handed out.
+fn placeholder() -> Expr {
+    Expr::never()
+}

@@ -1,0 +1,270 @@
+//! The shipped job `immutable-id`, seen by rows of every kind: which step comes first, what is sent, how it is undone.
+
+use super::*;
+use serde_json::{Value as JsonValue, json};
+use std::collections::BTreeMap;
+
+const HOME: &str = "ann@contoso.com";
+const TEMP: &str = "ann@contoso.onmicrosoft.com";
+const GUID: &str = "00112233-4455-6677-8899-aabbccddeeff";
+const NEW_ID: &str = "MyIRAFVEd2aImaq7zN3u/w==";
+const OLD_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
+
+fn settings(job: &Job, given: &[(&str, &str)]) -> Settings {
+    let given: Vec<(String, String)> = given
+        .iter()
+        .map(|(name, value)| ((*name).into(), (*value).into()))
+        .collect();
+    let params = job.parameters(&given).unwrap();
+    let domain = |id: &str, kind: &str, initial: bool| json!({"id": id, "authenticationType": kind, "isInitial": initial, "isVerified": true});
+    let domains = json!([
+        domain("contoso.com", "Federated", false),
+        domain("fabrikam.com", "Managed", false),
+        domain("contoso.onmicrosoft.com", "Managed", true),
+    ]);
+    let mut lookups = serde_json::Map::new();
+    lookups.insert("domains".into(), domains);
+    Settings::new(&params, &lookups)
+}
+
+fn view_with(upn: &str, guid: Option<&str>, given: &[(&str, &str)]) -> RowView {
+    let job = Arc::new(find("immutable-id").unwrap());
+    let settings = settings(&job, given);
+    let row = [Some(upn.to_owned()), guid.map(str::to_owned), None, None];
+    RowView::new(&job, &settings, &row).unwrap()
+}
+
+fn view() -> RowView {
+    view_with(HOME, Some(GUID), &[])
+}
+
+fn state(upn: &str, id: JsonValue, deleted: bool) -> State {
+    let fields = json!({
+        "id": "7e06b566-15f3-4013-8bf8-79874d52e68a",
+        "userPrincipalName": upn,
+        "onPremisesImmutableId": id,
+        "onPremisesSyncEnabled": null,
+        "deleted": deleted,
+    });
+    State::from_text(&fields.to_string()).unwrap()
+}
+
+/// The names of the steps from a state to rest, by their predicted effects.
+fn path(view: &RowView, before: &State) -> Vec<String> {
+    let job = find("immutable-id").unwrap();
+    let mut now = before.clone();
+    let mut names = Vec::new();
+    loop {
+        match view.decide(before, &now, &|_| false).unwrap() {
+            Decision::Next(step) => {
+                names.push(job.step(step).unwrap().name.clone());
+                now.merge(&view.write(Doing::Do(step), before, &now).unwrap().effect);
+            }
+            Decision::Goal => return names,
+            Decision::Barred { code, .. } => return vec![code],
+            other @ (Decision::Adrift(_) | Decision::Foreign(_)) => panic!("{other:?}"),
+        }
+        assert!(names.len() < 10, "it never comes to rest: {names:?}");
+    }
+}
+
+#[test]
+fn every_kind_of_person_takes_the_fewest_steps() {
+    let all = ["temporary-upn", "clear", "set", "original-upn"];
+    let federated = view();
+    assert_eq!(path(&federated, &state(HOME, json!(OLD_ID), false)), all);
+    assert_eq!(
+        path(&federated, &state(HOME, json!(NEW_ID), false)),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        path(&federated, &state("Ann@Contoso.com", json!(NEW_ID), false)),
+        Vec::<String>::new(),
+        "case does not matter"
+    );
+    let mangled = format!("7e06b56615f340138bf879874d52e68a{HOME}");
+    assert_eq!(
+        path(&federated, &state(&mangled, json!(OLD_ID), true)),
+        ["restore", "temporary-upn", "clear", "set", "original-upn"]
+    );
+    assert_eq!(
+        path(&federated, &state(&mangled, json!(NEW_ID), true)),
+        ["restore"]
+    );
+    assert_eq!(
+        path(&federated, &state(TEMP, JsonValue::Null, false)),
+        ["set", "original-upn"]
+    );
+    assert_eq!(
+        path(&federated, &state(TEMP, json!(NEW_ID), false)),
+        ["original-upn"]
+    );
+    let managed = view_with("ann@fabrikam.com", Some(GUID), &[]);
+    assert_eq!(
+        path(&managed, &state("ann@fabrikam.com", json!(OLD_ID), false)),
+        ["clear", "set"]
+    );
+    assert_eq!(
+        path(&managed, &state("ann@fabrikam.com", JsonValue::Null, false)),
+        ["set"]
+    );
+}
+
+#[test]
+fn parameters_change_the_path() {
+    let old = state(HOME, json!(OLD_ID), false);
+    let with = |given: &[(&str, &str)]| path(&view_with(HOME, Some(GUID), given), &old);
+    assert_eq!(
+        with(&[("clear", "never")]),
+        ["temporary-upn", "set", "original-upn"]
+    );
+    assert_eq!(with(&[("swap", "never")]), ["clear", "set"]);
+    let managed = view_with("ann@fabrikam.com", Some(GUID), &[("swap", "always")]);
+    assert_eq!(
+        path(&managed, &state("ann@fabrikam.com", json!(OLD_ID), false)),
+        ["temporary-upn", "clear", "set", "original-upn"]
+    );
+}
+
+#[test]
+fn what_speaks_against_a_row_is_said_by_code() {
+    let old = state(HOME, json!(OLD_ID), false);
+    assert_eq!(path(&view_with(HOME, None, &[]), &old), ["NoImmutableId"]);
+    let elsewhere = view_with("ann@elsewhere.example", Some(GUID), &[]);
+    assert_eq!(path(&elsewhere, &old), ["UnknownDomain"]);
+    let mut synced = old;
+    synced.merge(
+        &[("onPremisesSyncEnabled".to_owned(), json!(true))]
+            .into_iter()
+            .collect(),
+    );
+    assert_eq!(path(&view(), &synced), ["Synchronized"]);
+}
+
+#[test]
+fn clearing_sends_null_and_the_swap_exposes() {
+    let view = view();
+    let before = state(HOME, json!(OLD_ID), false);
+    let moved = state(TEMP, json!(OLD_ID), false);
+    let clear = view.write(Doing::Do(StepId(2)), &before, &moved).unwrap();
+    assert_eq!(clear.ask.verb, Some(Verb::Patch));
+    assert_eq!(
+        clear.ask.path,
+        "/users/7e06b566-15f3-4013-8bf8-79874d52e68a"
+    );
+    assert_eq!(clear.ask.body, Some(json!({"onPremisesImmutableId": null})));
+    assert!(view.exposed(&before, &moved).unwrap());
+    assert!(!view.exposed(&before, &before).unwrap());
+}
+
+#[test]
+fn the_way_back_undoes_in_reverse_and_ends_as_before() {
+    let view = view();
+    let before = state(HOME, json!(OLD_ID), false);
+    let begun: Vec<StepId> = (1..=4).map(StepId).collect();
+    let mut now = state(TEMP, json!(NEW_ID), false);
+    let mut undone = Vec::new();
+    while let Decision::Next(step) = view.decide_back(&before, &now, &begun, &|_| false).unwrap() {
+        undone.push(step.0);
+        now.merge(&view.write(Doing::Undo(step), &before, &now).unwrap().effect);
+        assert!(undone.len() < 10, "{undone:?}");
+    }
+    assert_eq!(
+        undone,
+        [3, 2, 1],
+        "new id to null, null to the old id, then the UPN"
+    );
+    assert_eq!(now, before);
+    assert_eq!(
+        view.decide_back(&before, &now, &begun, &|_| false).unwrap(),
+        Decision::Goal
+    );
+}
+
+#[test]
+fn an_undo_leaves_what_somebody_else_wrote() {
+    let view = view();
+    let before = state(HOME, json!(OLD_ID), false);
+    let foreign = state("ann.other@contoso.onmicrosoft.com", json!(OLD_ID), false);
+    assert_eq!(
+        view.decide_back(&before, &foreign, &[StepId(1)], &|_| false)
+            .unwrap(),
+        Decision::Foreign("userPrincipalName".into())
+    );
+}
+
+#[test]
+fn a_lagging_replica_is_told_from_another_hand() {
+    let view = view();
+    let before = state(HOME, json!(OLD_ID), false);
+    let expected = state(TEMP, JsonValue::Null, false);
+    let begun = [StepId(1), StepId(2)];
+    let agreement = |seen: &State, doubtful| {
+        view.agreement(&before, &expected, seen, &begun, doubtful)
+            .unwrap()
+    };
+    assert_eq!(agreement(&expected, None), Agreement::Agrees);
+    assert_eq!(agreement(&before, None), Agreement::Behind);
+    assert_eq!(
+        agreement(&state(TEMP, json!(OLD_ID), false), None),
+        Agreement::Behind
+    );
+    assert_eq!(
+        agreement(&state(TEMP, json!("other"), false), None),
+        Agreement::Foreign
+    );
+    let set = Some(Doing::Do(StepId(3)));
+    let shows = state(TEMP, json!(NEW_ID), false);
+    assert_eq!(
+        agreement(&shows, set),
+        Agreement::Agrees,
+        "the doubtful write took effect"
+    );
+}
+
+#[test]
+fn a_deleted_account_is_picked_by_its_whole_mangled_upn() {
+    let view = view();
+    let job = find("immutable-id").unwrap();
+    let look = job.observe.looks.last().unwrap();
+    let ask = view.look(look, None).unwrap().unwrap();
+    assert!(
+        ask.path
+            .contains("endsWith(userPrincipalName,'ann@contoso.com')"),
+        "{}",
+        ask.path
+    );
+    assert_eq!(
+        ask.headers,
+        [("ConsistencyLevel".to_owned(), "eventual".to_owned())]
+    );
+    let item =
+        |upn: &str| json!({"id": "7e06b566-15f3-4013-8bf8-79874d52e68a", "userPrincipalName": upn});
+    let items = [
+        item("7e06b56615f340138bf879874d52e68aann@contoso.com"),
+        item("7e06b56615f340138bf879874d52e68ajoann@contoso.com"),
+    ];
+    let hits = view.hits(look, None, &items).unwrap();
+    assert_eq!(hits.len(), 1);
+    assert_eq!(hits[0].get("deleted"), &json!(true));
+}
+
+#[test]
+fn two_cells_that_disagree_are_found_before_anything_is_read() {
+    let job = find("immutable-id").unwrap();
+    let settings = Settings::new(&BTreeMap::new(), &serde_json::Map::new());
+    let row = |id: &str| {
+        [
+            Some(HOME.to_owned()),
+            Some(GUID.to_owned()),
+            Some(id.to_owned()),
+            None,
+        ]
+    };
+    assert!(job.objections(&settings, &row(NEW_ID)).unwrap().is_empty());
+    let found = job.objections(&settings, &row(OLD_ID)).unwrap();
+    assert!(
+        matches!(&found[..], [Decision::Barred { code, .. }] if code == "ImmutableId"),
+        "{found:?}"
+    );
+}

@@ -1,0 +1,274 @@
+//! A run written, cut off, and opened again: the log alone is enough, and nothing is invented.
+
+use super::*;
+use crate::batch::{Column, Kind, Layout};
+use crate::job::StepId;
+use crate::machine::{Attempt, Event, Observation, Outcome, Problem, Rules, Sight, StepTraits};
+use std::collections::BTreeMap;
+use std::path::Path;
+use uuid::Uuid;
+
+fn holder() -> Holder {
+    Holder {
+        pid: std::process::id(),
+        command: "test".into(),
+        run: None,
+        since: "2026-01-01T00:00:00Z".into(),
+        control: None,
+    }
+}
+
+fn rules() -> Rules {
+    Rules {
+        steps: vec![StepTraits { exposes: true }],
+        attempts_max: 3,
+        undo_attempts_max: 3,
+        looks_max: 3,
+    }
+}
+
+fn header(dir: &Path) -> RunHeader {
+    let csv = dir.join("in.csv");
+    std::fs::write(&csv, "upn\nann@contoso.com\n").unwrap();
+    let layout = Layout {
+        columns: vec![Column {
+            name: "upn".into(),
+            kind: Kind::Upn,
+            aliases: Vec::new(),
+            required: true,
+            unique: Some("UPN".into()),
+        }],
+        key: 0,
+    };
+    let input = crate::batch::open(&csv, &layout).unwrap();
+    RunHeader {
+        id: RunId(Uuid::now_v7()),
+        program: "0".into(),
+        job: "job".into(),
+        job_source: String::new(),
+        job_digest: input.digest.clone(),
+        rules: rules(),
+        steps: vec!["step".into()],
+        report_columns: Vec::new(),
+        params: BTreeMap::new(),
+        input: InputFacts {
+            path: csv.display().to_string(),
+            digest: input.digest,
+            header: input.header,
+            mapping: input.mapping,
+            key_cell: 0,
+        },
+        target: "t".into(),
+        target_spec: "sim".into(),
+        write_quota: "1/s".into(),
+        operator: "me".into(),
+        started_at: 1,
+    }
+}
+
+fn row(number: u64) -> InputRow {
+    InputRow {
+        number: RowNumber(number),
+        line: number + 1,
+        cells: vec![format!("p{number}@contoso.com")],
+    }
+}
+
+async fn import(journal: &Journal, header: RunHeader, rows: u64) -> Session {
+    let mut import = journal.begin(header).unwrap();
+    for number in 1..=rows {
+        import.push(row(number)).unwrap();
+    }
+    let problem = Problem {
+        code: "Guid".into(),
+        message: "m".into(),
+        advice: "a".into(),
+    };
+    import.reject(RowNumber(2), 5, problem.clone()).unwrap();
+    import.reject(RowNumber(2), 6, problem).unwrap();
+    import.finish(7).await.unwrap()
+}
+
+fn intended(number: u64) -> Transition {
+    let seen = Observation {
+        sight: Sight::Next(StepId(0)),
+        exposed: false,
+    };
+    Transition {
+        row: RowNumber(number),
+        at: 10,
+        events: vec![Event::Admitted, Event::Observed(seen)],
+        facts: Facts {
+            before: Some("{\"a\":1}".into()),
+            reads: 1,
+            ..Facts::default()
+        },
+    }
+}
+
+async fn commit(session: &Session, transition: Transition) -> RowRecord {
+    let before = RowRecord::default();
+    let mut after = before.clone();
+    after.apply(&transition, &rules()).unwrap();
+    session.commit(transition, &before, &after).await.unwrap();
+    after
+}
+
+/// What the journal says of every row.
+fn rows_of(journal: &Journal, run: &RunRecord) -> Vec<(u64, Vec<String>, Option<RowRecord>)> {
+    let mut rows = Vec::new();
+    let mut reader = journal.reader(run).unwrap();
+    reader
+        .each::<JournalError>(|input, record| {
+            rows.push((input.number.0, input.cells.clone(), record.cloned()));
+            Ok(())
+        })
+        .unwrap();
+    rows
+}
+
+#[tokio::test]
+async fn a_run_that_was_cut_off_stands_where_it_stood() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("journal");
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let session = import(&journal, header(dir.path()), 600).await;
+    let kept = commit(&session, intended(300)).await;
+    drop(session);
+    drop(journal);
+
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let run = journal.find(None).unwrap();
+    assert_eq!((run.rows, run.state.clone()), (600, RunState::Open));
+    assert_eq!(
+        run.outcome_count(Outcome::Refused),
+        1,
+        "refused once, though said twice"
+    );
+    assert_eq!(run.outcome_count(Outcome::Pending), 599);
+    let rows = rows_of(&journal, &run);
+    assert_eq!(rows.len(), 600);
+    assert_eq!(rows[299].2, Some(kept));
+    assert_eq!(rows[599].1, ["p600@contoso.com"]);
+    let mut reader = journal.reader(&run).unwrap();
+    assert_eq!(reader.active().unwrap(), [RowNumber(300)]);
+    assert_eq!(reader.input(RowNumber(257)).unwrap(), Some(row(257)));
+    assert_eq!(reader.input(RowNumber(601)).unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_checkpoint_is_built_again_from_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("journal");
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let session = import(&journal, header(dir.path()), 300).await;
+    commit(&session, intended(7)).await;
+    let run = session.close(20, Stop::Requested("enough".into())).unwrap();
+    let rows = rows_of(&journal, &run);
+    drop(journal);
+    std::fs::remove_dir_all(place.join("checkpoint")).unwrap();
+
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let rebuilt = journal.find(None).unwrap();
+    assert_eq!(rebuilt, run);
+    assert_eq!(rows_of(&journal, &rebuilt), rows);
+}
+
+#[tokio::test]
+async fn a_torn_tail_is_dropped_and_the_run_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("journal");
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let session = import(&journal, header(dir.path()), 3).await;
+    let id = session.header().id;
+    commit(&session, intended(1)).await;
+    drop(session);
+    drop(journal);
+    let log = place.join("runs").join(format!("{id}.log"));
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes.extend_from_slice(&[0x5a; 100]);
+    std::fs::write(&log, bytes).unwrap();
+
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let run = journal.find(None).unwrap();
+    let session = journal.resume(&run).unwrap();
+    session.opened(30).await.unwrap();
+    commit(&session, intended(3)).await;
+    let run = session.close(40, Stop::Finished).unwrap();
+    assert_eq!(
+        rows_of(&journal, &run)
+            .iter()
+            .filter(|row| row.2.is_some())
+            .count(),
+        3
+    );
+}
+
+#[test]
+fn a_run_whose_rows_were_not_all_copied_never_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("journal");
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let mut import = journal.begin(header(dir.path())).unwrap();
+    (1..=600).for_each(|number| import.push(row(number)).unwrap());
+    drop(import);
+    drop(journal);
+
+    let journal = Journal::open(&place, &holder()).unwrap();
+    assert!(journal.runs().unwrap().is_empty());
+    assert_eq!(std::fs::read_dir(place.join("runs")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_edited_record_is_refused_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("journal");
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let session = import(&journal, header(dir.path()), 3).await;
+    let id = session.header().id;
+    for number in [1, 3] {
+        commit(&session, intended(number)).await;
+    }
+    drop(session);
+    drop(journal);
+    std::fs::remove_dir_all(place.join("checkpoint")).unwrap();
+    let log = place.join("runs").join(format!("{id}.log"));
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[60] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+
+    let error = Journal::open(&place, &holder()).err().unwrap();
+    assert!(error.to_string().contains("damaged"), "{error}");
+}
+
+#[test]
+fn attempts_and_doubts_are_counted_from_events() {
+    let token = Attempt {
+        step: StepId(0),
+        number: 1,
+    };
+    let problem = Problem {
+        code: "timeout".into(),
+        message: "m".into(),
+        advice: "a".into(),
+    };
+    let goal = Observation {
+        sight: Sight::Goal,
+        exposed: false,
+    };
+    let mut transition = intended(1);
+    transition.events.extend([
+        Event::Durable(token),
+        Event::Doubted(token, problem),
+        Event::Observed(goal),
+    ]);
+    let mut record = RowRecord::default();
+    record.apply(&transition, &rules()).unwrap();
+    assert_eq!(record.outcome(), Outcome::Done);
+    assert_eq!(
+        (record.attempts, record.writes),
+        (1, 1),
+        "the doubtful write took effect"
+    );
+    assert_eq!(record.begun, [StepId(0)]);
+}
