@@ -1,0 +1,156 @@
+//! Jobs and conversions at the command line: what is shipped can be shown, drawn and begun with, and a broken job
+//! file yields every mistake at once, each with its place.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use support::{Ran, end};
+use tempfile::TempDir;
+
+fn say(arguments: &[&str]) -> Ran {
+    let folder = TempDir::new().unwrap();
+    end(folder.path(), arguments)
+}
+
+/// GUID, octets in hex, ImmutableID, and the value that a wrong order of octets would give.
+const VECTORS: [(&str, &str, &str, &str); 3] = [
+    (
+        "9c5923e9-de52-33ea-88de-7ebc8633b9cc",
+        "e923599c52deea3388de7ebc8633b9cc",
+        "6SNZnFLe6jOI3n68hjO5zA==",
+        "nFkj6d5SM+qI3n68hjO5zA==",
+    ),
+    (
+        "00112233-4455-6677-8899-aabbccddeeff",
+        "33221100554477668899aabbccddeeff",
+        "MyIRAFVEd2aImaq7zN3u/w==",
+        "ABEiM0RVZneImaq7zN3u/w==",
+    ),
+    (
+        "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+        "e004253f894fd3119a0c0305e82c3301",
+        "4AQlP4lP0xGaDAMF6CwzAQ==",
+        "PyUE4E+JEdOaDAMF6CwzAQ==",
+    ),
+];
+
+const BROKEN: &str = r#"format = 1
+name = "broken"
+title = "A job with mistakes"
+colour = "red"
+
+[columns.upn]
+kind = "email"
+key = true
+
+[observe]
+properties = ["id"]
+
+[[observe.look]]
+name = "the account"
+get = "/users/{{ row.upn }}?$select={{ select }}"
+
+[[step]]
+name = "set"
+title = "set it"
+when = "state.id =="
+patch = "/users/{{ state.id }}"
+body = { department = "x" }
+
+[goal]
+when = "nothing_known"
+"#;
+
+#[test]
+fn every_mistake_of_a_job_file_is_told_at_once() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("broken.toml"), BROKEN).unwrap();
+    let ran = end(folder.path(), &["jobs", "lint", "broken.toml"]).must_end(2);
+    let places: Vec<&str> = ran
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("broken.toml:"))
+        .filter_map(|line| line.split(": ").next())
+        .collect();
+    let expected = ["4:1", "6:1", "7:8", "20:8", "25:8"];
+    assert_eq!(places, expected.map(|place| format!("broken.toml:{place}")));
+    for word in [
+        "`colour`",
+        "`email`",
+        "`unique`",
+        "`nothing_known`",
+        "immutable-id",
+    ] {
+        assert!(ran.stdout.contains(word), "{word} is not in {}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_broken_job_cannot_be_used_and_says_the_same() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("broken.toml"), BROKEN).unwrap();
+    std::fs::write(folder.path().join("people.csv"), "upn\n").unwrap();
+    let ran = end(folder.path(), &["check", "broken.toml", "people.csv"]).must_end(2);
+    for place in [":4:1", ":20:8", ":25:8"] {
+        assert!(
+            ran.complaint().contains(place),
+            "{place} is not in {}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn a_shipped_job_is_listed_shown_and_begun_with() {
+    let list = say(&["jobs", "list"]).must_end(0).stdout;
+    assert!(list.starts_with("immutable-id "), "{list}");
+    assert_eq!(say(&["jobs"]).must_end(0).stdout, list);
+    let shown = say(&["jobs", "show", "immutable-id"]).must_end(0).stdout;
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("own.toml"), shown).unwrap();
+    let ran = end(folder.path(), &["jobs", "lint", "own.toml"]).must_end(0);
+    assert!(ran.stdout.contains("no mistakes"), "{}", ran.stdout);
+}
+
+#[test]
+fn the_shipped_job_is_drawn() {
+    insta::assert_snapshot!(say(&["jobs", "diagram", "immutable-id"]).must_end(0).stdout);
+}
+
+#[test]
+fn rubbish_is_bad_usage() {
+    for line in [
+        &["jobs", "show", "rubbish"][..],
+        &["jobs", "diagram", "rubbish"],
+        &["jobs", "lint", "gone.toml"],
+        &["jobs", "paint"],
+        &["immutable-id", "rubbish"],
+        &["immutable-id", ""],
+        &["check", "rubbish", "people.csv"],
+        &["rubbish"],
+        &[],
+    ] {
+        let ran = say(line).must_end(2);
+        assert!(!ran.stderr.is_empty(), "{line:?} says nothing");
+        assert!(ran.stdout.is_empty(), "{line:?} says {}", ran.stdout);
+    }
+}
+
+#[test]
+fn an_immutable_id_is_converted_from_every_form() {
+    for (guid, hex, immutable_id, wrong) in VECTORS {
+        for given in [
+            guid,
+            immutable_id,
+            &guid.to_uppercase(),
+            &format!("{{{guid}}}"),
+            hex,
+        ] {
+            let ran = say(&["immutable-id", given]).must_end(0);
+            for form in [guid, hex, immutable_id] {
+                assert!(ran.stdout.contains(form), "{given}: {}", ran.stdout);
+            }
+            assert!(!ran.stdout.contains(wrong), "{given}: {}", ran.stdout);
+        }
+    }
+}

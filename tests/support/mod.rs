@@ -1,0 +1,326 @@
+//! What the whole-program tests share: a simulated tenant with a folder of its own, the real program as a child
+//! process, and readers of what both leave behind. The tenant's own word, not the program's, is what counts.
+// Each test file is a program of its own and uses a part of this.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod oracle;
+
+use cutover::sim::{Faults, Limits, Options, Population, SECRET_VARIABLE, Simulator, write_csv};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// A child that takes longer hangs.
+const CHILD_MAX: Duration = Duration::from_secs(120);
+
+/// The shipped job, but a write in doubt is awaited no longer than a simulated tenant needs to show it.
+const SHIPPED: &str = include_str!("../../jobs/immutable-id.toml");
+const SHORT_DOUBT: &str = "\n[limits]\ndoubt_s = 1\n";
+
+const POLL: Duration = Duration::from_millis(5);
+
+/// The seed of every generated tenant: it has people in each situation among its first 300.
+pub const TENANT_SEED: u64 = 5;
+
+/// A tenant without latency, limits or troubles.
+pub fn calm(users: u64) -> Options {
+    Options {
+        seed: TENANT_SEED,
+        population: Population::Generated { users },
+        faults: Faults::none(),
+        limits: Limits::off(),
+        ..Options::default()
+    }
+}
+
+/// The same with a latency, so that a run takes long enough to be met while it works.
+pub fn slow(users: u64, latency_ms: u64) -> Options {
+    Options {
+        faults: Faults {
+            latency_base_ms: latency_ms,
+            ..Faults::none()
+        },
+        ..calm(users)
+    }
+}
+
+/// A simulated tenant and a folder with `people.csv` and `sim.toml`.
+pub struct Stage {
+    folder: TempDir,
+    runtime: Runtime,
+    simulator: Simulator,
+}
+
+impl Stage {
+    /// Starts the tenant; the people of a generated one are in `people.csv`.
+    pub fn new(options: Options) -> Stage {
+        let folder = TempDir::new().unwrap();
+        let runtime = Runtime::new().unwrap();
+        let users = match &options.population {
+            Population::Generated { users } => Some(*users),
+            Population::People(_) => None,
+        };
+        let seed = options.seed;
+        let simulator = runtime.block_on(Simulator::start(options)).unwrap();
+        let stage = Stage {
+            folder,
+            runtime,
+            simulator,
+        };
+        if let Some(users) = users {
+            let mut file = File::create(stage.path("people.csv")).unwrap();
+            write_csv(seed, users, &mut file).unwrap();
+        }
+        stage.write("quick.toml", format!("{SHIPPED}{SHORT_DOUBT}"));
+        stage.write("sim.toml", stage.connection("100000/1s"));
+        stage
+    }
+
+    /// A connection file with this budget of writes.
+    pub fn connection(&self, writes: &str) -> String {
+        let tenant = self.simulator.connection_file();
+        format!("{tenant}[graph.limits]\nwrites = \"{writes}\"\n")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// The program in this folder, with a clean environment of its own variables.
+    pub fn cutover(&self, arguments: &[&str]) -> Command {
+        let mut command = program(self.folder.path(), arguments);
+        command.env(SECRET_VARIABLE, self.simulator.client_secret());
+        command
+    }
+
+    /// The usual line.
+    pub fn run_line(&self) -> Command {
+        self.run_with(&[])
+    }
+
+    /// The usual line and more options.
+    pub fn run_with(&self, more: &[&str]) -> Command {
+        let mut command = self.cutover(&["run", "immutable-id", "people.csv"]);
+        command.args(WORKING).args(more);
+        command
+    }
+
+    /// The same with the job whose doubts are short, for runs that are cut off.
+    pub fn quick_run(&self, more: &[&str]) -> Command {
+        let mut command = self.cutover(&["run", "quick.toml", "people.csv"]);
+        command.args(WORKING).args(more);
+        command
+    }
+
+    /// Starts a command that goes on in the background.
+    pub fn start(&self, command: &mut Command) -> Going {
+        Going::start(self.folder.path(), command)
+    }
+
+    /// Runs a command to its end.
+    pub fn end(&self, command: &mut Command) -> Ran {
+        self.start(command).wait()
+    }
+
+    /// A page of the tenant's own, by its path.
+    pub fn ask(&self, path: &str) -> String {
+        // An error says that a provider is in place already, which is all that is wanted.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = format!("{}{path}", self.simulator.url());
+        self.runtime.block_on(async {
+            let reply = reqwest::get(url).await.unwrap();
+            reply.text().await.unwrap()
+        })
+    }
+
+    /// What the tenant has counted.
+    pub fn stat(&self, name: &str) -> u64 {
+        let stats: Value = serde_json::from_str(&self.ask("/sim/stats")).unwrap();
+        stats[name].as_u64().unwrap()
+    }
+
+    /// Waits until the tenant has made so many writes; the child that makes them must not end before.
+    pub fn await_writes(&self, writes: u64, going: &mut Going) {
+        while self.stat("writes") < writes {
+            assert!(!going.has_ended(), "it ended too soon: {:?}", going.said());
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// The lines of `outcomes.csv`, by column.
+    pub fn outcomes(&self) -> Vec<BTreeMap<String, String>> {
+        table(&self.path("report/outcomes.csv"))
+    }
+
+    pub fn summary(&self) -> Value {
+        let text = fs::read_to_string(self.path("report/summary.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+/// Where everything is in a stage's folder.
+pub const WORKING: [&str; 6] = [
+    "--target",
+    "sim.toml",
+    "--report",
+    "report",
+    "--progress",
+    "none",
+];
+
+/// The program in a folder, its journal there too.
+pub fn program(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
+    for name in ["CUTOVER_TARGET", "CUTOVER_JOURNAL", "CUTOVER_LOG"] {
+        command.env_remove(name);
+    }
+    command
+        .current_dir(folder)
+        .env("NO_COLOR", "1")
+        .args(arguments);
+    command
+}
+
+/// Runs a command that needs no tenant.
+pub fn end(folder: &Path, arguments: &[&str]) -> Ran {
+    Going::start(folder, &mut program(folder, arguments)).wait()
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    #[track_caller]
+    pub fn must_end(self, code: i32) -> Ran {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// Standard error on one line, for words that may be broken over several.
+    pub fn complaint(&self) -> String {
+        let words = self
+            .stderr
+            .split(|c: char| c.is_whitespace() || "│×╰─▶├".contains(c));
+        words
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+/// A child at work. It is killed when it is dropped.
+pub struct Going {
+    child: Child,
+    /// Files, since nobody has to empty them as one has to a pipe.
+    said: TempDir,
+}
+
+impl Going {
+    fn start(folder: &Path, command: &mut Command) -> Going {
+        let said = TempDir::new_in(folder).unwrap();
+        let file = |name: &str| File::create(said.path().join(name)).unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(file("out"))
+            .stderr(file("err"));
+        Going {
+            child: command.spawn().unwrap(),
+            said,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Standard output and standard error so far.
+    pub fn said(&self) -> (String, String) {
+        let read = |name: &str| fs::read(self.said.path().join(name)).unwrap();
+        let text = |name: &str| String::from_utf8_lossy(&read(name)).into_owned();
+        (text("out"), text("err"))
+    }
+
+    /// SIGKILL: nothing can be tidied up.
+    pub fn kill(mut self) -> Ran {
+        // It may have ended by itself a moment ago.
+        let _gone = self.child.kill();
+        self.wait()
+    }
+
+    /// SIGINT, as from a terminal.
+    #[cfg(unix)]
+    pub fn interrupt(&self) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    pub fn wait(mut self) -> Ran {
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                begun.elapsed() < CHILD_MAX,
+                "it hangs; it said {:?}",
+                self.said()
+            );
+            std::thread::sleep(POLL);
+        };
+        let (stdout, stderr) = self.said();
+        Ran {
+            code: status.code(),
+            stdout,
+            stderr,
+        }
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        // After `wait` both fail, as there is no child any more.
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+    }
+}
+
+/// A CSV with a header, by column, with or without a BOM.
+pub fn table(path: &Path) -> Vec<BTreeMap<String, String>> {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let mut reader = csv::Reader::from_reader(bytes);
+    let lines = reader.deserialize();
+    lines.collect::<Result<_, _>>().unwrap()
+}
