@@ -11,6 +11,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -22,6 +23,13 @@ use super::scan::{Head, Position};
 use queue::{Answer, Request, Waiting, gather, locked};
 
 mod queue;
+
+/// How long requests may gather while many come at once: a barrier costs the processor more than a crowd loses by waiting
+/// this long for the next one.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// Requests in one group from which on that is so. A few callers never wait for others.
+const CROWD_MIN: usize = 4;
 
 /// Bytes to store, and what the caller wants back once they are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,11 +228,16 @@ struct Served<T>(Arc<Waiting<T>>);
 
 impl<T> Served<T> {
     fn by(&self, mut writer: Writer<T>) -> Result<Head, CommitError> {
+        let mut crowd = 0;
         loop {
+            if crowd >= CROWD_MIN {
+                thread::sleep(GATHER);
+            }
             let requests = self.0.take();
             if requests.is_empty() {
                 return writer.end();
             }
+            crowd = requests.len();
             for (records, answers) in gather(requests) {
                 if let Err(error) = writer.write(records, answers) {
                     self.0.end(error);

@@ -115,8 +115,7 @@ pub enum LogError {
     #[diagnostic(
         code(journal::log_damaged),
         help(
-            "run nothing on this journal: copy its directory away, put a backup in its place, and check that with \
-             `cutover journal verify`"
+            "run nothing on this journal: copy its directory away, and put a backup in its place"
         )
     )]
     Damaged {
@@ -134,7 +133,9 @@ pub enum LogError {
     )]
     #[diagnostic(
         code(journal::log_record),
-        help("check the journal with `cutover journal verify`")
+        help(
+            "move the folder `checkpoint` out of the journal: it is built again from the log, and no row is lost"
+        )
     )]
     NoRecord {
         /// Offset in bytes.

@@ -49,9 +49,7 @@ pub enum JournalError {
     #[error("the journal says of row {row} what cannot have happened: {source}")]
     #[diagnostic(
         code(journal::impossible),
-        help(
-            "the journal was edited, or was written by another version; `cutover journal verify` names the record"
-        )
+        help("the journal was edited, or was written by another version; nothing was sent")
     )]
     Impossible {
         /// The row.

@@ -87,7 +87,7 @@ pub enum LockError {
     #[diagnostic(
         code(journal::in_use),
         help(
-            "look at it with `cutover status`, stop it with `cutover drain`, or name another directory with `--journal`"
+            "look at it with `cutover status`, stop it with Ctrl-C where it runs, or name another directory with `--journal`"
         )
     )]
     InUse {

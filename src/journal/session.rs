@@ -28,6 +28,9 @@ const GROUPS_WAITING_MAX: usize = 256;
 /// How often the checkpoint is flushed: what it lacks after a power cut is read from the log again.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 
+/// How often the checkpoint is written while rows move: a row that moves several times in between is written once.
+const WRITE_EVERY: Duration = Duration::from_millis(100);
+
 /// Input rows in one record: few enough to be read for one row, enough that a million need few keys.
 const ROWS_PER_RECORD: usize = 256;
 
@@ -54,6 +57,8 @@ impl Checkpointer {
             store,
             published: Arc::clone(&run),
             failed: None,
+            dirty: false,
+            written: Instant::now(),
             flushed: Instant::now(),
         };
         let thread = std::thread::Builder::new()
@@ -84,13 +89,17 @@ struct Keeper {
     head: Head,
     published: Arc<Mutex<RunRecord>>,
     failed: Option<String>,
+    /// Something was taken in and not yet written.
+    dirty: bool,
+    written: Instant,
     flushed: Instant,
 }
 
 impl Keeper {
     fn run(mut self, receiver: &Receiver<ToCheckpoint>) {
         loop {
-            match receiver.recv_timeout(FLUSH_EVERY) {
+            let patience = if self.dirty { WRITE_EVERY } else { FLUSH_EVERY };
+            match receiver.recv_timeout(patience) {
                 Ok(ToCheckpoint::Group(group)) => self.take(group),
                 Ok(ToCheckpoint::Sync(answer)) => {
                     self.write();
@@ -98,43 +107,32 @@ impl Keeper {
                     let result = self.failed.clone().map_or(Ok(()), Err);
                     // Who asked may have gone; there is nobody else to tell.
                     let _gone = answer.send(result);
-                    continue;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.take_waiting(receiver);
+            if self.ledger.is_full() || (self.dirty && self.written.elapsed() >= WRITE_EVERY) {
+                self.write();
+            }
+            if self.flushed.elapsed() >= FLUSH_EVERY {
+                self.flush();
+            }
         }
         self.write();
         self.flush();
     }
 
-    /// Takes what has gathered meanwhile, so that rows that moved twice are written once.
-    fn take_waiting(&mut self, receiver: &Receiver<ToCheckpoint>) {
-        while !self.ledger.is_full() {
-            match receiver.try_recv() {
-                Ok(ToCheckpoint::Group(group)) => self.take(group),
-                Ok(ToCheckpoint::Sync(answer)) => {
-                    self.write();
-                    let _gone = answer.send(self.failed.clone().map_or(Ok(()), Err));
-                }
-                Err(_) => break,
-            }
-        }
-        self.write();
-        if self.flushed.elapsed() >= FLUSH_EVERY {
-            self.flush();
-        }
-    }
-
     fn take(&mut self, group: Durable<Mark>) {
         self.head = group.head;
+        self.dirty = true;
         for (position, record) in group.records {
             self.ledger.take(position, record.tag);
         }
     }
 
     fn write(&mut self) {
+        self.dirty = false;
+        self.written = Instant::now();
         if self.failed.is_none() {
             self.failed = self.ledger.write(self.head).err().map(|e| e.to_string());
         }

@@ -295,32 +295,6 @@ pub fn problem(fault: &Fault) -> Problem {
     Problem {
         code: fault.code.clone(),
         message: fault.message.clone(),
-        advice: advice(fault).to_owned(),
-    }
-}
-
-fn advice(fault: &Fault) -> &'static str {
-    match fault.class {
-        Class::NotFound => "check that the person exists in this tenant",
-        Class::Duplicate => {
-            "another object, live or deleted, has this value: find it, change or purge it, then `cutover run` the unfinished rows"
-        }
-        Class::InvalidValue => "correct the value in the file",
-        Class::Denied => {
-            "give the app the permission, or, for people with an administrator's role, the directory role that it needs"
-        }
-        Class::Throttled { .. } => "lower the budget in the connection file",
-        Class::Contended => "something else changes this person; run the row again later",
-        Class::Unsupported => "the job asks for something the service does not do",
-        Class::Unauthenticated | Class::SignIn => {
-            "check tenant, client id and secret in the connection file, then `cutover resume`"
-        }
-        Class::NotSent => "check the network and the endpoint, then `cutover resume`",
-        Class::InDoubt { .. } => {
-            "the service did not answer clearly; look at the person, then run the row again"
-        }
-        Class::Rejected => {
-            "look up the code in the service's documentation, with the request id at hand"
-        }
+        advice: fault.advice().to_owned(),
     }
 }
