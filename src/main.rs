@@ -4,6 +4,10 @@
 use clap::Parser;
 use cutover::cli::{Cli, Exit, main as run};
 
+/// Rows are many small allocations on several threads; this allocator is measurably faster at them than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Exit {
     run(Cli::parse())
 }

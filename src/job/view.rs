@@ -8,7 +8,7 @@ use super::{InDoubt, Job, LookAt, Objection, RequestPlan, StepId, Verb};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The observed state of a row: the job's properties, each present, null where the service has none.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -151,10 +151,19 @@ pub enum Doing {
 }
 
 /// A job as seen by one row.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct RowView {
     job: Arc<Job>,
     base: Scope,
+    /// What the expressions saw last: a decision, its write and its forecast ask about the same states in a row.
+    seen: Mutex<Option<Seen>>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    before: State,
+    state: State,
+    scope: Arc<Scope>,
 }
 
 impl Job {
@@ -226,6 +235,7 @@ impl RowView {
         Ok(RowView {
             job: Arc::clone(job),
             base,
+            seen: Mutex::new(None),
         })
     }
 
@@ -316,12 +326,25 @@ impl RowView {
     }
 
     fn scope(&self, before: &State, state: &State) -> Result<Arc<Scope>, EvalError> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seen) = &*seen
+            && seen.before == *before
+            && seen.state == *state
+        {
+            return Ok(Arc::clone(&seen.scope));
+        }
         let scope = self
             .base
             .clone()
             .with("before", before.value())
             .with("state", state.value());
-        Ok(Arc::new(extend(scope, &self.job.facts)?))
+        let scope = Arc::new(extend(scope, &self.job.facts)?);
+        *seen = Some(Seen {
+            before: before.clone(),
+            state: state.clone(),
+            scope: Arc::clone(&scope),
+        });
+        Ok(scope)
     }
 
     /// What a freshly observed state means on the way to the goal. Steps that leave no trace are decided by `applied`.

@@ -1,0 +1,422 @@
+//! The connection file: TOML in, [`Connection`] or every mistake out, each with its place.
+//!
+//! The file is walked rather than deserialised: serde would stop at the first mistake, and could not say which key
+//! was meant. Only secrets come from elsewhere, from the environment or a file of their own.
+
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Url;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::connection::{Auth, Connection, GraphConnection, Limits, is_loopback};
+use super::mistake::{Mistake, Problem};
+use super::nearest::nearest;
+use super::{Cloud, Secret};
+use crate::pace::{Quota, parse_duration};
+
+const SECTIONS: [&str; 3] = ["graph", "exchange", "ad"];
+const UNSUPPORTED_SECTIONS: [&str; 2] = ["exchange", "ad"];
+const GRAPH_KEYS: [&str; 10] = [
+    "tenant",
+    "cloud",
+    "client_id",
+    "auth",
+    "client_secret",
+    "certificate",
+    "endpoint",
+    "login",
+    "patience",
+    "limits",
+];
+const LIMIT_KEYS: [&str; 2] = ["writes", "reads"];
+const SECRET_KEYS: [&str; 2] = ["env", "file"];
+/// The documented ways to sign in that are still to come.
+const UNSUPPORTED_AUTH: [&str; 4] = [
+    "certificate",
+    "device-code",
+    "managed-identity",
+    "azure-cli",
+];
+const PATIENCE_S_MIN: u64 = 1;
+const PATIENCE_S_MAX: u64 = 24 * 60 * 60;
+
+/// Reads the text of a connection file. The mistakes are in the order of the file.
+pub(super) fn read(
+    path: &Path,
+    text: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Connection, Vec<Mistake>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut reader = Reader {
+        text,
+        path,
+        variable,
+        mistakes: Vec::new(),
+    };
+    if !errors.is_empty() {
+        // What a parser guesses after an error would only bring more, and wrong, messages.
+        for error in errors {
+            let message = error.message().to_owned();
+            reader.note(error.span().unwrap_or(0..0), Problem::Syntax { message });
+        }
+        return Err(reader.mistakes);
+    }
+    let connection = reader.connection(document.get_ref());
+    match connection {
+        Some(connection) if reader.mistakes.is_empty() => Ok(connection),
+        Some(_) | None => {
+            reader
+                .mistakes
+                .sort_by_key(|mistake| (mistake.line, mistake.column));
+            Err(reader.mistakes)
+        }
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    path: &'a Path,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    mistakes: Vec<Mistake>,
+}
+
+/// A table and where it stands.
+struct Table<'a> {
+    table: &'a DeTable<'a>,
+    span: Range<usize>,
+}
+
+/// A text and where it stands.
+struct Text<'a> {
+    value: &'a str,
+    span: Range<usize>,
+}
+
+impl<'a> Table<'a> {
+    fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.table.get(key)
+    }
+}
+
+/// Every method that returns `None` has noted why, or the key is absent and need not be there.
+impl Reader<'_> {
+    fn note(&mut self, span: Range<usize>, problem: Problem) {
+        self.mistakes.push(Mistake::new(self.text, span, problem));
+    }
+
+    fn connection(&mut self, document: &DeTable<'_>) -> Option<Connection> {
+        self.known_only(document, &SECTIONS, "at the top of the file");
+        for section in UNSUPPORTED_SECTIONS {
+            if let Some((key, _)) = document.get_key_value(section) {
+                self.note(key.span(), Problem::SectionUnsupported { section });
+            }
+        }
+        let Some(graph) = document.get("graph") else {
+            self.note(0..0, Problem::NoGraph);
+            return None;
+        };
+        let graph = self.table("graph", graph)?;
+        Some(Connection {
+            graph: self.graph(&graph)?,
+        })
+    }
+
+    fn graph(&mut self, table: &Table<'_>) -> Option<GraphConnection> {
+        self.known_only(table.table, &GRAPH_KEYS, "in [graph]");
+        // Read everything before giving up on anything, so that all mistakes are told.
+        let cloud = self.cloud(table);
+        let tenant = self.tenant(table);
+        let client_id = self.required(table, "client_id", "\"the app's client id\"");
+        let auth = self.auth(table);
+        let endpoint = self.root(table, "endpoint", cloud.graph_root());
+        let login = self.root(table, "login", cloud.login_root());
+        let limits = self.limits(table);
+        let patience = self.patience(table);
+        Some(GraphConnection {
+            tenant: tenant?,
+            cloud,
+            client_id: client_id?.value.to_owned(),
+            auth: auth?,
+            endpoint: endpoint?,
+            login: login?,
+            limits,
+            patience,
+        })
+    }
+
+    fn tenant(&mut self, table: &Table<'_>) -> Option<String> {
+        let tenant = self.required(table, "tenant", "\"contoso.onmicrosoft.com\"")?;
+        let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-');
+        let has_ends = tenant
+            .value
+            .starts_with(|letter: char| letter.is_ascii_alphanumeric());
+        if !has_ends || !tenant.value.chars().all(allowed) {
+            let value = tenant.value.to_owned();
+            self.note(tenant.span, Problem::Tenant { value });
+            return None;
+        }
+        Some(tenant.value.to_ascii_lowercase())
+    }
+
+    /// The cloud; after a mistake the usual one, which the rest can be checked with.
+    fn cloud(&mut self, table: &Table<'_>) -> Cloud {
+        let Some(text) = self.optional(table, "cloud") else {
+            return Cloud::Global;
+        };
+        Cloud::named(text.value).unwrap_or_else(|| {
+            let value = text.value.to_owned();
+            self.note(text.span, Problem::Cloud { value });
+            Cloud::Global
+        })
+    }
+
+    fn auth(&mut self, table: &Table<'_>) -> Option<Auth> {
+        if let Some((key, _)) = table.table.get_key_value("certificate") {
+            self.note(key.span(), Problem::KeyUnsupported { key: "certificate" });
+        }
+        if let Some(text) = self
+            .optional(table, "auth")
+            .filter(|text| text.value != "client-secret")
+        {
+            let known = UNSUPPORTED_AUTH
+                .into_iter()
+                .find(|known| *known == text.value);
+            let problem = match known {
+                Some(value) => Problem::AuthUnsupported { value },
+                None => Problem::Auth {
+                    value: text.value.to_owned(),
+                },
+            };
+            self.note(text.span, problem);
+            // Whether a secret is there does not matter for another way to sign in.
+            return None;
+        }
+        self.secret(table).map(Auth::ClientSecret)
+    }
+
+    fn secret(&mut self, table: &Table<'_>) -> Option<Secret> {
+        let Some(value) = table.get("client_secret") else {
+            let example = "{ env = \"CONTOSO_SECRET\" }";
+            self.missing(table, "client_secret", example);
+            return None;
+        };
+        let Some(source) = value.get_ref().as_table() else {
+            self.note(value.span(), Problem::SecretInFile);
+            return None;
+        };
+        let source = Table {
+            table: source,
+            span: value.span(),
+        };
+        self.known_only(source.table, &SECRET_KEYS, "in `client_secret`");
+        let variable = self.optional(&source, "env");
+        let file = self.optional(&source, "file");
+        match (variable, file) {
+            (Some(variable), None) => self.secret_of_variable(variable),
+            (None, Some(file)) => self.secret_of_file(file),
+            (None, None) | (Some(_), Some(_)) => {
+                self.note(source.span, Problem::SecretSource);
+                None
+            }
+        }
+    }
+
+    fn secret_of_variable(&mut self, name: Text<'_>) -> Option<Secret> {
+        let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        if !name.value.chars().all(is_name) {
+            // It may be the secret itself, so the message must not repeat it.
+            self.note(name.span, Problem::VariableName);
+            return None;
+        }
+        let secret = (self.variable)(name.value).filter(|secret| !secret.is_empty());
+        if secret.is_none() {
+            let value = name.value.to_owned();
+            self.note(name.span, Problem::VariableUnset { name: value });
+        }
+        secret.map(Secret::new)
+    }
+
+    fn secret_of_file(&mut self, file: Text<'_>) -> Option<Secret> {
+        let directory = self.path.parent().unwrap_or(Path::new(""));
+        let path = directory.join(file.value);
+        let shown = path.display().to_string();
+        match std::fs::read_to_string(&path) {
+            Ok(content) if content.trim().is_empty() => {
+                self.note(file.span, Problem::SecretFileEmpty { path: shown });
+                None
+            }
+            // Editors end a file with a line end, which is no part of the secret.
+            Ok(content) => Some(Secret::new(content.trim())),
+            Err(error) => {
+                let reason = error.to_string();
+                self.note(
+                    file.span,
+                    Problem::SecretFile {
+                        path: shown,
+                        reason,
+                    },
+                );
+                None
+            }
+        }
+    }
+
+    /// The root of a web service: the file's, or the cloud's own.
+    fn root(&mut self, table: &Table<'_>, key: &'static str, default: &str) -> Option<Url> {
+        let given = self.optional(table, key);
+        let (value, span) = match given {
+            Some(text) => (text.value, text.span),
+            None if table.get(key).is_some() => return None,
+            None => (default, table.span.clone()),
+        };
+        match root_of(key, value) {
+            Ok(url) => Some(url),
+            Err(problem) => {
+                self.note(span, problem);
+                None
+            }
+        }
+    }
+
+    fn limits(&mut self, graph: &Table<'_>) -> Limits {
+        let limits = graph
+            .get("limits")
+            .and_then(|limits| self.table("limits", limits));
+        let Some(limits) = limits else {
+            return Limits::GRAPH;
+        };
+        self.known_only(limits.table, &LIMIT_KEYS, "in [graph.limits]");
+        let writes = self.quota(&limits, "writes");
+        let reads = self.quota(&limits, "reads");
+        Limits::given(writes, reads)
+    }
+
+    fn quota(&mut self, limits: &Table<'_>, key: &'static str) -> Option<Quota> {
+        let text = self.optional(limits, key)?;
+        text.value
+            .parse()
+            .map_err(|error| self.note(text.span, Problem::Rate { error }))
+            .ok()
+    }
+
+    fn patience(&mut self, table: &Table<'_>) -> Duration {
+        let Some(text) = self.optional(table, "patience") else {
+            return GraphConnection::PATIENCE;
+        };
+        let allowed = Duration::from_secs(PATIENCE_S_MIN)..=Duration::from_secs(PATIENCE_S_MAX);
+        let patience = parse_duration(text.value).filter(|patience| allowed.contains(patience));
+        patience.unwrap_or_else(|| {
+            let value = text.value.to_owned();
+            self.note(text.span, Problem::Patience { value });
+            GraphConnection::PATIENCE
+        })
+    }
+
+    fn known_only(
+        &mut self,
+        table: &DeTable<'_>,
+        known: &'static [&'static str],
+        place: &'static str,
+    ) {
+        for key in table.keys() {
+            let name = key.get_ref().as_ref();
+            if known.contains(&name) {
+                continue;
+            }
+            let problem = Problem::UnknownKey {
+                key: name.to_owned(),
+                place,
+                meant: nearest(name, known),
+                known,
+            };
+            self.note(key.span(), problem);
+        }
+    }
+
+    fn table<'t>(
+        &mut self,
+        key: &'static str,
+        value: &'t Spanned<DeValue<'t>>,
+    ) -> Option<Table<'t>> {
+        let table = value.get_ref().as_table();
+        if table.is_none() {
+            let expected = "a section or a table";
+            self.note(value.span(), Problem::WrongType { key, expected });
+        }
+        Some(Table {
+            table: table?,
+            span: value.span(),
+        })
+    }
+
+    fn required<'t>(
+        &mut self,
+        table: &Table<'t>,
+        key: &'static str,
+        example: &'static str,
+    ) -> Option<Text<'t>> {
+        if table.get(key).is_none() {
+            self.missing(table, key, example);
+        }
+        self.optional(table, key)
+    }
+
+    fn missing(&mut self, table: &Table<'_>, key: &'static str, example: &'static str) {
+        self.note(table.span.clone(), Problem::MissingKey { key, example });
+    }
+
+    /// The text of a key that is there; a mistake if it is no text, or empty.
+    fn optional<'t>(&mut self, table: &Table<'t>, key: &'static str) -> Option<Text<'t>> {
+        let value = table.get(key)?;
+        let problem = match value.get_ref().as_str() {
+            Some("") => Problem::Empty { key },
+            Some(text) => {
+                return Some(Text {
+                    value: text,
+                    span: value.span(),
+                });
+            }
+            None => Problem::WrongType {
+                key,
+                expected: "a text in quotes",
+            },
+        };
+        self.note(value.span(), problem);
+        None
+    }
+}
+
+/// Checks the address of a service's root. What is wrong is said without the address, which may hold a password.
+fn root_of(key: &'static str, value: &str) -> Result<Url, Problem> {
+    let url: Url = value
+        .trim_end_matches('/')
+        .parse()
+        .map_err(|error| Problem::Url {
+            key,
+            reason: format!("{error}"),
+        })?;
+    let reason = if !matches!(url.scheme(), "https" | "http") {
+        "it begins neither with https:// nor, on loopback, with http://"
+    } else if !url.username().is_empty() || url.password().is_some() {
+        "it holds a user or a password"
+    } else if url.query().is_some() || url.fragment().is_some() {
+        "it has a query or a fragment"
+    } else if url.path() != "/" {
+        "it has a path"
+    } else if url.scheme() == "http" && !is_loopback(&url) {
+        return Err(Problem::PlainHttp { key });
+    } else {
+        return Ok(url);
+    };
+    Err(Problem::Url {
+        key,
+        reason: reason.to_owned(),
+    })
+}
+
+#[cfg(test)]
+#[path = "connection_file_tests.rs"]
+mod tests;

@@ -1,0 +1,230 @@
+//! Connection files as operators write them, good and bad.
+
+use miette::Diagnostic;
+use proptest::prelude::*;
+
+use super::*;
+use crate::target::ConnectionError;
+
+const GOOD: &str = r#"
+[graph]
+tenant = "Contoso.onmicrosoft.com"
+client_id = "11111111-2222-3333-4444-555555555555"
+client_secret = { env = "CONTOSO_SECRET" }
+"#;
+
+fn parse(text: &str) -> Result<Connection, ConnectionError> {
+    let variable = |name: &str| (name == "CONTOSO_SECRET").then(|| "hush".to_owned());
+    Connection::parse(Path::new("contoso.toml"), text, &variable)
+}
+
+fn graph(text: &str) -> GraphConnection {
+    parse(text).unwrap().graph
+}
+
+/// Each mistake as `line:column message | advice`; also makes sure that nothing shown holds the secret.
+fn mistakes(text: &str) -> Vec<String> {
+    let error = parse(text).unwrap_err();
+    let shown = format!(
+        "{error:?} {:?}",
+        miette::Report::new(parse(text).unwrap_err())
+    );
+    assert!(!shown.contains("hush"), "{shown}");
+    let ConnectionError::Mistakes { mistakes, .. } = error else {
+        panic!("{error:?}");
+    };
+    mistakes
+        .iter()
+        .map(|mistake| format!("{mistake} | {}", mistake.help().unwrap()))
+        .collect()
+}
+
+/// The mistakes of the good file with these lines more in [graph].
+fn mistakes_with(lines: &str) -> Vec<String> {
+    mistakes(&format!("{GOOD}{lines}"))
+}
+
+#[test]
+fn a_short_file_has_defaults() {
+    let graph = graph(GOOD);
+    assert_eq!(graph.tenant, "contoso.onmicrosoft.com");
+    assert_eq!(graph.cloud, Cloud::Global);
+    assert_eq!(graph.endpoint.as_str(), "https://graph.microsoft.com/");
+    assert_eq!(graph.login.as_str(), "https://login.microsoftonline.com/");
+    assert_eq!(graph.limits, Limits::GRAPH);
+    assert_eq!(graph.patience, Duration::from_secs(300));
+    let Auth::ClientSecret(secret) = graph.auth;
+    assert_eq!(secret.expose(), "hush");
+}
+
+#[test]
+fn a_full_file_says_everything() {
+    let graph = graph(&format!(
+        "{GOOD}{}",
+        r#"
+cloud = "usgov-dod"
+auth = "client-secret"
+endpoint = "http://127.0.0.1:8080/"
+login = "https://login.contoso.test"
+patience = "90s"
+[graph.limits]
+writes = "2000/150s"
+reads = "50/s"
+"#
+    ));
+    assert_eq!(graph.cloud, Cloud::UsGovDod);
+    assert_eq!(graph.endpoint.as_str(), "http://127.0.0.1:8080/");
+    assert_eq!(graph.login.as_str(), "https://login.contoso.test/");
+    assert_eq!(graph.patience, Duration::from_secs(90));
+    assert_eq!(graph.limits.writes.to_string(), "2000/150s");
+    assert_eq!(graph.limits.reads.to_string(), "50/s");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_mistake() {
+    assert!(parse(&format!("\u{feff}{GOOD}")).is_ok());
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_and_in_order() {
+    let text = r#"
+[graph]
+tennant = "contoso.onmicrosoft.com"
+cloud = "mars"
+client_id = 7
+auth = "certificate"
+endpoint = "http://graph.microsoft.com"
+login = "ftp://login"
+patience = "soon"
+[graph.limits]
+writes = "fast"
+raeds = "3/s"
+[ad]
+url = "ldaps://dc1"
+[exchnage]
+"#;
+    assert_eq!(
+        mistakes(text),
+        [
+            "line 2, column 1: `tenant` is missing in [graph] | add `tenant = \"contoso.onmicrosoft.com\"`",
+            "line 3, column 1: unknown key `tennant` in [graph] | did you mean `tenant`?",
+            "line 4, column 9: unknown cloud `mars` | write one of: global, usgov, usgov-dod, china",
+            "line 5, column 13: `client_id` is not a text in quotes | write a value as in `client_id = \"00000000-0000-0000-0000-000000000000\"`",
+            "line 6, column 8: sign-in by `certificate` is not supported by this version yet | use `auth = \"client-secret\"`",
+            "line 7, column 12: `endpoint` would send tokens in the clear: plain http is for loopback addresses only | use https",
+            "line 8, column 9: `login` is not the root of a web service: it begins neither with https:// nor, on loopback, with http:// | write scheme and host, and a port where needed, as in `login = \"https://login.microsoftonline.com\"`; no version, no query",
+            "line 9, column 12: `soon` is not a time from 1 s to 24 h | write a time such as `patience = \"5m\"`",
+            "line 11, column 10: `fast` is not a rate | write requests per time, such as `3000/150s`, `12/s` or `600/m`",
+            "line 12, column 1: unknown key `raeds` in [graph.limits] | did you mean `reads`?",
+            "line 13, column 2: this version cannot talk to [ad] | take [ad] out of the file; this version reads [graph] and [graph.limits]",
+            "line 15, column 2: unknown key `exchnage` at the top of the file | did you mean `exchange`?",
+        ]
+    );
+}
+
+#[test]
+fn the_secret_must_not_stand_in_the_file_and_is_never_shown() {
+    let with_secret = |secret: &str| GOOD.replace("{ env = \"CONTOSO_SECRET\" }", secret);
+    for (secret, message) in [
+        ("\"hush\"", "holds the secret itself"),
+        ("{ value = \"hush\" }", "unknown key `value`"),
+        ("{ env = \"hush~1\" }", "names no environment variable"),
+        (
+            "{ env = \"CONTOSO_SECRET\", file = \"x\" }",
+            "exactly one source",
+        ),
+        ("{}", "exactly one source"),
+        (
+            "{ env = \"OTHER\" }",
+            "the environment variable `OTHER` is not set",
+        ),
+        (
+            "{ file = \"no-such-file\" }",
+            "`no-such-file` cannot be read",
+        ),
+        ("\"hush", "not TOML"),
+    ] {
+        let found = mistakes(&with_secret(secret));
+        assert!(
+            found.iter().any(|found| found.contains(message)),
+            "{secret}: {found:?}"
+        );
+    }
+    let misspelt = GOOD
+        .replace("client_secret", "client_secrt")
+        .replace("CONTOSO_SECRET", "hush");
+    assert!(mistakes(&misspelt)[1].contains("did you mean `client_secret`?"));
+}
+
+#[test]
+fn a_secret_file_stands_beside_the_connection_file() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("secret"), "hush\r\n").unwrap();
+    std::fs::write(directory.path().join("nothing"), "\n").unwrap();
+    let path = directory.path().join("contoso.toml");
+    let file = |name: &str| GOOD.replace("env = \"CONTOSO_SECRET\"", &format!("file = \"{name}\""));
+    let parse = |text: &str| Connection::parse(&path, text, &|_| None);
+
+    let Auth::ClientSecret(secret) = parse(&file("secret")).unwrap().graph.auth;
+    assert_eq!(secret.expose(), "hush");
+    let error = parse(&file("nothing")).unwrap_err().to_string();
+    assert!(error.contains("is empty"), "{error}");
+}
+
+#[test]
+fn other_mistakes() {
+    for (lines, message) in [
+        (
+            "certificate = { file = \"app.pem\" }\n",
+            "`certificate` is not supported",
+        ),
+        (
+            "auth = \"password\"\n",
+            "unknown way to sign in: `password`",
+        ),
+        ("auth = \"\"\n", "`auth` is empty"),
+        (
+            "endpoint = \"https://graph.microsoft.com/v1.0\"\n",
+            "it has a path",
+        ),
+        (
+            "endpoint = \"https://me:hush@graph.microsoft.com\"\n",
+            "a user or a password",
+        ),
+        (
+            "endpoint = \"https://graph.microsoft.com?x=1\"\n",
+            "a query",
+        ),
+        ("limits = 7\n", "`limits` is not a section or a table"),
+        ("patience = \"0s\"\n", "`0s` is not a time"),
+        (
+            "banana = \"blue\"\n",
+            "unknown key `banana` in [graph] | known here: tenant, cloud",
+        ),
+    ] {
+        let found = mistakes_with(lines);
+        assert_eq!(found.len(), 1, "{lines}: {found:?}");
+        assert!(found[0].contains(message), "{lines}: {found:?}");
+    }
+    assert!(mistakes("")[0].contains("no section [graph]"));
+    assert!(mistakes("graph = 7")[0].contains("`graph` is not a section"));
+    let tenant = GOOD.replace("Contoso.onmicrosoft.com", "contoso/../other");
+    assert!(mistakes(&tenant)[0].contains("neither a tenant's domain nor its id"));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = Connection::load(Path::new("no/such.toml")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "connection file `no/such.toml` cannot be read"
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_answered(text in "(?s).{0,120}") {
+        let _ = parse(&text);
+        let _ = parse(&format!("[graph]\n{text}"));
+    }
+}

@@ -1,0 +1,233 @@
+//! Microsoft Graph over HTTPS: one request out, one reply in, nothing repeated.
+//!
+//! The only file that sends to Graph. Connections are kept and shared; HTTP/2 where the service offers it. Redirects
+//! are not followed, since they could carry a token to another host. reqwest's own retries are off: each would be a
+//! request without a permit. What is left is hyper taking a fresh connection for a request that it could not begin to
+//! send on a kept one, which sends it once.
+
+use std::error::Error as _;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
+
+use super::Target;
+use super::classify::{classify, reply};
+use super::connection::{Connection, GraphConnection, is_loopback};
+use super::error_body::one_line;
+use super::message::{Class, Fault, Method, Reply, Request};
+use super::token::{Token, Tokens};
+
+/// A host that does not even take a connection in this time is down.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Long enough for a service under load; a row whose request is given up is read again, so longer gains little.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// As many as rows may be in flight: over HTTP/1.1 each has a connection, and none is opened anew for every request.
+const IDLE_CONNECTIONS_MAX: usize = 256;
+/// Pages of a listing have a few megabytes at most; the bound is against a reply that never ends.
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// `NONISV|company|app/version` is the form Microsoft asks of programs that are not sold.
+const USER_AGENT: &str = concat!("NONISV|cutover|cutover/", env!("CARGO_PKG_VERSION"));
+const VERSION: &str = "v1.0";
+
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
+const RETURN_CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("return-client-request-id");
+/// Low: a batch is what the service may shed first when it is loaded.
+const THROTTLE_PRIORITY: HeaderName = HeaderName::from_static("x-ms-throttle-priority");
+
+/// A tenant behind Microsoft Graph.
+pub struct Graph {
+    client: Client,
+    /// With the slash at the end, so that a host of which this one is the beginning does not pass for it.
+    endpoint: String,
+    /// Endpoint and version, without a slash at the end.
+    root: String,
+    tokens: Tokens,
+}
+
+/// Why no client can be made. Nothing has been sent anywhere.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum GraphError {
+    /// TLS cannot be set up on this machine.
+    #[error("the HTTPS client cannot be set up")]
+    #[diagnostic(
+        code(target::client),
+        help(
+            "check that this machine has its certificate authorities installed, and its proxy settings"
+        )
+    )]
+    Client(#[source] reqwest::Error),
+}
+
+impl Graph {
+    /// A client for that connection. Sends nothing yet.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn new(connection: &Connection) -> Result<Graph, GraphError> {
+        let connection = &connection.graph;
+        // An error says that a provider is in place already, which is all that is wanted.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = client(connection).map_err(GraphError::Client)?;
+        let endpoint = format!("{}/", connection.endpoint.as_str().trim_end_matches('/'));
+        Ok(Graph {
+            root: format!("{endpoint}{VERSION}"),
+            tokens: Tokens::new(client.clone(), connection),
+            endpoint,
+            client,
+        })
+    }
+
+    /// Gets a token now, so that a wrong secret shows before a run begins. Sends nothing to Graph.
+    ///
+    /// # Errors
+    /// The fault every request would end with.
+    pub async fn sign_in(&self) -> Result<(), Fault> {
+        self.tokens.current().await.map(drop)
+    }
+
+    async fn exchange(&self, request: &Request, token: &Token) -> Result<Response, Fault> {
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Patch => reqwest::Method::PATCH,
+            Method::Put => reqwest::Method::PUT,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut builder = self.client.request(method, self.url(&request.path)?);
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        if let Some(body) = &request.body {
+            builder = builder.json(body);
+        }
+        let mut built = builder.build().map_err(transport_fault)?;
+        let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
+        let id = HeaderValue::from_str(request.id.hyphenated().encode_lower(&mut id));
+        let headers = built.headers_mut();
+        // Letters, digits and hyphens make a header value, so there is always one.
+        id.map(|id| headers.insert(CLIENT_REQUEST_ID, id)).ok();
+        headers.insert(header::AUTHORIZATION, token.authorization.clone());
+        self.client.execute(built).await.map_err(transport_fault)
+    }
+
+    /// The full address; a next page must be on this very endpoint, or the token would go elsewhere.
+    fn url(&self, path: &str) -> Result<String, Fault> {
+        if path.starts_with('/') {
+            return Ok(format!("{}{path}", self.root));
+        }
+        if path.starts_with(&self.endpoint) {
+            return Ok(path.to_owned());
+        }
+        Err(Fault {
+            class: Class::Rejected,
+            code: "foreign-address".to_owned(),
+            message: one_line(&format!("`{path}` does not lie under {}", self.endpoint)),
+            status: None,
+        })
+    }
+}
+
+#[async_trait]
+impl Target for Graph {
+    async fn send(&self, request: &Request) -> Reply {
+        let token = match self.tokens.current().await {
+            Ok(token) => token,
+            Err(fault) => return fault.into(),
+        };
+        let reply = match self.exchange(request, &token).await {
+            Ok(response) => receive(response).await,
+            Err(fault) => fault.into(),
+        };
+        if reply
+            .result
+            .as_ref()
+            .is_err_and(|fault| fault.class == Class::Unauthenticated)
+        {
+            self.tokens.invalidate(&token);
+        }
+        reply
+    }
+}
+
+fn client(connection: &GraphConnection) -> reqwest::Result<Client> {
+    let defaults = HeaderMap::from_iter([
+        (header::ACCEPT, HeaderValue::from_static("application/json")),
+        (RETURN_CLIENT_REQUEST_ID, HeaderValue::from_static("true")),
+        (THROTTLE_PRIORITY, HeaderValue::from_static("low")),
+    ]);
+    let builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .default_headers(defaults)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .tcp_nodelay(true)
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never());
+    // A proxy could not reach this machine's own loopback addresses.
+    let is_local = is_loopback(&connection.endpoint) && is_loopback(&connection.login);
+    if is_local {
+        builder.no_proxy()
+    } else {
+        builder
+    }
+    .build()
+}
+
+async fn receive(mut response: Response) -> Reply {
+    let status = response.status().as_u16();
+    let headers = std::mem::take(response.headers_mut());
+    match read_body(response).await {
+        Ok(body) => classify(status, &headers, &body, SystemTime::now()),
+        Err(fault) => reply(&headers, Err(fault)),
+    }
+}
+
+/// The whole body, up to a bound.
+pub(super) async fn read_body(mut response: Response) -> Result<Vec<u8>, Fault> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport_fault)? {
+        if body.len() + chunk.len() > BODY_BYTES_MAX {
+            return Err(Fault {
+                class: Class::InDoubt { retry_after: None },
+                code: "reply-too-large".to_owned(),
+                message: format!("the reply has more than {BODY_BYTES_MAX} bytes"),
+                status: None,
+            });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// What a failure below HTTP means. The address is left out: it is in the journal already.
+pub(super) fn transport_fault(error: reqwest::Error) -> Fault {
+    let (class, code) = if error.is_builder() {
+        (Class::Rejected, "request-malformed")
+    } else if error.is_connect() {
+        (Class::NotSent, "not-connected")
+    } else if error.is_timeout() {
+        (Class::InDoubt { retry_after: None }, "timeout")
+    } else {
+        (Class::InDoubt { retry_after: None }, "connection-lost")
+    };
+    let error = error.without_url();
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let words: Vec<String> = [error.to_string()]
+        .into_iter()
+        .chain(causes.map(ToString::to_string))
+        .collect();
+    Fault {
+        class,
+        code: code.to_owned(),
+        message: one_line(&words.join(": ")),
+        status: None,
+    }
+}
+
+#[cfg(test)]
+#[path = "graph_tests.rs"]
+mod tests;

@@ -1,0 +1,223 @@
+//! Requests and replies as the rest of the program sees them: no HTTP types, and few enough kinds of failure that
+//! every caller can treat each of them.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::pace::{ThrottleReason, Trouble};
+
+/// Whether a request changes anything, and so which budget it takes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Changes nothing; may be sent again at will.
+    Read,
+    /// May change something.
+    Write,
+}
+
+/// The methods in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Creates, or does what its path names.
+    Post,
+    /// Changes some properties.
+    Patch,
+    /// Replaces.
+    Put,
+    /// Removes.
+    Delete,
+}
+
+/// One attempt at one request.
+#[derive(Clone, PartialEq)]
+pub struct Request {
+    /// Whether it changes anything.
+    pub kind: Kind,
+    /// What is done.
+    pub method: Method,
+    /// Relative to the root of the API's version: begins with `/` and is percent-encoded already. Or the absolute
+    /// URL of a next page ([`Success::next`]), which must lie under the target's endpoint.
+    pub path: String,
+    /// Further headers, name and value.
+    pub headers: Vec<(String, String)>,
+    /// The JSON body.
+    pub body: Option<Value>,
+    /// Sent as `client-request-id`: fresh for every attempt, so that Microsoft's logs can be matched with ours.
+    pub id: Uuid,
+}
+
+impl fmt::Debug for Request {
+    /// Without headers and body, which may carry generated passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("kind", &self.kind)
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// What came back, or why nothing useful did.
+    pub result: Result<Success, Fault>,
+    /// The service's own name for the request (`request-id`), to quote to Microsoft.
+    pub request_id: Option<String>,
+    /// Fraction of a limit in use, reported by the service above 0.8 only (`x-ms-throttle-limit-percentage`).
+    pub usage: Option<f64>,
+}
+
+impl From<Fault> for Reply {
+    /// A reply that the service had no part in.
+    fn from(fault: Fault) -> Reply {
+        Reply {
+            result: Err(fault),
+            request_id: None,
+            usage: None,
+        }
+    }
+}
+
+/// A status 2xx.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Success {
+    /// 200 to 299.
+    pub status: u16,
+    /// The JSON body; `None` where the reply had no body.
+    pub body: Option<Value>,
+    /// The absolute URL of the next page (`@odata.nextLink`).
+    pub next: Option<String>,
+}
+
+/// Why a request did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What it means for the caller.
+    pub class: Class,
+    /// The service's codes, from the general to the most specific (`Request_BadRequest/ObjectConflict`), or one of
+    /// ours in lower case (`timeout`, `connection-lost`, `http-502`).
+    pub code: String,
+    /// The service's words, or ours: one line of at most 500 characters. For people; nothing is decided by it.
+    pub message: String,
+    /// The HTTP status, where one came.
+    pub status: Option<u16>,
+}
+
+impl Fault {
+    /// What the fault says about the target as a whole: `None` where it answered, even if with a refusal.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self.class {
+            Class::NotSent => Some(Trouble::NoAnswer),
+            Class::InDoubt { retry_after } => match self.status {
+                Some(500..) => Some(Trouble::ServerError { retry_after }),
+                Some(_) => None,
+                None => Some(Trouble::NoAnswer),
+            },
+            Class::NotFound
+            | Class::Duplicate
+            | Class::InvalidValue
+            | Class::Denied
+            | Class::Throttled { .. }
+            | Class::Contended
+            | Class::Unsupported
+            | Class::Unauthenticated
+            | Class::SignIn
+            | Class::Rejected => None,
+        }
+    }
+}
+
+/// What a failure means for the caller. Sorted by status and codes, never by the text of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The object is absent, or not replicated yet. A write was not applied.
+    NotFound,
+    /// Another object holds the value already. A write was not applied, and the same write will not be.
+    Duplicate,
+    /// The service does not take the value. A write was not applied, and the same write will not be.
+    InvalidValue,
+    /// A permission or a role is missing. A write was not applied.
+    Denied,
+    /// Too many requests. A write was not applied and may be sent again after the delay.
+    Throttled {
+        /// How long the service wants to be left alone, at most a day.
+        retry_after: Option<Duration>,
+        /// Whose limit was hit.
+        reason: ThrottleReason,
+    },
+    /// Another write to the same object or tenant was under way, or the object changed since it was read. A write was
+    /// not applied and may be tried again after a fresh read.
+    Contended,
+    /// The service does not do this, or not in this form: a fault of the job or of this program. Not applied.
+    Unsupported,
+    /// The token was not accepted. A write was not applied; the next request will carry a new token.
+    Unauthenticated,
+    /// No token is to be had: the sign-in service refuses what the connection file says. Nothing was sent, and every
+    /// other request will fail alike.
+    SignIn,
+    /// The request never left, for want of a connection or of a token. A write was not applied and may be sent again.
+    NotSent,
+    /// The request left and no clear answer came: a write may have been applied. Read before writing again.
+    InDoubt {
+        /// How long the service wants to be left alone, if it said so; at most a day.
+        retry_after: Option<Duration>,
+    },
+    /// Refused for any other reason. A write was not applied, and the same write will not be.
+    Rejected,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(class: Class, status: Option<u16>) -> Fault {
+        Fault {
+            class,
+            code: String::new(),
+            message: String::new(),
+            status,
+        }
+    }
+
+    #[test]
+    fn only_silence_and_5xx_are_trouble_of_the_target() {
+        let retry_after = Some(Duration::from_secs(3));
+        let in_doubt = Class::InDoubt { retry_after };
+        assert_eq!(
+            fault(Class::NotSent, None).trouble(),
+            Some(Trouble::NoAnswer)
+        );
+        assert_eq!(fault(in_doubt, None).trouble(), Some(Trouble::NoAnswer));
+        assert_eq!(
+            fault(in_doubt, Some(503)).trouble(),
+            Some(Trouble::ServerError { retry_after })
+        );
+        assert_eq!(fault(in_doubt, Some(200)).trouble(), None);
+        assert_eq!(fault(Class::Denied, Some(403)).trouble(), None);
+    }
+
+    #[test]
+    fn debug_shows_no_body() {
+        let request = Request {
+            kind: Kind::Write,
+            method: Method::Patch,
+            path: "/users/1".to_owned(),
+            headers: vec![("Prefer".to_owned(), "hush".to_owned())],
+            body: Some(serde_json::json!({"password": "hush"})),
+            id: Uuid::nil(),
+        };
+        let shown = format!("{request:?}");
+        assert!(
+            shown.contains("/users/1") && !shown.contains("hush"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,274 @@
+//! What can be wrong with a connection file, in words for the person who wrote it, and how to mend each.
+//!
+//! Every mistake knows its line and column. The source that miette shows beside them is not the file itself but a
+//! copy in which only what is known to be harmless is readable: the file may hold a secret in the wrong place, under
+//! a misspelt name or in a comment, and error messages end up in logs and tickets.
+
+use std::ops::Range;
+
+use miette::{Diagnostic, LabeledSpan, SourceSpan};
+
+use super::Cloud;
+use crate::pace::QuotaError;
+
+/// Keys whose values may be shown to anybody.
+const HARMLESS_KEYS: [&str; 9] = [
+    "tenant",
+    "cloud",
+    "client_id",
+    "auth",
+    "endpoint",
+    "login",
+    "writes",
+    "reads",
+    "patience",
+];
+
+/// A mistake and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {problem}")]
+pub struct Mistake {
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    problem: Problem,
+    span: Range<usize>,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Problem {
+    #[error("this is not TOML: {message}")]
+    Syntax { message: String },
+    #[error("there is no section [graph]")]
+    NoGraph,
+    #[error("this version cannot talk to [{section}]")]
+    SectionUnsupported { section: &'static str },
+    #[error("unknown key `{key}` {place}")]
+    UnknownKey {
+        key: String,
+        place: &'static str,
+        meant: Option<&'static str>,
+        known: &'static [&'static str],
+    },
+    #[error("`{key}` is missing in [graph]")]
+    MissingKey {
+        key: &'static str,
+        example: &'static str,
+    },
+    #[error("`{key}` is not {expected}")]
+    WrongType {
+        key: &'static str,
+        expected: &'static str,
+    },
+    #[error("`{key}` is empty")]
+    Empty { key: &'static str },
+    #[error("`{value}` is neither a tenant's domain nor its id")]
+    Tenant { value: String },
+    #[error("unknown cloud `{value}`")]
+    Cloud { value: String },
+    #[error("sign-in by `{value}` is not supported by this version yet")]
+    AuthUnsupported { value: &'static str },
+    #[error("unknown way to sign in: `{value}`")]
+    Auth { value: String },
+    #[error("`{key}` is not supported by this version yet")]
+    KeyUnsupported { key: &'static str },
+    #[error("`client_secret` holds the secret itself")]
+    SecretInFile,
+    #[error("`client_secret` does not name exactly one source")]
+    SecretSource,
+    #[error(
+        "`client_secret` names no environment variable: a name has letters, digits and `_` only"
+    )]
+    VariableName,
+    #[error("the environment variable `{name}` is not set, or empty, or not text")]
+    VariableUnset { name: String },
+    #[error("the secret file `{path}` cannot be read: {reason}")]
+    SecretFile { path: String, reason: String },
+    #[error("the secret file `{path}` is empty")]
+    SecretFileEmpty { path: String },
+    #[error("`{key}` is not the root of a web service: {reason}")]
+    Url { key: &'static str, reason: String },
+    #[error("`{key}` would send tokens in the clear: plain http is for loopback addresses only")]
+    PlainHttp { key: &'static str },
+    #[error("{error}")]
+    Rate { error: QuotaError },
+    #[error("`{value}` is not a time from 1 s to 24 h")]
+    Patience { value: String },
+}
+
+impl Problem {
+    /// What to write or to do instead.
+    fn advice(&self) -> String {
+        match self {
+            Problem::Syntax { .. } => {
+                "texts stand in quotes, as in `tenant = \"contoso.onmicrosoft.com\"`".to_owned()
+            }
+            Problem::NoGraph => {
+                "begin with the line `[graph]`, then `tenant`, `client_id` and `client_secret`".to_owned()
+            }
+            Problem::SectionUnsupported { section } => format!(
+                "take [{section}] out of the file; this version reads [graph] and [graph.limits]"
+            ),
+            Problem::UnknownKey { meant: Some(meant), .. } => format!("did you mean `{meant}`?"),
+            Problem::UnknownKey { meant: None, known, .. } => {
+                format!("known here: {}", known.join(", "))
+            }
+            Problem::MissingKey { key, example } => format!("add `{key} = {example}`"),
+            Problem::WrongType { key, .. } | Problem::Empty { key } => {
+                format!("write a value as in `{key} = {}`", example(key))
+            }
+            Problem::Tenant { .. } => {
+                "write the initial domain, such as `contoso.onmicrosoft.com`, or the tenant's GUID".to_owned()
+            }
+            Problem::Cloud { .. } => {
+                format!("write one of: {}", Cloud::ALL.map(Cloud::name).join(", "))
+            }
+            Problem::AuthUnsupported { .. } | Problem::Auth { .. } => {
+                "use `auth = \"client-secret\"`".to_owned()
+            }
+            Problem::KeyUnsupported { .. } => {
+                "take it out and use `auth = \"client-secret\"` with `client_secret`".to_owned()
+            }
+            Problem::SecretInFile => {
+                "put the secret into an environment variable and write `client_secret = { env = \"CONTOSO_SECRET\" }`, or into a file of its own and write `client_secret = { file = \"…\" }`; then renew the secret, for this file may have been copied"
+                    .to_owned()
+            }
+            Problem::SecretSource => {
+                "write `client_secret = { env = \"CONTOSO_SECRET\" }` or `client_secret = { file = \"…\" }`".to_owned()
+            }
+            Problem::VariableName => {
+                "`env` takes the name of a variable, never the secret itself: `{ env = \"CONTOSO_SECRET\" }`".to_owned()
+            }
+            Problem::VariableUnset { name } => {
+                format!("set `{name}` in the environment that starts this program")
+            }
+            Problem::SecretFile { .. } => {
+                "check the path, which counts from the connection file's directory, and who may read the file".to_owned()
+            }
+            Problem::SecretFileEmpty { .. } => "write the secret into it, on one line".to_owned(),
+            Problem::Url { key, .. } => format!(
+                "write scheme and host, and a port where needed, as in `{key} = {}`; no version, no query",
+                example(key)
+            ),
+            Problem::PlainHttp { .. } => "use https".to_owned(),
+            Problem::Rate { error } => error.help().map(|help| help.to_string()).unwrap_or_default(),
+            Problem::Patience { .. } => "write a time such as `patience = \"5m\"`".to_owned(),
+        }
+    }
+}
+
+/// A value of the right form, for advice.
+fn example(key: &str) -> &'static str {
+    match key {
+        "tenant" => "\"contoso.onmicrosoft.com\"",
+        "client_id" => "\"00000000-0000-0000-0000-000000000000\"",
+        "cloud" => "\"global\"",
+        "auth" => "\"client-secret\"",
+        "endpoint" => "\"https://graph.microsoft.com\"",
+        "login" => "\"https://login.microsoftonline.com\"",
+        "writes" => "\"3000/150s\"",
+        "reads" => "\"3500/10s\"",
+        "patience" => "\"5m\"",
+        "graph" | "limits" => "{ … }",
+        _ => "\"…\"",
+    }
+}
+
+impl Mistake {
+    /// A mistake at these bytes of the file.
+    pub(super) fn new(text: &str, span: Range<usize>, problem: Problem) -> Mistake {
+        let before = text.get(..span.start).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        Mistake {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            problem,
+            span,
+        }
+    }
+}
+
+impl Diagnostic for Mistake {
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        Some(Box::new(self.problem.advice()))
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = SourceSpan::from(self.span.clone());
+        let label = LabeledSpan::new_with_span(Some("here".to_owned()), span);
+        Some(Box::new(std::iter::once(label)))
+    }
+}
+
+/// The file with everything covered that is not known to be harmless. Lengths stay, so that positions do.
+pub(super) fn covered(text: &str) -> String {
+    text.split_inclusive('\n').map(covered_line).collect()
+}
+
+fn covered_line(line: &str) -> String {
+    let trimmed = line.trim();
+    let is_section = trimmed.starts_with('[')
+        && trimmed.ends_with(']')
+        && !trimmed.contains(['"', '\'', '=', '#']);
+    if is_section {
+        return line.to_owned();
+    }
+    let Some((key, value)) = line.split_once('=') else {
+        return cover(line);
+    };
+    // A comment or a second part of an address (`user:password@host`) may hold anything.
+    if HARMLESS_KEYS.contains(&key.trim()) && !value.contains(['#', '@']) {
+        return line.to_owned();
+    }
+    format!("{key}={}", cover(value))
+}
+
+/// A byte for a byte, so that spans keep their place; white space stays.
+fn cover(text: &str) -> String {
+    text.chars()
+        .map(|letter| match letter {
+            letter if letter.is_ascii_whitespace() => letter.to_string(),
+            letter => "*".repeat(letter.len_utf8()),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn positions_count_from_one_in_characters() {
+        let text = "a = 1\nä = é\n";
+        let at = text.find('é').unwrap();
+        let mistake = Mistake::new(text, at..at + 2, Problem::NoGraph);
+        assert_eq!((mistake.line, mistake.column), (2, 5));
+        assert_eq!(
+            mistake.to_string(),
+            "line 2, column 5: there is no section [graph]"
+        );
+    }
+
+    #[test]
+    fn only_what_is_harmless_stays_readable() {
+        let text = "[graph]\ntenant = \"contoso.com\"\nclient_secrt = \"hush\"\n# old: hush\nhush\nlogin = \"https://a:hush@b\"\nauth = \"x\" # hush\n";
+        let shown = covered(text);
+        assert!(!shown.contains("hush"), "{shown}");
+        assert!(
+            shown.contains("[graph]\ntenant = \"contoso.com\"\nclient_secrt = ******"),
+            "{shown}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn covering_keeps_every_position(text in "(?s).{0,200}") {
+            let shown = covered(&text);
+            prop_assert_eq!(shown.len(), text.len());
+            prop_assert_eq!(shown.matches('\n').count(), text.matches('\n').count());
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What is talked to: the connection file, authentication, requests, and replies sorted into a few classes.
+//!
+//! A [`Target`] sends one request once and says what became of it. It has no retry loops, no journal, no rows and no
+//! jobs, and it does not ask for permits: whoever calls it decides when to send, and whether to send again.
+
+mod advice;
+mod classify;
+mod cloud;
+mod connection;
+mod connection_file;
+mod error_body;
+mod graph;
+mod message;
+mod mistake;
+mod nearest;
+mod retry_after;
+mod secret;
+mod sign_in;
+#[cfg(test)]
+mod test_server;
+mod token;
+
+use async_trait::async_trait;
+
+pub use cloud::Cloud;
+pub use connection::{Auth, Connection, ConnectionError, GraphConnection, Limits};
+pub use graph::{Graph, GraphError};
+pub use message::{Class, Fault, Kind, Method, Reply, Request, Success};
+pub use mistake::Mistake;
+pub use secret::Secret;
+
+/// A service that takes requests.
+#[async_trait]
+pub trait Target: Send + Sync {
+    /// Sends the request once and waits for what becomes of it; every failure is a [`Fault`] in the reply. If the
+    /// future is dropped, the request may or may not have been applied.
+    async fn send(&self, request: &Request) -> Reply;
+}

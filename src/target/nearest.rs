@@ -1,0 +1,61 @@
+//! Which known word somebody may have meant. For error messages only.
+
+/// More differences than this make another word, not a slip of the finger.
+const DIFFERENCES_MAX: usize = 3;
+
+/// The known word with the fewest differences to the one given, if it is near at all.
+pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_ascii_lowercase().replace('-', "_");
+    known
+        .iter()
+        .map(|candidate| (differences(&word, &candidate.replace('-', "_")), *candidate))
+        .filter(|(differences, candidate)| {
+            *differences <= DIFFERENCES_MAX && *differences * 2 < candidate.len()
+        })
+        .min_by_key(|(differences, _)| *differences)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Letters to insert, remove or replace to turn one word into the other (Levenshtein), a row of the table at a time.
+fn differences(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (taken, letter) in from.chars().enumerate() {
+        let mut diagonal = taken;
+        let mut left = taken + 1;
+        row[0] = left;
+        for (cell, other) in row[1..].iter_mut().zip(&to) {
+            let replaced = diagonal + usize::from(letter != *other);
+            diagonal = *cell;
+            left = replaced.min(left + 1).min(diagonal + 1);
+            *cell = left;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_differences() {
+        for (from, to, count) in [
+            ("", "", 0),
+            ("kitten", "sitting", 3),
+            ("abc", "", 3),
+            ("", "ab", 2),
+        ] {
+            assert_eq!(differences(from, to), count, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn finds_what_was_meant() {
+        let known = ["tenant", "client_id", "client_secret", "login"];
+        assert_eq!(nearest("tennant", &known), Some("tenant"));
+        assert_eq!(nearest("Client-ID", &known), Some("client_id"));
+        assert_eq!(nearest("colour", &known), None);
+        assert_eq!(nearest("", &known), None);
+    }
+}

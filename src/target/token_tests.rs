@@ -1,0 +1,140 @@
+//! When tokens are asked for, kept and dropped.
+
+use super::*;
+use crate::target::test_server::{Answer, Server};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn tokens(server: &Server) -> Tokens {
+    let connection = server.connection_to(&server.root);
+    // As the client for Graph does before its first use.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Tokens::new(
+        Client::builder().no_proxy().build().unwrap(),
+        &connection.graph,
+    )
+}
+
+fn granted(seconds: u64) -> Token {
+    Token::new(&Granted {
+        token: Secret::new("old"),
+        lifetime: Duration::from_secs(seconds),
+    })
+    .unwrap()
+}
+
+/// Puts a token in place that is due for renewal, and ends at that time.
+fn hold_due(tokens: &Tokens, ends_at: Instant) -> Arc<Token> {
+    let token = Arc::new(Token {
+        renew_at: Instant::now(),
+        ends_at,
+        ..granted(3600)
+    });
+    *tokens.held.write().unwrap() = Some(Arc::clone(&token));
+    token
+}
+
+fn bearer(token: &Token) -> &str {
+    token.authorization.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn asks_as_the_service_wants_to_be_asked() {
+    let server = Server::start().await;
+    let token = tokens(&server).current().await.unwrap();
+    assert_eq!(bearer(&token), "Bearer token-1");
+    assert!(token.authorization.is_sensitive());
+    let asked = &server.sign_ins()[0];
+    assert_eq!(asked.method, "POST");
+    assert_eq!(asked.uri, "/contoso.test/oauth2/v2.0/token");
+    assert_eq!(
+        asked.body,
+        "client_id=app&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default\
+         &grant_type=client_credentials&client_secret=hu%26sh"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewal_comes_five_minutes_early_or_at_half_a_short_life() {
+    let now = Instant::now();
+    for (lifetime_s, renew_s) in [(3600, 3300), (600, 300), (599, 299), (60, 30), (0, 0)] {
+        let token = granted(lifetime_s);
+        assert_eq!((token.renew_at - now).as_secs(), renew_s, "{lifetime_s}");
+        assert_eq!((token.ends_at - now).as_secs(), lifetime_s);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_due_is_renewed() {
+    let server = Server::start().await;
+    let tokens = tokens(&server);
+    hold_due(&tokens, Instant::now() + HOUR);
+    assert_eq!(bearer(&tokens.current().await.unwrap()), "Bearer token-1");
+    assert_eq!(bearer(&tokens.current().await.unwrap()), "Bearer token-1");
+    assert_eq!(server.sign_ins().len(), 1);
+}
+
+#[tokio::test]
+async fn while_one_renews_the_others_use_the_old_token() {
+    let server = Server::start().await;
+    let tokens = tokens(&server);
+    let old = hold_due(&tokens, Instant::now() + HOUR);
+    let _renewing = tokens.renewal.lock().await;
+    let current = tokens.current().await.unwrap();
+    assert!(Arc::ptr_eq(&current, &old));
+}
+
+#[tokio::test]
+async fn a_good_token_outlives_a_failed_renewal() {
+    let server = Server::start().await;
+    server.answer_sign_in(Answer::new(503, ""));
+    let tokens = tokens(&server);
+    let old = hold_due(&tokens, Instant::now() + HOUR);
+    for _ in 0..3 {
+        let current = tokens.current().await.unwrap();
+        assert!(Arc::ptr_eq(&current, &old));
+    }
+    assert_eq!(
+        server.sign_ins().len(),
+        1,
+        "the failure is remembered for a while"
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_has_ended_does_not() {
+    let server = Server::start().await;
+    server.answer_sign_in(Answer::new(503, ""));
+    let tokens = tokens(&server);
+    hold_due(&tokens, Instant::now());
+    let fault = tokens.current().await.err().unwrap();
+    assert_eq!((fault.class, fault.status), (Class::NotSent, Some(503)));
+}
+
+#[tokio::test]
+async fn only_the_token_that_was_refused_is_dropped() {
+    let server = Server::start().await;
+    let tokens = tokens(&server);
+    let old = tokens.current().await.unwrap();
+    tokens.invalidate(&old);
+    let new = tokens.current().await.unwrap();
+    assert!(!Arc::ptr_eq(&old, &new));
+    tokens.invalidate(&old);
+    assert!(Arc::ptr_eq(&tokens.current().await.unwrap(), &new));
+}
+
+#[tokio::test]
+async fn a_sign_in_service_out_of_reach_means_not_sent() {
+    let server = Server::start().await;
+    let mut connection = server.connection_to(&server.root);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    connection.graph.login = closed.parse().unwrap();
+    let graph = crate::target::Graph::new(&connection).unwrap();
+    let fault = graph.sign_in().await.unwrap_err();
+    assert_eq!(
+        (fault.class, fault.code.as_str()),
+        (Class::NotSent, "sign-in-not-connected")
+    );
+}
