@@ -10,9 +10,10 @@ use super::entry::Entry;
 use super::error_run::JournalError;
 use super::keys;
 use super::row::{RowNumber, RowRecord, Transition, UnixMillis};
-use super::run::{RunId, RunRecord, RunState, Stop};
+use super::run::{Counts, RunId, RunRecord, RunState, Stop};
 use super::scan::{Head, Position};
 use crate::machine::RowState;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -82,11 +83,23 @@ impl Moved {
     }
 }
 
+/// A row and how much of the log it stands for. A kill between two parts of a long batch leaves rows that are ahead of the
+/// run's own record; what they stand for already must not be folded in twice.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct StoredRow {
+    /// Where the last record that was folded in begins.
+    through: u64,
+    /// The row.
+    pub(super) record: RowRecord,
+}
+
 /// The checkpoint of one run, being written.
 pub struct Ledger {
     store: Arc<Store>,
     run: RunRecord,
-    rows: BTreeMap<u64, RowRecord>,
+    rows: BTreeMap<u64, StoredRow>,
+    /// Rows were found to be ahead: the run's numbers have to be counted anew.
+    recount: bool,
     chunks: Vec<(RowNumber, Position)>,
     /// Rows begun beyond the first row that was not.
     ahead: BTreeSet<u64>,
@@ -100,6 +113,7 @@ impl Ledger {
             store,
             run,
             rows: BTreeMap::new(),
+            recount: false,
             chunks: Vec::new(),
             ahead: BTreeSet::new(),
         }
@@ -127,7 +141,7 @@ impl Ledger {
                 self.run.last_at = at;
             }
             Mark::Opened { at } => self.opened(at),
-            Mark::Moved(moved) => self.moved(*moved),
+            Mark::Moved(moved) => self.moved(position, *moved),
             Mark::Closed { at, stop } => self.closed(at, stop),
         }
     }
@@ -148,7 +162,7 @@ impl Ledger {
         };
     }
 
-    fn moved(&mut self, moved: Moved) {
+    fn moved(&mut self, position: Position, moved: Moved) {
         let Moved {
             row,
             at,
@@ -165,7 +179,8 @@ impl Ledger {
         self.run.throttled += u64::from(throttled);
         self.run.last_at = self.run.last_at.max(at);
         self.note_begun(row.0);
-        self.rows.insert(row.0, record);
+        let through = position.offset;
+        self.rows.insert(row.0, StoredRow { through, record });
     }
 
     fn note_begun(&mut self, row: u64) {
@@ -190,15 +205,32 @@ impl Ledger {
             },
             Entry::Imported { rows, at } => Mark::Imported { rows, at },
             Entry::Opened { at, program: _ } => Mark::Opened { at },
-            Entry::Moved(transition) => Mark::Moved(Box::new(self.refold(&transition)?)),
+            Entry::Moved(transition) => match self.refold(position, &transition)? {
+                Some(moved) => Mark::Moved(Box::new(moved)),
+                None => return Ok(()),
+            },
             Entry::Closed { at, stop } => Mark::Closed { at, stop },
         };
         self.take(position, mark);
         Ok(())
     }
 
-    fn refold(&self, transition: &Transition) -> Result<Moved, JournalError> {
-        let before = self.row(transition.row)?.unwrap_or_default();
+    /// None when the row stands for this record already.
+    fn refold(
+        &mut self,
+        position: Position,
+        transition: &Transition,
+    ) -> Result<Option<Moved>, JournalError> {
+        let known = self.row(transition.row)?;
+        if known
+            .as_ref()
+            .is_some_and(|row| row.through >= position.offset)
+        {
+            self.recount = true;
+            self.note_begun(transition.row.0);
+            return Ok(None);
+        }
+        let before = known.map_or_else(RowRecord::default, |row| row.record);
         let mut after = before.clone();
         after
             .apply(transition, &self.run.header.rules)
@@ -206,39 +238,82 @@ impl Ledger {
                 row: transition.row,
                 source,
             })?;
-        Ok(Moved::new(transition, &before, after))
+        Ok(Some(Moved::new(transition, &before, after)))
     }
 
-    fn row(&self, row: RowNumber) -> Result<Option<RowRecord>, JournalError> {
+    fn row(&self, row: RowNumber) -> Result<Option<StoredRow>, JournalError> {
         match self.rows.get(&row.0) {
-            Some(record) => Ok(Some(record.clone())),
-            None => read_row(&self.store, self.run.id(), row),
+            Some(row) => Ok(Some(row.clone())),
+            None => read_stored(&self.store, self.run.id(), row),
         }
     }
 
-    /// Writes all that was taken in as one batch that stands for the log up to `head`.
+    /// Writes rows that were read again, leaving the run's own record where it was: until the end of the log is reached,
+    /// another kill must find the same work to do.
+    ///
+    /// # Errors
+    /// As [`Ledger::write`].
+    pub fn write_rows(&mut self) -> Result<(), JournalError> {
+        let batch = self.rows_batch()?;
+        Ok(self.store.apply(batch)?)
+    }
+
+    /// Ends the reading of a log up to `head`.
+    ///
+    /// # Errors
+    /// As [`Ledger::write`].
+    pub fn caught_up(&mut self, head: Head) -> Result<(), JournalError> {
+        self.write_rows()?;
+        if std::mem::take(&mut self.recount) {
+            self.count_anew()?;
+        }
+        self.write(head)
+    }
+
+    fn count_anew(&mut self) -> Result<(), JournalError> {
+        self.run.counts = Counts::default();
+        (self.run.writes, self.run.reads, self.run.throttled) = (0, 0, 0);
+        for entry in self.store.scan_prefix(&keys::rows(self.run.id())) {
+            let row: StoredRow = decode(&entry?.1)?;
+            if let RowState::Ended(ending) = &row.record.state {
+                self.run.counts.add(ending.outcome());
+            }
+            self.run.writes += u64::from(row.record.writes);
+            self.run.reads += u64::from(row.record.reads);
+            self.run.throttled += u64::from(row.record.throttled);
+        }
+        Ok(())
+    }
+
+    /// Writes all that was taken in, the run's own record last: it stands for the log up to `head`.
     ///
     /// # Errors
     /// [`JournalError`] when the checkpoint does not take it; the log is not touched by that.
     pub fn write(&mut self, head: Head) -> Result<(), JournalError> {
         self.run.head = head;
+        let mut batch = self.rows_batch()?;
+        batch.put(keys::run(self.run.id()), encode(&self.run)?);
+        Ok(self.store.apply(batch)?)
+    }
+
+    fn rows_batch(&mut self) -> Result<Batch, JournalError> {
         let id = self.run.id();
         let mut batch = Batch::default();
         for (first, position) in self.chunks.drain(..) {
             batch.put(keys::chunk(id, first), encode(&position)?);
         }
-        for (row, record) in std::mem::take(&mut self.rows) {
-            let row = RowNumber(row);
-            match &record.state {
-                RowState::Ended(_) => batch.remove(keys::active(id, row)),
+        for (number, row) in std::mem::take(&mut self.rows) {
+            let number = RowNumber(number);
+            match &row.record.state {
+                RowState::Ended(_) => batch.remove(keys::active(id, number)),
                 RowState::Waiting | RowState::Active(_) => {
-                    batch.put(keys::active(id, row), vec![u8::from(record.exposed())]);
+                    let exposed = vec![u8::from(row.record.exposed())];
+                    batch.put(keys::active(id, number), exposed);
                 }
             }
-            batch.put(keys::row(id, row), encode(&record)?);
+            batch.put(keys::row(id, number), encode(&row)?);
         }
-        batch.put(keys::run(id), encode(&self.run)?);
-        Ok(self.store.apply(batch)?)
+        Ok(batch)
     }
 }
 
@@ -256,6 +331,14 @@ pub(super) fn read_row(
     id: RunId,
     row: RowNumber,
 ) -> Result<Option<RowRecord>, JournalError> {
+    Ok(read_stored(store, id, row)?.map(|row| row.record))
+}
+
+fn read_stored(
+    store: &Store,
+    id: RunId,
+    row: RowNumber,
+) -> Result<Option<StoredRow>, JournalError> {
     let bytes = store.get(&keys::row(id, row))?;
     bytes.map(|bytes| decode(&bytes)).transpose()
 }

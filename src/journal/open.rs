@@ -199,7 +199,7 @@ impl Journal {
         let Some(mut ledger) = ledger else {
             return Ok(None);
         };
-        ledger.write(head)?;
+        ledger.caught_up(head)?;
         Ok(Some(ledger.run().state.clone()))
     }
 
@@ -215,7 +215,7 @@ impl Journal {
             }
         }
         match ledger {
-            Some(ledger) if ledger.is_full() => ledger.write(group.head()),
+            Some(ledger) if ledger.is_full() => ledger.write_rows(),
             Some(_) | None => Ok(()),
         }
     }

@@ -272,3 +272,33 @@ fn attempts_and_doubts_are_counted_from_events() {
     );
     assert_eq!(record.begun, [StepId(0)]);
 }
+
+/// A kill between two parts of a long batch: the rows are ahead of the run's own record.
+#[tokio::test]
+async fn rows_that_are_ahead_of_the_run_are_not_folded_in_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("journal");
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let session = import(&journal, header(dir.path()), 300).await;
+    let early = session.reader().map(|_| session.run()).unwrap();
+    for number in [1, 3] {
+        commit(&session, intended(number)).await;
+    }
+    let run = session.close(20, Stop::Requested("enough".into())).unwrap();
+    let rows = rows_of(&journal, &run);
+    drop(journal);
+    let store = checkpoint::Store::open(&place).unwrap().store;
+    let mut batch = checkpoint::Batch::default();
+    batch.put(keys::run(run.id()), ledger::encode(&early).unwrap());
+    store.apply(batch).unwrap();
+    store.flush().unwrap();
+    drop(store);
+
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let mut again = journal.find(None).unwrap();
+    // A low-water mark: how far it is behind costs a look at a few rows, and nothing else.
+    assert!(again.begun_through <= run.begun_through);
+    again.begun_through = run.begun_through;
+    assert_eq!(again, run);
+    assert_eq!(rows_of(&journal, &again), rows);
+}

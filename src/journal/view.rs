@@ -4,7 +4,7 @@ use super::checkpoint::Store;
 use super::entry::Entry;
 use super::error_run::JournalError;
 use super::keys;
-use super::ledger::{decode, read_row};
+use super::ledger::{StoredRow, decode, read_row};
 use super::log::read_record;
 use super::medium::FileMedium;
 use super::open::file_error;
@@ -120,7 +120,7 @@ impl RunReader {
                 };
                 let record = match records.next_if(is_its) {
                     Some(entry) => {
-                        Some(decode::<RowRecord>(&entry.map_err(JournalError::from)?.1)?)
+                        Some(decode::<StoredRow>(&entry.map_err(JournalError::from)?.1)?.record)
                     }
                     None => None,
                 };
