@@ -2,7 +2,7 @@
 //!
 //! A job says which columns it reads, how a person is looked up, what is derived, what speaks against a row, which steps
 //! there are with their conditions, requests and undos, and when the goal is reached. This room reads such a file
-//! ([`parse`]), finds every mistake in it ([`names`]), and evaluates it for one row ([`view`]). It does no I/O but reading the
+//! (`parse`), finds every mistake in it (`names`), and evaluates it for one row (`view`). It does no I/O but reading the
 //! file, and it never decides what happens after a failure: that is the machine's.
 
 mod diagram;

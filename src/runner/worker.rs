@@ -1,6 +1,6 @@
 //! One row, from admission to its end: the loop between machine, journal and target.
 //!
-//! Read [`Worker::drive`] from top to bottom: it does what the machine asks for and tells it what came of it. Nothing leaves
+//! Read `Worker::drive` from top to bottom: it does what the machine asks for and tells it what came of it. Nothing leaves
 //! for the target before the transition that intends it is durable. Events that change nothing worth keeping (a look that
 //! taught nothing) stay in memory; everything else is committed together with the next decision, so that n writes cost
 //! n + 1 barriers.
