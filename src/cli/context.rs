@@ -4,7 +4,7 @@ use super::args::{BatchArgs, Global};
 use super::exit::{Exit, Failure};
 use crate::batch::{Finding, Input};
 use crate::job::{FindError, Job};
-use crate::journal::{Holder, Journal};
+use crate::journal::{Holder, Journal, JournalError};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -108,6 +108,18 @@ pub(super) fn journal(global: &Global, command: &str) -> Result<Journal, Failure
         eprintln!("note: {note}");
     }
     Ok(journal)
+}
+
+/// Opens a journal that must be there already: looking at nothing makes no folder.
+///
+/// # Errors
+/// There is none, or as [`journal`].
+pub(super) fn existing_journal(global: &Global, command: &str) -> Result<Journal, Failure> {
+    if !Journal::exists(&global.journal) {
+        let dir = global.journal.clone();
+        return Err(JournalError::NoRun { dir }.into());
+    }
+    journal(global, command)
 }
 
 /// How this process names itself to others.

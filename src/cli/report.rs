@@ -1,7 +1,7 @@
 //! `cutover report`: write the report files again.
 
 use super::args::{Global, ReportArgs};
-use super::context::{journal, report_dir};
+use super::context::{existing_journal, report_dir};
 use super::exit::{Exit, Failure};
 use super::live::{Question, ask};
 use super::status::to_value;
@@ -26,7 +26,7 @@ pub(super) async fn main(global: &Global, args: &ReportArgs) -> Result<Exit, Fai
             dir
         }
         None => {
-            let journal = journal(global, "report")?;
+            let journal = existing_journal(global, "report")?;
             let run = journal.find(args.run.as_deref())?;
             let dir = report_dir(given.as_ref(), &run.id().to_string());
             let mut reader = journal.reader(&run)?;

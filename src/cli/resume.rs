@@ -2,14 +2,14 @@
 
 use super::args::{Global, ResumeArgs};
 use super::connect::Target;
-use super::context::journal;
+use super::context::existing_journal;
 use super::exit::{Exit, Failure};
 use super::work::{finish, work};
 use crate::journal::{RunRecord, RunState};
 use std::sync::Arc;
 
 pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Failure> {
-    let journal = journal(global, "resume")?;
+    let journal = existing_journal(global, "resume")?;
     let run = journal.find(args.run.as_deref())?;
     let spec = args
         .target

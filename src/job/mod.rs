@@ -13,6 +13,7 @@ mod parse;
 mod reader;
 mod shipped;
 mod source;
+mod state;
 mod view;
 
 #[cfg(test)]
@@ -25,7 +26,8 @@ pub use expr::{EvalError, Expr, Json, Scope, Text, to_json};
 pub use parse::parse;
 pub use shipped::{FindError, JobFile, SHIPPED, find, text_of};
 pub use source::{Mistake, Mistakes, Table};
-pub use view::{Agreement, Ask, Decision, Doing, Hits, RowView, Settings, State, Write};
+pub use state::State;
+pub use view::{Agreement, Ask, Decision, Doing, Hits, RowView, Settings, Write};
 
 use crate::batch::{Digest, Layout};
 use serde::{Deserialize, Serialize};
