@@ -7,7 +7,7 @@
 use super::worker::Effort;
 
 /// Rows in flight before anything was measured.
-const ROWS_AT_FIRST: usize = 32;
+const ROWS_AT_FIRST: usize = 64;
 
 /// Never fewer: a row that waits for a replica must not hold up the rest.
 const ROWS_MIN: usize = 16;
