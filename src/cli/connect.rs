@@ -156,10 +156,7 @@ async fn sign_in(graph: &Graph) -> Result<(), Failure> {
 
 fn refused(fault: &Fault) -> Failure {
     let message = format!("the sign-in is refused: {} ({})", fault.message, fault.code);
-    Failure::usage(
-        message,
-        "check tenant, client_id and secret in the connection file; nothing was sent",
-    )
+    Failure::usage(message, format!("{}; nothing was sent", fault.advice()))
 }
 
 /// The person that a row is about, for the simulated tenant to have.
