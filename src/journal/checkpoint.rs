@@ -7,7 +7,6 @@
 //!   found, to which the caller applies the log's tail;
 //! - memory grows with the pages that one batch touches, and does not come back: writing 500,000 keys in random order took
 //!   65 MB in batches of 100 and 2.3 GB in batches of 1,000. Hence [`BATCH_CHANGES_MAX`];
-//! - its `clear` removes key by key, so [`Store::clear`] begins a new database;
 //! - its threads may hold the file's lock for a moment after the database was dropped;
 //! - a damaged page may come to light only when it is read, by a panic: every call turns that into an error.
 //!
@@ -20,10 +19,10 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use miette::Diagnostic;
 use thiserror::Error;
 
 use super::lock::lock_soon;
+use super::store::{Batch, Entries, Entry, Store, StoreError};
 
 const DIRECTORY: &str = "checkpoint";
 const DIRECTORY_SET_ASIDE: &str = "checkpoint.damaged-";
@@ -45,64 +44,6 @@ const CACHE_BYTES_MAX: u64 = 16 << 20;
 
 /// Most changes that are applied as one atomic batch; see above for why there is a limit.
 pub const BATCH_CHANGES_MAX: usize = 128;
-
-/// An error of the checkpoint. The log is not touched by it.
-#[derive(Debug, Error, Diagnostic)]
-pub enum StoreError {
-    /// sled says so.
-    #[error("the journal's checkpoint `{}` failed; the log is not affected", path.display())]
-    #[diagnostic(
-        code(journal::checkpoint),
-        help(
-            "if this comes again, end the program and move the directory away: it is built again from the log"
-        )
-    )]
-    Failed {
-        /// The database.
-        path: PathBuf,
-        /// What sled said.
-        #[source]
-        source: sled::Error,
-    },
-
-    /// sled came upon something that it does not expect.
-    #[error("the journal's checkpoint `{}` is damaged ({message}); the log is not affected", path.display())]
-    #[diagnostic(
-        code(journal::checkpoint_panicked),
-        help("end the program and move the directory away: it is built again from the log")
-    )]
-    Panicked {
-        /// The database.
-        path: PathBuf,
-        /// The message of the panic.
-        message: String,
-    },
-
-    /// Somebody has it open, against the journal's lock.
-    #[error("the journal's checkpoint `{}` is open elsewhere; nothing was changed", path.display())]
-    #[diagnostic(
-        code(journal::checkpoint_in_use),
-        help("end the program that has it open; two must never work on one journal")
-    )]
-    InUse {
-        /// The database.
-        path: PathBuf,
-    },
-
-    /// Its directory could not be read, moved or removed.
-    #[error("the directory of the journal's checkpoint `{}` cannot be used; the log is not affected", path.display())]
-    #[diagnostic(
-        code(journal::checkpoint_directory),
-        help("move it away by hand: it is built again from the log")
-    )]
-    Directory {
-        /// The database.
-        path: PathBuf,
-        /// What the file system said.
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// Why a database was not used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -137,52 +78,19 @@ pub struct SetAside {
 #[derive(Debug)]
 pub struct Opened {
     /// The checkpoint.
-    pub store: Store,
+    pub store: SledStore,
     /// There if an old database was set aside: `store` is empty then.
     pub set_aside: Option<SetAside>,
 }
 
-/// Changes to be applied together, in order.
-#[derive(Debug, Clone, Default)]
-pub struct Batch {
-    changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-}
-
-impl Batch {
-    /// Puts a value, over an old one if there is one.
-    pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.changes.push((key.into(), Some(value.into())));
-    }
-
-    /// Removes a key, if it is there.
-    pub fn remove(&mut self, key: impl Into<Vec<u8>>) {
-        self.changes.push((key.into(), None));
-    }
-
-    /// How many changes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.changes.len()
-    }
-
-    /// Whether there is nothing to do.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-    }
-}
-
-/// A key and its value.
-pub type Entry = (Vec<u8>, Vec<u8>);
-
 /// The checkpoint's database.
 #[derive(Debug)]
-pub struct Store {
+pub struct SledStore {
     path: PathBuf,
     db: sled::Db,
 }
 
-impl Store {
+impl SledStore {
     /// Opens the checkpoint of the journal in `dir`, or begins one. The journal's lock must be held.
     ///
     /// # Errors
@@ -190,7 +98,7 @@ impl Store {
     /// system (full, read-only, not allowed) rather than the database is at fault.
     pub fn open(dir: &Path) -> Result<Opened, StoreError> {
         let path = dir.join(DIRECTORY);
-        let why = match Store::attempt(&path) {
+        let why = match SledStore::attempt(&path) {
             Ok(Ok(store)) => {
                 return Ok(Opened {
                     store,
@@ -209,43 +117,77 @@ impl Store {
             ) => return Err(error),
         };
         let moved_to = set_aside(dir, &path)?;
-        let store = Store::fresh(path)?;
+        let store = SledStore::fresh(path)?;
         Ok(Opened {
             store,
             set_aside: Some(SetAside { why, moved_to }),
         })
     }
 
-    /// The value of a key.
-    ///
-    /// # Errors
-    /// [`StoreError::Failed`], [`StoreError::Panicked`].
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    /// Opens what is there; the inner error says why it must not be used.
+    fn attempt(path: &Path) -> Result<Result<SledStore, Why>, StoreError> {
+        wait_until_let_go(path)?;
+        let found = guarded(path, || {
+            let db = config(path).open()?;
+            let format = db.open_tree(FORMAT_TREE)?.get(FORMAT_KEY)?;
+            // One that was killed before its first flush is as good as new.
+            let is_new = format.is_none() && db.is_empty();
+            Ok((db, is_new, format))
+        })?;
+        let (db, is_new, format) = found;
+        if is_new {
+            return SledStore::marked(path.to_owned(), db).map(Ok);
+        }
+        let format =
+            format.and_then(|format| Some(u32::from_be_bytes(format.as_ref().try_into().ok()?)));
+        Ok(match format {
+            Some(FORMAT) => Ok(SledStore {
+                path: path.to_owned(),
+                db,
+            }),
+            Some(newer) if newer > FORMAT => Err(Why::Newer(newer)),
+            Some(_) | None => Err(Why::UnknownFormat),
+        })
+    }
+
+    fn fresh(path: PathBuf) -> Result<SledStore, StoreError> {
+        let db = guarded(&path, || config(&path).open())?;
+        SledStore::marked(path, db)
+    }
+
+    fn marked(path: PathBuf, db: sled::Db) -> Result<SledStore, StoreError> {
+        guarded(&path, || {
+            db.open_tree(FORMAT_TREE)?
+                .insert(FORMAT_KEY, &FORMAT.to_be_bytes())?;
+            db.flush()
+        })?;
+        Ok(SledStore { path, db })
+    }
+
+    fn entries(&self, found: sled::Iter) -> Entries<'_> {
+        Box::new(Walk {
+            path: &self.path,
+            found,
+        })
+    }
+}
+
+impl Store for SledStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let found = guarded(&self.path, || self.db.get(key))?;
         Ok(found.map(|value| value.to_vec()))
     }
 
-    /// Every key that begins so, with its value, in the order of the keys. What changes meanwhile may or may not be seen.
-    pub fn scan_prefix(&self, prefix: &[u8]) -> impl Iterator<Item = Result<Entry, StoreError>> {
+    fn scan_prefix(&self, prefix: &[u8]) -> Entries<'_> {
         self.entries(self.db.scan_prefix(prefix))
     }
 
-    /// Every key in a range, its end excluded, with its value, in the order of the keys; from behind with `rev`. What
-    /// changes meanwhile may or may not be seen.
-    pub fn range(
-        &self,
-        range: Range<&[u8]>,
-    ) -> impl DoubleEndedIterator<Item = Result<Entry, StoreError>> {
+    fn range(&self, range: Range<&[u8]>) -> Entries<'_> {
         self.entries(self.db.range(range))
     }
 
-    /// Applies changes in order, up to [`BATCH_CHANGES_MAX`] of them as one atomic batch. More are applied in parts, each
-    /// atomic and none before the one ahead of it: who puts the log's position last never has it ahead of what it stands
-    /// for. Nothing is durable before [`Store::flush`].
-    ///
-    /// # Errors
-    /// [`StoreError::Failed`], [`StoreError::Panicked`].
-    pub fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+    /// At most [`BATCH_CHANGES_MAX`] changes are one atomic part.
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         let mut changes = batch.changes.into_iter().peekable();
         while changes.peek().is_some() {
             let mut part = sled::Batch::default();
@@ -260,84 +202,19 @@ impl Store {
         Ok(())
     }
 
-    /// Hands everything applied so far to the disk, as far as sled can. Takes some milliseconds.
-    ///
-    /// # Errors
-    /// [`StoreError::Failed`], [`StoreError::Panicked`].
-    pub fn flush(&self) -> Result<(), StoreError> {
+    fn flush(&self) -> Result<(), StoreError> {
         guarded(&self.path, || self.db.flush())?;
         Ok(())
-    }
-
-    /// Throws everything away and begins anew.
-    ///
-    /// # Errors
-    /// [`StoreError::Directory`], and those of making a fresh one.
-    pub fn clear(self) -> Result<Store, StoreError> {
-        let Store { path, db } = self;
-        drop(db);
-        std::fs::remove_dir_all(&path).map_err(|source| StoreError::Directory {
-            path: path.clone(),
-            source,
-        })?;
-        Store::fresh(path)
-    }
-
-    /// Opens what is there; the inner error says why it must not be used.
-    fn attempt(path: &Path) -> Result<Result<Store, Why>, StoreError> {
-        wait_until_let_go(path)?;
-        let found = guarded(path, || {
-            let db = config(path).open()?;
-            let format = db.open_tree(FORMAT_TREE)?.get(FORMAT_KEY)?;
-            // One that was killed before its first flush is as good as new.
-            let is_new = format.is_none() && db.is_empty();
-            Ok((db, is_new, format))
-        })?;
-        let (db, is_new, format) = found;
-        if is_new {
-            return Store::marked(path.to_owned(), db).map(Ok);
-        }
-        let format =
-            format.and_then(|format| Some(u32::from_be_bytes(format.as_ref().try_into().ok()?)));
-        Ok(match format {
-            Some(FORMAT) => Ok(Store {
-                path: path.to_owned(),
-                db,
-            }),
-            Some(newer) if newer > FORMAT => Err(Why::Newer(newer)),
-            Some(_) | None => Err(Why::UnknownFormat),
-        })
-    }
-
-    fn fresh(path: PathBuf) -> Result<Store, StoreError> {
-        let db = guarded(&path, || config(&path).open())?;
-        Store::marked(path, db)
-    }
-
-    fn marked(path: PathBuf, db: sled::Db) -> Result<Store, StoreError> {
-        guarded(&path, || {
-            db.open_tree(FORMAT_TREE)?
-                .insert(FORMAT_KEY, &FORMAT.to_be_bytes())?;
-            db.flush()
-        })?;
-        Ok(Store { path, db })
-    }
-
-    fn entries(&self, found: sled::Iter) -> Entries<'_> {
-        Entries {
-            path: &self.path,
-            found,
-        }
     }
 }
 
 /// A walk over entries that ends with its first error.
-struct Entries<'s> {
+struct Walk<'s> {
     path: &'s Path,
     found: sled::Iter,
 }
 
-impl Entries<'_> {
+impl Walk<'_> {
     fn step(
         &mut self,
         next: impl FnOnce(&mut sled::Iter) -> Option<sled::Result<(sled::IVec, sled::IVec)>>,
@@ -347,7 +224,7 @@ impl Entries<'_> {
     }
 }
 
-impl Iterator for Entries<'_> {
+impl Iterator for Walk<'_> {
     type Item = Result<Entry, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -355,7 +232,7 @@ impl Iterator for Entries<'_> {
     }
 }
 
-impl DoubleEndedIterator for Entries<'_> {
+impl DoubleEndedIterator for Walk<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         self.step(DoubleEndedIterator::next_back)
     }

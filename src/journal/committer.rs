@@ -4,12 +4,12 @@
 //! So the rate of records follows from the callers, not from the disk's time for a barrier. A request is never split
 //! between groups. The thread is a plain one, since a barrier blocks, and it goes on when the runtime is busy or gone.
 //!
-//! [`Committer::inline`] does the same without a thread, each request by itself on the task that makes it: for simulations
-//! that must run the same way twice.
+//! [`Committer::inline`] does the same without a thread: of those who wait, the first one writes for all. It is for
+//! simulations, which must run the same way twice.
 //!
 //! It deliberately gives no order between different callers, and tries nothing again: the first error answers everybody.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ pub struct Committer<T: Send + 'static> {
 
 enum Mode<T: Send + 'static> {
     Thread(WriterThread<T>),
-    Inline(Mutex<Writer<T>>),
+    Inline(Inline<T>),
 }
 
 impl<T: Send + 'static> Committer<T> {
@@ -102,11 +102,16 @@ impl<T: Send + 'static> Committer<T> {
         })
     }
 
-    /// Writes on the calling task, without a thread; the task waits for the disk.
+    /// Writes on the calling task, without a thread. A barrier takes the time of `barrier` by tokio's clock, during which
+    /// others join its group.
     #[must_use]
-    pub fn inline(log: Log, on_durable: OnDurable<T>) -> Committer<T> {
+    pub fn inline(log: Log, on_durable: OnDurable<T>, barrier: Duration) -> Committer<T> {
         Committer {
-            mode: Mode::Inline(Mutex::new(Writer { log, on_durable })),
+            mode: Mode::Inline(Inline {
+                waiting: Waiting::new(),
+                writer: Mutex::new(Writer { log, on_durable }),
+                barrier,
+            }),
         }
     }
 
@@ -121,7 +126,15 @@ impl<T: Send + 'static> Committer<T> {
                 thread.waiting.add(Request::new(records, Some(answer))?)?;
                 answered.await.unwrap_or(Err(CommitError::Stopped))
             }
-            Mode::Inline(writer) => locked(writer).write(records, Vec::new()),
+            Mode::Inline(inline) => {
+                let (answer, answered) = oneshot::channel();
+                inline.waiting.add(Request::new(records, Some(answer))?)?;
+                if !inline.barrier.is_zero() {
+                    tokio::time::sleep(inline.barrier).await;
+                }
+                inline.write_waiting();
+                answered.await.unwrap_or(Err(CommitError::Stopped))
+            }
         }
     }
 
@@ -133,7 +146,7 @@ impl<T: Send + 'static> Committer<T> {
     pub fn post(&self, records: Vec<Record<T>>) -> Result<(), CommitError> {
         match &self.mode {
             Mode::Thread(thread) => thread.waiting.add_when_room(Request::new(records, None)?),
-            Mode::Inline(writer) => locked(writer).write(records, Vec::new()),
+            Mode::Inline(inline) => inline.waiting.add(Request::new(records, None)?),
         }
     }
 
@@ -144,10 +157,10 @@ impl<T: Send + 'static> Committer<T> {
     pub fn close(self) -> Result<Head, CommitError> {
         match self.mode {
             Mode::Thread(mut thread) => thread.join(),
-            Mode::Inline(writer) => writer
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner)
-                .end(),
+            Mode::Inline(inline) => {
+                inline.write_waiting();
+                locked(&inline.writer).end()
+            }
         }
     }
 }
@@ -177,10 +190,33 @@ impl<T> Writer<T> {
         Ok(())
     }
 
-    fn end(mut self) -> Result<Head, CommitError> {
+    fn end(&mut self) -> Result<Head, CommitError> {
         // An empty group costs nothing, but tells whether the log has failed.
         self.write(Vec::new(), Vec::new())?;
         Ok(self.log.head())
+    }
+}
+
+struct Inline<T> {
+    waiting: Waiting<T>,
+    writer: Mutex<Writer<T>>,
+    barrier: Duration,
+}
+
+impl<T> Inline<T> {
+    fn write_waiting(&self) {
+        let mut writer = locked(&self.writer);
+        for (records, answers) in gather(self.waiting.take_now()) {
+            if let Err(error) = writer.write(records, answers) {
+                self.waiting.end(error);
+            }
+        }
+    }
+}
+
+impl<T> Drop for Inline<T> {
+    fn drop(&mut self) {
+        self.write_waiting();
     }
 }
 

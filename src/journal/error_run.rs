@@ -1,11 +1,11 @@
 //! What can go wrong with a journal as a whole, for the person at night.
 
-use super::checkpoint::StoreError;
 use super::committer::CommitError;
 use super::entry::EntryError;
 use super::error::LogError;
 use super::lock::LockError;
 use super::row::RowNumber;
+use super::store::StoreError;
 use crate::machine::IllegalMove;
 use std::io;
 use std::path::PathBuf;

@@ -5,13 +5,13 @@
 //! in between are written once. Live records come with the row they lead to; when a log is read again, the row is folded
 //! anew. Nothing here touches the log.
 
-use super::checkpoint::{Batch, Store, StoreError};
 use super::entry::Entry;
 use super::error_run::JournalError;
 use super::keys;
 use super::row::{RowNumber, RowRecord, Transition, UnixMillis};
 use super::run::{Counts, RunId, RunRecord, RunState, Stop};
 use super::scan::{Head, Position};
+use super::store::{Batch, Store, StoreError};
 use crate::machine::RowState;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +95,7 @@ pub(super) struct StoredRow {
 
 /// The checkpoint of one run, being written.
 pub struct Ledger {
-    store: Arc<Store>,
+    store: Arc<dyn Store>,
     run: RunRecord,
     rows: BTreeMap<u64, StoredRow>,
     /// Rows were found to be ahead: the run's numbers have to be counted anew.
@@ -108,7 +108,7 @@ pub struct Ledger {
 impl Ledger {
     /// Goes on with a run.
     #[must_use]
-    pub fn new(store: Arc<Store>, run: RunRecord) -> Ledger {
+    pub fn new(store: Arc<dyn Store>, run: RunRecord) -> Ledger {
         Ledger {
             store,
             run,
@@ -244,7 +244,7 @@ impl Ledger {
     fn row(&self, row: RowNumber) -> Result<Option<StoredRow>, JournalError> {
         match self.rows.get(&row.0) {
             Some(row) => Ok(Some(row.clone())),
-            None => read_stored(&self.store, self.run.id(), row),
+            None => read_stored(&*self.store, self.run.id(), row),
         }
     }
 
@@ -327,7 +327,7 @@ pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, 
 
 /// A row as the checkpoint has it.
 pub(super) fn read_row(
-    store: &Store,
+    store: &dyn Store,
     id: RunId,
     row: RowNumber,
 ) -> Result<Option<RowRecord>, JournalError> {
@@ -335,7 +335,7 @@ pub(super) fn read_row(
 }
 
 fn read_stored(
-    store: &Store,
+    store: &dyn Store,
     id: RunId,
     row: RowNumber,
 ) -> Result<Option<StoredRow>, JournalError> {
@@ -344,7 +344,7 @@ fn read_stored(
 }
 
 /// Every run the checkpoint has, oldest first.
-pub(super) fn read_runs(store: &Store) -> Result<Vec<RunRecord>, JournalError> {
+pub(super) fn read_runs(store: &dyn Store) -> Result<Vec<RunRecord>, JournalError> {
     store
         .scan_prefix(&keys::RUNS)
         .map(|entry| decode(&entry?.1))
@@ -352,7 +352,7 @@ pub(super) fn read_runs(store: &Store) -> Result<Vec<RunRecord>, JournalError> {
 }
 
 /// Forgets a run whose rows were never all copied.
-pub(super) fn forget(store: &Store, id: RunId) -> Result<(), JournalError> {
+pub(super) fn forget(store: &dyn Store, id: RunId) -> Result<(), JournalError> {
     let mut batch = Batch::default();
     for prefix in keys::all_of(id) {
         let entries: Result<Vec<_>, StoreError> = store.scan_prefix(&prefix).collect();

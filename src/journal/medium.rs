@@ -51,6 +51,28 @@ pub trait Medium: Send {
     fn truncate(&mut self, len: u64) -> io::Result<()>;
 }
 
+impl Medium for Box<dyn Medium> {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        (**self).append(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        (**self).sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        (**self).len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        (**self).read_at(offset, buf)
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        (**self).truncate(len)
+    }
+}
+
 /// Fills `buf` from `offset` on as far as the medium goes; answers how many bytes came.
 ///
 /// # Errors

@@ -7,27 +7,32 @@
 
 pub mod checkpoint;
 pub mod committer;
+pub mod disk;
 pub mod entry;
 pub mod error;
 pub mod error_run;
 pub mod frame;
+mod keeper;
 mod keys;
 pub mod ledger;
 pub mod lock;
 pub mod log;
 pub mod medium;
 pub mod memory;
+pub mod memory_store;
 pub mod open;
 pub mod row;
 pub mod run;
 pub mod scan;
 pub mod session;
+pub mod store;
 pub mod view;
 
 #[cfg(test)]
 mod session_tests;
 
 pub use error_run::JournalError;
+pub use keeper::Writing;
 pub use lock::{Control, ControlToken, Holder, LockError, read_holder};
 pub use open::Journal;
 pub use row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};

@@ -1,27 +1,32 @@
 //! Opening a journal: the lock, the checkpoint, and the log's tails that the checkpoint does not stand for yet.
 
-use super::checkpoint::{SetAside, Store};
+use super::checkpoint::{SetAside, SledStore};
+use super::disk::{Disk, FileDisk};
 use super::entry::Entry;
 use super::error_run::JournalError;
 use super::frame::ChainHash;
+use super::keeper::Writing;
 use super::ledger::{self, Ledger};
 use super::lock::{Holder, JournalLock};
 use super::log::inspect;
-use super::medium::{FileMedium, Medium};
+use super::medium::Medium;
 use super::row::RowNumber;
 use super::run::{RunHeader, RunId, RunRecord, RunState};
 use super::scan::{Group, Head};
 use super::session::{Import, Session};
+use super::store::Store;
 use super::view::RunReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use uuid::Uuid;
 
 /// An open journal. Nobody else can open it while this lives.
 pub struct Journal {
     dir: PathBuf,
-    lock: JournalLock,
-    store: Arc<Store>,
+    /// None for a journal that nobody else could open.
+    lock: Option<JournalLock>,
+    disk: Arc<dyn Disk>,
+    store: Arc<dyn Store>,
+    writing: Writing,
     set_aside: Option<SetAside>,
 }
 
@@ -32,18 +37,44 @@ impl Journal {
     /// [`JournalError`]: in use, not readable, damaged, or written by another version. Nothing was changed then but the
     /// checkpoint.
     pub fn open(dir: &Path, holder: &Holder) -> Result<Journal, JournalError> {
-        make_private(&dir.join(LOGS)).map_err(|source| JournalError::File {
+        let disk = FileDisk::of(dir);
+        make_private(disk.folder()).map_err(|source| JournalError::File {
             what: "folder",
             path: dir.to_owned(),
             source,
         })?;
         let lock = JournalLock::acquire(dir, holder)?;
-        let opened = Store::open(dir)?;
+        let opened = SledStore::open(dir)?;
         let journal = Journal {
             dir: dir.to_owned(),
-            lock,
+            lock: Some(lock),
+            disk: Arc::new(disk),
             store: Arc::new(opened.store),
+            writing: Writing::Threads,
             set_aside: opened.set_aside,
+        };
+        journal.catch_up()?;
+        Ok(journal)
+    }
+
+    /// Opens a journal on a disk and with a store of the caller's own, which nobody else has: for simulations. `dir` is
+    /// its name in messages.
+    ///
+    /// # Errors
+    /// As [`Journal::open`], apart from the lock.
+    pub fn assemble(
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        store: Arc<dyn Store>,
+        writing: Writing,
+    ) -> Result<Journal, JournalError> {
+        let journal = Journal {
+            dir: dir.to_owned(),
+            lock: None,
+            disk,
+            store,
+            writing,
+            set_aside: None,
         };
         journal.catch_up()?;
         Ok(journal)
@@ -52,7 +83,7 @@ impl Journal {
     /// Whether there is a journal in a folder at all.
     #[must_use]
     pub fn exists(dir: &Path) -> bool {
-        dir.join(LOGS).is_dir()
+        FileDisk::of(dir).folder().is_dir()
     }
 
     /// A word for the operator when the checkpoint had to be built again.
@@ -72,7 +103,10 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Lock`] when that cannot be written.
     pub fn announce(&mut self, holder: &Holder) -> Result<(), JournalError> {
-        Ok(self.lock.update(holder)?)
+        match &mut self.lock {
+            Some(lock) => Ok(lock.update(holder)?),
+            None => Ok(()),
+        }
     }
 
     /// All runs, oldest first.
@@ -80,7 +114,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`] when the checkpoint cannot be read.
     pub fn runs(&self) -> Result<Vec<RunRecord>, JournalError> {
-        ledger::read_runs(&self.store)
+        ledger::read_runs(&*self.store)
     }
 
     /// The run whose name begins so, or the newest.
@@ -114,8 +148,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`] when its log cannot be made.
     pub fn begin(&self, header: RunHeader) -> Result<Import, JournalError> {
-        let path = log_path(&self.dir, header.id);
-        Import::begin(&path, header, Arc::clone(&self.store))
+        Import::begin(&self.disk, header, Arc::clone(&self.store), self.writing)
     }
 
     /// Opens a run to go on with it.
@@ -123,8 +156,8 @@ impl Journal {
     /// # Errors
     /// [`JournalError`] when its log cannot be opened.
     pub fn resume(&self, run: &RunRecord) -> Result<Session, JournalError> {
-        let path = log_path(&self.dir, run.id());
-        Session::resume(&path, run.clone(), Arc::clone(&self.store))
+        let store = Arc::clone(&self.store);
+        Session::resume(&self.disk, run.clone(), store, self.writing)
     }
 
     /// Reads a run's rows.
@@ -132,57 +165,31 @@ impl Journal {
     /// # Errors
     /// [`JournalError::File`] when its log cannot be opened.
     pub fn reader(&self, run: &RunRecord) -> Result<RunReader, JournalError> {
-        RunReader::open(
-            &log_path(&self.dir, run.id()),
-            run.id(),
-            Arc::clone(&self.store),
-        )
+        RunReader::open(&*self.disk, run.id(), Arc::clone(&self.store))
     }
 
     /// Brings the checkpoint up to every log.
     fn catch_up(&self) -> Result<(), JournalError> {
         let known = self.runs()?;
-        for (id, path) in self.logs()? {
+        for id in self.disk.logs()? {
             let record = known.iter().find(|run| run.id() == id);
-            self.catch_up_run(id, &path, record)?;
+            self.catch_up_run(id, record)?;
         }
         Ok(())
     }
 
-    fn logs(&self) -> Result<Vec<(RunId, PathBuf)>, JournalError> {
-        let folder = self.dir.join(LOGS);
-        let unreadable = |source| JournalError::File {
-            what: "folder",
-            path: folder.clone(),
-            source,
-        };
-        let mut logs = Vec::new();
-        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            let name = path.file_stem().and_then(|stem| stem.to_str());
-            if let Some(id) = name.and_then(|name| Uuid::parse_str(name).ok()) {
-                logs.push((RunId(id), path));
-            }
-        }
-        logs.sort();
-        Ok(logs)
-    }
-
-    fn catch_up_run(
-        &self,
-        id: RunId,
-        path: &Path,
-        known: Option<&RunRecord>,
-    ) -> Result<(), JournalError> {
-        let medium = FileMedium::open_to_read(path).map_err(|source| file_error(path, source))?;
-        let bytes = medium.len().map_err(|source| file_error(path, source))?;
+    fn catch_up_run(&self, id: RunId, known: Option<&RunRecord>) -> Result<(), JournalError> {
+        let medium = self.disk.open_to_read(id)?;
+        let bytes = medium
+            .len()
+            .map_err(|source| self.disk.failed(id, source))?;
         let mut state = known.map(|run| run.state.clone());
         if known.is_none_or(|run| run.head.offset != bytes) {
-            state = self.replay(id, &medium, known)?;
+            state = self.replay(id, &*medium, known)?;
         }
         match state {
             // Nothing was sent for a run whose rows were not all copied: it never began.
-            None | Some(RunState::Importing) => self.discard(id, path),
+            None | Some(RunState::Importing) => self.discard(id),
             Some(RunState::Open | RunState::Stopped(_) | RunState::Finished) => Ok(()),
         }
     }
@@ -190,7 +197,7 @@ impl Journal {
     fn replay(
         &self,
         id: RunId,
-        medium: &FileMedium,
+        medium: &dyn Medium,
         known: Option<&RunRecord>,
     ) -> Result<Option<RunState>, JournalError> {
         let mut ledger = known.map(|run| Ledger::new(Arc::clone(&self.store), run.clone()));
@@ -236,29 +243,14 @@ impl Journal {
         }
     }
 
-    fn discard(&self, id: RunId, path: &Path) -> Result<(), JournalError> {
-        ledger::forget(&self.store, id)?;
-        std::fs::remove_file(path).map_err(|source| file_error(path, source))
+    fn discard(&self, id: RunId) -> Result<(), JournalError> {
+        ledger::forget(&*self.store, id)?;
+        self.disk.remove(id)
     }
-}
-
-/// The folder of the logs, inside the journal's.
-const LOGS: &str = "runs";
-
-fn log_path(dir: &Path, id: RunId) -> PathBuf {
-    dir.join(LOGS).join(format!("{id}.log"))
 }
 
 pub(super) fn genesis(id: RunId) -> Head {
     Head::genesis(ChainHash::genesis(id.0.as_bytes()))
-}
-
-pub(super) fn file_error(path: &Path, source: std::io::Error) -> JournalError {
-    JournalError::File {
-        what: "log",
-        path: path.to_owned(),
-        source,
-    }
 }
 
 /// Makes a folder that only its owner can look into: the journal holds names of people.

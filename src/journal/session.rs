@@ -3,158 +3,28 @@
 //! The log's writer answers as soon as a group is durable; a second thread then brings the checkpoint up to it. So a row
 //! never waits for the checkpoint, and the checkpoint never says what the log does not.
 
-use super::checkpoint::Store;
-use super::committer::{CommitError, Committer, Durable, Record};
+use super::committer::{CommitError, Committer, Record};
+use super::disk::Disk;
 use super::entry::Entry;
 use super::error_run::JournalError;
+use super::keeper::{Checkpointer, Writing};
 use super::ledger::{Ledger, Mark, Moved};
 use super::log::Log;
-use super::medium::FileMedium;
-use super::open::{FIRST_ROW, file_error, genesis};
+use super::open::{FIRST_ROW, genesis};
 use super::row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
 use super::run::{InputRow, RunHeader, RunRecord, Stop};
-use super::scan::Head;
+use super::store::Store;
 use super::view::RunReader;
 use crate::machine::{Event, Problem};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-/// Groups that may wait for the checkpoint before the log waits for it, too.
-const GROUPS_WAITING_MAX: usize = 256;
-
-/// How often the checkpoint is flushed: what it lacks after a power cut is read from the log again.
-const FLUSH_EVERY: Duration = Duration::from_secs(5);
-
-/// How often the checkpoint is written while rows move: a row that moves several times in between is written once.
-const WRITE_EVERY: Duration = Duration::from_millis(100);
+use std::sync::Arc;
 
 /// Input rows in one record: few enough to be read for one row, enough that a million need few keys.
 const ROWS_PER_RECORD: usize = 256;
 
-enum ToCheckpoint {
-    Group(Durable<Mark>),
-    /// Write all that was taken in, then answer.
-    Sync(SyncSender<Result<(), String>>),
-}
-
-/// The checkpoint's thread, seen from the session.
-struct Checkpointer {
-    sender: SyncSender<ToCheckpoint>,
-    thread: JoinHandle<()>,
-    run: Arc<Mutex<RunRecord>>,
-}
-
-impl Checkpointer {
-    fn spawn(ledger: Ledger, store: Arc<Store>) -> std::io::Result<Checkpointer> {
-        let (sender, receiver) = sync_channel(GROUPS_WAITING_MAX);
-        let run = Arc::new(Mutex::new(ledger.run().clone()));
-        let keeper = Keeper {
-            head: ledger.run().head,
-            ledger,
-            store,
-            published: Arc::clone(&run),
-            failed: None,
-            dirty: false,
-            written: Instant::now(),
-            flushed: Instant::now(),
-        };
-        let thread = std::thread::Builder::new()
-            .name("checkpoint".into())
-            .spawn(move || keeper.run(&receiver))?;
-        Ok(Checkpointer {
-            sender,
-            thread,
-            run,
-        })
-    }
-
-    fn sync(&self) -> Result<(), JournalError> {
-        let (answer, answered) = sync_channel(1);
-        let gone = || JournalError::Checkpoint("its thread has stopped".into());
-        self.sender
-            .send(ToCheckpoint::Sync(answer))
-            .map_err(|_| gone())?;
-        let result = answered.recv().map_err(|_| gone())?;
-        result.map_err(JournalError::Checkpoint)
-    }
-}
-
-/// What the checkpoint's thread owns.
-struct Keeper {
-    ledger: Ledger,
-    store: Arc<Store>,
-    head: Head,
-    published: Arc<Mutex<RunRecord>>,
-    failed: Option<String>,
-    /// Something was taken in and not yet written.
-    dirty: bool,
-    written: Instant,
-    flushed: Instant,
-}
-
-impl Keeper {
-    fn run(mut self, receiver: &Receiver<ToCheckpoint>) {
-        loop {
-            let patience = if self.dirty { WRITE_EVERY } else { FLUSH_EVERY };
-            match receiver.recv_timeout(patience) {
-                Ok(ToCheckpoint::Group(group)) => self.take(group),
-                Ok(ToCheckpoint::Sync(answer)) => {
-                    self.write();
-                    self.flush();
-                    let result = self.failed.clone().map_or(Ok(()), Err);
-                    // Who asked may have gone; there is nobody else to tell.
-                    let _gone = answer.send(result);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            if self.ledger.is_full() || (self.dirty && self.written.elapsed() >= WRITE_EVERY) {
-                self.write();
-            }
-            if self.flushed.elapsed() >= FLUSH_EVERY {
-                self.flush();
-            }
-        }
-        self.write();
-        self.flush();
-    }
-
-    fn take(&mut self, group: Durable<Mark>) {
-        self.head = group.head;
-        self.dirty = true;
-        for (position, record) in group.records {
-            self.ledger.take(position, record.tag);
-        }
-    }
-
-    fn write(&mut self) {
-        self.dirty = false;
-        self.written = Instant::now();
-        if self.failed.is_none() {
-            self.failed = self.ledger.write(self.head).err().map(|e| e.to_string());
-        }
-        let mut published = self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        published.clone_from(self.ledger.run());
-    }
-
-    fn flush(&mut self) {
-        if self.failed.is_none() {
-            self.failed = self.store.flush().err().map(|error| error.to_string());
-        }
-        self.flushed = Instant::now();
-    }
-}
-
 /// A run being worked on.
 pub struct Session {
-    path: PathBuf,
-    store: Arc<Store>,
+    disk: Arc<dyn Disk>,
+    store: Arc<dyn Store>,
     committer: Committer<Mark>,
     checkpointer: Checkpointer,
     header: Arc<RunHeader>,
@@ -162,36 +32,38 @@ pub struct Session {
 
 impl Session {
     pub(super) fn resume(
-        path: &Path,
+        disk: &Arc<dyn Disk>,
         run: RunRecord,
-        store: Arc<Store>,
+        store: Arc<dyn Store>,
+        writing: Writing,
     ) -> Result<Session, JournalError> {
-        let medium = FileMedium::open(path).map_err(|source| file_error(path, source))?;
+        let medium = disk.open(run.id())?;
         let (log, _) = Log::open(medium, run.head, |_| Ok::<(), JournalError>(()))?;
-        Session::start(path, run, log, store)
+        Session::start(disk, run, log, store, writing)
     }
 
     fn start(
-        path: &Path,
+        disk: &Arc<dyn Disk>,
         run: RunRecord,
         log: Log,
-        store: Arc<Store>,
+        store: Arc<dyn Store>,
+        writing: Writing,
     ) -> Result<Session, JournalError> {
-        let header = Arc::new(run.header.clone());
-        let ledger = Ledger::new(Arc::clone(&store), run);
-        let checkpointer = Checkpointer::spawn(ledger, Arc::clone(&store))
-            .map_err(|source| file_error(path, source))?;
-        let sender = checkpointer.sender.clone();
-        // The checkpoint's thread outlives the writer; a failed send cannot happen before that, and the log is whole.
-        let on_durable = Box::new(move |group| drop(sender.send(ToCheckpoint::Group(group))));
-        let committer =
-            Committer::spawn(log, on_durable).map_err(|source| file_error(path, source))?;
+        let no_thread = |source| disk.failed(run.id(), source);
+        let ledger = Ledger::new(Arc::clone(&store), run.clone());
+        let checkpointer =
+            Checkpointer::start(ledger, Arc::clone(&store), writing).map_err(no_thread)?;
+        let listener = checkpointer.listener();
+        let committer = match writing {
+            Writing::Threads => Committer::spawn(log, listener).map_err(no_thread)?,
+            Writing::Inline { barrier, .. } => Committer::inline(log, listener, barrier),
+        };
         Ok(Session {
-            path: path.to_owned(),
+            disk: Arc::clone(disk),
             store,
             committer,
             checkpointer,
-            header,
+            header: Arc::new(run.header),
         })
     }
 
@@ -204,8 +76,7 @@ impl Session {
     /// The run as the checkpoint has it, a moment behind the log.
     #[must_use]
     pub fn run(&self) -> RunRecord {
-        let run = self.checkpointer.run.lock();
-        run.unwrap_or_else(PoisonError::into_inner).clone()
+        self.checkpointer.run()
     }
 
     /// Notes that a process begins to work on the run.
@@ -253,7 +124,7 @@ impl Session {
     /// [`JournalError`] when the checkpoint failed.
     pub fn reader(&self) -> Result<RunReader, JournalError> {
         self.checkpointer.sync()?;
-        RunReader::open(&self.path, self.header.id, Arc::clone(&self.store))
+        RunReader::open(&*self.disk, self.header.id, Arc::clone(&self.store))
     }
 
     /// Ends the work of this process on the run and answers where it stands.
@@ -269,11 +140,8 @@ impl Session {
         self.committer.post(vec![record])?;
         self.committer.close()?;
         self.checkpointer.sync()?;
-        let run = self.checkpointer.run.lock();
-        let run = run.unwrap_or_else(PoisonError::into_inner).clone();
-        drop(self.checkpointer.sender);
-        let panicked = |_| JournalError::Checkpoint("its thread panicked".into());
-        self.checkpointer.thread.join().map_err(panicked)?;
+        let run = self.checkpointer.run();
+        self.checkpointer.close()?;
         Ok(run)
     }
 }
@@ -302,18 +170,18 @@ pub struct Import {
 
 impl Import {
     pub(super) fn begin(
-        path: &Path,
+        disk: &Arc<dyn Disk>,
         header: RunHeader,
-        store: Arc<Store>,
+        store: Arc<dyn Store>,
+        writing: Writing,
     ) -> Result<Import, JournalError> {
         let start = genesis(header.id);
-        let medium = FileMedium::create(path).map_err(|source| file_error(path, source))?;
-        let mut log = Log::create(medium, start.hash)?;
+        let mut log = Log::create(disk.create(header.id)?, start.hash)?;
         let first = Entry::Began(Box::new(header.clone())).encode()?;
         log.append_group(&[first])?;
         let run = RunRecord::new(header, log.head());
         Ok(Import {
-            session: Session::start(path, run, log, store)?,
+            session: Session::start(disk, run, log, store, writing)?,
             waiting: Vec::new(),
             rows: 0,
             rejected: RowSet::default(),

@@ -1,5 +1,6 @@
 //! A run written, cut off, and opened again: the log alone is enough, and nothing is invented.
 
+use super::store::Store as _;
 use super::*;
 use crate::batch::{Column, Kind, Layout};
 use crate::job::StepId;
@@ -287,8 +288,8 @@ async fn rows_that_are_ahead_of_the_run_are_not_folded_in_twice() {
     let run = session.close(20, Stop::Requested("enough".into())).unwrap();
     let rows = rows_of(&journal, &run);
     drop(journal);
-    let store = checkpoint::Store::open(&place).unwrap().store;
-    let mut batch = checkpoint::Batch::default();
+    let store = checkpoint::SledStore::open(&place).unwrap().store;
+    let mut batch = store::Batch::default();
     batch.put(keys::run(run.id()), ledger::encode(&early).unwrap());
     store.apply(batch).unwrap();
     store.flush().unwrap();

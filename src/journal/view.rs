@@ -1,34 +1,36 @@
 //! Reading a run's rows: what they were in the input, and where they are now.
 
-use super::checkpoint::Store;
+use super::disk::Disk;
 use super::entry::Entry;
 use super::error_run::JournalError;
 use super::keys;
 use super::ledger::{StoredRow, decode, read_row};
 use super::log::read_record;
-use super::medium::FileMedium;
-use super::open::file_error;
+use super::medium::Medium;
 use super::row::{RowNumber, RowRecord};
 use super::run::{InputRow, RunId};
 use super::scan::Position;
-use std::path::Path;
+use super::store::Store;
 use std::sync::Arc;
 
 /// Reads one run. Cheap to make; holds one record of input rows at a time.
 pub struct RunReader {
     id: RunId,
-    store: Arc<Store>,
-    log: FileMedium,
+    store: Arc<dyn Store>,
+    log: Box<dyn Medium>,
     chunk: Vec<InputRow>,
 }
 
 impl RunReader {
-    pub(super) fn open(path: &Path, id: RunId, store: Arc<Store>) -> Result<Self, JournalError> {
-        let log = FileMedium::open_to_read(path).map_err(|source| file_error(path, source))?;
+    pub(super) fn open(
+        disk: &dyn Disk,
+        id: RunId,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, JournalError> {
         Ok(RunReader {
             id,
             store,
-            log,
+            log: disk.open_to_read(id)?,
             chunk: Vec::new(),
         })
     }
@@ -38,7 +40,7 @@ impl RunReader {
     /// # Errors
     /// [`JournalError`] when the checkpoint cannot be read.
     pub fn row(&self, row: RowNumber) -> Result<Option<RowRecord>, JournalError> {
-        read_row(&self.store, self.id, row)
+        read_row(&*self.store, self.id, row)
     }
 
     /// The rows begun and not ended, those that are exposed first, each in the order of the input.
@@ -87,7 +89,7 @@ impl RunReader {
     }
 
     fn rows_at(&self, position: Position) -> Result<Vec<InputRow>, JournalError> {
-        match Entry::decode(&read_record(&self.log, position)?)? {
+        match Entry::decode(&read_record(&*self.log, position)?)? {
             Entry::Rows(rows) => Ok(rows),
             Entry::Began(_)
             | Entry::Imported { .. }

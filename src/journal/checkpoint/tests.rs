@@ -6,13 +6,13 @@ use super::*;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-fn open(dir: &TempDir) -> Store {
-    let opened = Store::open(dir.path()).unwrap();
+fn open(dir: &TempDir) -> SledStore {
+    let opened = SledStore::open(dir.path()).unwrap();
     assert_eq!(opened.set_aside, None);
     opened.store
 }
 
-fn put(store: &Store, key: impl Into<Vec<u8>>, value: &[u8]) {
+fn put(store: &SledStore, key: impl Into<Vec<u8>>, value: &[u8]) {
     let mut batch = Batch::default();
     batch.put(key, value);
     store.apply(batch).unwrap();
@@ -31,7 +31,7 @@ fn closed_with(key: &[u8]) -> TempDir {
 
 /// Opens what must be set aside; the fresh one is empty, works, and opens again.
 fn set_aside_from(dir: &TempDir) -> SetAside {
-    let Opened { store, set_aside } = Store::open(dir.path()).unwrap();
+    let Opened { store, set_aside } = SledStore::open(dir.path()).unwrap();
     assert_eq!(keys(store.scan_prefix(b"")).len(), 0);
     put(&store, b"new", b"1");
     drop(store);
@@ -96,16 +96,6 @@ fn more_changes_than_fit_one_batch_are_applied_in_their_order() {
         store.get(b"position").unwrap(),
         Some(999u32.to_be_bytes().to_vec())
     );
-}
-
-#[test]
-fn a_cleared_checkpoint_is_empty_and_stays_so() {
-    let dir = closed_with(b"old");
-    let store = open(&dir).clear().unwrap();
-    assert_eq!(store.get(b"old").unwrap(), None);
-    put(&store, b"new", b"1");
-    drop(store);
-    assert_eq!(keys(open(&dir).scan_prefix(b"")), [b"new"]);
 }
 
 #[test]
@@ -212,7 +202,7 @@ proptest! {
         content[at..at + bytes.len()].copy_from_slice(&bytes);
         fs::write(&path, content).unwrap();
 
-        let opened = Store::open(dir.path()).unwrap();
+        let opened = SledStore::open(dir.path()).unwrap();
         let read = opened.store.scan_prefix(b"").take(1000).take_while(Result::is_ok).count();
         prop_assert!(read <= 500);
         prop_assert!(opened.set_aside.is_none() || read == 0);

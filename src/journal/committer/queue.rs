@@ -145,6 +145,11 @@ impl<T> Waiting<T> {
         requests
     }
 
+    /// Takes all requests that are there, without waiting for any.
+    pub(super) fn take_now(&self) -> Vec<Request<T>> {
+        locked(&self.queue).take_all()
+    }
+
     /// There will be no more requests; those that wait are still to be taken.
     pub(super) fn close(&self) {
         let mut queue = locked(&self.queue);

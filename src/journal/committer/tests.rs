@@ -54,7 +54,7 @@ fn both() -> Vec<(MemoryMedium, Seen, Committer<Tag>)> {
     );
     let committers = [
         Committer::spawn(log(threaded.clone()), on_thread.1).unwrap(),
-        Committer::inline(log(inline.clone()), on_inline.1),
+        Committer::inline(log(inline.clone()), on_inline.1, Duration::ZERO),
     ];
     [(threaded, on_thread.0), (inline, on_inline.0)]
         .into_iter()

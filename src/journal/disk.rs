@@ -1,0 +1,127 @@
+//! Where the logs of a journal lie: one file a run, by the run's name.
+//!
+//! A [`Disk`] makes, finds and removes them, and gives out the [`Medium`] that is written or read. [`FileDisk`] is a folder;
+//! simulations bring a disk of their own, which loses what was not synced.
+
+use super::error_run::JournalError;
+use super::medium::{FileMedium, Medium};
+use super::run::RunId;
+use std::io;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// The logs of a journal.
+pub trait Disk: Send + Sync {
+    /// The runs that have a log, oldest first.
+    ///
+    /// # Errors
+    /// [`JournalError::File`] when they cannot be listed.
+    fn logs(&self) -> Result<Vec<RunId>, JournalError>;
+
+    /// Makes the log of a new run, its name durable.
+    ///
+    /// # Errors
+    /// [`JournalError::File`], also when it is there already.
+    fn create(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError>;
+
+    /// The log of a run, to be appended to.
+    ///
+    /// # Errors
+    /// [`JournalError::File`].
+    fn open(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError>;
+
+    /// The log of a run, to be read only, beside whoever appends to it.
+    ///
+    /// # Errors
+    /// [`JournalError::File`].
+    fn open_to_read(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError>;
+
+    /// Removes the log of a run.
+    ///
+    /// # Errors
+    /// [`JournalError::File`].
+    fn remove(&self, run: RunId) -> Result<(), JournalError>;
+
+    /// An error of the log of a run that is none of the medium's own.
+    fn failed(&self, run: RunId, source: io::Error) -> JournalError;
+}
+
+/// The folder of the logs, inside the journal's.
+const FOLDER: &str = "runs";
+
+/// A folder of log files.
+#[derive(Debug)]
+pub struct FileDisk {
+    folder: PathBuf,
+}
+
+impl FileDisk {
+    /// The logs of the journal in `dir`; the folder must be there.
+    #[must_use]
+    pub fn of(dir: &Path) -> FileDisk {
+        FileDisk {
+            folder: dir.join(FOLDER),
+        }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn path(&self, run: RunId) -> PathBuf {
+        self.folder.join(format!("{run}.log"))
+    }
+
+    fn medium(
+        &self,
+        run: RunId,
+        open: fn(&Path) -> io::Result<FileMedium>,
+    ) -> Result<Box<dyn Medium>, JournalError> {
+        let medium = open(&self.path(run)).map_err(|source| self.failed(run, source))?;
+        Ok(Box::new(medium))
+    }
+}
+
+impl Disk for FileDisk {
+    fn logs(&self) -> Result<Vec<RunId>, JournalError> {
+        let unreadable = |source| JournalError::File {
+            what: "folder",
+            path: self.folder.clone(),
+            source,
+        };
+        let mut logs = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let name = path.file_stem().and_then(|stem| stem.to_str());
+            logs.extend(name.and_then(|name| Uuid::parse_str(name).ok()).map(RunId));
+        }
+        logs.sort();
+        Ok(logs)
+    }
+
+    fn create(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+        self.medium(run, FileMedium::create)
+    }
+
+    fn open(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+        self.medium(run, FileMedium::open)
+    }
+
+    fn open_to_read(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+        self.medium(run, FileMedium::open_to_read)
+    }
+
+    fn remove(&self, run: RunId) -> Result<(), JournalError> {
+        std::fs::remove_file(self.path(run)).map_err(|source| self.failed(run, source))
+    }
+
+    fn failed(&self, run: RunId, source: io::Error) -> JournalError {
+        JournalError::File {
+            what: "log",
+            path: self.path(run),
+            source,
+        }
+    }
+}

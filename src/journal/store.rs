@@ -1,0 +1,136 @@
+//! What the checkpoint asks of a database: ordered keys, changes applied in order, and a flush that may be forgotten.
+//!
+//! The log alone is the truth, so little is promised here: after a kill or a power cut a store may be as it was at any
+//! moment since its last flush, or be gone. Whoever writes to it puts what a batch stands for last. Two stores keep this:
+//! [`SledStore`](super::checkpoint::SledStore) on a disk, and [`MemoryStore`](super::memory_store::MemoryStore), which tests and
+//! simulations can throw back on purpose. One suite of tests holds for both.
+
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// An error of the checkpoint. The log is not touched by it.
+#[derive(Debug, Error, Diagnostic)]
+pub enum StoreError {
+    /// sled says so.
+    #[error("the journal's checkpoint `{}` failed; the log is not affected", path.display())]
+    #[diagnostic(
+        code(journal::checkpoint),
+        help(
+            "if this comes again, end the program and move the directory away: it is built again from the log"
+        )
+    )]
+    Failed {
+        /// The database.
+        path: PathBuf,
+        /// What sled said.
+        #[source]
+        source: sled::Error,
+    },
+
+    /// sled came upon something that it does not expect.
+    #[error("the journal's checkpoint `{}` is damaged ({message}); the log is not affected", path.display())]
+    #[diagnostic(
+        code(journal::checkpoint_panicked),
+        help("end the program and move the directory away: it is built again from the log")
+    )]
+    Panicked {
+        /// The database.
+        path: PathBuf,
+        /// The message of the panic.
+        message: String,
+    },
+
+    /// Somebody has it open, against the journal's lock.
+    #[error("the journal's checkpoint `{}` is open elsewhere; nothing was changed", path.display())]
+    #[diagnostic(
+        code(journal::checkpoint_in_use),
+        help("end the program that has it open; two must never work on one journal")
+    )]
+    InUse {
+        /// The database.
+        path: PathBuf,
+    },
+
+    /// Its directory could not be read, moved or removed.
+    #[error("the directory of the journal's checkpoint `{}` cannot be used; the log is not affected", path.display())]
+    #[diagnostic(
+        code(journal::checkpoint_directory),
+        help("move it away by hand: it is built again from the log")
+    )]
+    Directory {
+        /// The database.
+        path: PathBuf,
+        /// What the file system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Changes to be applied together, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    pub(super) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Batch {
+    /// Puts a value, over an old one if there is one.
+    pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.changes.push((key.into(), Some(value.into())));
+    }
+
+    /// Removes a key, if it is there.
+    pub fn remove(&mut self, key: impl Into<Vec<u8>>) {
+        self.changes.push((key.into(), None));
+    }
+
+    /// How many changes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
+
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// Entries in the order of their keys, from either end.
+pub type Entries<'s> = Box<dyn DoubleEndedIterator<Item = Result<Entry, StoreError>> + 's>;
+
+/// An ordered map of bytes to bytes.
+pub trait Store: Send + Sync {
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], [`StoreError::Panicked`].
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Every key that begins so, with its value, in the order of the keys. What changes meanwhile may or may not be seen.
+    fn scan_prefix(&self, prefix: &[u8]) -> Entries<'_>;
+
+    /// Every key in a range, its end excluded, with its value, in the order of the keys; from behind with `rev`. What
+    /// changes meanwhile may or may not be seen.
+    fn range(&self, range: Range<&[u8]>) -> Entries<'_>;
+
+    /// Applies changes in order. Many are applied in parts, each atomic and none before the one ahead of it: who puts
+    /// the log's position last never has it ahead of what it stands for. Nothing is durable before [`Store::flush`].
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], [`StoreError::Panicked`].
+    fn apply(&self, batch: Batch) -> Result<(), StoreError>;
+
+    /// Hands everything applied so far to the disk, as far as the store can. Takes some milliseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], [`StoreError::Panicked`].
+    fn flush(&self) -> Result<(), StoreError>;
+}
