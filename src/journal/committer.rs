@@ -87,7 +87,7 @@ pub struct Committer<T: Send + 'static> {
 
 enum Mode<T: Send + 'static> {
     Thread(WriterThread<T>),
-    Inline(Inline<T>),
+    Inline(Box<Inline<T>>),
 }
 
 impl<T: Send + 'static> Committer<T> {
@@ -107,11 +107,11 @@ impl<T: Send + 'static> Committer<T> {
     #[must_use]
     pub fn inline(log: Log, on_durable: OnDurable<T>, barrier: Duration) -> Committer<T> {
         Committer {
-            mode: Mode::Inline(Inline {
+            mode: Mode::Inline(Box::new(Inline {
                 waiting: Waiting::new(),
                 writer: Mutex::new(Writer { log, on_durable }),
                 barrier,
-            }),
+            })),
         }
     }
 

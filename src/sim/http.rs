@@ -10,6 +10,7 @@ use axum::http::{Method, Response};
 use axum::{Router, routing::any};
 
 use super::call::Call;
+use super::clock::UnixMillis;
 use super::connection::Connection;
 use super::errors::Refusal;
 use super::oracle;
@@ -31,7 +32,7 @@ async fn handle(
     request: Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let mut call = call(&service, &parts);
+    let mut call = call(&service, &parts, service.clock.now());
     if let Some(outcome) = from_oracle(&service, &call) {
         return delivered(outcome, &connection);
     }
@@ -58,7 +59,7 @@ async fn handle(
 }
 
 /// The request without its body.
-fn call(service: &Service, parts: &Parts) -> Call {
+pub(super) fn call(service: &Service, parts: &Parts, now: UnixMillis) -> Call {
     let path = parts.uri.path();
     let place = Place::parse(path);
     let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map(|Query(pairs)| pairs);
@@ -75,12 +76,12 @@ fn call(service: &Service, parts: &Parts) -> Call {
         pairs,
         headers: parts.headers.clone(),
         body: Vec::new(),
-        now: service.clock.now(),
+        now,
         identity: service.sequencer.next(parts.method.as_str(), path),
     }
 }
 
-fn from_oracle(service: &Service, call: &Call) -> Option<Outcome> {
+pub(super) fn from_oracle(service: &Service, call: &Call) -> Option<Outcome> {
     let answer = match call.place.as_ref().ok()? {
         Place::SimStats => Ok(oracle::stats(&service.counters)),
         Place::SimUsers => oracle::users(&service.tenant, &call.pairs),

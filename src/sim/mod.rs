@@ -15,6 +15,7 @@ mod chance;
 mod change;
 mod clock;
 mod connection;
+mod direct;
 mod directory;
 mod domains;
 mod errors;
@@ -63,6 +64,7 @@ use throttle::Throttle;
 use token::Tokens;
 use world::AppRole;
 
+pub use direct::{Answer, Direct};
 pub use domains::INITIAL_DOMAIN;
 pub use faults::Faults;
 pub use population::{Person, Population, write_csv};
@@ -217,7 +219,7 @@ impl Simulator {
         let listener = TcpListener::bind(wanted).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         // A million users take a while to make, which must not stop the runtime's other tasks.
-        let building = tokio::task::spawn_blocking(move || build(&options, address));
+        let building = tokio::task::spawn_blocking(move || build(&options, root(address)));
         let service = building
             .await
             .map_err(|source| SimError::Build { source })??;
@@ -294,7 +296,7 @@ fn root(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-fn build(options: &Options, address: SocketAddr) -> Result<Service, SimError> {
+fn build(options: &Options, root: String) -> Result<Service, SimError> {
     let clock = Clock::start();
     let now = clock.now();
     let founding = Founding {
@@ -309,7 +311,7 @@ fn build(options: &Options, address: SocketAddr) -> Result<Service, SimError> {
     };
     let tenant = Tenant::open(&founding, options.state.as_deref(), now)?;
     Ok(Service {
-        root: root(address),
+        root,
         clock,
         sequencer: Sequencer::new(options.seed),
         faults: options.faults,

@@ -62,13 +62,18 @@ impl Reply {
     }
 
     pub(super) fn into_response(self) -> Response<Body> {
+        self.into_plain_response().map(Body::from)
+    }
+
+    /// With its body as bytes.
+    pub(super) fn into_plain_response(self) -> Response<Vec<u8>> {
         let mut response = match self.content {
             Some((content_type, body)) => {
-                let mut response = Response::new(Body::from(body));
+                let mut response = Response::new(body);
                 response.headers_mut().insert(CONTENT_TYPE, content_type);
                 response
             }
-            None => Response::new(Body::empty()),
+            None => Response::new(Vec::new()),
         };
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers);

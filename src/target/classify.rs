@@ -35,8 +35,9 @@ const UNSUPPORTED_CODE: &str = "Request_UnsupportedQuery";
 /// The value of `x-ms-throttle-information` that tells of a loaded service rather than of a limit.
 const SERVICE_BUSY: &str = "CPULimitExceeded";
 
-/// Sorts the reply to a request that left.
-pub(super) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Reply {
+/// Sorts the reply to a request that left. Every reply has exactly one class, and only a status 2xx is a success.
+#[must_use]
+pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Reply {
     let result = match status {
         200..=299 => success(status, body),
         _ => Err(refusal(status, headers, body, now)),

@@ -22,6 +22,7 @@ mod token;
 
 use async_trait::async_trait;
 
+pub use classify::classify;
 pub use cloud::Cloud;
 pub use connection::{Auth, Connection, ConnectionError, GraphConnection, Limits};
 pub use graph::{Graph, GraphError};

@@ -1,0 +1,136 @@
+//! The simulated tenant without a server: a request in, an answer out, and the time is an argument. Tests that must run
+//! the same way twice, and faster than time, talk to it here; what they meet is the service behind the HTTP edge, whole.
+
+use axum::http::{Request, Response};
+
+use super::clock::UnixMillis;
+use super::domains::INITIAL_DOMAIN;
+use super::http::{call, from_oracle};
+use super::service::{Outcome, Service, locked};
+use super::{Options, SimError, build};
+
+/// The root that links to further pages begin with.
+const ROOT: &str = "http://127.0.0.1:9";
+
+/// What comes back.
+#[derive(Debug)]
+pub enum Answer {
+    /// A reply.
+    Reply(Response<Vec<u8>>),
+    /// The end of the connection, and no reply.
+    Cut,
+}
+
+/// A simulated tenant inside the caller.
+#[derive(Debug)]
+pub struct Direct {
+    service: Service,
+}
+
+impl Direct {
+    /// Builds the tenant. Port and latency have no meaning here; the seed decides all else.
+    ///
+    /// # Errors
+    /// When the faults are impossible or the state directory is unusable or another tenant's.
+    pub fn new(options: &Options) -> Result<Direct, SimError> {
+        if !options.faults.are_possible() {
+            return Err(SimError::Faults);
+        }
+        Ok(Direct {
+            service: build(options, ROOT.to_owned())?,
+        })
+    }
+
+    /// The root that links to further pages begin with.
+    #[must_use]
+    pub fn root(&self) -> &'static str {
+        ROOT
+    }
+
+    /// The tenant's name.
+    #[must_use]
+    pub fn tenant(&self) -> &'static str {
+        INITIAL_DOMAIN
+    }
+
+    /// A token that is good from `now_ms` (Unix milliseconds) on for as long as the options say.
+    #[must_use]
+    pub fn token(&self, now_ms: i64) -> String {
+        self.service.counters.tokens.add_one();
+        let identity = self.service.sequencer.next("POST", "/token");
+        let issued = locked(&self.service.tokens).issue(UnixMillis(now_ms), &identity);
+        issued["access_token"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Answers a request to Graph or to the tenant's own pages (`/sim/…`) at `now_ms`, in Unix milliseconds.
+    #[must_use]
+    pub fn answer(&self, request: Request<Vec<u8>>, now_ms: i64) -> Answer {
+        let (parts, body) = request.into_parts();
+        let mut call = call(&self.service, &parts, UnixMillis(now_ms));
+        let outcome = from_oracle(&self.service, &call).unwrap_or_else(|| {
+            self.service.counters.requests.add_one();
+            call.body = body;
+            let mut dice = call.identity.dice();
+            self.service.answer(&call, &mut dice)
+        });
+        match outcome {
+            Outcome::Reply(reply) => Answer::Reply(reply.into_plain_response()),
+            Outcome::Cut => Answer::Cut,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{Faults, Limits, Population};
+
+    fn options() -> Options {
+        Options {
+            population: Population::Generated { users: 20 },
+            faults: Faults::none(),
+            limits: Limits::off(),
+            token_life_s: 60,
+            ..Options::default()
+        }
+    }
+
+    fn status(tenant: &Direct, token: &str, now_ms: i64) -> u16 {
+        let request = Request::get("/v1.0/users?$select=id")
+            .header("authorization", format!("Bearer {token}"))
+            .body(Vec::new())
+            .unwrap();
+        match tenant.answer(request, now_ms) {
+            Answer::Reply(reply) => reply.status().as_u16(),
+            Answer::Cut => panic!("cut"),
+        }
+    }
+
+    #[test]
+    fn the_time_is_the_callers() {
+        let tenant = Direct::new(&options()).unwrap();
+        let token = tenant.token(0);
+        assert_eq!(status(&tenant, &token, 59_000), 200);
+        assert_eq!(status(&tenant, &token, 61_000), 401);
+        assert_eq!(status(&tenant, "nonsense", 0), 401);
+    }
+
+    #[test]
+    fn the_tenants_own_pages_are_there_too() {
+        let tenant = Direct::new(&options()).unwrap();
+        let request = Request::get("/sim/users").body(Vec::new()).unwrap();
+        let Answer::Reply(reply) = tenant.answer(request, 0) else {
+            panic!("cut");
+        };
+        assert!(
+            String::from_utf8(reply.into_body())
+                .unwrap()
+                .lines()
+                .count()
+                > 10
+        );
+    }
+}
