@@ -6,10 +6,11 @@ use super::context::{Batch, FindingLines, journal, operator};
 use super::exit::{Exit, Failure};
 use super::work::{finish, work};
 use crate::batch::Severity;
-use crate::journal::{Journal, RunRecord, Session};
+use crate::journal::{Journal, RunId, RunRecord, Session};
 use crate::runner::SystemClock;
 use crate::runner::start::{Before, BeginError, Order, begin, look_back};
 use std::sync::Arc;
+use uuid::Uuid;
 
 pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     let batch = Batch::open(&args.batch)?;
@@ -17,6 +18,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     let target = Target::named(args.target.target.as_deref())?;
     let journal = journal(global, "run")?;
     let order = Order {
+        run: RunId(Uuid::now_v7()),
         job: &batch.job,
         params: batch.params.clone(),
         input: &batch.input,

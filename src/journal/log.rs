@@ -18,6 +18,9 @@ use super::scan::{End, GROUP_BYTES_MAX, Group, Head, Position, Scan, Step};
 /// Bytes of the write buffer that are kept between groups (4 MiB), so that one long group does not hold memory for good.
 const BUFFER_KEPT_BYTES_MAX: usize = 4 << 20;
 
+/// Bytes that are written once more at a time.
+const REWRITE_BYTES: usize = 256 << 10;
+
 /// What was found between a known place and the end of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tail {
@@ -55,26 +58,22 @@ impl Log {
 
     /// Opens a log: checks it from a known place to its end, shows every whole group to `visit`, cuts a torn end off.
     /// A last group that is whole counts as committed, whether or not its barrier was answered; it is made durable here,
-    /// before anybody acts on it.
+    /// before anybody is shown it.
     ///
     /// # Errors
-    /// Those of [`inspect`], after which nothing was changed; [`LogError::Cut`].
+    /// Those of [`inspect_durable`].
     pub fn open<E: From<LogError>>(
         mut medium: impl Medium + 'static,
         from: Head,
         visit: impl FnMut(&Group<'_>) -> Result<(), E>,
     ) -> Result<(Log, Tail), E> {
-        let (head, tail) = inspect(&medium, from, visit)?;
-        let at = head.offset;
-        let cut = match tail.end {
-            End::Clean { .. } => Ok(()),
-            End::Torn { at, bytes: _ } => medium.truncate(at),
-        };
-        cut.and_then(|()| medium.sync())
-            .map_err(|source| LogError::Cut {
-                at,
-                source: Arc::new(source),
-            })?;
+        let (head, tail) = inspect_durable(&mut medium, from, visit)?;
+        if let End::Torn { at, bytes: _ } = tail.end {
+            medium
+                .truncate(at)
+                .and_then(|()| medium.sync())
+                .map_err(|source| cut_error(at, source))?;
+        }
         Ok((Log::at(medium, head), tail))
     }
 
@@ -215,6 +214,48 @@ pub fn inspect<E: From<LogError>>(
         end,
     };
     Ok((head, tail))
+}
+
+/// The same, but what is shown to `visit` is durable before it is shown: a process that was killed may have written a group
+/// and not synced it, and who remembers such a group elsewhere would know more than the log after a power cut.
+///
+/// The end of the log is written once more where it stands. A process whose sync failed leaves pages that the system takes for
+/// clean, and a sync alone would make nothing of them durable (PostgreSQL's "fsyncgate", 2018). Only the last group can be
+/// such a one, since none is written behind a failed sync.
+///
+/// # Errors
+/// Those of [`inspect`], and [`LogError::Cut`].
+pub fn inspect_durable<E: From<LogError>>(
+    medium: &mut dyn Medium,
+    from: Head,
+    visit: impl FnMut(&Group<'_>) -> Result<(), E>,
+) -> Result<(Head, Tail), E> {
+    make_end_durable(medium, from.offset).map_err(|source| cut_error(from.offset, source))?;
+    inspect(&*medium, from, visit)
+}
+
+/// Makes everything behind `from` durable, where no more than one group can be lost to a failed sync.
+fn make_end_durable(medium: &mut dyn Medium, from: u64) -> std::io::Result<()> {
+    let end = medium.len()?;
+    let start = from.max(end.saturating_sub(GROUP_BYTES_MAX as u64));
+    let mut buffer = vec![0; REWRITE_BYTES];
+    let mut at = start;
+    while at < end {
+        let count = read_full(&*medium, at, &mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        medium.rewrite(at, &buffer[..count])?;
+        at += count as u64;
+    }
+    medium.sync()
+}
+
+fn cut_error(at: u64, source: std::io::Error) -> LogError {
+    LogError::Cut {
+        at,
+        source: Arc::new(source),
+    }
 }
 
 /// Reads one record; its checksum is checked, its place in the chain is not.

@@ -44,6 +44,13 @@ pub trait Medium: Send {
     /// Those of the file system.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
 
+    /// Writes bytes that are there already once more where they stand, so that the next [`Medium::sync`] makes them durable
+    /// even if an earlier one failed for them.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
     /// Cuts everything from `len` bytes on; durable after [`Medium::sync`].
     ///
     /// # Errors
@@ -66,6 +73,10 @@ impl Medium for Box<dyn Medium> {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         (**self).read_at(offset, buf)
+    }
+
+    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        (**self).rewrite(offset, bytes)
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
@@ -156,6 +167,10 @@ impl Medium for FileMedium {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         read_file_at(&self.file, buf, offset)
+    }
+
+    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        write_all_at(&self.file, bytes, offset)
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {

@@ -133,6 +133,14 @@ impl Medium for MemoryMedium {
         Ok(count)
     }
 
+    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut disk = self.disk();
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        disk.written[start..start + bytes.len()].copy_from_slice(bytes);
+        disk.same_until = disk.same_until.min(start);
+        Ok(())
+    }
+
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         let mut disk = self.disk();
         let len = usize::try_from(len).unwrap_or(usize::MAX);

@@ -8,7 +8,7 @@ use super::frame::ChainHash;
 use super::keeper::Writing;
 use super::ledger::{self, Ledger};
 use super::lock::{Holder, JournalLock};
-use super::log::inspect;
+use super::log::inspect_durable;
 use super::medium::Medium;
 use super::row::RowNumber;
 use super::run::{RunHeader, RunId, RunRecord, RunState};
@@ -179,13 +179,13 @@ impl Journal {
     }
 
     fn catch_up_run(&self, id: RunId, known: Option<&RunRecord>) -> Result<(), JournalError> {
-        let medium = self.disk.open_to_read(id)?;
+        let mut medium = self.disk.open(id)?;
         let bytes = medium
             .len()
             .map_err(|source| self.disk.failed(id, source))?;
         let mut state = known.map(|run| run.state.clone());
         if known.is_none_or(|run| run.head.offset != bytes) {
-            state = self.replay(id, &*medium, known)?;
+            state = self.replay(id, &mut *medium, known)?;
         }
         match state {
             // Nothing was sent for a run whose rows were not all copied: it never began.
@@ -197,12 +197,13 @@ impl Journal {
     fn replay(
         &self,
         id: RunId,
-        medium: &dyn Medium,
+        medium: &mut dyn Medium,
         known: Option<&RunRecord>,
     ) -> Result<Option<RunState>, JournalError> {
         let mut ledger = known.map(|run| Ledger::new(Arc::clone(&self.store), run.clone()));
         let from = known.map_or_else(|| genesis(id), |run| run.head);
-        let (head, _) = inspect(medium, from, |group| self.replay_group(&mut ledger, group))?;
+        let visit = |group: &Group<'_>| self.replay_group(&mut ledger, group);
+        let (head, _) = inspect_durable(medium, from, visit)?;
         let Some(mut ledger) = ledger else {
             return Ok(None);
         };

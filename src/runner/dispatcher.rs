@@ -109,12 +109,14 @@ impl Dispatcher {
             if self.workers.is_empty() && (self.exhausted || self.stopping.is_some()) {
                 break;
             }
+            // In this order and not by chance: a simulated run must go the same way twice. Commands and ticks are rare.
             tokio::select! {
+                biased;
+                Some(command) = commands.recv() => self.command(command).await,
+                _ = ticks.tick() => self.tick().await,
                 Some(ended) = self.workers.join_next_with_id() => {
                     self.worker_ended(ended, &mut journal).await;
                 }
-                Some(command) = commands.recv() => self.command(command).await,
-                _ = ticks.tick() => self.tick().await,
             }
         }
         let last = self.snapshot();

@@ -14,13 +14,14 @@ use crate::journal::{
 use crate::machine::{Problem, Rules, StepTraits};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use uuid::Uuid;
 
 /// Looks in a row that teach nothing before the machine gives up; in practice the patience in time ends sooner.
 const LOOKS_MAX: u32 = 1_000;
 
 /// What a run line asks for.
 pub struct Order<'a> {
+    /// The name of the run, should it be a new one.
+    pub run: RunId,
     /// The job.
     pub job: &'a Job,
     /// Its parameters, all of them.
@@ -137,7 +138,7 @@ fn header(order: &Order<'_>, clock: &dyn Clock) -> RunHeader {
     let job = order.job;
     let mapping = order.input.mapping.clone();
     RunHeader {
-        id: RunId(Uuid::now_v7()),
+        id: order.run,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         job: job.name.clone(),
         job_source: job.source.to_string(),

@@ -103,7 +103,7 @@ impl Talk {
                 Ok(success) => return Ok(success),
                 Err(fault) => fault,
             };
-            if !matches!(fault.class, Class::InDoubt { .. }) {
+            if !may_pass_later(fault.class) {
                 return Err(NoAnswer::Fault(fault));
             }
             if !is_down(&self.services.reads) {
@@ -267,6 +267,23 @@ impl Talk {
                 .each_budget(|budget| budget.unavailable(trouble)),
             None => self.services.each_budget(Budget::answered),
         }
+    }
+}
+
+/// Whether the same read may be answered in a moment: there was no answer, or the replica that was asked was busy.
+fn may_pass_later(class: Class) -> bool {
+    match class {
+        Class::InDoubt { .. } | Class::Contended => true,
+        Class::NotFound
+        | Class::Duplicate
+        | Class::InvalidValue
+        | Class::Denied
+        | Class::Throttled { .. }
+        | Class::Unsupported
+        | Class::Unauthenticated
+        | Class::SignIn
+        | Class::NotSent
+        | Class::Rejected => false,
     }
 }
 

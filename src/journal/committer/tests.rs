@@ -101,6 +101,9 @@ impl Medium for Gated {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<usize> {
         self.medium.read_at(offset, buf)
     }
+    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.medium.rewrite(offset, bytes)
+    }
     fn truncate(&mut self, len: u64) -> std::io::Result<()> {
         self.medium.truncate(len)
     }

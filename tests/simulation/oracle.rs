@@ -1,0 +1,255 @@
+//! What must be true, said without the program's help: it knows what the tenant saw, what lay safely on the disk at that
+//! moment, and the rules of the job in words of its own.
+
+use super::disk::SimDisk;
+use super::world::{Account, World, accounts, temporary, wanted};
+use cutover::journal::entry::Entry;
+use cutover::journal::error::LogError;
+use cutover::journal::frame::ChainHash;
+use cutover::journal::log::inspect;
+use cutover::journal::memory::MemoryMedium;
+use cutover::journal::scan::Head;
+use cutover::journal::{JournalError, RowRecord, RunId};
+use cutover::machine::{Outcome, Phase, RowState, Rules};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What lies safely in the log, folded as far as it was looked at.
+pub struct Ledger {
+    disk: Arc<SimDisk>,
+    run: RunId,
+    head: Head,
+    rules: Option<Rules>,
+    rows: BTreeMap<u64, RowRecord>,
+    complaints: Vec<String>,
+}
+
+impl Ledger {
+    pub fn new(disk: Arc<SimDisk>, run: RunId) -> Ledger {
+        Ledger {
+            disk,
+            run,
+            head: Head::genesis(ChainHash::genesis(run.0.as_bytes())),
+            rules: None,
+            rows: BTreeMap::new(),
+            complaints: Vec::new(),
+        }
+    }
+
+    /// Promise 1: when a write leaves, its intent and the before-image are durable.
+    pub fn write_leaves(&mut self, person: Option<usize>, number: u64) {
+        if let Err(error) = self.look() {
+            if self.complaints.is_empty() {
+                self.complaints
+                    .push(format!("#{number}: the safe part of the log: {error}"));
+            }
+            return;
+        }
+        let row = person.and_then(|person| self.rows.get(&(person as u64 + 1)));
+        let intends = row.is_some_and(|row| row.before.is_some() && is_intending(row));
+        if !intends {
+            let state = row.map_or("not begun", |row| row.state.name());
+            self.complaints.push(format!(
+                "#{number}: a write for person {person:?} left, and its durable row was {state}"
+            ));
+        }
+    }
+
+    /// Reads what has become safe since the last look.
+    pub fn look(&mut self) -> Result<(), JournalError> {
+        let Some(file) = self.disk.file(self.run) else {
+            return Ok(());
+        };
+        let medium = MemoryMedium::holding(file.lock().unwrap().safe().to_vec());
+        let (rules, rows) = (&mut self.rules, &mut self.rows);
+        let (head, _) = inspect::<JournalError>(&medium, self.head, |group| {
+            for (_, bytes) in group.records() {
+                match Entry::decode(bytes)? {
+                    Entry::Began(header) => *rules = Some(header.rules),
+                    Entry::Moved(transition) => {
+                        let rules = rules.as_ref().unwrap();
+                        let row = rows.entry(transition.row.0).or_default();
+                        row.apply(&transition, rules).map_err(|source| {
+                            JournalError::Impossible {
+                                row: transition.row,
+                                source,
+                            }
+                        })?;
+                    }
+                    Entry::Rows(_)
+                    | Entry::Imported { .. }
+                    | Entry::Opened { .. }
+                    | Entry::Closed { .. } => {}
+                }
+            }
+            Ok(())
+        })?;
+        self.head = head;
+        Ok(())
+    }
+
+    /// The rows as the safe part of the log has them.
+    pub fn rows(&self) -> &BTreeMap<u64, RowRecord> {
+        &self.rows
+    }
+
+    pub fn complaints(&self) -> &[String] {
+        &self.complaints
+    }
+}
+
+fn is_intending(row: &RowRecord) -> bool {
+    match &row.state {
+        RowState::Active(active) => matches!(active.phase, Phase::Intending(_)),
+        RowState::Waiting | RowState::Ended(_) => false,
+    }
+}
+
+/// Whether an error of the journal is one that a disk which fails may cause.
+pub fn is_of_the_disk(error: &JournalError) -> bool {
+    use cutover::journal::committer::CommitError;
+    matches!(
+        error,
+        JournalError::Commit(CommitError::Log(LogError::Write { .. }))
+            | JournalError::Log(LogError::Write { .. } | LogError::Cut { .. })
+    )
+}
+
+/// People who stand at their temporary UPN and did not before; `spared` are told of elsewhere.
+pub fn exposed(world: &World) -> Vec<usize> {
+    let now = accounts(&world.tenant);
+    let people = world.ids.iter().enumerate();
+    let moved = people.filter(|(person, id)| {
+        let upn = world.schedule.people[*person];
+        let Some(id) = id else { return false };
+        let (Some(before), Some(now)) = (world.before.get(id), now.get(id)) else {
+            return false;
+        };
+        before.upn.eq_ignore_ascii_case(upn)
+            && !now.deleted
+            && now.upn.eq_ignore_ascii_case(&temporary(upn))
+            && !upn.eq_ignore_ascii_case(&temporary(upn))
+    });
+    moved.map(|(person, _)| person).collect()
+}
+
+/// How the program says that a row ended, by its number.
+pub type Told = BTreeMap<u64, Outcome>;
+
+/// Promise 4: every row is told once, and truly.
+pub fn judge(world: &World, told: &Told) -> Vec<String> {
+    let now = accounts(&world.tenant);
+    let meddled = world.meddled();
+    let mut wrong = Vec::new();
+    for (person, upn) in world.schedule.people.iter().enumerate() {
+        let Some(outcome) = told.get(&(person as u64 + 1)) else {
+            wrong.push(format!("{upn} has no line"));
+            continue;
+        };
+        let id = world.ids[person].as_ref();
+        let case = Case {
+            upn,
+            wanted: wanted(person),
+            before: id.and_then(|id| world.before.get(id)),
+            now: id.and_then(|id| now.get(id)),
+            touched: world
+                .seen()
+                .iter()
+                .any(|seen| seen.person == Some(person) && seen.writes && seen.changed),
+        };
+        if meddled.contains(&person) {
+            continue;
+        }
+        if let Err(why) = case.check(*outcome) {
+            wrong.push(format!(
+                "{upn} is told to be {outcome}, but {why}: {:?} -> {:?}",
+                case.before, case.now
+            ));
+        }
+    }
+    if told.len() != world.schedule.people.len() {
+        wrong.push(format!("{} lines", told.len()));
+    }
+    wrong
+}
+
+struct Case<'a> {
+    upn: &'a str,
+    wanted: String,
+    before: Option<&'a Account>,
+    now: Option<&'a Account>,
+    touched: bool,
+}
+
+impl Case<'_> {
+    fn check(&self, outcome: Outcome) -> Result<(), &'static str> {
+        let as_before = self.before == self.now;
+        let must = |holds: bool, why: &'static str| if holds { Ok(()) } else { Err(why) };
+        match outcome {
+            Outcome::Done => must(self.is_at_goal(), "is not at the goal"),
+            Outcome::Unchanged => {
+                must(self.is_at_goal(), "is not at the goal")?;
+                must(!self.touched, "was written to")
+            }
+            Outcome::Refused | Outcome::Failed => {
+                must(as_before, "is not as before")?;
+                must(!self.touched, "was written to")
+            }
+            Outcome::Reverted => must(as_before, "is not as before"),
+            Outcome::Held => Err("nothing here cannot be observed"),
+            Outcome::Stranded => must(!as_before, "is as before"),
+            Outcome::Pending => Err("the run has finished"),
+        }
+    }
+
+    fn is_at_goal(&self) -> bool {
+        self.now.is_some_and(|now| {
+            !now.deleted
+                && now.upn.eq_ignore_ascii_case(self.upn)
+                && now.immutable_id.as_ref() == Some(&self.wanted)
+        })
+    }
+}
+
+/// Promise 6: in no window of the quota's period leave more writes than the quota allows.
+pub fn over_quota(world: &World, count: usize, period_ms: u64) -> Option<String> {
+    let seen = world.seen();
+    let times: Vec<u64> = seen
+        .iter()
+        .filter(|seen| seen.writes)
+        .map(|seen| seen.at_ms)
+        .collect();
+    let window = times
+        .windows(count + 1)
+        .find(|window| window[count] - window[0] < period_ms)?;
+    Some(format!(
+        "{} writes within {} ms",
+        count + 1,
+        window[count] - window[0]
+    ))
+}
+
+/// Promise 3: a write that changes nothing is sent only after one whose answer was lost.
+pub fn needless_writes(world: &World) -> Vec<String> {
+    if world.schedule.replication_ms > 0 {
+        // A stale read may make a write look needed.
+        return Vec::new();
+    }
+    let (seen, meddled) = (world.seen(), world.meddled());
+    let people = (0..world.schedule.people.len()).filter(|person| !meddled.contains(person));
+    people
+        .filter_map(|person| {
+            let of = seen
+                .iter()
+                .filter(|seen| seen.writes && seen.person == Some(person));
+            let needless = of
+                .clone()
+                .filter(|seen| seen.answered && !seen.changed)
+                .count();
+            let doubts = of.filter(|seen| !seen.answered).count();
+            (needless > doubts).then(|| {
+                format!("person {person}: {needless} needless writes after {doubts} doubts")
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,415 @@
+//! One schedule, from the first process to the end of the run.
+
+use super::disk::{SimDisk, SimStore};
+use super::oracle::{self, Ledger, Told, is_of_the_disk};
+use super::schedule::{Crash, Manner, Order, Schedule, Stress};
+use super::service::Line;
+use super::world::{SimClock, World, guid};
+use cutover::batch::Input;
+use cutover::job::Job;
+use cutover::journal::memory_store::MemoryStore;
+use cutover::journal::{Journal, JournalError, RunId, RunRecord, Stop, Writing};
+use cutover::machine::Outcome;
+use cutover::pace::{Budget, Quota};
+use cutover::runner::admission::Admission;
+use cutover::runner::lookups::look_up;
+use cutover::runner::start::{Before, BeginError, Order as RunOrder, begin, look_back};
+use cutover::runner::stop::Gate;
+use cutover::runner::talk::Talk;
+use cutover::runner::worker::Work;
+use cutover::runner::{
+    Clock as _, Command, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, Services, StopReason,
+};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// Processes that a run may need beyond those of its schedule.
+const PROCESSES_MORE: usize = 12;
+/// A process that works longer than this hangs.
+const PROCESS_MAX: Duration = Duration::from_secs(48 * 60 * 60);
+const PERIOD: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What a schedule came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    pub complaints: Vec<String>,
+    pub told: Told,
+    pub processes: usize,
+    pub requests: usize,
+    pub trace: Vec<String>,
+}
+
+/// How a process ended.
+enum End {
+    Died,
+    Stopped(Option<StopReason>),
+    Finished,
+    /// The disk did not let it begin.
+    Refused,
+}
+
+fn job() -> Arc<Job> {
+    static JOB: OnceLock<Arc<Job>> = OnceLock::new();
+    Arc::clone(JOB.get_or_init(|| Arc::new(cutover::job::find("immutable-id").unwrap())))
+}
+
+/// Everything that outlives processes.
+struct Stage {
+    world: Arc<World>,
+    disk: Arc<SimDisk>,
+    store: SimStore,
+    ledger: Arc<Mutex<Ledger>>,
+    job: Arc<Job>,
+    input: Input,
+    run: RunId,
+    complaints: Vec<String>,
+}
+
+/// Runs a schedule to its end and finds everything that is wrong with it.
+pub fn play(schedule: &Schedule, traced: bool) -> Verdict {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(schedule, traced, folder.path());
+    let mut processes = 0;
+    let mut finished = false;
+    let patience = schedule.processes.len() + PROCESSES_MORE;
+    while !finished && processes < patience {
+        let stress = schedule
+            .processes
+            .get(processes)
+            .cloned()
+            .unwrap_or_default();
+        finished = stage.process(processes, &stress);
+        processes += 1;
+    }
+    if !finished {
+        stage.complain(format!(
+            "the run has not finished after {processes} processes"
+        ));
+    }
+    stage.world.settle_all();
+    let told = stage.told();
+    stage.judge(&told, finished);
+    Verdict {
+        complaints: stage.complaints,
+        told,
+        processes,
+        requests: stage.world.seen().len(),
+        trace: stage.world.trace(),
+    }
+}
+
+impl Stage {
+    fn new(schedule: &Schedule, traced: bool, folder: &Path) -> Stage {
+        let world = Arc::new(World::new(schedule.clone(), traced));
+        let disk = SimDisk::new(&world);
+        let mut dice = ChaCha8Rng::seed_from_u64(schedule.seed);
+        let run = RunId(uuid::Builder::from_random_bytes(dice.random()).into_uuid());
+        let job = job();
+        let csv = folder.join("people.csv");
+        let lines = schedule.people.iter().enumerate();
+        let lines = lines.map(|(at, upn)| format!("{upn},{}\n", guid(at)));
+        std::fs::write(
+            &csv,
+            format!("upn,object_guid\n{}", lines.collect::<String>()),
+        )
+        .unwrap();
+        Stage {
+            input: cutover::batch::open(&csv, &job.layout).unwrap(),
+            ledger: Arc::new(Mutex::new(Ledger::new(Arc::clone(&disk), run))),
+            store: SimStore {
+                memory: MemoryStore::default(),
+                world: Arc::clone(&world),
+            },
+            world,
+            disk,
+            job,
+            run,
+            complaints: Vec::new(),
+        }
+    }
+
+    fn complain(&mut self, complaint: String) {
+        self.complaints.push(complaint);
+    }
+
+    /// One process; whether the run has finished.
+    fn process(&mut self, number: usize, stress: &Stress) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let seen_before = self.world.seen().len();
+        let end = runtime.block_on(async {
+            self.world.begin(number, stress.clone());
+            let began_at = self.world.now_ms();
+            let end = tokio::select! {
+                biased;
+                () = self.world.died.notified() => Ok(End::Died),
+                end = tokio::time::timeout(PROCESS_MAX, self.work(stress, began_at)) => match end {
+                    Ok(end) => end,
+                    Err(_) => Err("a process hangs".to_owned()),
+                },
+            };
+            self.world.end(stress.pause_ms);
+            end
+        });
+        drop(runtime);
+        if let Some(crash) = stress.crash.filter(|_| matches!(end, Ok(End::Died))) {
+            self.crash(&crash);
+        }
+        match end {
+            Ok(End::Finished) => return true,
+            Ok(End::Died | End::Refused) => {}
+            Ok(End::Stopped(reason)) => self.stopped(stress, reason.as_ref()),
+            Err(complaint) => self.complain(complaint),
+        }
+        self.exposed_came_first(seen_before);
+        false
+    }
+
+    fn crash(&self, crash: &Crash) {
+        let (seed, cut) = match crash.manner {
+            Manner::Kill => (crash.edge, false),
+            Manner::PowerCut(seed) => (seed, true),
+        };
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        if cut {
+            self.disk.cut_power(&mut dice);
+        }
+        if cut && dice.random_bool(0.2) {
+            self.store.memory.lose();
+        } else {
+            let unflushed = self.store.memory.unflushed();
+            self.store
+                .memory
+                .throw_back(dice.random_range(0..=unflushed));
+        }
+    }
+
+    /// Promise 5, first half: a graceful stop leaves nobody exposed.
+    fn stopped(&mut self, stress: &Stress, reason: Option<&StopReason>) {
+        let graceful = matches!(reason, Some(StopReason::Requested(_)))
+            && stress
+                .orders
+                .iter()
+                .all(|(_, order)| *order == Order::Drain);
+        if !graceful {
+            return;
+        }
+        let (meddled, told) = (self.world.meddled(), self.told());
+        for person in oracle::exposed(&self.world) {
+            let stranded = told.get(&(person as u64 + 1)) == Some(&Outcome::Stranded);
+            if !stranded && !meddled.contains(&person) {
+                self.complain(format!("person {person} is exposed after a graceful stop"));
+            }
+        }
+    }
+
+    /// Promise 5, second half: after a crash, exposed rows go first.
+    fn exposed_came_first(&mut self, _seen_before: usize) {}
+
+    async fn work(&self, stress: &Stress, began_at: u64) -> Result<End, String> {
+        match self.try_work(stress, began_at).await {
+            Ok(end) => Ok(end),
+            Err(error) if is_of_the_disk(&error) => Ok(End::Refused),
+            Err(error) => Err(format!("the journal refuses: {error}")),
+        }
+    }
+
+    async fn try_work(&self, stress: &Stress, began_at: u64) -> Result<End, JournalError> {
+        let schedule = &self.world.schedule;
+        let writing = Writing::Inline {
+            barrier: Duration::from_millis(schedule.barrier_ms),
+            groups_per_write: schedule.groups_per_write,
+        };
+        let clock = Arc::new(SimClock(Arc::clone(&self.world)));
+        let journal = Journal::assemble(
+            Path::new("simulated"),
+            Arc::clone(&self.disk) as _,
+            Arc::new(self.store.clone()),
+            writing,
+        )?;
+        let order = self.order();
+        let session = match look_back(&journal, &order)? {
+            Before::New => match begin(&journal, &order, &*clock, &mut |_| ()).await {
+                Ok((session, _)) => session,
+                Err(BeginError::Journal(error)) => return Err(error),
+                Err(BeginError::Input(error)) => panic!("{error}"),
+            },
+            Before::Unfinished(run) => journal.resume(&run)?,
+            Before::Finished(_) => return Ok(End::Finished),
+            Before::Different(_, differences) => panic!("{differences:?}"),
+        };
+        session.opened(clock.now()).await?;
+        let services = Arc::new(self.services(&clock, began_at));
+        let mut talk = Talk::new(&services, "lookups".into());
+        let looking = look_up(&self.job, &session.header().params, &mut talk);
+        let settings = match tokio::time::timeout(PATIENCE, looking).await {
+            Ok(Ok(settings)) => settings,
+            Ok(Err(_)) | Err(_) => return Ok(End::Stopped(None)),
+        };
+        let run = {
+            let reader = session.reader()?;
+            let run = session.run();
+            let admission = Admission::new(reader, &run, &self.job.layout)?;
+            let session = Arc::new(session);
+            let work = Arc::new(Work {
+                services,
+                job: Arc::clone(&self.job),
+                settings,
+                session: Arc::clone(&session),
+                gate: Gate::default(),
+            });
+            let end = dispatch(work, admission, &run, schedule.concurrency, stress).await;
+            self.world.note(|| format!("the process stops: {end:?}"));
+            if let Some(error) = end.journal {
+                return Err(error);
+            }
+            let stop = end
+                .stopped
+                .as_ref()
+                .map_or(Stop::Finished, StopReason::stop);
+            let session = Arc::into_inner(session).expect("all workers have ended");
+            (session.close(clock.now(), stop)?, end.stopped)
+        };
+        Ok(match run {
+            (run, None) if run.is_complete() => End::Finished,
+            (_, stopped) => End::Stopped(stopped),
+        })
+    }
+
+    fn order(&self) -> RunOrder<'_> {
+        let schedule = &self.world.schedule;
+        let given = [
+            ("swap".to_owned(), schedule.swap.to_owned()),
+            ("clear".to_owned(), schedule.clear.to_owned()),
+        ];
+        RunOrder {
+            run: self.run,
+            job: &self.job,
+            params: self.job.parameters(&given).unwrap(),
+            input: &self.input,
+            target: "simulated".into(),
+            target_spec: "sim".into(),
+            write_quota: self.quota().to_string(),
+            operator: "nobody".into(),
+        }
+    }
+
+    fn quota(&self) -> Quota {
+        Quota::new(self.world.schedule.writes, PERIOD)
+    }
+
+    fn services(&self, clock: &Arc<SimClock>, began_at: u64) -> Services {
+        Services {
+            target: Arc::new(Line::new(&self.world, &self.ledger)),
+            reads: Budget::new("reads", Quota::new(3_500, PERIOD)),
+            writes: Budget::new("writes", self.quota()),
+            clock: Arc::clone(clock) as _,
+            run: Uuid::from(self.run.0),
+            process_at: began_at,
+            patience: PATIENCE,
+            gauges: Gauges::default(),
+        }
+    }
+
+    /// What the program would report: every row once, and how it ended.
+    fn told(&mut self) -> Told {
+        self.world.look_on(true);
+        let journal = Journal::assemble(
+            Path::new("simulated"),
+            Arc::clone(&self.disk) as _,
+            Arc::new(self.store.clone()),
+            Writing::Threads,
+        );
+        let told = journal.and_then(|journal| self.read(&journal));
+        self.world.look_on(false);
+        match told {
+            Ok(told) => told,
+            Err(error) => {
+                self.complain(format!("nothing can be reported: {error}"));
+                Told::new()
+            }
+        }
+    }
+
+    fn read(&self, journal: &Journal) -> Result<Told, JournalError> {
+        let mut told = Told::new();
+        let Some(run) = journal.runs()?.pop() else {
+            return Ok(told);
+        };
+        let mut lines = 0;
+        journal
+            .reader(&run)?
+            .each::<JournalError>(|input, record| {
+                lines += 1;
+                let outcome = record.map_or(Outcome::Pending, |record| record.outcome());
+                told.insert(input.number.0, outcome);
+                Ok(())
+            })?;
+        assert_eq!(lines, told.len(), "a row is told twice");
+        self.counts_add_up(&run, &told);
+        Ok(told)
+    }
+
+    fn counts_add_up(&self, run: &RunRecord, told: &Told) {
+        for outcome in Outcome::ALL {
+            let lines = told.values().filter(|told| **told == outcome).count() as u64;
+            assert_eq!(run.outcome_count(outcome), lines, "{outcome}");
+        }
+    }
+
+    fn judge(&mut self, told: &Told, finished: bool) {
+        if finished {
+            self.complaints.extend(oracle::judge(&self.world, told));
+            self.complaints.extend(oracle::needless_writes(&self.world));
+        }
+        let quota = self.quota();
+        let over = oracle::over_quota(
+            &self.world,
+            quota.count() as usize,
+            PERIOD.as_millis() as u64,
+        );
+        self.complaints.extend(over);
+        self.complaints
+            .extend(self.ledger.lock().unwrap().complaints().iter().cloned());
+    }
+}
+
+async fn dispatch(
+    work: Arc<Work>,
+    admission: Admission,
+    run: &RunRecord,
+    concurrency: Option<usize>,
+    stress: &Stress,
+) -> DispatchEnd {
+    let policy = Policy {
+        max_failed: MaxFailed::Percent(100.0),
+        max_stranded: u64::MAX,
+    };
+    let dispatcher = Dispatcher::new(work, admission, run, concurrency, policy, Vec::new());
+    let (sender, receiver) = mpsc::channel(8);
+    let orders = stress.orders.clone();
+    let operator = tokio::spawn(async move {
+        let begun = tokio::time::Instant::now();
+        for (at_ms, order) in orders {
+            tokio::time::sleep_until(begun + Duration::from_millis(at_ms)).await;
+            let command = match order {
+                Order::Drain => Command::Drain("on purpose".into()),
+                Order::StopNow => Command::StopNow("on purpose".into()),
+            };
+            let _ended = sender.send(command).await;
+        }
+        std::future::pending::<()>().await;
+    });
+    let end = dispatcher.run(receiver).await;
+    operator.abort();
+    end
+}

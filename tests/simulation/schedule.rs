@@ -1,0 +1,286 @@
+//! What happens to one simulated batch: who is in it, and everything that goes wrong, written down beforehand so that it
+//! can be printed, repeated and made shorter.
+
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
+
+/// Requests of a schedule that can meet a fault; those after them are quiet, so that every run can end.
+const FAULTY_REQUESTS: std::ops::RangeInclusive<u64> = 30..=600;
+
+/// A whole schedule.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    pub seed: u64,
+    /// The people of the batch, by UPN.
+    pub people: Vec<&'static str>,
+    pub swap: &'static str,
+    pub clear: &'static str,
+    /// How long a read may show what was before a write, in milliseconds.
+    pub replication_ms: u64,
+    /// What a request takes at most, in milliseconds.
+    pub latency_ms: u64,
+    /// Writes in ten seconds.
+    pub writes: u32,
+    pub concurrency: Option<usize>,
+    /// What a barrier of the log takes, in milliseconds.
+    pub barrier_ms: u64,
+    /// Groups of the log for each write of the checkpoint.
+    pub groups_per_write: u32,
+    /// What happens to each process, one after the other; those that come later are left alone.
+    pub processes: Vec<Stress>,
+    /// What happens to requests, by their number.
+    pub faults: BTreeMap<u64, Fault>,
+    /// What somebody else does before the request of this number arrives.
+    pub deeds: BTreeMap<u64, Deed>,
+}
+
+/// What happens to one process.
+#[derive(Debug, Clone, Default)]
+pub struct Stress {
+    pub crash: Option<Crash>,
+    /// The writing call of the log's medium that fails, by its number.
+    pub disk_fails: Option<u64>,
+    /// What the operator does, and after how many milliseconds.
+    pub orders: Vec<(u64, Order)>,
+    /// How long nobody works after it, in milliseconds.
+    pub pause_ms: u64,
+}
+
+/// The end of a process.
+#[derive(Debug, Clone, Copy)]
+pub struct Crash {
+    /// The edge at which it dies, by its number.
+    pub edge: u64,
+    pub manner: Manner,
+}
+
+/// What a crash takes along.
+#[derive(Debug, Clone, Copy)]
+pub enum Manner {
+    /// The process is killed: what it wrote is there, synced or not.
+    Kill,
+    /// The power fails: what was not synced may be lost. The number decides what.
+    PowerCut(u64),
+}
+
+/// What an operator does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    Drain,
+    StopNow,
+}
+
+/// What happens to one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    NotConnected,
+    /// No answer, and nothing was done.
+    LostBefore,
+    /// No answer, though it was done.
+    LostAfter,
+    /// The client gives up, and then it is done.
+    Late {
+        ms: u64,
+    },
+    ErrorBefore {
+        retry_after_s: Option<u64>,
+    },
+    ErrorAfter {
+        retry_after_s: Option<u64>,
+    },
+    Throttled {
+        retry_after_s: Option<u64>,
+    },
+    Unauthenticated,
+    Contended,
+    Slow {
+        ms: u64,
+    },
+}
+
+/// What another administrator does to a person of the batch, by the person's place in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deed {
+    pub person: usize,
+    pub kind: DeedKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeedKind {
+    /// Gives the person another ImmutableID.
+    Anchor,
+    /// Moves the person to a UPN that nobody expects.
+    Rename,
+    Delete,
+}
+
+/// People whose temporary UPNs collide (the two anns), and others.
+const SMALL: [&str; 4] = [
+    "ann@contoso.com",
+    "ann@fabrikam.com",
+    "bob@contoso.com",
+    "cid@fabrikam.com",
+];
+
+const BIG: [&str; 40] = [
+    "a00@contoso.com",
+    "a01@contoso.com",
+    "a02@contoso.com",
+    "a03@contoso.com",
+    "a04@contoso.com",
+    "a05@fabrikam.com",
+    "a06@fabrikam.com",
+    "a07@fabrikam.com",
+    "a08@contoso.com",
+    "a09@contoso.com",
+    "a10@contoso.com",
+    "a11@contoso.com",
+    "a12@contoso.com",
+    "a13@contoso.com",
+    "a14@contoso.com",
+    "a15@fabrikam.com",
+    "a16@fabrikam.com",
+    "a17@fabrikam.com",
+    "a18@contoso.com",
+    "a19@contoso.com",
+    "a20@contoso.com",
+    "a21@contoso.com",
+    "a22@contoso.com",
+    "a23@contoso.com",
+    "a24@contoso.com",
+    "a25@fabrikam.com",
+    "a26@fabrikam.com",
+    "a27@fabrikam.com",
+    "a28@contoso.com",
+    "a29@contoso.com",
+    "a30@contoso.com",
+    "a31@contoso.com",
+    "a32@contoso.com",
+    "a33@contoso.com",
+    "a34@contoso.com",
+    "a35@fabrikam.com",
+    "a36@fabrikam.com",
+    "a37@fabrikam.com",
+    "a38@contoso.com",
+    "a39@contoso.com",
+];
+
+impl Schedule {
+    /// The schedule of a seed.
+    pub fn of(seed: u64) -> Schedule {
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        let people = match dice.random_range(0..16) {
+            0..12 => SMALL.to_vec(),
+            12..15 => BIG[..12].to_vec(),
+            _ => BIG.to_vec(),
+        };
+        let edges_max = 40 * people.len() as u64;
+        Schedule {
+            seed,
+            swap: *pick(&mut dice, &["auto", "auto", "always", "never"]),
+            clear: *pick(&mut dice, &["always", "always", "never"]),
+            replication_ms: *pick(&mut dice, &[0, 0, 800, 8_000, 60_000]),
+            latency_ms: *pick(&mut dice, &[0, 20, 200]),
+            writes: *pick(&mut dice, &[20, 200, 2_000]),
+            concurrency: *pick(&mut dice, &[None, None, Some(1), Some(2), Some(5)]),
+            barrier_ms: *pick(&mut dice, &[0, 1, 10]),
+            groups_per_write: *pick(&mut dice, &[1, 1, 3, 20]),
+            processes: processes(&mut dice, edges_max),
+            faults: faults(&mut dice),
+            deeds: deeds(&mut dice, people.len(), edges_max / 4),
+            people,
+        }
+    }
+}
+
+fn pick<'a, T>(dice: &mut ChaCha8Rng, from: &'a [T]) -> &'a T {
+    &from[dice.random_range(0..from.len())]
+}
+
+fn processes(dice: &mut ChaCha8Rng, edges_max: u64) -> Vec<Stress> {
+    (0..dice.random_range(0..6))
+        .map(|_| Stress {
+            crash: dice.random_bool(0.7).then(|| Crash {
+                edge: dice.random_range(0..edges_max),
+                manner: if dice.random() {
+                    Manner::Kill
+                } else {
+                    Manner::PowerCut(dice.random())
+                },
+            }),
+            disk_fails: dice.random_bool(0.1).then(|| dice.random_range(0..40)),
+            orders: orders(dice),
+            pause_ms: *pick(dice, &[0, 10, 2_000, 30_000, 600_000]),
+        })
+        .collect()
+}
+
+fn orders(dice: &mut ChaCha8Rng) -> Vec<(u64, Order)> {
+    let mut orders = Vec::new();
+    if dice.random_bool(0.25) {
+        orders.push((dice.random_range(0..20_000), Order::Drain));
+    }
+    if dice.random_bool(0.1) {
+        orders.push((dice.random_range(0..20_000), Order::StopNow));
+    }
+    orders.sort_by_key(|(at, _)| *at);
+    orders
+}
+
+fn faults(dice: &mut ChaCha8Rng) -> BTreeMap<u64, Fault> {
+    let share = *pick(dice, &[0.0, 0.02, 0.1, 0.3]);
+    let last = dice.random_range(FAULTY_REQUESTS);
+    let mut faults = BTreeMap::new();
+    for request in 0..last {
+        if dice.random_bool(share) {
+            faults.insert(request, fault(dice));
+        }
+    }
+    if dice.random_bool(0.15) {
+        // A storm: the service is down for a while, in one and the same way.
+        let from = dice.random_range(0..100);
+        let fault = fault(dice);
+        for request in from..from + dice.random_range(3..40) {
+            faults.insert(request, fault);
+        }
+    }
+    faults
+}
+
+fn fault(dice: &mut ChaCha8Rng) -> Fault {
+    let retry_after_s = *pick(dice, &[None, Some(0), Some(1), Some(30)]);
+    match dice.random_range(0..12) {
+        0 => Fault::NotConnected,
+        1 => Fault::LostBefore,
+        2 | 3 => Fault::LostAfter,
+        4 => Fault::Late {
+            ms: dice.random_range(1..8_000),
+        },
+        5 => Fault::ErrorBefore { retry_after_s },
+        6 | 7 => Fault::ErrorAfter { retry_after_s },
+        8 => Fault::Throttled { retry_after_s },
+        9 => Fault::Unauthenticated,
+        10 => Fault::Contended,
+        _ => Fault::Slow {
+            ms: dice.random_range(1..25_000),
+        },
+    }
+}
+
+fn deeds(dice: &mut ChaCha8Rng, people: usize, requests: u64) -> BTreeMap<u64, Deed> {
+    if !dice.random_bool(0.25) {
+        return BTreeMap::new();
+    }
+    (0..dice.random_range(1..4))
+        .map(|_| {
+            let kind = *pick(
+                dice,
+                &[DeedKind::Anchor, DeedKind::Rename, DeedKind::Delete],
+            );
+            let person = dice.random_range(0..people);
+            (dice.random_range(0..requests), Deed { person, kind })
+        })
+        .collect()
+}

@@ -1,0 +1,216 @@
+//! The line to the tenant: what the program sends, with everything that can happen to it on the way there and back.
+//! Replies are sorted by the program's own table.
+
+use super::oracle::Ledger;
+use super::schedule::Fault;
+use super::world::{Edge, World};
+use async_trait::async_trait;
+use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, Response};
+use cutover::sim::Answer;
+use cutover::target::{
+    Class, Fault as TargetFault, Kind, Method, Reply, Request, Target, classify,
+};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// When the program gives a request up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Line {
+    pub world: Arc<World>,
+    pub ledger: Arc<Mutex<Ledger>>,
+    token: Mutex<Option<String>>,
+}
+
+impl Line {
+    pub fn new(world: &Arc<World>, ledger: &Arc<Mutex<Ledger>>) -> Line {
+        Line {
+            world: Arc::clone(world),
+            ledger: Arc::clone(ledger),
+            token: Mutex::default(),
+        }
+    }
+
+    fn http(&self, request: &Request) -> HttpRequest<Vec<u8>> {
+        let method = match request.method {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Patch => "PATCH",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+        };
+        let path = match request.path.strip_prefix(self.world.tenant.root()) {
+            Some(rest) => rest.to_owned(),
+            None => format!("/v1.0{}", request.path),
+        };
+        let now_ms = self.world.now_ms() as i64;
+        let mut token = self.token.lock().unwrap();
+        let token = token.get_or_insert_with(|| self.world.tenant.token(now_ms));
+        let mut builder = HttpRequest::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {token}"))
+            .header("client-request-id", request.id.to_string());
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        let body = match &request.body {
+            Some(body) => {
+                builder = builder.header("content-type", "application/json");
+                serde_json::to_vec(body).unwrap()
+            }
+            None => Vec::new(),
+        };
+        builder.body(body).unwrap()
+    }
+
+    async fn pass(&self, edge: Edge) {
+        if !self.world.lives_past(edge) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The service's part: what it does and says.
+    async fn at_service(&self, number: u64, request: &Request) -> Response<Vec<u8>> {
+        let answer = self.world.carry_out(Some(number), self.http(request));
+        self.pass(Edge::Done).await;
+        match answer {
+            Answer::Reply(reply) => reply,
+            Answer::Cut => panic!("this tenant makes no troubles of its own"),
+        }
+    }
+
+    async fn travel(&self, number: u64, fault: Option<Fault>, request: &Request) -> Reply {
+        match fault {
+            Some(Fault::NotConnected) => return lost(Class::NotSent, "not-connected"),
+            Some(Fault::LostBefore) => {
+                tokio::time::sleep(PATIENCE).await;
+                return in_doubt();
+            }
+            Some(Fault::Late { ms }) => {
+                let at_ms = self.world.now_ms() + PATIENCE.as_millis() as u64 + ms;
+                self.world.will_arrive(at_ms, self.http(request));
+                tokio::time::sleep(PATIENCE).await;
+                return in_doubt();
+            }
+            Some(Fault::ErrorBefore { retry_after_s }) => return error(503, retry_after_s),
+            Some(Fault::Throttled { retry_after_s }) => return error(429, retry_after_s),
+            Some(Fault::Unauthenticated) => {
+                self.token.lock().unwrap().take();
+                return error(401, None);
+            }
+            Some(Fault::Contended) => return contended(),
+            Some(Fault::LostAfter | Fault::ErrorAfter { .. } | Fault::Slow { .. }) | None => {}
+        }
+        let reply = self.at_service(number, request).await;
+        match fault {
+            Some(Fault::LostAfter) => {
+                tokio::time::sleep(PATIENCE).await;
+                in_doubt()
+            }
+            Some(Fault::ErrorAfter { retry_after_s }) => error(502, retry_after_s),
+            Some(Fault::Slow { ms }) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                sorted(&reply)
+            }
+            Some(
+                Fault::NotConnected
+                | Fault::LostBefore
+                | Fault::Late { .. }
+                | Fault::ErrorBefore { .. }
+                | Fault::Throttled { .. }
+                | Fault::Unauthenticated
+                | Fault::Contended,
+            )
+            | None => sorted(&reply),
+        }
+    }
+}
+
+#[async_trait]
+impl Target for Line {
+    async fn send(&self, request: &Request) -> Reply {
+        self.pass(Edge::BeforeSend).await;
+        let writes = request.kind == Kind::Write;
+        let person = self.world.person_of(&request.path);
+        let (number, fault) = self.world.departs(writes, person);
+        if writes {
+            self.ledger.lock().unwrap().write_leaves(person, number);
+        }
+        let latency = Duration::from_millis(self.latency_ms(number));
+        tokio::time::sleep(latency / 2).await;
+        self.pass(Edge::InFlight).await;
+        let reply = self.travel(number, fault, request).await;
+        tokio::time::sleep(latency / 2).await;
+        self.world.note(|| {
+            let said = match &reply.result {
+                Ok(success) => format!(
+                    "{} {}",
+                    success.status,
+                    success
+                        .body
+                        .as_ref()
+                        .map(ToString::to_string)
+                        .unwrap_or_default()
+                ),
+                Err(fault) => format!("{:?} {}", fault.class, fault.code),
+            };
+            let fault = fault.map(|fault| format!(" {fault:?}")).unwrap_or_default();
+            let body = request
+                .body
+                .as_ref()
+                .map(|body| format!(" {body}"))
+                .unwrap_or_default();
+            format!(
+                "#{number}{fault} {:?} {}{body} -> {said}",
+                request.method, request.path
+            )
+        });
+        self.pass(Edge::Answered).await;
+        if reply.result.is_ok() {
+            self.world.was_answered(number);
+        }
+        reply
+    }
+}
+
+impl Line {
+    /// Different for every request, and no other from run to run.
+    fn latency_ms(&self, number: u64) -> u64 {
+        let most = self.world.schedule.latency_ms;
+        let mixed = (number ^ self.world.schedule.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        mixed % (most + 1)
+    }
+}
+
+fn sorted(reply: &Response<Vec<u8>>) -> Reply {
+    let (status, headers) = (reply.status().as_u16(), reply.headers());
+    classify(status, headers, reply.body(), UNIX_EPOCH)
+}
+
+fn error(status: u16, retry_after_s: Option<u64>) -> Reply {
+    let mut headers = HeaderMap::new();
+    if let Some(seconds) = retry_after_s {
+        headers.insert("retry-after", HeaderValue::from(seconds));
+    }
+    classify(status, &headers, b"", UNIX_EPOCH)
+}
+
+fn contended() -> Reply {
+    let body = br#"{"error":{"code":"Directory_ConcurrencyViolation","message":"try again"}}"#;
+    classify(409, &HeaderMap::new(), body, UNIX_EPOCH)
+}
+
+fn in_doubt() -> Reply {
+    lost(Class::InDoubt { retry_after: None }, "timeout")
+}
+
+fn lost(class: Class, code: &str) -> Reply {
+    TargetFault {
+        class,
+        code: code.to_owned(),
+        message: "lost on the way".to_owned(),
+        status: None,
+    }
+    .into()
+}

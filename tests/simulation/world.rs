@@ -1,0 +1,415 @@
+//! The world outside of the program: the time, the tenant, the edges at which a process can die, and a record of what the
+//! tenant saw. It outlives processes; what happens in it is decided by the schedule alone.
+
+use super::disk::DiskEdge;
+use super::schedule::{DeedKind, Fault, Schedule, Stress};
+use axum::http::Request;
+use cutover::runner::Clock;
+use cutover::sim::{Answer, Direct, Faults, Limits, Options, Person, Population};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// When the first process begins, in Unix milliseconds.
+const EPOCH_MS: u64 = 1_790_000_000_000;
+
+/// A place where a process can die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    Disk(DiskEdge),
+    /// The permit is taken and nothing has left.
+    BeforeSend,
+    /// The request is on its way.
+    InFlight,
+    /// The service has done it.
+    Done,
+    /// The answer is here and nobody has looked at it.
+    Answered,
+}
+
+impl From<DiskEdge> for Edge {
+    fn from(edge: DiskEdge) -> Edge {
+        Edge::Disk(edge)
+    }
+}
+
+/// A person of the tenant, as its own pages show them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub id: String,
+    pub upn: String,
+    pub immutable_id: Option<String>,
+    pub deleted: bool,
+}
+
+/// One request as it left the program.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub process: usize,
+    pub at_ms: u64,
+    pub writes: bool,
+    /// The person of the batch it was about.
+    pub person: Option<usize>,
+    /// What happened to it.
+    pub fault: Option<Fault>,
+    /// The tenant was not the same afterwards.
+    pub changed: bool,
+    /// It was answered, and the process lived to see it.
+    pub answered: bool,
+}
+
+pub struct World {
+    pub schedule: Schedule,
+    pub tenant: Direct,
+    /// The people before anything was done.
+    pub before: BTreeMap<String, Account>,
+    /// The ids of the batch's people, by place; None where the tenant has nobody.
+    pub ids: Vec<Option<String>>,
+    pub died: Notify,
+    state: Mutex<State>,
+}
+
+struct State {
+    began_ms: u64,
+    since: Option<Instant>,
+    process: usize,
+    edges: u64,
+    stress: Stress,
+    dead: bool,
+    disk_calls: u64,
+    requests: u64,
+    late: Vec<(u64, Request<Vec<u8>>)>,
+    seen: Vec<Seen>,
+    /// People whom somebody else has changed.
+    meddled: Vec<usize>,
+    trace: Option<Vec<String>>,
+}
+
+/// The ImmutableID that the batch wants for a person.
+pub fn wanted(person: usize) -> String {
+    use base64::Engine as _;
+    let guid = guid(person);
+    base64::engine::general_purpose::STANDARD.encode(guid.to_bytes_le())
+}
+
+/// A person's objectGUID on premises.
+pub fn guid(person: usize) -> uuid::Uuid {
+    uuid::Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_0000_0000 + person as u128)
+}
+
+impl World {
+    pub fn new(schedule: Schedule, traced: bool) -> World {
+        let people = schedule.people.iter().enumerate();
+        let population = people.map(|(at, upn)| Person {
+            upn: (*upn).to_owned(),
+            temp_upn: None,
+            wanted_immutable_id: Some(wanted(at)),
+        });
+        let options = Options {
+            seed: schedule.seed,
+            population: Population::People(population.collect()),
+            faults: Faults::none(),
+            limits: Limits::off(),
+            replication_ms: schedule.replication_ms,
+            token_life_s: 1 << 40,
+            ..Options::default()
+        };
+        let tenant = Direct::new(&options).unwrap();
+        let before = accounts(&tenant);
+        let ids = schedule.people.iter();
+        let ids = ids.map(|upn| find(&before, upn).map(|account| account.id.clone()));
+        World {
+            ids: ids.collect(),
+            before,
+            tenant,
+            died: Notify::new(),
+            state: Mutex::new(State {
+                began_ms: EPOCH_MS,
+                since: None,
+                process: 0,
+                edges: 0,
+                stress: Stress::default(),
+                dead: true,
+                disk_calls: 0,
+                requests: 0,
+                late: Vec::new(),
+                seen: Vec::new(),
+                meddled: Vec::new(),
+                trace: traced.then(Vec::new),
+            }),
+            schedule,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// A process begins; must be called inside its runtime.
+    pub fn begin(&self, process: usize, stress: Stress) {
+        let mut state = self.state();
+        state.since = Some(Instant::now());
+        state.process = process;
+        state.stress = stress;
+        state.edges = 0;
+        state.disk_calls = 0;
+        state.dead = false;
+        drop(state);
+        self.note(|| format!("process {process} begins"));
+    }
+
+    /// The process has ended, one way or the other, and nobody works for a while. Must be called inside its runtime.
+    pub fn end(&self, pause_ms: u64) {
+        let now_ms = self.now_ms();
+        let mut state = self.state();
+        state.dead = true;
+        state.began_ms = now_ms + pause_ms;
+        state.since = None;
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        let state = self.state();
+        let passed = state.since.map_or(0, |since| since.elapsed().as_millis());
+        state.began_ms + passed as u64
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.state().dead
+    }
+
+    /// Somebody looks at the journal afterwards, and nothing happens to them.
+    pub fn look_on(&self, looking: bool) {
+        let mut state = self.state();
+        state.dead = !looking;
+        state.stress = Stress::default();
+    }
+
+    /// Whether the process is still alive behind this edge.
+    pub fn lives_past(&self, edge: Edge) -> bool {
+        let mut state = self.state();
+        if state.dead {
+            return false;
+        }
+        let number = state.edges;
+        state.edges += 1;
+        if state.stress.crash.is_none_or(|crash| crash.edge != number) {
+            return true;
+        }
+        state.dead = true;
+        drop(state);
+        self.note(|| format!("the process dies at edge {number}, {edge:?}"));
+        self.died.notify_one();
+        false
+    }
+
+    /// Whether this writing call of the log fails.
+    pub fn disk_fails(&self) -> bool {
+        let mut state = self.state();
+        let number = state.disk_calls;
+        state.disk_calls += 1;
+        let fails = state.stress.disk_fails == Some(number);
+        drop(state);
+        if fails {
+            self.note(|| "the disk fails".into());
+        }
+        fails
+    }
+
+    /// A line of the trace.
+    pub fn note(&self, line: impl FnOnce() -> String) {
+        let now_ms = self.now_ms();
+        if let Some(trace) = &mut self.state().trace {
+            let line = line();
+            trace.push(format!("{:>9} ms  {line}", now_ms - EPOCH_MS));
+        }
+    }
+
+    pub fn trace(&self) -> Vec<String> {
+        self.state().trace.clone().unwrap_or_default()
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state().seen.clone()
+    }
+
+    pub fn meddled(&self) -> Vec<usize> {
+        self.state().meddled.clone()
+    }
+
+    /// Notes that a request leaves; answers its number and what happens to it.
+    pub fn departs(&self, writes: bool, person: Option<usize>) -> (u64, Option<Fault>) {
+        let at_ms = self.now_ms();
+        let mut state = self.state();
+        let number = state.requests;
+        state.requests += 1;
+        let fault = self.schedule.faults.get(&number).copied();
+        let process = state.process;
+        state.seen.push(Seen {
+            process,
+            at_ms,
+            writes,
+            person,
+            fault,
+            changed: false,
+            answered: false,
+        });
+        (number, fault)
+    }
+
+    pub fn was_answered(&self, number: u64) {
+        self.state().seen[number as usize].answered = true;
+    }
+
+    /// The person of the batch that a path is about.
+    pub fn person_of(&self, path: &str) -> Option<usize> {
+        let path = path.to_lowercase();
+        let by_id = |id: &Option<String>| id.as_ref().is_some_and(|id| path.contains(&**id));
+        self.ids.iter().position(by_id).or_else(|| {
+            let has = |upn: &&str| path.contains(upn) || path.contains(&upn.replace('@', "%40"));
+            self.schedule.people.iter().position(has)
+        })
+    }
+
+    /// Carries a request out on the tenant, after everything that was still on its way.
+    pub fn carry_out(&self, number: Option<u64>, request: Request<Vec<u8>>) -> Answer {
+        let now_ms = self.now_ms();
+        self.settle(now_ms);
+        if let Some(number) = number {
+            self.meddle(number);
+        }
+        let about = self.person_of(request.uri().path());
+        let id = about.and_then(|person| self.ids[person].clone());
+        let look = || {
+            id.as_ref()
+                .map(|id| page(&self.tenant, &format!("/sim/users?id={id}")))
+        };
+        let before = look();
+        let answer = self.tenant.answer(request, now_ms as i64);
+        if let Some(number) = number {
+            self.state().seen[number as usize].changed = before != look();
+        }
+        answer
+    }
+
+    /// Puts a write on a way that takes longer than its sender waits.
+    pub fn will_arrive(&self, at_ms: u64, request: Request<Vec<u8>>) {
+        self.state().late.push((at_ms, request));
+    }
+
+    /// Everything that is still on its way arrives.
+    pub fn settle_all(&self) {
+        self.settle(u64::MAX);
+    }
+
+    fn settle(&self, until_ms: u64) {
+        let mut state = self.state();
+        let late = std::mem::take(&mut state.late);
+        let (due, rest): (Vec<_>, Vec<_>) = late.into_iter().partition(|(at, _)| *at <= until_ms);
+        state.late = rest;
+        drop(state);
+        for (at_ms, request) in due {
+            self.note(|| {
+                format!(
+                    "a late {} {} arrives",
+                    request.method(),
+                    request.uri().path()
+                )
+            });
+            let _too_late_for_anybody = self.tenant.answer(request, at_ms as i64);
+        }
+    }
+
+    /// Somebody else changes a person.
+    fn meddle(&self, number: u64) {
+        let Some(deed) = self.schedule.deeds.get(&number) else {
+            return;
+        };
+        let Some(id) = self.ids[deed.person].clone() else {
+            return;
+        };
+        self.state().meddled.push(deed.person);
+        self.note(|| format!("somebody else: {deed:?}"));
+        let (method, body) = match deed.kind {
+            DeedKind::Anchor => (
+                "PATCH",
+                json!({"onPremisesImmutableId": "c29tZWJvZHkgZWxzZQ=="}),
+            ),
+            DeedKind::Rename => (
+                "PATCH",
+                json!({"userPrincipalName": format!("renamed{number}@contoso.onmicrosoft.com")}),
+            ),
+            DeedKind::Delete => ("DELETE", Value::Null),
+        };
+        let body = if body.is_null() {
+            Vec::new()
+        } else {
+            serde_json::to_vec(&body).unwrap()
+        };
+        let now_ms = self.now_ms() as i64;
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/v1.0/users/{id}"))
+            .header(
+                "authorization",
+                format!("Bearer {}", self.tenant.token(now_ms)),
+            )
+            .header("content-type", "application/json")
+            .body(body)
+            .unwrap();
+        let _refused_or_not = self.tenant.answer(request, now_ms);
+    }
+}
+
+/// A page of the tenant's own.
+fn page(tenant: &Direct, uri: &str) -> String {
+    let request = Request::get(uri).body(Vec::new()).unwrap();
+    let Answer::Reply(reply) = tenant.answer(request, EPOCH_MS as i64) else {
+        panic!("the tenant's own pages are never cut");
+    };
+    String::from_utf8(reply.into_body()).unwrap()
+}
+
+/// Everybody in the tenant, by id.
+pub fn accounts(tenant: &Direct) -> BTreeMap<String, Account> {
+    let text = page(tenant, "/sim/users");
+    let accounts = text.lines().map(|line| {
+        let user: Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| user[key].as_str().map(str::to_owned);
+        Account {
+            id: text("id").unwrap(),
+            upn: text("homeUserPrincipalName").unwrap(),
+            immutable_id: text("onPremisesImmutableId"),
+            deleted: user["deleted"].as_bool().unwrap(),
+        }
+    });
+    accounts
+        .map(|account| (account.id.clone(), account))
+        .collect()
+}
+
+/// The account at this UPN, live or deleted; else whoever an earlier script left at the temporary one.
+pub fn find<'a>(accounts: &'a BTreeMap<String, Account>, upn: &str) -> Option<&'a Account> {
+    let at = |upn: &str| {
+        accounts
+            .values()
+            .find(|account| account.upn.eq_ignore_ascii_case(upn))
+    };
+    at(upn).or_else(|| at(&temporary(upn)))
+}
+
+/// Where a person stands meanwhile.
+pub fn temporary(upn: &str) -> String {
+    let local = upn.split('@').next().unwrap_or_default();
+    format!("{local}@contoso.onmicrosoft.com")
+}
+
+/// The program's clock.
+pub struct SimClock(pub std::sync::Arc<World>);
+
+impl Clock for SimClock {
+    fn now(&self) -> u64 {
+        self.0.now_ms()
+    }
+}
