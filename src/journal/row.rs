@@ -67,6 +67,9 @@ pub struct RowRecord {
     pub ended_at: Option<UnixMillis>,
     /// When a write last left or may have left.
     pub wrote_at: Option<UnixMillis>,
+    /// When the last write was answered or seen that is known to have taken effect: for a while after it, reads may show what
+    /// was before.
+    pub took_effect_at: Option<UnixMillis>,
     /// Since when the person cannot work.
     pub exposed_since: Option<UnixMillis>,
     /// How long the person could not work, in all earlier exposures.
@@ -98,6 +101,7 @@ impl Default for RowRecord {
             begun_at: None,
             ended_at: None,
             wrote_at: None,
+            took_effect_at: None,
             exposed_since: None,
             exposed_ms: 0,
             attempts: 0,
@@ -141,6 +145,7 @@ impl RowRecord {
         let (state, effect) = before.clone().on(event, rules)?;
         if applied && state != before || settled(&before, &state) {
             self.writes += 1;
+            self.took_effect_at = Some(at);
         }
         self.state = state;
         self.begun_at.get_or_insert(at);

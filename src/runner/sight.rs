@@ -67,7 +67,7 @@ impl Judge<'_> {
             return Ok(Event::Lagging);
         }
         let judged = self.judge(before, state)?;
-        if self.may_still_show(&judged.sight) {
+        if self.may_still_show(&judged.sight) || self.may_be_of_long_ago(&judged.sight) {
             return Ok(Event::Lagging);
         }
         Ok(Event::Observed(Observation {
@@ -131,6 +131,17 @@ impl Judge<'_> {
             .doubtful()
             .is_some_and(|step| *sight == Sight::Next(step));
         same && self.since_write().is_some_and(|ms| ms < patience)
+    }
+
+    /// On the way back a person passes through states they were in before. So a doubtful undo that seems to have taken effect
+    /// may be a replica that has not even seen what is to be undone; it is believed when no replica can be so far behind.
+    fn may_be_of_long_ago(&self, sight: &Sight) -> bool {
+        let patience = self.job.limits.replication.as_millis() as u64;
+        let seems_undone = self
+            .doubtful()
+            .is_some_and(|step| *sight != Sight::Next(step));
+        let recent = |at: UnixMillis| self.now.saturating_sub(at) < patience;
+        self.is_back() && seems_undone && self.record.took_effect_at.is_some_and(recent)
     }
 
     /// A step that leaves no trace is decided by the job when it is in doubt.

@@ -157,6 +157,12 @@ impl Stage {
                     Err(_) => Err("a process hangs".to_owned()),
                 },
             };
+            // What a dead process still says, nobody hears.
+            let end = if self.world.is_dead() {
+                Ok(End::Died)
+            } else {
+                end
+            };
             self.world.end(stress.pause_ms);
             end
         });

@@ -40,6 +40,7 @@ impl From<DiskEdge> for Edge {
 pub struct Account {
     pub id: String,
     pub upn: String,
+    pub mail: Option<String>,
     pub immutable_id: Option<String>,
     pub deleted: bool,
 }
@@ -380,6 +381,7 @@ pub fn accounts(tenant: &Direct) -> BTreeMap<String, Account> {
         Account {
             id: text("id").unwrap(),
             upn: text("homeUserPrincipalName").unwrap(),
+            mail: text("mail"),
             immutable_id: text("onPremisesImmutableId"),
             deleted: user["deleted"].as_bool().unwrap(),
         }
@@ -389,14 +391,15 @@ pub fn accounts(tenant: &Direct) -> BTreeMap<String, Account> {
         .collect()
 }
 
-/// The account at this UPN, live or deleted; else whoever an earlier script left at the temporary one.
+/// The account at this UPN, live or deleted; else the one that an earlier script left at the temporary one, which still has
+/// its mail address.
 pub fn find<'a>(accounts: &'a BTreeMap<String, Account>, upn: &str) -> Option<&'a Account> {
-    let at = |upn: &str| {
-        accounts
-            .values()
-            .find(|account| account.upn.eq_ignore_ascii_case(upn))
+    let is = |text: &str, wanted: &str| text.eq_ignore_ascii_case(wanted);
+    let at_home = accounts.values().find(|account| is(&account.upn, upn));
+    let stuck = |account: &&Account| {
+        is(&account.upn, &temporary(upn)) && account.mail.as_ref().is_some_and(|mail| is(mail, upn))
     };
-    at(upn).or_else(|| at(&temporary(upn)))
+    at_home.or_else(|| accounts.values().find(stuck))
 }
 
 /// Where a person stands meanwhile.
