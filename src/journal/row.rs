@@ -141,7 +141,9 @@ impl RowRecord {
     ) -> Result<crate::machine::Effect, IllegalMove> {
         let before = self.state.clone();
         let applied = matches!(event, Event::Applied(..));
-        let left = applied || matches!(event, Event::Doubted(..));
+        // A process that died may have sent its write in its last moment, and nobody knows when that was.
+        let died = matches!(event, Event::Recovered) && self.may_be_writing();
+        let left = applied || died || matches!(event, Event::Doubted(..));
         let (state, effect) = before.clone().on(event, rules)?;
         if applied && state != before || settled(&before, &state) {
             self.writes += 1;
@@ -162,6 +164,17 @@ impl RowRecord {
             self.expected = None;
         }
         Ok(effect)
+    }
+
+    /// Whether a write is intended or under way, as far as the journal knows.
+    fn may_be_writing(&self) -> bool {
+        match &self.state {
+            RowState::Active(active) => match active.phase {
+                Phase::Intending(_) | Phase::Applying(_) => true,
+                Phase::Observing | Phase::Doubtful(_) | Phase::Verifying => false,
+            },
+            RowState::Waiting | RowState::Ended(_) => false,
+        }
     }
 
     fn note_attempt(&mut self, attempt: Attempt, at: UnixMillis) {

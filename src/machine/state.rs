@@ -46,6 +46,9 @@ pub struct Begun {
     pub undo_attempts: u32,
     /// The step is known to have taken effect once; what a step that cannot be observed is decided by.
     pub applied: bool,
+    /// A doubt about it was given up when no read had shown its effect in time, and it was tried again: the effect may show
+    /// all the same, later.
+    pub unsettled: bool,
     /// Its undo was refused for good; the others are still tried.
     pub undo_given_up: bool,
 }
@@ -55,7 +58,7 @@ pub struct Begun {
 pub struct Progress {
     /// The steps begun, in the order of their first intent.
     pub begun: Vec<Begun>,
-    /// At least one write of this run took effect, or may have and could not be ruled out.
+    /// At least one write of this run is known to have taken effect.
     pub changed: bool,
     /// The person cannot work now, as far as is known.
     pub exposed: bool,
@@ -83,11 +86,24 @@ impl Progress {
                     attempts: 0,
                     undo_attempts: 0,
                     applied: false,
+                    unsettled: false,
                     undo_given_up: false,
                 });
                 self.begun.len() - 1
             });
         &mut self.begun[index]
+    }
+
+    /// Whether a doubt was given up without an answer.
+    #[must_use]
+    pub fn unsettled(&self) -> bool {
+        self.begun.iter().any(|begun| begun.unsettled)
+    }
+
+    /// Whether a write of this run took effect, or may have.
+    #[must_use]
+    pub fn touched(&self) -> bool {
+        self.changed || self.unsettled()
     }
 
     /// All attempts of all steps, forward and back.

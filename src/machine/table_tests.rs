@@ -29,7 +29,16 @@ fn attempt(number: u32) -> Attempt {
     }
 }
 
-fn begun(course: &Course, phase: Phase, changed: bool, exposed: bool) -> RowState {
+/// What is known of the writes of a row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    Unsettled,
+    Changed,
+}
+
+fn begun(course: &Course, phase: Phase, known: Known, exposed: bool) -> RowState {
+    let changed = known == Known::Changed;
     let back = matches!(course, Course::Back(_));
     RowState::Active(Active {
         course: course.clone(),
@@ -40,6 +49,7 @@ fn begun(course: &Course, phase: Phase, changed: bool, exposed: bool) -> RowStat
                 attempts: 2,
                 undo_attempts: if back { 2 } else { 0 },
                 applied: changed,
+                unsettled: known == Known::Unsettled,
                 undo_given_up: false,
             }],
             changed,
@@ -61,14 +71,19 @@ fn states() -> Vec<(String, RowState)> {
     ];
     for course in [Course::Forward, Course::Back(problem("cause"))] {
         for phase in phases {
-            for (changed, exposed) in [(false, false), (false, true), (true, false), (true, true)] {
-                if matches!(course, Course::Back(_)) && !changed {
+            let known = [Known::Nothing, Known::Unsettled, Known::Changed];
+            for (known, exposed) in known.into_iter().flat_map(|k| [(k, false), (k, true)]) {
+                if matches!(course, Course::Back(_)) && known == Known::Nothing {
                     continue;
                 }
-                let state = begun(&course, phase, changed, exposed);
+                let state = begun(&course, phase, known, exposed);
                 let marks = format!(
                     "{}{}",
-                    if changed { " changed" } else { "" },
+                    match known {
+                        Known::Nothing => "",
+                        Known::Unsettled => " unsettled",
+                        Known::Changed => " changed",
+                    },
                     if exposed { " exposed" } else { "" }
                 );
                 let direction = if course == Course::Forward {
@@ -240,7 +255,14 @@ fn attempts_of_a_step_are_bounded_and_the_last_trouble_is_told() {
         sight: Sight::Next(StepId(1)),
         exposed: false,
     });
-    let (end, effect) = state.on(seen, &rules()).unwrap();
+    // Three doubts that no read has answered: whether anything has happened is looked for on the way back.
+    let (back, effect) = state.on(seen, &rules()).unwrap();
+    assert_eq!((back.name(), effect), ("failing", Effect::Observe));
+    let seen = Event::Observed(Observation {
+        sight: Sight::Goal,
+        exposed: false,
+    });
+    let (end, effect) = back.on(seen, &rules()).unwrap();
     assert_eq!(effect, Effect::Finish);
     let RowState::Ended(Ending::Failed(problem)) = end else {
         panic!("{end:?}")

@@ -188,6 +188,7 @@ impl Active {
         if let Phase::Doubtful(attempt) = self.phase {
             self.settle(attempt, &observation.sight);
         }
+        self.settle_late(&observation.sight);
         match observation.sight {
             Sight::Next(step) | Sight::Repeatable(step) => self.intend(step, rules),
             Sight::Goal => self.arrived(),
@@ -206,13 +207,34 @@ impl Active {
         };
         if took_effect {
             self.note_applied(attempt.step);
+        } else if self.course == Course::Forward {
+            self.progress.of_mut(attempt.step).unsettled = true;
+        }
+    }
+
+    /// A step whose doubt was given up has taken effect after all when a read shows that it is behind the row.
+    fn settle_late(&mut self, sight: &Sight) {
+        let behind = |step: StepId| match sight {
+            Sight::Next(next) | Sight::Repeatable(next) => step < *next,
+            Sight::Goal => true,
+            Sight::Adrift(_) | Sight::Barred(_) | Sight::Missing(_) | Sight::Unknowable(_) => false,
+        };
+        if self.course != Course::Forward {
+            return;
+        }
+        let late = self.progress.begun.iter();
+        let late = late.filter(|begun| begun.unsettled && behind(begun.step));
+        for step in late.map(|begun| begun.step).collect::<Vec<_>>() {
+            self.note_applied(step);
         }
     }
 
     fn note_applied(&mut self, step: StepId) {
         self.progress.changed = true;
         if self.course == Course::Forward {
-            self.progress.of_mut(step).applied = true;
+            let begun = self.progress.of_mut(step);
+            begun.applied = true;
+            begun.unsettled = false;
         }
     }
 
@@ -235,12 +257,14 @@ impl Active {
             Course::Forward if self.progress.changed => ended(Ending::Done),
             Course::Forward => ended(Ending::Unchanged),
             Course::Back(cause) if self.progress.exposed => ended(Ending::Stranded(cause)),
-            Course::Back(cause) => ended(Ending::Reverted(cause)),
+            Course::Back(cause) if self.progress.changed => ended(Ending::Reverted(cause)),
+            // What was in doubt has not happened.
+            Course::Back(cause) => ended(Ending::Failed(cause)),
         }
     }
 
     fn barred(self, problem: Problem) -> Move {
-        let untouched = self.course == Course::Forward && !self.progress.changed;
+        let untouched = self.course == Course::Forward && !self.progress.touched();
         match (untouched, self.progress.exposed) {
             (true, false) => ended(Ending::Refused(problem)),
             (true, true) => ended(Ending::Stranded(problem)),
@@ -373,7 +397,7 @@ impl Active {
     /// The row cannot reach its goal: back to the before-image if anything was changed, and if that fails too, say so.
     fn fail(self, problem: Problem) -> Move {
         match self.course {
-            Course::Forward if self.progress.changed => active(
+            Course::Forward if self.progress.touched() => active(
                 Course::Back(problem),
                 Phase::Observing,
                 self.progress,

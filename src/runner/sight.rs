@@ -133,15 +133,20 @@ impl Judge<'_> {
         same && self.since_write().is_some_and(|ms| ms < patience)
     }
 
-    /// On the way back a person passes through states they were in before. So a doubtful undo that seems to have taken effect
-    /// may be a replica that has not even seen what is to be undone; it is believed when no replica can be so far behind.
+    /// On the way back a person passes through states they were in before. So a doubt that a read seems to answer may be
+    /// answered by a replica that has not even seen what is to be undone; it is believed when none can be so far behind.
     fn may_be_of_long_ago(&self, sight: &Sight) -> bool {
+        if !self.is_back() {
+            return false;
+        }
         let patience = self.job.limits.replication.as_millis() as u64;
+        let recent = |at: UnixMillis| self.now.saturating_sub(at) < patience;
         let seems_undone = self
             .doubtful()
             .is_some_and(|step| *sight != Sight::Next(step));
-        let recent = |at: UnixMillis| self.now.saturating_sub(at) < patience;
-        self.is_back() && seems_undone && self.record.took_effect_at.is_some_and(recent)
+        let unsettled = self.active().is_some_and(|row| row.progress.unsettled());
+        (seems_undone && self.record.took_effect_at.is_some_and(recent))
+            || (unsettled && *sight == Sight::Goal && self.record.wrote_at.is_some_and(recent))
     }
 
     /// A step that leaves no trace is decided by the job when it is in doubt.

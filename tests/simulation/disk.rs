@@ -120,6 +120,13 @@ impl SimDisk {
         }
     }
 
+    fn must_live(&self, run: RunId) -> Result<(), JournalError> {
+        if self.world.is_dead() {
+            return Err(self.failed(run, dead()));
+        }
+        Ok(())
+    }
+
     fn medium(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
         let missing = || self.failed(run, io::ErrorKind::NotFound.into());
         let file = self.file(run).ok_or_else(missing)?;
@@ -136,6 +143,7 @@ impl Disk for SimDisk {
     }
 
     fn create(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+        self.must_live(run)?;
         self.files
             .lock()
             .unwrap()
@@ -152,6 +160,7 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, run: RunId) -> Result<(), JournalError> {
+        self.must_live(run)?;
         self.files.lock().unwrap().remove(&run);
         Ok(())
     }

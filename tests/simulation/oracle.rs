@@ -17,22 +17,29 @@ use std::sync::Arc;
 /// What lies safely in the log, folded as far as it was looked at.
 pub struct Ledger {
     disk: Arc<SimDisk>,
-    run: RunId,
-    head: Head,
+    /// The run that is worked on, and how much of its log was looked at.
+    at: Option<(RunId, Head)>,
     rules: Option<Rules>,
     rows: BTreeMap<u64, RowRecord>,
     complaints: Vec<String>,
 }
 
 impl Ledger {
-    pub fn new(disk: Arc<SimDisk>, run: RunId) -> Ledger {
+    pub fn new(disk: Arc<SimDisk>) -> Ledger {
         Ledger {
             disk,
-            run,
-            head: Head::genesis(ChainHash::genesis(run.0.as_bytes())),
+            at: None,
             rules: None,
             rows: BTreeMap::new(),
             complaints: Vec::new(),
+        }
+    }
+
+    /// This run is worked on from now on.
+    pub fn follow(&mut self, run: RunId) {
+        if self.at.is_none_or(|(known, _)| known != run) {
+            self.at = Some((run, Head::genesis(ChainHash::genesis(run.0.as_bytes()))));
+            self.rows.clear();
         }
     }
 
@@ -57,12 +64,15 @@ impl Ledger {
 
     /// Reads what has become safe since the last look.
     pub fn look(&mut self) -> Result<(), JournalError> {
-        let Some(file) = self.disk.file(self.run) else {
+        let Some((run, head)) = self.at else {
+            return Ok(());
+        };
+        let Some(file) = self.disk.file(run) else {
             return Ok(());
         };
         let medium = MemoryMedium::holding(file.lock().unwrap().safe().to_vec());
         let (rules, rows) = (&mut self.rules, &mut self.rows);
-        let (head, _) = inspect::<JournalError>(&medium, self.head, |group| {
+        let (head, _) = inspect::<JournalError>(&medium, head, |group| {
             for (_, bytes) in group.records() {
                 match Entry::decode(bytes)? {
                     Entry::Began(header) => *rules = Some(header.rules),
@@ -84,7 +94,7 @@ impl Ledger {
             }
             Ok(())
         })?;
-        self.head = head;
+        self.at = Some((run, head));
         Ok(())
     }
 

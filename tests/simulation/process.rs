@@ -67,7 +67,6 @@ struct Stage {
     ledger: Arc<Mutex<Ledger>>,
     job: Arc<Job>,
     input: Input,
-    run: RunId,
     complaints: Vec<String>,
 }
 
@@ -108,8 +107,6 @@ impl Stage {
     fn new(schedule: &Schedule, traced: bool, folder: &Path) -> Stage {
         let world = Arc::new(World::new(schedule.clone(), traced));
         let disk = SimDisk::new(&world);
-        let mut dice = ChaCha8Rng::seed_from_u64(schedule.seed);
-        let run = RunId(uuid::Builder::from_random_bytes(dice.random()).into_uuid());
         let job = job();
         let csv = folder.join("people.csv");
         let lines = schedule.people.iter().enumerate();
@@ -121,7 +118,7 @@ impl Stage {
         .unwrap();
         Stage {
             input: cutover::batch::open(&csv, &job.layout).unwrap(),
-            ledger: Arc::new(Mutex::new(Ledger::new(Arc::clone(&disk), run))),
+            ledger: Arc::new(Mutex::new(Ledger::new(Arc::clone(&disk)))),
             store: SimStore {
                 memory: MemoryStore::default(),
                 world: Arc::clone(&world),
@@ -129,7 +126,6 @@ impl Stage {
             world,
             disk,
             job,
-            run,
             complaints: Vec::new(),
         }
     }
@@ -152,7 +148,7 @@ impl Stage {
             let end = tokio::select! {
                 biased;
                 () = self.world.died.notified() => Ok(End::Died),
-                end = tokio::time::timeout(PROCESS_MAX, self.work(stress, began_at)) => match end {
+                end = tokio::time::timeout(PROCESS_MAX, self.work(number, stress, began_at)) => match end {
                     Ok(end) => end,
                     Err(_) => Err("a process hangs".to_owned()),
                 },
@@ -221,15 +217,20 @@ impl Stage {
     /// Promise 5, second half: after a crash, exposed rows go first.
     fn exposed_came_first(&mut self, _seen_before: usize) {}
 
-    async fn work(&self, stress: &Stress, began_at: u64) -> Result<End, String> {
-        match self.try_work(stress, began_at).await {
+    async fn work(&self, number: usize, stress: &Stress, began_at: u64) -> Result<End, String> {
+        match self.try_work(number, stress, began_at).await {
             Ok(end) => Ok(end),
             Err(error) if is_of_the_disk(&error) => Ok(End::Refused),
             Err(error) => Err(format!("the journal refuses: {error}")),
         }
     }
 
-    async fn try_work(&self, stress: &Stress, began_at: u64) -> Result<End, JournalError> {
+    async fn try_work(
+        &self,
+        number: usize,
+        stress: &Stress,
+        began_at: u64,
+    ) -> Result<End, JournalError> {
         let schedule = &self.world.schedule;
         let writing = Writing::Inline {
             barrier: Duration::from_millis(schedule.barrier_ms),
@@ -242,7 +243,7 @@ impl Stage {
             Arc::new(self.store.clone()),
             writing,
         )?;
-        let order = self.order();
+        let order = self.order(number);
         let session = match look_back(&journal, &order)? {
             Before::New => match begin(&journal, &order, &*clock, &mut |_| ()).await {
                 Ok((session, _)) => session,
@@ -253,8 +254,9 @@ impl Stage {
             Before::Finished(_) => return Ok(End::Finished),
             Before::Different(_, differences) => panic!("{differences:?}"),
         };
+        self.ledger.lock().unwrap().follow(session.header().id);
         session.opened(clock.now()).await?;
-        let services = Arc::new(self.services(&clock, began_at));
+        let services = Arc::new(self.services(&clock, session.header().id, began_at));
         let mut talk = Talk::new(&services, "lookups".into());
         let looking = look_up(&self.job, &session.header().params, &mut talk);
         let settings = match tokio::time::timeout(PATIENCE, looking).await {
@@ -291,14 +293,16 @@ impl Stage {
         })
     }
 
-    fn order(&self) -> RunOrder<'_> {
+    fn order(&self, process: usize) -> RunOrder<'_> {
         let schedule = &self.world.schedule;
+        let mut dice = ChaCha8Rng::seed_from_u64(schedule.seed + process as u64);
+        let run = uuid::Builder::from_random_bytes(dice.random()).into_uuid();
         let given = [
             ("swap".to_owned(), schedule.swap.to_owned()),
             ("clear".to_owned(), schedule.clear.to_owned()),
         ];
         RunOrder {
-            run: self.run,
+            run: RunId(run),
             job: &self.job,
             params: self.job.parameters(&given).unwrap(),
             input: &self.input,
@@ -313,13 +317,13 @@ impl Stage {
         Quota::new(self.world.schedule.writes, PERIOD)
     }
 
-    fn services(&self, clock: &Arc<SimClock>, began_at: u64) -> Services {
+    fn services(&self, clock: &Arc<SimClock>, run: RunId, began_at: u64) -> Services {
         Services {
             target: Arc::new(Line::new(&self.world, &self.ledger)),
             reads: Budget::new("reads", Quota::new(3_500, PERIOD)),
             writes: Budget::new("writes", self.quota()),
             clock: Arc::clone(clock) as _,
-            run: Uuid::from(self.run.0),
+            run: Uuid::from(run.0),
             process_at: began_at,
             patience: PATIENCE,
             gauges: Gauges::default(),

@@ -1,6 +1,7 @@
 //! What happens to one simulated batch: who is in it, and everything that goes wrong, written down beforehand so that it
 //! can be printed, repeated and made shorter.
 
+use super::world::LATE_MS_MAX;
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -256,7 +257,7 @@ fn fault(dice: &mut ChaCha8Rng) -> Fault {
         1 => Fault::LostBefore,
         2 | 3 => Fault::LostAfter,
         4 => Fault::Late {
-            ms: dice.random_range(1..8_000),
+            ms: dice.random_range(1..LATE_MS_MAX),
         },
         5 => Fault::ErrorBefore { retry_after_s },
         6 | 7 => Fault::ErrorAfter { retry_after_s },

@@ -15,6 +15,9 @@ use tokio::time::Instant;
 /// When the first process begins, in Unix milliseconds.
 const EPOCH_MS: u64 = 1_790_000_000_000;
 
+/// How much later a write can arrive than its sender gave up or died, in milliseconds: less than the program waits.
+pub const LATE_MS_MAX: u64 = 8_000;
+
 /// A place where a process can die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
@@ -166,6 +169,10 @@ impl World {
         let now_ms = self.now_ms();
         let mut state = self.state();
         state.dead = true;
+        // With its sender gone, a request is not under way for much longer.
+        for (at_ms, _) in &mut state.late {
+            *at_ms = (*at_ms).min(now_ms + LATE_MS_MAX);
+        }
         state.began_ms = now_ms + pause_ms;
         state.since = None;
     }
