@@ -11,7 +11,7 @@ use cutover::journal::memory::MemoryMedium;
 use cutover::journal::scan::Head;
 use cutover::journal::{JournalError, RowRecord, RunId};
 use cutover::machine::{Outcome, Phase, RowState, Rules};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What lies safely in the log, folded as far as it was looked at.
@@ -141,6 +141,26 @@ pub fn exposed(world: &World) -> Vec<usize> {
             && !upn.eq_ignore_ascii_case(&temporary(upn))
     });
     moved.map(|(person, _)| person).collect()
+}
+
+/// Promise 5, second half: after a crash, exposed rows go first. `urgent` people were exposed when the process began, whose
+/// requests are those from number `from` on.
+pub fn exposed_came_last(world: &World, from: usize, urgent: &[usize]) -> Option<String> {
+    let seen = world.seen();
+    let known: BTreeSet<usize> = seen[..from].iter().filter_map(|seen| seen.person).collect();
+    let mut waiting: BTreeSet<usize> = urgent.iter().copied().collect();
+    for request in &seen[from..] {
+        let Some(person) = request.person else {
+            continue;
+        };
+        waiting.remove(&person);
+        if !known.contains(&person) && !waiting.is_empty() {
+            return Some(format!(
+                "person {person} was begun before {waiting:?}, who are exposed"
+            ));
+        }
+    }
+    None
 }
 
 /// How the program says that a row ended, by its number.

@@ -142,6 +142,7 @@ impl Stage {
             .build()
             .unwrap();
         let seen_before = self.world.seen().len();
+        let urgent = self.urgent();
         let end = runtime.block_on(async {
             self.world.begin(number, stress.clone());
             let began_at = self.world.now_ms();
@@ -166,13 +167,14 @@ impl Stage {
         if let Some(crash) = stress.crash.filter(|_| matches!(end, Ok(End::Died))) {
             self.crash(&crash);
         }
+        self.complaints
+            .extend(oracle::exposed_came_last(&self.world, seen_before, &urgent));
         match end {
             Ok(End::Finished) => return true,
             Ok(End::Died | End::Refused) => {}
             Ok(End::Stopped(reason)) => self.stopped(stress, reason.as_ref()),
             Err(complaint) => self.complain(complaint),
         }
-        self.exposed_came_first(seen_before);
         false
     }
 
@@ -214,8 +216,19 @@ impl Stage {
         }
     }
 
-    /// Promise 5, second half: after a crash, exposed rows go first.
-    fn exposed_came_first(&mut self, _seen_before: usize) {}
+    /// Who is exposed as a process begins, and was begun by an earlier one: rows that must go first.
+    fn urgent(&mut self) -> Vec<usize> {
+        let mut ledger = self.ledger.lock().unwrap();
+        if let Err(error) = ledger.look() {
+            self.complaints
+                .push(format!("the safe part of the log: {error}"));
+        }
+        let begun = |person: &usize| ledger.rows().contains_key(&(*person as u64 + 1));
+        oracle::exposed(&self.world)
+            .into_iter()
+            .filter(begun)
+            .collect()
+    }
 
     async fn work(&self, number: usize, stress: &Stress, began_at: u64) -> Result<End, String> {
         match self.try_work(number, stress, began_at).await {

@@ -49,6 +49,16 @@ pub struct Stress {
     pub pause_ms: u64,
 }
 
+impl Stress {
+    /// Whether nothing happens to the process.
+    pub fn is_calm(&self) -> bool {
+        self.crash.is_none()
+            && self.disk_fails.is_none()
+            && self.orders.is_empty()
+            && self.pause_ms == 0
+    }
+}
+
 /// The end of a process.
 #[derive(Debug, Clone, Copy)]
 pub struct Crash {

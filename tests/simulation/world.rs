@@ -51,7 +51,6 @@ pub struct Account {
 /// One request as it left the program.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    pub process: usize,
     pub at_ms: u64,
     pub writes: bool,
     /// The person of the batch it was about.
@@ -78,7 +77,6 @@ pub struct World {
 struct State {
     began_ms: u64,
     since: Option<Instant>,
-    process: usize,
     edges: u64,
     stress: Stress,
     dead: bool,
@@ -132,7 +130,6 @@ impl World {
             state: Mutex::new(State {
                 began_ms: EPOCH_MS,
                 since: None,
-                process: 0,
                 edges: 0,
                 stress: Stress::default(),
                 dead: true,
@@ -155,7 +152,6 @@ impl World {
     pub fn begin(&self, process: usize, stress: Stress) {
         let mut state = self.state();
         state.since = Some(Instant::now());
-        state.process = process;
         state.stress = stress;
         state.edges = 0;
         state.disk_calls = 0;
@@ -253,9 +249,7 @@ impl World {
         let number = state.requests;
         state.requests += 1;
         let fault = self.schedule.faults.get(&number).copied();
-        let process = state.process;
         state.seen.push(Seen {
-            process,
             at_ms,
             writes,
             person,
