@@ -147,16 +147,12 @@ pub fn exposed(world: &World) -> Vec<usize> {
 /// requests are those from number `from` on.
 pub fn exposed_came_last(world: &World, from: usize, urgent: &[usize]) -> Option<String> {
     let seen = world.seen();
-    let known: BTreeSet<usize> = seen[..from].iter().filter_map(|seen| seen.person).collect();
     let mut waiting: BTreeSet<usize> = urgent.iter().copied().collect();
-    for request in &seen[from..] {
-        let Some(person) = request.person else {
-            continue;
-        };
+    for person in seen[from..].iter().filter_map(|request| request.person) {
         waiting.remove(&person);
-        if !known.contains(&person) && !waiting.is_empty() {
+        if !urgent.contains(&person) && !waiting.is_empty() {
             return Some(format!(
-                "person {person} was begun before {waiting:?}, who are exposed"
+                "person {person} came before {waiting:?}, who are exposed"
             ));
         }
     }
