@@ -307,8 +307,8 @@ impl Ledger {
             match &row.record.state {
                 RowState::Ended(_) => batch.remove(keys::active(id, number)),
                 RowState::Waiting | RowState::Active(_) => {
-                    let exposed = vec![u8::from(row.record.exposed())];
-                    batch.put(keys::active(id, number), exposed);
+                    let exposed = row.record.may_be_exposed(&self.run.header.rules);
+                    batch.put(keys::active(id, number), vec![u8::from(exposed)]);
                 }
             }
             batch.put(keys::row(id, number), encode(&row)?);

@@ -232,6 +232,22 @@ impl RowRecord {
         self.progress().is_some_and(|progress| progress.exposed)
     }
 
+    /// Whether the person cannot work now, or could not if the process died at this moment: a write that exposes may be on
+    /// its way.
+    #[must_use]
+    pub fn may_be_exposed(&self, rules: &Rules) -> bool {
+        let RowState::Active(active) = &self.state else {
+            return false;
+        };
+        let exposing = match active.phase {
+            Phase::Intending(attempt) | Phase::Applying(attempt) | Phase::Doubtful(attempt) => {
+                active.course == Course::Forward && rules.exposes(attempt.step)
+            }
+            Phase::Observing | Phase::Verifying => false,
+        };
+        active.progress.exposed || exposing
+    }
+
     /// Whether a write of this row has ever been begun.
     #[must_use]
     pub fn has_begun_writing(&self) -> bool {

@@ -29,7 +29,9 @@ pub struct Rules {
 }
 
 impl Rules {
-    fn exposes(&self, step: StepId) -> bool {
+    /// Whether from this step on the person cannot work.
+    #[must_use]
+    pub fn exposes(&self, step: StepId) -> bool {
         self.steps
             .get(usize::from(step.0))
             .is_some_and(|traits| traits.exposes)

@@ -98,9 +98,21 @@ impl Ledger {
         Ok(())
     }
 
-    /// The rows as the safe part of the log has them.
-    pub fn rows(&self) -> &BTreeMap<u64, RowRecord> {
-        &self.rows
+    /// Who has to go first now.
+    pub fn urgent(&mut self, world: &World) -> Result<Urgent, JournalError> {
+        self.look()?;
+        let Some(rules) = &self.rules else {
+            return Ok(Urgent::default());
+        };
+        let begun = |person: &usize| self.rows.contains_key(&(*person as u64 + 1));
+        let maybe = self
+            .rows
+            .iter()
+            .filter(|(_, row)| row.may_be_exposed(rules));
+        Ok(Urgent {
+            exposed: exposed(world).into_iter().filter(begun).collect(),
+            maybe: maybe.map(|(number, _)| *number as usize - 1).collect(),
+        })
     }
 
     pub fn complaints(&self) -> &[String] {
@@ -143,14 +155,23 @@ pub fn exposed(world: &World) -> Vec<usize> {
     moved.map(|(person, _)| person).collect()
 }
 
-/// Promise 5, second half: after a crash, exposed rows go first. `urgent` people were exposed when the process began, whose
-/// requests are those from number `from` on.
-pub fn exposed_came_last(world: &World, from: usize, urgent: &[usize]) -> Option<String> {
+/// Who has to go first after a crash.
+#[derive(Debug, Default)]
+pub struct Urgent {
+    /// They were begun, and are exposed.
+    exposed: BTreeSet<usize>,
+    /// As far as the journal can know, they may be, too.
+    maybe: BTreeSet<usize>,
+}
+
+/// Promise 5, second half: after a crash, exposed rows go first. The requests of the process are those from number `from`
+/// on.
+pub fn exposed_came_last(world: &World, from: usize, urgent: &Urgent) -> Option<String> {
     let seen = world.seen();
-    let mut waiting: BTreeSet<usize> = urgent.iter().copied().collect();
+    let mut waiting = urgent.exposed.clone();
     for person in seen[from..].iter().filter_map(|request| request.person) {
         waiting.remove(&person);
-        if !urgent.contains(&person) && !waiting.is_empty() {
+        if !urgent.maybe.contains(&person) && !waiting.is_empty() {
             return Some(format!(
                 "person {person} came before {waiting:?}, who are exposed"
             ));

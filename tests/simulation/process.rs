@@ -1,7 +1,7 @@
 //! One schedule, from the first process to the end of the run.
 
 use super::disk::{SimDisk, SimStore};
-use super::oracle::{self, Ledger, Told, is_of_the_disk};
+use super::oracle::{self, Ledger, Told, Urgent, is_of_the_disk};
 use super::schedule::{Crash, Manner, Order, Schedule, Stress};
 use super::service::Line;
 use super::world::{SimClock, World, guid};
@@ -216,18 +216,12 @@ impl Stage {
         }
     }
 
-    /// Who is exposed as a process begins, and was begun by an earlier one: rows that must go first.
-    fn urgent(&mut self) -> Vec<usize> {
-        let mut ledger = self.ledger.lock().unwrap();
-        if let Err(error) = ledger.look() {
-            self.complaints
-                .push(format!("the safe part of the log: {error}"));
-        }
-        let begun = |person: &usize| ledger.rows().contains_key(&(*person as u64 + 1));
-        oracle::exposed(&self.world)
-            .into_iter()
-            .filter(begun)
-            .collect()
+    fn urgent(&mut self) -> Urgent {
+        let urgent = self.ledger.lock().unwrap().urgent(&self.world);
+        urgent.unwrap_or_else(|error| {
+            self.complain(format!("the safe part of the log: {error}"));
+            Urgent::default()
+        })
     }
 
     async fn work(&self, number: usize, stress: &Stress, began_at: u64) -> Result<End, String> {
