@@ -1,4 +1,5 @@
-//! Which row comes next: exposed ones first, then the others that were begun, then new ones in the order of the input.
+//! Which row comes next: exposed ones first, then the others that were begun, then those that were sent back before they
+//! began anything, then new ones in the order of the input.
 
 use crate::batch::{Layout, Mapping};
 use crate::journal::{InputRow, JournalError, RowNumber, RowRecord, RunReader, RunRecord};
@@ -16,7 +17,17 @@ pub struct Admitted {
     pub record: Option<RowRecord>,
 }
 
-/// The rows still to be worked on, in order. Holds only those that an earlier process left half way.
+/// Which rows may be handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Every row.
+    All,
+    /// Only people who cannot work now: they are helped while nobody else begins.
+    Exposed,
+}
+
+/// The rows still to be worked on, in order. Holds only those that an earlier process left half way, and those that came
+/// back: no more than were ever in flight.
 pub struct Admission {
     reader: RunReader,
     layout: Layout,
@@ -44,14 +55,22 @@ impl Admission {
         })
     }
 
-    /// The next row, or None when all were handed out.
+    /// The next row, or None when all within reach were handed out.
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
-    pub fn next_row(&mut self) -> Result<Option<Admitted>, JournalError> {
-        if let Some(row) = self.begun.pop_front() {
+    pub fn next_row(&mut self, reach: Reach) -> Result<Option<Admitted>, JournalError> {
+        if let Some(row) = self.begun.front().copied() {
             let record = self.reader.row(row)?;
+            let exposed = record.as_ref().is_some_and(RowRecord::exposed);
+            if reach == Reach::Exposed && !exposed {
+                return Ok(None);
+            }
+            self.begun.pop_front();
             return self.admit(row, record);
+        }
+        if reach == Reach::Exposed {
+            return Ok(None);
         }
         while self.next <= self.rows {
             let row = RowNumber(self.next);
@@ -61,6 +80,17 @@ impl Admission {
             }
         }
         Ok(None)
+    }
+
+    /// Takes back a row that was handed out and had nothing begun: it comes before all new ones.
+    pub fn send_back(&mut self, row: RowNumber) {
+        self.begun.push_back(row);
+    }
+
+    /// Hands out no row any more, exposed or not.
+    pub fn close(&mut self) {
+        self.begun.clear();
+        self.next = self.rows + 1;
     }
 
     fn is_new(&self, row: RowNumber) -> Result<bool, JournalError> {

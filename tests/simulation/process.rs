@@ -18,7 +18,7 @@ use cutover::runner::stop::Gate;
 use cutover::runner::talk::Talk;
 use cutover::runner::worker::Work;
 use cutover::runner::{
-    Clock as _, Command, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, Services, StopReason,
+    Clock as _, Command, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services, StopReason,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -417,7 +417,15 @@ async fn dispatch(
         max_failed: MaxFailed::Percent(100.0),
         max_stranded: u64::MAX,
     };
-    let dispatcher = Dispatcher::new(work, admission, run, concurrency, policy, Vec::new());
+    let dispatcher = Dispatcher::new(
+        work,
+        admission,
+        run,
+        concurrency,
+        policy,
+        Schedule::default(),
+        Vec::new(),
+    );
     let (sender, receiver) = mpsc::channel(8);
     let orders = stress.orders.clone();
     let operator = tokio::spawn(async move {
@@ -428,7 +436,7 @@ async fn dispatch(
                 Order::Drain => Command::Drain("on purpose".into()),
                 Order::StopNow => Command::StopNow("on purpose".into()),
             };
-            let _ended = sender.send(command).await;
+            let _ended = sender.send(command.into()).await;
         }
         std::future::pending::<()>().await;
     });
