@@ -1,5 +1,5 @@
-//! Which row comes next: exposed ones first, then the others that were begun, then those that were sent back before they
-//! began anything, then new ones in the order of the input.
+//! Which row comes next: exposed ones first, then the others that have been written to, then those that were admitted before
+//! and have nothing begun, then new ones in the order of the input.
 
 use crate::batch::{Layout, Mapping};
 use crate::journal::{InputRow, JournalError, RowNumber, RowRecord, RunReader, RunRecord};
@@ -22,8 +22,8 @@ pub struct Admitted {
 pub enum Reach {
     /// Every row.
     All,
-    /// Only people who cannot work now: they are helped while nobody else begins.
-    Exposed,
+    /// Only those that have been written to: they are brought to their end while nobody else begins.
+    Written,
 }
 
 /// The rows still to be worked on, in order. Holds only those that an earlier process left half way, and those that came
@@ -32,7 +32,9 @@ pub struct Admission {
     reader: RunReader,
     layout: Layout,
     mapping: Mapping,
-    begun: VecDeque<RowNumber>,
+    written: VecDeque<RowNumber>,
+    /// Admitted before, and nothing begun.
+    parked: VecDeque<RowNumber>,
     next: u64,
     begun_max: u64,
     rows: u64,
@@ -44,15 +46,25 @@ impl Admission {
     /// # Errors
     /// [`JournalError`] when the checkpoint cannot be read.
     pub fn new(reader: RunReader, run: &RunRecord, layout: &Layout) -> Result<Self, JournalError> {
-        Ok(Admission {
-            begun: reader.active()?.into(),
-            reader,
+        let mut admission = Admission {
+            written: VecDeque::new(),
+            parked: VecDeque::new(),
             layout: layout.clone(),
             mapping: run.header.input.mapping.clone(),
             next: run.begun_through + 1,
             begun_max: run.begun_max,
             rows: run.rows,
-        })
+            reader,
+        };
+        for row in admission.reader.active()? {
+            let record = admission.reader.row(row)?;
+            if record.is_some_and(|record| record.has_begun_writing()) {
+                admission.written.push_back(row);
+            } else {
+                admission.parked.push_back(row);
+            }
+        }
+        Ok(admission)
     }
 
     /// The next row, or None when all within reach were handed out.
@@ -60,17 +72,14 @@ impl Admission {
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
     pub fn next_row(&mut self, reach: Reach) -> Result<Option<Admitted>, JournalError> {
-        if let Some(row) = self.begun.front().copied() {
-            let record = self.reader.row(row)?;
-            let exposed = record.as_ref().is_some_and(RowRecord::exposed);
-            if reach == Reach::Exposed && !exposed {
-                return Ok(None);
-            }
-            self.begun.pop_front();
-            return self.admit(row, record);
+        if let Some(row) = self.written.pop_front() {
+            return self.admit_again(row);
         }
-        if reach == Reach::Exposed {
+        if reach == Reach::Written {
             return Ok(None);
+        }
+        if let Some(row) = self.parked.pop_front() {
+            return self.admit_again(row);
         }
         while self.next <= self.rows {
             let row = RowNumber(self.next);
@@ -84,18 +93,24 @@ impl Admission {
 
     /// Takes back a row that was handed out and had nothing begun: it comes before all new ones.
     pub fn send_back(&mut self, row: RowNumber) {
-        self.begun.push_back(row);
+        self.parked.push_back(row);
     }
 
-    /// Hands out no row any more, exposed or not.
+    /// Hands out no row any more, whatever was done to it.
     pub fn close(&mut self) {
-        self.begun.clear();
+        self.written.clear();
+        self.parked.clear();
         self.next = self.rows + 1;
     }
 
     fn is_new(&self, row: RowNumber) -> Result<bool, JournalError> {
         let record = self.reader.row(row)?;
         Ok(record.is_none_or(|record| record.state == RowState::Waiting))
+    }
+
+    fn admit_again(&mut self, row: RowNumber) -> Result<Option<Admitted>, JournalError> {
+        let record = self.reader.row(row)?;
+        self.admit(row, record)
     }
 
     fn admit(

@@ -153,7 +153,7 @@ impl Dispatcher {
             .rows(services.reads.rate(), services.writes.rate());
         let reach = match self.standing {
             Standing::Running => Reach::All,
-            Standing::Held(_) | Standing::Stopping(_) => Reach::Exposed,
+            Standing::Held(_) | Standing::Stopping(_) => Reach::Written,
         };
         while self.workers.len() < room && !self.exhausted {
             match self.admission.next_row(reach)? {
@@ -428,3 +428,7 @@ impl Dispatcher {
         Some((pause.reason.to_string(), left))
     }
 }
+
+#[cfg(test)]
+#[path = "dispatcher_tests.rs"]
+mod tests;
