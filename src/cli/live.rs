@@ -235,7 +235,10 @@ impl From<JournalError> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let text = match self {
-            Refusal::Ending => "the process is about to end; ask again".into(),
+            Refusal::Ending => {
+                let text = "the process is about to end";
+                return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+            }
             Refusal::Journal(error) => error.to_string(),
             Refusal::Report(error) => error.to_string(),
             Refusal::NotLive { named, live } => {
@@ -376,9 +379,17 @@ async fn request(
         .send()
         .await
         .map_err(|_| busy("does not answer".into()))?;
-    if !reply.status().is_success() {
+    let status = reply.status();
+    if !status.is_success() {
         let text = reply.text().await.unwrap_or_default();
-        return Err(busy(format!("says: {text}")));
+        if status != StatusCode::UNPROCESSABLE_ENTITY {
+            return Err(busy(format!("says: {text}")));
+        }
+        let message = format!("process {} works on a run and says: {text}", holder.pid);
+        return Err(Failure::usage(
+            message,
+            "`cutover status` shows how it stands",
+        ));
     }
     let value = reply
         .json()

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// Everybody goes away, is marked, and comes back.
 const JOB: &str = r#"
@@ -189,6 +190,7 @@ impl World {
         let journal = Journal::assemble(folder.path(), Arc::new(disk), store, writing).unwrap();
         let clock = Arc::new(Simulated(Instant::now()));
         let order = Order {
+            run: RunId(Uuid::now_v7()),
             job: &job,
             params: BTreeMap::new(),
             input: &input,

@@ -18,7 +18,8 @@ use cutover::runner::stop::Gate;
 use cutover::runner::talk::Talk;
 use cutover::runner::worker::Work;
 use cutover::runner::{
-    Clock as _, Command, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services, StopReason,
+    Clock as _, Command, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services,
+    StopReason,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
