@@ -18,8 +18,7 @@ use cutover::runner::stop::Gate;
 use cutover::runner::talk::Talk;
 use cutover::runner::worker::Work;
 use cutover::runner::{
-    Clock as _, Command, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services,
-    StopReason,
+    Clock as _, Command, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, Services, StopReason,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -424,7 +423,7 @@ async fn dispatch(
         run,
         concurrency,
         policy,
-        Schedule::default(),
+        cutover::runner::Schedule::default(),
         Vec::new(),
     );
     let (sender, receiver) = mpsc::channel(8);
