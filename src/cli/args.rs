@@ -1,8 +1,10 @@
 //! Arguments, by clap.
 
+use crate::pace::{Quota, QuotaError};
 use crate::progress::Style;
-use crate::runner::MaxFailed;
+use crate::runner::{Deadline, MaxFailed, Window};
 use clap::{Args, Parser, Subcommand};
+use miette::Diagnostic;
 use std::path::PathBuf;
 
 /// Runs a change over many people of a Microsoft 365 tenant, one row of a CSV each, and never loses its place.
@@ -53,6 +55,14 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Go on with an interrupted run from the journal alone
     Resume(ResumeArgs),
+    /// Begin no more rows, bring those under way to safety, and wait for `continue`
+    Pause(SteerArgs),
+    /// Begin rows again after a pause
+    Continue(SteerArgs),
+    /// Begin no more rows, bring those under way to safety, and stop
+    Drain(SteerArgs),
+    /// Change the write budget of the live process
+    Pace(PaceArgs),
     /// Where a run stands; works while another process is running it
     Status(StatusArgs),
     /// Write the report files again
@@ -101,6 +111,12 @@ pub(super) struct WorkArgs {
     /// Stop when more rows than this are stranded
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub max_stranded: u64,
+    /// Begin rows only inside these hours of the day, and wait for the next ones outside; the zone left out is the system's
+    #[arg(long, value_name = "HH:MM-HH:MM[ ZONE]")]
+    pub window: Option<Window>,
+    /// Stop then, with everybody in safety: the next HH:MM here, or a moment such as 2026-01-31T05:00:00+01:00
+    #[arg(long, value_name = "TIME")]
+    pub deadline: Option<Deadline>,
     /// How progress is shown
     #[arg(long, value_enum, default_value = "auto")]
     pub progress: Style,
@@ -147,6 +163,22 @@ pub(super) struct ResumeArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub work: WorkArgs,
+}
+
+/// Which live process is meant.
+#[derive(Debug, Args)]
+pub(super) struct SteerArgs {
+    /// The run, or an unambiguous beginning of its name [default: the one that is worked on]
+    pub run: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PaceArgs {
+    /// Most writes in a time, such as 12/s or 2000/150s; no more than the connection file allows
+    #[arg(value_parser = rate)]
+    pub rate: Quota,
+    #[command(flatten)]
+    pub which: SteerArgs,
 }
 
 #[derive(Debug, Args)]
@@ -266,4 +298,13 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         Some(_) | None => Err("write NAME=VALUE".into()),
     }
+}
+
+/// clap shows an error without its advice, so both go into one sentence.
+fn rate(text: &str) -> Result<Quota, String> {
+    text.parse()
+        .map_err(|error: QuotaError| match error.help() {
+            Some(help) => format!("{error}; {help}"),
+            None => error.to_string(),
+        })
 }

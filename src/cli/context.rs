@@ -1,10 +1,11 @@
 //! What several commands need: opening the journal, finding the job and the file, and showing findings.
 
-use super::args::{BatchArgs, Global};
+use super::args::{BatchArgs, Global, WorkArgs};
 use super::exit::{Exit, Failure};
 use crate::batch::{Finding, Input};
 use crate::job::{FindError, Job};
 use crate::journal::{Holder, Journal, JournalError};
+use crate::runner::{Clock, Schedule, SystemClock};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -120,6 +121,21 @@ pub(super) fn existing_journal(global: &Global, command: &str) -> Result<Journal
         return Err(JournalError::NoRun { dir }.into());
     }
     journal(global, command)
+}
+
+/// When rows may begin, from the options; asked for before anything else, so that a mistake costs nothing.
+///
+/// # Errors
+/// No row could ever begin.
+pub(super) fn schedule(args: &WorkArgs) -> Result<Schedule, Failure> {
+    let zone = jiff::tz::TimeZone::system();
+    Schedule::new(
+        args.window.clone(),
+        args.deadline.as_ref(),
+        SystemClock.now(),
+        &zone,
+    )
+    .map_err(Failure::unusable)
 }
 
 /// How this process names itself to others.

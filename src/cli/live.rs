@@ -1,4 +1,5 @@
-//! Asking the process that has the journal: only one process can open it, yet `status`, `runs` and `report` work meanwhile.
+//! Asking the process that has the journal: only one process can open it, yet `status`, `runs` and `report` work meanwhile,
+//! and `pause`, `continue`, `drain` and `pace` steer it.
 //!
 //! The live process listens on loopback, on a port that it names in the journal together with a token; so who may read the
 //! journal may ask, and nobody else.
@@ -8,19 +9,23 @@ use super::exit::Failure;
 use crate::journal::{
     Control, ControlToken, Journal, JournalError, RunRecord, Session, read_holder,
 };
-use crate::report::{self, Liveness, Summary};
+use crate::pace::QuotaError;
+use crate::report::{self, Liveness, Summary, UnderWay};
 use crate::runner::stop::Gate;
+use crate::runner::{Answer, Asked, Command, Refused, Services};
 use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -31,13 +36,38 @@ pub(super) struct Question {
     pub run: Option<String>,
     /// Where to write the report.
     pub dir: Option<PathBuf>,
+    /// Why the run is to pause or to stop.
+    pub why: Option<String>,
+    /// The pace that is wanted.
+    pub rate: Option<String>,
+}
+
+impl Question {
+    /// About a run, or the newest.
+    pub fn about(run: Option<&str>) -> Question {
+        Question {
+            run: run.map(str::to_owned),
+            ..Question::default()
+        }
+    }
+}
+
+/// The way to the dispatcher of the run, and what it shows of itself.
+#[derive(Clone)]
+pub(super) struct Bridge {
+    /// How the run stands.
+    pub gate: Gate,
+    /// Takes commands.
+    pub commands: mpsc::Sender<Asked>,
+    /// Budgets and gauges.
+    pub services: Arc<Services>,
 }
 
 #[derive(Clone)]
 struct Shared {
     journal: Weak<Mutex<Journal>>,
     session: Weak<Session>,
-    gate: Gate,
+    bridge: Bridge,
     token: Arc<str>,
 }
 
@@ -46,11 +76,15 @@ pub(super) struct Live(Option<JoinHandle<()>>);
 
 impl Live {
     /// Begins to listen. A process that cannot listen works all the same; others then cannot ask it.
-    pub async fn serve(journal: &Arc<Mutex<Journal>>, session: &Arc<Session>, gate: &Gate) -> Live {
+    pub async fn serve(
+        journal: &Arc<Mutex<Journal>>,
+        session: &Arc<Session>,
+        bridge: Bridge,
+    ) -> Live {
         let shared = Shared {
             journal: Arc::downgrade(journal),
             session: Arc::downgrade(session),
-            gate: gate.clone(),
+            bridge,
             token: Uuid::new_v4().to_string().into(),
         };
         let run = session.header().id.to_string();
@@ -90,6 +124,10 @@ async fn listen(
         .route("/status", get(status))
         .route("/runs", get(runs))
         .route("/report", get(write_report))
+        .route("/pause", post(pause))
+        .route("/continue", post(go_on))
+        .route("/drain", post(drain))
+        .route("/pace", post(pace))
         .layer(from_fn_with_state(shared.clone(), only_with_token))
         .with_state(shared);
     Ok(tokio::spawn(async move {
@@ -113,10 +151,46 @@ async fn only_with_token(State(shared): State<Shared>, request: Request, next: N
 
 impl Shared {
     fn liveness(&self) -> Liveness {
-        if self.gate.is_closed() {
-            Liveness::Draining
-        } else {
-            Liveness::Running
+        let gauges = &self.bridge.services.gauges;
+        Liveness::Live {
+            standing: self.bridge.gate.standing(),
+            under_way: UnderWay {
+                rows: gauges.in_flight.load(Ordering::Relaxed),
+                exposed: gauges.exposed.load(Ordering::Relaxed),
+            },
+            writes: self.bridge.services.writes.quota(),
+        }
+    }
+
+    /// Hands a command to the dispatcher and answers how the run stands then.
+    async fn steer(&self, question: &Question, command: Command) -> Result<Json<Summary>, Refusal> {
+        self.must_be_live(question.run.as_deref()).await?;
+        let (asked, answered) = Asked::new(command);
+        let sent = self.bridge.commands.send(asked).await;
+        sent.map_err(|_| Refusal::Ending)?;
+        let answer: Answer = answered.await.map_err(|_| Refusal::Ending)?;
+        answer.map_err(Refusal::Refused)?;
+        let own = self.session.upgrade().map(|session| session.header().id);
+        let own = own.ok_or(Refusal::Ending)?.to_string();
+        let (run, live, journal) = self.find(Some(&own)).await?;
+        let mut reader = journal.lock().await.reader(&run)?;
+        Ok(Json(report::summarize(&run, &mut reader, &live)?))
+    }
+
+    /// Without a name it is the run that is worked on, whether or not it is the newest.
+    async fn must_be_live(&self, prefix: Option<&str>) -> Result<(), Refusal> {
+        let Some(prefix) = prefix else {
+            return Ok(());
+        };
+        let (run, live, _) = self.find(Some(prefix)).await?;
+        match live {
+            Liveness::Live { .. } => Ok(()),
+            Liveness::Nobody => {
+                let session = self.session.upgrade().ok_or(Refusal::Ending)?;
+                let live = session.header().id.to_string();
+                let named = run.id().to_string();
+                Err(Refusal::NotLive { named, live })
+            }
         }
     }
 
@@ -147,6 +221,9 @@ enum Refusal {
     Ending,
     Journal(JournalError),
     Report(report::ReportError),
+    NotLive { named: String, live: String },
+    NoRate(String),
+    Refused(Refused),
 }
 
 impl From<JournalError> for Refusal {
@@ -158,9 +235,17 @@ impl From<JournalError> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let text = match self {
-            Refusal::Ending => "the process is about to end; ask again".into(),
+            Refusal::Ending => {
+                let text = "the process is about to end";
+                return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+            }
             Refusal::Journal(error) => error.to_string(),
             Refusal::Report(error) => error.to_string(),
+            Refusal::NotLive { named, live } => {
+                format!("nobody works on run {named}; the one that is worked on is {live}")
+            }
+            Refusal::NoRate(text) => text,
+            Refusal::Refused(refused) => format!("the run goes on as it did: {refused}"),
         };
         (StatusCode::UNPROCESSABLE_ENTITY, text).into_response()
     }
@@ -172,7 +257,7 @@ async fn status(
 ) -> Result<Json<Summary>, Refusal> {
     let (run, live, journal) = shared.find(question.run.as_deref()).await?;
     let mut reader = journal.lock().await.reader(&run)?;
-    Ok(Json(report::summarize(&run, &mut reader, live)?))
+    Ok(Json(report::summarize(&run, &mut reader, &live)?))
 }
 
 async fn runs(State(shared): State<Shared>) -> Result<Json<Vec<Summary>>, Refusal> {
@@ -182,9 +267,9 @@ async fn runs(State(shared): State<Shared>) -> Result<Json<Vec<Summary>>, Refusa
     let mut all = Vec::new();
     for run in journal.runs()? {
         let live = if Some(run.id()) == own {
-            live
+            &live
         } else {
-            Liveness::Nobody
+            &Liveness::Nobody
         };
         all.push(report::summarize(&run, &mut journal.reader(&run)?, live)?);
     }
@@ -198,8 +283,46 @@ async fn write_report(
     let (run, live, journal) = shared.find(question.run.as_deref()).await?;
     let dir = question.dir.ok_or(Refusal::Ending)?;
     let mut reader = journal.lock().await.reader(&run)?;
-    let (_, summary) = report::write(&run, &mut reader, &dir, live).map_err(Refusal::Report)?;
+    let (_, summary) = report::write(&run, &mut reader, &dir, &live).map_err(Refusal::Report)?;
     Ok(Json(summary))
+}
+
+/// A reason that came without words is still one.
+fn why(question: &Question) -> String {
+    let given = question.why.clone();
+    given.unwrap_or_else(|| "asked for".to_owned())
+}
+
+async fn pause(
+    State(shared): State<Shared>,
+    Query(question): Query<Question>,
+) -> Result<Json<Summary>, Refusal> {
+    let command = Command::Pause(why(&question));
+    shared.steer(&question, command).await
+}
+
+async fn go_on(
+    State(shared): State<Shared>,
+    Query(question): Query<Question>,
+) -> Result<Json<Summary>, Refusal> {
+    shared.steer(&question, Command::Continue).await
+}
+
+async fn drain(
+    State(shared): State<Shared>,
+    Query(question): Query<Question>,
+) -> Result<Json<Summary>, Refusal> {
+    let command = Command::Drain(why(&question));
+    shared.steer(&question, command).await
+}
+
+async fn pace(
+    State(shared): State<Shared>,
+    Query(question): Query<Question>,
+) -> Result<Json<Summary>, Refusal> {
+    let rate = question.rate.as_deref().unwrap_or_default().parse();
+    let rate = rate.map_err(|error: QuotaError| Refusal::NoRate(error.to_string()))?;
+    shared.steer(&question, Command::Pace(rate)).await
 }
 
 /// Asks the live process, if there is one. None: nobody has the journal.
@@ -208,6 +331,27 @@ async fn write_report(
 /// The process does not answer, or refuses.
 pub(super) async fn ask(
     journal: &Path,
+    path: &str,
+    question: &Question,
+) -> Result<Option<serde_json::Value>, Failure> {
+    request(journal, Method::GET, path, question).await
+}
+
+/// Steers the live process, if there is one. None: nobody has the journal.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) async fn steer(
+    journal: &Path,
+    path: &str,
+    question: &Question,
+) -> Result<Option<serde_json::Value>, Failure> {
+    request(journal, Method::POST, path, question).await
+}
+
+async fn request(
+    journal: &Path,
+    method: Method,
     path: &str,
     question: &Question,
 ) -> Result<Option<serde_json::Value>, Failure> {
@@ -229,15 +373,23 @@ pub(super) async fn ask(
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = format!("http://127.0.0.1:{}{path}", control.port);
     let reply = reqwest::Client::new()
-        .get(url)
+        .request(method, url)
         .query(question)
         .bearer_auth(control.token.expose())
         .send()
         .await
         .map_err(|_| busy("does not answer".into()))?;
-    if !reply.status().is_success() {
+    let status = reply.status();
+    if !status.is_success() {
         let text = reply.text().await.unwrap_or_default();
-        return Err(busy(format!("says: {text}")));
+        if status != StatusCode::UNPROCESSABLE_ENTITY {
+            return Err(busy(format!("says: {text}")));
+        }
+        let message = format!("process {} works on a run and says: {text}", holder.pid);
+        return Err(Failure::usage(
+            message,
+            "`cutover status` shows how it stands",
+        ));
     }
     let value = reply
         .json()

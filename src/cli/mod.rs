@@ -16,6 +16,7 @@ mod run;
 mod runs;
 mod sim;
 mod status;
+mod steer;
 mod work;
 
 pub use args::Cli;
@@ -43,6 +44,10 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Plan(args) => on_runtime(plan::main(&global, &args)),
         Command::Check(args) => check::main(&args),
         Command::Resume(args) => on_runtime(resume::main(&global, &args)),
+        Command::Pause(args) => on_runtime(steer::pause(&global, &args)),
+        Command::Continue(args) => on_runtime(steer::go_on(&global, &args)),
+        Command::Drain(args) => on_runtime(steer::drain(&global, &args)),
+        Command::Pace(args) => on_runtime(steer::pace(&global, &args)),
         Command::Status(args) => on_runtime(status::main(&global, &args)),
         Command::Report(args) => on_runtime(report::main(&global, &args)),
         Command::Runs(args) => on_runtime(runs::main(&global, &args)),

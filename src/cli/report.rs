@@ -10,17 +10,14 @@ use crate::report::{self, Liveness};
 pub(super) async fn main(global: &Global, args: &ReportArgs) -> Result<Exit, Failure> {
     // The live process may stand in another folder; it is told the whole path.
     let given = args.report.clone().map(absolute);
-    let wanted = Question {
-        run: args.run.clone(),
-        dir: None,
-    };
+    let wanted = Question::about(args.run.as_deref());
     let dir = match ask(&global.journal, "/status", &wanted).await? {
         Some(summary) => {
             let run = summary["run"].as_str().unwrap_or_default().to_owned();
             let dir = absolute(report_dir(given.as_ref(), &run));
             let question = Question {
-                run: Some(run),
                 dir: Some(dir.clone()),
+                ..Question::about(Some(&run))
             };
             ask(&global.journal, "/report", &question).await?;
             dir
@@ -30,7 +27,7 @@ pub(super) async fn main(global: &Global, args: &ReportArgs) -> Result<Exit, Fai
             let run = journal.find(args.run.as_deref())?;
             let dir = report_dir(given.as_ref(), &run.id().to_string());
             let mut reader = journal.reader(&run)?;
-            let (_, summary) = report::write(&run, &mut reader, &dir, Liveness::Nobody)?;
+            let (_, summary) = report::write(&run, &mut reader, &dir, &Liveness::Nobody)?;
             tracing::info!("{}", to_value(&summary)?);
             dir
         }

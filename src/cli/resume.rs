@@ -2,13 +2,14 @@
 
 use super::args::{Global, ResumeArgs};
 use super::connect::Target;
-use super::context::existing_journal;
+use super::context::{existing_journal, schedule};
 use super::exit::{Exit, Failure};
 use super::work::{finish, work};
 use crate::journal::{RunRecord, RunState};
 use std::sync::Arc;
 
 pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Failure> {
+    let schedule = schedule(&args.work)?;
     let journal = existing_journal(global, "resume")?;
     let run = journal.find(args.run.as_deref())?;
     let spec = args
@@ -25,7 +26,16 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
     let job = job_of(&run)?;
     let session = journal.resume(&run)?;
     eprintln!("going on with run {}", run.id());
-    work(global, &args.work, journal, session, Arc::new(job), target).await
+    work(
+        global,
+        &args.work,
+        schedule,
+        journal,
+        session,
+        Arc::new(job),
+        target,
+    )
+    .await
 }
 
 fn must_be_the_same(run: &RunRecord, target: &Target) -> Result<(), Failure> {

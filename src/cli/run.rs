@@ -2,7 +2,7 @@
 
 use super::args::{Global, RunArgs};
 use super::connect::Target;
-use super::context::{Batch, FindingLines, journal, operator};
+use super::context::{Batch, FindingLines, journal, operator, schedule};
 use super::exit::{Exit, Failure};
 use super::work::{finish, work};
 use crate::batch::Severity;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
+    let schedule = schedule(&args.work)?;
     let batch = Batch::open(&args.batch)?;
     batch.must_be_usable()?;
     let target = Target::named(args.target.target.as_deref())?;
@@ -50,6 +51,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     work(
         global,
         &args.work,
+        schedule,
         journal,
         session,
         Arc::clone(&batch.job),

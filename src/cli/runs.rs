@@ -39,7 +39,7 @@ fn own(global: &Global) -> Result<serde_json::Value, Failure> {
         let journal = journal(global, "runs")?;
         for run in journal.runs()? {
             let mut reader = journal.reader(&run)?;
-            summaries.push(report::summarize(&run, &mut reader, Liveness::Nobody)?);
+            summaries.push(report::summarize(&run, &mut reader, &Liveness::Nobody)?);
         }
     }
     to_value(&summaries)

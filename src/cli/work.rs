@@ -4,7 +4,7 @@ use super::args::{Global, WorkArgs};
 use super::connect::{Cast, Connected, Target, person};
 use super::context::report_dir;
 use super::exit::{Exit, Failure};
-use super::live::Live;
+use super::live::{Bridge, Live};
 use crate::job::{Job, Settings};
 use crate::journal::{Journal, RunRecord, RunState, Session, Stop};
 use crate::machine::Outcome;
@@ -15,13 +15,18 @@ use crate::runner::lookups::look_up;
 use crate::runner::stop::Gate;
 use crate::runner::talk::Talk;
 use crate::runner::worker::Work;
-use crate::runner::{Clock, Command, DispatchEnd, Dispatcher, Policy, StopReason, SystemClock};
+use crate::runner::{
+    Asked, Clock, Command, DispatchEnd, Dispatcher, Policy, Schedule, StopReason, SystemClock,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// How often it is looked whether the last user of the session is gone.
 const SESSION_RELEASE_POLL: Duration = Duration::from_millis(10);
+
+/// Commands on their way; more of them wait outside.
+const COMMANDS_WAITING_MAX: usize = 4;
 
 /// How many times; two seconds in all.
 const SESSION_RELEASE_POLLS_MAX: u32 = 200;
@@ -30,21 +35,32 @@ const SESSION_RELEASE_POLLS_MAX: u32 = 200;
 pub(super) async fn work(
     global: &Global,
     args: &WorkArgs,
+    schedule: Schedule,
     journal: Journal,
     session: Session,
     job: Arc<Job>,
     target: Target,
 ) -> Result<Exit, Failure> {
-    let commands = signals();
+    let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
+    hear_signals(sender.clone());
     let target_spec = target.spec();
     let connected = target
         .connect(session.header().id.0, cast(global, &session, &job)?)
         .await?;
     let session = Arc::new(session);
-    let gate = Gate::default();
+    let bridge = Bridge {
+        gate: Gate::default(),
+        commands: sender,
+        services: Arc::clone(&connected.services),
+    };
+    let orders = Orders {
+        gate: bridge.gate.clone(),
+        commands,
+        schedule,
+    };
     let journal = Arc::new(tokio::sync::Mutex::new(journal));
-    let live = Live::serve(&journal, &session, &gate).await;
-    let end = dispatch(args, &session, &job, &connected, &gate, commands).await;
+    let live = Live::serve(&journal, &session, bridge).await;
+    let end = dispatch(args, &session, &job, &connected, orders).await;
     connected.close().await;
     live.stop().await;
     let end = end?;
@@ -79,13 +95,19 @@ fn cast(global: &Global, session: &Session, job: &Job) -> Result<Cast, Failure> 
     })
 }
 
+/// What tells the dispatcher when rows may begin, and where it shows that.
+struct Orders {
+    gate: Gate,
+    commands: mpsc::Receiver<Asked>,
+    schedule: Schedule,
+}
+
 async fn dispatch(
     args: &WorkArgs,
     session: &Arc<Session>,
     job: &Arc<Job>,
     connected: &Connected,
-    gate: &Gate,
-    commands: mpsc::Receiver<Command>,
+    orders: Orders,
 ) -> Result<DispatchEnd, Failure> {
     let now = SystemClock.now();
     session.opened(now).await?;
@@ -106,7 +128,7 @@ async fn dispatch(
         job: Arc::clone(job),
         settings,
         session: Arc::clone(session),
-        gate: gate.clone(),
+        gate: orders.gate,
     });
     let policy = Policy {
         max_failed: args.max_failed,
@@ -114,8 +136,16 @@ async fn dispatch(
     };
     let consumers = progress::consumer(args.progress).into_iter().collect();
     let concurrency = args.concurrency.map(|rows| rows as usize);
-    let dispatcher = Dispatcher::new(work, admission, &run, concurrency, policy, consumers);
-    Ok(dispatcher.run(commands).await)
+    let dispatcher = Dispatcher::new(
+        work,
+        admission,
+        &run,
+        concurrency,
+        policy,
+        orders.schedule,
+        consumers,
+    );
+    Ok(dispatcher.run(orders.commands).await)
 }
 
 /// The lookups, within the target's patience.
@@ -150,27 +180,23 @@ async fn close(session: Arc<Session>, stop: Stop, end: DispatchEnd) -> Result<Ru
 }
 
 /// The first signal drains, the second stops at once. Both are heard from the beginning, so that none is lost in between.
-fn signals() -> mpsc::Receiver<Command> {
-    let (sender, receiver) = mpsc::channel(4);
+fn hear_signals(sender: mpsc::Sender<Asked>) {
     match Signals::listen() {
         Ok(signals) => drop(tokio::spawn(pass_on(signals, sender))),
         Err(error) => {
             tracing::warn!("signals are not heard; the run ends at once when told to: {error}")
         }
     }
-    receiver
 }
 
-async fn pass_on(mut signals: Signals, sender: mpsc::Sender<Command>) {
+async fn pass_on(mut signals: Signals, sender: mpsc::Sender<Asked>) {
     let first = signals.next().await;
     // A run that has ended takes no more commands.
-    let _ended = sender
-        .send(Command::Drain(format!("{first} received")))
-        .await;
+    let drain = Command::Drain(format!("{first} received"));
+    let _ended = sender.send(drain.into()).await;
     let second = signals.next().await;
-    let _ended = sender
-        .send(Command::StopNow(format!("{second} received twice")))
-        .await;
+    let stop = Command::StopNow(format!("{second} received twice"));
+    let _ended = sender.send(stop.into()).await;
 }
 
 #[cfg(unix)]
@@ -224,7 +250,7 @@ pub(super) fn finish(
 ) -> Result<Exit, Failure> {
     let dir = report_dir(args.report.as_ref(), &run.id().to_string());
     let mut reader = journal.reader(run)?;
-    let (paths, summary) = report::write(run, &mut reader, &dir, Liveness::Nobody)?;
+    let (paths, summary) = report::write(run, &mut reader, &dir, &Liveness::Nobody)?;
     println!("{}", in_words(run, &summary));
     println!("report    {}", paths.outcomes.display());
     if let Some(next) = next_command(global, run, target_spec, &paths) {

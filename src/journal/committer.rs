@@ -175,19 +175,21 @@ impl<T> Writer<T> {
     fn write(&mut self, records: Vec<Record<T>>, answers: Vec<Answer>) -> Result<(), CommitError> {
         let result = self.log.append_group(&records).map_err(CommitError::from);
         let answer = result.as_ref().map(|_| ()).map_err(CommitError::clone);
-        for waiting in answers {
-            // Who gave up does not want to know.
-            let _gone = waiting.send(answer.clone());
-        }
-        let positions = result?;
-        if !positions.is_empty() {
+        if let Ok(positions) = result
+            && !positions.is_empty()
+        {
+            // Before the answers, so that whoever is answered and then reads finds what was stored.
             let records = positions.into_iter().zip(records).collect();
             (self.on_durable)(Durable {
                 records,
                 head: self.log.head(),
             });
         }
-        Ok(())
+        for waiting in answers {
+            // Who gave up does not want to know.
+            let _gone = waiting.send(answer.clone());
+        }
+        answer
     }
 
     fn end(&mut self) -> Result<Head, CommitError> {

@@ -157,6 +157,23 @@ async fn a_run_that_was_cut_off_stands_where_it_stood() {
     assert_eq!(reader.input(RowNumber(601)).unwrap(), None);
 }
 
+/// The writer's answer came before the checkpoint's thread was told, and a reading in between missed what had just been stored.
+#[tokio::test]
+async fn what_was_committed_is_in_the_next_reading() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(&dir.path().join("journal"), &holder()).unwrap();
+    let session = import(&journal, header(dir.path()), 200).await;
+    for number in 3..=200 {
+        let kept = commit(&session, intended(number)).await;
+        let reader = session.reader().unwrap();
+        assert_eq!(
+            reader.row(RowNumber(number)).unwrap(),
+            Some(kept),
+            "row {number}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_checkpoint_is_built_again_from_the_log() {
     let dir = tempfile::tempdir().unwrap();

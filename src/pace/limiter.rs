@@ -61,6 +61,16 @@ impl Limiter {
     }
 }
 
+/// Whether a budget of the quota `wanted` is no faster than `allowed` on average, and never sends more than it in any
+/// stretch of time of its period.
+#[must_use]
+pub fn fits(wanted: Quota, allowed: Quota) -> bool {
+    let each = |count: Quota, period: Quota| u128::from(count.count()) * period.period().as_nanos();
+    let no_faster = each(wanted, allowed) <= each(allowed, wanted);
+    let evenly = allowed.period().as_nanos() / full_interval(wanted).as_nanos();
+    no_faster && evenly + u128::from(burst(wanted).get()) <= u128::from(allowed.count())
+}
+
 /// Permits per second that a quota gives when nothing slows it.
 pub(super) fn full_rate(quota: Quota) -> f64 {
     rate(full_interval(quota))
@@ -143,12 +153,26 @@ mod tests {
         assert!((0..100_000).all(|_| limiter.try_take().is_ok()));
     }
 
+    #[test]
+    fn a_quota_fits_within_a_larger_one_and_not_by_its_mean_alone() {
+        let fits =
+            |wanted: &str, allowed: &str| fits(wanted.parse().unwrap(), allowed.parse().unwrap());
+        assert!(fits("12/s", "3000/150s"));
+        assert!(fits("20/s", "3000/150s"));
+        assert!(!fits("21/s", "3000/150s"));
+        assert!(!fits("3001/150s", "3000/150s"));
+        assert!(fits("3000/150s", "3000/150s"));
+        assert!(
+            !fits("3000/150s", "20/s"),
+            "it may send fifteen at once beside its twenty a second"
+        );
+    }
+
     proptest! {
         #[test]
         fn the_worst_window_holds_no_more_than_the_count(count in 1u32..u32::MAX, millis in 1u64..86_400_000) {
             let quota = Quota::new(count, Duration::from_millis(millis));
-            let evenly = quota.period().as_nanos() / full_interval(quota).as_nanos();
-            prop_assert!(evenly + u128::from(burst(quota).get()) <= u128::from(count));
+            prop_assert!(fits(quota, quota));
         }
     }
 }

@@ -16,6 +16,7 @@ mod quota;
 
 pub use budget::Budget;
 pub use delays::{Delays, Sequence};
+pub use limiter::fits;
 pub use pause::{Pause, PauseReason, ThrottleReason, Trouble};
 pub use priority::Priority;
 pub use quota::{Quota, QuotaError, parse_duration};

@@ -1,6 +1,6 @@
 //! A progress bar on a terminal, by indicatif.
 
-use super::{outcomes_in_words, pace_in_words};
+use super::{hold_in_words, outcomes_in_words, pace_in_words};
 use crate::runner::{Consumer, RunEvent, Snapshot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -41,6 +41,8 @@ impl Consumer for Bar {
                 self.show(snapshot)
             }
             RunEvent::RowEnded { .. } => {}
+            RunEvent::Held(hold) => self.0.println(hold_in_words(hold)),
+            RunEvent::GoingOn => self.0.println("going on"),
             RunEvent::Draining(reason) => {
                 self.0.println(format!(
                     "stopping: {}; waiting for the rows under way",

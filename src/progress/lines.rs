@@ -1,8 +1,8 @@
 //! Progress without a terminal: plain lines for people, JSON lines for programs. On standard error.
 
-use super::{outcomes_in_words, pace_in_words};
+use super::{hold_in_words, outcomes_in_words, pace_in_words};
 use crate::machine::Outcome;
-use crate::runner::{Consumer, RunEvent, Snapshot};
+use crate::runner::{Consumer, Hold, RunEvent, Snapshot, Standing};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,8 @@ impl Consumer for PlainLines {
             }
             RunEvent::Tick(snapshot) if self.0.is_due() => PlainLines::show(snapshot),
             RunEvent::Tick(_) | RunEvent::RowEnded { .. } => {}
+            RunEvent::Held(hold) => eprintln!("{}", hold_in_words(hold)),
+            RunEvent::GoingOn => eprintln!("going on"),
             RunEvent::Draining(reason) => {
                 eprintln!(
                     "stopping: {}; waiting for the rows under way",
@@ -83,9 +85,24 @@ impl JsonLines {
             "budget_per_s": snapshot.budget_per_s,
             "seconds_left": snapshot.left.map(|left| left.as_secs()),
             "waiting": snapshot.waiting.as_ref().map(|(reason, _)| reason),
-            "stopping": snapshot.stopping.as_ref().map(|reason| reason.text()),
+            "held": JsonLines::hold(&snapshot.standing).map(ToString::to_string),
+            "stopping": snapshot.standing.stopping().map(|reason| reason.text()),
         });
         eprintln!("{line}");
+    }
+
+    fn hold(standing: &Standing) -> Option<&Hold> {
+        match standing {
+            Standing::Held(hold) => Some(hold),
+            Standing::Running | Standing::Stopping(_) => None,
+        }
+    }
+
+    fn state(hold: &Hold) -> &'static str {
+        match hold {
+            Hold::Operator(_) => "paused",
+            Hold::Window { .. } => "waiting",
+        }
     }
 }
 
@@ -101,6 +118,11 @@ impl Consumer for JsonLines {
                     json!({"event": "row", "row": row.0, "outcome": outcome.word()})
                 );
             }
+            RunEvent::Held(hold) => {
+                let event = JsonLines::state(hold);
+                eprintln!("{}", json!({"event": event, "reason": hold.to_string()}));
+            }
+            RunEvent::GoingOn => eprintln!("{}", json!({"event": "going_on"})),
             RunEvent::Draining(reason) => {
                 eprintln!("{}", json!({"event": "draining", "reason": reason.text()}));
             }

@@ -10,7 +10,7 @@ pub use bar::Bar;
 pub use lines::{JsonLines, PlainLines};
 
 use crate::machine::Outcome;
-use crate::runner::{Consumer, Snapshot};
+use crate::runner::{Consumer, Hold, Snapshot, Standing};
 use clap::ValueEnum;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -73,10 +73,25 @@ pub fn pace_in_words(snapshot: &Snapshot) -> String {
     if let Some((reason, until)) = worth_telling(snapshot) {
         parts.push(format!("waiting {}: {reason}", short(until)));
     }
-    if let Some(reason) = &snapshot.stopping {
-        parts.push(format!("stopping: {}", reason.text()));
-    }
+    parts.extend(standing_in_words(&snapshot.standing));
     parts.join(", ")
+}
+
+/// Why no row begins, if none does.
+fn standing_in_words(standing: &Standing) -> Option<String> {
+    match standing {
+        Standing::Running => None,
+        Standing::Held(hold) => Some(hold_in_words(hold)),
+        Standing::Stopping(reason) => Some(format!("stopping: {}", reason.text())),
+    }
+}
+
+/// Why no row begins for a while.
+fn hold_in_words(hold: &Hold) -> String {
+    match hold {
+        Hold::Operator(why) => format!("paused: {why}"),
+        Hold::Window { .. } => format!("waiting: {hold}"),
+    }
 }
 
 /// Waiting for the budget's next permit is what a run does all night; it is told only when it takes a while.
@@ -118,7 +133,7 @@ mod tests {
                 "tenant throttled, Retry-After".into(),
                 Duration::from_secs(42),
             )),
-            stopping: Some(StopReason::Requested("SIGINT".into())),
+            standing: Standing::Stopping(StopReason::Requested("SIGINT".into())),
         }
     }
 
@@ -126,6 +141,24 @@ mod tests {
     fn everything_an_operator_asks_is_in_one_line() {
         insta::assert_snapshot!(outcomes_in_words(&snapshot()), @"1 done, 1 refused");
         insta::assert_snapshot!(pace_in_words(&snapshot()), @"19.8 of 19.8 writes/s, 1 exposed, 66 min left, waiting 42 s: tenant throttled, Retry-After, stopping: SIGINT");
+    }
+
+    #[test]
+    fn a_hold_says_who_or_what_and_until_when() {
+        let with = |hold| Snapshot {
+            standing: Standing::Held(hold),
+            left: None,
+            waiting: None,
+            ..snapshot()
+        };
+        let paused = with(Hold::Operator("asked for by ann@pc1".into()));
+        insta::assert_snapshot!(pace_in_words(&paused), @"19.8 of 19.8 writes/s, 1 exposed, paused: asked for by ann@pc1");
+        let waiting = with(Hold::Window {
+            window: "22:00-05:00".into(),
+            until: 0,
+            opens: "2026-01-31 22:00 CET".into(),
+        });
+        insta::assert_snapshot!(pace_in_words(&waiting), @"19.8 of 19.8 writes/s, 1 exposed, waiting: outside the window 22:00-05:00 until 2026-01-31 22:00 CET");
     }
 
     #[test]

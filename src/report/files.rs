@@ -72,7 +72,7 @@ pub fn write(
     run: &RunRecord,
     reader: &mut RunReader,
     dir: &Path,
-    live: Liveness,
+    live: &Liveness,
 ) -> Result<(ReportPaths, Summary), ReportError> {
     std::fs::create_dir_all(dir).map_err(|source| ReportError::File {
         path: dir.to_owned(),

@@ -1,8 +1,9 @@
 //! The numbers of a run, as `summary.json` and `status --json` give them.
 
-use crate::journal::{JournalError, RowRecord, RunReader, RunRecord, RunState, UnixMillis};
+use crate::journal::{JournalError, RowRecord, RunReader, RunRecord, RunState, Stop, UnixMillis};
 use crate::machine::Outcome;
 use crate::pace::Quota;
+use crate::runner::{Hold, Standing};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -14,14 +15,28 @@ const DIGITS: u8 = 3;
 const EXPOSED_MS_MAX: u64 = 30 * 24 * 3_600 * 1_000;
 
 /// What a live process is doing with a run, where there is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Liveness {
     /// No process works on it.
     Nobody,
     /// A process works on it.
-    Running,
-    /// A process brings its rows to an end and then stops.
-    Draining,
+    Live {
+        /// Whether it begins rows, and why not.
+        standing: Standing,
+        /// Whom it works on.
+        under_way: UnderWay,
+        /// Its budget of writes, which an operator may have lowered.
+        writes: Quota,
+    },
+}
+
+/// Whom a live process works on at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct UnderWay {
+    /// Rows begun and not ended.
+    pub rows: u64,
+    /// People among them who cannot work now.
+    pub exposed: u64,
 }
 
 /// The numbers of a run.
@@ -33,8 +48,12 @@ pub struct Summary {
     pub job: String,
     /// The target.
     pub target: String,
-    /// `running`, `draining`, `interrupted`, `stopped` or `finished`.
+    /// `running`, `paused`, `draining`, `waiting`, `interrupted`, `stopped` or `finished`.
     pub state: &'static str,
+    /// Why it is paused, draining, waiting or stopped; null in the other states.
+    pub reason: Option<String>,
+    /// Whom a live process works on; null while there is none.
+    pub under_way: Option<UnderWay>,
     /// All rows.
     pub rows: u64,
     /// Rows by outcome, all eight.
@@ -108,7 +127,7 @@ impl Exposures {
 pub fn summarize(
     run: &RunRecord,
     reader: &mut RunReader,
-    live: Liveness,
+    live: &Liveness,
 ) -> Result<Summary, JournalError> {
     let mut exposures = Exposures::new();
     reader.each::<JournalError>(|_, record| {
@@ -122,7 +141,7 @@ pub fn summarize(
 }
 
 impl Summary {
-    pub(super) fn of(run: &RunRecord, exposed_ms: Exposed, live: Liveness) -> Summary {
+    pub(super) fn of(run: &RunRecord, exposed_ms: Exposed, live: &Liveness) -> Summary {
         let outcomes = Outcome::ALL.map(|outcome| (outcome.word(), run.outcome_count(outcome)));
         let seconds = run.worked_ms() as f64 / 1_000.0;
         let mean = if seconds > 0.0 {
@@ -130,12 +149,21 @@ impl Summary {
         } else {
             0.0
         };
-        let quota: Option<Quota> = run.header.write_quota.parse().ok();
+        let (under_way, quota) = match live {
+            Liveness::Nobody => (None, run.header.write_quota.parse().ok()),
+            Liveness::Live {
+                standing: _,
+                under_way,
+                writes,
+            } => (Some(*under_way), Some(*writes)),
+        };
         Summary {
             run: run.id().to_string(),
             job: run.header.job.clone(),
             target: run.header.target.clone(),
             state: state_word(run, live),
+            reason: reason(run, live),
+            under_way,
             rows: run.rows,
             outcomes: outcomes.into_iter().collect(),
             writes: run.writes,
@@ -152,13 +180,37 @@ impl Summary {
     }
 }
 
-fn state_word(run: &RunRecord, live: Liveness) -> &'static str {
+fn state_word(run: &RunRecord, live: &Liveness) -> &'static str {
     match (live, &run.state) {
-        (Liveness::Running, _) => "running",
-        (Liveness::Draining, _) => "draining",
+        (Liveness::Live { standing, .. }, _) => match standing {
+            Standing::Running => "running",
+            Standing::Held(Hold::Operator(_)) => "paused",
+            Standing::Held(Hold::Window { .. }) => "waiting",
+            Standing::Stopping(_) => "draining",
+        },
         (Liveness::Nobody, RunState::Finished) => "finished",
         (Liveness::Nobody, RunState::Stopped(_)) => "stopped",
         (Liveness::Nobody, RunState::Open | RunState::Importing) => "interrupted",
+    }
+}
+
+fn reason(run: &RunRecord, live: &Liveness) -> Option<String> {
+    match (live, &run.state) {
+        (Liveness::Live { standing, .. }, _) => match standing {
+            Standing::Running => None,
+            Standing::Held(hold) => Some(hold.to_string()),
+            Standing::Stopping(reason) => Some(reason.text().to_owned()),
+        },
+        (Liveness::Nobody, RunState::Stopped(Stop::Requested(why) | Stop::Fault(why))) => {
+            Some(why.clone())
+        }
+        (
+            Liveness::Nobody,
+            RunState::Stopped(Stop::Finished)
+            | RunState::Finished
+            | RunState::Open
+            | RunState::Importing,
+        ) => None,
     }
 }
 

@@ -1,4 +1,5 @@
-//! Which row comes next: exposed ones first, then the others that were begun, then new ones in the order of the input.
+//! Which row comes next: exposed ones first, then the others that have been written to, then those that were admitted before
+//! and have nothing begun, then new ones in the order of the input.
 
 use crate::batch::{Layout, Mapping};
 use crate::journal::{InputRow, JournalError, RowNumber, RowRecord, RunReader, RunRecord};
@@ -16,12 +17,24 @@ pub struct Admitted {
     pub record: Option<RowRecord>,
 }
 
-/// The rows still to be worked on, in order. Holds only those that an earlier process left half way.
+/// Which rows may be handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Every row.
+    All,
+    /// Only those that have been written to: they are brought to their end while nobody else begins.
+    Written,
+}
+
+/// The rows still to be worked on, in order. Holds only those that an earlier process left half way, and those that came
+/// back: no more than were ever in flight.
 pub struct Admission {
     reader: RunReader,
     layout: Layout,
     mapping: Mapping,
-    begun: VecDeque<RowNumber>,
+    written: VecDeque<RowNumber>,
+    /// Admitted before, and nothing begun.
+    parked: VecDeque<RowNumber>,
     next: u64,
     begun_max: u64,
     rows: u64,
@@ -33,25 +46,40 @@ impl Admission {
     /// # Errors
     /// [`JournalError`] when the checkpoint cannot be read.
     pub fn new(reader: RunReader, run: &RunRecord, layout: &Layout) -> Result<Self, JournalError> {
-        Ok(Admission {
-            begun: reader.active()?.into(),
-            reader,
+        let mut admission = Admission {
+            written: VecDeque::new(),
+            parked: VecDeque::new(),
             layout: layout.clone(),
             mapping: run.header.input.mapping.clone(),
             next: run.begun_through + 1,
             begun_max: run.begun_max,
             rows: run.rows,
-        })
+            reader,
+        };
+        for row in admission.reader.active()? {
+            let record = admission.reader.row(row)?;
+            if record.is_some_and(|record| record.has_begun_writing()) {
+                admission.written.push_back(row);
+            } else {
+                admission.parked.push_back(row);
+            }
+        }
+        Ok(admission)
     }
 
-    /// The next row, or None when all were handed out.
+    /// The next row, or None when all within reach were handed out.
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
-    pub fn next_row(&mut self) -> Result<Option<Admitted>, JournalError> {
-        if let Some(row) = self.begun.pop_front() {
-            let record = self.reader.row(row)?;
-            return self.admit(row, record);
+    pub fn next_row(&mut self, reach: Reach) -> Result<Option<Admitted>, JournalError> {
+        if let Some(row) = self.written.pop_front() {
+            return self.admit_again(row);
+        }
+        if reach == Reach::Written {
+            return Ok(None);
+        }
+        if let Some(row) = self.parked.pop_front() {
+            return self.admit_again(row);
         }
         while self.next <= self.rows {
             let row = RowNumber(self.next);
@@ -63,9 +91,26 @@ impl Admission {
         Ok(None)
     }
 
+    /// Takes back a row that was handed out and had nothing begun: it comes before all new ones.
+    pub fn send_back(&mut self, row: RowNumber) {
+        self.parked.push_back(row);
+    }
+
+    /// Hands out no row any more, whatever was done to it.
+    pub fn close(&mut self) {
+        self.written.clear();
+        self.parked.clear();
+        self.next = self.rows + 1;
+    }
+
     fn is_new(&self, row: RowNumber) -> Result<bool, JournalError> {
         let record = self.reader.row(row)?;
         Ok(record.is_none_or(|record| record.state == RowState::Waiting))
+    }
+
+    fn admit_again(&mut self, row: RowNumber) -> Result<Option<Admitted>, JournalError> {
+        let record = self.reader.row(row)?;
+        self.admit(row, record)
     }
 
     fn admit(

@@ -1,17 +1,21 @@
 //! The dispatcher: owns the rows in flight, the counts and the reason for stopping.
 //!
-//! One loop waits for whatever comes first: a row that ended, a command, or a tick. Each is handled by a plain method.
+//! One loop waits for whatever comes first: a command, a tick, or a row that ended; of several at once always in this order,
+//! so that a run on simulated time goes the same way every time. Each is handled by a plain method.
 //! Workers share nothing with it; they are asked for nothing and report once, at their end. The order is the same
 //! everywhere: journal, counts, consumers.
 
-use super::admission::Admission;
+use super::admission::{Admission, Reach};
+use super::command::{Answer, Asked, Command, Refused};
 use super::event::{Consumer, RunEvent, Snapshot};
 use super::flight::Flight;
 use super::policy::Policy;
-use super::stop::StopReason;
+use super::schedule::Schedule;
+use super::stop::{Hold, Standing, StopReason};
 use super::worker::{Halted, Work, WorkerEnd, work};
 use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
 use crate::machine::Outcome;
+use crate::pace::{Quota, fits};
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,15 +34,6 @@ const RATE_WINDOW: Duration = Duration::from_secs(20);
 /// No estimate of the time left before this many rows have ended: it would mean nothing.
 const ROWS_BEFORE_ESTIMATE: u64 = 20;
 
-/// What an operator can ask of a run under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Begin no more rows, bring everybody to safety, then stop. With the reason.
-    Drain(String),
-    /// Stop at once; the journal is good.
-    StopNow(String),
-}
-
 /// Everything the dispatcher works with.
 pub struct Dispatcher {
     work: Arc<Work>,
@@ -52,7 +47,12 @@ pub struct Dispatcher {
     counts: Counts,
     /// Rows that ended while this process worked: what the policy looks at.
     here: Counts,
-    stopping: Option<StopReason>,
+    schedule: Schedule,
+    standing: Standing,
+    /// Since when rows may begin; the target's silence before that says nothing.
+    open_since: Instant,
+    /// The budget of writes as the connection file has it: no command goes beyond.
+    writes_allowed: Quota,
     exhausted: bool,
     rates: VecDeque<(Instant, u64, u64)>,
 }
@@ -75,9 +75,11 @@ impl Dispatcher {
         run: &RunRecord,
         concurrency: Option<usize>,
         policy: Policy,
+        schedule: Schedule,
         consumers: Vec<Box<dyn Consumer>>,
     ) -> Dispatcher {
         Dispatcher {
+            writes_allowed: work.services.writes.quota(),
             work,
             admission,
             flight: Flight::new(concurrency),
@@ -88,14 +90,16 @@ impl Dispatcher {
             rows: run.rows,
             counts: run.counts.clone(),
             here: Counts::default(),
-            stopping: None,
+            schedule,
+            standing: Standing::default(),
+            open_since: Instant::now(),
             exhausted: false,
             rates: VecDeque::new(),
         }
     }
 
     /// Works until every row has ended, or until the run has to stop.
-    pub async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> DispatchEnd {
+    pub async fn run(mut self, mut commands: mpsc::Receiver<Asked>) -> DispatchEnd {
         let run = self.work.session.header().id;
         let snapshot = self.snapshot();
         self.tell(&RunEvent::Started { run, snapshot });
@@ -106,13 +110,17 @@ impl Dispatcher {
             if let Err(error) = self.admit() {
                 self.journal_failed(&mut journal, error);
             }
-            if self.workers.is_empty() && (self.exhausted || self.stopping.is_some()) {
+            if self.has_ended() {
                 break;
             }
             // In this order and not by chance: a simulated run must go the same way twice. Commands and ticks are rare.
             tokio::select! {
                 biased;
-                Some(command) = commands.recv() => self.command(command).await,
+                Some(asked) = commands.recv() => {
+                    let answer = self.command(asked.command).await;
+                    // Who asked may have gone; the command was followed all the same.
+                    let _gone = asked.answer.send(answer);
+                }
                 _ = ticks.tick() => self.tick().await,
                 Some(ended) = self.workers.join_next_with_id() => {
                     self.worker_ended(ended, &mut journal).await;
@@ -122,27 +130,81 @@ impl Dispatcher {
         let last = self.snapshot();
         self.tell(&RunEvent::Ended(last));
         DispatchEnd {
-            stopped: self.stopping.filter(|_| self.counts.total() < self.rows),
+            stopped: self
+                .standing
+                .stopping()
+                .filter(|_| self.counts.total() < self.rows)
+                .cloned(),
             journal,
         }
     }
 
+    /// Nobody is under way, and nobody will be: all were handed out, or none may begin any more.
+    fn has_ended(&self) -> bool {
+        let all_ended = self.exhausted || self.counts.total() >= self.rows;
+        self.workers.is_empty() && (all_ended || self.standing.stopping().is_some())
+    }
+
     fn admit(&mut self) -> Result<(), JournalError> {
+        self.heed_schedule();
         let services = &self.work.services;
         let room = self
             .flight
             .rows(services.reads.rate(), services.writes.rate());
-        while self.workers.len() < room && self.stopping.is_none() && !self.exhausted {
-            match self.admission.next_row()? {
+        let reach = match self.standing {
+            Standing::Running => Reach::All,
+            Standing::Held(_) | Standing::Stopping(_) => Reach::Written,
+        };
+        while self.workers.len() < room && !self.exhausted {
+            match self.admission.next_row(reach)? {
                 Some(row) => {
                     let task = work(Arc::clone(&self.work), row.row, row.values, row.record);
                     let handle = self.workers.spawn(task);
                     self.rows_of.insert(handle.id(), row.row);
                 }
-                None => self.exhausted = true,
+                None if reach == Reach::All => self.exhausted = true,
+                None => break,
             }
         }
+        let in_flight = self.workers.len() as u64;
+        let gauge = &self.work.services.gauges.in_flight;
+        gauge.store(in_flight, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Closes or opens the gate as clock and operator want it. A run that stops does not come back.
+    fn heed_schedule(&mut self) {
+        if self.standing.stopping().is_some() {
+            return;
+        }
+        let now = self.work.services.clock.now();
+        if let Some(why) = self.schedule.overdue(now) {
+            return self.drain(StopReason::Requested(why));
+        }
+        match (self.schedule.hold(now), &self.standing) {
+            (Some(hold), Standing::Held(known)) if hold == *known => {}
+            (Some(hold), _) => self.hold(hold),
+            (None, Standing::Held(_)) => self.go_on(),
+            (None, Standing::Running | Standing::Stopping(_)) => {}
+        }
+    }
+
+    fn hold(&mut self, hold: Hold) {
+        tracing::info!("holding: {hold}");
+        self.stand(Standing::Held(hold.clone()));
+        self.tell(&RunEvent::Held(hold));
+    }
+
+    fn go_on(&mut self) {
+        tracing::info!("going on");
+        self.open_since = Instant::now();
+        self.stand(Standing::Running);
+        self.tell(&RunEvent::GoingOn);
+    }
+
+    fn stand(&mut self, standing: Standing) {
+        self.work.gate.set(standing.clone());
+        self.standing = standing;
     }
 
     async fn worker_ended(
@@ -160,7 +222,7 @@ impl Dispatcher {
                 self.flight.learn(&effort);
                 self.row_ended(row, outcome);
             }
-            Ok((_, WorkerEnd::Parked)) => {}
+            Ok((_, WorkerEnd::Parked)) => self.row_parked(row),
             Ok((_, WorkerEnd::Halted(Halted::Target(problem)))) => {
                 let text = format!("{problem}; {}", problem.advice);
                 self.stop_now(StopReason::Target(text)).await;
@@ -176,6 +238,14 @@ impl Dispatcher {
                 let text = format!("the worker of row {row:?} failed: {error}");
                 self.stop_now(StopReason::Program(text)).await;
             }
+        }
+    }
+
+    /// It had nothing begun, and begins before all new ones when rows may begin again.
+    fn row_parked(&mut self, row: Option<RowNumber>) {
+        if let Some(row) = row {
+            self.admission.send_back(row);
+            self.exhausted = false;
         }
     }
 
@@ -199,32 +269,84 @@ impl Dispatcher {
 
     /// Begins no more rows. A graver reason replaces a milder one.
     fn drain(&mut self, reason: StopReason) {
-        if self.stopping.as_ref().is_some_and(|known| *known >= reason) {
+        if self
+            .standing
+            .stopping()
+            .is_some_and(|known| *known >= reason)
+        {
             return;
         }
-        self.work.gate.close();
+        if !reason.leaves_time() {
+            self.admission.close();
+        }
         tracing::info!("draining: {}", reason.text());
-        self.tell(&RunEvent::Draining(reason.clone()));
-        self.stopping = Some(reason);
+        self.stand(Standing::Stopping(reason.clone()));
+        self.tell(&RunEvent::Draining(reason));
     }
 
     async fn stop_now(&mut self, reason: StopReason) {
         self.drain(reason);
+        self.admission.close();
         self.workers.shutdown().await;
         self.rows_of.clear();
     }
 
-    async fn command(&mut self, command: Command) {
+    async fn command(&mut self, command: Command) -> Answer {
         match command {
-            Command::Drain(why) => self.drain(StopReason::Requested(why)),
-            Command::StopNow(why) => self.stop_now(StopReason::Requested(why)).await,
+            Command::Pause(why) => self.pause(why),
+            Command::Continue => self.end_pause(),
+            Command::Pace(quota) => self.pace(quota),
+            Command::Drain(why) => {
+                self.drain(StopReason::Requested(why));
+                Ok(())
+            }
+            Command::StopNow(why) => {
+                self.stop_now(StopReason::Requested(why)).await;
+                Ok(())
+            }
         }
     }
 
+    fn pause(&mut self, why: String) -> Answer {
+        self.must_not_be_stopping()?;
+        self.schedule.pause(why);
+        self.heed_schedule();
+        Ok(())
+    }
+
+    fn end_pause(&mut self) -> Answer {
+        self.must_not_be_stopping()?;
+        match &self.standing {
+            Standing::Held(Hold::Operator(_)) => {}
+            Standing::Held(hold @ Hold::Window { .. }) => {
+                return Err(Refused::HeldOtherwise(hold.clone()));
+            }
+            Standing::Running | Standing::Stopping(_) => return Err(Refused::NotPaused),
+        }
+        self.schedule.go_on();
+        self.heed_schedule();
+        Ok(())
+    }
+
+    fn must_not_be_stopping(&self) -> Answer {
+        match self.standing.stopping() {
+            Some(reason) => Err(Refused::Stopping(reason.text().to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    fn pace(&mut self, wanted: Quota) -> Answer {
+        let allowed = self.writes_allowed;
+        if !fits(wanted, allowed) {
+            return Err(Refused::TooFast { wanted, allowed });
+        }
+        tracing::info!("new pace: {wanted}");
+        self.work.services.writes.set_quota(wanted);
+        Ok(())
+    }
+
     async fn tick(&mut self) {
-        if let Some(since) = self.work.services.writes.trouble_since()
-            && since.elapsed() >= self.work.services.patience
-        {
+        if self.is_out_of_patience() {
             let seconds = self.work.services.patience.as_secs();
             let text = format!("the target has given no good answer for {seconds} s");
             self.stop_now(StopReason::Target(text)).await;
@@ -232,6 +354,14 @@ impl Dispatcher {
         self.note_rate();
         let snapshot = self.snapshot();
         self.tell(&RunEvent::Tick(snapshot));
+    }
+
+    /// While nobody is under way nothing is asked, and no answer is nobody's fault.
+    fn is_out_of_patience(&self) -> bool {
+        let services = &self.work.services;
+        let silent_for = |since: Instant| since.max(self.open_since).elapsed();
+        let since = services.writes.trouble_since();
+        !self.workers.is_empty() && since.is_some_and(|at| silent_for(at) >= services.patience)
     }
 
     fn tell(&mut self, event: &RunEvent) {
@@ -279,7 +409,7 @@ impl Dispatcher {
             budget_per_s: services.writes.full_rate(),
             left: self.left(rows_per_s),
             waiting: self.waiting(),
-            stopping: self.stopping.clone(),
+            standing: self.standing.clone(),
         }
     }
 
@@ -298,3 +428,7 @@ impl Dispatcher {
         Some((pause.reason.to_string(), left))
     }
 }
+
+#[cfg(test)]
+#[path = "dispatcher_tests.rs"]
+mod tests;

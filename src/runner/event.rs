@@ -1,6 +1,6 @@
 //! What a run tells those who watch it. They listen; none of them can ask the run anything or change it.
 
-use super::stop::StopReason;
+use super::stop::{Hold, Standing, StopReason};
 use crate::journal::{Counts, RowNumber, RunId};
 use crate::machine::Outcome;
 use std::time::Duration;
@@ -24,8 +24,8 @@ pub struct Snapshot {
     pub left: Option<Duration>,
     /// Why nothing is being sent, and for how much longer.
     pub waiting: Option<(String, Duration)>,
-    /// Why the run stops, when it does.
-    pub stopping: Option<StopReason>,
+    /// Whether rows may begin, and why not.
+    pub standing: Standing,
 }
 
 /// Something that happened in a run.
@@ -47,6 +47,10 @@ pub enum RunEvent {
     },
     /// Time went by.
     Tick(Snapshot),
+    /// No row begins for a while.
+    Held(Hold),
+    /// Rows begin again.
+    GoingOn,
     /// The run drains: no row begins any more.
     Draining(StopReason),
     /// This process has ended its work.

@@ -5,6 +5,7 @@
 //! here and no HTTP spoken.
 
 pub mod admission;
+pub mod command;
 pub mod dispatcher;
 pub mod event;
 pub mod flight;
@@ -12,15 +13,20 @@ pub mod lookups;
 pub mod observe;
 pub mod plan;
 pub mod policy;
+pub mod schedule;
 pub mod services;
 pub mod sight;
 pub mod start;
 pub mod stop;
 pub mod talk;
+pub mod window;
 pub mod worker;
 
-pub use dispatcher::{Command, DispatchEnd, Dispatcher};
+pub use command::{Answer, Asked, Command, Refused};
+pub use dispatcher::{DispatchEnd, Dispatcher};
 pub use event::{Consumer, RunEvent, Snapshot};
 pub use policy::{MaxFailed, Policy};
+pub use schedule::{Deadline, Schedule};
 pub use services::{Clock, Gauges, Services, SystemClock};
-pub use stop::StopReason;
+pub use stop::{Hold, Standing, StopReason};
+pub use window::Window;

@@ -70,6 +70,8 @@ pub struct Gauges {
     pub throttled: AtomicU64,
     /// People who cannot work now.
     pub exposed: AtomicU64,
+    /// Rows being worked on.
+    pub in_flight: AtomicU64,
 }
 
 impl Gauges {

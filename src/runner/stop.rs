@@ -1,8 +1,8 @@
-//! Stopping: why a run stops before its end, and the gate that keeps rows from beginning.
+//! Whether rows may begin: holding for a while, stopping for good, and the gate that keeps rows from beginning.
 
-use crate::journal::Stop;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::journal::{Stop, UnixMillis};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Why a run stops before its end, from the mildest to the gravest; a milder reason never replaces a graver one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,21 +43,93 @@ impl StopReason {
             | StopReason::Program(text) => Stop::Fault(text.clone()),
         }
     }
+
+    /// Whether rows can still be brought to an end: not without a target or a journal.
+    #[must_use]
+    pub fn leaves_time(&self) -> bool {
+        match self {
+            StopReason::Requested(_) | StopReason::Policy(_) => true,
+            StopReason::Target(_) | StopReason::Journal(_) | StopReason::Program(_) => false,
+        }
+    }
 }
 
-/// Closed when the run drains: rows that have nothing begun stay where they are.
+/// Why no row begins for a while. Rows under way are brought to safety as when the run stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hold {
+    /// Somebody asked for it, and only somebody ends it. With the reason.
+    Operator(String),
+    /// It is not the time for it.
+    Window {
+        /// Which window, in words.
+        window: String,
+        /// When it opens again.
+        until: UnixMillis,
+        /// The same, for people.
+        opens: String,
+    },
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Hold::Operator(why) => f.write_str(why),
+            Hold::Window {
+                window,
+                until: _,
+                opens,
+            } => write!(f, "outside the window {window} until {opens}"),
+        }
+    }
+}
+
+/// Whether rows may begin, and why not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// They may.
+    #[default]
+    Running,
+    /// Not for a while.
+    Held(Hold),
+    /// Not any more.
+    Stopping(StopReason),
+}
+
+impl Standing {
+    /// Why the run stops, when it does.
+    #[must_use]
+    pub fn stopping(&self) -> Option<&StopReason> {
+        match self {
+            Standing::Stopping(reason) => Some(reason),
+            Standing::Running | Standing::Held(_) => None,
+        }
+    }
+}
+
+/// How the run stands, where everybody can see it. Rows that have nothing begun stay where they are while it is closed.
 #[derive(Debug, Clone, Default)]
-pub struct Gate(Arc<AtomicBool>);
+pub struct Gate(Arc<Mutex<Standing>>);
 
 impl Gate {
-    /// Closes it, for good.
-    pub fn close(&self) {
-        self.0.store(true, Ordering::Release);
+    /// Opens or closes it, as the run stands.
+    pub fn set(&self, standing: Standing) {
+        *self.lock() = standing;
+    }
+
+    /// How the run stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.lock().clone()
     }
 
     /// Whether it is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        *self.lock() != Standing::Running
+    }
+
+    /// A standing is replaced whole, so that there is a good one behind a poisoned lock, too.
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -411,7 +411,15 @@ async fn dispatch(
         max_failed: MaxFailed::Percent(100.0),
         max_stranded: u64::MAX,
     };
-    let dispatcher = Dispatcher::new(work, admission, run, concurrency, policy, Vec::new());
+    let dispatcher = Dispatcher::new(
+        work,
+        admission,
+        run,
+        concurrency,
+        policy,
+        cutover::runner::Schedule::default(),
+        Vec::new(),
+    );
     let (sender, receiver) = mpsc::channel(8);
     let orders = stress.orders.clone();
     let operator = tokio::spawn(async move {
@@ -422,7 +430,7 @@ async fn dispatch(
                 Order::Drain => Command::Drain("on purpose".into()),
                 Order::StopNow => Command::StopNow("on purpose".into()),
             };
-            let _ended = sender.send(command).await;
+            let _ended = sender.send(command.into()).await;
         }
         std::future::pending::<()>().await;
     });

@@ -1,0 +1,586 @@
+//! A whole run on a journal in a temporary folder, against people in memory, on one thread and tokio's paused clock, so that
+//! it goes the same way every time: holding, going on and stopping, told from outside by a script that sees every event.
+
+use super::*;
+use crate::batch::Input;
+use crate::job::{Job, Settings};
+use crate::journal::disk::FileDisk;
+use crate::journal::memory_store::MemoryStore;
+use crate::journal::{Journal, RunId, Session, UnixMillis, Writing};
+use crate::machine::Outcome;
+use crate::pace::Budget;
+use crate::runner::start::{Order, begin};
+use crate::runner::stop::Gate;
+use crate::runner::{Clock, Gauges, MaxFailed, Services};
+use crate::target::{Fault, Kind, Reply, Request, Success, Target};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Everybody goes away, is marked, and comes back.
+const JOB: &str = r#"
+format = 1
+name = "mark"
+title = "Mark people while they are away"
+[columns.upn]
+kind = "upn"
+key = true
+unique = "UPN"
+[observe]
+properties = ["id", "away", "mark"]
+[[observe.look]]
+name = "the account"
+get = "/users/{{ row.upn }}"
+[facts]
+is_away = "state.away == true"
+[[step]]
+name = "away"
+title = "go away"
+when = "not state.mark and not is_away"
+patch = "/users/{{ row.upn }}"
+body = { away = true }
+exposes = true
+undo.when = "is_away"
+undo.patch = "/users/{{ row.upn }}"
+undo.body = { away = false }
+[[step]]
+name = "mark"
+title = "be marked"
+when = "not state.mark"
+patch = "/users/{{ row.upn }}"
+body = { mark = true }
+undo.when = "state.mark"
+undo.patch = "/users/{{ row.upn }}"
+undo.body = { mark = false }
+[[step]]
+name = "back"
+title = "come back"
+when = "is_away"
+patch = "/users/{{ row.upn }}"
+body = { away = false }
+ends_exposure = true
+[exposure]
+when = "is_away"
+[goal]
+when = "state.mark and not is_away"
+[report]
+away = "state.away"
+"#;
+
+const ROWS: u64 = 24;
+const IN_FLIGHT: usize = 8;
+
+/// Milliseconds that one request takes, by the last digit of its row, so that rows are at different places at any time.
+const LATENCY_MS: [u64; 10] = [100, 310, 170, 90, 250, 130, 370, 70, 290, 210];
+
+/// 2026-01-31 12:00 UTC.
+const NOON: UnixMillis = 1_769_860_800_000;
+
+/// People in memory, and what they were asked.
+#[derive(Default)]
+struct People(Mutex<Memory>);
+
+#[derive(Default)]
+struct Memory {
+    people: BTreeMap<String, Value>,
+    asked: Vec<(Kind, String)>,
+}
+
+impl People {
+    fn away(&self) -> usize {
+        let memory = self.0.lock().unwrap();
+        let people = memory.people.values();
+        people.filter(|person| person["away"] == true).count()
+    }
+
+    fn asked(&self) -> Vec<(Kind, String)> {
+        self.0.lock().unwrap().asked.clone()
+    }
+
+    fn note(&self, request: &Request) {
+        let asked = (request.kind, upn_of(request));
+        self.0.lock().unwrap().asked.push(asked);
+    }
+
+    fn answer(&self, request: &Request) -> Result<Success, Fault> {
+        let mut memory = self.0.lock().unwrap();
+        let upn = upn_of(request);
+        let fresh = || json!({"id": upn, "away": false, "mark": false});
+        let person = memory.people.entry(upn.clone()).or_insert_with(fresh);
+        for (key, value) in request
+            .body
+            .iter()
+            .flat_map(|body| body.as_object().unwrap())
+        {
+            person[key] = value.clone();
+        }
+        Ok(Success {
+            status: 200,
+            body: Some(person.clone()),
+            next: None,
+        })
+    }
+}
+
+#[async_trait]
+impl Target for People {
+    async fn send(&self, request: &Request) -> Reply {
+        self.note(request);
+        let digit = request.path.bytes().filter(u8::is_ascii_digit).next_back();
+        let latency = LATENCY_MS[usize::from(digit.unwrap() - b'0')];
+        tokio::time::sleep(Duration::from_millis(latency)).await;
+        Reply {
+            result: self.answer(request),
+            request_id: None,
+            usage: None,
+        }
+    }
+}
+
+fn upn_of(request: &Request) -> String {
+    request.path.trim_start_matches("/users/").to_owned()
+}
+
+/// Goes with tokio's clock.
+struct Simulated(Instant);
+
+impl Clock for Simulated {
+    fn now(&self) -> UnixMillis {
+        NOON + self.0.elapsed().as_millis() as u64
+    }
+}
+
+/// Sees every event and may send commands.
+struct Script<F>(F);
+
+impl<F: FnMut(&RunEvent) + Send> Consumer for Script<F> {
+    fn on_event(&mut self, event: &RunEvent) {
+        (self.0)(event);
+    }
+}
+
+struct World {
+    _folder: TempDir,
+    people: Arc<People>,
+    clock: Arc<Simulated>,
+    job: Arc<Job>,
+    session: Arc<Session>,
+    _journal: Journal,
+}
+
+impl World {
+    async fn new() -> World {
+        let folder = TempDir::new().unwrap();
+        let job = crate::job::parse("mark.toml", JOB)
+            .unwrap_or_else(|found| panic!("{}", found.listing()));
+        let mut csv = String::from("upn\n");
+        (1..=ROWS).for_each(|row| csv.push_str(&format!("{}\n", upn(row))));
+        std::fs::write(folder.path().join("in.csv"), csv).unwrap();
+        let input: Input = crate::batch::open(&folder.path().join("in.csv"), &job.layout).unwrap();
+        let disk = FileDisk::of(folder.path());
+        std::fs::create_dir_all(disk.folder()).unwrap();
+        let store = Arc::new(MemoryStore::default());
+        let writing = Writing::Inline {
+            barrier: Duration::from_millis(5),
+            groups_per_write: 8,
+        };
+        let journal = Journal::assemble(folder.path(), Arc::new(disk), store, writing).unwrap();
+        let clock = Arc::new(Simulated(Instant::now()));
+        let order = Order {
+            run: RunId(Uuid::now_v7()),
+            job: &job,
+            params: BTreeMap::new(),
+            input: &input,
+            target: "people".into(),
+            target_spec: "people".into(),
+            write_quota: "1000/s".into(),
+            operator: "me".into(),
+        };
+        let (session, _) = begin(&journal, &order, &*clock, &mut |_| {}).await.unwrap();
+        World {
+            _folder: folder,
+            people: Arc::default(),
+            clock,
+            job: Arc::new(job),
+            session: Arc::new(session),
+            _journal: journal,
+        }
+    }
+
+    /// Works on the run with this script until it ends.
+    async fn work(
+        &self,
+        concurrency: usize,
+        schedule: Schedule,
+        script: impl FnMut(&RunEvent, &mpsc::Sender<Asked>) + Send + 'static,
+    ) -> DispatchEnd {
+        let (sender, commands) = mpsc::channel(16);
+        let mut script = script;
+        let consumer = Script(move |event: &RunEvent| script(event, &sender));
+        let reader = self.session.reader().unwrap();
+        let run = self.session.run();
+        let admission = Admission::new(reader, &run, &self.job.layout).unwrap();
+        let policy = Policy {
+            max_failed: MaxFailed::Rows(0),
+            max_stranded: 0,
+        };
+        let work = Arc::new(Work {
+            services: Arc::new(self.services(run.id())),
+            job: Arc::clone(&self.job),
+            settings: Settings::new(&BTreeMap::new(), &serde_json::Map::new()),
+            session: Arc::clone(&self.session),
+            gate: Gate::default(),
+        });
+        let dispatcher = Dispatcher::new(
+            work,
+            admission,
+            &run,
+            Some(concurrency),
+            policy,
+            schedule,
+            vec![Box::new(consumer)],
+        );
+        dispatcher.run(commands).await
+    }
+
+    fn services(&self, run: RunId) -> Services {
+        let fast = "1000/s".parse().unwrap();
+        Services {
+            target: Arc::clone(&self.people) as Arc<dyn Target>,
+            reads: Budget::new("reads", fast),
+            writes: Budget::new("writes", fast),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            run: run.0,
+            process_at: self.clock.now(),
+            patience: Duration::from_secs(300),
+            gauges: Gauges::default(),
+        }
+    }
+
+    /// Every row is done, with the three writes it needs.
+    fn must_be_done(&self, end: &DispatchEnd) {
+        assert!(end.stopped.is_none() && end.journal.is_none(), "{end:?}");
+        drop(self.session.reader().unwrap());
+        assert_eq!(self.session.run().outcome_count(Outcome::Done), ROWS);
+        assert_eq!(self.writes().len() as u64, 3 * ROWS);
+        assert_eq!(self.people.away(), 0);
+    }
+
+    fn writes(&self) -> Vec<String> {
+        let asked = self.people.asked().into_iter();
+        let writes = asked.filter(|(kind, _)| *kind == Kind::Write);
+        writes.map(|(_, upn)| upn).collect()
+    }
+}
+
+fn upn(row: u64) -> String {
+    format!("p{row:02}@contoso.com")
+}
+
+fn send(sender: &mpsc::Sender<Asked>, command: Command) -> tokio::sync::oneshot::Receiver<Answer> {
+    let (asked, answered) = Asked::new(command);
+    sender.try_send(asked).unwrap();
+    answered
+}
+
+fn window(text: &str, now: UnixMillis) -> Schedule {
+    let window = text.parse().unwrap();
+    Schedule::new(Some(window), None, now, &jiff::tz::TimeZone::UTC).unwrap()
+}
+
+/// What a script saw while nobody was under way and none could begin.
+#[derive(Default)]
+struct Still {
+    ticks: u32,
+    asked: usize,
+}
+
+/// Ticks with nobody under way after which a pause has been watched for long enough.
+const STILL_TICKS: u32 = 40;
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_leaves_nobody_exposed_and_sends_nothing_until_it_is_ended() {
+    let world = World::new().await;
+    let people = Arc::clone(&world.people);
+    let still = Arc::new(Mutex::new(Still::default()));
+    let seen = Arc::clone(&still);
+    let end = world
+        .work(
+            IN_FLIGHT,
+            Schedule::default(),
+            move |event, sender| match event {
+                RunEvent::Tick(snapshot)
+                    if snapshot.exposed >= 3 && seen.lock().unwrap().ticks == 0 =>
+                {
+                    drop(send(sender, Command::Pause("lunch".into())));
+                }
+                RunEvent::Tick(snapshot) if snapshot.in_flight == 0 => {
+                    let held = Standing::Held(Hold::Operator("lunch".into()));
+                    assert_eq!(snapshot.standing, held);
+                    assert_eq!((snapshot.exposed, people.away()), (0, 0));
+                    let mut still = seen.lock().unwrap();
+                    still.ticks += 1;
+                    if still.ticks == 1 {
+                        still.asked = people.asked().len();
+                    }
+                    assert_eq!(
+                        people.asked().len(),
+                        still.asked,
+                        "nothing is sent while it is paused"
+                    );
+                    if still.ticks == STILL_TICKS {
+                        drop(send(sender, Command::Continue));
+                    }
+                }
+                _ => {}
+            },
+        )
+        .await;
+    world.must_be_done(&end);
+    let still = still.lock().unwrap();
+    assert_eq!(still.ticks, STILL_TICKS);
+    let asked = world.people.asked();
+    let (before, after) = asked.split_at(still.asked);
+    let parked: BTreeSet<String> = people_of(before)
+        .into_iter()
+        .filter(|upn| was_only_read(before, upn))
+        .collect();
+    assert!(
+        !parked.is_empty(),
+        "a pause that parks nobody proves nothing"
+    );
+    let next = people_of(&after[..parked.len()]);
+    assert_eq!(next, parked, "who was sent back comes first");
+}
+
+fn people_of(asked: &[(Kind, String)]) -> BTreeSet<String> {
+    asked.iter().map(|(_, upn)| upn.clone()).collect()
+}
+
+fn was_only_read(asked: &[(Kind, String)], upn: &str) -> bool {
+    let mut own = asked.iter().filter(|(_, asked)| asked == upn);
+    own.all(|(kind, _)| *kind == Kind::Read)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_a_pause_at_once_when_nobody_is_under_way() {
+    let world = World::new().await;
+    let people = Arc::clone(&world.people);
+    let mut drained = false;
+    let end = world
+        .work(
+            IN_FLIGHT,
+            Schedule::default(),
+            move |event, sender| match event {
+                RunEvent::Started { .. } => drop(send(sender, Command::Pause("lunch".into()))),
+                RunEvent::Tick(_) if !drained => {
+                    drained = true;
+                    drop(send(sender, Command::Drain("enough".into())));
+                }
+                _ => {}
+            },
+        )
+        .await;
+    assert_eq!(end.stopped, Some(StopReason::Requested("enough".into())));
+    assert_eq!(people.away(), 0);
+    assert_eq!(
+        world.writes().len() % 3,
+        0,
+        "whoever began was brought to the end"
+    );
+    assert!((world.writes().len() as u64) < 3 * ROWS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_is_for_good_and_a_command_that_makes_no_sense_is_refused() {
+    let world = World::new().await;
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&answers);
+    let end = world
+        .work(IN_FLIGHT, Schedule::default(), move |event, sender| {
+            if let RunEvent::Started { .. } = event {
+                let commands = [
+                    Command::Continue,
+                    Command::Pace("1001/s".parse().unwrap()),
+                    Command::Pace("500/s".parse().unwrap()),
+                    Command::Drain("enough".into()),
+                    Command::Continue,
+                    Command::Pause("lunch".into()),
+                ];
+                let sent = commands.map(|command| send(sender, command));
+                kept.lock().unwrap().extend(sent);
+            }
+        })
+        .await;
+    assert_eq!(end.stopped, Some(StopReason::Requested("enough".into())));
+    let mut answers = std::mem::take(&mut *answers.lock().unwrap());
+    let answers: Vec<Answer> = answers
+        .iter_mut()
+        .map(|answer| answer.try_recv().unwrap())
+        .collect();
+    let too_fast = Refused::TooFast {
+        wanted: "1001/s".parse().unwrap(),
+        allowed: "1000/s".parse().unwrap(),
+    };
+    let stopping = || Err(Refused::Stopping("enough".into()));
+    let expected = [
+        Err(Refused::NotPaused),
+        Err(too_fast),
+        Ok(()),
+        Ok(()),
+        stopping(),
+        stopping(),
+    ];
+    assert_eq!(answers, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_pace_is_the_budget_from_then_on_and_may_be_raised_again() {
+    let world = World::new().await;
+    let budgets = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&budgets);
+    let end = world
+        .work(
+            IN_FLIGHT,
+            Schedule::default(),
+            move |event, sender| match event {
+                RunEvent::Started { .. } => {
+                    drop(send(sender, Command::Pace("2/s".parse().unwrap())));
+                }
+                RunEvent::RowEnded { row, .. } if row.0 == 2 => {
+                    drop(send(sender, Command::Pace("1000/s".parse().unwrap())));
+                }
+                RunEvent::Tick(snapshot) => seen.lock().unwrap().push(snapshot.budget_per_s),
+                _ => {}
+            },
+        )
+        .await;
+    world.must_be_done(&end);
+    let budgets = budgets.lock().unwrap();
+    let slow = budgets.iter().filter(|budget| **budget <= 2.0).count();
+    assert!(
+        slow > 4 && budgets[budgets.len() - 1] > 900.0,
+        "{budgets:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_window_admits_nobody_and_an_open_one_goes_on() {
+    let world = World::new().await;
+    let people = Arc::clone(&world.people);
+    let clock = Arc::clone(&world.clock);
+    let opens = NOON + 10 * 60_000;
+    let end = world
+        .work(IN_FLIGHT, window("12:10-15:00 UTC", NOON), move |event, _| {
+            if let RunEvent::Tick(snapshot) = event
+                && clock.now() < opens
+            {
+                assert!(matches!(&snapshot.standing, Standing::Held(Hold::Window { until, .. }) if *until == opens));
+                assert_eq!(people.asked().len(), 0);
+            }
+        })
+        .await;
+    world.must_be_done(&end);
+    assert!(world.clock.now() >= opens);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_closes_brings_everybody_to_safety_and_the_next_goes_on() {
+    let world = World::new().await;
+    // At this pace the minute that the window is still open is too short.
+    let people = Arc::clone(&world.people);
+    let holds = Arc::new(Mutex::new(0));
+    let seen = Arc::clone(&holds);
+    let end = world
+        .work(
+            2,
+            window("12:10-12:01 UTC", NOON),
+            move |event, sender| match event {
+                RunEvent::Started { .. } => {
+                    drop(send(sender, Command::Pace("12/m".parse().unwrap())))
+                }
+                RunEvent::Held(_) => *seen.lock().unwrap() += 1,
+                RunEvent::GoingOn => {
+                    assert_eq!(people.away(), 0);
+                    drop(send(sender, Command::Pace("1000/s".parse().unwrap())));
+                }
+                _ => {}
+            },
+        )
+        .await;
+    world.must_be_done(&end);
+    assert_eq!(*holds.lock().unwrap(), 1);
+    let again = NOON + 10 * 60_000;
+    assert!(
+        world.clock.now() >= again,
+        "it went on when it opened again"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_drains_and_stops_also_while_it_waits() {
+    for concurrency in [1, IN_FLIGHT] {
+        let world = World::new().await;
+        let deadline = "2026-01-31T12:00:02Z".parse().unwrap();
+        let schedule =
+            Schedule::new(None, Some(&deadline), NOON, &jiff::tz::TimeZone::UTC).unwrap();
+        let mut first = true;
+        let end = world
+            .work(concurrency, schedule, move |event, sender| {
+                if let RunEvent::RowEnded { .. } = event
+                    && std::mem::take(&mut first)
+                {
+                    drop(send(sender, Command::Pause("lunch".into())));
+                }
+            })
+            .await;
+        let why = "the deadline 2026-01-31T12:00:02Z has come".to_owned();
+        assert_eq!(end.stopped, Some(StopReason::Requested(why)));
+        assert_eq!(world.people.away(), 0);
+    }
+}
+
+/// A process that was cut off left people exposed. The next one may begin nobody, has room for one, and helps them all.
+#[tokio::test(start_paused = true)]
+async fn people_left_exposed_are_helped_while_nobody_else_may_begin() {
+    for command in [
+        Command::Pause("lunch".into()),
+        Command::Drain("enough".into()),
+    ] {
+        let world = World::new().await;
+        let people = Arc::clone(&world.people);
+        let mut cut = false;
+        world
+            .work(IN_FLIGHT, Schedule::default(), move |event, sender| {
+                if matches!(event, RunEvent::Tick(_)) && !cut && people.away() > 2 {
+                    cut = true;
+                    drop(send(sender, Command::StopNow("cut off".into())));
+                }
+            })
+            .await;
+        assert!(
+            world.people.away() > 1,
+            "a cut that leaves nobody exposed proves nothing"
+        );
+        let begun = people_of(&world.people.asked());
+        let first = command.clone();
+        world
+            .work(1, Schedule::default(), move |event, sender| match event {
+                RunEvent::Started { .. } => drop(send(sender, first.clone())),
+                RunEvent::Tick(snapshot) if snapshot.in_flight == 0 => {
+                    drop(send(sender, Command::Drain("enough".into())));
+                }
+                _ => {}
+            })
+            .await;
+        assert_eq!(world.people.away(), 0, "{command:?}");
+        assert_eq!(
+            people_of(&world.people.asked()),
+            begun,
+            "and nobody new began"
+        );
+    }
+}
