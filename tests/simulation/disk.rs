@@ -88,6 +88,11 @@ impl Platter {
         self.cache.clone_from(&self.safe);
     }
 
+    /// The bytes that a process sees.
+    pub fn there(&self) -> &[u8] {
+        &self.cache
+    }
+
     /// The bytes that would be there after a power cut at its worst.
     pub fn safe(&self) -> &[u8] {
         &self.safe

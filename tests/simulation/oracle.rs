@@ -9,7 +9,7 @@ use cutover::journal::frame::ChainHash;
 use cutover::journal::log::inspect;
 use cutover::journal::memory::MemoryMedium;
 use cutover::journal::scan::Head;
-use cutover::journal::{JournalError, RowRecord, RunId};
+use cutover::journal::{JournalError, RowRecord, RunId, Transition};
 use cutover::machine::{Outcome, Phase, RowState, Rules};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,8 +19,7 @@ pub struct Ledger {
     disk: Arc<SimDisk>,
     /// The run that is worked on, and how much of its log was looked at.
     at: Option<(RunId, Head)>,
-    rules: Option<Rules>,
-    rows: BTreeMap<u64, RowRecord>,
+    safe: Folded,
     complaints: Vec<String>,
 }
 
@@ -29,8 +28,7 @@ impl Ledger {
         Ledger {
             disk,
             at: None,
-            rules: None,
-            rows: BTreeMap::new(),
+            safe: Folded::default(),
             complaints: Vec::new(),
         }
     }
@@ -38,8 +36,8 @@ impl Ledger {
     /// This run is worked on from now on.
     pub fn follow(&mut self, run: RunId) {
         if self.at.is_none_or(|(known, _)| known != run) {
-            self.at = Some((run, Head::genesis(ChainHash::genesis(run.0.as_bytes()))));
-            self.rows.clear();
+            self.at = Some((run, genesis(run)));
+            self.safe = Folded::default();
         }
     }
 
@@ -52,7 +50,7 @@ impl Ledger {
             }
             return;
         }
-        let row = person.and_then(|person| self.rows.get(&(person as u64 + 1)));
+        let row = person.and_then(|person| self.safe.rows.get(&(person as u64 + 1)));
         let intends = row.is_some_and(|row| row.before.is_some() && is_intending(row));
         if !intends {
             let state = row.map_or("not begun", |row| row.state.name());
@@ -63,52 +61,35 @@ impl Ledger {
     }
 
     /// Reads what has become safe since the last look.
-    pub fn look(&mut self) -> Result<(), JournalError> {
+    fn look(&mut self) -> Result<(), JournalError> {
         let Some((run, head)) = self.at else {
             return Ok(());
         };
         let Some(file) = self.disk.file(run) else {
             return Ok(());
         };
-        let medium = MemoryMedium::holding(file.lock().unwrap().safe().to_vec());
-        let (rules, rows) = (&mut self.rules, &mut self.rows);
-        let (head, _) = inspect::<JournalError>(&medium, head, |group| {
-            for (_, bytes) in group.records() {
-                match Entry::decode(bytes)? {
-                    Entry::Began(header) => *rules = Some(header.rules),
-                    Entry::Moved(transition) => {
-                        let rules = rules.as_ref().unwrap();
-                        let row = rows.entry(transition.row.0).or_default();
-                        row.apply(&transition, rules).map_err(|source| {
-                            JournalError::Impossible {
-                                row: transition.row,
-                                source,
-                            }
-                        })?;
-                    }
-                    Entry::Rows(_)
-                    | Entry::Imported { .. }
-                    | Entry::Opened { .. }
-                    | Entry::Closed { .. } => {}
-                }
-            }
-            Ok(())
-        })?;
+        let head = self.safe.take(head, file.lock().unwrap().safe())?;
         self.at = Some((run, head));
         Ok(())
     }
 
     /// Who has to go first now.
-    pub fn urgent(&mut self, world: &World) -> Result<Urgent, JournalError> {
-        self.look()?;
-        let Some(rules) = &self.rules else {
+    pub fn urgent(&self, world: &World) -> Result<Urgent, JournalError> {
+        // What a killed process wrote and did not sync is still there, and counts.
+        let mut there = Folded::default();
+        if let Some((run, _)) = self.at
+            && let Some(file) = self.disk.file(run)
+        {
+            there.take(genesis(run), file.lock().unwrap().there())?;
+        }
+        let Some(rules) = &there.rules else {
             return Ok(Urgent::default());
         };
-        let begun = |person: &usize| self.rows.contains_key(&(*person as u64 + 1));
-        let maybe = self
+        let begun = |person: &usize| there.rows.contains_key(&(*person as u64 + 1));
+        let maybe = there
             .rows
             .iter()
-            .filter(|(_, row)| row.may_be_exposed(rules));
+            .filter(|(_, row)| row.may_be_exposed(rules) || row.is_going_back());
         Ok(Urgent {
             exposed: exposed(world).into_iter().filter(begun).collect(),
             maybe: maybe.map(|(number, _)| *number as usize - 1).collect(),
@@ -117,6 +98,48 @@ impl Ledger {
 
     pub fn complaints(&self) -> &[String] {
         &self.complaints
+    }
+}
+
+fn genesis(run: RunId) -> Head {
+    Head::genesis(ChainHash::genesis(run.0.as_bytes()))
+}
+
+/// Rows, folded from a log.
+#[derive(Default)]
+struct Folded {
+    rules: Option<Rules>,
+    rows: BTreeMap<u64, RowRecord>,
+}
+
+impl Folded {
+    /// Takes in what lies behind `from`, and answers where that ends.
+    fn take(&mut self, from: Head, bytes: &[u8]) -> Result<Head, JournalError> {
+        let medium = MemoryMedium::holding(bytes.to_vec());
+        let (head, _) = inspect::<JournalError>(&medium, from, |group| {
+            for (_, bytes) in group.records() {
+                match Entry::decode(bytes)? {
+                    Entry::Began(header) => self.rules = Some(header.rules),
+                    Entry::Moved(transition) => self.moved(&transition)?,
+                    Entry::Rows(_)
+                    | Entry::Imported { .. }
+                    | Entry::Opened { .. }
+                    | Entry::Closed { .. } => {}
+                }
+            }
+            Ok(())
+        })?;
+        Ok(head)
+    }
+
+    fn moved(&mut self, transition: &Transition) -> Result<(), JournalError> {
+        let rules = self.rules.as_ref().unwrap();
+        let row = self.rows.entry(transition.row.0).or_default();
+        row.apply(transition, rules)
+            .map_err(|source| JournalError::Impossible {
+                row: transition.row,
+                source,
+            })
     }
 }
 
@@ -160,7 +183,7 @@ pub fn exposed(world: &World) -> Vec<usize> {
 pub struct Urgent {
     /// They were begun, and are exposed.
     exposed: BTreeSet<usize>,
-    /// As far as the journal can know, they may be, too.
+    /// As far as the journal can know, they may be, too; or they are on their way back, which comes before all else.
     maybe: BTreeSet<usize>,
 }
 

@@ -14,11 +14,12 @@ use cutover::pace::{Budget, Quota};
 use cutover::runner::admission::Admission;
 use cutover::runner::lookups::look_up;
 use cutover::runner::start::{Before, BeginError, Order as RunOrder, begin, look_back};
-use cutover::runner::stop::Gate;
+use cutover::runner::stop::{Gate, Standing};
 use cutover::runner::talk::Talk;
 use cutover::runner::worker::Work;
 use cutover::runner::{
-    Clock as _, Command, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, Services, StopReason,
+    Clock as _, Command, Consumer, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, RunEvent,
+    Schedule as Hours, Services, StopReason,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -31,7 +32,7 @@ use uuid::Uuid;
 /// Processes that a run may need beyond those of its schedule.
 const PROCESSES_MORE: usize = 12;
 /// A process that works longer than this hangs.
-const PROCESS_MAX: Duration = Duration::from_secs(48 * 60 * 60);
+const PROCESS_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 const PERIOD: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -67,6 +68,7 @@ struct Stage {
     ledger: Arc<Mutex<Ledger>>,
     job: Arc<Job>,
     input: Input,
+    watch: Arc<Mutex<Watch>>,
     complaints: Vec<String>,
 }
 
@@ -126,6 +128,7 @@ impl Stage {
             world,
             disk,
             job,
+            watch: Arc::default(),
             complaints: Vec::new(),
         }
     }
@@ -203,19 +206,15 @@ impl Stage {
             && stress
                 .orders
                 .iter()
-                .all(|(_, order)| *order == Order::Drain);
-        if !graceful {
-            return;
-        }
-        let (meddled, told) = (self.world.meddled(), self.told());
-        for person in oracle::exposed(&self.world) {
-            let stranded = told.get(&(person as u64 + 1)) == Some(&Outcome::Stranded);
-            if !stranded && !meddled.contains(&person) {
-                self.complain(format!("person {person} is exposed after a graceful stop"));
-            }
+                .all(|(_, order)| *order != Order::StopNow);
+        if graceful {
+            let exposed = self.watch.lock().unwrap().exposed(&self.world);
+            self.complaints
+                .extend(exposed.map(|who| format!("{who} after a graceful stop")));
         }
     }
 
+    /// Who has to go first in the process that begins now.
     fn urgent(&mut self) -> Urgent {
         let urgent = self.ledger.lock().unwrap().urgent(&self.world);
         urgent.unwrap_or_else(|error| {
@@ -282,7 +281,12 @@ impl Stage {
                 session: Arc::clone(&session),
                 gate: Gate::default(),
             });
-            let end = dispatch(work, admission, &run, schedule.concurrency, stress).await;
+            let watcher = Watcher {
+                world: Arc::clone(&self.world),
+                watch: Arc::clone(&self.watch),
+                looked: false,
+            };
+            let end = dispatch(work, admission, &run, schedule, stress, watcher).await;
             self.world.note(|| format!("the process stops: {end:?}"));
             if let Some(error) = end.journal {
                 return Err(error);
@@ -357,7 +361,7 @@ impl Stage {
         }
     }
 
-    fn read(&self, journal: &Journal) -> Result<Told, JournalError> {
+    fn read(&mut self, journal: &Journal) -> Result<Told, JournalError> {
         let mut told = Told::new();
         let Some(run) = journal.runs()?.pop() else {
             return Ok(told);
@@ -371,16 +375,18 @@ impl Stage {
                 told.insert(input.number.0, outcome);
                 Ok(())
             })?;
-        assert_eq!(lines, told.len(), "a row is told twice");
-        self.counts_add_up(&run, &told);
-        Ok(told)
-    }
-
-    fn counts_add_up(&self, run: &RunRecord, told: &Told) {
-        for outcome in Outcome::ALL {
-            let lines = told.values().filter(|told| **told == outcome).count() as u64;
-            assert_eq!(run.outcome_count(outcome), lines, "{outcome}");
+        if lines != told.len() {
+            self.complain(format!("{lines} lines for {} rows", told.len()));
         }
+        let lines = |outcome| told.values().filter(|told| **told == outcome).count() as u64;
+        let wrong = Outcome::ALL
+            .into_iter()
+            .filter(|outcome| run.outcome_count(*outcome) != lines(*outcome));
+        let wrong: Vec<_> = wrong.collect();
+        if !wrong.is_empty() {
+            self.complain(format!("the run does not count its {wrong:?} right"));
+        }
+        Ok(told)
     }
 
     fn judge(&mut self, told: &Told, finished: bool) {
@@ -388,6 +394,8 @@ impl Stage {
             self.complaints.extend(oracle::judge(&self.world, told));
             self.complaints.extend(oracle::needless_writes(&self.world));
         }
+        self.complaints
+            .append(&mut self.watch.lock().unwrap().complaints);
         let quota = self.quota();
         let over = oracle::over_quota(
             &self.world,
@@ -400,25 +408,86 @@ impl Stage {
     }
 }
 
+/// What was heard from the run, over all processes.
+#[derive(Default)]
+struct Watch {
+    stranded: Vec<usize>,
+    complaints: Vec<String>,
+}
+
+impl Watch {
+    /// Somebody who is exposed and was not given up, if there is one.
+    fn exposed(&self, world: &World) -> Option<String> {
+        let meddled = world.meddled();
+        let known = |person: &usize| meddled.contains(person) || self.stranded.contains(person);
+        let exposed = oracle::exposed(world).into_iter().find(|who| !known(who));
+        exposed.map(|person| format!("person {person} is exposed"))
+    }
+}
+
+/// Listens to a run, as the progress bar does.
+struct Watcher {
+    world: Arc<World>,
+    watch: Arc<Mutex<Watch>>,
+    /// Nothing has moved since it was looked who is exposed.
+    looked: bool,
+}
+
+impl Consumer for Watcher {
+    fn on_event(&mut self, event: &RunEvent) {
+        let mut watch = self.watch.lock().unwrap();
+        match event {
+            RunEvent::RowEnded { row, outcome } if *outcome == Outcome::Stranded => {
+                watch.stranded.push(row.0 as usize - 1);
+            }
+            RunEvent::Tick(snapshot)
+                if snapshot.in_flight == 0 && matches!(snapshot.standing, Standing::Held(_)) =>
+            {
+                if std::mem::replace(&mut self.looked, true) {
+                    return;
+                }
+                let exposed = watch.exposed(&self.world);
+                watch
+                    .complaints
+                    .extend(exposed.map(|who| format!("{who} while nothing moves")));
+            }
+            RunEvent::Started { .. }
+            | RunEvent::RowEnded { .. }
+            | RunEvent::Tick(_)
+            | RunEvent::Draining(_)
+            | RunEvent::Ended(_) => {}
+            RunEvent::Held(_) | RunEvent::GoingOn => self.looked = false,
+        }
+    }
+}
+
 async fn dispatch(
     work: Arc<Work>,
     admission: Admission,
     run: &RunRecord,
-    concurrency: Option<usize>,
+    schedule: &Schedule,
     stress: &Stress,
+    watcher: Watcher,
 ) -> DispatchEnd {
     let policy = Policy {
         max_failed: MaxFailed::Percent(100.0),
         max_stranded: u64::MAX,
     };
+    let window = schedule.window.map(|window| window.parse().unwrap());
+    let hours = Hours::new(
+        window,
+        None,
+        work.services.clock.now(),
+        &jiff::tz::TimeZone::UTC,
+    );
     let dispatcher = Dispatcher::new(
         work,
         admission,
         run,
-        concurrency,
+        schedule.concurrency,
         policy,
-        cutover::runner::Schedule::default(),
-        Vec::new(),
+        hours.unwrap(),
+        vec![Box::new(watcher)],
     );
     let (sender, receiver) = mpsc::channel(8);
     let orders = stress.orders.clone();
@@ -427,6 +496,9 @@ async fn dispatch(
         for (at_ms, order) in orders {
             tokio::time::sleep_until(begun + Duration::from_millis(at_ms)).await;
             let command = match order {
+                Order::Pause => Command::Pause("on purpose".into()),
+                Order::Continue => Command::Continue,
+                Order::Pace(writes) => Command::Pace(Quota::new(writes, PERIOD)),
                 Order::Drain => Command::Drain("on purpose".into()),
                 Order::StopNow => Command::StopNow("on purpose".into()),
             };

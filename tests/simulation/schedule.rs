@@ -25,6 +25,8 @@ pub struct Schedule {
     /// Writes in ten seconds.
     pub writes: u32,
     pub concurrency: Option<usize>,
+    /// When rows may begin; the first process begins at 14:13:20.
+    pub window: Option<&'static str>,
     /// What a barrier of the log takes, in milliseconds.
     pub barrier_ms: u64,
     /// Groups of the log for each write of the checkpoint.
@@ -79,6 +81,10 @@ pub enum Manner {
 /// What an operator does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
+    Pause,
+    Continue,
+    /// Writes in ten seconds from now on.
+    Pace(u32),
     Drain,
     StopNow,
 }
@@ -133,6 +139,18 @@ const SMALL: [&str; 4] = [
     "ann@fabrikam.com",
     "bob@contoso.com",
     "cid@fabrikam.com",
+];
+
+/// Most have none; the others are closed for a minute or two, at the beginning or soon after it.
+const WINDOWS: [Option<&str>; 8] = [
+    None,
+    None,
+    None,
+    None,
+    None,
+    Some("14:15-14:14 UTC"),
+    Some("14:16-14:13 UTC"),
+    Some("14:14-14:13 UTC"),
 ];
 
 const BIG: [&str; 40] = [
@@ -196,6 +214,7 @@ impl Schedule {
             latency_ms: *pick(&mut dice, &[0, 20, 200]),
             writes: *pick(&mut dice, &[20, 200, 2_000]),
             concurrency: *pick(&mut dice, &[None, None, Some(1), Some(2), Some(5)]),
+            window: *pick(&mut dice, &WINDOWS),
             barrier_ms: *pick(&mut dice, &[0, 1, 10]),
             groups_per_write: *pick(&mut dice, &[1, 1, 3, 20]),
             processes: processes(&mut dice, edges_max),
@@ -230,6 +249,16 @@ fn processes(dice: &mut ChaCha8Rng, edges_max: u64) -> Vec<Stress> {
 
 fn orders(dice: &mut ChaCha8Rng) -> Vec<(u64, Order)> {
     let mut orders = Vec::new();
+    if dice.random_bool(0.2) {
+        let at_ms = dice.random_range(0..20_000);
+        orders.push((at_ms, Order::Pause));
+        // Nobody waits for ever.
+        orders.push((at_ms + dice.random_range(1..100_000), Order::Continue));
+    }
+    if dice.random_bool(0.1) {
+        let pace = *pick(dice, &[1, 10, 2_000]);
+        orders.push((dice.random_range(0..20_000), Order::Pace(pace)));
+    }
     if dice.random_bool(0.25) {
         orders.push((dice.random_range(0..20_000), Order::Drain));
     }
