@@ -164,6 +164,16 @@ impl Stage {
         })
     }
 
+    /// The tokens that the tenant has given out.
+    pub fn tokens(&self) -> Vec<String> {
+        self.ask("/sim/tokens").lines().map(str::to_owned).collect()
+    }
+
+    /// The folder with everything in it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// What the tenant has counted.
     pub fn stat(&self, name: &str) -> u64 {
         let stats: Value = serde_json::from_str(&self.ask("/sim/stats")).unwrap();
