@@ -22,10 +22,16 @@ const ROWS: u64 = 2_000;
 const KILLS: u64 = 100;
 const SEED: u64 = 20;
 
-/// So slow that the work lasts for all kills, and with so many rows in flight that each kill meets many of them.
-const WORKING_PACE: &str = "150/1s";
-const ROWS_IN_FLIGHT: &str = "150";
-const FULL_PACE: &str = "100000/1s";
+/// How a process works: the budget of writes, and the most rows in flight.
+struct Gait(&'static str, &'static str);
+
+/// So slow that the work lasts for all kills; intents wait for permits, and each kill meets many of them.
+const QUEUEING: Gait = Gait("150/1s", "150");
+
+/// Every write leaves as soon as its intent is stored, so that a kill comes between the two.
+const HASTY: Gait = Gait("100000/1s", "12");
+
+const AT_LAST: Gait = Gait("100000/1s", "150");
 
 /// The checkpoint is flushed after so long; a few processes live until then.
 const FLUSH_MS: u64 = 5_000;
@@ -91,7 +97,6 @@ fn whatever_is_killed_in_the_end_everybody_is_as_the_report_says() {
     let seed = number("CUTOVER_KILL_SEED", SEED);
     let kills = number("CUTOVER_KILLS", KILLS);
     let stage = Stage::new(troubled(seed));
-    stage.write("sim.toml", stage.connection(WORKING_PACE));
     let oracle = Oracle::look(&stage);
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
     let mut ended = Ended::default();
@@ -101,7 +106,8 @@ fn whatever_is_killed_in_the_end_everybody_is_as_the_report_says() {
         let moment = Moment::draw(&mut dice, kill, kills);
         // There is nothing to resume before the first write.
         begun = begun || stage.stat("writes") > 0;
-        let going = stage.start(&mut line(&stage, begun && dice.random()));
+        let gait = if dice.random() { HASTY } else { QUEUEING };
+        let going = stage.start(&mut line(&stage, &gait, begun && dice.random()));
         met += u64::from(moment.strike(&stage, going));
         if kill % KILLS_PER_LOOK == KILLS_PER_LOOK - 1 {
             ended.look(&stage, seed);
@@ -116,8 +122,7 @@ fn whatever_is_killed_in_the_end_everybody_is_as_the_report_says() {
         met > kills * 3 / 4,
         "seed {seed}: only {met} of {kills} kills met the process at work"
     );
-    stage.write("sim.toml", stage.connection(FULL_PACE));
-    let ran = stage.end(&mut line(&stage, dice.random()));
+    let ran = stage.end(&mut line(&stage, &AT_LAST, dice.random()));
     let mut complaints = oracle.complaints(&stage, &ran, Slack(0));
     complaints.extend(unexplained(&stage, &oracle, kills));
     complaints.extend(ended.changed(&stage));
@@ -142,7 +147,9 @@ fn troubled(seed: u64) -> Options {
     Options {
         seed,
         faults: Faults {
-            latency_base_ms: 4,
+            // A write may be made as soon as it is sent: one that was sent before its intent was stored is then there
+            // when the process dies in between.
+            latency_base_ms: 0,
             latency_jitter_ms: 8,
             error_before: 0.02,
             error_after: 0.02,
@@ -159,14 +166,15 @@ fn troubled(seed: u64) -> Options {
 }
 
 /// Going on from the journal alone, or the same line again.
-fn line(stage: &Stage, from_journal: bool) -> Command {
+fn line(stage: &Stage, Gait(budget, in_flight): &Gait, from_journal: bool) -> Command {
+    stage.write("sim.toml", stage.connection(budget));
     let options = [
         "--max-failed",
         "100%",
         "--max-stranded",
         "1000",
         "--concurrency",
-        ROWS_IN_FLIGHT,
+        in_flight,
     ];
     if from_journal {
         stage.resume_line(&options)
