@@ -170,7 +170,7 @@ fn troubled(seed: u64) -> Options {
 }
 
 /// Going on from the journal alone, or the same line again.
-fn line(stage: &Stage, Gait(budget, in_flight): &Gait, from_journal: bool) -> Command {
+fn line(stage: &Stage, &Gait(budget, in_flight): &Gait, from_journal: bool) -> Command {
     stage.write("sim.toml", stage.connection(budget));
     let options = [
         "--max-failed",

@@ -35,7 +35,6 @@ impl Tally {
                 Event::Applied(..) => self.applied += 1,
                 Event::Refused(..) | Event::Contended(..) => self.refused += 1,
                 Event::Doubted(..) => self.doubted += 1,
-                Event::Recovered if self.is_intending() => self.orphaned += 1,
                 Event::Recovered
                 | Event::Admitted
                 | Event::Rejected(Problem { .. })
@@ -44,20 +43,28 @@ impl Tally {
                 | Event::Unobservable(_)
                 | Event::Durable(_) => {}
             }
-            self.record
-                .take(event.clone(), transition.at, rules)
-                .unwrap();
+            let left_behind = self.is_intending() && *event == Event::Recovered;
+            let record = &mut self.record;
+            record.take(event.clone(), transition.at, rules).unwrap();
+            // Whoever forgets such a doubt has an attempt too many.
+            self.orphaned += u64::from(left_behind && self.is_doubtful());
         }
         self.intents = u64::from(self.record.attempts);
     }
 
-    fn is_intending(&self) -> bool {
+    fn phase(&self) -> Option<Phase> {
         match &self.record.state {
-            RowState::Active(active) => {
-                matches!(active.phase, Phase::Intending(_) | Phase::Applying(_))
-            }
-            RowState::Waiting | RowState::Ended(_) => false,
+            RowState::Active(active) => Some(active.phase),
+            RowState::Waiting | RowState::Ended(_) => None,
         }
+    }
+
+    fn is_intending(&self) -> bool {
+        matches!(self.phase(), Some(Phase::Intending(_) | Phase::Applying(_)))
+    }
+
+    fn is_doubtful(&self) -> bool {
+        matches!(self.phase(), Some(Phase::Doubtful(_)))
     }
 
     /// Writes that may have been made, and may not.
