@@ -19,9 +19,9 @@ use tokio::runtime::Runtime;
 /// A child that takes longer hangs.
 const CHILD_MAX: Duration = Duration::from_secs(120);
 
-/// The shipped job, but a write in doubt is awaited no longer than a simulated tenant needs to show it.
+/// The shipped job, but a write, in doubt or not, is awaited no longer than a simulated tenant needs to show it.
 const SHIPPED: &str = include_str!("../../jobs/immutable-id.toml");
-const SHORT_DOUBT: &str = "\n[limits]\ndoubt_s = 1\n";
+const SHORT_DOUBT: &str = "\n[limits]\ndoubt_s = 1\nreplication_s = 3\n";
 
 const POLL: Duration = Duration::from_millis(5);
 
