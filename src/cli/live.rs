@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -173,7 +173,7 @@ impl Shared {
         let own = self.session.upgrade().map(|session| session.header().id);
         let own = own.ok_or(Refusal::Ending)?.to_string();
         let (run, live, journal) = self.find(Some(&own)).await?;
-        let mut reader = journal.lock().await.reader(&run)?;
+        let mut reader = journal.reader(&run)?;
         Ok(Json(report::summarize(&run, &mut reader, &live)?))
     }
 
@@ -194,15 +194,15 @@ impl Shared {
         }
     }
 
-    async fn find(
-        &self,
-        prefix: Option<&str>,
-    ) -> Result<(RunRecord, Liveness, Shareable), Refusal> {
-        let session = self.session.upgrade().ok_or(Refusal::Ending)?;
+    /// The run, and the journal for as long as the answer takes: one at a time, so that no two write one report, and none
+    /// once the session has ended, when the process itself writes the last one.
+    async fn find(&self, prefix: Option<&str>) -> Result<(RunRecord, Liveness, Held), Refusal> {
         let journal = self.journal.upgrade().ok_or(Refusal::Ending)?;
+        let journal = journal.lock_owned().await;
+        let session = self.session.upgrade().ok_or(Refusal::Ending)?;
         // Brings the checkpoint up to the log.
         drop(session.reader()?);
-        let run = journal.lock().await.find(prefix)?;
+        let run = journal.find(prefix)?;
         let own = run.id() == session.header().id;
         let live = if own {
             self.liveness()
@@ -213,8 +213,8 @@ impl Shared {
     }
 }
 
-/// The journal, as the questions share it.
-type Shareable = Arc<Mutex<Journal>>;
+/// The journal, while nobody else has it.
+type Held = OwnedMutexGuard<Journal>;
 
 /// Why a question is not answered.
 enum Refusal {
@@ -256,14 +256,13 @@ async fn status(
     Query(question): Query<Question>,
 ) -> Result<Json<Summary>, Refusal> {
     let (run, live, journal) = shared.find(question.run.as_deref()).await?;
-    let mut reader = journal.lock().await.reader(&run)?;
+    let mut reader = journal.reader(&run)?;
     Ok(Json(report::summarize(&run, &mut reader, &live)?))
 }
 
 async fn runs(State(shared): State<Shared>) -> Result<Json<Vec<Summary>>, Refusal> {
     let (_, live, journal) = shared.find(None).await?;
     let own = shared.session.upgrade().map(|session| session.header().id);
-    let journal = journal.lock().await;
     let mut all = Vec::new();
     for run in journal.runs()? {
         let live = if Some(run.id()) == own {
@@ -282,7 +281,7 @@ async fn write_report(
 ) -> Result<Json<Summary>, Refusal> {
     let (run, live, journal) = shared.find(question.run.as_deref()).await?;
     let dir = question.dir.ok_or(Refusal::Ending)?;
-    let mut reader = journal.lock().await.reader(&run)?;
+    let mut reader = journal.reader(&run)?;
     let (_, summary) = report::write(&run, &mut reader, &dir, &live).map_err(Refusal::Report)?;
     Ok(Json(summary))
 }

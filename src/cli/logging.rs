@@ -2,7 +2,7 @@
 
 use super::args::Global;
 use super::exit::Failure;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::sync::Mutex;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::prelude::*;
@@ -18,7 +18,9 @@ pub(super) fn init(global: &Global) -> Result<(), Failure> {
         .with_filter(filter(global)?);
     let to_file = match &global.log {
         Some(path) => {
-            let file = File::create(path).map_err(|error| {
+            // Behind what is there: the same line is run again after a kill, and beside a live process that writes here.
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            let file = file.map_err(|error| {
                 let message = format!("the log `{}` cannot be written: {error}", path.display());
                 Failure::usage(message, "name another file with --log")
             })?;

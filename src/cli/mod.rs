@@ -10,6 +10,7 @@ mod jobs;
 mod live;
 mod logging;
 mod plan;
+mod privacy;
 mod report;
 mod resume;
 mod run;
@@ -28,6 +29,7 @@ use exit::Failure;
 /// Does what the command line asks for.
 #[must_use]
 pub fn main(cli: Cli) -> Exit {
+    privacy::keep_files_private();
     if let Err(failure) = logging::init(&cli.global) {
         return failure.tell();
     }

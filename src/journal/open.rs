@@ -171,11 +171,27 @@ impl Journal {
     /// Brings the checkpoint up to every log.
     fn catch_up(&self) -> Result<(), JournalError> {
         let known = self.runs()?;
-        for id in self.disk.logs()? {
+        let logs = self.disk.logs()?;
+        for run in &known {
+            self.forget_discarded(run, &logs)?;
+        }
+        for id in logs {
             let record = known.iter().find(|run| run.id() == id);
             self.catch_up_run(id, record)?;
         }
         Ok(())
+    }
+
+    /// A run that was discarded comes back when a kill takes the checkpoint to an earlier state, as its log does not.
+    fn forget_discarded(&self, run: &RunRecord, logs: &[RunId]) -> Result<(), JournalError> {
+        match run.state {
+            RunState::Importing if !logs.contains(&run.id()) => {
+                ledger::forget(&*self.store, run.id())
+            }
+            RunState::Importing | RunState::Open | RunState::Stopped(_) | RunState::Finished => {
+                Ok(())
+            }
+        }
     }
 
     fn catch_up_run(&self, id: RunId, known: Option<&RunRecord>) -> Result<(), JournalError> {

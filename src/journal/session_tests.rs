@@ -237,6 +237,31 @@ fn a_run_whose_rows_were_not_all_copied_never_was() {
     assert_eq!(std::fs::read_dir(place.join("runs")).unwrap().count(), 0);
 }
 
+/// A kill takes the checkpoint back to what it last flushed; a log that was removed stays removed.
+#[test]
+fn a_discarded_run_that_the_checkpoint_brings_back_is_forgotten_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("journal");
+    drop(Journal::open(&place, &holder()).unwrap());
+    let header = header(dir.path());
+    let id = header.id;
+    let store = checkpoint::SledStore::open(&place).unwrap().store;
+    let mut batch = store::Batch::default();
+    let half = RunRecord::new(header, open::genesis(id));
+    batch.put(keys::run(id), ledger::encode(&half).unwrap());
+    store.apply(batch).unwrap();
+    store.flush().unwrap();
+    drop(store);
+
+    let journal = Journal::open(&place, &holder()).unwrap();
+    assert!(journal.runs().unwrap().is_empty());
+    let found = journal.find(None);
+    assert!(
+        matches!(found, Err(JournalError::NoRun { .. })),
+        "{found:?}"
+    );
+}
+
 #[tokio::test]
 async fn an_edited_record_is_refused_and_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -289,6 +314,19 @@ fn attempts_and_doubts_are_counted_from_events() {
         "the doubtful write took effect"
     );
     assert_eq!(record.begun, [StepId(0)]);
+}
+
+/// The write may have waited long for its permit, and left only just before the process died.
+#[test]
+fn patience_with_an_intent_left_behind_begins_at_the_restart() {
+    let mut record = RowRecord::default();
+    record.apply(&intended(1), &rules()).unwrap();
+    assert_eq!(record.wrote_at, Some(10));
+    record.take(Event::Recovered, 5_000, &rules()).unwrap();
+    assert_eq!(record.wrote_at, Some(5_000));
+    // What was in doubt already has waited from then on.
+    record.take(Event::Recovered, 6_000, &rules()).unwrap();
+    assert_eq!(record.wrote_at, Some(5_000));
 }
 
 /// A kill between two parts of a long batch: the rows are ahead of the run's own record.

@@ -211,12 +211,11 @@ impl Table {
         ended.map_err(|error| failed(&self.path, error.into()))
     }
 
-    fn finish(mut self) -> Result<PathBuf, ReportError> {
-        self.writer
-            .flush()
-            .map_err(|source| failed(&self.path, source))?;
-        drop(self.writer);
-        put_in_place(&self.beside, &self.path)?;
+    fn finish(self) -> Result<PathBuf, ReportError> {
+        let unbuffered = self.writer.into_inner().map_err(|error| error.into_error());
+        let file = unbuffered.and_then(|buffer| buffer.into_inner().map_err(|e| e.into_error()));
+        let file = file.map_err(|source| failed(&self.path, source))?;
+        put_in_place(file, &self.beside, &self.path)?;
         Ok(self.path)
     }
 }
@@ -225,8 +224,12 @@ fn write_json(path: &Path, summary: &Summary) -> Result<PathBuf, ReportError> {
     let beside = beside(path);
     let text = serde_json::to_string_pretty(summary)
         .map_err(|error| failed(path, io::Error::other(error)))?;
-    std::fs::write(&beside, text + "\n").map_err(|source| failed(path, source))?;
-    put_in_place(&beside, path)?;
+    let written = File::create(&beside).and_then(|mut file| {
+        file.write_all((text + "\n").as_bytes())?;
+        Ok(file)
+    });
+    let file = written.map_err(|source| failed(path, source))?;
+    put_in_place(file, &beside, path)?;
     Ok(path.to_owned())
 }
 
@@ -236,8 +239,13 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn put_in_place(beside: &Path, path: &Path) -> Result<(), ReportError> {
-    std::fs::rename(beside, path).map_err(|source| failed(path, source))
+/// The content is on the disk before the name is, so that a power cut leaves no empty file in the place of a good one.
+fn put_in_place(file: File, beside: &Path, path: &Path) -> Result<(), ReportError> {
+    let synced = file.sync_all();
+    drop(file);
+    synced
+        .and_then(|()| std::fs::rename(beside, path))
+        .map_err(|source| failed(path, source))
 }
 
 fn failed(path: &Path, source: io::Error) -> ReportError {

@@ -86,6 +86,7 @@ pub(super) fn from_oracle(service: &Service, call: &Call) -> Option<Outcome> {
         Place::SimStats => Ok(oracle::stats(&service.counters)),
         Place::SimUsers => oracle::users(&service.tenant, &call.pairs),
         Place::SimWrites => Ok(oracle::writes(&service.tenant)),
+        Place::SimTokens => Ok(oracle::tokens(&service.tokens)),
         Place::Token { .. }
         | Place::Users
         | Place::User(_)

@@ -46,7 +46,8 @@ pub(super) fn carry_out(tenant: &mut Tenant, call: &Call, root: &str) -> Result<
             | Place::Token { .. }
             | Place::SimStats
             | Place::SimUsers
-            | Place::SimWrites,
+            | Place::SimWrites
+            | Place::SimTokens,
             _,
         ) => Err(Refusal::Method),
     }

@@ -1,5 +1,5 @@
 //! `/sim/…`: what no real tenant tells. Tests compare it with what a program claims: the counters, the true state
-//! of users, the writes that were made. It needs no token, meets no faults and costs nothing; the server listens
+//! of users, the writes that were made, the tokens that were given out. It needs no token, meets no faults and costs nothing; the server listens
 //! on loopback only.
 
 use std::sync::Mutex;
@@ -14,6 +14,7 @@ use super::reply::Reply;
 use super::service::{Counters, locked};
 use super::shape;
 use super::tenant::Tenant;
+use super::token::Tokens;
 use super::upn;
 use super::user::{Role, User, UserId};
 
@@ -71,6 +72,16 @@ pub(super) fn writes(tenant: &Mutex<Tenant>) -> Reply {
     for record in guard.ledger.records() {
         // A record is plain data; should it not serialise, an empty line shows it to the reader.
         out.extend_from_slice(&serde_json::to_vec(record).unwrap_or_default());
+        out.push(b'\n');
+    }
+    Reply::lines(out)
+}
+
+/// The tokens that are remembered, in no order: so a test can look for them where they must not be.
+pub(super) fn tokens(tokens: &Mutex<Tokens>) -> Reply {
+    let mut out = Vec::new();
+    for token in locked(tokens).given_out() {
+        out.extend_from_slice(token.as_bytes());
         out.push(b'\n');
     }
     Reply::lines(out)

@@ -35,6 +35,8 @@ pub(super) enum Place {
     SimUsers,
     /// The writes that were made.
     SimWrites,
+    /// The tokens that were given out.
+    SimTokens,
 }
 
 impl Place {
@@ -54,6 +56,7 @@ impl Place {
             ["sim", "stats"] => Ok(Self::SimStats),
             ["sim", "users"] => Ok(Self::SimUsers),
             ["sim", "writes"] => Ok(Self::SimWrites),
+            ["sim", "tokens"] => Ok(Self::SimTokens),
             _ => Err(no_such_path(path)),
         }
     }

@@ -50,6 +50,11 @@ impl Tokens {
         json!({"token_type": "Bearer", "expires_in": self.life_s, "ext_expires_in": self.life_s, "access_token": token})
     }
 
+    /// All that are remembered, ended ones included.
+    pub(super) fn given_out(&self) -> impl Iterator<Item = &str> {
+        self.ends.keys().map(AsRef::as_ref)
+    }
+
     /// Whether a token is good at this moment.
     pub(super) fn check(&self, token: &str, now: UnixMillis) -> Result<(), Refusal> {
         match self.ends.get(token) {

@@ -12,6 +12,7 @@ use reqwest::Url;
 
 use super::connection_file;
 use super::mistake::{Mistake, covered};
+use super::rights::warn_of_others;
 use super::{Cloud, Secret};
 use crate::pace::Quota;
 
@@ -106,6 +107,7 @@ impl Connection {
             path: path.display().to_string(),
             source,
         })?;
+        warn_of_others("connection file", path);
         Connection::parse(path, &text, &|name| std::env::var(name).ok())
     }
 

@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::connection::{Auth, Connection, GraphConnection, Limits, is_loopback};
 use super::mistake::{Mistake, Problem};
 use super::nearest::nearest;
+use super::rights::warn_of_others;
 use super::{Cloud, Secret};
 use crate::pace::{Quota, parse_duration};
 
@@ -249,7 +250,10 @@ impl Reader<'_> {
                 None
             }
             // Editors end a file with a line end, which is no part of the secret.
-            Ok(content) => Some(Secret::new(content.trim())),
+            Ok(content) => {
+                warn_of_others("secret file", &path);
+                Some(Secret::new(content.trim()))
+            }
             Err(error) => {
                 let reason = error.to_string();
                 self.note(

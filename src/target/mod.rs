@@ -14,6 +14,7 @@ mod message;
 mod mistake;
 mod nearest;
 mod retry_after;
+mod rights;
 mod secret;
 mod sign_in;
 #[cfg(test)]

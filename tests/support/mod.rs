@@ -3,6 +3,7 @@
 // Each test file is a program of its own and uses a part of this.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod history;
 pub mod oracle;
 
 use cutover::sim::{Faults, Limits, Options, Population, SECRET_VARIABLE, Simulator, write_csv};
@@ -18,9 +19,9 @@ use tokio::runtime::Runtime;
 /// A child that takes longer hangs.
 const CHILD_MAX: Duration = Duration::from_secs(120);
 
-/// The shipped job, but a write in doubt is awaited no longer than a simulated tenant needs to show it.
+/// The shipped job, but a write, in doubt or not, is awaited no longer than a simulated tenant needs to show it.
 const SHIPPED: &str = include_str!("../../jobs/immutable-id.toml");
-const SHORT_DOUBT: &str = "\n[limits]\ndoubt_s = 1\n";
+const SHORT_DOUBT: &str = "\n[limits]\ndoubt_s = 1\nreplication_s = 3\n";
 
 const POLL: Duration = Duration::from_millis(5);
 
@@ -91,6 +92,11 @@ impl Stage {
         self.folder.path().join(name)
     }
 
+    /// The journal's folder.
+    pub fn journal(&self) -> PathBuf {
+        self.path("cutover-journal")
+    }
+
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, bytes).unwrap();
@@ -123,6 +129,20 @@ impl Stage {
         command
     }
 
+    /// Going on from the journal alone.
+    pub fn resume_line(&self, more: &[&str]) -> Command {
+        let mut command = self.cutover(&["resume"]);
+        command.args(WORKING).args(more);
+        command
+    }
+
+    /// The runs that the journal has.
+    pub fn runs(&self) -> Vec<Value> {
+        let ran = self.end(&mut self.cutover(&["runs", "--json"]));
+        let runs = ran.must_end(0).json();
+        runs.as_array().unwrap().clone()
+    }
+
     /// Starts a command that goes on in the background.
     pub fn start(&self, command: &mut Command) -> Going {
         Going::start(self.folder.path(), command)
@@ -142,6 +162,16 @@ impl Stage {
             let reply = reqwest::get(url).await.unwrap();
             reply.text().await.unwrap()
         })
+    }
+
+    /// The tokens that the tenant has given out.
+    pub fn tokens(&self) -> Vec<String> {
+        self.ask("/sim/tokens").lines().map(str::to_owned).collect()
+    }
+
+    /// The folder with everything in it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// What the tenant has counted.
@@ -167,6 +197,11 @@ impl Stage {
         let text = fs::read_to_string(self.path("report/summary.json")).unwrap();
         serde_json::from_str(&text).unwrap()
     }
+}
+
+/// A number from the environment, for campaigns that are longer than a usual test.
+pub fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
 /// Where everything is in a stage's folder.
@@ -273,9 +308,25 @@ impl Going {
 
     /// SIGKILL: nothing can be tidied up.
     pub fn kill(mut self) -> Ran {
+        self.strike();
+        self.wait()
+    }
+
+    /// The same without waiting until it is gone.
+    pub fn strike(&mut self) {
         // It may have ended by itself a moment ago.
         let _gone = self.child.kill();
-        self.wait()
+    }
+
+    /// SIGKILL after so long; whether it was still there to be killed.
+    pub fn kill_after(mut self, time: Duration) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < time && !self.has_ended() {
+            std::thread::sleep((time.saturating_sub(begun.elapsed())).min(POLL));
+        }
+        let met = !self.has_ended();
+        self.kill();
+        met
     }
 
     /// SIGINT, as from a terminal.

@@ -90,6 +90,38 @@ impl Oracle {
         wrong
     }
 
+    /// The writes that the tenant made to each row's person, in the order of the file.
+    pub fn writes(&self, stage: &Stage) -> Vec<u64> {
+        let writes = writes(stage);
+        let of = |wish: &Wish| {
+            let account = self.account_of(wish)?;
+            writes.get(&account.id).copied()
+        };
+        let rows = self.wishes.iter().map(of);
+        rows.map(Option::unwrap_or_default).collect()
+    }
+
+    /// The rows whose persons the tenant wrote to, write by write, oldest first.
+    pub fn sequence(&self, stage: &Stage) -> Vec<usize> {
+        let accounts = self.wishes.iter().map(|wish| self.account_of(wish));
+        let ids: BTreeMap<&str, usize> = accounts
+            .enumerate()
+            .filter_map(|(at, account)| Some((&account?.id[..], at)))
+            .collect();
+        let text = stage.ask("/sim/writes");
+        let writes = text.lines().filter_map(|line| {
+            let write: Value = serde_json::from_str(line).unwrap();
+            ids.get(write["id"].as_str().unwrap()).copied()
+        });
+        writes.collect()
+    }
+
+    /// The row of a person.
+    pub fn row_of(&self, upn: &str) -> usize {
+        let at = self.wishes.iter().position(|wish| wish.upn == upn);
+        at.unwrap()
+    }
+
     /// People of the file who stand at their temporary UPN now and did not before.
     pub fn exposed(&self, stage: &Stage) -> Vec<String> {
         let after = accounts(stage);
