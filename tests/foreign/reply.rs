@@ -10,8 +10,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MESSAGE_CHARS_MAX: usize = 500;
 const CODE_CHARS_MAX: usize = 500;
 
-/// Headers that decide something, in the order in which a reply's bytes give their values.
-pub const HEADERS: [&str; 6] = [
+/// Headers that decide something.
+const HEADERS: [&str; 6] = [
     "retry-after",
     "x-ms-throttle-scope",
     "x-ms-throttle-information",
@@ -25,35 +25,12 @@ pub const HEADERS: [&str; 6] = [
 pub struct Wire {
     /// Its status.
     pub status: u16,
-    /// Values of [`HEADERS`], each of any bytes; what is no header value is left out.
+    /// Values of [`HEADERS`] in their order, each of any bytes; what is no header value is left out.
     pub headers: Vec<Vec<u8>>,
     /// Its body.
     pub body: Vec<u8>,
     /// The time it came, in seconds since 1970.
     pub now_s: u32,
-}
-
-impl Wire {
-    /// Cuts bytes up: status, time, header values one a line up to an empty one, body.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Wire> {
-        let (status, rest) = bytes.split_first_chunk::<2>()?;
-        let (now, mut rest) = rest.split_first_chunk::<4>()?;
-        let mut headers = Vec::new();
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let (value, behind) = (&rest[..end], &rest[end + 1..]);
-            rest = behind;
-            if value.is_empty() {
-                break;
-            }
-            headers.push(value.to_vec());
-        }
-        Some(Wire {
-            status: 100 + u16::from_le_bytes(*status) % 500,
-            headers,
-            body: rest.to_vec(),
-            now_s: u32::from_le_bytes(*now),
-        })
-    }
 }
 
 /// Sorts the reply as the target's and as its sign-in service's. `secret` was sent with the request for a token.
