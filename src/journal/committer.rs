@@ -24,8 +24,8 @@ use queue::{Answer, Request, Waiting, gather, locked};
 
 mod queue;
 
-/// How long requests may gather while many come at once: a barrier costs the processor more than a crowd loses by waiting
-/// this long for the next one.
+/// How long a crowd that was answered may take to come back before the next barrier: a barrier costs the processor more than
+/// a crowd loses by waiting this long for the next one. Nobody waits any longer once all of them are there.
 const GATHER: Duration = Duration::from_millis(1);
 
 /// Requests in one group from which on that is so. A few callers never wait for others.
@@ -173,7 +173,17 @@ struct Writer<T> {
 
 impl<T> Writer<T> {
     fn write(&mut self, records: Vec<Record<T>>, answers: Vec<Answer>) -> Result<(), CommitError> {
-        let result = self.log.append_group(&records).map_err(CommitError::from);
+        let stored = self.log.append_group(&records);
+        self.tell(stored, records, answers)
+    }
+
+    fn tell(
+        &mut self,
+        stored: Result<Vec<Position>, LogError>,
+        records: Vec<Record<T>>,
+        answers: Vec<Answer>,
+    ) -> Result<(), CommitError> {
+        let result = stored.map_err(CommitError::from);
         let answer = result.as_ref().map(|_| ()).map_err(CommitError::clone);
         if let Ok(positions) = result
             && !positions.is_empty()
@@ -266,18 +276,20 @@ struct Served<T>(Arc<Waiting<T>>);
 
 impl<T> Served<T> {
     fn by(&self, mut writer: Writer<T>) -> Result<Head, CommitError> {
-        let mut crowd = 0;
+        let mut wanted = 1;
         loop {
-            if crowd >= CROWD_MIN {
-                thread::sleep(GATHER);
-            }
-            let requests = self.0.take();
+            let requests = self.0.take(wanted, GATHER);
             if requests.is_empty() {
                 return writer.end();
             }
-            crowd = requests.len();
+            wanted = 1;
             for (records, answers) in gather(requests) {
-                if let Err(error) = writer.write(records, answers) {
+                let stored = writer.log.append_group(&records);
+                if answers.len() >= CROWD_MIN {
+                    // Counted before anybody is answered: who comes back at once must not be counted twice.
+                    wanted = self.0.len() + answers.len();
+                }
+                if let Err(error) = writer.tell(stored, records, answers) {
                     self.0.end(error);
                 }
             }

@@ -192,7 +192,7 @@ impl RowRecord {
         match (exposed, self.exposed_since) {
             (true, None) => self.exposed_since = Some(at),
             (false, Some(since)) => {
-                self.exposed_ms += at.saturating_sub(since);
+                self.exposed_ms = self.exposed_ms.saturating_add(at.saturating_sub(since));
                 self.exposed_since = None;
             }
             (true, Some(_)) | (false, None) => {}
@@ -213,8 +213,9 @@ impl RowRecord {
         if let Some(report) = &facts.report {
             self.report.clone_from(report);
         }
-        self.reads += facts.reads;
-        self.throttled += facts.throttled;
+        // Numbers come from a log that anybody may have written: none of them may end the program.
+        self.reads = self.reads.saturating_add(facts.reads);
+        self.throttled = self.throttled.saturating_add(facts.throttled);
     }
 
     /// What an active row carries.

@@ -202,7 +202,10 @@ impl RunRecord {
     #[must_use]
     pub fn worked_ms(&self) -> u64 {
         match self.state {
-            RunState::Open => self.active_ms + self.last_at.saturating_sub(self.session_at),
+            RunState::Open => {
+                let session_ms = self.last_at.saturating_sub(self.session_at);
+                self.active_ms.saturating_add(session_ms)
+            }
             RunState::Importing | RunState::Stopped(_) | RunState::Finished => self.active_ms,
         }
     }

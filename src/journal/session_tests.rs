@@ -358,3 +358,37 @@ async fn rows_that_are_ahead_of_the_run_are_not_folded_in_twice() {
     assert_eq!(again, run);
     assert_eq!(rows_of(&journal, &again), rows);
 }
+
+/// Found by reading logs of any records: sums went over the greatest number.
+#[tokio::test]
+async fn the_greatest_numbers_in_a_log_end_no_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("journal");
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let mut session = import(&journal, header(dir.path()), 3).await;
+    let mut transition = intended(u64::MAX);
+    transition.facts.reads = u32::MAX;
+    transition.facts.throttled = u32::MAX;
+    let first = commit(&session, transition.clone()).await;
+    let mut second = first.clone();
+    transition.events = vec![Event::Recovered];
+    second.apply(&transition, &rules()).unwrap();
+    session.commit(transition, &first, &second).await.unwrap();
+    for _ in 0..2 {
+        let stop = Stop::Requested("enough".into());
+        let run = session.close(u64::MAX, stop).unwrap();
+        session = journal.resume(&run).unwrap();
+        session.opened(0).await.unwrap();
+    }
+    drop(session);
+    drop(journal);
+    std::fs::remove_dir_all(place.join("checkpoint")).unwrap();
+
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let run = journal.find(None).unwrap();
+    assert_eq!(run.worked_ms(), u64::MAX);
+    assert_eq!(run.reads, u64::from(u32::MAX));
+    let mut reader = journal.reader(&run).unwrap();
+    assert_eq!(reader.row(RowNumber(u64::MAX)).unwrap(), Some(second));
+    assert!(reader.input(RowNumber(u64::MAX)).unwrap().is_none());
+}

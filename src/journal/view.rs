@@ -79,7 +79,7 @@ impl RunReader {
 
     fn load(&mut self, row: RowNumber) -> Result<(), JournalError> {
         let from = keys::chunk(self.id, RowNumber(0));
-        let to = keys::chunk(self.id, RowNumber(row.0 + 1));
+        let to = keys::chunk(self.id, RowNumber(row.0.saturating_add(1)));
         self.chunk.clear();
         if let Some(entry) = self.store.range(&from[..]..&to[..]).next_back() {
             let position: Position = decode(&entry?.1)?;

@@ -257,7 +257,52 @@ fn failed(path: &Path, source: io::Error) -> ReportError {
 
 #[cfg(test)]
 mod tests {
-    use super::defused;
+    use super::{Table, defused};
+    use crate::batch::{Column, Kind, Layout, Visit};
+    use proptest::prelude::*;
+    use std::ops::ControlFlow;
+
+    /// The rows of a file, as the next run of the same job reads them.
+    fn read_back(path: &std::path::Path) -> Vec<Vec<String>> {
+        let layout = Layout {
+            columns: vec![Column {
+                name: "upn".into(),
+                kind: Kind::Text,
+                aliases: Vec::new(),
+                required: true,
+                unique: None,
+            }],
+            key: 0,
+        };
+        let input = crate::batch::open(path, &layout).unwrap();
+        let mut rows = vec![input.header.clone()];
+        let mut keep = |visit| {
+            if let Visit::Row { row, .. } = visit {
+                rows.push(row.cells);
+            }
+            ControlFlow::<()>::Continue(())
+        };
+        let ended = input.rows(&layout, &mut |_, _| {}, &mut keep).unwrap();
+        assert!(ended.is_continue());
+        rows
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_a_report_quotes_is_read_back(
+            heading in "[A-Za-z ,;\"]{1,9}[a-z]",
+            rows in prop::collection::vec(("[a-z]{1,8}", "[ a-zä€,;\t\"\r\n=]{0,12}", "[ -~]{0,30}"), 1..9),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut table = Table::create(dir.path().join("unfinished.csv"), true).unwrap();
+            let mut written = vec![["upn", &heading, "cutover_outcome", "cutover_error"].map(str::to_owned).to_vec()];
+            written.extend(rows.into_iter().map(|(upn, note, error)| vec![upn, note, "failed".to_owned(), error]));
+            written.iter().for_each(|row| table.line(row).unwrap());
+            prop_assert_eq!(read_back(&table.finish().unwrap()), written);
+        }
+    }
 
     #[test]
     fn formulas_are_defused_and_nothing_else_is_touched() {

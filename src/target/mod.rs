@@ -30,6 +30,7 @@ pub use graph::{Graph, GraphError};
 pub use message::{Class, Fault, Kind, Method, Reply, Request, Success};
 pub use mistake::Mistake;
 pub use secret::Secret;
+pub use sign_in::{Granted, read as read_token_reply};
 
 /// A service that takes requests.
 #[async_trait]

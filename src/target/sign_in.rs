@@ -23,10 +23,11 @@ const BUSY: &str = "temporarily_unavailable";
 
 /// A token as issued.
 #[derive(Debug)]
-pub(super) struct Granted {
-    pub(super) token: Secret,
-    /// How long it is good for, from now on.
-    pub(super) lifetime: Duration,
+pub struct Granted {
+    /// What the requests are to carry.
+    pub token: Secret,
+    /// How long it is good for, from now on; at most two days.
+    pub lifetime: Duration,
 }
 
 #[derive(Deserialize)]
@@ -52,7 +53,10 @@ struct Refusal {
 }
 
 /// Sorts a reply of the token endpoint. The secret that was sent is taken out of the service's words.
-pub(super) fn read(
+///
+/// # Errors
+/// A [`Fault`] that says whether the connection file is at fault or the trouble may pass.
+pub fn read(
     status: u16,
     headers: &HeaderMap,
     body: &[u8],
@@ -99,7 +103,7 @@ fn refusal(status: u16, body: &[u8], secret: &Secret) -> Fault {
     let code = match (refusal.error_codes.first(), refusal.error.as_str()) {
         (Some(number), _) => format!("AADSTS{number}"),
         (None, "") => format!("sign-in-http-{status}"),
-        (None, name) => secret.redact(&one_line(name)),
+        (None, name) => one_line(&secret.redact(name)),
     };
     let words = secret.redact(&refusal.error_description);
     let message = match words.trim() {
@@ -173,6 +177,19 @@ mod tests {
                 .code,
             "invalid_request"
         );
+    }
+
+    /// Words were cut to a line first: what was left of the secret was then no longer found in them.
+    #[test]
+    fn a_name_that_is_cut_short_keeps_no_part_of_the_secret() {
+        let secret = "Zq8 hush hush hush";
+        for letters in 480..500 {
+            let name = format!("{}{secret}", "x".repeat(letters));
+            let body = serde_json::to_vec(&json!({ "error": name })).unwrap();
+            let now = SystemTime::UNIX_EPOCH;
+            let fault = read(400, &HeaderMap::new(), &body, &Secret::new(secret), now).unwrap_err();
+            assert!(!fault.code.contains("hush"), "{}", fault.code);
+        }
     }
 
     #[test]

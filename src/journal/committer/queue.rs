@@ -6,6 +6,7 @@
 
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -57,6 +58,8 @@ struct Queue<T> {
     requests: Vec<Request<T>>,
     bytes: usize,
     phase: Phase,
+    /// Requests at which the writer wants to be woken: it is not woken for each of a crowd.
+    wanted: usize,
 }
 
 impl<T> Queue<T> {
@@ -75,8 +78,11 @@ impl<T> Queue<T> {
         matches!(self.phase, Phase::Open) && self.bytes > WAITING_BYTES_MAX
     }
 
-    fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Open) && self.requests.is_empty()
+    /// Whether the writer has something to wait for still. A group that is long enough is not waited for to grow.
+    fn is_short(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+            && self.requests.len() < self.wanted
+            && self.bytes <= GROUP_BYTES_SOFT_MAX
     }
 
     fn take_all(&mut self) -> Vec<Request<T>> {
@@ -98,6 +104,7 @@ impl<T> Waiting<T> {
             requests: Vec::new(),
             bytes: 0,
             phase: Phase::Open,
+            wanted: 1,
         };
         Waiting {
             queue: Mutex::new(queue),
@@ -106,14 +113,18 @@ impl<T> Waiting<T> {
         }
     }
 
+    /// How many requests wait.
+    pub(super) fn len(&self) -> usize {
+        locked(&self.queue).requests.len()
+    }
+
     /// Puts a request behind the others.
     ///
     /// # Errors
     /// The one that ended the queue.
     pub(super) fn add(&self, request: Request<T>) -> Result<(), CommitError> {
-        locked(&self.queue).add(request)?;
-        self.work.notify_one();
-        Ok(())
+        let queue = locked(&self.queue);
+        self.add_to(queue, request)
     }
 
     /// As `add`, but while too much waits, so does the calling thread.
@@ -122,22 +133,42 @@ impl<T> Waiting<T> {
     /// The one that ended the queue.
     pub(super) fn add_when_room(&self, request: Request<T>) -> Result<(), CommitError> {
         let queue = locked(&self.queue);
-        let mut queue = self
+        let queue = self
             .room
             .wait_while(queue, |queue| queue.is_full())
             .unwrap_or_else(PoisonError::into_inner);
+        self.add_to(queue, request)
+    }
+
+    fn add_to(
+        &self,
+        mut queue: MutexGuard<'_, Queue<T>>,
+        request: Request<T>,
+    ) -> Result<(), CommitError> {
         queue.add(request)?;
+        let is_enough = !queue.is_short();
         drop(queue);
-        self.work.notify_one();
+        if is_enough {
+            self.work.notify_one();
+        }
         Ok(())
     }
 
-    /// Waits for requests and takes all of them; none when there will be no more.
-    pub(super) fn take(&self) -> Vec<Request<T>> {
-        let queue = locked(&self.queue);
+    /// Waits for requests and takes all of them; none when there will be no more. Until `wanted` of them are there it waits
+    /// no longer than `patience`.
+    pub(super) fn take(&self, wanted: usize, patience: Duration) -> Vec<Request<T>> {
+        let mut queue = locked(&self.queue);
+        if wanted > 1 {
+            queue.wanted = wanted;
+            (queue, _) = self
+                .work
+                .wait_timeout_while(queue, patience, |queue| queue.is_short())
+                .unwrap_or_else(PoisonError::into_inner);
+            queue.wanted = 1;
+        }
         let mut queue = self
             .work
-            .wait_while(queue, |queue| queue.is_idle())
+            .wait_while(queue, |queue| queue.is_short())
             .unwrap_or_else(PoisonError::into_inner);
         let requests = queue.take_all();
         drop(queue);
@@ -214,6 +245,40 @@ mod tests {
             })
             .collect();
         Request::new(records, None).unwrap()
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn waiting(requests: usize) -> Waiting<u8> {
+        let waiting = Waiting::new();
+        (0..requests).for_each(|_| waiting.add(request(1, 1)).unwrap());
+        waiting
+    }
+
+    #[test]
+    fn a_crowd_is_waited_for_until_all_of_it_is_there() {
+        let waiting = waiting(1);
+        let taken = std::thread::scope(|scope| {
+            scope.spawn(|| (0..2).for_each(|_| waiting.add(request(1, 1)).unwrap()));
+            waiting.take(3, HOUR).len()
+        });
+        assert_eq!(taken, 3);
+    }
+
+    #[test]
+    fn who_does_not_come_back_is_not_waited_for_for_ever() {
+        assert_eq!(waiting(1).take(3, Duration::ZERO).len(), 1);
+        let closed = waiting(1);
+        closed.close();
+        assert_eq!(closed.take(3, HOUR).len(), 1);
+        assert_eq!(closed.take(3, HOUR).len(), 0);
+    }
+
+    #[test]
+    fn a_long_group_is_not_waited_for_to_grow() {
+        let waiting = waiting(1);
+        waiting.add(request(GROUP_BYTES_SOFT_MAX, 1)).unwrap();
+        assert_eq!(waiting.take(3, HOUR).len(), 2);
     }
 
     fn group_sizes(requests: Vec<Request<u8>>) -> Vec<usize> {

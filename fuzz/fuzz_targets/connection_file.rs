@@ -1,0 +1,9 @@
+//! Any text as a connection file.
+#![no_main]
+
+#[path = "../../tests/foreign/connection_file.rs"]
+mod connection_file;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| drop(connection_file::check(text)));

@@ -1,0 +1,90 @@
+//! Short texts that people and other programs write: quotas, times, UPNs, GUIDs and ImmutableIDs, a journal's holder.
+
+use cutover::batch::{self, Fault, ImmutableId, ObjectGuid, Severity, anchor, immutable_id, upn};
+use cutover::journal::Holder;
+use cutover::pace::{Quota, parse_duration};
+use std::time::Duration;
+
+/// Reads the text as each of them.
+pub fn check(text: &str) {
+    quota(text);
+    person(text);
+    guid(text);
+    conversion(text);
+    if let Ok(holder) = serde_json::from_str::<Holder>(text) {
+        let again = serde_json::to_string(&holder).unwrap();
+        assert_eq!(serde_json::from_str::<Holder>(&again).unwrap(), holder);
+    }
+}
+
+fn quota(text: &str) {
+    let _either_way = parse_duration(text);
+    if let Ok(quota) = text.parse::<Quota>() {
+        let period = Duration::from_millis(1)..=Duration::from_secs(86_400);
+        assert!(quota.count() > 0 && period.contains(&quota.period()));
+        assert!(quota.per_second().is_finite());
+        assert_eq!(quota.to_string().parse::<Quota>(), Ok(quota), "{quota}");
+    }
+}
+
+fn person(text: &str) {
+    let has_errors = |text: &str| {
+        let found = upn::faults(text);
+        found.iter().any(|fault| fault.severity == Severity::Error)
+    };
+    assert!(batch::same_upn(text, text));
+    if !has_errors(text) {
+        assert_eq!(
+            format!("{}@{}", batch::local_part(text), batch::domain(text)),
+            text
+        );
+        assert_eq!(upn::repair(text), None);
+    }
+    if let Some(repaired) = upn::repair(text) {
+        assert!(!has_errors(&repaired), "{text:?} became {repaired:?}");
+        assert_eq!(upn::repair(&repaired), None);
+    }
+}
+
+fn guid(text: &str) {
+    for read in [
+        ObjectGuid::parse(text),
+        batch::decode(text),
+        immutable_id::decode_unpadded(text),
+        immutable_id::decode_encoded_text(text),
+        immutable_id::decode_ldap_escapes(text),
+    ] {
+        let Some(guid) = read else { continue };
+        let id = ImmutableId::from(guid);
+        assert_eq!(batch::decode(id.as_str()), Some(guid));
+        assert_eq!(ObjectGuid::parse(&guid.to_string()), Some(guid));
+    }
+    let is_refused =
+        |faults: &[Fault]| faults.iter().any(|fault| fault.severity == Severity::Error);
+    let mut faults = Vec::new();
+    let read = anchor::read_guid(text, &mut faults);
+    assert_eq!(read.is_none(), is_refused(&faults), "{text:?}: {faults:?}");
+    faults.clear();
+    let read = anchor::read_immutable_id(text, &mut faults);
+    assert_eq!(read.is_none(), is_refused(&faults), "{text:?}: {faults:?}");
+    // Who takes a suggestion is not sent on to another one.
+    for suggested in faults.into_iter().filter_map(|fault| fault.suggestion) {
+        let mut again = Vec::new();
+        anchor::read_immutable_id(&suggested, &mut again);
+        assert!(
+            !is_refused(&again),
+            "{text:?} suggests {suggested:?}: {again:?}"
+        );
+    }
+}
+
+fn conversion(text: &str) {
+    let Ok(read) = batch::interpret(text) else {
+        return;
+    };
+    assert!(!read.guid.is_nil());
+    for spelling in [read.guid.to_string(), read.immutable_id.to_string()] {
+        let again = batch::interpret(&spelling).map(|again| again.guid);
+        assert_eq!(again, Ok(read.guid), "{text:?} by way of {spelling:?}");
+    }
+}
