@@ -218,7 +218,7 @@ impl Journal {
     ) -> Result<(), JournalError> {
         for (position, bytes) in group.records() {
             match ledger {
-                Some(ledger) => ledger.replay(position, bytes)?,
+                Some(ledger) => ledger.replay(position, Entry::decode(bytes)?)?,
                 None => *ledger = Some(self.first(bytes, group.head())?),
             }
         }
