@@ -88,7 +88,7 @@ impl Moved {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredRow {
     /// Where the last record that was folded in begins.
-    through: u64,
+    pub(super) through: u64,
     /// The row.
     pub(super) record: RowRecord,
 }
