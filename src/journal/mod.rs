@@ -32,6 +32,8 @@ pub mod view;
 
 #[cfg(test)]
 mod session_tests;
+#[cfg(test)]
+mod test_world;
 
 pub use error_run::JournalError;
 pub use keeper::Writing;

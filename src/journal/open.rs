@@ -76,16 +76,27 @@ impl Journal {
         store: Arc<dyn Store>,
         writing: Writing,
     ) -> Result<Journal, JournalError> {
-        let journal = Journal {
+        let journal = Journal::assemble_as_it_is(dir, disk, store, writing);
+        journal.catch_up()?;
+        Ok(journal)
+    }
+
+    /// The same without reading the logs.
+    #[must_use]
+    pub fn assemble_as_it_is(
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        store: Arc<dyn Store>,
+        writing: Writing,
+    ) -> Journal {
+        Journal {
             dir: dir.to_owned(),
             lock: None,
             disk,
             store,
             writing,
             set_aside: None,
-        };
-        journal.catch_up()?;
-        Ok(journal)
+        }
     }
 
     /// Whether there is a journal in a folder at all.

@@ -21,6 +21,8 @@ enum Found {
     Whole(Header, Vec<u8>),
     /// Something that is none; its payload, if a length could be read.
     Broken(Option<(Header, Vec<u8>)>),
+    /// Fewer bytes than a frame has.
+    Short,
     /// Nothing.
     End,
 }
@@ -48,6 +50,10 @@ impl Suspect<'_> {
                     return self.misfit(&before, &header, &payload);
                 }
                 Found::Broken(rest) => return Ok(self.broken(&before, rest)),
+                Found::Short => {
+                    let text = "the log ends within the record that begins here, or its length was changed";
+                    return Ok(Finding::at(&before, Kind::Cut, text));
+                }
                 Found::End => {
                     let text = "the log ends here, in the middle of a group of records";
                     return Ok(Finding::at(&before, Kind::Cut, text));
@@ -146,13 +152,16 @@ impl Suspect<'_> {
         if count == 0 {
             return Ok(Found::End);
         }
-        let Some(header) = Header::parse(&head[..count]) else {
+        if count < HEADER_BYTES {
+            return Ok(Found::Short);
+        }
+        let Some(header) = Header::parse(&head) else {
             return Ok(Found::Broken(None));
         };
         let mut payload = vec![0; header.payload_bytes];
         let count = self.fill(at + HEADER_BYTES as u64, &mut payload)?;
         if count < payload.len() {
-            return Ok(Found::Broken(None));
+            return Ok(Found::Short);
         }
         Ok(if header.vouches_for(&payload) {
             Found::Whole(header, payload)
