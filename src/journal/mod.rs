@@ -31,6 +31,8 @@ pub mod verify;
 pub mod view;
 
 #[cfg(test)]
+mod kill_tests;
+#[cfg(test)]
 mod session_tests;
 #[cfg(test)]
 mod test_world;

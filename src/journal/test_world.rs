@@ -41,6 +41,10 @@ impl MemoryDisk {
         bytes
     }
 
+    pub fn remove_all(&self) {
+        self.logs.lock().unwrap().clear();
+    }
+
     pub fn put(&self, run: RunId, bytes: Vec<u8>) {
         let medium = MemoryMedium::holding(bytes);
         self.logs.lock().unwrap().insert(run, medium);
