@@ -291,6 +291,26 @@ fn attempts_and_doubts_are_counted_from_events() {
     assert_eq!(record.begun, [StepId(0)]);
 }
 
+/// A first read takes its time: the row began before it, and is said to also when the log is read again.
+#[tokio::test]
+async fn a_row_began_when_it_was_admitted() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("journal");
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let session = import(&journal, header(dir.path()), 3).await;
+    let mut transition = intended(1);
+    transition.facts.begun_at = Some(8);
+    assert_eq!(commit(&session, transition).await.begun_at, Some(8));
+    drop(session);
+    drop(journal);
+    std::fs::remove_dir_all(place.join("checkpoint")).unwrap();
+
+    let journal = Journal::open(&place, &holder()).unwrap();
+    let run = journal.find(None).unwrap();
+    let record = rows_of(&journal, &run)[0].2.clone().unwrap();
+    assert_eq!((record.begun_at, record.wrote_at), (Some(8), Some(10)));
+}
+
 /// A kill between two parts of a long batch: the rows are ahead of the run's own record.
 #[tokio::test]
 async fn rows_that_are_ahead_of_the_run_are_not_folded_in_twice() {

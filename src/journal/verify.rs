@@ -276,9 +276,8 @@ impl LogCheck {
             (End::Clean { .. }, None) => {}
             (End::Clean { .. }, Some(known)) => {
                 let text = format!(
-                    "the log ends here, but {} records were committed: {} are gone",
-                    known.records,
-                    known.records.saturating_sub(head.records)
+                    "the log ends here after {} records, but {} were committed: its tail was cut off",
+                    head.records, known.records
                 );
                 self.verdict.find(Finding::at(&head, Kind::Cut, text));
             }
