@@ -1,5 +1,6 @@
 //! Arguments, by clap.
 
+use crate::journal::frame::ChainHash;
 use crate::pace::{Quota, QuotaError};
 use crate::progress::Style;
 use crate::runner::{Deadline, MaxFailed, Window};
@@ -69,6 +70,8 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// The runs in the journal
     Runs(RunsArgs),
+    /// Prove that the journal says what it said when it was written, or take its history elsewhere
+    Journal(JournalArgs),
     /// The shipped jobs; show one, lint a file, draw one
     Jobs(JobsArgs),
     /// Convert between GUID, hex and ImmutableID
@@ -204,6 +207,44 @@ pub(super) struct RunsArgs {
     /// Machine-readable, on standard output
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct JournalArgs {
+    #[command(subcommand)]
+    pub what: Option<JournalCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JournalCommand {
+    /// Check every record, and compare the checkpoint with what follows from them
+    Verify(JournalVerifyArgs),
+    /// Write a run's whole history as JSON lines that can be verified without the journal
+    Export(JournalExportArgs),
+}
+
+#[derive(Debug, Default, Args)]
+pub(super) struct JournalVerifyArgs {
+    /// The run, or an unambiguous beginning of its name [default: all]
+    pub run: Option<String>,
+    /// A head that was noted elsewhere: it must be in the run's chain
+    #[arg(long, value_name = "HASH")]
+    pub head: Option<ChainHash>,
+    /// Check an export instead of the journal
+    #[arg(long, value_name = "FILE", conflicts_with = "run")]
+    pub export: Option<PathBuf>,
+    /// Machine-readable, on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct JournalExportArgs {
+    /// The run, or an unambiguous beginning of its name
+    pub run: String,
+    /// Where to write it [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

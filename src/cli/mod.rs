@@ -7,6 +7,7 @@ mod context;
 mod exit;
 mod immutable_id;
 mod jobs;
+mod journal;
 mod live;
 mod logging;
 mod plan;
@@ -53,6 +54,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Status(args) => on_runtime(status::main(&global, &args)),
         Command::Report(args) => on_runtime(report::main(&global, &args)),
         Command::Runs(args) => on_runtime(runs::main(&global, &args)),
+        Command::Journal(args) => journal::main(&global, args.what),
         Command::Jobs(args) => jobs::main(args.what.as_ref()),
         Command::ImmutableId(args) => immutable_id::main(&args.value),
         Command::Sim(args) => on_runtime(sim::main(&args)),

@@ -57,4 +57,9 @@ pub(super) fn print_in_words(summary: &serde_json::Value) {
         "writes     {} ({} reads, {} times throttled)",
         summary["writes"], summary["reads"], summary["throttled"]
     );
+    println!(
+        "journal    {} records, head {}",
+        summary["journal"]["records"],
+        summary["journal"]["head"].as_str().unwrap_or("-")
+    );
 }

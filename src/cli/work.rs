@@ -287,6 +287,11 @@ fn in_words(run: &RunRecord, summary: &report::Summary) -> String {
             summary.exposed_ms.max as f64 / 1_000.0
         ));
     }
+    let chain = &summary.journal;
+    lines.push(format!(
+        "journal   {} records, head {}",
+        chain.records, chain.head
+    ));
     lines.join("\n")
 }
 

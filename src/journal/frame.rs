@@ -13,6 +13,7 @@
 //! What a bad frame means (torn or damaged) is decided in `scan`.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -52,6 +53,27 @@ impl ChainHash {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; HASH_BYTES] {
         &self.0
+    }
+}
+
+/// Not 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a head is 64 hexadecimal digits, as `cutover journal verify` prints it")]
+pub struct NoChainHash;
+
+impl FromStr for ChainHash {
+    type Err = NoChainHash;
+
+    fn from_str(text: &str) -> Result<ChainHash, NoChainHash> {
+        if text.len() != 2 * HASH_BYTES || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(NoChainHash);
+        }
+        let mut bytes = [0; HASH_BYTES];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            let digits = &text[2 * at..2 * at + 2];
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| NoChainHash)?;
+        }
+        Ok(ChainHash(bytes))
     }
 }
 
@@ -123,18 +145,25 @@ impl Header {
         HEADER_BYTES + self.payload_bytes
     }
 
+    /// The checksum over the rest of the header and the payload.
+    #[must_use]
+    pub fn crc(&self) -> u32 {
+        self.crc
+    }
+
     /// Whether the checksum fits this header and this payload.
     #[must_use]
     pub fn vouches_for(&self, payload: &[u8]) -> bool {
         payload.len() == self.payload_bytes
-            && self.crc
-                == checksum(
-                    &length_field(payload.len()),
-                    &group_field(self.group, self.place),
-                    &self.hash,
-                    payload,
-                )
+            && self.crc == crc_of(self.group, self.place, &self.hash, payload)
     }
+}
+
+/// The checksum that the frame of such a record has.
+#[must_use]
+pub fn crc_of(group: u64, place: Place, hash: &ChainHash, payload: &[u8]) -> u32 {
+    let (length, group) = (length_field(payload.len()), group_field(group, place));
+    checksum(&length, &group, hash, payload)
 }
 
 /// A payload over [`PAYLOAD_BYTES_MAX`].

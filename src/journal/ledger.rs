@@ -14,7 +14,7 @@ use super::scan::{Head, Position};
 use super::store::{Batch, Store, StoreError};
 use crate::machine::RowState;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Rows held before a batch is written.
@@ -88,7 +88,7 @@ impl Moved {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredRow {
     /// Where the last record that was folded in begins.
-    through: u64,
+    pub(super) through: u64,
     /// The row.
     pub(super) record: RowRecord,
 }
@@ -101,8 +101,6 @@ pub struct Ledger {
     /// Rows were found to be ahead: the run's numbers have to be counted anew.
     recount: bool,
     chunks: Vec<(RowNumber, Position)>,
-    /// Rows begun beyond the first row that was not.
-    ahead: BTreeSet<u64>,
 }
 
 impl Ledger {
@@ -115,7 +113,6 @@ impl Ledger {
             rows: BTreeMap::new(),
             recount: false,
             chunks: Vec::new(),
-            ahead: BTreeSet::new(),
         }
     }
 
@@ -177,28 +174,32 @@ impl Ledger {
         self.run.writes += u64::from(writes);
         self.run.reads += u64::from(reads);
         self.run.throttled += u64::from(throttled);
-        self.run.last_at = self.run.last_at.max(at);
-        self.note_begun(row.0);
+        self.note_moved(row, at);
         let through = position.offset;
         self.rows.insert(row.0, StoredRow { through, record });
     }
 
-    fn note_begun(&mut self, row: u64) {
-        self.run.begun_max = self.run.begun_max.max(row);
-        if row > self.run.begun_through {
-            self.ahead.insert(row);
+    fn note_moved(&mut self, row: RowNumber, at: UnixMillis) {
+        self.run.last_at = self.run.last_at.max(at);
+        self.run.begun_max = self.run.begun_max.max(row.0);
+    }
+
+    /// Found from the rows themselves, so that a process that goes on with the run and one that reads its log again come to
+    /// the same number.
+    fn begun_through(&self) -> Result<u64, JournalError> {
+        let mut through = self.run.begun_through;
+        while through < self.run.begun_max && self.row(RowNumber(through + 1))?.is_some() {
+            through += 1;
         }
-        while self.ahead.remove(&(self.run.begun_through + 1)) {
-            self.run.begun_through += 1;
-        }
+        Ok(through)
     }
 
     /// Takes in one record that is read again from the log.
     ///
     /// # Errors
     /// A record that does not follow from those before it.
-    pub fn replay(&mut self, position: Position, bytes: &[u8]) -> Result<(), JournalError> {
-        let mark = match Entry::decode(bytes)? {
+    pub fn replay(&mut self, position: Position, entry: Entry) -> Result<(), JournalError> {
+        let mark = match entry {
             Entry::Began(_) => return Ok(()),
             Entry::Rows(rows) => Mark::Rows {
                 first: rows.first().map_or(RowNumber(0), |row| row.number),
@@ -227,7 +228,7 @@ impl Ledger {
             .is_some_and(|row| row.through >= position.offset)
         {
             self.recount = true;
-            self.note_begun(transition.row.0);
+            self.note_moved(transition.row, transition.at);
             return Ok(None);
         }
         let before = known.map_or_else(RowRecord::default, |row| row.record);
@@ -291,6 +292,7 @@ impl Ledger {
     /// [`JournalError`] when the checkpoint does not take it; the log is not touched by that.
     pub fn write(&mut self, head: Head) -> Result<(), JournalError> {
         self.run.head = head;
+        self.run.begun_through = self.begun_through()?;
         let mut batch = self.rows_batch()?;
         batch.put(keys::run(self.run.id()), encode(&self.run)?);
         Ok(self.store.apply(batch)?)

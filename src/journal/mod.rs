@@ -3,7 +3,7 @@
 //! Two records of the same facts. The **log** ([`log`], one file a run) is append-only, checksummed and hash-chained; a
 //! transition is committed when the log is on disk, and it alone is enough to build everything else again. The
 //! **checkpoint** ([`checkpoint`], sled) says where everyone is, in constant memory. [`session`] writes both, [`open`]
-//! brings the checkpoint up to the log, [`view`] reads. What a row's events mean is the machine's business; here they are folded.
+//! brings the checkpoint up to the log, [`view`] reads, [`verify`] and [`export`] are for those who trust nobody. What a row's events mean is the machine's business; here they are folded.
 
 pub mod checkpoint;
 pub mod committer;
@@ -11,6 +11,7 @@ pub mod disk;
 pub mod entry;
 pub mod error;
 pub mod error_run;
+pub mod export;
 pub mod frame;
 mod keeper;
 mod keys;
@@ -26,10 +27,15 @@ pub mod run;
 pub mod scan;
 pub mod session;
 pub mod store;
+pub mod verify;
 pub mod view;
 
 #[cfg(test)]
+mod kill_tests;
+#[cfg(test)]
 mod session_tests;
+#[cfg(test)]
+mod test_world;
 
 pub use error_run::JournalError;
 pub use keeper::Writing;

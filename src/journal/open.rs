@@ -21,11 +21,11 @@ use std::sync::Arc;
 
 /// An open journal. Nobody else can open it while this lives.
 pub struct Journal {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// None for a journal that nobody else could open.
     lock: Option<JournalLock>,
-    disk: Arc<dyn Disk>,
-    store: Arc<dyn Store>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) store: Arc<dyn Store>,
     writing: Writing,
     set_aside: Option<SetAside>,
 }
@@ -37,6 +37,16 @@ impl Journal {
     /// [`JournalError`]: in use, not readable, damaged, or written by another version. Nothing was changed then but the
     /// checkpoint.
     pub fn open(dir: &Path, holder: &Holder) -> Result<Journal, JournalError> {
+        let journal = Journal::open_as_it_is(dir, holder)?;
+        journal.catch_up()?;
+        Ok(journal)
+    }
+
+    /// The same without reading the logs: a journal that is to be verified may be damaged.
+    ///
+    /// # Errors
+    /// [`JournalError`]: in use, or not readable.
+    pub fn open_as_it_is(dir: &Path, holder: &Holder) -> Result<Journal, JournalError> {
         let disk = FileDisk::of(dir);
         make_private(disk.folder()).map_err(|source| JournalError::File {
             what: "folder",
@@ -45,16 +55,14 @@ impl Journal {
         })?;
         let lock = JournalLock::acquire(dir, holder)?;
         let opened = SledStore::open(dir)?;
-        let journal = Journal {
+        Ok(Journal {
             dir: dir.to_owned(),
             lock: Some(lock),
             disk: Arc::new(disk),
             store: Arc::new(opened.store),
             writing: Writing::Threads,
             set_aside: opened.set_aside,
-        };
-        journal.catch_up()?;
-        Ok(journal)
+        })
     }
 
     /// Opens a journal on a disk and with a store of the caller's own, which nobody else has: for simulations. `dir` is
@@ -68,16 +76,27 @@ impl Journal {
         store: Arc<dyn Store>,
         writing: Writing,
     ) -> Result<Journal, JournalError> {
-        let journal = Journal {
+        let journal = Journal::assemble_as_it_is(dir, disk, store, writing);
+        journal.catch_up()?;
+        Ok(journal)
+    }
+
+    /// The same without reading the logs.
+    #[must_use]
+    pub fn assemble_as_it_is(
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        store: Arc<dyn Store>,
+        writing: Writing,
+    ) -> Journal {
+        Journal {
             dir: dir.to_owned(),
             lock: None,
             disk,
             store,
             writing,
             set_aside: None,
-        };
-        journal.catch_up()?;
-        Ok(journal)
+        }
     }
 
     /// Whether there is a journal in a folder at all.
@@ -194,7 +213,11 @@ impl Journal {
         }
     }
 
-    fn catch_up_run(&self, id: RunId, known: Option<&RunRecord>) -> Result<(), JournalError> {
+    pub(super) fn catch_up_run(
+        &self,
+        id: RunId,
+        known: Option<&RunRecord>,
+    ) -> Result<(), JournalError> {
         let mut medium = self.disk.open(id)?;
         let bytes = medium
             .len()
@@ -234,7 +257,7 @@ impl Journal {
     ) -> Result<(), JournalError> {
         for (position, bytes) in group.records() {
             match ledger {
-                Some(ledger) => ledger.replay(position, bytes)?,
+                Some(ledger) => ledger.replay(position, Entry::decode(bytes)?)?,
                 None => *ledger = Some(self.first(bytes, group.head())?),
             }
         }

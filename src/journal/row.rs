@@ -37,6 +37,8 @@ pub struct Facts {
     pub request_id: Option<String>,
     /// The job's report columns, at the end.
     pub report: Option<Vec<String>>,
+    /// When the row was begun, if this is its first transition and it began earlier than that: a first read takes its time.
+    pub begun_at: Option<UnixMillis>,
 }
 
 /// What happened to a row, committed as one.
@@ -206,6 +208,9 @@ impl RowRecord {
         }
         if let Some(expected) = facts.expected.as_ref().filter(|_| self.ended_at.is_none()) {
             self.expected = Some(expected.clone());
+        }
+        if facts.begun_at.is_some() {
+            self.begun_at = facts.begun_at;
         }
         if let Some(id) = &facts.request_id {
             self.request_id = Some(id.clone());

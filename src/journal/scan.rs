@@ -81,8 +81,9 @@ impl Head {
 /// A whole group, as it lies in the log.
 #[derive(Debug)]
 pub struct Group<'a> {
+    before: Head,
     head: Head,
-    positions: &'a [Position],
+    frames: &'a [(Position, Header)],
     start: u64,
     bytes: &'a [u8],
 }
@@ -94,16 +95,26 @@ impl<'a> Group<'a> {
         self.head
     }
 
+    /// The place before this group.
+    #[must_use]
+    pub fn before(&self) -> Head {
+        self.before
+    }
+
     /// The group's records, in order.
     pub fn records(&self) -> impl Iterator<Item = (Position, &'a [u8])> {
+        self.frames()
+            .map(|(position, _, payload)| (position, payload))
+    }
+
+    /// The same with what stands before each.
+    pub fn frames(&self) -> impl Iterator<Item = (Position, Header, &'a [u8])> {
         let (start, bytes) = (self.start, self.bytes);
-        self.positions.iter().map(move |position| {
+        self.frames.iter().map(move |(position, header)| {
             // Fits: the difference of two places in one buffer.
             let payload = (position.offset - start) as usize + HEADER_BYTES;
-            (
-                *position,
-                &bytes[payload..payload + position.payload_bytes as usize],
-            )
+            let payload = &bytes[payload..payload + header.payload_bytes];
+            (*position, *header, payload)
         })
     }
 }
@@ -138,7 +149,7 @@ pub enum Step<'a> {
 pub struct Scan<'m> {
     window: Window<'m>,
     head: Head,
-    positions: Vec<Position>,
+    frames: Vec<(Position, Header)>,
 }
 
 impl<'m> Scan<'m> {
@@ -161,7 +172,7 @@ impl<'m> Scan<'m> {
         let mut scan = Scan {
             window,
             head: from,
-            positions: Vec::new(),
+            frames: Vec::new(),
         };
         scan.check_start()?;
         Ok(scan)
@@ -178,12 +189,13 @@ impl<'m> Scan<'m> {
     /// # Errors
     /// [`LogError::Read`] and [`LogError::Damaged`].
     pub fn step(&mut self) -> Result<Step<'_>, LogError> {
-        let start = self.head.offset;
+        let before = self.head;
+        let start = before.offset;
         if start == self.window.end {
             return Ok(Step::End(End::Clean { at: start }));
         }
         self.window.release(start);
-        self.positions.clear();
+        self.frames.clear();
         let mut cursor = self.head;
         loop {
             let Some(header) = self.window.frame_at(cursor.offset)? else {
@@ -193,10 +205,11 @@ impl<'m> Scan<'m> {
                 .window
                 .slice(cursor.offset + HEADER_BYTES as u64, header.payload_bytes);
             check_order(&cursor, &header, payload)?;
-            self.positions.push(Position {
+            let position = Position {
                 offset: cursor.offset,
                 payload_bytes: header.payload_bytes as u32,
-            });
+            };
+            self.frames.push((position, header));
             cursor = cursor.after_frame(header.hash, header.payload_bytes);
             if header.place == Place::Last {
                 break;
@@ -208,8 +221,9 @@ impl<'m> Scan<'m> {
             .window
             .slice(start, (self.head.offset - start) as usize);
         Ok(Step::Group(Group {
+            before,
             head: self.head,
-            positions: &self.positions,
+            frames: &self.frames,
             start,
             bytes,
         }))

@@ -7,4 +7,4 @@ mod files;
 mod summary;
 
 pub use files::{ReportError, ReportPaths, write};
-pub use summary::{Liveness, Summary, UnderWay, summarize};
+pub use summary::{Chain, Liveness, Summary, UnderWay, summarize};

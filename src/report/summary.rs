@@ -72,6 +72,17 @@ pub struct Summary {
     pub exposed_ms: Exposed,
     /// Writes a second.
     pub rate: Rate,
+    /// How far the journal has it.
+    pub journal: Chain,
+}
+
+/// The end of a run's log: noted elsewhere, it proves later that nothing up to here was changed or cut off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Chain {
+    /// The last link of its hash chain, in hexadecimal digits.
+    pub head: String,
+    /// How many records it has.
+    pub records: u64,
 }
 
 /// How long people could not work, over the rows that were exposed at all. Milliseconds.
@@ -175,6 +186,10 @@ impl Summary {
             rate: Rate {
                 mean: round(mean),
                 budget: round(quota.map_or(0.0, Quota::per_second)),
+            },
+            journal: Chain {
+                head: run.head.hash.to_string(),
+                records: run.head.records,
             },
         }
     }

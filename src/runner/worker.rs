@@ -203,10 +203,7 @@ impl Worker {
     fn tell(&mut self, event: Event) -> Result<Effect, IllegalMove> {
         let now = self.work.services.clock.now();
         let rules = &self.work.session.header().rules;
-        // A look that taught nothing would only fill the journal: the next one that does sets its count back.
-        if event != Event::Lagging {
-            self.events.push(event.clone());
-        }
+        self.events.push(event.clone());
         let effect = self.record.take(event, now, rules)?;
         self.show_exposure();
         Ok(effect)
@@ -381,18 +378,20 @@ impl Worker {
     }
 
     /// Hands in what a later process should know, without waiting: the last write's success shares the barrier of the end.
-    fn post(&mut self) -> Result<(), JournalError> {
-        if self.events.is_empty() || !self.record.has_begun_writing() {
+    fn post(&mut self) -> Result<(), Halted> {
+        // Looks that taught nothing would only fill the journal: they are told with the next event that does.
+        let taught = self.events.iter().any(|event| *event != Event::Lagging);
+        if !taught || !self.record.has_begun_writing() {
             return Ok(());
         }
-        let (transition, after) = self.transition();
+        let (transition, after) = self.transition()?;
         self.work.session.post(transition, &self.stored, &after)?;
         self.stored = after;
         Ok(())
     }
 
-    async fn commit(&mut self) -> Result<(), JournalError> {
-        let (transition, after) = self.transition();
+    async fn commit(&mut self) -> Result<(), Halted> {
+        let (transition, after) = self.transition()?;
         self.work
             .session
             .commit(transition, &self.stored, &after)
@@ -401,21 +400,28 @@ impl Worker {
         Ok(())
     }
 
-    /// What the journal lacks, and the row it leads to.
-    fn transition(&mut self) -> (Transition, RowRecord) {
+    /// What the journal lacks, and the row it leads to: folded as it will be when the log is read again, so that nothing is
+    /// stored that the log does not say.
+    fn transition(&mut self) -> Result<(Transition, RowRecord), IllegalMove> {
         let costs = self.talk.take_costs();
         let mut facts = std::mem::take(&mut self.facts);
         facts.reads = costs.reads;
         facts.throttled = costs.throttled;
         facts.request_id = costs.request_id;
-        self.record.learn(&facts);
+        facts.begun_at = self
+            .record
+            .begun_at
+            .filter(|_| self.stored.begun_at.is_none());
         let transition = Transition {
             row: self.row,
             at: self.work.services.clock.now(),
             events: std::mem::take(&mut self.events),
             facts,
         };
-        (transition, self.record.clone())
+        let mut after = self.stored.clone();
+        after.apply(&transition, &self.work.session.header().rules)?;
+        self.record.clone_from(&after);
+        Ok((transition, after))
     }
 }
 

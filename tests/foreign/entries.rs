@@ -90,16 +90,27 @@ fn row_number() -> impl Strategy<Value = RowNumber> {
 fn facts() -> impl Strategy<Value = Facts> {
     let state = || option::of(text());
     let report = option::of(vec(text(), 0..3));
-    (state(), state(), count(), count(), state(), report).prop_map(
-        |(before, expected, reads, throttled, request_id, report)| Facts {
-            before,
-            expected,
-            reads,
-            throttled,
-            request_id,
-            report,
-        },
+    let begun_at = option::of(time());
+    (
+        begun_at,
+        state(),
+        state(),
+        count(),
+        count(),
+        state(),
+        report,
     )
+        .prop_map(
+            |(begun_at, before, expected, reads, throttled, request_id, report)| Facts {
+                begun_at,
+                before,
+                expected,
+                reads,
+                throttled,
+                request_id,
+                report,
+            },
+        )
 }
 
 fn transition() -> impl Strategy<Value = Transition> {

@@ -1,0 +1,214 @@
+//! `cutover journal`: proving that the journal says what it said when it was written, and taking its history elsewhere.
+
+use super::args::{Global, JournalCommand, JournalExportArgs, JournalVerifyArgs};
+use super::context::{holder, print_json};
+use super::exit::{Exit, Failure};
+use crate::journal::export::{self, ExportError, Exported};
+use crate::journal::verify::{Compared, Finding, Kind, Request, Scratch, Verdict, verify_beside};
+use crate::journal::{Journal, JournalError, LockError};
+use serde::Serialize;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::Path;
+use tempfile::NamedTempFile;
+
+pub(super) fn main(global: &Global, what: Option<JournalCommand>) -> Result<Exit, Failure> {
+    match what {
+        None => verify(global, &JournalVerifyArgs::default()),
+        Some(JournalCommand::Verify(args)) => verify(global, &args),
+        Some(JournalCommand::Export(args)) => export(global, &args),
+    }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Verdicts<'v> {
+    runs: &'v [Verdict],
+}
+
+fn verify(global: &Global, args: &JournalVerifyArgs) -> Result<Exit, Failure> {
+    if args.head.is_some() && args.run.is_none() && args.export.is_none() {
+        return Err(Failure::usage(
+            "a head belongs to one run, and none is named",
+            "write `cutover journal verify RUN --head HASH`; `cutover runs` lists the runs",
+        ));
+    }
+    let verdicts = match &args.export {
+        Some(file) => vec![verify_export(file, args)?],
+        None => verify_journal(global, args)?,
+    };
+    if args.json {
+        print_json(&Verdicts { runs: &verdicts })?;
+    } else {
+        verdicts.iter().for_each(print_in_words);
+    }
+    let findings = verdicts.iter().flat_map(|verdict| &verdict.findings);
+    match advice(findings) {
+        None => Ok(Exit::Good),
+        Some(advice) => {
+            eprintln!("{advice}");
+            Ok(Exit::Findings)
+        }
+    }
+}
+
+fn verify_export(file: &Path, args: &JournalVerifyArgs) -> Result<Verdict, Failure> {
+    let unreadable = |error: io::Error| {
+        let message = format!("cannot read the export {}: {error}", file.display());
+        Failure::usage(message, "check the path")
+    };
+    let mut reader = BufReader::new(File::open(file).map_err(unreadable)?);
+    export::check(&mut reader, args.head, Scratch::Folder).map_err(Failure::unusable)
+}
+
+fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdict>, Failure> {
+    let dir = &global.journal;
+    must_be_there(dir)?;
+    let request = Request {
+        run: args.run.as_deref(),
+        head: args.head,
+        scratch: Scratch::Folder,
+    };
+    let verdicts = match Journal::open_as_it_is(dir, &holder("journal verify", None)) {
+        Ok(journal) => {
+            if let Some(note) = journal.set_aside() {
+                eprintln!("note: {note}");
+            }
+            journal.verify(&request)
+        }
+        Err(JournalError::Lock(
+            error @ (LockError::InUse { .. } | LockError::InUseUnnamed { .. }),
+        )) => {
+            let who = in_use_by(&error);
+            eprintln!(
+                "note: {who} has the journal: its logs are checked as far as they are written, and the checkpoint can be \
+                 compared when it has ended"
+            );
+            verify_beside(dir, &request)
+        }
+        Err(error) => return Err(Failure::unusable(error)),
+    };
+    verdicts.map_err(Failure::unusable)
+}
+
+fn in_use_by(error: &LockError) -> String {
+    match error {
+        LockError::InUse { dir: _, holder } => {
+            format!("process {} (`cutover {}`)", holder.pid, holder.command)
+        }
+        LockError::InUseUnnamed { .. } | LockError::Io { .. } => "another process".into(),
+    }
+}
+
+fn must_be_there(dir: &Path) -> Result<(), Failure> {
+    if Journal::exists(dir) {
+        return Ok(());
+    }
+    let dir = dir.to_owned();
+    Err(JournalError::NoRun { dir }.into())
+}
+
+fn print_in_words(verdict: &Verdict) {
+    println!("run       {}", verdict.run);
+    println!("records   {}, head {}", verdict.records, verdict.head);
+    for note in &verdict.notes {
+        println!("note      {note}");
+    }
+    if verdict.ok {
+        println!("good      {}", praise(verdict.checkpoint));
+    }
+    for finding in &verdict.findings {
+        println!("FOUND     {}{}", place(finding), finding.message);
+    }
+    if verdict.more_findings > 0 {
+        println!("          … and {} more", verdict.more_findings);
+    }
+}
+
+fn praise(compared: Compared) -> &'static str {
+    match compared {
+        Compared::Compared => {
+            "every record follows from the one before it, every row from its records, and the checkpoint says the same"
+        }
+        Compared::InUse | Compared::None | Compared::LogNotGood => {
+            "every record follows from the one before it, and every row from its records"
+        }
+        Compared::NeverBegan => {
+            "every record follows from the one before it; the run never began, since its rows were not all copied"
+        }
+    }
+}
+
+fn place(finding: &Finding) -> String {
+    let line = finding.line.map(|line| format!("line {line}"));
+    let record = finding.record.map(|record| format!("record {record}"));
+    let offset = finding.offset.map(|offset| format!("byte {offset}"));
+    let places: Vec<String> = [line, record, offset].into_iter().flatten().collect();
+    if places.is_empty() {
+        return String::new();
+    }
+    format!("{}: ", places.join(", "))
+}
+
+/// What to do next; None if nothing was found.
+fn advice<'f>(findings: impl Iterator<Item = &'f Finding>) -> Option<&'static str> {
+    let mut checkpoint_only = None;
+    for finding in findings {
+        let is_checkpoint = finding.kind == Kind::Checkpoint;
+        checkpoint_only = Some(checkpoint_only.unwrap_or(true) && is_checkpoint);
+    }
+    Some(if checkpoint_only? {
+        "the log is good: move the folder `checkpoint` out of the journal, and it is built again from the log"
+    } else {
+        "run nothing on this journal: copy its folder away as it is, and compare with a backup, or with an export or a head \
+         kept elsewhere"
+    })
+}
+
+fn export(global: &Global, args: &JournalExportArgs) -> Result<Exit, Failure> {
+    must_be_there(&global.journal)?;
+    let exported = match &args.output {
+        None => {
+            let mut out = BufWriter::new(io::stdout().lock());
+            export::export(&global.journal, &args.run, &mut out)
+        }
+        Some(file) => export_to(global, &args.run, file),
+    };
+    let exported = exported.map_err(failure)?;
+    if exported.torn_bytes > 0 {
+        eprintln!(
+            "note: the last {} bytes of the log are no whole group of records and are left out",
+            exported.torn_bytes
+        );
+    }
+    eprintln!(
+        "exported {} records of run {}, head {}",
+        exported.records, exported.run, exported.head
+    );
+    Ok(Exit::Good)
+}
+
+/// Beside its place, readable by its owner only, and renamed at the end: nobody finds half of one.
+fn export_to(global: &Global, run: &str, file: &Path) -> Result<Exported, ExportError> {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    let mut beside = NamedTempFile::new_in(folder)?;
+    let mut out = BufWriter::new(&mut beside);
+    let exported = export::export(&global.journal, run, &mut out)?;
+    out.flush()?;
+    drop(out);
+    beside.as_file().sync_all()?;
+    beside.persist(file).map_err(|error| error.error)?;
+    Ok(exported)
+}
+
+/// A history that is damaged is a finding; what cannot be read or written at all is not usable.
+fn failure(error: ExportError) -> Failure {
+    let exit = match &error {
+        ExportError::Journal(JournalError::Log(_) | JournalError::Entry(_)) => Exit::Findings,
+        ExportError::Journal(_) | ExportError::Output(_) => Exit::Unusable,
+    };
+    Failure::new(exit, error)
+}

@@ -1,0 +1,448 @@
+//! Every way of changing a journal is found and named, and nothing is found where nothing was changed.
+
+use super::*;
+use crate::journal::entry::Entry;
+use crate::journal::frame::{HEADER_BYTES, Place};
+use crate::journal::ledger::{StoredRow, decode, encode};
+use crate::journal::row::RowNumber;
+use crate::journal::run::Stop;
+use crate::journal::store::{Batch, Store as _};
+use crate::journal::test_world::{
+    Frame, World, begun, done, groups, log_of, mended, moved, run_header,
+};
+use crate::machine::{Event, RowState};
+use proptest::prelude::*;
+
+/// What was found, a line each.
+fn told(verdict: &Verdict) -> String {
+    let lines = verdict.findings.iter().map(|finding| {
+        let number = |of: Option<u64>| of.map_or_else(|| "-".into(), |number| number.to_string());
+        let (record, offset) = (number(finding.record), number(finding.offset));
+        format!("{record} @{offset} {:?}: {}", finding.kind, finding.message)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A world whose log was put in order by a forger.
+fn forged(change: impl FnOnce(&mut Vec<Frame>)) -> World {
+    let world = World::of(&groups());
+    let mut frames = world.frames();
+    change(&mut frames);
+    world.disk.put(world.id, mended(&frames));
+    world
+}
+
+#[test]
+fn a_journal_that_nobody_touched_is_good() {
+    let world = World::of(&groups());
+    let verdict = world.verdict(None);
+    assert_eq!(told(&verdict), "");
+    assert!(verdict.ok);
+    assert_eq!(verdict.records, 10);
+    assert_eq!(verdict.checkpoint, Compared::Compared);
+    assert_eq!(verdict.head, world.frames()[9].hash.to_string());
+}
+
+type Forgery = (&'static str, fn(&mut Vec<Frame>));
+
+#[test]
+fn every_forgery_with_mended_checksums_is_named() {
+    let forgeries: [Forgery; 14] = [
+        ("a record's content, hash as it was", |frames| {
+            frames[6].payload[3] ^= 1;
+        }),
+        ("a record's content and its own hash", |frames| {
+            frames[6].payload[3] ^= 1;
+            frames[6].hash = frames[5].hash.followed_by(&frames[6].payload);
+        }),
+        ("the first record's content", |frames| {
+            frames[0].payload[30] ^= 1;
+        }),
+        ("the last record's content", |frames| {
+            frames[9].payload[3] ^= 1;
+        }),
+        ("a record's hash", |frames| {
+            frames[7].hash = ChainHash::genesis(b"forged");
+        }),
+        ("a record's group", |frames| frames[5].group = 9),
+        ("a record taken out of its group", |frames| {
+            frames.remove(2);
+        }),
+        ("a group taken out", |frames| {
+            frames.remove(5);
+        }),
+        ("the first record taken out", |frames| {
+            frames.remove(0);
+        }),
+        ("two records of a group swapped", |frames| frames.swap(1, 2)),
+        ("two groups swapped", |frames| frames.swap(4, 5)),
+        ("a record twice", |frames| {
+            frames.insert(6, frames[5].clone());
+        }),
+        ("an earlier record once more", |frames| {
+            frames.insert(8, frames[4].clone());
+        }),
+        ("a record put in", |frames| {
+            let mut forged = frames[8].clone();
+            forged.payload = begun(4).encode().unwrap();
+            forged.hash = frames[7].hash.followed_by(&forged.payload);
+            frames.insert(8, forged);
+        }),
+    ];
+    let mut all = String::new();
+    for (what, forge) in forgeries {
+        let verdict = forged(forge).verdict(None);
+        assert_eq!(verdict.findings.len(), 1, "{what}: {}", told(&verdict));
+        assert_eq!(verdict.checkpoint, Compared::LogNotGood, "{what}");
+        all += &format!("{what}\n    {}\n", told(&verdict));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn bytes_that_were_changed_without_a_care_are_named_with_their_record() {
+    let world = World::of(&groups());
+    let good = world.disk.bytes(world.id);
+    let mut all = String::new();
+    let mut at = 0;
+    for (number, frame) in (1..).zip(world.frames()) {
+        for (what, byte) in [("group", at + 10), ("content", at + HEADER_BYTES + 3)] {
+            let mut bytes = good.clone();
+            bytes[byte] ^= 1;
+            world.disk.put(world.id, bytes);
+            let verdict = world.verdict(None);
+            let finding = &verdict.findings[0];
+            assert_eq!(
+                (finding.record, finding.kind),
+                (Some(number), Kind::Damaged)
+            );
+            assert_eq!(finding.offset, Some(at as u64));
+            all += &format!("{what} of record {number}\n    {}\n", told(&verdict));
+        }
+        at += HEADER_BYTES + frame.payload.len();
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn a_tail_that_was_cut_off_is_missed_by_the_checkpoint() {
+    let world = World::of(&groups());
+    let bytes = world.disk.bytes(world.id);
+    let frames = world.frames();
+    let last = HEADER_BYTES + frames[9].payload.len();
+    for cut in [1, last - 1, last, last + 1, bytes.len() - 60] {
+        world
+            .disk
+            .put(world.id, bytes[..bytes.len() - cut].to_vec());
+        let verdict = world.verdict(None);
+        assert_eq!(verdict.findings.len(), 1, "cut {cut}: {}", told(&verdict));
+        assert_eq!(verdict.findings[0].kind, Kind::Cut, "cut {cut}");
+    }
+    world.disk.put(world.id, mended(&frames[..7]));
+    let in_a_group = world.verdict(None);
+    assert_eq!(in_a_group.findings[0].kind, Kind::Cut);
+    assert_eq!(in_a_group.findings[0].record, Some(8));
+    world.disk.put(world.id, mended(&frames[..9]));
+    insta::assert_snapshot!(told(&world.verdict(None)));
+}
+
+/// What a power cut leaves is no finding: nobody ever acted on it.
+#[test]
+fn a_torn_tail_is_worth_a_note() {
+    let world = World::of(&groups());
+    let mut bytes = world.disk.bytes(world.id);
+    bytes.extend([0x5a; 100]);
+    world.disk.put(world.id, bytes);
+    let verdict = world.verdict(None);
+    assert_eq!(told(&verdict), "");
+    assert!(
+        verdict.notes[0].starts_with("the last 100 bytes"),
+        "{verdict:?}"
+    );
+}
+
+#[test]
+fn a_log_that_was_written_anew_is_not_the_one_that_the_checkpoint_knows() {
+    let world = World::of(&groups());
+    let head = world.frames()[9].hash;
+    let mut others = groups();
+    others[6] = vec![Entry::Closed {
+        at: 30,
+        stop: Stop::Requested("forged".into()),
+    }];
+    world.disk.put(world.id, log_of(world.id, &others));
+    let verdict = world.verdict(None);
+    assert_eq!(
+        verdict.findings[0].kind,
+        Kind::Rewritten,
+        "{}",
+        told(&verdict)
+    );
+    // Without the checkpoint it is as good as the original, and only a head noted elsewhere can tell.
+    world.store.lose();
+    assert!(world.verdict(None).ok);
+    let verdict = world.verdict(Some(head));
+    assert_eq!(verdict.findings[0].kind, Kind::Head);
+}
+
+#[test]
+fn a_noted_head_proves_everything_before_it() {
+    let world = World::of(&groups());
+    let frames = world.frames();
+    let note = |at: usize| {
+        let verdict = world.verdict(Some(frames[at].hash));
+        assert!(verdict.ok, "{}", told(&verdict));
+        verdict.notes[0].clone()
+    };
+    assert!(note(9).ends_with("record 10, the last one"));
+    assert!(note(6).ends_with("record 7; 3 records follow it"));
+    world.store.lose();
+    world.disk.put(world.id, mended(&frames[..9]));
+    let verdict = world.verdict(Some(frames[9].hash));
+    assert_eq!(verdict.findings[0].kind, Kind::Head, "{}", told(&verdict));
+}
+
+#[test]
+fn a_log_that_is_gone_is_missed() {
+    let world = World::of(&groups());
+    world.disk.remove(world.id).unwrap();
+    assert_eq!(world.verdict(None).findings[0].kind, Kind::Missing);
+}
+
+/// Whole chains that say what no run says: somebody wrote them with care, or the program had a fault.
+#[test]
+fn what_cannot_have_happened_is_named() {
+    let with = |group: usize, entry: Entry| {
+        let mut all = groups();
+        all[group] = vec![entry];
+        all
+    };
+    let stranger = || {
+        let mut header = run_header();
+        header.id = RunId(Uuid::from_u128(9));
+        Entry::Began(Box::new(header))
+    };
+    let worlds = [
+        (
+            "a row done that was not begun",
+            with(5, done(4)),
+            Kind::Impossible,
+        ),
+        (
+            "a row that is not there",
+            with(5, begun(5)),
+            Kind::Misplaced,
+        ),
+        (
+            "fewer rows",
+            with(2, Entry::Imported { rows: 3, at: 6 }),
+            Kind::Misplaced,
+        ),
+        ("a second beginning", with(3, stranger()), Kind::Misplaced),
+        ("another run", with(0, stranger()), Kind::Misplaced),
+        ("no end of the input", with(2, begun(1)), Kind::Misplaced),
+        (
+            "rows in disorder",
+            with(1, Entry::Rows(vec![])),
+            Kind::Misplaced,
+        ),
+    ];
+    let mut all = String::new();
+    for (what, groups, kind) in worlds {
+        let world = World::of(&super::tests::groups());
+        world.store.lose();
+        world.disk.put(world.id, log_of(world.id, &groups));
+        let verdict = world.verdict(None);
+        assert_eq!(verdict.findings.len(), 1, "{what}: {}", told(&verdict));
+        assert_eq!(verdict.findings[0].kind, kind, "{what}");
+        all += &format!("{what}\n    {}\n", told(&verdict));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn a_record_of_a_later_version_is_named() {
+    let world = forged(|frames| {
+        frames[9].payload[0] = 99;
+        frames[9].hash = frames[8].hash.followed_by(&frames[9].payload);
+    });
+    world.store.lose();
+    let verdict = world.verdict(None);
+    assert_eq!(verdict.findings[0].kind, Kind::Unreadable);
+    assert_eq!(verdict.findings[0].record, Some(10));
+}
+
+/// A checkpoint in which something was changed behind the program's back.
+fn with_checkpoint(change: impl FnOnce(&World, &mut Batch)) -> Verdict {
+    let world = World::of(&groups());
+    let mut batch = Batch::default();
+    change(&world, &mut batch);
+    world.store.apply(batch).unwrap();
+    world.verdict(None)
+}
+
+fn with_row(world: &World, change: impl FnOnce(&mut StoredRow)) -> Vec<u8> {
+    let key = keys::row(world.id, RowNumber(1));
+    let mut row: StoredRow = decode(&world.store.get(&key).unwrap().unwrap()).unwrap();
+    change(&mut row);
+    encode(&row).unwrap()
+}
+
+#[test]
+fn a_checkpoint_that_says_something_else_is_told_row_by_row() {
+    type Change = fn(&World, &mut Batch);
+    let changes: [(&str, Change); 9] = [
+        ("a row's state", |world, batch| {
+            let row = with_row(world, |row| row.record.state = RowState::Waiting);
+            batch.put(keys::row(world.id, RowNumber(1)), row);
+        }),
+        ("a row's numbers", |world, batch| {
+            let row = with_row(world, |row| row.record.writes = 7);
+            batch.put(keys::row(world.id, RowNumber(1)), row);
+        }),
+        ("what a row stands for", |world, batch| {
+            let row = with_row(world, |row| row.through += 1);
+            batch.put(keys::row(world.id, RowNumber(1)), row);
+        }),
+        ("a row that is gone", |world, batch| {
+            batch.remove(keys::row(world.id, RowNumber(3)));
+        }),
+        ("a row too many", |world, batch| {
+            let row = with_row(world, |_| {});
+            batch.put(keys::row(world.id, RowNumber(4)), row);
+        }),
+        ("a row that nobody would go on with", |world, batch| {
+            batch.remove(keys::active(world.id, RowNumber(3)));
+        }),
+        ("a place of input rows", |world, batch| {
+            batch.put(keys::chunk(world.id, RowNumber(4)), vec![1, 2]);
+        }),
+        ("the run's counts", |world, batch| {
+            let run = world.journal().runs().unwrap().remove(0);
+            let changed = RunRecord {
+                writes: 9,
+                begun_through: 0,
+                ..run
+            };
+            batch.put(keys::run(world.id), encode(&changed).unwrap());
+        }),
+        ("no run's record at all", |world, batch| {
+            batch.put(keys::run(world.id), vec![0xff; 3]);
+        }),
+    ];
+    let mut all = String::new();
+    for (what, change) in changes {
+        let verdict = with_checkpoint(change);
+        assert_eq!(verdict.findings.len(), 1, "{what}: {}", told(&verdict));
+        assert_eq!(verdict.findings[0].kind, Kind::Checkpoint, "{what}");
+        all += &format!("{what}\n    {}\n", told(&verdict));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn many_findings_are_counted() {
+    let verdict = with_checkpoint(|world, batch| {
+        let row = with_row(world, |_| {});
+        for number in 5..55 {
+            batch.put(keys::row(world.id, RowNumber(number)), row.clone());
+        }
+    });
+    assert_eq!((verdict.findings.len(), verdict.more_findings), (20, 30));
+}
+
+/// Looking must not remove what a forger may have made of it.
+#[test]
+fn a_run_that_never_began_is_left_where_it_is() {
+    let world = World::of(&groups());
+    world.store.lose();
+    world.disk.put(world.id, log_of(world.id, &groups()[..2]));
+    let verdict = world.verdict(None);
+    assert!(verdict.ok, "{}", told(&verdict));
+    assert_eq!(verdict.checkpoint, Compared::NeverBegan);
+    assert_eq!(world.disk.logs().unwrap(), [world.id]);
+}
+
+#[test]
+fn a_name_must_be_that_of_one_run() {
+    let runs = || vec![RunId(Uuid::from_u128(1)), RunId(Uuid::from_u128(2))];
+    let dir = Path::new("journal");
+    assert_eq!(chosen(dir, runs(), None).unwrap().len(), 2);
+    let one = chosen(dir, runs(), Some("00000000-0000-0000-0000-000000000002")).unwrap();
+    assert_eq!(one, [runs()[1]]);
+    assert!(matches!(
+        chosen(dir, runs(), Some("0000")),
+        Err(JournalError::AmbiguousRun { .. })
+    ));
+    assert!(matches!(
+        chosen(dir, runs(), Some("f")),
+        Err(JournalError::UnknownRun { .. })
+    ));
+    assert!(matches!(
+        chosen(dir, Vec::new(), None),
+        Err(JournalError::NoRun { .. })
+    ));
+}
+
+#[test]
+fn a_row_may_move_more_than_once_in_a_group() {
+    let mut all = groups();
+    all[4] = vec![
+        begun(3),
+        begun(1),
+        done(1),
+        moved(3, 11, vec![Event::Recovered]),
+    ];
+    all.remove(5);
+    let world = World::of(&all);
+    let verdict = world.verdict(None);
+    assert_eq!(told(&verdict), "");
+    let places = world.frames().into_iter().map(|frame| frame.place);
+    assert_eq!(places.filter(|place| *place == Place::Last).count(), 6);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_changed_byte_below_the_head_is_found(at in any::<prop::sample::Index>(), flip in 1..=255u8) {
+        let world = World::of(&groups());
+        let mut bytes = world.disk.bytes(world.id);
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        world.disk.put(world.id, bytes);
+        let verdict = world.verdict(None);
+        prop_assert_eq!(verdict.findings.len(), 1);
+        let finding = &verdict.findings[0];
+        let (from, number) = frame_around(&world, at);
+        prop_assert_eq!((finding.offset, finding.record), (Some(from), Some(number)), "{}", told(&verdict));
+    }
+
+    /// Whatever is left of a log, verifying it neither panics nor praises what is not whole.
+    #[test]
+    fn any_cut_is_found(cut in any::<prop::sample::Index>()) {
+        let world = World::of(&groups());
+        let mut bytes = world.disk.bytes(world.id);
+        bytes.truncate(cut.index(bytes.len()));
+        world.disk.put(world.id, bytes);
+        let verdict = world.verdict(None);
+        prop_assert!(!verdict.ok);
+        prop_assert_eq!(verdict.findings[0].kind, Kind::Cut);
+    }
+}
+
+/// Where the record of the undamaged log begins that has this byte, and its number.
+fn frame_around(world: &World, at: usize) -> (u64, u64) {
+    let log = log_of(world.id, &groups());
+    let mut from = 0;
+    let mut number = 1;
+    for frame in crate::journal::test_world::frames(&log) {
+        let next = from + HEADER_BYTES + frame.payload.len();
+        if at < next {
+            break;
+        }
+        from = next;
+        number += 1;
+    }
+    (from as u64, number)
+}
