@@ -7,6 +7,7 @@ mod context;
 mod exit;
 mod immutable_id;
 mod jobs;
+mod last_words;
 mod live;
 mod logging;
 mod plan;
