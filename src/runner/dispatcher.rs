@@ -281,8 +281,6 @@ impl Dispatcher {
     fn journal_failed(&mut self, first: &mut Option<JournalError>, error: JournalError) {
         self.drain(StopReason::Journal(error.to_string()));
         if error.is_final() {
-            // Rows that were begun before could not be helped either.
-            self.exhausted = true;
             self.give_up_at
                 .get_or_insert_with(|| Instant::now() + END_WITHOUT_JOURNAL);
         }

@@ -52,7 +52,7 @@ impl StopReason {
     #[must_use]
     pub fn leaves_time(&self) -> bool {
         match self {
-            StopReason::Requested(_) | StopReason::Policy(_) => true,
+            StopReason::Requested(_) | StopReason::Policy(_) | StopReason::DiskFull(_) => true,
             StopReason::Target(_) | StopReason::Journal(_) | StopReason::Program(_) => false,
         }
     }
