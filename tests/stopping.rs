@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::process::Command;
 use std::time::Duration;
 use support::oracle::{Oracle, Slack};
 use support::{Going, Ran, Stage, calm, slow};
@@ -41,26 +40,6 @@ fn await_draining(stage: &Stage, going: &mut Going) {
     }
 }
 
-/// The command of the last line, at full speed, in a shell as an operator would paste it.
-fn go_on_as_told(stage: &Stage, stopped: &Ran) -> Ran {
-    let last = stopped.stdout.lines().last().unwrap();
-    let command = last.split_once("go on with: cutover ").unwrap().1;
-    stage.write("sim.toml", stage.connection("100000/1s"));
-    let program = env!("CARGO_BIN_EXE_cutover");
-    let script = format!("'{program}' {command} --report report --progress none");
-    let plain = stage.cutover(&[]);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &script]);
-    shell.current_dir(plain.get_current_dir().unwrap());
-    for (name, value) in plain.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    stage.end(&mut shell)
-}
-
 #[track_caller]
 fn must_be_true(stage: &Stage, oracle: &Oracle, ran: &Ran, slack: Slack) {
     let complaints = oracle.complaints(stage, ran, slack);
@@ -80,7 +59,7 @@ fn one_signal_drains_and_leaves_nobody_exposed() {
         "{summary}"
     );
     assert!(stopped.stdout.contains("SIGINT"), "{}", stopped.stdout);
-    let ran = go_on_as_told(&stage, &stopped);
+    let ran = stage.go_on_as_told(&stopped);
     must_be_true(&stage, &oracle, &ran, Slack(0));
     assert_eq!(stage.summary()["run"], summary["run"]);
 }
@@ -108,7 +87,7 @@ fn two_signals_stop_at_once_and_the_journal_is_good() {
     going.interrupt();
     let stopped = going.wait().must_end(3);
     assert!(stopped.stdout.contains("twice"), "{}", stopped.stdout);
-    let ran = go_on_as_told(&stage, &stopped);
+    let ran = stage.go_on_as_told(&stopped);
     must_be_true(&stage, &oracle, &ran, Slack(2));
 }
 

@@ -5,6 +5,7 @@ use super::exit::{Exit, Failure};
 use crate::batch::{Finding, Input};
 use crate::job::{FindError, Job};
 use crate::journal::{Holder, Journal, JournalError};
+use crate::progress::say;
 use crate::runner::{Clock, Schedule, SystemClock};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -71,7 +72,11 @@ impl Batch {
 
     /// Says what was detected.
     pub fn tell_dialect(&self) {
-        eprintln!("{}: {}", self.input.file.display(), self.input.dialect);
+        say(format_args!(
+            "{}: {}",
+            self.input.file.display(),
+            self.input.dialect
+        ));
     }
 }
 
@@ -106,7 +111,7 @@ pub(super) fn job_failure(error: FindError) -> Failure {
 pub(super) fn journal(global: &Global, command: &str) -> Result<Journal, Failure> {
     let journal = Journal::open(&global.journal, &holder(command, None))?;
     if let Some(note) = journal.set_aside() {
-        eprintln!("note: {note}");
+        say(format_args!("note: {note}"));
     }
     Ok(journal)
 }
@@ -167,7 +172,7 @@ impl FindingLines {
     pub fn show(&mut self, finding: &Finding) {
         self.0 += 1;
         if self.0 <= FINDINGS_SHOWN_MAX {
-            eprintln!("{finding}");
+            say(format_args!("{finding}"));
         }
     }
 
@@ -175,7 +180,9 @@ impl FindingLines {
         if self.0 > FINDINGS_SHOWN_MAX {
             let (job, file) = (&batch.job.name, batch.input.file.display());
             let more = self.0 - FINDINGS_SHOWN_MAX;
-            eprintln!("… and {more} more; `cutover check {job} {file}` shows them all");
+            say(format_args!(
+                "… and {more} more; `cutover check {job} {file}` shows them all"
+            ));
         }
     }
 }

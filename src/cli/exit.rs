@@ -2,6 +2,7 @@
 
 use crate::journal::{RunRecord, RunState, Stop};
 use crate::machine::Outcome;
+use crate::progress::say;
 use miette::Diagnostic;
 use std::process::{ExitCode, Termination};
 
@@ -36,6 +37,15 @@ impl Exit {
             Exit::Fault => 4,
             Exit::Stranded => 5,
             Exit::Program => 70,
+        }
+    }
+
+    /// A fault found on the way out, over how the run ended, unless somebody is stranded.
+    #[must_use]
+    pub(super) fn or_worse(self, fault: Exit) -> Exit {
+        match self {
+            Exit::Stranded | Exit::Program => self,
+            Exit::Good | Exit::Findings | Exit::Unusable | Exit::Requested | Exit::Fault => fault,
         }
     }
 
@@ -116,7 +126,7 @@ impl Failure {
     /// Shows it and answers the exit code.
     #[must_use]
     pub fn tell(self) -> Exit {
-        eprintln!("{:?}", self.report);
+        say(format_args!("{:?}", self.report));
         self.exit
     }
 }
@@ -136,6 +146,7 @@ impl From<crate::journal::JournalError> for Failure {
             | JournalError::Entry(_)
             | JournalError::Checkpoint(_)
             | JournalError::Impossible { .. }
+            | JournalError::NoRoom { .. }
             | JournalError::File { .. } => Exit::Fault,
         };
         Failure::new(exit, error)

@@ -156,7 +156,7 @@ impl Shared {
             standing: self.bridge.gate.standing(),
             under_way: UnderWay {
                 rows: gauges.in_flight.load(Ordering::Relaxed),
-                exposed: gauges.exposed.load(Ordering::Relaxed),
+                exposed: gauges.exposed.count(),
             },
             writes: self.bridge.services.writes.quota(),
         }

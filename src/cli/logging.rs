@@ -12,7 +12,9 @@ use tracing_subscriber::prelude::*;
 /// # Errors
 /// When the log file cannot be written, or `CUTOVER_LOG` makes no sense.
 pub(super) fn init(global: &Global) -> Result<(), Failure> {
+    // That a line cannot be written would be said on standard error, by a panic where that cannot be written either.
     let to_stderr = tracing_subscriber::fmt::layer()
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_filter(filter(global)?);
@@ -25,6 +27,7 @@ pub(super) fn init(global: &Global) -> Result<(), Failure> {
                 Failure::usage(message, "name another file with --log")
             })?;
             let layer = tracing_subscriber::fmt::layer()
+                .log_internal_errors(false)
                 .json()
                 .with_writer(Mutex::new(file));
             Some(layer.with_filter(file_filter(global)?))
@@ -38,12 +41,13 @@ pub(super) fn init(global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The checkpoint's database complains in words of its own of what the journal has told in the operator's.
 fn level(global: &Global) -> &'static str {
     match (global.quiet, global.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "cutover=info,warn",
-        (false, 2) => "cutover=debug,info",
+        (true, _) => "error,sled=off",
+        (false, 0) => "warn,sled=off",
+        (false, 1) => "cutover=info,warn,sled=off",
+        (false, 2) => "cutover=debug,info,sled=off",
         (false, _) => "trace",
     }
 }
@@ -60,7 +64,7 @@ fn file_filter(global: &Global) -> Result<EnvFilter, Failure> {
     match std::env::var("CUTOVER_LOG") {
         Ok(text) => parsed(&text),
         Err(_) if global.verbose > 1 => parsed(level(global)),
-        Err(_) => parsed("cutover=info,warn"),
+        Err(_) => parsed("cutover=info,warn,sled=off"),
     }
 }
 

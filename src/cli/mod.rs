@@ -8,6 +8,7 @@ mod exit;
 mod immutable_id;
 mod jobs;
 mod journal;
+mod last_words;
 mod live;
 mod logging;
 mod plan;

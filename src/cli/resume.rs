@@ -6,6 +6,7 @@ use super::context::{existing_journal, schedule};
 use super::exit::{Exit, Failure};
 use super::work::{finish, work};
 use crate::journal::{RunRecord, RunState};
+use crate::progress::say;
 use std::sync::Arc;
 
 pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Failure> {
@@ -18,14 +19,17 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
         .clone()
         .unwrap_or_else(|| run.header.target_spec.clone());
     if run.is_complete() && run.state == RunState::Finished {
-        eprintln!("run {} has finished; nothing is left to do", run.id());
+        say(format_args!(
+            "run {} has finished; nothing is left to do",
+            run.id()
+        ));
         return finish(global, &args.work, &journal, &run, &spec);
     }
     let target = Target::named(Some(&spec))?;
     must_be_the_same(&run, &target)?;
     let job = job_of(&run)?;
     let session = journal.resume(&run)?;
-    eprintln!("going on with run {}", run.id());
+    say(format_args!("going on with run {}", run.id()));
     work(
         global,
         &args.work,

@@ -7,6 +7,7 @@ use super::exit::{Exit, Failure};
 use super::work::{finish, work};
 use crate::batch::Severity;
 use crate::journal::{Journal, RunId, RunRecord, Session};
+use crate::progress::say;
 use crate::runner::SystemClock;
 use crate::runner::start::{Before, BeginError, Order, begin, look_back};
 use std::sync::Arc;
@@ -36,14 +37,14 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     let session = match before {
         Before::New => start(&journal, &batch, &order).await?,
         Before::Unfinished(run) => {
-            eprintln!("going on with run {}", run.id());
+            say(format_args!("going on with run {}", run.id()));
             journal.resume(&run)?
         }
         Before::Finished(run) => {
-            eprintln!(
+            say(format_args!(
                 "run {} of these rows has finished; nothing is left to do (--fresh starts a new one)",
                 run.id()
-            );
+            ));
             return finish(global, &args.work, &journal, &run, &target.spec());
         }
         Before::Different(run, differences) => return Err(different(&run, &differences)),
@@ -70,9 +71,9 @@ async fn start(journal: &Journal, batch: &Batch, order: &Order<'_>) -> Result<Se
     lines.end(batch);
     let errors = summary.count(Severity::Error);
     if errors > 0 {
-        eprintln!(
+        say(format_args!(
             "{errors} errors in the file; the rows they are in are refused, the others are worked on"
-        );
+        ));
     }
     Ok(session)
 }

@@ -4,11 +4,14 @@ use super::args::{Global, WorkArgs};
 use super::connect::{Cast, Connected, Target, person};
 use super::context::report_dir;
 use super::exit::{Exit, Failure};
+use super::last_words;
 use super::live::{Bridge, Live};
 use crate::job::{Job, Settings};
-use crate::journal::{Journal, RunRecord, RunState, Session, Stop};
+use crate::journal::{
+    Closed, Journal, JournalError, RunReader, RunRecord, RunState, Session, Stop,
+};
 use crate::machine::Outcome;
-use crate::progress;
+use crate::progress::{self, say_result};
 use crate::report::{self, Liveness};
 use crate::runner::admission::{Admission, canonical};
 use crate::runner::lookups::look_up;
@@ -18,6 +21,7 @@ use crate::runner::worker::Work;
 use crate::runner::{
     Asked, Clock, Command, DispatchEnd, Dispatcher, Policy, Schedule, StopReason, SystemClock,
 };
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -47,6 +51,7 @@ pub(super) async fn work(
     let connected = target
         .connect(session.header().id.0, cast(global, &session, &job)?)
         .await?;
+    let (services, run) = (Arc::clone(&connected.services), session.header().id);
     let session = Arc::new(session);
     let bridge = Bridge {
         gate: Gate::default(),
@@ -68,8 +73,12 @@ pub(super) async fn work(
         .stopped
         .as_ref()
         .map_or(Stop::Finished, StopReason::stop);
-    let run = close(session, stop, end).await?;
-    finish(global, args, &*journal.lock().await, &run, &target_spec)
+    let closed = close(session, stop).await?;
+    let dir = report_dir(args.report.as_ref(), &closed.run.id().to_string());
+    let exit = tell_end(global, closed, end.journal, &dir, &target_spec);
+    last_words::name_the_exposed(&services.gauges.exposed.list(), run, &dir);
+    last_words::advise(end.stopped.as_ref(), &global.journal);
+    Ok(exit)
 }
 
 /// Who plays in the simulated tenant: the people of the run's rows.
@@ -109,8 +118,16 @@ async fn dispatch(
     connected: &Connected,
     orders: Orders,
 ) -> Result<DispatchEnd, Failure> {
-    let now = SystemClock.now();
-    session.opened(now).await?;
+    let mut reader = session.reader()?;
+    let mapping = &session.header().input.mapping;
+    let exposed = &connected.services.gauges.exposed;
+    exposed.take_in(&mut reader, mapping, &job.layout)?;
+    if let Err(error) = session.opened(SystemClock.now()).await {
+        return Ok(DispatchEnd {
+            stopped: Some(StopReason::Journal(error.to_string())),
+            journal: Some(error),
+        });
+    }
     let settings = match settings(session, job, connected).await {
         Ok(settings) => settings,
         Err(text) => {
@@ -120,7 +137,6 @@ async fn dispatch(
             });
         }
     };
-    let reader = session.reader()?;
     let run = session.run();
     let admission = Admission::new(reader, &run, &job.layout)?;
     let work = Arc::new(Work {
@@ -162,14 +178,11 @@ async fn settings(session: &Session, job: &Job, connected: &Connected) -> Result
     }
 }
 
-async fn close(session: Arc<Session>, stop: Stop, end: DispatchEnd) -> Result<RunRecord, Failure> {
-    if let Some(error) = end.journal {
-        return Err(error.into());
-    }
+async fn close(session: Arc<Session>, stop: Stop) -> Result<Closed, Failure> {
     let mut shared = session;
     for _ in 0..SESSION_RELEASE_POLLS_MAX {
         match Arc::try_unwrap(shared) {
-            Ok(session) => return Ok(session.close(SystemClock.now(), stop)?),
+            Ok(session) => return Ok(session.close(SystemClock.now(), stop)),
             Err(still) => shared = still,
         }
         tokio::time::sleep(SESSION_RELEASE_POLL).await;
@@ -240,7 +253,37 @@ impl Signals {
     }
 }
 
-/// Writes the report and says how the run stands.
+/// Says how a run ended that this process worked on: first what went wrong with the journal, where something did, then as
+/// much as can still be read and written.
+fn tell_end(
+    global: &Global,
+    mut closed: Closed,
+    fault: Option<JournalError>,
+    dir: &Path,
+    target_spec: &str,
+) -> Exit {
+    let run = closed.run.clone();
+    let fault = fault.or(closed.fault.take());
+    let mut exit = Exit::of_run(&run);
+    if let Some(error) = fault {
+        exit = exit.or_worse(Failure::from(error).tell());
+        last_words::put_back(&closed, &global.journal);
+    }
+    let told = closed
+        .reader()
+        .map_err(Failure::from)
+        .and_then(|mut reader| tell(global, &run, &mut reader, dir, target_spec));
+    match told {
+        Ok(()) => exit,
+        Err(failure) => {
+            let exit = exit.or_worse(failure.tell());
+            say_result(resume_line(global, &run, target_spec));
+            exit
+        }
+    }
+}
+
+/// Writes the report of a run that nobody worked on now and says how it stands.
 pub(super) fn finish(
     global: &Global,
     args: &WorkArgs,
@@ -249,14 +292,32 @@ pub(super) fn finish(
     target_spec: &str,
 ) -> Result<Exit, Failure> {
     let dir = report_dir(args.report.as_ref(), &run.id().to_string());
-    let mut reader = journal.reader(run)?;
-    let (paths, summary) = report::write(run, &mut reader, &dir, &Liveness::Nobody)?;
-    println!("{}", in_words(run, &summary));
-    println!("report    {}", paths.outcomes.display());
-    if let Some(next) = next_command(global, run, target_spec, &paths) {
-        println!("{next}");
-    }
+    tell(global, run, &mut journal.reader(run)?, &dir, target_spec)?;
     Ok(Exit::of_run(run))
+}
+
+/// Writes the report and says how the run stands; the second also where the first cannot be done.
+fn tell(
+    global: &Global,
+    run: &RunRecord,
+    reader: &mut RunReader,
+    dir: &Path,
+    target_spec: &str,
+) -> Result<(), Failure> {
+    let (paths, summary) = match report::write(run, reader, dir, &Liveness::Nobody) {
+        Ok(written) => written,
+        Err(error) => {
+            let summary = report::summarize(run, reader, &Liveness::Nobody)?;
+            say_result(in_words(run, &summary));
+            return Err(error.into());
+        }
+    };
+    say_result(in_words(run, &summary));
+    say_result(format_args!("report    {}", paths.outcomes.display()));
+    if let Some(next) = next_command(global, run, target_spec, &paths) {
+        say_result(next);
+    }
+    Ok(())
 }
 
 /// A summary for a tired person.
@@ -315,14 +376,11 @@ fn next_command(
     target_spec: &str,
     paths: &report::ReportPaths,
 ) -> Option<String> {
+    if !run.is_complete() {
+        return Some(resume_line(global, run, target_spec));
+    }
     let journal = quoted(&global.journal.display().to_string());
     let target = quoted(target_spec);
-    if !run.is_complete() {
-        return Some(format!(
-            "go on with: cutover resume {} --target {target} --journal {journal}",
-            run.id()
-        ));
-    }
     let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);
     (good < run.rows).then(|| {
         let file = quoted(&paths.unfinished.display().to_string());
@@ -331,6 +389,15 @@ fn next_command(
             "mend the rows in {file}, then: cutover run {job} {file} --target {target} --journal {journal}"
         )
     })
+}
+
+fn resume_line(global: &Global, run: &RunRecord, target_spec: &str) -> String {
+    format!(
+        "go on with: cutover resume {} --target {} --journal {}",
+        run.id(),
+        quoted(target_spec),
+        quoted(&global.journal.display().to_string())
+    )
 }
 
 /// As a shell takes it.

@@ -4,7 +4,9 @@
 //! simulations bring a disk of their own, which loses what was not synced.
 
 use super::error_run::JournalError;
-use super::medium::{FileMedium, Medium};
+use super::medium::{FileMedium, Medium, copy_all};
+use super::open::make_private;
+use super::reserve::Reserve;
 use super::run::RunId;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,23 @@ pub trait Disk: Send + Sync {
     /// [`JournalError::File`].
     fn remove(&self, run: RunId) -> Result<(), JournalError>;
 
+    /// What is kept back for the moment when the disk is full, where that can happen.
+    ///
+    /// # Errors
+    /// [`JournalError::NoRoom`], [`JournalError::File`].
+    fn reserve(&self) -> Result<Option<Reserve>, JournalError> {
+        Ok(None)
+    }
+
+    /// Writes a log that was deleted while it was open to where it was. Nothing is written over.
+    ///
+    /// # Errors
+    /// [`JournalError::File`].
+    fn put_back(&self, run: RunId, log: &dyn Medium) -> Result<(), JournalError> {
+        let mut copy = self.create(run)?;
+        copy_all(log, &mut *copy).map_err(|source| self.failed(run, source))
+    }
+
     /// An error of the log of a run that is none of the medium's own.
     fn failed(&self, run: RunId, source: io::Error) -> JournalError;
 }
@@ -52,14 +71,16 @@ const FOLDER: &str = "runs";
 /// A folder of log files.
 #[derive(Debug)]
 pub struct FileDisk {
+    dir: PathBuf,
     folder: PathBuf,
 }
 
 impl FileDisk {
-    /// The logs of the journal in `dir`; the folder must be there.
+    /// The logs of the journal in `dir`.
     #[must_use]
     pub fn of(dir: &Path) -> FileDisk {
         FileDisk {
+            dir: dir.to_owned(),
             folder: dir.join(FOLDER),
         }
     }
@@ -102,6 +123,7 @@ impl Disk for FileDisk {
     }
 
     fn create(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+        make_private(&self.folder).map_err(|source| self.failed(run, source))?;
         self.medium(run, FileMedium::create)
     }
 
@@ -115,6 +137,10 @@ impl Disk for FileDisk {
 
     fn remove(&self, run: RunId) -> Result<(), JournalError> {
         std::fs::remove_file(self.path(run)).map_err(|source| self.failed(run, source))
+    }
+
+    fn reserve(&self) -> Result<Option<Reserve>, JournalError> {
+        Reserve::make(&self.dir).map(Some)
     }
 
     fn failed(&self, run: RunId, source: io::Error) -> JournalError {

@@ -4,11 +4,45 @@ use super::committer::CommitError;
 use super::entry::EntryError;
 use super::error::LogError;
 use super::lock::LockError;
+use super::reserve::RESERVE_BYTES;
 use super::row::RowNumber;
 use super::store::StoreError;
 use crate::machine::IllegalMove;
 use std::io;
 use std::path::PathBuf;
+
+impl JournalError {
+    /// Whether no more transitions can become durable in this process.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        let log = match self {
+            JournalError::Log(error) | JournalError::Commit(CommitError::Log(error)) => error,
+            JournalError::Commit(CommitError::Stopped) => return true,
+            JournalError::Lock(_)
+            | JournalError::Store(_)
+            | JournalError::Entry(_)
+            | JournalError::Checkpoint(_)
+            | JournalError::Impossible { .. }
+            | JournalError::File { .. }
+            | JournalError::NoRoom { .. }
+            | JournalError::NoRun { .. }
+            | JournalError::UnknownRun { .. }
+            | JournalError::AmbiguousRun { .. } => return false,
+        };
+        match log {
+            LogError::Write { .. } => true,
+            LogError::Read { .. }
+            | LogError::Cut { .. }
+            | LogError::Damaged { .. }
+            | LogError::NoRecord { .. }
+            | LogError::Shortened { .. }
+            | LogError::Elsewhere { .. }
+            | LogError::NotEmpty { .. }
+            | LogError::RecordTooLong(_)
+            | LogError::GroupTooLong { .. } => false,
+        }
+    }
+}
 
 /// An error of the journal.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -69,6 +103,23 @@ pub enum JournalError {
         /// Where.
         path: PathBuf,
         /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no room for what a run needs kept back.
+    #[error("the disk with the journal `{}` is full; nothing was sent", dir.display())]
+    #[diagnostic(
+        code(journal::no_room),
+        help(
+            "free some space on that disk, then give the same command again; {} MiB are kept back on it while a run is worked \
+             on, so that nobody is left half way when it becomes full",
+            RESERVE_BYTES >> 20
+        )
+    )]
+    NoRoom {
+        /// The journal.
+        dir: PathBuf,
+        /// What the system said.
         #[source]
         source: io::Error,
     },

@@ -7,6 +7,7 @@
 use super::committer::{Durable, OnDurable};
 use super::error_run::JournalError;
 use super::ledger::{Ledger, Mark};
+use super::reserve::Shortage;
 use super::run::RunRecord;
 use super::scan::Head;
 use super::store::Store;
@@ -56,7 +57,8 @@ pub(super) struct Checkpointer {
 enum Way {
     Thread {
         sender: SyncSender<ToCheckpoint>,
-        thread: JoinHandle<()>,
+        /// Answers why the checkpoint cannot be used any more, if it cannot.
+        thread: JoinHandle<Option<String>>,
     },
     Inline(Arc<Mutex<Keeper>>),
 }
@@ -70,6 +72,7 @@ impl Checkpointer {
         ledger: Ledger,
         store: Arc<dyn Store>,
         writing: Writing,
+        shortage: Shortage,
     ) -> std::io::Result<Checkpointer> {
         let run = Arc::new(Mutex::new(ledger.run().clone()));
         let keeper = Keeper {
@@ -78,6 +81,7 @@ impl Checkpointer {
             store,
             published: Arc::clone(&run),
             failed: None,
+            shortage,
             dirty: false,
             cadence: Cadence::of(writing),
         };
@@ -131,19 +135,18 @@ impl Checkpointer {
         }
     }
 
-    /// Ends; the log's writer must be gone.
-    ///
-    /// # Errors
-    /// [`JournalError::Checkpoint`] when the thread panicked.
-    pub(super) fn close(self) -> Result<(), JournalError> {
-        match self.way {
+    /// Ends; the log's writer must be gone. Answers where the run stands, and why the checkpoint cannot be used, if it
+    /// cannot.
+    pub(super) fn close(self) -> (RunRecord, Option<String>) {
+        let unusable = match self.way {
             Way::Thread { sender, thread } => {
                 drop(sender);
-                let panicked = |_| JournalError::Checkpoint("its thread panicked".into());
-                thread.join().map_err(panicked)
+                let panicked = |_| Some("its thread panicked".to_owned());
+                thread.join().unwrap_or_else(panicked)
             }
-            Way::Inline(_) => Ok(()),
-        }
+            Way::Inline(keeper) => locked(&keeper).end(),
+        };
+        (locked(&self.run).clone(), unusable)
     }
 }
 
@@ -232,13 +235,14 @@ struct Keeper {
     head: Head,
     published: Arc<Mutex<RunRecord>>,
     failed: Option<String>,
+    shortage: Shortage,
     /// Something was taken in and not yet written.
     dirty: bool,
     cadence: Cadence,
 }
 
 impl Keeper {
-    fn run(mut self, receiver: &Receiver<ToCheckpoint>) {
+    fn run(mut self, receiver: &Receiver<ToCheckpoint>) -> Option<String> {
         loop {
             let patience = if self.dirty { WRITE_EVERY } else { FLUSH_EVERY };
             match receiver.recv_timeout(patience) {
@@ -252,8 +256,14 @@ impl Keeper {
             }
             self.write_if_due();
         }
+        self.end()
+    }
+
+    /// The log has had all that it needs; what room is left may be used now.
+    fn end(&mut self) -> Option<String> {
         self.write();
         self.flush();
+        self.failed.clone()
     }
 
     fn take(&mut self, group: Durable<Mark>) {
@@ -266,12 +276,22 @@ impl Keeper {
     }
 
     fn sync(&mut self) -> Result<(), String> {
-        self.write();
-        self.flush();
+        if !self.must_hold_back() {
+            self.write();
+            self.flush();
+        }
         self.failed.clone().map_or(Ok(()), Err)
     }
 
+    /// Once room is short, what is left of it belongs to the log: rows in flight are few enough to be held until the end.
+    fn must_hold_back(&self) -> bool {
+        self.shortage.reason().is_some()
+    }
+
     fn write_if_due(&mut self) {
+        if self.must_hold_back() {
+            return;
+        }
         if self.ledger.is_full() || (self.dirty && self.cadence.write_is_due()) {
             self.write();
         }
@@ -283,16 +303,34 @@ impl Keeper {
     fn write(&mut self) {
         self.dirty = false;
         self.cadence.wrote();
-        if self.failed.is_none() {
-            self.failed = self.ledger.write(self.head).err().map(|e| e.to_string());
+        if self.failed.is_none()
+            && let Err(error) = self.ledger.write(self.head)
+        {
+            self.fail(&error);
+        }
+        if self.failed.is_some() {
+            self.ledger.let_go(self.head);
         }
         locked(&self.published).clone_from(self.ledger.run());
     }
 
     fn flush(&mut self) {
-        if self.failed.is_none() {
-            self.failed = self.store.flush().err().map(|error| error.to_string());
+        if self.failed.is_none()
+            && let Err(error) = self.store.flush()
+        {
+            self.fail(&error.into());
         }
         self.cadence.flushed();
+    }
+
+    /// The run goes on: the log has everything. But a disk that is full for the checkpoint will soon be for the log.
+    fn fail(&mut self, error: &JournalError) {
+        if let JournalError::Store(store) = error
+            && let Some(full) = store.want_of_room()
+        {
+            self.shortage.note(full);
+        }
+        tracing::info!("the checkpoint is left behind; it is built again from the log: {error}");
+        self.failed = Some(error.to_string());
     }
 }

@@ -51,6 +51,7 @@ async fn live_through(seed: u64) {
         if dice.random_bool(0.3) {
             session
                 .close(clock, Stop::Requested("enough".into()))
+                .whole()
                 .unwrap();
         } else {
             drop(session);

@@ -298,6 +298,13 @@ impl Ledger {
         Ok(self.store.apply(batch)?)
     }
 
+    /// Lets go of what waits to be written, up to `head`: the checkpoint takes nothing any more, and the log has it all.
+    pub fn let_go(&mut self, head: Head) {
+        self.run.head = head;
+        self.rows.clear();
+        self.chunks.clear();
+    }
+
     fn rows_batch(&mut self) -> Result<Batch, JournalError> {
         let id = self.run.id();
         let mut batch = Batch::default();

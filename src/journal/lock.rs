@@ -148,7 +148,10 @@ impl JournalLock {
             dir: dir.to_owned(),
             _file: file,
         };
-        lock.update(holder)?;
+        // The lock is what counts; on a full disk others learn only that somebody has it.
+        if let Err(error) = lock.update(holder) {
+            tracing::warn!("other processes are not told who has the journal: {error}");
+        }
         Ok(lock)
     }
 

@@ -4,8 +4,13 @@
 //! failed `fdatasync` the kernel may have dropped the pages it could not write and will report success the next time, so a
 //! second try would promise what nobody knows. What is on the disk is found out by opening the log again.
 //!
+//! There is one exception, and it comes before any barrier: an append that finds no room. Nothing of it was promised to
+//! anybody; so what was written of it is cut off, the medium gives up its reserve, and the group is appended once more. From
+//! then on the log says that room is short, and those above use what was gained to bring everybody to safety.
+//!
 //! It deliberately knows neither threads nor waiting (`committer`), nor what a record means.
 
+use std::io;
 use std::sync::Arc;
 
 use super::error::{LogError, Operation};
@@ -13,6 +18,7 @@ use super::frame::{
     ChainHash, HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, Place, encode, frame_bytes,
 };
 use super::medium::{Medium, read_full};
+use super::reserve::{Shortage, is_want_of_room};
 use super::scan::{End, GROUP_BYTES_MAX, Group, Head, Position, Scan, Step};
 
 /// Bytes of the write buffer that are kept between groups (4 MiB), so that one long group does not hold memory for good.
@@ -37,6 +43,7 @@ pub struct Log {
     medium: Box<dyn Medium>,
     head: Head,
     failed: Option<LogError>,
+    shortage: Shortage,
     buffer: Vec<u8>,
 }
 
@@ -82,8 +89,15 @@ impl Log {
             medium: Box::new(medium),
             head,
             failed: None,
+            shortage: Shortage::default(),
             buffer: Vec::new(),
         }
+    }
+
+    /// Where it can be heard that room has become short.
+    #[must_use]
+    pub fn shortage(&self) -> &Shortage {
+        &self.shortage
     }
 
     /// The end of the last group known to be durable.
@@ -153,15 +167,29 @@ impl Log {
     }
 
     fn write(&mut self) -> Result<(), LogError> {
-        self.medium
-            .append(&self.buffer)
-            .map_err(|source| self.write_error(Operation::Append, source))?;
+        if let Err(refused) = self.medium.append(&self.buffer) {
+            self.append_on_reserve(refused)
+                .map_err(|source| self.write_error(Operation::Append, source))?;
+        }
         self.medium
             .sync()
             .map_err(|source| self.write_error(Operation::Sync, source))
     }
 
-    fn write_error(&self, operation: Operation, source: std::io::Error) -> LogError {
+    /// Appends once more after the medium had no room, if it has something to give up.
+    fn append_on_reserve(&mut self, refused: io::Error) -> io::Result<()> {
+        if !is_want_of_room(&refused) {
+            return Err(refused);
+        }
+        self.shortage.note(&refused);
+        self.medium.truncate(self.head.offset)?;
+        if !self.medium.give_up_reserve()? {
+            return Err(refused);
+        }
+        self.medium.append(&self.buffer)
+    }
+
+    fn write_error(&self, operation: Operation, source: io::Error) -> LogError {
         LogError::Write {
             operation,
             durable_records: self.head.records,

@@ -9,6 +9,9 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+/// Copied at once (1 MiB).
+const COPY_BYTES: usize = 1 << 20;
+
 /// A growing row of bytes that can be made durable.
 pub trait Medium: Send {
     /// Adds bytes at the end. They are readable at once, and durable only after [`Medium::sync`].
@@ -56,6 +59,19 @@ pub trait Medium: Send {
     /// # Errors
     /// Those of the file system.
     fn truncate(&mut self, len: u64) -> io::Result<()>;
+
+    /// Gives up what was kept back for a full disk; answers whether there was anything.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn give_up_reserve(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// Whether it was deleted while it is open: it can still be read here, and nowhere else.
+    fn is_deleted(&self) -> bool {
+        false
+    }
 }
 
 impl Medium for Box<dyn Medium> {
@@ -82,6 +98,31 @@ impl Medium for Box<dyn Medium> {
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         (**self).truncate(len)
     }
+
+    fn give_up_reserve(&mut self) -> io::Result<bool> {
+        (**self).give_up_reserve()
+    }
+
+    fn is_deleted(&self) -> bool {
+        (**self).is_deleted()
+    }
+}
+
+/// Copies all there is in one medium to the end of another and makes that durable.
+///
+/// # Errors
+/// Those of both.
+pub fn copy_all(from: &dyn Medium, to: &mut dyn Medium) -> io::Result<()> {
+    let mut chunk = vec![0; COPY_BYTES];
+    let mut copied = 0;
+    loop {
+        let count = read_full(from, copied, &mut chunk)?;
+        if count == 0 {
+            return to.sync();
+        }
+        to.append(&chunk[..count])?;
+        copied += count as u64;
+    }
 }
 
 /// Fills `buf` from `offset` on as far as the medium goes; answers how many bytes came.
@@ -101,7 +142,8 @@ pub fn read_full(medium: &dyn Medium, offset: u64, buf: &mut [u8]) -> io::Result
     Ok(filled)
 }
 
-/// A file; `sync` is `fdatasync` where the system has it.
+/// A file; `sync` is `fdatasync` where the system has it. A file that was deleted meanwhile still takes bytes and loses them
+/// when it is closed, so that counts as a failed `sync`; one that was only renamed goes on.
 #[derive(Debug)]
 pub struct FileMedium {
     file: File,
@@ -125,7 +167,7 @@ impl FileMedium {
         let file = options.open(path)?;
         file.sync_all()?;
         sync_directory_of(path)?;
-        Ok(FileMedium { file, end: 0 })
+        Ok(FileMedium::at(file, 0))
     }
 
     /// Opens an existing file for reading and writing.
@@ -135,7 +177,7 @@ impl FileMedium {
     pub fn open(path: &Path) -> io::Result<FileMedium> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let end = file.metadata()?.len();
-        Ok(FileMedium { file, end })
+        Ok(FileMedium::at(file, end))
     }
 
     /// Opens an existing file for reading only, as a second reader beside the one that writes; appending to it fails.
@@ -145,7 +187,11 @@ impl FileMedium {
     pub fn open_to_read(path: &Path) -> io::Result<FileMedium> {
         let file = File::open(path)?;
         let end = file.metadata()?.len();
-        Ok(FileMedium { file, end })
+        Ok(FileMedium::at(file, end))
+    }
+
+    fn at(file: File, end: u64) -> FileMedium {
+        FileMedium { file, end }
     }
 }
 
@@ -157,7 +203,8 @@ impl Medium for FileMedium {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_data()?;
+        still_has_a_name(&self.file)
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -178,6 +225,29 @@ impl Medium for FileMedium {
         self.end = len;
         Ok(())
     }
+
+    fn is_deleted(&self) -> bool {
+        still_has_a_name(&self.file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// What a deleted file says of itself.
+#[cfg(unix)]
+fn still_has_a_name(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    if file.metadata()?.nlink() == 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the file was deleted while it was being written",
+        ));
+    }
+    Ok(())
+}
+
+/// Windows keeps the name of a file that is open.
+#[cfg(not(unix))]
+fn still_has_a_name(_file: &File) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -280,6 +350,27 @@ pub(super) mod tests {
                 .append(b"three")
                 .is_err()
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_deleted_file_is_noticed_at_the_next_barrier_and_a_renamed_one_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (dir.path().join("log"), dir.path().join("elsewhere"));
+        let mut medium = FileMedium::create(&path).unwrap();
+        std::fs::rename(&path, &elsewhere).unwrap();
+        medium.append(b"kept").unwrap();
+        medium.sync().unwrap();
+        assert_eq!(std::fs::read(&elsewhere).unwrap(), b"kept");
+        std::fs::remove_file(&elsewhere).unwrap();
+        medium.append(b"lost").unwrap();
+        let noticed = medium.sync().unwrap_err();
+        assert_eq!(noticed.kind(), io::ErrorKind::NotFound);
+        assert!(medium.is_deleted());
+        let mut copy = FileMedium::create(&path).unwrap();
+        copy_all(&medium, &mut copy).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"keptlost");
+        assert!(!copy.is_deleted());
     }
 
     #[cfg(unix)]

@@ -21,6 +21,10 @@ struct Disk {
     syncs: u64,
     // Writing calls until one fails.
     calls_until_failure: Option<u32>,
+    // Bytes that can still be written; none means no end of them.
+    free_bytes: Option<usize>,
+    // Bytes to be given up when there are no free ones.
+    reserve_bytes: usize,
 }
 
 impl MemoryMedium {
@@ -62,6 +66,14 @@ impl MemoryMedium {
         self.disk().calls_until_failure = Some(calls);
     }
 
+    /// A disk with so many bytes free, and so many more kept back as a reserve. An append that does not fit writes as much
+    /// as does.
+    pub fn limit_room(&self, free_bytes: usize, reserve_bytes: usize) {
+        let mut disk = self.disk();
+        disk.free_bytes = Some(free_bytes);
+        disk.reserve_bytes = reserve_bytes;
+    }
+
     /// A copy of all bytes, durable or not.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
@@ -94,16 +106,32 @@ impl Disk {
     }
 }
 
+impl Disk {
+    /// Takes room for bytes as far as there is any; answers for how many.
+    fn take_room(&mut self, wanted: usize) -> usize {
+        let Some(free) = &mut self.free_bytes else {
+            return wanted;
+        };
+        let taken = wanted.min(*free);
+        *free -= taken;
+        taken
+    }
+}
+
 impl Medium for MemoryMedium {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk();
         let result = disk.may_fail();
-        let written = if result.is_ok() {
+        let wanted = if result.is_ok() {
             bytes.len()
         } else {
             bytes.len() / 2
         };
+        let written = disk.take_room(wanted);
         disk.written.extend_from_slice(&bytes[..written]);
+        if written < wanted {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         result
     }
 
@@ -144,9 +172,18 @@ impl Medium for MemoryMedium {
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         let mut disk = self.disk();
         let len = usize::try_from(len).unwrap_or(usize::MAX);
+        let cut = disk.written.len().saturating_sub(len);
+        disk.free_bytes = disk.free_bytes.map(|free| free + cut);
         disk.written.truncate(len);
         disk.same_until = disk.same_until.min(len);
         Ok(())
+    }
+
+    fn give_up_reserve(&mut self) -> io::Result<bool> {
+        let mut disk = self.disk();
+        let reserve = std::mem::take(&mut disk.reserve_bytes);
+        disk.free_bytes = disk.free_bytes.map(|free| free + reserve);
+        Ok(reserve > 0)
     }
 }
 
@@ -173,6 +210,21 @@ mod tests {
         medium.append(b"!").unwrap();
         medium.cut_power(0);
         assert_eq!(medium.bytes(), b"goodha");
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_fits_and_has_a_reserve_once() {
+        let mut medium = MemoryMedium::default();
+        medium.limit_room(3, 2);
+        assert!(medium.append(b"abcd").is_err());
+        assert_eq!(medium.bytes(), b"abc");
+        medium.truncate(1).unwrap();
+        medium.append(b"BC").unwrap();
+        assert!(medium.give_up_reserve().unwrap());
+        medium.append(b"DE").unwrap();
+        assert!(!medium.give_up_reserve().unwrap());
+        assert!(medium.append(b"F").is_err());
+        assert_eq!(medium.bytes(), b"aBCDE");
     }
 
     #[test]

@@ -8,13 +8,12 @@ use super::frame::ChainHash;
 use super::keeper::Writing;
 use super::ledger::{self, Ledger};
 use super::lock::{Holder, JournalLock};
-use super::log::inspect_durable;
-use super::medium::Medium;
+use super::log::{Tail, inspect_durable};
 use super::row::RowNumber;
 use super::run::{RunHeader, RunId, RunRecord, RunState};
 use super::scan::{Group, Head};
 use super::session::{Import, Session};
-use super::store::Store;
+use super::store::{Store, StoreError};
 use super::view::RunReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,7 +53,7 @@ impl Journal {
             source,
         })?;
         let lock = JournalLock::acquire(dir, holder)?;
-        let opened = SledStore::open(dir)?;
+        let opened = SledStore::open(dir).map_err(|error| no_room_or(error, dir))?;
         Ok(Journal {
             dir: dir.to_owned(),
             lock: Some(lock),
@@ -165,15 +164,16 @@ impl Journal {
     /// Begins a run; its rows are to be copied next.
     ///
     /// # Errors
-    /// [`JournalError`] when its log cannot be made.
+    /// [`JournalError`] when its log or the reserve cannot be made.
     pub fn begin(&self, header: RunHeader) -> Result<Import, JournalError> {
-        Import::begin(&self.disk, header, Arc::clone(&self.store), self.writing)
+        let store = Arc::clone(&self.store);
+        Import::begin(&self.dir, &self.disk, header, store, self.writing)
     }
 
     /// Opens a run to go on with it.
     ///
     /// # Errors
-    /// [`JournalError`] when its log cannot be opened.
+    /// [`JournalError`] when its log cannot be opened or the reserve not be made.
     pub fn resume(&self, run: &RunRecord) -> Result<Session, JournalError> {
         let store = Arc::clone(&self.store);
         Session::resume(&self.disk, run.clone(), store, self.writing)
@@ -224,62 +224,15 @@ impl Journal {
             .map_err(|source| self.disk.failed(id, source))?;
         let mut state = known.map(|run| run.state.clone());
         if known.is_none_or(|run| run.head.offset != bytes) {
-            state = self.replay(id, &mut *medium, known)?;
+            let durable = replay(&self.store, id, known, |from, visit| {
+                inspect_durable(&mut *medium, from, visit)
+            })?;
+            state = durable.map(|run| run.state);
         }
         match state {
             // Nothing was sent for a run whose rows were not all copied: it never began.
             None | Some(RunState::Importing) => self.discard(id),
             Some(RunState::Open | RunState::Stopped(_) | RunState::Finished) => Ok(()),
-        }
-    }
-
-    fn replay(
-        &self,
-        id: RunId,
-        medium: &mut dyn Medium,
-        known: Option<&RunRecord>,
-    ) -> Result<Option<RunState>, JournalError> {
-        let mut ledger = known.map(|run| Ledger::new(Arc::clone(&self.store), run.clone()));
-        let from = known.map_or_else(|| genesis(id), |run| run.head);
-        let visit = |group: &Group<'_>| self.replay_group(&mut ledger, group);
-        let (head, _) = inspect_durable(medium, from, visit)?;
-        let Some(mut ledger) = ledger else {
-            return Ok(None);
-        };
-        ledger.caught_up(head)?;
-        Ok(Some(ledger.run().state.clone()))
-    }
-
-    fn replay_group(
-        &self,
-        ledger: &mut Option<Ledger>,
-        group: &Group<'_>,
-    ) -> Result<(), JournalError> {
-        for (position, bytes) in group.records() {
-            match ledger {
-                Some(ledger) => ledger.replay(position, Entry::decode(bytes)?)?,
-                None => *ledger = Some(self.first(bytes, group.head())?),
-            }
-        }
-        match ledger {
-            Some(ledger) if ledger.is_full() => ledger.write_rows(),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn first(&self, bytes: &[u8], head: Head) -> Result<Ledger, JournalError> {
-        match Entry::decode(bytes)? {
-            Entry::Began(header) => {
-                let run = RunRecord::new(*header, head);
-                Ok(Ledger::new(Arc::clone(&self.store), run))
-            }
-            Entry::Rows(_)
-            | Entry::Imported { .. }
-            | Entry::Opened { .. }
-            | Entry::Moved(_)
-            | Entry::Closed { .. } => Err(JournalError::Checkpoint(
-                "the log does not begin with the beginning of a run".into(),
-            )),
         }
     }
 
@@ -289,12 +242,80 @@ impl Journal {
     }
 }
 
+/// What is done with every group of a log.
+pub(super) type Visit<'v> = dyn FnMut(&Group<'_>) -> Result<(), JournalError> + 'v;
+
+/// Brings a checkpoint up to the log of one run, which `walk` shows group by group; answers where the run stands, if the log
+/// says anything.
+///
+/// # Errors
+/// [`JournalError`] when the log cannot be believed, or the checkpoint takes nothing.
+pub(super) fn replay(
+    store: &Arc<dyn Store>,
+    id: RunId,
+    known: Option<&RunRecord>,
+    walk: impl FnOnce(Head, &mut Visit<'_>) -> Result<(Head, Tail), JournalError>,
+) -> Result<Option<RunRecord>, JournalError> {
+    let mut ledger = known.map(|run| Ledger::new(Arc::clone(store), run.clone()));
+    let from = known.map_or_else(|| genesis(id), |run| run.head);
+    let (head, _) = walk(from, &mut |group| replay_group(store, &mut ledger, group))?;
+    let Some(mut ledger) = ledger else {
+        return Ok(None);
+    };
+    ledger.caught_up(head)?;
+    Ok(Some(ledger.run().clone()))
+}
+
+fn replay_group(
+    store: &Arc<dyn Store>,
+    ledger: &mut Option<Ledger>,
+    group: &Group<'_>,
+) -> Result<(), JournalError> {
+    for (position, bytes) in group.records() {
+        match ledger {
+            Some(ledger) => ledger.replay(position, Entry::decode(bytes)?)?,
+            None => *ledger = Some(first(store, bytes, group.head())?),
+        }
+    }
+    match ledger {
+        Some(ledger) if ledger.is_full() => ledger.write_rows(),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn first(store: &Arc<dyn Store>, bytes: &[u8], head: Head) -> Result<Ledger, JournalError> {
+    match Entry::decode(bytes)? {
+        Entry::Began(header) => {
+            let run = RunRecord::new(*header, head);
+            Ok(Ledger::new(Arc::clone(store), run))
+        }
+        Entry::Rows(_)
+        | Entry::Imported { .. }
+        | Entry::Opened { .. }
+        | Entry::Moved(_)
+        | Entry::Closed { .. } => Err(JournalError::Checkpoint(
+            "the log does not begin with the beginning of a run".into(),
+        )),
+    }
+}
+
 pub(super) fn genesis(id: RunId) -> Head {
     Head::genesis(ChainHash::genesis(id.0.as_bytes()))
 }
 
+/// A disk that is full is told as that.
+fn no_room_or(error: StoreError, dir: &Path) -> JournalError {
+    match error.want_of_room() {
+        Some(full) => JournalError::NoRoom {
+            dir: dir.to_owned(),
+            source: full.kind().into(),
+        },
+        None => error.into(),
+    }
+}
+
 /// Makes a folder that only its owner can look into: the journal holds names of people.
-fn make_private(dir: &Path) -> std::io::Result<()> {
+pub(super) fn make_private(dir: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

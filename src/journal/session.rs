@@ -10,19 +10,27 @@ use super::error_run::JournalError;
 use super::keeper::{Checkpointer, Writing};
 use super::ledger::{Ledger, Mark, Moved};
 use super::log::Log;
+use super::medium::Medium;
 use super::open::{FIRST_ROW, genesis};
+use super::reserve::{OnReserve, Shortage};
 use super::row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
 use super::run::{InputRow, RunHeader, RunRecord, Stop};
+use super::scratch::LastReader;
 use super::store::Store;
 use super::view::RunReader;
 use crate::machine::{Event, Problem};
-use std::sync::Arc;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Input rows in one record: few enough to be read for one row, enough that a million need few keys.
 const ROWS_PER_RECORD: usize = 256;
 
 /// A run being worked on.
 pub struct Session {
+    /// The log, to be read at the end whatever has become of its name.
+    log: Mutex<Box<dyn Medium>>,
+    shortage: Shortage,
     disk: Arc<dyn Disk>,
     store: Arc<dyn Store>,
     committer: Committer<Mark>,
@@ -37,7 +45,8 @@ impl Session {
         store: Arc<dyn Store>,
         writing: Writing,
     ) -> Result<Session, JournalError> {
-        let medium = disk.open(run.id())?;
+        let reserve = disk.reserve()?;
+        let medium = OnReserve::new(disk.open(run.id())?, reserve);
         let (log, _) = Log::open(medium, run.head, |_| Ok::<(), JournalError>(()))?;
         Session::start(disk, run, log, store, writing)
     }
@@ -50,15 +59,19 @@ impl Session {
         writing: Writing,
     ) -> Result<Session, JournalError> {
         let no_thread = |source| disk.failed(run.id(), source);
+        let shortage = log.shortage().clone();
         let ledger = Ledger::new(Arc::clone(&store), run.clone());
         let checkpointer =
-            Checkpointer::start(ledger, Arc::clone(&store), writing).map_err(no_thread)?;
+            Checkpointer::start(ledger, Arc::clone(&store), writing, shortage.clone())
+                .map_err(no_thread)?;
         let listener = checkpointer.listener();
         let committer = match writing {
             Writing::Threads => Committer::spawn(log, listener).map_err(no_thread)?,
             Writing::Inline { barrier, .. } => Committer::inline(log, listener, barrier),
         };
         Ok(Session {
+            log: Mutex::new(disk.open_to_read(run.id())?),
+            shortage,
             disk: Arc::clone(disk),
             store,
             committer,
@@ -71,6 +84,13 @@ impl Session {
     #[must_use]
     pub fn header(&self) -> &Arc<RunHeader> {
         &self.header
+    }
+
+    /// What the system said when room on the disk became short, if it did. Everything still becomes durable then, out of the
+    /// reserve; it is enough to bring the rows under way to safety, and for nothing else.
+    #[must_use]
+    pub fn shortage(&self) -> Option<&str> {
+        self.shortage.reason()
     }
 
     /// The run as the checkpoint has it, a moment behind the log.
@@ -127,22 +147,88 @@ impl Session {
         RunReader::open(&*self.disk, self.header.id, Arc::clone(&self.store))
     }
 
-    /// Ends the work of this process on the run and answers where it stands.
+    /// Ends the work of this process on the run and answers where it stands, as far as that is known.
+    #[must_use]
+    pub fn close(self, at: UnixMillis, stop: Stop) -> Closed {
+        let posted = closing(at, stop).and_then(|record| Ok(self.committer.post(vec![record])?));
+        let ended = self.committer.close().map_err(JournalError::from);
+        let (run, checkpoint) = self.checkpointer.close();
+        Closed {
+            run,
+            fault: posted.and(ended.map(|_| ())).err(),
+            log: self
+                .log
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+            disk: self.disk,
+            store: self.store,
+            checkpoint,
+        }
+    }
+}
+
+fn closing(at: UnixMillis, stop: Stop) -> Result<Record<Mark>, JournalError> {
+    let entry = Entry::Closed {
+        at,
+        stop: stop.clone(),
+    };
+    record(&entry, Mark::Closed { at, stop })
+}
+
+/// A run that this process has worked on.
+pub struct Closed {
+    /// Where it stands, as far as that is known.
+    pub run: RunRecord,
+    /// Why the log could not be ended, where it could not: what came last may not be durable.
+    pub fault: Option<JournalError>,
+    log: Box<dyn Medium>,
+    disk: Arc<dyn Disk>,
+    store: Arc<dyn Store>,
+    /// Why the checkpoint cannot be used.
+    checkpoint: Option<String>,
+}
+
+impl Closed {
+    /// Where the run stands, for whoever can make nothing of less than all of it.
     ///
     /// # Errors
     /// [`JournalError`] when the last records could not be made durable or the checkpoint failed.
-    pub fn close(self, at: UnixMillis, stop: Stop) -> Result<RunRecord, JournalError> {
-        let entry = Entry::Closed {
-            at,
-            stop: stop.clone(),
-        };
-        let record = record(&entry, Mark::Closed { at, stop })?;
-        self.committer.post(vec![record])?;
-        self.committer.close()?;
-        self.checkpointer.sync()?;
-        let run = self.checkpointer.run();
-        self.checkpointer.close()?;
-        Ok(run)
+    pub fn whole(self) -> Result<RunRecord, JournalError> {
+        match (self.fault, self.checkpoint) {
+            (Some(fault), _) => Err(fault),
+            (None, Some(why)) => Err(JournalError::Checkpoint(why)),
+            (None, None) => Ok(self.run),
+        }
+    }
+
+    /// Puts the log back where it was, if somebody has deleted it meanwhile: it is still open here, and nowhere else. Answers
+    /// whether it was so.
+    ///
+    /// # Errors
+    /// [`JournalError::File`] when it cannot be written there.
+    pub fn put_back(&self) -> Result<bool, JournalError> {
+        if !self.log.is_deleted() {
+            return Ok(false);
+        }
+        self.disk.put_back(self.run.id(), &*self.log)?;
+        Ok(true)
+    }
+
+    /// Reads the run's rows: from the checkpoint, or, when that has failed, from the log alone.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the log cannot be read, or there is no room for a checkpoint anywhere.
+    pub fn reader(self) -> Result<LastReader, JournalError> {
+        match self.checkpoint {
+            None => {
+                let reader = RunReader::new(self.log, self.run.id(), self.store);
+                Ok(LastReader::of(reader))
+            }
+            Some(why) => {
+                tracing::info!("the report is made from the log alone: {why}");
+                LastReader::from_log_alone(self.log, self.run.id())
+            }
+        }
     }
 }
 
@@ -163,6 +249,7 @@ fn moved(
 /// A run whose rows are being copied in.
 pub struct Import {
     session: Session,
+    dir: PathBuf,
     waiting: Vec<InputRow>,
     rows: u64,
     rejected: RowSet,
@@ -170,18 +257,22 @@ pub struct Import {
 
 impl Import {
     pub(super) fn begin(
+        dir: &Path,
         disk: &Arc<dyn Disk>,
         header: RunHeader,
         store: Arc<dyn Store>,
         writing: Writing,
     ) -> Result<Import, JournalError> {
         let start = genesis(header.id);
-        let mut log = Log::create(disk.create(header.id)?, start.hash)?;
+        let reserve = disk.reserve()?;
+        let medium = OnReserve::new(disk.create(header.id)?, reserve);
+        let mut log = Log::create(medium, start.hash)?;
         let first = Entry::Began(Box::new(header.clone())).encode()?;
         log.append_group(&[first])?;
         let run = RunRecord::new(header, log.head());
         Ok(Import {
             session: Session::start(disk, run, log, store, writing)?,
+            dir: dir.to_owned(),
             waiting: Vec::new(),
             rows: 0,
             rejected: RowSet::default(),
@@ -191,7 +282,7 @@ impl Import {
     /// Copies one row.
     ///
     /// # Errors
-    /// [`JournalError`] when the log failed.
+    /// [`JournalError`] when the log failed, or had to touch the reserve.
     pub fn push(&mut self, row: InputRow) -> Result<(), JournalError> {
         self.rows = row.number.0;
         self.waiting.push(row);
@@ -205,7 +296,22 @@ impl Import {
         let rows = std::mem::take(&mut self.waiting);
         let first = rows.first().map_or(FIRST_ROW, |row| row.number);
         let record = record(&Entry::Rows(rows), Mark::Rows { first })?;
-        Ok(self.session.committer.post(vec![record])?)
+        let posted = self.session.committer.post(vec![record]);
+        self.with_room(posted.map_err(JournalError::from))
+    }
+
+    /// What is kept back is for people who are half way, and nobody is yet: rows that do not fit without it are removed,
+    /// since they may be what fills the disk.
+    fn with_room(&self, result: Result<(), JournalError>) -> Result<(), JournalError> {
+        let Some(why) = self.session.shortage() else {
+            return result;
+        };
+        // Left behind they are removed when the journal is opened next.
+        let _left_behind = self.session.disk.remove(self.session.header.id);
+        Err(JournalError::NoRoom {
+            dir: self.dir.clone(),
+            source: io::Error::new(io::ErrorKind::StorageFull, why.to_owned()),
+        })
     }
 
     /// Refuses a row that the input itself speaks against. A row is refused once, for the first reason.
@@ -243,6 +349,9 @@ impl Import {
         if !self.waiting.is_empty() {
             self.write_waiting()?;
         }
+        // All rows are on the disk before it is asked whether they found room, and before the run can be resumed.
+        let written = self.session.committer.commit(Vec::new()).await;
+        self.with_room(written.map_err(JournalError::from))?;
         let rows = self.rows;
         let record = record(&Entry::Imported { rows, at }, Mark::Imported { rows, at })?;
         self.session.committer.commit(vec![record]).await?;

@@ -181,7 +181,10 @@ async fn the_checkpoint_is_built_again_from_the_log() {
     let journal = Journal::open(&place, &holder()).unwrap();
     let session = import(&journal, header(dir.path()), 300).await;
     commit(&session, intended(7)).await;
-    let run = session.close(20, Stop::Requested("enough".into())).unwrap();
+    let run = session
+        .close(20, Stop::Requested("enough".into()))
+        .whole()
+        .unwrap();
     let rows = rows_of(&journal, &run);
     drop(journal);
     std::fs::remove_dir_all(place.join("checkpoint")).unwrap();
@@ -212,7 +215,7 @@ async fn a_torn_tail_is_dropped_and_the_run_goes_on() {
     let session = journal.resume(&run).unwrap();
     session.opened(30).await.unwrap();
     commit(&session, intended(3)).await;
-    let run = session.close(40, Stop::Finished).unwrap();
+    let run = session.close(40, Stop::Finished).whole().unwrap();
     assert_eq!(
         rows_of(&journal, &run)
             .iter()
@@ -360,7 +363,10 @@ async fn rows_that_are_ahead_of_the_run_are_not_folded_in_twice() {
     for number in [1, 3] {
         commit(&session, intended(number)).await;
     }
-    let run = session.close(20, Stop::Requested("enough".into())).unwrap();
+    let run = session
+        .close(20, Stop::Requested("enough".into()))
+        .whole()
+        .unwrap();
     let rows = rows_of(&journal, &run);
     drop(journal);
     let store = checkpoint::SledStore::open(&place).unwrap().store;
@@ -393,7 +399,7 @@ async fn the_greatest_numbers_in_a_log_end_no_program() {
     session.commit(transition, &first, &second).await.unwrap();
     for _ in 0..2 {
         let stop = Stop::Requested("enough".into());
-        let run = session.close(u64::MAX, stop).unwrap();
+        let run = session.close(u64::MAX, stop).whole().unwrap();
         session = journal.resume(&run).unwrap();
         session.opened(0).await.unwrap();
     }

@@ -9,6 +9,7 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::reserve::is_want_of_room;
 use miette::Diagnostic;
 use thiserror::Error;
 
@@ -68,6 +69,25 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+}
+
+impl StoreError {
+    /// What the system said, when all that is wrong is that the disk has no room.
+    #[must_use]
+    pub fn want_of_room(&self) -> Option<&io::Error> {
+        match self {
+            StoreError::Failed {
+                source: sled::Error::Io(source),
+                ..
+            }
+            | StoreError::Directory { source, .. } => {
+                Some(source).filter(|source| is_want_of_room(source))
+            }
+            StoreError::Failed { .. } | StoreError::Panicked { .. } | StoreError::InUse { .. } => {
+                None
+            }
+        }
+    }
 }
 
 /// Changes to be applied together, in order.

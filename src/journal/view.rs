@@ -27,12 +27,16 @@ impl RunReader {
         id: RunId,
         store: Arc<dyn Store>,
     ) -> Result<Self, JournalError> {
-        Ok(RunReader {
+        Ok(RunReader::new(disk.open_to_read(id)?, id, store))
+    }
+
+    pub(super) fn new(log: Box<dyn Medium>, id: RunId, store: Arc<dyn Store>) -> Self {
+        RunReader {
             id,
             store,
-            log: disk.open_to_read(id)?,
+            log,
             chunk: Vec::new(),
-        })
+        }
     }
 
     /// Where a row is; None when it was not begun.

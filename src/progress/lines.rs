@@ -1,6 +1,6 @@
 //! Progress without a terminal: plain lines for people, JSON lines for programs. On standard error.
 
-use super::{hold_in_words, outcomes_in_words, pace_in_words};
+use super::{hold_in_words, outcomes_in_words, pace_in_words, say};
 use crate::machine::Outcome;
 use crate::runner::{Consumer, Hold, RunEvent, Snapshot, Standing};
 use serde_json::json;
@@ -30,12 +30,12 @@ pub struct PlainLines(Every);
 impl PlainLines {
     fn show(snapshot: &Snapshot) {
         let ended = snapshot.counts.total();
-        eprintln!(
+        say(format_args!(
             "{ended} of {} rows: {}; {}",
             snapshot.rows,
             outcomes_in_words(snapshot),
             pace_in_words(snapshot)
-        );
+        ));
     }
 }
 
@@ -43,20 +43,20 @@ impl Consumer for PlainLines {
     fn on_event(&mut self, event: &RunEvent) {
         match event {
             RunEvent::Started { run, snapshot } => {
-                eprintln!("run {run}");
+                say(format_args!("run {run}"));
                 if self.0.is_due() {
                     PlainLines::show(snapshot);
                 }
             }
             RunEvent::Tick(snapshot) if self.0.is_due() => PlainLines::show(snapshot),
             RunEvent::Tick(_) | RunEvent::RowEnded { .. } => {}
-            RunEvent::Held(hold) => eprintln!("{}", hold_in_words(hold)),
-            RunEvent::GoingOn => eprintln!("going on"),
+            RunEvent::Held(hold) => say(hold_in_words(hold)),
+            RunEvent::GoingOn => say("going on"),
             RunEvent::Draining(reason) => {
-                eprintln!(
+                say(format_args!(
                     "stopping: {}; waiting for the rows under way",
                     reason.text()
-                );
+                ));
             }
             RunEvent::Ended(snapshot) => PlainLines::show(snapshot),
         }
@@ -88,7 +88,7 @@ impl JsonLines {
             "held": JsonLines::hold(&snapshot.standing).map(ToString::to_string),
             "stopping": snapshot.standing.stopping().map(|reason| reason.text()),
         });
-        eprintln!("{line}");
+        say(line);
     }
 
     fn hold(standing: &Standing) -> Option<&Hold> {
@@ -113,18 +113,15 @@ impl Consumer for JsonLines {
             RunEvent::Tick(snapshot) if self.0.is_due() => JsonLines::show("progress", snapshot),
             RunEvent::Tick(_) => {}
             RunEvent::RowEnded { row, outcome } => {
-                eprintln!(
-                    "{}",
-                    json!({"event": "row", "row": row.0, "outcome": outcome.word()})
-                );
+                say(json!({"event": "row", "row": row.0, "outcome": outcome.word()}));
             }
             RunEvent::Held(hold) => {
                 let event = JsonLines::state(hold);
-                eprintln!("{}", json!({"event": event, "reason": hold.to_string()}));
+                say(json!({"event": event, "reason": hold.to_string()}));
             }
-            RunEvent::GoingOn => eprintln!("{}", json!({"event": "going_on"})),
+            RunEvent::GoingOn => say(json!({"event": "going_on"})),
             RunEvent::Draining(reason) => {
-                eprintln!("{}", json!({"event": "draining", "reason": reason.text()}));
+                say(json!({"event": "draining", "reason": reason.text()}));
             }
             RunEvent::Ended(snapshot) => JsonLines::show("ended", snapshot),
         }

@@ -12,8 +12,22 @@ pub use lines::{JsonLines, PlainLines};
 use crate::machine::Outcome;
 use crate::runner::{Consumer, Hold, Snapshot, Standing};
 use clap::ValueEnum;
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
+
+/// Says something on standard error. That nobody can hear it, as on a full disk that standard error goes to, is no reason to
+/// leave a run.
+pub fn say(text: impl Display) {
+    // There is nowhere else to say so.
+    let _unheard = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Says something on standard output, likewise.
+pub fn say_result(text: impl Display) {
+    // The exit code and the report say it, too.
+    let _unheard = writeln!(std::io::stdout(), "{text}");
+}
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

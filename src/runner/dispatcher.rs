@@ -31,6 +31,10 @@ const TICK: Duration = Duration::from_millis(250);
 /// Over which time the present rate is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(20);
 
+/// How long rows may take to end after the journal has failed: time for an answer that is awaited. Whoever has none by then is
+/// in doubt, as after a kill.
+const END_WITHOUT_JOURNAL: Duration = Duration::from_secs(60);
+
 /// No estimate of the time left before this many rows have ended: it would mean nothing.
 const ROWS_BEFORE_ESTIMATE: u64 = 20;
 
@@ -53,6 +57,8 @@ pub struct Dispatcher {
     open_since: Instant,
     /// The budget of writes as the connection file has it: no command goes beyond.
     writes_allowed: Quota,
+    /// When rows that have not ended by themselves are given up.
+    give_up_at: Option<Instant>,
     exhausted: bool,
     rates: VecDeque<(Instant, u64, u64)>,
 }
@@ -93,6 +99,7 @@ impl Dispatcher {
             schedule,
             standing: Standing::default(),
             open_since: Instant::now(),
+            give_up_at: None,
             exhausted: false,
             rates: VecDeque::new(),
         }
@@ -107,6 +114,7 @@ impl Dispatcher {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut journal = None;
         loop {
+            self.heed_shortage();
             if let Err(error) = self.admit() {
                 self.journal_failed(&mut journal, error);
             }
@@ -261,9 +269,21 @@ impl Dispatcher {
         }
     }
 
-    /// Nothing more can be made durable: what is under way ends at its next commit, and nothing new begins.
+    /// What is kept back on the disk is for the rows under way.
+    fn heed_shortage(&mut self) {
+        if let Some(why) = self.work.session.shortage() {
+            let text = format!("the disk with the journal is full ({why})");
+            self.drain(StopReason::DiskFull(text));
+        }
+    }
+
+    /// Nothing new begins. Where nothing more can be made durable, what is under way ends at its next commit.
     fn journal_failed(&mut self, first: &mut Option<JournalError>, error: JournalError) {
         self.drain(StopReason::Journal(error.to_string()));
+        if error.is_final() {
+            self.give_up_at
+                .get_or_insert_with(|| Instant::now() + END_WITHOUT_JOURNAL);
+        }
         first.get_or_insert(error);
     }
 
@@ -346,6 +366,9 @@ impl Dispatcher {
     }
 
     async fn tick(&mut self) {
+        if self.give_up_at.is_some_and(|at| at <= Instant::now()) {
+            self.workers.shutdown().await;
+        }
         if self.is_out_of_patience() {
             let seconds = self.work.services.patience.as_secs();
             let text = format!("the target has given no good answer for {seconds} s");
@@ -404,7 +427,7 @@ impl Dispatcher {
             rows: self.rows,
             counts: self.counts.clone(),
             in_flight: self.workers.len(),
-            exposed: services.gauges.exposed.load(Ordering::Relaxed),
+            exposed: services.gauges.exposed.count(),
             writes_per_s,
             budget_per_s: services.writes.full_rate(),
             left: self.left(rows_per_s),

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod command;
 pub mod dispatcher;
 pub mod event;
+pub mod exposed;
 pub mod flight;
 pub mod lookups;
 pub mod observe;

@@ -1,5 +1,6 @@
 //! What all rows of a run share: the target, its budgets, the clock, and the gauges that progress is read from.
 
+use super::exposed::Exposed;
 use crate::journal::UnixMillis;
 use crate::pace::Budget;
 use crate::target::{Class, Kind, Reply, Target};
@@ -69,7 +70,7 @@ pub struct Gauges {
     /// Throttling answers.
     pub throttled: AtomicU64,
     /// People who cannot work now.
-    pub exposed: AtomicU64,
+    pub exposed: Exposed,
     /// Rows being worked on.
     pub in_flight: AtomicU64,
 }
@@ -85,15 +86,6 @@ impl Gauges {
         let fault = reply.result.as_ref().err();
         if fault.is_some_and(|fault| matches!(fault.class, Class::Throttled { .. })) {
             self.throttled.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Notes that one more, or one less, person is exposed.
-    pub fn expose(&self, now: bool) {
-        if now {
-            self.exposed.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.exposed.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

@@ -13,6 +13,8 @@ pub enum StopReason {
     Policy(String),
     /// The target refuses this program, or has not answered for too long.
     Target(String),
+    /// The disk with the journal is full: what is kept back is enough for the rows under way.
+    DiskFull(String),
     /// The journal failed: nothing more can be made durable.
     Journal(String),
     /// A fault of the program.
@@ -27,6 +29,7 @@ impl StopReason {
             StopReason::Requested(text)
             | StopReason::Policy(text)
             | StopReason::Target(text)
+            | StopReason::DiskFull(text)
             | StopReason::Journal(text)
             | StopReason::Program(text) => text,
         }
@@ -39,6 +42,7 @@ impl StopReason {
             StopReason::Requested(text) => Stop::Requested(text.clone()),
             StopReason::Policy(text)
             | StopReason::Target(text)
+            | StopReason::DiskFull(text)
             | StopReason::Journal(text)
             | StopReason::Program(text) => Stop::Fault(text.clone()),
         }
@@ -48,7 +52,7 @@ impl StopReason {
     #[must_use]
     pub fn leaves_time(&self) -> bool {
         match self {
-            StopReason::Requested(_) | StopReason::Policy(_) => true,
+            StopReason::Requested(_) | StopReason::Policy(_) | StopReason::DiskFull(_) => true,
             StopReason::Target(_) | StopReason::Journal(_) | StopReason::Program(_) => false,
         }
     }

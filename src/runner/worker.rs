@@ -5,6 +5,7 @@
 //! taught nothing) stay in memory; everything else is committed together with the next decision, so that n writes cost
 //! n + 1 barriers.
 
+use super::exposed::{is_exposed, key_of};
 use super::observe::{Found, ObserveError, observe};
 use super::services::Services;
 use super::sight::{Judge, States, doing, job_problem};
@@ -106,9 +107,15 @@ pub async fn work(
     record: Option<RowRecord>,
 ) -> WorkerEnd {
     let begun = Instant::now();
-    let mut worker = Worker::new(work, row, record);
+    let key = key_of(&work.job.layout, &values).to_owned();
+    let mut worker = Worker::new(work, row, key, record);
     let end = worker.drive(&values).await;
-    worker.hide_exposure();
+    match &end {
+        Ok(Some(_)) => worker.show_exposure(false),
+        Err(Halted::Journal(_)) => worker.look_once_more(&values).await,
+        // Whoever is exposed still is.
+        Ok(None) | Err(Halted::Target(_) | Halted::Program(_)) => {}
+    }
     match end {
         Ok(Some(outcome)) => WorkerEnd::Ended {
             outcome,
@@ -126,6 +133,8 @@ pub async fn work(
 struct Worker {
     work: Arc<Work>,
     row: RowNumber,
+    /// What identifies it to people.
+    key: String,
     /// As it is now, ahead of the journal by `events` and `facts`.
     record: RowRecord,
     /// As the journal has it.
@@ -135,11 +144,10 @@ struct Worker {
     states: Option<States>,
     talk: Talk,
     rereads: Delays,
-    shown_exposed: bool,
 }
 
 impl Worker {
-    fn new(work: Arc<Work>, row: RowNumber, record: Option<RowRecord>) -> Worker {
+    fn new(work: Arc<Work>, row: RowNumber, key: String, record: Option<RowRecord>) -> Worker {
         let record = record.unwrap_or_default();
         let talk = Talk::new(&work.services, row.to_string());
         let seed = work.services.seed_of(&row.to_string());
@@ -148,11 +156,11 @@ impl Worker {
             stored: record.clone(),
             record,
             row,
+            key,
             events: Vec::new(),
             facts: Facts::default(),
             talk,
             rereads: Delays::new(Sequence::ReplicationRead, seed),
-            shown_exposed: false,
             work,
         }
     }
@@ -205,22 +213,32 @@ impl Worker {
         let rules = &self.work.session.header().rules;
         self.events.push(event.clone());
         let effect = self.record.take(event, now, rules)?;
-        self.show_exposure();
+        self.show_exposure(is_exposed(&self.record));
         Ok(effect)
     }
 
-    fn show_exposure(&mut self) {
-        let exposed = self.record.exposed();
-        if exposed != self.shown_exposed {
-            self.work.services.gauges.expose(exposed);
-            self.shown_exposed = exposed;
-        }
+    fn show_exposure(&self, exposed: bool) {
+        let gauges = &self.work.services.gauges;
+        gauges.exposed.note(self.row, &self.key, exposed);
     }
 
-    fn hide_exposure(&mut self) {
-        if self.shown_exposed {
-            self.work.services.gauges.expose(false);
-            self.shown_exposed = false;
+    /// Nothing can be made durable any more, so nothing more is sent. What became of a write in doubt can still be seen, so
+    /// that nobody is named as exposed who is not.
+    async fn look_once_more(&mut self, values: &[Option<String>]) {
+        let in_doubt = matches!(
+            &self.record.state,
+            RowState::Active(Active {
+                phase: Phase::Doubtful(_),
+                ..
+            })
+        );
+        let job = Arc::clone(&self.work.job);
+        let Ok(view) = RowView::new(&job, &self.work.settings, values) else {
+            return;
+        };
+        if in_doubt {
+            // A row that cannot be seen stays in doubt, and is named.
+            let _seen = self.look(&view).await;
         }
     }
 
@@ -239,7 +257,8 @@ impl Worker {
 
     /// A row that has nothing begun need not begin while the run drains.
     fn may_park(&self) -> bool {
-        self.work.gate.is_closed() && !self.stored.has_begun_writing()
+        let closed = self.work.gate.is_closed() || self.work.session.shortage().is_some();
+        closed && !self.stored.has_begun_writing()
     }
 
     async fn observe(&mut self, view: &RowView) -> Result<Next, Halted> {
@@ -247,6 +266,10 @@ impl Worker {
             return Ok(Next::Parked);
         }
         self.post()?;
+        self.look(view).await
+    }
+
+    async fn look(&mut self, view: &RowView) -> Result<Next, Halted> {
         let known = self.states.as_ref().map(|states| states.now.clone());
         let job = Arc::clone(&self.work.job);
         let priority = self.priority();

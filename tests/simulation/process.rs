@@ -296,7 +296,7 @@ impl Stage {
                 .as_ref()
                 .map_or(Stop::Finished, StopReason::stop);
             let session = Arc::into_inner(session).expect("all workers have ended");
-            (session.close(clock.now(), stop)?, end.stopped)
+            (session.close(clock.now(), stop).whole()?, end.stopped)
         };
         Ok(match run {
             (run, None) if run.is_complete() => End::Finished,

@@ -148,9 +148,35 @@ impl Stage {
         Going::start(self.folder.path(), command)
     }
 
+    /// The same, heard in a file of the caller's.
+    pub fn start_heard(&self, command: &mut Command, heard: File) -> Going {
+        let second = heard.try_clone().unwrap();
+        Going::start_into(self.folder.path(), command, heard, second)
+    }
+
     /// Runs a command to its end.
     pub fn end(&self, command: &mut Command) -> Ran {
         self.start(command).wait()
+    }
+
+    /// The command that the last line names, at full speed, in a shell as an operator would paste it.
+    pub fn go_on_as_told(&self, stopped: &Ran) -> Ran {
+        let last = stopped.stdout.lines().last().unwrap();
+        let command = last.split_once("go on with: cutover ").unwrap().1;
+        self.write("sim.toml", self.connection("100000/1s"));
+        let program = env!("CARGO_BIN_EXE_cutover");
+        let script = format!("'{program}' {command} --report report --progress none");
+        let plain = self.cutover(&[]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]);
+        shell.current_dir(plain.get_current_dir().unwrap());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        self.end(&mut shell)
     }
 
     /// A page of the tenant's own, by its path.
@@ -255,19 +281,20 @@ impl Ran {
 
     /// Standard error on one line, for words that may be broken over several.
     pub fn complaint(&self) -> String {
-        let words = self
-            .stderr
-            .split(|c: char| c.is_whitespace() || "│×╰─▶├".contains(c));
-        words
-            .filter(|word| !word.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ")
+        one_line(&self.stderr)
     }
 
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
+}
+
+/// Words that may be broken over several lines, on one.
+pub fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || "│×╰─▶├".contains(c));
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    words.join(" ")
 }
 
 /// A child at work. It is killed when it is dropped.
@@ -281,10 +308,20 @@ impl Going {
     fn start(folder: &Path, command: &mut Command) -> Going {
         let said = TempDir::new_in(folder).unwrap();
         let file = |name: &str| File::create(said.path().join(name)).unwrap();
-        command
-            .stdin(Stdio::null())
-            .stdout(file("out"))
-            .stderr(file("err"));
+        let (out, err) = (file("out"), file("err"));
+        Going::spawn(said, command, out, err)
+    }
+
+    fn start_into(folder: &Path, command: &mut Command, out: File, err: File) -> Going {
+        let said = TempDir::new_in(folder).unwrap();
+        for name in ["out", "err"] {
+            File::create(said.path().join(name)).unwrap();
+        }
+        Going::spawn(said, command, out, err)
+    }
+
+    fn spawn(said: TempDir, command: &mut Command, out: File, err: File) -> Going {
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
         Going {
             child: command.spawn().unwrap(),
             said,

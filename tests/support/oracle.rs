@@ -134,6 +134,18 @@ impl Oracle {
         moved.map(|wish| wish.upn.clone()).collect()
     }
 
+    /// People of the file who stand at their temporary UPN now, whoever moved them there.
+    pub fn away(&self, stage: &Stage) -> Vec<String> {
+        let after = accounts(stage);
+        let is_away = |wish: &&Wish| {
+            let account = self.account_of(wish);
+            let after = account.and_then(|before| after.get(&before.id));
+            after.is_some_and(|after| after.is_at(&temporary(&wish.upn)))
+        };
+        let away = self.wishes.iter().filter(is_away);
+        away.map(|wish| wish.upn.clone()).collect()
+    }
+
     /// By the UPN, live or deleted; else whoever an earlier script left at the temporary UPN.
     fn account_of(&self, wish: &Wish) -> Option<&Account> {
         let at = |upn: &str| self.before.values().find(|account| account.is_at(upn));

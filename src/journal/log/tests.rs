@@ -467,3 +467,140 @@ proptest! {
         prop_assert_eq!(tail.records, heads[heads.len() - 1].records);
     }
 }
+
+/// A log of the small groups on a disk with so much room; how many groups were taken, and what the log then says.
+fn written_with_room(free: usize, reserve: usize) -> (MemoryMedium, Log, usize) {
+    let medium = MemoryMedium::default();
+    medium.limit_room(free, reserve);
+    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+    let groups = small();
+    let taken = groups.iter().map(|group| log.append_group(group));
+    let taken = taken.take_while(Result::is_ok).count();
+    (medium, log, taken)
+}
+
+#[test]
+fn wherever_the_disk_becomes_full_the_reserve_takes_the_group_whole() {
+    let (whole, _) = written(&small());
+    let bytes = whole.bytes();
+    for free in 0..=bytes.len() {
+        let (medium, log, taken) = written_with_room(free, bytes.len());
+        assert_eq!(taken, small().len(), "with {free} bytes free");
+        assert_eq!(medium.bytes(), bytes, "with {free} bytes free");
+        assert_eq!(log.shortage().reason().is_some(), free < bytes.len());
+        medium.cut_power(0);
+        assert_eq!(groups(&medium, genesis()).unwrap().0, small());
+    }
+}
+
+#[test]
+fn when_the_reserve_is_used_up_the_error_is_final_and_nothing_durable_is_lost() {
+    let (whole, heads) = written(&small());
+    let bytes = whole.bytes();
+    for free in 0..bytes.len() {
+        for reserve in 0..bytes.len() - free {
+            let (medium, mut log, taken) = written_with_room(free, reserve);
+            let fits = heads
+                .iter()
+                .filter(|head| head.offset <= (free + reserve) as u64);
+            assert_eq!(
+                taken,
+                fits.count() - 1,
+                "{free} bytes free, {reserve} kept back"
+            );
+            medium.limit_room(1 << 20, 1 << 20);
+            let told = log.append_group(&[b"later"]).unwrap_err().to_string();
+            assert!(told.contains("could not be written"), "{told}");
+            medium.cut_power(0);
+            let (found, tail) = groups(&medium, genesis()).unwrap();
+            assert_eq!(found, small()[..taken]);
+            assert_eq!(
+                tail.end,
+                End::Clean {
+                    at: heads[taken].offset
+                }
+            );
+        }
+    }
+}
+
+/// Without a cut the half group would stand before the whole one.
+#[test]
+fn half_a_group_is_cut_off_before_it_is_appended_once_more() {
+    let medium = MemoryMedium::default();
+    medium.limit_room(1 << 20, 1);
+    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+    log.append_group(&[b"first"]).unwrap();
+    medium.fail_after(0);
+    log.append_group(&[b"second"]).unwrap();
+    assert!(log.shortage().reason().is_some());
+    let (found, tail) = groups(&medium, genesis()).unwrap();
+    assert_eq!(found, [[b"first".to_vec()], [b"second".to_vec()]]);
+    assert_eq!(
+        tail.end,
+        End::Clean {
+            at: log.head().offset
+        }
+    );
+    // Full a second time: there is nothing left to give up.
+    medium.fail_after(0);
+    assert!(log.append_group(&[b"third"]).is_err());
+    assert!(log.append_group(&[b"fourth"]).is_err());
+    assert_eq!(groups(&medium, genesis()).unwrap().0.len(), 2);
+}
+
+#[test]
+fn a_failed_barrier_is_final_whatever_is_kept_back() {
+    let medium = MemoryMedium::default();
+    medium.limit_room(1 << 20, 1 << 20);
+    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+    // The medium says that it is full, but at the barrier.
+    medium.fail_after(1);
+    let told = log.append_group(&[b"in doubt"]).unwrap_err().to_string();
+    assert!(told.contains("could not be made durable"), "{told}");
+    assert_eq!(log.shortage().reason(), None);
+    assert!(log.append_group(&[b"later"]).is_err());
+    medium.cut_power(0);
+    assert!(medium.is_empty().unwrap());
+}
+
+/// A medium that fails for a reason of its own, and would have something to give up.
+struct Failing(MemoryMedium, std::io::ErrorKind);
+
+impl Medium for Failing {
+    fn append(&mut self, _bytes: &[u8]) -> std::io::Result<()> {
+        Err(self.1.into())
+    }
+    fn sync(&mut self) -> std::io::Result<()> {
+        self.0.sync()
+    }
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read_at(offset, buf)
+    }
+    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.rewrite(offset, bytes)
+    }
+    fn truncate(&mut self, len: u64) -> std::io::Result<()> {
+        self.0.truncate(len)
+    }
+    fn give_up_reserve(&mut self) -> std::io::Result<bool> {
+        self.0.give_up_reserve()
+    }
+}
+
+#[test]
+fn nothing_is_given_up_for_another_error() {
+    use std::io::ErrorKind::{FileTooLarge, Other, PermissionDenied, ReadOnlyFilesystem};
+    for kind in [FileTooLarge, Other, PermissionDenied, ReadOnlyFilesystem] {
+        let medium = MemoryMedium::default();
+        medium.limit_room(0, 9);
+        let failing = Failing(medium.clone(), kind);
+        let mut log = Log::create(failing, ChainHash::genesis(b"test")).unwrap();
+        assert!(log.append_group(&[b"one"]).is_err());
+        assert_eq!(log.shortage().reason(), None);
+        assert!(medium.clone().give_up_reserve().unwrap(), "{kind:?}");
+    }
+}

@@ -1,0 +1,167 @@
+//! What is said when a run stops with people who cannot sign in, or with a journal that cannot be written any more.
+//!
+//! It goes to standard error and names everybody it can, since the report may not be writable either. The whole list is
+//! written beside the report, else into the system's folder for temporary files.
+
+use super::exit::Failure;
+use crate::journal::reserve::RESERVE_BYTES;
+use crate::journal::{Closed, RunId};
+use crate::progress::say;
+use crate::runner::StopReason;
+use crate::runner::exposed::Person;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// People named one by one; the rest is counted, and the file has them all.
+const PEOPLE_NAMED_MAX: usize = 20;
+
+/// The whole list.
+const LIST_FILE: &str = "exposed.csv";
+
+/// Names those who cannot sign in until somebody goes on with the run.
+pub(super) fn name_the_exposed(people: &[Person], run: RunId, report_dir: &Path) {
+    let listed = write_list(people, run, report_dir);
+    if people.is_empty() {
+        return;
+    }
+    say(sentence(people));
+    match listed {
+        Ok(path) => say(format_args!("all of them: {}", path.display())),
+        Err(error) => say(format_args!("the whole list cannot be written: {error}")),
+    }
+}
+
+fn sentence(people: &[Person]) -> String {
+    let named: Vec<&str> = people
+        .iter()
+        .take(PEOPLE_NAMED_MAX)
+        .map(|person| person.key.as_str())
+        .collect();
+    let more = match people.len().saturating_sub(PEOPLE_NAMED_MAX) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let who = match people.len() {
+        1 => "this person".to_owned(),
+        count => format!("these {count} people"),
+    };
+    format!(
+        "{who} cannot sign in until the run goes on: {}{more}",
+        named.join(", ")
+    )
+}
+
+/// A list that is not true any more is removed.
+fn write_list(people: &[Person], run: RunId, report_dir: &Path) -> io::Result<PathBuf> {
+    let path = report_dir.join(LIST_FILE);
+    if people.is_empty() {
+        // Mostly there is none.
+        let _none = std::fs::remove_file(&path);
+        return Ok(path);
+    }
+    if write_table(people, &path).is_ok() {
+        return Ok(path);
+    }
+    let path = std::env::temp_dir().join(format!("cutover-{run}-{LIST_FILE}"));
+    write_table(people, &path)?;
+    Ok(path)
+}
+
+fn write_table(people: &[Person], path: &Path) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut table = csv::Writer::from_writer(options.open(path)?);
+    table.write_record(["row", "key"])?;
+    for person in people {
+        table.write_record([&person.row.to_string(), &person.key])?;
+    }
+    table.flush()
+}
+
+/// Puts a log back that was deleted while the run was worked on.
+pub(super) fn put_back(closed: &Closed, journal: &Path) {
+    match closed.put_back() {
+        Ok(false) => {}
+        Ok(true) => say(format_args!(
+            "the journal's log was still open and has been put back into `{}`",
+            journal.display()
+        )),
+        Err(error) => {
+            // How it ends is decided already, by what went wrong before.
+            let _exit = Failure::from(error).tell();
+        }
+    }
+}
+
+/// What to do before the run can go on, where the disk has to be looked after first.
+pub(super) fn advise(stopped: Option<&StopReason>, journal: &Path) {
+    match stopped {
+        Some(StopReason::DiskFull(text)) => say(format_args!(
+            "{text}: no more people were begun, and those under way were brought to safety\n\
+             free at least {} MiB on the disk of `{}`, then go on",
+            RESERVE_BYTES >> 20,
+            journal.display()
+        )),
+        Some(
+            StopReason::Requested(_)
+            | StopReason::Policy(_)
+            | StopReason::Target(_)
+            | StopReason::Journal(_)
+            | StopReason::Program(_),
+        )
+        | None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::RowNumber;
+    use uuid::Uuid;
+
+    fn people(count: u64) -> Vec<Person> {
+        let person = |row| Person {
+            row: RowNumber(row),
+            key: format!("p{row}@contoso.com"),
+        };
+        (1..=count).map(person).collect()
+    }
+
+    #[test]
+    fn a_few_are_named_and_many_are_counted() {
+        assert_eq!(
+            sentence(&people(1)),
+            "this person cannot sign in until the run goes on: p1@contoso.com"
+        );
+        let many = sentence(&people(23));
+        assert!(many.starts_with("these 23 people cannot sign in until the run goes on: p1@"));
+        assert!(many.ends_with("p20@contoso.com, and 3 more"), "{many}");
+    }
+
+    #[test]
+    fn the_list_goes_where_it_can_and_an_old_one_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunId(Uuid::now_v7());
+        let report = dir.path().join("report");
+        let path = write_list(&people(2), run, &report).unwrap();
+        assert_eq!(path, report.join(LIST_FILE));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "row,key\n1,p1@contoso.com\n2,p2@contoso.com\n");
+        write_list(&[], run, &report).unwrap();
+        assert!(!path.exists());
+
+        let blocked = dir.path().join("a file");
+        std::fs::write(&blocked, "").unwrap();
+        let path = write_list(&people(1), run, &blocked).unwrap();
+        assert!(path.starts_with(std::env::temp_dir()));
+        std::fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,113 @@
+//! Who cannot work at this moment, by name: what has to be said when a run must stop without bringing everybody to safety.
+//!
+//! Kept in memory beside the journal, since it is wanted just when the journal cannot be written or read any more. It knows
+//! what an earlier process left as well as what this one did, and never more than the rows that are half way.
+
+use super::admission::canonical;
+use crate::batch::{Layout, Mapping};
+use crate::journal::{JournalError, RowNumber, RowRecord, RunReader};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A person who cannot work now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The row.
+    pub row: RowNumber,
+    /// What the job's key column says, such as a UPN.
+    pub key: String,
+}
+
+/// Everybody who cannot work now, as far as is known.
+#[derive(Debug, Default)]
+pub struct Exposed(Mutex<BTreeMap<RowNumber, String>>);
+
+impl Exposed {
+    /// Notes whether a person can work.
+    pub fn note(&self, row: RowNumber, key: &str, exposed: bool) {
+        if exposed {
+            self.people().entry(row).or_insert_with(|| key.to_owned());
+        } else {
+            self.people().remove(&row);
+        }
+    }
+
+    /// Takes in whom an earlier process left exposed.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the journal cannot be read.
+    pub fn take_in(
+        &self,
+        reader: &mut RunReader,
+        mapping: &Mapping,
+        layout: &Layout,
+    ) -> Result<(), JournalError> {
+        for row in reader.active()? {
+            let exposed = reader.row(row)?.is_some_and(|record| record.exposed());
+            if let Some(input) = reader.input(row)?.filter(|_| exposed) {
+                let values = canonical(mapping, layout, &input);
+                self.note(row, key_of(layout, &values), true);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.people().len() as u64
+    }
+
+    /// All of them, in the order of the input.
+    #[must_use]
+    pub fn list(&self) -> Vec<Person> {
+        let people = self.people();
+        let person = |(row, key): (&RowNumber, &String)| Person {
+            row: *row,
+            key: key.clone(),
+        };
+        people.iter().map(person).collect()
+    }
+
+    fn people(&self) -> MutexGuard<'_, BTreeMap<RowNumber, String>> {
+        // A map is whole at every point where a thread could panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What identifies a row to people.
+#[must_use]
+pub fn key_of<'v>(layout: &Layout, values: &'v [Option<String>]) -> &'v str {
+    let key = values.get(layout.key).and_then(Option::as_deref);
+    key.unwrap_or_default()
+}
+
+/// Whether the person of a row cannot work. A row that ended stranded counts until its end is durable and told as that.
+#[must_use]
+pub fn is_exposed(record: &RowRecord) -> bool {
+    use crate::machine::Outcome;
+    record.exposed() || record.outcome() == Outcome::Stranded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_come_and_go_by_their_rows() {
+        let exposed = Exposed::default();
+        exposed.note(RowNumber(2), "bob", true);
+        exposed.note(RowNumber(1), "ann", true);
+        exposed.note(RowNumber(1), "ann", true);
+        exposed.note(RowNumber(3), "eve", false);
+        assert_eq!(exposed.count(), 2);
+        let names: Vec<String> = exposed
+            .list()
+            .into_iter()
+            .map(|person| person.key)
+            .collect();
+        assert_eq!(names, ["ann", "bob"]);
+        exposed.note(RowNumber(2), "bob", false);
+        assert_eq!(exposed.count(), 1);
+    }
+}
