@@ -136,6 +136,7 @@ impl From<crate::journal::JournalError> for Failure {
             | JournalError::Entry(_)
             | JournalError::Checkpoint(_)
             | JournalError::Impossible { .. }
+            | JournalError::LogGone { .. }
             | JournalError::File { .. } => Exit::Fault,
         };
         Failure::new(exit, error)
