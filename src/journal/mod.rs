@@ -32,6 +32,7 @@ pub mod view;
 
 #[cfg(test)]
 mod kill_tests;
+mod power_tests;
 #[cfg(test)]
 mod session_tests;
 #[cfg(test)]

@@ -351,7 +351,11 @@ impl Life {
     fn group(&mut self) -> Records {
         let records = self.dice.random_range(1..=6);
         // A frame that fills its sectors makes old and new ones begin at the same places.
-        let sizes = [0, 40, 464, 464, 976, 1488, 3000, 9000];
+        let sizes: &[usize] = if self.dice.random_bool(0.5) {
+            &[464]
+        } else {
+            &[0, 40, 464, 976, 1488, 3000, 9000]
+        };
         let mut record = |size: usize| {
             self.written += 1;
             let mut bytes = self.written.to_be_bytes().to_vec();
