@@ -163,7 +163,8 @@ fn an_entry_that_is_not_as_it_was_written_sets_the_database_aside() {
     let added = |db: &sled::Db| drop(db.insert(b"gone", b"value").unwrap());
     let all_gone = |db: &sled::Db| db.clear().unwrap();
     let unsummed = |db: &sled::Db| drop(db.remove(SUM_KEY).unwrap());
-    let cases: [(&dyn Fn(&sled::Db), bool); 5] = [
+    type Damage<'d> = &'d dyn Fn(&sled::Db);
+    let cases: [(Damage<'_>, bool); 5] = [
         (&removed, true),
         (&changed, true),
         (&added, true),
