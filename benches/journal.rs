@@ -84,7 +84,8 @@ fn measure(rows: u64, rounds: u64) -> Anyhow<()> {
     Arc::into_inner(work)
         .ok_or("a task still has the session")?
         .session
-        .close(now(), Stop::Requested("benchmark".into()))?;
+        .close(now(), Stop::Requested("benchmark".into()))
+        .whole()?;
     drop(journal);
     openings(&dir, rounds)
 }

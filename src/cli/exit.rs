@@ -147,6 +147,7 @@ impl From<crate::journal::JournalError> for Failure {
             | JournalError::Checkpoint(_)
             | JournalError::Impossible { .. }
             | JournalError::NoRoom { .. }
+            | JournalError::LogGone { .. }
             | JournalError::File { .. } => Exit::Fault,
         };
         Failure::new(exit, error)

@@ -8,29 +8,39 @@
 //! - memory grows with the pages that one batch touches, and does not come back: writing 500,000 keys in random order took
 //!   65 MB in batches of 100 and 2.3 GB in batches of 1,000. Hence [`BATCH_CHANGES_MAX`];
 //! - its threads may hold the file's lock for a moment after the database was dropped;
-//! - a damaged page may come to light only when it is read, by a panic: every call turns that into an error.
+//! - a damaged page may come to light only when it is read, by a panic: every call turns that into an error ([`quiet`]);
+//! - a damaged one may open without some of its entries, or with earlier ones: every entry is read and their sum compared
+//!   ([`sum`]) when it is opened, so that damage found under way is mended by opening it again.
 //!
 //! What keys and values mean is decided above. Integers in keys must be big-endian, since sled sorts bytes.
 
-use std::any::Any;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use thiserror::Error;
 
 use super::lock::lock_soon;
 use super::store::{Batch, Entries, Entry, Store, StoreError};
+use quiet::quietly;
+use sum::Sum;
+
+mod quiet;
+mod sum;
 
 const DIRECTORY: &str = "checkpoint";
 const DIRECTORY_SET_ASIDE: &str = "checkpoint.damaged-";
 
 /// The version of what is stored here. Another one is not converted, but built again.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FORMAT_TREE: &str = "format";
 const FORMAT_KEY: &str = "version";
+
+/// Where the sum of all other entries is kept: beside them, since only changes of one tree are atomic.
+const SUM_KEY: &[u8] = b"\0sum";
 
 /// The file in which sled keeps its data, and which it locks.
 const DATA_FILE: &str = "db";
@@ -54,6 +64,21 @@ pub enum Why {
     /// sled panicked while opening it.
     #[error("it is damaged: {0}")]
     Panicked(String),
+    /// Entries are not there, or are not those that were written.
+    #[error(
+        "it is damaged: of {expected} entries {found} are there, and not all of them are as they were written"
+    )]
+    NotWhole {
+        /// Entries that were written.
+        expected: u64,
+        /// Entries that were read.
+        found: u64,
+    },
+    /// It was written by an earlier version of this program.
+    #[error(
+        "it has format {0}, which an older version of cutover wrote; this one knows format {FORMAT}"
+    )]
+    Older(u32),
     /// It was written by a later version of this program.
     #[error(
         "it has format {0}, which a newer version of cutover wrote; this one knows format {FORMAT}"
@@ -88,6 +113,7 @@ pub struct Opened {
 pub struct SledStore {
     path: PathBuf,
     db: sled::Db,
+    sum: Mutex<Sum>,
 }
 
 impl SledStore {
@@ -140,14 +166,41 @@ impl SledStore {
         }
         let format =
             format.and_then(|format| Some(u32::from_be_bytes(format.as_ref().try_into().ok()?)));
-        Ok(match format {
-            Some(FORMAT) => Ok(SledStore {
-                path: path.to_owned(),
-                db,
-            }),
-            Some(newer) if newer > FORMAT => Err(Why::Newer(newer)),
-            Some(_) | None => Err(Why::UnknownFormat),
-        })
+        match format {
+            Some(FORMAT) => SledStore::whole(path, db),
+            Some(newer) if newer > FORMAT => Ok(Err(Why::Newer(newer))),
+            Some(0) | None => Ok(Err(Why::UnknownFormat)),
+            Some(older) => Ok(Err(Why::Older(older))),
+        }
+    }
+
+    /// Reads every entry: a database of ours is used only if all of them are there.
+    fn whole(path: &Path, db: sled::Db) -> Result<Result<SledStore, Why>, StoreError> {
+        let (expected, found) = guarded(path, || {
+            let mut sum = Sum::default();
+            for entry in db.iter() {
+                let (key, value) = entry?;
+                if key != SUM_KEY {
+                    sum = sum.with(&key, &value);
+                }
+            }
+            Ok((db.get(SUM_KEY)?, sum))
+        })?;
+        let expected = match expected {
+            Some(bytes) => Sum::from_bytes(&bytes),
+            None => Some(Sum::default()),
+        };
+        if expected != Some(found) {
+            return Ok(Err(Why::NotWhole {
+                expected: expected.unwrap_or_default().entries(),
+                found: found.entries(),
+            }));
+        }
+        Ok(Ok(SledStore {
+            path: path.to_owned(),
+            db,
+            sum: Mutex::new(found),
+        }))
     }
 
     fn fresh(path: PathBuf) -> Result<SledStore, StoreError> {
@@ -161,7 +214,35 @@ impl SledStore {
                 .insert(FORMAT_KEY, &FORMAT.to_be_bytes())?;
             db.flush()
         })?;
-        Ok(SledStore { path, db })
+        Ok(SledStore {
+            path,
+            db,
+            sum: Mutex::default(),
+        })
+    }
+
+    /// Applies one part and answers the sum after it.
+    fn apply_part(
+        &self,
+        part: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+        mut sum: Sum,
+    ) -> sled::Result<Sum> {
+        let mut changes = sled::Batch::default();
+        for (key, value) in part {
+            if let Some(old) = self.db.get(&key)? {
+                sum = sum.without(&key, &old);
+            }
+            match value {
+                Some(value) => {
+                    sum = sum.with(&key, &value);
+                    changes.insert(key, value);
+                }
+                None => changes.remove(key),
+            }
+        }
+        changes.insert(SUM_KEY, &sum.to_bytes());
+        self.db.apply_batch(changes)?;
+        Ok(sum)
     }
 
     fn entries(&self, found: sled::Iter) -> Entries<'_> {
@@ -188,16 +269,12 @@ impl Store for SledStore {
 
     /// At most [`BATCH_CHANGES_MAX`] changes are one atomic part.
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changes = batch.changes.into_iter().peekable();
         while changes.peek().is_some() {
-            let mut part = sled::Batch::default();
-            for (key, value) in changes.by_ref().take(BATCH_CHANGES_MAX) {
-                match value {
-                    Some(value) => part.insert(key, value),
-                    None => part.remove(key),
-                }
-            }
-            guarded(&self.path, || self.db.apply_batch(part))?;
+            // Of several changes of one key the last one counts.
+            let part = changes.by_ref().take(BATCH_CHANGES_MAX).collect();
+            *sum = guarded(&self.path, || self.apply_part(part, *sum))?;
         }
         Ok(())
     }
@@ -217,10 +294,14 @@ struct Walk<'s> {
 impl Walk<'_> {
     fn step(
         &mut self,
-        next: impl FnOnce(&mut sled::Iter) -> Option<sled::Result<(sled::IVec, sled::IVec)>>,
+        next: impl Fn(&mut sled::Iter) -> Option<sled::Result<(sled::IVec, sled::IVec)>>,
     ) -> Option<Result<Entry, StoreError>> {
-        let entry = guarded(self.path, || next(&mut self.found).transpose()).transpose()?;
-        Some(entry.map(|(key, value)| (key.to_vec(), value.to_vec())))
+        let mut entry = || guarded(self.path, || next(&mut self.found).transpose()).transpose();
+        let mut found = entry()?;
+        if found.as_ref().is_ok_and(|(key, _)| key == SUM_KEY) {
+            found = entry()?;
+        }
+        Some(found.map(|(key, value)| (key.to_vec(), value.to_vec())))
     }
 }
 
@@ -268,24 +349,17 @@ fn config(path: &Path) -> sled::Config {
 /// Turns a panic of sled into an error. What it leaves behind is not looked at again: after an error of the checkpoint the
 /// log is what counts.
 fn guarded<R>(path: &Path, call: impl FnOnce() -> sled::Result<R>) -> Result<R, StoreError> {
-    match catch_unwind(AssertUnwindSafe(call)) {
+    match quietly(call) {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(source)) => Err(StoreError::Failed {
             path: path.to_owned(),
             source,
         }),
-        Err(panic) => Err(StoreError::Panicked {
+        Err(message) => Err(StoreError::Panicked {
             path: path.to_owned(),
-            message: message_of(&*panic),
+            message,
         }),
     }
-}
-
-fn message_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
-        .to_owned()
 }
 
 /// Whether a database fails for a reason that a fresh one would share.

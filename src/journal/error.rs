@@ -151,7 +151,9 @@ pub enum LogError {
     #[diagnostic(
         code(journal::log_shortened),
         help(
-            "committed records are gone: put the journal's directory back from a backup before running anything"
+            "committed records are gone, or the checkpoint is of a later copy of the journal: put the whole directory \
+             back from a backup; if you know that the log is the right one, move the folder `checkpoint` out of the \
+             journal, and it is built again from the log"
         )
     )]
     Shortened {
@@ -163,12 +165,15 @@ pub enum LogError {
 
     /// A known position is no end of a group of this log.
     #[error(
-        "byte {known} of the journal's log is not the end of the group that it is said to be; nothing was changed"
+        "the journal's checkpoint knows a committed record that ends at byte {known} of the log, and the log has \
+         something else there; nothing was changed"
     )]
     #[diagnostic(
         code(journal::log_elsewhere),
         help(
-            "the position comes from another log or from an older copy: read this log from its beginning"
+            "one of the two was changed, damaged, or is of another copy of the journal: put the whole directory back \
+             from a backup; if you know that the log is the right one, move the folder `checkpoint` out of the journal, \
+             and it is built again from the log"
         )
     )]
     Elsewhere {

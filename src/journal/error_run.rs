@@ -6,6 +6,7 @@ use super::error::LogError;
 use super::lock::LockError;
 use super::reserve::RESERVE_BYTES;
 use super::row::RowNumber;
+use super::run::RunId;
 use super::store::StoreError;
 use crate::machine::IllegalMove;
 use std::io;
@@ -25,6 +26,7 @@ impl JournalError {
             | JournalError::Impossible { .. }
             | JournalError::File { .. }
             | JournalError::NoRoom { .. }
+            | JournalError::LogGone { .. }
             | JournalError::NoRun { .. }
             | JournalError::UnknownRun { .. }
             | JournalError::AmbiguousRun { .. } => return false,
@@ -122,6 +124,24 @@ pub enum JournalError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// The checkpoint knows a run whose log is not there.
+    #[error(
+        "the log of run {run} is not in the journal `{}`, though its checkpoint knows the run; nothing was changed",
+        dir.display()
+    )]
+    #[diagnostic(
+        code(journal::log_gone),
+        help(
+            "put the file back from a backup, into the folder `runs`; if the checkpoint is another journal's, or the run may be forgotten, move \
+             the folder `checkpoint` out of the journal: it is built again from the logs that are there"
+        )
+    )]
+    LogGone {
+        /// The run.
+        run: RunId,
+        /// The journal.
+        dir: PathBuf,
     },
     /// No run to be found.
     #[error("there is no run in the journal `{}`", dir.display())]

@@ -316,4 +316,6 @@ pub fn read_record(medium: &dyn Medium, position: Position) -> Result<Vec<u8>, L
 }
 
 #[cfg(test)]
+mod power_tests;
+#[cfg(test)]
 mod tests;

@@ -1,10 +1,18 @@
-//! A medium in memory, for tests that must see what a disk does at its worst: it loses what was not synced, and fails at a
-//! chosen call. It is no place to keep anything.
+//! A disk in memory, for tests that must see what a disk does at its worst: after a power cut it holds any part of what was
+//! not synced, and it fails at a chosen call. It is no place to keep anything.
+//!
+//! What the model knows of disks and file systems: a sector is written whole or not at all, and sectors arrive in any
+//! order; the length of a file arrives by itself, before or after the data that it is for; where data did not arrive there
+//! are zeros, or whatever lay on the disk at that place before; a file that was cut may be as long again as it was.
+//! What it does not know: bytes that rot, and barriers that lie.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::medium::Medium;
+
+/// Bytes that a disk writes whole or not at all.
+pub const SECTOR_BYTES: usize = 512;
 
 /// Bytes in memory that know which of them would survive a power cut. A clone is a second handle on the same bytes.
 #[derive(Debug, Clone, Default)]
@@ -12,12 +20,15 @@ pub struct MemoryMedium {
     disk: Arc<Mutex<Disk>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Disk {
+    /// The file as programs see it.
     written: Vec<u8>,
-    durable: Vec<u8>,
-    // Everything before this index is the same in both, so a sync copies only what is new.
-    same_until: usize,
+    /// What lies on the disk. Behind the durable length it belongs to no file, but is not gone.
+    platter: Vec<u8>,
+    durable_len: usize,
+    /// What was done since the last sync, in order.
+    pending: Vec<Change>,
     syncs: u64,
     // Writing calls until one fails.
     calls_until_failure: Option<u32>,
@@ -27,41 +38,68 @@ struct Disk {
     reserve_bytes: usize,
 }
 
+#[derive(Debug, Clone)]
+enum Change {
+    Wrote { at: usize, bytes: Vec<u8> },
+    Cut { len: usize },
+}
+
 impl MemoryMedium {
     /// A medium that holds these bytes already, all of them durable.
     #[must_use]
     pub fn holding(bytes: Vec<u8>) -> MemoryMedium {
         let disk = Disk {
-            durable: bytes.clone(),
-            same_until: bytes.len(),
+            durable_len: bytes.len(),
+            platter: bytes.clone(),
             written: bytes,
             ..Disk::default()
         };
+        MemoryMedium::of(disk)
+    }
+
+    fn of(disk: Disk) -> MemoryMedium {
         MemoryMedium {
             disk: Arc::new(Mutex::new(disk)),
         }
+    }
+
+    /// Another disk with the same past, on which something else may happen.
+    #[must_use]
+    pub fn fork(&self) -> MemoryMedium {
+        MemoryMedium::of(self.disk().clone())
     }
 
     /// A power cut after which the first `kept_bytes_max` bytes of what was not synced happen to have reached the disk:
     /// 0 is the worst case that the promise of [`Medium::sync`] allows.
     pub fn cut_power(&self, kept_bytes_max: usize) {
         let mut disk = self.disk();
-        let kept_until = disk
-            .durable
-            .len()
+        let durable = disk.durable_len;
+        let kept_until = durable
             .saturating_add(kept_bytes_max)
             .min(disk.written.len());
-        let mut survived = disk.durable.clone();
-        if kept_until > survived.len() {
-            survived.extend_from_slice(&disk.written[disk.durable.len()..kept_until]);
+        if kept_until > durable {
+            let kept = disk.written[durable..kept_until].to_vec();
+            disk.lay(durable, &kept);
         }
-        disk.same_until = survived.len();
-        disk.written.clone_from(&survived);
-        disk.durable = survived;
+        disk.come_back(kept_until.max(durable));
     }
 
-    /// Makes one call of `append` or `sync` fail after `calls` more that succeed; of a failed append, half is written. The
-    /// calls after it succeed again, as the kernel's do.
+    /// A power cut after which any part of what was not synced has reached the disk. `choose(n)` decides by a number below
+    /// `n`: a random one, or each in turn. One that always says 0 leaves exactly what was durable.
+    pub fn cut_power_by(&self, mut choose: impl FnMut(usize) -> usize) {
+        let mut disk = self.disk();
+        let lengths = disk.possible_lengths();
+        let len = lengths[choose(lengths.len())];
+        for sector in disk.doubtful_sectors() {
+            let contents = disk.possible_contents(sector);
+            disk.lay(sector * SECTOR_BYTES, &contents[choose(contents.len())]);
+        }
+        disk.come_back(len);
+    }
+
+    /// Makes one call of `append` or `sync` fail after `calls` more that succeed; of a failed append, half is written, and
+    /// what a failed sync was for does not reach the disk unless it is written again. The calls after it succeed, as the
+    /// kernel's do.
     pub fn fail_after(&self, calls: u32) {
         self.disk().calls_until_failure = Some(calls);
     }
@@ -104,6 +142,117 @@ impl Disk {
             Ok(())
         }
     }
+
+    fn lay(&mut self, at: usize, bytes: &[u8]) {
+        let end = at + bytes.len();
+        if self.platter.len() < end {
+            self.platter.resize(end, 0);
+        }
+        self.platter[at..end].copy_from_slice(bytes);
+    }
+
+    /// The file as the disk has it now, found after the power is back.
+    fn come_back(&mut self, len: usize) {
+        if self.platter.len() < len {
+            self.platter.resize(len, 0);
+        }
+        self.durable_len = len;
+        self.written = self.platter[..len].to_vec();
+        self.pending.clear();
+    }
+
+    /// Every length that the file may have after a cut: the durable one, and what each change made of it, a long write
+    /// sector by sector.
+    fn possible_lengths(&self) -> Vec<usize> {
+        let mut len = self.durable_len;
+        let mut lengths = vec![len];
+        for change in &self.pending {
+            match change {
+                Change::Wrote { at, bytes } => {
+                    let end = len.max(at + bytes.len());
+                    let first = (len / SECTOR_BYTES + 1) * SECTOR_BYTES;
+                    lengths.extend((first..end).step_by(SECTOR_BYTES));
+                    len = end;
+                }
+                Change::Cut { len: shorter } => len = *shorter,
+            }
+            lengths.push(len);
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        lengths.retain(|len| seen.insert(*len));
+        lengths
+    }
+
+    fn doubtful_sectors(&self) -> std::ops::Range<usize> {
+        let places = self.pending.iter().map(|change| match change {
+            Change::Wrote { at, bytes } => (*at, at + bytes.len()),
+            Change::Cut { len } => (*len, *len),
+        });
+        let from = places.clone().map(|(from, _)| from).min();
+        let until = places.map(|(_, until)| until).max();
+        let until = until.unwrap_or(0).max(self.durable_len);
+        match from {
+            Some(from) => from / SECTOR_BYTES..until.div_ceil(SECTOR_BYTES),
+            None => 0..0,
+        }
+    }
+
+    /// What a sector may hold after a cut: what lies there, the same with zeros behind the durable end, and what each change
+    /// made of it.
+    fn possible_contents(&self, sector: usize) -> Vec<[u8; SECTOR_BYTES]> {
+        let start = sector * SECTOR_BYTES;
+        let mut contents = vec![self.on_platter(start)];
+        let mut content = contents[0];
+        content[self.durable_len.saturating_sub(start).min(SECTOR_BYTES)..].fill(0);
+        let mut add = |content: &[u8; SECTOR_BYTES]| {
+            if !contents.contains(content) {
+                contents.push(*content);
+            }
+        };
+        add(&content);
+        for change in &self.pending {
+            match change {
+                Change::Wrote { at, bytes } => overlay(&mut content, start, *at, bytes),
+                Change::Cut { len } => {
+                    content[len.saturating_sub(start).min(SECTOR_BYTES)..].fill(0);
+                }
+            }
+            add(&content);
+        }
+        contents
+    }
+
+    fn on_platter(&self, start: usize) -> [u8; SECTOR_BYTES] {
+        let mut content = [0; SECTOR_BYTES];
+        let start = start.min(self.platter.len());
+        let end = (start + SECTOR_BYTES).min(self.platter.len());
+        content[..end - start].copy_from_slice(&self.platter[start..end]);
+        content
+    }
+
+    /// Everything since the last sync arrives.
+    fn settle(&mut self) {
+        let end = self.written.len();
+        for change in std::mem::take(&mut self.pending) {
+            if let Change::Wrote { at, bytes } = change {
+                self.lay(at, &bytes);
+                if at + bytes.len() == end {
+                    // The last sector is written whole, with zeros behind the file's end.
+                    self.lay(end, &vec![0; end.next_multiple_of(SECTOR_BYTES) - end]);
+                }
+            }
+        }
+        self.durable_len = end;
+    }
+}
+
+/// Puts the part of `bytes` (which lie from `at` on) that falls into the sector (which lies from `start` on).
+fn overlay(content: &mut [u8; SECTOR_BYTES], start: usize, at: usize, bytes: &[u8]) {
+    let from = at.max(start);
+    let until = (at + bytes.len()).min(start + SECTOR_BYTES);
+    if from < until {
+        content[from - start..until - start].copy_from_slice(&bytes[from - at..until - at]);
+    }
 }
 
 impl Disk {
@@ -127,22 +276,26 @@ impl Medium for MemoryMedium {
         } else {
             bytes.len() / 2
         };
-        let written = disk.take_room(wanted);
-        disk.written.extend_from_slice(&bytes[..written]);
-        if written < wanted {
+        let count = disk.take_room(wanted);
+        let at = disk.written.len();
+        let taken = bytes[..count].to_vec();
+        disk.written.extend_from_slice(&taken);
+        disk.pending.push(Change::Wrote { at, bytes: taken });
+        if count < wanted {
             return Err(io::ErrorKind::StorageFull.into());
         }
         result
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let mut guard = self.disk();
-        let disk = &mut *guard;
-        disk.may_fail()?;
-        disk.durable.truncate(disk.same_until);
-        disk.durable
-            .extend_from_slice(&disk.written[disk.same_until..]);
-        disk.same_until = disk.written.len();
+        let mut disk = self.disk();
+        let result = disk.may_fail();
+        if result.is_err() {
+            // As Linux does it: these bytes count as written from now on, and no later sync asks for them.
+            disk.pending.clear();
+            return result;
+        }
+        disk.settle();
         disk.syncs += 1;
         Ok(())
     }
@@ -165,7 +318,10 @@ impl Medium for MemoryMedium {
         let mut disk = self.disk();
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         disk.written[start..start + bytes.len()].copy_from_slice(bytes);
-        disk.same_until = disk.same_until.min(start);
+        disk.pending.push(Change::Wrote {
+            at: start,
+            bytes: bytes.to_vec(),
+        });
         Ok(())
     }
 
@@ -174,8 +330,10 @@ impl Medium for MemoryMedium {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         let cut = disk.written.len().saturating_sub(len);
         disk.free_bytes = disk.free_bytes.map(|free| free + cut);
-        disk.written.truncate(len);
-        disk.same_until = disk.same_until.min(len);
+        if cut > 0 {
+            disk.written.truncate(len);
+            disk.pending.push(Change::Cut { len });
+        }
         Ok(())
     }
 
@@ -187,10 +345,49 @@ impl Medium for MemoryMedium {
     }
 }
 
+/// All ways to choose, one after the other: as a counter whose digits have each a base of their own.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(super) struct Choices {
+    digits: Vec<(usize, usize)>,
+    at: usize,
+    begun: bool,
+}
+
+#[cfg(test)]
+impl Choices {
+    /// The next choice of this way.
+    pub fn choose(&mut self, count: usize) -> usize {
+        if self.at == self.digits.len() {
+            self.digits.push((0, count));
+        }
+        let (digit, base) = self.digits[self.at];
+        assert_eq!(base, count, "the same choices lead to the same question");
+        self.at += 1;
+        digit
+    }
+
+    /// Goes on to the next way; false when there is none.
+    pub fn again(&mut self) -> bool {
+        self.at = 0;
+        if !std::mem::replace(&mut self.begun, true) {
+            return true;
+        }
+        while let Some((digit, base)) = self.digits.pop() {
+            if digit + 1 < base {
+                self.digits.push((digit + 1, base));
+                return true;
+            }
+        }
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::journal::medium::tests::keeps_the_contract;
+    use std::collections::BTreeSet;
 
     #[test]
     fn memory_keeps_the_contract() {
@@ -204,8 +401,6 @@ mod tests {
         medium.append(b"good").unwrap();
         assert!(medium.append(b"half").is_err());
         assert_eq!(medium.bytes(), b"goodha");
-        medium.fail_after(0);
-        assert!(medium.sync().is_err());
         medium.sync().unwrap();
         medium.append(b"!").unwrap();
         medium.cut_power(0);
@@ -225,6 +420,22 @@ mod tests {
         assert!(!medium.give_up_reserve().unwrap());
         assert!(medium.append(b"F").is_err());
         assert_eq!(medium.bytes(), b"aBCDE");
+    }
+
+    #[test]
+    fn what_a_failed_sync_was_for_is_lost_unless_it_is_written_again() {
+        let mut medium = MemoryMedium::holding(b"old".to_vec());
+        medium.append(b"new").unwrap();
+        medium.fail_after(0);
+        assert!(medium.sync().is_err());
+        medium.sync().unwrap();
+        let forgotten = medium.fork();
+        forgotten.cut_power(0);
+        assert_eq!(forgotten.bytes(), b"old\0\0\0");
+        medium.rewrite(3, b"new").unwrap();
+        medium.sync().unwrap();
+        medium.cut_power(0);
+        assert_eq!(medium.bytes(), b"oldnew");
     }
 
     #[test]
@@ -254,5 +465,58 @@ mod tests {
         medium.sync().unwrap();
         medium.cut_power(0);
         assert_eq!(medium.bytes(), b"abX");
+    }
+
+    /// Every disk that a cut may leave of this one.
+    fn disks(medium: &MemoryMedium) -> BTreeSet<Vec<u8>> {
+        let mut found = BTreeSet::new();
+        let mut choices = Choices::default();
+        while choices.again() {
+            let disk = medium.fork();
+            disk.cut_power_by(|count| choices.choose(count));
+            found.insert(disk.bytes());
+        }
+        found
+    }
+
+    fn sectors(letters: &str) -> Vec<u8> {
+        let repeated = letters.bytes().flat_map(|letter| [letter; SECTOR_BYTES]);
+        repeated.collect()
+    }
+
+    #[test]
+    fn sectors_arrive_in_any_order_and_the_length_by_itself() {
+        let mut medium = MemoryMedium::holding(sectors("a"));
+        medium.append(&sectors("bc")).unwrap();
+        let expected = ["a", "a\0", "ab", "a\0\0", "ab\0", "a\0c", "abc"];
+        assert_eq!(
+            disks(&medium),
+            expected.into_iter().map(sectors).collect::<BTreeSet<_>>()
+        );
+        medium.sync().unwrap();
+        assert_eq!(disks(&medium), [sectors("abc")].into());
+    }
+
+    #[test]
+    fn what_was_cut_off_may_come_back_under_what_was_written_over_it() {
+        let mut medium = MemoryMedium::holding(sectors("abc"));
+        medium.truncate(SECTOR_BYTES as u64).unwrap();
+        assert_eq!(
+            disks(&medium),
+            ["a", "abc", "ab\0", "a\0c", "a\0\0"].map(sectors).into()
+        );
+        medium.sync().unwrap();
+        assert_eq!(disks(&medium), [sectors("a")].into());
+        medium.append(&sectors("x")).unwrap();
+        assert_eq!(disks(&medium), ["a", "ax", "ab", "a\0"].map(sectors).into());
+    }
+
+    #[test]
+    fn who_chooses_nothing_gets_what_was_durable() {
+        let mut medium = MemoryMedium::holding(b"abcdef".to_vec());
+        medium.truncate(2).unwrap();
+        medium.append(&[7; 2000]).unwrap();
+        medium.cut_power_by(|_| 0);
+        assert_eq!(medium.bytes(), b"abcdef");
     }
 }

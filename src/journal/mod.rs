@@ -35,6 +35,8 @@ pub mod view;
 #[cfg(test)]
 mod kill_tests;
 #[cfg(test)]
+mod power_tests;
+#[cfg(test)]
 mod session_tests;
 #[cfg(test)]
 mod test_world;

@@ -9,9 +9,10 @@ use super::keeper::Writing;
 use super::ledger::{self, Ledger};
 use super::lock::{Holder, JournalLock};
 use super::log::{Tail, inspect_durable};
+use super::medium::sync_directory_of;
 use super::row::RowNumber;
 use super::run::{RunHeader, RunId, RunRecord, RunState};
-use super::scan::{Group, Head};
+use super::scan::{Group, Head, Scan};
 use super::session::{Import, Session};
 use super::store::{Store, StoreError};
 use super::view::RunReader;
@@ -191,8 +192,8 @@ impl Journal {
     fn catch_up(&self) -> Result<(), JournalError> {
         let known = self.runs()?;
         let logs = self.disk.logs()?;
-        for run in &known {
-            self.forget_discarded(run, &logs)?;
+        for run in known.iter().filter(|run| !logs.contains(&run.id())) {
+            self.forget_without_log(run)?;
         }
         for id in logs {
             let record = known.iter().find(|run| run.id() == id);
@@ -201,14 +202,16 @@ impl Journal {
         Ok(())
     }
 
-    /// A run that was discarded comes back when a kill takes the checkpoint to an earlier state, as its log does not.
-    fn forget_discarded(&self, run: &RunRecord, logs: &[RunId]) -> Result<(), JournalError> {
+    /// A cut may undo the forgetting of a run that never began, and keep the removal of its log. Any other run must have
+    /// one.
+    fn forget_without_log(&self, run: &RunRecord) -> Result<(), JournalError> {
         match run.state {
-            RunState::Importing if !logs.contains(&run.id()) => {
-                ledger::forget(&*self.store, run.id())
-            }
-            RunState::Importing | RunState::Open | RunState::Stopped(_) | RunState::Finished => {
-                Ok(())
+            RunState::Importing => ledger::forget(&*self.store, run.id()),
+            RunState::Open | RunState::Stopped(_) | RunState::Finished => {
+                Err(JournalError::LogGone {
+                    run: run.id(),
+                    dir: self.dir.clone(),
+                })
             }
         }
     }
@@ -222,13 +225,17 @@ impl Journal {
         let bytes = medium
             .len()
             .map_err(|source| self.disk.failed(id, source))?;
-        let mut state = known.map(|run| run.state.clone());
-        if known.is_none_or(|run| run.head.offset != bytes) {
-            let durable = replay(&self.store, id, known, |from, visit| {
-                inspect_durable(&mut *medium, from, visit)
-            })?;
-            state = durable.map(|run| run.state);
-        }
+        let state = match known {
+            Some(run) if run.head.offset == bytes => {
+                // Nothing is to be read, but the checkpoint must be this log's.
+                Scan::new(&*medium, run.head)?;
+                Some(run.state.clone())
+            }
+            Some(_) | None => {
+                let walk = |from, visit: &mut Visit<'_>| inspect_durable(&mut *medium, from, visit);
+                replay(&self.store, id, known, walk)?.map(|run| run.state)
+            }
+        };
         match state {
             // Nothing was sent for a run whose rows were not all copied: it never began.
             None | Some(RunState::Importing) => self.discard(id),
@@ -314,14 +321,51 @@ fn no_room_or(error: StoreError, dir: &Path) -> JournalError {
     }
 }
 
-/// Makes a folder that only its owner can look into: the journal holds names of people.
+/// Makes a folder that only its owner can look into: the journal holds names of people. Every folder on the way that is
+/// made has a durable name then: a log is worth nothing in a folder that is gone after a power cut.
 pub(super) fn make_private(dir: &Path) -> std::io::Result<()> {
+    let nameless = nameless_folders(dir);
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
+    builder.create(dir)?;
+    nameless
+        .into_iter()
+        .rev()
+        .try_for_each(|made| sync_directory_of(&made))
+}
+
+/// The folder itself, whose maker may have been killed before its name was durable, and those above it that are not there
+/// yet.
+fn nameless_folders(dir: &Path) -> Vec<PathBuf> {
+    let above = dir.ancestors().skip(1);
+    let missing = above.take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+    std::iter::once(dir)
+        .chain(missing)
+        .map(Path::to_owned)
+        .collect()
 }
 
 /// The number of the first row.
 pub(super) const FIRST_ROW: RowNumber = RowNumber(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The name of a folder is made durable by syncing the folder above it; that is done for every one of these.
+    #[test]
+    fn every_folder_that_is_made_gets_a_durable_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (above, journal) = (dir.path().join("a"), dir.path().join("a/b"));
+        let logs = journal.join("runs");
+        assert_eq!(nameless_folders(&logs), [logs.clone(), journal, above]);
+        make_private(&logs).unwrap();
+        assert_eq!(nameless_folders(&logs), [logs]);
+        assert_eq!(
+            nameless_folders(Path::new("not-there/runs")),
+            [Path::new("not-there/runs"), Path::new("not-there")]
+        );
+    }
+}

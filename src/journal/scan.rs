@@ -6,6 +6,9 @@
 //! say this as surely, since a mark can be torn too. What this cannot see: damage to the very last group, committed or not,
 //! looks like a torn tail.
 //!
+//! A frame that is whole but does not follow is judged in the same way. Where data did not arrive, a disk may show what lay
+//! there before: frames of an earlier torn tail, with good checksums, between those of the group that was being written.
+//!
 //! Memory holds one group and one chunk, whatever the length of the log. Nothing here writes.
 
 use std::sync::Arc;
@@ -199,12 +202,16 @@ impl<'m> Scan<'m> {
         let mut cursor = self.head;
         loop {
             let Some(header) = self.window.frame_at(cursor.offset)? else {
-                return self.torn_or_damaged(&cursor).map(Step::End);
+                return self
+                    .torn_or_damaged(&cursor, Fault::Checksum)
+                    .map(Step::End);
             };
             let payload = self
                 .window
                 .slice(cursor.offset + HEADER_BYTES as u64, header.payload_bytes);
-            check_order(&cursor, &header, payload)?;
+            if let Err(fault) = check_order(&cursor, &header, payload) {
+                return self.torn_or_damaged(&cursor, fault).map(Step::End);
+            }
             let position = Position {
                 offset: cursor.offset,
                 payload_bytes: header.payload_bytes as u32,
@@ -258,16 +265,13 @@ impl<'m> Scan<'m> {
         }
     }
 
-    fn torn_or_damaged(&mut self, bad: &Head) -> Result<End, LogError> {
+    fn torn_or_damaged(&mut self, bad: &Head, fault: Fault) -> Result<End, LogError> {
         let torn_group = self.head.group + 1;
-        if self
-            .window
-            .frame_of_later_group(bad.offset + 1, torn_group)?
-        {
+        if self.window.frame_of_later_group(bad.offset, torn_group)? {
             return Err(LogError::Damaged {
                 at: bad.offset,
                 record: bad.records + 1,
-                fault: Fault::Checksum,
+                fault,
             });
         }
         Ok(End::Torn {
@@ -278,17 +282,12 @@ impl<'m> Scan<'m> {
 }
 
 /// Whether a frame whose checksum fits is the one that must come next.
-fn check_order(before: &Head, header: &Header, payload: &[u8]) -> Result<(), LogError> {
-    let damaged = |fault| LogError::Damaged {
-        at: before.offset,
-        record: before.records + 1,
-        fault,
-    };
+fn check_order(before: &Head, header: &Header, payload: &[u8]) -> Result<(), Fault> {
     if header.hash != before.hash.followed_by(payload) {
-        return Err(damaged(Fault::Chain));
+        return Err(Fault::Chain);
     }
     if header.group != before.group + 1 {
-        return Err(damaged(Fault::Order));
+        return Err(Fault::Order);
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use uuid::Uuid;
 
-fn holder() -> Holder {
+pub(super) fn holder() -> Holder {
     Holder {
         pid: std::process::id(),
         command: "test".into(),
@@ -75,7 +75,7 @@ fn row(number: u64) -> InputRow {
     }
 }
 
-async fn import(journal: &Journal, header: RunHeader, rows: u64) -> Session {
+pub(super) async fn import(journal: &Journal, header: RunHeader, rows: u64) -> Session {
     let mut import = journal.begin(header).unwrap();
     for number in 1..=rows {
         import.push(row(number)).unwrap();
@@ -90,7 +90,7 @@ async fn import(journal: &Journal, header: RunHeader, rows: u64) -> Session {
     import.finish(7).await.unwrap()
 }
 
-fn intended(number: u64) -> Transition {
+pub(super) fn intended(number: u64) -> Transition {
     let seen = Observation {
         sight: Sight::Next(StepId(0)),
         exposed: false,
@@ -107,7 +107,7 @@ fn intended(number: u64) -> Transition {
     }
 }
 
-async fn commit(session: &Session, transition: Transition) -> RowRecord {
+pub(super) async fn commit(session: &Session, transition: Transition) -> RowRecord {
     let before = RowRecord::default();
     let mut after = before.clone();
     after.apply(&transition, &rules()).unwrap();
@@ -116,7 +116,10 @@ async fn commit(session: &Session, transition: Transition) -> RowRecord {
 }
 
 /// What the journal says of every row.
-fn rows_of(journal: &Journal, run: &RunRecord) -> Vec<(u64, Vec<String>, Option<RowRecord>)> {
+pub(super) fn rows_of(
+    journal: &Journal,
+    run: &RunRecord,
+) -> Vec<(u64, Vec<String>, Option<RowRecord>)> {
     let mut rows = Vec::new();
     let mut reader = journal.reader(run).unwrap();
     reader

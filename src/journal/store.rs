@@ -21,7 +21,7 @@ pub enum StoreError {
     #[diagnostic(
         code(journal::checkpoint),
         help(
-            "if this comes again, end the program and move the directory away: it is built again from the log"
+            "run the same line again: a checkpoint that is not whole is set aside then, and built again from the log"
         )
     )]
     Failed {
@@ -36,7 +36,7 @@ pub enum StoreError {
     #[error("the journal's checkpoint `{}` is damaged ({message}); the log is not affected", path.display())]
     #[diagnostic(
         code(journal::checkpoint_panicked),
-        help("end the program and move the directory away: it is built again from the log")
+        help("run the same line again: it is set aside then, and built again from the log")
     )]
     Panicked {
         /// The database.

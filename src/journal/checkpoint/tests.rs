@@ -119,8 +119,9 @@ fn a_database_that_does_not_open_is_set_aside() {
 
 #[test]
 fn a_format_that_is_not_ours_is_set_aside() {
-    let formats: [(&[u8], _); 3] = [
-        (&2u32.to_be_bytes(), Why::Newer(2)),
+    let formats: [(&[u8], _); 4] = [
+        (&(FORMAT + 1).to_be_bytes(), Why::Newer(FORMAT + 1)),
+        (&(FORMAT - 1).to_be_bytes(), Why::Older(FORMAT - 1)),
         (&0u32.to_be_bytes(), Why::UnknownFormat),
         (b"x", Why::UnknownFormat),
     ];
@@ -152,6 +153,58 @@ fn a_database_without_a_format_is_set_aside_unless_it_is_empty() {
     store.db.drop_tree(FORMAT_TREE).unwrap();
     drop(store);
     assert_eq!(set_aside_from(&dir).why, Why::UnknownFormat);
+}
+
+/// What sled does not notice: an entry that is not there, is there again, or is as it was before.
+#[test]
+fn an_entry_that_is_not_as_it_was_written_sets_the_database_aside() {
+    let removed = |db: &sled::Db| drop(db.remove(b"old").unwrap());
+    let changed = |db: &sled::Db| drop(db.insert(b"old", b"earlier").unwrap());
+    let added = |db: &sled::Db| drop(db.insert(b"gone", b"value").unwrap());
+    let all_gone = |db: &sled::Db| db.clear().unwrap();
+    let unsummed = |db: &sled::Db| drop(db.remove(SUM_KEY).unwrap());
+    type Damage<'d> = &'d dyn Fn(&sled::Db);
+    let cases: [(Damage<'_>, bool); 5] = [
+        (&removed, true),
+        (&changed, true),
+        (&added, true),
+        (&all_gone, false),
+        (&unsummed, true),
+    ];
+    for (damage, noticed) in cases {
+        let dir = closed_with(b"old");
+        let store = open(&dir);
+        damage(&store.db);
+        drop(store);
+        if noticed {
+            let why = set_aside_from(&dir).why;
+            assert!(matches!(why, Why::NotWhole { .. }), "{why:?}");
+        } else {
+            // As good as new: everything is in the log.
+            assert_eq!(keys(open(&dir).scan_prefix(b"")).len(), 0);
+        }
+    }
+}
+
+#[test]
+fn the_sum_stands_for_what_is_there_after_every_kind_of_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let mut batch = Batch::default();
+    for number in 0..300u32 {
+        batch.put((number % 200).to_be_bytes(), number.to_be_bytes());
+    }
+    batch.put(b"twice", b"1");
+    batch.remove(b"twice");
+    batch.remove(b"never there");
+    batch.put(b"twice", b"2");
+    store.apply(batch).unwrap();
+    drop(store);
+    let store = open(&dir);
+    put(&store, b"twice", b"3");
+    assert_eq!(keys(store.scan_prefix(b"")).len(), 201);
+    drop(store);
+    open(&dir);
 }
 
 #[test]
