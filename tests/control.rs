@@ -278,7 +278,7 @@ fn a_closed_window_starts_nothing_and_says_until_when() {
         std::thread::sleep(POLL);
     };
     let reason = waiting["reason"].as_str().unwrap();
-    let opens = format!("{}", window.split('-').next().unwrap());
+    let opens = window.split('-').next().unwrap().to_string();
     assert!(
         reason.contains(&window) && reason.contains(&format!("{opens} UTC")),
         "{reason}"

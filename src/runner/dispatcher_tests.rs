@@ -129,7 +129,7 @@ impl People {
 impl Target for People {
     async fn send(&self, request: &Request) -> Reply {
         self.note(request);
-        let digit = request.path.bytes().filter(u8::is_ascii_digit).next_back();
+        let digit = request.path.bytes().rfind(u8::is_ascii_digit);
         let latency = LATENCY_MS[usize::from(digit.unwrap() - b'0')];
         tokio::time::sleep(Duration::from_millis(latency)).await;
         Reply {

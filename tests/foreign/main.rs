@@ -1,6 +1,7 @@
 //! Whatever bytes come from outside: nothing panics, nothing is believed that was not written, and every complaint has its
 //! place. The checks are those of the fuzzers under `fuzz/`; here chance makes the bytes, and a failing input is
 //! shrunk and shown.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod connection_file;
 mod csv_file;

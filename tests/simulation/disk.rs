@@ -138,6 +138,7 @@ impl SimDisk {
         Ok(Box::new(SimMedium {
             world: Arc::clone(&self.world),
             file,
+            reserve: true,
         }))
     }
 }
@@ -182,6 +183,8 @@ impl Disk for SimDisk {
 struct SimMedium {
     world: Arc<World>,
     file: File,
+    /// Something is kept back for a full disk.
+    reserve: bool,
 }
 
 /// What a dead process hears; nobody listens any more.
@@ -254,6 +257,10 @@ impl Medium for SimMedium {
         file.cache.truncate(len);
         file.dirty.retain(|sector| sector * SECTOR < len);
         Ok(())
+    }
+
+    fn give_up_reserve(&mut self) -> io::Result<bool> {
+        Ok(std::mem::take(&mut self.reserve))
     }
 }
 

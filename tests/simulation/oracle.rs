@@ -157,6 +157,7 @@ pub fn is_of_the_disk(error: &JournalError) -> bool {
         error,
         JournalError::Commit(CommitError::Log(LogError::Write { .. }))
             | JournalError::Log(LogError::Write { .. } | LogError::Cut { .. })
+            | JournalError::NoRoom { .. }
     )
 }
 

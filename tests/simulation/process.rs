@@ -27,10 +27,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 /// Processes that a run may need beyond those of its schedule.
 const PROCESSES_MORE: usize = 12;
+/// So many requests in vain, one after the other, and the service is down.
+const REQUESTS_IN_VAIN: usize = 5;
 /// A process that works longer than this hangs.
 const PROCESS_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 const PERIOD: Duration = Duration::from_secs(10);
@@ -202,12 +203,17 @@ impl Stage {
 
     /// Promise 5, first half: a graceful stop leaves nobody exposed.
     fn stopped(&mut self, stress: &Stress, reason: Option<&StopReason>) {
-        let graceful = matches!(reason, Some(StopReason::Requested(_)))
-            && stress
-                .orders
-                .iter()
-                .all(|(_, order)| *order != Order::StopNow);
-        if graceful {
+        let graceful = matches!(
+            reason,
+            Some(StopReason::Requested(_) | StopReason::DiskFull(_))
+        ) && stress
+            .orders
+            .iter()
+            .all(|(_, order)| *order != Order::StopNow);
+        // Nobody can be helped while the service is down.
+        let last = self.world.seen().into_iter().rev().take(REQUESTS_IN_VAIN);
+        let is_down = last.filter(|seen| seen.fault.is_some()).count() == REQUESTS_IN_VAIN;
+        if graceful && !is_down {
             let exposed = self.watch.lock().unwrap().exposed(&self.world);
             self.complaints
                 .extend(exposed.map(|who| format!("{who} after a graceful stop")));
@@ -334,7 +340,7 @@ impl Stage {
             reads: Budget::new("reads", Quota::new(3_500, PERIOD)),
             writes: Budget::new("writes", self.quota()),
             clock: Arc::clone(clock) as _,
-            run: Uuid::from(run.0),
+            run: run.0,
             process_at: began_at,
             patience: PATIENCE,
             gauges: Gauges::default(),

@@ -208,15 +208,15 @@ impl Schedule {
         let edges_max = 40 * people.len() as u64;
         Schedule {
             seed,
-            swap: *pick(&mut dice, &["auto", "auto", "always", "never"]),
-            clear: *pick(&mut dice, &["always", "always", "never"]),
-            replication_ms: *pick(&mut dice, &[0, 0, 800, 8_000, 60_000]),
-            latency_ms: *pick(&mut dice, &[0, 20, 200]),
-            writes: *pick(&mut dice, &[20, 200, 2_000]),
-            concurrency: *pick(&mut dice, &[None, None, Some(1), Some(2), Some(5)]),
-            window: *pick(&mut dice, &WINDOWS),
-            barrier_ms: *pick(&mut dice, &[0, 1, 10]),
-            groups_per_write: *pick(&mut dice, &[1, 1, 3, 20]),
+            swap: pick(&mut dice, &["auto", "auto", "always", "never"]),
+            clear: pick(&mut dice, &["always", "always", "never"]),
+            replication_ms: pick(&mut dice, &[0, 0, 800, 8_000, 60_000]),
+            latency_ms: pick(&mut dice, &[0, 20, 200]),
+            writes: pick(&mut dice, &[20, 200, 2_000]),
+            concurrency: pick(&mut dice, &[None, None, Some(1), Some(2), Some(5)]),
+            window: pick(&mut dice, &WINDOWS),
+            barrier_ms: pick(&mut dice, &[0, 1, 10]),
+            groups_per_write: pick(&mut dice, &[1, 1, 3, 20]),
             processes: processes(&mut dice, edges_max),
             faults: faults(&mut dice),
             deeds: deeds(&mut dice, people.len(), edges_max / 4),
@@ -225,8 +225,8 @@ impl Schedule {
     }
 }
 
-fn pick<'a, T>(dice: &mut ChaCha8Rng, from: &'a [T]) -> &'a T {
-    &from[dice.random_range(0..from.len())]
+fn pick<T: Copy>(dice: &mut ChaCha8Rng, from: &[T]) -> T {
+    from[dice.random_range(0..from.len())]
 }
 
 fn processes(dice: &mut ChaCha8Rng, edges_max: u64) -> Vec<Stress> {
@@ -242,7 +242,7 @@ fn processes(dice: &mut ChaCha8Rng, edges_max: u64) -> Vec<Stress> {
             }),
             disk_fails: dice.random_bool(0.1).then(|| dice.random_range(0..40)),
             orders: orders(dice),
-            pause_ms: *pick(dice, &[0, 10, 2_000, 30_000, 600_000]),
+            pause_ms: pick(dice, &[0, 10, 2_000, 30_000, 600_000]),
         })
         .collect()
 }
@@ -256,7 +256,7 @@ fn orders(dice: &mut ChaCha8Rng) -> Vec<(u64, Order)> {
         orders.push((at_ms + dice.random_range(1..100_000), Order::Continue));
     }
     if dice.random_bool(0.1) {
-        let pace = *pick(dice, &[1, 10, 2_000]);
+        let pace = pick(dice, &[1, 10, 2_000]);
         orders.push((dice.random_range(0..20_000), Order::Pace(pace)));
     }
     if dice.random_bool(0.25) {
@@ -270,7 +270,7 @@ fn orders(dice: &mut ChaCha8Rng) -> Vec<(u64, Order)> {
 }
 
 fn faults(dice: &mut ChaCha8Rng) -> BTreeMap<u64, Fault> {
-    let share = *pick(dice, &[0.0, 0.02, 0.1, 0.3]);
+    let share = pick(dice, &[0.0, 0.02, 0.1, 0.3]);
     let last = dice.random_range(FAULTY_REQUESTS);
     let mut faults = BTreeMap::new();
     for request in 0..last {
@@ -290,7 +290,7 @@ fn faults(dice: &mut ChaCha8Rng) -> BTreeMap<u64, Fault> {
 }
 
 fn fault(dice: &mut ChaCha8Rng) -> Fault {
-    let retry_after_s = *pick(dice, &[None, Some(0), Some(1), Some(30)]);
+    let retry_after_s = pick(dice, &[None, Some(0), Some(1), Some(30)]);
     match dice.random_range(0..12) {
         0 => Fault::NotConnected,
         1 => Fault::LostBefore,
@@ -315,7 +315,7 @@ fn deeds(dice: &mut ChaCha8Rng, people: usize, requests: u64) -> BTreeMap<u64, D
     }
     (0..dice.random_range(1..4))
         .map(|_| {
-            let kind = *pick(
+            let kind = pick(
                 dice,
                 &[DeedKind::Anchor, DeedKind::Rename, DeedKind::Delete],
             );
