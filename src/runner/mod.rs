@@ -1,8 +1,8 @@
 //! Running a batch: admission, dispatch, the work on one row, stopping. The only room that knows all those below.
 //!
-//! [`dispatcher`] owns the rows in flight; [`worker`] is one row's path from admission to its end; [`talk`] is its
-//! conversation with the target; [`observe`] and [`sight`] turn replies into what the machine understands. No CSV is parsed
-//! here and no HTTP spoken.
+//! [`dispatcher`] owns the rows in flight; [`worker`] is one row's path from admission to its end, and [`row`] its pure half;
+//! [`talk`] is its conversation with the target; [`observe`] and [`sight`] turn replies into what the machine understands.
+//! No CSV is parsed here and no HTTP spoken.
 
 pub mod admission;
 pub mod command;
@@ -14,6 +14,7 @@ pub mod lookups;
 pub mod observe;
 pub mod plan;
 pub mod policy;
+pub mod row;
 pub mod schedule;
 pub mod services;
 pub mod sight;

@@ -6,18 +6,16 @@
 //! n + 1 barriers.
 
 use super::exposed::{is_exposed, key_of};
-use super::observe::{Found, ObserveError, observe};
+use super::observe::{ObserveError, observe};
+use super::row::{News, Row, unanswered};
 use super::services::Services;
-use super::sight::{Judge, States, doing, job_problem};
+use super::sight::job_problem;
 use super::stop::Gate;
 use super::talk::{Halt, NoAnswer, Talk, problem};
-use crate::job::{Job, RowView, Settings, State, Write};
-use crate::journal::{Facts, JournalError, RowNumber, RowRecord, Session, Transition};
-use crate::machine::{
-    Active, Attempt, Course, Effect, Event, IllegalMove, Outcome, Phase, Problem, RowState,
-};
-use crate::pace::{Delays, Priority, Sequence};
-use crate::target::Class;
+use crate::job::{Job, RowView, Settings};
+use crate::journal::{JournalError, RowNumber, RowRecord, Session, UnixMillis};
+use crate::machine::{Attempt, Effect, Event, IllegalMove, Outcome, Problem};
+use crate::pace::{Delays, Sequence};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -111,7 +109,7 @@ pub async fn work(
     let mut worker = Worker::new(work, row, key, record);
     let end = worker.drive(&values).await;
     match &end {
-        Ok(Some(_)) => worker.show_exposure(false),
+        Ok(Some(_)) => worker.show_exposed(false),
         Err(Halted::Journal(_)) => worker.look_once_more(&values).await,
         // Whoever is exposed still is.
         Ok(None) | Err(Halted::Target(_) | Halted::Program(_)) => {}
@@ -121,8 +119,8 @@ pub async fn work(
             outcome,
             effort: Effort {
                 busy: begun.elapsed().saturating_sub(worker.talk.waited()),
-                reads: worker.record.reads,
-                writes: worker.record.attempts,
+                reads: worker.row.record().reads,
+                writes: worker.row.record().attempts,
             },
         },
         Ok(None) => WorkerEnd::Parked,
@@ -132,33 +130,20 @@ pub async fn work(
 
 struct Worker {
     work: Arc<Work>,
-    row: RowNumber,
+    row: Row,
     /// What identifies it to people.
     key: String,
-    /// As it is now, ahead of the journal by `events` and `facts`.
-    record: RowRecord,
-    /// As the journal has it.
-    stored: RowRecord,
-    events: Vec<Event>,
-    facts: Facts,
-    states: Option<States>,
     talk: Talk,
     rereads: Delays,
 }
 
 impl Worker {
-    fn new(work: Arc<Work>, row: RowNumber, key: String, record: Option<RowRecord>) -> Worker {
-        let record = record.unwrap_or_default();
-        let talk = Talk::new(&work.services, row.to_string());
-        let seed = work.services.seed_of(&row.to_string());
+    fn new(work: Arc<Work>, number: RowNumber, key: String, record: Option<RowRecord>) -> Worker {
+        let talk = Talk::new(&work.services, number.to_string());
+        let seed = work.services.seed_of(&number.to_string());
         Worker {
-            states: states_of(&record),
-            stored: record.clone(),
-            record,
-            row,
+            row: Row::new(number, record),
             key,
-            events: Vec::new(),
-            facts: Facts::default(),
             talk,
             rereads: Delays::new(Sequence::ReplicationRead, seed),
             work,
@@ -168,10 +153,7 @@ impl Worker {
     /// The row's outcome, or None when it was parked.
     async fn drive(&mut self, values: &[Option<String>]) -> Result<Option<Outcome>, Halted> {
         let job = Arc::clone(&self.work.job);
-        let mut effect = match self.record.state {
-            RowState::Waiting => self.tell(Event::Admitted)?,
-            RowState::Active(_) | RowState::Ended(_) => self.tell(Event::Recovered)?,
-        };
+        let mut effect = self.begin()?;
         let view = match RowView::new(&job, &self.work.settings, values) {
             Ok(view) => view,
             Err(error) => return self.give_up(job_problem(&error)).await,
@@ -181,7 +163,7 @@ impl Worker {
                 Effect::Observe => self.observe(&view).await?,
                 Effect::ObserveLater => {
                     self.post()?;
-                    tokio::time::sleep(self.rereads.next_delay()).await;
+                    tokio::time::sleep(self.until_next_look(&job)).await;
                     self.observe(&view).await?
                 }
                 Effect::Persist(attempt) => self.persist(attempt).await?,
@@ -198,6 +180,26 @@ impl Worker {
         }
     }
 
+    /// A growing delay, but no longer than a write in doubt is looked for: the person may be waiting for it.
+    fn until_next_look(&mut self, job: &Job) -> Duration {
+        let delay = self.rereads.next_delay();
+        match self.row.doubt_left(job, self.now()) {
+            Some(left) => delay.min(left),
+            None => delay,
+        }
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.work.services.clock.now()
+    }
+
+    fn begin(&mut self) -> Result<Effect, IllegalMove> {
+        let now = self.now();
+        let effect = self.row.begin(now, &self.work.session.header().rules)?;
+        self.show_exposure();
+        Ok(effect)
+    }
+
     /// The row cannot even be bound to the job.
     async fn give_up(&mut self, problem: Problem) -> Result<Option<Outcome>, Halted> {
         let mut effect = self.tell(Event::Unobservable(problem.clone()))?;
@@ -205,60 +207,44 @@ impl Worker {
             effect = self.tell(Event::Unobservable(problem.clone()))?;
         }
         self.commit().await?;
-        Ok(Some(self.record.outcome()))
+        Ok(Some(self.row.record().outcome()))
     }
 
     fn tell(&mut self, event: Event) -> Result<Effect, IllegalMove> {
-        let now = self.work.services.clock.now();
-        let rules = &self.work.session.header().rules;
-        self.events.push(event.clone());
-        let effect = self.record.take(event, now, rules)?;
-        self.show_exposure(is_exposed(&self.record));
+        let work = Arc::clone(&self.work);
+        let effect = self
+            .row
+            .tell(event, self.now(), &work.session.header().rules)?;
+        self.show_exposure();
         Ok(effect)
     }
 
-    fn show_exposure(&self, exposed: bool) {
+    fn show_exposure(&self) {
+        self.show_exposed(is_exposed(self.row.record()));
+    }
+
+    fn show_exposed(&self, exposed: bool) {
         let gauges = &self.work.services.gauges;
-        gauges.exposed.note(self.row, &self.key, exposed);
+        gauges.exposed.note(self.row.number(), &self.key, exposed);
     }
 
     /// Nothing can be made durable any more, so nothing more is sent. What became of a write in doubt can still be seen, so
     /// that nobody is named as exposed who is not.
     async fn look_once_more(&mut self, values: &[Option<String>]) {
-        let in_doubt = matches!(
-            &self.record.state,
-            RowState::Active(Active {
-                phase: Phase::Doubtful(_),
-                ..
-            })
-        );
         let job = Arc::clone(&self.work.job);
         let Ok(view) = RowView::new(&job, &self.work.settings, values) else {
             return;
         };
-        if in_doubt {
+        if self.row.is_in_doubt() {
             // A row that cannot be seen stays in doubt, and is named.
             let _seen = self.look(&view).await;
-        }
-    }
-
-    fn priority(&self) -> Priority {
-        let RowState::Active(active) = &self.record.state else {
-            return Priority::New;
-        };
-        match (&active.course, active.phase) {
-            (Course::Back(_), _) => Priority::Compensate,
-            (Course::Forward, _) if active.progress.exposed => Priority::Exposed,
-            (Course::Forward, Phase::Verifying) => Priority::Verify,
-            (Course::Forward, _) if self.record.has_begun_writing() => Priority::Started,
-            (Course::Forward, _) => Priority::New,
         }
     }
 
     /// A row that has nothing begun need not begin while the run drains.
     fn may_park(&self) -> bool {
         let closed = self.work.gate.is_closed() || self.work.session.shortage().is_some();
-        closed && !self.stored.has_begun_writing()
+        closed && !self.row.stored().has_begun_writing()
     }
 
     async fn observe(&mut self, view: &RowView) -> Result<Next, Halted> {
@@ -270,12 +256,15 @@ impl Worker {
     }
 
     async fn look(&mut self, view: &RowView) -> Result<Next, Halted> {
-        let known = self.states.as_ref().map(|states| states.now.clone());
+        let known = self.row.known().cloned();
         let job = Arc::clone(&self.work.job);
-        let priority = self.priority();
+        let priority = self.row.priority();
         let seen = observe(&job, view, known.as_ref(), &mut self.talk, priority).await;
         let event = match seen {
-            Ok(found) => self.judge(view, found),
+            Ok(found) => {
+                let now = self.now();
+                self.row.found(&job, view, found, now)
+            }
             Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
                 Event::Unobservable(problem(&fault))
@@ -288,36 +277,6 @@ impl Worker {
         Ok(Next::Do(self.tell(event)?))
     }
 
-    fn judge(&mut self, view: &RowView, found: Found) -> Event {
-        let judge = Judge {
-            job: &self.work.job,
-            view,
-            record: &self.record,
-            now: self.work.services.clock.now(),
-        };
-        let (event, states) = judge.observed(found, self.states.as_ref());
-        if let Some(states) = states {
-            self.learn(states);
-        }
-        event
-    }
-
-    fn learn(&mut self, states: States) {
-        if self.record.before.is_none() {
-            self.facts.before = Some(states.before.to_text());
-        } else if self
-            .states
-            .as_ref()
-            .is_none_or(|known| known.now != states.now)
-        {
-            self.facts.expected = Some(states.now.to_text());
-        }
-        self.record
-            .before
-            .get_or_insert_with(|| states.before.to_text());
-        self.states = Some(states);
-    }
-
     /// The intent of a write becomes durable; nothing has left before.
     async fn persist(&mut self, attempt: Attempt) -> Result<Next, Halted> {
         if self.may_park() {
@@ -328,131 +287,57 @@ impl Worker {
     }
 
     async fn send(&mut self, view: &RowView, attempt: Attempt) -> Result<Next, Halted> {
-        let Some(states) = self.states.clone() else {
-            return Ok(Next::Do(Effect::Observe));
-        };
-        let write = match self.write_of(view, attempt, &states) {
-            Ok(write) => write,
+        let write = match self.row.write(view, attempt) {
+            Ok(Some(write)) => write,
+            Ok(None) => return Ok(Next::Do(Effect::Observe)),
             Err(problem) => {
                 return Ok(Next::Do(self.tell(Event::Refused(attempt, problem))?));
             }
         };
         let token = format!("{}/{}", attempt.step.0, attempt.number);
-        let priority = self.priority();
+        let priority = self.row.priority();
         let event = match self.talk.write(&write.ask, &token, priority).await {
-            Ok(_) => self.applied(view, attempt, states, &write),
+            Ok(_) => {
+                let job = Arc::clone(&self.work.job);
+                let now = self.now();
+                self.row.applied(&job, view, attempt, &write, now)
+            }
             Err(NoAnswer::Halt(halt)) => return Err(halt.into()),
-            Err(NoAnswer::Fault(fault)) => match fault.class {
-                Class::InDoubt { .. } => Event::Doubted(attempt, problem(&fault)),
-                Class::NotFound | Class::Contended => Event::Contended(attempt, problem(&fault)),
-                Class::Duplicate
-                | Class::InvalidValue
-                | Class::Denied
-                | Class::Throttled { .. }
-                | Class::Unsupported
-                | Class::Unauthenticated
-                | Class::SignIn
-                | Class::NotSent
-                | Class::Rejected => Event::Refused(attempt, problem(&fault)),
-            },
+            Err(NoAnswer::Fault(fault)) => unanswered(attempt, &fault),
         };
         Ok(Next::Do(self.tell(event)?))
     }
 
-    fn write_of(
-        &self,
-        view: &RowView,
-        attempt: Attempt,
-        states: &States,
-    ) -> Result<Write, Problem> {
-        let course = match &self.record.state {
-            RowState::Active(Active { course, .. }) => course,
-            RowState::Waiting | RowState::Ended(_) => &Course::Forward,
-        };
-        view.write(doing(course, attempt.step), &states.before, &states.now)
-            .map_err(|error| job_problem(&error))
-    }
-
-    fn applied(
-        &mut self,
-        view: &RowView,
-        attempt: Attempt,
-        mut states: States,
-        write: &Write,
-    ) -> Event {
-        states.now.merge(&write.effect);
-        let judge = Judge {
-            job: &self.work.job,
-            view,
-            record: &self.record,
-            now: self.work.services.clock.now(),
-        };
-        let forecast = judge.forecast(attempt.step, &states);
-        self.learn(states);
-        Event::Applied(attempt, forecast)
-    }
-
     async fn finish(&mut self, view: &RowView) -> Result<Next, Halted> {
-        if let Some(states) = &self.states {
-            self.facts.report = Some(view.report(&states.before, &states.now));
-        }
+        self.row.report(view);
         self.commit().await?;
-        Ok(Next::Ended(self.record.outcome()))
+        Ok(Next::Ended(self.row.record().outcome()))
     }
 
     /// Hands in what a later process should know, without waiting: the last write's success shares the barrier of the end.
     fn post(&mut self) -> Result<(), Halted> {
-        // Looks that taught nothing would only fill the journal: they are told with the next event that does.
-        let taught = self.events.iter().any(|event| *event != Event::Lagging);
-        if !taught || !self.record.has_begun_writing() {
-            return Ok(());
+        if self.row.has_news() {
+            let news = self.news()?;
+            self.work
+                .session
+                .post(news.transition, &news.before, &news.after)?;
         }
-        let (transition, after) = self.transition()?;
-        self.work.session.post(transition, &self.stored, &after)?;
-        self.stored = after;
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), Halted> {
-        let (transition, after) = self.transition()?;
+        let news = self.news()?;
         self.work
             .session
-            .commit(transition, &self.stored, &after)
+            .commit(news.transition, &news.before, &news.after)
             .await?;
-        self.stored = after;
         Ok(())
     }
 
-    /// What the journal lacks, and the row it leads to: folded as it will be when the log is read again, so that nothing is
-    /// stored that the log does not say.
-    fn transition(&mut self) -> Result<(Transition, RowRecord), IllegalMove> {
+    fn news(&mut self) -> Result<News, IllegalMove> {
+        let work = Arc::clone(&self.work);
         let costs = self.talk.take_costs();
-        let mut facts = std::mem::take(&mut self.facts);
-        facts.reads = costs.reads;
-        facts.throttled = costs.throttled;
-        facts.request_id = costs.request_id;
-        facts.begun_at = self
-            .record
-            .begun_at
-            .filter(|_| self.stored.begun_at.is_none());
-        let transition = Transition {
-            row: self.row,
-            at: self.work.services.clock.now(),
-            events: std::mem::take(&mut self.events),
-            facts,
-        };
-        let mut after = self.stored.clone();
-        after.apply(&transition, &self.work.session.header().rules)?;
-        self.record.clone_from(&after);
-        Ok((transition, after))
+        self.row
+            .news(costs, self.now(), &work.session.header().rules)
     }
-}
-
-fn states_of(record: &RowRecord) -> Option<States> {
-    let before = State::from_text(record.before.as_deref()?)?;
-    let now = match record.expected.as_deref() {
-        Some(text) => State::from_text(text)?,
-        None => before.clone(),
-    };
-    Some(States { before, now })
 }

@@ -85,13 +85,16 @@ impl Ledger {
         let Some(rules) = &there.rules else {
             return Ok(Urgent::default());
         };
-        let begun = |person: &usize| there.rows.contains_key(&(*person as u64 + 1));
+        let under_way = |person: &usize| {
+            let row = there.rows.get(&(*person as u64 + 1));
+            row.is_some_and(|row| matches!(row.state, RowState::Active(_)))
+        };
         let maybe = there
             .rows
             .iter()
             .filter(|(_, row)| row.may_be_exposed(rules) || row.is_going_back());
         Ok(Urgent {
-            exposed: exposed(world).into_iter().filter(begun).collect(),
+            exposed: exposed(world).into_iter().filter(under_way).collect(),
             maybe: maybe.map(|(number, _)| *number as usize - 1).collect(),
         })
     }
@@ -182,7 +185,7 @@ pub fn exposed(world: &World) -> Vec<usize> {
 /// Who has to go first after a crash.
 #[derive(Debug, Default)]
 pub struct Urgent {
-    /// They were begun, and are exposed.
+    /// They are under way, and exposed.
     exposed: BTreeSet<usize>,
     /// As far as the journal can know, they may be, too; or they are on their way back, which comes before all else.
     maybe: BTreeSet<usize>,

@@ -1,0 +1,307 @@
+//! One row as this process knows it, ahead of the journal by what was not stored yet: the pure half of a worker.
+//!
+//! It is told the time and what was found or answered, and says what happens next and what has to be stored. It neither waits
+//! nor sends nor writes, so that a test can walk it through every sequence of replies.
+
+use super::observe::Found;
+use super::sight::{Judge, States, doing, job_problem};
+use super::talk::{Costs, problem};
+use crate::job::{Job, RowView, State, Write};
+use crate::journal::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
+use crate::machine::{
+    Active, Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, Problem, RowState,
+    Rules,
+};
+use crate::pace::Priority;
+use crate::target::{Class, Fault};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One row, as it is now.
+#[derive(Debug, Clone)]
+pub struct Row {
+    number: RowNumber,
+    /// As it is now, ahead of the journal by `events` and `facts`.
+    record: RowRecord,
+    /// As the journal has it.
+    stored: RowRecord,
+    events: Vec<Event>,
+    facts: Facts,
+    states: Option<States>,
+}
+
+/// What is to be stored: the transition, and the row before and after it.
+#[derive(Debug)]
+pub struct News {
+    /// What happened.
+    pub transition: Transition,
+    /// The row as the journal has it.
+    pub before: RowRecord,
+    /// The row that the transition leads to.
+    pub after: RowRecord,
+}
+
+impl Row {
+    /// A row as the journal has it, if it was begun.
+    #[must_use]
+    pub fn new(number: RowNumber, record: Option<RowRecord>) -> Row {
+        let record = record.unwrap_or_default();
+        Row {
+            states: states_of(&record),
+            stored: record.clone(),
+            record,
+            number,
+            events: Vec::new(),
+            facts: Facts::default(),
+        }
+    }
+
+    /// Which row it is.
+    #[must_use]
+    pub fn number(&self) -> RowNumber {
+        self.number
+    }
+
+    /// As it is now.
+    #[must_use]
+    pub fn record(&self) -> &RowRecord {
+        &self.record
+    }
+
+    /// As the journal has it.
+    #[must_use]
+    pub fn stored(&self) -> &RowRecord {
+        &self.stored
+    }
+
+    /// The state as it was last seen or predicted, if it was.
+    #[must_use]
+    pub fn known(&self) -> Option<&State> {
+        self.states.as_ref().map(|states| &states.now)
+    }
+
+    /// A process takes the row on.
+    ///
+    /// # Errors
+    /// [`IllegalMove`] when the row is over.
+    pub fn begin(&mut self, now: UnixMillis, rules: &Rules) -> Result<Effect, IllegalMove> {
+        match self.record.state {
+            RowState::Waiting => self.tell(Event::Admitted, now, rules),
+            RowState::Active(_) | RowState::Ended(_) => self.tell(Event::Recovered, now, rules),
+        }
+    }
+
+    /// Tells the machine what happened; answers what it wants done.
+    ///
+    /// # Errors
+    /// [`IllegalMove`] when that cannot happen now.
+    pub fn tell(
+        &mut self,
+        event: Event,
+        now: UnixMillis,
+        rules: &Rules,
+    ) -> Result<Effect, IllegalMove> {
+        self.events.push(event.clone());
+        self.record.take(event, now, rules)
+    }
+
+    /// What the row's present wish is worth beside others'.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        let RowState::Active(active) = &self.record.state else {
+            return Priority::New;
+        };
+        match (&active.course, active.phase) {
+            (Course::Back(_), _) => Priority::Compensate,
+            (Course::Forward, _) if active.progress.exposed => Priority::Exposed,
+            (Course::Forward, Phase::Verifying) => Priority::Verify,
+            (Course::Forward, _) if self.record.has_begun_writing() => Priority::Started,
+            (Course::Forward, _) => Priority::New,
+        }
+    }
+
+    /// Whether it is unknown if the last write took effect.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        match &self.record.state {
+            RowState::Active(active) => matches!(active.phase, Phase::Doubtful(_)),
+            RowState::Waiting | RowState::Ended(_) => false,
+        }
+    }
+
+    /// For how much longer a write in doubt is looked for before it is sent again; None when there is no doubt, or its time
+    /// is over.
+    #[must_use]
+    pub fn doubt_left(&self, job: &Job, now: UnixMillis) -> Option<Duration> {
+        let wrote_at = self.record.wrote_at.filter(|_| self.is_in_doubt())?;
+        let since = Duration::from_millis(now.saturating_sub(wrote_at));
+        job.limits
+            .doubt
+            .checked_sub(since)
+            .filter(|left| !left.is_zero())
+    }
+
+    /// What it means that this was found.
+    pub fn found(
+        &mut self,
+        job: &Arc<Job>,
+        view: &RowView,
+        found: Found,
+        now: UnixMillis,
+    ) -> Event {
+        let judge = Judge {
+            job,
+            view,
+            record: &self.record,
+            now,
+        };
+        let (event, states) = judge.observed(found, self.states.as_ref());
+        if let Some(states) = states {
+            self.learn(states);
+        }
+        event
+    }
+
+    /// The write of an attempt; None when nothing is known of the person yet.
+    ///
+    /// # Errors
+    /// The job does not work for the row.
+    pub fn write(&self, view: &RowView, attempt: Attempt) -> Result<Option<Write>, Problem> {
+        let Some(states) = &self.states else {
+            return Ok(None);
+        };
+        let course = match &self.record.state {
+            RowState::Active(Active { course, .. }) => course,
+            RowState::Waiting | RowState::Ended(_) => &Course::Forward,
+        };
+        view.write(doing(course, attempt.step), &states.before, &states.now)
+            .map(Some)
+            .map_err(|error| job_problem(&error))
+    }
+
+    /// What it means that the write of an attempt succeeded.
+    pub fn applied(
+        &mut self,
+        job: &Arc<Job>,
+        view: &RowView,
+        attempt: Attempt,
+        write: &Write,
+        now: UnixMillis,
+    ) -> Event {
+        // Without a state there was no write; what a read will show is right in any case.
+        let Some(mut states) = self.states.clone() else {
+            let look = Look::Again;
+            return Event::Applied(
+                attempt,
+                Forecast {
+                    look,
+                    exposed: true,
+                },
+            );
+        };
+        states.now.merge(&write.effect);
+        let judge = Judge {
+            job,
+            view,
+            record: &self.record,
+            now,
+        };
+        let forecast = judge.forecast(attempt.step, &states);
+        self.learn(states);
+        Event::Applied(attempt, forecast)
+    }
+
+    fn learn(&mut self, states: States) {
+        if self.record.before.is_none() {
+            self.facts.before = Some(states.before.to_text());
+        } else if self
+            .states
+            .as_ref()
+            .is_none_or(|known| known.now != states.now)
+        {
+            self.facts.expected = Some(states.now.to_text());
+        }
+        self.record
+            .before
+            .get_or_insert_with(|| states.before.to_text());
+        self.states = Some(states);
+    }
+
+    /// Whether a later process should know what is not stored yet. Looks that taught nothing would only fill the journal:
+    /// they are told with the next event that does.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        let taught = self.events.iter().any(|event| *event != Event::Lagging);
+        taught && self.record.has_begun_writing()
+    }
+
+    /// Fills in the job's report columns, at the end.
+    pub fn report(&mut self, view: &RowView) {
+        if let Some(states) = &self.states {
+            self.facts.report = Some(view.report(&states.before, &states.now));
+        }
+    }
+
+    /// What the journal lacks, and the row it leads to: folded as it will be when the log is read again, so that nothing is
+    /// stored that the log does not say. The row goes on as if it were stored already.
+    ///
+    /// # Errors
+    /// [`IllegalMove`] when the row cannot have gone this way.
+    pub fn news(
+        &mut self,
+        costs: Costs,
+        now: UnixMillis,
+        rules: &Rules,
+    ) -> Result<News, IllegalMove> {
+        let mut facts = std::mem::take(&mut self.facts);
+        facts.reads = costs.reads;
+        facts.throttled = costs.throttled;
+        facts.request_id = costs.request_id;
+        facts.begun_at = self
+            .record
+            .begun_at
+            .filter(|_| self.stored.begun_at.is_none());
+        let transition = Transition {
+            row: self.number,
+            at: now,
+            events: std::mem::take(&mut self.events),
+            facts,
+        };
+        let mut after = self.stored.clone();
+        after.apply(&transition, rules)?;
+        self.record.clone_from(&after);
+        let before = std::mem::replace(&mut self.stored, after.clone());
+        Ok(News {
+            transition,
+            before,
+            after,
+        })
+    }
+}
+
+/// What it means for an attempt that its write has no good answer.
+#[must_use]
+pub fn unanswered(attempt: Attempt, fault: &Fault) -> Event {
+    match fault.class {
+        Class::InDoubt { .. } => Event::Doubted(attempt, problem(fault)),
+        Class::NotFound | Class::Contended => Event::Contended(attempt, problem(fault)),
+        Class::Duplicate
+        | Class::InvalidValue
+        | Class::Denied
+        | Class::Throttled { .. }
+        | Class::Unsupported
+        | Class::Unauthenticated
+        | Class::SignIn
+        | Class::NotSent
+        | Class::Rejected => Event::Refused(attempt, problem(fault)),
+    }
+}
+
+fn states_of(record: &RowRecord) -> Option<States> {
+    let before = State::from_text(record.before.as_deref()?)?;
+    let now = match record.expected.as_deref() {
+        Some(text) => State::from_text(text)?,
+        None => before.clone(),
+    };
+    Some(States { before, now })
+}
