@@ -154,3 +154,18 @@ fn an_immutable_id_is_converted_from_every_form() {
         }
     }
 }
+
+/// As with `cutover jobs show immutable-id | head`: nobody wants to read on, and that is no fault.
+#[test]
+fn a_reader_who_leaves_is_no_fault() {
+    let folder = TempDir::new().unwrap();
+    let mut child = support::program(folder.path(), &["jobs", "show", "immutable-id"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.is_empty(), "{said}");
+}

@@ -5,6 +5,7 @@ use super::context::Batch;
 use super::exit::{Exit, Failure};
 use crate::batch::{Finding, InputError, Severity, Summary, Visit};
 use crate::job::Settings;
+use crate::progress::{say_result, show_text};
 use crate::runner::start::each_row;
 use serde_json::json;
 
@@ -66,30 +67,35 @@ impl Output {
         });
         // The object stays open: findings follow one by one, and the number of rows at the end.
         let head = head.to_string();
-        print!("{},\"findings\":[", head.trim_end_matches('}'));
+        show_text(format_args!(
+            "{},\"findings\":[",
+            head.trim_end_matches('}')
+        ));
     }
 
     fn finding(&mut self, finding: &Finding) {
         self.summary.add(finding);
         if !self.json {
-            println!("{finding}");
+            say_result(&finding);
             return;
         }
         let comma = if self.first { "" } else { "," };
         self.first = false;
         match serde_json::to_string(finding) {
-            Ok(text) => print!("{comma}\n{text}"),
+            Ok(text) => show_text(format_args!("{comma}\n{text}")),
             Err(error) => eprintln!("a finding cannot be shown: {error}"),
         }
     }
 
     fn end(&self, rows: u64) {
         if self.json {
-            println!("],\"rows\":{rows}}}");
+            say_result(format_args!("],\"rows\":{rows}}}"));
             return;
         }
         let errors = self.summary.count(Severity::Error);
         let warnings = self.summary.count(Severity::Warning);
-        println!("{rows} rows, {errors} errors, {warnings} warnings");
+        say_result(format_args!(
+            "{rows} rows, {errors} errors, {warnings} warnings"
+        ));
     }
 }

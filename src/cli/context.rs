@@ -6,6 +6,7 @@ use crate::batch::{Finding, Input};
 use crate::job::{FindError, Job};
 use crate::journal::{Holder, Journal, JournalError};
 use crate::progress::say;
+use crate::progress::say_result;
 use crate::runner::{Clock, Schedule, SystemClock};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -172,7 +173,7 @@ impl FindingLines {
     pub fn show(&mut self, finding: &Finding) {
         self.0 += 1;
         if self.0 <= FINDINGS_SHOWN_MAX {
-            say(format_args!("{finding}"));
+            say(finding);
         }
     }
 
@@ -201,6 +202,6 @@ pub(super) fn report_dir(given: Option<&PathBuf>, run: &str) -> PathBuf {
 pub(super) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Failure::said(Exit::Program, error.to_string(), "please report it"))?;
-    println!("{text}");
+    say_result(text);
     Ok(())
 }

@@ -4,18 +4,19 @@ use super::args::JobsCommand;
 use super::context::{job, job_failure};
 use super::exit::{Exit, Failure};
 use crate::job::{SHIPPED, mermaid, parse, text_of};
+use crate::progress::{say_result, show_text};
 
 pub(super) fn main(what: Option<&JobsCommand>) -> Result<Exit, Failure> {
     match what {
         None | Some(JobsCommand::List) => list(),
         Some(JobsCommand::Show { job }) => {
             let (_, text) = text_of(job).map_err(job_failure)?;
-            print!("{text}");
+            show_text(text);
             Ok(Exit::Good)
         }
         Some(JobsCommand::Lint { file }) => lint(file),
         Some(JobsCommand::Diagram { job: name }) => {
-            print!("{}", mermaid(&job(name)?));
+            show_text(mermaid(&job(name)?));
             Ok(Exit::Good)
         }
     }
@@ -23,7 +24,7 @@ pub(super) fn main(what: Option<&JobsCommand>) -> Result<Exit, Failure> {
 
 fn list() -> Result<Exit, Failure> {
     for file in SHIPPED {
-        println!("{:<16} {}", file.name, job(file.name)?.title);
+        say_result(format_args!("{:<16} {}", file.name, job(file.name)?.title));
     }
     Ok(Exit::Good)
 }
@@ -33,11 +34,11 @@ fn lint(file: &str) -> Result<Exit, Failure> {
     let (origin, text) = text_of(file).map_err(job_failure)?;
     match parse(&origin, &text) {
         Ok(job) => {
-            println!("{origin}: job {} has no mistakes", job.name);
+            say_result(format_args!("{origin}: job {} has no mistakes", job.name));
             Ok(Exit::Good)
         }
         Err(mistakes) => {
-            print!("{}", mistakes.listing());
+            show_text(mistakes.listing());
             eprintln!("{mistakes}");
             Ok(Exit::Unusable)
         }

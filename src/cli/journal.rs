@@ -6,6 +6,7 @@ use super::exit::{Exit, Failure};
 use crate::journal::export::{self, ExportError, Exported};
 use crate::journal::verify::{Compared, Finding, Kind, Request, Scratch, Verdict, verify_beside};
 use crate::journal::{Journal, JournalError, LockError};
+use crate::progress::say_result;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -109,19 +110,29 @@ fn must_be_there(dir: &Path) -> Result<(), Failure> {
 }
 
 fn print_in_words(verdict: &Verdict) {
-    println!("run       {}", verdict.run);
-    println!("records   {}, head {}", verdict.records, verdict.head);
+    say_result(format_args!("run       {}", verdict.run));
+    say_result(format_args!(
+        "records   {}, head {}",
+        verdict.records, verdict.head
+    ));
     for note in &verdict.notes {
-        println!("note      {note}");
+        say_result(format_args!("note      {note}"));
     }
     if verdict.ok {
-        println!("good      {}", praise(verdict.checkpoint));
+        say_result(format_args!("good      {}", praise(verdict.checkpoint)));
     }
     for finding in &verdict.findings {
-        println!("FOUND     {}{}", place(finding), finding.message);
+        say_result(format_args!(
+            "FOUND     {}{}",
+            place(finding),
+            finding.message
+        ));
     }
     if verdict.more_findings > 0 {
-        println!("          … and {} more", verdict.more_findings);
+        say_result(format_args!(
+            "          … and {} more",
+            verdict.more_findings
+        ));
     }
 }
 

@@ -6,6 +6,7 @@ use super::context::{Batch, print_json};
 use super::exit::{Exit, Failure};
 use crate::batch::{Finding, InputError, Row, Visit};
 use crate::job::{Job, RowView, Settings};
+use crate::progress::say_result;
 use crate::progress::short;
 use crate::runner::Services;
 use crate::runner::lookups::look_up;
@@ -252,25 +253,25 @@ fn count(batch: &Batch, forecast: &mut Forecast, row: &Good, plan: Plan) {
 }
 
 fn print_in_words(job: &Job, forecast: &Forecast) {
-    println!(
+    say_result(format_args!(
         "{} rows for {} on {}",
         forecast.rows, forecast.job, forecast.target
-    );
+    ));
     for step in &job.steps {
         let rows = forecast.changes.get(&step.name).copied().unwrap_or(0);
-        println!("  {rows:>7}  {}", step.title);
+        say_result(format_args!("  {rows:>7}  {}", step.title));
     }
-    println!("  {:>7}  unchanged", forecast.unchanged);
-    println!("  {:>7}  refused", forecast.refused);
+    say_result(format_args!("  {:>7}  unchanged", forecast.unchanged));
+    say_result(format_args!("  {:>7}  refused", forecast.refused));
     for finding in &forecast.findings {
-        println!(
+        say_result(format_args!(
             "row {} {}: {} [{}]",
             finding.row, finding.key, finding.message, finding.rule
-        );
+        ));
     }
     let time = short(Duration::from_secs_f64(forecast.seconds_at_budget));
-    println!(
+    say_result(format_args!(
         "{} writes, some {} reads; {time} at the budget",
         forecast.writes, forecast.reads
-    );
+    ));
 }

@@ -5,6 +5,7 @@ use super::context::{existing_journal, report_dir};
 use super::exit::{Exit, Failure};
 use super::live::{Question, ask};
 use super::status::to_value;
+use crate::progress::say_result;
 use crate::report::{self, Liveness};
 
 pub(super) async fn main(global: &Global, args: &ReportArgs) -> Result<Exit, Failure> {
@@ -33,7 +34,7 @@ pub(super) async fn main(global: &Global, args: &ReportArgs) -> Result<Exit, Fai
         }
     };
     for file in ["outcomes.csv", "unfinished.csv", "summary.json"] {
-        println!("{}", dir.join(file).display());
+        say_result(format_args!("{}", dir.join(file).display()));
     }
     Ok(Exit::Good)
 }

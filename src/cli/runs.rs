@@ -6,6 +6,7 @@ use super::exit::{Exit, Failure};
 use super::live::{Question, ask};
 use super::status::to_value;
 use crate::journal::Journal;
+use crate::progress::say_result;
 use crate::report::{self, Liveness};
 
 pub(super) async fn main(global: &Global, args: &RunsArgs) -> Result<Exit, Failure> {
@@ -20,7 +21,7 @@ pub(super) async fn main(global: &Global, args: &RunsArgs) -> Result<Exit, Failu
     for summary in summaries.as_array().into_iter().flatten() {
         let text = |key: &str| summary[key].as_str().unwrap_or("-").to_owned();
         let done = summary["outcomes"]["done"].as_u64().unwrap_or(0);
-        println!(
+        say_result(format_args!(
             "{}  {}  {:<11}  {:<16}  {} rows, {done} done  {}",
             text("run"),
             text("started_at"),
@@ -28,7 +29,7 @@ pub(super) async fn main(global: &Global, args: &RunsArgs) -> Result<Exit, Failu
             text("job"),
             summary["rows"],
             text("target")
-        );
+        ));
     }
     Ok(Exit::Good)
 }

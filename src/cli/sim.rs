@@ -3,6 +3,7 @@
 use super::args::{Global, SimArgs};
 use super::exit::{Exit, Failure};
 use crate::batch::Digest;
+use crate::progress::{say_result, show_text};
 use crate::sim::{Faults, Limits, Options, Population, SECRET_VARIABLE, Simulator, write_csv};
 use std::fs::File;
 use std::io::BufWriter;
@@ -18,12 +19,12 @@ pub(super) async fn main(args: &SimArgs) -> Result<Exit, Failure> {
     let simulator = Simulator::start(options(args))
         .await
         .map_err(Failure::unusable)?;
-    println!("# simulated tenant at {}", simulator.url());
-    println!(
+    say_result(format_args!("# simulated tenant at {}", simulator.url()));
+    say_result(format_args!(
         "# save this as sim.toml, then: {SECRET_VARIABLE}={} cutover run … --target sim.toml",
         simulator.client_secret()
-    );
-    print!("{}", simulator.connection_file());
+    ));
+    show_text(simulator.connection_file());
     tokio::signal::ctrl_c()
         .await
         .map_err(|error| Failure::program(format!("signals cannot be heard: {error}")))?;

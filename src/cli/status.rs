@@ -4,6 +4,7 @@ use super::args::{Global, StatusArgs};
 use super::context::{existing_journal, print_json};
 use super::exit::{Exit, Failure};
 use super::live::{Question, ask};
+use crate::progress::say_result;
 use crate::report::{self, Liveness};
 
 pub(super) async fn main(global: &Global, args: &StatusArgs) -> Result<Exit, Failure> {
@@ -32,34 +33,34 @@ pub(super) fn to_value<T: serde::Serialize>(value: &T) -> Result<serde_json::Val
 /// One line a fact; the answer of the live process and our own look alike.
 pub(super) fn print_in_words(summary: &serde_json::Value) {
     let text = |key: &str| summary[key].as_str().unwrap_or("-").to_owned();
-    println!("run        {}", text("run"));
-    println!("job        {}", text("job"));
-    println!("target     {}", text("target"));
-    println!("state      {}", text("state"));
+    say_result(format_args!("run        {}", text("run")));
+    say_result(format_args!("job        {}", text("job")));
+    say_result(format_args!("target     {}", text("target")));
+    say_result(format_args!("state      {}", text("state")));
     if let Some(reason) = summary["reason"].as_str() {
-        println!("because    {reason}");
+        say_result(format_args!("because    {reason}"));
     }
     if let Some(under_way) = summary["under_way"].as_object() {
-        println!(
+        say_result(format_args!(
             "under way  {} rows, {} people exposed",
             under_way["rows"], under_way["exposed"]
-        );
+        ));
     }
-    println!("started    {}", text("started_at"));
-    println!("finished   {}", text("finished_at"));
-    println!("rows       {}", summary["rows"]);
+    say_result(format_args!("started    {}", text("started_at")));
+    say_result(format_args!("finished   {}", text("finished_at")));
+    say_result(format_args!("rows       {}", summary["rows"]));
     for (outcome, count) in summary["outcomes"].as_object().into_iter().flatten() {
         if count.as_u64() != Some(0) {
-            println!("  {outcome:<9} {count}");
+            say_result(format_args!("  {outcome:<9} {count}"));
         }
     }
-    println!(
+    say_result(format_args!(
         "writes     {} ({} reads, {} times throttled)",
         summary["writes"], summary["reads"], summary["throttled"]
-    );
-    println!(
+    ));
+    say_result(format_args!(
         "journal    {} records, head {}",
         summary["journal"]["records"],
         summary["journal"]["head"].as_str().unwrap_or("-")
-    );
+    ));
 }

@@ -4,12 +4,17 @@ use super::args::{Global, PaceArgs, SteerArgs};
 use super::context::operator;
 use super::exit::{Exit, Failure};
 use super::live::{Question, steer};
+use crate::progress::say_result;
 use serde_json::Value;
 
 pub(super) async fn pause(global: &Global, args: &SteerArgs) -> Result<Exit, Failure> {
     let summary = ask(global, "/pause", with_reason(args)).await?;
-    println!("run {} is paused; {}", run(&summary), under_way(&summary));
-    println!("go on with: cutover continue");
+    say_result(format_args!(
+        "run {} is paused; {}",
+        run(&summary),
+        under_way(&summary)
+    ));
+    say_result(format_args!("go on with: cutover continue"));
     Ok(Exit::Good)
 }
 
@@ -17,8 +22,11 @@ pub(super) async fn go_on(global: &Global, args: &SteerArgs) -> Result<Exit, Fai
     let summary = ask(global, "/continue", Question::about(args.run.as_deref())).await?;
     match summary["reason"].as_str() {
         // The pause is over, and something else still holds the run.
-        Some(reason) => println!("run {} is not paused any more, but {reason}", run(&summary)),
-        None => println!("run {} goes on", run(&summary)),
+        Some(reason) => say_result(format_args!(
+            "run {} is not paused any more, but {reason}",
+            run(&summary)
+        )),
+        None => say_result(format_args!("run {} goes on", run(&summary))),
     }
     Ok(Exit::Good)
 }
@@ -26,8 +34,8 @@ pub(super) async fn go_on(global: &Global, args: &SteerArgs) -> Result<Exit, Fai
 pub(super) async fn drain(global: &Global, args: &SteerArgs) -> Result<Exit, Failure> {
     let summary = ask(global, "/drain", with_reason(args)).await?;
     let run = run(&summary);
-    println!("run {run} stops; {}", under_way(&summary));
-    println!("go on later with: cutover resume {run}");
+    say_result(format_args!("run {run} stops; {}", under_way(&summary)));
+    say_result(format_args!("go on later with: cutover resume {run}"));
     Ok(Exit::Good)
 }
 
@@ -37,12 +45,12 @@ pub(super) async fn pace(global: &Global, args: &PaceArgs) -> Result<Exit, Failu
         ..Question::about(args.which.run.as_deref())
     };
     let summary = ask(global, "/pace", question).await?;
-    println!(
+    say_result(format_args!(
         "run {} sends at most {} writes from now on, until this process of it ends; {}",
         run(&summary),
         args.rate,
         under_way(&summary)
-    );
+    ));
     Ok(Exit::Good)
 }
 

@@ -29,6 +29,12 @@ pub fn say_result(text: impl Display) {
     let _unheard = writeln!(std::io::stdout(), "{text}");
 }
 
+/// Shows a text that has its line ends already on standard output, likewise.
+pub fn show_text(text: impl Display) {
+    // Whoever closed it does not want to read on.
+    let _unheard = write!(std::io::stdout(), "{text}");
+}
+
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Style {
