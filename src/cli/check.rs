@@ -76,7 +76,7 @@ impl Output {
     fn finding(&mut self, finding: &Finding) {
         self.summary.add(finding);
         if !self.json {
-            say_result(&finding);
+            say_result(finding);
             return;
         }
         let comma = if self.first { "" } else { "," };
