@@ -20,8 +20,9 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-/// For how long a read may show what was before a write, in milliseconds; a write in doubt is looked for longer.
+/// For how long a read may show what was before a write, in milliseconds: less than a write in doubt is looked for, or more.
 const LAG_MS: u64 = 4_000;
+const LONG_LAG_MS: u64 = 20_000;
 const DOUBT_S: u64 = 10;
 const REPLICATION_S: u64 = 30;
 
@@ -41,6 +42,7 @@ struct Setting {
     job: Arc<Job>,
     view: RowView,
     rules: Rules,
+    lag_ms: u64,
 }
 
 /// A moment: the row as a process knows it, and the person as they are.
@@ -70,6 +72,7 @@ impl Setting {
         let Bounds {
             attempts,
             undo_attempts,
+            lag_ms,
         } = bounds;
         // Whoever ships another job gives it a person here.
         assert_eq!(SHIPPED.len(), 1);
@@ -99,6 +102,7 @@ impl Setting {
             rules: rules_of(&job),
             view,
             job,
+            lag_ms: *lag_ms,
         }
     }
 
@@ -260,7 +264,7 @@ impl Setting {
         let mut to = moment.clone();
         to.person.merge(effect);
         if to.person != moment.person {
-            to.pasts.push((to.now + LAG_MS, moment.person.clone()));
+            to.pasts.push((to.now + self.lag_ms, moment.person.clone()));
             to.touched = true;
         }
         Some(to)
@@ -449,20 +453,31 @@ fn path(way: &[Frame], last: &str) -> String {
     labels.collect::<Vec<_>>().join(" > ")
 }
 
-/// How often a step and its undo are tried.
+/// How often a step and its undo are tried, and how far replicas may be behind.
+#[derive(Clone, Copy)]
 struct Bounds {
     attempts: u32,
     undo_attempts: u32,
+    lag_ms: u64,
 }
 
 /// Every attempt is the same again, and each of them multiplies the world: where a person takes all steps, one must do.
 const ONCE: Bounds = Bounds {
     attempts: 1,
     undo_attempts: 1,
+    lag_ms: LAG_MS,
 };
 const TWICE: Bounds = Bounds {
     attempts: 2,
     undo_attempts: 2,
+    lag_ms: LAG_MS,
+};
+
+/// Replicas so slow that a write in doubt is sent again though it was done.
+const SLOW: Bounds = Bounds {
+    attempts: 2,
+    undo_attempts: 1,
+    lag_ms: LONG_LAG_MS,
 };
 
 #[test]
@@ -477,6 +492,7 @@ fn whatever_the_replies_the_row_ends_under_a_true_word() {
             TWICE,
         ),
         ("right already", person(HOME, Some(NEW), false), TWICE),
+        ("slowly shown", person(HOME, None, false), SLOW),
     ];
     let asked = std::env::var("CUTOVER_ATTEMPTS").map(|text| text.parse().unwrap());
     std::thread::scope(|scope| {
@@ -484,6 +500,7 @@ fn whatever_the_replies_the_row_ends_under_a_true_word() {
             let bounds = asked.as_ref().map_or(bounds, |attempts| Bounds {
                 attempts: *attempts,
                 undo_attempts: *attempts,
+                ..bounds
             });
             scope.spawn(move || {
                 let (moments, ends) = walk(&Setting::new(&bounds), &before);

@@ -100,6 +100,12 @@ impl Progress {
         self.begun.iter().any(|begun| begun.unsettled)
     }
 
+    /// Whether an undo was begun.
+    #[must_use]
+    pub fn undoing(&self) -> bool {
+        self.begun.iter().any(|begun| begun.undo_attempts > 0)
+    }
+
     /// Whether a write of this run took effect, or may have.
     #[must_use]
     pub fn touched(&self) -> bool {

@@ -259,7 +259,9 @@ impl Active {
             Course::Forward if self.progress.changed => ended(Ending::Done),
             Course::Forward => ended(Ending::Unchanged),
             Course::Back(cause) if self.progress.exposed => ended(Ending::Stranded(cause)),
-            Course::Back(cause) if self.progress.changed => ended(Ending::Reverted(cause)),
+            Course::Back(cause) if self.progress.changed || self.progress.undoing() => {
+                ended(Ending::Reverted(cause))
+            }
             // What was in doubt has not happened.
             Course::Back(cause) => ended(Ending::Failed(cause)),
         }

@@ -134,7 +134,8 @@ impl Judge<'_> {
     }
 
     /// On the way back a person passes through states they were in before. So a doubt that a read seems to answer may be
-    /// answered by a replica that has not even seen what is to be undone; it is believed when none can be so far behind.
+    /// answered by a replica that has not even seen what is to be undone; it is believed when none can be so far behind. Nor
+    /// is anybody given up for what such a replica shows.
     fn may_be_of_long_ago(&self, sight: &Sight) -> bool {
         if !self.is_back() {
             return false;
@@ -145,8 +146,10 @@ impl Judge<'_> {
             .doubtful()
             .is_some_and(|step| *sight != Sight::Next(step));
         let unsettled = self.active().is_some_and(|row| row.progress.unsettled());
+        let hopeless = matches!(sight, Sight::Adrift(_));
         (seems_undone && self.record.took_effect_at.is_some_and(recent))
             || (unsettled && *sight == Sight::Goal && self.record.wrote_at.is_some_and(recent))
+            || (hopeless && self.record.wrote_at.is_some_and(recent))
     }
 
     /// A step that leaves no trace is decided by the job when it is in doubt.
