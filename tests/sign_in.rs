@@ -600,7 +600,7 @@ fn at_work(more: &str) -> (Stage, Oracle, Going) {
     let secret = format!("client_secret = {{ file = \"secret\" }}\n{more}");
     let lines = format!("{}{secret}", login(&stage, "client-secret"));
     stage.write("sim.toml", connection(&stage, &lines, SLOW_WRITES));
-    let mut going = stage.start(&mut stage.run_line());
+    let mut going = stage.start(&mut stage.quick_run(&[]));
     stage.await_writes(12, &mut going);
     (stage, oracle, going)
 }
@@ -687,7 +687,7 @@ fn a_refusal_that_nobody_mends_stops_the_run_which_then_goes_on() {
         assert!(said.contains(part), "{part}: {said}");
     }
     stage.write("secret", "the-new-one");
-    let ran = stage.end(&mut stage.run_line());
+    let ran = stage.end(&mut stage.quick_run(&[]));
     must_be_true(&stage, &oracle, &ran);
 }
 
@@ -705,7 +705,7 @@ fn a_run_that_is_held_stops_when_it_is_told_to() {
     }
     going.wait().must_end(3);
     stage.write("secret", "the-new-one");
-    let ran = stage.end(&mut stage.run_line());
+    let ran = stage.end(&mut stage.quick_run(&[]));
     must_be_true(&stage, &oracle, &ran);
 }
 
@@ -742,7 +742,7 @@ fn a_sign_in_service_that_stays_down_stops_the_run_within_its_patience() {
     stage
         .simulator()
         .change_sign_in(|sign_in| sign_in.is_down = false);
-    let ran = stage.end(&mut stage.run_line());
+    let ran = stage.end(&mut stage.quick_run(&[]));
     must_be_true(&stage, &oracle, &ran);
 }
 
@@ -769,7 +769,7 @@ fn a_person_is_asked_again_in_the_middle_of_a_run() {
         "sim.toml",
         connection(&stage, &login(&stage, "device-code"), SLOW_WRITES),
     );
-    let mut going = stage.start(&mut stage.run_line());
+    let mut going = stage.start(&mut stage.quick_run(&[]));
     stage.await_writes(12, &mut going);
     stage.simulator().end_tokens();
     await_words(&mut going, "to sign in again, open ");

@@ -22,9 +22,6 @@ const READ_TRIES_MAX: u32 = 12;
 /// Most times in a row that one request may be refused for its token before that holds the run.
 const UNAUTHENTICATED_MAX: u32 = 4;
 
-/// Where Entra's messages turn to its own people.
-const TRACE: &str = " Trace ID: ";
-
 /// Something that no row can go on from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halt(pub Problem);
@@ -313,7 +310,7 @@ impl Talk {
 
 /// A fault that concerns everybody, as short as it can be told, and what to do where a person can do something.
 fn in_words(fault: &Fault) -> String {
-    let message = fault.message.split(TRACE).next().unwrap_or_default();
+    let message = fault.brief();
     let what = if message.starts_with(&fault.code) {
         message.to_owned()
     } else {

@@ -110,7 +110,18 @@ pub struct Fault {
     pub status: Option<u16>,
 }
 
+/// Where Entra's messages turn to its own people.
+const TRACE: &str = " Trace ID: ";
+
 impl Fault {
+    /// The message without the numbers that Entra adds to it for its own people.
+    #[must_use]
+    pub fn brief(&self) -> &str {
+        self.message
+            .split_once(TRACE)
+            .map_or(&self.message, |(brief, _)| brief)
+    }
+
     /// What the fault says about the target as a whole: `None` where it answered, even if it refused this request.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {

@@ -163,7 +163,7 @@ impl DeviceCode {
             Err(refusal) if refusal.fault.class == Class::SignIn => {
                 // It will not be accepted again; only the person can help.
                 self.stage = Stage::Idle;
-                let why = format!("{}; to sign in again, ", refusal.fault.message);
+                let why = format!("{}; to sign in again, ", refusal.fault.brief());
                 Err(self.begin(&why).await?)
             }
             Err(refusal) => Err(refusal.into()),
