@@ -28,8 +28,8 @@ use device_code::DeviceCode;
 use machine::Machine;
 
 pub(super) use device_code::PENDING;
-pub use reply::{Granted, read_token_reply};
 use reply::Refusal;
+pub use reply::{Granted, read_token_reply};
 
 /// A way to get tokens, with what it remembers between them.
 pub(super) enum Credential {
