@@ -94,7 +94,7 @@ struct RefusalReply {
     message: String,
 }
 
-/// [`read`] for whoever needs no more than the fault.
+/// Sorts a reply of a service that issues tokens. The secret that was sent is taken out of the service's words.
 ///
 /// # Errors
 /// A [`Fault`] that says whether the connection file is at fault or the trouble may pass.
@@ -108,7 +108,7 @@ pub fn read_token_reply(
     read(status, headers, body, &[secret], now).map_err(Fault::from)
 }
 
-/// Sorts a reply of a service that issues tokens. What was sent as proof is taken out of the service's words.
+/// The same for the flows, which decide by the OAuth error. `sent` is taken out of the words.
 pub(super) fn read(
     status: u16,
     headers: &HeaderMap,
