@@ -8,7 +8,11 @@ use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
 use crate::target::{Class, Connection, Fault, Graph};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// How often it is looked whether a person has signed in. The service is asked no more often than it wants to be.
+const PERSON_POLL: Duration = Duration::from_millis(250);
 
 /// What stands for the simulated tenant.
 const SIM: &str = "sim";
@@ -119,6 +123,7 @@ impl Target {
             run,
             process_at: SystemClock.now(),
             patience: connection.graph.patience,
+            sign_in_patience: connection.graph.sign_in_patience,
             gauges: Gauges::default(),
         };
         Ok(Connected {
@@ -145,12 +150,24 @@ fn connection_to(simulator: &Simulator) -> Result<Connection, Failure> {
 }
 
 /// A sign-in that is refused is a mistake in the connection file; one that is not answered is waited for later, with the
-/// run's patience.
+/// run's patience. Where a person has to sign in, this asks, and waits as long as the code is good.
 async fn sign_in(graph: &Graph) -> Result<(), Failure> {
-    match graph.sign_in().await {
-        Ok(()) => Ok(()),
-        Err(fault) if fault.class == Class::SignIn => Err(refused(&fault)),
-        Err(_) => Ok(()),
+    let mut shown = String::new();
+    loop {
+        match graph.sign_in().await {
+            Ok(()) => return Ok(()),
+            Err(fault) if fault.awaits_person() => {
+                if shown != fault.message {
+                    eprintln!("to sign in, {}", fault.message);
+                    shown = fault.message;
+                }
+                tokio::time::sleep(PERSON_POLL).await;
+            }
+            Err(fault) if fault.class == Class::SignIn => return Err(refused(&fault)),
+            // An answer that is lost while a person signs in is asked for again, for as long as the code is good.
+            Err(_) if !shown.is_empty() => tokio::time::sleep(PERSON_POLL).await,
+            Err(_) => return Ok(()),
+        }
     }
 }
 

@@ -4,7 +4,9 @@ use super::args::{Global, SimArgs};
 use super::exit::{Exit, Failure};
 use crate::batch::Digest;
 use crate::progress::{say_result, show_text};
-use crate::sim::{Faults, Limits, Options, Population, SECRET_VARIABLE, Simulator, write_csv};
+use crate::sim::{
+    Faults, Limits, Options, Population, SECRET_VARIABLE, SignIn, Simulator, write_csv,
+};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -66,6 +68,7 @@ fn options(args: &SimArgs) -> Options {
         replication_ms: args.replication,
         token_life_s: args.token_life,
         app_has_admin_role: false,
+        sign_in: SignIn::default(),
     }
 }
 

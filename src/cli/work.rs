@@ -45,12 +45,15 @@ pub(super) async fn work(
     job: Arc<Job>,
     target: Target,
 ) -> Result<Exit, Failure> {
-    let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
+    let (sender, mut commands) = mpsc::channel(COMMANDS_WAITING_MAX);
     hear_signals(sender.clone());
     let target_spec = target.spec();
-    let connected = target
-        .connect(session.header().id.0, cast(global, &session, &job)?)
-        .await?;
+    let connecting = target.connect(session.header().id.0, cast(global, &session, &job)?);
+    let connected = tokio::select! {
+        connected = connecting => connected?,
+        // A person who has to sign in may be waited for for a quarter of an hour.
+        Some(_) = commands.recv() => return Err(stopped_before_signing_in()),
+    };
     let (services, run) = (Arc::clone(&connected.services), session.header().id);
     let session = Arc::new(session);
     let bridge = Bridge {
@@ -79,6 +82,14 @@ pub(super) async fn work(
     last_words::name_the_exposed(&services.gauges.exposed.list(), run, &dir);
     last_words::advise(end.stopped.as_ref(), &global.journal);
     Ok(exit)
+}
+
+fn stopped_before_signing_in() -> Failure {
+    Failure::said(
+        Exit::Requested,
+        "stopped before anybody was signed in",
+        "nothing was sent; `cutover resume` goes on",
+    )
 }
 
 /// Who plays in the simulated tenant: the people of the run's rows.

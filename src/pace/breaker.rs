@@ -1,5 +1,6 @@
 //! Leaves a target alone that is down: after some failures in a row everything stops, and then single requests, ever
-//! further apart, find out whether it is back. So rows do not burn their attempts on a target that cannot answer.
+//! further apart, find out whether it is back. So rows do not burn their attempts on a target that cannot answer. A sign-in
+//! that is refused stops everything at the first refusal, for nothing can be sent without it.
 //!
 //! Pure: time comes in as an argument. Throttling is not trouble; a throttled request was answered.
 
@@ -22,8 +23,10 @@ const PROBE_S_MAX: u64 = 45;
 pub(super) struct Breaker {
     in_a_row: u32,
     since: Option<Instant>,
+    refused_since: Option<Instant>,
     circuit: Circuit,
     delays: Delays,
+    refused_delays: Delays,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,28 +44,43 @@ impl Breaker {
         Breaker {
             in_a_row: 0,
             since: None,
+            refused_since: None,
             circuit: Circuit::Closed,
             delays: Delays::new(Sequence::Probe, 0),
+            refused_delays: Delays::new(Sequence::RefusedSignIn, 0),
         }
     }
 
     /// The target answered a request, whatever it said.
     pub(super) fn answered(&mut self) {
-        if self.since.is_none() {
+        if !self.is_troubled() {
             return;
         }
         self.in_a_row = 0;
         self.since = None;
+        self.refused_since = None;
         self.circuit = Circuit::Closed;
         self.delays.reset();
+        self.refused_delays.reset();
     }
 
-    /// The target failed to serve a request.
+    /// A request was not served.
     pub(super) fn failed(&mut self, now: Instant, trouble: Trouble) {
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        self.since.get_or_insert(now);
+        let is_final = match trouble {
+            Trouble::SignInRefused => {
+                self.refused_since.get_or_insert(now);
+                // Who refuses does answer.
+                self.since = None;
+                true
+            }
+            Trouble::ServerError { .. } | Trouble::NoAnswer => {
+                self.in_a_row = self.in_a_row.saturating_add(1);
+                self.since.get_or_insert(now);
+                self.in_a_row >= TROUBLES_IN_A_ROW_MAX
+            }
+        };
         match self.circuit {
-            Circuit::Closed if self.in_a_row < TROUBLES_IN_A_ROW_MAX => {}
+            Circuit::Closed if !is_final => {}
             // Was in flight when everything stopped: it says nothing new.
             Circuit::Open(_) => {}
             Circuit::Closed | Circuit::Probing(_) => self.open(now, trouble),
@@ -97,15 +115,32 @@ impl Breaker {
         self.since
     }
 
+    /// Since when the sign-in is refused; `None` while it is not.
+    pub(super) fn refused_since(&self) -> Option<Instant> {
+        self.refused_since
+    }
+
+    /// Whether anything is to be forgotten when the target answers.
+    pub(super) fn is_troubled(&self) -> bool {
+        self.since.is_some() || self.refused_since.is_some()
+    }
+
     fn open(&mut self, now: Instant, trouble: Trouble) {
-        let (reason, wish) = match trouble {
-            Trouble::ServerError { retry_after } => (PauseReason::ServerErrors, retry_after),
-            Trouble::NoAnswer => (PauseReason::NoAnswer, None),
+        let (reason, delay) = match trouble {
+            Trouble::ServerError { retry_after } => {
+                let wish = retry_after.unwrap_or_default();
+                let wish = wish.min(Duration::from_secs(RETRY_AFTER_S_MAX));
+                (
+                    PauseReason::ServerErrors,
+                    self.delays.next_delay().max(wish),
+                )
+            }
+            Trouble::NoAnswer => (PauseReason::NoAnswer, self.delays.next_delay()),
+            Trouble::SignInRefused => {
+                (PauseReason::SignInRefused, self.refused_delays.next_delay())
+            }
         };
-        let wish = wish
-            .unwrap_or_default()
-            .min(Duration::from_secs(RETRY_AFTER_S_MAX));
-        let until = now + self.delays.next_delay().max(wish);
+        let until = now + delay;
         self.circuit = Circuit::Open(Pause { reason, until });
     }
 }
@@ -182,6 +217,47 @@ mod tests {
         let given_up = now + SECOND + Duration::from_secs(PROBE_S_MAX);
         assert!(breaker.pause(given_up - SECOND).is_some());
         assert_eq!(breaker.pause(given_up), None);
+    }
+
+    #[test]
+    fn a_refused_sign_in_stops_at_once_and_is_tried_ever_more_rarely() {
+        let begin = Instant::now();
+        let mut now = begin;
+        let mut breaker = Breaker::new();
+        breaker.failed(now, Trouble::SignInRefused);
+        for seconds in [2, 4, 8, 16, 32, 64, 120, 120] {
+            let until = now + SECOND * seconds;
+            let reason = PauseReason::SignInRefused;
+            assert_eq!(breaker.pause(now), Some(Pause { reason, until }));
+            now = until;
+            assert_eq!(breaker.pause(now), None);
+            breaker.admitted(now);
+            breaker.failed(now, Trouble::SignInRefused);
+        }
+        assert_eq!(
+            (breaker.refused_since(), breaker.since()),
+            (Some(begin), None)
+        );
+        breaker.answered();
+        assert_eq!((breaker.refused_since(), breaker.pause(now)), (None, None));
+        breaker.failed(now, Trouble::SignInRefused);
+        assert_eq!(
+            breaker.pause(now).map(|pause| pause.until),
+            Some(now + SECOND * 2)
+        );
+    }
+
+    #[test]
+    fn silence_and_refusals_have_a_patience_each() {
+        let begin = Instant::now();
+        let mut breaker = opened(begin);
+        breaker.admitted(begin + SECOND);
+        breaker.failed(begin + SECOND, Trouble::SignInRefused);
+        assert_eq!(breaker.since(), None);
+        assert_eq!(breaker.refused_since(), Some(begin + SECOND));
+        breaker.failed(begin + SECOND * 2, Trouble::NoAnswer);
+        assert_eq!(breaker.since(), Some(begin + SECOND * 2));
+        assert_eq!(breaker.refused_since(), Some(begin + SECOND));
     }
 
     #[test]

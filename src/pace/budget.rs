@@ -115,8 +115,9 @@ impl Budget {
         self.learn(|state, now| state.usage.reported(now, fraction));
     }
 
-    /// The target failed to serve a request. Five in a row, without an answer between them, stop the budget; single
-    /// requests, 1 s to 30 s apart, then find out whether the target is back.
+    /// A request was not served. Five in a row, without an answer between them, stop the budget; single requests, 1 s to
+    /// 30 s apart, then find out whether the target is back. A single refusal of the sign-in stops it; it is then tried
+    /// again 2 s to 2 min apart.
     pub fn unavailable(&self, trouble: Trouble) {
         self.learn(|state, now| state.breaker.failed(now, trouble));
     }
@@ -124,7 +125,7 @@ impl Budget {
     /// The target answered a request, whatever it said; ends what [`Budget::unavailable`] began.
     pub fn answered(&self) {
         let mut state = self.lock();
-        if state.breaker.since().is_some() {
+        if state.breaker.is_troubled() {
             state.breaker.answered();
             state.wake_head();
         }
@@ -134,6 +135,12 @@ impl Budget {
     #[must_use]
     pub fn trouble_since(&self) -> Option<Instant> {
         self.lock().breaker.since()
+    }
+
+    /// Since when the sign-in is refused; `None` while it is not.
+    #[must_use]
+    pub fn refused_since(&self) -> Option<Instant> {
+        self.lock().breaker.refused_since()
     }
 
     /// Why nothing is being sent, if so: a stop, or waiters with no permit left for them.

@@ -30,6 +30,9 @@ pub enum Sequence {
     Probe,
     /// After a sign-in that failed for want of an answer: 1 s doubling to 30 s, as for any target that is down.
     SignIn,
+    /// Between tries of a sign-in that is refused: 2 s doubling to 120 s. It takes a person to mend that, so a run that
+    /// goes on two minutes after it is mended loses nothing.
+    RefusedSignIn,
 }
 
 /// First delay, longest delay and the share that is random.
@@ -47,6 +50,7 @@ impl Sequence {
             Sequence::Throttled => (1_000, 120_000, 0.0),
             Sequence::Probe => (1_000, 30_000, 0.0),
             Sequence::SignIn => (1_000, 30_000, 0.0),
+            Sequence::RefusedSignIn => (2_000, 120_000, 0.0),
         };
         Shape {
             first_ms,
@@ -124,6 +128,10 @@ mod tests {
         );
         assert_eq!(first(Sequence::Throttled, 9)[7..], [120_000, 120_000]);
         assert_eq!(first(Sequence::SignIn, 7)[5..], [30_000, 30_000]);
+        assert_eq!(
+            first(Sequence::RefusedSignIn, 8)[5..],
+            [64_000, 120_000, 120_000]
+        );
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum PauseReason {
     ServerErrors,
     /// Several requests in a row were not answered at all.
     NoAnswer,
+    /// No request can be sent, since the sign-in is refused.
+    SignInRefused,
     /// All is well, and the budget gives the next permit at that time.
     BudgetUsedUp,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for PauseReason {
             PauseReason::Backoff(whose) => write!(f, "{whose}, no time given"),
             PauseReason::ServerErrors => write!(f, "service answers 5xx"),
             PauseReason::NoAnswer => write!(f, "target does not answer"),
+            PauseReason::SignInRefused => write!(f, "sign-in is refused"),
             PauseReason::BudgetUsedUp => write!(f, "budget used up"),
         }
     }
@@ -72,7 +75,7 @@ impl fmt::Display for ThrottleReason {
     }
 }
 
-/// How a target failed to serve a request, apart from throttling.
+/// Why a request was not served, apart from throttling: for a reason that is no other request's fault either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     /// It answered with a 5xx status, perhaps with a wish how long to leave it alone.
@@ -82,6 +85,8 @@ pub enum Trouble {
     },
     /// No connection, or no answer in time.
     NoAnswer,
+    /// The sign-in is refused: nothing can be sent until somebody has mended that.
+    SignInRefused,
 }
 
 #[cfg(test)]

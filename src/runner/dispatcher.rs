@@ -15,7 +15,7 @@ use super::stop::{Hold, Standing, StopReason};
 use super::worker::{Halted, Work, WorkerEnd, work};
 use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
 use crate::machine::Outcome;
-use crate::pace::{Quota, fits};
+use crate::pace::{PauseReason, Quota, fits};
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -371,9 +371,11 @@ impl Dispatcher {
         }
         if self.is_out_of_patience() {
             let seconds = self.work.services.patience.as_secs();
-            let text = format!("the target has given no good answer for {seconds} s");
+            let why = self.work.services.gauges.trouble().unwrap_or_default();
+            let text = format!("the target has given no good answer for {seconds} s: {why}");
             self.stop_now(StopReason::Target(text)).await;
         }
+        self.stop_in_vain().await;
         self.note_rate();
         let snapshot = self.snapshot();
         self.tell(&RunEvent::Tick(snapshot));
@@ -385,6 +387,17 @@ impl Dispatcher {
         let silent_for = |since: Instant| since.max(self.open_since).elapsed();
         let since = services.writes.trouble_since();
         !self.workers.is_empty() && since.is_some_and(|at| silent_for(at) >= services.patience)
+    }
+
+    /// While the sign-in is refused a drain could last for hours, and there is nobody whom it would bring to safety.
+    async fn stop_in_vain(&mut self) {
+        let services = &self.work.services;
+        let is_held = services.writes.refused_since().is_some();
+        let nobody = services.gauges.exposed.count() == 0;
+        let stopping = self.standing.stopping().filter(|_| is_held && nobody);
+        if let Some(reason) = stopping.cloned() {
+            self.stop_now(reason).await;
+        }
     }
 
     fn tell(&mut self, event: &RunEvent) {
@@ -448,7 +461,16 @@ impl Dispatcher {
         let services = &self.work.services;
         let pause = services.writes.pause().or_else(|| services.reads.pause())?;
         let left = pause.until.saturating_duration_since(Instant::now());
-        Some((pause.reason.to_string(), left))
+        let reason = match pause.reason {
+            PauseReason::ServerErrors | PauseReason::NoAnswer | PauseReason::SignInRefused => {
+                let why = services.gauges.trouble().unwrap_or_default();
+                format!("{}: {why}", pause.reason)
+            }
+            PauseReason::RetryAfter(_) | PauseReason::Backoff(_) | PauseReason::BudgetUsedUp => {
+                pause.reason.to_string()
+            }
+        };
+        Some((reason, left))
     }
 }
 

@@ -256,6 +256,7 @@ impl World {
             run: run.0,
             process_at: self.clock.now(),
             patience: Duration::from_secs(300),
+            sign_in_patience: Duration::from_secs(300),
             gauges: Gauges::default(),
         }
     }

@@ -4,8 +4,8 @@ use super::exposed::Exposed;
 use crate::journal::UnixMillis;
 use crate::pace::Budget;
 use crate::target::{Class, Kind, Reply, Target};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
@@ -42,6 +42,8 @@ pub struct Services {
     pub process_at: UnixMillis,
     /// How long nothing may answer before the run stops.
     pub patience: Duration,
+    /// How long the sign-in may be refused in the middle of a run before the run stops.
+    pub sign_in_patience: Duration,
     /// Counters for progress.
     pub gauges: Gauges,
 }
@@ -73,6 +75,10 @@ pub struct Gauges {
     pub exposed: Exposed,
     /// Rows being worked on.
     pub in_flight: AtomicU64,
+    /// Whether the target has served this process at all.
+    served: AtomicBool,
+    /// Why the target serves nobody at present, in words.
+    trouble: Mutex<Option<String>>,
 }
 
 impl Gauges {
@@ -83,9 +89,33 @@ impl Gauges {
             (Kind::Write, Ok(_)) => self.writes.fetch_add(1, Ordering::Relaxed),
             (Kind::Write, Err(_)) => 0,
         };
+        if reply.result.is_ok() {
+            self.served.store(true, Ordering::Relaxed);
+        }
         let fault = reply.result.as_ref().err();
         if fault.is_some_and(|fault| matches!(fault.class, Class::Throttled { .. })) {
             self.throttled.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the target has served this process at all.
+    #[must_use]
+    pub fn has_been_served(&self) -> bool {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// Notes why the target serves nobody, or that it does. Answers whether that is new.
+    pub fn note_trouble(&self, words: Option<String>) -> bool {
+        let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = *known != words;
+        *known = words;
+        is_new
+    }
+
+    /// Why the target serves nobody at present, in words.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone()
     }
 }

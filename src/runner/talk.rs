@@ -2,12 +2,13 @@
 //!
 //! This is the one layer that sends a request again, and it does so only when the first one certainly changed nothing:
 //! throttled, not signed in, never left, or a read. Anything a write may have done goes back to the machine. What the service
-//! says about its load is told to the budget, which makes everybody wait, not one row.
+//! says about its load is told to the budget, which makes everybody wait, not one row. So does a sign-in that is refused in
+//! the middle of a run: it holds the run until somebody has mended it, or the patience with that ends.
 
 use super::services::Services;
 use crate::job::{Ask, Verb};
 use crate::machine::Problem;
-use crate::pace::{Budget, Delays, PauseReason, Priority, Sequence};
+use crate::pace::{Budget, Delays, PauseReason, Priority, Sequence, Trouble};
 use crate::target::{Class, Fault, Kind, Method, Reply, Request, Success};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +19,7 @@ use uuid::Uuid;
 /// minutes; while the target answers nobody, tries are not counted.
 const READ_TRIES_MAX: u32 = 12;
 
-/// Most times in a row that a fresh token may be refused before the run stops: once is an expired token, twice a slow
-/// replica of the service that has not seen the new one.
+/// Most times in a row that one request may be refused for its token before that holds the run.
 const UNAUTHENTICATED_MAX: u32 = 4;
 
 /// Something that no row can go on from.
@@ -175,9 +175,7 @@ impl Talk {
                         tokio::time::sleep(self.delays.next_delay()).await;
                     }
                 }
-                Class::Unauthenticated | Class::SignIn => {
-                    return Err(NoAnswer::Halt(Halt(problem(&fault))));
-                }
+                Class::Unauthenticated | Class::SignIn => self.hold(&fault)?,
                 Class::NotFound
                 | Class::Duplicate
                 | Class::InvalidValue
@@ -188,6 +186,32 @@ impl Talk {
                 | Class::Rejected => return Ok(Err(fault)),
             }
         }
+    }
+
+    /// Makes everybody wait for a sign-in that is refused. One that never worked for this process will not by waiting.
+    fn hold(&self, fault: &Fault) -> Result<(), NoAnswer> {
+        let services = &self.services;
+        if !services.gauges.has_been_served() {
+            return Err(NoAnswer::Halt(Halt(problem(fault))));
+        }
+        let refused_for = services
+            .writes
+            .refused_since()
+            .map_or(Duration::ZERO, |since| since.elapsed());
+        if refused_for >= services.sign_in_patience {
+            let mut problem = problem(fault);
+            problem.message = format!(
+                "the sign-in has been refused for {} s: {}",
+                refused_for.as_secs(),
+                problem.message
+            );
+            return Err(NoAnswer::Halt(Halt(problem)));
+        }
+        if fault.class == Class::Unauthenticated {
+            services.each_budget(|budget| budget.unavailable(Trouble::SignInRefused));
+            self.note_trouble(Some(fault));
+        }
+        Ok(())
     }
 
     async fn send(&mut self, ask: &Ask, token: &str, priority: Priority) -> Reply {
@@ -252,6 +276,7 @@ impl Talk {
             budget.usage(usage);
         }
         let Err(fault) = &reply.result else {
+            self.note_trouble(None);
             return self.services.each_budget(Budget::answered);
         };
         if let Class::Throttled {
@@ -262,11 +287,49 @@ impl Talk {
             return budget.throttled(retry_after, reason);
         }
         match fault.trouble() {
-            Some(trouble) => self
-                .services
-                .each_budget(|budget| budget.unavailable(trouble)),
+            Some(trouble) => {
+                self.note_trouble(Some(fault));
+                self.services
+                    .each_budget(|budget| budget.unavailable(trouble));
+            }
             None => self.services.each_budget(Budget::answered),
         }
+    }
+
+    /// Keeps for progress why nobody is served, and says so once when it is for a person to mend.
+    fn note_trouble(&self, fault: Option<&Fault>) {
+        let words = fault.map(in_words);
+        let is_new = self.services.gauges.note_trouble(words.clone());
+        let for_a_person = fault
+            .is_some_and(|fault| matches!(fault.class, Class::SignIn | Class::Unauthenticated));
+        if let Some(words) = words.filter(|_| is_new && for_a_person) {
+            tracing::warn!("the run waits, the sign-in is refused: {words}");
+        }
+    }
+}
+
+/// A fault that concerns everybody, as short as it can be told, and what to do where a person can do something.
+fn in_words(fault: &Fault) -> String {
+    let message = fault.brief();
+    let what = if message.starts_with(&fault.code) {
+        message.to_owned()
+    } else {
+        format!("{}: {message}", fault.code)
+    };
+    match fault.class {
+        Class::SignIn | Class::Unauthenticated => {
+            format!("{what}; {}; the run then goes on by itself", fault.advice())
+        }
+        Class::NotFound
+        | Class::Duplicate
+        | Class::InvalidValue
+        | Class::Denied
+        | Class::Throttled { .. }
+        | Class::Contended
+        | Class::Unsupported
+        | Class::NotSent
+        | Class::InDoubt { .. }
+        | Class::Rejected => what,
     }
 }
 
@@ -290,7 +353,9 @@ fn may_pass_later(class: Class) -> bool {
 fn is_down(budget: &Budget) -> bool {
     let reason = budget.pause().map(|pause| pause.reason);
     match reason {
-        Some(PauseReason::ServerErrors | PauseReason::NoAnswer) => true,
+        Some(PauseReason::ServerErrors | PauseReason::NoAnswer | PauseReason::SignInRefused) => {
+            true
+        }
         Some(PauseReason::RetryAfter(_) | PauseReason::Backoff(_) | PauseReason::BudgetUsedUp)
         | None => false,
     }

@@ -110,7 +110,7 @@ impl Call {
             .map(|(_, value)| value.as_str())
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }

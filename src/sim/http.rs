@@ -13,9 +13,10 @@ use super::call::Call;
 use super::clock::UnixMillis;
 use super::connection::Connection;
 use super::errors::Refusal;
+use super::login;
 use super::oracle;
 use super::reply::Reply;
-use super::route::Place;
+use super::route::{Place, SignInPlace};
 use super::service::{Outcome, Service};
 
 /// Longest body that is read. A user's properties need a small part of it.
@@ -43,8 +44,8 @@ async fn handle(
     pause(latency_ms / 2).await;
     call.now = service.clock.now();
     let outcome = match call.place.clone() {
-        Ok(Place::Token { tenant }) => {
-            Outcome::Reply(token(&service, &tenant, parts, body, &call).await)
+        Ok(Place::SignIn(place)) => {
+            Outcome::Reply(sign_in(&service, &place, parts, body, &call).await)
         }
         Ok(_) | Err(_) => match to_bytes(body, BODY_BYTES_MAX).await {
             Ok(bytes) => {
@@ -87,7 +88,7 @@ pub(super) fn from_oracle(service: &Service, call: &Call) -> Option<Outcome> {
         Place::SimUsers => oracle::users(&service.tenant, &call.pairs),
         Place::SimWrites => Ok(oracle::writes(&service.tenant)),
         Place::SimTokens => Ok(oracle::tokens(&service.tokens)),
-        Place::Token { .. }
+        Place::SignIn(_)
         | Place::Users
         | Place::User(_)
         | Place::DeletedUsers
@@ -108,12 +109,18 @@ pub(super) fn from_oracle(service: &Service, call: &Call) -> Option<Outcome> {
     })
 }
 
-async fn token(service: &Service, tenant: &str, parts: Parts, body: Body, call: &Call) -> Reply {
-    // A body that is no form has no fields, and is refused for the first one that is missing.
+async fn sign_in(
+    service: &Service,
+    place: &SignInPlace,
+    parts: Parts,
+    body: Body,
+    call: &Call,
+) -> Reply {
+    // A body that is no form has no fields, and is refused for the first one that is missing. A GET has its query.
     let form =
         Form::<Vec<(String, String)>>::from_request(Request::from_parts(parts, body), &()).await;
     let fields = form.map(|Form(fields)| fields).unwrap_or_default();
-    service.token(tenant, &fields, call)
+    login::answer(service, place, &fields, call)
 }
 
 async fn pause(ms: u64) {

@@ -10,11 +10,14 @@
 //! never purges the recycle bin by itself. It imports nothing of the rest of the program.
 
 mod anchor;
+mod assertion;
 mod call;
 mod chance;
 mod change;
 mod clock;
 mod connection;
+mod denial;
+mod device;
 mod direct;
 mod directory;
 mod domains;
@@ -23,6 +26,7 @@ mod faults;
 mod http;
 mod lag;
 mod ledger;
+mod login;
 mod names;
 mod operations;
 mod oracle;
@@ -34,6 +38,7 @@ mod reply;
 mod route;
 mod service;
 mod shape;
+mod sign_in;
 mod store;
 mod tenant;
 mod throttle;
@@ -58,7 +63,7 @@ use tokio::task::JoinHandle;
 use chance::Sequencer;
 use clock::Clock;
 use connection::{Connection, CuttableListener};
-use service::{Counters, Service};
+use service::{Counters, Service, locked};
 use tenant::{Founding, Tenant};
 use throttle::Throttle;
 use token::Tokens;
@@ -68,6 +73,7 @@ pub use direct::{Answer, Direct};
 pub use domains::INITIAL_DOMAIN;
 pub use faults::Faults;
 pub use population::{Person, Population, write_csv};
+pub use sign_in::{AppSecret, Approval, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
 pub use throttle::{Limits, Quota, ResourceUnits, RetryAfter};
 pub use token::{CLIENT_ID, CLIENT_SECRET, TENANT_ID};
 
@@ -98,6 +104,8 @@ pub struct Options {
     pub token_life_s: u64,
     /// Whether the app's service principal holds a role that lets it act on administrators.
     pub app_has_admin_role: bool,
+    /// How one may sign in.
+    pub sign_in: SignIn,
 }
 
 impl Default for Options {
@@ -114,6 +122,7 @@ impl Default for Options {
             // Entra's usual figure: an hour less a second.
             token_life_s: 3_599,
             app_has_admin_role: false,
+            sign_in: SignIn::default(),
         }
     }
 }
@@ -198,6 +207,7 @@ pub enum SimError {
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
+    service: Arc<Service>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<io::Result<()>>,
 }
@@ -223,8 +233,9 @@ impl Simulator {
         let service = building
             .await
             .map_err(|source| SimError::Build { source })??;
+        let service = Arc::new(service);
         let app =
-            http::router(Arc::new(service)).into_make_service_with_connect_info::<Connection>();
+            http::router(Arc::clone(&service)).into_make_service_with_connect_info::<Connection>();
         let (stop, stopped) = oneshot::channel();
         let serving = axum::serve(CuttableListener(listener), app).with_graceful_shutdown(async {
             // A dropped simulator ends the same way as one that is stopped.
@@ -232,6 +243,7 @@ impl Simulator {
         });
         Ok(Self {
             address,
+            service,
             stop,
             server: tokio::spawn(serving.into_future()),
         })
@@ -275,6 +287,24 @@ impl Simulator {
              endpoint = \"{url}\"\n\
              login = \"{url}\"\n"
         )
+    }
+
+    /// Changes how one may sign in from now on, as an operator does in the middle of the night.
+    pub fn change_sign_in(&self, change: impl FnOnce(&mut SignIn)) {
+        change(&mut locked(&self.service.sign_in));
+    }
+
+    /// Ends the life of every token that was given out.
+    pub fn end_tokens(&self) {
+        locked(&self.service.tokens).end_all(self.service.clock.now());
+    }
+
+    /// Everything secret that was given out for signing in, apart from tokens: so a test can look for it where it must
+    /// not be.
+    #[must_use]
+    pub fn sign_in_secrets(&self) -> Vec<String> {
+        let devices = locked(&self.service.devices);
+        devices.secrets().map(str::to_owned).collect()
     }
 
     /// Takes no more requests, waits for the open ones for some seconds at most, and ends.
@@ -323,6 +353,9 @@ fn build(options: &Options, root: String) -> Result<Service, SimError> {
             now,
         )),
         tokens: Mutex::new(Tokens::new(options.token_life_s)),
+        started_at: now,
+        sign_in: Mutex::new(options.sign_in.clone()),
+        devices: Mutex::default(),
         counters: Counters::default(),
     })
 }

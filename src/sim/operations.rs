@@ -43,7 +43,7 @@ pub(super) fn carry_out(tenant: &mut Tenant, call: &Call, root: &str) -> Result<
             | Place::Domains
             | Place::Domain(_)
             | Place::Organization
-            | Place::Token { .. }
+            | Place::SignIn(_)
             | Place::SimStats
             | Place::SimUsers
             | Place::SimWrites

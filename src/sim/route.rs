@@ -11,8 +11,8 @@ use super::user::{UserId, UserKey};
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    /// The token endpoint of a tenant.
-    Token { tenant: String },
+    /// A service that leads to a token.
+    SignIn(SignInPlace),
     /// All live users.
     Users,
     /// One live user.
@@ -39,6 +39,21 @@ pub(super) enum Place {
     SimTokens,
 }
 
+/// The services that issue tokens, and what leads to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SignInPlace {
+    /// The token endpoint of a tenant.
+    Token { tenant: String },
+    /// Where a tenant hands out device codes.
+    DeviceCode { tenant: String },
+    /// The page on which a person enters one.
+    DevicePage,
+    /// The metadata service of a virtual machine.
+    Metadata,
+    /// The service for managed identities of App Service.
+    App,
+}
+
 impl Place {
     /// Reads a path as it came, still encoded.
     pub(super) fn parse(path: &str) -> Result<Self, Refusal> {
@@ -49,9 +64,15 @@ impl Place {
             .collect::<Result<_, _>>()?;
         let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
         match segments.as_slice() {
-            [tenant, "oauth2", "v2.0", "token"] => Ok(Self::Token {
+            [tenant, "oauth2", "v2.0", "token"] => Ok(Self::SignIn(SignInPlace::Token {
                 tenant: (*tenant).to_owned(),
-            }),
+            })),
+            [tenant, "oauth2", "v2.0", "devicecode"] => Ok(Self::SignIn(SignInPlace::DeviceCode {
+                tenant: (*tenant).to_owned(),
+            })),
+            ["devicelogin"] => Ok(Self::SignIn(SignInPlace::DevicePage)),
+            ["metadata", "identity", "oauth2", "token"] => Ok(Self::SignIn(SignInPlace::Metadata)),
+            ["msi", "token"] => Ok(Self::SignIn(SignInPlace::App)),
             ["v1.0", rest @ ..] => graph(rest, path),
             ["sim", "stats"] => Ok(Self::SimStats),
             ["sim", "users"] => Ok(Self::SimUsers),

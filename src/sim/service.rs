@@ -11,13 +11,15 @@ use rand_chacha::ChaCha8Rng;
 use super::call::Call;
 use super::chance::Sequencer;
 use super::clock::{Clock, UnixMillis};
+use super::device::Devices;
 use super::errors::Refusal;
 use super::faults::{Fault, Faults};
 use super::operations;
 use super::reply::Reply;
+use super::sign_in::SignIn;
 use super::tenant::Tenant;
 use super::throttle::{Admission, Limit, RetryAfter, Throttle};
-use super::token::{self, CLIENT_ID, TENANT_ID, Tokens};
+use super::token::{CLIENT_ID, TENANT_ID, Tokens};
 
 /// How long a made-up throttling asks to wait: short, since a test that meets it should go on soon.
 const FAKE_WAIT_MS: std::ops::Range<u64> = 200..2_000;
@@ -73,6 +75,9 @@ pub(super) struct Service {
     pub(super) tenant: Mutex<Tenant>,
     pub(super) throttle: Mutex<Throttle>,
     pub(super) tokens: Mutex<Tokens>,
+    pub(super) started_at: UnixMillis,
+    pub(super) sign_in: Mutex<SignIn>,
+    pub(super) devices: Mutex<Devices>,
     pub(super) counters: Counters,
 }
 
@@ -83,22 +88,6 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Service {
-    /// Gives or denies a token.
-    pub(super) fn token(&self, tenant: &str, form: &[(String, String)], call: &Call) -> Reply {
-        let decided = token::check_form(tenant, &locked(&self.tenant).world.domains, form);
-        match decided {
-            Ok(()) => {
-                self.counters.tokens.add_one();
-                Reply::value(
-                    StatusCode::OK,
-                    &locked(&self.tokens).issue(call.now, &call.identity),
-                )
-            }
-            Err(denial) => Reply::value(denial.status(), &denial.body(call.now, &call.identity)),
-        }
-        .with("cache-control", "no-store")
-    }
-
     /// Answers a request to Graph.
     pub(super) fn answer(&self, call: &Call, dice: &mut ChaCha8Rng) -> Outcome {
         if let Err(refusal) = self.check_token(call) {

@@ -1,5 +1,6 @@
-//! Microsoft's clouds and where each of them signs in and serves Graph (Microsoft's pages on Graph deployments and on
-//! authentication in national clouds). Tokens of one cloud are worth nothing in another.
+//! Microsoft's clouds and where each of them signs in and serves Graph and Exchange: the one table of these addresses
+//! (Microsoft's pages on Graph deployments, on authentication in national clouds and on Exchange's admin API). Tokens of
+//! one cloud are worth nothing in another.
 
 /// A Microsoft cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,27 +36,56 @@ impl Cloud {
         Cloud::ALL.into_iter().find(|cloud| cloud.name() == name)
     }
 
-    /// Where tokens are issued, without a slash at the end. Microsoft's pages name two hosts for China; this is the
-    /// one that the Graph pages and MSAL use.
+    /// Where tokens are issued, without a slash at the end.
     #[must_use]
     pub const fn login_root(self) -> &'static str {
-        match self {
-            Cloud::Global => "https://login.microsoftonline.com",
-            Cloud::UsGov | Cloud::UsGovDod => "https://login.microsoftonline.us",
-            Cloud::China => "https://login.chinacloudapi.cn",
-        }
+        self.addresses().login
     }
 
     /// Graph's root without the version and without a slash at the end; also the resource tokens are issued for.
     #[must_use]
     pub const fn graph_root(self) -> &'static str {
+        self.addresses().graph
+    }
+
+    /// Exchange Online's root, likewise.
+    #[must_use]
+    pub const fn exchange_root(self) -> &'static str {
+        self.addresses().exchange
+    }
+
+    /// The table. Microsoft's pages name two login hosts for China; this is the one that the Graph pages and MSAL use.
+    const fn addresses(self) -> Addresses {
         match self {
-            Cloud::Global => "https://graph.microsoft.com",
-            Cloud::UsGov => "https://graph.microsoft.us",
-            Cloud::UsGovDod => "https://dod-graph.microsoft.us",
-            Cloud::China => "https://microsoftgraph.chinacloudapi.cn",
+            Cloud::Global => Addresses {
+                login: "https://login.microsoftonline.com",
+                graph: "https://graph.microsoft.com",
+                exchange: "https://outlook.office365.com",
+            },
+            Cloud::UsGov => Addresses {
+                login: "https://login.microsoftonline.us",
+                graph: "https://graph.microsoft.us",
+                exchange: "https://outlook.office365.us",
+            },
+            Cloud::UsGovDod => Addresses {
+                login: "https://login.microsoftonline.us",
+                graph: "https://dod-graph.microsoft.us",
+                exchange: "https://outlook-dod.office365.us",
+            },
+            Cloud::China => Addresses {
+                login: "https://login.chinacloudapi.cn",
+                graph: "https://microsoftgraph.chinacloudapi.cn",
+                exchange: "https://outlook.office365.cn",
+            },
         }
     }
+}
+
+/// Where a cloud serves what.
+struct Addresses {
+    login: &'static str,
+    graph: &'static str,
+    exchange: &'static str,
 }
 
 #[cfg(test)]
@@ -68,5 +98,24 @@ mod tests {
             assert_eq!(Cloud::named(cloud.name()), Some(cloud));
         }
         assert_eq!(Cloud::named("Global"), None);
+    }
+
+    #[test]
+    fn every_address_can_be_written_in_a_connection_file() {
+        for cloud in Cloud::ALL {
+            for root in [
+                cloud.login_root(),
+                cloud.graph_root(),
+                cloud.exchange_root(),
+            ] {
+                let url: reqwest::Url = root.parse().unwrap();
+                assert_eq!(url.scheme(), "https");
+                assert_eq!(
+                    format!("{root}/"),
+                    url.as_str(),
+                    "no slash at the end, no path"
+                );
+            }
+        }
     }
 }

@@ -10,15 +10,19 @@ use std::time::Duration;
 use miette::{Diagnostic, NamedSource};
 use reqwest::Url;
 
+use super::Cloud;
+use super::auth::Auth;
 use super::connection_file;
 use super::mistake::{Mistake, covered};
 use super::rights::warn_of_others;
-use super::{Cloud, Secret};
 use crate::pace::Quota;
 
 /// How long nothing may answer before a run stops, where the file says nothing: a short outage passes, and a long one
 /// is told to somebody the same hour.
 const PATIENCE_DEFAULT: Duration = Duration::from_secs(5 * 60);
+/// How long a run waits for a refused sign-in to be mended, where the file says nothing: from the evening, when a secret
+/// expires, until those who can renew it are awake. Nothing is lost by waiting: nobody can be helped without a sign-in.
+const SIGN_IN_PATIENCE_DEFAULT: Duration = Duration::from_secs(12 * 60 * 60);
 /// A directory counts far more reads than writes, so an operator who raises the writes needs no word on the reads.
 const READS_PER_WRITE: u32 = 4;
 
@@ -36,9 +40,7 @@ pub struct GraphConnection {
     pub tenant: String,
     /// The cloud it lives in.
     pub cloud: Cloud,
-    /// The app's client id.
-    pub client_id: String,
-    /// How the app signs in.
+    /// How this program signs in.
     pub auth: Auth,
     /// Graph's root without the version; https, or http on loopback.
     pub endpoint: Url,
@@ -48,13 +50,8 @@ pub struct GraphConnection {
     pub limits: Limits,
     /// How long nothing may answer before a run stops.
     pub patience: Duration,
-}
-
-/// How an app proves who it is.
-#[derive(Debug, Clone)]
-pub enum Auth {
-    /// By a secret it shares with the sign-in service.
-    ClientSecret(Secret),
+    /// How long a run waits while its sign-in is refused, before it stops.
+    pub sign_in_patience: Duration,
 }
 
 /// How much a target may be asked.
@@ -95,6 +92,8 @@ impl Limits {
 impl GraphConnection {
     /// The patience of a connection that does not name one: five minutes.
     pub const PATIENCE: Duration = PATIENCE_DEFAULT;
+    /// The patience with a refused sign-in of a connection that does not name one: twelve hours.
+    pub const SIGN_IN_PATIENCE: Duration = SIGN_IN_PATIENCE_DEFAULT;
 }
 
 impl Connection {
@@ -203,6 +202,7 @@ impl fmt::Display for Several<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::{Secret, SecretSource};
 
     fn quota(text: &str) -> Quota {
         text.parse().unwrap()
@@ -212,12 +212,15 @@ mod tests {
         let graph = GraphConnection {
             tenant: "Contoso.onmicrosoft.com".to_owned(),
             cloud: Cloud::Global,
-            client_id: "app".to_owned(),
-            auth: Auth::ClientSecret(Secret::new("hush")),
+            auth: Auth::ClientSecret {
+                client_id: "app".to_owned(),
+                secret: SecretSource::Given(Secret::new("hush")),
+            },
             endpoint: endpoint.parse().unwrap(),
             login: "https://login.microsoftonline.com".parse().unwrap(),
             limits: Limits::GRAPH,
             patience: GraphConnection::PATIENCE,
+            sign_in_patience: GraphConnection::SIGN_IN_PATIENCE,
         };
         assert!(!format!("{graph:?}").contains("hush"));
         Connection { graph }.identity()

@@ -11,16 +11,18 @@ use reqwest::Url;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::connection::{Auth, Connection, GraphConnection, Limits, is_loopback};
+use super::Cloud;
+use super::connection::{Connection, GraphConnection, Limits, is_loopback};
 use super::mistake::{Mistake, Problem};
 use super::nearest::nearest;
-use super::rights::warn_of_others;
-use super::{Cloud, Secret};
 use crate::pace::{Quota, parse_duration};
+
+mod auth;
+pub(super) use auth::Way;
 
 const SECTIONS: [&str; 3] = ["graph", "exchange", "ad"];
 const UNSUPPORTED_SECTIONS: [&str; 2] = ["exchange", "ad"];
-const GRAPH_KEYS: [&str; 10] = [
+const GRAPH_KEYS: [&str; 11] = [
     "tenant",
     "cloud",
     "client_id",
@@ -30,17 +32,10 @@ const GRAPH_KEYS: [&str; 10] = [
     "endpoint",
     "login",
     "patience",
+    "sign_in_patience",
     "limits",
 ];
 const LIMIT_KEYS: [&str; 2] = ["writes", "reads"];
-const SECRET_KEYS: [&str; 2] = ["env", "file"];
-/// The documented ways to sign in that are still to come.
-const UNSUPPORTED_AUTH: [&str; 4] = [
-    "certificate",
-    "device-code",
-    "managed-identity",
-    "azure-cli",
-];
 const PATIENCE_S_MIN: u64 = 1;
 const PATIENCE_S_MAX: u64 = 24 * 60 * 60;
 
@@ -130,21 +125,22 @@ impl Reader<'_> {
         // Read everything before giving up on anything, so that all mistakes are told.
         let cloud = self.cloud(table);
         let tenant = self.tenant(table);
-        let client_id = self.required(table, "client_id", "\"the app's client id\"");
         let auth = self.auth(table);
         let endpoint = self.root(table, "endpoint", cloud.graph_root());
         let login = self.root(table, "login", cloud.login_root());
         let limits = self.limits(table);
-        let patience = self.patience(table);
+        let patience = self.patience(table, "patience", GraphConnection::PATIENCE);
+        let sign_in_patience =
+            self.patience(table, "sign_in_patience", GraphConnection::SIGN_IN_PATIENCE);
         Some(GraphConnection {
             tenant: tenant?,
             cloud,
-            client_id: client_id?.value.to_owned(),
             auth: auth?,
             endpoint: endpoint?,
             login: login?,
             limits,
             patience,
+            sign_in_patience,
         })
     }
 
@@ -172,100 +168,6 @@ impl Reader<'_> {
             self.note(text.span, Problem::Cloud { value });
             Cloud::Global
         })
-    }
-
-    fn auth(&mut self, table: &Table<'_>) -> Option<Auth> {
-        if let Some((key, _)) = table.table.get_key_value("certificate") {
-            self.note(key.span(), Problem::KeyUnsupported { key: "certificate" });
-        }
-        if let Some(text) = self
-            .optional(table, "auth")
-            .filter(|text| text.value != "client-secret")
-        {
-            let known = UNSUPPORTED_AUTH
-                .into_iter()
-                .find(|known| *known == text.value);
-            let problem = match known {
-                Some(value) => Problem::AuthUnsupported { value },
-                None => Problem::Auth {
-                    value: text.value.to_owned(),
-                },
-            };
-            self.note(text.span, problem);
-            // Whether a secret is there does not matter for another way to sign in.
-            return None;
-        }
-        self.secret(table).map(Auth::ClientSecret)
-    }
-
-    fn secret(&mut self, table: &Table<'_>) -> Option<Secret> {
-        let Some(value) = table.get("client_secret") else {
-            let example = "{ env = \"CONTOSO_SECRET\" }";
-            self.missing(table, "client_secret", example);
-            return None;
-        };
-        let Some(source) = value.get_ref().as_table() else {
-            self.note(value.span(), Problem::SecretInFile);
-            return None;
-        };
-        let source = Table {
-            table: source,
-            span: value.span(),
-        };
-        self.known_only(source.table, &SECRET_KEYS, "in `client_secret`");
-        let variable = self.optional(&source, "env");
-        let file = self.optional(&source, "file");
-        match (variable, file) {
-            (Some(variable), None) => self.secret_of_variable(variable),
-            (None, Some(file)) => self.secret_of_file(file),
-            (None, None) | (Some(_), Some(_)) => {
-                self.note(source.span, Problem::SecretSource);
-                None
-            }
-        }
-    }
-
-    fn secret_of_variable(&mut self, name: Text<'_>) -> Option<Secret> {
-        let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-        if !name.value.chars().all(is_name) {
-            // It may be the secret itself, so the message must not repeat it.
-            self.note(name.span, Problem::VariableName);
-            return None;
-        }
-        let secret = (self.variable)(name.value).filter(|secret| !secret.is_empty());
-        if secret.is_none() {
-            let value = name.value.to_owned();
-            self.note(name.span, Problem::VariableUnset { name: value });
-        }
-        secret.map(Secret::new)
-    }
-
-    fn secret_of_file(&mut self, file: Text<'_>) -> Option<Secret> {
-        let directory = self.path.parent().unwrap_or(Path::new(""));
-        let path = directory.join(file.value);
-        let shown = path.display().to_string();
-        match std::fs::read_to_string(&path) {
-            Ok(content) if content.trim().is_empty() => {
-                self.note(file.span, Problem::SecretFileEmpty { path: shown });
-                None
-            }
-            // Editors end a file with a line end, which is no part of the secret.
-            Ok(content) => {
-                warn_of_others("secret file", &path);
-                Some(Secret::new(content.trim()))
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                self.note(
-                    file.span,
-                    Problem::SecretFile {
-                        path: shown,
-                        reason,
-                    },
-                );
-                None
-            }
-        }
     }
 
     /// The root of a web service: the file's, or the cloud's own.
@@ -306,16 +208,16 @@ impl Reader<'_> {
             .ok()
     }
 
-    fn patience(&mut self, table: &Table<'_>) -> Duration {
-        let Some(text) = self.optional(table, "patience") else {
-            return GraphConnection::PATIENCE;
+    fn patience(&mut self, table: &Table<'_>, key: &'static str, default: Duration) -> Duration {
+        let Some(text) = self.optional(table, key) else {
+            return default;
         };
         let allowed = Duration::from_secs(PATIENCE_S_MIN)..=Duration::from_secs(PATIENCE_S_MAX);
         let patience = parse_duration(text.value).filter(|patience| allowed.contains(patience));
         patience.unwrap_or_else(|| {
             let value = text.value.to_owned();
-            self.note(text.span, Problem::Patience { value });
-            GraphConnection::PATIENCE
+            self.note(text.span, Problem::Patience { key, value });
+            default
         })
     }
 

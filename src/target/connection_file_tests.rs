@@ -4,7 +4,7 @@ use miette::Diagnostic;
 use proptest::prelude::*;
 
 use super::*;
-use crate::target::ConnectionError;
+use crate::target::{Auth, ConnectionError};
 
 const GOOD: &str = r#"
 [graph]
@@ -53,8 +53,12 @@ fn a_short_file_has_defaults() {
     assert_eq!(graph.login.as_str(), "https://login.microsoftonline.com/");
     assert_eq!(graph.limits, Limits::GRAPH);
     assert_eq!(graph.patience, Duration::from_secs(300));
-    let Auth::ClientSecret(secret) = graph.auth;
-    assert_eq!(secret.expose(), "hush");
+    assert_eq!(graph.sign_in_patience, Duration::from_secs(12 * 3_600));
+    let Auth::ClientSecret { client_id, secret } = graph.auth else {
+        panic!("{:?}", graph.auth);
+    };
+    assert_eq!(client_id, "11111111-2222-3333-4444-555555555555");
+    assert_eq!(secret.read().unwrap().expose(), "hush");
 }
 
 #[test]
@@ -67,6 +71,7 @@ auth = "client-secret"
 endpoint = "http://127.0.0.1:8080/"
 login = "https://login.contoso.test"
 patience = "90s"
+sign_in_patience = "2h"
 [graph.limits]
 writes = "2000/150s"
 reads = "50/s"
@@ -76,6 +81,7 @@ reads = "50/s"
     assert_eq!(graph.endpoint.as_str(), "http://127.0.0.1:8080/");
     assert_eq!(graph.login.as_str(), "https://login.contoso.test/");
     assert_eq!(graph.patience, Duration::from_secs(90));
+    assert_eq!(graph.sign_in_patience, Duration::from_secs(7_200));
     assert_eq!(graph.limits.writes.to_string(), "2000/150s");
     assert_eq!(graph.limits.reads.to_string(), "50/s");
 }
@@ -107,10 +113,10 @@ url = "ldaps://dc1"
         mistakes(text),
         [
             "line 2, column 1: `tenant` is missing in [graph] | add `tenant = \"contoso.onmicrosoft.com\"`",
+            "line 2, column 1: `certificate` is missing in [graph] | add `certificate = { file = \"app.pem\" }`",
             "line 3, column 1: unknown key `tennant` in [graph] | did you mean `tenant`?",
             "line 4, column 9: unknown cloud `mars` | write one of: global, usgov, usgov-dod, china",
             "line 5, column 13: `client_id` is not a text in quotes | write a value as in `client_id = \"00000000-0000-0000-0000-000000000000\"`",
-            "line 6, column 8: sign-in by `certificate` is not supported by this version yet | use `auth = \"client-secret\"`",
             "line 7, column 12: `endpoint` would send tokens in the clear: plain http is for loopback addresses only | use https",
             "line 8, column 9: `login` is not the root of a web service: it begins neither with https:// nor, on loopback, with http:// | write scheme and host, and a port where needed, as in `login = \"https://login.microsoftonline.com\"`; no version, no query",
             "line 9, column 12: `soon` is not a time from 1 s to 24 h | write a time such as `patience = \"5m\"`",
@@ -165,8 +171,10 @@ fn a_secret_file_stands_beside_the_connection_file() {
     let file = |name: &str| GOOD.replace("env = \"CONTOSO_SECRET\"", &format!("file = \"{name}\""));
     let parse = |text: &str| Connection::parse(&path, text, &|_| None);
 
-    let Auth::ClientSecret(secret) = parse(&file("secret")).unwrap().graph.auth;
-    assert_eq!(secret.expose(), "hush");
+    let Auth::ClientSecret { secret, .. } = parse(&file("secret")).unwrap().graph.auth else {
+        panic!("no secret");
+    };
+    assert_eq!(secret.read().unwrap().expose(), "hush");
     let error = parse(&file("nothing")).unwrap_err().to_string();
     assert!(error.contains("is empty"), "{error}");
 }
@@ -176,11 +184,15 @@ fn other_mistakes() {
     for (lines, message) in [
         (
             "certificate = { file = \"app.pem\" }\n",
-            "`certificate` is not supported",
+            "`certificate` does not belong to `auth = \"client-secret\"`",
         ),
         (
             "auth = \"password\"\n",
-            "unknown way to sign in: `password`",
+            "unknown way to sign in: `password` | write one of: client-secret, certificate, device-code, managed-identity, azure-cli",
+        ),
+        (
+            "sign_in_patience = \"a while\"\n",
+            "`a while` is not a time from 1 s to 24 h | write a time such as `sign_in_patience = \"12h\"`",
         ),
         ("auth = \"\"\n", "`auth` is empty"),
         (

@@ -6,6 +6,7 @@
 //! send on a kept one, which sends it once.
 
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -74,7 +75,7 @@ impl Graph {
         let endpoint = format!("{}/", connection.endpoint.as_str().trim_end_matches('/'));
         Ok(Graph {
             root: format!("{endpoint}{VERSION}"),
-            tokens: Tokens::new(client.clone(), connection),
+            tokens: Tokens::new(client.clone(), connection).map_err(GraphError::Client)?,
             endpoint,
             client,
         })
@@ -86,6 +87,21 @@ impl Graph {
     /// The fault every request would end with.
     pub async fn sign_in(&self) -> Result<(), Fault> {
         self.tokens.current().await.map(drop)
+    }
+
+    /// Tells the tokens what became of one, and the caller when no other one would fare better.
+    fn learn(&self, mut reply: Reply, token: &Arc<Token>) -> Reply {
+        match &mut reply.result {
+            Err(fault) if fault.class == Class::Unauthenticated => {
+                if self.tokens.refused(token) {
+                    fault.class = Class::SignIn;
+                }
+            }
+            Ok(_) => self.tokens.accepted(),
+            // The service looks at the token before anything else, but a proxy in between may not.
+            Err(_) => {}
+        }
+        reply
     }
 
     async fn exchange(&self, request: &Request, token: &Token) -> Result<Response, Fault> {
@@ -141,14 +157,7 @@ impl Target for Graph {
             Ok(response) => receive(response).await,
             Err(fault) => fault.into(),
         };
-        if reply
-            .result
-            .as_ref()
-            .is_err_and(|fault| fault.class == Class::Unauthenticated)
-        {
-            self.tokens.invalidate(&token);
-        }
-        reply
+        self.learn(reply, &token)
     }
 }
 

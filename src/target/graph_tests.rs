@@ -135,6 +135,25 @@ async fn without_a_token_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn tokens_that_are_all_refused_are_a_refused_sign_in_until_one_is_taken() {
+    let server = Server::start().await;
+    let graph = graph(&server);
+    let expired = r#"{"error":{"code":"InvalidAuthenticationToken","message":"wrong audience"}}"#;
+    server.answer_api(Answer::new(401, expired));
+    let mut classes = Vec::new();
+    for _ in 0..5 {
+        classes.push(fault(graph.send(&read("/users/1")).await).class);
+    }
+    let (some, all) = (Class::Unauthenticated, Class::SignIn);
+    assert_eq!(classes, [some, some, some, all, all]);
+    server.answer_api(Answer::new(200, "{}"));
+    assert!(graph.send(&read("/users/1")).await.result.is_ok());
+    server.answer_api(Answer::new(401, expired));
+    let fault = fault(graph.send(&read("/users/1")).await);
+    assert_eq!(fault.class, Class::Unauthenticated);
+}
+
+#[tokio::test]
 async fn a_closed_port_means_not_sent() {
     let server = Server::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

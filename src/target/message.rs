@@ -110,12 +110,24 @@ pub struct Fault {
     pub status: Option<u16>,
 }
 
+/// Where Entra's messages turn to its own people.
+const TRACE: &str = " Trace ID: ";
+
 impl Fault {
-    /// What the fault says about the target as a whole: `None` where it answered, even if with a refusal.
+    /// The message without the numbers that Entra adds to it for its own people.
+    #[must_use]
+    pub fn brief(&self) -> &str {
+        self.message
+            .split_once(TRACE)
+            .map_or(&self.message, |(brief, _)| brief)
+    }
+
+    /// What the fault says about the target as a whole: `None` where it answered, even if it refused this request.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         match self.class {
             Class::NotSent => Some(Trouble::NoAnswer),
+            Class::SignIn => Some(Trouble::SignInRefused),
             Class::InDoubt { retry_after } => match self.status {
                 Some(500..) => Some(Trouble::ServerError { retry_after }),
                 Some(_) => None,
@@ -129,7 +141,6 @@ impl Fault {
             | Class::Contended
             | Class::Unsupported
             | Class::Unauthenticated
-            | Class::SignIn
             | Class::Rejected => None,
         }
     }
@@ -160,8 +171,8 @@ pub enum Class {
     Unsupported,
     /// The token was not accepted. A write was not applied; the next request will carry a new token.
     Unauthenticated,
-    /// No token is to be had: the sign-in service refuses what the connection file says. Nothing was sent, and every
-    /// other request will fail alike.
+    /// No token is to be had that is any good: the sign-in service refuses what the connection file says, or the service
+    /// refuses every fresh token. A write was not applied, and every other request will fail alike until that is mended.
     SignIn,
     /// The request never left, for want of a connection or of a token. A write was not applied and may be sent again.
     NotSent,
@@ -188,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn only_silence_and_5xx_are_trouble_of_the_target() {
+    fn silence_5xx_and_a_refused_sign_in_are_trouble_of_the_target() {
         let retry_after = Some(Duration::from_secs(3));
         let in_doubt = Class::InDoubt { retry_after };
         assert_eq!(
@@ -199,6 +210,10 @@ mod tests {
         assert_eq!(
             fault(in_doubt, Some(503)).trouble(),
             Some(Trouble::ServerError { retry_after })
+        );
+        assert_eq!(
+            fault(Class::SignIn, Some(401)).trouble(),
+            Some(Trouble::SignInRefused)
         );
         assert_eq!(fault(in_doubt, Some(200)).trouble(), None);
         assert_eq!(fault(Class::Denied, Some(403)).trouble(), None);

@@ -9,10 +9,12 @@ use std::ops::Range;
 use miette::{Diagnostic, LabeledSpan, SourceSpan};
 
 use super::Cloud;
+use super::connection_file::Way;
+use super::sign_in::certificate::CertificateError;
 use crate::pace::QuotaError;
 
 /// Keys whose values may be shown to anybody.
-const HARMLESS_KEYS: [&str; 9] = [
+const HARMLESS_KEYS: [&str; 10] = [
     "tenant",
     "cloud",
     "client_id",
@@ -22,6 +24,7 @@ const HARMLESS_KEYS: [&str; 9] = [
     "writes",
     "reads",
     "patience",
+    "sign_in_patience",
 ];
 
 /// A mistake and where it is.
@@ -68,12 +71,10 @@ pub(super) enum Problem {
     Tenant { value: String },
     #[error("unknown cloud `{value}`")]
     Cloud { value: String },
-    #[error("sign-in by `{value}` is not supported by this version yet")]
-    AuthUnsupported { value: &'static str },
     #[error("unknown way to sign in: `{value}`")]
     Auth { value: String },
-    #[error("`{key}` is not supported by this version yet")]
-    KeyUnsupported { key: &'static str },
+    #[error("`{key}` does not belong to `auth = \"{}\"`", way.name())]
+    KeyOfOtherWay { key: &'static str, way: Way },
     #[error("`client_secret` holds the secret itself")]
     SecretInFile,
     #[error("`client_secret` does not name exactly one source")]
@@ -88,6 +89,17 @@ pub(super) enum Problem {
     SecretFile { path: String, reason: String },
     #[error("the secret file `{path}` is empty")]
     SecretFileEmpty { path: String },
+    #[error("`certificate` does not name a file")]
+    CertificateSource,
+    #[error("the certificate file `{path}` cannot be used: {error}")]
+    Certificate {
+        path: String,
+        error: CertificateError,
+    },
+    #[error("the environment variable `{name}` is no address")]
+    IdentityEndpoint { name: &'static str },
+    #[error("this machine is managed by Azure Arc, whose identity this version cannot use")]
+    IdentityOfArc,
     #[error("`{key}` is not the root of a web service: {reason}")]
     Url { key: &'static str, reason: String },
     #[error("`{key}` would send tokens in the clear: plain http is for loopback addresses only")]
@@ -95,7 +107,7 @@ pub(super) enum Problem {
     #[error("{error}")]
     Rate { error: QuotaError },
     #[error("`{value}` is not a time from 1 s to 24 h")]
-    Patience { value: String },
+    Patience { key: &'static str, value: String },
 }
 
 impl Problem {
@@ -106,7 +118,7 @@ impl Problem {
                 "texts stand in quotes, as in `tenant = \"contoso.onmicrosoft.com\"`".to_owned()
             }
             Problem::NoGraph => {
-                "begin with the line `[graph]`, then `tenant`, `client_id` and `client_secret`".to_owned()
+                "begin with the line `[graph]`, then `tenant`, `auth` and what that way to sign in needs".to_owned()
             }
             Problem::SectionUnsupported { section } => format!(
                 "take [{section}] out of the file; this version reads [graph] and [graph.limits]"
@@ -125,12 +137,10 @@ impl Problem {
             Problem::Cloud { .. } => {
                 format!("write one of: {}", Cloud::ALL.map(Cloud::name).join(", "))
             }
-            Problem::AuthUnsupported { .. } | Problem::Auth { .. } => {
-                "use `auth = \"client-secret\"`".to_owned()
+            Problem::Auth { .. } => {
+                format!("write one of: {}", Way::ALL.map(Way::name).join(", "))
             }
-            Problem::KeyUnsupported { .. } => {
-                "take it out and use `auth = \"client-secret\"` with `client_secret`".to_owned()
-            }
+            Problem::KeyOfOtherWay { key, way } => of_other_way(key, *way),
             Problem::SecretInFile => {
                 "put the secret into an environment variable and write `client_secret = { env = \"CONTOSO_SECRET\" }`, or into a file of its own and write `client_secret = { file = \"…\" }`; then renew the secret, for this file may have been copied"
                     .to_owned()
@@ -148,15 +158,40 @@ impl Problem {
                 "check the path, which counts from the connection file's directory, and who may read the file".to_owned()
             }
             Problem::SecretFileEmpty { .. } => "write the secret into it, on one line".to_owned(),
+            Problem::CertificateSource => "write `certificate = { file = \"app.pem\" }`".to_owned(),
+            Problem::Certificate { error, .. } => error.advice().to_owned(),
+            Problem::IdentityEndpoint { name } => format!(
+                "Azure sets `{name}` where the app has a managed identity: unset it elsewhere"
+            ),
+            Problem::IdentityOfArc => {
+                "use `auth = \"certificate\"` on this machine".to_owned()
+            }
             Problem::Url { key, .. } => format!(
                 "write scheme and host, and a port where needed, as in `{key} = {}`; no version, no query",
                 example(key)
             ),
             Problem::PlainHttp { .. } => "use https".to_owned(),
             Problem::Rate { error } => error.help().map(|help| help.to_string()).unwrap_or_default(),
-            Problem::Patience { .. } => "write a time such as `patience = \"5m\"`".to_owned(),
+            Problem::Patience { key, .. } => {
+                format!("write a time such as `{key} = {}`", example(key))
+            }
         }
     }
+}
+
+/// What to do with a key that another way to sign in would need.
+fn of_other_way(key: &str, way: Way) -> String {
+    let instead = match key {
+        "client_secret" => "to sign in with a secret, write `auth = \"client-secret\"`",
+        "certificate" => "to sign in with a certificate, write `auth = \"certificate\"`",
+        "login" => "the Azure CLI knows its own, from `az cloud set`",
+        _ => "the Azure CLI signs in as whoever ran `az login`",
+    };
+    let keys = way.keys();
+    if keys.is_empty() {
+        return format!("take it out; {instead}");
+    }
+    format!("take it out; {instead}; this way takes {}", keys.join(", "))
 }
 
 /// A value of the right form, for advice.
@@ -171,6 +206,7 @@ fn example(key: &str) -> &'static str {
         "writes" => "\"3000/150s\"",
         "reads" => "\"3500/10s\"",
         "patience" => "\"5m\"",
+        "sign_in_patience" => "\"12h\"",
         "graph" | "limits" => "{ … }",
         _ => "\"…\"",
     }

@@ -4,6 +4,7 @@
 //! jobs, and it does not ask for permits: whoever calls it decides when to send, and whether to send again.
 
 mod advice;
+mod auth;
 mod classify;
 mod cloud;
 mod connection;
@@ -23,14 +24,15 @@ mod token;
 
 use async_trait::async_trait;
 
+pub use auth::{Auth, IdentityService, SecretSource};
 pub use classify::classify;
 pub use cloud::Cloud;
-pub use connection::{Auth, Connection, ConnectionError, GraphConnection, Limits};
+pub use connection::{Connection, ConnectionError, GraphConnection, Limits};
 pub use graph::{Graph, GraphError};
 pub use message::{Class, Fault, Kind, Method, Reply, Request, Success};
 pub use mistake::Mistake;
 pub use secret::Secret;
-pub use sign_in::{Granted, read as read_token_reply};
+pub use sign_in::{Granted, read_token_reply};
 
 /// A service that takes requests.
 #[async_trait]

@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 
-use super::connection::{Auth, Connection, GraphConnection, Limits};
+use super::auth::{Auth, SecretSource};
+use super::connection::{Connection, GraphConnection, Limits};
 use super::{Cloud, Secret};
 
 /// One request as it arrived.
@@ -99,12 +100,15 @@ impl Server {
             graph: GraphConnection {
                 tenant: "contoso.test".to_owned(),
                 cloud: Cloud::Global,
-                client_id: "app".to_owned(),
-                auth: Auth::ClientSecret(Secret::new("hu&sh")),
+                auth: Auth::ClientSecret {
+                    client_id: "app".to_owned(),
+                    secret: SecretSource::Given(Secret::new("hu&sh")),
+                },
                 endpoint: endpoint.parse().unwrap(),
                 login: self.root.parse().unwrap(),
                 limits: Limits::GRAPH,
                 patience: GraphConnection::PATIENCE,
+                sign_in_patience: GraphConnection::SIGN_IN_PATIENCE,
             },
         }
     }

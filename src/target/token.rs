@@ -1,28 +1,33 @@
 //! The access token that all requests share: asked for once, however many rows need it, and renewed ahead of its end.
 //!
 //! Renewal follows what MSAL does: five minutes early, and a token that is still good stays in use if that fails. A
-//! failure is remembered for a while, so that hundreds of rows in flight do not each knock at a door that is shut.
+//! failure is remembered for a moment, so that hundreds of rows in flight do not each knock at a door that is shut.
 //! Asks once a time; whoever needs the token decides whether to come again.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use reqwest::Client;
 use reqwest::header::HeaderValue;
-use reqwest::{Client, Url};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::connection::{Auth, GraphConnection};
-use super::graph::{read_body, transport_fault};
+use super::connection::GraphConnection;
 use super::message::{Class, Fault};
-use super::secret::Secret;
-use super::sign_in::{self, Granted};
+use super::sign_in::{Credential, Granted};
 use crate::pace::{Delays, Sequence};
 
 /// As early as MSAL: time for a few more tries before the old token ends.
 const RENEW_EARLY: Duration = Duration::from_secs(5 * 60);
-/// How long a refusal is remembered, as in MSAL: a wrong secret does not mend itself, and asking on only hammers.
-const REFUSAL_KEPT: Duration = Duration::from_secs(60);
+/// A token that lives as long as this is renewed at half its life, as MSAL does: it comes from a service that may be
+/// away for hours.
+const LONG_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
+/// How long a refusal is remembered: long enough for all rows in flight to learn of it, and shorter than the first wait
+/// of a run that is held, so that each of its tries is a real one.
+const REFUSAL_KEPT: Duration = Duration::from_secs(1);
+/// Fresh tokens in a row that the service may refuse before that is a refusal of the sign-in as a whole: one is an expired
+/// token, two a slow replica that has not seen the new one.
+const REFUSED_TOKENS_MAX: u32 = 4;
 
 /// A token and when to stop using it.
 pub(super) struct Token {
@@ -34,17 +39,20 @@ pub(super) struct Token {
 
 /// Where requests get their token.
 pub(super) struct Tokens {
-    client: Client,
-    url: Url,
-    client_id: String,
-    secret: Secret,
-    scope: String,
-    held: RwLock<Option<Arc<Token>>>,
+    held: RwLock<Held>,
     /// Held while a token is asked for.
     renewal: Mutex<Renewal>,
 }
 
+#[derive(Default)]
+struct Held {
+    token: Option<Arc<Token>>,
+    /// Tokens that the service refused, since it took one.
+    refused_in_a_row: u32,
+}
+
 struct Renewal {
+    credential: Credential,
     delays: Delays,
     failed: Option<Failed>,
 }
@@ -55,23 +63,15 @@ struct Failed {
 }
 
 impl Tokens {
-    pub(super) fn new(client: Client, connection: &GraphConnection) -> Tokens {
-        let mut url = connection.login.clone();
-        url.set_path(&format!("{}/oauth2/v2.0/token", connection.tenant));
-        let Auth::ClientSecret(secret) = &connection.auth;
-        Tokens {
-            client,
-            url,
-            client_id: connection.client_id.clone(),
-            secret: secret.clone(),
-            // Tokens are for Graph itself, even when it is reached through another address.
-            scope: format!("{}/.default", connection.cloud.graph_root()),
-            held: RwLock::new(None),
+    pub(super) fn new(client: Client, connection: &GraphConnection) -> reqwest::Result<Tokens> {
+        Ok(Tokens {
+            held: RwLock::default(),
             renewal: Mutex::new(Renewal {
+                credential: Credential::new(client, connection)?,
                 delays: Delays::new(Sequence::SignIn, 0),
                 failed: None,
             }),
-        }
+        })
     }
 
     /// A token that is good now. Faults mean that no request can be sent; their classes are those of a request that
@@ -88,20 +88,39 @@ impl Tokens {
         }
     }
 
-    /// The service refused this token. Whoever is late finds a newer one in its place and leaves that alone.
-    pub(super) fn invalidate(&self, refused: &Arc<Token>) {
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        if held
-            .as_ref()
-            .is_some_and(|token| Arc::ptr_eq(token, refused))
-        {
-            *held = None;
+    /// The service took this token.
+    pub(super) fn accepted(&self) {
+        // Nearly always nothing is to be changed, and readers do not keep each other out.
+        if self.read().refused_in_a_row > 0 {
+            self.write().refused_in_a_row = 0;
         }
     }
 
+    /// The service refused this token. Whoever is late finds a newer one in its place and leaves that alone. Answers
+    /// whether so many tokens in a row were refused that another one will not help.
+    pub(super) fn refused(&self, refused: &Arc<Token>) -> bool {
+        let mut held = self.write();
+        let is_held = held
+            .token
+            .as_ref()
+            .is_some_and(|token| Arc::ptr_eq(token, refused));
+        if is_held {
+            held.token = None;
+            held.refused_in_a_row = held.refused_in_a_row.saturating_add(1);
+        }
+        held.refused_in_a_row >= REFUSED_TOKENS_MAX
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn held(&self) -> Option<Arc<Token>> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.clone()
+        self.read().token.clone()
     }
 
     /// One request renews the token; the others go on with the old one meanwhile, and all do if it fails.
@@ -109,7 +128,25 @@ impl Tokens {
         let Ok(mut renewal) = self.renewal.try_lock() else {
             return old;
         };
-        self.renewed(&mut renewal).await.unwrap_or(old)
+        if renewal.failing().is_some() {
+            return old;
+        }
+        match self.renewed(&mut renewal).await {
+            Ok(token) => token,
+            Err(fault) => {
+                let left_s = old
+                    .ends_at
+                    .saturating_duration_since(Instant::now())
+                    .as_secs();
+                tracing::warn!(
+                    "the sign-in cannot be renewed ({}: {}); the old one is good for another {left_s} s; {}",
+                    fault.code,
+                    fault.message,
+                    fault.advice()
+                );
+                old
+            }
+        }
     }
 
     async fn renewed(&self, renewal: &mut Renewal) -> Result<Arc<Token>, Fault> {
@@ -118,14 +155,15 @@ impl Tokens {
         if let Some(token) = self.held().filter(|token| now < token.renew_at) {
             return Ok(token);
         }
-        if let Some(failed) = renewal.failed.as_ref().filter(|failed| now < failed.until) {
+        if let Some(failed) = renewal.failing() {
             return Err(failed.fault.clone());
         }
-        match self.ask().await {
+        let asked = renewal.credential.ask().await;
+        match asked.and_then(|granted| Token::new(&granted)) {
             Ok(token) => {
+                let token = Arc::new(token);
                 renewal.succeeded();
-                let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-                *held = Some(Arc::clone(&token));
+                self.write().token = Some(Arc::clone(&token));
                 Ok(token)
             }
             Err(fault) => {
@@ -133,22 +171,6 @@ impl Tokens {
                 Err(fault)
             }
         }
-    }
-
-    async fn ask(&self) -> Result<Arc<Token>, Fault> {
-        let form = [
-            ("client_id", self.client_id.as_str()),
-            ("scope", &self.scope),
-            ("grant_type", "client_credentials"),
-            ("client_secret", self.secret.expose()),
-        ];
-        let lost = |error: reqwest::Error| not_sent(transport_fault(error));
-        let asked = self.client.post(self.url.clone()).form(&form).send().await;
-        let response = asked.map_err(lost)?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = read_body(response).await.map_err(not_sent)?;
-        let granted = sign_in::read(status, &headers, &body, &self.secret, SystemTime::now())?;
-        Token::new(&granted).map(Arc::new)
     }
 }
 
@@ -165,7 +187,11 @@ impl Token {
         let now = Instant::now();
         let lifetime = granted.lifetime;
         // A life too short for the usual margin is renewed at half of it.
-        let renew_after = lifetime.saturating_sub(RENEW_EARLY).max(lifetime / 2);
+        let renew_after = if lifetime >= LONG_LIFE {
+            lifetime / 2
+        } else {
+            lifetime.saturating_sub(RENEW_EARLY).max(lifetime / 2)
+        };
         Ok(Token {
             authorization,
             renew_at: now + renew_after,
@@ -175,6 +201,13 @@ impl Token {
 }
 
 impl Renewal {
+    /// The last failure, while it is remembered.
+    fn failing(&self) -> Option<&Failed> {
+        self.failed
+            .as_ref()
+            .filter(|failed| Instant::now() < failed.until)
+    }
+
     fn succeeded(&mut self) {
         self.failed = None;
         self.delays.reset();
@@ -182,7 +215,7 @@ impl Renewal {
 
     fn failed(&mut self, fault: &Fault) {
         let kept = match fault.class {
-            Class::SignIn => REFUSAL_KEPT,
+            Class::SignIn => self.credential.interval().unwrap_or(REFUSAL_KEPT),
             Class::Throttled {
                 retry_after: Some(delay),
                 ..
@@ -203,15 +236,6 @@ impl Renewal {
             fault: fault.clone(),
             until: Instant::now() + kept,
         });
-    }
-}
-
-/// Whatever went wrong on the way to a token, the request that needed it never left.
-fn not_sent(fault: Fault) -> Fault {
-    Fault {
-        class: Class::NotSent,
-        code: format!("sign-in-{}", fault.code),
-        ..fault
     }
 }
 

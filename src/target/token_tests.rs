@@ -13,14 +13,11 @@ fn tokens(server: &Server) -> Tokens {
         Client::builder().no_proxy().build().unwrap(),
         &connection.graph,
     )
+    .unwrap()
 }
 
 fn granted(seconds: u64) -> Token {
-    Token::new(&Granted {
-        token: Secret::new("old"),
-        lifetime: Duration::from_secs(seconds),
-    })
-    .unwrap()
+    Token::new(&Granted::of("old", Duration::from_secs(seconds))).unwrap()
 }
 
 /// Puts a token in place that is due for renewal, and ends at that time.
@@ -30,7 +27,7 @@ fn hold_due(tokens: &Tokens, ends_at: Instant) -> Arc<Token> {
         ends_at,
         ..granted(3600)
     });
-    *tokens.held.write().unwrap() = Some(Arc::clone(&token));
+    tokens.write().token = Some(Arc::clone(&token));
     token
 }
 
@@ -55,9 +52,18 @@ async fn asks_as_the_service_wants_to_be_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn renewal_comes_five_minutes_early_or_at_half_a_short_life() {
+async fn renewal_comes_five_minutes_early_or_at_half_a_short_or_a_long_life() {
     let now = Instant::now();
-    for (lifetime_s, renew_s) in [(3600, 3300), (600, 300), (599, 299), (60, 30), (0, 0)] {
+    for (lifetime_s, renew_s) in [
+        (86_400, 43_200),
+        (7_200, 3_600),
+        (7_199, 6_899),
+        (3_600, 3_300),
+        (600, 300),
+        (599, 299),
+        (60, 30),
+        (0, 0),
+    ] {
         let token = granted(lifetime_s);
         assert_eq!((token.renew_at - now).as_secs(), renew_s, "{lifetime_s}");
         assert_eq!((token.ends_at - now).as_secs(), lifetime_s);
@@ -116,11 +122,42 @@ async fn only_the_token_that_was_refused_is_dropped() {
     let server = Server::start().await;
     let tokens = tokens(&server);
     let old = tokens.current().await.unwrap();
-    tokens.invalidate(&old);
+    tokens.refused(&old);
     let new = tokens.current().await.unwrap();
     assert!(!Arc::ptr_eq(&old, &new));
-    tokens.invalidate(&old);
+    tokens.refused(&old);
     assert!(Arc::ptr_eq(&tokens.current().await.unwrap(), &new));
+}
+
+#[tokio::test]
+async fn many_fresh_tokens_refused_in_a_row_are_a_refused_sign_in() {
+    let server = Server::start().await;
+    let tokens = tokens(&server);
+    for n in 1..=5 {
+        let token = tokens.current().await.unwrap();
+        assert_eq!(tokens.refused(&token), n >= REFUSED_TOKENS_MAX, "{n}");
+        assert_eq!(
+            tokens.refused(&token),
+            n >= REFUSED_TOKENS_MAX,
+            "rows that come late with the same token do not count"
+        );
+    }
+    tokens.accepted();
+    let token = tokens.current().await.unwrap();
+    assert!(!tokens.refused(&token));
+}
+
+#[tokio::test]
+async fn rows_that_need_a_token_together_cost_one_request() {
+    let server = Server::start().await;
+    let tokens = Arc::new(tokens(&server));
+    let mut rows = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let tokens = Arc::clone(&tokens);
+        rows.spawn(async move { tokens.current().await.map(drop) });
+    }
+    assert!(rows.join_all().await.iter().all(Result::is_ok));
+    assert_eq!(server.sign_ins().len(), 1);
 }
 
 #[tokio::test]

@@ -343,6 +343,7 @@ impl Stage {
             run: run.0,
             process_at: began_at,
             patience: PATIENCE,
+            sign_in_patience: PATIENCE,
             gauges: Gauges::default(),
         }
     }

@@ -82,6 +82,21 @@ impl Stage {
         stage
     }
 
+    /// The tenant.
+    pub fn simulator(&self) -> &Simulator {
+        &self.simulator
+    }
+
+    /// What the tenant answers to a form.
+    pub fn post(&self, path: &str, form: &[(&str, &str)]) -> String {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = format!("{}{path}", self.simulator.url());
+        self.runtime.block_on(async {
+            let sent = reqwest::Client::new().post(url).form(form).send().await;
+            sent.unwrap().text().await.unwrap()
+        })
+    }
+
     /// A connection file with this budget of writes.
     pub fn connection(&self, writes: &str) -> String {
         let tenant = self.simulator.connection_file();

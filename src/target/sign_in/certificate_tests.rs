@@ -1,0 +1,150 @@
+//! Certificate files, good and bad, and what is signed with the good ones.
+
+use jsonwebtoken::{Validation, decode, decode_header};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use serde_json::Value;
+
+use super::*;
+
+const KEY: &str = include_str!("../../../tests/data/keys/app.key");
+const KEY_PKCS1: &str = include_str!("../../../tests/data/keys/app-pkcs1.key");
+const KEY_ENCRYPTED: &str = include_str!("../../../tests/data/keys/app-encrypted.key");
+const KEY_ENCRYPTED_PKCS1: &str = include_str!("../../../tests/data/keys/app-encrypted-pkcs1.key");
+const OTHER_KEY: &str = include_str!("../../../tests/data/keys/other.key");
+const EC_KEY: &str = include_str!("../../../tests/data/keys/ec.key");
+
+const AUDIENCE: &str = "https://login.microsoftonline.com/contoso.test/oauth2/v2.0/token";
+
+/// A certificate of this key, good in these years.
+fn certificate(key: &str, from: i32, until: i32) -> String {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.not_before = date_time_ymd(from, 1, 1);
+    params.not_after = date_time_ymd(until, 1, 1);
+    let key = KeyPair::from_pem(key).unwrap();
+    params.self_signed(&key).unwrap().pem()
+}
+
+fn at(date: &str) -> SystemTime {
+    date.parse::<jiff::Timestamp>().unwrap().into()
+}
+
+fn now() -> SystemTime {
+    at("2026-06-01T12:00:00Z")
+}
+
+fn parse(text: &str) -> Result<Certificate, CertificateError> {
+    Certificate::parse(text.as_bytes(), now())
+}
+
+fn refused(text: &str) -> CertificateError {
+    parse(text).err().unwrap()
+}
+
+#[test]
+fn a_file_holds_key_and_certificate_in_any_order_and_with_the_issuers() {
+    let own = certificate(KEY, 2026, 2027);
+    let issuer = certificate(OTHER_KEY, 2020, 2030);
+    let thumbprint = parse(&format!("{KEY}{own}")).unwrap().thumbprint;
+    for text in [
+        format!("{own}{KEY}"),
+        format!("{KEY_PKCS1}{own}"),
+        format!("Bag Attributes\n{own}\n{issuer}\n{KEY}"),
+        format!("{issuer}{own}{KEY}").replace('\n', "\r\n"),
+    ] {
+        assert_eq!(parse(&text).unwrap().thumbprint, thumbprint);
+    }
+}
+
+#[test]
+fn what_is_wrong_is_found_before_anything_is_sent() {
+    let own = certificate(KEY, 2026, 2027);
+    assert_eq!(refused(KEY), CertificateError::NoCertificate);
+    assert_eq!(refused(&own), CertificateError::NoKey);
+    assert_eq!(refused("nothing of the kind"), CertificateError::NoKey);
+    for encrypted in [KEY_ENCRYPTED, KEY_ENCRYPTED_PKCS1] {
+        assert_eq!(
+            refused(&format!("{own}{encrypted}")),
+            CertificateError::KeyEncrypted
+        );
+    }
+    assert_eq!(
+        refused(&format!("{own}{OTHER_KEY}")),
+        CertificateError::Mismatch
+    );
+    let elliptic = format!("{}{EC_KEY}", certificate(EC_KEY, 2026, 2027));
+    assert!(matches!(
+        refused(&elliptic),
+        CertificateError::KeyUnusable { .. }
+    ));
+    let mixed = format!("{}{KEY}", certificate(EC_KEY, 2026, 2027));
+    assert_eq!(refused(&mixed), CertificateError::Mismatch);
+    let cut = own.replacen("MII", "", 1);
+    let broken = refused(&format!("{cut}{KEY}"));
+    assert!(
+        matches!(
+            broken,
+            CertificateError::Broken { .. } | CertificateError::NotPem { .. }
+        ),
+        "{broken}"
+    );
+    let path = Path::new("no/such.pem");
+    let missing = Certificate::load(path, now()).err().unwrap();
+    assert!(matches!(missing, CertificateError::Unreadable { .. }));
+}
+
+#[test]
+fn a_certificate_is_good_from_its_first_to_its_last_second() {
+    let text = format!("{KEY}{}", certificate(KEY, 2026, 2027));
+    let parse = |date| Certificate::parse(text.as_bytes(), at(date));
+    assert!(parse("2026-01-01T00:00:00Z").is_ok());
+    assert!(parse("2027-01-01T00:00:00Z").is_ok());
+    assert_eq!(
+        parse("2025-12-31T23:59:59Z").err().unwrap().to_string(),
+        "its certificate is not valid before 2026-01-01T00:00:00Z"
+    );
+    assert_eq!(
+        parse("2027-01-01T00:00:01Z").err().unwrap().to_string(),
+        "its certificate has expired: it was valid until 2027-01-01T00:00:00Z"
+    );
+}
+
+#[test]
+fn an_assertion_is_what_entra_wants() {
+    let pem_text = certificate(KEY, 2026, 2027);
+    let certificate = parse(&format!("{KEY}{pem_text}")).unwrap();
+    let assertion = certificate.assertion("app", AUDIENCE, now()).unwrap();
+
+    let header = decode_header(assertion.expose()).unwrap();
+    let der = pem::parse(&pem_text).unwrap().into_contents();
+    assert_eq!(header.alg, Algorithm::PS256);
+    assert_eq!(header.typ.as_deref(), Some("JWT"));
+    assert_eq!(
+        header.x5t_s256,
+        Some(URL_SAFE_NO_PAD.encode(Sha256::digest(&der)))
+    );
+
+    let public = parsed(&der).unwrap();
+    let key = DecodingKey::from_rsa_der(&public.public_key().subject_public_key.data);
+    let mut validation = Validation::new(Algorithm::PS256);
+    validation.validate_exp = false;
+    validation.set_audience(&[AUDIENCE]);
+    let claims = decode::<Value>(assertion.expose(), &key, &validation)
+        .unwrap()
+        .claims;
+    assert_eq!(
+        (&claims["iss"], &claims["sub"]),
+        (&"app".into(), &"app".into())
+    );
+    let seconds = |name: &str| claims[name].as_u64().unwrap();
+    assert_eq!(seconds("nbf"), 1_780_315_200);
+    assert_eq!(
+        (seconds("iat"), seconds("exp")),
+        (1_780_315_200, 1_780_315_800)
+    );
+
+    let again = certificate.assertion("app", AUDIENCE, now()).unwrap();
+    let other = decode::<Value>(again.expose(), &key, &validation)
+        .unwrap()
+        .claims;
+    assert_ne!(claims["jti"], other["jti"]);
+}
