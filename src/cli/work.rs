@@ -49,7 +49,7 @@ pub(super) async fn work(
     hear_signals(sender.clone());
     let target_spec = target.spec();
     let connected = target
-        .connect(session.header().id.0, cast(global, &session, &job)?)
+        .connect(session.header().id.0, &job, cast(global, &session, &job)?)
         .await?;
     let (services, run) = (Arc::clone(&connected.services), session.header().id);
     let session = Arc::new(session);

@@ -13,7 +13,7 @@ use reqwest::Url;
 use super::connection_file;
 use super::mistake::{Mistake, covered};
 use super::rights::warn_of_others;
-use super::{Cloud, Secret};
+use super::{AdConnection, Cloud, Secret};
 use crate::pace::Quota;
 
 /// How long nothing may answer before a run stops, where the file says nothing: a short outage passes, and a long one
@@ -25,8 +25,10 @@ const READS_PER_WRITE: u32 = 4;
 /// What a target's connection file says.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    /// Microsoft Graph, the only service this version talks to.
+    /// Microsoft Graph.
     pub graph: GraphConnection,
+    /// The on-premises Active Directory, where the file names one.
+    pub ad: Option<AdConnection>,
 }
 
 /// How to reach Graph.
@@ -98,7 +100,7 @@ impl GraphConnection {
 }
 
 impl Connection {
-    /// Reads a connection file and the secret it points to.
+    /// Reads a connection file and the secrets it points to.
     ///
     /// # Errors
     /// The file cannot be read, or has mistakes; all of them are told at once.
@@ -220,7 +222,7 @@ mod tests {
             patience: GraphConnection::PATIENCE,
         };
         assert!(!format!("{graph:?}").contains("hush"));
-        Connection { graph }.identity()
+        Connection { graph, ad: None }.identity()
     }
 
     #[test]

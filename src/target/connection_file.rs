@@ -4,7 +4,7 @@
 //! was meant. Only secrets come from elsewhere, from the environment or a file of their own.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
@@ -12,14 +12,16 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::connection::{Auth, Connection, GraphConnection, Limits, is_loopback};
-use super::mistake::{Mistake, Problem};
+use super::mistake::{Mistake, Problem, example};
 use super::nearest::nearest;
 use super::rights::warn_of_others;
 use super::{Cloud, Secret};
 use crate::pace::{Quota, parse_duration};
 
+mod ad;
+
 const SECTIONS: [&str; 3] = ["graph", "exchange", "ad"];
-const UNSUPPORTED_SECTIONS: [&str; 2] = ["exchange", "ad"];
+const UNSUPPORTED_SECTIONS: [&str; 1] = ["exchange"];
 const GRAPH_KEYS: [&str; 10] = [
     "tenant",
     "cloud",
@@ -86,6 +88,7 @@ struct Reader<'a> {
 
 /// A table and where it stands.
 struct Table<'a> {
+    name: &'static str,
     table: &'a DeTable<'a>,
     span: Range<usize>,
 }
@@ -119,9 +122,16 @@ impl Reader<'_> {
             self.note(0..0, Problem::NoGraph);
             return None;
         };
+        // Read both before giving up on either, so that all mistakes are told.
+        let ad = document.get("ad").map(|ad| self.ad(ad));
         let graph = self.table("graph", graph)?;
+        let graph = self.graph(&graph);
         Some(Connection {
-            graph: self.graph(&graph)?,
+            graph: graph?,
+            ad: match ad {
+                Some(ad) => Some(ad?),
+                None => None,
+            },
         })
     }
 
@@ -195,41 +205,45 @@ impl Reader<'_> {
             // Whether a secret is there does not matter for another way to sign in.
             return None;
         }
-        self.secret(table).map(Auth::ClientSecret)
+        self.secret(table, "client_secret").map(Auth::ClientSecret)
     }
 
-    fn secret(&mut self, table: &Table<'_>) -> Option<Secret> {
-        let Some(value) = table.get("client_secret") else {
-            let example = "{ env = \"CONTOSO_SECRET\" }";
-            self.missing(table, "client_secret", example);
+    fn secret(&mut self, table: &Table<'_>, key: &'static str) -> Option<Secret> {
+        let Some(value) = table.get(key) else {
+            self.missing(table, key, example(key));
             return None;
         };
         let Some(source) = value.get_ref().as_table() else {
-            self.note(value.span(), Problem::SecretInFile);
+            self.note(value.span(), Problem::SecretInFile { key });
             return None;
         };
         let source = Table {
+            name: key,
             table: source,
             span: value.span(),
         };
-        self.known_only(source.table, &SECRET_KEYS, "in `client_secret`");
+        self.known_only(
+            source.table,
+            &SECRET_KEYS,
+            "beside the name of a secret's source",
+        );
         let variable = self.optional(&source, "env");
         let file = self.optional(&source, "file");
         match (variable, file) {
-            (Some(variable), None) => self.secret_of_variable(variable),
+            (Some(variable), None) => self.secret_of_variable(variable, key),
             (None, Some(file)) => self.secret_of_file(file),
             (None, None) | (Some(_), Some(_)) => {
-                self.note(source.span, Problem::SecretSource);
+                self.note(source.span, Problem::SecretSource { key });
                 None
             }
         }
     }
 
-    fn secret_of_variable(&mut self, name: Text<'_>) -> Option<Secret> {
+    fn secret_of_variable(&mut self, name: Text<'_>, key: &'static str) -> Option<Secret> {
         let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
         if !name.value.chars().all(is_name) {
             // It may be the secret itself, so the message must not repeat it.
-            self.note(name.span, Problem::VariableName);
+            self.note(name.span, Problem::VariableName { key });
             return None;
         }
         let secret = (self.variable)(name.value).filter(|secret| !secret.is_empty());
@@ -241,8 +255,7 @@ impl Reader<'_> {
     }
 
     fn secret_of_file(&mut self, file: Text<'_>) -> Option<Secret> {
-        let directory = self.path.parent().unwrap_or(Path::new(""));
-        let path = directory.join(file.value);
+        let path = self.beside(file.value);
         let shown = path.display().to_string();
         match std::fs::read_to_string(&path) {
             Ok(content) if content.trim().is_empty() => {
@@ -266,6 +279,11 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// A path in the connection file counts from its directory.
+    fn beside(&self, name: &str) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(name)
     }
 
     /// The root of a web service: the file's, or the cloud's own.
@@ -351,6 +369,7 @@ impl Reader<'_> {
             self.note(value.span(), Problem::WrongType { key, expected });
         }
         Some(Table {
+            name: key,
             table: table?,
             span: value.span(),
         })
@@ -369,7 +388,13 @@ impl Reader<'_> {
     }
 
     fn missing(&mut self, table: &Table<'_>, key: &'static str, example: &'static str) {
-        self.note(table.span.clone(), Problem::MissingKey { key, example });
+        let section = table.name;
+        let problem = Problem::MissingKey {
+            key,
+            section,
+            example,
+        };
+        self.note(table.span.clone(), problem);
     }
 
     /// The text of a key that is there; a mistake if it is no text, or empty.
