@@ -284,8 +284,8 @@ fn a_directory_is_reached_in_the_clear_on_loopback_only() {
     }
     let loopback = AD.replace(url, "ldap://127.3.89.1");
     assert!(parse(&format!("{GOOD}{loopback}")).is_ok());
-    let start_tls = format!("ldap://dc1.contoso.local\"\nstart_tls = true\n# \"");
-    let start_tls = AD.replace(url, &start_tls);
+    let start_tls = "ldap://dc1.contoso.local\"\nstart_tls = true\n# \"";
+    let start_tls = AD.replace(url, start_tls);
     assert!(
         parse(&format!("{GOOD}{start_tls}"))
             .unwrap()
