@@ -97,7 +97,7 @@ impl Setting {
                 "object_guid" => Some(GUID.to_owned()),
                 _ => None,
             });
-        let view = RowView::new(&job, &settings, &columns.collect::<Vec<_>>()).unwrap();
+        let view = RowView::new(&job, &settings, &columns.collect::<Vec<_>>(), None).unwrap();
         Setting {
             rules: rules_of(&job),
             view,

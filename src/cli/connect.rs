@@ -2,10 +2,12 @@
 
 use super::exit::{Exit, Failure};
 use crate::batch::{Kind, Layout};
+use crate::job::Job;
 use crate::pace::Budget;
+use crate::runner::directory::Inquiries;
 use crate::runner::{Clock, Gauges, Services, SystemClock};
 use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
-use crate::target::{Class, Connection, Fault, Graph};
+use crate::target::{ActiveDirectory, AdConnection, Class, Connection, Fault, Graph};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,11 +102,12 @@ impl Target {
         }
     }
 
-    /// Signs in. `run` names the requests; `cast` is who plays in the simulated tenant.
+    /// Signs in, to the on-premises directory only if the job asks it. `run` names the requests; `cast` is who plays in the
+    /// simulated tenant.
     ///
     /// # Errors
     /// The sign-in is refused, or the simulated tenant cannot start.
-    pub async fn connect(self, run: Uuid, cast: Cast) -> Result<Connected, Failure> {
+    pub async fn connect(self, run: Uuid, job: &Job, cast: Cast) -> Result<Connected, Failure> {
         let (connection, simulator) = match self {
             Target::File { connection, .. } => (*connection, None),
             Target::Sim => {
@@ -114,11 +117,18 @@ impl Target {
         };
         let graph = Graph::new(&connection).map_err(Failure::unusable)?;
         sign_in(&graph).await?;
+        let directory = match connection.ad {
+            Some(ad) if job.directory.is_some() => {
+                Some(directory(ad, connection.graph.patience).await?)
+            }
+            Some(_) | None => None,
+        };
         let limits = connection.graph.limits;
         let services = Services {
             target: Arc::new(graph),
             reads: Budget::new("reads", limits.reads),
             writes: Budget::new("writes", limits.writes),
+            directory,
             clock: Arc::new(SystemClock),
             run,
             process_at: SystemClock.now(),
@@ -169,6 +179,23 @@ async fn sign_in(graph: &Graph) -> Result<(), Failure> {
             Err(_) => return Ok(()),
         }
     }
+}
+
+/// As for the tenant: what has to be mended in the connection file is told now, a silence is waited for later.
+async fn directory(ad: AdConnection, patience: Duration) -> Result<Inquiries, Failure> {
+    let limits = ad.limits;
+    let directory = ActiveDirectory::new(ad);
+    match directory.check().await {
+        Err(fault) if fault.class == Class::SignIn => {
+            let help = format!("{}; nothing was sent to the tenant", fault.advice());
+            let message = format!("{} ({})", fault.message, fault.code);
+            return Err(Failure::usage(message, help));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let queries = Budget::new("directory", limits.queries);
+    let directory = Arc::new(directory);
+    Ok(Inquiries::new(directory, queries, limits.at_once, patience))
 }
 
 fn refused(fault: &Fault) -> Failure {

@@ -9,6 +9,7 @@ use crate::job::{Job, RowView, Settings};
 use crate::progress::say_result;
 use crate::progress::short;
 use crate::runner::Services;
+use crate::runner::directory::{Answer, ask};
 use crate::runner::lookups::look_up;
 use crate::runner::plan::{Plan, plan_row};
 use crate::runner::start::each_row;
@@ -77,7 +78,7 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     };
     let good = lint(&batch, &mut forecast)?;
     let cast = cast(global, &batch, &good);
-    let connected = target.connect(Uuid::now_v7(), cast).await?;
+    let connected = target.connect(Uuid::now_v7(), &batch.job, cast).await?;
     let planned = plan(&batch, &connected.services, good, &mut forecast).await;
     let rate = connected.services.writes.full_rate();
     connected.close().await;
@@ -216,11 +217,27 @@ async fn one(
     row: Good,
 ) -> (Good, Result<Plan, Halt>) {
     let mut talk = Talk::new(&services, format!("plan/{}", row.number));
-    let plan = match RowView::new(&job, &settings, &row.values) {
-        Ok(view) => plan_row(&job, &view, &mut talk).await,
-        Err(error) => Ok(Plan::Refused(crate::runner::sight::job_problem(&error))),
-    };
+    let plan = plan_values(&job, &settings, &row.values, &mut talk, &services).await;
     (row, plan)
+}
+
+async fn plan_values(
+    job: &Arc<Job>,
+    settings: &Settings,
+    values: &[Option<String>],
+    talk: &mut Talk,
+    services: &Services,
+) -> Result<Plan, Halt> {
+    let inquiries = services.directory.as_ref();
+    let directory = match ask(inquiries, job, settings, values, &|| false).await? {
+        Answer::NotAsked | Answer::Parked => None,
+        Answer::Entry(entry) => Some(entry),
+        Answer::Against(problem) => return Ok(Plan::Refused(problem)),
+    };
+    match RowView::new(job, settings, values, directory) {
+        Ok(view) => plan_row(job, &view, talk).await,
+        Err(error) => Ok(Plan::Refused(crate::runner::sight::job_problem(&error))),
+    }
 }
 
 fn count(batch: &Batch, forecast: &mut Forecast, row: &Good, plan: Plan) {

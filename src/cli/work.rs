@@ -48,7 +48,8 @@ pub(super) async fn work(
     let (sender, mut commands) = mpsc::channel(COMMANDS_WAITING_MAX);
     hear_signals(sender.clone());
     let target_spec = target.spec();
-    let connecting = target.connect(session.header().id.0, cast(global, &session, &job)?);
+    let cast = cast(global, &session, &job)?;
+    let connecting = target.connect(session.header().id.0, &job, cast);
     let connected = tokio::select! {
         connected = connecting => connected?,
         // A person who has to sign in may be waited for for a quarter of an hour.

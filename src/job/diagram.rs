@@ -1,13 +1,16 @@
 //! A job's state machine as a Mermaid diagram, for a change request or a wiki page.
 
-use super::Job;
+use super::{DirectoryPlan, Job};
 use std::fmt::Write;
 
 /// The diagram, as Mermaid's `stateDiagram-v2`.
 #[must_use]
 pub fn mermaid(job: &Job) -> String {
     let mut out = String::from("stateDiagram-v2\n");
-    line(&mut out, "[*] --> observing");
+    match &job.directory {
+        Some(plan) => directory(&mut out, plan),
+        None => line(&mut out, "[*] --> observing"),
+    }
     for objection in &job.refusals {
         let label = &objection.code;
         line(&mut out, &format!("observing --> refused: {label}"));
@@ -80,6 +83,24 @@ pub fn mermaid(job: &Job) -> String {
         line(&mut out, &format!("{end} --> [*]"));
     }
     out
+}
+
+/// The directory is asked before a row begins, and only about rows that need it.
+fn directory(out: &mut String, plan: &DirectoryPlan) {
+    let asked = plan.when.as_ref().map_or("every row", |when| when.source());
+    line(out, "state \"ask the on-premises directory\" as directory");
+    line(out, &format!("[*] --> directory: {}", plain(asked)));
+    if plan.when.is_some() {
+        line(out, "[*] --> observing: else");
+    }
+    line(
+        out,
+        "directory --> refused: nobody, several, or a value of no use",
+    );
+    line(
+        out,
+        "directory --> observing: one entry, or no directory in the connection file",
+    );
 }
 
 fn line(out: &mut String, text: &str) {

@@ -6,6 +6,7 @@
 //! file, and it never decides what happens after a failure: that is the machine's.
 
 mod diagram;
+mod directory;
 mod expr;
 mod filters;
 mod names;
@@ -22,6 +23,7 @@ mod parse_tests;
 mod view_tests;
 
 pub use diagram::mermaid;
+pub use directory::{DirectoryEntry, DirectoryPlan, Kept, KeptForm};
 pub use expr::{EvalError, Expr, Json, Scope, Text, to_json};
 pub use parse::parse;
 pub use shipped::{FindError, JobFile, SHIPPED, find, text_of};
@@ -57,6 +59,8 @@ pub struct Job {
     pub params: Vec<Param>,
     /// What is read once a run.
     pub lookups: Vec<Lookup>,
+    /// What is asked of the on-premises directory.
+    pub directory: Option<DirectoryPlan>,
     /// Names derived from the row, in order.
     pub derived: Vec<(Arc<str>, Expr)>,
     /// What speaks against a row before anything is read.

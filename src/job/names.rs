@@ -3,6 +3,7 @@
 //! minijinja would find an unknown name only when it runs into it, with a person half way; here it is found before.
 
 use super::Job;
+use super::directory;
 use super::parse::Draft;
 use super::source::Mistakes;
 use std::collections::BTreeSet;
@@ -121,6 +122,8 @@ struct Names {
     derived: Vec<String>,
     facts: Vec<String>,
     state: BTreeSet<String>,
+    /// What is kept of a directory's answer; None where none is asked.
+    directory: Option<BTreeSet<String>>,
 }
 
 impl Names {
@@ -149,6 +152,10 @@ impl Names {
                 .collect(),
             facts: job.facts.iter().map(|(name, _)| name.to_string()).collect(),
             state,
+            directory: job.directory.as_ref().map(|plan| {
+                let kept = plan.kept.iter();
+                kept.map(|kept| kept.name.clone()).collect()
+            }),
         }
     }
 
@@ -156,7 +163,8 @@ impl Names {
     fn tops(&self, place: Place) -> Vec<&str> {
         let derived = |count: usize| self.derived.iter().take(count).map(String::as_str);
         let facts = |count: usize| self.facts.iter().take(count).map(String::as_str);
-        let row = ["row", "params", "lookups"];
+        let asked = self.directory.iter().map(|_| directory::NAME);
+        let row = ["row", "params", "lookups"].into_iter().chain(asked);
         let state = ["before", "state"];
         let all = usize::MAX;
         match place {
@@ -164,21 +172,21 @@ impl Names {
             Place::LookupValue => vec!["params", "items"],
             Place::Check => vec!["row", "params"],
             Place::Derive | Place::Fact => Vec::new(),
-            Place::DeriveAt(index) => row.into_iter().chain(derived(index)).collect(),
+            Place::DeriveAt(index) => row.chain(derived(index)).collect(),
             Place::Look => {
                 let extra = ["known", "select"];
-                row.into_iter().chain(derived(all)).chain(extra).collect()
+                row.chain(derived(all)).chain(extra).collect()
             }
             Place::Pick => {
                 let extra = ["known", "item"];
-                row.into_iter().chain(derived(all)).chain(extra).collect()
+                row.chain(derived(all)).chain(extra).collect()
             }
             Place::FactAt(index) => {
-                let names = row.into_iter().chain(derived(all));
+                let names = row.chain(derived(all));
                 names.chain(state).chain(facts(index)).collect()
             }
             Place::State | Place::Report => {
-                let names = row.into_iter().chain(derived(all));
+                let names = row.chain(derived(all));
                 names.chain(state).chain(facts(all)).collect()
             }
         }
@@ -198,6 +206,10 @@ impl Names {
             "params" => (&self.params, "parameter"),
             "lookups" => (&self.lookups, "lookup"),
             "state" | "before" | "known" => (&self.state, "observed property"),
+            directory::NAME => match &self.directory {
+                Some(kept) => (kept, "value of the directory"),
+                None => return None,
+            },
             _ => return None,
         };
         let missing = !known.contains(attribute);

@@ -78,6 +78,7 @@ fn read(root: &Table<'_, '_>, source: &str) -> Draft {
     let layout = layout(root);
     let params = params(root);
     let lookups = reader.lookups(root);
+    let directory = reader.directory(root);
     let derived = reader.named_exprs(root, "derive", names::Place::Derive);
     let checks = reader.objections(root, "check", names::Place::Check);
     let observe = reader.observe(root);
@@ -115,6 +116,7 @@ fn read(root: &Table<'_, '_>, source: &str) -> Draft {
             layout,
             params,
             lookups,
+            directory,
             derived,
             checks,
             observe,
@@ -132,8 +134,23 @@ fn read(root: &Table<'_, '_>, source: &str) -> Draft {
 }
 
 const SECTIONS: &[&str] = &[
-    "format", "name", "title", "columns", "params", "lookups", "derive", "check", "observe",
-    "facts", "refuse", "step", "exposure", "goal", "report", "limits",
+    "format",
+    "name",
+    "title",
+    "columns",
+    "params",
+    "lookups",
+    "directory",
+    "derive",
+    "check",
+    "observe",
+    "facts",
+    "refuse",
+    "step",
+    "exposure",
+    "goal",
+    "report",
+    "limits",
 ];
 
 fn format(root: &Table<'_, '_>) {

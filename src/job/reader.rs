@@ -4,7 +4,10 @@
 use super::expr::{Expr, Json, Text};
 use super::names;
 use super::source::{At, Table};
-use super::{InDoubt, LookAt, Lookup, Objection, Observe, RequestPlan, Step, Undo, Verb};
+use super::{
+    DirectoryPlan, InDoubt, Kept, KeptForm, LookAt, Lookup, Objection, Observe, RequestPlan, Step,
+    Undo, Verb,
+};
 use std::sync::Arc;
 use toml::de::DeValue;
 
@@ -193,6 +196,28 @@ impl Reader {
             table.finish();
         }
         lookups
+    }
+
+    pub(super) fn directory(&mut self, root: &Table<'_, '_>) -> Option<DirectoryPlan> {
+        let table = root.table("directory")?;
+        let mut kept = kept(&table, "guids", KeptForm::Guid);
+        kept.extend(kept_texts(&table, &kept));
+        if kept.is_empty() {
+            let help = "write [directory.guids] or [directory.texts] with lines such as `object_guid = \"objectGUID\"`";
+            table.note(
+                "`directory` keeps nothing of what it finds",
+                Some(help.into()),
+            );
+        }
+        let plan = DirectoryPlan {
+            when: self.optional_expr(&table, "when", names::Place::Check),
+            among: ldap_filter(&table, "among"),
+            attribute: attribute(&table, table.required_text("attribute")),
+            equals: self.required_expr(&table, "equals", names::Place::Check),
+            kept,
+        };
+        table.finish();
+        Some(plan)
     }
 
     pub(super) fn objections(
@@ -391,6 +416,65 @@ impl Reader {
         table.finish();
         when
     }
+}
+
+/// A filter of LDAP, checked for its form.
+fn ldap_filter(table: &Table<'_, '_>, key: &str) -> String {
+    let Some(text) = table.required_text(key) else {
+        return String::new();
+    };
+    if !text.value.starts_with('(') || ldap3::parse_filter(&text.value).is_err() {
+        let message = format!("`{key}` is not a filter of LDAP");
+        let help = "write one in parentheses, as in `(&(objectCategory=person)(objectClass=user))`";
+        let mistakes = table.mistakes();
+        mistakes.note(&text.span, message, Some(help.into()));
+    }
+    text.value
+}
+
+/// The name of an attribute. It stands in a filter unescaped.
+fn attribute(table: &Table<'_, '_>, text: Option<At<String>>) -> String {
+    let Some(text) = text else {
+        return String::new();
+    };
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    let begins = text
+        .value
+        .starts_with(|letter: char| letter.is_ascii_alphabetic());
+    if !begins || !text.value.chars().all(is_letter) {
+        let message = format!("`{}` is not the name of an attribute", text.value);
+        let help = "letters, digits and dashes, as in `userPrincipalName`";
+        let mistakes = table.mistakes();
+        mistakes.note(&text.span, message, Some(help.into()));
+    }
+    text.value
+}
+
+fn kept(table: &Table<'_, '_>, section: &str, form: KeptForm) -> Vec<Kept> {
+    let Some(inner) = table.table(section) else {
+        return Vec::new();
+    };
+    let mut kept = Vec::new();
+    for (name, _) in inner.entries() {
+        kept.push(Kept {
+            attribute: attribute(&inner, inner.text(&name.value)),
+            name: name.value,
+            form,
+        });
+    }
+    kept
+}
+
+/// The texts beside what is kept already.
+fn kept_texts(table: &Table<'_, '_>, guids: &[Kept]) -> Vec<Kept> {
+    let texts = kept(table, "texts", KeptForm::Text);
+    for text in &texts {
+        if guids.iter().any(|guid| guid.name == text.name) {
+            let message = format!("`{}` is kept twice", text.name);
+            table.note(message, None);
+        }
+    }
+    texts
 }
 
 fn in_doubt(table: &Table<'_, '_>) -> Option<InDoubt> {

@@ -3,6 +3,7 @@
 //! Everything here is a pure function of the job, the run's settings, the row's values and the observed state. The answers
 //! are values; whoever drives the row does the talking.
 
+use super::directory::{self, DirectoryEntry};
 use super::expr::{EvalError, Expr, Scope, to_json};
 use super::state::State;
 use super::{InDoubt, Job, LookAt, Objection, RequestPlan, StepId, Verb};
@@ -115,6 +116,7 @@ pub enum Doing {
 pub struct RowView {
     job: Arc<Job>,
     base: Scope,
+    directory: Option<DirectoryEntry>,
     /// What the expressions saw last: a decision, its write and its forecast ask about the same states in a row.
     seen: Mutex<Option<Seen>>,
 }
@@ -146,7 +148,7 @@ impl Job {
         Ok(found)
     }
 
-    fn row_scope(&self, settings: &Settings, row: &[Option<String>]) -> Scope {
+    pub(super) fn row_scope(&self, settings: &Settings, row: &[Option<String>]) -> Scope {
         let names = self
             .layout
             .columns
@@ -182,7 +184,8 @@ fn extend(mut scope: Scope, named: &[(Arc<str>, Expr)]) -> Result<Scope, EvalErr
 }
 
 impl RowView {
-    /// Binds a job to a row. `row` holds the canonical values in the order of the layout.
+    /// Binds a job to a row. `row` holds the canonical values in the order of the layout, `directory` what the on-premises
+    /// directory said of it, where it was asked.
     ///
     /// # Errors
     /// [`EvalError`] when a derived value does not work for the row.
@@ -190,11 +193,15 @@ impl RowView {
         job: &Arc<Job>,
         settings: &Settings,
         row: &[Option<String>],
+        directory: Option<DirectoryEntry>,
     ) -> Result<RowView, EvalError> {
-        let base = extend(job.row_scope(settings, row), &job.derived)?;
+        let entry = directory.as_ref();
+        let entry = entry.map_or(Value::from(()), |entry| Value::from(Serde(entry.fields())));
+        let scope = job.row_scope(settings, row).with(directory::NAME, entry);
         Ok(RowView {
             job: Arc::clone(job),
-            base,
+            base: extend(scope, &job.derived)?,
+            directory,
             seen: Mutex::new(None),
         })
     }
@@ -282,6 +289,9 @@ impl RowView {
             })
             .collect();
         state.0.extend(look.set.iter().cloned());
+        if let Some(entry) = &self.directory {
+            entry.put_into(&mut state);
+        }
         state
     }
 

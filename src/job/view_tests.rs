@@ -31,7 +31,7 @@ fn view_with(upn: &str, guid: Option<&str>, given: &[(&str, &str)]) -> RowView {
     let job = Arc::new(find("immutable-id").unwrap());
     let settings = settings(&job, given);
     let row = [Some(upn.to_owned()), guid.map(str::to_owned), None, None];
-    RowView::new(&job, &settings, &row).unwrap()
+    RowView::new(&job, &settings, &row, None).unwrap()
 }
 
 fn view() -> RowView {
@@ -267,4 +267,48 @@ fn two_cells_that_disagree_are_found_before_anything_is_read() {
         matches!(&found[..], [Decision::Barred { code, .. }] if code == "ImmutableId"),
         "{found:?}"
     );
+}
+
+#[test]
+fn what_the_directory_said_is_kept_with_what_was_observed() {
+    let job = Arc::new(find("immutable-id").unwrap());
+    let row = [Some(HOME.to_owned()), None, None, None];
+    let said = |object: Option<&str>, consistency: Option<&str>| -> DirectoryEntry {
+        [
+            ("object_guid".to_owned(), json!(object)),
+            ("consistency_guid".to_owned(), json!(consistency)),
+        ]
+        .into_iter()
+        .collect()
+    };
+    let wanted = |entry: &DirectoryEntry, anchor: &str| {
+        let settings = settings(&job, &[("anchor", anchor)]);
+        let view = RowView::new(&job, &settings, &row, Some(entry.clone())).unwrap();
+        let look = job.observe.looks.iter().find(|look| look.pick.is_none());
+        let person = json!({"id": "1", "userPrincipalName": HOME});
+        let seen = view.hits(look.unwrap(), None, &[person]).unwrap();
+        assert_eq!(DirectoryEntry::of_state(&seen[0]).as_ref(), Some(entry));
+        match view.decide(&seen[0], &seen[0], &|_| false).unwrap() {
+            Decision::Barred { code, .. } => code,
+            _ => {
+                let set = job
+                    .step_ids()
+                    .find(|id| job.step(*id).unwrap().name == "set");
+                let write = view
+                    .write(Doing::Do(set.unwrap()), &seen[0], &seen[0])
+                    .unwrap();
+                let body = write.ask.body.unwrap();
+                body["onPremisesImmutableId"].as_str().unwrap().to_owned()
+            }
+        }
+    };
+    const OTHER: &str = "9c5923e9-de52-33ea-88de-7ebc8633b9cc";
+    const OTHER_ID: &str = "6SNZnFLe6jOI3n68hjO5zA==";
+    let both = said(Some(GUID), Some(OTHER));
+    assert_eq!(wanted(&both, "auto"), OTHER_ID);
+    assert_eq!(wanted(&both, "consistencyguid"), OTHER_ID);
+    assert_eq!(wanted(&both, "objectguid"), NEW_ID);
+    let one = said(Some(GUID), None);
+    assert_eq!(wanted(&one, "auto"), NEW_ID);
+    assert_eq!(wanted(&one, "consistencyguid"), "NoImmutableId");
 }

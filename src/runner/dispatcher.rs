@@ -235,6 +235,10 @@ impl Dispatcher {
                 let text = format!("{problem}; {}", problem.advice);
                 self.stop_now(StopReason::Target(text)).await;
             }
+            Ok((_, WorkerEnd::Halted(Halted::Directory(problem)))) => {
+                let text = format!("{problem}; {}", problem.advice);
+                self.drain(StopReason::Target(text));
+            }
             Ok((_, WorkerEnd::Halted(Halted::Journal(error)))) => {
                 self.journal_failed(journal, error);
             }

@@ -249,6 +249,7 @@ impl World {
     fn services(&self, run: RunId) -> Services {
         let fast = "1000/s".parse().unwrap();
         Services {
+            directory: None,
             target: Arc::clone(&self.people) as Arc<dyn Target>,
             reads: Budget::new("reads", fast),
             writes: Budget::new("writes", fast),

@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod command;
+pub mod directory;
 pub mod dispatcher;
 pub mod event;
 pub mod exposed;

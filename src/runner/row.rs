@@ -6,7 +6,7 @@
 use super::observe::Found;
 use super::sight::{Judge, States, doing, job_problem};
 use super::talk::{Costs, problem};
-use crate::job::{Job, RowView, State, Write};
+use crate::job::{DirectoryEntry, Job, RowView, State, Write};
 use crate::journal::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
 use crate::machine::{
     Active, Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, Problem, RowState,
@@ -78,6 +78,12 @@ impl Row {
     #[must_use]
     pub fn known(&self) -> Option<&State> {
         self.states.as_ref().map(|states| &states.now)
+    }
+
+    /// What the on-premises directory said before the row was looked at for the first time.
+    #[must_use]
+    pub fn said_by_directory(&self) -> Option<DirectoryEntry> {
+        DirectoryEntry::of_state(&self.states.as_ref()?.before)
     }
 
     /// A process takes the row on.

@@ -1,5 +1,6 @@
 //! What all rows of a run share: the target, its budgets, the clock, and the gauges that progress is read from.
 
+use super::directory::Inquiries;
 use super::exposed::Exposed;
 use crate::journal::UnixMillis;
 use crate::pace::Budget;
@@ -34,6 +35,8 @@ pub struct Services {
     pub reads: Arc<Budget>,
     /// The budget of writes.
     pub writes: Arc<Budget>,
+    /// The on-premises directory, where the target has one and the job asks it.
+    pub directory: Option<Inquiries>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The run's name; request names are derived from it.

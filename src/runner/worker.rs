@@ -5,6 +5,7 @@
 //! taught nothing) stay in memory; everything else is committed together with the next decision, so that n writes cost
 //! n + 1 barriers.
 
+use super::directory::{Answer, ask};
 use super::exposed::{is_exposed, key_of};
 use super::observe::{ObserveError, observe};
 use super::row::{News, Row, unanswered};
@@ -14,7 +15,7 @@ use super::stop::Gate;
 use super::talk::{Halt, NoAnswer, Talk, problem};
 use crate::job::{Job, RowView, Settings};
 use crate::journal::{JournalError, RowNumber, RowRecord, Session, UnixMillis};
-use crate::machine::{Attempt, Effect, Event, IllegalMove, Outcome, Problem};
+use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Problem, Sight};
 use crate::pace::{Delays, Sequence};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,8 @@ pub struct Effort {
 pub enum Halted {
     /// The target refuses this program.
     Target(Problem),
+    /// The on-premises directory refuses this program or is silent: no row can begin, and those that were begun do not need it.
+    Directory(Problem),
     /// The journal failed.
     Journal(JournalError),
     /// A fault of the program.
@@ -112,7 +115,7 @@ pub async fn work(
         Ok(Some(_)) => worker.show_exposed(false),
         Err(Halted::Journal(_)) => worker.look_once_more(&values).await,
         // Whoever is exposed still is.
-        Ok(None) | Err(Halted::Target(_) | Halted::Program(_)) => {}
+        Ok(None) | Err(Halted::Target(_) | Halted::Directory(_) | Halted::Program(_)) => {}
     }
     match end {
         Ok(Some(outcome)) => WorkerEnd::Ended {
@@ -154,7 +157,13 @@ impl Worker {
     async fn drive(&mut self, values: &[Option<String>]) -> Result<Option<Outcome>, Halted> {
         let job = Arc::clone(&self.work.job);
         let mut effect = self.begin()?;
-        let view = match RowView::new(&job, &self.work.settings, values) {
+        let directory = match self.ask_directory(values).await? {
+            Answer::NotAsked => None,
+            Answer::Entry(entry) => Some(entry),
+            Answer::Against(problem) => return self.bar(problem).await,
+            Answer::Parked => return Ok(None),
+        };
+        let view = match RowView::new(&job, &self.work.settings, values, directory) {
             Ok(view) => view,
             Err(error) => return self.give_up(job_problem(&error)).await,
         };
@@ -200,6 +209,28 @@ impl Worker {
         Ok(effect)
     }
 
+    /// A row that was looked at before goes on with what was said then.
+    async fn ask_directory(&self, values: &[Option<String>]) -> Result<Answer, Halted> {
+        if self.row.known().is_some() {
+            let said = self.row.said_by_directory();
+            return Ok(said.map_or(Answer::NotAsked, Answer::Entry));
+        }
+        let (work, parked) = (&self.work, || self.may_park());
+        let directory = work.services.directory.as_ref();
+        let answer = ask(directory, &work.job, &work.settings, values, &parked).await;
+        answer.map_err(|Halt(problem)| Halted::Directory(problem))
+    }
+
+    /// Something speaks against the row before it was looked at.
+    async fn bar(&mut self, problem: Problem) -> Result<Option<Outcome>, Halted> {
+        self.tell(Event::Observed(Observation {
+            sight: Sight::Barred(problem),
+            exposed: false,
+        }))?;
+        self.commit().await?;
+        Ok(Some(self.row.record().outcome()))
+    }
+
     /// The row cannot even be bound to the job.
     async fn give_up(&mut self, problem: Problem) -> Result<Option<Outcome>, Halted> {
         let mut effect = self.tell(Event::Unobservable(problem.clone()))?;
@@ -232,7 +263,8 @@ impl Worker {
     /// that nobody is named as exposed who is not.
     async fn look_once_more(&mut self, values: &[Option<String>]) {
         let job = Arc::clone(&self.work.job);
-        let Ok(view) = RowView::new(&job, &self.work.settings, values) else {
+        let said = self.row.said_by_directory();
+        let Ok(view) = RowView::new(&job, &self.work.settings, values, said) else {
             return;
         };
         if self.row.is_in_doubt() {

@@ -4,6 +4,7 @@
 //! The AADSTS numbers are from Microsoft's page on Entra authentication error codes, but for 900023, which the service
 //! sends and the page leaves out. The page warns that numbers may change: nothing but this advice depends on them.
 
+use super::ldap;
 use super::message::{Class, Fault};
 use super::sign_in::PENDING;
 
@@ -20,6 +21,9 @@ impl Fault {
     /// What a person can do about it.
     #[must_use]
     pub fn advice(&self) -> &'static str {
+        if let Some(of_directory) = ldap::advice(&self.code) {
+            return of_directory;
+        }
         match self.class {
             Class::SignIn => sign_in_advice(&self.code),
             Class::Denied => {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use miette::{Diagnostic, NamedSource};
 use reqwest::Url;
 
+use super::AdConnection;
 use super::Cloud;
 use super::auth::Auth;
 use super::connection_file;
@@ -29,8 +30,10 @@ const READS_PER_WRITE: u32 = 4;
 /// What a target's connection file says.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    /// Microsoft Graph, the only service this version talks to.
+    /// Microsoft Graph.
     pub graph: GraphConnection,
+    /// The on-premises Active Directory, where the file names one.
+    pub ad: Option<AdConnection>,
 }
 
 /// How to reach Graph.
@@ -97,7 +100,7 @@ impl GraphConnection {
 }
 
 impl Connection {
-    /// Reads a connection file and the secret it points to.
+    /// Reads a connection file and the secrets it points to.
     ///
     /// # Errors
     /// The file cannot be read, or has mistakes; all of them are told at once.
@@ -223,7 +226,7 @@ mod tests {
             sign_in_patience: GraphConnection::SIGN_IN_PATIENCE,
         };
         assert!(!format!("{graph:?}").contains("hush"));
-        Connection { graph }.identity()
+        Connection { graph, ad: None }.identity()
     }
 
     #[test]

@@ -13,15 +13,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::Cloud;
 use super::connection::{Connection, GraphConnection, Limits, is_loopback};
-use super::mistake::{Mistake, Problem};
+use super::mistake::{Mistake, Problem, example};
 use super::nearest::nearest;
 use crate::pace::{Quota, parse_duration};
 
+mod ad;
 mod auth;
 pub(super) use auth::Way;
 
 const SECTIONS: [&str; 3] = ["graph", "exchange", "ad"];
-const UNSUPPORTED_SECTIONS: [&str; 2] = ["exchange", "ad"];
+const UNSUPPORTED_SECTIONS: [&str; 1] = ["exchange"];
 const GRAPH_KEYS: [&str; 11] = [
     "tenant",
     "cloud",
@@ -81,6 +82,7 @@ struct Reader<'a> {
 
 /// A table and where it stands.
 struct Table<'a> {
+    name: &'static str,
     table: &'a DeTable<'a>,
     span: Range<usize>,
 }
@@ -114,9 +116,16 @@ impl Reader<'_> {
             self.note(0..0, Problem::NoGraph);
             return None;
         };
+        // Read both before giving up on either, so that all mistakes are told.
+        let ad = document.get("ad").map(|ad| self.ad(ad));
         let graph = self.table("graph", graph)?;
+        let graph = self.graph(&graph);
         Some(Connection {
-            graph: self.graph(&graph)?,
+            graph: graph?,
+            ad: match ad {
+                Some(ad) => Some(ad?),
+                None => None,
+            },
         })
     }
 
@@ -253,6 +262,7 @@ impl Reader<'_> {
             self.note(value.span(), Problem::WrongType { key, expected });
         }
         Some(Table {
+            name: key,
             table: table?,
             span: value.span(),
         })
@@ -271,7 +281,13 @@ impl Reader<'_> {
     }
 
     fn missing(&mut self, table: &Table<'_>, key: &'static str, example: &'static str) {
-        self.note(table.span.clone(), Problem::MissingKey { key, example });
+        let section = table.name;
+        let problem = Problem::MissingKey {
+            key,
+            section,
+            example,
+        };
+        self.note(table.span.clone(), problem);
     }
 
     /// The text of a key that is there; a mistake if it is no text, or empty.

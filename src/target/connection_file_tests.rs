@@ -105,8 +105,8 @@ patience = "soon"
 [graph.limits]
 writes = "fast"
 raeds = "3/s"
-[ad]
-url = "ldaps://dc1"
+[exchange]
+endpoint = "https://outlook.office365.com"
 [exchnage]
 "#;
     assert_eq!(
@@ -122,7 +122,7 @@ url = "ldaps://dc1"
             "line 9, column 12: `soon` is not a time from 1 s to 24 h | write a time such as `patience = \"5m\"`",
             "line 11, column 10: `fast` is not a rate | write requests per time, such as `3000/150s`, `12/s` or `600/m`",
             "line 12, column 1: unknown key `raeds` in [graph.limits] | did you mean `reads`?",
-            "line 13, column 2: this version cannot talk to [ad] | take [ad] out of the file; this version reads [graph] and [graph.limits]",
+            "line 13, column 2: this version cannot talk to [exchange] | take [exchange] out of the file; this version reads [graph] and [ad]",
             "line 15, column 2: unknown key `exchnage` at the top of the file | did you mean `exchange`?",
         ]
     );
@@ -239,4 +239,114 @@ proptest! {
         let _ = parse(&text);
         let _ = parse(&format!("[graph]\n{text}"));
     }
+}
+
+const AD: &str = r#"
+[ad]
+url = "ldaps://dc1.contoso.local"
+base = "DC=contoso,DC=local"
+bind = "CN=reader,CN=Users,DC=contoso,DC=local"
+password = { env = "CONTOSO_SECRET" }
+"#;
+
+/// The mistakes of a good section [ad] with a part replaced.
+fn mistakes_of_ad(from: &str, to: &str) -> Vec<String> {
+    assert!(AD.contains(from), "{from}");
+    mistakes(&format!("{GOOD}{}", AD.replace(from, to)))
+}
+
+#[test]
+fn a_directory_has_defaults_and_limits() {
+    let ad = parse(&format!("{GOOD}{AD}")).unwrap().ad.unwrap();
+    assert_eq!(ad.url.as_str(), "ldaps://dc1.contoso.local");
+    assert_eq!(ad.limits, crate::target::AdLimits::DEFAULT);
+    assert!(!ad.start_tls && ad.ca.is_none());
+    assert!(!format!("{ad:?}").contains("hush"));
+    let limits = "[ad.limits]\nqueries = \"5/s\"\nat_once = 4\n";
+    let ad = parse(&format!("{GOOD}{AD}{limits}")).unwrap().ad.unwrap();
+    assert_eq!(
+        (ad.limits.queries, ad.limits.at_once),
+        ("5/s".parse().unwrap(), 4)
+    );
+}
+
+#[test]
+fn a_directory_is_reached_in_the_clear_on_loopback_only() {
+    let url = "ldaps://dc1.contoso.local";
+    for (instead, expected) in [
+        (
+            "ldap://dc1.contoso.local",
+            "would send the password in the clear",
+        ),
+        (
+            "ldap://127.0.0.1.contoso.local",
+            "would send the password in the clear",
+        ),
+        ("https://dc1.contoso.local", "begins neither with ldaps://"),
+        ("ldaps://reader:pw@dc1", "holds a user or a password"),
+        ("ldaps://", "`url` is not the address of a directory"),
+        ("ldaps://dc1/DC=contoso", "has a path or a query"),
+    ] {
+        let found = mistakes_of_ad(url, instead);
+        assert!(
+            found.len() == 1 && found[0].contains(expected),
+            "{instead}: {found:?}"
+        );
+        assert!(!found[0].contains("pw@"), "{found:?}");
+    }
+    let loopback = AD.replace(url, "ldap://127.3.89.1");
+    assert!(parse(&format!("{GOOD}{loopback}")).is_ok());
+    let start_tls = "ldap://dc1.contoso.local\"\nstart_tls = true\n# \"";
+    let start_tls = AD.replace(url, start_tls);
+    assert!(
+        parse(&format!("{GOOD}{start_tls}"))
+            .unwrap()
+            .ad
+            .unwrap()
+            .start_tls
+    );
+    let twice = mistakes_of_ad(url, "ldaps://dc1\"\nstart_tls = true\n# \"");
+    assert!(
+        twice[0].contains("`start_tls` belongs to `ldap://…`"),
+        "{twice:?}"
+    );
+}
+
+#[test]
+fn all_mistakes_of_a_directory_are_told_at_once() {
+    let broken = "[ad]\nurl = \"ldap://dc1\"\nbse = \"DC=x\"\nbind = \"\"\npassword = \"hush\"\nca = \"/nowhere/ca.pem\"\n[ad.limits]\nqueries = \"fast\"\nat_once = 0\n";
+    let found = mistakes(&format!("{GOOD}{broken}"));
+    let expected = [
+        "line 6, column 1: `base` is missing in [ad] | add `base = \"DC=contoso,DC=local\"`",
+        "line 7, column 7: `url` would send the password in the clear",
+        "line 8, column 1: unknown key `bse` in [ad] | did you mean `base`?",
+        "line 9, column 8: `bind` is empty",
+        "line 10, column 12: `password` holds the secret itself | put the secret into an environment variable and write `password = { env = \"AD_PASSWORD\" }`",
+        "line 11, column 6: the certificates of `ca` cannot be used: ",
+        "line 13, column 11: ",
+        "line 14, column 11: `at_once` is not a whole number from 1 to 16",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}\nis not\n{expected}");
+    }
+}
+
+#[test]
+fn an_empty_password_is_refused_before_a_directory_takes_it_for_anonymous() {
+    let found = mistakes_of_ad("CONTOSO_SECRET", "UNSET");
+    assert!(found[0].contains("is not set, or empty"), "{found:?}");
+}
+
+#[test]
+fn the_authorities_of_a_directory_are_certificates() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, "no certificate").unwrap();
+    let with = format!("base = \"DC=x\"\nca = \"{}\"\n# ", file.display());
+    let found = mistakes_of_ad("base = ", &with);
+    assert!(
+        found[0].contains("holds no certificate in PEM"),
+        "{found:?}"
+    );
 }

@@ -14,7 +14,7 @@ use super::sign_in::certificate::CertificateError;
 use crate::pace::QuotaError;
 
 /// Keys whose values may be shown to anybody.
-const HARMLESS_KEYS: [&str; 10] = [
+const HARMLESS_KEYS: [&str; 17] = [
     "tenant",
     "cloud",
     "client_id",
@@ -25,6 +25,13 @@ const HARMLESS_KEYS: [&str; 10] = [
     "reads",
     "patience",
     "sign_in_patience",
+    "url",
+    "start_tls",
+    "ca",
+    "base",
+    "bind",
+    "queries",
+    "at_once",
 ];
 
 /// A mistake and where it is.
@@ -55,9 +62,10 @@ pub(super) enum Problem {
         meant: Option<&'static str>,
         known: &'static [&'static str],
     },
-    #[error("`{key}` is missing in [graph]")]
+    #[error("`{key}` is missing in [{section}]")]
     MissingKey {
         key: &'static str,
+        section: &'static str,
         example: &'static str,
     },
     #[error("`{key}` is not {expected}")]
@@ -75,14 +83,12 @@ pub(super) enum Problem {
     Auth { value: String },
     #[error("`{key}` does not belong to `auth = \"{}\"`", way.name())]
     KeyOfOtherWay { key: &'static str, way: Way },
-    #[error("`client_secret` holds the secret itself")]
-    SecretInFile,
-    #[error("`client_secret` does not name exactly one source")]
-    SecretSource,
-    #[error(
-        "`client_secret` names no environment variable: a name has letters, digits and `_` only"
-    )]
-    VariableName,
+    #[error("`{key}` holds the secret itself")]
+    SecretInFile { key: &'static str },
+    #[error("`{key}` does not name exactly one source")]
+    SecretSource { key: &'static str },
+    #[error("`{key}` names no environment variable: a name has letters, digits and `_` only")]
+    VariableName { key: &'static str },
     #[error("the environment variable `{name}` is not set, or empty, or not text")]
     VariableUnset { name: String },
     #[error("the secret file `{path}` cannot be read: {reason}")]
@@ -104,6 +110,22 @@ pub(super) enum Problem {
     Url { key: &'static str, reason: String },
     #[error("`{key}` would send tokens in the clear: plain http is for loopback addresses only")]
     PlainHttp { key: &'static str },
+    #[error("`url` is not the address of a directory: {reason}")]
+    DirectoryUrl { reason: String },
+    #[error(
+        "`url` would send the password in the clear: ldap without TLS is for loopback addresses only"
+    )]
+    PlainLdap,
+    #[error(
+        "`start_tls` belongs to `ldap://…`; what `ldaps://…` says is secure from the beginning"
+    )]
+    StartTlsTwice,
+    #[error("`{value}` is not a distinguished name")]
+    DistinguishedName { value: String },
+    #[error("the certificates of `ca` cannot be used: {reason}")]
+    Ca { reason: String },
+    #[error("`{key}` is not a whole number from 1 to {max}")]
+    Count { key: &'static str, max: u32 },
     #[error("{error}")]
     Rate { error: QuotaError },
     #[error("`{value}` is not a time from 1 s to 24 h")]
@@ -121,13 +143,13 @@ impl Problem {
                 "begin with the line `[graph]`, then `tenant`, `auth` and what that way to sign in needs".to_owned()
             }
             Problem::SectionUnsupported { section } => format!(
-                "take [{section}] out of the file; this version reads [graph] and [graph.limits]"
+                "take [{section}] out of the file; this version reads [graph] and [ad]"
             ),
             Problem::UnknownKey { meant: Some(meant), .. } => format!("did you mean `{meant}`?"),
             Problem::UnknownKey { meant: None, known, .. } => {
                 format!("known here: {}", known.join(", "))
             }
-            Problem::MissingKey { key, example } => format!("add `{key} = {example}`"),
+            Problem::MissingKey { key, example, .. } => format!("add `{key} = {example}`"),
             Problem::WrongType { key, .. } | Problem::Empty { key } => {
                 format!("write a value as in `{key} = {}`", example(key))
             }
@@ -141,16 +163,18 @@ impl Problem {
                 format!("write one of: {}", Way::ALL.map(Way::name).join(", "))
             }
             Problem::KeyOfOtherWay { key, way } => of_other_way(key, *way),
-            Problem::SecretInFile => {
-                "put the secret into an environment variable and write `client_secret = { env = \"CONTOSO_SECRET\" }`, or into a file of its own and write `client_secret = { file = \"…\" }`; then renew the secret, for this file may have been copied"
-                    .to_owned()
-            }
-            Problem::SecretSource => {
-                "write `client_secret = { env = \"CONTOSO_SECRET\" }` or `client_secret = { file = \"…\" }`".to_owned()
-            }
-            Problem::VariableName => {
-                "`env` takes the name of a variable, never the secret itself: `{ env = \"CONTOSO_SECRET\" }`".to_owned()
-            }
+            Problem::SecretInFile { key } => format!(
+                "put the secret into an environment variable and write `{key} = {}`, or into a file of its own and write `{key} = {{ file = \"…\" }}`; then renew the secret, for this file may have been copied",
+                example(key)
+            ),
+            Problem::SecretSource { key } => format!(
+                "write `{key} = {}` or `{key} = {{ file = \"…\" }}`",
+                example(key)
+            ),
+            Problem::VariableName { key } => format!(
+                "`env` takes the name of a variable, never the secret itself: `{}`",
+                example(key)
+            ),
             Problem::VariableUnset { name } => {
                 format!("set `{name}` in the environment that starts this program")
             }
@@ -171,6 +195,20 @@ impl Problem {
                 example(key)
             ),
             Problem::PlainHttp { .. } => "use https".to_owned(),
+            Problem::DirectoryUrl { .. } => {
+                "write scheme and host, and a port where needed, as in `url = \"ldaps://dc1.contoso.local\"`".to_owned()
+            }
+            Problem::PlainLdap => {
+                "write `ldaps://…`, or add `start_tls = true`".to_owned()
+            }
+            Problem::StartTlsTwice => "take `start_tls` out, or write `ldap://…`".to_owned(),
+            Problem::DistinguishedName { .. } => {
+                "write where the people are, as in `base = \"DC=contoso,DC=local\"`".to_owned()
+            }
+            Problem::Ca { .. } => {
+                "name a file with the authority's certificates in PEM; its path counts from the connection file's directory; `certutil -ca.cert ca.cer` and `certutil -encode ca.cer ca.pem` make one".to_owned()
+            }
+            Problem::Count { key, .. } => format!("write a number such as `{key} = {}`", example(key)),
             Problem::Rate { error } => error.help().map(|help| help.to_string()).unwrap_or_default(),
             Problem::Patience { key, .. } => {
                 format!("write a time such as `{key} = {}`", example(key))
@@ -195,7 +233,7 @@ fn of_other_way(key: &str, way: Way) -> String {
 }
 
 /// A value of the right form, for advice.
-fn example(key: &str) -> &'static str {
+pub(super) fn example(key: &str) -> &'static str {
     match key {
         "tenant" => "\"contoso.onmicrosoft.com\"",
         "client_id" => "\"00000000-0000-0000-0000-000000000000\"",
@@ -203,11 +241,20 @@ fn example(key: &str) -> &'static str {
         "auth" => "\"client-secret\"",
         "endpoint" => "\"https://graph.microsoft.com\"",
         "login" => "\"https://login.microsoftonline.com\"",
+        "client_secret" => "{ env = \"CONTOSO_SECRET\" }",
+        "url" => "\"ldaps://dc1.contoso.local\"",
+        "start_tls" => "true",
+        "ca" => "\"contoso-ca.pem\"",
+        "base" => "\"DC=contoso,DC=local\"",
+        "bind" => "\"CN=reader,CN=Users,DC=contoso,DC=local\"",
+        "password" => "{ env = \"AD_PASSWORD\" }",
+        "queries" => "\"20/s\"",
+        "at_once" => "2",
         "writes" => "\"3000/150s\"",
         "reads" => "\"3500/10s\"",
         "patience" => "\"5m\"",
         "sign_in_patience" => "\"12h\"",
-        "graph" | "limits" => "{ … }",
+        "graph" | "ad" | "limits" => "{ … }",
         _ => "\"…\"",
     }
 }

@@ -11,6 +11,7 @@ mod connection;
 mod connection_file;
 mod error_body;
 mod graph;
+mod ldap;
 mod message;
 mod mistake;
 mod nearest;
@@ -29,6 +30,7 @@ pub use classify::classify;
 pub use cloud::Cloud;
 pub use connection::{Connection, ConnectionError, GraphConnection, Limits};
 pub use graph::{Graph, GraphError};
+pub use ldap::{Account, ActiveDirectory, AdConnection, AdLimits, Question};
 pub use message::{Class, Fault, Kind, Method, Reply, Request, Success};
 pub use mistake::Mistake;
 pub use secret::Secret;
@@ -40,4 +42,15 @@ pub trait Target: Send + Sync {
     /// Sends the request once and waits for what becomes of it; every failure is a [`Fault`] in the reply. If the
     /// future is dropped, the request may or may not have been applied.
     async fn send(&self, request: &Request) -> Reply;
+}
+
+/// A directory that answers questions about accounts.
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// Asks once and waits for the whole answer: every account with one of the values asked for, in no order, and perhaps
+    /// accounts whose value only looks alike to the directory.
+    ///
+    /// # Errors
+    /// [`Fault`]: `SignIn` and `Rejected` where asking again would fail alike, any other where it may not.
+    async fn find(&self, question: &Question) -> Result<Vec<Account>, Fault>;
 }

@@ -97,6 +97,7 @@ impl Server {
     /// A connection that signs in here and talks to the service at `endpoint`.
     pub(super) fn connection_to(&self, endpoint: &str) -> Connection {
         Connection {
+            ad: None,
             graph: GraphConnection {
                 tenant: "contoso.test".to_owned(),
                 cloud: Cloud::Global,

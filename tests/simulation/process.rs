@@ -336,6 +336,7 @@ impl Stage {
 
     fn services(&self, clock: &Arc<SimClock>, run: RunId, began_at: u64) -> Services {
         Services {
+            directory: None,
             target: Arc::new(Line::new(&self.world, &self.ledger)),
             reads: Budget::new("reads", Quota::new(3_500, PERIOD)),
             writes: Budget::new("writes", self.quota()),

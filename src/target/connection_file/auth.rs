@@ -13,7 +13,7 @@ use toml::de::DeValue;
 use super::{Reader, Table, Text};
 use crate::target::Secret;
 use crate::target::auth::{Auth, IdentityService, SecretSource};
-use crate::target::mistake::Problem;
+use crate::target::mistake::{Problem, example};
 use crate::target::rights::warn_of_others;
 use crate::target::sign_in::certificate::Certificate;
 
@@ -83,7 +83,7 @@ impl Reader<'_> {
         match way {
             Way::ClientSecret => {
                 let client_id = self.client_id(table);
-                let secret = self.secret(table);
+                let secret = self.secret(table, "client_secret");
                 Some(Auth::ClientSecret {
                     client_id: client_id?,
                     secret: secret?,
@@ -139,38 +139,43 @@ impl Reader<'_> {
         Some(text.value.to_owned())
     }
 
-    fn secret(&mut self, table: &Table<'_>) -> Option<SecretSource> {
-        let Some(value) = table.get("client_secret") else {
-            let example = "{ env = \"CONTOSO_SECRET\" }";
-            self.missing(table, "client_secret", example);
+    /// Where the value of a secret key is to be had.
+    pub(super) fn secret(&mut self, table: &Table<'_>, key: &'static str) -> Option<SecretSource> {
+        let Some(value) = table.get(key) else {
+            self.missing(table, key, example(key));
             return None;
         };
         let Some(source) = value.get_ref().as_table() else {
-            self.note(value.span(), Problem::SecretInFile);
+            self.note(value.span(), Problem::SecretInFile { key });
             return None;
         };
         let source = Table {
+            name: key,
             table: source,
             span: value.span(),
         };
-        self.known_only(source.table, &SOURCE_KEYS, "in `client_secret`");
+        self.known_only(
+            source.table,
+            &SOURCE_KEYS,
+            "beside the name of a secret's source",
+        );
         let variable = self.optional(&source, "env");
         let file = self.optional(&source, "file");
         match (variable, file) {
-            (Some(variable), None) => self.secret_of_variable(variable),
+            (Some(variable), None) => self.secret_of_variable(variable, key),
             (None, Some(file)) => self.secret_of_file(file),
             (None, None) | (Some(_), Some(_)) => {
-                self.note(source.span, Problem::SecretSource);
+                self.note(source.span, Problem::SecretSource { key });
                 None
             }
         }
     }
 
-    fn secret_of_variable(&mut self, name: Text<'_>) -> Option<SecretSource> {
+    fn secret_of_variable(&mut self, name: Text<'_>, key: &'static str) -> Option<SecretSource> {
         let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
         if !name.value.chars().all(is_name) {
             // It may be the secret itself, so the message must not repeat it.
-            self.note(name.span, Problem::VariableName);
+            self.note(name.span, Problem::VariableName { key });
             return None;
         }
         let secret = (self.variable)(name.value).filter(|secret| !secret.is_empty());
@@ -235,6 +240,7 @@ impl Reader<'_> {
             return None;
         };
         let source = Table {
+            name: "certificate",
             table: source,
             span: value.span(),
         };
@@ -246,7 +252,7 @@ impl Reader<'_> {
     }
 
     /// A path in the connection file counts from its directory.
-    fn beside(&self, name: &str) -> PathBuf {
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(name)
     }
 
