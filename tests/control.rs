@@ -5,12 +5,17 @@
 mod support;
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use support::oracle::{Oracle, Slack};
-use support::{Going, Ran, Stage, calm, slow};
+use support::{Going, Ran, Stage, calm, slow, table};
 
 /// A few hundred rows at this pace take seconds, so that a command meets the process at work.
 const SLOW_WRITES: &str = "60/1s";
+
+/// Rows in flight after a kill: fewer than were left half way, so that some of them wait for others while no new row may
+/// begin; and so many that not each one's doubt is waited out by itself.
+const AT_ONCE_AFTER_KILL: usize = 16;
 
 const POLL: Duration = Duration::from_millis(5);
 
@@ -303,14 +308,28 @@ fn a_closed_window_starts_nothing_and_says_until_when() {
     assert_eq!(stage.stat("writes"), 0);
 }
 
+/// Rows that the journal knows as written to, or about to be, and not ended.
+fn half_way(stage: &Stage) -> usize {
+    tell(stage, &["report", "--report", "meanwhile"]).must_end(0);
+    let lines = table(&stage.path("meanwhile/outcomes.csv"));
+    let is_half_way =
+        |line: &&BTreeMap<String, String>| line["outcome"] == "pending" && line["attempts"] != "0";
+    lines.iter().filter(is_half_way).count()
+}
+
 /// A process was killed with people exposed; the next one comes outside the window, helps them, and begins nobody.
 #[test]
 fn outside_the_window_people_left_exposed_are_helped_all_the_same() {
     let (stage, oracle, going) = at_work();
     going.kill();
+    let half_way = half_way(&stage);
+    assert!(
+        half_way > AT_ONCE_AFTER_KILL,
+        "some of the {half_way} must wait for others"
+    );
     stage.write("sim.toml", stage.connection("100000/1s"));
-    let window = closed_window();
-    let mut line = stage.cutover(&["resume", "--window", &window, "--concurrency", "1"]);
+    let (window, at_once) = (closed_window(), AT_ONCE_AFTER_KILL.to_string());
+    let mut line = stage.cutover(&["resume", "--window", &window, "--concurrency", &at_once]);
     let mut going = stage.start(line.args(support::WORKING));
     let at_rest = loop {
         let ran = tell(&stage, &["status", "--json"]);
