@@ -8,9 +8,9 @@
 //! - memory grows with the pages that one batch touches, and does not come back: writing 500,000 keys in random order took
 //!   65 MB in batches of 100 and 2.3 GB in batches of 1,000. Hence [`BATCH_CHANGES_MAX`];
 //! - its threads may hold the file's lock for a moment after the database was dropped;
-//! - a damaged page may come to light only when it is read, by a panic: every call turns that into an error ([`quiet`]);
+//! - a damaged page may come to light only when it is read, by a panic: every call turns that into an error (`quiet`);
 //! - a damaged one may open without some of its entries, or with earlier ones: every entry is read and their sum compared
-//!   ([`sum`]) when it is opened, so that damage found under way is mended by opening it again.
+//!   (`sum`) when it is opened, so that damage found under way is mended by opening it again.
 //!
 //! What keys and values mean is decided above. Integers in keys must be big-endian, since sled sorts bytes.
 
