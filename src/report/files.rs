@@ -78,12 +78,12 @@ pub fn write(
         path: dir.to_owned(),
         source,
     })?;
-    let mut outcomes = Table::create(dir.join("outcomes.csv"), true)?;
-    let mut unfinished = Table::create(dir.join("unfinished.csv"), true)?;
     let own = run.header.report_columns.iter().map(String::as_str);
-    outcomes.line(COLUMNS.into_iter().chain(own))?;
+    let heading: Vec<&str> = COLUMNS.into_iter().chain(own).collect();
+    let mut outcomes = Table::create(dir.join("outcomes.csv"), &heading)?;
     let header = run.header.input.header.iter().map(String::as_str);
-    unfinished.line(header.chain(["cutover_outcome", "cutover_error"]))?;
+    let heading: Vec<&str> = header.chain(["cutover_outcome", "cutover_error"]).collect();
+    let mut unfinished = Table::create(dir.join("unfinished.csv"), &heading)?;
     let mut exposures = Exposures::new();
     reader.each::<ReportError>(|input, record| {
         if let (Some(exposures), Some(record)) = (exposures.as_mut(), record) {
@@ -170,6 +170,16 @@ fn defused(cell: &str) -> Cow<'_, str> {
     }
 }
 
+/// A heading with another delimiter in it would mislead whoever looks for the file's own, unless it stands in quotes.
+fn quoting(heading: &[&str]) -> csv::QuoteStyle {
+    let misleads = |name: &&str| name.contains([';', '\t']);
+    if heading.iter().any(misleads) {
+        csv::QuoteStyle::Always
+    } else {
+        csv::QuoteStyle::Necessary
+    }
+}
+
 /// A CSV file on its way: written beside its place, renamed at the end.
 struct Table {
     path: PathBuf,
@@ -178,25 +188,27 @@ struct Table {
 }
 
 impl Table {
-    fn create(path: PathBuf, bom: bool) -> Result<Table, ReportError> {
+    /// Begins a file with its heading.
+    fn create(path: PathBuf, heading: &[&str]) -> Result<Table, ReportError> {
         let beside = beside(&path);
         let open = || -> io::Result<BufWriter<File>> {
             let mut file = BufWriter::new(File::create(&beside)?);
-            if bom {
-                file.write_all(BOM)?;
-            }
+            file.write_all(BOM)?;
             Ok(file)
         };
         let file = open().map_err(|source| failed(&path, source))?;
         let writer = csv::WriterBuilder::new()
             .terminator(csv::Terminator::CRLF)
+            .quote_style(quoting(heading))
             .flexible(true)
             .from_writer(file);
-        Ok(Table {
+        let mut table = Table {
             path,
             beside,
             writer,
-        })
+        };
+        table.line(heading)?;
+        Ok(table)
     }
 
     fn line<C: AsRef<str>>(
@@ -296,12 +308,23 @@ mod tests {
             rows in prop::collection::vec(("[a-z]{1,8}", "[ a-zä€,;\t\"\r\n=]{0,12}", "[ -~]{0,30}"), 1..9),
         ) {
             let dir = tempfile::tempdir().unwrap();
-            let mut table = Table::create(dir.path().join("unfinished.csv"), true).unwrap();
-            let mut written = vec![["upn", &heading, "cutover_outcome", "cutover_error"].map(str::to_owned).to_vec()];
+            let heading = ["upn", &heading, "cutover_outcome", "cutover_error"];
+            let mut table = Table::create(dir.path().join("unfinished.csv"), &heading).unwrap();
+            let mut written = vec![heading.map(str::to_owned).to_vec()];
             written.extend(rows.into_iter().map(|(upn, note, error)| vec![upn, note, "failed".to_owned(), error]));
-            written.iter().for_each(|row| table.line(row).unwrap());
+            written[1..].iter().for_each(|row| table.line(row).unwrap());
             prop_assert_eq!(read_back(&table.finish().unwrap()), written);
         }
+    }
+
+    #[test]
+    fn a_heading_with_another_delimiter_in_it_misleads_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let heading = ["upn", ";;;;a"];
+        let mut table = Table::create(dir.path().join("unfinished.csv"), &heading).unwrap();
+        table.line(["ann", "b"]).unwrap();
+        let rows = read_back(&table.finish().unwrap());
+        assert_eq!(rows, [heading, ["ann", "b"]]);
     }
 
     #[test]
