@@ -366,6 +366,7 @@ fn import(runtime: &Runtime, journal: &Journal, dir: &Path, rows: u64) -> Anyhow
             number: RowNumber(row),
             line: row + 1,
             cells: vec![upn(row), object_id(row)],
+            planned: None,
         })?;
     }
     let session = runtime.block_on(import.finish(now()))?;
@@ -399,6 +400,7 @@ fn header(job: &Job, dir: &Path) -> Anyhow<RunHeader> {
         write_quota: "3000/150s".into(),
         operator: "benchmark".into(),
         started_at: now(),
+        plan: None,
     })
 }
 

@@ -86,7 +86,9 @@ impl Setting {
             domain("contoso.com", "Federated", false),
             domain("contoso.onmicrosoft.com", "Managed", true)
         ]);
-        let lookups = [("domains".to_owned(), domains)].into_iter().collect();
+        let refused = job.lookups.iter();
+        let refused = refused.map(|lookup| (lookup.name.clone(), serde_json::Value::Null));
+        let lookups = refused.chain([("domains".to_owned(), domains)]).collect();
         let settings = Settings::new(&job.parameters(&[]).unwrap(), &lookups);
         let columns = job
             .layout
@@ -346,7 +348,7 @@ fn mark(moment: &Moment) -> u64 {
         .filter(|(until, _)| *until > moment.now)
         .map(|(until, past)| (until - moment.now, past.to_text()))
         .collect();
-    let known = moment.row.known().map(State::to_text);
+    let known = moment.row.states().map(|states| states.now.to_text());
     (pasts, known, moment.person.to_text()).hash(&mut hasher);
     (format!("{:?}", moment.effect), moment.touched, moment.blind).hash(&mut hasher);
     hasher.finish()

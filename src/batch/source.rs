@@ -32,6 +32,23 @@ impl Digest {
         Digest::finished(Sha256::new_with_prefix(bytes))
     }
 
+    /// The digest of everything that can be read, in constant memory.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(super) fn of_stream(mut from: impl io::BufRead) -> io::Result<Digest> {
+        let mut hasher = Sha256::new();
+        loop {
+            let bytes = from.fill_buf()?;
+            if bytes.is_empty() {
+                return Ok(Digest::finished(hasher));
+            }
+            hasher.update(bytes);
+            let taken = bytes.len();
+            from.consume(taken);
+        }
+    }
+
     fn finished(hasher: Sha256) -> Digest {
         Digest(
             hasher

@@ -54,6 +54,8 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Offline: parse the file, lint every row, print every finding
     Check(CheckArgs),
+    /// Whether the target can be reached, with which permissions, domains and limits; changes nothing
+    Doctor(DoctorArgs),
     /// Go on with an interrupted run from the journal alone
     Resume(ResumeArgs),
     /// Begin no more rows, bring those under way to safety, and wait for `continue`
@@ -133,6 +135,9 @@ pub(super) struct RunArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub work: WorkArgs,
+    /// Execute exactly what `plan` wrote there; rows that have changed since are refused
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
     /// A new run, though an unfinished one is there
     #[arg(long)]
     pub fresh: bool,
@@ -144,6 +149,9 @@ pub(super) struct PlanArgs {
     pub batch: BatchArgs,
     #[command(flatten)]
     pub target: TargetArgs,
+    /// Where plan.csv goes
+    #[arg(long, value_name = "DIR", default_value = "cutover-report")]
+    pub report: PathBuf,
     /// Machine-readable, on standard output
     #[arg(long)]
     pub json: bool,
@@ -153,6 +161,17 @@ pub(super) struct PlanArgs {
 pub(super) struct CheckArgs {
     #[command(flatten)]
     pub batch: BatchArgs,
+    /// Machine-readable, on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// The job whose permissions are asked for: a shipped one's name or a TOML file's path [default: all that are shipped]
+    pub job: Option<String>,
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Machine-readable, on standard output
     #[arg(long)]
     pub json: bool,

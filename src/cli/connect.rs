@@ -2,12 +2,12 @@
 
 use super::exit::{Exit, Failure};
 use crate::batch::{Kind, Layout};
-use crate::job::Job;
+use crate::job::{AppFacts, Job};
 use crate::pace::Budget;
 use crate::runner::directory::Inquiries;
 use crate::runner::{Clock, Gauges, Services, SystemClock};
 use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
-use crate::target::{ActiveDirectory, AdConnection, Class, Connection, Fault, Graph};
+use crate::target::{ActiveDirectory, AdConnection, Claims, Class, Connection, Fault, Graph};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub(super) struct Cast {
 /// A target that can be talked to.
 pub(super) struct Connected {
     pub services: Arc<Services>,
+    /// The tenant as the connection names it: its domain or id.
+    pub tenant: String,
     simulator: Option<Simulator>,
 }
 
@@ -108,6 +110,29 @@ impl Target {
     /// # Errors
     /// The sign-in is refused, or the simulated tenant cannot start.
     pub async fn connect(self, run: Uuid, job: &Job, cast: Cast) -> Result<Connected, Failure> {
+        let reached = self.reach(cast).await?;
+        let claims = match reached.sign_in().await {
+            Ok(claims) => claims,
+            // A sign-in that is refused is a mistake in the connection file.
+            Err(fault) if fault.class == Class::SignIn => return Err(refused(&fault)),
+            // One that is not answered is waited for later, with the run's patience.
+            Err(_) => None,
+        };
+        let connection = &reached.connection;
+        let directory = match &connection.ad {
+            Some(ad) if job.directory.is_some() => {
+                Some(directory(ad.clone(), connection.graph.patience).await?)
+            }
+            Some(_) | None => None,
+        };
+        Ok(reached.connected(run, claims.as_ref(), directory))
+    }
+
+    /// Prepares everything that is needed to ask; nothing is sent.
+    ///
+    /// # Errors
+    /// The client cannot be set up, or the simulated tenant cannot start.
+    pub async fn reach(self, cast: Cast) -> Result<Reached, Failure> {
         let (connection, simulator) = match self {
             Target::File { connection, .. } => (*connection, None),
             Target::Sim => {
@@ -116,30 +141,72 @@ impl Target {
             }
         };
         let graph = Graph::new(&connection).map_err(Failure::unusable)?;
-        sign_in(&graph).await?;
-        let directory = match connection.ad {
-            Some(ad) if job.directory.is_some() => {
-                Some(directory(ad, connection.graph.patience).await?)
+        Ok(Reached {
+            connection,
+            graph,
+            simulator,
+        })
+    }
+}
+
+/// A target that nobody has signed in to yet.
+pub(super) struct Reached {
+    pub connection: Connection,
+    graph: Graph,
+    simulator: Option<Simulator>,
+}
+
+impl Reached {
+    /// Signs in. Where a person has to, this asks, and waits as long as the code is good. Answers what the token says.
+    ///
+    /// # Errors
+    /// [`Fault`], of the class `SignIn` where the connection file must be mended.
+    pub async fn sign_in(&self) -> Result<Option<Claims>, Fault> {
+        let mut shown = String::new();
+        loop {
+            match self.graph.sign_in().await {
+                Err(fault) if fault.awaits_person() => {
+                    if shown != fault.message {
+                        eprintln!("to sign in, {}", fault.message);
+                        shown = fault.message;
+                    }
+                    tokio::time::sleep(PERSON_POLL).await;
+                }
+                // An answer that is lost while a person signs in is asked for again, for as long as the code is good.
+                Err(fault) if fault.class != Class::SignIn && !shown.is_empty() => {
+                    tokio::time::sleep(PERSON_POLL).await;
+                }
+                answer => return answer,
             }
-            Some(_) | None => None,
-        };
-        let limits = connection.graph.limits;
+        }
+    }
+
+    /// What rows are worked on with.
+    pub fn connected(
+        self,
+        run: Uuid,
+        claims: Option<&Claims>,
+        directory: Option<Inquiries>,
+    ) -> Connected {
+        let graph = self.connection.graph;
         let services = Services {
-            target: Arc::new(graph),
-            reads: Budget::new("reads", limits.reads),
-            writes: Budget::new("writes", limits.writes),
+            target: Arc::new(self.graph),
+            reads: Budget::new("reads", graph.limits.reads),
+            writes: Budget::new("writes", graph.limits.writes),
             directory,
+            app: facts(claims),
             clock: Arc::new(SystemClock),
             run,
             process_at: SystemClock.now(),
-            patience: connection.graph.patience,
-            sign_in_patience: connection.graph.sign_in_patience,
+            patience: graph.patience,
+            sign_in_patience: graph.sign_in_patience,
             gauges: Gauges::default(),
         };
-        Ok(Connected {
+        Connected {
             services: Arc::new(services),
-            simulator,
-        })
+            tenant: graph.tenant,
+            simulator: self.simulator,
+        }
     }
 }
 
@@ -159,25 +226,12 @@ fn connection_to(simulator: &Simulator) -> Result<Connection, Failure> {
         .map_err(|error| Failure::new(Exit::Program, error))
 }
 
-/// A sign-in that is refused is a mistake in the connection file; one that is not answered is waited for later, with the
-/// run's patience. Where a person has to sign in, this asks, and waits as long as the code is good.
-async fn sign_in(graph: &Graph) -> Result<(), Failure> {
-    let mut shown = String::new();
-    loop {
-        match graph.sign_in().await {
-            Ok(()) => return Ok(()),
-            Err(fault) if fault.awaits_person() => {
-                if shown != fault.message {
-                    eprintln!("to sign in, {}", fault.message);
-                    shown = fault.message;
-                }
-                tokio::time::sleep(PERSON_POLL).await;
-            }
-            Err(fault) if fault.class == Class::SignIn => return Err(refused(&fault)),
-            // An answer that is lost while a person signs in is asked for again, for as long as the code is good.
-            Err(_) if !shown.is_empty() => tokio::time::sleep(PERSON_POLL).await,
-            Err(_) => return Ok(()),
-        }
+/// What jobs see of what a token says.
+fn facts(claims: Option<&Claims>) -> AppFacts {
+    AppFacts {
+        permissions: claims.map(|claims| claims.permissions.clone()),
+        roles: claims.map(|claims| claims.directory_roles.clone()),
+        tenant: claims.and_then(|claims| claims.tenant.clone()),
     }
 }
 

@@ -4,7 +4,9 @@ mod args;
 mod check;
 mod connect;
 mod context;
+mod doctor;
 mod exit;
+mod forecast;
 mod immutable_id;
 mod jobs;
 mod journal;
@@ -47,6 +49,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Run(args) => on_runtime(run::main(&global, &args)),
         Command::Plan(args) => on_runtime(plan::main(&global, &args)),
         Command::Check(args) => check::main(&args),
+        Command::Doctor(args) => on_runtime(doctor::main(&args)),
         Command::Resume(args) => on_runtime(resume::main(&global, &args)),
         Command::Pause(args) => on_runtime(steer::pause(&global, &args)),
         Command::Continue(args) => on_runtime(steer::go_on(&global, &args)),

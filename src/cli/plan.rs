@@ -1,57 +1,59 @@
-//! `cutover plan`: read live state, write nothing; what would change, and what it would cost.
+//! `cutover plan`: read live state, write nothing to any target; what would change, what speaks against it, what it would cost.
 
 use super::args::{Global, PlanArgs};
 use super::connect::{Cast, Target, person};
 use super::context::{Batch, print_json};
 use super::exit::{Exit, Failure};
-use crate::batch::{Finding, InputError, Row, Visit};
+use super::forecast::{Forecast, PlanFinding};
+use super::work::preflight_failure;
+use crate::batch::plan_file::{SEAL_COLUMN, seal_cell};
+use crate::batch::{InputError, Row, Visit};
 use crate::job::{Job, RowView, Settings};
-use crate::progress::say_result;
-use crate::progress::short;
+use crate::journal::Seal;
+use crate::machine::Problem;
+use crate::progress::say;
+use crate::report::{PlanLine, write_plan};
 use crate::runner::Services;
 use crate::runner::directory::{Answer, ask};
-use crate::runner::lookups::look_up;
-use crate::runner::plan::{Plan, plan_row};
+use crate::runner::plan::{Plan, RowPlan, plan_row, plan_seal};
+use crate::runner::preflight::{Check, prepare};
+use crate::runner::sight::job_problem;
 use crate::runner::start::each_row;
 use crate::runner::talk::{Halt, Talk};
-use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// Rows read at once.
 const ROWS_IN_FLIGHT_MAX: usize = 32;
 
-/// What a run would do, in numbers.
-#[derive(Debug, Serialize)]
-struct Forecast {
-    job: String,
-    target: String,
-    rows: u64,
-    changes: BTreeMap<String, u64>,
-    unchanged: u64,
-    refused: u64,
-    writes: u64,
-    reads: u64,
-    seconds_at_budget: f64,
-    findings: Vec<PlanFinding>,
-}
-
-#[derive(Debug, Serialize)]
-struct PlanFinding {
-    row: u64,
-    key: String,
-    rule: String,
-    severity: &'static str,
-    message: String,
-}
+/// How often somebody who waits is told how far it is.
+const WORD_EVERY: Duration = Duration::from_secs(10);
 
 /// A row that the file's own rules have nothing against.
 struct Good {
     number: u64,
+    key: String,
     values: Vec<Option<String>>,
+}
+
+/// What is made while rows are read.
+struct Planning<'a> {
+    batch: &'a Batch,
+    whole: Seal,
+    forecast: Forecast,
+    lines: BTreeMap<u64, PlanLine>,
+}
+
+/// A row that was read, and what it cost.
+struct Read {
+    row: Good,
+    report: Vec<String>,
+    plan: RowPlan,
+    reads: u32,
 }
 
 pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failure> {
@@ -59,36 +61,33 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     batch.must_be_usable()?;
     let target = Target::named(args.target.target.as_deref())?;
     let identity = target.identity();
-    let mut forecast = Forecast {
-        job: batch.job.name.clone(),
-        target: identity,
-        rows: 0,
-        changes: batch
-            .job
-            .steps
-            .iter()
-            .map(|step| (step.name.clone(), 0))
-            .collect(),
-        unchanged: 0,
-        refused: 0,
-        writes: 0,
-        reads: 0,
-        seconds_at_budget: 0.0,
-        findings: Vec::new(),
+    let mut planning = Planning {
+        whole: plan_seal(
+            &batch.job.digest,
+            &batch.params,
+            &identity,
+            &batch.input.digest,
+        ),
+        forecast: Forecast::new(&batch.job, identity),
+        lines: BTreeMap::new(),
+        batch: &batch,
     };
-    let good = lint(&batch, &mut forecast)?;
+    let good = planning.lint()?;
     let cast = cast(global, &batch, &good);
     let connected = target.connect(Uuid::now_v7(), &batch.job, cast).await?;
-    let planned = plan(&batch, &connected.services, good, &mut forecast).await;
     let rate = connected.services.writes.full_rate();
+    let read = read(&mut planning, &connected.services, &connected.tenant, good).await;
     connected.close().await;
-    planned?;
-    forecast.seconds_at_budget = forecast.writes as f64 / rate;
+    read?;
+    let path = planning.write(&args.report)?;
+    let mut forecast = planning.forecast;
+    forecast.plan = path.display().to_string();
+    forecast.reckon(rate)?;
     forecast.findings.sort_by_key(|finding| finding.row);
     if args.json {
         print_json(&forecast)?;
     } else {
-        print_in_words(&batch.job, &forecast);
+        forecast.tell(&batch.job);
     }
     Ok(if forecast.findings.is_empty() {
         Exit::Good
@@ -109,105 +108,61 @@ fn cast(global: &Global, batch: &Batch, good: &[Good]) -> Cast {
     }
 }
 
-fn lint(batch: &Batch, forecast: &mut Forecast) -> Result<Vec<Good>, Failure> {
-    let settings = Settings::new(&batch.params, &serde_json::Map::new());
-    let mut good: BTreeMap<u64, Good> = BTreeMap::new();
-    forecast.rows = each_row::<InputError>(&batch.job, &settings, &batch.input, |item| {
-        match item {
-            Visit::Row { row, findings } => {
-                let key = key_of(batch, &row);
-                for finding in &findings {
-                    forecast
-                        .findings
-                        .push(plan_finding(row.number, &key, finding));
-                }
-                if row.faulty {
-                    forecast.refused += 1;
-                } else {
-                    let values = row
-                        .values
-                        .iter()
-                        .map(|v| v.as_ref().map(ToString::to_string));
-                    let values = values.collect();
-                    good.insert(
-                        row.number,
-                        Good {
-                            number: row.number,
-                            values,
-                        },
-                    );
-                }
-            }
-            Visit::Clash(finding) => {
-                if let Some(row) = finding.row.and_then(|row| good.remove(&row)) {
-                    forecast.refused += 1;
-                    let key = row.values.get(batch.job.layout.key).cloned().flatten();
-                    let key = key.unwrap_or_default();
-                    forecast
-                        .findings
-                        .push(plan_finding(row.number, &key, &finding));
-                }
-            }
-        }
-        Ok(())
-    })
-    .map_err(Failure::unusable)?;
-    Ok(good.into_values().collect())
-}
-
-fn key_of(batch: &Batch, row: &Row) -> String {
-    let cell = batch.input.mapping.cell(batch.job.layout.key);
-    cell.and_then(|cell| row.cells.get(cell))
-        .cloned()
-        .unwrap_or_default()
-}
-
-fn plan_finding(row: u64, key: &str, finding: &Finding) -> PlanFinding {
-    PlanFinding {
-        row,
-        key: key.to_owned(),
-        rule: finding.rule.to_string(),
-        severity: if finding.is_error() {
-            "error"
-        } else {
-            "warning"
-        },
-        message: finding.message.clone(),
+/// The preflight, and then every row.
+async fn read(
+    planning: &mut Planning<'_>,
+    services: &Arc<Services>,
+    tenant: &str,
+    good: Vec<Good>,
+) -> Result<(), Failure> {
+    let (job, params) = (&planning.batch.job, &planning.batch.params);
+    let ready = prepare(job, params, tenant, services)
+        .await
+        .map_err(no_answer)?;
+    let warnings = ready.warnings().map(PlanFinding::of_run);
+    planning.forecast.findings.extend(warnings);
+    let bad: Vec<&Check> = ready.bad().collect();
+    match &ready.settings {
+        Some(settings) if bad.is_empty() => rows(planning, services, settings, good).await,
+        Some(_) | None => Err(preflight_failure(&bad)),
     }
 }
 
-async fn plan(
-    batch: &Batch,
+async fn rows(
+    planning: &mut Planning<'_>,
     services: &Arc<Services>,
+    settings: &Settings,
     good: Vec<Good>,
-    forecast: &mut Forecast,
 ) -> Result<(), Failure> {
-    let mut talk = Talk::new(services, "lookups".into());
-    let settings = look_up(&batch.job, &batch.params, &mut talk)
-        .await
-        .map_err(|problem| Failure::said(Exit::Fault, problem.to_string(), problem.advice))?;
+    let job = Arc::clone(&planning.batch.job);
+    let all = good.len();
+    let mut word_at = Instant::now() + WORD_EVERY;
     let mut rows = good.into_iter();
     let mut tasks = JoinSet::new();
     loop {
         while tasks.len() < ROWS_IN_FLIGHT_MAX
             && let Some(row) = rows.next()
         {
-            tasks.spawn(one(
-                Arc::clone(&batch.job),
-                settings.clone(),
-                Arc::clone(services),
-                row,
-            ));
+            let (job, services) = (Arc::clone(&job), Arc::clone(services));
+            tasks.spawn(one(job, settings.clone(), services, row));
         }
         let Some(ended) = tasks.join_next().await else {
             return Ok(());
         };
-        let (row, plan) = ended.map_err(|error| Failure::program(error.to_string()))?;
-        let plan = plan.map_err(|Halt(problem)| {
-            Failure::said(Exit::Fault, problem.to_string(), problem.advice)
-        })?;
-        count(batch, forecast, &row, plan);
+        let read = ended.map_err(|error| Failure::program(error.to_string()))?;
+        planning.take(read.map_err(no_answer)?);
+        if Instant::now() >= word_at {
+            word_at += WORD_EVERY;
+            say(format_args!(
+                "{} of {all} rows read",
+                all - rows.len() - tasks.len()
+            ));
+        }
     }
+}
+
+fn no_answer(Halt(problem): Halt) -> Failure {
+    Failure::said(Exit::Fault, problem.to_string(), problem.advice)
 }
 
 async fn one(
@@ -215,80 +170,194 @@ async fn one(
     settings: Settings,
     services: Arc<Services>,
     row: Good,
-) -> (Good, Result<Plan, Halt>) {
+) -> Result<Read, Halt> {
     let mut talk = Talk::new(&services, format!("plan/{}", row.number));
-    let plan = plan_values(&job, &settings, &row.values, &mut talk, &services).await;
-    (row, plan)
+    let view = match bind(&job, &settings, &row.values, &services).await? {
+        Ok(view) => view,
+        Err(problem) => {
+            return Ok(Read {
+                row,
+                report: Vec::new(),
+                plan: RowPlan::against(problem),
+                reads: 0,
+            });
+        }
+    };
+    let plan = plan_row(&job, &view, &mut talk).await?;
+    let report = plan.states.as_ref();
+    Ok(Read {
+        report: report.map_or_else(Vec::new, |(before, after)| view.report(before, after)),
+        reads: talk.take_costs().reads,
+        plan,
+        row,
+    })
 }
 
-async fn plan_values(
+/// The row as the job sees it, with what the on-premises directory says of it where that is asked; or what speaks against it.
+async fn bind(
     job: &Arc<Job>,
     settings: &Settings,
     values: &[Option<String>],
-    talk: &mut Talk,
     services: &Services,
-) -> Result<Plan, Halt> {
+) -> Result<Result<RowView, Problem>, Halt> {
     let inquiries = services.directory.as_ref();
     let directory = match ask(inquiries, job, settings, values, &|| false).await? {
         Answer::NotAsked | Answer::Parked => None,
         Answer::Entry(entry) => Some(entry),
-        Answer::Against(problem) => return Ok(Plan::Refused(problem)),
+        Answer::Against(problem) => return Ok(Err(problem)),
     };
-    match RowView::new(job, settings, values, directory) {
-        Ok(view) => plan_row(job, &view, talk).await,
-        Err(error) => Ok(Plan::Refused(crate::runner::sight::job_problem(&error))),
-    }
+    let view = RowView::new(job, settings, values, directory);
+    Ok(view.map_err(|error| job_problem(&error)))
 }
 
-fn count(batch: &Batch, forecast: &mut Forecast, row: &Good, plan: Plan) {
-    match plan {
-        Plan::Unchanged => {
-            forecast.unchanged += 1;
-            forecast.reads += 1;
-        }
-        Plan::Change(steps) => {
-            forecast.writes += steps.len() as u64;
-            // One read before the first write, one to verify.
-            forecast.reads += 2;
-            for step in steps.iter().filter_map(|id| batch.job.step(*id)) {
-                *forecast.changes.entry(step.name.clone()).or_default() += 1;
+impl Planning<'_> {
+    /// What the file alone says.
+    fn lint(&mut self) -> Result<Vec<Good>, Failure> {
+        let settings = Settings::new(&self.batch.params, &serde_json::Map::new());
+        let batch = self.batch;
+        let mut good: BTreeMap<u64, Good> = BTreeMap::new();
+        let rows = each_row::<InputError>(&batch.job, &settings, &batch.input, |item| {
+            match item {
+                Visit::Row { row, findings } => {
+                    let key = key_of(batch, &row);
+                    for finding in &findings {
+                        self.find(PlanFinding::in_file(row.number, &key, finding));
+                    }
+                    if row.faulty {
+                        self.refuse(row.number, &key, findings.iter().find(|one| one.is_error()));
+                    } else {
+                        good.insert(row.number, Good::new(&row, key));
+                    }
+                }
+                Visit::Clash(finding) => {
+                    if let Some(row) = finding.row.and_then(|row| good.remove(&row)) {
+                        self.find(PlanFinding::in_file(row.number, &row.key, &finding));
+                        self.refuse(row.number, &row.key, Some(&finding));
+                    }
+                }
             }
+            Ok(())
+        });
+        self.forecast.rows = rows.map_err(Failure::unusable)?;
+        Ok(good.into_values().collect())
+    }
+
+    fn find(&mut self, finding: PlanFinding) {
+        self.forecast.findings.push(finding);
+    }
+
+    fn refuse(&mut self, row: u64, key: &str, finding: Option<&crate::batch::Finding>) {
+        self.forecast.refused += 1;
+        let problem = finding.map(|finding| {
+            let advice = finding.suggestion.clone().unwrap_or_default();
+            [finding.rule.to_string(), finding.message.clone(), advice]
+        });
+        self.line(row, key, "refused", problem);
+    }
+
+    fn line(
+        &mut self,
+        row: u64,
+        key: &str,
+        change: &'static str,
+        problem: Option<[String; 3]>,
+    ) -> &mut PlanLine {
+        let line = self.lines.entry(row).or_default();
+        line.row = row;
+        key.clone_into(&mut line.key);
+        line.change = change;
+        line.problem = problem;
+        line.seal = seal_cell(self.whole.0, None);
+        line
+    }
+
+    /// Counts a row that was read.
+    fn take(&mut self, read: Read) {
+        let Read {
+            row,
+            report,
+            plan,
+            reads,
+        } = read;
+        self.forecast.reads += u64::from(reads);
+        for warning in &plan.warnings {
+            self.find(PlanFinding::warning(row.number, &row.key, warning));
         }
-        Plan::Refused(problem) => {
-            forecast.refused += 1;
-            forecast.reads += 1;
-            let key = row.values.get(batch.job.layout.key).cloned().flatten();
-            forecast.findings.push(PlanFinding {
-                row: row.number,
-                key: key.unwrap_or_default(),
-                rule: problem.code,
-                severity: "error",
-                message: problem.message,
-            });
+        let whole = self.whole.0;
+        let line = match &plan.plan {
+            Plan::Unchanged => {
+                self.forecast.unchanged += 1;
+                self.line(row.number, &row.key, "unchanged", None)
+            }
+            Plan::Change(steps) => {
+                let names = self.count(steps);
+                let line = self.line(row.number, &row.key, "change", None);
+                line.steps = names;
+                line
+            }
+            Plan::Refused(problem) => {
+                self.forecast.refused += 1;
+                self.find(PlanFinding::against(row.number, &row.key, problem));
+                let Problem {
+                    code,
+                    message,
+                    advice,
+                } = problem.clone();
+                self.line(
+                    row.number,
+                    &row.key,
+                    "refused",
+                    Some([code, message, advice]),
+                )
+            }
+        };
+        line.report = report;
+        line.seal = seal_cell(whole, plan.seal.map(|seal| seal.0));
+    }
+
+    /// Counts the steps of a row, and answers their names.
+    fn count(&mut self, steps: &[crate::job::StepId]) -> Vec<String> {
+        self.forecast.writes += steps.len() as u64;
+        let steps = steps.iter().filter_map(|id| self.batch.job.step(*id));
+        let steps: Vec<_> = steps.collect();
+        let looks = steps.iter().filter(|step| step.observe_after).count();
+        // One more read to verify.
+        self.forecast.reads += looks as u64 + 1;
+        for step in &steps {
+            *self.forecast.changes.entry(step.name.clone()).or_default() += 1;
+        }
+        steps.iter().map(|step| step.name.clone()).collect()
+    }
+
+    fn write(&self, folder: &Path) -> Result<PathBuf, Failure> {
+        let path = folder.join("plan.csv");
+        let columns = self.batch.job.report.iter();
+        let columns: Vec<&str> = columns.map(|(name, _)| name.as_str()).collect();
+        Ok(write_plan(
+            &path,
+            &columns,
+            SEAL_COLUMN,
+            self.lines.values(),
+        )?)
+    }
+}
+
+impl Good {
+    fn new(row: &Row, key: String) -> Good {
+        let values = row.values.iter();
+        Good {
+            number: row.number,
+            key,
+            values: values
+                .map(|value| value.as_ref().map(ToString::to_string))
+                .collect(),
         }
     }
 }
 
-fn print_in_words(job: &Job, forecast: &Forecast) {
-    say_result(format_args!(
-        "{} rows for {} on {}",
-        forecast.rows, forecast.job, forecast.target
-    ));
-    for step in &job.steps {
-        let rows = forecast.changes.get(&step.name).copied().unwrap_or(0);
-        say_result(format_args!("  {rows:>7}  {}", step.title));
-    }
-    say_result(format_args!("  {:>7}  unchanged", forecast.unchanged));
-    say_result(format_args!("  {:>7}  refused", forecast.refused));
-    for finding in &forecast.findings {
-        say_result(format_args!(
-            "row {} {}: {} [{}]",
-            finding.row, finding.key, finding.message, finding.rule
-        ));
-    }
-    let time = short(Duration::from_secs_f64(forecast.seconds_at_budget));
-    say_result(format_args!(
-        "{} writes, some {} reads; {time} at the budget",
-        forecast.writes, forecast.reads
-    ));
+fn key_of(batch: &Batch, row: &Row) -> String {
+    let cell = batch.input.mapping.cell(batch.job.layout.key);
+    cell.and_then(|cell| row.cells.get(cell))
+        .cloned()
+        .unwrap_or_default()
 }

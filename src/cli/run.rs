@@ -5,10 +5,11 @@ use super::connect::Target;
 use super::context::{Batch, FindingLines, journal, operator, schedule};
 use super::exit::{Exit, Failure};
 use super::work::{finish, work};
-use crate::batch::Severity;
+use crate::batch::{PlanFile, Severity};
 use crate::journal::{Journal, RunId, RunRecord, Session};
 use crate::progress::say;
 use crate::runner::SystemClock;
+use crate::runner::plan::plan_seal;
 use crate::runner::start::{Before, BeginError, Order, begin, look_back};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -18,6 +19,12 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     let batch = Batch::open(&args.batch)?;
     batch.must_be_usable()?;
     let target = Target::named(args.target.target.as_deref())?;
+    let plan = args.plan.as_deref().map(|path| {
+        let (job, input) = (&batch.job.digest, &batch.input.digest);
+        let whole = plan_seal(job, &batch.params, &target.identity(), input);
+        PlanFile::open(path, whole.0).map_err(Failure::unusable)
+    });
+    let plan = plan.transpose()?;
     let journal = journal(global, "run")?;
     let order = Order {
         run: RunId(Uuid::now_v7()),
@@ -28,6 +35,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         target_spec: target.spec(),
         write_quota: target.write_quota(),
         operator: operator(),
+        plan: plan.as_ref().map(|plan| plan.digest().clone()),
     };
     let before = if args.fresh {
         Before::New
@@ -35,7 +43,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         look_back(&journal, &order)?
     };
     let session = match before {
-        Before::New => start(&journal, &batch, &order).await?,
+        Before::New => start(&journal, &batch, &order, plan).await?,
         Before::Unfinished(run) => {
             say(format_args!("going on with run {}", run.id()));
             journal.resume(&run)?
@@ -61,11 +69,16 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     .await
 }
 
-async fn start(journal: &Journal, batch: &Batch, order: &Order<'_>) -> Result<Session, Failure> {
+async fn start(
+    journal: &Journal,
+    batch: &Batch,
+    order: &Order<'_>,
+    plan: Option<PlanFile>,
+) -> Result<Session, Failure> {
     batch.tell_dialect();
     let mut lines = FindingLines::default();
     let mut show = |finding: &crate::batch::Finding| lines.show(finding);
-    let (session, summary) = begin(journal, order, &SystemClock, &mut show)
+    let (session, summary) = begin(journal, order, plan, &SystemClock, &mut show)
         .await
         .map_err(begin_failure)?;
     lines.end(batch);
@@ -81,6 +94,7 @@ async fn start(journal: &Journal, batch: &Batch, order: &Order<'_>) -> Result<Se
 fn begin_failure(error: BeginError) -> Failure {
     match error {
         BeginError::Input(error) => Failure::unusable(error),
+        BeginError::Plan(error) => Failure::unusable(error),
         BeginError::Journal(error) => error.into(),
     }
 }

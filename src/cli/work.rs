@@ -11,12 +11,12 @@ use crate::journal::{
     Closed, Journal, JournalError, RunReader, RunRecord, RunState, Session, Stop,
 };
 use crate::machine::Outcome;
-use crate::progress::{self, say_result};
+use crate::progress::{self, say, say_result};
 use crate::report::{self, Liveness};
 use crate::runner::admission::{Admission, canonical};
-use crate::runner::lookups::look_up;
+use crate::runner::preflight::{Check, Ready, prepare};
 use crate::runner::stop::Gate;
-use crate::runner::talk::Talk;
+use crate::runner::talk::Halt;
 use crate::runner::worker::Work;
 use crate::runner::{
     Asked, Clock, Command, DispatchEnd, Dispatcher, Policy, Schedule, StopReason, SystemClock,
@@ -140,8 +140,8 @@ async fn dispatch(
             journal: Some(error),
         });
     }
-    let settings = match settings(session, job, connected).await {
-        Ok(settings) => settings,
+    let ready = match ready(session, job, connected).await {
+        Ok(ready) => ready,
         Err(text) => {
             return Ok(DispatchEnd {
                 stopped: Some(StopReason::Target(text)),
@@ -149,6 +149,8 @@ async fn dispatch(
             });
         }
     };
+    let somebody_is_half_way = has_written(&reader)?;
+    let settings = begin_with(ready, somebody_is_half_way)?;
     let run = session.run();
     let admission = Admission::new(reader, &run, &job.layout)?;
     let work = Arc::new(Work {
@@ -176,18 +178,63 @@ async fn dispatch(
     Ok(dispatcher.run(orders.commands).await)
 }
 
-/// The lookups, within the target's patience.
-async fn settings(session: &Session, job: &Job, connected: &Connected) -> Result<Settings, String> {
-    let mut talk = Talk::new(&connected.services, "lookups".into());
-    let looking = look_up(job, &session.header().params, &mut talk);
-    match tokio::time::timeout(connected.services.patience, looking).await {
-        Ok(Ok(settings)) => Ok(settings),
-        Ok(Err(problem)) => Err(format!("{problem}; {}", problem.advice)),
+/// The preflight, within the target's patience.
+async fn ready(session: &Session, job: &Job, connected: &Connected) -> Result<Ready, String> {
+    let services = &connected.services;
+    let preparing = prepare(job, &session.header().params, &connected.tenant, services);
+    match tokio::time::timeout(services.patience, preparing).await {
+        Ok(Ok(ready)) => Ok(ready),
+        Ok(Err(Halt(problem))) => Err(format!("{problem}; {}", problem.advice)),
         Err(_) => Err(format!(
             "the target did not answer for {} s",
-            connected.services.patience.as_secs()
+            services.patience.as_secs()
         )),
     }
+}
+
+/// What the rows are worked on with. Nothing must speak against the run, unless somebody is half way: those people are brought
+/// to their end with whatever the app may still do.
+fn begin_with(ready: Ready, somebody_is_half_way: bool) -> Result<Settings, Failure> {
+    for check in ready.warnings() {
+        say(format_args!("note: {}: {}", check.name, check.detail));
+    }
+    let bad: Vec<&Check> = ready.bad().collect();
+    match &ready.settings {
+        Some(_) if somebody_is_half_way => bad.iter().for_each(|check| {
+            say(format_args!(
+                "warning: {}: {}; {}",
+                check.name, check.detail, check.advice
+            ));
+        }),
+        Some(_) if bad.is_empty() => {}
+        Some(_) | None => return Err(preflight_failure(&bad)),
+    }
+    ready
+        .settings
+        .ok_or_else(|| Failure::program("there are no lookups"))
+}
+
+/// Whether somebody was changed who is not at an end yet.
+fn has_written(reader: &RunReader) -> Result<bool, JournalError> {
+    for row in reader.active()? {
+        let record = reader.row(row)?;
+        if record.is_some_and(|record| record.has_begun_writing()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What stands in the way of a run or a plan, all of it.
+pub(super) fn preflight_failure(bad: &[&Check]) -> Failure {
+    let lines = bad
+        .iter()
+        .map(|check| format!("{}: {}\n    {}", check.name, check.detail, check.advice));
+    let lines: Vec<String> = lines.collect();
+    Failure::usage(
+        format!("the run cannot begin\n{}", lines.join("\n")),
+        "`cutover doctor` shows every check; nothing was changed",
+    )
 }
 
 async fn close(session: Arc<Session>, stop: Stop) -> Result<Closed, Failure> {

@@ -6,8 +6,8 @@
 
 use super::Job;
 use super::expr::{EvalError, Expr};
+use super::settings::Settings;
 use super::state::State;
-use super::view::Settings;
 use serde_json::{Map, Value as JsonValue};
 use std::sync::Arc;
 

@@ -36,6 +36,7 @@ pub fn register(environment: &mut Environment<'static>) {
     environment.add_filter("guid", guid);
     environment.add_filter("odata", |text: &str| text.replace('\'', "''"));
     environment.add_filter("find", find);
+    environment.add_filter("of_type", of_type);
     environment.add_function("same", same);
 }
 
@@ -83,6 +84,17 @@ fn find(list: Value, attribute: &str, wanted: Value) -> Result<Value, Error> {
         }
     }
     Ok(Value::from(()))
+}
+
+/// The entries of a list that say of themselves that they are of this type (`@odata.type`). What is none says nothing.
+fn of_type(list: Value, wanted: &str) -> Result<Vec<Value>, Error> {
+    let mut found = Vec::new();
+    for entry in list.try_iter()? {
+        if !entry.is_none() && entry.get_attr("@odata.type")?.as_str() == Some(wanted) {
+            found.push(entry);
+        }
+    }
+    Ok(found)
 }
 
 fn alike(found: &Value, wanted: &Value) -> bool {
@@ -143,6 +155,12 @@ mod tests {
         assert_eq!(
             value("(domains | find('id', 'none.example')) is none"),
             "True"
+        );
+        assert_eq!(
+            value(
+                "[{'@odata.type': 'a', 'id': 1}, none, {'@odata.type': 'b', 'id': 2}] | of_type('b') | map(attribute='id') | join"
+            ),
+            "2"
         );
         assert_eq!(value("same('A@x.com', 'a@X.com')"), "True");
         assert_eq!(value("same(none, 'a@X.com')"), "False");

@@ -5,13 +5,16 @@
 //! (`parse`), finds every mistake in it (`names`), and evaluates it for one row (`view`). It does no I/O but reading the
 //! file, and it never decides what happens after a failure: that is the machine's.
 
+mod also;
 mod diagram;
 mod directory;
 mod expr;
 mod filters;
 mod names;
 mod parse;
+mod permission;
 mod reader;
+mod settings;
 mod shipped;
 mod source;
 mod state;
@@ -22,14 +25,17 @@ mod parse_tests;
 #[cfg(test)]
 mod view_tests;
 
+pub use also::AlsoRead;
 pub use diagram::mermaid;
 pub use directory::{DirectoryEntry, DirectoryPlan, Kept, KeptForm};
 pub use expr::{EvalError, Expr, Json, Scope, Text, to_json};
 pub use parse::parse;
+pub use permission::Permission;
+pub use settings::{AppFacts, Settings};
 pub use shipped::{FindError, JobFile, SHIPPED, find, text_of};
 pub use source::{Mistake, Mistakes, Table};
 pub use state::State;
-pub use view::{Agreement, Ask, Decision, Doing, Hits, RowView, Settings, Write};
+pub use view::{Agreement, Ask, Decision, Doing, Hits, RowView, Write};
 
 use crate::batch::{Digest, Layout};
 use serde::{Deserialize, Serialize};
@@ -57,8 +63,12 @@ pub struct Job {
     pub layout: Layout,
     /// What can be set on the command line.
     pub params: Vec<Param>,
+    /// What the app must be allowed to do.
+    pub permissions: Vec<Permission>,
     /// What is read once a run.
     pub lookups: Vec<Lookup>,
+    /// What speaks against the whole run, once the lookups were read.
+    pub obstacles: Vec<Objection>,
     /// What is asked of the on-premises directory.
     pub directory: Option<DirectoryPlan>,
     /// Names derived from the row, in order.
@@ -71,6 +81,8 @@ pub struct Job {
     pub facts: Vec<(Arc<str>, Expr)>,
     /// What speaks against a row once it was observed.
     pub refusals: Vec<Objection>,
+    /// What somebody should know of a row, though it is worked on.
+    pub warnings: Vec<Objection>,
     /// The steps, in order.
     pub steps: Vec<Step>,
     /// When a person cannot work, seen from the observed state.
@@ -105,6 +117,10 @@ pub struct Lookup {
     pub get: Text,
     /// What is kept, from `items`.
     pub value: Expr,
+    /// A list: the path is read for `each` of its entries, and all that is found is taken together.
+    pub each: Option<Expr>,
+    /// The run can do without: the value is none where the target refuses this read.
+    pub optional: bool,
 }
 
 /// Something that speaks against a row.
@@ -127,6 +143,8 @@ pub struct Observe {
     pub properties: Vec<String>,
     /// The looks, tried in order until one finds something.
     pub looks: Vec<LookAt>,
+    /// What is read about the person beside.
+    pub also: Vec<AlsoRead>,
 }
 
 /// One way to find a row.

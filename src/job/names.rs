@@ -12,10 +12,16 @@ use std::ops::Range;
 /// Where an expression stands, which decides what it can see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// The path of a lookup: only parameters.
-    Lookup,
+    /// Where only parameters are known.
+    Parameters,
+    /// The path of a lookup: parameters, and the lookups before it.
+    Lookup(usize),
+    /// The path of a lookup that is read for each entry of a list: also `each`.
+    LookupEach(usize),
     /// The value of a lookup: also `items`.
-    LookupValue,
+    LookupValue(usize),
+    /// What speaks against the whole run: parameters, all lookups, the app.
+    Obstacle,
     /// A check of the row before anything is read: row and parameters.
     Check,
     /// A derived name.
@@ -32,7 +38,11 @@ pub(super) enum Place {
     FactAt(usize),
     /// Anything about observed state: all but `known`, `select` and `item`.
     State,
-    /// A report column.
+    /// What is kept of a further read: also `item`.
+    AlsoItem,
+    /// What is kept of a further read of a list: also `items`.
+    AlsoItems,
+    /// A report column: also `warnings`.
     Report,
 }
 
@@ -42,14 +52,19 @@ impl Place {
         match self {
             Place::Derive => Place::DeriveAt(index),
             Place::Fact => Place::FactAt(index),
-            Place::Lookup
-            | Place::LookupValue
+            Place::Parameters
+            | Place::Lookup(_)
+            | Place::LookupEach(_)
+            | Place::LookupValue(_)
+            | Place::Obstacle
             | Place::Check
             | Place::DeriveAt(_)
             | Place::Look
             | Place::Pick
             | Place::FactAt(_)
             | Place::State
+            | Place::AlsoItem
+            | Place::AlsoItems
             | Place::Report => self,
         }
     }
@@ -115,10 +130,36 @@ fn steps(draft: &Draft, mistakes: &Mistakes<'_>) {
     }
 }
 
+/// What can be known of the app ([`super::AppFacts`]).
+const APP: [&str; 3] = ["permissions", "roles", "tenant"];
+
+/// What only this place sees beside everything about observed state.
+fn own_name(place: Place) -> Option<&'static str> {
+    match place {
+        Place::AlsoItem => Some("item"),
+        Place::AlsoItems => Some("items"),
+        Place::Report => Some("warnings"),
+        Place::Parameters
+        | Place::Lookup(_)
+        | Place::LookupEach(_)
+        | Place::LookupValue(_)
+        | Place::Obstacle
+        | Place::Check
+        | Place::Derive
+        | Place::DeriveAt(_)
+        | Place::Look
+        | Place::Pick
+        | Place::Fact
+        | Place::FactAt(_)
+        | Place::State => None,
+    }
+}
+
 struct Names {
     row: BTreeSet<String>,
     params: BTreeSet<String>,
-    lookups: BTreeSet<String>,
+    /// In the order they are read in.
+    lookups: Vec<String>,
     derived: Vec<String>,
     facts: Vec<String>,
     state: BTreeSet<String>,
@@ -132,6 +173,7 @@ impl Names {
         for look in &job.observe.looks {
             state.extend(look.set.iter().map(|(key, _)| key.clone()));
         }
+        state.extend(job.observe.also.iter().map(|read| read.name.clone()));
         Names {
             row: job
                 .layout
@@ -164,12 +206,16 @@ impl Names {
         let derived = |count: usize| self.derived.iter().take(count).map(String::as_str);
         let facts = |count: usize| self.facts.iter().take(count).map(String::as_str);
         let asked = self.directory.iter().map(|_| directory::NAME);
-        let row = ["row", "params", "lookups"].into_iter().chain(asked);
+        let run = ["params", "lookups", "app"];
+        let row = ["row"].into_iter().chain(run).chain(asked);
         let state = ["before", "state"];
         let all = usize::MAX;
         match place {
-            Place::Lookup => vec!["params"],
-            Place::LookupValue => vec!["params", "items"],
+            Place::Parameters => vec!["params"],
+            Place::Lookup(_) => vec!["params", "lookups"],
+            Place::LookupEach(_) => vec!["params", "lookups", "each"],
+            Place::LookupValue(_) => vec!["params", "lookups", "items"],
+            Place::Obstacle => run.to_vec(),
             Place::Check => vec!["row", "params"],
             Place::Derive | Place::Fact => Vec::new(),
             Place::DeriveAt(index) => row.chain(derived(index)).collect(),
@@ -185,9 +231,10 @@ impl Names {
                 let names = row.chain(derived(all));
                 names.chain(state).chain(facts(index)).collect()
             }
-            Place::State | Place::Report => {
+            Place::State | Place::AlsoItem | Place::AlsoItems | Place::Report => {
                 let names = row.chain(derived(all));
-                names.chain(state).chain(facts(all)).collect()
+                let names = names.chain(state).chain(facts(all));
+                names.chain(own_name(place)).collect()
             }
         }
     }
@@ -201,10 +248,13 @@ impl Names {
             .split(['.', '['])
             .next()
             .filter(|name| !name.is_empty())?;
+        let lookups = self.lookups_before(place);
+        let app = APP.into_iter().map(str::to_owned).collect();
         let (known, what) = match top {
             "row" => (&self.row, "column"),
             "params" => (&self.params, "parameter"),
-            "lookups" => (&self.lookups, "lookup"),
+            "lookups" => (&lookups, "lookup"),
+            "app" => (&app, "fact about the app"),
             "state" | "before" | "known" => (&self.state, "observed property"),
             directory::NAME => match &self.directory {
                 Some(kept) => (kept, "value of the directory"),
@@ -220,6 +270,27 @@ impl Names {
                 all.join(", ")
             )
         })
+    }
+
+    /// The lookups that were read when this is evaluated.
+    fn lookups_before(&self, place: Place) -> BTreeSet<String> {
+        let count = match place {
+            Place::Lookup(at) | Place::LookupEach(at) | Place::LookupValue(at) => at,
+            Place::Parameters
+            | Place::Obstacle
+            | Place::Check
+            | Place::Derive
+            | Place::DeriveAt(_)
+            | Place::Look
+            | Place::Pick
+            | Place::Fact
+            | Place::FactAt(_)
+            | Place::State
+            | Place::AlsoItem
+            | Place::AlsoItems
+            | Place::Report => usize::MAX,
+        };
+        self.lookups.iter().take(count).cloned().collect()
     }
 
     fn help(&self, place: Place) -> String {

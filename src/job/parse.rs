@@ -77,13 +77,16 @@ fn read(root: &Table<'_, '_>, source: &str) -> Draft {
         .map_or_else(String::new, |at| at.value);
     let layout = layout(root);
     let params = params(root);
+    let permissions = reader.permissions(root);
     let lookups = reader.lookups(root);
+    let obstacles = reader.objections(root, "obstacle", names::Place::Obstacle);
     let directory = reader.directory(root);
     let derived = reader.named_exprs(root, "derive", names::Place::Derive);
     let checks = reader.objections(root, "check", names::Place::Check);
     let observe = reader.observe(root);
     let facts = reader.named_exprs(root, "facts", names::Place::Fact);
     let refusals = reader.objections(root, "refuse", names::Place::State);
+    let warnings = reader.objections(root, "warn", names::Place::State);
     let steps = root.tables("step");
     let step_spans = steps.iter().map(|table| table.span.clone()).collect();
     if steps.is_empty() || steps.len() > STEPS_MAX {
@@ -115,13 +118,16 @@ fn read(root: &Table<'_, '_>, source: &str) -> Draft {
             digest: Digest::of(source.as_bytes()),
             layout,
             params,
+            permissions,
             lookups,
+            obstacles,
             directory,
             derived,
             checks,
             observe,
             facts,
             refusals,
+            warnings,
             steps,
             exposed,
             goal,
@@ -139,13 +145,16 @@ const SECTIONS: &[&str] = &[
     "title",
     "columns",
     "params",
+    "permission",
     "lookups",
+    "obstacle",
     "directory",
     "derive",
     "check",
     "observe",
     "facts",
     "refuse",
+    "warn",
     "step",
     "exposure",
     "goal",

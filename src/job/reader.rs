@@ -5,8 +5,8 @@ use super::expr::{Expr, Json, Text};
 use super::names;
 use super::source::{At, Table};
 use super::{
-    DirectoryPlan, InDoubt, Kept, KeptForm, LookAt, Lookup, Objection, Observe, RequestPlan, Step,
-    Undo, Verb,
+    AlsoRead, DirectoryPlan, InDoubt, Kept, KeptForm, LookAt, Lookup, Objection, Observe,
+    Permission, RequestPlan, Step, Undo, Verb,
 };
 use std::sync::Arc;
 use toml::de::DeValue;
@@ -188,10 +188,18 @@ impl Reader {
     pub(super) fn lookups(&mut self, root: &Table<'_, '_>) -> Vec<Lookup> {
         let mut lookups = Vec::new();
         for (name, table) in root.named_tables("lookups") {
+            let at = lookups.len();
+            let each = self.optional_expr(&table, "each", names::Place::Lookup(at));
+            let path = match each {
+                Some(_) => names::Place::LookupEach(at),
+                None => names::Place::Lookup(at),
+            };
             lookups.push(Lookup {
                 name: name.value,
-                get: self.required_path(&table, "get", names::Place::Lookup),
-                value: self.required_expr(&table, "value", names::Place::LookupValue),
+                get: self.required_path(&table, "get", path),
+                value: self.required_expr(&table, "value", names::Place::LookupValue(at)),
+                each,
+                optional: table.flag("optional"),
             });
             table.finish();
         }
@@ -243,12 +251,34 @@ impl Reader {
         objections
     }
 
+    pub(super) fn permissions(&mut self, root: &Table<'_, '_>) -> Vec<Permission> {
+        let mut permissions = Vec::new();
+        for table in root.tables("permission") {
+            let any: Vec<String> = table.texts("any").into_iter().map(|at| at.value).collect();
+            if any.is_empty() {
+                let help = "write `any = [\"User.ReadWrite.All\"]`; one of those named is enough";
+                table.note("`any` names no permission", Some(help.into()));
+            }
+            permissions.push(Permission {
+                any,
+                why: table
+                    .required_text("why")
+                    .map_or_else(String::new, |at| at.value),
+                when: self.optional_expr(&table, "when", names::Place::Parameters),
+                optional: table.flag("optional"),
+            });
+            table.finish();
+        }
+        permissions
+    }
+
     pub(super) fn observe(&mut self, root: &Table<'_, '_>) -> Observe {
         let Some(table) = root.table("observe") else {
             root.missing("observe");
             return Observe {
                 properties: Vec::new(),
                 looks: Vec::new(),
+                also: Vec::new(),
             };
         };
         let properties: Vec<String> = table
@@ -267,8 +297,37 @@ impl Reader {
             table.note("`observe` needs at least one look ([[observe.look]])", None);
         }
         let looks = tables.into_iter().map(|look| self.look(look)).collect();
+        let also = table.tables("also").into_iter();
+        let also = also.map(|read| self.also(read)).collect();
         table.finish();
-        Observe { properties, looks }
+        Observe {
+            properties,
+            looks,
+            also,
+        }
+    }
+
+    fn also(&mut self, table: Table<'_, '_>) -> AlsoRead {
+        let list = table.flag("list");
+        let value = if list {
+            names::Place::AlsoItems
+        } else {
+            names::Place::AlsoItem
+        };
+        let read = AlsoRead {
+            name: table
+                .required_text("name")
+                .map_or_else(String::new, |at| at.value),
+            when: self.optional_expr(&table, "when", names::Place::State),
+            get: self.required_path(&table, "get", names::Place::State),
+            headers: headers(&table),
+            list,
+            value: self.required_expr(&table, "value", value),
+            optional: table.flag("optional"),
+            always: table.flag("always"),
+        };
+        table.finish();
+        read
     }
 
     fn look(&mut self, table: Table<'_, '_>) -> LookAt {
@@ -280,15 +339,9 @@ impl Reader {
                 Some("say which `item` of the list is the row's person".into()),
             );
         }
-        let headers = table.table("headers").map_or_else(Vec::new, |headers| {
-            let names = headers.entries();
-            let pairs = names.iter().filter_map(|(name, _)| {
-                Some((name.value.clone(), headers.text(&name.value)?.value))
-            });
-            pairs.collect()
-        });
+        let headers = headers(&table);
         let set = self
-            .fields(&table, "set", names::Place::Lookup)
+            .fields(&table, "set", names::Place::Parameters)
             .unwrap_or_default();
         let set = set.into_iter().filter_map(|(key, value)| match value {
             Json::Constant(constant) => Some((key, constant)),
@@ -416,6 +469,17 @@ impl Reader {
         table.finish();
         when
     }
+}
+
+fn headers(table: &Table<'_, '_>) -> Vec<(String, String)> {
+    let Some(headers) = table.table("headers") else {
+        return Vec::new();
+    };
+    let names = headers.entries();
+    let pairs = names
+        .iter()
+        .filter_map(|(name, _)| Some((name.value.clone(), headers.text(&name.value)?.value)));
+    pairs.collect()
 }
 
 /// A filter of LDAP, checked for its form.

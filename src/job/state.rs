@@ -21,6 +21,11 @@ impl State {
         }
     }
 
+    /// Gives a property another value.
+    pub fn set(&mut self, key: &str, value: JsonValue) {
+        self.0.insert(key.to_owned(), value);
+    }
+
     /// As JSON text, for the journal.
     #[must_use]
     pub fn to_text(&self) -> String {

@@ -3,35 +3,16 @@
 //! Everything here is a pure function of the job, the run's settings, the row's values and the observed state. The answers
 //! are values; whoever drives the row does the talking.
 
+use super::also::those_that_hold;
 use super::directory::{self, DirectoryEntry};
 use super::expr::{EvalError, Expr, Scope, to_json};
+use super::settings::Settings;
 use super::state::State;
 use super::{InDoubt, Job, LookAt, Objection, RequestPlan, StepId, Verb};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// What is the same for all rows of a run: parameters and lookups.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    params: Value,
-    lookups: Value,
-}
-
-impl Settings {
-    /// From the parameters and what the lookups gave.
-    #[must_use]
-    pub fn new(
-        params: &BTreeMap<String, String>,
-        lookups: &serde_json::Map<String, JsonValue>,
-    ) -> Settings {
-        Settings {
-            params: Value::from(Serde(params)),
-            lookups: Value::from(Serde(lookups)),
-        }
-    }
-}
 
 /// A request as the job wants it, without identity.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +28,7 @@ pub struct Ask {
 }
 
 impl Ask {
-    fn read(path: String, headers: &[(String, String)]) -> Ask {
+    pub(super) fn read(path: String, headers: &[(String, String)]) -> Ask {
         Ask {
             verb: None,
             path,
@@ -139,13 +120,7 @@ impl Job {
         row: &[Option<String>],
     ) -> Result<Vec<Decision>, EvalError> {
         let scope = Arc::new(self.row_scope(settings, row));
-        let mut found = Vec::new();
-        for check in &self.checks {
-            if check.when.holds(&scope)? {
-                found.push(barred(check, &scope)?);
-            }
-        }
-        Ok(found)
+        those_that_hold(&self.checks, &scope)
     }
 
     pub(super) fn row_scope(&self, settings: &Settings, row: &[Option<String>]) -> Scope {
@@ -160,10 +135,11 @@ impl Job {
             .with("row", Value::from(Serde(&values)))
             .with("params", settings.params.clone())
             .with("lookups", settings.lookups.clone())
+            .with("app", settings.app.clone())
     }
 }
 
-fn barred(objection: &Objection, scope: &Arc<Scope>) -> Result<Decision, EvalError> {
+pub(super) fn barred(objection: &Objection, scope: &Arc<Scope>) -> Result<Decision, EvalError> {
     Ok(Decision::Barred {
         code: objection.code.clone(),
         reason: objection.reason.render(scope)?,
@@ -184,6 +160,10 @@ fn extend(mut scope: Scope, named: &[(Arc<str>, Expr)]) -> Result<Scope, EvalErr
 }
 
 impl RowView {
+    pub(super) fn job(&self) -> &Job {
+        &self.job
+    }
+
     /// Binds a job to a row. `row` holds the canonical values in the order of the layout, `directory` what the on-premises
     /// directory said of it, where it was asked.
     ///
@@ -295,7 +275,14 @@ impl RowView {
         state
     }
 
-    fn scope(&self, before: &State, state: &State) -> Result<Arc<Scope>, EvalError> {
+    /// What was not read is none.
+    fn seen_value(&self, state: &State) -> Value {
+        let mut all: serde_json::Map<_, _> = self.job.observe.unread().collect();
+        all.extend(state.0.clone());
+        Value::from(Serde(&all))
+    }
+
+    pub(super) fn scope(&self, before: &State, state: &State) -> Result<Arc<Scope>, EvalError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seen) = &*seen
             && seen.before == *before
@@ -306,8 +293,8 @@ impl RowView {
         let scope = self
             .base
             .clone()
-            .with("before", before.value())
-            .with("state", state.value());
+            .with("before", self.seen_value(before))
+            .with("state", self.seen_value(state));
         let scope = Arc::new(extend(scope, &self.job.facts)?);
         *seen = Some(Seen {
             before: before.clone(),
@@ -511,7 +498,7 @@ impl RowView {
     /// The job's report columns; a column that makes no sense in this state is empty.
     #[must_use]
     pub fn report(&self, before: &State, state: &State) -> Vec<String> {
-        let scope = self.scope(before, state).ok();
+        let scope = self.report_scope(before, state).ok();
         let cell = |expr: &Expr| {
             let value = scope.as_ref().and_then(|scope| expr.value(scope).ok());
             match value.map(|value| to_json(&value)) {

@@ -24,6 +24,10 @@ fn settings(job: &Job, given: &[(&str, &str)]) -> Settings {
     ]);
     let mut lookups = serde_json::Map::new();
     lookups.insert("domains".into(), domains);
+    let refused = job.lookups.iter().map(|lookup| lookup.name.clone());
+    for name in refused {
+        lookups.entry(name).or_insert(JsonValue::Null);
+    }
     Settings::new(&params, &lookups)
 }
 

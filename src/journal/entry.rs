@@ -1,20 +1,43 @@
 //! The records of a run's log, and their form on disk: a version byte, then postcard.
 //!
-//! Format 2 added [`Facts::begun_at`](super::row::Facts::begun_at). It is the last field of the last field of a transition, so
-//! a record of format 1 is one of format 2 that ends before the byte that says "none".
+//! Format 2 added [`Facts::begun_at`](super::row::Facts::begun_at), format 3 [`RunHeader::plan`] and [`InputRow::planned`]. The
+//! first two are the last field of the last field of their records, so an older record is a newer one that ends before the
+//! byte that says "none". Rows stand in a list and are read in their old form.
 
-use super::row::{Transition, UnixMillis};
+use super::row::{RowNumber, Transition, UnixMillis};
 use super::run::{InputRow, RunHeader, Stop};
 use serde::{Deserialize, Serialize};
 
 /// The version of records this program writes.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// The first version, which is still read.
-const VERSION_1: u8 = 1;
+const VERSION_MIN: u8 = 1;
 
-/// What a record of the first version lacks.
-const NO_BEGUN_AT: u8 = 0;
+/// What a record of an older version lacks at its end.
+const NONE: u8 = 0;
+
+/// How postcard marks [`Entry::Rows`].
+const ROWS: u8 = 1;
+
+/// A row before format 3.
+#[derive(Deserialize)]
+struct OldRow {
+    number: RowNumber,
+    line: u64,
+    cells: Vec<String>,
+}
+
+impl From<OldRow> for InputRow {
+    fn from(old: OldRow) -> InputRow {
+        InputRow {
+            number: old.number,
+            line: old.line,
+            cells: old.cells,
+            planned: None,
+        }
+    }
+}
 
 /// One record of a run's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +76,7 @@ pub enum Entry {
 pub enum EntryError {
     /// Written by another version.
     #[error(
-        "a record of format {found} in the journal was written by another version of cutover; this one reads formats {VERSION_1} to {VERSION}"
+        "a record of format {found} in the journal was written by another version of cutover; this one reads formats {VERSION_MIN} to {VERSION}"
     )]
     Version {
         /// The format found.
@@ -80,14 +103,19 @@ impl Entry {
     pub fn decode(bytes: &[u8]) -> Result<Entry, EntryError> {
         match bytes.split_first() {
             Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(malformed),
-            Some((&VERSION_1, rest)) => {
-                let rest = [rest, &[NO_BEGUN_AT]].concat();
-                postcard::from_bytes(&rest).map_err(malformed)
-            }
+            Some((&(VERSION_MIN..VERSION), rest)) => decode_old(rest).map_err(malformed),
             Some((&found, _)) => Err(EntryError::Version { found }),
             None => Err(EntryError::Malformed("it is empty".into())),
         }
     }
+}
+
+fn decode_old(bytes: &[u8]) -> postcard::Result<Entry> {
+    if let Some((&ROWS, rows)) = bytes.split_first() {
+        let rows: Vec<OldRow> = postcard::from_bytes(rows)?;
+        return Ok(Entry::Rows(rows.into_iter().map(InputRow::from).collect()));
+    }
+    postcard::from_bytes(&[bytes, &[NONE]].concat())
 }
 
 fn malformed(error: postcard::Error) -> EntryError {
@@ -97,7 +125,8 @@ fn malformed(error: postcard::Error) -> EntryError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::row::{Facts, RowNumber};
+    use crate::journal::row::Facts;
+    use crate::journal::test_world::run_header;
     use crate::machine::Event;
 
     fn entries() -> [Entry; 2] {
@@ -111,20 +140,44 @@ mod tests {
             number: RowNumber(1),
             line: 2,
             cells: vec!["a".into()],
+            planned: None,
         }];
         [Entry::Moved(moved), Entry::Rows(rows)]
     }
 
+    /// As an older version wrote it: without what stands at the end by now.
+    fn aged(entry: &Entry, version: u8) -> Vec<u8> {
+        let mut bytes = entry.encode().unwrap();
+        assert_eq!(bytes.pop(), Some(NONE));
+        bytes[0] = version;
+        bytes
+    }
+
     #[test]
-    fn records_of_the_first_format_are_still_read() {
+    fn records_of_older_formats_are_still_read() {
         let [moved, rows] = entries();
-        let mut bytes = moved.encode().unwrap();
-        assert_eq!(bytes.pop(), Some(NO_BEGUN_AT));
-        bytes[0] = VERSION_1;
-        assert_eq!(Entry::decode(&bytes), Ok(moved));
-        let mut bytes = rows.encode().unwrap();
-        bytes[0] = VERSION_1;
-        assert_eq!(Entry::decode(&bytes), Ok(rows));
+        assert_eq!(Entry::decode(&aged(&moved, 1)), Ok(moved.clone()));
+        let mut second = moved.encode().unwrap();
+        second[0] = 2;
+        assert_eq!(Entry::decode(&second), Ok(moved));
+        for version in [1, 2] {
+            assert_eq!(Entry::decode(&aged(&rows, version)), Ok(rows.clone()));
+            let began = Entry::Began(Box::new(run_header()));
+            assert_eq!(Entry::decode(&aged(&began, version)), Ok(began));
+        }
+    }
+
+    #[test]
+    fn several_rows_of_an_older_format_are_told_apart() {
+        let old = postcard::to_extend(
+            &(ROWS, vec![(1u64, 2u64, vec!["a"]), (2, 3, vec!["b"])]),
+            vec![2u8],
+        );
+        let Ok(Entry::Rows(rows)) = Entry::decode(&old.unwrap()) else {
+            panic!("these are rows");
+        };
+        let cells: Vec<_> = rows.iter().map(|row| row.cells.join("")).collect();
+        assert_eq!(cells, ["a", "b"]);
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub use keeper::Writing;
 pub use lock::{Control, ControlToken, Holder, LockError, read_holder};
 pub use open::Journal;
 pub use row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
-pub use run::{Counts, InputFacts, InputRow, RunHeader, RunId, RunRecord, RunState, Stop};
+pub use run::{
+    Counts, InputFacts, InputRow, Planned, RunHeader, RunId, RunRecord, RunState, Seal, Stop,
+};
 pub use session::{Closed, Import, Session};
 pub use view::RunReader;

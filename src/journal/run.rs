@@ -67,6 +67,8 @@ pub struct RunHeader {
     pub operator: String,
     /// When.
     pub started_at: UnixMillis,
+    /// SHA-256 of the plan it executes, if it does.
+    pub plan: Option<Digest>,
 }
 
 /// Why a process stopped working on a run.
@@ -227,4 +229,19 @@ pub struct InputRow {
     pub line: u64,
     /// Its cells, as in the file.
     pub cells: Vec<String>,
+    /// What a plan says of it, where the run executes one.
+    pub planned: Option<Planned>,
 }
+
+/// What a plan says of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Planned {
+    /// That it was seen like this, and is to be changed so.
+    Sealed(Seal),
+    /// Nothing.
+    Absent,
+}
+
+/// Half of a SHA-256 over how a person was seen and what is to be done to them: two that are alike stand for the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal(pub [u8; 16]);

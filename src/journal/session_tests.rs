@@ -64,6 +64,7 @@ pub(super) fn header(dir: &Path) -> RunHeader {
         write_quota: "1/s".into(),
         operator: "me".into(),
         started_at: 1,
+        plan: None,
     }
 }
 
@@ -72,6 +73,7 @@ fn row(number: u64) -> InputRow {
         number: RowNumber(number),
         line: number + 1,
         cells: vec![format!("p{number}@contoso.com")],
+        planned: None,
     }
 }
 

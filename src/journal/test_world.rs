@@ -156,6 +156,7 @@ pub(super) fn input_row(number: u64) -> InputRow {
         number: RowNumber(number),
         line: number + 1,
         cells: vec![format!("p{number}@contoso.com")],
+        planned: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //! and have nothing begun, then new ones in the order of the input.
 
 use crate::batch::{Layout, Mapping};
-use crate::journal::{InputRow, JournalError, RowNumber, RowRecord, RunReader, RunRecord};
+use crate::journal::{InputRow, JournalError, Planned, RowNumber, RowRecord, RunReader, RunRecord};
 use crate::machine::RowState;
 use std::collections::VecDeque;
 
@@ -15,6 +15,8 @@ pub struct Admitted {
     pub values: Vec<Option<String>>,
     /// Where the journal has it, if it was begun.
     pub record: Option<RowRecord>,
+    /// What the plan says of it, where the run executes one.
+    pub planned: Option<Planned>,
 }
 
 /// Which rows may be handed out.
@@ -124,6 +126,7 @@ impl Admission {
             row,
             values: canonical(&self.mapping, &self.layout, &input),
             record,
+            planned: input.planned,
         }))
     }
 }

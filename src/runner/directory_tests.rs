@@ -325,6 +325,9 @@ proptest::proptest! {
 fn settings_of(job: &Job) -> Settings {
     let mut lookups = serde_json::Map::new();
     let domains = serde_json::json!([{"id": "x", "isInitial": true, "isVerified": true, "authenticationType": "Managed"}]);
+    for lookup in &job.lookups {
+        lookups.insert(lookup.name.clone(), serde_json::Value::Null);
+    }
     lookups.insert("domains".into(), domains);
     Settings::new(&job.parameters(&[]).unwrap(), &lookups)
 }

@@ -166,9 +166,9 @@ impl Dispatcher {
         while self.workers.len() < room && !self.exhausted {
             match self.admission.next_row(reach)? {
                 Some(row) => {
-                    let task = work(Arc::clone(&self.work), row.row, row.values, row.record);
-                    let handle = self.workers.spawn(task);
-                    self.rows_of.insert(handle.id(), row.row);
+                    let number = row.row;
+                    let handle = self.workers.spawn(work(Arc::clone(&self.work), row));
+                    self.rows_of.insert(handle.id(), number);
                 }
                 None if reach == Reach::All => self.exhausted = true,
                 None => break,

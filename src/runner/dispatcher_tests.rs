@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::batch::Input;
-use crate::job::{Job, Settings};
+use crate::job::{AppFacts, Job, Settings};
 use crate::journal::disk::FileDisk;
 use crate::journal::memory_store::MemoryStore;
 use crate::journal::{Journal, RunId, Session, UnixMillis, Writing};
@@ -198,8 +198,11 @@ impl World {
             target_spec: "people".into(),
             write_quota: "1000/s".into(),
             operator: "me".into(),
+            plan: None,
         };
-        let (session, _) = begin(&journal, &order, &*clock, &mut |_| {}).await.unwrap();
+        let (session, _) = begin(&journal, &order, None, &*clock, &mut |_| {})
+            .await
+            .unwrap();
         World {
             _folder: folder,
             people: Arc::default(),
@@ -255,6 +258,7 @@ impl World {
             writes: Budget::new("writes", fast),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             run: run.0,
+            app: AppFacts::default(),
             process_at: self.clock.now(),
             patience: Duration::from_secs(300),
             sign_in_patience: Duration::from_secs(300),

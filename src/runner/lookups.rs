@@ -1,14 +1,41 @@
 //! The lookups of a job: what is read once a run, before any row.
 
-use super::talk::{NoAnswer, Talk};
-use crate::job::{Ask, Job, Scope, Settings, to_json};
+use super::sight::job_problem;
+use super::talk::{Halt, NoAnswer, Talk, problem};
+use crate::job::{Ask, EvalError, Job, Lookup, Scope, Settings, to_json};
 use crate::machine::Problem;
 use crate::pace::Priority;
 use minijinja::value::{Serde, Value};
+use serde_json::Value as JsonValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Reads all lookups of a job.
+/// Why there are no lookups.
+#[derive(Debug)]
+pub enum LookupError {
+    /// The target gives no answer.
+    Halt(Halt),
+    /// It answers, and refuses; or the job does not work with what it answers.
+    Against(Problem),
+}
+
+impl From<EvalError> for LookupError {
+    fn from(error: EvalError) -> Self {
+        LookupError::Against(job_problem(&error))
+    }
+}
+
+impl From<NoAnswer> for LookupError {
+    fn from(error: NoAnswer) -> Self {
+        match error {
+            NoAnswer::Halt(halt) => LookupError::Halt(halt),
+            NoAnswer::Fault(fault) if fault.is_refusal() => LookupError::Against(problem(&fault)),
+            NoAnswer::Fault(fault) => LookupError::Halt(Halt(problem(&fault))),
+        }
+    }
+}
+
+/// Reads all lookups of a job. One that the target refuses is none where the job can do without.
 ///
 /// # Errors
 /// The first problem; no row was begun.
@@ -16,38 +43,62 @@ pub async fn look_up(
     job: &Job,
     params: &BTreeMap<String, String>,
     talk: &mut Talk,
-) -> Result<Settings, Problem> {
-    let scope = Scope::default().with("params", Value::from(Serde(params)));
+) -> Result<Settings, LookupError> {
     let mut values = serde_json::Map::new();
     for lookup in &job.lookups {
-        let path = lookup
-            .get
-            .render_path(&Arc::new(scope.clone()))
-            .map_err(|e| broken(&e))?;
+        let scope = Scope::default()
+            .with("params", Value::from(Serde(params)))
+            .with("lookups", Value::from(Serde(&values)));
+        let value = match items(lookup, &scope, talk).await? {
+            Some(items) => {
+                let scope = Arc::new(scope.with("items", Value::from(Serde(items))));
+                to_json(&lookup.value.value(&scope)?)
+            }
+            None => JsonValue::Null,
+        };
+        values.insert(lookup.name.clone(), value);
+    }
+    Ok(Settings::new(params, &values).of_app(talk.app()))
+}
+
+/// Everything that a lookup finds; None where it is refused and not needed.
+async fn items(
+    lookup: &Lookup,
+    scope: &Scope,
+    talk: &mut Talk,
+) -> Result<Option<Vec<JsonValue>>, LookupError> {
+    let mut items = Vec::new();
+    for path in paths(lookup, scope)? {
         let ask = Ask {
             verb: None,
             path,
             headers: Vec::new(),
             body: None,
         };
-        let items = talk
-            .read_list(&ask, Priority::Exposed)
-            .await
-            .map_err(no_answer)?;
-        let seen = Arc::new(scope.clone().with("items", Value::from(Serde(items))));
-        let value = lookup.value.value(&seen).map_err(|e| broken(&e))?;
-        values.insert(lookup.name.clone(), to_json(&value));
+        match talk.read_list(&ask, Priority::Exposed).await {
+            Ok(found) => items.extend(found),
+            Err(NoAnswer::Fault(fault)) if lookup.optional && fault.is_refusal() => {
+                tracing::info!("lookup {}: {}", lookup.name, fault.message);
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(Settings::new(params, &values))
+    Ok(Some(items))
 }
 
-fn broken(error: &crate::job::EvalError) -> Problem {
-    super::sight::job_problem(error)
-}
-
-fn no_answer(error: NoAnswer) -> Problem {
-    match error {
-        NoAnswer::Halt(halt) => halt.0,
-        NoAnswer::Fault(fault) => super::talk::problem(&fault),
-    }
+/// The one path, or that of each entry of the list.
+fn paths(lookup: &Lookup, scope: &Scope) -> Result<Vec<String>, EvalError> {
+    let Some(each) = &lookup.each else {
+        return Ok(vec![lookup.get.render_path(&Arc::new(scope.clone()))?]);
+    };
+    let list = each.value(&Arc::new(scope.clone()))?;
+    // What is no list, such as the value of a lookup that was refused, has no entries.
+    let entries = list.try_iter().into_iter().flatten();
+    entries
+        .map(|entry| {
+            let scope = scope.clone().with("each", entry);
+            lookup.get.render_path(&Arc::new(scope))
+        })
+        .collect()
 }

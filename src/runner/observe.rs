@@ -1,7 +1,8 @@
 //! Observing one row: the job's looks in order, until one finds the person.
 
+use super::sight::States;
 use super::talk::{NoAnswer, Talk};
-use crate::job::{Ask, EvalError, Job, LookAt, RowView, State};
+use crate::job::{AlsoRead, Ask, EvalError, Job, LookAt, RowView, State};
 use crate::pace::Priority;
 use crate::target::{Class, Fault};
 
@@ -37,11 +38,30 @@ impl From<EvalError> for ObserveError {
     }
 }
 
-/// Reads a row's present state. `known` is the state as it was last seen, if it was.
+/// Reads a row's present state. `states` are those it was seen in, if it was.
 ///
 /// # Errors
 /// [`ObserveError`]; nothing was changed.
 pub async fn observe(
+    job: &Job,
+    view: &RowView,
+    states: Option<&States>,
+    talk: &mut Talk,
+    priority: Priority,
+) -> Result<Found, ObserveError> {
+    let known = states.map(|states| &states.now);
+    let mut found = find(job, view, known, talk, priority).await?;
+    if let Found::One(state) = &mut found {
+        let before = states.map(|states| &states.before);
+        for read in &job.observe.also {
+            also(read, view, before, state, talk, priority).await?;
+        }
+    }
+    Ok(found)
+}
+
+/// The looks, until one finds somebody.
+async fn find(
     job: &Job,
     view: &RowView,
     known: Option<&State>,
@@ -68,6 +88,27 @@ pub async fn observe(
     })
 }
 
+/// Adds to the state what a further read says, or said before the first write.
+async fn also(
+    read: &AlsoRead,
+    view: &RowView,
+    before: Option<&State>,
+    state: &mut State,
+    talk: &mut Talk,
+    priority: Priority,
+) -> Result<(), ObserveError> {
+    let said = match view.also(read, before, state)? {
+        None => before.map(|before| before.get(&read.name).clone()),
+        Some(ask) => match items(read.list, &read.name, &ask, talk, priority).await {
+            Ok(items) => Some(view.also_value(read, before, state, items)?),
+            Err(NoAnswer::Fault(fault)) if read.optional && fault.is_refusal() => None,
+            Err(no_answer) => return Err(no_answer.into()),
+        },
+    };
+    state.set(&read.name, said.unwrap_or_default());
+    Ok(())
+}
+
 fn describe((look, state): &(String, State)) -> String {
     match state.get("id").as_str() {
         Some(id) => format!("{look} ({id})"),
@@ -83,7 +124,7 @@ async fn look_at(
     talk: &mut Talk,
     priority: Priority,
 ) -> Result<Vec<serde_json::Value>, ObserveError> {
-    let fault = match read(look, ask, talk, priority).await {
+    let fault = match items(look.list, &look.name, ask, talk, priority).await {
         Ok(items) => return Ok(items),
         Err(NoAnswer::Fault(fault)) => fault,
         Err(halt @ NoAnswer::Halt(_)) => return Err(halt.into()),
@@ -94,7 +135,7 @@ async fn look_at(
             let Some(instead) = view.look_instead(look, known)? else {
                 return Err(NoAnswer::Fault(fault).into());
             };
-            Ok(read(look, &instead, talk, priority).await?)
+            Ok(items(look.list, &look.name, &instead, talk, priority).await?)
         }
         Class::Duplicate
         | Class::Denied
@@ -107,13 +148,15 @@ async fn look_at(
     }
 }
 
-async fn read(
-    look: &LookAt,
+/// What a read finds: the items of a list, or the one object.
+async fn items(
+    list: bool,
+    name: &str,
     ask: &Ask,
     talk: &mut Talk,
     priority: Priority,
 ) -> Result<Vec<serde_json::Value>, NoAnswer> {
-    if look.list {
+    if list {
         return talk.read_list(ask, priority).await;
     }
     let success = talk.read(ask, priority).await?;
@@ -122,7 +165,7 @@ async fn read(
         Some(_) | None => Err(NoAnswer::Fault(Fault {
             class: Class::Rejected,
             code: "NoObject".into(),
-            message: format!("the answer to `{}` is no object", look.name),
+            message: format!("the answer to `{name}` is no object"),
             status: Some(success.status),
         })),
     }

@@ -1,13 +1,20 @@
-//! Planning: reading live state and saying what a run would do, without writing anything anywhere.
+//! Planning: reading live state and saying what a run would do, without writing anything anywhere; and holding a run to what
+//! was planned.
 //!
-//! The steps of a row are found by walking through the predicted effects, with the same decisions a run would take.
+//! The steps of a row are found by walking through the predicted effects, with the same decisions a run would take. A seal
+//! over how the person was seen and over every request that would be sent stands for the plan of a row: a run that executes
+//! the plan makes the seal anew when it sees the person for the first time, and refuses the row if it differs.
 
 use super::observe::{Found, ObserveError, observe};
-use super::sight::job_problem;
+use super::sight::{NOBODY, SEVERAL, job_problem};
 use super::talk::{Halt, NoAnswer, Talk, problem};
-use crate::job::{Decision, Doing, EvalError, Job, RowView, State, StepId};
+use crate::batch::Digest;
+use crate::job::{Decision, Doing, EvalError, Job, RowView, State, StepId, Write};
+use crate::journal::{Planned, Seal};
 use crate::machine::Problem;
 use crate::pace::Priority;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 
 /// What a run would do with a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,68 +27,213 @@ pub enum Plan {
     Refused(Problem),
 }
 
+/// A row as it is and as a run would leave it.
+#[derive(Debug, Clone)]
+pub struct RowPlan {
+    /// What would be done.
+    pub plan: Plan,
+    /// How the person is and would be; None where nobody was found.
+    pub states: Option<(State, State)>,
+    /// What somebody should know.
+    pub warnings: Vec<Problem>,
+    /// Stands for all of it; None where nothing would be done because something speaks against the row.
+    pub seal: Option<Seal>,
+}
+
+impl RowPlan {
+    /// Nothing would be done, since this speaks against it.
+    #[must_use]
+    pub fn against(problem: Problem) -> RowPlan {
+        RowPlan {
+            plan: Plan::Refused(problem),
+            states: None,
+            warnings: Vec::new(),
+            seal: None,
+        }
+    }
+}
+
 /// Plans one row.
 ///
 /// # Errors
 /// [`Halt`] when no row can be read.
-pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<Plan, Halt> {
-    match observe(job, view, None, talk, Priority::New).await {
-        Ok(Found::One(state)) => {
-            Ok(steps(job, view, &state).unwrap_or_else(|error| Plan::Refused(job_problem(&error))))
+pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<RowPlan, Halt> {
+    let problem = match observe(job, view, None, talk, Priority::New).await {
+        Ok(Found::One(state)) => match foresee(job, view, &state) {
+            Ok(foreseen) => return Ok(foreseen),
+            Err(error) => job_problem(&error),
+        },
+        Ok(Found::Nobody) => against("NotFound", "nobody was found", NOBODY),
+        Ok(Found::Several(places)) => {
+            let message = format!("several were found: {}", places.join("; "));
+            against("Ambiguous", message, SEVERAL)
         }
-        Ok(Found::Nobody) => Ok(refused("NotFound", "nobody was found".into())),
-        Ok(Found::Several(places)) => Ok(refused(
-            "Ambiguous",
-            format!("several were found: {}", places.join("; ")),
-        )),
-        Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => Err(halt),
-        Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => Ok(Plan::Refused(problem(&fault))),
-        Err(ObserveError::Job(error)) => Ok(Plan::Refused(job_problem(&error))),
+        Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt),
+        Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => problem(&fault),
+        Err(ObserveError::Job(error)) => job_problem(&error),
+    };
+    Ok(RowPlan::against(problem))
+}
+
+fn against(code: &str, message: impl Into<String>, advice: &str) -> Problem {
+    Problem {
+        code: code.into(),
+        message: message.into(),
+        advice: advice.into(),
     }
 }
 
-fn refused(code: &str, message: String) -> Plan {
-    Plan::Refused(Problem {
-        code: code.into(),
-        message,
-        advice: "correct the row or leave it out".into(),
+/// What a run would do with a person who was seen like this.
+fn foresee(job: &Job, view: &RowView, before: &State) -> Result<RowPlan, EvalError> {
+    let mut walk = Walk::from(before);
+    let plan = walk.to_the_end(job, view)?;
+    let warnings = view.warnings(before)?.into_iter().filter_map(barred);
+    Ok(RowPlan {
+        seal: match plan {
+            Plan::Change(_) | Plan::Unchanged => Some(walk.seal()),
+            Plan::Refused(_) => None,
+        },
+        plan,
+        warnings: warnings.collect(),
+        states: Some((before.clone(), walk.state)),
     })
 }
 
-fn steps(job: &Job, view: &RowView, before: &State) -> Result<Plan, EvalError> {
-    let mut state = before.clone();
-    let mut steps: Vec<StepId> = Vec::new();
-    loop {
-        let applied = |step| steps.contains(&step);
-        let decision = match steps.is_empty() {
-            true => view.decide(before, &state, &applied)?,
-            false => view.forecast(before, &state, &applied)?,
-        };
-        match decision {
-            // A step that is needed twice would be needed for ever.
-            Decision::Next(step) if steps.contains(&step) => break,
-            Decision::Next(step) => {
-                state.merge(&view.write(Doing::Do(step), before, &state)?.effect);
-                steps.push(step);
-            }
-            Decision::Goal if steps.is_empty() => return Ok(Plan::Unchanged),
-            Decision::Goal => return Ok(Plan::Change(steps)),
-            Decision::Barred {
-                code,
-                reason,
-                advice,
-            } => {
-                return Ok(Plan::Refused(Problem {
-                    code,
-                    message: reason,
-                    advice,
-                }));
-            }
-            Decision::Adrift(message) | Decision::Foreign(message) => {
-                return Ok(refused("OffGoal", message));
-            }
+fn barred(decision: Decision) -> Option<Problem> {
+    match decision {
+        Decision::Barred {
+            code,
+            reason,
+            advice,
+        } => Some(Problem {
+            code,
+            message: reason,
+            advice,
+        }),
+        Decision::Next(_) | Decision::Goal | Decision::Adrift(_) | Decision::Foreign(_) => None,
+    }
+}
+
+/// The way of a row through the predicted effects of its steps.
+struct Walk<'a> {
+    before: &'a State,
+    state: State,
+    steps: Vec<StepId>,
+    hash: Sha256,
+}
+
+impl Walk<'_> {
+    fn from(before: &State) -> Walk<'_> {
+        let mut hash = Sha256::new();
+        feed(&mut hash, &before.to_text());
+        Walk {
+            before,
+            state: before.clone(),
+            steps: Vec::new(),
+            hash,
         }
     }
-    let message = format!("the steps of job {} would not reach its goal", job.name);
-    Ok(refused("OffGoal", message))
+
+    fn to_the_end(&mut self, job: &Job, view: &RowView) -> Result<Plan, EvalError> {
+        loop {
+            let applied = |step| self.steps.contains(&step);
+            let decision = match self.steps.is_empty() {
+                true => view.decide(self.before, &self.state, &applied)?,
+                false => view.forecast(self.before, &self.state, &applied)?,
+            };
+            match decision {
+                // A step that is needed twice would be needed for ever.
+                Decision::Next(step) if self.steps.contains(&step) => break,
+                Decision::Next(step) => {
+                    let write = view.write(Doing::Do(step), self.before, &self.state)?;
+                    self.go(step, &write);
+                }
+                Decision::Goal if self.steps.is_empty() => return Ok(Plan::Unchanged),
+                Decision::Goal => return Ok(Plan::Change(self.steps.clone())),
+                decision @ Decision::Barred { .. } => {
+                    let problem = barred(decision).unwrap_or_else(|| off_goal(String::new()));
+                    return Ok(Plan::Refused(problem));
+                }
+                Decision::Adrift(message) | Decision::Foreign(message) => {
+                    return Ok(Plan::Refused(off_goal(message)));
+                }
+            }
+        }
+        let message = format!("the steps of job {} would not reach its goal", job.name);
+        Ok(Plan::Refused(off_goal(message)))
+    }
+
+    fn go(&mut self, step: StepId, write: &Write) {
+        let method = write.ask.verb.map(|verb| verb.to_string());
+        let body = write.ask.body.as_ref().map(ToString::to_string);
+        feed(&mut self.hash, &method.unwrap_or_default());
+        feed(&mut self.hash, &write.ask.path);
+        feed(&mut self.hash, &body.unwrap_or_default());
+        self.state.merge(&write.effect);
+        self.steps.push(step);
+    }
+
+    fn seal(&self) -> Seal {
+        Seal(first_half(self.hash.clone()))
+    }
 }
+
+fn off_goal(message: String) -> Problem {
+    against("OffGoal", message, "correct the row or leave it out")
+}
+
+/// Texts one after the other, so that no two different lists of them are alike.
+fn feed(hash: &mut Sha256, text: &str) {
+    hash.update((text.len() as u64).to_be_bytes());
+    hash.update(text.as_bytes());
+}
+
+fn first_half(hash: Sha256) -> [u8; 16] {
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    half
+}
+
+/// Stands for everything that a plan was made for as a whole.
+#[must_use]
+pub fn plan_seal(
+    job: &Digest,
+    params: &BTreeMap<String, String>,
+    target: &str,
+    input: &Digest,
+) -> Seal {
+    let mut hash = Sha256::new();
+    for text in [job.as_str(), target, input.as_str()] {
+        feed(&mut hash, text);
+    }
+    for (name, value) in params {
+        feed(&mut hash, name);
+        feed(&mut hash, value);
+    }
+    Seal(first_half(hash))
+}
+
+/// What speaks against a person who was seen like this for the first time, in a run that executes a plan.
+///
+/// # Errors
+/// [`EvalError`] when the job does not work for the row.
+pub(super) fn deviation(
+    job: &Job,
+    view: &RowView,
+    before: &State,
+    planned: Planned,
+) -> Result<Option<Problem>, EvalError> {
+    let seal = match planned {
+        Planned::Sealed(seal) => seal,
+        Planned::Absent => {
+            let message = "the plan says nothing of this row, or that it would be refused";
+            return Ok(Some(against("NotPlanned", message, PLAN_ANEW)));
+        }
+    };
+    let is_as_planned = foresee(job, view, before)?.seal == Some(seal);
+    let message = "the person is not as they were when the plan was made, or something else would have to be done now";
+    Ok((!is_as_planned).then(|| against("ChangedSincePlan", message, PLAN_ANEW)))
+}
+
+const PLAN_ANEW: &str = "plan anew, look at what the plan says of this row now, and run that plan";

@@ -7,7 +7,7 @@ use super::observe::Found;
 use super::sight::{Judge, States, doing, job_problem};
 use super::talk::{Costs, problem};
 use crate::job::{DirectoryEntry, Job, RowView, State, Write};
-use crate::journal::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
+use crate::journal::{Facts, Planned, RowNumber, RowRecord, Transition, UnixMillis};
 use crate::machine::{
     Active, Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, Problem, RowState,
     Rules,
@@ -28,6 +28,7 @@ pub struct Row {
     events: Vec<Event>,
     facts: Facts,
     states: Option<States>,
+    planned: Option<Planned>,
 }
 
 /// What is to be stored: the transition, and the row before and after it.
@@ -53,7 +54,15 @@ impl Row {
             number,
             events: Vec::new(),
             facts: Facts::default(),
+            planned: None,
         }
+    }
+
+    /// The same, held to what a plan says of it.
+    #[must_use]
+    pub fn held_to(mut self, planned: Option<Planned>) -> Row {
+        self.planned = planned;
+        self
     }
 
     /// Which row it is.
@@ -74,10 +83,10 @@ impl Row {
         &self.stored
     }
 
-    /// The state as it was last seen or predicted, if it was.
+    /// The states it was seen in, if it was.
     #[must_use]
-    pub fn known(&self) -> Option<&State> {
-        self.states.as_ref().map(|states| &states.now)
+    pub fn states(&self) -> Option<&States> {
+        self.states.as_ref()
     }
 
     /// What the on-premises directory said before the row was looked at for the first time.
@@ -160,6 +169,7 @@ impl Row {
             view,
             record: &self.record,
             now,
+            planned: self.planned,
         };
         let (event, states) = judge.observed(found, self.states.as_ref());
         if let Some(states) = states {
@@ -211,6 +221,7 @@ impl Row {
             view,
             record: &self.record,
             now,
+            planned: self.planned,
         };
         let forecast = judge.forecast(attempt.step, &states);
         self.learn(states);

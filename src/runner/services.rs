@@ -2,6 +2,7 @@
 
 use super::directory::Inquiries;
 use super::exposed::Exposed;
+use crate::job::AppFacts;
 use crate::journal::UnixMillis;
 use crate::pace::Budget;
 use crate::target::{Class, Kind, Reply, Target};
@@ -37,6 +38,8 @@ pub struct Services {
     pub writes: Arc<Budget>,
     /// The on-premises directory, where the target has one and the job asks it.
     pub directory: Option<Inquiries>,
+    /// What is known of the app that signs in.
+    pub app: AppFacts,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The run's name; request names are derived from it.

@@ -3,8 +3,9 @@
 //! Pure: the row's record, what was found and the time go in, an event comes out.
 
 use super::observe::Found;
+use super::plan::deviation;
 use crate::job::{Agreement, Decision, Doing, EvalError, InDoubt, Job, RowView, State, StepId};
-use crate::journal::{RowRecord, UnixMillis};
+use crate::journal::{Planned, RowRecord, UnixMillis};
 use crate::machine::{
     Active, Course, Event, Forecast, Look, Observation, Phase, Problem, RowState, Sight,
 };
@@ -34,6 +35,8 @@ pub struct Judge<'a> {
     pub record: &'a RowRecord,
     /// The time.
     pub now: UnixMillis,
+    /// What the plan says of the row, where the run executes one.
+    pub planned: Option<Planned>,
 }
 
 impl Judge<'_> {
@@ -67,6 +70,14 @@ impl Judge<'_> {
             return Ok(Event::Lagging);
         }
         let judged = self.judge(before, state)?;
+        if states.is_none()
+            && let Some(problem) = self.off_plan(&judged.sight, state)?
+        {
+            return Ok(Event::Observed(Observation {
+                sight: Sight::Barred(problem),
+                exposed: judged.exposed,
+            }));
+        }
         if self.may_still_show(&judged.sight) || self.may_be_of_long_ago(&judged.sight) {
             return Ok(Event::Lagging);
         }
@@ -74,6 +85,21 @@ impl Judge<'_> {
             sight: self.without_trace(judged.sight),
             exposed: judged.exposed,
         }))
+    }
+
+    /// What is not as planned, unless something speaks against the row anyway.
+    fn off_plan(&self, sight: &Sight, state: &State) -> Result<Option<Problem>, EvalError> {
+        let Some(planned) = self.planned else {
+            return Ok(None);
+        };
+        match sight {
+            Sight::Next(_) | Sight::Goal | Sight::Adrift(_) => {
+                deviation(self.job, self.view, state, planned)
+            }
+            Sight::Repeatable(_) | Sight::Unknowable(_) | Sight::Barred(_) | Sight::Missing(_) => {
+                Ok(None)
+            }
+        }
     }
 
     fn active(&self) -> Option<&Active> {
@@ -269,8 +295,9 @@ fn sight(decision: Decision) -> Sight {
     }
 }
 
-const NOBODY: &str = "check the UPN and the tenant; a person deleted more than 30 days ago is gone";
-const SEVERAL: &str = "decide which one is meant, and rename or purge the other";
+pub(super) const NOBODY: &str =
+    "check the UPN and the tenant; a person deleted more than 30 days ago is gone";
+pub(super) const SEVERAL: &str = "decide which one is meant, and rename or purge the other";
 
 fn missing(code: &str, message: String, advice: &str) -> Event {
     Event::Observed(Observation {

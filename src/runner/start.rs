@@ -5,11 +5,13 @@
 
 use super::services::Clock;
 use super::sight::job_problem;
-use crate::batch::{Finding, Input, InputError, Row, Rule, Summary, Visit};
+use crate::batch::{
+    Digest, Finding, Input, InputError, PlanFile, PlanFileError, Row, Rule, Summary, Visit,
+};
 use crate::job::{Decision, Job, Settings};
 use crate::journal::{
-    InputFacts, InputRow, Journal, JournalError, RowNumber, RunHeader, RunId, RunRecord, RunState,
-    Session,
+    InputFacts, InputRow, Journal, JournalError, Planned, RowNumber, RunHeader, RunId, RunRecord,
+    RunState, Seal, Session,
 };
 use crate::machine::{Problem, Rules, StepTraits};
 use std::collections::BTreeMap;
@@ -36,6 +38,8 @@ pub struct Order<'a> {
     pub write_quota: String,
     /// Who asks.
     pub operator: String,
+    /// SHA-256 of the plan to execute, if one is.
+    pub plan: Option<Digest>,
 }
 
 /// What the journal has of what a run line asks for.
@@ -101,6 +105,14 @@ fn differences(run: &RunRecord, order: &Order<'_>) -> Vec<String> {
             header.target, order.target
         ));
     }
+    if header.plan != order.plan {
+        let named = |plan: &Option<Digest>| match plan {
+            Some(digest) => format!("the one with SHA-256 {digest}"),
+            None => "none".into(),
+        };
+        let (then, now) = (named(&header.plan), named(&order.plan));
+        found.push(format!("the plan it executes was {then}, now it is {now}"));
+    }
     for (name, value) in &order.params {
         let then = header.params.get(name).map_or("not there", String::as_str);
         if then != value {
@@ -159,6 +171,7 @@ fn header(order: &Order<'_>, clock: &dyn Clock) -> RunHeader {
         write_quota: order.write_quota.clone(),
         operator: order.operator.clone(),
         started_at: clock.now(),
+        plan: order.plan.clone(),
     }
 }
 
@@ -169,6 +182,10 @@ pub enum BeginError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Input(#[from] InputError),
+    /// The plan to execute.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Plan(#[from] PlanFileError),
     /// The journal.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -231,26 +248,34 @@ fn row_finding(row: &Row, code: String, message: String) -> Finding {
     crate::batch::Fault::error(Rule::Job(code), message).in_row(row.number, row.line)
 }
 
-/// Copies a file's rows into a new run of the journal. Faulty rows end refused at once.
+/// Copies a file's rows into a new run of the journal, each with what the plan says of it, where one is executed. Faulty rows
+/// end refused at once.
 ///
 /// # Errors
 /// [`BeginError`]; nothing was sent, and the run does not exist.
 pub async fn begin(
     journal: &Journal,
     order: &Order<'_>,
+    mut plan: Option<PlanFile>,
     clock: &dyn Clock,
     tell: &mut dyn FnMut(&Finding),
 ) -> Result<(Session, Summary), BeginError> {
     let settings = Settings::new(&order.params, &serde_json::Map::new());
+    let key = order.input.mapping.cell(order.job.layout.key);
     let mut import = journal.begin(header(order, clock))?;
     let mut summary = Summary::default();
     each_row::<BeginError>(order.job, &settings, order.input, |item| {
         let findings = match item {
             Visit::Row { row, findings } => {
+                let planned = match &mut plan {
+                    Some(plan) => Some(planned(plan, &row, key)?),
+                    None => None,
+                };
                 import.push(InputRow {
                     number: RowNumber(row.number),
                     line: row.line,
                     cells: row.cells,
+                    planned,
                 })?;
                 findings
             }
@@ -267,6 +292,13 @@ pub async fn begin(
     })?;
     let session = import.finish(clock.now()).await?;
     Ok((session, summary))
+}
+
+/// The key is compared as it stands in the file.
+fn planned(plan: &mut PlanFile, row: &Row, key: Option<usize>) -> Result<Planned, PlanFileError> {
+    let key = key.and_then(|cell| row.cells.get(cell));
+    let seal = plan.seal_of(row.number, key.map_or("", String::as_str))?;
+    Ok(seal.map_or(Planned::Absent, |seal| Planned::Sealed(Seal(seal))))
 }
 
 fn refusal(finding: &Finding) -> Problem {

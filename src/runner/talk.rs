@@ -6,7 +6,7 @@
 //! the middle of a run: it holds the run until somebody has mended it, or the patience with that ends.
 
 use super::services::Services;
-use crate::job::{Ask, Verb};
+use crate::job::{AppFacts, Ask, Verb};
 use crate::machine::Problem;
 use crate::pace::{Budget, Delays, PauseReason, Priority, Sequence, Trouble};
 use crate::target::{Class, Fault, Kind, Method, Reply, Request, Success};
@@ -74,6 +74,12 @@ impl Talk {
             waited: Duration::ZERO,
             delays: Delays::new(Sequence::RowRetry, seed),
         }
+    }
+
+    /// What is known of the app that signs in.
+    #[must_use]
+    pub fn app(&self) -> &AppFacts {
+        &self.services.app
     }
 
     /// What it cost since the last call.

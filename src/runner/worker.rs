@@ -5,6 +5,7 @@
 //! taught nothing) stay in memory; everything else is committed together with the next decision, so that n writes cost
 //! n + 1 barriers.
 
+use super::admission::Admitted;
 use super::directory::{Answer, ask};
 use super::exposed::{is_exposed, key_of};
 use super::observe::{ObserveError, observe};
@@ -14,7 +15,7 @@ use super::sight::job_problem;
 use super::stop::Gate;
 use super::talk::{Halt, NoAnswer, Talk, problem};
 use crate::job::{Job, RowView, Settings};
-use crate::journal::{JournalError, RowNumber, RowRecord, Session, UnixMillis};
+use crate::journal::{JournalError, Session, UnixMillis};
 use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Problem, Sight};
 use crate::pace::{Delays, Sequence};
 use std::sync::Arc;
@@ -100,16 +101,18 @@ enum Next {
     Parked,
 }
 
-/// Works on one row. `values` are its canonical values, `record` is where the journal has it, if it was begun.
-pub async fn work(
-    work: Arc<Work>,
-    row: RowNumber,
-    values: Vec<Option<String>>,
-    record: Option<RowRecord>,
-) -> WorkerEnd {
+/// Works on one row.
+pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
     let begun = Instant::now();
+    let Admitted {
+        row,
+        values,
+        record,
+        planned,
+    } = admitted;
     let key = key_of(&work.job.layout, &values).to_owned();
-    let mut worker = Worker::new(work, row, key, record);
+    let row = Row::new(row, record).held_to(planned);
+    let mut worker = Worker::new(work, row, key);
     let end = worker.drive(&values).await;
     match &end {
         Ok(Some(_)) => worker.show_exposed(false),
@@ -141,11 +144,12 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(work: Arc<Work>, number: RowNumber, key: String, record: Option<RowRecord>) -> Worker {
+    fn new(work: Arc<Work>, row: Row, key: String) -> Worker {
+        let number = row.number();
         let talk = Talk::new(&work.services, number.to_string());
         let seed = work.services.seed_of(&number.to_string());
         Worker {
-            row: Row::new(number, record),
+            row,
             key,
             talk,
             rereads: Delays::new(Sequence::ReplicationRead, seed),
@@ -211,7 +215,7 @@ impl Worker {
 
     /// A row that was looked at before goes on with what was said then.
     async fn ask_directory(&self, values: &[Option<String>]) -> Result<Answer, Halted> {
-        if self.row.known().is_some() {
+        if self.row.states().is_some() {
             let said = self.row.said_by_directory();
             return Ok(said.map_or(Answer::NotAsked, Answer::Entry));
         }
@@ -288,10 +292,10 @@ impl Worker {
     }
 
     async fn look(&mut self, view: &RowView) -> Result<Next, Halted> {
-        let known = self.row.known().cloned();
+        let states = self.row.states().cloned();
         let job = Arc::clone(&self.work.job);
         let priority = self.row.priority();
-        let seen = observe(&job, view, known.as_ref(), &mut self.talk, priority).await;
+        let seen = observe(&job, view, states.as_ref(), &mut self.talk, priority).await;
         let event = match seen {
             Ok(found) => {
                 let now = self.now();

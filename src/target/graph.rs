@@ -15,6 +15,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 
 use super::Target;
+use super::claims::Claims;
 use super::classify::{classify, reply};
 use super::connection::{Connection, GraphConnection, is_loopback};
 use super::error_body::one_line;
@@ -32,6 +33,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// `NONISV|company|app/version` is the form Microsoft asks of programs that are not sold.
 const USER_AGENT: &str = concat!("NONISV|cutover|cutover/", env!("CARGO_PKG_VERSION"));
 const VERSION: &str = "v1.0";
+/// Paths that begin so are of Graph's beta version; no path of its version 1.0 does. For properties that only it has.
+const BETA: &str = "/beta/";
 
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const RETURN_CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("return-client-request-id");
@@ -81,12 +84,14 @@ impl Graph {
         })
     }
 
-    /// Gets a token now, so that a wrong secret shows before a run begins. Sends nothing to Graph.
+    /// Gets a token now, so that a wrong secret shows before a run begins. Sends nothing to Graph. Answers what the token
+    /// says of itself, where that can be read.
     ///
     /// # Errors
     /// The fault every request would end with.
-    pub async fn sign_in(&self) -> Result<(), Fault> {
-        self.tokens.current().await.map(drop)
+    pub async fn sign_in(&self) -> Result<Option<Claims>, Fault> {
+        let token = self.tokens.current().await?;
+        Ok(token.claims.clone())
     }
 
     /// Tells the tokens what became of one, and the caller when no other one would fare better.
@@ -131,6 +136,9 @@ impl Graph {
 
     /// The full address; a next page must be on this very endpoint, or the token would go elsewhere.
     fn url(&self, path: &str) -> Result<String, Fault> {
+        if path.starts_with(BETA) {
+            return Ok(format!("{}{path}", self.endpoint.trim_end_matches('/')));
+        }
         if path.starts_with('/') {
             return Ok(format!("{}{path}", self.root));
         }

@@ -122,6 +122,25 @@ impl Fault {
             .map_or(&self.message, |(brief, _)| brief)
     }
 
+    /// Whether the target answered and does not want this request, now or later: asking again would be answered alike.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self.class {
+            Class::NotFound
+            | Class::Duplicate
+            | Class::InvalidValue
+            | Class::Denied
+            | Class::Unsupported
+            | Class::Rejected => true,
+            Class::Throttled { .. }
+            | Class::Contended
+            | Class::Unauthenticated
+            | Class::SignIn
+            | Class::NotSent
+            | Class::InDoubt { .. } => false,
+        }
+    }
+
     /// What the fault says about the target as a whole: `None` where it answered, even if it refused this request.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {

@@ -5,6 +5,7 @@
 
 mod advice;
 mod auth;
+mod claims;
 mod classify;
 mod cloud;
 mod connection;
@@ -26,6 +27,7 @@ mod token;
 use async_trait::async_trait;
 
 pub use auth::{Auth, IdentityService, SecretSource};
+pub use claims::Claims;
 pub use classify::classify;
 pub use cloud::Cloud;
 pub use connection::{Connection, ConnectionError, GraphConnection, Limits};

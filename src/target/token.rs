@@ -12,6 +12,7 @@ use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::claims::Claims;
 use super::connection::GraphConnection;
 use super::message::{Class, Fault};
 use super::sign_in::{Credential, Granted};
@@ -33,6 +34,8 @@ const REFUSED_TOKENS_MAX: u32 = 4;
 pub(super) struct Token {
     /// `Bearer …`, marked sensitive.
     pub(super) authorization: HeaderValue,
+    /// What it says of itself, where that can be read.
+    pub(super) claims: Option<Claims>,
     renew_at: Instant,
     ends_at: Instant,
 }
@@ -194,6 +197,7 @@ impl Token {
         };
         Ok(Token {
             authorization,
+            claims: Claims::of(granted.token.expose()),
             renew_at: now + renew_after,
             ends_at: now + lifetime,
         })

@@ -4,7 +4,7 @@ use cutover::batch::Digest;
 use cutover::job::StepId;
 use cutover::journal::entry::Entry;
 use cutover::journal::{
-    Facts, InputFacts, InputRow, RowNumber, RunHeader, RunId, Stop, Transition,
+    Facts, InputFacts, InputRow, Planned, RowNumber, RunHeader, RunId, Seal, Stop, Transition,
 };
 use cutover::machine::{
     Attempt, Event, Forecast, Look, Observation, Problem, Rules, Sight, StepTraits,
@@ -133,11 +133,19 @@ fn stop() -> impl Strategy<Value = Stop> {
 }
 
 fn input_row() -> impl Strategy<Value = InputRow> {
-    (row_number(), any::<u64>(), vec(text(), 0..3)).prop_map(|(number, line, cells)| InputRow {
-        number,
-        line,
-        cells,
-    })
+    let planned = prop_oneof![
+        2 => Just(None),
+        1 => Just(Some(Planned::Absent)),
+        1 => any::<[u8; 16]>().prop_map(|seal| Some(Planned::Sealed(Seal(seal)))),
+    ];
+    (row_number(), any::<u64>(), vec(text(), 0..3), planned).prop_map(
+        |(number, line, cells, planned)| InputRow {
+            number,
+            line,
+            cells,
+            planned,
+        },
+    )
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
@@ -207,6 +215,7 @@ fn header() -> impl Strategy<Value = RunHeader> {
                     write_quota,
                     operator,
                     started_at,
+                    plan: (id % 2 == 0).then(|| Digest::of(b"plan")),
                 }
             },
         )

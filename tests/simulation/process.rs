@@ -257,7 +257,7 @@ impl Stage {
         )?;
         let order = self.order(number);
         let session = match look_back(&journal, &order)? {
-            Before::New => match begin(&journal, &order, &*clock, &mut |_| ()).await {
+            Before::New => match begin(&journal, &order, None, &*clock, &mut |_| ()).await {
                 Ok((session, _)) => session,
                 Err(BeginError::Journal(error)) => return Err(error),
                 Err(BeginError::Input(error)) => panic!("{error}"),
@@ -327,6 +327,7 @@ impl Stage {
             target_spec: "sim".into(),
             write_quota: self.quota().to_string(),
             operator: "nobody".into(),
+            plan: None,
         }
     }
 
@@ -342,6 +343,7 @@ impl Stage {
             writes: Budget::new("writes", self.quota()),
             clock: Arc::clone(clock) as _,
             run: run.0,
+            app: cutover::job::AppFacts::default(),
             process_at: began_at,
             patience: PATIENCE,
             sign_in_patience: PATIENCE,

@@ -1,0 +1,161 @@
+//! `cutover doctor`: whether this target can be reached, with which permissions, domains and limits. Changes nothing.
+//!
+//! Every check is made for itself and all of them are told, so that an administrator is asked once. A check whose
+//! ground is missing (permissions without a sign-in) is not made, and is not told as good.
+
+use super::args::DoctorArgs;
+use super::connect::{Cast, Connected, Reached, Target};
+use super::context::{job, print_json};
+use super::exit::{Exit, Failure};
+use crate::job::{Job, SHIPPED};
+use crate::progress::say_result;
+use crate::runner::Services;
+use crate::runner::preflight::{Check, Verdict, permissions, tenant_and_domains};
+use crate::runner::talk::Halt;
+use crate::target::{ActiveDirectory, AdConnection, Claims, Fault};
+use serde::Serialize;
+use serde_json::json;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A check as machines read it. One that only warns is `ok`, and has advice.
+#[derive(Debug, Serialize)]
+struct Told<'c> {
+    name: &'c str,
+    ok: bool,
+    detail: &'c str,
+    advice: &'c str,
+}
+
+pub(super) async fn main(args: &DoctorArgs) -> Result<Exit, Failure> {
+    let jobs = jobs(args.job.as_deref())?;
+    let target = Target::named(args.target.target.as_deref())?;
+    let checks = examine(target, &jobs).await?;
+    if args.json {
+        let told: Vec<Told<'_>> = checks.iter().map(told).collect();
+        print_json(&json!({ "checks": told }))?;
+    } else {
+        checks.iter().for_each(show);
+    }
+    let is_bad = |check: &Check| check.verdict == Verdict::Bad;
+    Ok(if checks.iter().any(is_bad) {
+        Exit::Unusable
+    } else {
+        Exit::Good
+    })
+}
+
+/// The one that was named, or all that come with the program.
+fn jobs(name: Option<&str>) -> Result<Vec<Job>, Failure> {
+    match name {
+        Some(name) => Ok(vec![job(name)?]),
+        None => SHIPPED.iter().map(|shipped| job(shipped.name)).collect(),
+    }
+}
+
+async fn examine(target: Target, jobs: &[Job]) -> Result<Vec<Check>, Failure> {
+    let nobody = Cast {
+        people: Vec::new(),
+        state: None,
+    };
+    let reached = target.reach(nobody).await?;
+    let mut checks = Vec::new();
+    let directory = reached.connection.ad.clone();
+    match reached.sign_in().await {
+        Ok(claims) => {
+            checks.push(Check::good("sign-in", signed_in(&reached, claims.as_ref())));
+            let connected = reached.connected(Uuid::now_v7(), claims.as_ref(), None);
+            checks.extend(of_tenant(&connected, jobs).await);
+            connected.close().await;
+        }
+        Err(fault) => checks.push(refused("sign-in", &fault)),
+    }
+    if let Some(directory) = directory {
+        checks.push(active_directory(directory).await);
+    }
+    Ok(checks)
+}
+
+fn signed_in(reached: &Reached, claims: Option<&Claims>) -> String {
+    let graph = &reached.connection.graph;
+    let tenant = claims.and_then(|claims| claims.tenant.as_deref());
+    let app = claims.and_then(|claims| claims.app.as_deref());
+    let of = |name: &str, value: Option<&str>| value.map(|value| format!(", {name} {value}"));
+    format!(
+        "accepted at {}{}{}",
+        graph.login.as_str().trim_end_matches('/'),
+        of("app", app).unwrap_or_default(),
+        of("tenant", tenant).unwrap_or_default()
+    )
+}
+
+/// What can be asked of a tenant that somebody is signed in to.
+async fn of_tenant(connected: &Connected, jobs: &[Job]) -> Vec<Check> {
+    let services = &connected.services;
+    let mut checks = tenant(&connected.tenant, services).await;
+    for job in jobs {
+        // No parameter is wrong that was not given.
+        let params = job.parameters(&[]).unwrap_or_default();
+        checks.extend(permissions(job, &params, &services.app));
+    }
+    checks.push(limits(services));
+    checks
+}
+
+/// The tenant and its domains, or that it does not answer.
+async fn tenant(named: &str, services: &Arc<Services>) -> Vec<Check> {
+    let looking = tenant_and_domains(named, services);
+    match tokio::time::timeout(services.patience, looking).await {
+        Ok(Ok((tenant, domains))) => [tenant].into_iter().chain(domains).collect(),
+        Ok(Err(Halt(problem))) => vec![Check::bad("tenant", problem.to_string(), problem.advice)],
+        Err(_) => {
+            let detail = format!("no answer within {} s", services.patience.as_secs());
+            let advice = "check the network, the proxy, and the service's health page";
+            vec![Check::bad("tenant", detail, advice)]
+        }
+    }
+}
+
+fn limits(services: &Services) -> Check {
+    let (writes, reads) = (services.writes.quota(), services.reads.quota());
+    let detail = format!(
+        "writes {writes} ({:.1} a second), reads {reads} ({:.0} a second)",
+        services.writes.full_rate(),
+        services.reads.full_rate()
+    );
+    Check::good("limits", detail)
+}
+
+async fn active_directory(connection: AdConnection) -> Check {
+    let base = connection.base.clone();
+    match ActiveDirectory::new(connection).check().await {
+        Ok(()) => Check::good("active directory", format!("{base} answers")),
+        Err(fault) => refused("active directory", &fault),
+    }
+}
+
+fn refused(name: &str, fault: &Fault) -> Check {
+    let detail = format!("{} ({})", fault.brief(), fault.code);
+    Check::bad(name, detail, fault.advice())
+}
+
+fn told(check: &Check) -> Told<'_> {
+    Told {
+        name: &check.name,
+        ok: check.verdict != Verdict::Bad,
+        detail: &check.detail,
+        advice: &check.advice,
+    }
+}
+
+fn show(check: &Check) {
+    let mark = match check.verdict {
+        Verdict::Good => '✓',
+        Verdict::Warning => '!',
+        Verdict::Bad => '✗',
+    };
+    say_result(format_args!("{mark} {}: {}", check.name, check.detail));
+    if !check.advice.is_empty() {
+        say_result(format_args!("    {}", check.advice));
+    }
+}
