@@ -48,6 +48,6 @@ fn broken(error: &crate::job::EvalError) -> Problem {
 fn no_answer(error: NoAnswer) -> Problem {
     match error {
         NoAnswer::Halt(halt) => halt.0,
-        NoAnswer::Fault(fault) => super::talk::problem(&fault),
+        NoAnswer::Fault(fault) => fault.problem(),
     }
 }

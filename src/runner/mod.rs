@@ -15,6 +15,7 @@ pub mod lookups;
 pub mod observe;
 pub mod plan;
 pub mod policy;
+pub mod problems;
 pub mod row;
 pub mod schedule;
 pub mod services;

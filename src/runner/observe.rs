@@ -103,7 +103,9 @@ async fn look_at(
         | Class::Unauthenticated
         | Class::SignIn
         | Class::NotSent
-        | Class::InDoubt { .. } => Err(NoAnswer::Fault(fault).into()),
+        | Class::Licence
+        | Class::Unavailable { .. }
+        | Class::InDoubt => Err(NoAnswer::Fault(fault).into()),
     }
 }
 
@@ -121,7 +123,7 @@ async fn read(
         Some(body) if body.is_object() => Ok(vec![body]),
         Some(_) | None => Err(NoAnswer::Fault(Fault {
             class: Class::Rejected,
-            code: "NoObject".into(),
+            code: "no-object".into(),
             message: format!("the answer to `{}` is no object", look.name),
             status: Some(success.status),
         })),

@@ -3,8 +3,9 @@
 //! The steps of a row are found by walking through the predicted effects, with the same decisions a run would take.
 
 use super::observe::{Found, ObserveError, observe};
-use super::sight::job_problem;
-use super::talk::{Halt, NoAnswer, Talk, problem};
+use super::problems::OFF_GOAL;
+use super::sight::{job_problem, nobody, several};
+use super::talk::{Halt, NoAnswer, Talk};
 use crate::job::{Decision, Doing, EvalError, Job, RowView, State, StepId};
 use crate::machine::Problem;
 use crate::pace::Priority;
@@ -29,23 +30,12 @@ pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<Plan
         Ok(Found::One(state)) => {
             Ok(steps(job, view, &state).unwrap_or_else(|error| Plan::Refused(job_problem(&error))))
         }
-        Ok(Found::Nobody) => Ok(refused("NotFound", "nobody was found".into())),
-        Ok(Found::Several(places)) => Ok(refused(
-            "Ambiguous",
-            format!("several were found: {}", places.join("; ")),
-        )),
+        Ok(Found::Nobody) => Ok(Plan::Refused(nobody())),
+        Ok(Found::Several(places)) => Ok(Plan::Refused(several(&places))),
         Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => Err(halt),
-        Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => Ok(Plan::Refused(problem(&fault))),
+        Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => Ok(Plan::Refused(fault.problem())),
         Err(ObserveError::Job(error)) => Ok(Plan::Refused(job_problem(&error))),
     }
-}
-
-fn refused(code: &str, message: String) -> Plan {
-    Plan::Refused(Problem {
-        code: code.into(),
-        message,
-        advice: "correct the row or leave it out".into(),
-    })
 }
 
 fn steps(job: &Job, view: &RowView, before: &State) -> Result<Plan, EvalError> {
@@ -78,10 +68,10 @@ fn steps(job: &Job, view: &RowView, before: &State) -> Result<Plan, EvalError> {
                 }));
             }
             Decision::Adrift(message) | Decision::Foreign(message) => {
-                return Ok(refused("OffGoal", message));
+                return Ok(Plan::Refused(OFF_GOAL.problem(message)));
             }
         }
     }
     let message = format!("the steps of job {} would not reach its goal", job.name);
-    Ok(refused("OffGoal", message))
+    Ok(Plan::Refused(OFF_GOAL.problem(message)))
 }
