@@ -188,5 +188,6 @@ fn is_hyphened(text: &str) -> bool {
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     };
     let is_other = NO_CODES.iter().any(|other| text.starts_with(other));
-    words.len() > 1 && words.iter().all(is_word) && !is_other
+    let is_name = text.starts_with(|letter: char| letter.is_ascii_lowercase());
+    words.len() > 1 && is_name && words.iter().all(is_word) && !is_other
 }

@@ -99,7 +99,8 @@ const SIGN_IN_REFUSED: ProblemKind = ProblemKind {
     code: "SignInRefused",
     meaning: "The sign-in is refused as the connection file has it, or the service refuses every fresh token.",
     changed: "nothing: the request never left, or was refused",
-    again: "yes, the run waits and goes on by itself once the sign-in works; one that never worked ends the command",
+    again: "yes, the run waits and goes on by itself once the sign-in works; one that never worked, and one of the on-premises \
+            directory, ends the command",
     advice: "look the code up at https://login.microsoftonline.com/error, and check tenant, cloud and how the connection file says \
              to sign in",
 };
