@@ -256,7 +256,7 @@ fn what_is_wrong_with_a_connection_is_told_by_its_code() {
         .unwrap();
     assert_eq!(
         with(url, &format!("ldaps://{nobody}")),
-        (Class::NotSent, "unreachable".into())
+        (Class::NotSent, "ldap-unreachable".into())
     );
 }
 
@@ -350,7 +350,7 @@ fn a_server_that_was_killed_is_found_again() {
     domain.kill();
     let fault = golden().unwrap_err();
     assert!(
-        matches!(fault.class, Class::NotSent | Class::InDoubt { .. }),
+        matches!(fault.class, Class::NotSent | Class::InDoubt),
         "{fault:?}"
     );
     assert_eq!(golden().unwrap_err().class, Class::NotSent);

@@ -4,9 +4,10 @@
 //! A column takes one spelling, so that a whole file cannot mix two orders of octets unseen; the command takes all.
 //! Values that are none of them are diagnosed in `mistake`.
 
-use super::finding::{Fault, Rule};
+use super::finding::Fault;
 use super::immutable_id::{ImmutableId, ObjectGuid, decode, decode_ldap_escapes};
 use super::mistake::{classic_mistake, has_lost_its_case, has_one_case};
+use super::rule::Rule;
 
 pub use super::mistake::AnchorError;
 

@@ -9,8 +9,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::anchor::{read_guid, read_immutable_id};
-use super::finding::{Fault, Rule, Severity};
+use super::finding::{Fault, Severity};
 use super::immutable_id::{ImmutableId, ObjectGuid};
+use super::rule::Rule;
 use super::upn;
 
 /// What stands in a column.

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+
+use super::rule::Rule;
 
 /// Longest value that a finding repeats, in characters. A cell may hold a megabyte; a report line should not.
 const VALUE_CHARS_MAX: usize = 300;
@@ -27,79 +29,6 @@ impl fmt::Display for Severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         })
-    }
-}
-
-/// The rule behind a finding: IdFix's name where IdFix has the rule, else one of ours in the same style.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rule {
-    /// A required value is absent.
-    Blank,
-    /// The value is not `name@domain`.
-    Format,
-    /// A character that may not stand there, outer white space included.
-    Character,
-    /// The part before the @ is malformed, or there is more than one @.
-    LocalPart,
-    /// The part after the @ is malformed.
-    DomainPart,
-    /// The value, or one of its parts, is too long.
-    Length,
-    /// The last label of the domain is not a known top-level domain.
-    TopLevelDomain,
-    /// Two rows have the same value where it must be unique.
-    Duplicate,
-    /// No heading belongs to a column of the job.
-    MissingColumn,
-    /// Two headings belong to the same column of the job.
-    DuplicateColumn,
-    /// The row has more or fewer cells than the header.
-    Ragged,
-    /// The bytes are not what the file's encoding allows.
-    Encoding,
-    /// The file has a header and no rows.
-    Empty,
-    /// The value is not the text of a GUID.
-    Guid,
-    /// The value is not an ImmutableID as Entra ID expects it.
-    ImmutableId,
-    /// A rule that the job declares, by its name there.
-    Job(String),
-}
-
-impl Rule {
-    /// The name that `check --json` prints.
-    pub fn name(&self) -> &str {
-        match self {
-            Rule::Blank => "Blank",
-            Rule::Format => "Format",
-            Rule::Character => "Character",
-            Rule::LocalPart => "LocalPart",
-            Rule::DomainPart => "DomainPart",
-            Rule::Length => "Length",
-            Rule::TopLevelDomain => "TopLevelDomain",
-            Rule::Duplicate => "Duplicate",
-            Rule::MissingColumn => "MissingColumn",
-            Rule::DuplicateColumn => "DuplicateColumn",
-            Rule::Ragged => "Ragged",
-            Rule::Encoding => "Encoding",
-            Rule::Empty => "Empty",
-            Rule::Guid => "Guid",
-            Rule::ImmutableId => "ImmutableId",
-            Rule::Job(name) => name,
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl Serialize for Rule {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
     }
 }
 

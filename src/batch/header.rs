@@ -7,7 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::column::{Column, Layout, Value};
-use super::finding::{Fault, Finding, Rule};
+use super::finding::{Fault, Finding};
+use super::rule::Rule;
 
 /// How many headings a message repeats; a file may have a thousand.
 const HEADINGS_TOLD_MAX: usize = 12;

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use super::column::Layout;
 use super::dialect::{Dialect, Encoding, delimiter_and_preamble, known_binary};
 use super::error::InputError;
-use super::finding::{Fault, Finding, Rule};
+use super::finding::{Fault, Finding};
 use super::header::{self, Mapping, is_heading_of};
 use super::records::Records;
+use super::rule::Rule;
 use super::source::{Probe, Source, probe};
 
 pub use super::rows::{Judge, Row, Visit};

@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::column::{Layout, Value};
 use super::duplicates::{Clash, Clashes, Duplicates};
 use super::error::InputError;
-use super::finding::{Fault, Finding, Rule};
+use super::finding::{Fault, Finding};
 use super::reader::Input;
 use super::records::{Record, Records, is_blank};
+use super::rule::Rule;
 use super::spill::HELD_BYTES_MAX;
 
 /// One record of the data.

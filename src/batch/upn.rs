@@ -8,7 +8,8 @@
 //! Not done here: whether the domain is verified in the tenant, and whether someone else has the name; both need the
 //! tenant.
 
-use super::finding::{Fault, Rule};
+use super::finding::Fault;
+use super::rule::Rule;
 
 /// Longest part before the @, in characters (Microsoft's user name policies; inclusive).
 pub const LOCAL_CHARS_MAX: usize = 64;

@@ -76,6 +76,8 @@ pub(super) enum Command {
     Journal(JournalArgs),
     /// The shipped jobs; show one, lint a file, draw one
     Jobs(JobsArgs),
+    /// What a code means, what was changed, and what to do about it
+    Explain(ExplainArgs),
     /// Convert between GUID, hex and ImmutableID
     ImmutableId(ImmutableIdArgs),
     /// Serve the simulated tenant for other programs
@@ -291,6 +293,12 @@ pub(super) enum JobsCommand {
         /// The name of a shipped job, or the path of a TOML file
         job: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// An `error_code`, a code in `error`, a rule, an outcome or an exit code [default: lists them all]
+    pub code: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -26,6 +26,55 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All of them, by number.
+    pub(super) const ALL: [Exit; 7] = [
+        Exit::Good,
+        Exit::Findings,
+        Exit::Unusable,
+        Exit::Requested,
+        Exit::Fault,
+        Exit::Stranded,
+        Exit::Program,
+    ];
+
+    /// What it means, in a sentence.
+    pub(super) fn meaning(self) -> &'static str {
+        match self {
+            Exit::Good => "Every row is done or unchanged, or the command did what it says.",
+            Exit::Findings => {
+                "The run ended, and some rows are failed, reverted, refused or held; of check, plan and verify: there are findings."
+            }
+            Exit::Unusable => {
+                "Bad usage, input, job or configuration; nothing was written to any target."
+            }
+            Exit::Requested => {
+                "Stopped before the end on request (signal, drain, window, deadline); nobody is exposed."
+            }
+            Exit::Fault => {
+                "Stopped by the failure policy, or by a fault of the target or the journal that outlasted its patience."
+            }
+            Exit::Stranded => "At least one row is stranded; this goes over every other code.",
+            Exit::Program => "A fault of the program.",
+        }
+    }
+
+    /// What to do then.
+    pub(super) fn advice(self) -> &'static str {
+        match self {
+            Exit::Good => "nothing",
+            Exit::Findings => "read outcomes.csv: `error` and `advice` of each row say what to do",
+            Exit::Unusable => "read the last words on standard error, and mend what they name",
+            Exit::Requested => "go on with `cutover resume`, or run the same line again",
+            Exit::Fault => {
+                "read the last words on standard error, mend the cause, then `cutover resume`, or run the same line again"
+            }
+            Exit::Stranded => {
+                "look at the stranded rows of outcomes.csv at once: these people may be unable to work"
+            }
+            Exit::Program => "the journal is whole: please report it, with the log",
+        }
+    }
+
     /// The number.
     #[must_use]
     pub fn code(self) -> u8 {

@@ -6,6 +6,7 @@ mod connect;
 mod context;
 mod doctor;
 mod exit;
+mod explain;
 mod forecast;
 mod immutable_id;
 mod jobs;
@@ -60,6 +61,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Runs(args) => on_runtime(runs::main(&global, &args)),
         Command::Journal(args) => journal::main(&global, args.what),
         Command::Jobs(args) => jobs::main(args.what.as_ref()),
+        Command::Explain(args) => explain::main(args.code.as_deref()),
         Command::ImmutableId(args) => immutable_id::main(&args.value),
         Command::Sim(args) => on_runtime(sim::main(&args)),
     }

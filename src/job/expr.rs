@@ -253,6 +253,19 @@ impl Text {
     }
 }
 
+impl fmt::Display for Text {
+    /// As the job has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.0 {
+            match piece {
+                Piece::Literal(text) => f.write_str(text)?,
+                Piece::Expr(expr) => write!(f, "{{{{ {} }}}}", expr.source())?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A JSON value with expressions in it.
 #[derive(Debug, Clone)]
 pub enum Json {

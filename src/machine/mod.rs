@@ -7,6 +7,7 @@
 //! all go through the same door, [`RowState::on`].
 
 mod event;
+mod problem;
 mod state;
 mod transition;
 
@@ -14,6 +15,7 @@ mod transition;
 mod table_tests;
 
 pub use event::{Effect, Event, Forecast, Look, Observation, Sight};
+pub use problem::{NOT_AGAIN, NOTHING_CHANGED, PROBLEMS, ProblemKind, UNDONE};
 pub use state::{
     Active, Attempt, Begun, Course, Ending, Outcome, Phase, Problem, Progress, RowState,
 };

@@ -294,6 +294,53 @@ impl Outcome {
             Outcome::Pending => "pending",
         }
     }
+
+    /// How the row stands in the target, in a sentence.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Outcome::Done => {
+                "The person is at the goal, changed by this run, and a fresh read has verified it."
+            }
+            Outcome::Unchanged => "The person was at the goal already; nothing was written.",
+            Outcome::Refused => {
+                "The person is untouched: a precondition of the job or a rule of the file speaks against the row."
+            }
+            Outcome::Failed => {
+                "The person is as before: the first write was refused or could not be made."
+            }
+            Outcome::Reverted => {
+                "The person is as before: something failed on the way and was undone."
+            }
+            Outcome::Held => {
+                "A write may have been made, it leaves no trace that could be read, and it must not be repeated."
+            }
+            Outcome::Stranded => {
+                "The person was changed, is not at the goal, and could not be put back."
+            }
+            Outcome::Pending => "The row was not begun, or was begun and has not ended yet.",
+        }
+    }
+
+    /// What a person has to do about it.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        match self {
+            Outcome::Done | Outcome::Unchanged => "nothing",
+            Outcome::Refused => "mend what `error` and `advice` name, then run `unfinished.csv`",
+            Outcome::Failed | Outcome::Reverted => {
+                "mend what `error` and `advice` name, then run `unfinished.csv`; nobody is waiting for it"
+            }
+            Outcome::Held => {
+                "find out whether the change was made, as `advice` says, then go on by hand"
+            }
+            Outcome::Stranded => {
+                "at once: the person may be unable to work; look at them in the portal, beside `step` and the columns with what \
+                 was before, and put them right by hand"
+            }
+            Outcome::Pending => "go on with the run: `cutover resume`",
+        }
+    }
 }
 
 impl fmt::Display for Outcome {

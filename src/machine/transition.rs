@@ -4,6 +4,7 @@
 //! that teach nothing) is a number in [`Rules`], so that no sequence of replies can keep a row busy for ever.
 
 use super::event::{Effect, Event, Forecast, Look, Observation, Sight};
+use super::problem::{NO_EFFECT, REPLICATION};
 use super::state::{Active, Attempt, Course, Ending, Phase, Problem, Progress, RowState};
 use crate::job::StepId;
 use serde::{Deserialize, Serialize};
@@ -246,11 +247,7 @@ impl Active {
             return active(self.course, self.phase, self.progress, Effect::ObserveLater);
         }
         self.progress.looks = 0;
-        self.fail(Problem {
-            code: "Replication".into(),
-            message: "the target never showed what was written to it".into(),
-            advice: "look at the person in the portal, then run the row again".into(),
-        })
+        self.fail(REPLICATION.problem("the target never showed what was written to it"))
     }
 
     /// The goal, or on the way back the before-image, holds on a fresh read.
@@ -309,12 +306,9 @@ impl Active {
                 message: format!("{} (gave up after {max} attempts)", last.message),
                 advice: last.advice.clone(),
             },
-            None => Problem {
-                code: "NoEffect".into(),
-                message: format!("the write was accepted {max} times and never showed"),
-                advice: "something else changes this person; find it, then run the row again"
-                    .into(),
-            },
+            None => NO_EFFECT.problem(format!(
+                "the write was accepted {max} times and never showed"
+            )),
         }
     }
 

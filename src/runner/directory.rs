@@ -8,8 +8,9 @@
 //! A directory that is silent is asked again for as long as the run has patience, and one that refuses ends the run: neither
 //! says anything about a row. What the answer says about a row (nobody, several, a value of no use) speaks against that row.
 
+use super::problems::{DIRECTORY_VALUE, NOT_IN_DIRECTORY, SEVERAL_IN_DIRECTORY};
 use super::sight::job_problem;
-use super::talk::{Halt, problem};
+use super::talk::Halt;
 use crate::batch::ObjectGuid;
 use crate::job::{DirectoryEntry, DirectoryPlan, EvalError, Job, Kept, KeptForm, Settings};
 use crate::machine::Problem;
@@ -213,7 +214,7 @@ impl Inquiries {
                 Err(fault) => fault,
             };
             if !may_pass(&fault) {
-                return Err(Silence::Halt(problem(&fault)));
+                return Err(Silence::Halt(fault.problem()));
             }
             self.queries.unavailable(Trouble::NoAnswer);
             if begun.elapsed() >= self.patience {
@@ -246,9 +247,9 @@ impl Inquiries {
         Problem {
             message: format!(
                 "the directory has given no answer for {seconds} s: {}",
-                fault.message
+                fault.words()
             ),
-            ..problem(fault)
+            ..fault.problem()
         }
     }
 }
@@ -256,11 +257,16 @@ impl Inquiries {
 /// Whether the same question may be answered in a moment.
 fn may_pass(fault: &Fault) -> bool {
     match fault.class {
-        Class::NotSent | Class::InDoubt { .. } | Class::Throttled { .. } | Class::Contended => true,
+        Class::NotSent
+        | Class::InDoubt
+        | Class::Unavailable { .. }
+        | Class::Throttled { .. }
+        | Class::Contended => true,
         Class::NotFound
         | Class::Duplicate
         | Class::InvalidValue
         | Class::Denied
+        | Class::Licence
         | Class::Unsupported
         | Class::Unauthenticated
         | Class::SignIn
@@ -311,31 +317,22 @@ fn against(error: &EvalError) -> Answer {
 fn judge(plan: &DirectoryPlan, value: &str, accounts: &[Account]) -> Answer {
     let attribute = &plan.attribute;
     match accounts {
-        [] => Answer::Against(Problem {
-            code: "NotInDirectory".into(),
-            message: format!("no account of the on-premises directory has the {attribute} {value}"),
-            advice: "correct the value in the file or in the directory, or check `base` and what the account of [ad] may \
-                     read; or give the row what the directory would have said"
-                .into(),
-        }),
+        [] => Answer::Against(NOT_IN_DIRECTORY.problem(format!(
+            "no account of the on-premises directory has the {attribute} {value}"
+        ))),
         [account] => match entry(plan, account) {
             Ok(entry) => Answer::Entry(entry),
             Err(problem) => Answer::Against(problem),
         },
-        several => Answer::Against(Problem {
-            code: "SeveralInDirectory".into(),
-            message: format!(
-                "{} accounts of the on-premises directory have the {attribute} {value}: {}",
-                several.len(),
-                several
-                    .iter()
-                    .map(|account| account.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join("; ")
-            ),
-            advice: "decide which one is meant, and change the other; or give the row what the directory would have said"
-                .into(),
-        }),
+        several => Answer::Against(SEVERAL_IN_DIRECTORY.problem(format!(
+            "{} accounts of the on-premises directory have the {attribute} {value}: {}",
+            several.len(),
+            several
+                .iter()
+                .map(|account| account.name.as_str())
+                .collect::<Vec<_>>()
+                .join("; ")
+        ))),
     }
 }
 
@@ -347,10 +344,8 @@ fn entry(plan: &DirectoryPlan, account: &Account) -> Result<DirectoryEntry, Prob
 
 /// A value of an account; null where it has none.
 fn read(kept: &Kept, account: &Account) -> Result<JsonValue, Problem> {
-    let unusable = |why: String| Problem {
-        code: "DirectoryValue".into(),
-        message: format!("{} of {} {why}", kept.attribute, account.name),
-        advice: "correct or clear it in the on-premises directory, then run the row again".into(),
+    let unusable = |why: String| {
+        DIRECTORY_VALUE.problem(format!("{} of {} {why}", kept.attribute, account.name))
     };
     let octets = match account.values(&kept.attribute) {
         [] => return Ok(JsonValue::Null),

@@ -68,7 +68,9 @@ impl Directory for Told {
         };
         match self.manner {
             Manner::Refuses => Err(fault(Class::SignIn, "ldap-49/775")),
-            Manner::SilentAtFirst(times) if asked <= times => Err(fault(Class::NotSent, "timeout")),
+            Manner::SilentAtFirst(times) if asked <= times => {
+                Err(fault(Class::NotSent, "ldap-timeout"))
+            }
             // Like Active Directory, without regard to case and to some accents.
             Manner::SilentAtFirst(_) | Manner::Answers => {
                 let plain = |text: &str| text.to_lowercase().replace('ü', "u");
@@ -227,7 +229,7 @@ async fn a_silent_directory_is_waited_for_with_patience_and_no_longer() {
     let halt = answer(&inquiries(&silent), "ann@contoso.com", false)
         .await
         .unwrap_err();
-    assert_eq!(halt.0.code, "timeout");
+    assert_eq!(halt.0.code, "NotSent");
     assert!(halt.0.message.contains("no answer for 60 s"), "{}", halt.0);
 }
 
@@ -237,7 +239,8 @@ async fn a_directory_that_refuses_ends_the_run_with_its_reason() {
     let halt = answer(&inquiries(&directory), "ann@contoso.com", false)
         .await
         .unwrap_err();
-    assert_eq!(halt.0.code, "ldap-49/775");
+    assert_eq!(halt.0.code, "SignInRefused");
+    assert!(halt.0.message.starts_with("ldap-49/775"), "{}", halt.0);
     assert!(halt.0.advice.contains("unlock"), "{}", halt.0.advice);
     assert_eq!(directory.questions.lock().unwrap().len(), 1);
 }

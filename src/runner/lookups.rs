@@ -1,7 +1,7 @@
 //! The lookups of a job: what is read once a run, before any row.
 
 use super::sight::job_problem;
-use super::talk::{Halt, NoAnswer, Talk, problem};
+use super::talk::{Halt, NoAnswer, Talk};
 use crate::job::{Ask, EvalError, Job, Lookup, Scope, Settings, to_json};
 use crate::machine::Problem;
 use crate::pace::Priority;
@@ -29,8 +29,8 @@ impl From<NoAnswer> for LookupError {
     fn from(error: NoAnswer) -> Self {
         match error {
             NoAnswer::Halt(halt) => LookupError::Halt(halt),
-            NoAnswer::Fault(fault) if fault.is_refusal() => LookupError::Against(problem(&fault)),
-            NoAnswer::Fault(fault) => LookupError::Halt(Halt(problem(&fault))),
+            NoAnswer::Fault(fault) if fault.is_refusal() => LookupError::Against(fault.problem()),
+            NoAnswer::Fault(fault) => LookupError::Halt(Halt(fault.problem())),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod observe;
 pub mod plan;
 pub mod policy;
 pub mod preflight;
+pub mod problems;
 pub mod row;
 pub mod schedule;
 pub mod services;

@@ -144,7 +144,9 @@ async fn look_at(
         | Class::Unauthenticated
         | Class::SignIn
         | Class::NotSent
-        | Class::InDoubt { .. } => Err(NoAnswer::Fault(fault).into()),
+        | Class::Licence
+        | Class::Unavailable { .. }
+        | Class::InDoubt => Err(NoAnswer::Fault(fault).into()),
     }
 }
 
@@ -164,7 +166,7 @@ async fn items(
         Some(body) if body.is_object() => Ok(vec![body]),
         Some(_) | None => Err(NoAnswer::Fault(Fault {
             class: Class::Rejected,
-            code: "NoObject".into(),
+            code: "no-object".into(),
             message: format!("the answer to `{name}` is no object"),
             status: Some(success.status),
         })),

@@ -6,8 +6,9 @@
 //! the plan makes the seal anew when it sees the person for the first time, and refuses the row if it differs.
 
 use super::observe::{Found, ObserveError, observe};
-use super::sight::{NOBODY, SEVERAL, job_problem};
-use super::talk::{Halt, NoAnswer, Talk, problem};
+use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, OFF_GOAL};
+use super::sight::{job_problem, nobody, several};
+use super::talk::{Halt, NoAnswer, Talk};
 use crate::batch::Digest;
 use crate::job::{Decision, Doing, EvalError, Job, RowView, State, StepId, Write};
 use crate::journal::{Planned, Seal};
@@ -63,24 +64,13 @@ pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<RowP
             Ok(foreseen) => return Ok(foreseen),
             Err(error) => job_problem(&error),
         },
-        Ok(Found::Nobody) => against("NotFound", "nobody was found", NOBODY),
-        Ok(Found::Several(places)) => {
-            let message = format!("several were found: {}", places.join("; "));
-            against("Ambiguous", message, SEVERAL)
-        }
+        Ok(Found::Nobody) => nobody(),
+        Ok(Found::Several(places)) => several(&places),
         Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt),
-        Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => problem(&fault),
+        Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => fault.problem(),
         Err(ObserveError::Job(error)) => job_problem(&error),
     };
     Ok(RowPlan::against(problem))
-}
-
-fn against(code: &str, message: impl Into<String>, advice: &str) -> Problem {
-    Problem {
-        code: code.into(),
-        message: message.into(),
-        advice: advice.into(),
-    }
 }
 
 /// What a run would do with a person who was seen like this.
@@ -151,16 +141,16 @@ impl Walk<'_> {
                 Decision::Goal if self.steps.is_empty() => return Ok(Plan::Unchanged),
                 Decision::Goal => return Ok(Plan::Change(self.steps.clone())),
                 decision @ Decision::Barred { .. } => {
-                    let problem = barred(decision).unwrap_or_else(|| off_goal(String::new()));
+                    let problem = barred(decision).unwrap_or_else(|| OFF_GOAL.problem(""));
                     return Ok(Plan::Refused(problem));
                 }
                 Decision::Adrift(message) | Decision::Foreign(message) => {
-                    return Ok(Plan::Refused(off_goal(message)));
+                    return Ok(Plan::Refused(OFF_GOAL.problem(message)));
                 }
             }
         }
         let message = format!("the steps of job {} would not reach its goal", job.name);
-        Ok(Plan::Refused(off_goal(message)))
+        Ok(Plan::Refused(OFF_GOAL.problem(message)))
     }
 
     fn go(&mut self, step: StepId, write: &Write) {
@@ -176,10 +166,6 @@ impl Walk<'_> {
     fn seal(&self) -> Seal {
         Seal(first_half(self.hash.clone()))
     }
-}
-
-fn off_goal(message: String) -> Problem {
-    against("OffGoal", message, "correct the row or leave it out")
 }
 
 /// Texts one after the other, so that no two different lists of them are alike.
@@ -228,12 +214,10 @@ pub(super) fn deviation(
         Planned::Sealed(seal) => seal,
         Planned::Absent => {
             let message = "the plan says nothing of this row, or that it would be refused";
-            return Ok(Some(against("NotPlanned", message, PLAN_ANEW)));
+            return Ok(Some(NOT_PLANNED.problem(message)));
         }
     };
     let is_as_planned = foresee(job, view, before)?.seal == Some(seal);
     let message = "the person is not as they were when the plan was made, or something else would have to be done now";
-    Ok((!is_as_planned).then(|| against("ChangedSincePlan", message, PLAN_ANEW)))
+    Ok((!is_as_planned).then(|| CHANGED_SINCE_PLAN.problem(message)))
 }
-
-const PLAN_ANEW: &str = "plan anew, look at what the plan says of this row now, and run that plan";

@@ -235,7 +235,7 @@ pub async fn tenant_and_domains(
             let tenant = right_tenant(named, &services.app, None);
             Ok((tenant, vec![Check::refused("domains", &fault)]))
         }
-        Err(NoAnswer::Fault(fault)) => Err(Halt(super::talk::problem(&fault))),
+        Err(NoAnswer::Fault(fault)) => Err(Halt(fault.problem())),
         Err(NoAnswer::Halt(halt)) => Err(halt),
     }
 }

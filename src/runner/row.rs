@@ -5,7 +5,7 @@
 
 use super::observe::Found;
 use super::sight::{Judge, States, doing, job_problem};
-use super::talk::{Costs, problem};
+use super::talk::Costs;
 use crate::job::{DirectoryEntry, Job, RowView, State, Write};
 use crate::journal::{Facts, Planned, RowNumber, RowRecord, Transition, UnixMillis};
 use crate::machine::{
@@ -300,17 +300,18 @@ impl Row {
 #[must_use]
 pub fn unanswered(attempt: Attempt, fault: &Fault) -> Event {
     match fault.class {
-        Class::InDoubt { .. } => Event::Doubted(attempt, problem(fault)),
-        Class::NotFound | Class::Contended => Event::Contended(attempt, problem(fault)),
+        Class::InDoubt | Class::Unavailable { .. } => Event::Doubted(attempt, fault.problem()),
+        Class::NotFound | Class::Contended => Event::Contended(attempt, fault.problem()),
         Class::Duplicate
         | Class::InvalidValue
         | Class::Denied
         | Class::Throttled { .. }
+        | Class::Licence
         | Class::Unsupported
         | Class::Unauthenticated
         | Class::SignIn
         | Class::NotSent
-        | Class::Rejected => Event::Refused(attempt, problem(fault)),
+        | Class::Rejected => Event::Refused(attempt, fault.problem()),
     }
 }
 

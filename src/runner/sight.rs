@@ -4,11 +4,13 @@
 
 use super::observe::Found;
 use super::plan::deviation;
+use super::problems::{AMBIGUOUS, CHANGED_BY_OTHERS, JOB_EXPRESSION, OFF_GOAL};
 use crate::job::{Agreement, Decision, Doing, EvalError, InDoubt, Job, RowView, State, StepId};
 use crate::journal::{Planned, RowRecord, UnixMillis};
 use crate::machine::{
     Active, Course, Event, Forecast, Look, Observation, Phase, Problem, RowState, Sight,
 };
+use crate::target::Class;
 
 /// A row's states as the job sees them.
 #[derive(Debug, Clone)]
@@ -45,11 +47,8 @@ impl Judge<'_> {
     pub fn observed(&self, found: Found, states: Option<&States>) -> (Event, Option<States>) {
         match found {
             Found::Nobody if self.is_patient() => (Event::Lagging, None),
-            Found::Nobody => (missing("NotFound", "nobody was found".into(), NOBODY), None),
-            Found::Several(places) => {
-                let text = format!("several were found: {}", places.join("; "));
-                (missing("Ambiguous", text, SEVERAL), None)
-            }
+            Found::Nobody => (missing(nobody()), None),
+            Found::Several(places) => (missing(several(&places)), None),
             Found::One(state) => match self.one(&state, states) {
                 Ok(Event::Lagging) => (Event::Lagging, None),
                 Ok(event) => {
@@ -186,13 +185,9 @@ impl Judge<'_> {
         match self.job.in_doubt(step) {
             None => sight,
             Some(InDoubt::Repeat) => Sight::Repeatable(step),
-            Some(InDoubt::Hold) => Sight::Unknowable(Problem {
-                code: "InDoubt".into(),
-                message:
-                    "nobody can tell whether the step took effect, and it must not be repeated"
-                        .into(),
-                advice: "find out by other means, then go on by hand".into(),
-            }),
+            Some(InDoubt::Hold) => Sight::Unknowable(Class::InDoubt.kind().problem(
+                "nobody can tell whether the step took effect, and it must not be repeated",
+            )),
         }
     }
 
@@ -273,16 +268,10 @@ fn sight(decision: Decision) -> Sight {
     match decision {
         Decision::Next(step) => Sight::Next(step),
         Decision::Goal => Sight::Goal,
-        Decision::Adrift(message) => Sight::Adrift(Problem {
-            code: "OffGoal".into(),
-            message,
-            advice: "look at the person in the portal; something else changed them".into(),
-        }),
-        Decision::Foreign(property) => Sight::Adrift(Problem {
-            code: "ChangedByOthers".into(),
-            message: format!("somebody else changed {property} meanwhile; it was left as it is"),
-            advice: "find out who, then decide by hand".into(),
-        }),
+        Decision::Adrift(message) => Sight::Adrift(OFF_GOAL.problem(message)),
+        Decision::Foreign(property) => Sight::Adrift(CHANGED_BY_OTHERS.problem(format!(
+            "somebody else changed {property} meanwhile; it was left as it is"
+        ))),
         Decision::Barred {
             code,
             reason,
@@ -295,17 +284,21 @@ fn sight(decision: Decision) -> Sight {
     }
 }
 
-pub(super) const NOBODY: &str =
-    "check the UPN and the tenant; a person deleted more than 30 days ago is gone";
-pub(super) const SEVERAL: &str = "decide which one is meant, and rename or purge the other";
+/// No look finds the row's person.
+#[must_use]
+pub fn nobody() -> Problem {
+    Class::NotFound.kind().problem("nobody was found")
+}
 
-fn missing(code: &str, message: String, advice: &str) -> Event {
+/// The looks find more than one.
+#[must_use]
+pub fn several(places: &[String]) -> Problem {
+    AMBIGUOUS.problem(format!("several were found: {}", places.join("; ")))
+}
+
+fn missing(problem: Problem) -> Event {
     Event::Observed(Observation {
-        sight: Sight::Missing(Problem {
-            code: code.into(),
-            message,
-            advice: advice.into(),
-        }),
+        sight: Sight::Missing(problem),
         exposed: false,
     })
 }
@@ -313,9 +306,5 @@ fn missing(code: &str, message: String, advice: &str) -> Event {
 /// An expression that does not work for a row.
 #[must_use]
 pub fn job_problem(error: &EvalError) -> Problem {
-    Problem {
-        code: "JobExpression".into(),
-        message: error.to_string(),
-        advice: "mend the job, or leave the row out".into(),
-    }
+    JOB_EXPRESSION.problem(error.to_string())
 }

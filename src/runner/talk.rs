@@ -19,6 +19,9 @@ use uuid::Uuid;
 /// minutes; while the target answers nobody, tries are not counted.
 const READ_TRIES_MAX: u32 = 12;
 
+/// Most times that one listing is begun because a page of it was asked for too late.
+const LISTINGS_MAX: u32 = 5;
+
 /// Most times in a row that one request may be refused for its token before that holds the run.
 const UNAUTHENTICATED_MAX: u32 = 4;
 
@@ -122,11 +125,25 @@ impl Talk {
         }
     }
 
-    /// Reads all pages of a list and answers its items.
+    /// Reads all pages of a list and answers its items. A listing that takes too long between two pages is begun again.
     ///
     /// # Errors
     /// As [`Talk::read`].
     pub async fn read_list(
+        &mut self,
+        ask: &Ask,
+        priority: Priority,
+    ) -> Result<Vec<serde_json::Value>, NoAnswer> {
+        for _ in 1..LISTINGS_MAX {
+            match self.read_pages(ask, priority).await {
+                Err(NoAnswer::Fault(fault)) if fault.is_expired_page() => {}
+                ended => return ended,
+            }
+        }
+        self.read_pages(ask, priority).await
+    }
+
+    async fn read_pages(
         &mut self,
         ask: &Ask,
         priority: Priority,
@@ -188,7 +205,9 @@ impl Talk {
                 | Class::Denied
                 | Class::Contended
                 | Class::Unsupported
-                | Class::InDoubt { .. }
+                | Class::Licence
+                | Class::Unavailable { .. }
+                | Class::InDoubt
                 | Class::Rejected => return Ok(Err(fault)),
             }
         }
@@ -198,14 +217,14 @@ impl Talk {
     fn hold(&self, fault: &Fault) -> Result<(), NoAnswer> {
         let services = &self.services;
         if !services.gauges.has_been_served() {
-            return Err(NoAnswer::Halt(Halt(problem(fault))));
+            return Err(NoAnswer::Halt(Halt(fault.problem())));
         }
         let refused_for = services
             .writes
             .refused_since()
             .map_or(Duration::ZERO, |since| since.elapsed());
         if refused_for >= services.sign_in_patience {
-            let mut problem = problem(fault);
+            let mut problem = fault.problem();
             problem.message = format!(
                 "the sign-in has been refused for {} s: {}",
                 refused_for.as_secs(),
@@ -316,12 +335,7 @@ impl Talk {
 
 /// A fault that concerns everybody, as short as it can be told, and what to do where a person can do something.
 fn in_words(fault: &Fault) -> String {
-    let message = fault.brief();
-    let what = if message.starts_with(&fault.code) {
-        message.to_owned()
-    } else {
-        format!("{}: {message}", fault.code)
-    };
+    let what = fault.brief_words();
     match fault.class {
         Class::SignIn | Class::Unauthenticated => {
             format!("{what}; {}; the run then goes on by itself", fault.advice())
@@ -334,7 +348,9 @@ fn in_words(fault: &Fault) -> String {
         | Class::Contended
         | Class::Unsupported
         | Class::NotSent
-        | Class::InDoubt { .. }
+        | Class::Licence
+        | Class::Unavailable { .. }
+        | Class::InDoubt
         | Class::Rejected => what,
     }
 }
@@ -342,11 +358,12 @@ fn in_words(fault: &Fault) -> String {
 /// Whether the same read may be answered in a moment: there was no answer, or the replica that was asked was busy.
 fn may_pass_later(class: Class) -> bool {
     match class {
-        Class::InDoubt { .. } | Class::Contended => true,
+        Class::InDoubt | Class::Unavailable { .. } | Class::Contended => true,
         Class::NotFound
         | Class::Duplicate
         | Class::InvalidValue
         | Class::Denied
+        | Class::Licence
         | Class::Throttled { .. }
         | Class::Unsupported
         | Class::Unauthenticated
@@ -374,15 +391,5 @@ fn items_of(body: Option<serde_json::Value>) -> Vec<serde_json::Value> {
             Some(_) | None => Vec::new(),
         },
         Some(_) | None => Vec::new(),
-    }
-}
-
-/// What a fault means for the person who reads the report.
-#[must_use]
-pub fn problem(fault: &Fault) -> Problem {
-    Problem {
-        code: fault.code.clone(),
-        message: fault.message.clone(),
-        advice: fault.advice().to_owned(),
     }
 }

@@ -13,7 +13,7 @@ use super::row::{News, Row, unanswered};
 use super::services::Services;
 use super::sight::job_problem;
 use super::stop::Gate;
-use super::talk::{Halt, NoAnswer, Talk, problem};
+use super::talk::{Halt, NoAnswer, Talk};
 use crate::job::{Job, RowView, Settings};
 use crate::journal::{JournalError, Session, UnixMillis};
 use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Problem, Sight};
@@ -303,7 +303,7 @@ impl Worker {
             }
             Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
-                Event::Unobservable(problem(&fault))
+                Event::Unobservable(fault.problem())
             }
             Err(ObserveError::Job(error)) => Event::Unobservable(job_problem(&error)),
         };

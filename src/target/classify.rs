@@ -1,8 +1,8 @@
 //! Sorts a reply: status, headers and body in, [`Reply`] out. Pure; the time, which a Retry-After date is compared
 //! with, is an argument.
 //!
-//! The table follows Microsoft's page on Graph errors and what has been seen beyond it. It goes by status and codes;
-//! messages change with the language and the weather.
+//! The table follows Microsoft's page on Graph errors and what has been seen beyond it. It goes by codes (`graph_codes.rs`)
+//! and by status; messages change with the language and the weather.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,28 +10,11 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::error_body::{self, ErrorBody};
+use super::graph_codes;
 use super::message::{Class, Fault, Reply, Success};
 use super::retry_after;
 use crate::pace::ThrottleReason;
 
-/// Codes, with whatever status, for a value that another object holds.
-const DUPLICATE_CODES: [&str; 4] = [
-    "ObjectConflict",
-    "ConflictingObjects",
-    "Request_MultipleObjectsWithSameKeyValue",
-    "nameAlreadyExists",
-];
-/// Two writes met, or the replica asked was out of service: tried again, they pass.
-const CONTENDED_CODES: [&str; 2] = [
-    "Directory_ConcurrencyViolation",
-    "Directory_ReplicaUnavailable",
-];
-const THROTTLED_CODES: [&str; 3] = [
-    "Request_ThrottledTemporarily",
-    "activityLimitReached",
-    "throttledRequest",
-];
-const UNSUPPORTED_CODE: &str = "Request_UnsupportedQuery";
 /// The value of `x-ms-throttle-information` that tells of a loaded service rather than of a limit.
 const SERVICE_BUSY: &str = "CPULimitExceeded";
 
@@ -79,7 +62,7 @@ fn success(status: u16, body: &[u8]) -> Result<Success, Fault> {
     }
     let body: Value = serde_json::from_slice(body).map_err(|error| Fault {
         // A proxy's sign-in page has status 200 too, and then the service has seen nothing.
-        class: Class::InDoubt { retry_after: None },
+        class: Class::InDoubt,
         code: "unreadable-reply".to_owned(),
         message: format!("the reply to a request that succeeded is not JSON: {error}"),
         status: Some(status),
@@ -108,34 +91,72 @@ fn refusal(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Fa
 }
 
 fn class(status: u16, body: &ErrorBody, headers: &HeaderMap, now: SystemTime) -> Class {
-    let says = |known: &[&str]| {
-        let known = |code: &String| known.contains(&code.as_str());
-        body.codes.iter().any(known)
+    let by_code = match status {
+        // What a token or a limit is about says nothing about the request.
+        401 | 429 => None,
+        400..=499 => deciding_class(&body.codes),
+        _ => None,
     };
     let retry_after = || retry_after(headers, now);
-    let throttled = || Class::Throttled {
-        retry_after: retry_after(),
-        reason: throttle_reason(headers),
-    };
+    match by_code.unwrap_or_else(|| class_of_status(status)) {
+        Class::Throttled { .. } => Class::Throttled {
+            retry_after: retry_after(),
+            reason: throttle_reason(headers),
+        },
+        Class::Unavailable { .. } => Class::Unavailable {
+            retry_after: retry_after(),
+        },
+        class @ (Class::NotFound
+        | Class::Duplicate
+        | Class::InvalidValue
+        | Class::Denied
+        | Class::Contended
+        | Class::Licence
+        | Class::Unauthenticated
+        | Class::SignIn
+        | Class::NotSent
+        | Class::InDoubt
+        | Class::Unsupported
+        | Class::Rejected) => class,
+    }
+}
+
+/// The most specific code that sorts a refusal by itself.
+fn deciding_class(codes: &[String]) -> Option<Class> {
+    codes.iter().rev().find_map(|code| {
+        let mut known = graph_codes::DECIDING.iter();
+        known
+            .find(|known| known.code == code)
+            .map(|known| known.class)
+    })
+}
+
+/// The statuses of refusals on Microsoft's page, and 408, which proxies send.
+pub(super) const STATUSES: [u16; 26] = [
+    400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 415, 416, 422, 423, 424, 429,
+    500, 501, 502, 503, 504, 507, 509,
+];
+
+/// The class of a refusal that has no code to sort it by.
+pub(super) fn class_of_status(status: u16) -> Class {
     match status {
-        429 => throttled(),
-        400..=499 if says(&THROTTLED_CODES) => throttled(),
-        400 | 409 if says(&CONTENDED_CODES) => Class::Contended,
-        400 | 409 if says(&DUPLICATE_CODES) => Class::Duplicate,
-        400 if says(&[UNSUPPORTED_CODE]) => Class::Unsupported,
+        // A value, a page or a form that the service cannot make sense of.
         400 | 422 => Class::InvalidValue,
         401 => Class::Unauthenticated,
+        402 => Class::Licence,
         403 => Class::Denied,
         404 => Class::NotFound,
+        // The method, the form of the answer or of the body.
+        405 | 406 | 411 | 415 | 501 => Class::Unsupported,
         // The service gave up waiting for the rest of the request, or says so; what it did before is not known.
-        408 => Class::InDoubt {
-            retry_after: retry_after(),
-        },
-        412 | 423 => Class::Contended,
-        501 => Class::Unsupported,
-        500.. => Class::InDoubt {
-            retry_after: retry_after(),
-        },
+        408 => Class::InDoubt,
+        // It changed since it was read; it is locked; what it depends on failed, and it was not tried.
+        412 | 423 | 424 => Class::Contended,
+        // Too many requests, or too much data in a time.
+        429 | 509 => Class::THROTTLED,
+        // A quota in size; waiting does not help.
+        507 => Class::Rejected,
+        500.. => Class::UNAVAILABLE,
         _ => Class::Rejected,
     }
 }
@@ -186,7 +207,6 @@ mod tests {
 
     #[test]
     fn the_table_of_refusals() {
-        let in_doubt = Class::InDoubt { retry_after: None };
         let table = [
             (
                 400,
@@ -196,36 +216,103 @@ mod tests {
             ),
             (
                 400,
-                "Request_MultipleObjectsWithSameKeyValue",
-                "",
+                "Request_BadRequest",
+                "ConflictingObjects",
                 Class::Duplicate,
             ),
-            (400, "Request_BadRequest", "", Class::InvalidValue),
-            (400, "Request_UnsupportedQuery", "", Class::Unsupported),
-            (
-                401,
-                "InvalidAuthenticationToken",
-                "",
-                Class::Unauthenticated,
-            ),
-            (403, "Authorization_RequestDenied", "", Class::Denied),
-            (404, "Request_ResourceNotFound", "", Class::NotFound),
-            (409, "Directory_ConcurrencyViolation", "", Class::Contended),
             (
                 409,
                 "Request_BadRequest",
                 "ConflictingObjects",
                 Class::Duplicate,
             ),
+            (
+                400,
+                "Request_MultipleObjectsWithSameKeyValue",
+                "",
+                Class::Duplicate,
+            ),
+            (409, "nameAlreadyExists", "", Class::Duplicate),
+            (400, "Request_BadRequest", "", Class::InvalidValue),
+            (422, "", "", Class::InvalidValue),
+            (400, "Request_UnsupportedQuery", "", Class::Unsupported),
+            (405, "Request_BadRequest", "", Class::Unsupported),
+            (415, "", "", Class::Unsupported),
+            (501, "", "", Class::Unsupported),
+            (
+                401,
+                "InvalidAuthenticationToken",
+                "",
+                Class::Unauthenticated,
+            ),
+            (
+                401,
+                "Authorization_IdentityNotFound",
+                "",
+                Class::Unauthenticated,
+            ),
+            (
+                403,
+                "Authentication_ExpiredToken",
+                "",
+                Class::Unauthenticated,
+            ),
+            (403, "Authorization_RequestDenied", "", Class::Denied),
+            (403, "Authorization_IdentityDisabled", "", Class::Denied),
+            (403, "Forbidden", "", Class::Denied),
+            (403, "", "", Class::Denied),
+            (
+                403,
+                "Authentication_RequestFromNonPremiumTenantOrB2CTenant",
+                "",
+                Class::Licence,
+            ),
+            (400, "AadPremiumLicenseRequired", "", Class::Licence),
+            (404, "MailboxNotEnabledForRESTAPI", "", Class::Licence),
+            (
+                403,
+                "ErrorAccessDenied",
+                "MailboxNotEnabledForRESTAPI",
+                Class::Licence,
+            ),
+            (402, "", "", Class::Licence),
+            (404, "Request_ResourceNotFound", "", Class::NotFound),
+            (404, "Directory_ObjectNotFound", "", Class::NotFound),
+            (409, "Directory_ConcurrencyViolation", "", Class::Contended),
+            (400, "Directory_ReplicaUnavailable", "", Class::Contended),
             (409, "somethingElse", "", Class::Rejected),
+            (409, "", "", Class::Rejected),
             (412, "", "", Class::Contended),
             (423, "", "", Class::Contended),
+            (424, "", "", Class::Contended),
+            (400, "Directory_ExpiredPageToken", "", Class::Rejected),
+            (403, "Directory_QuotaExceeded", "", Class::Rejected),
             (410, "", "", Class::Rejected),
             (302, "", "", Class::Rejected),
-            (408, "", "", in_doubt),
-            (500, "Service_InternalServerError", "", in_doubt),
-            (504, "UnknownError", "", in_doubt),
-            (501, "", "", Class::Unsupported),
+            (507, "quotaLimitReached", "", Class::Rejected),
+            (408, "", "", Class::InDoubt),
+            (429, "TooManyRequests", "", Class::THROTTLED),
+            (429, "Request_ThrottledPermanently", "", Class::THROTTLED),
+            (
+                429,
+                "Request_BadRequest",
+                "ObjectConflict",
+                Class::THROTTLED,
+            ),
+            (403, "activityLimitReached", "", Class::THROTTLED),
+            (409, "throttledRequest", "", Class::THROTTLED),
+            (509, "", "", Class::THROTTLED),
+            (500, "Service_InternalServerError", "", Class::UNAVAILABLE),
+            // It may have been made all the same, so that the code does not decide.
+            (
+                500,
+                "Request_BadRequest",
+                "ObjectConflict",
+                Class::UNAVAILABLE,
+            ),
+            (502, "", "", Class::UNAVAILABLE),
+            (503, "serviceNotAvailable", "", Class::UNAVAILABLE),
+            (504, "UnknownError", "", Class::UNAVAILABLE),
         ];
         for (status, general, detail, class) in table {
             let fault = fault(status, (general, detail), &[]);
@@ -281,7 +368,7 @@ mod tests {
     fn a_busy_service_may_say_how_long() {
         let class = fault(503, ("serviceNotAvailable", ""), &[("retry-after", "2.5")]).class;
         let retry_after = Some(Duration::from_millis(2_500));
-        assert_eq!(class, Class::InDoubt { retry_after });
+        assert_eq!(class, Class::Unavailable { retry_after });
     }
 
     #[test]
@@ -308,7 +395,7 @@ mod tests {
         let fault = classify(200, &HeaderMap::new(), b"<html>sign in</html>", NOW)
             .result
             .unwrap_err();
-        assert_eq!(fault.class, Class::InDoubt { retry_after: None });
+        assert_eq!(fault.class, Class::InDoubt);
         assert_eq!(fault.code, "unreadable-reply");
     }
 

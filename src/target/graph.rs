@@ -209,7 +209,7 @@ pub(super) async fn read_body(mut response: Response) -> Result<Vec<u8>, Fault> 
     while let Some(chunk) = response.chunk().await.map_err(transport_fault)? {
         if body.len() + chunk.len() > BODY_BYTES_MAX {
             return Err(Fault {
-                class: Class::InDoubt { retry_after: None },
+                class: Class::InDoubt,
                 code: "reply-too-large".to_owned(),
                 message: format!("the reply has more than {BODY_BYTES_MAX} bytes"),
                 status: None,
@@ -227,9 +227,9 @@ pub(super) fn transport_fault(error: reqwest::Error) -> Fault {
     } else if error.is_connect() {
         (Class::NotSent, "not-connected")
     } else if error.is_timeout() {
-        (Class::InDoubt { retry_after: None }, "timeout")
+        (Class::InDoubt, "timeout")
     } else {
-        (Class::InDoubt { retry_after: None }, "connection-lost")
+        (Class::InDoubt, "connection-lost")
     };
     let error = error.without_url();
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());

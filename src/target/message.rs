@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::graph_codes;
 use crate::pace::{ThrottleReason, Trouble};
 
 /// Whether a request changes anything, and so which budget it takes from.
@@ -131,14 +132,24 @@ impl Fault {
             | Class::InvalidValue
             | Class::Denied
             | Class::Unsupported
+            | Class::Licence
             | Class::Rejected => true,
             Class::Throttled { .. }
             | Class::Contended
             | Class::Unauthenticated
             | Class::SignIn
             | Class::NotSent
-            | Class::InDoubt { .. } => false,
+            | Class::Unavailable { .. }
+            | Class::InDoubt => false,
         }
+    }
+
+    /// Whether a page of a listing was asked for too late, so that the listing has to begin again.
+    #[must_use]
+    pub fn is_expired_page(&self) -> bool {
+        self.code
+            .split('/')
+            .any(|code| code == graph_codes::EXPIRED_PAGE)
     }
 
     /// What the fault says about the target as a whole: `None` where it answered, even if it refused this request.
@@ -147,25 +158,25 @@ impl Fault {
         match self.class {
             Class::NotSent => Some(Trouble::NoAnswer),
             Class::SignIn => Some(Trouble::SignInRefused),
-            Class::InDoubt { retry_after } => match self.status {
-                Some(500..) => Some(Trouble::ServerError { retry_after }),
-                Some(_) => None,
-                None => Some(Trouble::NoAnswer),
-            },
+            Class::Unavailable { retry_after } => Some(Trouble::ServerError { retry_after }),
+            Class::InDoubt if self.status.is_none() => Some(Trouble::NoAnswer),
             Class::NotFound
             | Class::Duplicate
             | Class::InvalidValue
             | Class::Denied
             | Class::Throttled { .. }
             | Class::Contended
-            | Class::Unsupported
+            | Class::Licence
             | Class::Unauthenticated
+            | Class::InDoubt
+            | Class::Unsupported
             | Class::Rejected => None,
         }
     }
 }
 
-/// What a failure means for the caller. Sorted by status and codes, never by the text of a message.
+/// What a failure means for the caller. Sorted by status and codes, never by the text of a message. What it means for people
+/// is in [`Class::kind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// The object is absent, or not replicated yet. A write was not applied.
@@ -186,8 +197,13 @@ pub enum Class {
     /// Another write to the same object or tenant was under way, or the object changed since it was read. A write was
     /// not applied and may be tried again after a fresh read.
     Contended,
-    /// The service does not do this, or not in this form: a fault of the job or of this program. Not applied.
-    Unsupported,
+    /// The tenant or the person lacks a licence. A write was not applied, and the same write will not be.
+    Licence,
+    /// The service answered that it cannot now: a write may have been applied. Read before writing again.
+    Unavailable {
+        /// How long the service wants to be left alone, if it said so; at most a day.
+        retry_after: Option<Duration>,
+    },
     /// The token was not accepted. A write was not applied; the next request will carry a new token.
     Unauthenticated,
     /// No token is to be had that is any good: the sign-in service refuses what the connection file says, or the service
@@ -196,12 +212,21 @@ pub enum Class {
     /// The request never left, for want of a connection or of a token. A write was not applied and may be sent again.
     NotSent,
     /// The request left and no clear answer came: a write may have been applied. Read before writing again.
-    InDoubt {
-        /// How long the service wants to be left alone, if it said so; at most a day.
-        retry_after: Option<Duration>,
-    },
+    InDoubt,
+    /// The service does not do this, or not in this form: a fault of the job or of this program. Not applied.
+    Unsupported,
     /// Refused for any other reason. A write was not applied, and the same write will not be.
     Rejected,
+}
+
+impl Class {
+    /// Throttled, and nothing more is known.
+    pub const THROTTLED: Class = Class::Throttled {
+        retry_after: None,
+        reason: ThrottleReason::Unstated,
+    };
+    /// Unavailable for nobody knows how long.
+    pub const UNAVAILABLE: Class = Class::Unavailable { retry_after: None };
 }
 
 #[cfg(test)]
@@ -220,21 +245,24 @@ mod tests {
     #[test]
     fn silence_5xx_and_a_refused_sign_in_are_trouble_of_the_target() {
         let retry_after = Some(Duration::from_secs(3));
-        let in_doubt = Class::InDoubt { retry_after };
+        let unavailable = Class::Unavailable { retry_after };
         assert_eq!(
             fault(Class::NotSent, None).trouble(),
             Some(Trouble::NoAnswer)
         );
-        assert_eq!(fault(in_doubt, None).trouble(), Some(Trouble::NoAnswer));
         assert_eq!(
-            fault(in_doubt, Some(503)).trouble(),
+            fault(Class::InDoubt, None).trouble(),
+            Some(Trouble::NoAnswer)
+        );
+        assert_eq!(
+            fault(unavailable, Some(503)).trouble(),
             Some(Trouble::ServerError { retry_after })
         );
         assert_eq!(
             fault(Class::SignIn, Some(401)).trouble(),
             Some(Trouble::SignInRefused)
         );
-        assert_eq!(fault(in_doubt, Some(200)).trouble(), None);
+        assert_eq!(fault(Class::InDoubt, Some(200)).trouble(), None);
         assert_eq!(fault(Class::Denied, Some(403)).trouble(), None);
     }
 

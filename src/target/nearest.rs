@@ -5,15 +5,26 @@ const DIFFERENCES_MAX: usize = 3;
 
 /// The known word with the fewest differences to the one given, if it is near at all.
 pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let word = word.to_ascii_lowercase().replace('-', "_");
-    known
+    nearest_first(word, known).first().copied()
+}
+
+/// All known words that are near, the nearest first; case and hyphens make no difference.
+#[must_use]
+pub fn nearest_first<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
+    let word = folded(word);
+    let mut near: Vec<(usize, &str)> = known
         .iter()
-        .map(|candidate| (differences(&word, &candidate.replace('-', "_")), *candidate))
+        .map(|candidate| (differences(&word, &folded(candidate)), *candidate))
         .filter(|(differences, candidate)| {
             *differences <= DIFFERENCES_MAX && *differences * 2 < candidate.len()
         })
-        .min_by_key(|(differences, _)| *differences)
-        .map(|(_, candidate)| candidate)
+        .collect();
+    near.sort_by_key(|(differences, _)| *differences);
+    near.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+fn folded(word: &str) -> String {
+    word.to_ascii_lowercase().replace('-', "_")
 }
 
 /// Letters to insert, remove or replace to turn one word into the other (Levenshtein), a row of the table at a time.

@@ -226,7 +226,9 @@ impl Renewal {
             } => delay,
             Class::Throttled { .. }
             | Class::NotSent
-            | Class::InDoubt { .. }
+            | Class::InDoubt
+            | Class::Licence
+            | Class::Unavailable { .. }
             | Class::NotFound
             | Class::Duplicate
             | Class::InvalidValue

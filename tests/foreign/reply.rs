@@ -49,7 +49,7 @@ pub fn check(wire: &Wire, secret: &str) {
         Err(fault) => {
             assert_eq!(fault.status, Some(wire.status));
             fits(fault);
-            let in_doubt = matches!(fault.class, Class::InDoubt { .. });
+            let in_doubt = fault.class == Class::InDoubt;
             assert!(!is_good || in_doubt, "a success is no refusal: {fault:?}");
             assert!(wire.status != 429 || matches!(fault.class, Class::Throttled { .. }));
         }
@@ -78,7 +78,9 @@ pub fn check(wire: &Wire, secret: &str) {
                 | Class::Contended
                 | Class::Unsupported
                 | Class::Unauthenticated
-                | Class::InDoubt { .. }
+                | Class::Licence
+                | Class::Unavailable { .. }
+                | Class::InDoubt
                 | Class::Rejected => false,
             };
             assert!(
@@ -105,7 +107,7 @@ fn fits(fault: &Fault) {
     );
     assert!(is_one_line(&fault.code), "{fault:?}");
     match fault.class {
-        Class::Throttled { retry_after, .. } | Class::InDoubt { retry_after } => {
+        Class::Throttled { retry_after, .. } | Class::Unavailable { retry_after } => {
             assert!(retry_after.is_none_or(|delay| delay <= DAY), "{fault:?}");
         }
         Class::NotFound
@@ -117,6 +119,8 @@ fn fits(fault: &Fault) {
         | Class::Unauthenticated
         | Class::SignIn
         | Class::NotSent
+        | Class::Licence
+        | Class::InDoubt
         | Class::Rejected => {}
     }
 }

@@ -261,6 +261,7 @@ impl Stage {
                 Ok((session, _)) => session,
                 Err(BeginError::Journal(error)) => return Err(error),
                 Err(BeginError::Input(error)) => panic!("{error}"),
+                Err(BeginError::Plan(error)) => panic!("{error}"),
             },
             Before::Unfinished(run) => journal.resume(&run)?,
             Before::Finished(_) => return Ok(End::Finished),

@@ -202,7 +202,7 @@ fn contended() -> Reply {
 }
 
 fn in_doubt() -> Reply {
-    lost(Class::InDoubt { retry_after: None }, "timeout")
+    lost(Class::InDoubt, "timeout")
 }
 
 fn lost(class: Class, code: &str) -> Reply {

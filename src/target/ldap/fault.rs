@@ -1,4 +1,4 @@
-//! What a directory's refusals and silences mean, and what to do about each. Sorted by result code, by the number that Active
+//! What a directory's refusals and silences mean; what to do about each is in `codes.rs`. Sorted by result code, by the number that Active
 //! Directory gives with a refused sign-in, and by rustls' reason; never by the words beside them.
 
 use super::super::Secret;
@@ -15,8 +15,6 @@ pub(super) enum Stage {
 
 /// Longest message that is passed on, in characters.
 const MESSAGE_CHARS_MAX: usize = 500;
-
-const IN_DOUBT: Class = Class::InDoubt { retry_after: None };
 
 fn fault(class: Class, code: impl Into<String>, message: impl Into<String>) -> Fault {
     Fault {
@@ -35,8 +33,10 @@ pub(super) fn result_fault(result: &LdapResult, stage: Stage, password: &Secret)
             Class::SignIn,
             format!("ldap-49/{}", data(&result.text).unwrap_or("?")),
         ),
-        // Busy, unavailable, out of time, out of effort; or a session that the server has forgotten.
-        (3 | 11 | 51 | 52, _) | (1, Stage::Search) => (IN_DOUBT, format!("ldap-{}", result.rc)),
+        // Out of time, out of effort, busy, unavailable.
+        (3 | 11 | 51 | 52, _) => (Class::UNAVAILABLE, format!("ldap-{}", result.rc)),
+        // A session that the server has forgotten.
+        (1, Stage::Search) => (Class::InDoubt, format!("ldap-{}", result.rc)),
         (rc, Stage::Bind) | (rc @ (8 | 10 | 32 | 34 | 50), Stage::Search) => {
             (Class::SignIn, format!("ldap-{rc}"))
         }
@@ -68,7 +68,7 @@ pub(super) fn connect_fault(error: &LdapError, password: &Secret) -> Fault {
         LdapError::LdapResult { result } => result_fault(result, Stage::Bind, password),
         LdapError::Timeout { .. } => fault(
             Class::NotSent,
-            "timeout",
+            "ldap-timeout",
             "the directory did not answer in time",
         ),
         LdapError::DNSName { .. } => fault(
@@ -78,7 +78,7 @@ pub(super) fn connect_fault(error: &LdapError, password: &Secret) -> Fault {
         ),
         _ => fault(
             Class::NotSent,
-            "unreachable",
+            "ldap-unreachable",
             format!("no connection to the directory: {words}"),
         ),
     }
@@ -89,7 +89,7 @@ impl Fault {
     pub(super) fn of_search(self) -> Fault {
         match self.class {
             Class::NotSent => Fault {
-                class: IN_DOUBT,
+                class: Class::InDoubt,
                 ..self
             },
             _ => self,
@@ -147,64 +147,6 @@ fn one_line(text: &str) -> String {
     line.trim().to_owned()
 }
 
-/// What to do about a code of a directory. The numbers behind 49 are Windows' own error codes in hexadecimal.
-pub(in crate::target) fn advice(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "ldap-49/525" => "the directory does not know this account: correct `bind` in [ad]",
-        "ldap-49/52e" => {
-            "the account does not exist or the password is wrong: correct `bind` or the password of [ad]; a domain locks an \
-             account after a few wrong ones"
-        }
-        "ldap-49/530" => "the account may not sign in at this time: change its logon hours",
-        "ldap-49/531" => "the account may not sign in from this machine: change its \"Log On To\"",
-        "ldap-49/532" => {
-            "the password has expired: set a new one, for this account best one that does not expire"
-        }
-        "ldap-49/533" => "the account is disabled: enable it, or name another one in `bind`",
-        "ldap-49/701" => {
-            "the account has expired: give it a later end, or name another one in `bind`"
-        }
-        "ldap-49/773" => {
-            "the password must be changed before the first use: change it, then write the new one"
-        }
-        "ldap-49/775" => "the account is locked: unlock it, and find out who tries wrong passwords",
-        "ldap-8" => {
-            "the directory takes passwords over a secure connection only: write `ldaps://…`, or `start_tls = true`"
-        }
-        "ldap-10" | "ldap-32" | "ldap-34" => {
-            "correct `base` in [ad]: the distinguished name of the domain, such as `DC=contoso,DC=local`, which the account \
-             can read"
-        }
-        "ldap-50" => {
-            "let the account of `bind` read the users: an ordinary account of the domain may"
-        }
-        "tls-issuer" => {
-            "the certificate was made by an authority that is not trusted here: write `ca = \"…\"` with the domain's own \
-             authority in PEM (`certutil -ca.cert`)"
-        }
-        "tls-name" => {
-            "write in `url` a name that the server's certificate has, most often the full DNS name of the domain controller"
-        }
-        "tls-expired" => {
-            "renew the domain controller's certificate, and check this machine's clock"
-        }
-        "tls" => {
-            "check that the port speaks TLS (636 for ldaps, 389 with `start_tls = true`) and the server's certificate"
-        }
-        "empty-password" => "set the password that `password` in [ad] names",
-        "unreachable" | "timeout" => {
-            "check the network, `url` in [ad] and the firewall (TCP 636, or 389) from here"
-        }
-        code if code.starts_with("ldap-49/") => {
-            "check `bind` and the password of [ad], and the account in the directory"
-        }
-        code if code.starts_with("ldap-") => {
-            "look up the result code of LDAP, and ask who runs the directory"
-        }
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,11 +180,12 @@ mod tests {
     #[test]
     fn what_may_pass_is_told_from_what_must_be_mended() {
         for rc in [3, 11, 51, 52] {
-            assert_eq!(refused(rc, "", Stage::Bind).class, IN_DOUBT, "{rc}");
-            assert_eq!(refused(rc, "", Stage::Search).class, IN_DOUBT, "{rc}");
+            let busy = Class::UNAVAILABLE;
+            assert_eq!(refused(rc, "", Stage::Bind).class, busy, "{rc}");
+            assert_eq!(refused(rc, "", Stage::Search).class, busy, "{rc}");
         }
         // A bind of another client may end a session's rights; the next connection has them again.
-        assert_eq!(refused(1, "", Stage::Search).class, IN_DOUBT);
+        assert_eq!(refused(1, "", Stage::Search).class, Class::InDoubt);
         assert_eq!(refused(8, "", Stage::Bind).class, Class::SignIn);
         assert_eq!(refused(32, "", Stage::Search).class, Class::SignIn);
         assert_eq!(refused(4, "", Stage::Search).class, Class::Rejected);
@@ -252,20 +195,5 @@ mod tests {
     fn the_password_is_in_no_message() {
         let fault = refused(53, "you said hush", Stage::Bind);
         assert!(!fault.message.contains("hush"), "{}", fault.message);
-    }
-
-    #[test]
-    fn every_code_of_ours_has_advice() {
-        for code in [
-            "ldap-49/52e",
-            "ldap-2",
-            "tls",
-            "tls-name",
-            "unreachable",
-            "timeout",
-        ] {
-            assert!(advice(code).is_some(), "{code}");
-        }
-        assert_eq!(advice("AADSTS53003"), None);
     }
 }

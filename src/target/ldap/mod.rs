@@ -6,6 +6,7 @@
 //! construct; octets that happen to be UTF-8 come as text; and Microsoft's servers cut an answer at 1,000 entries unless it
 //! is read in pages.
 
+mod codes;
 mod fault;
 mod filter;
 
@@ -23,7 +24,7 @@ use super::message::Fault;
 use super::{Directory, Secret};
 use crate::pace::Quota;
 
-pub(super) use fault::advice;
+pub(super) use codes::{CODES, by_form};
 use fault::{Stage, connect_fault, result_fault};
 
 /// Connecting includes the name's resolution, the TLS handshake and the bind; a domain controller at the other end of the

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::reply::Refusal;
-use super::{Granted, Login, answered, not_sent, refused, reply};
+use super::{Granted, Login, answered, refused, reply};
 use crate::target::Secret;
 use crate::target::error_body::one_line;
 use crate::target::message::{Class, Fault};
@@ -197,10 +197,10 @@ impl DeviceCode {
 }
 
 fn unreadable(status: u16) -> Fault {
-    not_sent(Fault {
+    Fault {
         class: Class::NotSent,
-        code: "unreadable".to_owned(),
+        code: "sign-in-unreadable".to_owned(),
         message: "the sign-in service answered without a code that can be read".to_owned(),
         status: Some(status),
-    })
+    }
 }

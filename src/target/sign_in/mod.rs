@@ -9,6 +9,7 @@
 mod app;
 mod azure_cli;
 pub(super) mod certificate;
+mod codes;
 mod device_code;
 mod machine;
 mod reply;
@@ -27,6 +28,7 @@ use azure_cli::AzureCli;
 use device_code::DeviceCode;
 use machine::Machine;
 
+pub(super) use codes::{CODES, by_form};
 pub(super) use device_code::PENDING;
 use reply::Refusal;
 pub use reply::{Granted, read_token_reply};

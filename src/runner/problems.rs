@@ -1,0 +1,101 @@
+//! The kinds of problems that this room makes itself: what was found of a row's person, what the on-premises directory says, and
+//! what the job cannot do. Those that a reply brings are in `target/`, those of the machine there.
+
+use crate::machine::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind, UNDONE};
+
+/// More than one account could be the row's person.
+pub(super) const AMBIGUOUS: ProblemKind = ProblemKind {
+    code: "Ambiguous",
+    meaning: "More than one account could be the row's person, and nobody can tell which of them is meant.",
+    changed: NOTHING_CHANGED,
+    again: NOT_AGAIN,
+    advice: "decide which one is meant, and rename or purge the other",
+};
+
+/// No step is needed, and still the goal does not hold.
+pub(super) const OFF_GOAL: ProblemKind = ProblemKind {
+    code: "OffGoal",
+    meaning: "None of the job's steps is needed any more, and still the person is not at the goal.",
+    changed: UNDONE,
+    again: NOT_AGAIN,
+    advice: "look at the person in the portal; something else changed them, or the job's steps do not lead to its goal",
+};
+
+/// A value that is to be undone is neither ours nor the one from before.
+pub(super) const CHANGED_BY_OTHERS: ProblemKind = ProblemKind {
+    code: "ChangedByOthers",
+    meaning: "A value that was to be put back is neither the one from before nor the one that this run wrote.",
+    changed: "what others changed is left as it is; what this run had changed beside it is undone where that is possible",
+    again: NOT_AGAIN,
+    advice: "find out who, then decide by hand",
+};
+
+/// An expression of the job does not work for a row.
+pub(super) const JOB_EXPRESSION: ProblemKind = ProblemKind {
+    code: "JobExpression",
+    meaning: "An expression of the job cannot be evaluated for this row.",
+    changed: UNDONE,
+    again: NOT_AGAIN,
+    advice: "mend the job, or leave the row out",
+};
+
+/// The on-premises directory has no account for a row.
+pub(super) const NOT_IN_DIRECTORY: ProblemKind = ProblemKind {
+    code: "NotInDirectory",
+    meaning: "The on-premises directory has no account with what the row says.",
+    changed: NOTHING_CHANGED,
+    again: NOT_AGAIN,
+    advice: "correct the value in the file or in the directory, or check `base` and what the account of [ad] may read; or give the \
+             row what the directory would have said",
+};
+
+/// The on-premises directory has several accounts for a row.
+pub(super) const SEVERAL_IN_DIRECTORY: ProblemKind = ProblemKind {
+    code: "SeveralInDirectory",
+    meaning: "The on-premises directory has several accounts with what the row says.",
+    changed: NOTHING_CHANGED,
+    again: NOT_AGAIN,
+    advice: "decide which one is meant, and change the other; or give the row what the directory would have said",
+};
+
+/// The on-premises directory's value is of no use.
+pub(super) const DIRECTORY_VALUE: ProblemKind = ProblemKind {
+    code: "DirectoryValue",
+    meaning: "The on-premises account has a value that cannot be used.",
+    changed: NOTHING_CHANGED,
+    again: NOT_AGAIN,
+    advice: "correct or clear it in the on-premises directory, then run the row again",
+};
+
+/// A run that executes a plan meets a row that the plan does not change.
+pub(super) const NOT_PLANNED: ProblemKind = ProblemKind {
+    code: "NotPlanned",
+    meaning: "The run executes a plan, and the plan says nothing of this row, or that it would be refused.",
+    changed: NOTHING_CHANGED,
+    again: NOT_AGAIN,
+    advice: PLAN_ANEW,
+};
+
+/// A run that executes a plan finds a person otherwise than planned.
+pub(super) const CHANGED_SINCE_PLAN: ProblemKind = ProblemKind {
+    code: "ChangedSincePlan",
+    meaning: "The run executes a plan, and the person or what would have to be done is not as it was when the plan was made.",
+    changed: NOTHING_CHANGED,
+    again: NOT_AGAIN,
+    advice: PLAN_ANEW,
+};
+
+const PLAN_ANEW: &str = "plan anew, look at what the plan says of this row now, and run that plan";
+
+/// All of them.
+pub const PROBLEMS: [&ProblemKind; 9] = [
+    &AMBIGUOUS,
+    &OFF_GOAL,
+    &CHANGED_BY_OTHERS,
+    &JOB_EXPRESSION,
+    &NOT_PLANNED,
+    &CHANGED_SINCE_PLAN,
+    &NOT_IN_DIRECTORY,
+    &SEVERAL_IN_DIRECTORY,
+    &DIRECTORY_VALUE,
+];
