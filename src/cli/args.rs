@@ -4,6 +4,7 @@ use crate::journal::frame::ChainHash;
 use crate::pace::{Quota, QuotaError};
 use crate::progress::Style;
 use crate::runner::{Deadline, MaxFailed, Window};
+use crate::sim::Permission;
 use clap::{Args, Parser, Subcommand};
 use miette::Diagnostic;
 use std::path::PathBuf;
@@ -359,6 +360,12 @@ pub(super) struct SimArgs {
     /// No throttling
     #[arg(long)]
     pub unlimited: bool,
+    /// Grant the app this permission of Graph not; can be given several times
+    #[arg(long, value_name = "PERMISSION")]
+    pub without: Vec<Permission>,
+    /// Give the app the roles that acting on administrators takes
+    #[arg(long)]
+    pub admin_role: bool,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

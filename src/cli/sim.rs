@@ -5,8 +5,9 @@ use super::exit::{Exit, Failure};
 use crate::batch::Digest;
 use crate::progress::{say_result, show_text};
 use crate::sim::{
-    Faults, Limits, Options, Population, SECRET_VARIABLE, SignIn, Simulator, write_csv,
+    Faults, Limits, Options, Permission, Population, SECRET_VARIABLE, SignIn, Simulator, write_csv,
 };
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -67,9 +68,16 @@ fn options(args: &SimArgs) -> Options {
         },
         replication_ms: args.replication,
         token_life_s: args.token_life,
-        app_has_admin_role: false,
+        permissions: permissions(args),
+        app_has_admin_role: args.admin_role,
         sign_in: SignIn::default(),
     }
+}
+
+fn permissions(args: &SimArgs) -> BTreeSet<Permission> {
+    let mut granted = Permission::of_shipped_jobs();
+    granted.retain(|permission| !args.without.contains(permission));
+    granted
 }
 
 /// Who names a latency means that one, and no jitter on top unless that is named, too.

@@ -6,7 +6,7 @@ use super::chance::Identity;
 use super::clock::UnixMillis;
 use super::errors::{Refusal, Trace};
 use super::query::Options;
-use super::route::Place;
+use super::route::{Place, Version};
 use super::throttle::Cost;
 
 /// Longest client-request-id that is echoed. It should be a GUID; more is cut from the protocol, not stored.
@@ -59,6 +59,7 @@ impl Call {
         Options::parse(
             &self.pairs,
             level.is_some_and(|level| level.eq_ignore_ascii_case("eventual")),
+            self.version(),
         )
     }
 
@@ -77,12 +78,17 @@ impl Call {
         }
     }
 
+    pub(super) fn version(&self) -> Version {
+        Version::of_path(&self.path)
+    }
+
     pub(super) fn is_read(&self) -> bool {
         self.method == Method::GET
     }
 
-    /// What the request costs by Microsoft's table: 2 units to list users, 1 for everything else served here, less
-    /// 1 with `$select` and with a small page, and never less than 1.
+    /// What the request costs by Microsoft's table: 2 units to list users, 5 to list a group's members with those of its
+    /// groups, 1 for everything else served here, 1 more with `$expand`, less 1 with `$select` and with a small page, and
+    /// never less than 1.
     pub(super) fn cost(&self) -> Cost {
         if !self.is_read() {
             return Cost {
@@ -90,7 +96,12 @@ impl Call {
                 writes: 1,
             };
         }
-        let base: u32 = if self.place == Ok(Place::Users) { 2 } else { 1 };
+        let listed: u32 = match self.place {
+            Ok(Place::Users) => 2,
+            Ok(Place::GroupMembers { .. }) => 5,
+            Ok(_) | Err(_) => 1,
+        };
+        let base = listed + u32::from(self.pair("$expand").is_some());
         let saved = u32::from(self.pair("$select").is_some()) + u32::from(self.has_small_page());
         Cost {
             units: base.saturating_sub(saved).max(1),
@@ -147,6 +158,10 @@ mod tests {
             1
         );
         assert_eq!(units("/v1.0/users/a@b.c", &[("$select", "id")]), 1);
+        let group = "/v1.0/groups/7e06b566-15f3-4013-8bf8-79874d52e68a/transitiveMembers";
+        assert_eq!(units(group, &[("$select", "id")]), 4);
+        let roles = "/v1.0/roleManagement/directory/roleAssignments";
+        assert_eq!(units(roles, &[("$expand", "principal")]), 2);
         assert_eq!(
             call(Method::PATCH, "/v1.0/users/a@b.c", &[]).cost(),
             Cost {

@@ -4,8 +4,10 @@
 
 use serde_json::{Map, Value};
 
+use super::clock::UnixMillis;
 use super::errors::Refusal;
 use super::property::{Kind, Property};
+use super::route::Version;
 use super::user::{User, Written};
 use super::{anchor, upn};
 
@@ -18,6 +20,8 @@ enum Assignment {
     Enabled(bool),
     Plain(Property, Written),
     Secret(Property),
+    /// Nothing links the account to an on-premises object any more.
+    NoIdentifier,
 }
 
 impl Assignment {
@@ -28,6 +32,7 @@ impl Assignment {
             Self::Mail(_) => Property::Mail,
             Self::Enabled(_) => Property::AccountEnabled,
             Self::Plain(property, _) | Self::Secret(property) => *property,
+            Self::NoIdentifier => Property::OnPremisesObjectIdentifier,
         }
     }
 }
@@ -37,18 +42,24 @@ impl Assignment {
 pub(super) struct Change(Vec<Assignment>);
 
 impl Change {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Refusal> {
+    /// Reads a body; `version` decides which properties there are.
+    pub(super) fn parse(body: &[u8], version: Version) -> Result<Self, Refusal> {
         let assignments = object(body)?
             .into_iter()
             .filter(|(name, _)| !name.starts_with('@'));
         assignments
-            .map(|(name, value)| assignment(&name, value))
+            .map(|(name, value)| assignment(&name, value, version))
             .collect::<Result<_, _>>()
             .map(Self)
     }
 
     pub(super) fn properties(&self) -> impl Iterator<Item = Property> {
         self.0.iter().map(Assignment::property)
+    }
+
+    /// Whether it cuts the link to an on-premises object.
+    pub(super) fn clears_identifier(&self) -> bool {
+        self.0.contains(&Assignment::NoIdentifier)
     }
 
     /// The UPN that the body asks for.
@@ -59,11 +70,12 @@ impl Change {
             | Assignment::Mail(_)
             | Assignment::Enabled(_)
             | Assignment::Plain(..)
-            | Assignment::Secret(_) => None,
+            | Assignment::Secret(_)
+            | Assignment::NoIdentifier => None,
         })
     }
 
-    pub(super) fn apply_to(&self, user: &mut User) {
+    pub(super) fn apply_to(&self, user: &mut User, at: UnixMillis) {
         for assignment in &self.0 {
             match assignment {
                 Assignment::Upn(upn) => user.move_to(upn),
@@ -71,7 +83,12 @@ impl Change {
                 Assignment::Mail(mail) => user.set_mail(mail.as_deref()),
                 Assignment::Enabled(enabled) => user.enabled = *enabled,
                 Assignment::Plain(property, value) => user.write(*property, value.clone()),
-                Assignment::Secret(_) => {}
+                // The only secret is the password.
+                Assignment::Secret(_) => user.write(
+                    Property::LastPasswordChangeDateTime,
+                    Written::Text(at.zulu_text().into()),
+                ),
+                Assignment::NoIdentifier => user.unwrite(Property::OnPremisesObjectIdentifier),
             }
         }
     }
@@ -121,9 +138,9 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
         .map_err(|error| Refusal::BadBody(format!("The body is not a JSON object: {error}.")))
 }
 
-fn assignment(name: &str, value: Value) -> Result<Assignment, Refusal> {
+fn assignment(name: &str, value: Value, version: Version) -> Result<Assignment, Refusal> {
     let property =
-        Property::parse(name).ok_or_else(|| Refusal::UnknownProperty(name.to_owned()))?;
+        Property::parse(name, version).ok_or_else(|| Refusal::UnknownProperty(name.to_owned()))?;
     match (property.kind(), value) {
         (Kind::ReadOnly, _) => Err(Refusal::ReadOnly(property)),
         (Kind::Upn, Value::String(upn)) => checked_upn(upn).map(Assignment::Upn),
@@ -143,6 +160,7 @@ fn assignment(name: &str, value: Value) -> Result<Assignment, Refusal> {
         (Kind::List, Value::Array(items)) => {
             texts(property, items).map(|list| Assignment::Plain(property, list))
         }
+        (Kind::Identifier, Value::Null) => Ok(Assignment::NoIdentifier),
         (Kind::Secret, Value::Object(_)) => Ok(Assignment::Secret(property)),
         (
             Kind::Upn
@@ -151,6 +169,7 @@ fn assignment(name: &str, value: Value) -> Result<Assignment, Refusal> {
             | Kind::Enabled
             | Kind::Text
             | Kind::List
+            | Kind::Identifier
             | Kind::Secret,
             Value::Null
             | Value::Bool(_)
@@ -202,7 +221,7 @@ mod tests {
 
     #[test]
     fn malformed_bodies_are_refused_by_name() {
-        let refused = |body: &str| Change::parse(body.as_bytes()).unwrap_err();
+        let refused = |body: &str| Change::parse(body.as_bytes(), Version::V1).unwrap_err();
         assert!(matches!(refused(""), Refusal::BadBody(_)));
         assert!(matches!(refused("[]"), Refusal::BadBody(_)));
         assert_eq!(
@@ -227,8 +246,31 @@ mod tests {
     }
 
     #[test]
+    fn the_identifier_is_betas_and_can_only_be_cleared() {
+        let parse = |body: &str, version| Change::parse(body.as_bytes(), version);
+        let clear = r#"{"onPremisesObjectIdentifier":null}"#;
+        assert_eq!(
+            parse(clear, Version::V1),
+            Err(Refusal::UnknownProperty(
+                "onPremisesObjectIdentifier".to_owned()
+            ))
+        );
+        let cleared = Change(vec![Assignment::NoIdentifier]);
+        assert_eq!(parse(clear, Version::Beta), Ok(cleared));
+        let set = r#"{"onPremisesObjectIdentifier":"7e06b566-15f3-4013-8bf8-79874d52e68a"}"#;
+        assert!(matches!(
+            parse(set, Version::Beta),
+            Err(Refusal::InvalidValue { .. })
+        ));
+    }
+
+    #[test]
     fn null_clears_and_annotations_are_passed_over() {
-        let change = Change::parse(br#"{"@odata.type":"x","onPremisesImmutableId":null}"#).unwrap();
+        let change = Change::parse(
+            br#"{"@odata.type":"x","onPremisesImmutableId":null}"#,
+            Version::V1,
+        )
+        .unwrap();
         assert_eq!(change, Change(vec![Assignment::Anchor(None)]));
     }
 

@@ -1,12 +1,16 @@
 //! The simulated tenant without a server: a request in, an answer out, and the time is an argument. Tests that must run
 //! the same way twice, and faster than time, talk to it here; what they meet is the service behind the HTTP edge, whole.
 
+use std::collections::BTreeSet;
+
 use axum::http::{Request, Response};
 
 use super::clock::UnixMillis;
 use super::domains::INITIAL_DOMAIN;
 use super::http::{call, from_oracle};
+use super::permission::Permission;
 use super::service::{Outcome, Service, locked};
+use super::token::Subject;
 use super::{Options, SimError, build};
 
 /// The root that links to further pages begin with.
@@ -56,13 +60,19 @@ impl Direct {
     /// A token that is good from `now_ms` (Unix milliseconds) on for as long as the options say.
     #[must_use]
     pub fn token(&self, now_ms: i64) -> String {
-        self.service.counters.tokens.add_one();
         let identity = self.service.sequencer.next("POST", "/token");
-        let issued = locked(&self.service.tokens).issue(UnixMillis(now_ms), &identity);
+        let resource = locked(&self.service.sign_in).resource.clone();
+        let now = UnixMillis(now_ms);
+        let issued = self.service.issue(Subject::App, &resource, now, &identity);
         issued["access_token"]
             .as_str()
             .unwrap_or_default()
             .to_owned()
+    }
+
+    /// Changes what the app is granted. As in Entra, only tokens that are given out from now on tell of it.
+    pub fn change_permissions(&self, change: impl FnOnce(&mut BTreeSet<Permission>)) {
+        change(&mut locked(&self.service.permissions));
     }
 
     /// Answers a request to Graph or to the tenant's own pages (`/sim/…`) at `now_ms`, in Unix milliseconds.

@@ -1,5 +1,5 @@
-//! All users of the tenant with the indices that make look-ups quick: by id, by address, by ImmutableID, and for
-//! deleted users by the end of their shown UPN and by mail. It stores whatever it is given; the rules stand in
+//! All users of the tenant with the indices that make look-ups quick: by id, by address, by ImmutableID, by role, and for
+//! deleted users by the end of their shown UPN, by mail and by ImmutableID. It stores whatever it is given; the rules stand in
 //! `world`. Texts are indexed by fingerprints of 16 bytes, since a second copy of every UPN would cost more memory
 //! than the users.
 
@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 
 use super::chance;
-use super::user::{User, UserId};
+use super::user::{Role, User, UserId};
 
 /// Where a user stands; a purged user's place stays empty, so the order of a listing never changes.
 pub(super) type Slot = u32;
@@ -26,6 +26,9 @@ pub(super) struct Directory {
     /// Shown UPNs of deleted users, lower case and backwards, so that "ends with" is a range.
     deleted_by_tail: BTreeSet<(Box<[u8]>, Slot)>,
     deleted_by_mail: BTreeSet<(Fingerprint, Slot)>,
+    deleted_by_anchor: BTreeSet<(Fingerprint, Slot)>,
+    /// Live users who hold a directory role or may activate one.
+    privileged: BTreeSet<Slot>,
 }
 
 impl Directory {
@@ -85,11 +88,17 @@ impl Directory {
     }
 
     pub(super) fn deleted_with_mail(&self, mail: &str) -> Vec<Slot> {
-        let print = address_print(mail);
-        self.deleted_by_mail
-            .range((print, 0)..=(print, Slot::MAX))
-            .map(|(_, slot)| *slot)
-            .collect()
+        slots_of(&self.deleted_by_mail, address_print(mail))
+    }
+
+    /// Deleted users with exactly this ImmutableID.
+    pub(super) fn deleted_with_anchor(&self, anchor: &str) -> Vec<Slot> {
+        slots_of(&self.deleted_by_anchor, anchor_print(anchor))
+    }
+
+    /// Live users who hold a directory role or may activate one, in order.
+    pub(super) fn privileged(&self) -> impl Iterator<Item = &User> {
+        self.privileged.iter().filter_map(|slot| self.get(*slot))
     }
 
     /// Whether nobody live but `but` holds one of the user's addresses or its ImmutableID. Always true of a
@@ -138,11 +147,17 @@ impl Directory {
             if let Some(anchor) = &user.immutable_id {
                 self.by_anchor.insert(anchor_print(anchor), slot);
             }
+            if user.role != Role::Ordinary {
+                self.privileged.insert(slot);
+            }
         } else {
             self.deleted_by_tail
                 .insert((backwards(&user.shown_upn()), slot));
             if let Some(mail) = user.mail_address() {
                 self.deleted_by_mail.insert((address_print(mail), slot));
+            }
+            if let Some(anchor) = &user.immutable_id {
+                self.deleted_by_anchor.insert((anchor_print(anchor), slot));
             }
         }
     }
@@ -155,14 +170,25 @@ impl Directory {
             if let Some(anchor) = &user.immutable_id {
                 remove_own(&mut self.by_anchor, anchor_print(anchor), slot);
             }
+            self.privileged.remove(&slot);
         } else {
             self.deleted_by_tail
                 .remove(&(backwards(&user.shown_upn()), slot));
             if let Some(mail) = user.mail_address() {
                 self.deleted_by_mail.remove(&(address_print(mail), slot));
             }
+            if let Some(anchor) = &user.immutable_id {
+                self.deleted_by_anchor.remove(&(anchor_print(anchor), slot));
+            }
         }
     }
+}
+
+fn slots_of(index: &BTreeSet<(Fingerprint, Slot)>, print: Fingerprint) -> Vec<Slot> {
+    index
+        .range((print, 0)..=(print, Slot::MAX))
+        .map(|(_, slot)| *slot)
+        .collect()
 }
 
 /// Removes an entry unless it is another user's by now: a state file that was compacted gives users back in
@@ -236,11 +262,39 @@ mod tests {
         assert_eq!(directory.deleted_with_tail("NNA@contoso.com"), [slot]);
         assert_eq!(directory.deleted_with_tail(&anna.shown_upn()), [slot]);
         assert_eq!(directory.deleted_with_mail("Anna@contoso.com"), [slot]);
+        assert_eq!(directory.deleted_with_anchor("A=="), [slot]);
+        assert!(directory.deleted_with_anchor("a==").is_empty());
         assert!(directory.has_room_for(&user(2, "anna@contoso.com", Some("A==")), None));
         assert!(directory.purge(anna.id).is_some());
         assert!(
             directory.deleted_with_tail("contoso.com").is_empty() && directory.get(slot).is_none()
         );
+        assert!(directory.deleted_with_anchor("A==").is_empty());
+    }
+
+    #[test]
+    fn only_live_users_with_a_role_are_privileged() {
+        let mut directory = Directory::default();
+        let roles = [Role::Ordinary, Role::Administrator, Role::Eligible];
+        for (n, role) in (1..).zip(roles) {
+            let user = user(n, &format!("user{n}@contoso.com"), None);
+            directory.put(User { role, ..user });
+        }
+        let found = |directory: &Directory| -> Vec<String> {
+            let users = directory.privileged();
+            users.map(|user| user.upn.to_string()).collect()
+        };
+        assert_eq!(
+            found(&directory),
+            ["user2@contoso.com", "user3@contoso.com"]
+        );
+        let second = directory.by_id(UserId::from_octets([2; 16])).unwrap();
+        let deleted = User {
+            deleted_at: Some(UnixMillis(0)),
+            ..second.clone()
+        };
+        directory.put(deleted);
+        assert_eq!(found(&directory), ["user3@contoso.com"]);
     }
 
     #[test]

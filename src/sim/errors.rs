@@ -44,6 +44,8 @@ pub(super) enum Refusal {
     TokenExpired,
     /// The target is an administrator, and the app holds no role.
     RoleMissing,
+    /// The token carries no permission that is enough.
+    PermissionMissing,
     /// No such object, or not in this collection.
     NotFound(String),
     /// No such path.
@@ -79,7 +81,7 @@ impl Refusal {
             Self::TokenMissing | Self::TokenUnknown | Self::TokenExpired => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::RoleMissing => StatusCode::FORBIDDEN,
+            Self::RoleMissing | Self::PermissionMissing => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -110,7 +112,7 @@ impl Refusal {
             Self::TokenMissing | Self::TokenUnknown | Self::TokenExpired => {
                 "InvalidAuthenticationToken"
             }
-            Self::RoleMissing => "Authorization_RequestDenied",
+            Self::RoleMissing | Self::PermissionMissing => "Authorization_RequestDenied",
             Self::NotFound(_) => "Request_ResourceNotFound",
             Self::Fault(StatusCode::INTERNAL_SERVER_ERROR) | Self::StateNotWritten => {
                 "Service_InternalServerError"
@@ -148,7 +150,7 @@ impl Refusal {
             Self::TokenMissing => "Access token is empty.".to_owned(),
             Self::TokenUnknown => "The access token cannot be validated.".to_owned(),
             Self::TokenExpired => "Lifetime validation failed, the token is expired.".to_owned(),
-            Self::RoleMissing => "Insufficient privileges to complete the operation.".to_owned(),
+            Self::RoleMissing | Self::PermissionMissing => "Insufficient privileges to complete the operation.".to_owned(),
             Self::NotFound(key) => {
                 format!("Resource '{key}' does not exist or one of its queried reference-property objects are not present.")
             }

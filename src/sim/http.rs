@@ -96,7 +96,10 @@ pub(super) fn from_oracle(service: &Service, call: &Call) -> Option<Outcome> {
         | Place::Restore(_)
         | Place::Domains
         | Place::Domain(_)
-        | Place::Organization => return None,
+        | Place::Organization
+        | Place::RoleAssignments
+        | Place::RoleEligibilities
+        | Place::GroupMembers { .. } => return None,
     };
     let answer = if call.method == Method::GET {
         answer

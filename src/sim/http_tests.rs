@@ -1,5 +1,8 @@
 //! The simulated tenant over real HTTP on loopback, without latency.
 
+mod permissions;
+mod roles;
+
 use std::path::Path;
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};

@@ -14,7 +14,7 @@ use super::reply::Reply;
 use super::route::SignInPlace;
 use super::service::{Service, locked};
 use super::sign_in::{AppSecret, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
-use super::token::{CLIENT_ID, TENANT_ID};
+use super::token::{CLIENT_ID, Subject, TENANT_ID};
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -59,17 +59,17 @@ fn token(service: &Service, tenant: &str, fields: &Fields, call: &Call) -> Resul
                 age_ms: call.now.ms_since(service.started_at),
             };
             check_proof(fields, &settings, &audience, moment)?;
-            Ok(issued(service, call))
+            Ok(issued(service, Subject::App, &settings.resource, call))
         }
         DEVICE_GRANT => {
             check_client(fields)?;
             devices.poll(field(fields, "device_code")?, settings.approval, call.now)?;
-            Ok(issued_to_person(service, devices, call))
+            Ok(issued_to_person(service, devices, &settings.resource, call))
         }
         "refresh_token" => {
             check_app(fields, &settings)?;
             devices.refresh(field(fields, "refresh_token")?, &mut settings)?;
-            Ok(issued_to_person(service, devices, call))
+            Ok(issued_to_person(service, devices, &settings.resource, call))
         }
         _ => Err(Denial::Grant),
     }
@@ -104,7 +104,8 @@ fn metadata(service: &Service, call: &Call) -> Result<Value, Denial> {
         return Err(Denial::MetadataHeader);
     }
     check_identity(service, call, METADATA_VERSION)?;
-    let mut body = issued(service, call);
+    let resource = locked(&service.sign_in).resource.clone();
+    let mut body = issued(service, Subject::ManagedIdentity, &resource, call);
     let seconds = body["expires_in"].as_u64().unwrap_or_default();
     body["expires_in"] = json!(seconds.to_string());
     body["expires_on"] = json!(end_s(call, seconds).to_string());
@@ -117,7 +118,8 @@ fn app(service: &Service, call: &Call) -> Result<Value, Denial> {
         return Err(Denial::IdentityHeader);
     }
     check_identity(service, call, APP_VERSION)?;
-    let body = issued(service, call);
+    let resource = locked(&service.sign_in).resource.clone();
+    let body = issued(service, Subject::ManagedIdentity, &resource, call);
     let seconds = body["expires_in"].as_u64().unwrap_or_default();
     Ok(json!({
         "access_token": body["access_token"],
@@ -130,13 +132,17 @@ fn end_s(call: &Call, seconds: u64) -> u64 {
     call.now.ms_since(UnixMillis(0)) / 1_000 + seconds
 }
 
-fn issued(service: &Service, call: &Call) -> Value {
-    service.counters.tokens.add_one();
-    locked(&service.tokens).issue(call.now, &call.identity)
+fn issued(service: &Service, subject: Subject, resource: &str, call: &Call) -> Value {
+    service.issue(subject, resource, call.now, &call.identity)
 }
 
-fn issued_to_person(service: &Service, devices: &mut Devices, call: &Call) -> Value {
-    let mut body = issued(service, call);
+fn issued_to_person(
+    service: &Service,
+    devices: &mut Devices,
+    resource: &str,
+    call: &Call,
+) -> Value {
+    let mut body = issued(service, Subject::Person, resource, call);
     body["refresh_token"] = json!(devices.refresh_token(&call.identity));
     body
 }

@@ -6,14 +6,15 @@
 //! them to the memory on disk; `service` leads a request through tokens, throttling and faults; `http` and
 //! `connection` are the edge. Every decision comes from one seed (`chance`), and time is an argument (`clock`).
 //!
-//! It deliberately does not serve `$batch`, `$search`, `$orderby` or `$expand`, knows no groups and no licences, and
-//! never purges the recycle bin by itself. It imports nothing of the rest of the program.
+//! It deliberately does not serve `$batch`, `$search` or `$orderby`, expands nothing but the holders of directory roles,
+//! knows no groups but those that roles are given to, no licences, and never purges the recycle bin by itself. It imports nothing of the rest of the program.
 
 mod anchor;
 mod assertion;
 mod call;
 mod chance;
 mod change;
+mod claims;
 mod clock;
 mod connection;
 mod denial;
@@ -21,6 +22,7 @@ mod device;
 mod direct;
 mod directory;
 mod domains;
+mod envelope;
 mod errors;
 mod faults;
 mod http;
@@ -30,11 +32,14 @@ mod login;
 mod names;
 mod operations;
 mod oracle;
+mod permission;
 mod population;
 mod property;
 mod query;
 mod read;
 mod reply;
+mod role_query;
+mod roles;
 mod route;
 mod service;
 mod shape;
@@ -50,6 +55,7 @@ mod world;
 #[cfg(test)]
 mod http_tests;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -67,15 +73,16 @@ use service::{Counters, Service, locked};
 use tenant::{Founding, Tenant};
 use throttle::Throttle;
 use token::Tokens;
-use world::AppRole;
+use world::ActorRole;
 
 pub use direct::{Answer, Direct};
 pub use domains::INITIAL_DOMAIN;
 pub use faults::Faults;
+pub use permission::{Permission, UnknownPermission};
 pub use population::{Person, Population, write_csv};
 pub use sign_in::{AppSecret, Approval, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
 pub use throttle::{Limits, Quota, ResourceUnits, RetryAfter};
-pub use token::{CLIENT_ID, CLIENT_SECRET, TENANT_ID};
+pub use token::{CLIENT_ID, CLIENT_SECRET, SERVICE_PRINCIPAL_ID, TENANT_ID};
 
 /// The environment variable in which the connection file looks for the secret.
 pub const SECRET_VARIABLE: &str = "CUTOVER_SIM_SECRET";
@@ -102,7 +109,10 @@ pub struct Options {
     pub replication_ms: u64,
     /// How long a token lives, in seconds.
     pub token_life_s: u64,
-    /// Whether the app's service principal holds a role that lets it act on administrators.
+    /// What the app is granted in Graph; a device code's token has the same as scopes.
+    pub permissions: BTreeSet<Permission>,
+    /// Whether the app's service principal holds the roles that let it act on administrators and clear on-premises
+    /// identifiers: Privileged Authentication Administrator and Hybrid Identity Administrator. So does whoever signs in.
     pub app_has_admin_role: bool,
     /// How one may sign in.
     pub sign_in: SignIn,
@@ -121,6 +131,7 @@ impl Default for Options {
             replication_ms: 0,
             // Entra's usual figure: an hour less a second.
             token_life_s: 3_599,
+            permissions: Permission::of_shipped_jobs(),
             app_has_admin_role: false,
             sign_in: SignIn::default(),
         }
@@ -294,6 +305,11 @@ impl Simulator {
         change(&mut locked(&self.service.sign_in));
     }
 
+    /// Changes what the app is granted. As in Entra, only tokens that are given out from now on tell of it.
+    pub fn change_permissions(&self, change: impl FnOnce(&mut BTreeSet<Permission>)) {
+        change(&mut locked(&self.service.permissions));
+    }
+
     /// Ends the life of every token that was given out.
     pub fn end_tokens(&self) {
         locked(&self.service.tokens).end_all(self.service.clock.now());
@@ -333,9 +349,9 @@ fn build(options: &Options, root: String) -> Result<Service, SimError> {
         seed: options.seed,
         population: &options.population,
         app_role: if options.app_has_admin_role {
-            AppRole::Administrator
+            ActorRole::Administrator
         } else {
-            AppRole::Nothing
+            ActorRole::Nothing
         },
         replication_ms: options.replication_ms,
     };
@@ -353,6 +369,7 @@ fn build(options: &Options, root: String) -> Result<Service, SimError> {
             now,
         )),
         tokens: Mutex::new(Tokens::new(options.token_life_s)),
+        permissions: Mutex::new(options.permissions.clone()),
         started_at: now,
         sign_in: Mutex::new(options.sign_in.clone()),
         devices: Mutex::default(),

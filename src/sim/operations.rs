@@ -3,24 +3,39 @@
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::call::Call;
 use super::change::{Change, RestoreOptions};
 use super::domains::{Authentication, INITIAL_DOMAIN};
+use super::envelope::{Envelope, Head};
 use super::errors::Refusal;
-use super::query::{Advanced, Options};
+use super::permission;
+use super::query::{self, Advanced, Options};
 use super::read::{Collection, Reader};
 use super::reply::Reply;
+use super::roles::{self, RoleList};
 use super::route::Place;
 use super::shape;
 use super::tenant::Tenant;
-use super::token::TENANT_ID;
+use super::token::{Rights, TENANT_ID};
 use super::user::{User, UserId, UserKey};
-use super::world::Planned;
+use super::world::{Actor, Planned};
 
-/// Carries a request out on the tenant; `root` is the server's own address.
-pub(super) fn carry_out(tenant: &mut Tenant, call: &Call, root: &str) -> Result<Reply, Refusal> {
-    let operation = Operation { tenant, call, root };
+/// Carries a request out on the tenant; `root` is the server's own address, `rights` what the request's token allows.
+pub(super) fn carry_out(
+    tenant: &mut Tenant,
+    call: &Call,
+    root: &str,
+    rights: &Rights,
+) -> Result<Reply, Refusal> {
+    permission::check(&rights.permissions, call)?;
+    let operation = Operation {
+        tenant,
+        call,
+        root,
+        rights,
+    };
     match (call.place.clone()?, call.method.as_str()) {
         (Place::Users, "GET") => operation.list(Collection::Live),
         (Place::Users, "POST") => operation.create(),
@@ -34,6 +49,9 @@ pub(super) fn carry_out(tenant: &mut Tenant, call: &Call, root: &str) -> Result<
         (Place::Domains, "GET") => operation.domains(),
         (Place::Domain(name), "GET") => operation.domain(&name),
         (Place::Organization, "GET") => operation.organization(),
+        (Place::RoleAssignments, "GET") => operation.roles(RoleList::Assignments),
+        (Place::RoleEligibilities, "GET") => operation.roles(RoleList::Eligibilities),
+        (Place::GroupMembers { group, cast }, "GET") => operation.members(group, cast),
         (
             Place::Users
             | Place::User(_)
@@ -43,6 +61,9 @@ pub(super) fn carry_out(tenant: &mut Tenant, call: &Call, root: &str) -> Result<
             | Place::Domains
             | Place::Domain(_)
             | Place::Organization
+            | Place::RoleAssignments
+            | Place::RoleEligibilities
+            | Place::GroupMembers { .. }
             | Place::SignIn(_)
             | Place::SimStats
             | Place::SimUsers
@@ -57,9 +78,24 @@ struct Operation<'a> {
     tenant: &'a mut Tenant,
     call: &'a Call,
     root: &'a str,
+    rights: &'a Rights,
 }
 
 impl Operation<'_> {
+    fn envelope(&self) -> Envelope<'_> {
+        Envelope {
+            call: self.call,
+            root: self.root,
+        }
+    }
+
+    fn actor(&self) -> Actor {
+        Actor {
+            role: self.rights.role,
+            at: self.call.now,
+        }
+    }
+
     fn reader(&self) -> Reader<'_> {
         Reader {
             world: &self.tenant.world,
@@ -94,57 +130,54 @@ impl Operation<'_> {
             Collection::Live => "users",
             Collection::Deleted => "directoryObjects/microsoft.graph.user",
         };
-        let mut out = self.context(set, &options, "");
-        if options.advanced == Advanced::Yes && options.from == 0 {
-            let count = reader.count(collection, options.filter.as_ref());
-            out.extend_from_slice(format!(",\"@odata.count\":{count}").as_bytes());
-        }
-        if let Some(next) = page.next {
-            out.extend_from_slice(b",\"@odata.nextLink\":");
-            shape::write_text(&mut out, &self.next_link(next));
-        }
-        out.extend_from_slice(b",\"value\":[");
-        for (index, user) in page.users.iter().enumerate() {
-            out.extend_from_slice(if index == 0 { b"{" } else { b",{" });
-            shape::write_properties(&mut out, user, &options.select);
+        let wants_count = options.advanced == Advanced::Yes && options.from == 0;
+        let head = Head {
+            set: query::described(set, &options),
+            count: wants_count.then(|| reader.count(collection, options.filter.as_ref())),
+            next: page.next,
+        };
+        Ok(self.envelope().page(&head, page.users, |out, user| {
+            out.push(b'{');
+            shape::write_properties(out, user, &options.select);
             out.push(b'}');
-        }
-        out.extend_from_slice(b"]}");
-        Ok(Reply::json(StatusCode::OK, out))
+        }))
     }
 
     fn create(mut self) -> Result<Reply, Refusal> {
         // Read first, as everything that can refuse a request must come before its write.
         let options = self.call.options()?;
-        let change = Change::parse(self.call.json_body()?)?;
-        let planned = self
-            .tenant
-            .world
-            .plan_create(&change, self.tenant.ledger.next_seq())?;
+        let change = Change::parse(self.call.json_body()?, self.call.version())?;
+        let planned =
+            self.tenant
+                .world
+                .plan_create(self.actor(), &change, self.tenant.ledger.next_seq())?;
         let id = self.write(planned)?;
         self.written_entity(StatusCode::CREATED, id, "users", &options)
     }
 
     fn patch(mut self, key: &UserKey) -> Result<Reply, Refusal> {
-        let change = Change::parse(self.call.json_body()?)?;
-        let planned = self.tenant.world.plan_patch(key, &change)?;
+        let change = Change::parse(self.call.json_body()?, self.call.version())?;
+        if change.clears_identifier() {
+            permission::check_identifier(&self.rights.permissions)?;
+        }
+        let planned = self.tenant.world.plan_patch(self.actor(), key, &change)?;
         self.write(planned).map(|_| Reply::no_content())
     }
 
     fn delete(mut self, key: &UserKey) -> Result<Reply, Refusal> {
-        let planned = self.tenant.world.plan_delete(key, self.call.now)?;
+        let planned = self.tenant.world.plan_delete(self.actor(), key)?;
         self.write(planned).map(|_| Reply::no_content())
     }
 
     fn purge(mut self, id: UserId) -> Result<Reply, Refusal> {
-        let planned = self.tenant.world.plan_purge(id)?;
+        let planned = self.tenant.world.plan_purge(self.actor(), id)?;
         self.write(planned).map(|_| Reply::no_content())
     }
 
     fn restore(mut self, id: UserId) -> Result<Reply, Refusal> {
         let options = self.call.options()?;
         let wishes = RestoreOptions::parse(self.call.json_body()?)?;
-        let planned = self.tenant.world.plan_restore(id, &wishes)?;
+        let planned = self.tenant.world.plan_restore(self.actor(), id, &wishes)?;
         let id = self.write(planned)?;
         self.written_entity(StatusCode::OK, id, "directoryObjects", &options)
     }
@@ -176,7 +209,8 @@ impl Operation<'_> {
     }
 
     fn entity(&self, status: StatusCode, user: &User, set: &str, options: &Options) -> Reply {
-        let mut out = self.context(set, options, "/$entity");
+        let described = query::described(set, options);
+        let mut out = self.envelope().open(&format!("{described}/$entity"));
         if set != "users" {
             out.extend_from_slice(b",\"@odata.type\":\"#microsoft.graph.user\"");
         }
@@ -186,32 +220,12 @@ impl Operation<'_> {
         Reply::json(status, out)
     }
 
-    /// The beginning of a body: an open brace and the address of its description.
-    fn context(&self, set: &str, options: &Options, suffix: &str) -> Vec<u8> {
-        let selected = options
-            .select_text
-            .as_ref()
-            .map_or_else(String::new, |text| format!("({text})"));
-        let mut out = Vec::with_capacity(1_024);
-        out.extend_from_slice(b"{\"@odata.context\":");
-        shape::write_text(
-            &mut out,
-            &format!("{}/v1.0/$metadata#{set}{selected}{suffix}", self.root),
-        );
-        out
+    fn roles(self, list: RoleList) -> Result<Reply, Refusal> {
+        roles::list(&self.tenant.world, list, self.envelope())
     }
 
-    /// The address of the next page: this one's with another paging token.
-    fn next_link(&self, next: u32) -> String {
-        let is_token =
-            |part: &&str| part.starts_with("$skiptoken=") || part.starts_with("%24skiptoken=");
-        let kept = self
-            .call
-            .raw_query
-            .split('&')
-            .filter(|part| !part.is_empty() && !is_token(part));
-        let query: String = kept.flat_map(|part| [part, "&"]).collect();
-        format!("{}{}?{query}$skiptoken={next}", self.root, self.call.path)
+    fn members(self, group: Uuid, cast: bool) -> Result<Reply, Refusal> {
+        roles::members(&self.tenant.world, group, cast, self.envelope())
     }
 
     fn domains(self) -> Result<Reply, Refusal> {
@@ -232,7 +246,7 @@ impl Operation<'_> {
         let mut body = self.selected(domain_value(&name.to_ascii_lowercase(), kind))?;
         body.insert(
             "@odata.context".to_owned(),
-            json!(format!("{}/v1.0/$metadata#domains/$entity", self.root)),
+            json!(self.envelope().context("domains/$entity")),
         );
         Ok(Reply::value(StatusCode::OK, &Value::Object(body)))
     }
@@ -257,7 +271,7 @@ impl Operation<'_> {
     }
 
     fn plain_list(&self, set: &str, values: Vec<Map<String, Value>>) -> Reply {
-        let context = format!("{}/v1.0/$metadata#{set}", self.root);
+        let context = self.envelope().context(set);
         Reply::value(
             StatusCode::OK,
             &json!({"@odata.context": context, "value": values}),
@@ -307,7 +321,6 @@ fn domain_value(name: &str, kind: Authentication) -> Value {
         "passwordNotificationWindowInDays": 14,
         "passwordValidityPeriodInDays": 90,
         "supportedServices": ["Email", "OfficeCommunicationsOnline"],
-        "state": null,
     })
 }
 

@@ -21,7 +21,7 @@ use super::user::{Role, User, UserId};
 /// Users written while the tenant is locked, so that other requests get their turn in a long listing.
 const USERS_PER_LOCK: u32 = 4_096;
 
-const SHOWN: [Property; 7] = [
+const SHOWN: [Property; 9] = [
     Property::Id,
     Property::UserPrincipalName,
     Property::OnPremisesImmutableId,
@@ -29,6 +29,8 @@ const SHOWN: [Property; 7] = [
     Property::AccountEnabled,
     Property::Mail,
     Property::DeletedDateTime,
+    Property::OnPremisesObjectIdentifier,
+    Property::LastPasswordChangeDateTime,
 ];
 
 pub(super) fn stats(counters: &Counters) -> Reply {
@@ -122,6 +124,7 @@ fn write_user(out: &mut Vec<u8>, user: &User) {
             "administrator",
             Value::from(user.role == Role::Administrator),
         ),
+        ("eligible", Value::from(user.role == Role::Eligible)),
     ];
     for (name, value) in more {
         out.extend_from_slice(format!(",\"{name}\":{value}").as_bytes());

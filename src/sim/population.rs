@@ -12,7 +12,8 @@ use super::directory::Directory;
 use super::domains::{
     Authentication, Domains, FEDERATED_DEMO_DOMAIN, INITIAL_DOMAIN, MANAGED_DEMO_DOMAIN,
 };
-use super::user::{Role, Sync, User, UserId};
+use super::property::Property;
+use super::user::{Password, Role, Sync, User, UserId, Written};
 use super::{anchor, chance, names, upn};
 
 /// Percent of a generated population in the federated demonstration domain; the rest is in the managed one.
@@ -21,6 +22,10 @@ const GENERATED_FEDERATED_PERCENT: u64 = 60;
 /// tenant forgets them for good.
 const DELETED_DAYS_MAX: u64 = 25;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Percent of people who may activate a directory role; who holds one is drawn with the situations.
+const ELIGIBLE_PERCENT: u64 = 1;
+/// Percent of people of the cloud whom an on-premises directory was the master of before.
+const FORMERLY_SYNCED_PERCENT: u64 = 30;
 
 /// The people of the simulated tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +212,12 @@ impl Settler<'_> {
             return;
         }
         let old_anchor = anchor::of_octets(chance::second_half(&substance));
-        let old = User::new(id, &person.upn, Some(&old_anchor));
+        let authentication = self.domains.find(parts.domain);
+        let old = self.with_traits(
+            User::new(id, &person.upn, Some(&old_anchor)),
+            authentication,
+            &key,
+        );
         let situation = Situation::from_percentile(chance::number(&draw) % 100);
         let temporary = person
             .temp_upn
@@ -231,6 +241,8 @@ impl Settler<'_> {
                 let at = self.born.minus_ms(days * DAY_MS);
                 self.first_that_fits([User {
                     deleted_at: Some(at),
+                    // Whether a deleted user keeps it is not documented.
+                    role: Role::Ordinary,
                     ..old
                 }]);
             }
@@ -242,10 +254,14 @@ impl Settler<'_> {
                 stuck.move_to(&temporary);
                 self.first_that_fits([stuck, old]);
             }
-            (Situation::Synced, _) => self.first_that_fits([User {
-                sync: Sync::Active,
-                ..old
-            }]),
+            (Situation::Synced, _) => {
+                let mut synced = User {
+                    sync: Sync::Active,
+                    ..old
+                };
+                self.link(&mut synced);
+                self.first_that_fits([synced]);
+            }
             (Situation::Administrator, _) => self.first_that_fits([User {
                 role: Role::Administrator,
                 ..old
@@ -260,6 +276,40 @@ impl Settler<'_> {
                 self.first_that_fits([old]);
             }
         }
+    }
+
+    /// Gives a person what does not hang on their situation, by draws of its own.
+    fn with_traits(&self, user: User, authentication: Option<Authentication>, key: &str) -> User {
+        let draw = chance::digest(self.seed, "traits", key);
+        let role = if chance::number(&draw) % 100 < ELIGIBLE_PERCENT {
+            Role::Eligible
+        } else {
+            Role::Ordinary
+        };
+        let password = match authentication {
+            Some(Authentication::Federated) => Password::Never,
+            Some(Authentication::Managed) | None => Password::Set,
+        };
+        let mut user = User {
+            role,
+            password,
+            ..user
+        };
+        if u64::from(draw[16]) * 100 < FORMERLY_SYNCED_PERCENT * 256 {
+            user.sync = Sync::Ended;
+            self.link(&mut user);
+        }
+        user
+    }
+
+    /// Stamps what links an account to its object on premises.
+    fn link(&self, user: &mut User) {
+        let draw = chance::digest(self.seed, "identifier", &user.id.to_string());
+        let identifier = uuid::Builder::from_random_bytes(chance::first_half(&draw)).into_uuid();
+        user.write(
+            Property::OnPremisesObjectIdentifier,
+            Written::Text(identifier.to_string().into()),
+        );
     }
 
     /// Somebody else who has the ImmutableID that a person wants.

@@ -44,6 +44,26 @@ fn every_situation_occurs_in_about_its_share() {
 }
 
 #[test]
+fn traits_have_their_shares_and_leave_situations_alone() {
+    let directory = settled(&people(10_000));
+    let count = |test: &dyn Fn(&User) -> bool| users(&directory).filter(|user| test(user)).count();
+    let linked = |user: &User| user.written(Property::OnPremisesObjectIdentifier).is_some();
+    assert!((60..150).contains(&count(&|user| user.role == Role::Eligible)));
+    assert!((2_700..3_300).contains(&count(&|user| user.sync == Sync::Ended)));
+    assert!(users(&directory).all(|user| linked(user) == (user.sync != Sync::Never)));
+    assert!((200..400).contains(&count(&|user| !user.is_live() && linked(user))));
+    assert_eq!(
+        count(&|user| !user.is_live() && user.role != Role::Ordinary),
+        0
+    );
+    let federated = |user: &User| {
+        user.mail_address()
+            .is_some_and(|mail| mail.ends_with("@contoso.com"))
+    };
+    assert!(users(&directory).all(|user| federated(user) == (user.password == Password::Never)));
+}
+
+#[test]
 fn the_order_of_people_does_not_matter() {
     let forwards = people(500);
     let backwards: Vec<_> = forwards.iter().rev().cloned().collect();

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::route::Version;
+
 /// What a PATCH may do with a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -19,6 +21,8 @@ pub(super) enum Kind {
     Text,
     /// A list of texts.
     List,
+    /// What links the account to an on-premises object: only null can be written.
+    Identifier,
     /// Taken and never shown again.
     Secret,
     /// Not to be written.
@@ -49,11 +53,13 @@ pub(super) enum Property {
     Department,
     EmployeeId,
     IsManagementRestricted,
+    LastPasswordChangeDateTime,
     MailNickname,
     OnPremisesDistinguishedName,
     OnPremisesDomainName,
     OnPremisesImmutableId,
     OnPremisesLastSyncDateTime,
+    OnPremisesObjectIdentifier,
     OnPremisesProvisioningErrors,
     OnPremisesSamAccountName,
     OnPremisesSecurityIdentifier,
@@ -75,7 +81,7 @@ pub(super) enum Property {
 const DEFAULT_COUNT: usize = 11;
 
 /// Every property with its name and kind, the default set first.
-const TABLE: [(Property, &str, Kind); 39] = [
+const TABLE: [(Property, &str, Kind); 41] = [
     (Property::BusinessPhones, "businessPhones", Kind::List),
     (Property::DisplayName, "displayName", Kind::Text),
     (Property::GivenName, "givenName", Kind::Text),
@@ -100,6 +106,11 @@ const TABLE: [(Property, &str, Kind); 39] = [
         "isManagementRestricted",
         Kind::ReadOnly,
     ),
+    (
+        Property::LastPasswordChangeDateTime,
+        "lastPasswordChangeDateTime",
+        Kind::ReadOnly,
+    ),
     (Property::MailNickname, "mailNickname", Kind::Text),
     (
         Property::OnPremisesDistinguishedName,
@@ -120,6 +131,11 @@ const TABLE: [(Property, &str, Kind); 39] = [
         Property::OnPremisesLastSyncDateTime,
         "onPremisesLastSyncDateTime",
         Kind::ReadOnly,
+    ),
+    (
+        Property::OnPremisesObjectIdentifier,
+        "onPremisesObjectIdentifier",
+        Kind::Identifier,
     ),
     (
         Property::OnPremisesProvisioningErrors,
@@ -162,9 +178,14 @@ const TABLE: [(Property, &str, Kind); 39] = [
 ];
 
 impl Property {
-    /// The property of this name; names are compared exactly.
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        TABLE.iter().find(|row| row.1 == name).map(|row| row.0)
+    /// The property that a version of Graph knows by this name; names are compared exactly.
+    pub(super) fn parse(name: &str, version: Version) -> Option<Self> {
+        let found = TABLE.iter().find(|row| row.1 == name).map(|row| row.0);
+        found.filter(|property| version == Version::Beta || !property.is_beta_only())
+    }
+
+    fn is_beta_only(self) -> bool {
+        matches!(self, Self::OnPremisesObjectIdentifier)
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -216,6 +237,16 @@ mod tests {
             );
             assert_eq!(serde_json::to_value(property).unwrap(), *name);
         }
+    }
+
+    #[test]
+    fn one_property_is_known_to_beta_only() {
+        let parse = |version| Property::parse("onPremisesObjectIdentifier", version);
+        assert_eq!(parse(Version::V1), None);
+        assert_eq!(
+            parse(Version::Beta),
+            Some(Property::OnPremisesObjectIdentifier)
+        );
     }
 
     #[test]

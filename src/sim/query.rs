@@ -5,11 +5,12 @@
 use super::directory::Slot;
 use super::errors::Refusal;
 use super::property::Property;
+use super::route::Version;
 use super::upn;
 use super::user::{User, UserId};
 
 /// Objects on a page when nothing is said.
-const PAGE_DEFAULT: usize = 100;
+pub(super) const PAGE_DEFAULT: usize = 100;
 /// Most objects on a page (directory-deleteditems-list in Microsoft's reference).
 const PAGE_MAX: usize = 999;
 /// Most values in an `in` clause without the advanced query header; seen in the service's own error text
@@ -117,7 +118,11 @@ pub(super) struct Options {
 
 impl Options {
     /// Reads the options of a request; `eventual` says that it has the header `ConsistencyLevel: eventual`.
-    pub(super) fn parse(pairs: &[(String, String)], eventual: bool) -> Result<Self, Refusal> {
+    pub(super) fn parse(
+        pairs: &[(String, String)],
+        eventual: bool,
+        version: Version,
+    ) -> Result<Self, Refusal> {
         let counted = pairs
             .iter()
             .any(|(name, value)| name == "$count" && value == "true");
@@ -135,16 +140,16 @@ impl Options {
             from: 0,
         };
         for (name, value) in pairs {
-            options.take(name, value)?;
+            options.take(name, value, version)?;
         }
         Ok(options)
     }
 
-    fn take(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+    fn take(&mut self, name: &str, value: &str, version: Version) -> Result<(), Refusal> {
         match name {
             "$filter" => self.filter = Some(Filter::parse(value, self.advanced)?),
             "$select" => {
-                self.select = select(value)?;
+                self.select = select(value, version)?;
                 self.select_text = Some(value.to_owned());
             }
             "$top" => self.top = Some(top(value)?),
@@ -165,7 +170,8 @@ impl Options {
     }
 }
 
-fn top(value: &str) -> Result<usize, Refusal> {
+/// Reads a page size.
+pub(super) fn top(value: &str) -> Result<usize, Refusal> {
     match value.parse() {
         Ok(top @ 1..=PAGE_MAX) => Ok(top),
         _ => Err(Refusal::BadRequest(format!(
@@ -174,11 +180,21 @@ fn top(value: &str) -> Result<usize, Refusal> {
     }
 }
 
-fn select(value: &str) -> Result<Vec<Property>, Refusal> {
+fn select(value: &str, version: Version) -> Result<Vec<Property>, Refusal> {
     let names = value.split(',').map(str::trim);
     names
-        .map(|name| Property::parse(name).ok_or_else(|| Refusal::UnknownProperty(name.to_owned())))
+        .map(|name| {
+            Property::parse(name, version).ok_or_else(|| Refusal::UnknownProperty(name.to_owned()))
+        })
         .collect()
+}
+
+/// The part of a description's address that names a set and what was selected of it.
+pub(super) fn described(set: &str, options: &Options) -> String {
+    match &options.select_text {
+        Some(text) => format!("{set}({text})"),
+        None => set.to_owned(),
+    }
 }
 
 /// `startsWith(property,'text')` or `endsWith(…)`; nothing when the filter is not a function call.
@@ -197,7 +213,7 @@ fn function(text: &str) -> Result<Option<Filter>, Refusal> {
     let (property, rest) = rest
         .split_once(',')
         .ok_or_else(|| unsupported("a function takes two arguments"))?;
-    let address = match Property::parse(property.trim()) {
+    let address = match Property::parse(property.trim(), Version::V1) {
         Some(Property::UserPrincipalName) => Address::Upn,
         Some(Property::Mail) => Address::Mail,
         _ => return Err(unsupported("the property cannot be compared in part")),
@@ -228,7 +244,7 @@ fn comparison(text: &str, advanced: Advanced) -> Result<Filter, Refusal> {
             values.len()
         )));
     }
-    match Property::parse(property) {
+    match Property::parse(property, Version::V1) {
         Some(Property::Id) => ids(&values).map(Filter::Id),
         Some(Property::UserPrincipalName) => Ok(Filter::Upn(values)),
         Some(Property::OnPremisesImmutableId) => Ok(Filter::Anchor(values)),
@@ -371,7 +387,8 @@ mod tests {
             Ok(Filter::Ends(Address::Upn, "a@b.c".to_owned()))
         );
         let both = pairs(&[("$filter", text), ("$count", "true")]);
-        assert!(Options::parse(&both, true).is_ok() && Options::parse(&both, false).is_err());
+        assert!(Options::parse(&both, true, Version::V1).is_ok());
+        assert!(Options::parse(&both, false, Version::V1).is_err());
     }
 
     #[test]
@@ -383,7 +400,7 @@ mod tests {
 
     #[test]
     fn options_have_their_limits() {
-        let parse = |name, value| Options::parse(&pairs(&[(name, value)]), false);
+        let parse = |name, value| Options::parse(&pairs(&[(name, value)]), false, Version::V1);
         assert!(
             parse("$top", "999").is_ok()
                 && parse("$top", "1000").is_err()

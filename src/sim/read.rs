@@ -130,6 +130,12 @@ impl<'a> Reader<'a> {
                     .filter_map(|anchor| directory.holder_of_anchor(anchor))
                     .collect(),
             ),
+            (Some(Filter::Anchor(anchors)), Collection::Deleted) => Some(
+                anchors
+                    .iter()
+                    .flat_map(|anchor| directory.deleted_with_anchor(anchor))
+                    .collect(),
+            ),
             (Some(Filter::Mail(mails)), Collection::Live) => Some(
                 mails
                     .iter()
@@ -145,7 +151,7 @@ impl<'a> Reader<'a> {
             (Some(Filter::Ends(Address::Upn, tail)), Collection::Deleted) => {
                 Some(directory.deleted_with_tail(tail))
             }
-            (Some(Filter::Anchor(_) | Filter::Starts(..) | Filter::Ends(..)) | None, _) => None,
+            (Some(Filter::Starts(..) | Filter::Ends(..)) | None, _) => None,
         };
         match indexed {
             Some(mut slots) => {

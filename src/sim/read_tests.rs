@@ -4,7 +4,8 @@ use super::*;
 use crate::sim::directory::Directory;
 use crate::sim::domains::Domains;
 use crate::sim::lag::Lag;
-use crate::sim::world::AppRole;
+use crate::sim::route::Version;
+use crate::sim::world::ActorRole;
 
 fn id(n: u8) -> UserId {
     UserId::from_octets([n; 16])
@@ -25,7 +26,7 @@ fn world(replication_ms: u64) -> World {
     let lag = Lag::new(replication_ms);
     World {
         seed: 7,
-        app_role: AppRole::Nothing,
+        app_role: ActorRole::Nothing,
         domains: Domains::new(),
         directory,
         lag,
@@ -42,7 +43,7 @@ fn listed(
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    let options = Options::parse(&pairs, true).unwrap();
+    let options = Options::parse(&pairs, true, Version::V1).unwrap();
     let page = Reader {
         world,
         now: UnixMillis(0),

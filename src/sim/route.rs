@@ -4,9 +4,38 @@
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
+use uuid::Uuid;
 
 use super::errors::Refusal;
 use super::user::{UserId, UserKey};
+
+/// The versions of Graph. Nearly everything here is the same in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// `v1.0`.
+    V1,
+    /// `beta`.
+    Beta,
+}
+
+impl Version {
+    /// The version that a path belongs to.
+    pub(super) fn of_path(path: &str) -> Self {
+        if path.starts_with("/beta/") {
+            Self::Beta
+        } else {
+            Self::V1
+        }
+    }
+
+    /// How it stands in an address.
+    pub(super) fn segment(self) -> &'static str {
+        match self {
+            Self::V1 => "v1.0",
+            Self::Beta => "beta",
+        }
+    }
+}
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +58,12 @@ pub(super) enum Place {
     Domain(String),
     /// The tenant itself.
     Organization,
+    /// Who holds which directory role.
+    RoleAssignments,
+    /// Who may activate which directory role.
+    RoleEligibilities,
+    /// The members of a group, those of its groups among them; users only, or directory objects.
+    GroupMembers { group: Uuid, cast: bool },
     /// The counters.
     SimStats,
     /// The true state of users.
@@ -73,7 +108,7 @@ impl Place {
             ["devicelogin"] => Ok(Self::SignIn(SignInPlace::DevicePage)),
             ["metadata", "identity", "oauth2", "token"] => Ok(Self::SignIn(SignInPlace::Metadata)),
             ["msi", "token"] => Ok(Self::SignIn(SignInPlace::App)),
-            ["v1.0", rest @ ..] => graph(rest, path),
+            ["v1.0" | "beta", rest @ ..] => graph(rest, path),
             ["sim", "stats"] => Ok(Self::SimStats),
             ["sim", "users"] => Ok(Self::SimUsers),
             ["sim", "writes"] => Ok(Self::SimWrites),
@@ -105,6 +140,10 @@ fn graph(segments: &[&str], path: &str) -> Result<Place, Refusal> {
         ["domains"] => Ok(Place::Domains),
         ["domains", name] => Ok(Place::Domain((*name).to_owned())),
         ["organization"] => Ok(Place::Organization),
+        ["roleManagement", "directory", "roleAssignments"] => Ok(Place::RoleAssignments),
+        ["roleManagement", "directory", "roleEligibilityScheduleInstances"] => Ok(Place::RoleEligibilities),
+        ["groups", id, "transitiveMembers"] => members(id, false),
+        ["groups", id, "transitiveMembers", "microsoft.graph.user"] => members(id, true),
         _ => Err(no_such_path(path)),
     }
 }
@@ -123,6 +162,15 @@ fn user_key(text: &str) -> UserKey {
 fn quoted_key(segment: &str) -> Option<String> {
     let quoted = segment.strip_prefix("users('")?.strip_suffix("')")?;
     Some(quoted.replace("''", "'"))
+}
+
+fn members(id: &str, cast: bool) -> Result<Place, Refusal> {
+    match Uuid::try_parse(id) {
+        Ok(group) => Ok(Place::GroupMembers { group, cast }),
+        Err(_) => Err(Refusal::BadRequest(format!(
+            "Invalid object identifier '{id}'."
+        ))),
+    }
 }
 
 fn object_id(text: &str) -> Result<UserId, Refusal> {
@@ -205,8 +253,9 @@ mod tests {
     fn other_paths_are_refused() {
         for path in [
             "/",
-            "/beta/users",
+            "/v2.0/users",
             "/v1.0/groups",
+            "/v1.0/groups/x/transitiveMembers",
             "/v1.0/users/a/b",
             "/v1.0/users/%ff",
             "/v1.0/users(x)",

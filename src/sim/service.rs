@@ -1,25 +1,28 @@
 //! The way of a request through the simulated service: token, throttling, faults, and then the operation itself.
 //! Nothing here waits, so one request can be followed from end to end; latency is added around it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 
 use super::call::Call;
-use super::chance::Sequencer;
+use super::chance::{Identity, Sequencer};
 use super::clock::{Clock, UnixMillis};
 use super::device::Devices;
 use super::errors::Refusal;
 use super::faults::{Fault, Faults};
 use super::operations;
+use super::permission::Permission;
 use super::reply::Reply;
 use super::sign_in::SignIn;
 use super::tenant::Tenant;
 use super::throttle::{Admission, Limit, RetryAfter, Throttle};
-use super::token::{CLIENT_ID, TENANT_ID, Tokens};
+use super::token::{CLIENT_ID, Rights, Subject, TENANT_ID, Tokens, Wish};
 
 /// How long a made-up throttling asks to wait: short, since a test that meets it should go on soon.
 const FAKE_WAIT_MS: std::ops::Range<u64> = 200..2_000;
@@ -75,6 +78,8 @@ pub(super) struct Service {
     pub(super) tenant: Mutex<Tenant>,
     pub(super) throttle: Mutex<Throttle>,
     pub(super) tokens: Mutex<Tokens>,
+    /// What the app is granted, and so what stands in new tokens.
+    pub(super) permissions: Mutex<BTreeSet<Permission>>,
     pub(super) started_at: UnixMillis,
     pub(super) sign_in: Mutex<SignIn>,
     pub(super) devices: Mutex<Devices>,
@@ -90,20 +95,42 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Service {
     /// Answers a request to Graph.
     pub(super) fn answer(&self, call: &Call, dice: &mut ChaCha8Rng) -> Outcome {
-        if let Err(refusal) = self.check_token(call) {
-            return self.finished(call, self.refused(call, &refusal));
-        }
+        let rights = match self.check_token(call) {
+            Ok(rights) => rights,
+            Err(refusal) => return self.finished(call, self.refused(call, &refusal)),
+        };
         let admission = locked(&self.throttle).admit(call.cost(), call.now);
         match admission {
             Admission::Throttled { limit, wait_ms } => self.finished(
                 call,
                 self.throttled(call, limit.scope(), limit.reason(), wait_ms),
             ),
-            Admission::Admitted { warning_share } => match self.with_fault(call, dice) {
+            Admission::Admitted { warning_share } => match self.with_fault(call, &rights, dice) {
                 Outcome::Reply(reply) => self.finished(call, with_usage(reply, warning_share)),
                 Outcome::Cut => Outcome::Cut,
             },
         }
+    }
+
+    /// Gives out a token for Graph, whose root is `resource`, with what is granted at this moment.
+    pub(super) fn issue(
+        &self,
+        subject: Subject,
+        resource: &str,
+        now: UnixMillis,
+        identity: &Identity,
+    ) -> Value {
+        self.counters.tokens.add_one();
+        let rights = Rights {
+            permissions: locked(&self.permissions).clone(),
+            role: locked(&self.tenant).world.app_role,
+        };
+        let wish = Wish {
+            subject,
+            resource,
+            rights,
+        };
+        locked(&self.tokens).issue(wish, now, identity)
     }
 
     /// A refusal before anything else was looked at.
@@ -111,28 +138,28 @@ impl Service {
         self.finished(call, self.refused(call, refusal))
     }
 
-    fn check_token(&self, call: &Call) -> Result<(), Refusal> {
+    fn check_token(&self, call: &Call) -> Result<Arc<Rights>, Refusal> {
         let token = call.bearer().ok_or(Refusal::TokenMissing)?;
         locked(&self.tokens).check(token, call.now)
     }
 
-    fn with_fault(&self, call: &Call, dice: &mut ChaCha8Rng) -> Outcome {
+    fn with_fault(&self, call: &Call, rights: &Rights, dice: &mut ChaCha8Rng) -> Outcome {
         let fault = self.faults.draw(dice);
         if fault != Fault::Nothing {
             self.counters.faults.add_one();
         }
         match fault {
-            Fault::Nothing => Outcome::Reply(self.carried_out(call)),
+            Fault::Nothing => Outcome::Reply(self.carried_out(call, rights)),
             Fault::ErrorBefore(status) => {
                 Outcome::Reply(self.refused(call, &Refusal::Fault(status)))
             }
             Fault::ErrorAfter(status) => {
-                self.carried_out(call);
+                self.carried_out(call, rights);
                 Outcome::Reply(self.refused(call, &Refusal::Fault(status)))
             }
             Fault::DropBefore => Outcome::Cut,
             Fault::DropAfter => {
-                self.carried_out(call);
+                self.carried_out(call, rights);
                 Outcome::Cut
             }
             Fault::Throttle => {
@@ -153,8 +180,8 @@ impl Service {
         }
     }
 
-    fn carried_out(&self, call: &Call) -> Reply {
-        let outcome = operations::carry_out(&mut locked(&self.tenant), call, &self.root);
+    fn carried_out(&self, call: &Call, rights: &Rights) -> Reply {
+        let outcome = operations::carry_out(&mut locked(&self.tenant), call, &self.root, rights);
         match outcome {
             Ok(reply) => {
                 let counter = if call.is_read() {

@@ -3,8 +3,15 @@
 
 use serde_json::Value;
 
+use super::clock::UnixMillis;
 use super::property::Property;
-use super::user::{Sync, User, Written};
+use super::user::{Password, Sync, User, Written};
+
+const MINUTE_MS: u64 = 60_000;
+/// 2022-01-01: the first day on which somebody's password was set.
+const PASSWORDS_BEGAN: UnixMillis = UnixMillis(1_640_995_200_000);
+/// Three years.
+const PASSWORD_MINUTES: u64 = 3 * 365 * 24 * 60;
 
 /// Writes `"name":value` pairs, without braces, for the selected properties.
 pub(super) fn write_properties(out: &mut Vec<u8>, user: &User, properties: &[Property]) {
@@ -60,6 +67,9 @@ fn write_value(out: &mut Vec<u8>, user: &User, property: Property) {
         Property::GivenName => write_optional(out, names(user).0.as_deref()),
         Property::Surname => write_optional(out, names(user).1.as_deref()),
         Property::UserType => write_text(out, "Member"),
+        Property::LastPasswordChangeDateTime => {
+            write_optional(out, first_password(user).as_deref());
+        }
         Property::BusinessPhones
         | Property::OtherMails
         | Property::OnPremisesProvisioningErrors => {
@@ -80,6 +90,7 @@ fn write_value(out: &mut Vec<u8>, user: &User, property: Property) {
         | Property::OnPremisesDistinguishedName
         | Property::OnPremisesDomainName
         | Property::OnPremisesLastSyncDateTime
+        | Property::OnPremisesObjectIdentifier
         | Property::OnPremisesSamAccountName
         | Property::OnPremisesSecurityIdentifier
         | Property::OnPremisesUserPrincipalName
@@ -137,6 +148,18 @@ fn write_proxies(out: &mut Vec<u8>, user: &User) {
     }
 }
 
+/// When a user's password was set, unless it was set while the tenant was simulated: some day of three years, which hangs
+/// on the id alone.
+fn first_password(user: &User) -> Option<String> {
+    match user.password {
+        Password::Never => None,
+        Password::Set => {
+            let minutes = u64::from(user.id.number()) % PASSWORD_MINUTES;
+            Some(PASSWORDS_BEGAN.plus_ms(minutes * MINUTE_MS).zulu_text())
+        }
+    }
+}
+
 /// The part before the `@` of the address that the user was born with, as far as it is known.
 fn local_part(user: &User) -> &str {
     let address = user.mail_address().unwrap_or(&user.upn);
@@ -169,7 +192,6 @@ fn capitalised(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::clock::UnixMillis;
     use crate::sim::user::UserId;
     use proptest::prelude::*;
 
@@ -212,6 +234,21 @@ mod tests {
         );
         assert_eq!(value(&user, Property::UserPrincipalName), user.shown_upn());
         assert_eq!(value(&user, Property::Mail), "a@contoso.com");
+    }
+
+    #[test]
+    fn a_password_has_a_date_and_who_never_had_one_has_null() {
+        let mut user = User::new(UserId::from_octets([1; 16]), "a@contoso.com", None);
+        let date = value(&user, Property::LastPasswordChangeDateTime);
+        assert!(
+            date.as_str().is_some_and(|date| date.starts_with("202")),
+            "{date}"
+        );
+        user.password = Password::Never;
+        assert_eq!(
+            value(&user, Property::LastPasswordChangeDateTime),
+            Value::Null
+        );
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use super::ledger::{self, Ledger, WriteRecord};
 use super::population::Population;
 use super::store::{Fate, Header, Line, Store};
 use super::user::{User, UserId};
-use super::world::{AppRole, Planned, World};
+use super::world::{ActorRole, Planned, World};
 
 /// A state file shorter than this is never worth writing anew.
 const COMPACT_LINES_MIN: u64 = 100_000;
@@ -26,7 +26,7 @@ const COMPACT_RATIO: u64 = 3;
 pub(super) struct Founding<'a> {
     pub(super) seed: u64,
     pub(super) population: &'a Population,
-    pub(super) app_role: AppRole,
+    pub(super) app_role: ActorRole,
     pub(super) replication_ms: u64,
 }
 
@@ -166,14 +166,21 @@ fn apply(directory: &mut Directory, fate: Fate) -> UserId {
 mod tests {
     use super::*;
     use crate::sim::change::Change;
+    use crate::sim::route::Version;
     use crate::sim::user::UserKey;
+    use crate::sim::world::Actor;
+
+    const ADMIN: Actor = Actor {
+        role: ActorRole::Administrator,
+        at: UnixMillis(3_000),
+    };
 
     fn open(path: &Path) -> Tenant {
         let population = Population::Generated { users: 50 };
         let founding = Founding {
             seed: 7,
             population: &population,
-            app_role: AppRole::Administrator,
+            app_role: ActorRole::Administrator,
             replication_ms: 0,
         };
         Tenant::open(&founding, Some(path), UnixMillis(1_000)).unwrap()
@@ -206,16 +213,17 @@ mod tests {
         let user = somebody(&tenant);
         let change = Change::parse(
             br#"{"userPrincipalName":"elsewhere@contoso.onmicrosoft.com","jobTitle":"Baker"}"#,
+            Version::V1,
         )
         .unwrap();
         let planned = tenant
             .world
-            .plan_patch(&UserKey::Id(user.id), &change)
+            .plan_patch(ADMIN, &UserKey::Id(user.id), &change)
             .unwrap();
         write(&mut tenant, planned);
         let planned = tenant
             .world
-            .plan_delete(&UserKey::Id(user.id), UnixMillis(3_000))
+            .plan_delete(ADMIN, &UserKey::Id(user.id))
             .unwrap();
         write(&mut tenant, planned);
         let expected = tenant.world.directory.by_id(user.id).unwrap().clone();
@@ -223,7 +231,7 @@ mod tests {
         let mut tenant = open(directory.path());
         assert_eq!(tenant.world.directory.by_id(user.id), Some(&expected));
         assert_eq!(tenant.ledger.next_seq(), 3);
-        let planned = tenant.world.plan_purge(user.id).unwrap();
+        let planned = tenant.world.plan_purge(ADMIN, user.id).unwrap();
         write(&mut tenant, planned);
         drop(tenant);
         assert_eq!(open(directory.path()).world.directory.by_id(user.id), None);

@@ -1,84 +1,123 @@
-//! The tokens that were given out. They are opaque, live as long as the options say, and do not outlive the process: a
-//! client must cope with that anyway.
+//! The tokens that were given out. In form they are the JWTs that Entra gives for Graph; here each is looked up as an opaque
+//! text. They live as long as the options say, and do not outlive the process: a client must cope with that anyway.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::chance::Identity;
+use super::claims;
 use super::clock::UnixMillis;
 use super::errors::Refusal;
+use super::permission::Permission;
+use super::world::ActorRole;
 
 /// The simulated tenant's id.
 pub const TENANT_ID: &str = "5e0d0d4c-51b1-4a7e-9d0a-51a1a7edc0de";
 /// The id of the one app that is registered in it.
 pub const CLIENT_ID: &str = "51a1a7ed-0000-4000-8000-00000000a99b";
+/// The object id of that app's service principal.
+pub const SERVICE_PRINCIPAL_ID: &str = "51a1a7ed-0001-4000-8000-00000000a99b";
 /// That app's secret: obviously no real one, so it may stand in a source file.
 pub const CLIENT_SECRET: &str = "simulated-secret-of-no-value";
 
 /// Tokens remembered. A client needs one at a time; more than this many at once is a client gone wrong.
 const TOKENS_MAX: usize = 10_000;
 
+/// Who a token speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// The app, by a secret or a certificate.
+    App,
+    /// The managed identity.
+    ManagedIdentity,
+    /// Somebody who signed in to the app.
+    Person,
+}
+
+/// What whoever has a token may do. It says what was granted when the token was given out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rights {
+    pub(super) permissions: BTreeSet<Permission>,
+    pub(super) role: ActorRole,
+}
+
+#[derive(Debug)]
+struct Held {
+    end: UnixMillis,
+    rights: Arc<Rights>,
+}
+
 /// The tokens given out so far.
 #[derive(Debug)]
 pub(super) struct Tokens {
     life_s: u64,
-    ends: HashMap<Box<str>, UnixMillis>,
+    held: HashMap<Box<str>, Held>,
+}
+
+/// What a token is given out for.
+#[derive(Debug)]
+pub(super) struct Wish<'a> {
+    pub(super) subject: Subject,
+    /// Graph's root.
+    pub(super) resource: &'a str,
+    pub(super) rights: Rights,
 }
 
 impl Tokens {
     pub(super) fn new(life_s: u64) -> Self {
         Self {
             life_s,
-            ends: HashMap::new(),
+            held: HashMap::new(),
         }
     }
 
     /// Gives out a token in the body of a successful reply.
-    pub(super) fn issue(&mut self, now: UnixMillis, identity: &Identity) -> Value {
-        if self.ends.len() >= TOKENS_MAX {
+    pub(super) fn issue(&mut self, wish: Wish<'_>, now: UnixMillis, identity: &Identity) -> Value {
+        if self.held.len() >= TOKENS_MAX {
             self.make_room(now);
         }
-        let token = format!("simulated.{}", identity.secret_text());
-        self.ends.insert(
-            token.as_str().into(),
-            now.plus_ms(self.life_s.saturating_mul(1_000)),
-        );
+        let end = now.plus_ms(self.life_s.saturating_mul(1_000));
+        let token = claims::token(&wish, now, end, identity);
+        let rights = Arc::new(wish.rights);
+        self.held
+            .insert(token.as_str().into(), Held { end, rights });
         json!({"token_type": "Bearer", "expires_in": self.life_s, "ext_expires_in": self.life_s, "access_token": token})
     }
 
     /// All that are remembered, ended ones included.
     pub(super) fn given_out(&self) -> impl Iterator<Item = &str> {
-        self.ends.keys().map(AsRef::as_ref)
+        self.held.keys().map(AsRef::as_ref)
     }
 
-    /// Whether a token is good at this moment.
-    pub(super) fn check(&self, token: &str, now: UnixMillis) -> Result<(), Refusal> {
-        match self.ends.get(token) {
+    /// What a token that is good at this moment allows.
+    pub(super) fn check(&self, token: &str, now: UnixMillis) -> Result<Arc<Rights>, Refusal> {
+        match self.held.get(token) {
             None => Err(Refusal::TokenUnknown),
-            Some(end) if *end <= now => Err(Refusal::TokenExpired),
-            Some(_) => Ok(()),
+            Some(held) if held.end <= now => Err(Refusal::TokenExpired),
+            Some(held) => Ok(Arc::clone(&held.rights)),
         }
     }
 
     /// Ends a token's life early.
     pub(super) fn expire(&mut self, token: &str, now: UnixMillis) {
-        if let Some(end) = self.ends.get_mut(token) {
-            *end = now;
+        if let Some(held) = self.held.get_mut(token) {
+            held.end = now;
         }
     }
 
     /// Ends the life of all of them.
     pub(super) fn end_all(&mut self, now: UnixMillis) {
-        for end in self.ends.values_mut() {
-            *end = now.min(*end);
+        for held in self.held.values_mut() {
+            held.end = now.min(held.end);
         }
     }
 
     fn make_room(&mut self, now: UnixMillis) {
-        self.ends.retain(|_, end| *end > now);
-        if self.ends.len() >= TOKENS_MAX {
-            self.ends.clear();
+        self.held.retain(|_, held| held.end > now);
+        if self.held.len() >= TOKENS_MAX {
+            self.held.clear();
         }
     }
 }
@@ -90,21 +129,25 @@ mod tests {
     #[test]
     fn tokens_live_and_end() {
         let mut tokens = Tokens::new(10);
-        let body = tokens.issue(UnixMillis(0), &Identity::for_test(1));
+        let rights = Rights {
+            permissions: BTreeSet::from([Permission::UserReadAll]),
+            role: ActorRole::Nothing,
+        };
+        let wish = Wish {
+            subject: Subject::App,
+            resource: "https://graph.microsoft.com",
+            rights: rights.clone(),
+        };
+        let body = tokens.issue(wish, UnixMillis(0), &Identity::for_test(1));
         let token = body["access_token"].as_str().unwrap().to_owned();
-        assert_eq!(tokens.check(&token, UnixMillis(9_999)), Ok(()));
-        assert_eq!(
-            tokens.check(&token, UnixMillis(10_000)),
-            Err(Refusal::TokenExpired)
-        );
-        assert_eq!(
-            tokens.check("other", UnixMillis(0)),
-            Err(Refusal::TokenUnknown)
-        );
+        let check = |tokens: &Tokens, token: &str, ms| {
+            let found = tokens.check(token, UnixMillis(ms));
+            found.map(|rights| (*rights).clone())
+        };
+        assert_eq!(check(&tokens, &token, 9_999), Ok(rights));
+        assert_eq!(check(&tokens, &token, 10_000), Err(Refusal::TokenExpired));
+        assert_eq!(check(&tokens, "other", 0), Err(Refusal::TokenUnknown));
         tokens.expire(&token, UnixMillis(5_000));
-        assert_eq!(
-            tokens.check(&token, UnixMillis(5_000)),
-            Err(Refusal::TokenExpired)
-        );
+        assert_eq!(check(&tokens, &token, 5_000), Err(Refusal::TokenExpired));
     }
 }

@@ -34,6 +34,17 @@ impl UserId {
         Uuid::try_parse(text).ok().map(Self)
     }
 
+    /// A number that hangs on the id, for what is derived from it.
+    pub(super) fn number(self) -> u32 {
+        let [a, b, c, d, ..] = *self.0.as_bytes();
+        u32::from_be_bytes([a, b, c, d])
+    }
+
+    /// The id as others than users have it.
+    pub(super) fn uuid(self) -> Uuid {
+        self.0
+    }
+
     /// The 32 lower-case digits without dashes.
     pub(super) fn simple(self) -> String {
         self.0.simple().to_string()
@@ -93,6 +104,18 @@ pub(super) enum Role {
     Ordinary,
     /// Holds one.
     Administrator,
+    /// May activate one and has not: ordinary apps may act on them, and a hard match may not.
+    Eligible,
+}
+
+/// Whether the user has a password in the cloud.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Password {
+    /// Never had one: an identity provider elsewhere has always asked for it.
+    Never,
+    /// Has one.
+    #[default]
+    Set,
 }
 
 /// A value that was written over what would be derived.
@@ -117,6 +140,9 @@ pub(super) struct User {
     pub(super) mail: Mail,
     pub(super) sync: Sync,
     pub(super) role: Role,
+    /// State files of earlier versions do not tell it.
+    #[serde(default)]
+    pub(super) password: Password,
     pub(super) enabled: bool,
     pub(super) deleted_at: Option<UnixMillis>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +163,7 @@ impl User {
             mail: Mail::AsUpn,
             sync: Sync::Never,
             role: Role::Ordinary,
+            password: Password::Set,
             enabled: true,
             deleted_at: None,
             overrides: None,
@@ -200,6 +227,20 @@ impl User {
         }
     }
 
+    /// Takes back what was written over a property.
+    pub(super) fn unwrite(&mut self, property: Property) {
+        if let Some(overrides) = &mut self.overrides {
+            overrides.0.retain(|(name, _)| *name != property);
+        }
+        if self
+            .overrides
+            .as_ref()
+            .is_some_and(|list| list.0.is_empty())
+        {
+            self.overrides = None;
+        }
+    }
+
     /// The properties that something was written over.
     pub(super) fn written_properties(&self) -> impl Iterator<Item = Property> {
         self.overrides
@@ -242,6 +283,23 @@ mod tests {
     #[test]
     fn a_user_is_small() {
         assert!(size_of::<User>() <= 112, "{} bytes", size_of::<User>());
+    }
+
+    #[test]
+    fn what_is_unwritten_leaves_nothing_behind() {
+        let mut user = anna();
+        user.write(Property::City, Written::Null);
+        user.unwrite(Property::JobTitle);
+        assert_eq!(user.written(Property::City), Some(&Written::Null));
+        user.unwrite(Property::City);
+        assert_eq!(user, anna());
+    }
+
+    #[test]
+    fn a_line_of_an_earlier_version_is_read() {
+        let mut old = serde_json::to_value(anna()).unwrap();
+        old.as_object_mut().unwrap().remove("password");
+        assert_eq!(serde_json::from_value::<User>(old).unwrap(), anna());
     }
 
     #[test]

@@ -25,13 +25,20 @@ const REQUIRED_FOR_CREATION: [Property; 5] = [
     Property::UserPrincipalName,
 ];
 
-/// Whether the app's service principal holds a directory role, which acting on administrators takes.
+/// Whether who acts holds directory roles, which acting on administrators takes, and clearing an on-premises identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AppRole {
+pub(super) enum ActorRole {
     /// It has permissions only.
     Nothing,
-    /// It may act on administrators.
+    /// Privileged Authentication Administrator and Hybrid Identity Administrator.
     Administrator,
+}
+
+/// Who asks for a write, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Actor {
+    pub(super) role: ActorRole,
+    pub(super) at: UnixMillis,
 }
 
 /// A write that is allowed but not made yet.
@@ -47,7 +54,8 @@ pub(super) struct Planned {
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) seed: u64,
-    pub(super) app_role: AppRole,
+    /// What the app holds. What a request may do is told by its token, which can be older.
+    pub(super) app_role: ActorRole,
     pub(super) domains: Domains,
     pub(super) directory: Directory,
     pub(super) lag: Lag,
@@ -55,7 +63,12 @@ pub(super) struct World {
 
 impl World {
     /// `nth` makes the new user's id differ from that of an earlier user of the same name.
-    pub(super) fn plan_create(&self, change: &Change, nth: u64) -> Result<Planned, Refusal> {
+    pub(super) fn plan_create(
+        &self,
+        actor: Actor,
+        change: &Change,
+        nth: u64,
+    ) -> Result<Planned, Refusal> {
         for required in REQUIRED_FOR_CREATION {
             if !change.properties().any(|property| property == required) {
                 return Err(missing(required));
@@ -70,7 +83,7 @@ impl World {
         )));
         let mut after = User::new(id, upn, None);
         after.mail = Mail::Nothing;
-        change.apply_to(&mut after);
+        change.apply_to(&mut after, actor.at);
         self.check_domain(&after)?;
         self.check_unique(&after, None)?;
         Ok(Planned {
@@ -80,15 +93,23 @@ impl World {
         })
     }
 
-    pub(super) fn plan_patch(&self, key: &UserKey, change: &Change) -> Result<Planned, Refusal> {
+    pub(super) fn plan_patch(
+        &self,
+        actor: Actor,
+        key: &UserKey,
+        change: &Change,
+    ) -> Result<Planned, Refusal> {
         let slot = self.live_slot(key)?;
         let before = self.directory.get(slot).ok_or_else(|| not_found(key))?;
         if change.properties().any(Property::is_sensitive) {
-            self.check_role(before)?;
+            check_role(actor, before)?;
+        }
+        if change.clears_identifier() && actor.role == ActorRole::Nothing {
+            return Err(Refusal::RoleMissing);
         }
         check_mastery(before, change)?;
         let mut after = before.clone();
-        change.apply_to(&mut after);
+        change.apply_to(&mut after, actor.at);
         if before.upn != after.upn {
             self.check_domain(&after)?;
         }
@@ -101,12 +122,12 @@ impl World {
         })
     }
 
-    pub(super) fn plan_delete(&self, key: &UserKey, now: UnixMillis) -> Result<Planned, Refusal> {
+    pub(super) fn plan_delete(&self, actor: Actor, key: &UserKey) -> Result<Planned, Refusal> {
         let slot = self.live_slot(key)?;
         let before = self.directory.get(slot).ok_or_else(|| not_found(key))?;
-        self.check_role(before)?;
+        check_role(actor, before)?;
         let after = User {
-            deleted_at: Some(now),
+            deleted_at: Some(actor.at),
             ..before.clone()
         };
         Ok(Planned {
@@ -118,11 +139,12 @@ impl World {
 
     pub(super) fn plan_restore(
         &self,
+        actor: Actor,
         id: UserId,
         options: &RestoreOptions,
     ) -> Result<Planned, Refusal> {
         let before = self.deleted(id)?;
-        self.check_role(before)?;
+        check_role(actor, before)?;
         let mut after = User {
             deleted_at: None,
             ..before.clone()
@@ -146,8 +168,8 @@ impl World {
         })
     }
 
-    pub(super) fn plan_purge(&self, id: UserId) -> Result<Planned, Refusal> {
-        self.check_role(self.deleted(id)?)?;
+    pub(super) fn plan_purge(&self, actor: Actor, id: UserId) -> Result<Planned, Refusal> {
+        check_role(actor, self.deleted(id)?)?;
         Ok(Planned {
             kind: WriteKind::Purge,
             id,
@@ -185,13 +207,6 @@ impl World {
     fn deleted(&self, id: UserId) -> Result<&User, Refusal> {
         let user = self.directory.by_id(id).filter(|user| !user.is_live());
         user.ok_or_else(|| Refusal::NotFound(id.to_string()))
-    }
-
-    fn check_role(&self, target: &User) -> Result<(), Refusal> {
-        match (target.role, self.app_role) {
-            (Role::Administrator, AppRole::Nothing) => Err(Refusal::RoleMissing),
-            (Role::Administrator, AppRole::Administrator) | (Role::Ordinary, _) => Ok(()),
-        }
     }
 
     /// How the user's UPN signs in, if its domain is the tenant's.
@@ -281,6 +296,16 @@ impl World {
             property: Property::OnPremisesImmutableId,
             value: anchor.to_owned(),
         })
+    }
+}
+
+/// Acting on somebody who holds a role takes a role; who may only activate one is like everybody else.
+fn check_role(actor: Actor, target: &User) -> Result<(), Refusal> {
+    match (target.role, actor.role) {
+        (Role::Administrator, ActorRole::Nothing) => Err(Refusal::RoleMissing),
+        (Role::Administrator, ActorRole::Administrator) | (Role::Ordinary | Role::Eligible, _) => {
+            Ok(())
+        }
     }
 }
 
