@@ -11,7 +11,7 @@ use support::{Stage, calm, table};
 
 const COLUMNS: &str = "row,key,outcome,step,attempts,writes,started_at,finished_at,duration_ms,\
     exposed_ms,error_code,error,advice,request_id,\
-    object_id,upn_before,upn_after,immutable_id_before,immutable_id_after";
+    object_id,upn_before,upn_after,immutable_id_before,immutable_id_after,warnings";
 
 const SUMMARY: [&str; 12] = [
     "run",

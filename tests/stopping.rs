@@ -96,7 +96,7 @@ fn too_many_failures_stop_the_run_and_it_can_go_on() {
     let stage = Stage::new(calm(400));
     let oracle = Oracle::look(&stage);
     let stopped = stage
-        .end(&mut stage.run_with(&["--max-failed", "2"]))
+        .end(&mut stage.hasty_run(&["--max-failed", "2"]))
         .must_end(4);
     assert!(
         stopped.stdout.contains("--max-failed 2"),
@@ -111,7 +111,7 @@ fn too_many_failures_stop_the_run_and_it_can_go_on() {
         "{summary}"
     );
     let ran = stage
-        .end(&mut stage.run_with(&["--max-failed", "100%"]))
+        .end(&mut stage.hasty_run(&["--max-failed", "100%"]))
         .must_end(1);
     must_be_true(&stage, &oracle, &ran, Slack(0));
     assert_eq!(stage.summary()["run"], summary["run"]);

@@ -97,7 +97,8 @@ fn pages() -> Result<Vec<Page>, Failure> {
     pages.extend(Rule::ALL.iter().filter_map(rule_page));
     for file in SHIPPED {
         let job = job(file.name)?;
-        let objections = job.checks.iter().chain(&job.refusals);
+        let of_run = job.obstacles.iter().chain(&job.checks);
+        let objections = of_run.chain(&job.refusals).chain(&job.warnings);
         pages.extend(objections.map(|objection| objection_page(&job.name, objection)));
     }
     pages.extend(known_codes().map(|known| code_page(known.code, known)));

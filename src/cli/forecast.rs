@@ -13,6 +13,11 @@ use std::time::Duration;
 /// Findings that are shown one by one on the terminal; `plan.csv` and `--json` have all of them.
 const SHOWN_MAX: usize = 20;
 
+/// The severity of what keeps a row from being changed.
+const BLOCKS: &str = "error";
+/// The severity of what somebody should know.
+const WARNS: &str = "warning";
+
 /// What a run would do, in numbers.
 #[derive(Debug, Serialize)]
 pub(super) struct Forecast {
@@ -49,21 +54,17 @@ impl PlanFinding {
             row: Some(row),
             key: Some(key.to_owned()),
             rule: finding.rule.to_string(),
-            severity: if finding.is_error() {
-                "error"
-            } else {
-                "warning"
-            },
+            severity: if finding.is_error() { BLOCKS } else { WARNS },
             message: finding.message.clone(),
         }
     }
 
     pub fn against(row: u64, key: &str, problem: &Problem) -> PlanFinding {
-        PlanFinding::of_person(row, key, problem, "error")
+        PlanFinding::of_person(row, key, problem, BLOCKS)
     }
 
     pub fn warning(row: u64, key: &str, problem: &Problem) -> PlanFinding {
-        PlanFinding::of_person(row, key, problem, "warning")
+        PlanFinding::of_person(row, key, problem, WARNS)
     }
 
     fn of_person(row: u64, key: &str, problem: &Problem, severity: &'static str) -> PlanFinding {
@@ -82,7 +83,7 @@ impl PlanFinding {
             row: None,
             key: None,
             rule: check.name.clone(),
-            severity: "warning",
+            severity: WARNS,
             message: format!("{}; {}", check.detail, check.advice),
         }
     }
@@ -146,29 +147,30 @@ impl Forecast {
         ));
     }
 
-    /// How often each, then the first ones.
+    /// Each kind with how often it was found and what it says of the first row; then whose change is blocked, one by one.
     fn tell_findings(&self) {
-        let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        let mut kinds: BTreeMap<(&str, &str), (u64, &str)> = BTreeMap::new();
         for finding in &self.findings {
-            *counts.entry((finding.severity, &finding.rule)).or_default() += 1;
+            let kind = (finding.severity, finding.rule.as_str());
+            kinds.entry(kind).or_insert((0, &finding.message)).0 += 1;
         }
-        for ((severity, rule), count) in counts {
-            say_result(format_args!("  {count:>7}  {rule} ({severity})"));
+        for ((severity, rule), (count, example)) in kinds {
+            say_result(format_args!("  {count:>7}  {rule} ({severity}): {example}"));
         }
-        for finding in self.findings.iter().take(SHOWN_MAX) {
-            let whose = match (finding.row, &finding.key) {
-                (Some(row), Some(key)) => format!("row {row} {key}"),
-                (Some(row), None) => format!("row {row}"),
-                (None, _) => "the run".into(),
-            };
+        let blocked = || self.findings.iter().filter(|one| one.severity == BLOCKS);
+        for finding in blocked().take(SHOWN_MAX) {
+            let (row, key) = (finding.row.unwrap_or(0), finding.key.as_deref());
+            let key = key.unwrap_or_default();
             say_result(format_args!(
-                "{whose}: {} [{}]",
+                "row {row} {key}: {} [{}]",
                 finding.message, finding.rule
             ));
         }
-        let more = self.findings.len().saturating_sub(SHOWN_MAX);
+        let more = blocked().count().saturating_sub(SHOWN_MAX);
         if more > 0 {
-            say_result(format_args!("… and {more} more; the plan has them all"));
+            say_result(format_args!(
+                "… and {more} more rows; the plan has them all"
+            ));
         }
     }
 

@@ -162,7 +162,7 @@ async fn a_person_is_asked_once_and_their_refresh_token_does_the_rest() {
         asked,
         "one poll in vain"
     );
-    assert_eq!(graph.sign_in().await, Ok(()));
+    assert!(graph.sign_in().await.is_ok());
     for _ in 0..3 {
         assert_eq!(status(&graph).await, Ok(200));
         meeting.simulator.end_tokens();
@@ -209,7 +209,7 @@ async fn a_person_enters_the_code_on_the_page() {
     let url = format!("{}/devicelogin?code={code}", meeting.simulator.url());
     let page = reqwest::get(url).await.unwrap().text().await.unwrap();
     assert_eq!(page, "You are signed in.");
-    assert_eq!(graph.sign_in().await, Ok(()));
+    assert!(graph.sign_in().await.is_ok());
 }
 
 #[tokio::test]
