@@ -48,7 +48,7 @@ pub async fn observe(
     talk: &mut Talk,
     priority: Priority,
 ) -> Result<Found, ObserveError> {
-    let mut hits: Vec<(String, State)> = Vec::new();
+    let mut hits = Vec::new();
     let mut together = false;
     for look in &job.observe.looks {
         if !hits.is_empty() && !together {
@@ -57,22 +57,14 @@ pub async fn observe(
         together = look.with_next;
         if let Some(ask) = view.look(look, known)? {
             let items = look_at(look, view, known, &ask, talk, priority).await?;
-            let found = view.hits(look, known, &items)?;
-            hits.extend(found.into_iter().map(|state| (look.name.clone(), state)));
+            hits.extend(view.hits(look, known, &items)?);
         }
     }
     Ok(match hits.len() {
         0 => Found::Nobody,
-        1 => Found::One(hits.remove(0).1),
-        _ => Found::Several(hits.iter().map(describe).collect()),
+        1 => Found::One(hits.remove(0).state),
+        _ => Found::Several(hits.into_iter().map(|hit| hit.told).collect()),
     })
-}
-
-fn describe((look, state): &(String, State)) -> String {
-    match state.get("id").as_str() {
-        Some(id) => format!("{look} ({id})"),
-        None => look.clone(),
-    }
 }
 
 async fn look_at(

@@ -3,7 +3,7 @@
 //! The steps of a row are found by walking through the predicted effects, with the same decisions a run would take.
 
 use super::observe::{Found, ObserveError, observe};
-use super::sight::job_problem;
+use super::sight::{job_problem, several};
 use super::talk::{Halt, NoAnswer, Talk, problem};
 use crate::job::{Decision, Doing, EvalError, Job, RowView, State, StepId};
 use crate::machine::Problem;
@@ -30,10 +30,7 @@ pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<Plan
             Ok(steps(job, view, &state).unwrap_or_else(|error| Plan::Refused(job_problem(&error))))
         }
         Ok(Found::Nobody) => Ok(refused("NotFound", "nobody was found".into())),
-        Ok(Found::Several(places)) => Ok(refused(
-            "Ambiguous",
-            format!("several were found: {}", places.join("; ")),
-        )),
+        Ok(Found::Several(places)) => Ok(Plan::Refused(several(job, &places))),
         Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => Err(halt),
         Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => Ok(Plan::Refused(problem(&fault))),
         Err(ObserveError::Job(error)) => Ok(Plan::Refused(job_problem(&error))),

@@ -6,7 +6,8 @@ use super::observe::Found;
 use crate::job::{Agreement, Decision, Doing, EvalError, InDoubt, Job, RowView, State, StepId};
 use crate::journal::{RowRecord, UnixMillis};
 use crate::machine::{
-    Active, Course, Event, Forecast, Look, Observation, Phase, Problem, RowState, Sight,
+    Active, Attempt, Begun, Course, Event, Forecast, Look, Observation, Phase, Problem, RowState,
+    Sight,
 };
 
 /// A row's states as the job sees them.
@@ -42,11 +43,8 @@ impl Judge<'_> {
     pub fn observed(&self, found: Found, states: Option<&States>) -> (Event, Option<States>) {
         match found {
             Found::Nobody if self.is_patient() => (Event::Lagging, None),
-            Found::Nobody => (missing("NotFound", "nobody was found".into(), NOBODY), None),
-            Found::Several(places) => {
-                let text = format!("several were found: {}", places.join("; "));
-                (missing("Ambiguous", text, SEVERAL), None)
-            }
+            Found::Nobody => (missing(nobody()), None),
+            Found::Several(places) => (missing(several(self.job, &places)), None),
             Found::One(state) => match self.one(&state, states) {
                 Ok(Event::Lagging) => (Event::Lagging, None),
                 Ok(event) => {
@@ -88,17 +86,34 @@ impl Judge<'_> {
     }
 
     fn doubtful(&self) -> Option<StepId> {
+        self.doubtful_attempt().map(|attempt| attempt.step)
+    }
+
+    fn doubtful_attempt(&self) -> Option<Attempt> {
         match self.active()?.phase {
-            Phase::Doubtful(attempt) => Some(attempt.step),
+            Phase::Doubtful(attempt) => Some(attempt),
             Phase::Observing | Phase::Intending(_) | Phase::Applying(_) | Phase::Verifying => None,
         }
     }
 
-    fn doing(&self, step: StepId) -> Doing {
-        if self.is_back() {
-            Doing::Undo(step)
-        } else {
-            Doing::Do(step)
+    /// The write of a step that would be tried next, in the direction the row is going.
+    fn next_doing(&self, step: StepId) -> Doing {
+        let tried = self.begun(step).map_or(0, |begun| begun.attempts);
+        self.doing(step, tried + 1)
+    }
+
+    fn doing(&self, step: StepId, number: u32) -> Doing {
+        match self.is_back() {
+            true => Doing::Undo(step),
+            false => self.job.doing(step, number),
+        }
+    }
+
+    /// What the row may have been through: on the way back, where steps stand for others, these too.
+    fn been_through(&self) -> Vec<StepId> {
+        match self.is_back() {
+            true => self.job.to_undo(&self.record.begun),
+            false => self.record.begun.clone(),
         }
     }
 
@@ -113,12 +128,13 @@ impl Judge<'_> {
     }
 
     fn is_behind(&self, state: &State, known: &States) -> Result<bool, EvalError> {
-        let doubtful = self.doubtful().map(|step| self.doing(step));
+        let doubtful = self.doubtful_attempt();
+        let doubtful = doubtful.map(|attempt| self.doing(attempt.step, attempt.number));
         let agreement = self.view.agreement(
             &known.before,
             &known.now,
             state,
-            &self.record.begun,
+            &self.been_through(),
             doubtful,
         )?;
         Ok(agreement == Agreement::Behind)
@@ -172,11 +188,11 @@ impl Judge<'_> {
 
     fn judge(&self, before: &State, state: &State) -> Result<Judged, EvalError> {
         let decision = if self.is_back() {
-            let given_up = |step| self.begun(step, |begun| begun.undo_given_up);
+            let given_up = |step| self.begun(step).is_some_and(|begun| begun.undo_given_up);
             self.view
-                .decide_back(before, state, &self.record.begun, &given_up)?
+                .decide_back(before, state, &self.been_through(), &given_up)?
         } else {
-            let applied = |step| self.begun(step, |begun| begun.applied);
+            let applied = |step| self.begun(step).is_some_and(|begun| begun.applied);
             self.view.decide(before, state, &applied)?
         };
         self.renders(&decision, before, state)?;
@@ -189,7 +205,10 @@ impl Judge<'_> {
     /// A write that cannot be put together is found out now, not after its intent.
     fn renders(&self, decision: &Decision, before: &State, state: &State) -> Result<(), EvalError> {
         match decision {
-            Decision::Next(step) => self.view.write(self.doing(*step), before, state).map(drop),
+            Decision::Next(step) => {
+                let doing = self.next_doing(*step);
+                self.view.write(doing, before, state).map(drop)
+            }
             Decision::Goal
             | Decision::Adrift(_)
             | Decision::Foreign(_)
@@ -197,11 +216,8 @@ impl Judge<'_> {
         }
     }
 
-    fn begun(&self, step: StepId, of: impl Fn(&crate::machine::Begun) -> bool) -> bool {
-        let progress = self.active().map(|active| &active.progress);
-        progress
-            .and_then(|progress| progress.of(step))
-            .is_some_and(of)
+    fn begun(&self, step: StepId) -> Option<&Begun> {
+        self.active()?.progress.of(step)
     }
 
     /// What follows from a write of `step` that succeeded and made the state this one.
@@ -220,7 +236,7 @@ impl Judge<'_> {
         if must_read || self.is_back() {
             return None;
         }
-        let applied = |id| id == step || self.begun(id, |begun| begun.applied);
+        let applied = |id| id == step || self.begun(id).is_some_and(|begun| begun.applied);
         let decision = self
             .view
             .forecast(&states.before, &states.now, &applied)
@@ -234,12 +250,12 @@ impl Judge<'_> {
     }
 }
 
-/// Which way a row is going.
+/// The write of an attempt, in the direction the row is going.
 #[must_use]
-pub fn doing(course: &Course, step: StepId) -> Doing {
+pub fn doing(job: &Job, course: &Course, attempt: Attempt) -> Doing {
     match course {
-        Course::Forward => Doing::Do(step),
-        Course::Back(_) => Doing::Undo(step),
+        Course::Forward => job.doing(attempt.step, attempt.number),
+        Course::Back(_) => Doing::Undo(attempt.step),
     }
 }
 
@@ -272,13 +288,28 @@ fn sight(decision: Decision) -> Sight {
 const NOBODY: &str = "check the UPN and the tenant; a person deleted more than 30 days ago is gone";
 const SEVERAL: &str = "decide which one is meant, and rename or purge the other";
 
-fn missing(code: &str, message: String, advice: &str) -> Event {
+fn nobody() -> Problem {
+    Problem {
+        code: "NotFound".into(),
+        message: "nobody was found".into(),
+        advice: NOBODY.into(),
+    }
+}
+
+/// Several were found where there can be only one.
+#[must_use]
+pub fn several(job: &Job, places: &[String]) -> Problem {
+    let advice = job.observe.if_several.as_deref().unwrap_or(SEVERAL);
+    Problem {
+        code: "Ambiguous".into(),
+        message: format!("several were found: {}", places.join("; ")),
+        advice: advice.into(),
+    }
+}
+
+fn missing(problem: Problem) -> Event {
     Event::Observed(Observation {
-        sight: Sight::Missing(Problem {
-            code: code.into(),
-            message,
-            advice: advice.into(),
-        }),
+        sight: Sight::Missing(problem),
         exposed: false,
     })
 }
