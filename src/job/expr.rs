@@ -221,6 +221,14 @@ impl Text {
         })
     }
 
+    /// What stands between the expressions.
+    pub fn literals(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Literal(text) => Some(text.as_str()),
+            Piece::Expr(_) => None,
+        })
+    }
+
     /// The text with every value put in as it is.
     ///
     /// # Errors

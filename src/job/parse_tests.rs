@@ -82,6 +82,12 @@ fn a_step_is_undone_as_other_steps_that_have_an_undo() {
 }
 
 #[test]
+fn a_path_has_no_white_space() {
+    let found = mistakes(&[("$filter=mail%20eq%20'", "$filter=mail eq '")]);
+    assert!(found.contains("`get` has white space in it"), "{found}");
+}
+
+#[test]
 fn another_way_is_a_whole_request() {
     let found = mistakes(&[("otherwise.post =", "otherwise.pots =")]);
     for wanted in [

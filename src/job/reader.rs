@@ -104,7 +104,18 @@ impl Reader {
                 .mistakes()
                 .note(&text.span, message, Some(help.into()));
         }
-        Some(self.text(table, &text, place))
+        let path = self.text(table, &text, place);
+        if path
+            .literals()
+            .any(|text| text.contains(char::is_whitespace))
+        {
+            let message = format!("`{key}` has white space in it, which no address may have");
+            let help = "write `%20` for it, as in `$filter=mail%20eq%20'…'`";
+            table
+                .mistakes()
+                .note(&text.span, message, Some(help.into()));
+        }
+        Some(path)
     }
 
     fn required_path(&mut self, table: &Table<'_, '_>, key: &str, place: names::Place) -> Text {
