@@ -69,7 +69,12 @@ fn a_plan_writes_nothing_and_a_run_does_what_it_says() {
         assert_eq!(outcome["outcome"], as_planned, "{line:?}\n{outcome:?}");
         if line["change"] == "change" {
             assert_eq!(line["writes"], outcome["writes"], "{line:?}\n{outcome:?}");
-            for column in ["upn_before", "upn_after", "immutable_id_before", "immutable_id_after"] {
+            for column in [
+                "upn_before",
+                "upn_after",
+                "immutable_id_before",
+                "immutable_id_after",
+            ] {
                 assert_eq!(line[column], outcome[column], "{line:?}\n{outcome:?}");
             }
         }
@@ -97,7 +102,10 @@ fn who_changed_since_the_plan_is_refused_and_nobody_else() {
         .collect::<Vec<_>>()
         .join("\r\n");
     stage.write("plan/plan.csv", text);
-    stage.change_behind_our_back(changed[0], &[("onPremisesImmutableId", Some("AAAAAAAAAAAAAAAAAAAAAA=="))]);
+    stage.change_behind_our_back(
+        changed[0],
+        &[("onPremisesImmutableId", Some("AAAAAAAAAAAAAAAAAAAAAA=="))],
+    );
     let before = made(&stage);
     stage
         .end(&mut stage.run_with(&["--plan", "plan/plan.csv"]))
@@ -105,7 +113,12 @@ fn who_changed_since_the_plan_is_refused_and_nobody_else() {
     let codes: BTreeMap<String, (String, String)> = stage
         .outcomes()
         .into_iter()
-        .map(|line| (line["object_id"].clone(), (line["outcome"].clone(), line["error_code"].clone())))
+        .map(|line| {
+            (
+                line["object_id"].clone(),
+                (line["outcome"].clone(), line["error_code"].clone()),
+            )
+        })
         .collect();
     let refused = |code: &str| ("refused".to_owned(), code.to_owned());
     assert_eq!(codes[changed[0]], refused("ChangedSincePlan"));
@@ -138,10 +151,16 @@ fn a_run_that_is_picked_up_is_still_held_to_its_plan() {
     let planned = lines(&stage);
     let last = planned.iter().rev().find(|line| line["change"] == "change");
     let last = last.unwrap()["object_id"].clone();
-    let held = ["--plan", "plan/plan.csv", "--deadline", "1970-01-01T00:00:01Z"];
+    let held = [
+        "--plan",
+        "plan/plan.csv",
+        "--deadline",
+        "1970-01-01T00:00:01Z",
+    ];
     let ran = stage.end(&mut stage.run_with(&held));
     assert!(ran.code == Some(2) || ran.code == Some(3), "{ran:?}");
-    let mut going = stage.start(&mut stage.run_with(&["--plan", "plan/plan.csv", "--concurrency", "1"]));
+    let mut going =
+        stage.start(&mut stage.run_with(&["--plan", "plan/plan.csv", "--concurrency", "1"]));
     stage.await_writes(3, &mut going);
     going.interrupt();
     going.wait().must_end(3);
@@ -183,10 +202,16 @@ fn an_optional_permission_that_is_missing_is_told_and_the_run_goes_on() {
     let stage = without(Permission::RoleManagementRead);
     let forecast = plan(&stage).must_end(1).json();
     let warnings = rules(&forecast, "warning");
-    assert!(warnings.contains(&"permission RoleManagement.Read.Directory".to_owned()), "{warnings:?}");
+    assert!(
+        warnings.contains(&"permission RoleManagement.Read.Directory".to_owned()),
+        "{warnings:?}"
+    );
     assert!(!rules(&forecast, "error").contains(&"RoleHeld".to_owned()));
     let ran = stage.end(&mut stage.run_line()).must_end(1);
-    assert!(ran.stderr.contains("RoleManagement.Read.Directory"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("RoleManagement.Read.Directory"),
+        "{ran:?}"
+    );
 }
 
 #[test]
@@ -202,16 +227,35 @@ fn findings_about_people_block_or_warn() {
     }
     assert_eq!(forecast["refused"], blocks.len());
     stage.end(&mut stage.run_line()).must_end(1);
-    let warned = stage.outcomes().iter().filter(|line| !line["warnings"].is_empty()).count();
-    assert!(warned > 0 && warned <= warns.len(), "{warned} of {}", warns.len());
+    let warned = stage
+        .outcomes()
+        .iter()
+        .filter(|line| !line["warnings"].is_empty())
+        .count();
+    assert!(
+        warned > 0 && warned <= warns.len(),
+        "{warned} of {}",
+        warns.len()
+    );
 }
 
 #[test]
 fn doctor_ticks_everything_of_a_healthy_target_and_crosses_what_is_not() {
     let stage = Stage::new(calm(5));
     let ran = doctor(&stage, &[]).must_end(0);
-    for name in ["sign-in", "tenant", "domains", "initial domain", "permission User.ReadWrite.All", "limits"] {
-        assert!(ran.stdout.contains(&format!("✓ {name}")), "{name}: {}", ran.stdout);
+    for name in [
+        "sign-in",
+        "tenant",
+        "domains",
+        "initial domain",
+        "permission User.ReadWrite.All",
+        "limits",
+    ] {
+        assert!(
+            ran.stdout.contains(&format!("✓ {name}")),
+            "{name}: {}",
+            ran.stdout
+        );
     }
     assert!(!ran.stdout.contains('✗'), "{}", ran.stdout);
     let mut wrong = stage.cutover(&["doctor", "--target", "sim.toml"]);
@@ -225,7 +269,10 @@ fn doctor_ticks_everything_of_a_healthy_target_and_crosses_what_is_not() {
 fn another_tenant_than_the_one_named_is_refused() {
     let stage = Stage::new(Options { ..calm(5) });
     let connection = stage.connection("100000/1s");
-    let other = connection.replace("tenant = \"contoso.onmicrosoft.com\"", "tenant = \"00000000-0000-4000-8000-000000000001\"");
+    let other = connection.replace(
+        "tenant = \"contoso.onmicrosoft.com\"",
+        "tenant = \"00000000-0000-4000-8000-000000000001\"",
+    );
     assert_ne!(connection, other);
     stage.write("sim.toml", other);
     let ran = doctor(&stage, &[]).must_end(2);

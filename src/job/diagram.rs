@@ -53,6 +53,18 @@ pub fn mermaid(job: &Job) -> String {
                 &format!("undo{} --> stranded: it cannot be undone", index + 1),
             );
         }
+        if !step.undone_as.is_empty() {
+            let names = step.undone_as.iter().filter_map(|other| job.step(*other));
+            let names: Vec<&str> = names.map(|other| other.name.as_str()).collect();
+            let note = format!("note right of {id}: undone as {} are", names.join(" and "));
+            line(&mut out, &note);
+        }
+        if step.otherwise.is_some() {
+            line(
+                &mut out,
+                &format!("{id} --> observing: refused at first, then done the other way"),
+            );
+        }
         line(&mut out, &format!("{id} --> failing: refused"));
         if step.exposes {
             line(

@@ -221,6 +221,14 @@ impl Text {
         })
     }
 
+    /// What stands between the expressions.
+    pub fn literals(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Literal(text) => Some(text.as_str()),
+            Piece::Expr(_) => None,
+        })
+    }
+
     /// The text with every value put in as it is.
     ///
     /// # Errors
@@ -229,12 +237,15 @@ impl Text {
         self.render_with(scope, |value| value.to_string())
     }
 
-    /// The text as a path of a URL: every value put in is percent-encoded.
+    /// The text as a path of a URL: every value put in is percent-encoded, but for what a filter made for a path.
     ///
     /// # Errors
     /// As [`Expr::value`].
     pub fn render_path(&self, scope: &Arc<Scope>) -> Result<String, EvalError> {
-        self.render_with(scope, |value| filters::encode_path(&value.to_string()))
+        self.render_with(scope, |value| match value.is_safe() {
+            true => value.to_string(),
+            false => filters::encode_path(&value.to_string()),
+        })
     }
 
     fn render_with(

@@ -34,6 +34,7 @@ pub fn register(environment: &mut Environment<'static>) {
     environment.add_filter("local_part", |upn: &str| local_part(upn).to_owned());
     environment.add_filter("immutable_id", immutable_id);
     environment.add_filter("guid", guid);
+    environment.add_filter("key", key);
     environment.add_filter("odata", |text: &str| text.replace('\'', "''"));
     environment.add_filter("find", find);
     environment.add_filter("of_type", of_type);
@@ -70,6 +71,17 @@ fn immutable_id(text: &str) -> Result<String, Error> {
 fn guid(text: &str) -> Result<String, Error> {
     let wrong = || invalid(format!("`{text}` is not the base64 of a GUID"));
     Ok(decode(text).ok_or_else(wrong)?.to_string())
+}
+
+/// How an OData service addresses the entry of a collection that has this key: `/ann@contoso.com` behind the collection's
+/// name. A key that begins with `$` would be taken for a segment of OData's own there and stands in parentheses.
+fn key(text: &str) -> Value {
+    let addressed = if text.starts_with('$') {
+        format!("('{}')", encode_path(&text.replace('\'', "''")))
+    } else {
+        format!("/{}", encode_path(text))
+    };
+    Value::from_safe_string(addressed)
 }
 
 fn invalid(message: impl Into<String>) -> Error {

@@ -18,10 +18,13 @@ mod settings;
 mod shipped;
 mod source;
 mod state;
+mod steps;
 mod view;
 
 #[cfg(test)]
 mod parse_tests;
+#[cfg(test)]
+mod people_tests;
 #[cfg(test)]
 mod view_tests;
 
@@ -35,7 +38,7 @@ pub use settings::{AppFacts, Settings};
 pub use shipped::{FindError, JobFile, SHIPPED, find, text_of};
 pub use source::{Mistake, Mistakes, Table};
 pub use state::State;
-pub use view::{Agreement, Ask, Decision, Doing, Hits, RowView, Write};
+pub use view::{Agreement, Ask, Decision, Doing, Hit, RowView, Write};
 
 use crate::batch::{Digest, Layout};
 use serde::{Deserialize, Serialize};
@@ -145,6 +148,8 @@ pub struct Observe {
     pub looks: Vec<LookAt>,
     /// What is read about the person beside.
     pub also: Vec<AlsoRead>,
+    /// What to do when several are found.
+    pub if_several: Option<String>,
 }
 
 /// One way to find a row.
@@ -168,6 +173,8 @@ pub struct LookAt {
     pub set: Vec<(String, serde_json::Value)>,
     /// What this look and the next one find is taken together: two finds are ambiguous.
     pub with_next: bool,
+    /// How an entry is told from others where several are found; its id, where the job does not say.
+    pub tell: Option<Text>,
 }
 
 /// How a request is written down.
@@ -177,7 +184,7 @@ pub struct RequestPlan {
     pub method: Verb,
     /// The path under the service's version root.
     pub path: Text,
-    /// Its JSON body.
+    /// Its JSON body; one that comes to null as a whole is not sent.
     pub body: Option<Json>,
 }
 
@@ -228,6 +235,21 @@ pub struct Step {
     pub once: Option<InDoubt>,
     /// How it is undone.
     pub undo: Option<Undo>,
+    /// It does at once what these steps do one after the other, and is undone as they are.
+    pub undone_as: Vec<StepId>,
+    /// How it is done from the second try on, where the service may not know the first way.
+    pub otherwise: Option<Way>,
+    /// What to do when the service says that somebody else has what the step asks for.
+    pub if_taken: Option<String>,
+}
+
+/// Another way to do a step.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// What is sent.
+    pub request: RequestPlan,
+    /// What it changes.
+    pub effect: Vec<(String, Json)>,
 }
 
 /// What to do when a step that leaves no trace is in doubt.
@@ -266,7 +288,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            attempts: 8,
+            attempts: 10,
             undo_attempts: 12,
             replication: Duration::from_secs(120),
             doubt: Duration::from_secs(10),

@@ -108,10 +108,9 @@ fn steps(draft: &Draft, mistakes: &Mistakes<'_>) {
                 Some("write [exposure] with `when = \"…\"` on the observed state".into()),
             );
         }
-        if step.exposes && step.undo.is_none() {
+        if step.exposes && step.undo.is_none() && step.undone_as.is_empty() {
             let message = format!("step `{}` exposes and has no undo", step.name);
-            let help =
-                "a person must be able to work again when a later step fails: write [step.undo]";
+            let help = "a person must be able to work again when a later step fails: write [step.undo], or `undone_as`";
             mistakes.note(span, message, Some(help.into()));
         }
     }

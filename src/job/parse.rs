@@ -93,7 +93,7 @@ fn read(root: &Table<'_, '_>, source: &str) -> Draft {
         let message = format!("a job needs between 1 and {STEPS_MAX} steps ([[step]])");
         root.note(message, None);
     }
-    let steps = steps.into_iter().map(|table| reader.step(table)).collect();
+    let steps = reader.steps(steps, root.mistakes());
     let exposed = reader.exposure(root);
     let goal = reader.goal(root);
     let report = reader

@@ -56,6 +56,49 @@ fn an_exposing_step_needs_an_undo_an_end_and_a_way_to_be_seen() {
 }
 
 #[test]
+fn a_step_is_undone_as_other_steps_that_have_an_undo() {
+    let as_it_is = "undone_as = [\"restore\", \"temporary-upn\"]";
+    let found = |text: &str| mistakes(&[(as_it_is, text)]);
+    for (text, wanted) in [
+        ("undone_as = [\"restor\"]", "there is no step `restor`"),
+        (
+            "undone_as = [\"original-upn\"]",
+            "step `original-upn` has no undo",
+        ),
+        (
+            "undone_as = [\"restore-to-temporary-upn\"]",
+            "a step cannot be undone as itself",
+        ),
+        (
+            "undone_as = [\"restore\"]\nundo.when = \"state.deleted\"\nundo.delete = \"/x\"",
+            "a step has an `undo` of its own, or",
+        ),
+        ("", "exposes and has no undo"),
+        ("undone_as = \"restore\"", "must be a list of texts"),
+    ] {
+        assert!(found(text).contains(wanted), "{text}: {}", found(text));
+    }
+    assert_eq!(found(as_it_is), "");
+}
+
+#[test]
+fn a_path_has_no_white_space() {
+    let found = mistakes(&[("$filter=mail%20eq%20'", "$filter=mail eq '")]);
+    assert!(found.contains("`get` has white space in it"), "{found}");
+}
+
+#[test]
+fn another_way_is_a_whole_request() {
+    let found = mistakes(&[("otherwise.post =", "otherwise.pots =")]);
+    for wanted in [
+        "exactly one of `post`",
+        "`step.otherwise.pots` is not a key",
+    ] {
+        assert!(found.contains(wanted), "{wanted} is missing in:\n{found}");
+    }
+}
+
+#[test]
 fn broken_toml_and_an_unknown_format_say_so() {
     let found = parse("a.toml", "format = 1\nname = \n")
         .unwrap_err()

@@ -5,8 +5,7 @@ use super::expr::{Expr, Json, Text};
 use super::names;
 use super::source::{At, Table};
 use super::{
-    AlsoRead, DirectoryPlan, InDoubt, Kept, KeptForm, LookAt, Lookup, Objection, Observe,
-    Permission, RequestPlan, Step, Undo, Verb,
+    AlsoRead, DirectoryPlan, Kept, KeptForm, LookAt, Lookup, Objection, Observe, Permission,
 };
 use std::sync::Arc;
 use toml::de::DeValue;
@@ -38,7 +37,12 @@ impl Reader {
         });
     }
 
-    fn required_expr(&mut self, table: &Table<'_, '_>, key: &str, place: names::Place) -> Expr {
+    pub(super) fn required_expr(
+        &mut self,
+        table: &Table<'_, '_>,
+        key: &str,
+        place: names::Place,
+    ) -> Expr {
         match table.required_text(key) {
             Some(text) => self.expr(table, &text, place),
             None => placeholder(),
@@ -77,8 +81,23 @@ impl Reader {
         }
     }
 
+    fn optional_text(
+        &mut self,
+        table: &Table<'_, '_>,
+        key: &str,
+        place: names::Place,
+    ) -> Option<Text> {
+        let text = table.text(key)?;
+        Some(self.text(table, &text, place))
+    }
+
     /// A path, which begins with a slash: it stands under the service's version root.
-    fn path(&mut self, table: &Table<'_, '_>, key: &str, place: names::Place) -> Option<Text> {
+    pub(super) fn path(
+        &mut self,
+        table: &Table<'_, '_>,
+        key: &str,
+        place: names::Place,
+    ) -> Option<Text> {
         let text = table.text(key)?;
         if !text.value.starts_with('/') {
             let help = "it stands under the service's version root, as in `/users/…`";
@@ -87,7 +106,18 @@ impl Reader {
                 .mistakes()
                 .note(&text.span, message, Some(help.into()));
         }
-        Some(self.text(table, &text, place))
+        let path = self.text(table, &text, place);
+        if path
+            .literals()
+            .any(|text| text.contains(char::is_whitespace))
+        {
+            let message = format!("`{key}` has white space in it, which no address may have");
+            let help = "write `%20` for it, as in `$filter=mail%20eq%20'…'`";
+            table
+                .mistakes()
+                .note(&text.span, message, Some(help.into()));
+        }
+        Some(path)
     }
 
     fn required_path(&mut self, table: &Table<'_, '_>, key: &str, place: names::Place) -> Text {
@@ -137,7 +167,12 @@ impl Reader {
         Json::Constant(serde_json::Value::Null)
     }
 
-    fn json_text(&mut self, table: &Table<'_, '_>, text: &At<String>, place: names::Place) -> Json {
+    pub(super) fn json_text(
+        &mut self,
+        table: &Table<'_, '_>,
+        text: &At<String>,
+        place: names::Place,
+    ) -> Json {
         match Json::from_text(&text.value) {
             Ok(json) => {
                 json.visit_exprs(&mut |expr| self.remember(expr, place, text));
@@ -150,7 +185,7 @@ impl Reader {
         }
     }
 
-    fn fields(
+    pub(super) fn fields(
         &mut self,
         table: &Table<'_, '_>,
         key: &str,
@@ -279,6 +314,7 @@ impl Reader {
                 properties: Vec::new(),
                 looks: Vec::new(),
                 also: Vec::new(),
+                if_several: None,
             };
         };
         let properties: Vec<String> = table
@@ -299,11 +335,13 @@ impl Reader {
         let looks = tables.into_iter().map(|look| self.look(look)).collect();
         let also = table.tables("also").into_iter();
         let also = also.map(|read| self.also(read)).collect();
+        let if_several = table.text("if_several").map(|at| at.value);
         table.finish();
         Observe {
             properties,
             looks,
             also,
+            if_several,
         }
     }
 
@@ -362,95 +400,10 @@ impl Reader {
             list,
             pick,
             with_next: table.flag("with_next"),
+            tell: self.optional_text(&table, "tell", names::Place::Pick),
         };
         table.finish();
         look
-    }
-
-    fn request(&mut self, table: &Table<'_, '_>) -> RequestPlan {
-        let verbs = [
-            ("post", Verb::Post),
-            ("patch", Verb::Patch),
-            ("put", Verb::Put),
-            ("delete", Verb::Delete),
-        ];
-        let given: Vec<_> = verbs.iter().filter(|(key, _)| table.has(key)).collect();
-        if given.len() != 1 {
-            table.note(
-                "a request has exactly one of `post`, `patch`, `put`, `delete`, with its path",
-                None,
-            );
-        }
-        let mut plan = RequestPlan {
-            method: Verb::Post,
-            path: Text::default(),
-            body: None,
-        };
-        for (key, verb) in given {
-            plan.method = *verb;
-            plan.path = self
-                .path(table, key, names::Place::State)
-                .unwrap_or_default();
-        }
-        plan.body = self
-            .fields(table, "body", names::Place::State)
-            .map(Json::Object);
-        plan
-    }
-
-    /// A PATCH changes what its body says; for anything else the job has to say it.
-    fn effect(&mut self, table: &Table<'_, '_>, request: &RequestPlan) -> Vec<(String, Json)> {
-        if let Some(effect) = self.fields(table, "effect", names::Place::State) {
-            return effect;
-        }
-        match (&request.method, &request.body) {
-            (Verb::Patch, Some(Json::Object(fields))) => fields.clone(),
-            (Verb::Post | Verb::Patch | Verb::Put | Verb::Delete, _) => Vec::new(),
-        }
-    }
-
-    pub(super) fn step(&mut self, table: Table<'_, '_>) -> Step {
-        let request = self.request(&table);
-        let effect = self.effect(&table, &request);
-        let once = in_doubt(&table);
-        let observe_after = table.flag("observe_after");
-        if effect.is_empty() && once.is_none() && !observe_after {
-            table.note(
-                "nothing tells what this step changes",
-                Some("write `effect = { … }`, or `observe_after = true`, or `once = \"repeat\"` / `\"hold\"` if it leaves no trace".into()),
-            );
-        }
-        let undo = table.table("undo").map(|undo| self.undo(undo));
-        let step = Step {
-            name: table
-                .required_text("name")
-                .map_or_else(String::new, |at| at.value),
-            title: table
-                .required_text("title")
-                .map_or_else(String::new, |at| at.value),
-            when: self.required_expr(&table, "when", names::Place::State),
-            request,
-            effect,
-            observe_after,
-            exposes: table.flag("exposes"),
-            ends_exposure: table.flag("ends_exposure"),
-            once,
-            undo,
-        };
-        table.finish();
-        step
-    }
-
-    fn undo(&mut self, table: Table<'_, '_>) -> Undo {
-        let request = self.request(&table);
-        let effect = self.effect(&table, &request);
-        let undo = Undo {
-            when: self.required_expr(&table, "when", names::Place::State),
-            request,
-            effect,
-        };
-        table.finish();
-        undo
     }
 
     pub(super) fn exposure(&mut self, root: &Table<'_, '_>) -> Option<Expr> {
@@ -541,23 +494,7 @@ fn kept_texts(table: &Table<'_, '_>, guids: &[Kept]) -> Vec<Kept> {
     texts
 }
 
-fn in_doubt(table: &Table<'_, '_>) -> Option<InDoubt> {
-    let text = table.text("once")?;
-    match text.value.as_str() {
-        "repeat" => Some(InDoubt::Repeat),
-        "hold" => Some(InDoubt::Hold),
-        other => {
-            let message = format!("`once` cannot be `{other}`");
-            let help = "`repeat` or `hold`: what to do when the step is in doubt";
-            table
-                .mistakes()
-                .note(&text.span, message, Some(help.into()));
-            None
-        }
-    }
-}
-
 /// Stands in for an expression that could not be read; a job with one is never handed out.
-fn placeholder() -> Expr {
+pub(super) fn placeholder() -> Expr {
     Expr::never()
 }

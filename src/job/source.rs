@@ -171,6 +171,15 @@ impl<'t, 'm> Table<'t, 'm> {
         }
     }
 
+    /// A text, where a table may stand as well; None for that, and where there is nothing.
+    pub fn text_or_table(&self, key: &str) -> Option<At<String>> {
+        let value = self.get(key)?.get_ref();
+        if value.as_table().is_some() {
+            return None;
+        }
+        self.text(key)
+    }
+
     /// A text that must be there.
     pub fn required_text(&self, key: &str) -> Option<At<String>> {
         if self.table.is_some() && !self.has(key) {

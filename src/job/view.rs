@@ -80,14 +80,22 @@ pub enum Agreement {
     Foreign,
 }
 
-/// What one look found.
-pub type Hits = Vec<State>;
+/// What a look found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// The state that was seen.
+    pub state: State,
+    /// Where it was found and what tells it from others, for people.
+    pub told: String,
+}
 
 /// A write that is under way or was done, with its direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doing {
     /// The step itself.
     Do(StepId),
+    /// The step in its other way.
+    Otherwise(StepId),
     /// Its undo.
     Undo(StepId),
 }
@@ -137,6 +145,21 @@ impl Job {
             .with("lookups", settings.lookups.clone())
             .with("app", settings.app.clone())
     }
+}
+
+/// Where an item was found, and what tells it from others.
+fn told(look: &LookAt, item: &JsonValue, scope: &Arc<Scope>) -> Result<String, EvalError> {
+    let which = match &look.tell {
+        Some(text) => Some(text.render(scope)?),
+        None => item
+            .get("id")
+            .and_then(JsonValue::as_str)
+            .map(str::to_owned),
+    };
+    Ok(match which {
+        Some(which) => format!("{} ({which})", look.name),
+        None => look.name.clone(),
+    })
 }
 
 pub(super) fn barred(objection: &Objection, scope: &Arc<Scope>) -> Result<Decision, EvalError> {
@@ -235,27 +258,23 @@ impl RowView {
         look: &LookAt,
         known: Option<&State>,
         items: &[JsonValue],
-    ) -> Result<Hits, EvalError> {
+    ) -> Result<Vec<Hit>, EvalError> {
         let mut hits = Vec::new();
         for item in items {
-            if self.picks(look, known, item)? {
-                hits.push(self.state_of(look, item));
+            let scope = self.look_scope(known);
+            let scope = Arc::new(scope.with("item", Value::from(Serde(item))));
+            let is_meant = match &look.pick {
+                Some(pick) => pick.holds(&scope)?,
+                None => true,
+            };
+            if is_meant {
+                hits.push(Hit {
+                    state: self.state_of(look, item),
+                    told: told(look, item, &scope)?,
+                });
             }
         }
         Ok(hits)
-    }
-
-    fn picks(
-        &self,
-        look: &LookAt,
-        known: Option<&State>,
-        item: &JsonValue,
-    ) -> Result<bool, EvalError> {
-        let Some(pick) = &look.pick else {
-            return Ok(true);
-        };
-        let scope = self.look_scope(known);
-        pick.holds(&Arc::new(scope.with("item", Value::from(Serde(item)))))
     }
 
     fn state_of(&self, look: &LookAt, item: &JsonValue) -> State {
@@ -356,8 +375,8 @@ impl RowView {
         )))
     }
 
-    /// What a freshly observed state means on the way back. `begun` are the steps begun, in order; `tried` says which undos
-    /// were given up.
+    /// What a freshly observed state means on the way back. `begun` are the steps to be undone, in order
+    /// ([`Job::to_undo`]); `given_up` says which undos were.
     ///
     /// # Errors
     /// As [`RowView::decide`].
@@ -386,8 +405,8 @@ impl RowView {
         Ok(as_before(before, state, &history))
     }
 
-    /// Every value each property had or was given by this run: the before-image's, and what the begun steps and their
-    /// undos write.
+    /// Every value each property had or was given by this run: the before-image's, and what these steps and their undos
+    /// write.
     fn history(&self, before: &State, begun: &[StepId]) -> Result<History, EvalError> {
         let scope = self.scope(before, before)?;
         let mut history = History::new();
@@ -448,11 +467,8 @@ impl RowView {
             });
         };
         let path = request.path.render_path(&scope)?;
-        let body = request
-            .body
-            .as_ref()
-            .map(|body| body.render(&scope))
-            .transpose()?;
+        let body = request.body.as_ref().map(|body| body.render(&scope));
+        let body = body.transpose()?.filter(|body| !body.is_null());
         Ok(Write {
             ask: Ask {
                 verb: Some(request.method),
@@ -477,6 +493,10 @@ impl RowView {
                 .job
                 .step(id)
                 .map(|step| (&step.request, step.effect.as_slice())),
+            Doing::Otherwise(id) => {
+                let way = self.job.step(id)?.otherwise.as_ref()?;
+                Some((&way.request, way.effect.as_slice()))
+            }
             Doing::Undo(id) => {
                 let undo = self.job.step(id)?.undo.as_ref()?;
                 Some((&undo.request, undo.effect.as_slice()))
@@ -555,6 +575,26 @@ impl Job {
     #[must_use]
     pub fn step(&self, id: StepId) -> Option<&super::Step> {
         self.steps.get(usize::from(id.0))
+    }
+
+    /// What has to be undone, in the order in which it was done: where a step stands for others, these.
+    #[must_use]
+    pub fn to_undo(&self, begun: &[StepId]) -> Vec<StepId> {
+        let parts = |id: &StepId| {
+            let parts = self.step(*id).map(|step| step.undone_as.as_slice());
+            parts.unwrap_or_default().iter().copied().chain([*id])
+        };
+        begun.iter().flat_map(parts).collect()
+    }
+
+    /// How a step is done at its `number`-th try, from 1.
+    #[must_use]
+    pub fn doing(&self, id: StepId, number: u32) -> Doing {
+        let has_other_way = self.step(id).is_some_and(|step| step.otherwise.is_some());
+        match has_other_way && number > 1 {
+            true => Doing::Otherwise(id),
+            false => Doing::Do(id),
+        }
     }
 
     /// What to do when a step that leaves no trace is in doubt; None for a step that can be observed.

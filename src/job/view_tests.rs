@@ -4,13 +4,13 @@ use super::*;
 use serde_json::{Value as JsonValue, json};
 use std::collections::BTreeMap;
 
-const HOME: &str = "ann@contoso.com";
-const TEMP: &str = "ann@contoso.onmicrosoft.com";
-const GUID: &str = "00112233-4455-6677-8899-aabbccddeeff";
-const NEW_ID: &str = "MyIRAFVEd2aImaq7zN3u/w==";
-const OLD_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
+pub(super) const HOME: &str = "ann@contoso.com";
+pub(super) const TEMP: &str = "ann@contoso.onmicrosoft.com";
+pub(super) const GUID: &str = "00112233-4455-6677-8899-aabbccddeeff";
+pub(super) const NEW_ID: &str = "MyIRAFVEd2aImaq7zN3u/w==";
+pub(super) const OLD_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
 
-fn settings(job: &Job, given: &[(&str, &str)]) -> Settings {
+pub(super) fn settings(job: &Job, given: &[(&str, &str)]) -> Settings {
     let given: Vec<(String, String)> = given
         .iter()
         .map(|(name, value)| ((*name).into(), (*value).into()))
@@ -31,18 +31,31 @@ fn settings(job: &Job, given: &[(&str, &str)]) -> Settings {
     Settings::new(&params, &lookups)
 }
 
-fn view_with(upn: &str, guid: Option<&str>, given: &[(&str, &str)]) -> RowView {
+pub(super) fn view_with(upn: &str, guid: Option<&str>, given: &[(&str, &str)]) -> RowView {
     let job = Arc::new(find("immutable-id").unwrap());
     let settings = settings(&job, given);
-    let row = [Some(upn.to_owned()), guid.map(str::to_owned), None, None];
+    let row = [
+        Some(upn.to_owned()),
+        guid.map(str::to_owned),
+        None,
+        None,
+        None,
+    ];
     RowView::new(&job, &settings, &row, None).unwrap()
 }
 
-fn view() -> RowView {
+/// A step of the shipped job, by its name.
+pub(super) fn step(name: &str) -> StepId {
+    let job = find("immutable-id").unwrap();
+    let mut steps = job.step_ids().zip(&job.steps);
+    steps.find(|(_, step)| step.name == name).unwrap().0
+}
+
+pub(super) fn view() -> RowView {
     view_with(HOME, Some(GUID), &[])
 }
 
-fn state(upn: &str, id: JsonValue, deleted: bool) -> State {
+pub(super) fn state(upn: &str, id: JsonValue, deleted: bool) -> State {
     let fields = json!({
         "id": "7e06b566-15f3-4013-8bf8-79874d52e68a",
         "userPrincipalName": upn,
@@ -89,7 +102,12 @@ fn every_kind_of_person_takes_the_fewest_steps() {
     let mangled = format!("7e06b56615f340138bf879874d52e68a{HOME}");
     assert_eq!(
         path(&federated, &state(&mangled, json!(OLD_ID), true)),
-        ["restore", "temporary-upn", "clear", "set", "original-upn"]
+        ["restore-to-temporary-upn", "clear", "set", "original-upn"]
+    );
+    let mangled_away = format!("7e06b56615f340138bf879874d52e68a{TEMP}");
+    assert_eq!(
+        path(&federated, &state(&mangled_away, json!(OLD_ID), true)),
+        ["restore-away", "clear", "set", "original-upn"]
     );
     assert_eq!(
         path(&federated, &state(&mangled, json!(NEW_ID), true)),
@@ -112,6 +130,11 @@ fn every_kind_of_person_takes_the_fewest_steps() {
         path(&managed, &state("ann@fabrikam.com", JsonValue::Null, false)),
         ["set"]
     );
+    let mangled = "7e06b56615f340138bf879874d52e68aann@fabrikam.com";
+    assert_eq!(
+        path(&managed, &state(mangled, json!(OLD_ID), true)),
+        ["restore", "clear", "set"]
+    );
 }
 
 #[test]
@@ -123,6 +146,15 @@ fn parameters_change_the_path() {
         ["temporary-upn", "set", "original-upn"]
     );
     assert_eq!(with(&[("swap", "never")]), ["clear", "set"]);
+    let mangled = format!("7e06b56615f340138bf879874d52e68a{HOME}");
+    let deleted = state(&mangled, json!(OLD_ID), true);
+    assert_eq!(
+        path(
+            &view_with(HOME, Some(GUID), &[("restore", "plain")]),
+            &deleted
+        ),
+        ["restore", "temporary-upn", "clear", "set", "original-upn"]
+    );
     let managed = view_with("ann@fabrikam.com", Some(GUID), &[("swap", "always")]);
     assert_eq!(
         path(&managed, &state("ann@fabrikam.com", json!(OLD_ID), false)),
@@ -150,7 +182,9 @@ fn clearing_sends_null_and_the_swap_exposes() {
     let view = view();
     let before = state(HOME, json!(OLD_ID), false);
     let moved = state(TEMP, json!(OLD_ID), false);
-    let clear = view.write(Doing::Do(StepId(2)), &before, &moved).unwrap();
+    let clear = view
+        .write(Doing::Do(step("clear")), &before, &moved)
+        .unwrap();
     assert_eq!(clear.ask.verb, Some(Verb::Patch));
     assert_eq!(
         clear.ask.path,
@@ -165,17 +199,17 @@ fn clearing_sends_null_and_the_swap_exposes() {
 fn the_way_back_undoes_in_reverse_and_ends_as_before() {
     let view = view();
     let before = state(HOME, json!(OLD_ID), false);
-    let begun: Vec<StepId> = (1..=4).map(StepId).collect();
+    let begun = ["temporary-upn", "clear", "set", "original-upn"].map(step);
     let mut now = state(TEMP, json!(NEW_ID), false);
     let mut undone = Vec::new();
     while let Decision::Next(step) = view.decide_back(&before, &now, &begun, &|_| false).unwrap() {
-        undone.push(step.0);
+        undone.push(step);
         now.merge(&view.write(Doing::Undo(step), &before, &now).unwrap().effect);
         assert!(undone.len() < 10, "{undone:?}");
     }
     assert_eq!(
         undone,
-        [3, 2, 1],
+        ["set", "clear", "temporary-upn"].map(step),
         "new id to null, null to the old id, then the UPN"
     );
     assert_eq!(now, before);
@@ -191,7 +225,7 @@ fn an_undo_leaves_what_somebody_else_wrote() {
     let before = state(HOME, json!(OLD_ID), false);
     let foreign = state("ann.other@contoso.onmicrosoft.com", json!(OLD_ID), false);
     assert_eq!(
-        view.decide_back(&before, &foreign, &[StepId(1)], &|_| false)
+        view.decide_back(&before, &foreign, &[step("temporary-upn")], &|_| false)
             .unwrap(),
         Decision::Foreign("userPrincipalName".into())
     );
@@ -202,7 +236,7 @@ fn a_lagging_replica_is_told_from_another_hand() {
     let view = view();
     let before = state(HOME, json!(OLD_ID), false);
     let expected = state(TEMP, JsonValue::Null, false);
-    let begun = [StepId(1), StepId(2)];
+    let begun = ["temporary-upn", "clear"].map(step);
     let agreement = |seen: &State, doubtful| {
         view.agreement(&before, &expected, seen, &begun, doubtful)
             .unwrap()
@@ -217,7 +251,7 @@ fn a_lagging_replica_is_told_from_another_hand() {
         agreement(&state(TEMP, json!("other"), false), None),
         Agreement::Foreign
     );
-    let set = Some(Doing::Do(StepId(3)));
+    let set = Some(Doing::Do(step("set")));
     let shows = state(TEMP, json!(NEW_ID), false);
     assert_eq!(
         agreement(&shows, set),
@@ -230,7 +264,8 @@ fn a_lagging_replica_is_told_from_another_hand() {
 fn a_deleted_account_is_picked_by_its_whole_mangled_upn() {
     let view = view();
     let job = find("immutable-id").unwrap();
-    let look = job.observe.looks.last().unwrap();
+    let mut looks = job.observe.looks.iter();
+    let look = looks.find(|look| look.if_unsupported.is_some()).unwrap();
     let ask = view.look(look, None).unwrap().unwrap();
     assert!(
         ask.path
@@ -242,15 +277,18 @@ fn a_deleted_account_is_picked_by_its_whole_mangled_upn() {
         ask.headers,
         [("ConsistencyLevel".to_owned(), "eventual".to_owned())]
     );
-    let item =
-        |upn: &str| json!({"id": "7e06b566-15f3-4013-8bf8-79874d52e68a", "userPrincipalName": upn});
+    let item = |upn: &str| json!({"id": "7e06b566-15f3-4013-8bf8-79874d52e68a", "userPrincipalName": upn, "deletedDateTime": "2026-01-31T12:00:00Z"});
     let items = [
         item("7e06b56615f340138bf879874d52e68aann@contoso.com"),
         item("7e06b56615f340138bf879874d52e68ajoann@contoso.com"),
     ];
     let hits = view.hits(look, None, &items).unwrap();
     assert_eq!(hits.len(), 1);
-    assert_eq!(hits[0].get("deleted"), &json!(true));
+    assert_eq!(hits[0].state.get("deleted"), &json!(true));
+    assert_eq!(
+        hits[0].told,
+        "a deleted account with this UPN (7e06b566-15f3-4013-8bf8-79874d52e68a, deleted 2026-01-31T12:00:00Z)"
+    );
 }
 
 #[test]
@@ -262,6 +300,7 @@ fn two_cells_that_disagree_are_found_before_anything_is_read() {
             Some(HOME.to_owned()),
             Some(GUID.to_owned()),
             Some(id.to_owned()),
+            None,
             None,
         ]
     };
@@ -276,7 +315,7 @@ fn two_cells_that_disagree_are_found_before_anything_is_read() {
 #[test]
 fn what_the_directory_said_is_kept_with_what_was_observed() {
     let job = Arc::new(find("immutable-id").unwrap());
-    let row = [Some(HOME.to_owned()), None, None, None];
+    let row = [Some(HOME.to_owned()), None, None, None, None];
     let said = |object: Option<&str>, consistency: Option<&str>| -> DirectoryEntry {
         [
             ("object_guid".to_owned(), json!(object)),
@@ -290,7 +329,8 @@ fn what_the_directory_said_is_kept_with_what_was_observed() {
         let view = RowView::new(&job, &settings, &row, Some(entry.clone())).unwrap();
         let look = job.observe.looks.iter().find(|look| look.pick.is_none());
         let person = json!({"id": "1", "userPrincipalName": HOME});
-        let seen = view.hits(look.unwrap(), None, &[person]).unwrap();
+        let hits = view.hits(look.unwrap(), None, &[person]).unwrap();
+        let seen: Vec<State> = hits.into_iter().map(|hit| hit.state).collect();
         assert_eq!(DirectoryEntry::of_state(&seen[0]).as_ref(), Some(entry));
         match view.decide(&seen[0], &seen[0], &|_| false).unwrap() {
             Decision::Barred { code, .. } => code,

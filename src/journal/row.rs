@@ -183,7 +183,8 @@ impl RowRecord {
         self.attempts += 1;
         self.last_step = Some(attempt.step);
         self.wrote_at = Some(at);
-        if !self.begun.contains(&attempt.step) {
+        // On the way back a step may be undone that was done as a part of another one: it was never begun.
+        if !self.is_going_back() && !self.begun.contains(&attempt.step) {
             self.begun.push(attempt.step);
         }
     }

@@ -318,7 +318,7 @@ proptest::proptest! {
         let Answer::Entry(entry) = answer else {
             panic!("{answer:?}");
         };
-        let row = [Some("ann@x".to_owned()), None, None, None];
+        let row = [Some("ann@x".to_owned()), None, None, None, None];
         let view = crate::job::RowView::new(&Arc::new(job.clone()), &settings_of(&job), &row, Some(entry)).unwrap();
         let expected = base64::engine::general_purpose::STANDARD.encode(octets);
         proptest::prop_assert_eq!(new_id(&job, &view), expected);

@@ -68,7 +68,7 @@ async fn find(
     talk: &mut Talk,
     priority: Priority,
 ) -> Result<Found, ObserveError> {
-    let mut hits: Vec<(String, State)> = Vec::new();
+    let mut hits = Vec::new();
     let mut together = false;
     for look in &job.observe.looks {
         if !hits.is_empty() && !together {
@@ -77,14 +77,13 @@ async fn find(
         together = look.with_next;
         if let Some(ask) = view.look(look, known)? {
             let items = look_at(look, view, known, &ask, talk, priority).await?;
-            let found = view.hits(look, known, &items)?;
-            hits.extend(found.into_iter().map(|state| (look.name.clone(), state)));
+            hits.extend(view.hits(look, known, &items)?);
         }
     }
     Ok(match hits.len() {
         0 => Found::Nobody,
-        1 => Found::One(hits.remove(0).1),
-        _ => Found::Several(hits.iter().map(describe).collect()),
+        1 => Found::One(hits.remove(0).state),
+        _ => Found::Several(hits.into_iter().map(|hit| hit.told).collect()),
     })
 }
 
@@ -107,13 +106,6 @@ async fn also(
     };
     state.set(&read.name, said.unwrap_or_default());
     Ok(())
-}
-
-fn describe((look, state): &(String, State)) -> String {
-    match state.get("id").as_str() {
-        Some(id) => format!("{look} ({id})"),
-        None => look.clone(),
-    }
 }
 
 async fn look_at(

@@ -65,7 +65,7 @@ pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<RowP
             Err(error) => job_problem(&error),
         },
         Ok(Found::Nobody) => nobody(),
-        Ok(Found::Several(places)) => several(&places),
+        Ok(Found::Several(places)) => several(job, &places),
         Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt),
         Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => fault.problem(),
         Err(ObserveError::Job(error)) => job_problem(&error),

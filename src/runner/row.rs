@@ -182,7 +182,12 @@ impl Row {
     ///
     /// # Errors
     /// The job does not work for the row.
-    pub fn write(&self, view: &RowView, attempt: Attempt) -> Result<Option<Write>, Problem> {
+    pub fn write(
+        &self,
+        job: &Job,
+        view: &RowView,
+        attempt: Attempt,
+    ) -> Result<Option<Write>, Problem> {
         let Some(states) = &self.states else {
             return Ok(None);
         };
@@ -190,7 +195,8 @@ impl Row {
             RowState::Active(Active { course, .. }) => course,
             RowState::Waiting | RowState::Ended(_) => &Course::Forward,
         };
-        view.write(doing(course, attempt.step), &states.before, &states.now)
+        let doing = doing(job, course, attempt);
+        view.write(doing, &states.before, &states.now)
             .map(Some)
             .map_err(|error| job_problem(&error))
     }
@@ -226,6 +232,49 @@ impl Row {
         let forecast = judge.forecast(attempt.step, &states);
         self.learn(states);
         Event::Applied(attempt, forecast)
+    }
+
+    /// What it means for an attempt that its write has no good answer.
+    #[must_use]
+    pub fn unanswered(&self, job: &Job, attempt: Attempt, fault: &Fault) -> Event {
+        match fault.class {
+            Class::InDoubt | Class::Unavailable { .. } => Event::Doubted(attempt, fault.problem()),
+            Class::NotFound | Class::Contended => Event::Contended(attempt, fault.problem()),
+            Class::InvalidValue | Class::Unsupported | Class::Rejected
+                if self.has_another_way(job, attempt) =>
+            {
+                Event::Contended(attempt, fault.problem())
+            }
+            Class::Duplicate => Event::Refused(attempt, self.taken(job, attempt, fault)),
+            Class::InvalidValue
+            | Class::Denied
+            | Class::Throttled { .. }
+            | Class::Licence
+            | Class::Unsupported
+            | Class::Unauthenticated
+            | Class::SignIn
+            | Class::NotSent
+            | Class::Rejected => Event::Refused(attempt, fault.problem()),
+        }
+    }
+
+    /// Whether the next attempt would not be the same again.
+    fn has_another_way(&self, job: &Job, attempt: Attempt) -> bool {
+        let next = job.doing(attempt.step, attempt.number + 1);
+        !self.record.is_going_back() && next != job.doing(attempt.step, attempt.number)
+    }
+
+    /// Somebody else has what the step asks for.
+    fn taken(&self, job: &Job, attempt: Attempt, fault: &Fault) -> Problem {
+        let step = job
+            .step(attempt.step)
+            .filter(|_| !self.record.is_going_back());
+        let advice = step.and_then(|step| step.if_taken.clone());
+        let problem = fault.problem();
+        match advice {
+            Some(advice) => Problem { advice, ..problem },
+            None => problem,
+        }
     }
 
     fn learn(&mut self, states: States) {
@@ -293,25 +342,6 @@ impl Row {
             before,
             after,
         })
-    }
-}
-
-/// What it means for an attempt that its write has no good answer.
-#[must_use]
-pub fn unanswered(attempt: Attempt, fault: &Fault) -> Event {
-    match fault.class {
-        Class::InDoubt | Class::Unavailable { .. } => Event::Doubted(attempt, fault.problem()),
-        Class::NotFound | Class::Contended => Event::Contended(attempt, fault.problem()),
-        Class::Duplicate
-        | Class::InvalidValue
-        | Class::Denied
-        | Class::Throttled { .. }
-        | Class::Licence
-        | Class::Unsupported
-        | Class::Unauthenticated
-        | Class::SignIn
-        | Class::NotSent
-        | Class::Rejected => Event::Refused(attempt, fault.problem()),
     }
 }
 

@@ -8,7 +8,8 @@ use super::problems::{AMBIGUOUS, CHANGED_BY_OTHERS, JOB_EXPRESSION, OFF_GOAL};
 use crate::job::{Agreement, Decision, Doing, EvalError, InDoubt, Job, RowView, State, StepId};
 use crate::journal::{Planned, RowRecord, UnixMillis};
 use crate::machine::{
-    Active, Course, Event, Forecast, Look, Observation, Phase, Problem, RowState, Sight,
+    Active, Attempt, Begun, Course, Event, Forecast, Look, Observation, Phase, Problem, RowState,
+    Sight,
 };
 use crate::target::Class;
 
@@ -48,7 +49,7 @@ impl Judge<'_> {
         match found {
             Found::Nobody if self.is_patient() => (Event::Lagging, None),
             Found::Nobody => (missing(nobody()), None),
-            Found::Several(places) => (missing(several(&places)), None),
+            Found::Several(places) => (missing(several(self.job, &places)), None),
             Found::One(state) => match self.one(&state, states) {
                 Ok(Event::Lagging) => (Event::Lagging, None),
                 Ok(event) => {
@@ -113,17 +114,34 @@ impl Judge<'_> {
     }
 
     fn doubtful(&self) -> Option<StepId> {
+        self.doubtful_attempt().map(|attempt| attempt.step)
+    }
+
+    fn doubtful_attempt(&self) -> Option<Attempt> {
         match self.active()?.phase {
-            Phase::Doubtful(attempt) => Some(attempt.step),
+            Phase::Doubtful(attempt) => Some(attempt),
             Phase::Observing | Phase::Intending(_) | Phase::Applying(_) | Phase::Verifying => None,
         }
     }
 
-    fn doing(&self, step: StepId) -> Doing {
-        if self.is_back() {
-            Doing::Undo(step)
-        } else {
-            Doing::Do(step)
+    /// The write of a step that would be tried next, in the direction the row is going.
+    fn next_doing(&self, step: StepId) -> Doing {
+        let tried = self.begun(step).map_or(0, |begun| begun.attempts);
+        self.doing(step, tried + 1)
+    }
+
+    fn doing(&self, step: StepId, number: u32) -> Doing {
+        match self.is_back() {
+            true => Doing::Undo(step),
+            false => self.job.doing(step, number),
+        }
+    }
+
+    /// What the row may have been through: on the way back, where steps stand for others, these too.
+    fn been_through(&self) -> Vec<StepId> {
+        match self.is_back() {
+            true => self.job.to_undo(&self.record.begun),
+            false => self.record.begun.clone(),
         }
     }
 
@@ -138,12 +156,13 @@ impl Judge<'_> {
     }
 
     fn is_behind(&self, state: &State, known: &States) -> Result<bool, EvalError> {
-        let doubtful = self.doubtful().map(|step| self.doing(step));
+        let doubtful = self.doubtful_attempt();
+        let doubtful = doubtful.map(|attempt| self.doing(attempt.step, attempt.number));
         let agreement = self.view.agreement(
             &known.before,
             &known.now,
             state,
-            &self.record.begun,
+            &self.been_through(),
             doubtful,
         )?;
         Ok(agreement == Agreement::Behind)
@@ -193,11 +212,11 @@ impl Judge<'_> {
 
     fn judge(&self, before: &State, state: &State) -> Result<Judged, EvalError> {
         let decision = if self.is_back() {
-            let given_up = |step| self.begun(step, |begun| begun.undo_given_up);
+            let given_up = |step| self.begun(step).is_some_and(|begun| begun.undo_given_up);
             self.view
-                .decide_back(before, state, &self.record.begun, &given_up)?
+                .decide_back(before, state, &self.been_through(), &given_up)?
         } else {
-            let applied = |step| self.begun(step, |begun| begun.applied);
+            let applied = |step| self.begun(step).is_some_and(|begun| begun.applied);
             self.view.decide(before, state, &applied)?
         };
         self.renders(&decision, before, state)?;
@@ -210,7 +229,10 @@ impl Judge<'_> {
     /// A write that cannot be put together is found out now, not after its intent.
     fn renders(&self, decision: &Decision, before: &State, state: &State) -> Result<(), EvalError> {
         match decision {
-            Decision::Next(step) => self.view.write(self.doing(*step), before, state).map(drop),
+            Decision::Next(step) => {
+                let doing = self.next_doing(*step);
+                self.view.write(doing, before, state).map(drop)
+            }
             Decision::Goal
             | Decision::Adrift(_)
             | Decision::Foreign(_)
@@ -218,11 +240,8 @@ impl Judge<'_> {
         }
     }
 
-    fn begun(&self, step: StepId, of: impl Fn(&crate::machine::Begun) -> bool) -> bool {
-        let progress = self.active().map(|active| &active.progress);
-        progress
-            .and_then(|progress| progress.of(step))
-            .is_some_and(of)
+    fn begun(&self, step: StepId) -> Option<&Begun> {
+        self.active()?.progress.of(step)
     }
 
     /// What follows from a write of `step` that succeeded and made the state this one.
@@ -241,7 +260,7 @@ impl Judge<'_> {
         if must_read || self.is_back() {
             return None;
         }
-        let applied = |id| id == step || self.begun(id, |begun| begun.applied);
+        let applied = |id| id == step || self.begun(id).is_some_and(|begun| begun.applied);
         let decision = self
             .view
             .forecast(&states.before, &states.now, &applied)
@@ -255,12 +274,12 @@ impl Judge<'_> {
     }
 }
 
-/// Which way a row is going.
+/// The write of an attempt, in the direction the row is going.
 #[must_use]
-pub fn doing(course: &Course, step: StepId) -> Doing {
+pub fn doing(job: &Job, course: &Course, attempt: Attempt) -> Doing {
     match course {
-        Course::Forward => Doing::Do(step),
-        Course::Back(_) => Doing::Undo(step),
+        Course::Forward => job.doing(attempt.step, attempt.number),
+        Course::Back(_) => Doing::Undo(attempt.step),
     }
 }
 
@@ -290,10 +309,14 @@ pub fn nobody() -> Problem {
     Class::NotFound.kind().problem("nobody was found")
 }
 
-/// The looks find more than one.
+/// Several were found where there can be only one.
 #[must_use]
-pub fn several(places: &[String]) -> Problem {
-    AMBIGUOUS.problem(format!("several were found: {}", places.join("; ")))
+pub fn several(job: &Job, places: &[String]) -> Problem {
+    let mut problem = AMBIGUOUS.problem(format!("several were found: {}", places.join("; ")));
+    if let Some(advice) = &job.observe.if_several {
+        problem.advice.clone_from(advice);
+    }
+    problem
 }
 
 fn missing(problem: Problem) -> Event {

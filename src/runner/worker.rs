@@ -9,7 +9,7 @@ use super::admission::Admitted;
 use super::directory::{Answer, ask};
 use super::exposed::{is_exposed, key_of};
 use super::observe::{ObserveError, observe};
-use super::row::{News, Row, unanswered};
+use super::row::{News, Row};
 use super::services::Services;
 use super::sight::job_problem;
 use super::stop::Gate;
@@ -141,6 +141,11 @@ struct Worker {
     key: String,
     talk: Talk,
     rereads: Delays,
+    /// Between tries of a step that met another change, or an account that is not everywhere yet. They grow until one is
+    /// taken, so that all tries together outlast the replication.
+    retries: Delays,
+    /// The step was not taken: how long to wait before it may be tried again.
+    retry_in: Option<Duration>,
 }
 
 impl Worker {
@@ -153,6 +158,8 @@ impl Worker {
             key,
             talk,
             rereads: Delays::new(Sequence::ReplicationRead, seed),
+            retries: Delays::new(Sequence::RowRetry, seed),
+            retry_in: None,
             work,
         }
     }
@@ -195,6 +202,9 @@ impl Worker {
 
     /// A growing delay, but no longer than a write in doubt is looked for: the person may be waiting for it.
     fn until_next_look(&mut self, job: &Job) -> Duration {
+        if let Some(delay) = self.retry_in.take() {
+            return delay;
+        }
         let delay = self.rereads.next_delay();
         match self.row.doubt_left(job, self.now()) {
             Some(left) => delay.min(left),
@@ -323,7 +333,8 @@ impl Worker {
     }
 
     async fn send(&mut self, view: &RowView, attempt: Attempt) -> Result<Next, Halted> {
-        let write = match self.row.write(view, attempt) {
+        let job = Arc::clone(&self.work.job);
+        let write = match self.row.write(&job, view, attempt) {
             Ok(Some(write)) => write,
             Ok(None) => return Ok(Next::Do(Effect::Observe)),
             Err(problem) => {
@@ -334,13 +345,25 @@ impl Worker {
         let priority = self.row.priority();
         let event = match self.talk.write(&write.ask, &token, priority).await {
             Ok(_) => {
-                let job = Arc::clone(&self.work.job);
                 let now = self.now();
                 self.row.applied(&job, view, attempt, &write, now)
             }
             Err(NoAnswer::Halt(halt)) => return Err(halt.into()),
-            Err(NoAnswer::Fault(fault)) => unanswered(attempt, &fault),
+            Err(NoAnswer::Fault(fault)) => self.row.unanswered(&job, attempt, &fault),
         };
+        match event {
+            Event::Applied(..) => self.retries.reset(),
+            Event::Contended(..) => self.retry_in = Some(self.retries.next_delay()),
+            Event::Refused(..)
+            | Event::Doubted(..)
+            | Event::Admitted
+            | Event::Rejected(_)
+            | Event::Observed(_)
+            | Event::Lagging
+            | Event::Unobservable(_)
+            | Event::Durable(_)
+            | Event::Recovered => {}
+        }
         Ok(Next::Do(self.tell(event)?))
     }
 

@@ -318,6 +318,7 @@ impl Stage {
         let given = [
             ("swap".to_owned(), schedule.swap.to_owned()),
             ("clear".to_owned(), schedule.clear.to_owned()),
+            ("restore".to_owned(), schedule.restore.to_owned()),
         ];
         RunOrder {
             run: RunId(run),

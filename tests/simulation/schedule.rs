@@ -18,6 +18,9 @@ pub struct Schedule {
     pub people: Vec<&'static str>,
     pub swap: &'static str,
     pub clear: &'static str,
+    pub restore: &'static str,
+    /// What the service makes of the body of a restore.
+    pub body: Body,
     /// How long a read may show what was before a write, in milliseconds.
     pub replication_ms: u64,
     /// What a request takes at most, in milliseconds.
@@ -37,6 +40,16 @@ pub struct Schedule {
     pub faults: BTreeMap<u64, Fault>,
     /// What somebody else does before the request of this number arrives.
     pub deeds: BTreeMap<u64, Deed>,
+}
+
+/// How a service treats a body that its description does not declare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    Heeded,
+    /// The restore is made as if there were none.
+    PassedOver,
+    /// The restore is refused because of it.
+    Refused,
 }
 
 /// What happens to one process.
@@ -206,10 +219,12 @@ impl Schedule {
             _ => BIG.to_vec(),
         };
         let edges_max = 40 * people.len() as u64;
-        Schedule {
+        let mut schedule = Schedule {
             seed,
             swap: pick(&mut dice, &["auto", "auto", "always", "never"]),
             clear: pick(&mut dice, &["always", "always", "never"]),
+            restore: "direct",
+            body: Body::Heeded,
             replication_ms: pick(&mut dice, &[0, 0, 800, 8_000, 60_000]),
             latency_ms: pick(&mut dice, &[0, 20, 200]),
             writes: pick(&mut dice, &[20, 200, 2_000]),
@@ -221,7 +236,14 @@ impl Schedule {
             faults: faults(&mut dice),
             deeds: deeds(&mut dice, people.len(), edges_max / 4),
             people,
-        }
+        };
+        // Drawn last, so that all else is as it was for this seed.
+        schedule.restore = pick(&mut dice, &["direct", "direct", "direct", "plain"]);
+        schedule.body = pick(
+            &mut dice,
+            &[Body::Heeded, Body::Heeded, Body::PassedOver, Body::Refused],
+        );
+        schedule
     }
 }
 

@@ -2,7 +2,7 @@
 //! Replies are sorted by the program's own table.
 
 use super::oracle::Ledger;
-use super::schedule::Fault;
+use super::schedule::{Body, Fault};
 use super::world::{Edge, World};
 use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, Response};
@@ -54,7 +54,8 @@ impl Line {
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
-        let body = match &request.body {
+        let passed_over = has_undeclared_body(request) && self.body() == Body::PassedOver;
+        let body = match request.body.as_ref().filter(|_| !passed_over) {
             Some(body) => {
                 builder = builder.header("content-type", "application/json");
                 serde_json::to_vec(body).unwrap()
@@ -64,14 +65,26 @@ impl Line {
         builder.body(body).unwrap()
     }
 
+    fn body(&self) -> Body {
+        self.world.schedule.body
+    }
+
     async fn pass(&self, edge: Edge) {
         if !self.world.lives_past(edge) {
             std::future::pending::<()>().await;
         }
     }
 
+    fn refuses(&self, request: &Request) -> bool {
+        has_undeclared_body(request) && self.body() == Body::Refused
+    }
+
     /// The service's part: what it does and says.
     async fn at_service(&self, number: u64, request: &Request) -> Response<Vec<u8>> {
+        if self.refuses(request) {
+            self.pass(Edge::Done).await;
+            return bad_request();
+        }
         let answer = self.world.carry_out(Some(number), self.http(request));
         self.pass(Edge::Done).await;
         match answer {
@@ -83,13 +96,13 @@ impl Line {
     async fn travel(&self, number: u64, fault: Option<Fault>, request: &Request) -> Reply {
         match fault {
             Some(Fault::NotConnected) => return lost(Class::NotSent, "not-connected"),
-            Some(Fault::LostBefore) => {
+            Some(Fault::Late { ms }) if !self.refuses(request) => {
+                let at_ms = self.world.now_ms() + PATIENCE.as_millis() as u64 + ms;
+                self.world.will_arrive(at_ms, self.http(request));
                 tokio::time::sleep(PATIENCE).await;
                 return in_doubt();
             }
-            Some(Fault::Late { ms }) => {
-                let at_ms = self.world.now_ms() + PATIENCE.as_millis() as u64 + ms;
-                self.world.will_arrive(at_ms, self.http(request));
+            Some(Fault::LostBefore | Fault::Late { .. }) => {
                 tokio::time::sleep(PATIENCE).await;
                 return in_doubt();
             }
@@ -181,6 +194,17 @@ impl Line {
         let mixed = (number ^ self.world.schedule.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
         mixed % (most + 1)
     }
+}
+
+/// Whether a request has a body that Graph's description does not declare.
+fn has_undeclared_body(request: &Request) -> bool {
+    request.path.ends_with("/restore") && request.body.is_some()
+}
+
+fn bad_request() -> Response<Vec<u8>> {
+    let body = br#"{"error":{"code":"Request_BadRequest","message":"unknown parameter"}}"#;
+    let reply = Response::builder().status(400).body(body.to_vec());
+    reply.expect("a status and a body make a reply")
 }
 
 fn sorted(reply: &Response<Vec<u8>>) -> Reply {

@@ -1,7 +1,7 @@
 //! Makes a failing schedule shorter: whatever can be left out without the failure going away is left out.
 
 use super::process::play;
-use super::schedule::{Schedule, Stress};
+use super::schedule::{Body, Schedule, Stress};
 use std::collections::BTreeMap;
 
 /// Schedules played at most; each takes some milliseconds.
@@ -92,6 +92,8 @@ impl Shrinking {
         let best = self.best.clone();
         let mut shorter = best.latency_ms > 0 && self.try_this(|schedule| schedule.latency_ms = 0);
         shorter |= best.replication_ms > 0 && self.try_this(|schedule| schedule.replication_ms = 0);
+        shorter |=
+            best.body != Body::Heeded && self.try_this(|schedule| schedule.body = Body::Heeded);
         shorter |= best.barrier_ms > 0 && self.try_this(|schedule| schedule.barrier_ms = 0);
         shorter |=
             best.concurrency.is_none() && self.try_this(|schedule| schedule.concurrency = Some(1));

@@ -92,7 +92,10 @@ impl Stage {
             let mut file = File::create(stage.path("people.csv")).unwrap();
             write_csv(seed, users, &mut file).unwrap();
         }
-        stage.write("quick.toml", format!("{}{SHORT_DOUBT}", without_foresight()));
+        stage.write(
+            "quick.toml",
+            format!("{}{SHORT_DOUBT}", without_foresight()),
+        );
         stage.write("hasty.toml", without_foresight());
         stage.write("sim.toml", stage.connection("100000/1s"));
         stage
@@ -111,6 +114,37 @@ impl Stage {
             let sent = reqwest::Client::new().post(url).form(form).send().await;
             sent.unwrap().text().await.unwrap()
         })
+    }
+
+    /// Changes a person as another administrator would.
+    pub fn change_behind_our_back(&self, id: &str, changes: &[(&str, Option<&str>)]) {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", self.simulator.client_id()),
+            ("client_secret", self.simulator.client_secret()),
+            ("scope", "https://graph.microsoft.com/.default"),
+        ];
+        let token = self.post(
+            &format!("/{}/oauth2/v2.0/token", self.simulator.tenant()),
+            &form,
+        );
+        let token: Value = serde_json::from_str(&token).unwrap();
+        let url = format!("{}/v1.0/users/{id}", self.simulator.url());
+        let body: BTreeMap<_, _> = changes.iter().copied().collect();
+        self.runtime.block_on(async {
+            let client = reqwest::Client::new();
+            let sent = client
+                .patch(url)
+                .json(&body)
+                .bearer_auth(token["access_token"].as_str().unwrap());
+            let reply = sent.send().await.unwrap();
+            assert_eq!(
+                reply.status().as_u16(),
+                204,
+                "{}",
+                reply.text().await.unwrap()
+            );
+        });
     }
 
     /// A connection file with this budget of writes.

@@ -1,0 +1,8 @@
+//! People as they are in reality: found by whatever names them, restored whatever stands in the way, and seen through replicas
+//! that are behind. Whole runs of the real runner on simulated time against the simulated tenant.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod finding;
+mod replication;
+mod restoring;
+mod stage;

@@ -1,0 +1,412 @@
+//! A tenant with the people that a test puts into it, a run of the job on it, and what came of it. Time is tokio's, paused.
+//!
+//! A test may stand between program and tenant: its service sees every request and may answer in the tenant's place.
+
+use async_trait::async_trait;
+use axum::http::{HeaderMap, Request as HttpRequest};
+use cutover::journal::disk::FileDisk;
+use cutover::journal::memory_store::MemoryStore;
+use cutover::journal::{Journal, RunId, Writing};
+use cutover::pace::Budget;
+use cutover::runner::admission::Admission;
+use cutover::runner::lookups::look_up;
+use cutover::runner::start::{Order, begin};
+use cutover::runner::stop::Gate;
+use cutover::runner::talk::Talk;
+use cutover::runner::worker::Work;
+use cutover::runner::{Clock, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services};
+use cutover::sim::{Answer, Direct, Faults, Limits, Options, Population};
+use cutover::target::{Method, Reply, Request, Target, classify};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+pub const OLD: &str = "b2xkIG9sZCBvbGQgb2xkIQ==";
+pub const GUID: &str = "00112233-4455-6677-8899-aabbccddeeff";
+pub const NEW: &str = "MyIRAFVEd2aImaq7zN3u/w==";
+
+/// 2026-01-31 12:00 UTC.
+const NOON: u64 = 1_769_860_800_000;
+/// What every request takes.
+const LATENCY: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What a service does with a request.
+pub enum Twist {
+    /// What the tenant does.
+    Nothing,
+    /// This answer, and nothing is done.
+    Instead(u16, Value),
+    /// It is done without its body.
+    WithoutBody,
+    /// It is done, and no answer comes.
+    Silence,
+}
+
+/// A request as a service sees it.
+pub struct Moment<'a> {
+    pub request: &'a Request,
+    pub tenant: &'a Tenant,
+    /// Since the run began.
+    pub elapsed: Duration,
+}
+
+impl Moment<'_> {
+    pub fn is(&self, method: Method, path: &str) -> bool {
+        self.request.method == method && self.request.path.contains(path)
+    }
+}
+
+pub type Quirk = Box<dyn FnMut(&Moment<'_>) -> Twist + Send>;
+
+/// The tenant, and an administrator's hands in it.
+pub struct Tenant {
+    direct: Direct,
+    began: Instant,
+}
+
+impl Tenant {
+    fn now_ms(&self) -> u64 {
+        NOON + self.began.elapsed().as_millis() as u64
+    }
+
+    fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(String, String)],
+    ) -> (u16, HeaderMap, Vec<u8>) {
+        let now_ms = self.now_ms() as i64;
+        let mut request = HttpRequest::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .header(
+                "authorization",
+                format!("Bearer {}", self.direct.token(now_ms)),
+            );
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let body = body.map_or_else(Vec::new, |body| serde_json::to_vec(body).unwrap());
+        let Answer::Reply(reply) = self.direct.answer(request.body(body).unwrap(), now_ms) else {
+            panic!("this tenant makes no troubles of its own");
+        };
+        let (parts, body) = reply.into_parts();
+        (parts.status.as_u16(), parts.headers, body)
+    }
+
+    /// As an administrator, who must succeed.
+    pub fn administer(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let (status, _, reply) = self.ask(method, &format!("/v1.0{path}"), body.as_ref(), &[]);
+        let text = String::from_utf8_lossy(&reply);
+        assert!(
+            (200..300).contains(&status),
+            "{method} {path}: {status} {text}"
+        );
+        serde_json::from_slice(&reply).unwrap_or_default()
+    }
+
+    /// A live person with the mail address of their UPN; answers the object id.
+    pub fn hire(&self, upn: &str, immutable_id: Option<&str>) -> String {
+        let local = upn.split(['@', '#']).next().unwrap();
+        let made = self.administer(
+            "POST",
+            "/users",
+            Some(json!({
+                "accountEnabled": true,
+                "displayName": local,
+                "mailNickname": local.replace('\'', ""),
+                "passwordProfile": {"password": "x"},
+                "userPrincipalName": upn,
+                "mail": upn,
+                "onPremisesImmutableId": immutable_id,
+            })),
+        );
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    pub fn delete(&self, id: &str) {
+        self.administer("DELETE", &format!("/users/{id}"), None);
+    }
+
+    /// Somebody who is in the recycle bin.
+    pub fn deleted(&self, upn: &str, immutable_id: Option<&str>) -> String {
+        let id = self.hire(upn, immutable_id);
+        self.delete(&id);
+        id
+    }
+
+    /// The account as the tenant's own page shows it.
+    pub fn account(&self, id: &str) -> Value {
+        let (_, _, reply) = self.ask("GET", &format!("/sim/users?id={id}"), None, &[]);
+        serde_json::from_slice(&reply).unwrap()
+    }
+
+    /// Where a person stands: the UPN without the mangling, the ImmutableID, whether deleted.
+    pub fn stand(&self, id: &str) -> (String, Option<String>, bool) {
+        let account = self.account(id);
+        let text = |key: &str| account[key].as_str().map(str::to_owned);
+        let upn = text("homeUserPrincipalName").unwrap();
+        (
+            upn,
+            text("onPremisesImmutableId"),
+            account["deleted"] == true,
+        )
+    }
+}
+
+impl Clock for Tenant {
+    fn now(&self) -> u64 {
+        self.now_ms()
+    }
+}
+
+/// The line between program and tenant.
+struct Line {
+    tenant: Arc<Tenant>,
+    began: Instant,
+    quirk: Mutex<Quirk>,
+    asked: Mutex<Vec<Request>>,
+}
+
+#[async_trait]
+impl Target for Line {
+    async fn send(&self, request: &Request) -> Reply {
+        self.asked.lock().unwrap().push(request.clone());
+        tokio::time::sleep(LATENCY).await;
+        let moment = Moment {
+            request,
+            tenant: &self.tenant,
+            elapsed: self.began.elapsed(),
+        };
+        let twist = (self.quirk.lock().unwrap())(&moment);
+        let sorted = |status: u16, headers: &HeaderMap, body: &[u8]| {
+            classify(status, headers, body, UNIX_EPOCH)
+        };
+        let body = match twist {
+            Twist::Instead(status, body) => {
+                let body = serde_json::to_vec(&body).unwrap();
+                return sorted(status, &HeaderMap::new(), &body);
+            }
+            Twist::WithoutBody => None,
+            Twist::Nothing | Twist::Silence => request.body.as_ref(),
+        };
+        let path = match request.path.strip_prefix(self.tenant.direct.root()) {
+            Some(rest) => rest.to_owned(),
+            None => format!("/v1.0{}", request.path),
+        };
+        let method = word(request.method);
+        let (status, headers, reply) = self.tenant.ask(method, &path, body, &request.headers);
+        match twist {
+            Twist::Silence => sorted(504, &HeaderMap::new(), b""),
+            Twist::Nothing | Twist::WithoutBody | Twist::Instead(..) => {
+                sorted(status, &headers, &reply)
+            }
+        }
+    }
+}
+
+fn word(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Patch => "PATCH",
+        Method::Put => "PUT",
+        Method::Delete => "DELETE",
+    }
+}
+
+/// How a row ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub outcome: &'static str,
+    /// Code, message and advice, where there is a problem.
+    pub code: String,
+    pub message: String,
+    pub advice: String,
+}
+
+/// What a run came to.
+pub struct Ran {
+    pub rows: Vec<Ended>,
+    /// Every request, in order.
+    pub asked: Vec<Request>,
+}
+
+impl Ran {
+    /// The writes: method, the last part of the path, body.
+    pub fn writes(&self) -> Vec<String> {
+        let writes = self
+            .asked
+            .iter()
+            .filter(|request| request.method != Method::Get);
+        let told = writes.map(|request| {
+            let body = request.body.as_ref().map(|body| format!(" {body}"));
+            let is_restore = request.path.ends_with("/restore");
+            let what = if is_restore { "restore" } else { "user" };
+            format!(
+                "{} {what}{}",
+                word(request.method),
+                body.unwrap_or_default()
+            )
+        });
+        told.collect()
+    }
+
+    /// The only row's end.
+    pub fn end(&self) -> &Ended {
+        assert_eq!(self.rows.len(), 1);
+        &self.rows[0]
+    }
+}
+
+/// A tenant before a run.
+pub struct Stage {
+    pub tenant: Arc<Tenant>,
+    quirk: Quirk,
+    params: Vec<(String, String)>,
+}
+
+impl Stage {
+    /// With replicas that may be so far behind.
+    pub fn new(seed: u64, replication: Duration) -> Stage {
+        let options = Options {
+            seed,
+            population: Population::Generated { users: 0 },
+            faults: Faults::none(),
+            limits: Limits::off(),
+            replication_ms: replication.as_millis() as u64,
+            token_life_s: 1 << 40,
+            ..Options::default()
+        };
+        Stage {
+            tenant: Arc::new(Tenant {
+                direct: Direct::new(&options).unwrap(),
+                began: Instant::now(),
+            }),
+            quirk: Box::new(|_| Twist::Nothing),
+            params: Vec::new(),
+        }
+    }
+
+    pub fn fresh() -> Stage {
+        Stage::new(1, Duration::ZERO)
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Stage {
+        self.params.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// This service stands between the program and the tenant.
+    pub fn through(mut self, quirk: impl FnMut(&Moment<'_>) -> Twist + Send + 'static) -> Stage {
+        self.quirk = Box::new(quirk);
+        self
+    }
+
+    /// A run of these rows, header first.
+    pub async fn run(self, csv: &str) -> Ran {
+        let folder = TempDir::new().unwrap();
+        let job = Arc::new(cutover::job::find("immutable-id").unwrap());
+        let file = folder.path().join("people.csv");
+        std::fs::write(&file, csv).unwrap();
+        let disk = FileDisk::of(folder.path());
+        std::fs::create_dir_all(disk.folder()).unwrap();
+        let writing = Writing::Inline {
+            barrier: Duration::ZERO,
+            groups_per_write: 1,
+        };
+        let store = Arc::new(MemoryStore::default());
+        let journal = Journal::assemble(folder.path(), Arc::new(disk), store, writing).unwrap();
+        let params = job.parameters(&self.params).unwrap();
+        let order = Order {
+            run: RunId(uuid::Uuid::nil()),
+            job: &job,
+            params: params.clone(),
+            input: &cutover::batch::open(&file, &job.layout).unwrap(),
+            target: "simulated".into(),
+            target_spec: "sim".into(),
+            write_quota: "1000/s".into(),
+            operator: "nobody".into(),
+            plan: None,
+        };
+        let (session, _) = begin(&journal, &order, None, &*self.tenant, &mut |_| ())
+            .await
+            .unwrap();
+        let session = Arc::new(session);
+        let line = Arc::new(Line {
+            tenant: Arc::clone(&self.tenant),
+            began: Instant::now(),
+            quirk: Mutex::new(self.quirk),
+            asked: Mutex::default(),
+        });
+        let fast = "1000/s".parse().unwrap();
+        let services = Arc::new(Services {
+            directory: None,
+            target: Arc::clone(&line) as _,
+            reads: Budget::new("reads", fast),
+            writes: Budget::new("writes", fast),
+            clock: Arc::clone(&self.tenant) as _,
+            run: session.header().id.0,
+            app: AppFacts::default(),
+            process_at: self.tenant.now(),
+            patience: PATIENCE,
+            sign_in_patience: PATIENCE,
+            gauges: Gauges::default(),
+        });
+        let mut talk = Talk::new(&services, "lookups".into());
+        let settings = look_up(&job, &params, &mut talk).await.unwrap();
+        let run = session.run();
+        let admission = Admission::new(session.reader().unwrap(), &run, &job.layout).unwrap();
+        let work = Arc::new(Work {
+            services,
+            job: Arc::clone(&job),
+            settings,
+            session: Arc::clone(&session),
+            gate: Gate::default(),
+        });
+        let policy = Policy {
+            max_failed: MaxFailed::Percent(100.0),
+            max_stranded: u64::MAX,
+        };
+        let hours = Schedule::default();
+        let dispatcher = Dispatcher::new(work, admission, &run, None, policy, hours, Vec::new());
+        let (_sender, commands) = mpsc::channel(1);
+        let end = dispatcher.run(commands).await;
+        assert!(end.stopped.is_none() && end.journal.is_none(), "{end:?}");
+        let mut rows = Vec::new();
+        let mut reader = session.reader().unwrap();
+        let read = reader.each::<cutover::journal::JournalError>(|_, record| {
+            let record = record.unwrap();
+            let problem = record.problem().cloned();
+            let text = |of: fn(&cutover::machine::Problem) -> &String| {
+                problem.as_ref().map(of).cloned().unwrap_or_default()
+            };
+            rows.push(Ended {
+                outcome: record.outcome().word(),
+                code: text(|problem| &problem.code),
+                message: text(|problem| &problem.message),
+                advice: text(|problem| &problem.advice),
+            });
+            Ok(())
+        });
+        read.unwrap();
+        let asked = line.asked.lock().unwrap().clone();
+        Ran { rows, asked }
+    }
+}
+
+/// Graph's error body.
+pub fn error(code: &str) -> Value {
+    json!({"error": {"code": code, "message": "no"}})
+}
+
+/// A file with one row of UPN and objectGUID.
+pub fn one(upn: &str) -> String {
+    format!("upn,object_guid\n{upn},{GUID}\n")
+}
