@@ -353,7 +353,7 @@ impl Stage {
             writes: Budget::new("writes", fast),
             clock: Arc::clone(&self.tenant) as _,
             run: session.header().id.0,
-            app: AppFacts::default(),
+            app: cutover::job::AppFacts::default(),
             process_at: self.tenant.now(),
             patience: PATIENCE,
             sign_in_patience: PATIENCE,
