@@ -1,6 +1,7 @@
 //! The mixture of situations, and that it does not depend on the order of people.
 
 use super::*;
+use crate::sim::property::Property;
 
 fn people(count: usize) -> Vec<Person> {
     let domains = ["contoso.com", "fabrikam.com"];

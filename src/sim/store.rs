@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::SimError;
 use super::clock::UnixMillis;
 use super::ledger::WriteRecord;
+use super::risk::Risk;
 use super::user::{User, UserId};
 
 const FILE_NAME: &str = "tenant.jsonl";
@@ -56,13 +57,15 @@ pub(super) enum Fate {
     Purged(UserId),
 }
 
-/// Every other line: a write, the state it left, or both.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Every other line: a write, the state it left, or both; or what operators made of risks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) write: Option<WriteRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fate: Option<Fate>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) risks: Vec<(UserId, Risk)>,
 }
 
 /// An open state directory; no other process can open it meanwhile.
@@ -233,8 +236,8 @@ mod tests {
 
     fn line(upn: &str) -> Line {
         Line {
-            write: None,
             fate: Some(Fate::Is(User::new(UserId::from_octets([1; 16]), upn, None))),
+            ..Line::default()
         }
     }
 
