@@ -64,6 +64,26 @@ fn traits_have_their_shares_and_leave_situations_alone() {
     assert!(users(&directory).all(|user| federated(user) == (user.password == Password::Never)));
 }
 
+/// Samples, documents and files of state hang on who is in which situation, so new traits come from new draws.
+#[test]
+fn the_people_of_a_seed_stay_who_they_are() {
+    let mut hash = Sha256::new();
+    for user in users(&settled(&people(5_000))) {
+        let situation = (
+            user.id.to_string(),
+            &user.upn,
+            &user.immutable_id,
+            user.sync == Sync::Active,
+            user.role == Role::Administrator,
+            user.deleted_at,
+        );
+        hash.update(format!("{situation:?}\n"));
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let digest = Uuid::from_bytes(chance::first_half(&digest));
+    assert_eq!(digest.simple().to_string(), "GOLDEN");
+}
+
 #[test]
 fn the_order_of_people_does_not_matter() {
     let forwards = people(500);

@@ -273,6 +273,18 @@ mod tests {
     }
 
     #[test]
+    fn a_line_of_an_earlier_version_is_read() {
+        let old = r#"{"write":{"seq":1,"at":5,"id":"87e8cdb8-b76d-49a5-8e02-d720b4243f79","method":"patch",
+            "changed":{"jobTitle":{"from":null,"to":"Baker"}},"client_request_id":null},
+            "fate":{"Is":{"id":"87e8cdb8-b76d-49a5-8e02-d720b4243f79","upn":"bela.brown@fabrikam.com",
+            "immutable_id":"x3e9uh0cI+DJ+oUTadxUiQ==","mail":"AsUpn","sync":"Never","role":"Ordinary","enabled":true,
+            "deleted_at":null,"overrides":[["jobTitle","Baker"]]}}}"#;
+        let line: Line = serde_json::from_str(old).unwrap();
+        assert!(matches!(line.fate, Some(Fate::Is(user)) if &*user.upn == "bela.brown@fabrikam.com"));
+        assert!(line.write.is_some() && line.risks.is_empty());
+    }
+
+    #[test]
     fn a_torn_header_is_a_new_tenant_and_damage_inside_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE_NAME);
