@@ -360,7 +360,7 @@ pub(super) struct SimArgs {
     /// No throttling
     #[arg(long)]
     pub unlimited: bool,
-    /// Grant the app this permission of Graph not; can be given several times
+    /// Do not grant the app this permission of Graph; can be given several times
     #[arg(long, value_name = "PERMISSION")]
     pub without: Vec<Permission>,
     /// Give the app the roles that acting on administrators takes

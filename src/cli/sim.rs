@@ -5,7 +5,8 @@ use super::exit::{Exit, Failure};
 use crate::batch::Digest;
 use crate::progress::{say_result, show_text};
 use crate::sim::{
-    Faults, Limits, Options, Permission, Population, SECRET_VARIABLE, SignIn, Simulator, write_csv,
+    Faults, Limits, Options, Permission, Population, SECRET_VARIABLE, SignIn, Simulator, Takeover,
+    write_csv,
 };
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -70,6 +71,7 @@ fn options(args: &SimArgs) -> Options {
         token_life_s: args.token_life,
         permissions: permissions(args),
         app_has_admin_role: args.admin_role,
+        takeover: Takeover::default(),
         sign_in: SignIn::default(),
     }
 }

@@ -7,6 +7,7 @@ use axum::http::{Request, Response};
 
 use super::clock::UnixMillis;
 use super::domains::INITIAL_DOMAIN;
+use super::hard_match::NoHardMatch;
 use super::http::{call, from_oracle};
 use super::permission::Permission;
 use super::service::{Outcome, Service, locked};
@@ -73,6 +74,15 @@ impl Direct {
     /// Changes what the app is granted. As in Entra, only tokens that are given out from now on tell of it.
     pub fn change_permissions(&self, change: impl FnOnce(&mut BTreeSet<Permission>)) {
         change(&mut locked(&self.service.permissions));
+    }
+
+    /// Does at `now_ms` what Entra Connect would do with an object of this anchor that newly arrives from an on-premises
+    /// directory: the user with this ImmutableID is taken over and synchronized from then on. Gives that user's id.
+    ///
+    /// # Errors
+    /// When Entra would refuse that, or finds nobody.
+    pub fn hard_match(&self, anchor: &str, now_ms: i64) -> Result<String, NoHardMatch> {
+        self.service.hard_match(anchor, UnixMillis(now_ms))
     }
 
     /// Answers a request to Graph or to the tenant's own pages (`/sim/…`) at `now_ms`, in Unix milliseconds.

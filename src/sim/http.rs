@@ -99,7 +99,10 @@ pub(super) fn from_oracle(service: &Service, call: &Call) -> Option<Outcome> {
         | Place::Organization
         | Place::RoleAssignments
         | Place::RoleEligibilities
-        | Place::GroupMembers { .. } => return None,
+        | Place::GroupMembers { .. }
+        | Place::RiskyUsers
+        | Place::RiskyUser(_)
+        | Place::RiskAction(_) => return None,
     };
     let answer = if call.method == Method::GET {
         answer

@@ -1,6 +1,8 @@
 //! The simulated tenant over real HTTP on loopback, without latency.
 
+mod hard_match;
 mod permissions;
+mod risk;
 mod roles;
 
 use std::path::Path;

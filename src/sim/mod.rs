@@ -25,6 +25,7 @@ mod domains;
 mod envelope;
 mod errors;
 mod faults;
+mod hard_match;
 mod http;
 mod lag;
 mod ledger;
@@ -38,6 +39,7 @@ mod property;
 mod query;
 mod read;
 mod reply;
+mod risk;
 mod role_query;
 mod roles;
 mod route;
@@ -78,6 +80,7 @@ use world::ActorRole;
 pub use direct::{Answer, Direct};
 pub use domains::INITIAL_DOMAIN;
 pub use faults::Faults;
+pub use hard_match::{NoHardMatch, Takeover};
 pub use permission::{Permission, UnknownPermission};
 pub use population::{Person, Population, write_csv};
 pub use sign_in::{AppSecret, Approval, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
@@ -114,6 +117,8 @@ pub struct Options {
     /// Whether the app's service principal holds the roles that let it act on administrators and clear on-premises
     /// identifiers: Privileged Authentication Administrator and Hybrid Identity Administrator. So does whoever signs in.
     pub app_has_admin_role: bool,
+    /// Whether objects from on premises may take accounts of the cloud over.
+    pub takeover: Takeover,
     /// How one may sign in.
     pub sign_in: SignIn,
 }
@@ -133,6 +138,7 @@ impl Default for Options {
             token_life_s: 3_599,
             permissions: Permission::of_shipped_jobs(),
             app_has_admin_role: false,
+            takeover: Takeover::Allowed,
             sign_in: SignIn::default(),
         }
     }
@@ -310,6 +316,15 @@ impl Simulator {
         change(&mut locked(&self.service.permissions));
     }
 
+    /// Does what Entra Connect would do with an object of this anchor that newly arrives from an on-premises directory: the
+    /// user with this ImmutableID is taken over and synchronized from then on. Gives that user's id.
+    ///
+    /// # Errors
+    /// When Entra would refuse that, or finds nobody.
+    pub fn hard_match(&self, anchor: &str) -> Result<String, NoHardMatch> {
+        self.service.hard_match(anchor, self.service.clock.now())
+    }
+
     /// Ends the life of every token that was given out.
     pub fn end_tokens(&self) {
         locked(&self.service.tokens).end_all(self.service.clock.now());
@@ -373,6 +388,7 @@ fn build(options: &Options, root: String) -> Result<Service, SimError> {
         started_at: now,
         sign_in: Mutex::new(options.sign_in.clone()),
         devices: Mutex::default(),
+        takeover: options.takeover,
         counters: Counters::default(),
     })
 }

@@ -14,6 +14,7 @@ use super::permission;
 use super::query::{self, Advanced, Options};
 use super::read::{Collection, Reader};
 use super::reply::Reply;
+use super::risk::{self, RiskAction};
 use super::roles::{self, RoleList};
 use super::route::Place;
 use super::shape;
@@ -52,6 +53,9 @@ pub(super) fn carry_out(
         (Place::RoleAssignments, "GET") => operation.roles(RoleList::Assignments),
         (Place::RoleEligibilities, "GET") => operation.roles(RoleList::Eligibilities),
         (Place::GroupMembers { group, cast }, "GET") => operation.members(group, cast),
+        (Place::RiskyUsers, "GET") => operation.risky_users(),
+        (Place::RiskyUser(id), "GET") => operation.risky_user(id),
+        (Place::RiskAction(action), "POST") => operation.act_on_risk(action),
         (
             Place::Users
             | Place::User(_)
@@ -64,6 +68,9 @@ pub(super) fn carry_out(
             | Place::RoleAssignments
             | Place::RoleEligibilities
             | Place::GroupMembers { .. }
+            | Place::RiskyUsers
+            | Place::RiskyUser(_)
+            | Place::RiskAction(_)
             | Place::SignIn(_)
             | Place::SimStats
             | Place::SimUsers
@@ -226,6 +233,25 @@ impl Operation<'_> {
 
     fn members(self, group: Uuid, cast: bool) -> Result<Reply, Refusal> {
         roles::members(&self.tenant.world, group, cast, self.envelope())
+    }
+
+    fn risky_users(self) -> Result<Reply, Refusal> {
+        let directory = &self.tenant.world.directory;
+        risk::list(&self.tenant.risks, directory, self.envelope())
+    }
+
+    fn risky_user(self, id: UserId) -> Result<Reply, Refusal> {
+        let directory = &self.tenant.world.directory;
+        risk::get(&self.tenant.risks, directory, id, self.envelope())
+    }
+
+    fn act_on_risk(self, action: RiskAction) -> Result<Reply, Refusal> {
+        let body = self.call.json_body()?;
+        let directory = &self.tenant.world.directory;
+        let now = self.call.now;
+        let planned = self.tenant.risks.plan(directory, action, body, now)?;
+        self.tenant.write_risks(planned)?;
+        Ok(Reply::no_content())
     }
 
     fn domains(self) -> Result<Reply, Refusal> {

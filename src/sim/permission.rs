@@ -138,6 +138,8 @@ const READ_MEMBERS: &[Permission] = &[
     P::GroupReadWriteAll,
     P::DirectoryReadAll,
 ];
+const READ_RISK: &[Permission] = &[P::RiskyUserReadAll, P::RiskyUserReadWriteAll];
+const WRITE_RISK: &[Permission] = &[P::RiskyUserReadWriteAll];
 
 impl Permission {
     /// Everything that a shipped job can make use of, and nothing more.
@@ -226,6 +228,8 @@ fn of_place(place: &Place, method: &str) -> &'static [Permission] {
         (Place::RoleAssignments, _) => READ_ASSIGNMENTS,
         (Place::RoleEligibilities, _) => READ_ELIGIBILITIES,
         (Place::GroupMembers { .. }, _) => READ_MEMBERS,
+        (Place::RiskyUsers | Place::RiskyUser(_), _) => READ_RISK,
+        (Place::RiskAction(_), _) => WRITE_RISK,
         (
             Place::SignIn(_)
             | Place::SimStats

@@ -12,9 +12,8 @@ use super::directory::Directory;
 use super::domains::{
     Authentication, Domains, FEDERATED_DEMO_DOMAIN, INITIAL_DOMAIN, MANAGED_DEMO_DOMAIN,
 };
-use super::property::Property;
-use super::user::{Password, Role, Sync, User, UserId, Written};
-use super::{anchor, chance, names, upn};
+use super::user::{Password, Role, Sync, User, UserId};
+use super::{anchor, chance, hard_match, names, upn};
 
 /// Percent of a generated population in the federated demonstration domain; the rest is in the managed one.
 const GENERATED_FEDERATED_PERCENT: u64 = 60;
@@ -259,7 +258,7 @@ impl Settler<'_> {
                     sync: Sync::Active,
                     ..old
                 };
-                self.link(&mut synced);
+                hard_match::link(&mut synced, self.seed);
                 self.first_that_fits([synced]);
             }
             (Situation::Administrator, _) => self.first_that_fits([User {
@@ -297,19 +296,9 @@ impl Settler<'_> {
         };
         if u64::from(draw[16]) * 100 < FORMERLY_SYNCED_PERCENT * 256 {
             user.sync = Sync::Ended;
-            self.link(&mut user);
+            hard_match::link(&mut user, self.seed);
         }
         user
-    }
-
-    /// Stamps what links an account to its object on premises.
-    fn link(&self, user: &mut User) {
-        let draw = chance::digest(self.seed, "identifier", &user.id.to_string());
-        let identifier = uuid::Builder::from_random_bytes(chance::first_half(&draw)).into_uuid();
-        user.write(
-            Property::OnPremisesObjectIdentifier,
-            Written::Text(identifier.to_string().into()),
-        );
     }
 
     /// Somebody else who has the ImmutableID that a person wants.

@@ -1,6 +1,7 @@
 //! The mixture of situations, and that it does not depend on the order of people.
 
 use super::*;
+use crate::sim::property::Property;
 
 fn people(count: usize) -> Vec<Person> {
     let domains = ["contoso.com", "fabrikam.com"];
@@ -61,6 +62,26 @@ fn traits_have_their_shares_and_leave_situations_alone() {
             .is_some_and(|mail| mail.ends_with("@contoso.com"))
     };
     assert!(users(&directory).all(|user| federated(user) == (user.password == Password::Never)));
+}
+
+/// Samples, documents and files of state hang on who is in which situation, so new traits come from new draws.
+#[test]
+fn the_people_of_a_seed_stay_who_they_are() {
+    let mut hash = Sha256::new();
+    for user in users(&settled(&people(5_000))) {
+        let situation = (
+            user.id.to_string(),
+            &user.upn,
+            &user.immutable_id,
+            user.sync == Sync::Active,
+            user.role == Role::Administrator,
+            user.deleted_at,
+        );
+        hash.update(format!("{situation:?}\n"));
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let digest = Uuid::from_bytes(chance::first_half(&digest));
+    assert_eq!(digest.simple().to_string(), "GOLDEN");
 }
 
 #[test]

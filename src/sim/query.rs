@@ -19,6 +19,9 @@ const IN_VALUES_MAX: usize = 15;
 /// Most characters of a filter in an advanced query, the service's limit on such an address (the same issue).
 const ADVANCED_FILTER_CHARS_MAX: usize = 2_048;
 
+/// What stands before a proxy address for mail.
+const SMTP: &str = "smtp:";
+
 /// A text property that can be compared in part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Address {
@@ -46,9 +49,12 @@ pub(super) enum Filter {
 impl Filter {
     pub(super) fn parse(text: &str, advanced: Advanced) -> Result<Self, Refusal> {
         let text = text.trim();
-        let filter = match function(text)? {
+        let filter = match proxy(text)? {
             Some(filter) => filter,
-            None => comparison(text, advanced)?,
+            None => match function(text)? {
+                Some(filter) => filter,
+                None => comparison(text, advanced)?,
+            },
         };
         match (&filter, advanced) {
             (Self::Ends(..), Advanced::No) => Err(Refusal::UnsupportedQuery(
@@ -195,6 +201,34 @@ pub(super) fn described(set: &str, options: &Options) -> String {
         Some(text) => format!("{set}({text})"),
         None => set.to_owned(),
     }
+}
+
+/// `proxyAddresses/any(p:p eq 'smtp:…')`; nothing when the filter is another one. Users have one proxy address here, which
+/// is that of their mail, so it is the same question.
+fn proxy(text: &str) -> Result<Option<Filter>, Refusal> {
+    let Some(rest) = text.strip_prefix("proxyAddresses/any(") else {
+        return Ok(None);
+    };
+    let form = || unsupported("any(p:p eq 'text') is expected");
+    let (name, rest) = rest.split_once(':').ok_or_else(form)?;
+    let rest = rest
+        .trim_start()
+        .strip_prefix(name.trim())
+        .and_then(|rest| rest.trim_start().strip_prefix("eq "))
+        .ok_or_else(form)?;
+    let (value, rest) = literal(rest)?;
+    if rest.trim() != ")" {
+        return Err(unsupported("a single clause is expected"));
+    }
+    let is_smtp = value
+        .get(..SMTP.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(SMTP));
+    let mails = if is_smtp {
+        vec![value[SMTP.len()..].to_owned()]
+    } else {
+        Vec::new()
+    };
+    Ok(Some(Filter::Mail(mails)))
 }
 
 /// `startsWith(property,'text')` or `endsWith(…)`; nothing when the filter is not a function call.
@@ -351,6 +385,20 @@ mod tests {
             plain("onPremisesImmutableId eq 'A=='"),
             Ok(Filter::Anchor(vec!["A==".to_owned()]))
         );
+        for text in [
+            "proxyAddresses/any(p:p eq 'SMTP:a@b.c')",
+            "proxyAddresses/any(x: x eq 'smtp:a@b.c' )",
+        ] {
+            assert_eq!(
+                plain(text),
+                Ok(Filter::Mail(vec!["a@b.c".to_owned()])),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            plain("proxyAddresses/any(p:p eq 'sip:a@b.c')"),
+            Ok(Filter::Mail(Vec::new()))
+        );
     }
 
     #[test]
@@ -366,6 +414,9 @@ mod tests {
             "contains(mail,'x')",
             "id eq 'x'",
             "accountEnabled eq 'true'",
+            "proxyAddresses/any(p:q eq 'smtp:a@b.c')",
+            "proxyAddresses/any(p:p eq 'smtp:a@b.c' or p eq 'x')",
+            "proxyAddresses eq 'smtp:a@b.c'",
         ] {
             assert!(
                 matches!(plain(bad), Err(Refusal::UnsupportedQuery(_))),

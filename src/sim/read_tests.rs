@@ -74,11 +74,27 @@ fn every_filter_finds_its_user_in_its_collection_only() {
         (true, "userPrincipalName eq 'USER2@contoso.com'".to_owned()),
         (true, "onPremisesImmutableId eq 'anchor2'".to_owned()),
         (true, "mail eq 'user2@contoso.com'".to_owned()),
+        (
+            true,
+            "userPrincipalName in ('nobody@contoso.com','user2@contoso.com')".to_owned(),
+        ),
+        (
+            true,
+            "proxyAddresses/any(p:p eq 'smtp:USER2@contoso.com')".to_owned(),
+        ),
         (true, "startsWith(userPrincipalName,'user2')".to_owned()),
         (true, "endsWith(mail,'2@contoso.com')".to_owned()),
         (true, ids.clone()),
         (false, format!("userPrincipalName eq '{odd}'")),
         (false, "onPremisesImmutableId eq 'anchor3'".to_owned()),
+        (
+            false,
+            format!("userPrincipalName in ('nobody@contoso.com','{odd}')"),
+        ),
+        (
+            false,
+            "proxyAddresses/any(p:p eq 'smtp:user3@contoso.com')".to_owned(),
+        ),
         (false, "mail eq 'User3@contoso.com'".to_owned()),
         (
             false,

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use super::errors::Refusal;
+use super::risk::RiskAction;
 use super::user::{UserId, UserKey};
 
 /// The versions of Graph. Nearly everything here is the same in both.
@@ -64,6 +65,12 @@ pub(super) enum Place {
     RoleEligibilities,
     /// The members of a group, those of its groups among them; users only, or directory objects.
     GroupMembers { group: Uuid, cast: bool },
+    /// Everybody at risk.
+    RiskyUsers,
+    /// One of them.
+    RiskyUser(UserId),
+    /// What an operator makes of risks.
+    RiskAction(RiskAction),
     /// The counters.
     SimStats,
     /// The true state of users.
@@ -142,6 +149,14 @@ fn graph(segments: &[&str], path: &str) -> Result<Place, Refusal> {
         ["organization"] => Ok(Place::Organization),
         ["roleManagement", "directory", "roleAssignments"] => Ok(Place::RoleAssignments),
         ["roleManagement", "directory", "roleEligibilityScheduleInstances"] => Ok(Place::RoleEligibilities),
+        ["identityProtection", "riskyUsers"] => Ok(Place::RiskyUsers),
+        ["identityProtection", "riskyUsers", "dismiss" | "microsoft.graph.dismiss"] => {
+            Ok(Place::RiskAction(RiskAction::Dismiss))
+        }
+        ["identityProtection", "riskyUsers", "confirmCompromised" | "microsoft.graph.confirmCompromised"] => {
+            Ok(Place::RiskAction(RiskAction::ConfirmCompromised))
+        }
+        ["identityProtection", "riskyUsers", id] => object_id(id).map(Place::RiskyUser),
         ["groups", id, "transitiveMembers"] => members(id, false),
         ["groups", id, "transitiveMembers", "microsoft.graph.user"] => members(id, true),
         _ => Err(no_such_path(path)),

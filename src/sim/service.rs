@@ -16,6 +16,7 @@ use super::clock::{Clock, UnixMillis};
 use super::device::Devices;
 use super::errors::Refusal;
 use super::faults::{Fault, Faults};
+use super::hard_match::{NoHardMatch, Takeover};
 use super::operations;
 use super::permission::Permission;
 use super::reply::Reply;
@@ -83,6 +84,7 @@ pub(super) struct Service {
     pub(super) started_at: UnixMillis,
     pub(super) sign_in: Mutex<SignIn>,
     pub(super) devices: Mutex<Devices>,
+    pub(super) takeover: Takeover,
     pub(super) counters: Counters,
 }
 
@@ -131,6 +133,14 @@ impl Service {
             rights,
         };
         locked(&self.tokens).issue(wish, now, identity)
+    }
+
+    /// Lets an object with this anchor arrive from on premises; gives the id of the user whom it took over.
+    pub(super) fn hard_match(&self, anchor: &str, now: UnixMillis) -> Result<String, NoHardMatch> {
+        let identity = self.sequencer.next("SYNC", anchor);
+        let mut tenant = locked(&self.tenant);
+        let id = tenant.take_over(self.takeover, anchor, now, &identity)?;
+        Ok(id.to_string())
     }
 
     /// A refusal before anything else was looked at.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::SimError;
 use super::clock::UnixMillis;
 use super::ledger::WriteRecord;
+use super::risk::Risk;
 use super::user::{User, UserId};
 
 const FILE_NAME: &str = "tenant.jsonl";
@@ -56,13 +57,15 @@ pub(super) enum Fate {
     Purged(UserId),
 }
 
-/// Every other line: a write, the state it left, or both.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Every other line: a write, the state it left, or both; or what operators made of risks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) write: Option<WriteRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fate: Option<Fate>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) risks: Vec<(UserId, Risk)>,
 }
 
 /// An open state directory; no other process can open it meanwhile.
@@ -233,8 +236,8 @@ mod tests {
 
     fn line(upn: &str) -> Line {
         Line {
-            write: None,
             fate: Some(Fate::Is(User::new(UserId::from_octets([1; 16]), upn, None))),
+            ..Line::default()
         }
     }
 
@@ -267,6 +270,18 @@ mod tests {
         store.append(&line("b@c.com")).unwrap();
         drop(store);
         assert_eq!(lines(directory.path()), [line("a@c.com"), line("b@c.com")]);
+    }
+
+    #[test]
+    fn a_line_of_an_earlier_version_is_read() {
+        let old = r#"{"write":{"seq":1,"at":5,"id":"87e8cdb8-b76d-49a5-8e02-d720b4243f79","method":"patch",
+            "changed":{"jobTitle":{"from":null,"to":"Baker"}},"client_request_id":null},
+            "fate":{"Is":{"id":"87e8cdb8-b76d-49a5-8e02-d720b4243f79","upn":"bela.brown@fabrikam.com",
+            "immutable_id":"x3e9uh0cI+DJ+oUTadxUiQ==","mail":"AsUpn","sync":"Never","role":"Ordinary","enabled":true,
+            "deleted_at":null,"overrides":[["jobTitle","Baker"]]}}}"#;
+        let line: Line = serde_json::from_str(old).unwrap();
+        assert!(matches!(line.fate, Some(Fate::Is(user)) if &*user.upn == "bela.brown@fabrikam.com"));
+        assert!(line.write.is_some() && line.risks.is_empty());
     }
 
     #[test]

@@ -9,11 +9,13 @@ use super::chance::Identity;
 use super::clock::UnixMillis;
 use super::directory::Directory;
 use super::errors::Refusal;
+use super::hard_match::{self, NoHardMatch, Takeover};
 use super::lag::Lag;
-use super::ledger::{self, Ledger, WriteRecord};
+use super::ledger::{self, Ledger, WriteKind, WriteRecord};
 use super::population::Population;
+use super::risk::{Risk, Risks};
 use super::store::{Fate, Header, Line, Store};
-use super::user::{User, UserId};
+use super::user::UserId;
 use super::world::{ActorRole, Planned, World};
 
 /// A state file shorter than this is never worth writing anew.
@@ -34,6 +36,7 @@ pub(super) struct Founding<'a> {
 pub(super) struct Tenant {
     pub(super) world: World,
     pub(super) ledger: Ledger,
+    pub(super) risks: Risks,
     store: Option<Store>,
 }
 
@@ -59,6 +62,7 @@ impl Tenant {
         let mut tenant = Self {
             world,
             ledger: Ledger::default(),
+            risks: Risks::default(),
             store: None,
         };
         if let Some(mut store) = store {
@@ -85,28 +89,60 @@ impl Tenant {
             changed: ledger::difference(self.world.directory.by_id(id), planned.after.as_ref()),
             client_request_id: client_request_id.map(Into::into),
         };
-        let record = self.store_write(record, id, planned.after.as_ref())?;
+        let fate = planned.after.clone().map_or(Fate::Purged(id), Fate::Is);
+        self.store_line(&Line {
+            write: Some(record.clone()),
+            fate: Some(fate),
+            ..Line::default()
+        })?;
         self.ledger.push(record);
         self.world.commit(planned, now, identity);
         Ok(id)
     }
 
-    fn store_write(
+    /// Lets an object from on premises take a user over. It is nobody's write, so it does not stand among the writes.
+    pub(super) fn take_over(
         &mut self,
-        record: WriteRecord,
-        id: UserId,
-        after: Option<&User>,
-    ) -> Result<WriteRecord, Refusal> {
-        let Some(store) = &mut self.store else {
-            return Ok(record);
-        };
-        let fate = after.cloned().map_or(Fate::Purged(id), Fate::Is);
+        takeover: Takeover,
+        anchor: &str,
+        now: UnixMillis,
+        identity: &Identity,
+    ) -> Result<UserId, NoHardMatch> {
+        let after = hard_match::plan(&self.world, takeover, anchor)?;
+        let id = after.id;
         let line = Line {
-            write: Some(record.clone()),
-            fate: Some(fate),
+            fate: Some(Fate::Is(after.clone())),
+            ..Line::default()
         };
-        match store.append(&line) {
-            Ok(()) => Ok(record),
+        self.store_line(&line).map_err(|_| NoHardMatch::NotStored)?;
+        let planned = Planned {
+            kind: WriteKind::Patch,
+            id,
+            after: Some(after),
+        };
+        self.world.commit(planned, now, identity);
+        Ok(id)
+    }
+
+    /// Stores planned changes of risks and makes them.
+    pub(super) fn write_risks(&mut self, risks: Vec<(UserId, Risk)>) -> Result<(), Refusal> {
+        let line = Line {
+            risks,
+            ..Line::default()
+        };
+        self.store_line(&line)?;
+        line.risks
+            .into_iter()
+            .for_each(|(id, risk)| self.risks.put(id, risk));
+        Ok(())
+    }
+
+    fn store_line(&mut self, line: &Line) -> Result<(), Refusal> {
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        match store.append(line) {
+            Ok(()) => Ok(()),
             Err(error) => {
                 tracing::error!(%error, "the simulated tenant cannot store a write; it refuses writes until it is started again");
                 Err(Refusal::StateNotWritten)
@@ -123,6 +159,9 @@ impl Tenant {
             if let Some(fate) = line.fate {
                 changed.insert(apply(&mut self.world.directory, fate));
             }
+            for (id, risk) in line.risks {
+                self.risks.put(id, risk);
+            }
         })?;
         let left = (changed.len() + self.ledger.records().count()) as u64;
         if lines > COMPACT_LINES_MIN && lines > left.saturating_mul(COMPACT_RATIO) {
@@ -136,15 +175,19 @@ impl Tenant {
         let fates = changed.iter().map(|id| {
             let user = self.world.directory.by_id(*id).cloned();
             Line {
-                write: None,
                 fate: Some(user.map_or(Fate::Purged(*id), Fate::Is)),
+                ..Line::default()
             }
         });
         let writes = self.ledger.records().map(|record| Line {
             write: Some(record.clone()),
-            fate: None,
+            ..Line::default()
         });
-        fates.chain(writes)
+        let risks = Line {
+            risks: self.risks.changed().collect(),
+            ..Line::default()
+        };
+        fates.chain(writes).chain([risks])
     }
 }
 
@@ -167,7 +210,7 @@ mod tests {
     use super::*;
     use crate::sim::change::Change;
     use crate::sim::route::Version;
-    use crate::sim::user::UserKey;
+    use crate::sim::user::{User, UserKey};
     use crate::sim::world::Actor;
 
     const ADMIN: Actor = Actor {

@@ -75,6 +75,8 @@ async fn every_address_is_closed_without_permissions() {
         "/v1.0/roleManagement/directory/roleAssignments",
         "/v1.0/roleManagement/directory/roleEligibilityScheduleInstances",
         &format!("/v1.0/groups/{id}/transitiveMembers"),
+        "/v1.0/identityProtection/riskyUsers",
+        &format!("/v1.0/identityProtection/riskyUsers/{id}"),
     ] {
         assert_eq!(session.get(path).await.0, StatusCode::FORBIDDEN, "{path}");
     }
@@ -83,6 +85,10 @@ async fn every_address_is_closed_without_permissions() {
         (Method::DELETE, format!("/v1.0/users/{id}")),
         (Method::POST, restore),
         (Method::POST, "/v1.0/users".to_owned()),
+        (
+            Method::POST,
+            "/v1.0/identityProtection/riskyUsers/dismiss".to_owned(),
+        ),
     ] {
         let sent = session.request(method, &path).send().await.unwrap();
         assert_eq!(sent.status(), StatusCode::FORBIDDEN, "{path}");
