@@ -128,6 +128,7 @@ impl Target {
             target: Arc::new(graph),
             reads: Budget::new("reads", limits.reads),
             writes: Budget::new("writes", limits.writes),
+            identity_protection: Budget::new("identity protection", limits.identity_protection),
             directory,
             clock: Arc::new(SystemClock),
             run,

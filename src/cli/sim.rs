@@ -5,7 +5,7 @@ use super::exit::{Exit, Failure};
 use crate::batch::Digest;
 use crate::progress::{say_result, show_text};
 use crate::sim::{
-    Faults, Limits, Options, Population, SECRET_VARIABLE, SignIn, Simulator, write_csv,
+    Faults, Limits, Options, Population, Quota, SECRET_VARIABLE, SignIn, Simulator, write_csv,
 };
 use std::fs::File;
 use std::io::BufWriter;
@@ -60,15 +60,27 @@ fn options(args: &SimArgs) -> Options {
             throttle: args.throttle,
             expire_token: args.expire_token,
         },
-        limits: if args.unlimited {
-            Limits::off()
-        } else {
-            Limits::default()
-        },
+        limits: limits(args),
+        other_app_writes_per_s: args.other_app,
         replication_ms: args.replication,
         token_life_s: args.token_life,
         app_has_admin_role: false,
         sign_in: SignIn::default(),
+    }
+}
+
+fn limits(args: &SimArgs) -> Limits {
+    if args.unlimited {
+        return Limits::off();
+    }
+    let published = Limits::default();
+    let tenant_writes = args.tenant_writes.map(|given| Quota {
+        amount: given.count(),
+        window_ms: u64::try_from(given.period().as_millis()).unwrap_or(u64::MAX),
+    });
+    Limits {
+        tenant_writes: tenant_writes.or(published.tenant_writes),
+        ..published
     }
 }
 

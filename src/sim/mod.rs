@@ -26,6 +26,7 @@ mod faults;
 mod http;
 mod lag;
 mod ledger;
+mod limits;
 mod login;
 mod names;
 mod operations;
@@ -72,9 +73,9 @@ use world::AppRole;
 pub use direct::{Answer, Direct};
 pub use domains::INITIAL_DOMAIN;
 pub use faults::Faults;
+pub use limits::{Limits, Quota, ResourceUnits, RetryAfter, UsageHeader};
 pub use population::{Person, Population, write_csv};
 pub use sign_in::{AppSecret, Approval, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
-pub use throttle::{Limits, Quota, ResourceUnits, RetryAfter};
 pub use token::{CLIENT_ID, CLIENT_SECRET, TENANT_ID};
 
 /// The environment variable in which the connection file looks for the secret.
@@ -98,6 +99,8 @@ pub struct Options {
     pub faults: Faults,
     /// Throttling.
     pub limits: Limits,
+    /// Writes a second that another app makes in the same tenant; they count against the tenant's limit only.
+    pub other_app_writes_per_s: f64,
     /// How long reads may show what was before a write, in milliseconds; 0 makes every read fresh.
     pub replication_ms: u64,
     /// How long a token lives, in seconds.
@@ -118,6 +121,7 @@ impl Default for Options {
             state: None,
             faults: Faults::default(),
             limits: Limits::default(),
+            other_app_writes_per_s: 0.0,
             replication_ms: 0,
             // Entra's usual figure: an hour less a second.
             token_life_s: 3_599,
@@ -294,6 +298,12 @@ impl Simulator {
         change(&mut locked(&self.service.sign_in));
     }
 
+    /// Another app makes so many writes a second from now on.
+    pub fn change_other_app(&self, writes_per_s: f64) {
+        self.service
+            .change_other_app(writes_per_s, self.service.clock.now());
+    }
+
     /// Ends the life of every token that was given out.
     pub fn end_tokens(&self) {
         locked(&self.service.tokens).end_all(self.service.clock.now());
@@ -340,6 +350,11 @@ fn build(options: &Options, root: String) -> Result<Service, SimError> {
         replication_ms: options.replication_ms,
     };
     let tenant = Tenant::open(&founding, options.state.as_deref(), now)?;
+    let throttle = Throttle::new(
+        &options.limits,
+        options.population.len(),
+        options.other_app_writes_per_s,
+    );
     Ok(Service {
         root,
         clock,
@@ -347,11 +362,7 @@ fn build(options: &Options, root: String) -> Result<Service, SimError> {
         faults: options.faults,
         retry_after: options.limits.retry_after,
         tenant: Mutex::new(tenant),
-        throttle: Mutex::new(Throttle::new(
-            &options.limits,
-            options.population.len(),
-            now,
-        )),
+        throttle: Mutex::new(throttle),
         tokens: Mutex::new(Tokens::new(options.token_life_s)),
         started_at: now,
         sign_in: Mutex::new(options.sign_in.clone()),
