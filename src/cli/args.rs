@@ -366,6 +366,12 @@ pub(super) struct SimArgs {
     /// Give the app the roles that acting on administrators takes
     #[arg(long)]
     pub admin_role: bool,
+    /// What all apps of the tenant may write together, such as 3000/150s [default: 18000/300s]
+    #[arg(long, value_name = "RATE", value_parser = rate, conflicts_with = "unlimited")]
+    pub tenant_writes: Option<Quota>,
+    /// Writes a second that another app makes in the same tenant
+    #[arg(long, value_name = "N", default_value_t = 0.0)]
+    pub other_app: f64,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

@@ -193,6 +193,10 @@ impl Reached {
             target: Arc::new(self.graph),
             reads: Budget::new("reads", graph.limits.reads),
             writes: Budget::new("writes", graph.limits.writes),
+            identity_protection: Budget::new(
+                "identity protection",
+                graph.limits.identity_protection,
+            ),
             directory,
             app: facts(claims),
             clock: Arc::new(SystemClock),

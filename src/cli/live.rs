@@ -10,6 +10,7 @@ use crate::journal::{
     Control, ControlToken, Journal, JournalError, RunRecord, Session, read_holder,
 };
 use crate::pace::QuotaError;
+use crate::progress::waiting_in_words;
 use crate::report::{self, Liveness, Summary, UnderWay};
 use crate::runner::stop::Gate;
 use crate::runner::{Answer, Asked, Command, Refused, Services};
@@ -159,6 +160,7 @@ impl Shared {
                 exposed: gauges.exposed.count(),
             },
             writes: self.bridge.services.writes.quota(),
+            slow: slow_in_words(&self.bridge.services),
         }
     }
 
@@ -211,6 +213,12 @@ impl Shared {
         };
         Ok((run, live, journal))
     }
+}
+
+/// Why the process sends nothing at present, or less than it could.
+fn slow_in_words(services: &Services) -> Option<String> {
+    let waiting = waiting_in_words(services.waiting().as_ref());
+    waiting.or_else(|| services.eased())
 }
 
 /// The journal, while nobody else has it.

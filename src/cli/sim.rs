@@ -5,8 +5,8 @@ use super::exit::{Exit, Failure};
 use crate::batch::Digest;
 use crate::progress::{say_result, show_text};
 use crate::sim::{
-    Faults, Limits, Options, Permission, Population, SECRET_VARIABLE, SignIn, Simulator, Takeover,
-    write_csv,
+    Faults, Limits, Options, Permission, Population, Quota, SECRET_VARIABLE, SignIn, Simulator,
+    Takeover, write_csv,
 };
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -62,11 +62,8 @@ fn options(args: &SimArgs) -> Options {
             throttle: args.throttle,
             expire_token: args.expire_token,
         },
-        limits: if args.unlimited {
-            Limits::off()
-        } else {
-            Limits::default()
-        },
+        limits: limits(args),
+        other_app_writes_per_s: args.other_app,
         replication_ms: args.replication,
         token_life_s: args.token_life,
         permissions: permissions(args),
@@ -80,6 +77,21 @@ fn permissions(args: &SimArgs) -> BTreeSet<Permission> {
     let mut granted = Permission::of_shipped_jobs();
     granted.retain(|permission| !args.without.contains(permission));
     granted
+}
+
+fn limits(args: &SimArgs) -> Limits {
+    if args.unlimited {
+        return Limits::off();
+    }
+    let published = Limits::default();
+    let tenant_writes = args.tenant_writes.map(|given| Quota {
+        amount: given.count(),
+        window_ms: u64::try_from(given.period().as_millis()).unwrap_or(u64::MAX),
+    });
+    Limits {
+        tenant_writes: tenant_writes.or(published.tenant_writes),
+        ..published
+    }
 }
 
 /// Who names a latency means that one, and no jitter on top unless that is named, too.

@@ -46,6 +46,9 @@ pub(super) fn print_in_words(summary: &serde_json::Value) {
             under_way["rows"], under_way["exposed"]
         ));
     }
+    if let Some(why) = summary["slow"].as_str() {
+        say_result(format_args!("slow       {why}"));
+    }
     say_result(format_args!("started    {}", text("started_at")));
     say_result(format_args!("finished   {}", text("finished_at")));
     say_result(format_args!("rows       {}", summary["rows"]));

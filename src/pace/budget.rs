@@ -12,9 +12,15 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::breaker::Breaker;
-use super::feedback::{Throttling, Usage};
+use super::feedback::{SHARE_MIN, Throttling};
 use super::limiter::{Limiter, full_rate};
-use super::{Pause, PauseReason, Priority, Quota, ThrottleReason, Trouble};
+use super::usage::Usage;
+use super::{Eased, EasedReason, Pause, PauseReason, Priority, Quota, ThrottleReason, Trouble};
+
+/// A smaller change of the rate is left for later: each is a new limiter.
+const CHANGE_MIN: f64 = 0.01;
+/// Above this share of the full rate nobody needs to hear of it.
+const EASED_BELOW: f64 = 0.97;
 
 /// Permits for one class of requests to one target, shared by everybody who sends such requests.
 #[derive(Debug)]
@@ -23,12 +29,20 @@ pub struct Budget {
     state: Mutex<State>,
 }
 
+/// Leave for one request. What became of it is reported with it, so that a reply to a request that was in flight when
+/// a stop began is told from one to a request after it. Later ones are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Permit(pub(super) u64);
+
 #[derive(Debug)]
 struct State {
     quota: Quota,
     limiter: Limiter,
     /// The share of the quota the limiter was made for.
     share: f64,
+    permits: u64,
+    /// When the last permit was given, if the quota has not changed since.
+    last_permit: Option<Instant>,
     throttling: Throttling,
     usage: Usage,
     breaker: Breaker,
@@ -47,7 +61,7 @@ struct Place {
 
 /// What the one who asks is to do.
 enum Turn {
-    Go,
+    Go(Permit),
     WaitUntil(Instant),
     WaitForHead,
 }
@@ -62,8 +76,10 @@ impl Budget {
             name: name.into(),
             state: Mutex::new(State {
                 quota,
-                limiter: Limiter::new(quota, 1.0),
+                limiter: Limiter::new(quota, 1.0, None),
                 share: 1.0,
+                permits: 0,
+                last_permit: None,
                 throttling: Throttling::new(now),
                 usage: Usage::new(now),
                 breaker: Breaker::new(),
@@ -82,13 +98,14 @@ impl Budget {
 
     /// Waits for a permit for one request. The most urgent waiter gets the next permit, the one who came first among
     /// equals. May be dropped at any time; a permit once returned counts as used, whether or not a request follows.
-    pub async fn take(&self, priority: Priority) {
-        let Some(waiter) = self.enter(priority) else {
-            return;
+    pub async fn take(&self, priority: Priority) -> Permit {
+        let waiter = match self.enter(priority) {
+            Entered::Through(permit) => return permit,
+            Entered::Queue(waiter) => waiter,
         };
         loop {
             match self.turn(waiter.place) {
-                Turn::Go => return,
+                Turn::Go(permit) => return permit,
                 Turn::WaitForHead => waiter.woken.notified().await,
                 Turn::WaitUntil(at) => {
                     // Woken or due, the next turn finds out which.
@@ -100,19 +117,39 @@ impl Budget {
 
     /// A request was answered with 429. Stops the whole budget for `retry_after`, or for a growing delay where the
     /// service gave none (100 ms to 10 min in any case); replies to requests that were in flight together count as
-    /// one. A further one within a minute after the stop lowers the rate by a fifth, down to a tenth; ten quiet
-    /// seconds raise it by a twentieth of the full rate.
-    pub fn throttled(&self, retry_after: Option<Duration>, reason: ThrottleReason) {
+    /// one. Afterwards a single request finds out whether the service takes them again, and the budget goes on at about
+    /// the rate that the service took of late; that grows again within two minutes, down to a tenth and never above the
+    /// quota.
+    pub fn throttled(&self, permit: Permit, retry_after: Option<Duration>, reason: ThrottleReason) {
         self.learn(|state, now| {
+            let full_rate = full_rate(state.quota);
             state.breaker.answered();
-            state.throttling.throttled(now, retry_after, reason);
+            state
+                .throttling
+                .throttled(now, permit, retry_after, reason, full_rate);
         });
     }
 
-    /// A reply said that this fraction of a limit is in use (0.8 to 1.8). The rate falls by a twentieth for every
-    /// begun fifth above 0.8, and comes back when such reports stop.
-    pub fn usage(&self, fraction: f64) {
-        self.learn(|state, now| state.usage.reported(now, fraction));
+    /// The service took a request: it answered with anything but 429.
+    pub fn taken(&self, permit: Permit) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        if state.throttling.taken(now, permit) {
+            // Without this the burst that built up during the stop would leave at once.
+            state.renew(now);
+            state.wake_head();
+        }
+    }
+
+    /// A request succeeded, and the reply said that this fraction of a limit is in use (0.8 to 1.8), or nothing. The rate
+    /// falls while the fraction rises above 0.8, down to a tenth, and comes back when it falls.
+    pub fn usage(&self, fraction: Option<f64>) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.usage.reported(now, fraction);
+        if state.settle(now) {
+            state.wake_head();
+        }
     }
 
     /// A request was not served. Five in a row, without an answer between them, stop the budget; single requests, 1 s to
@@ -159,18 +196,36 @@ impl Budget {
         state.limiter.rate()
     }
 
+    /// That the rate is lower than it could be, and why; stops and other waits are told by [`Budget::pause`].
+    #[must_use]
+    pub fn eased(&self) -> Option<Eased> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.settle(now);
+        let reason = if state.usage.share() < state.throttling.share(now) {
+            EasedReason::LimitNear
+        } else {
+            EasedReason::Throttled(state.throttling.whose()?)
+        };
+        let rate = state.limiter.rate();
+        (state.share < EASED_BELOW).then_some(Eased { rate, reason })
+    }
+
     /// Permits per second when nothing slows the budget: the quota less a percent or so that is kept in reserve.
     #[must_use]
     pub fn full_rate(&self) -> f64 {
         full_rate(self.lock().quota)
     }
 
-    /// Replaces the quota; what was learnt about the target stays in force. The promise about any window holds for
-    /// the new quota from one period after the change on.
+    /// Replaces the quota; what was learnt about the target stays in force: a rate at which it throttled is no more free
+    /// than before. The promise about any window holds for the new quota from one period after the change on.
     pub fn set_quota(&self, quota: Quota) {
-        self.learn(|state, _| {
+        self.learn(|state, now| {
+            let factor = full_rate(quota) / full_rate(state.quota);
+            state.throttling.rescale(factor);
             state.quota = quota;
-            state.limiter = Limiter::new(quota, state.share);
+            state.last_permit = None;
+            state.renew(now);
         });
     }
 
@@ -181,10 +236,12 @@ impl Budget {
     }
 
     /// Takes a permit at once where nobody waits, or a place in the queue.
-    fn enter(&self, priority: Priority) -> Option<Waiter<'_>> {
+    fn enter(&self, priority: Priority) -> Entered<'_> {
         let mut state = self.lock();
-        if state.queue.is_empty() && state.try_take(Instant::now()).is_ok() {
-            return None;
+        if state.queue.is_empty()
+            && let Ok(permit) = state.try_take(Instant::now())
+        {
+            return Entered::Through(permit);
         }
         let place = Place {
             priority,
@@ -193,7 +250,7 @@ impl Budget {
         state.arrivals += 1;
         let woken = Arc::new(Notify::new());
         state.queue.insert(place, Arc::clone(&woken));
-        Some(Waiter {
+        Entered::Queue(Waiter {
             budget: self,
             place,
             woken,
@@ -207,7 +264,7 @@ impl Budget {
             return Turn::WaitForHead;
         }
         match state.try_take(Instant::now()) {
-            Ok(()) => Turn::Go,
+            Ok(permit) => Turn::Go(permit),
             Err(at) => Turn::WaitUntil(at),
         }
     }
@@ -229,7 +286,7 @@ impl Budget {
 
 impl State {
     /// Takes a permit, or says when to ask again.
-    fn try_take(&mut self, now: Instant) -> Result<(), Instant> {
+    fn try_take(&mut self, now: Instant) -> Result<Permit, Instant> {
         self.settle(now);
         if let Some(stop) = self.stop(now) {
             return Err(stop.until);
@@ -238,19 +295,34 @@ impl State {
             self.next_permit = Some(due);
             return Err(due);
         }
+        self.permits += 1;
+        let permit = Permit(self.permits);
+        self.last_permit = Some(now);
         self.breaker.admitted(now);
-        Ok(())
+        self.throttling.admitted(now, permit);
+        Ok(permit)
     }
 
-    /// Brings the rate up to date. A new limiter begins with an empty burst, so no change of rate can exceed a quota.
-    fn settle(&mut self, now: Instant) {
-        self.throttling.settle(now);
-        self.usage.settle(now);
-        let share = self.throttling.share().min(self.usage.share());
-        if share != self.share {
-            self.share = share;
-            self.limiter = Limiter::new(self.quota, share);
+    /// Brings the rate up to date, and answers whether it changed.
+    fn settle(&mut self, now: Instant) -> bool {
+        let share = self.wanted_share(now);
+        let is_full_again = share >= 1.0 && self.share < 1.0;
+        let changes = is_full_again || (share / self.share - 1.0).abs() > CHANGE_MIN;
+        if changes {
+            self.renew(now);
         }
+        changes
+    }
+
+    /// Both laws count: what the service says of its limits slows the rate that was learnt to be free.
+    fn wanted_share(&self, now: Instant) -> f64 {
+        (self.throttling.share(now) * self.usage.share()).max(SHARE_MIN)
+    }
+
+    /// A new limiter begins with an empty burst, so no change of rate can exceed a quota.
+    fn renew(&mut self, now: Instant) {
+        self.share = self.wanted_share(now);
+        self.limiter = Limiter::new(self.quota, self.share, self.last_permit);
     }
 
     /// The stop that lasts longest.
@@ -277,6 +349,12 @@ impl State {
             woken.notify_one();
         }
     }
+}
+
+/// What comes of asking for a permit.
+enum Entered<'a> {
+    Through(Permit),
+    Queue(Waiter<'a>),
 }
 
 /// A place in the queue, given up when dropped.

@@ -9,13 +9,16 @@ use super::*;
 
 const GRAPH_WRITES: Quota = Quota::new(3000, Duration::from_secs(150));
 const SECOND: Duration = Duration::from_secs(1);
+/// Of a request that left after every stop so far.
+const LATER: Permit = Permit(u64::MAX);
 
 type Log = Arc<Mutex<Vec<Instant>>>;
 
 /// Takes permits until the time is over, idling after every `burst_len`th so that bursts build up.
 async fn load(budget: Arc<Budget>, log: Log, priority: Priority, until: Instant, idle: Duration) {
     let mut taken = 0u32;
-    while timeout_at(until, budget.take(priority)).await.is_ok() {
+    while let Ok(permit) = timeout_at(until, budget.take(priority)).await {
+        budget.taken(permit);
         log.lock().unwrap().push(Instant::now());
         taken += 1;
         if taken.is_multiple_of(40) {
@@ -90,8 +93,8 @@ async fn no_window_exceeds_the_quota_while_the_rate_changes() {
             for round in 0..120u32 {
                 sleep(Duration::from_millis(700)).await;
                 match round % 4 {
-                    0 => budget.usage(0.9 + f64::from(round % 7) / 10.0),
-                    1 => budget.throttled(Some(SECOND), ThrottleReason::Tenant),
+                    0 => budget.usage(Some(0.9 + f64::from(round % 7) / 10.0)),
+                    1 => budget.throttled(LATER, Some(SECOND), ThrottleReason::Tenant),
                     2 => budget.unavailable(Trouble::NoAnswer),
                     _ => budget.answered(),
                 }
@@ -101,7 +104,7 @@ async fn no_window_exceeds_the_quota_while_the_rate_changes() {
     let taken = mixed_load(&budget, SECOND * 300, &[0, 500, 2_000]).await;
     meddler.await.unwrap();
     assert!(worst_window(&taken, quota.period()) <= 600);
-    assert!(taken.len() > 1_000, "{}", taken.len());
+    assert!(taken.len() > 500, "{}", taken.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,29 +178,110 @@ async fn a_stop_holds_everybody_and_says_why() {
     let budget = Budget::new("writes", GRAPH_WRITES);
     sleep(SECOND * 5).await;
     let begun = Instant::now();
-    budget.throttled(Some(SECOND * 42), ThrottleReason::Tenant);
+    budget.throttled(LATER, Some(SECOND * 42), ThrottleReason::Tenant);
     let pause = budget.pause().unwrap();
     assert_eq!(
         pause.reason,
         PauseReason::RetryAfter(ThrottleReason::Tenant)
     );
     assert_eq!(pause.until - begun, SECOND * 42);
-    budget.take(Priority::Compensate).await;
+    let permit = budget.take(Priority::Compensate).await;
     assert!(begun.elapsed() >= SECOND * 42);
+    budget.taken(permit);
     assert_eq!(budget.pause(), None);
 }
 
+/// A steady run until then: what it is given is taken.
+async fn steady(budget: &Budget, lasting: Duration) {
+    let until = Instant::now() + lasting;
+    while let Ok(permit) = timeout_at(until, budget.take(Priority::New)).await {
+        budget.taken(permit);
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn the_rate_falls_after_repeated_stops_and_recovers() {
+async fn the_rate_falls_after_a_429_to_what_was_taken_and_recovers() {
     let budget = Budget::new("writes", GRAPH_WRITES);
     let full = budget.full_rate();
-    for _ in 0..2 {
-        budget.throttled(Some(SECOND * 2), ThrottleReason::AppInTenant);
-        sleep(SECOND * 3).await;
+    steady(&budget, SECOND * 100).await;
+    budget.throttled(LATER, Some(SECOND * 2), ThrottleReason::AppInTenant);
+    assert!((budget.rate() / full - 0.95).abs() < 0.01);
+    let eased = budget.eased().unwrap();
+    assert_eq!(
+        eased.reason,
+        EasedReason::Throttled(ThrottleReason::AppInTenant)
+    );
+    assert!((eased.rate - budget.rate()).abs() < 1e-9);
+    sleep(SECOND * 120).await;
+    assert_eq!(budget.rate(), full);
+    assert_eq!(budget.eased(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_stop_one_request_goes_alone_and_the_rest_without_a_burst() {
+    let budget = Budget::new("writes", GRAPH_WRITES);
+    steady(&budget, SECOND * 10).await;
+    budget.throttled(LATER, Some(SECOND * 30), ThrottleReason::Tenant);
+    let permit = budget.take(Priority::New).await;
+    let second = time::timeout(SECOND * 4, budget.take(Priority::New)).await;
+    assert!(second.is_err(), "only one request probes");
+    budget.taken(permit);
+    let begun = Instant::now();
+    let mut permits = 0;
+    while timeout_at(begun + SECOND, budget.take(Priority::New))
+        .await
+        .is_ok()
+    {
+        permits += 1;
     }
-    assert!((budget.rate() / full - 0.8).abs() < 1e-3);
-    sleep(SECOND * 60).await;
-    assert!((budget.rate() / full - 1.0).abs() < 1e-3);
+    assert!((17..=20).contains(&permits), "{permits}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_never_reports_is_followed_by_another() {
+    let budget = Budget::new("writes", GRAPH_WRITES);
+    budget.throttled(LATER, Some(SECOND), ThrottleReason::Tenant);
+    budget.take(Priority::New).await;
+    let begun = Instant::now();
+    budget.take(Priority::New).await;
+    assert_eq!(begun.elapsed(), SECOND * 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rising_usage_slows_and_a_falling_one_frees() {
+    let budget = Budget::new("writes", GRAPH_WRITES);
+    let full = budget.full_rate();
+    for hundredths in 80..=88 {
+        sleep(SECOND).await;
+        budget.usage(Some(f64::from(hundredths) / 100.0));
+    }
+    assert!(budget.rate() < full * 0.3, "{}", budget.rate());
+    assert_eq!(budget.eased().unwrap().reason, EasedReason::LimitNear);
+    for _ in 0..20 {
+        sleep(SECOND).await;
+        budget.usage(None);
+    }
+    assert_eq!(budget.rate(), full);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_pace_does_not_slow_what_is_free_any_more() {
+    let budget = Budget::new("writes", Quota::new(2_000, SECOND * 100));
+    let full = budget.full_rate();
+    steady(&budget, SECOND * 100).await;
+    for _ in 0..8 {
+        budget.throttled(LATER, Some(SECOND * 10), ThrottleReason::Tenant);
+        let permit = budget.take(Priority::New).await;
+        budget.taken(permit);
+    }
+    let free = budget.rate();
+    assert!(free < full / 2.0, "{free} of {full}");
+    budget.set_quota(Quota::new(1_000, SECOND * 100));
+    assert!(
+        (budget.rate() / free - 1.0).abs() < 0.05,
+        "{}",
+        budget.rate()
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,136 +1,282 @@
-//! What a service that throttles does to a budget: it stops for the time the service names, and it is slower
-//! afterwards for as long as that was not enough.
+//! What replies 429 do to a budget: it stops, finds out with a single request whether the stop is over, and goes on at
+//! about the rate that is free.
 //!
-//! Two values, each a pure function of what was reported and when; time comes in as an argument. Neither waits,
-//! neither knows the limiter: they answer "stopped until" and "this share of the full rate".
+//! The law, in shares of the budget's full rate:
+//! - **Stop.** The service's `Retry-After`, or 1 s where it gave none; at least 2 s when the event before ended less than
+//!   a minute ago, since the stop alone was not enough. Replies to requests that were in flight are of the same event.
+//! - **Probe.** After a stop one request goes alone. Services count refused requests too, so going on at full speed into
+//!   a bucket that is still empty could keep it empty for ever. If the probe is refused, the next stop is longer: 1 s
+//!   doubling to 2 min, or what the service says.
+//! - **Estimate.** What the service took since the event before (a minute at most), over that time, the stop included, is
+//!   the best estimate of what is free: at both ends the limit was just used up. The rate goes on at 95 % of it, at no
+//!   less than half of what it was, and at no more than 95 %. After less than 4 s the estimate is worth little: no
+//!   less than 80 % of what the rate was is then believed.
+//! - **Recovery.** From there it grows with the cube of the time and is full after two minutes: hardly at all in the first
+//!   half minute, so that it stays where it settled; past what is free after about a minute, which is the next event if
+//!   the limit still stands; and quickly when it does not. A service that was short of processor time says nothing about a
+//!   limit, and is forgotten after half a minute.
+//!
+//! Measured against token buckets with another app on them (`tests/throttling.rs`). A value that is a pure function of
+//! what was reported and when; it neither waits nor knows the limiter.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Delays, Pause, PauseReason, Sequence, ThrottleReason};
+use super::taken::Taken;
+use super::{Delays, Pause, PauseReason, Permit, Sequence, ThrottleReason};
 
 /// A service that says "again at once" is not taken at its word: the requests in flight are still being refused.
 const STOP_MS_MIN: u64 = 100;
 /// After this a single refused request costs little and tells more than the header did.
 const STOP_S_MAX: u64 = 600;
-/// Replies 429 within this time belong together even if the stop was shorter: their requests were in flight already.
-const EVENT_MS_MIN: u64 = 1_000;
 /// An event this soon after a stop ended shows that the stop alone was not enough.
 const REPEATED_S_MAX: u64 = 60;
-/// What is left of the rate after each repeated event.
-const SLOWER: f64 = 0.8;
-/// Slower than this, a batch would not end; from here on the stops alone must do.
-const SHARE_MIN: f64 = 0.1;
-/// How long all must be quiet before the rate grows by one step.
-const QUIET_S: u64 = 10;
-/// One step of recovery, as a share of the full rate.
-const STEP: f64 = 0.05;
+/// The least stop then. Something is in the bucket again afterwards, and the next estimate has some seconds to go by.
+const REPEATED_STOP_MS_MIN: u64 = 2_000;
+/// The single request is given up as lost after this, since whoever sent it may have been cancelled; another follows.
+const PROBE_MS_MAX: u64 = 5_000;
 
-/// Usage up to which the service sends no header at all, and the largest it reports (Microsoft's page on Graph
-/// throttling limits, `x-ms-throttle-limit-percentage`).
-const USAGE_MIN: f64 = 0.8;
-const USAGE_MAX: f64 = 1.8;
-/// Each begun fifth of the limit above [`USAGE_MIN`] takes one step off the rate. A budget that uses its own quota
-/// fully is reported at nearly 1.0 all the time, so more than one step there would waste the night.
-const USAGE_PER_STEP: f64 = 0.2;
+/// A little below what is free, so that the service's own count of it can recover.
+const BELOW_FREE: f64 = 0.95;
+/// No single event takes more: the budget may have had little to send before it, and then the estimate is too low.
+const CUT_MAX: f64 = 0.5;
+/// Below this time between two events the estimate is mostly noise.
+const BRIEF_MS: u64 = 4_000;
+/// The least share of the rate that is believed after so brief a time.
+const BRIEF_SHARE: f64 = 0.8;
+/// Slower than this, a batch would not end; from here on the stops alone must do.
+pub(super) const SHARE_MIN: f64 = 0.1;
+
+/// When the rate is full again after the last event.
+const RECOVERED_S: u64 = 120;
+/// The same after a service was short of processor time.
+const BUSY_RECOVERED_S: u64 = 30;
 
 /// Stops and slower rates that follow from replies 429.
 #[derive(Debug)]
 pub(super) struct Throttling {
-    share: f64,
+    gate: Gate,
     last: Option<Event>,
-    quiet_since: Instant,
+    taken: Taken,
     delays: Delays,
 }
 
+/// Whether requests pass.
+#[derive(Debug, Clone, Copy)]
+enum Gate {
+    Open,
+    /// None before the pause has ended; then one does.
+    Stopped(Pause),
+    /// The one is under way, and none follows before it is answered or the pause has ended.
+    Probing {
+        probe: Permit,
+        pause: Pause,
+    },
+}
+
+/// Replies 429 that belong together.
 #[derive(Debug, Clone, Copy)]
 struct Event {
+    whose: ThrottleReason,
     began: Instant,
-    pause: Pause,
+    stopped_until: Instant,
+    /// The first permit after the stop: requests with an earlier one were in flight when it began.
+    probe: Option<Permit>,
+    /// The share of the full rate that it left.
+    share: f64,
 }
 
 impl Throttling {
     pub(super) fn new(now: Instant) -> Throttling {
         Throttling {
-            share: 1.0,
+            gate: Gate::Open,
             last: None,
-            quiet_since: now,
+            taken: Taken::since(now),
             delays: Delays::new(Sequence::Throttled, 0),
         }
     }
 
-    /// A reply 429 arrived.
+    /// A request leaves.
+    pub(super) fn admitted(&mut self, now: Instant, permit: Permit) {
+        let (probe, pause) = match self.gate {
+            Gate::Open => return,
+            Gate::Stopped(pause) => (permit, pause),
+            Gate::Probing { probe, pause } => (probe, pause),
+        };
+        let until = now + Duration::from_millis(PROBE_MS_MAX);
+        self.gate = Gate::Probing {
+            probe,
+            pause: Pause { until, ..pause },
+        };
+        if let Some(event) = &mut self.last {
+            event.probe = Some(probe);
+        }
+    }
+
+    /// The service took a request, whatever it said of it. Answers whether that ends a stop.
+    pub(super) fn taken(&mut self, now: Instant, permit: Permit) -> bool {
+        self.taken.add(now);
+        match self.gate {
+            Gate::Probing { probe, .. } if permit >= probe => {
+                self.gate = Gate::Open;
+                self.delays.reset();
+                true
+            }
+            Gate::Open | Gate::Stopped(_) | Gate::Probing { .. } => false,
+        }
+    }
+
+    /// A request was answered with 429, at this full rate of the budget, in permits a second.
     pub(super) fn throttled(
         &mut self,
         now: Instant,
+        permit: Permit,
         retry_after: Option<Duration>,
         whose: ThrottleReason,
+        full_rate: f64,
     ) {
         let wish = retry_after.map(bounded);
-        if let Some(event) = self.last.as_mut().filter(|event| event.covers(now)) {
-            event.extend(wish.map(|delay| now + delay), whose);
-            self.quiet_since = event.pause.until;
-            return;
+        if self.was_in_flight(permit) {
+            return self.extend(now, wish, whose);
         }
-        if self.is_repeated(now) {
-            self.share = (self.share * SLOWER).max(SHARE_MIN);
-        } else {
-            self.delays.reset();
-        }
-        let (reason, delay) = match wish {
-            Some(delay) => (PauseReason::RetryAfter(whose), delay),
-            None => (PauseReason::Backoff(whose), self.delays.next_delay()),
-        };
-        let until = now + delay;
-        self.last = Some(Event {
-            began: now,
-            pause: Pause { reason, until },
-        });
-        self.quiet_since = until;
-    }
-
-    /// Lets the rate grow by as many steps as quiet time has passed.
-    pub(super) fn settle(&mut self, now: Instant) {
-        let quiet = Duration::from_secs(QUIET_S);
-        while self.share < 1.0 && now >= self.quiet_since + quiet {
-            self.share = (self.share + STEP).min(1.0);
-            self.quiet_since += quiet;
+        match self.gate {
+            Gate::Probing { .. } => {
+                let least = self.delays.next_delay();
+                self.stop(now, wish, least, whose);
+            }
+            // Nothing leaves while it is stopped, so there it is the probe before this stop.
+            Gate::Stopped(_) => self.extend(now, wish, whose),
+            Gate::Open => self.begin(now, wish, whose, full_rate),
         }
     }
 
     /// The stop in force, if any.
     pub(super) fn pause(&self, now: Instant) -> Option<Pause> {
-        self.last
-            .map(|event| event.pause)
-            .filter(|pause| now < pause.until)
+        match self.gate {
+            Gate::Open => None,
+            Gate::Stopped(pause) | Gate::Probing { pause, .. } => {
+                Some(pause).filter(|pause| now < pause.until)
+            }
+        }
     }
 
     /// Share of the full rate that may be used, 0.1 to 1.
-    pub(super) fn share(&self) -> f64 {
-        self.share
+    pub(super) fn share(&self, now: Instant) -> f64 {
+        self.last.map_or(1.0, |event| event.share_at(now))
+    }
+
+    /// Whose limit slows the rate, as of the last event.
+    pub(super) fn whose(&self) -> Option<ThrottleReason> {
+        self.last.map(|event| event.whose)
+    }
+
+    /// The full rate has changed by this factor; what is free has not.
+    pub(super) fn rescale(&mut self, factor: f64) {
+        if let Some(event) = &mut self.last {
+            event.share = (event.share / factor).clamp(SHARE_MIN, 1.0);
+        }
+    }
+
+    /// Whether its request left before the stop of the last event ended.
+    fn was_in_flight(&self, permit: Permit) -> bool {
+        self.last
+            .is_some_and(|event| event.probe.is_none_or(|probe| permit < probe))
+    }
+
+    fn extend(&mut self, now: Instant, wish: Option<Duration>, whose: ThrottleReason) {
+        let Some(until) = wish.map(|delay| now + delay) else {
+            return;
+        };
+        let present = self.pause(now).map(|pause| pause.until);
+        if present.is_none_or(|present| present < until) {
+            let reason = PauseReason::RetryAfter(whose);
+            self.close(Pause { reason, until });
+        }
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        wish: Option<Duration>,
+        whose: ThrottleReason,
+        full_rate: f64,
+    ) {
+        let share = self.share_left(now, full_rate);
+        let least = if self.is_repeated(now) {
+            Duration::from_millis(REPEATED_STOP_MS_MIN)
+        } else {
+            Duration::ZERO
+        };
+        self.last = Some(Event {
+            whose,
+            began: now,
+            stopped_until: now,
+            probe: None,
+            share,
+        });
+        self.taken = Taken::since(now);
+        let least = match wish {
+            Some(_) => least,
+            None => least.max(self.delays.next_delay()),
+        };
+        self.stop(now, wish, least, whose);
+    }
+
+    fn stop(
+        &mut self,
+        now: Instant,
+        wish: Option<Duration>,
+        least: Duration,
+        whose: ThrottleReason,
+    ) {
+        let (reason, delay) = match wish {
+            Some(delay) => (PauseReason::RetryAfter(whose), delay.max(least)),
+            None => (PauseReason::Backoff(whose), least),
+        };
+        let until = now + delay;
+        self.close(Pause { reason, until });
+    }
+
+    fn close(&mut self, pause: Pause) {
+        self.gate = Gate::Stopped(pause);
+        if let Some(event) = &mut self.last {
+            event.stopped_until = pause.until;
+            event.probe = None;
+        }
+    }
+
+    /// What an event that begins now leaves of the rate.
+    fn share_left(&self, now: Instant, full_rate: f64) -> f64 {
+        let before = self.share(now);
+        let (rate, over) = self.taken.rate(now);
+        let mut free = rate / full_rate;
+        if over < Duration::from_millis(BRIEF_MS) {
+            free = free.max(BRIEF_SHARE * before);
+        }
+        (BELOW_FREE * free)
+            .clamp(CUT_MAX * before, BELOW_FREE * before)
+            .max(SHARE_MIN)
     }
 
     fn is_repeated(&self, now: Instant) -> bool {
         self.last
-            .is_some_and(|event| now <= event.pause.until + Duration::from_secs(REPEATED_S_MAX))
+            .is_some_and(|event| now <= event.stopped_until + Duration::from_secs(REPEATED_S_MAX))
     }
 }
 
 impl Event {
-    /// Whether a reply that arrives now is of this event rather than a new one.
-    fn covers(&self, now: Instant) -> bool {
-        now < self.pause.until || now < self.began + Duration::from_millis(EVENT_MS_MIN)
-    }
-
-    fn extend(&mut self, until: Option<Instant>, whose: ThrottleReason) {
-        let Some(until) = until.filter(|until| *until > self.pause.until) else {
-            return;
+    fn share_at(&self, now: Instant) -> f64 {
+        let recovered_s = match self.whose {
+            ThrottleReason::ServiceBusy => BUSY_RECOVERED_S,
+            ThrottleReason::AppInTenant
+            | ThrottleReason::Tenant
+            | ThrottleReason::App
+            | ThrottleReason::SignIn
+            | ThrottleReason::Unstated => RECOVERED_S,
         };
-        self.pause = Pause {
-            reason: PauseReason::RetryAfter(whose),
-            until,
-        };
+        let passed = now.saturating_duration_since(self.began).as_secs_f64() / recovered_s as f64;
+        (self.share + (1.0 - self.share) * passed.powi(3)).min(1.0)
     }
 }
 
@@ -141,167 +287,6 @@ fn bounded(retry_after: Duration) -> Duration {
     )
 }
 
-/// A slower rate while the service reports that a limit is nearly reached, or passed.
-#[derive(Debug)]
-pub(super) struct Usage {
-    steps: u32,
-    since: Instant,
-}
-
-impl Usage {
-    pub(super) fn new(now: Instant) -> Usage {
-        Usage {
-            steps: 0,
-            since: now,
-        }
-    }
-
-    /// The service reports that this fraction of a limit is in use. A smaller report than the last one changes
-    /// nothing yet: replies overtake each other, and quiet time will show.
-    pub(super) fn reported(&mut self, now: Instant, fraction: f64) {
-        if fraction.is_nan() || fraction <= USAGE_MIN {
-            return;
-        }
-        let above = fraction.min(USAGE_MAX) - USAGE_MIN;
-        let steps = (above / USAGE_PER_STEP).ceil() as u32;
-        if steps >= self.steps {
-            self.steps = steps;
-            self.since = now;
-        }
-    }
-
-    /// Takes back one step for each quiet time that passed without as high a report.
-    pub(super) fn settle(&mut self, now: Instant) {
-        let quiet = Duration::from_secs(QUIET_S);
-        while self.steps > 0 && now >= self.since + quiet {
-            self.steps -= 1;
-            self.since += quiet;
-        }
-    }
-
-    /// Share of the full rate that may be used, 0.75 to 1.
-    pub(super) fn share(&self) -> f64 {
-        1.0 - STEP * f64::from(self.steps)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn after(start: Instant, seconds: f64) -> Instant {
-        start + Duration::from_secs_f64(seconds)
-    }
-
-    #[test]
-    fn replies_in_flight_count_once_and_the_longest_wish_wins() {
-        let start = Instant::now();
-        let mut throttling = Throttling::new(start);
-        for wish in [2, 5, 3] {
-            throttling.throttled(start, Some(SECOND * wish), ThrottleReason::Tenant);
-        }
-        assert_eq!(
-            throttling.pause(start),
-            Some(Pause {
-                reason: PauseReason::RetryAfter(ThrottleReason::Tenant),
-                until: after(start, 5.0)
-            })
-        );
-        assert_eq!(throttling.share(), 1.0);
-        assert_eq!(throttling.pause(after(start, 5.0)), None);
-    }
-
-    #[test]
-    fn a_second_event_soon_after_slows_down_and_a_late_one_does_not() {
-        let start = Instant::now();
-        let mut throttling = Throttling::new(start);
-        throttling.throttled(start, Some(SECOND), ThrottleReason::Unstated);
-        throttling.throttled(after(start, 61.0), Some(SECOND), ThrottleReason::Unstated);
-        assert_eq!(throttling.share(), 0.8);
-        throttling.throttled(after(start, 123.0), Some(SECOND), ThrottleReason::Unstated);
-        assert_eq!(throttling.share(), 0.8);
-    }
-
-    #[test]
-    fn the_rate_has_a_floor_and_recovers_in_steps() {
-        let start = Instant::now();
-        let mut throttling = Throttling::new(start);
-        for second in 0..40 {
-            throttling.throttled(
-                after(start, 2.0 * f64::from(second)),
-                None,
-                ThrottleReason::Unstated,
-            );
-            throttling.last = throttling.last.map(|event| Event {
-                pause: Pause {
-                    until: event.began + SECOND,
-                    ..event.pause
-                },
-                ..event
-            });
-        }
-        assert_eq!(throttling.share(), SHARE_MIN);
-        let quiet = throttling.quiet_since;
-        throttling.settle(quiet + SECOND * 9);
-        assert_eq!(throttling.share(), SHARE_MIN);
-        throttling.settle(quiet + SECOND * 10);
-        assert!((throttling.share() - 0.15).abs() < 1e-9);
-        throttling.settle(quiet + SECOND * 200);
-        assert_eq!(throttling.share(), 1.0);
-    }
-
-    #[test]
-    fn without_a_wish_the_stops_grow() {
-        let start = Instant::now();
-        let mut throttling = Throttling::new(start);
-        let mut now = start;
-        let mut stops = Vec::new();
-        for _ in 0..4 {
-            throttling.throttled(now, None, ThrottleReason::Unstated);
-            let until = throttling.pause(now).unwrap().until;
-            stops.push((until - now).as_secs());
-            now = until;
-        }
-        assert_eq!(stops, [1, 2, 4, 8]);
-    }
-
-    #[test]
-    fn absurd_wishes_are_bounded() {
-        let start = Instant::now();
-        for (wish, stop) in [
-            (Duration::ZERO, Duration::from_millis(STOP_MS_MIN)),
-            (Duration::MAX, Duration::from_secs(STOP_S_MAX)),
-        ] {
-            let mut throttling = Throttling::new(start);
-            throttling.throttled(start, Some(wish), ThrottleReason::Unstated);
-            assert_eq!(throttling.pause(start).unwrap().until - start, stop);
-        }
-    }
-
-    #[test]
-    fn usage_slows_in_proportion_and_wears_off() {
-        let start = Instant::now();
-        let share_at = |fraction: f64| {
-            let mut usage = Usage::new(start);
-            usage.reported(start, fraction);
-            usage.share()
-        };
-        assert_eq!(share_at(0.8), 1.0);
-        assert_eq!(share_at(f64::NAN), 1.0);
-        assert_eq!(share_at(0.99), 0.95);
-        assert!((share_at(1.39) - 0.85).abs() < 1e-9);
-        assert_eq!(share_at(f64::INFINITY), share_at(1.8));
-
-        let mut usage = Usage::new(start);
-        usage.reported(start, 1.1);
-        usage.reported(after(start, 5.0), 0.9);
-        usage.settle(after(start, 9.0));
-        assert_eq!(usage.share(), 0.9);
-        usage.settle(after(start, 10.0));
-        assert_eq!(usage.share(), 0.95);
-        usage.settle(after(start, 30.0));
-        assert_eq!(usage.share(), 1.0);
-    }
-}
+#[path = "feedback_tests.rs"]
+mod tests;

@@ -2,8 +2,8 @@
 //! the service. Every request of the program takes one permit from a [`Budget`] first.
 //!
 //! This room knows no rows and no HTTP. Whoever sends the requests reports what came back
-//! ([`Budget::throttled`], [`Budget::usage`], [`Budget::unavailable`], [`Budget::answered`]); the budget decides how
-//! long everybody waits. All time is tokio's, so a paused clock drives the whole room.
+//! ([`Budget::throttled`], [`Budget::taken`], [`Budget::usage`], [`Budget::unavailable`], [`Budget::answered`]); the
+//! budget decides how long everybody waits. All time is tokio's, so a paused clock drives the whole room.
 
 mod breaker;
 mod budget;
@@ -13,10 +13,12 @@ mod limiter;
 mod pause;
 mod priority;
 mod quota;
+mod taken;
+mod usage;
 
-pub use budget::Budget;
+pub use budget::{Budget, Permit};
 pub use delays::{Delays, Sequence};
 pub use limiter::fits;
-pub use pause::{Pause, PauseReason, ThrottleReason, Trouble};
+pub use pause::{Eased, EasedReason, Pause, PauseReason, ThrottleReason, Trouble};
 pub use priority::Priority;
 pub use quota::{Quota, QuotaError, parse_duration};

@@ -75,6 +75,34 @@ impl fmt::Display for ThrottleReason {
     }
 }
 
+/// A rate below the full one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Eased {
+    /// Permits a second.
+    pub rate: f64,
+    /// Why no more.
+    pub reason: EasedReason,
+}
+
+/// Why a rate is below the full one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EasedReason {
+    /// The service reports that a limit is nearly used up.
+    LimitNear,
+    /// The service answered 429 a while ago.
+    Throttled(ThrottleReason),
+}
+
+impl fmt::Display for Eased {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "eased to {:.1}/s: ", self.rate)?;
+        match self.reason {
+            EasedReason::LimitNear => f.write_str("a limit of the service is nearly used up"),
+            EasedReason::Throttled(whose) => whose.fmt(f),
+        }
+    }
+}
+
 /// Why a request was not served, apart from throttling: for a reason that is no other request's fault either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
@@ -105,5 +133,14 @@ mod tests {
             "throttled, no time given"
         );
         assert_eq!(shown(PauseReason::NoAnswer), "target does not answer");
+        let eased = |reason| Eased { rate: 9.81, reason }.to_string();
+        assert_eq!(
+            eased(EasedReason::Throttled(ThrottleReason::Tenant)),
+            "eased to 9.8/s: tenant throttled"
+        );
+        assert_eq!(
+            eased(EasedReason::LimitNear),
+            "eased to 9.8/s: a limit of the service is nearly used up"
+        );
     }
 }

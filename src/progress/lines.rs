@@ -85,6 +85,7 @@ impl JsonLines {
             "budget_per_s": snapshot.budget_per_s,
             "seconds_left": snapshot.left.map(|left| left.as_secs()),
             "waiting": snapshot.waiting.as_ref().map(|(reason, _)| reason),
+            "eased": snapshot.eased,
             "held": JsonLines::hold(&snapshot.standing).map(ToString::to_string),
             "stopping": snapshot.standing.stopping().map(|reason| reason.text()),
         });

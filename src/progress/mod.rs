@@ -90,9 +90,8 @@ pub fn pace_in_words(snapshot: &Snapshot) -> String {
     if let Some(left) = snapshot.left {
         parts.push(format!("{} left", short(left)));
     }
-    if let Some((reason, until)) = worth_telling(snapshot) {
-        parts.push(format!("waiting {}: {reason}", short(until)));
-    }
+    parts.extend(waiting_in_words(snapshot.waiting.as_ref()));
+    parts.extend(snapshot.eased.clone());
     parts.extend(standing_in_words(&snapshot.standing));
     parts.join(", ")
 }
@@ -115,9 +114,11 @@ fn hold_in_words(hold: &Hold) -> String {
 }
 
 /// Waiting for the budget's next permit is what a run does all night; it is told only when it takes a while.
-fn worth_telling(snapshot: &Snapshot) -> Option<(&str, Duration)> {
-    let (reason, left) = snapshot.waiting.as_ref()?;
-    (*left >= Duration::from_secs(1)).then_some((reason.as_str(), *left))
+#[must_use]
+pub fn waiting_in_words(waiting: Option<&(String, Duration)>) -> Option<String> {
+    let (reason, left) = waiting?;
+    let is_long = *left >= Duration::from_secs(1);
+    is_long.then(|| format!("waiting {}: {reason}", short(*left)))
 }
 
 /// A duration for people: `42 s`, `7 min`, `3 h 05 min`.
@@ -153,6 +154,7 @@ mod tests {
                 "tenant throttled, Retry-After".into(),
                 Duration::from_secs(42),
             )),
+            eased: None,
             standing: Standing::Stopping(StopReason::Requested("SIGINT".into())),
         }
     }
@@ -178,6 +180,11 @@ mod tests {
             until: 0,
             opens: "2026-01-31 22:00 CET".into(),
         });
+        let eased = Snapshot {
+            eased: Some("rate of writes eased to 9.8/s: tenant throttled".into()),
+            ..paused.clone()
+        };
+        insta::assert_snapshot!(pace_in_words(&eased), @"19.8 of 19.8 writes/s, 1 exposed, rate of writes eased to 9.8/s: tenant throttled, paused: asked for by ann@pc1");
         insta::assert_snapshot!(pace_in_words(&waiting), @"19.8 of 19.8 writes/s, 1 exposed, waiting: outside the window 22:00-05:00 until 2026-01-31 22:00 CET");
     }
 

@@ -27,6 +27,8 @@ pub enum Liveness {
         under_way: UnderWay,
         /// Its budget of writes, which an operator may have lowered.
         writes: Quota,
+        /// Why it sends nothing at present, or less than it could, in words.
+        slow: Option<String>,
     },
 }
 
@@ -54,6 +56,8 @@ pub struct Summary {
     pub reason: Option<String>,
     /// Whom a live process works on; null while there is none.
     pub under_way: Option<UnderWay>,
+    /// Why a live process sends nothing at present, or less than its budget; null where it does neither.
+    pub slow: Option<String>,
     /// All rows.
     pub rows: u64,
     /// Rows by outcome, all eight.
@@ -160,13 +164,14 @@ impl Summary {
         } else {
             0.0
         };
-        let (under_way, quota) = match live {
-            Liveness::Nobody => (None, run.header.write_quota.parse().ok()),
+        let (under_way, slow, quota) = match live {
+            Liveness::Nobody => (None, None, run.header.write_quota.parse().ok()),
             Liveness::Live {
                 standing: _,
                 under_way,
                 writes,
-            } => (Some(*under_way), Some(*writes)),
+                slow,
+            } => (Some(*under_way), slow.clone(), Some(*writes)),
         };
         Summary {
             run: run.id().to_string(),
@@ -175,6 +180,7 @@ impl Summary {
             state: state_word(run, live),
             reason: reason(run, live),
             under_way,
+            slow,
             rows: run.rows,
             outcomes: outcomes.into_iter().collect(),
             writes: run.writes,

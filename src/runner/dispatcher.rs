@@ -15,7 +15,7 @@ use super::stop::{Hold, Standing, StopReason};
 use super::worker::{Halted, Work, WorkerEnd, work};
 use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
 use crate::machine::Outcome;
-use crate::pace::{PauseReason, Quota, fits};
+use crate::pace::{Quota, fits};
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -448,7 +448,8 @@ impl Dispatcher {
             writes_per_s,
             budget_per_s: services.writes.full_rate(),
             left: self.left(rows_per_s),
-            waiting: self.waiting(),
+            waiting: services.waiting(),
+            eased: services.eased(),
             standing: self.standing.clone(),
         }
     }
@@ -459,22 +460,6 @@ impl Dispatcher {
         }
         let rows = self.rows.saturating_sub(self.counts.total());
         Duration::try_from_secs_f64(rows as f64 / rows_per_s).ok()
-    }
-
-    fn waiting(&self) -> Option<(String, Duration)> {
-        let services = &self.work.services;
-        let pause = services.writes.pause().or_else(|| services.reads.pause())?;
-        let left = pause.until.saturating_duration_since(Instant::now());
-        let reason = match pause.reason {
-            PauseReason::ServerErrors | PauseReason::NoAnswer | PauseReason::SignInRefused => {
-                let why = services.gauges.trouble().unwrap_or_default();
-                format!("{}: {why}", pause.reason)
-            }
-            PauseReason::RetryAfter(_) | PauseReason::Backoff(_) | PauseReason::BudgetUsedUp => {
-                pause.reason.to_string()
-            }
-        };
-        Some((reason, left))
     }
 }
 

@@ -256,6 +256,7 @@ impl World {
             target: Arc::clone(&self.people) as Arc<dyn Target>,
             reads: Budget::new("reads", fast),
             writes: Budget::new("writes", fast),
+            identity_protection: Budget::new("identity protection", fast),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             run: run.0,
             app: AppFacts::default(),

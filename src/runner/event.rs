@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub left: Option<Duration>,
     /// Why nothing is being sent, and for how much longer.
     pub waiting: Option<(String, Duration)>,
+    /// That a rate is lower than it could be, and why.
+    pub eased: Option<String>,
     /// Whether rows may begin, and why not.
     pub standing: Standing,
 }

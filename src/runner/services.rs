@@ -4,11 +4,12 @@ use super::directory::Inquiries;
 use super::exposed::Exposed;
 use crate::job::AppFacts;
 use crate::journal::UnixMillis;
-use crate::pace::Budget;
-use crate::target::{Class, Kind, Reply, Target};
+use crate::pace::{Budget, PauseReason};
+use crate::target::{Allowance, Class, Kind, Reply, Target};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Where the time that is stored and shown comes from. Waiting uses tokio's timers.
@@ -36,6 +37,8 @@ pub struct Services {
     pub reads: Arc<Budget>,
     /// The budget of writes.
     pub writes: Arc<Budget>,
+    /// The budget of requests about risky users and conditional access.
+    pub identity_protection: Arc<Budget>,
     /// The on-premises directory, where the target has one and the job asks it.
     pub directory: Option<Inquiries>,
     /// What is known of the app that signs in.
@@ -57,8 +60,53 @@ pub struct Services {
 impl Services {
     /// Does something with every budget of the target.
     pub fn each_budget(&self, act: impl Fn(&Budget)) {
-        act(&self.reads);
-        act(&self.writes);
+        self.budgets().into_iter().for_each(|budget| act(budget));
+    }
+
+    /// The budget that a request of this kind to this path takes from.
+    #[must_use]
+    pub fn budget(&self, kind: Kind, path: &str) -> &Arc<Budget> {
+        match Allowance::of(kind, path) {
+            Allowance::DirectoryReads => &self.reads,
+            Allowance::DirectoryWrites => &self.writes,
+            Allowance::IdentityProtection => &self.identity_protection,
+        }
+    }
+
+    /// Why nothing is being sent, and for how much longer.
+    #[must_use]
+    pub fn waiting(&self) -> Option<(String, Duration)> {
+        let pauses = self
+            .budgets()
+            .into_iter()
+            .filter_map(|budget| budget.pause());
+        let pause = pauses.max_by_key(|pause| pause.until)?;
+        let left = pause.until.saturating_duration_since(Instant::now());
+        let reason = match pause.reason {
+            PauseReason::ServerErrors | PauseReason::NoAnswer | PauseReason::SignInRefused => {
+                let why = self.gauges.trouble().unwrap_or_default();
+                format!("{}: {why}", pause.reason)
+            }
+            PauseReason::RetryAfter(_) | PauseReason::Backoff(_) | PauseReason::BudgetUsedUp => {
+                pause.reason.to_string()
+            }
+        };
+        Some((reason, left))
+    }
+
+    /// That a rate is lower than it could be, and why, in words.
+    #[must_use]
+    pub fn eased(&self) -> Option<String> {
+        let eased = |budget: &Arc<Budget>| {
+            let eased = budget.eased()?;
+            Some(format!("rate of {} {eased}", budget.name()))
+        };
+        self.budgets().into_iter().find_map(eased)
+    }
+
+    /// The one that tells most first.
+    fn budgets(&self) -> [&Arc<Budget>; 3] {
+        [&self.writes, &self.reads, &self.identity_protection]
     }
 
     /// A seed for the jitter of something with this name: the same in every process of the run.

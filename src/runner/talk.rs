@@ -8,7 +8,7 @@
 use super::services::Services;
 use crate::job::{AppFacts, Ask, Verb};
 use crate::machine::Problem;
-use crate::pace::{Budget, Delays, PauseReason, Priority, Sequence, Trouble};
+use crate::pace::{Budget, Delays, PauseReason, Permit, Priority, Sequence, Trouble};
 use crate::target::{Class, Fault, Kind, Method, Reply, Request, Success};
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +115,7 @@ impl Talk {
             if !may_pass_later(fault.class) {
                 return Err(NoAnswer::Fault(fault));
             }
-            if !is_down(&self.services.reads) {
+            if !is_down(self.services.budget(Kind::Read, &ask.path)) {
                 tries += 1;
             }
             if tries >= READ_TRIES_MAX {
@@ -240,12 +240,10 @@ impl Talk {
     }
 
     async fn send(&mut self, ask: &Ask, token: &str, priority: Priority) -> Reply {
-        let budget = Arc::clone(match ask.verb {
-            None => &self.services.reads,
-            Some(_) => &self.services.writes,
-        });
+        let kind = kind_of(ask);
+        let budget = Arc::clone(self.services.budget(kind, &ask.path));
         let begun = Instant::now();
-        budget.take(priority).await;
+        let permit = budget.take(priority).await;
         self.waited += begun.elapsed();
         let request = self.request(ask, token);
         let reply = self.services.target.send(&request).await;
@@ -257,7 +255,7 @@ impl Talk {
             self.request_id = Some(id.clone());
         }
         self.note(&request, &reply);
-        self.tell_budgets(&budget, &reply);
+        self.tell_budgets(&budget, permit, &reply);
         reply
     }
 
@@ -272,7 +270,7 @@ impl Talk {
     fn request(&mut self, ask: &Ask, token: &str) -> Request {
         self.sent += 1;
         Request {
-            kind: ask.verb.map_or(Kind::Read, |_| Kind::Write),
+            kind: kind_of(ask),
             method: match ask.verb {
                 None => Method::Get,
                 Some(Verb::Post) => Method::Post,
@@ -295,21 +293,24 @@ impl Talk {
         Uuid::new_v5(&self.services.run, name.as_bytes())
     }
 
-    /// Both budgets belong to one service: if it is down for one, it is for the other.
-    fn tell_budgets(&self, budget: &Budget, reply: &Reply) {
-        if let Some(usage) = reply.usage {
-            budget.usage(usage);
-        }
-        let Err(fault) = &reply.result else {
-            self.note_trouble(None);
-            return self.services.each_budget(Budget::answered);
+    /// All budgets belong to one service: if it is down for one, it is for the others. What it says of a limit concerns the
+    /// budget of that limit alone.
+    fn tell_budgets(&self, budget: &Budget, permit: Permit, reply: &Reply) {
+        let fault = match &reply.result {
+            Ok(_) => {
+                budget.taken(permit);
+                budget.usage(reply.usage);
+                self.note_trouble(None);
+                return self.services.each_budget(Budget::answered);
+            }
+            Err(fault) => fault,
         };
         if let Class::Throttled {
             retry_after,
             reason,
         } = fault.class
         {
-            return budget.throttled(retry_after, reason);
+            return budget.throttled(permit, retry_after, reason);
         }
         match fault.trouble() {
             Some(trouble) => {
@@ -317,7 +318,10 @@ impl Talk {
                 self.services
                     .each_budget(|budget| budget.unavailable(trouble));
             }
-            None => self.services.each_budget(Budget::answered),
+            None => {
+                budget.taken(permit);
+                self.services.each_budget(Budget::answered);
+            }
         }
     }
 
@@ -371,6 +375,10 @@ fn may_pass_later(class: Class) -> bool {
         | Class::NotSent
         | Class::Rejected => false,
     }
+}
+
+fn kind_of(ask: &Ask) -> Kind {
+    ask.verb.map_or(Kind::Read, |_| Kind::Write)
 }
 
 fn is_down(budget: &Budget) -> bool {

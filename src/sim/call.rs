@@ -5,9 +5,10 @@ use axum::http::{HeaderMap, Method, header};
 use super::chance::Identity;
 use super::clock::UnixMillis;
 use super::errors::{Refusal, Trace};
+use super::limits::{Cost, Family, Priority};
 use super::query::Options;
 use super::route::{Place, Version};
-use super::throttle::Cost;
+use super::throttle::Demand;
 
 /// Longest client-request-id that is echoed. It should be a GUID; more is cut from the protocol, not stored.
 const CLIENT_REQUEST_ID_BYTES_MAX: usize = 128;
@@ -84,6 +85,15 @@ impl Call {
 
     pub(super) fn is_read(&self) -> bool {
         self.method == Method::GET
+    }
+
+    /// What the request asks of the limits.
+    pub(super) fn demand(&self) -> Demand {
+        Demand {
+            family: Family::of(&self.path),
+            cost: self.cost(),
+            priority: Priority::of(&self.headers),
+        }
     }
 
     /// What the request costs by Microsoft's table: 2 units to list users, 5 to list a group's members with those of its

@@ -85,6 +85,12 @@ impl Direct {
         self.service.hard_match(anchor, UnixMillis(now_ms))
     }
 
+    /// Another app makes so many writes a second from `now_ms` on.
+    pub fn change_other_app(&self, writes_per_s: f64, now_ms: i64) {
+        self.service
+            .change_other_app(writes_per_s, UnixMillis(now_ms));
+    }
+
     /// Answers a request to Graph or to the tenant's own pages (`/sim/…`) at `now_ms`, in Unix milliseconds.
     #[must_use]
     pub fn answer(&self, request: Request<Vec<u8>>, now_ms: i64) -> Answer {

@@ -29,6 +29,7 @@ mod hard_match;
 mod http;
 mod lag;
 mod ledger;
+mod limits;
 mod login;
 mod names;
 mod operations;
@@ -81,10 +82,10 @@ pub use direct::{Answer, Direct};
 pub use domains::INITIAL_DOMAIN;
 pub use faults::Faults;
 pub use hard_match::{NoHardMatch, Takeover};
+pub use limits::{Limits, Quota, ResourceUnits, RetryAfter, UsageHeader};
 pub use permission::{Permission, UnknownPermission};
 pub use population::{Person, Population, write_csv};
 pub use sign_in::{AppSecret, Approval, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
-pub use throttle::{Limits, Quota, ResourceUnits, RetryAfter};
 pub use token::{CLIENT_ID, CLIENT_SECRET, SERVICE_PRINCIPAL_ID, TENANT_ID};
 
 /// The environment variable in which the connection file looks for the secret.
@@ -108,6 +109,8 @@ pub struct Options {
     pub faults: Faults,
     /// Throttling.
     pub limits: Limits,
+    /// Writes a second that another app makes in the same tenant; they count against the tenant's limit only.
+    pub other_app_writes_per_s: f64,
     /// How long reads may show what was before a write, in milliseconds; 0 makes every read fresh.
     pub replication_ms: u64,
     /// How long a token lives, in seconds.
@@ -133,6 +136,7 @@ impl Default for Options {
             state: None,
             faults: Faults::default(),
             limits: Limits::default(),
+            other_app_writes_per_s: 0.0,
             replication_ms: 0,
             // Entra's usual figure: an hour less a second.
             token_life_s: 3_599,
@@ -325,6 +329,12 @@ impl Simulator {
         self.service.hard_match(anchor, self.service.clock.now())
     }
 
+    /// Another app makes so many writes a second from now on.
+    pub fn change_other_app(&self, writes_per_s: f64) {
+        self.service
+            .change_other_app(writes_per_s, self.service.clock.now());
+    }
+
     /// Ends the life of every token that was given out.
     pub fn end_tokens(&self) {
         locked(&self.service.tokens).end_all(self.service.clock.now());
@@ -371,6 +381,11 @@ fn build(options: &Options, root: String) -> Result<Service, SimError> {
         replication_ms: options.replication_ms,
     };
     let tenant = Tenant::open(&founding, options.state.as_deref(), now)?;
+    let throttle = Throttle::new(
+        &options.limits,
+        options.population.len(),
+        options.other_app_writes_per_s,
+    );
     Ok(Service {
         root,
         clock,
@@ -378,11 +393,7 @@ fn build(options: &Options, root: String) -> Result<Service, SimError> {
         faults: options.faults,
         retry_after: options.limits.retry_after,
         tenant: Mutex::new(tenant),
-        throttle: Mutex::new(Throttle::new(
-            &options.limits,
-            options.population.len(),
-            now,
-        )),
+        throttle: Mutex::new(throttle),
         tokens: Mutex::new(Tokens::new(options.token_life_s)),
         permissions: Mutex::new(options.permissions.clone()),
         started_at: now,

@@ -17,12 +17,13 @@ use super::device::Devices;
 use super::errors::Refusal;
 use super::faults::{Fault, Faults};
 use super::hard_match::{NoHardMatch, Takeover};
+use super::limits::RetryAfter;
 use super::operations;
 use super::permission::Permission;
 use super::reply::Reply;
 use super::sign_in::SignIn;
 use super::tenant::Tenant;
-use super::throttle::{Admission, Limit, RetryAfter, Throttle};
+use super::throttle::{Admission, Limit, Scope, Throttle, Throttled};
 use super::token::{CLIENT_ID, Rights, Subject, TENANT_ID, Tokens, Wish};
 
 /// How long a made-up throttling asks to wait: short, since a test that meets it should go on soon.
@@ -101,12 +102,11 @@ impl Service {
             Ok(rights) => rights,
             Err(refusal) => return self.finished(call, self.refused(call, &refusal)),
         };
-        let admission = locked(&self.throttle).admit(call.cost(), call.now);
+        let admission = locked(&self.throttle).admit(call.demand(), call.now);
         match admission {
-            Admission::Throttled { limit, wait_ms } => self.finished(
-                call,
-                self.throttled(call, limit.scope(), limit.reason(), wait_ms),
-            ),
+            Admission::Throttled(refusal) => {
+                self.finished(call, self.throttled(call, refusal, refusal.limit.reason()))
+            }
             Admission::Admitted { warning_share } => match self.with_fault(call, &rights, dice) {
                 Outcome::Reply(reply) => self.finished(call, with_usage(reply, warning_share)),
                 Outcome::Cut => Outcome::Cut,
@@ -143,6 +143,11 @@ impl Service {
         Ok(id.to_string())
     }
 
+    /// Another app makes so many writes a second from `now` on.
+    pub(super) fn change_other_app(&self, writes_per_s: f64, now: UnixMillis) {
+        locked(&self.throttle).load(writes_per_s, now);
+    }
+
     /// A refusal before anything else was looked at.
     pub(super) fn refuse(&self, call: &Call, refusal: &Refusal) -> Outcome {
         self.finished(call, self.refused(call, refusal))
@@ -173,13 +178,12 @@ impl Service {
                 Outcome::Cut
             }
             Fault::Throttle => {
-                let wait_ms = dice.random_range(FAKE_WAIT_MS);
-                Outcome::Reply(self.throttled(
-                    call,
-                    Limit::ReadWrite.scope(),
-                    "CPULimitExceeded",
-                    wait_ms,
-                ))
+                let refusal = Throttled {
+                    scope: Scope::AppInTenant,
+                    limit: Limit::ReadWrite,
+                    wait_ms: Some(dice.random_range(FAKE_WAIT_MS)),
+                };
+                Outcome::Reply(self.throttled(call, refusal, "CPULimitExceeded"))
             }
             Fault::ExpireToken => {
                 if let Some(token) = call.bearer() {
@@ -214,16 +218,18 @@ impl Service {
         }
     }
 
-    fn throttled(&self, call: &Call, scope: &str, reason: &str, wait_ms: u64) -> Reply {
+    fn throttled(&self, call: &Call, refusal: Throttled, reason: &str) -> Reply {
         self.counters.throttled.add_one();
-        let scope = format!("Tenant_Application/{scope}/{CLIENT_ID}/{TENANT_ID}");
+        let (scope, limit) = (refusal.scope.name(), refusal.limit.scope());
+        let scope = format!("{scope}/{limit}/{CLIENT_ID}/{TENANT_ID}");
         let reply = Reply::value(
             StatusCode::TOO_MANY_REQUESTS,
             &call.trace().throttled_body(),
         )
         .with("x-ms-throttle-scope", &scope)
         .with("x-ms-throttle-information", reason);
-        match retry_after(self.retry_after, wait_ms, call.now) {
+        let wait_ms = refusal.wait_ms;
+        match wait_ms.and_then(|wait_ms| retry_after(self.retry_after, wait_ms, call.now)) {
             Some(value) => reply.with("retry-after", &value),
             None => reply,
         }

@@ -280,7 +280,9 @@ mod tests {
             "immutable_id":"x3e9uh0cI+DJ+oUTadxUiQ==","mail":"AsUpn","sync":"Never","role":"Ordinary","enabled":true,
             "deleted_at":null,"overrides":[["jobTitle","Baker"]]}}}"#;
         let line: Line = serde_json::from_str(old).unwrap();
-        assert!(matches!(line.fate, Some(Fate::Is(user)) if &*user.upn == "bela.brown@fabrikam.com"));
+        assert!(
+            matches!(line.fate, Some(Fate::Is(user)) if &*user.upn == "bela.brown@fabrikam.com")
+        );
         assert!(line.write.is_some() && line.risks.is_empty());
     }
 

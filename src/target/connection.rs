@@ -15,6 +15,7 @@ use super::Cloud;
 use super::auth::Auth;
 use super::connection_file;
 use super::mistake::{Mistake, covered};
+use super::priority::ThrottlePriority;
 use super::rights::warn_of_others;
 use crate::pace::Quota;
 
@@ -51,6 +52,8 @@ pub struct GraphConnection {
     pub login: Url,
     /// The budgets.
     pub limits: Limits,
+    /// What a service under load is told about these requests.
+    pub throttle_priority: ThrottlePriority,
     /// How long nothing may answer before a run stops.
     pub patience: Duration,
     /// How long a run waits while its sign-in is refused, before it stops.
@@ -64,19 +67,27 @@ pub struct Limits {
     pub writes: Quota,
     /// Requests that change nothing.
     pub reads: Quota,
+    /// Requests about risky users and conditional access, reads and writes together.
+    pub identity_protection: Quota,
 }
 
 impl Limits {
     /// Microsoft's limits for directory objects, per app and tenant: 3,000 writes in 150 s, and 3,500 units in 10 s
-    /// in the smallest tenants, where reading one object is one unit (its page on Graph throttling limits).
+    /// in the smallest tenants, where reading one object is one unit; for identity protection, one request a second for
+    /// the tenant (its page on Graph throttling limits).
     pub const GRAPH: Limits = Limits {
         writes: Quota::new(3_000, Duration::from_secs(150)),
         reads: Quota::new(3_500, Duration::from_secs(10)),
+        identity_protection: Quota::new(1, Duration::from_secs(1)),
     };
 
     /// What the operator gave, and defaults for the rest. More writes than usual bring four times as many reads.
     #[must_use]
-    pub fn given(writes: Option<Quota>, reads: Option<Quota>) -> Limits {
+    pub fn given(
+        writes: Option<Quota>,
+        reads: Option<Quota>,
+        identity_protection: Option<Quota>,
+    ) -> Limits {
         let for_writes = writes
             .map(|writes| {
                 Quota::new(
@@ -88,6 +99,7 @@ impl Limits {
         Limits {
             writes: writes.unwrap_or(Limits::GRAPH.writes),
             reads: reads.or(for_writes).unwrap_or(Limits::GRAPH.reads),
+            identity_protection: identity_protection.unwrap_or(Limits::GRAPH.identity_protection),
         }
     }
 }
@@ -222,6 +234,7 @@ mod tests {
             endpoint: endpoint.parse().unwrap(),
             login: "https://login.microsoftonline.com".parse().unwrap(),
             limits: Limits::GRAPH,
+            throttle_priority: ThrottlePriority::Low,
             patience: GraphConnection::PATIENCE,
             sign_in_patience: GraphConnection::SIGN_IN_PATIENCE,
         };
@@ -266,12 +279,12 @@ mod tests {
 
     #[test]
     fn reads_follow_raised_writes() {
-        assert_eq!(Limits::given(None, None), Limits::GRAPH);
-        let raised = Limits::given(Some(quota("1000/s")), None);
+        assert_eq!(Limits::given(None, None, None), Limits::GRAPH);
+        let raised = Limits::given(Some(quota("1000/s")), None, None);
         assert_eq!(raised.reads, quota("4000/s"));
-        let lowered = Limits::given(Some(quota("12/s")), None);
+        let lowered = Limits::given(Some(quota("12/s")), None, None);
         assert_eq!(lowered.reads, Limits::GRAPH.reads);
-        let named = Limits::given(Some(quota("1000/s")), Some(quota("5/s")));
+        let named = Limits::given(Some(quota("1000/s")), Some(quota("5/s")), None);
         assert_eq!(named.reads, quota("5/s"));
     }
 }

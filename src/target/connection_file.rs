@@ -15,6 +15,7 @@ use super::Cloud;
 use super::connection::{Connection, GraphConnection, Limits, is_loopback};
 use super::mistake::{Mistake, Problem, example};
 use super::nearest::nearest;
+use super::priority::ThrottlePriority;
 use crate::pace::{Quota, parse_duration};
 
 mod ad;
@@ -23,7 +24,7 @@ pub(super) use auth::Way;
 
 const SECTIONS: [&str; 3] = ["graph", "exchange", "ad"];
 const UNSUPPORTED_SECTIONS: [&str; 1] = ["exchange"];
-const GRAPH_KEYS: [&str; 11] = [
+const GRAPH_KEYS: [&str; 12] = [
     "tenant",
     "cloud",
     "client_id",
@@ -34,9 +35,10 @@ const GRAPH_KEYS: [&str; 11] = [
     "login",
     "patience",
     "sign_in_patience",
+    "throttle_priority",
     "limits",
 ];
-const LIMIT_KEYS: [&str; 2] = ["writes", "reads"];
+const LIMIT_KEYS: [&str; 3] = ["writes", "reads", "identity_protection"];
 const PATIENCE_S_MIN: u64 = 1;
 const PATIENCE_S_MAX: u64 = 24 * 60 * 60;
 
@@ -138,6 +140,7 @@ impl Reader<'_> {
         let endpoint = self.root(table, "endpoint", cloud.graph_root());
         let login = self.root(table, "login", cloud.login_root());
         let limits = self.limits(table);
+        let throttle_priority = self.throttle_priority(table);
         let patience = self.patience(table, "patience", GraphConnection::PATIENCE);
         let sign_in_patience =
             self.patience(table, "sign_in_patience", GraphConnection::SIGN_IN_PATIENCE);
@@ -148,6 +151,7 @@ impl Reader<'_> {
             endpoint: endpoint?,
             login: login?,
             limits,
+            throttle_priority,
             patience,
             sign_in_patience,
         })
@@ -206,7 +210,19 @@ impl Reader<'_> {
         self.known_only(limits.table, &LIMIT_KEYS, "in [graph.limits]");
         let writes = self.quota(&limits, "writes");
         let reads = self.quota(&limits, "reads");
-        Limits::given(writes, reads)
+        let identity_protection = self.quota(&limits, "identity_protection");
+        Limits::given(writes, reads, identity_protection)
+    }
+
+    fn throttle_priority(&mut self, table: &Table<'_>) -> ThrottlePriority {
+        let Some(text) = self.optional(table, "throttle_priority") else {
+            return ThrottlePriority::default();
+        };
+        ThrottlePriority::named(text.value).unwrap_or_else(|| {
+            let value = text.value.to_owned();
+            self.note(text.span, Problem::ThrottlePriority { value });
+            ThrottlePriority::default()
+        })
     }
 
     fn quota(&mut self, limits: &Table<'_>, key: &'static str) -> Option<Quota> {

@@ -102,9 +102,11 @@ auth = "certificate"
 endpoint = "http://graph.microsoft.com"
 login = "ftp://login"
 patience = "soon"
+throttle_priority = "Low"
 [graph.limits]
 writes = "fast"
 raeds = "3/s"
+identity_protection = "1"
 [exchange]
 endpoint = "https://outlook.office365.com"
 [exchnage]
@@ -120,10 +122,12 @@ endpoint = "https://outlook.office365.com"
             "line 7, column 12: `endpoint` would send tokens in the clear: plain http is for loopback addresses only | use https",
             "line 8, column 9: `login` is not the root of a web service: it begins neither with https:// nor, on loopback, with http:// | write scheme and host, and a port where needed, as in `login = \"https://login.microsoftonline.com\"`; no version, no query",
             "line 9, column 12: `soon` is not a time from 1 s to 24 h | write a time such as `patience = \"5m\"`",
-            "line 11, column 10: `fast` is not a rate | write requests per time, such as `3000/150s`, `12/s` or `600/m`",
-            "line 12, column 1: unknown key `raeds` in [graph.limits] | did you mean `reads`?",
-            "line 13, column 2: this version cannot talk to [exchange] | take [exchange] out of the file; this version reads [graph] and [ad]",
-            "line 15, column 2: unknown key `exchnage` at the top of the file | did you mean `exchange`?",
+            "line 10, column 21: unknown priority `Low` | write one of: low, normal, high",
+            "line 12, column 10: `fast` is not a rate | write requests per time, such as `3000/150s`, `12/s` or `600/m`",
+            "line 13, column 1: unknown key `raeds` in [graph.limits] | did you mean `reads`?",
+            "line 14, column 23: `1` is not a rate | write requests per time, such as `3000/150s`, `12/s` or `600/m`",
+            "line 15, column 2: this version cannot talk to [exchange] | take [exchange] out of the file; this version reads [graph] and [ad]",
+            "line 17, column 2: unknown key `exchnage` at the top of the file | did you mean `exchange`?",
         ]
     );
 }

@@ -38,7 +38,6 @@ const BETA: &str = "/beta/";
 
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const RETURN_CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("return-client-request-id");
-/// Low: a batch is what the service may shed first when it is loaded.
 const THROTTLE_PRIORITY: HeaderName = HeaderName::from_static("x-ms-throttle-priority");
 
 /// A tenant behind Microsoft Graph.
@@ -173,7 +172,10 @@ fn client(connection: &GraphConnection) -> reqwest::Result<Client> {
     let defaults = HeaderMap::from_iter([
         (header::ACCEPT, HeaderValue::from_static("application/json")),
         (RETURN_CLIENT_REQUEST_ID, HeaderValue::from_static("true")),
-        (THROTTLE_PRIORITY, HeaderValue::from_static("low")),
+        (
+            THROTTLE_PRIORITY,
+            HeaderValue::from_static(connection.throttle_priority.name()),
+        ),
     ]);
     let builder = Client::builder()
         .user_agent(USER_AGENT)

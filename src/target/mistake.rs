@@ -10,11 +10,12 @@ use miette::{Diagnostic, LabeledSpan, SourceSpan};
 
 use super::Cloud;
 use super::connection_file::Way;
+use super::priority::ThrottlePriority;
 use super::sign_in::certificate::CertificateError;
 use crate::pace::QuotaError;
 
 /// Keys whose values may be shown to anybody.
-const HARMLESS_KEYS: [&str; 17] = [
+const HARMLESS_KEYS: [&str; 19] = [
     "tenant",
     "cloud",
     "client_id",
@@ -23,6 +24,8 @@ const HARMLESS_KEYS: [&str; 17] = [
     "login",
     "writes",
     "reads",
+    "identity_protection",
+    "throttle_priority",
     "patience",
     "sign_in_patience",
     "url",
@@ -128,6 +131,8 @@ pub(super) enum Problem {
     Count { key: &'static str, max: u32 },
     #[error("{error}")]
     Rate { error: QuotaError },
+    #[error("unknown priority `{value}`")]
+    ThrottlePriority { value: String },
     #[error("`{value}` is not a time from 1 s to 24 h")]
     Patience { key: &'static str, value: String },
 }
@@ -210,6 +215,10 @@ impl Problem {
             }
             Problem::Count { key, .. } => format!("write a number such as `{key} = {}`", example(key)),
             Problem::Rate { error } => error.help().map(|help| help.to_string()).unwrap_or_default(),
+            Problem::ThrottlePriority { .. } => format!(
+                "write one of: {}",
+                ThrottlePriority::ALL.map(ThrottlePriority::name).join(", ")
+            ),
             Problem::Patience { key, .. } => {
                 format!("write a time such as `{key} = {}`", example(key))
             }
@@ -248,6 +257,8 @@ pub(super) fn example(key: &str) -> &'static str {
         "base" => "\"DC=contoso,DC=local\"",
         "bind" => "\"CN=reader,CN=Users,DC=contoso,DC=local\"",
         "password" => "{ env = \"AD_PASSWORD\" }",
+        "throttle_priority" => "\"low\"",
+        "identity_protection" => "\"1/s\"",
         "queries" => "\"20/s\"",
         "at_once" => "2",
         "writes" => "\"3000/150s\"",

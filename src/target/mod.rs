@@ -4,6 +4,7 @@
 //! jobs, and it does not ask for permits: whoever calls it decides when to send, and whether to send again.
 
 mod advice;
+mod allowance;
 mod auth;
 mod claims;
 mod classify;
@@ -19,6 +20,7 @@ mod ldap;
 mod message;
 mod mistake;
 mod nearest;
+mod priority;
 mod retry_after;
 mod rights;
 mod secret;
@@ -29,6 +31,7 @@ mod token;
 
 use async_trait::async_trait;
 
+pub use allowance::Allowance;
 pub use auth::{Auth, IdentityService, SecretSource};
 pub use claims::Claims;
 pub use classify::classify;
@@ -41,6 +44,7 @@ pub use ldap::{Account, ActiveDirectory, AdConnection, AdLimits, Question};
 pub use message::{Class, Fault, Kind, Method, Reply, Request, Success};
 pub use mistake::Mistake;
 pub use nearest::nearest_first;
+pub use priority::ThrottlePriority;
 pub use secret::Secret;
 pub use sign_in::{Granted, read_token_reply};
 

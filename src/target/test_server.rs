@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::auth::{Auth, SecretSource};
 use super::connection::{Connection, GraphConnection, Limits};
-use super::{Cloud, Secret};
+use super::{Cloud, Secret, ThrottlePriority};
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]
@@ -108,6 +108,7 @@ impl Server {
                 endpoint: endpoint.parse().unwrap(),
                 login: self.root.parse().unwrap(),
                 limits: Limits::GRAPH,
+                throttle_priority: ThrottlePriority::Low,
                 patience: GraphConnection::PATIENCE,
                 sign_in_patience: GraphConnection::SIGN_IN_PATIENCE,
             },

@@ -343,6 +343,7 @@ impl Stage {
             target: Arc::new(Line::new(&self.world, &self.ledger)),
             reads: Budget::new("reads", Quota::new(3_500, PERIOD)),
             writes: Budget::new("writes", self.quota()),
+            identity_protection: Budget::new("identity protection", self.quota()),
             clock: Arc::clone(clock) as _,
             run: run.0,
             app: cutover::job::AppFacts::default(),

@@ -1,0 +1,237 @@
+//! What the simulated service allows, as Microsoft describes it, and what a request asks of it. The numbers come from
+//! Microsoft's page on throttling limits.
+
+use axum::http::HeaderMap;
+
+/// Paths that count against the limit of identity protection and conditional access.
+const IDENTITY_PROTECTION: [&str; 3] = [
+    "identityprotection/riskyusers",
+    "identityprotection/riskdetections",
+    "identity/conditionalaccess",
+];
+
+/// An amount per time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// How much; also the most that can be taken at once.
+    pub amount: u32,
+    /// In how many milliseconds it grows back from nothing.
+    pub window_ms: u64,
+}
+
+/// What the resource units of all requests are measured against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResourceUnits {
+    /// The published limit for the tenant's number of users: 3,500, 5,000 or 8,000 per 10 s.
+    ByTenantSize,
+    /// A limit of one's own.
+    Fixed(Quota),
+    /// Nothing.
+    Off,
+}
+
+/// How a throttled reply tells when to come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// Seconds with decimals, as in the documented sample `2.128`.
+    Decimal,
+    /// Whole seconds.
+    Whole,
+    /// An HTTP date.
+    Date,
+    /// Not at all, as some services behave.
+    Omitted,
+}
+
+/// Whether successes tell that a limit is nearly used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageHeader {
+    /// `x-ms-throttle-limit-percentage`, above 0.8 of the fullest limit.
+    Sent,
+    /// Nothing before the limit is passed.
+    Omitted,
+}
+
+/// The service's limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Of the app in the tenant, against the resource units of all requests.
+    pub resource_units: ResourceUnits,
+    /// Of the app in the tenant, against the number of writes; none switches it off.
+    pub writes: Option<Quota>,
+    /// Of the tenant, against the writes of all apps; none switches it off.
+    pub tenant_writes: Option<Quota>,
+    /// Of the tenant, against requests about risky users and conditional access; none switches it off.
+    pub identity_protection: Option<Quota>,
+    /// The form of `Retry-After`.
+    pub retry_after: RetryAfter,
+    /// Whether it warns.
+    pub usage: UsageHeader,
+}
+
+impl Default for Limits {
+    /// The published limits: resource units by tenant size, 3,000 writes per 150 s for an app, 18,000 per 300 s for the
+    /// tenant, and one request a second for identity protection.
+    fn default() -> Self {
+        Self {
+            resource_units: ResourceUnits::ByTenantSize,
+            writes: Some(Quota {
+                amount: 3_000,
+                window_ms: 150_000,
+            }),
+            tenant_writes: Some(Quota {
+                amount: 18_000,
+                window_ms: 300_000,
+            }),
+            identity_protection: Some(Quota {
+                amount: 1,
+                window_ms: 1_000,
+            }),
+            retry_after: RetryAfter::Decimal,
+            usage: UsageHeader::Sent,
+        }
+    }
+}
+
+impl Limits {
+    /// No limits at all.
+    #[must_use]
+    pub fn off() -> Self {
+        Self {
+            resource_units: ResourceUnits::Off,
+            writes: None,
+            tenant_writes: None,
+            identity_protection: None,
+            retry_after: RetryAfter::Decimal,
+            usage: UsageHeader::Sent,
+        }
+    }
+
+    pub(super) fn units_quota(&self, users: usize) -> Option<Quota> {
+        let amount = match (self.resource_units, users) {
+            (ResourceUnits::Off, _) => return None,
+            (ResourceUnits::Fixed(quota), _) => return Some(quota),
+            (ResourceUnits::ByTenantSize, 0..50) => 3_500,
+            (ResourceUnits::ByTenantSize, 50..=500) => 5_000,
+            (ResourceUnits::ByTenantSize, _) => 8_000,
+        };
+        Some(Quota {
+            amount,
+            window_ms: 10_000,
+        })
+    }
+}
+
+/// What a request costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cost {
+    pub(super) units: u32,
+    pub(super) writes: u32,
+}
+
+/// Which family of limits a request counts against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Directory,
+    /// Any verb costs one, and nothing of the directory's.
+    IdentityProtection,
+}
+
+impl Family {
+    /// By the path as it came, the API's version included.
+    pub(super) fn of(path: &str) -> Self {
+        let path = path.to_ascii_lowercase();
+        let below_version = path.trim_start_matches('/').split_once('/');
+        let place = below_version.map_or("", |(_, place)| place);
+        let is_there = |rest: &str| rest.is_empty() || rest.starts_with(['/', '(']);
+        let mut listed = IDENTITY_PROTECTION.iter();
+        if listed.any(|begin| place.strip_prefix(begin).is_some_and(is_there)) {
+            Self::IdentityProtection
+        } else {
+            Self::Directory
+        }
+    }
+}
+
+/// `x-ms-throttle-priority`, as a request carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Priority {
+    Low,
+    Normal,
+    High,
+}
+
+impl Priority {
+    /// Whatever is not understood is normal, as is silence.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let named = headers.get("x-ms-throttle-priority");
+        let named = named.and_then(|value| value.to_str().ok());
+        match named.map(str::to_ascii_lowercase).as_deref() {
+            Some("low") => Self::Low,
+            Some("high") => Self::High,
+            Some(_) | None => Self::Normal,
+        }
+    }
+
+    /// The share of the tenant's bucket that a request must leave to those above it. Microsoft says that low is shed first
+    /// and gives no numbers; a twentieth is ours.
+    pub(super) fn leaves_share(self) -> f64 {
+        match self {
+            Self::Low => 0.05,
+            Self::Normal => 0.02,
+            Self::High => 0.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resource_units_follow_the_tenants_size() {
+        let limits = Limits::default();
+        let amounts =
+            [49, 50, 500, 501].map(|users| limits.units_quota(users).map(|quota| quota.amount));
+        assert_eq!(
+            amounts,
+            [Some(3_500), Some(5_000), Some(5_000), Some(8_000)]
+        );
+        assert_eq!(Limits::off().units_quota(1), None);
+    }
+
+    #[test]
+    fn the_family_goes_by_the_path() {
+        for path in [
+            "/v1.0/identityProtection/riskyUsers",
+            "/beta/identityProtection/riskyUsers/dismiss",
+            "/v1.0/IdentityProtection/riskDetections('1')",
+            "/v1.0/identity/conditionalAccess/policies",
+        ] {
+            assert_eq!(Family::of(path), Family::IdentityProtection, "{path}");
+        }
+        for path in [
+            "/v1.0/users/identityProtection",
+            "/v1.0/identityProtection/riskyUsersToo",
+            "/v1.0",
+            "/",
+        ] {
+            assert_eq!(Family::of(path), Family::Directory, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_priority_that_is_not_understood_is_normal() {
+        let of = |text: &'static str| {
+            let value = axum::http::HeaderValue::from_static(text);
+            Priority::of(&HeaderMap::from_iter([(
+                axum::http::HeaderName::from_static("x-ms-throttle-priority"),
+                value,
+            )]))
+        };
+        assert_eq!(of("LOW"), Priority::Low);
+        assert_eq!(of("High"), Priority::High);
+        assert_eq!(of("urgent"), Priority::Normal);
+        assert_eq!(Priority::of(&HeaderMap::new()), Priority::Normal);
+    }
+}
