@@ -351,6 +351,7 @@ impl Stage {
             target: Arc::clone(&line) as _,
             reads: Budget::new("reads", fast),
             writes: Budget::new("writes", fast),
+            identity_protection: Budget::new("identity protection", fast),
             clock: Arc::clone(&self.tenant) as _,
             run: session.header().id.0,
             app: cutover::job::AppFacts::default(),
