@@ -101,11 +101,9 @@ impl Call {
     /// never less than 1.
     pub(super) fn cost(&self) -> Cost {
         if !self.is_read() {
-            // Risks are no part of the directory, so they do not count as writes to it.
-            let is_risk = matches!(self.place, Ok(Place::RiskAction(_)));
             return Cost {
                 units: 1,
-                writes: u32::from(!is_risk),
+                writes: 1,
             };
         }
         let listed: u32 = match self.place {
