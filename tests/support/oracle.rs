@@ -221,7 +221,7 @@ impl Case<'_> {
     }
 }
 
-/// Restore; away, clear, set, back: each only where it is needed.
+/// Restore; away, clear, set, back: each only where it is needed, and who is restored can be so straight to where they go.
 fn fewest_writes(before: &Account, wish: &Wish) -> u64 {
     let at_home = before.is_at(&wish.upn);
     let wrong = before.immutable_id.as_ref() != Some(&wish.immutable_id);
@@ -229,7 +229,7 @@ fn fewest_writes(before: &Account, wish: &Wish) -> u64 {
     let away = wrong && federated && at_home;
     let steps = [
         before.deleted,
-        away,
+        away && !before.deleted,
         wrong && before.immutable_id.is_some(),
         wrong,
         away || !at_home,
