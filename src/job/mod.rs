@@ -120,6 +120,8 @@ pub struct Lookup {
     pub get: Text,
     /// What is kept, from `items`.
     pub value: Expr,
+    /// Headers of the request.
+    pub headers: Vec<(String, String)>,
     /// A list: the path is read for `each` of its entries, and all that is found is taken together.
     pub each: Option<Expr>,
     /// The run can do without: the value is none where the target refuses this read.

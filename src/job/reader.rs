@@ -233,6 +233,7 @@ impl Reader {
                 name: name.value,
                 get: self.required_path(&table, "get", path),
                 value: self.required_expr(&table, "value", names::Place::LookupValue(at)),
+                headers: headers(&table),
                 each,
                 optional: table.flag("optional"),
             });

@@ -5,6 +5,7 @@ use super::talk::{Halt, NoAnswer, Talk};
 use crate::job::{Ask, EvalError, Job, Lookup, Scope, Settings, to_json};
 use crate::machine::Problem;
 use crate::pace::Priority;
+use crate::target::{Class, Fault};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
 use std::collections::BTreeMap;
@@ -72,19 +73,31 @@ async fn items(
         let ask = Ask {
             verb: None,
             path,
-            headers: Vec::new(),
+            headers: lookup.headers.clone(),
             body: None,
         };
         match talk.read_list(&ask, Priority::Exposed).await {
             Ok(found) => items.extend(found),
             Err(NoAnswer::Fault(fault)) if lookup.optional && fault.is_refusal() => {
-                tracing::info!("lookup {}: {}", lookup.name, fault.message);
+                tell_refusal(lookup, &fault);
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         }
     }
     Ok(Some(items))
+}
+
+/// A missing permission or licence is told by the preflight; anything else is a mistake in the job.
+fn tell_refusal(lookup: &Lookup, fault: &Fault) {
+    let (name, code, message) = (&lookup.name, &fault.code, &fault.message);
+    if matches!(fault.class, Class::Denied | Class::Licence) {
+        tracing::info!("the lookup {name} is refused: {code}: {message}");
+    } else {
+        tracing::warn!(
+            "the lookup {name} is refused, and the run goes on without it: {code}: {message}"
+        );
+    }
 }
 
 /// The one path, or that of each entry of the list.
