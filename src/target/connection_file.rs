@@ -23,7 +23,6 @@ mod auth;
 pub(super) use auth::Way;
 
 const SECTIONS: [&str; 3] = ["graph", "exchange", "ad"];
-const UNSUPPORTED_SECTIONS: [&str; 1] = ["exchange"];
 const GRAPH_KEYS: [&str; 12] = [
     "tenant",
     "cloud",
@@ -109,17 +108,15 @@ impl Reader<'_> {
 
     fn connection(&mut self, document: &DeTable<'_>) -> Option<Connection> {
         self.known_only(document, &SECTIONS, "at the top of the file");
-        for section in UNSUPPORTED_SECTIONS {
-            if let Some((key, _)) = document.get_key_value(section) {
-                self.note(key.span(), Problem::SectionUnsupported { section });
-            }
-        }
         let Some(graph) = document.get("graph") else {
             self.note(0..0, Problem::NoGraph);
             return None;
         };
         // Read both before giving up on either, so that all mistakes are told.
         let ad = document.get("ad").map(|ad| self.ad(ad));
+        if let Some(exchange) = document.get("exchange") {
+            self.exchange(exchange);
+        }
         let graph = self.table("graph", graph)?;
         let graph = self.graph(&graph);
         Some(Connection {
@@ -129,6 +126,16 @@ impl Reader<'_> {
                 None => None,
             },
         })
+    }
+
+    /// Checked, so that a file that is written for later is right then; no job of this version talks to Exchange.
+    fn exchange(&mut self, value: &Spanned<DeValue<'_>>) {
+        let Some(table) = self.table("exchange", value) else {
+            return;
+        };
+        self.known_only(table.table, &GRAPH_KEYS, "in [exchange]");
+        self.root(&table, "endpoint", Cloud::Global.exchange_root());
+        tracing::warn!("[exchange] of the connection file is not used: the jobs of this version talk to Graph only");
     }
 
     fn graph(&mut self, table: &Table<'_>) -> Option<GraphConnection> {

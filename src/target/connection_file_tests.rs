@@ -108,7 +108,8 @@ writes = "fast"
 raeds = "3/s"
 identity_protection = "1"
 [exchange]
-endpoint = "https://outlook.office365.com"
+endpont = "https://outlook.office365.com"
+endpoint = "http://outlook.office365.com"
 [exchnage]
 "#;
     assert_eq!(
@@ -126,8 +127,9 @@ endpoint = "https://outlook.office365.com"
             "line 12, column 10: `fast` is not a rate | write requests per time, such as `3000/150s`, `12/s` or `600/m`",
             "line 13, column 1: unknown key `raeds` in [graph.limits] | did you mean `reads`?",
             "line 14, column 23: `1` is not a rate | write requests per time, such as `3000/150s`, `12/s` or `600/m`",
-            "line 15, column 2: this version cannot talk to [exchange] | take [exchange] out of the file; this version reads [graph] and [ad]",
-            "line 17, column 2: unknown key `exchnage` at the top of the file | did you mean `exchange`?",
+            "line 16, column 1: unknown key `endpont` in [exchange] | did you mean `endpoint`?",
+            "line 17, column 12: `endpoint` would send tokens in the clear: plain http is for loopback addresses only | use https",
+            "line 18, column 2: unknown key `exchnage` at the top of the file | did you mean `exchange`?",
         ]
     );
 }

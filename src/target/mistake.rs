@@ -56,8 +56,6 @@ pub(super) enum Problem {
     Syntax { message: String },
     #[error("there is no section [graph]")]
     NoGraph,
-    #[error("this version cannot talk to [{section}]")]
-    SectionUnsupported { section: &'static str },
     #[error("unknown key `{key}` {place}")]
     UnknownKey {
         key: String,
@@ -147,9 +145,6 @@ impl Problem {
             Problem::NoGraph => {
                 "begin with the line `[graph]`, then `tenant`, `auth` and what that way to sign in needs".to_owned()
             }
-            Problem::SectionUnsupported { section } => format!(
-                "take [{section}] out of the file; this version reads [graph] and [ad]"
-            ),
             Problem::UnknownKey { meant: Some(meant), .. } => format!("did you mean `{meant}`?"),
             Problem::UnknownKey { meant: None, known, .. } => {
                 format!("known here: {}", known.join(", "))
