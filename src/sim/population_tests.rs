@@ -50,6 +50,15 @@ fn traits_have_their_shares_and_leave_situations_alone() {
     let count = |test: &dyn Fn(&User) -> bool| users(&directory).filter(|user| test(user)).count();
     let linked = |user: &User| user.written(Property::OnPremisesObjectIdentifier).is_some();
     assert!((60..150).contains(&count(&|user| user.role == Role::Eligible)));
+    let at_goal = |user: &User| {
+        let anchor = user.immutable_id.as_deref();
+        anchor.is_some_and(|anchor| anchor.starts_with("wanted"))
+    };
+    let elsewhere = |user: &User| user.role == Role::Eligible && !at_goal(user);
+    assert!(
+        count(&elsewhere) > 40,
+        "a trait of its own, and no situation's"
+    );
     assert!((2_700..3_300).contains(&count(&|user| user.sync == Sync::Ended)));
     assert!(users(&directory).all(|user| linked(user) == (user.sync != Sync::Never)));
     assert!((200..400).contains(&count(&|user| !user.is_live() && linked(user))));
