@@ -149,3 +149,40 @@ async fn nothing_is_verified_through_the_index() {
         "or it proves nothing"
     );
 }
+
+/// The first try was done and shows late, so a second one left, which is slow: what a read shows by then is the first one's
+/// work, and the second must not come between the steps that follow.
+#[tokio::test(start_paused = true)]
+async fn a_second_try_that_arrives_late_moves_nobody_away_again() {
+    let moves = json!({"userPrincipalName": "ann@contoso.onmicrosoft.com"});
+    let mut first_at = None;
+    let stage = Stage::fresh().through(move |moment| {
+        let is_move = moment.request.body.as_ref() == Some(&moves);
+        match (first_at, is_move) {
+            (None, true) => {
+                first_at = Some(moment.elapsed);
+                Twist::Silence
+            }
+            (Some(_), true) => Twist::Late(Duration::from_secs(5)),
+            (Some(at), false) if moment.elapsed - at < Duration::from_secs(11) => {
+                let id = moment.request.path.trim_start_matches("/users/");
+                let id = id.split('?').next().unwrap();
+                let stale =
+                    json!({"id": id, "userPrincipalName": ANN, "onPremisesImmutableId": OLD});
+                Twist::Instead(200, stale)
+            }
+            (Some(_) | None, false) => Twist::Nothing,
+        }
+    });
+    let tenant = stage.tenant.clone();
+    let id = tenant.hire(ANN, Some(OLD));
+    let ran = stage.run(&one(ANN)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
+    assert_eq!(
+        tenant.stand(&id),
+        (ANN.to_owned(), Some(NEW.to_owned()), false),
+        "{:?}",
+        ran.writes()
+    );
+}
