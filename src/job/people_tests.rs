@@ -118,7 +118,7 @@ fn a_person_who_came_back_at_home_instead_is_no_stale_read() {
     let expected = state(TEMP, json!(OLD_ID), false);
     let at_home = state(HOME, json!(OLD_ID), false);
     let agreement = |begun: &[StepId], seen: &State| {
-        view.agreement(&before, &expected, seen, begun, None)
+        view.agreement(&before, &expected, None, seen, begun, None)
             .unwrap()
     };
     let straight = step("restore-to-temporary-upn");

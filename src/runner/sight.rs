@@ -26,6 +26,34 @@ pub struct States {
     pub before: State,
     /// As last observed or predicted.
     pub now: State,
+    /// As observed or predicted before that, by this process: a replica may still show it.
+    pub was: Option<State>,
+}
+
+impl States {
+    /// The states once this one is known.
+    #[must_use]
+    pub fn then(&self, now: State) -> States {
+        let was = match now == self.now {
+            true => self.was.clone(),
+            false => Some(self.now.clone()),
+        };
+        States {
+            before: self.before.clone(),
+            now,
+            was,
+        }
+    }
+
+    /// The states of somebody who was never seen before.
+    #[must_use]
+    pub fn of(now: State) -> States {
+        States {
+            before: now.clone(),
+            now,
+            was: None,
+        }
+    }
 }
 
 /// What the job makes of a state.
@@ -59,8 +87,11 @@ impl Judge<'_> {
             Found::One(state) => match self.one(&state, states) {
                 Ok(Event::Lagging) => (Event::Lagging, None),
                 Ok(event) => {
-                    let before = states.map_or_else(|| state.clone(), |known| known.before.clone());
-                    (event, Some(States { before, now: state }))
+                    let seen = match states {
+                        Some(known) => known.then(state),
+                        None => States::of(state),
+                    };
+                    (event, Some(seen))
                 }
                 Err(error) => (Event::Unobservable(job_problem(&error)), None),
             },
@@ -170,6 +201,7 @@ impl Judge<'_> {
         let agreement = self.view.agreement(
             &known.before,
             &known.now,
+            known.was.as_ref(),
             state,
             &self.been_through(),
             doubtful,
