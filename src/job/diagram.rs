@@ -56,7 +56,7 @@ pub fn mermaid(job: &Job) -> String {
         if !step.undone_as.is_empty() {
             let names = step.undone_as.iter().filter_map(|other| job.step(*other));
             let names: Vec<&str> = names.map(|other| other.name.as_str()).collect();
-            let note = format!("note right of {id}: undone as {} are", names.join(" and "));
+            let note = format!("note right of {id}: undone like {}", names.join(" and "));
             line(&mut out, &note);
         }
         if step.otherwise.is_some() {

@@ -229,7 +229,8 @@ pub struct Step {
     pub effect: Vec<(String, Json)>,
     /// The effect cannot be predicted well enough to go on without a read.
     pub observe_after: bool,
-    /// From this step on the person cannot work.
+    /// From this step on the person cannot work. The machine knows of a step only whether it exposes, and not in which state it
+    /// does: one that exposes in some states alone is written as two.
     pub exposes: bool,
     /// With this step the person can work again.
     pub ends_exposure: bool,

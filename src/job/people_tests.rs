@@ -118,7 +118,7 @@ fn a_person_who_came_back_at_home_instead_is_no_stale_read() {
     let expected = state(TEMP, json!(OLD_ID), false);
     let at_home = state(HOME, json!(OLD_ID), false);
     let agreement = |begun: &[StepId], seen: &State| {
-        view.agreement(&before, &expected, seen, begun, None)
+        view.agreement(&before, &expected, None, seen, begun, None)
             .unwrap()
     };
     let straight = step("restore-to-temporary-upn");
@@ -140,6 +140,54 @@ fn whoever_was_live_before_is_not_deleted_on_the_way_back() {
     let before = state(HOME, json!(OLD_ID), false);
     let decision = view.decide_back(&before, &before, &[step("restore")], &|_| false);
     assert_eq!(decision.unwrap(), Decision::Goal);
+}
+
+/// The journal and the machine know of a write under way only whether its step exposes: after a crash they tell by that who
+/// has to go first. So no write may leave somebody away whose step does not say so.
+#[test]
+fn every_write_that_leaves_somebody_away_is_of_a_step_that_exposes() {
+    let job = find("immutable-id").unwrap();
+    let befores = [
+        state(HOME, json!(OLD_ID), false),
+        state(&mangled(HOME), json!(OLD_ID), true),
+    ];
+    let upns = [HOME, TEMP].map(|upn| [(upn.to_owned(), false), (mangled(upn), true)]);
+    let mut written = 0;
+    for params in [
+        &[][..],
+        &[("restore", "plain")],
+        &[("swap", "never")],
+        &[("swap", "always")],
+    ] {
+        let view = view_with(HOME, Some(GUID), params);
+        for (before, (upn, deleted)) in befores.iter().flat_map(|before| {
+            upns.iter()
+                .flatten()
+                .map(move |(upn, deleted)| (before, (upn, *deleted)))
+        }) {
+            for id in [json!(OLD_ID), JsonValue::Null, json!(NEW_ID)] {
+                let seen = state(upn, id, deleted);
+                let Decision::Next(next) = view.decide(before, &seen, &|_| false).unwrap() else {
+                    continue;
+                };
+                for number in [1, 2] {
+                    let mut after = seen.clone();
+                    let write = view.write(job.doing(next, number), before, &seen).unwrap();
+                    after.merge(&write.effect);
+                    let newly = !view.exposed(before, &seen).unwrap()
+                        && view.exposed(before, &after).unwrap();
+                    let step = job.step(next).unwrap();
+                    assert!(
+                        step.exposes || !newly,
+                        "{}: {seen:?} -> {after:?}",
+                        step.name
+                    );
+                    written += 1;
+                }
+            }
+        }
+    }
+    assert!(written > 50, "{written} writes prove little");
 }
 
 #[test]

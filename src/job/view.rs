@@ -421,8 +421,8 @@ impl RowView {
         Ok(history)
     }
 
-    /// How a fresh read compares with what this run wrote. `expected` is the last state known or predicted, `doubtful` a
-    /// write that may or may not have taken effect.
+    /// How a fresh read compares with what this run wrote. `expected` is the last state known or predicted, `was` the one
+    /// before it, where that is known, `doubtful` a write that may or may not have taken effect.
     ///
     /// # Errors
     /// As [`RowView::decide`].
@@ -430,6 +430,7 @@ impl RowView {
         &self,
         before: &State,
         expected: &State,
+        was: Option<&State>,
         observed: &State,
         begun: &[StepId],
         doubtful: Option<Doing>,
@@ -447,7 +448,15 @@ impl RowView {
                 continue;
             }
             if !values.contains(seen) {
-                return Ok(Agreement::Foreign);
+                // Somebody else made that; but before our last write, and not since.
+                let alike =
+                    |was: &State| history.keys().all(|key| was.get(key) == observed.get(key));
+                let known = was.is_some_and(alike);
+                return Ok(if known {
+                    Agreement::Behind
+                } else {
+                    Agreement::Foreign
+                });
             }
             agreement = Agreement::Behind;
         }

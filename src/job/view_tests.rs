@@ -238,7 +238,7 @@ fn a_lagging_replica_is_told_from_another_hand() {
     let expected = state(TEMP, JsonValue::Null, false);
     let begun = ["temporary-upn", "clear"].map(step);
     let agreement = |seen: &State, doubtful| {
-        view.agreement(&before, &expected, seen, &begun, doubtful)
+        view.agreement(&before, &expected, None, seen, &begun, doubtful)
             .unwrap()
     };
     assert_eq!(agreement(&expected, None), Agreement::Agrees);

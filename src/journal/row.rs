@@ -325,3 +325,55 @@ fn settled(before: &RowState, after: &RowState) -> bool {
         RowState::Waiting => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Forecast, Look, Observation, Sight, StepTraits};
+
+    /// A step that stands for others is undone as they are, and these were never begun: they would come first on the way
+    /// back, before what was done after them.
+    #[test]
+    fn an_undo_begins_no_step() {
+        let rules = Rules {
+            steps: vec![StepTraits::default(); 3],
+            attempts_max: 2,
+            undo_attempts_max: 2,
+            looks_max: 2,
+        };
+        let seen = |sight| {
+            Event::Observed(Observation {
+                sight,
+                exposed: false,
+            })
+        };
+        let first = Attempt {
+            step: StepId(0),
+            number: 1,
+        };
+        let forecast = Forecast {
+            look: Look::Again,
+            exposed: false,
+        };
+        let adrift = Problem {
+            code: String::new(),
+            message: String::new(),
+            advice: String::new(),
+        };
+        let events = [
+            Event::Admitted,
+            seen(Sight::Next(StepId(0))),
+            Event::Durable(first),
+            Event::Applied(first, forecast),
+            seen(Sight::Adrift(adrift)),
+            seen(Sight::Next(StepId(2))),
+        ];
+        let mut row = RowRecord::default();
+        for (at, event) in events.into_iter().enumerate() {
+            row.take(event, at as UnixMillis, &rules).unwrap();
+        }
+        assert!(row.is_going_back());
+        assert_eq!((row.attempts, row.last_step), (2, Some(StepId(2))));
+        assert_eq!(row.begun, [StepId(0)]);
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::sight::States;
 use super::talk::{NoAnswer, Talk};
-use crate::job::{AlsoRead, Ask, EvalError, Job, LookAt, RowView, State};
+use crate::job::{AlsoRead, Ask, EvalError, Hit, Job, LookAt, RowView, State};
 use crate::pace::Priority;
 use crate::target::{Class, Fault};
 
@@ -68,7 +68,7 @@ async fn find(
     talk: &mut Talk,
     priority: Priority,
 ) -> Result<Found, ObserveError> {
-    let mut hits = Vec::new();
+    let mut hits: Vec<Hit> = Vec::new();
     let mut together = false;
     for look in &job.observe.looks {
         if !hits.is_empty() && !together {
@@ -77,7 +77,11 @@ async fn find(
         together = look.with_next;
         if let Some(ask) = view.look(look, known)? {
             let items = look_at(look, view, known, &ask, talk, priority).await?;
-            hits.extend(view.hits(look, known, &items)?);
+            for hit in view.hits(look, known, &items)? {
+                if !is_there(&hits, &hit) {
+                    hits.push(hit);
+                }
+            }
         }
     }
     Ok(match hits.len() {
@@ -106,6 +110,12 @@ async fn also(
     };
     state.set(&read.name, said.unwrap_or_default());
     Ok(())
+}
+
+/// Whether an earlier look has found the same one: a replica or an index that is behind may show somebody at two places.
+fn is_there(hits: &[Hit], hit: &Hit) -> bool {
+    let id = hit.state.get("id");
+    !id.is_null() && hits.iter().any(|other| other.state.get("id") == id)
 }
 
 async fn look_at(

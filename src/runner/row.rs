@@ -211,7 +211,7 @@ impl Row {
         now: UnixMillis,
     ) -> Event {
         // Without a state there was no write; what a read will show is right in any case.
-        let Some(mut states) = self.states.clone() else {
+        let Some(known) = &self.states else {
             let look = Look::Again;
             return Event::Applied(
                 attempt,
@@ -221,7 +221,9 @@ impl Row {
                 },
             );
         };
-        states.now.merge(&write.effect);
+        let mut after = known.now.clone();
+        after.merge(&write.effect);
+        let states = known.then(after);
         let judge = Judge {
             job,
             view,
@@ -351,5 +353,6 @@ fn states_of(record: &RowRecord) -> Option<States> {
         Some(text) => State::from_text(text)?,
         None => before.clone(),
     };
-    Some(States { before, now })
+    let was = None;
+    Some(States { before, now, was })
 }

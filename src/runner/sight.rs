@@ -1,5 +1,11 @@
 //! What an observation means for the machine: the job's decision, and patience with replicas that lag behind our own writes.
 //!
+//! One fresh read that shows the goal is enough, though Graph's readers are often told to wait for two in a row. A replica
+//! applies writes in order, and no state that this run led through has the goal's values before the last write made them: who
+//! shows them has seen every write. A second read could only meet a replica that is further behind, which says nothing about
+//! the person. On the way back that is not so, since what was before is a state that the run began with: there a read is
+//! believed when no replica can be so far behind.
+//!
 //! Pure: the row's record, what was found and the time go in, an event comes out.
 
 use super::observe::Found;
@@ -20,6 +26,34 @@ pub struct States {
     pub before: State,
     /// As last observed or predicted.
     pub now: State,
+    /// As observed or predicted before that, by this process: a replica may still show it.
+    pub was: Option<State>,
+}
+
+impl States {
+    /// The states once this one is known.
+    #[must_use]
+    pub fn then(&self, now: State) -> States {
+        let was = match now == self.now {
+            true => self.was.clone(),
+            false => Some(self.now.clone()),
+        };
+        States {
+            before: self.before.clone(),
+            now,
+            was,
+        }
+    }
+
+    /// The states of somebody who was never seen before.
+    #[must_use]
+    pub fn of(now: State) -> States {
+        States {
+            before: now.clone(),
+            now,
+            was: None,
+        }
+    }
 }
 
 /// What the job makes of a state.
@@ -53,8 +87,11 @@ impl Judge<'_> {
             Found::One(state) => match self.one(&state, states) {
                 Ok(Event::Lagging) => (Event::Lagging, None),
                 Ok(event) => {
-                    let before = states.map_or_else(|| state.clone(), |known| known.before.clone());
-                    (event, Some(States { before, now: state }))
+                    let seen = match states {
+                        Some(known) => known.then(state),
+                        None => States::of(state),
+                    };
+                    (event, Some(seen))
                 }
                 Err(error) => (Event::Unobservable(job_problem(&error)), None),
             },
@@ -78,7 +115,10 @@ impl Judge<'_> {
                 exposed: judged.exposed,
             }));
         }
-        if self.may_still_show(&judged.sight) || self.may_be_of_long_ago(&judged.sight) {
+        if self.may_still_show(&judged.sight)
+            || self.may_still_arrive()
+            || self.may_be_of_long_ago(&judged.sight)
+        {
             return Ok(Event::Lagging);
         }
         Ok(Event::Observed(Observation {
@@ -161,6 +201,7 @@ impl Judge<'_> {
         let agreement = self.view.agreement(
             &known.before,
             &known.now,
+            known.was.as_ref(),
             state,
             &self.been_through(),
             doubtful,
@@ -170,11 +211,25 @@ impl Judge<'_> {
 
     /// A doubtful write that does not show may show in a moment; it is not sent again before that moment is over.
     fn may_still_show(&self, sight: &Sight) -> bool {
-        let patience = self.job.limits.doubt.as_millis() as u64;
         let same = self
             .doubtful()
             .is_some_and(|step| *sight == Sight::Next(step));
-        same && self.since_write().is_some_and(|ms| ms < patience)
+        same && self.is_under_way()
+    }
+
+    /// What a second try was to do may have been done by the first one, whose doubt was given up; then the second is perhaps
+    /// still on its way, and would come between later steps.
+    fn may_still_arrive(&self) -> bool {
+        let is_again = self
+            .doubtful_attempt()
+            .is_some_and(|attempt| attempt.number > 1);
+        is_again && self.is_under_way()
+    }
+
+    /// Whether the last write may not have arrived yet.
+    fn is_under_way(&self) -> bool {
+        let patience = self.job.limits.doubt.as_millis() as u64;
+        self.since_write().is_some_and(|ms| ms < patience)
     }
 
     /// On the way back a person passes through states they were in before. So a doubt that a read seems to answer may be

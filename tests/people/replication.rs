@@ -149,3 +149,81 @@ async fn nothing_is_verified_through_the_index() {
         "or it proves nothing"
     );
 }
+
+/// The first try was done and shows late, so a second one left, which is slow: what a read shows by then is the first one's
+/// work, and the second must not come between the steps that follow.
+#[tokio::test(start_paused = true)]
+async fn a_second_try_that_arrives_late_moves_nobody_away_again() {
+    let moves = json!({"userPrincipalName": "ann@contoso.onmicrosoft.com"});
+    let mut first_at = None;
+    let stage = Stage::fresh().through(move |moment| {
+        let is_move = moment.request.body.as_ref() == Some(&moves);
+        match (first_at, is_move) {
+            (None, true) => {
+                first_at = Some(moment.elapsed);
+                Twist::Silence
+            }
+            (Some(_), true) => Twist::Late(Duration::from_secs(5)),
+            (Some(at), false) if moment.elapsed - at < Duration::from_secs(11) => {
+                let id = moment.request.path.trim_start_matches("/users/");
+                let id = id.split('?').next().unwrap();
+                let stale =
+                    json!({"id": id, "userPrincipalName": ANN, "onPremisesImmutableId": OLD});
+                Twist::Instead(200, stale)
+            }
+            (Some(_) | None, false) => Twist::Nothing,
+        }
+    });
+    let tenant = stage.tenant.clone();
+    let id = tenant.hire(ANN, Some(OLD));
+    let ran = stage.run(&one(ANN)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
+    assert_eq!(
+        tenant.stand(&id),
+        (ANN.to_owned(), Some(NEW.to_owned()), false),
+        "{:?}",
+        ran.writes()
+    );
+}
+
+/// The state that a stale read shows after the restore was never ours: somebody else deleted the person on the way.
+#[tokio::test(start_paused = true)]
+async fn a_stale_read_of_what_somebody_else_did_is_waited_out_too() {
+    let mut deleted_at = None;
+    let mut restored_at = None;
+    let stage = Stage::fresh().through(move |moment| {
+        let id = moment.request.path.trim_start_matches("/users/").to_owned();
+        if deleted_at.is_none()
+            && moment.request.body == Some(json!({"onPremisesImmutableId": null}))
+        {
+            moment.tenant.delete(&id);
+            deleted_at = Some(moment.elapsed);
+        }
+        if moment.is(Method::Post, "/restore") {
+            restored_at.get_or_insert(moment.elapsed);
+        }
+        let early = restored_at.is_some_and(|at| moment.elapsed - at < Duration::from_secs(3));
+        match early && moment.request.method == Method::Get {
+            true if moment.is(Method::Get, "/users/") => gone(),
+            true => {
+                let id = moment.request.path.split('/').nth(3).unwrap();
+                let upn = format!("{}ann@contoso.onmicrosoft.com", id.replace('-', ""));
+                let stale =
+                    json!({"id": id, "userPrincipalName": upn, "onPremisesImmutableId": OLD});
+                Twist::Instead(200, stale)
+            }
+            false => Twist::Nothing,
+        }
+    });
+    let tenant = stage.tenant.clone();
+    let id = tenant.hire(ANN, Some(OLD));
+    let ran = stage.run(&one(ANN)).await;
+    assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
+    assert!(!tenant.stand(&id).2);
+    let writes = ran.writes();
+    let restores = writes
+        .iter()
+        .filter(|write| write.starts_with("POST restore"));
+    assert_eq!(restores.count(), 1, "{writes:?}");
+}

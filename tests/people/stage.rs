@@ -44,6 +44,8 @@ pub enum Twist {
     WithoutBody,
     /// It is done, and no answer comes.
     Silence,
+    /// No answer comes, and it is done so much later.
+    Late(Duration),
 }
 
 /// A request as a service sees it.
@@ -194,16 +196,24 @@ impl Target for Line {
                 return sorted(status, &HeaderMap::new(), &body);
             }
             Twist::WithoutBody => None,
-            Twist::Nothing | Twist::Silence => request.body.as_ref(),
+            Twist::Nothing | Twist::Silence | Twist::Late(_) => request.body.as_ref(),
         };
         let path = match request.path.strip_prefix(self.tenant.direct.root()) {
             Some(rest) => rest.to_owned(),
             None => format!("/v1.0{}", request.path),
         };
         let method = word(request.method);
+        if let Twist::Late(after) = twist {
+            let (tenant, body) = (Arc::clone(&self.tenant), body.cloned());
+            tokio::spawn(async move {
+                tokio::time::sleep(after).await;
+                tenant.ask(method, &path, body.as_ref(), &[])
+            });
+            return sorted(504, &HeaderMap::new(), b"");
+        }
         let (status, headers, reply) = self.tenant.ask(method, &path, body, &request.headers);
         match twist {
-            Twist::Silence => sorted(504, &HeaderMap::new(), b""),
+            Twist::Silence | Twist::Late(_) => sorted(504, &HeaderMap::new(), b""),
             Twist::Nothing | Twist::WithoutBody | Twist::Instead(..) => {
                 sorted(status, &headers, &reply)
             }

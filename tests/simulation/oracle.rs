@@ -192,11 +192,15 @@ pub struct Urgent {
 }
 
 /// Promise 5, second half: after a crash, exposed rows go first. The requests of the process are those from number `from`
-/// on.
+/// on. Once the disk fails, whoever needs a word in the journal first, as they do, is not worked on any more.
 pub fn exposed_came_last(world: &World, from: usize, urgent: &Urgent) -> Option<String> {
     let seen = world.seen();
     let mut waiting = urgent.exposed.clone();
-    for person in seen[from..].iter().filter_map(|request| request.person) {
+    let until = world.seen_by_a_good_disk().max(from);
+    for person in seen[from..until]
+        .iter()
+        .filter_map(|request| request.person)
+    {
         waiting.remove(&person);
         if !urgent.maybe.contains(&person) && !waiting.is_empty() {
             return Some(format!(

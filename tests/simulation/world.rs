@@ -81,6 +81,8 @@ struct State {
     stress: Stress,
     dead: bool,
     disk_calls: u64,
+    /// The number of the request at which the disk failed this process.
+    disk_failed: Option<usize>,
     requests: u64,
     late: Vec<(u64, Request<Vec<u8>>)>,
     seen: Vec<Seen>,
@@ -134,6 +136,7 @@ impl World {
                 stress: Stress::default(),
                 dead: true,
                 disk_calls: 0,
+                disk_failed: None,
                 requests: 0,
                 late: Vec::new(),
                 seen: Vec::new(),
@@ -155,6 +158,7 @@ impl World {
         state.stress = stress;
         state.edges = 0;
         state.disk_calls = 0;
+        state.disk_failed = None;
         state.dead = false;
         drop(state);
         self.note(|| format!("process {process} begins"));
@@ -214,6 +218,9 @@ impl World {
         let number = state.disk_calls;
         state.disk_calls += 1;
         let fails = state.stress.disk_fails == Some(number);
+        if fails {
+            state.disk_failed = Some(state.seen.len());
+        }
         drop(state);
         if fails {
             self.note(|| "the disk fails".into());
@@ -236,6 +243,12 @@ impl World {
 
     pub fn seen(&self) -> Vec<Seen> {
         self.state().seen.clone()
+    }
+
+    /// How many requests had left when the disk failed the present process; all, if it did not.
+    pub fn seen_by_a_good_disk(&self) -> usize {
+        let state = self.state();
+        state.disk_failed.unwrap_or(state.seen.len())
     }
 
     pub fn meddled(&self) -> Vec<usize> {

@@ -221,15 +221,14 @@ impl Case<'_> {
     }
 }
 
-/// Restore; away, clear, set, back: each only where it is needed, and who is restored can be so straight to where they go.
+/// Restore or away, which is one for those who need both; clear, set, back: each only where it is needed.
 fn fewest_writes(before: &Account, wish: &Wish) -> u64 {
     let at_home = before.is_at(&wish.upn);
     let wrong = before.immutable_id.as_ref() != Some(&wish.immutable_id);
     let federated = wish.upn.ends_with(&format!("@{FEDERATED_DOMAIN}"));
     let away = wrong && federated && at_home;
     let steps = [
-        before.deleted,
-        away && !before.deleted,
+        before.deleted || away,
         wrong && before.immutable_id.is_some(),
         wrong,
         away || !at_home,
