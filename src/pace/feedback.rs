@@ -5,18 +5,18 @@
 //! - **Stop.** The service's `Retry-After`, or 1 s where it gave none; at least 2 s when the event before ended less than
 //!   a minute ago, since the stop alone was not enough. Replies to requests that were in flight are of the same event.
 //! - **Probe.** After a stop one request goes alone. Services count refused requests too, so going on at full speed into
-//!   a bucket that is still empty could keep it empty for ever. If the probe is refused, the next stop is longer: 1 s
-//!   doubling to 2 min, or what the service says.
+//!   a bucket that is still empty could keep it empty for ever. If the probe is refused, the next stop is the longer
+//!   of what the service says and 1 s doubling to 2 min.
 //! - **Estimate.** What the service took since the event before (a minute at most), over that time, the stop included, is
 //!   the best estimate of what is free: at both ends the limit was just used up. The rate goes on at 95 % of it, at no
-//!   less than half of what it was, and at no more than 95 %. After less than 4 s the estimate is worth little: no
+//!   less than half of what it was, and at no more than 95 %. After less than 6 s the estimate is worth little: no
 //!   less than 80 % of what the rate was is then believed.
 //! - **Recovery.** From there it grows with the cube of the time and is full after two minutes: hardly at all in the first
 //!   half minute, so that it stays where it settled; past what is free after about a minute, which is the next event if
 //!   the limit still stands; and quickly when it does not. A service that was short of processor time says nothing about a
 //!   limit, and is forgotten after half a minute.
 //!
-//! Measured against token buckets with another app on them (`tests/throttling.rs`). A value that is a pure function of
+//! Measured against token buckets with another app on them (`tests/throttling/`). A value that is a pure function of
 //! what was reported and when; it neither waits nor knows the limiter.
 
 use std::time::Duration;
@@ -42,7 +42,7 @@ const BELOW_FREE: f64 = 0.95;
 /// No single event takes more: the budget may have had little to send before it, and then the estimate is too low.
 const CUT_MAX: f64 = 0.5;
 /// Below this time between two events the estimate is mostly noise.
-const BRIEF_MS: u64 = 4_000;
+const BRIEF_MS: u64 = 6_000;
 /// The least share of the rate that is believed after so brief a time.
 const BRIEF_SHARE: f64 = 0.8;
 /// Slower than this, a batch would not end; from here on the stops alone must do.

@@ -57,6 +57,8 @@ mod world;
 
 #[cfg(test)]
 mod http_tests;
+#[cfg(test)]
+mod throttling_tests;
 
 use std::collections::BTreeSet;
 use std::io;

@@ -45,6 +45,18 @@ fn mistakes_with(lines: &str) -> Vec<String> {
 }
 
 #[test]
+fn priority_and_the_budget_of_identity_protection_can_be_given() {
+    let given = graph(&format!(
+        "{GOOD}throttle_priority = \"high\"\n[graph.limits]\nidentity_protection = \"2/s\"\n"
+    ));
+    assert_eq!(given.throttle_priority, ThrottlePriority::High);
+    let limits = given.limits;
+    assert_eq!(limits.identity_protection, "2/s".parse().unwrap());
+    assert_eq!(limits.writes, Limits::GRAPH.writes);
+    assert_eq!(graph(GOOD).throttle_priority, ThrottlePriority::Low);
+}
+
+#[test]
 fn a_short_file_has_defaults() {
     let graph = graph(GOOD);
     assert_eq!(graph.tenant, "contoso.onmicrosoft.com");

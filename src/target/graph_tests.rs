@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::target::test_server::{Answer, Server};
-use crate::target::{Kind, Success};
+use crate::target::{Kind, Success, ThrottlePriority};
 
 fn read(path: &str) -> Request {
     Request {
@@ -74,6 +74,21 @@ async fn a_write_arrives_whole_and_its_reply_is_read() {
         ("user-agent", USER_AGENT),
     ] {
         assert_eq!(call.headers[name], value, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_priority_is_the_connections() {
+    let server = Server::start().await;
+    for priority in ThrottlePriority::ALL {
+        let mut connection = server.connection_to(&server.root);
+        connection.graph.throttle_priority = priority;
+        server.answer_api(Answer::new(200, "{}"));
+        let graph = Graph::new(&connection).unwrap();
+        graph.send(&read("/users/1")).await;
+        let calls = server.calls();
+        let sent = &calls.last().unwrap().headers["x-ms-throttle-priority"];
+        assert_eq!(sent, priority.name());
     }
 }
 
