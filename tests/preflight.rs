@@ -6,7 +6,7 @@ mod support;
 
 use cutover::sim::{Options, Permission};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use support::oracle::{Oracle, Slack};
 use support::{Ran, Stage, calm, table};
@@ -287,4 +287,65 @@ fn another_tenant_than_the_one_named_is_refused() {
     assert!(ran.stdout.contains('✗'), "{}", ran.stdout);
     assert_eq!(stage.end(&mut stage.run_line()).code, Some(2));
     assert_eq!(made(&stage), 0);
+}
+
+/// What the whole change is for: Entra Connect matches whoever is done, but for those of whom the report warns.
+#[test]
+fn whoever_is_done_is_matched_unless_the_report_warns() {
+    let stage = Stage::new(calm(400));
+    stage.end(&mut stage.run_line());
+    let (matched, refused) = hard_matches(&stage);
+    assert!(matched > 0 && refused > 0, "{matched} and {refused}");
+}
+
+#[test]
+fn a_cleared_identifier_lets_everybody_be_matched_but_those_with_a_role() {
+    let stage = Stage::new(Options {
+        app_has_admin_role: true,
+        ..calm(400)
+    });
+    let kept = plan(&stage).json();
+    assert!(rules(&kept, "warning").contains(&"HardMatchIdentifier".to_owned()));
+    stage.end(&mut stage.run_with(&["--set", "identifier=clear"]));
+    let cleared = stage
+        .outcomes()
+        .iter()
+        .any(|line| line["step"] == "clear-identifier");
+    assert!(cleared);
+    let warnings: BTreeSet<String> = stage
+        .outcomes()
+        .iter()
+        .flat_map(|line| {
+            line["warnings"]
+                .split(' ')
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .filter(|code| !code.is_empty())
+        .collect();
+    assert_eq!(warnings, BTreeSet::from(["HardMatchRole".to_owned()]));
+    hard_matches(&stage);
+}
+
+/// Lets everybody who is done be matched; answers how many were and were not.
+fn hard_matches(stage: &Stage) -> (u32, u32) {
+    let (mut matched, mut refused) = (0, 0);
+    for line in stage.outcomes() {
+        if line["outcome"] != "done" {
+            continue;
+        }
+        // A value that begins as a formula does is defused in the report.
+        let anchor = line["immutable_id_after"].trim_start_matches('\'');
+        let answer = stage.simulator().hard_match(anchor);
+        assert_eq!(
+            answer.is_ok(),
+            line["warnings"].is_empty(),
+            "{answer:?}\n{line:?}"
+        );
+        match answer {
+            Ok(_) => matched += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    (matched, refused)
 }

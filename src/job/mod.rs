@@ -22,6 +22,8 @@ mod steps;
 mod view;
 
 #[cfg(test)]
+mod foresight_tests;
+#[cfg(test)]
 mod parse_tests;
 #[cfg(test)]
 mod people_tests;

@@ -135,7 +135,9 @@ impl Reader<'_> {
         };
         self.known_only(table.table, &GRAPH_KEYS, "in [exchange]");
         self.root(&table, "endpoint", Cloud::Global.exchange_root());
-        tracing::warn!("[exchange] of the connection file is not used: the jobs of this version talk to Graph only");
+        tracing::warn!(
+            "[exchange] of the connection file is not used: the jobs of this version talk to Graph only"
+        );
     }
 
     fn graph(&mut self, table: &Table<'_>) -> Option<GraphConnection> {
