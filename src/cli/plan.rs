@@ -5,7 +5,7 @@ use super::connect::{Cast, Target, person};
 use super::context::{Batch, print_json};
 use super::exit::{Exit, Failure};
 use super::forecast::{Forecast, PlanFinding};
-use super::work::preflight_failure;
+use super::work::{preflight_failure, tell_notes};
 use crate::batch::plan_file::{SEAL_COLUMN, seal_cell};
 use crate::batch::{InputError, Row, Visit};
 use crate::job::{Job, RowView, Settings};
@@ -119,6 +119,7 @@ async fn read(
     let ready = prepare(job, params, tenant, services)
         .await
         .map_err(no_answer)?;
+    tell_notes(ready.unknown());
     let warnings = ready.warnings().map(PlanFinding::of_run);
     planning.forecast.findings.extend(warnings);
     let bad: Vec<&Check> = ready.bad().collect();

@@ -195,9 +195,7 @@ async fn ready(session: &Session, job: &Job, connected: &Connected) -> Result<Re
 /// What the rows are worked on with. Nothing must speak against the run, unless somebody is half way: those people are brought
 /// to their end with whatever the app may still do.
 fn begin_with(ready: Ready, somebody_is_half_way: bool) -> Result<Settings, Failure> {
-    for check in ready.warnings() {
-        say(format_args!("note: {}: {}", check.name, check.detail));
-    }
+    tell_notes(ready.warnings().chain(ready.unknown()));
     let bad: Vec<&Check> = ready.bad().collect();
     match &ready.settings {
         Some(_) if somebody_is_half_way => bad.iter().for_each(|check| {
@@ -223,6 +221,13 @@ fn has_written(reader: &RunReader) -> Result<bool, JournalError> {
         }
     }
     Ok(false)
+}
+
+/// What somebody should know before it begins.
+pub(super) fn tell_notes<'c>(checks: impl Iterator<Item = &'c Check>) {
+    for check in checks {
+        say(format_args!("note: {}: {}", check.name, check.detail));
+    }
 }
 
 /// What stands in the way of a run or a plan, all of it.

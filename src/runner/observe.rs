@@ -104,7 +104,15 @@ async fn also(
         None => before.map(|before| before.get(&read.name).clone()),
         Some(ask) => match items(read.list, &read.name, &ask, talk, priority).await {
             Ok(items) => Some(view.also_value(read, before, state, items)?),
-            Err(NoAnswer::Fault(fault)) if read.optional && fault.is_refusal() => None,
+            Err(NoAnswer::Fault(fault)) if read.optional && fault.is_refusal() => {
+                tracing::info!(
+                    "{} is not known: {}: {}",
+                    read.name,
+                    fault.code,
+                    fault.message
+                );
+                None
+            }
             Err(no_answer) => return Err(no_answer.into()),
         },
     };

@@ -30,6 +30,8 @@ const GRANT: &str = "Entra admin center, App registrations, the app, API permiss
 pub enum Verdict {
     /// As it should be.
     Good,
+    /// It could not be found out.
+    Unknown,
     /// Somebody should know; the run can be made.
     Warning,
     /// The run must not begin.
@@ -60,10 +62,6 @@ impl Check {
     #[must_use]
     pub fn bad(name: &str, detail: impl Into<String>, advice: impl Into<String>) -> Check {
         Check::new(name, Verdict::Bad, detail, advice)
-    }
-
-    fn warning(name: &str, detail: impl Into<String>, advice: impl Into<String>) -> Check {
-        Check::new(name, Verdict::Warning, detail, advice)
     }
 
     fn new(
@@ -105,6 +103,11 @@ impl Ready {
     /// Those that somebody should know of.
     pub fn warnings(&self) -> impl Iterator<Item = &Check> {
         self.of(Verdict::Warning)
+    }
+
+    /// Those that came to nothing.
+    pub fn unknown(&self) -> impl Iterator<Item = &Check> {
+        self.of(Verdict::Unknown)
     }
 
     fn of(&self, verdict: Verdict) -> impl Iterator<Item = &Check> {
@@ -158,7 +161,7 @@ pub fn permissions(job: &Job, params: &BTreeMap<String, String>, app: &AppFacts)
         let names: Vec<&str> = needed.iter().map(|needed| needed.least()).collect();
         let detail = "what the app may do cannot be told from its token";
         let advice = format!("make sure that it has {}", names.join(", "));
-        return vec![Check::warning("permissions", detail, advice)];
+        return vec![Check::new("permissions", Verdict::Unknown, detail, advice)];
     };
     needed
         .into_iter()
@@ -240,14 +243,15 @@ pub async fn tenant_and_domains(
     }
 }
 
-/// A token of another tenant than the connection file names would change people there.
+/// A token of another tenant than the connection file names would change people there. An identity that belongs to a machine or
+/// to the Azure CLI may be one; a token that does not say where it is from was asked for at the tenant's own address.
 fn right_tenant(named: &str, app: &AppFacts, domains: Option<&[Value]>) -> Check {
     let is_id = Uuid::parse_str(named).is_ok();
     let signed_in = app.tenant.as_deref();
-    let is_other = match (is_id, signed_in, domains) {
-        (true, Some(id), _) => !id.eq_ignore_ascii_case(named),
-        (false, _, Some(domains)) => !domains.iter().any(|domain| is_named(domain, named)),
-        (true, None, _) | (false, _, None) => false,
+    let is_other = match (signed_in, domains) {
+        (Some(id), _) if is_id => !id.eq_ignore_ascii_case(named),
+        (Some(_), Some(domains)) => !domains.iter().any(|domain| is_named(domain, named)),
+        (Some(_), None) | (None, _) => false,
     };
     let id = signed_in.map_or(String::new(), |id| format!(" ({id})"));
     if is_other {
@@ -331,7 +335,7 @@ mod tests {
     #[test]
     fn a_token_that_says_nothing_is_no_refusal() {
         let unknown = verdicts(&app(None, None));
-        assert_eq!(unknown, [("permissions".into(), Verdict::Warning)]);
+        assert_eq!(unknown, [("permissions".into(), Verdict::Unknown)]);
     }
 
     #[test]
@@ -354,7 +358,8 @@ mod tests {
             verdict("fabrikam.com", Some(there), Some(&domains)),
             Verdict::Bad
         );
-        assert_eq!(verdict("fabrikam.com", None, None), Verdict::Good);
+        assert_eq!(verdict("fabrikam.com", Some(there), None), Verdict::Good);
+        assert_eq!(verdict("fabrikam.com", None, Some(&domains)), Verdict::Good);
     }
 
     #[test]
