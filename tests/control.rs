@@ -19,6 +19,9 @@ const AT_ONCE_AFTER_KILL: usize = 16;
 
 const POLL: Duration = Duration::from_millis(5);
 
+/// Runs that are told to drain while nobody is under way.
+const DRAINS_AT_REST: u32 = 30;
+
 /// Looks at a paused run; each takes some milliseconds, in which a run that is not paused would write.
 const LOOKS_AT_REST: u32 = 20;
 
@@ -306,6 +309,26 @@ fn a_closed_window_starts_nothing_and_says_until_when() {
     tell(&stage, &["drain"]).must_end(0);
     going.wait().must_end(3);
     assert_eq!(stage.stat("writes"), 0);
+}
+
+/// Such a run ends at once, and whoever told it to hears that it does; several times, since it is a matter of moments.
+#[test]
+fn a_drain_with_nobody_under_way_is_answered_before_the_process_ends() {
+    let stage = Stage::new(calm(5));
+    let window = closed_window();
+    for _ in 0..DRAINS_AT_REST {
+        let mut going = stage.start(&mut stage.run_with(&["--window", &window]));
+        while tell(&stage, &["status"])
+            .stdout
+            .lines()
+            .all(|line| !line.contains("waiting"))
+        {
+            assert!(!going.has_ended(), "it ended too soon: {:?}", going.said());
+            std::thread::sleep(POLL);
+        }
+        tell(&stage, &["drain"]).must_end(0);
+        going.wait().must_end(3);
+    }
 }
 
 /// Rows that the journal knows as written to, or about to be, and not ended.

@@ -167,13 +167,14 @@ impl Shared {
     /// Hands a command to the dispatcher and answers how the run stands then.
     async fn steer(&self, question: &Question, command: Command) -> Result<Json<Summary>, Refusal> {
         self.must_be_live(question.run.as_deref()).await?;
+        // Held until there is an answer: a run with nobody under way ends at once when it is told to drain.
+        let session = self.session.upgrade().ok_or(Refusal::Ending)?;
         let (asked, answered) = Asked::new(command);
         let sent = self.bridge.commands.send(asked).await;
         sent.map_err(|_| Refusal::Ending)?;
         let answer: Answer = answered.await.map_err(|_| Refusal::Ending)?;
         answer.map_err(Refusal::Refused)?;
-        let own = self.session.upgrade().map(|session| session.header().id);
-        let own = own.ok_or(Refusal::Ending)?.to_string();
+        let own = session.header().id.to_string();
         let (run, live, journal) = self.find(Some(&own)).await?;
         let mut reader = journal.reader(&run)?;
         Ok(Json(report::summarize(&run, &mut reader, &live)?))
