@@ -401,3 +401,7 @@ fn items_of(body: Option<serde_json::Value>) -> Vec<serde_json::Value> {
         Some(_) | None => Vec::new(),
     }
 }
+
+#[cfg(test)]
+#[path = "listing_tests.rs"]
+mod listing_tests;

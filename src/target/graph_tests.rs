@@ -114,7 +114,7 @@ async fn a_refused_token_is_replaced_for_the_next_request() {
     let graph = graph(&server);
     server.answer_api(Answer::new(
         401,
-        r#"{"error":{"code":"InvalidAuthenticationToken"}}"#,
+        r#"{"error":{"code":"InvalidAuthenticationToken","message":"expired"}}"#,
     ));
     let refused = fault(graph.send(&read("/users/1")).await);
     assert_eq!(refused.class, Class::Unauthenticated);
