@@ -76,7 +76,7 @@ pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<RowP
 /// What a run would do with a person who was seen like this.
 fn foresee(job: &Job, view: &RowView, before: &State) -> Result<RowPlan, EvalError> {
     let mut walk = Walk::from(before);
-    let plan = walk.to_the_end(job, view)?;
+    let plan = walk.plan(job, view)?;
     let warnings = view.warnings(before)?.into_iter().filter_map(barred);
     Ok(RowPlan {
         seal: match plan {
@@ -124,7 +124,7 @@ impl Walk<'_> {
         }
     }
 
-    fn to_the_end(&mut self, job: &Job, view: &RowView) -> Result<Plan, EvalError> {
+    fn plan(&mut self, job: &Job, view: &RowView) -> Result<Plan, EvalError> {
         loop {
             let applied = |step| self.steps.contains(&step);
             let decision = match self.steps.is_empty() {
