@@ -512,13 +512,6 @@ const ONCE: Bounds = Bounds {
     lag_ms: LAG_MS,
 };
 
-/// A second try is another way for who is restored straight. Replicas that lag as well make this world the largest by far.
-const TRIED_TWICE: Bounds = Bounds {
-    attempts: 2,
-    undo_attempts: 1,
-    lag_ms: 0,
-};
-
 const TWICE: Bounds = Bounds {
     attempts: 2,
     undo_attempts: 2,
@@ -547,7 +540,7 @@ fn whatever_the_replies_the_row_ends_under_a_true_word() {
         (
             "deleted without an ImmutableID",
             person(HOME, None, true),
-            TRIED_TWICE,
+            ONCE,
             direct,
         ),
         (

@@ -117,8 +117,10 @@ pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
     match &end {
         Ok(Some(_)) => worker.show_exposed(false),
         Err(Halted::Journal(_)) => worker.look_once_more(&values).await,
+        // The intent that it gave up with was never durable, and so nothing was sent.
+        Ok(None) => worker.show_exposed(is_exposed(worker.row.stored())),
         // Whoever is exposed still is.
-        Ok(None) | Err(Halted::Target(_) | Halted::Directory(_) | Halted::Program(_)) => {}
+        Err(Halted::Target(_) | Halted::Directory(_) | Halted::Program(_)) => {}
     }
     match end {
         Ok(Some(outcome)) => WorkerEnd::Ended {

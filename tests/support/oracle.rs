@@ -76,6 +76,7 @@ impl Oracle {
                 before,
                 after,
                 made: made.unwrap_or(0),
+                attempts: line["attempts"].parse().unwrap(),
                 slack,
             };
             if let Err(why) = case.check(&line["outcome"]) {
@@ -165,6 +166,7 @@ struct Case<'a> {
     before: Option<&'a Account>,
     after: Option<&'a Account>,
     made: u64,
+    attempts: u64,
     slack: Slack,
 }
 
@@ -215,7 +217,11 @@ impl Case<'_> {
         let fewest = self
             .before
             .map_or(0, |before| fewest_writes(before, self.wish));
-        let fair = (fewest.max(1)..=fewest + self.slack.0).contains(&self.made);
+        // A restore that is tried again goes the plain way, which is one more.
+        let restored = self.before.is_some_and(|before| before.deleted);
+        let plainly = u64::from(restored && self.attempts > fewest);
+        let most = fewest + self.slack.0 + plainly;
+        let fair = (fewest.max(1)..=most).contains(&self.made);
         fair.then_some(())
             .ok_or_else(|| format!("cost {} writes, {fewest} were needed", self.made))
     }
