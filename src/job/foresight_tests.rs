@@ -195,14 +195,44 @@ fn a_password_is_needed_in_a_managed_domain_only() {
     assert_eq!(without(UPN), FREE);
 }
 
+/// What stands in the way of a whole run.
+fn obstacles(given: &[(&str, &str)], initial: bool, roles: Option<&str>) -> Vec<String> {
+    let job = find("immutable-id").unwrap();
+    let given: Vec<_> = given
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let domains = json!([{"id": "contoso.com", "isInitial": initial}]);
+    let lookups = serde_json::Map::from_iter([("domains".to_owned(), domains)]);
+    let app = AppFacts {
+        roles: roles.map(|role| vec![role.to_owned()]),
+        ..AppFacts::default()
+    };
+    let settings = Settings::new(&job.parameters(&given).unwrap(), &lookups).of_app(&app);
+    let found = job.obstacles(&settings).unwrap().into_iter();
+    let codes = found.filter_map(|one| match one {
+        Decision::Barred { code, .. } => Some(code),
+        Decision::Next(_) | Decision::Goal | Decision::Adrift(_) | Decision::Foreign(_) => None,
+    });
+    codes.collect()
+}
+
 #[test]
 fn a_tenant_without_an_initial_domain_is_an_obstacle() {
-    let job = find("immutable-id").unwrap();
-    let obstacle = |initial: bool| {
-        let domains = json!([{"id": "contoso.com", "isInitial": initial}]);
-        let lookups = serde_json::Map::from_iter([("domains".to_owned(), domains)]);
-        let settings = Settings::new(&job.parameters(&[]).unwrap(), &lookups);
-        job.obstacles(&settings).unwrap().len()
-    };
-    assert_eq!((obstacle(false), obstacle(true)), (1, 0));
+    assert_eq!(obstacles(&[], false, None), ["InitialDomain"]);
+    assert_eq!(obstacles(&[], true, None), [""; 0]);
+}
+
+/// Else everybody would be changed, refused at the last step and put back.
+#[test]
+fn clearing_the_identifier_without_the_role_for_it_is_an_obstacle() {
+    let clear = [("identifier", "clear")];
+    let hybrid = "8ac3fc64-6eca-42ea-9e69-59f4c7b60eb2";
+    assert_eq!(
+        obstacles(&clear, true, Some(ADMINISTRATOR)),
+        ["IdentifierRole"]
+    );
+    assert_eq!(obstacles(&clear, true, Some(hybrid)), [""; 0]);
+    assert_eq!(obstacles(&clear, true, None), [""; 0]);
+    assert_eq!(obstacles(&[], true, Some(ADMINISTRATOR)), [""; 0]);
 }

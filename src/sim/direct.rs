@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use axum::http::{Request, Response};
 
-use super::clock::UnixMillis;
+use super::clock::{Clock, UnixMillis};
 use super::domains::INITIAL_DOMAIN;
 use super::hard_match::NoHardMatch;
 use super::http::{call, from_oracle};
@@ -33,16 +33,17 @@ pub struct Direct {
 }
 
 impl Direct {
-    /// Builds the tenant. Port and latency have no meaning here; the seed decides all else.
+    /// Builds the tenant as it is at `now_ms`, in Unix milliseconds. Port and latency have no meaning here; the seed decides all
+    /// else.
     ///
     /// # Errors
     /// When the faults are impossible or the state directory is unusable or another tenant's.
-    pub fn new(options: &Options) -> Result<Direct, SimError> {
+    pub fn new(options: &Options, now_ms: i64) -> Result<Direct, SimError> {
         if !options.faults.are_possible() {
             return Err(SimError::Faults);
         }
         Ok(Direct {
-            service: build(options, ROOT.to_owned())?,
+            service: build(options, ROOT.to_owned(), Clock::start(), UnixMillis(now_ms))?,
         })
     }
 
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_time_is_the_callers() {
-        let tenant = Direct::new(&options()).unwrap();
+        let tenant = Direct::new(&options(), 0).unwrap();
         let token = tenant.token(0);
         assert_eq!(status(&tenant, &token, 59_000), 200);
         assert_eq!(status(&tenant, &token, 61_000), 401);
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_tenants_own_pages_are_there_too() {
-        let tenant = Direct::new(&options()).unwrap();
+        let tenant = Direct::new(&options(), 0).unwrap();
         let request = Request::get("/sim/users").body(Vec::new()).unwrap();
         let Answer::Reply(reply) = tenant.answer(request, 0) else {
             panic!("cut");

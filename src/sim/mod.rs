@@ -72,7 +72,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use chance::Sequencer;
-use clock::Clock;
+use clock::{Clock, UnixMillis};
 use connection::{Connection, CuttableListener};
 use service::{Counters, Service, locked};
 use tenant::{Founding, Tenant};
@@ -252,7 +252,11 @@ impl Simulator {
         let listener = TcpListener::bind(wanted).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         // A million users take a while to make, which must not stop the runtime's other tasks.
-        let building = tokio::task::spawn_blocking(move || build(&options, root(address)));
+        let building = tokio::task::spawn_blocking(move || {
+            let clock = Clock::start();
+            let now = clock.now();
+            build(&options, root(address), clock, now)
+        });
         let service = building
             .await
             .map_err(|source| SimError::Build { source })??;
@@ -369,9 +373,13 @@ fn root(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-fn build(options: &Options, root: String) -> Result<Service, SimError> {
-    let clock = Clock::start();
-    let now = clock.now();
+/// The tenant as it is at `now`; what lies in its people's past is told from there.
+fn build(
+    options: &Options,
+    root: String,
+    clock: Clock,
+    now: UnixMillis,
+) -> Result<Service, SimError> {
     let founding = Founding {
         seed: options.seed,
         population: &options.population,

@@ -15,7 +15,7 @@ struct Client {
 impl Client {
     /// Of a tenant that allows ten writes in ten seconds.
     fn new(other_app_writes_per_s: f64) -> Client {
-        let tenant = Direct::new(&Options {
+        let options = Options {
             population: Population::Generated { users: 20 },
             faults: Faults::none(),
             limits: Limits {
@@ -27,8 +27,8 @@ impl Client {
             },
             other_app_writes_per_s,
             ..Options::default()
-        })
-        .unwrap();
+        };
+        let tenant = Direct::new(&options, 0).unwrap();
         let listing = Request::get("/sim/users").body(Vec::new()).unwrap();
         let lines = String::from_utf8(reply(&tenant, listing, 0).into_body()).unwrap();
         let plain = lines.lines().find(|line| {

@@ -30,7 +30,7 @@ pub struct Scenario {
 impl Scenario {
     /// The tenant as the run finds it.
     pub fn tenant(&self) -> Direct {
-        let tenant = Direct::new(&self.options).unwrap();
+        let tenant = Direct::new(&self.options, NOW_MS).unwrap();
         let token = tenant.token(NOW_MS);
         for (method, path, body) in &self.past {
             let request = Request::builder()
@@ -103,7 +103,7 @@ fn immutable_id() -> Scenario {
         token_life_s: 1 << 40,
         ..Options::default()
     };
-    let accounts = accounts(&Direct::new(&options).unwrap());
+    let accounts = accounts(&Direct::new(&options, NOW_MS).unwrap());
     let away = rows
         .iter()
         .find(|row| is_movable(row, &accounts))

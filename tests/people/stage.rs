@@ -296,7 +296,7 @@ impl Stage {
         };
         Stage {
             tenant: Arc::new(Tenant {
-                direct: Direct::new(&options).unwrap(),
+                direct: Direct::new(&options, NOON as i64).unwrap(),
                 began: Instant::now(),
             }),
             quirk: Box::new(|_| Twist::Nothing),

@@ -50,9 +50,14 @@ fn whatever_a_night_brings_the_promises_are_kept() {
 fn the_same_seed_goes_the_same_way_twice() {
     for seed in 0..20 {
         let schedule = Schedule::of(seed);
+        let (first, second) = (play(&schedule, true), play(&schedule, true));
+        let lines = first.trace.iter().zip(&second.trace).enumerate();
+        let other = lines.into_iter().find(|(_, (one, other))| one != other);
         assert!(
-            play(&schedule, true) == play(&schedule, true),
-            "seed {seed}"
+            first == second,
+            "seed {seed}, requests {} and {}, first at {other:?}",
+            first.requests,
+            second.requests
         );
     }
 }

@@ -120,7 +120,7 @@ impl World {
             token_life_s: 1 << 40,
             ..Options::default()
         };
-        let tenant = Direct::new(&options).unwrap();
+        let tenant = Direct::new(&options, EPOCH_MS as i64).unwrap();
         let before = accounts(&tenant);
         let ids = schedule.people.iter();
         let ids = ids.map(|upn| find(&before, upn).map(|account| account.id.clone()));

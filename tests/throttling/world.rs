@@ -198,7 +198,7 @@ impl Line {
             token_life_s: 86_400,
             ..Options::default()
         };
-        let tenant = Direct::new(&options).unwrap();
+        let tenant = Direct::new(&options, BEGIN_MS).unwrap();
         let line = Line {
             token: tenant.token(BEGIN_MS),
             person: somebody(&tenant),
