@@ -140,9 +140,16 @@ impl Walk<'_> {
                 }
                 Decision::Goal if self.steps.is_empty() => return Ok(Plan::Unchanged),
                 Decision::Goal => return Ok(Plan::Change(self.steps.clone())),
-                decision @ Decision::Barred { .. } => {
-                    let problem = barred(decision).unwrap_or_else(|| OFF_GOAL.problem(""));
-                    return Ok(Plan::Refused(problem));
+                Decision::Barred {
+                    code,
+                    reason: message,
+                    advice,
+                } => {
+                    return Ok(Plan::Refused(Problem {
+                        code,
+                        message,
+                        advice,
+                    }));
                 }
                 Decision::Adrift(message) | Decision::Foreign(message) => {
                     return Ok(Plan::Refused(OFF_GOAL.problem(message)));
