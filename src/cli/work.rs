@@ -14,6 +14,7 @@ use crate::machine::Outcome;
 use crate::progress::{self, say, say_result};
 use crate::report::{self, Liveness};
 use crate::runner::admission::{Admission, canonical};
+use crate::runner::claims::Claims;
 use crate::runner::preflight::{Check, Ready, prepare};
 use crate::runner::stop::Gate;
 use crate::runner::talk::Halt;
@@ -158,6 +159,7 @@ async fn dispatch(
         job: Arc::clone(job),
         settings,
         session: Arc::clone(session),
+        claims: Claims::new(session),
         gate: orders.gate,
     });
     let policy = Policy {

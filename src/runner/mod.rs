@@ -5,6 +5,7 @@
 //! No CSV is parsed here and no HTTP spoken.
 
 pub mod admission;
+pub mod claims;
 pub mod command;
 pub mod directory;
 pub mod dispatcher;

@@ -7,7 +7,7 @@
 
 use super::observe::{Found, ObserveError, observe};
 use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, OFF_GOAL};
-use super::sight::{job_problem, nobody, several};
+use super::sight::{job_problem, several};
 use super::talk::{Halt, NoAnswer, Talk};
 use crate::batch::Digest;
 use crate::job::{Decision, Doing, EvalError, Job, RowView, State, StepId, Write};
@@ -59,16 +59,18 @@ impl RowPlan {
 /// # Errors
 /// [`Halt`] when no row can be read.
 pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<RowPlan, Halt> {
-    let problem = match observe(job, view, None, talk, Priority::New).await {
+    let problem = match observe(job, view, None, None, talk, Priority::New).await {
         Ok(Found::One(state)) => match foresee(job, view, &state) {
             Ok(foreseen) => return Ok(foreseen),
             Err(error) => job_problem(&error),
         },
-        Ok(Found::Nobody) => nobody(),
+        Ok(Found::Nobody(problem)) => problem,
         Ok(Found::Several(places)) => several(job, &places),
         Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt),
         Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => fault.problem(),
         Err(ObserveError::Job(error)) => job_problem(&error),
+        // It is not asked whose an account is.
+        Err(ObserveError::Journal(error)) => OFF_GOAL.problem(error.to_string()),
     };
     Ok(RowPlan::against(problem))
 }
