@@ -14,6 +14,8 @@ pub struct Claims {
     pub account: Expr,
     /// By name, the values that the row has, gets, or passes through; none of a list is left out.
     pub values: Vec<(Arc<str>, Expr)>,
+    /// The accounts that have what the row can do without: it waits for those of other rows on their way all the same.
+    pub gives_way: Option<Expr>,
 }
 
 /// A value with the name of what it is: two rows may have the same text as different things.
@@ -54,17 +56,12 @@ impl RowView {
     /// # Errors
     /// As [`RowView::account`].
     pub fn claimed(&self, before: &State, state: &State) -> Result<Vec<Claimed>, EvalError> {
-        let Some(claims) = &self.job().claims else {
-            return Ok(Vec::new());
-        };
         let scope = self.scope(before, state)?;
+        let claims = self.job().claims.iter();
         let mut claimed = Vec::new();
-        for (what, expr) in &claims.values {
-            let values = match to_json(&expr.value(&scope)?) {
-                JsonValue::Array(values) => values,
-                one => vec![one],
-            };
-            claimed.extend(values.iter().filter_map(text).map(|value| Claimed {
+        for (what, expr) in claims.flat_map(|claims| &claims.values) {
+            let values = texts(to_json(&expr.value(&scope)?)).into_iter();
+            claimed.extend(values.map(|value| Claimed {
                 what: Arc::clone(what),
                 value,
             }));
@@ -72,6 +69,18 @@ impl RowView {
         claimed.sort();
         claimed.dedup();
         Ok(claimed)
+    }
+
+    /// The accounts of other rows that the row waits for, though it could do without what they have.
+    ///
+    /// # Errors
+    /// As [`RowView::account`].
+    pub fn gives_way_to(&self, state: &State) -> Result<Vec<String>, EvalError> {
+        let claims = self.job().claims.as_ref();
+        let Some(expr) = claims.and_then(|claims| claims.gives_way.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        Ok(texts(to_json(&expr.value(&self.scope(state, state)?)?)))
     }
 
     /// Who has what the row wants, where that is what speaks against it.
@@ -87,12 +96,11 @@ impl RowView {
             let Some(holders) = &refusal.holders else {
                 return Ok(None);
             };
-            let holders = to_json(&holders.value(&scope)?);
-            let accounts = holders.as_array().into_iter().flatten();
+            let accounts = texts(to_json(&holders.value(&scope)?));
             return Ok(Some(InTheWay {
                 code: refusal.code.clone(),
                 reason: refusal.reason.render(&scope)?,
-                accounts: accounts.filter_map(text).collect(),
+                accounts,
             }));
         }
         Ok(None)
@@ -114,6 +122,14 @@ impl RowView {
             }
         }
         Ok(freed)
+    }
+}
+
+/// The texts of a list, or of one value; none says nothing.
+fn texts(value: JsonValue) -> Vec<String> {
+    match value {
+        JsonValue::Array(values) => values.iter().filter_map(text).collect(),
+        one => text(&one).into_iter().collect(),
     }
 }
 

@@ -295,6 +295,7 @@ impl Reader {
         let claims = Claims {
             account: self.required_expr(&table, "account", names::Place::State),
             values: self.named_exprs(&table, "values", names::Place::State),
+            gives_way: self.optional_expr(&table, "gives_way", names::Place::State),
         };
         table.finish();
         Some(claims)

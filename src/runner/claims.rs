@@ -6,7 +6,7 @@
 //! and nobody is kept away from home by another row. What a job calls an account or a value is not known here.
 
 use super::problems::{CIRCLE, OTHER_ROW, OTHER_RUN};
-use crate::job::{Claimed, InTheWay};
+use crate::job::{Claimed, Decision, EvalError, InTheWay, RowView, State};
 use crate::journal::{JournalError, RowNumber, RunId, Session, UnixMillis};
 use crate::machine::{Ending, Outcome, Problem, RowState};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,7 +26,7 @@ pub struct Claims {
 }
 
 /// What a row was seen to have and to want.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Wanted {
     /// Its account.
     pub account: String,
@@ -34,6 +34,68 @@ pub struct Wanted {
     pub values: Vec<Claimed>,
     /// Who has what it wants.
     pub in_the_way: Option<InTheWay>,
+    /// Who has what it can do without.
+    pub gives_way_to: Vec<String>,
+}
+
+impl Wanted {
+    /// Of a row that was seen like this for the first time; None where the job does not say what an account is. One that
+    /// changes nothing needs no values.
+    ///
+    /// # Errors
+    /// [`EvalError`] when the job does not work for the row.
+    pub fn of(view: &RowView, state: &State) -> Result<Option<Wanted>, EvalError> {
+        let Some(account) = view.account(state)? else {
+            return Ok(None);
+        };
+        let changes = matches!(view.decide(state, state, &|_| false)?, Decision::Next(_));
+        let (values, gives_way_to) = match changes {
+            true => (view.claimed(state, state)?, view.gives_way_to(state)?),
+            false => (Vec::new(), Vec::new()),
+        };
+        Ok(Some(Wanted {
+            account,
+            values,
+            in_the_way: view.in_the_way(state)?,
+            gives_way_to,
+        }))
+    }
+}
+
+/// A row, as the person with the file finds it.
+#[must_use]
+pub fn named(row: RowNumber, line: u64, key: &str) -> String {
+    format!("row {row} (line {line}, {})", key.trim())
+}
+
+/// The account of a row is another one's.
+#[must_use]
+pub fn same_account(account: &str, other: &str) -> Problem {
+    OTHER_ROW.problem(format!(
+        "this account (object id {account}) is the account of {other}"
+    ))
+}
+
+/// Another row, with the number and the end given, keeps what a row wants.
+#[must_use]
+pub fn kept(in_the_way: &InTheWay, row: RowNumber, other: &str, end: &str) -> Problem {
+    let reason = &in_the_way.reason;
+    Problem {
+        code: in_the_way.code.clone(),
+        message: format!("{reason}: that is {other}, which {end} and keeps it"),
+        advice: format!(
+            "decide which of the two rows is right; then run both again, row {row} first put right"
+        ),
+    }
+}
+
+/// Another row waits for the one that waits for it.
+#[must_use]
+pub fn circle(in_the_way: &InTheWay, other: &str) -> Problem {
+    let reason = &in_the_way.reason;
+    CIRCLE.problem(format!(
+        "{reason}: that is {other}, which waits for this row in turn"
+    ))
 }
 
 /// Whether a row may go on.
@@ -116,7 +178,7 @@ impl Claims {
     ) -> Result<Option<Problem>, JournalError> {
         let owner = self.owner(&self.known(), account)?;
         match owner.filter(|owner| owner.row != row) {
-            Some(owner) => self.same_account(account, owner.row).map(Some),
+            Some(owner) => Ok(Some(same_account(account, &self.name(owner.row)?))),
             None => self.of_another_run(account),
         }
     }
@@ -140,15 +202,16 @@ impl Claims {
         if let Some(owner) = known.accounts.get(&wanted.account)
             && owner.row != row
         {
-            let problem = self.same_account(&wanted.account, owner.row)?;
-            return Ok(Verdict::OfAnother(problem));
+            let other = self.name(owner.row)?;
+            return Ok(Verdict::OfAnother(same_account(&wanted.account, &other)));
         }
         self.tidy(&mut known)?;
         known.own(row, &wanted.account);
         if let Some(in_the_way) = &wanted.in_the_way {
             return self.face(&mut known, row, in_the_way, now, patience);
         }
-        match known.first_taken(row, &wanted.values) {
+        let taken = known.first_taken(row, &wanted.values);
+        match taken.or_else(|| known.first_at_work(row, &wanted.gives_way_to)) {
             Some(other) => self.wait(&mut known, row, Behind::Value(other), None),
             None => {
                 known.hold(row, &wanted.values);
@@ -231,7 +294,8 @@ impl Claims {
                     lagging = true;
                 }
                 Some((outcome, _)) => {
-                    let problem = self.kept(in_the_way, owner.row, outcome)?;
+                    let (row, other) = (owner.row, self.name(owner.row)?);
+                    let problem = kept(in_the_way, row, &other, &format!("ended {outcome}"));
                     return Ok(Verdict::Against(problem));
                 }
             }
@@ -252,7 +316,7 @@ impl Claims {
         if let (Behind::Holder(other), Some(in_the_way)) = (&behind, in_the_way)
             && known.waits_for(*other, row)
         {
-            return Ok(Verdict::Against(self.circle(in_the_way, *other)?));
+            return Ok(Verdict::Against(circle(in_the_way, &self.name(*other)?)));
         }
         if known.waits.len() >= WAITING_MAX {
             let message = format!("{WAITING_MAX} rows wait for others already");
@@ -310,38 +374,6 @@ impl Claims {
         Ok(Some(problem))
     }
 
-    fn same_account(&self, account: &str, row: RowNumber) -> Result<Problem, JournalError> {
-        let other = self.name(row)?;
-        Ok(OTHER_ROW.problem(format!(
-            "this account (object id {account}) is the account of {other}"
-        )))
-    }
-
-    fn kept(
-        &self,
-        in_the_way: &InTheWay,
-        row: RowNumber,
-        outcome: Outcome,
-    ) -> Result<Problem, JournalError> {
-        let other = self.name(row)?;
-        let reason = &in_the_way.reason;
-        Ok(Problem {
-            code: in_the_way.code.clone(),
-            message: format!("{reason}: that is {other}, which ended {outcome} and keeps it"),
-            advice: format!(
-                "decide which of the two rows is right; then run both again, row {row} first put right"
-            ),
-        })
-    }
-
-    fn circle(&self, in_the_way: &InTheWay, row: RowNumber) -> Result<Problem, JournalError> {
-        let other = self.name(row)?;
-        let reason = &in_the_way.reason;
-        Ok(CIRCLE.problem(format!(
-            "{reason}: that is {other}, which waits for this row in turn"
-        )))
-    }
-
     /// A row, as the person with the file finds it.
     fn name(&self, row: RowNumber) -> Result<String, JournalError> {
         let input = self.session.glance()?.input(row)?;
@@ -349,7 +381,7 @@ impl Claims {
         Ok(match input {
             Some(input) => {
                 let key = input.cells.get(key_cell).map_or("", String::as_str);
-                format!("row {row} (line {}, {})", input.line, key.trim())
+                named(row, input.line, key)
             }
             None => format!("row {row}"),
         })
@@ -376,6 +408,18 @@ impl Known {
     fn first_taken(&self, row: RowNumber, values: &[Claimed]) -> Option<RowNumber> {
         let others = values.iter().filter_map(|value| self.values.get(value));
         others.copied().find(|other| *other != row)
+    }
+
+    /// The row at work that is one of these accounts.
+    fn first_at_work(&self, row: RowNumber, accounts: &[String]) -> Option<RowNumber> {
+        let owners = accounts
+            .iter()
+            .filter_map(|account| self.accounts.get(account));
+        let at_work = |other: &RowNumber| {
+            let has = self.rows.get(other);
+            *other != row && has.is_some_and(|has| !has.values.is_empty())
+        };
+        owners.map(|owner| owner.row).find(at_work)
     }
 
     fn hold(&mut self, row: RowNumber, values: &[Claimed]) {

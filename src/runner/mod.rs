@@ -15,6 +15,7 @@ pub mod flight;
 pub mod lookups;
 pub mod observe;
 pub mod plan;
+pub mod plan_rows;
 pub mod policy;
 pub mod preflight;
 pub mod problems;

@@ -103,6 +103,15 @@ pub(super) const CIRCLE: ProblemKind = ProblemKind {
     advice: "check whether the rows were mixed up; if they are meant, give one of them a third value in a run of its own, then run all of them again",
 };
 
+/// A row of a plan that is changed after another one.
+pub(super) const AFTER_ROW: ProblemKind = ProblemKind {
+    code: "AfterRow",
+    meaning: "The row needs what another row of the file has or gives up, so it is worked on after that one.",
+    changed: NOTHING_CHANGED,
+    again: "yes: a run waits for the other row by itself",
+    advice: "nothing has to be done: a run waits by itself",
+};
+
 /// Somebody is half way in another run.
 pub(super) const OTHER_RUN: ProblemKind = ProblemKind {
     code: "OtherRun",
@@ -115,7 +124,7 @@ pub(super) const OTHER_RUN: ProblemKind = ProblemKind {
 const PLAN_ANEW: &str = "plan anew, look at what the plan says of this row now, and run that plan";
 
 /// All of them.
-pub const PROBLEMS: [&ProblemKind; 12] = [
+pub const PROBLEMS: [&ProblemKind; 13] = [
     &AMBIGUOUS,
     &OFF_GOAL,
     &CHANGED_BY_OTHERS,
@@ -127,5 +136,6 @@ pub const PROBLEMS: [&ProblemKind; 12] = [
     &DIRECTORY_VALUE,
     &OTHER_ROW,
     &CIRCLE,
+    &AFTER_ROW,
     &OTHER_RUN,
 ];

@@ -15,7 +15,7 @@ use super::services::Services;
 use super::sight::job_problem;
 use super::stop::Gate;
 use super::talk::{Halt, NoAnswer, Talk};
-use crate::job::{Decision, EvalError, Job, RowView, Settings, State};
+use crate::job::{EvalError, Job, RowView, Settings};
 use crate::journal::{JournalError, Session, UnixMillis};
 use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Problem, Sight};
 use crate::pace::{Delays, Sequence};
@@ -375,7 +375,7 @@ impl Worker {
         let (Found::One(state), None) = (found, self.row.states()) else {
             return Ok(Ok(Verdict::Free));
         };
-        let wanted = match wanted(view, state) {
+        let wanted = match Wanted::of(view, state) {
             Ok(Some(wanted)) => wanted,
             Ok(None) => return Ok(Ok(Verdict::Free)),
             Err(error) => return Ok(Err(error)),
@@ -461,23 +461,6 @@ impl Worker {
         self.row
             .news(costs, self.now(), &work.session.header().rules)
     }
-}
-
-/// What a row that was seen like this must have for itself; None where the job does not say what an account is. One that
-/// changes nothing needs no values.
-fn wanted(view: &RowView, state: &State) -> Result<Option<Wanted>, EvalError> {
-    let Some(account) = view.account(state)? else {
-        return Ok(None);
-    };
-    let changes = matches!(view.decide(state, state, &|_| false)?, Decision::Next(_));
-    Ok(Some(Wanted {
-        account,
-        values: match changes {
-            true => view.claimed(state, state)?,
-            false => Vec::new(),
-        },
-        in_the_way: view.in_the_way(state)?,
-    }))
 }
 
 fn against(problem: Problem) -> Event {

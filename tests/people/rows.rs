@@ -62,14 +62,14 @@ async fn two_people_with_one_temporary_upn_go_one_after_the_other() {
 async fn where_a_stranger_has_the_temporary_upn_another_one_is_taken() {
     let stage = Stage::fresh();
     let tenant = stage.tenant.clone();
-    let stranger = tenant.hire("anna@contoso.onmicrosoft.com", Some(OLD));
-    let anna = tenant.hire(ANNA, None);
+    let stranger = tenant.hire("anna@contoso.onmicrosoft.com", Some(&anchor(9)));
+    let anna = tenant.hire(ANNA, Some(OLD));
     let ran = stage.run(&rows(&[(ANNA, 1)])).await;
     assert_eq!(outcomes(&ran), ["done"]);
     let away = "\"anna.contoso.com@contoso.onmicrosoft.com\"";
     assert!(ran.writes()[0].contains(away), "{:?}", ran.writes());
     stands(&tenant, &anna, ANNA, &anchor(1));
-    stands(&tenant, &stranger, "anna@contoso.onmicrosoft.com", OLD);
+    stands(&tenant, &stranger, "anna@contoso.onmicrosoft.com", &anchor(9));
 }
 
 /// Also where the account at the temporary UPN is a row of its own.

@@ -113,7 +113,7 @@ pub const COMPANIES: [Company; 14] = [
     },
     Company {
         name: "an account twice, by both of its UPNs",
-        beings: &[left_at(JOHN_AWAY, JOHN), being(BOB, None)],
+        beings: &[left_at(JOHN_AWAY, JOHN), being(BOB, Some(7))],
         lines: &[line(JOHN, 0), line(BOB, 2), line(JOHN_AWAY, 1)],
         ends: &["done", "done", "refused"],
     },
