@@ -2,6 +2,7 @@
 
 use super::args::{Global, PaceArgs, SteerArgs};
 use super::context::operator;
+use super::errors;
 use super::exit::{Exit, Failure};
 use super::live::{Question, steer};
 use crate::progress::say_result;
@@ -71,6 +72,7 @@ async fn ask(global: &Global, path: &str, question: Question) -> Result<Value, F
             ),
             "`cutover status` shows where the newest run stands, `cutover resume` goes on with it",
         )
+        .coded(&errors::NO_LIVE_RUN)
     })
 }
 
