@@ -13,10 +13,10 @@ use tempfile::TempDir;
 
 const SCHEMA: &str = include_str!("../docs/progress-events.schema.json");
 
-/// Two people for the tenant inside the process.
+/// Two people for the tenant inside the process, against whom nothing speaks.
 const PEOPLE: &str = "upn,object_guid\n\
-    ann@contoso.com,9c5923e9-de52-33ea-88de-7ebc8633b9cc\n\
-    bob@contoso.com,00112233-4455-6677-8899-aabbccddeeff\n";
+    carl@contoso.com,9c5923e9-de52-33ea-88de-7ebc8633b9cc\n\
+    emil@contoso.com,00112233-4455-6677-8899-aabbccddeeff\n";
 
 fn folder_with(files: &[(&str, &str)]) -> TempDir {
     let folder = TempDir::new().unwrap();
@@ -95,7 +95,8 @@ fn json_lines_are_alone_on_their_stream_and_tell_the_whole_run() {
     assert_eq!(again.json(), stage.summary());
     let again = self::events(&again);
     assert_eq!(again.last().unwrap()["run"], summary["run"]);
-    assert_eq!(named(&again, "message").len(), 1);
+    // That it has finished, and what to do with the rows that need a person.
+    assert_eq!(named(&again, "message").len(), 2);
 }
 
 #[test]
@@ -307,7 +308,8 @@ fn every_error_has_one_style_and_a_code_that_explain_knows() {
         &["sim", "--error-before", "2"],
     ] {
         let ran = end(folder.path(), line).must_end(2);
-        let code = ran.stderr.strip_prefix("error[");
+        let error = ran.stderr.lines().find(|line| line.starts_with("error"));
+        let code = error.and_then(|error| error.strip_prefix("error["));
         let code = code.and_then(|rest| rest.split_once("]: "));
         let code = code.unwrap_or_else(|| panic!("{line:?}: {}", ran.stderr)).0;
         let page = end(folder.path(), &["explain", code]).must_end(0);
@@ -344,6 +346,37 @@ fn limited(folder: &TempDir, limit: &str, arguments: &[&str]) -> Ran {
         code: ran.status.code(),
         stdout: String::from_utf8_lossy(&ran.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&ran.stderr).into_owned(),
+    }
+}
+
+/// Another account, since root has no limit of processes; then the limit, then the program.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_system_without_threads_is_told() {
+    let folder = folder_with(&[("people.csv", PEOPLE)]);
+    let plain = program(
+        folder.path(),
+        &["run", "immutable-id", "people.csv", "--target", "sim"],
+    );
+    for processes in ["1", "2"] {
+        let mut line = Command::new("setpriv");
+        line.args(["--reuid", "65534", "--clear-groups", "prlimit"]);
+        line.arg(format!("--nproc={processes}"));
+        let ran = line
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .output();
+        let Some(ran) = ran.ok().filter(|ran| ran.status.code() != Some(127)) else {
+            println!("skipped: `setpriv` or `prlimit` is not here, or may not change the account");
+            return;
+        };
+        let said = String::from_utf8_lossy(&ran.stderr);
+        if said.contains("setpriv:") || said.contains("Permission denied") {
+            println!("skipped: {said}");
+            return;
+        }
+        assert_eq!(ran.status.code(), Some(2), "{said}");
+        assert!(said.contains("error[no-threads]"), "{said}");
     }
 }
 

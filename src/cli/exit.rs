@@ -199,6 +199,15 @@ impl Failure {
         }
     }
 
+    /// The same, naming what it is about.
+    #[must_use]
+    pub fn about(self, subject: &str) -> Failure {
+        Failure {
+            message: format!("{subject}: {}", self.message),
+            ..self
+        }
+    }
+
     /// Shows it and returns the exit code.
     #[must_use]
     pub fn tell(self) -> Exit {

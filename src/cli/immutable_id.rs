@@ -5,7 +5,8 @@ use crate::batch::interpret;
 use crate::progress::{show_text, warn};
 
 pub(super) fn main(value: &str) -> Result<Exit, Failure> {
-    let anchor = interpret(value).map_err(Failure::unusable)?;
+    let anchor =
+        interpret(value).map_err(|error| Failure::unusable(error).about(&format!("`{value}`")))?;
     show_text(format_args!("GUID         {}\n", anchor.guid));
     show_text(format_args!("hex          {}\n", anchor.hex));
     show_text(format_args!("ImmutableID  {}\n", anchor.immutable_id));

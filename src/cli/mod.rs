@@ -33,7 +33,12 @@ use crate::progress::{end, fail};
 use args::{Cli, Command};
 use exit::Failure;
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::sync::{Arc, Mutex, mpsc};
+
+/// Threads of the journal: those that write the log and the checkpoint.
+const THREADS_BESIDE: usize = 2;
 
 /// Does what the command line asks for.
 #[must_use]
@@ -115,13 +120,24 @@ fn survive_file_limit() {
 #[cfg(not(unix))]
 fn survive_file_limit() {}
 
-/// tokio panics where the system refuses a thread; so it is asked for one first.
+/// tokio panics where the system refuses it a thread, and then may wait for ever; so as many as it begins with, and those of the
+/// journal, are asked for first.
 fn must_give_threads() -> Result<(), Failure> {
-    let thread = std::thread::Builder::new().spawn(|| ());
-    let refused = match thread {
-        Ok(thread) => {
-            // It does nothing.
-            let _ended = thread.join();
+    let (held, release) = mpsc::sync_channel::<()>(0);
+    let release = Arc::new(Mutex::new(release));
+    let wanted = std::thread::available_parallelism().map_or(1, NonZero::get) + THREADS_BESIDE;
+    let threads: std::io::Result<Vec<_>> = (0..wanted)
+        .map(|_| {
+            let release = Arc::clone(&release);
+            // All of them at once: each waits until the last one was begun.
+            std::thread::Builder::new().spawn(move || drop(release.lock().map(|end| end.recv())))
+        })
+        .collect();
+    drop(held);
+    let refused = match threads {
+        Ok(threads) => {
+            // They do nothing that could fail.
+            threads.into_iter().for_each(|thread| drop(thread.join()));
             return Ok(());
         }
         Err(error) => error,

@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use super::work::{finish, work};
 use crate::batch::{PlanFile, Severity};
 use crate::journal::{Journal, RunId, RunRecord, Session};
-use crate::progress::{counted, say, warn};
+use crate::progress::{counted, name_run, say, warn};
 use crate::runner::SystemClock;
 use crate::runner::plan::plan_seal;
 use crate::runner::start::{Before, BeginError, Order, begin, look_back};
@@ -46,10 +46,12 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     let session = match before {
         Before::New => start(&journal, &batch, &order, plan).await?,
         Before::Unfinished(run) => {
+            name_run(run.id());
             say(format_args!("going on with run {}", run.id()));
             journal.resume(&run)?
         }
         Before::Finished(run) => {
+            name_run(run.id());
             say(format_args!(
                 "run {} of these rows has finished; nothing is left to do (--fresh starts a new one)",
                 run.id()
