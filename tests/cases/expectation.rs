@@ -71,7 +71,7 @@ impl Ending {
 /// One of the case's expectations must hold.
 pub fn check(case: &Case, ending: &Ending) -> Result<(), String> {
     let mut why = Vec::new();
-    for expectation in case.expectations() {
+    for expectation in &case.expect {
         match meets(expectation, ending) {
             Ok(()) => return Ok(()),
             Err(reason) => why.push(reason),

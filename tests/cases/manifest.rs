@@ -1,6 +1,7 @@
 //! The manifest's shape. A field that is not known here is an error: nothing that a case demands is passed over.
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -33,23 +34,14 @@ pub struct Case {
     pub tenant: Vec<String>,
     #[serde(default)]
     pub replies: Vec<Twist>,
-    pub expect: OneOrMore,
+    #[serde(deserialize_with = "one_or_more")]
+    pub expect: Vec<Expectation>,
 }
 
 impl Case {
-    pub fn expectations(&self) -> &[Expectation] {
-        match &self.expect {
-            OneOrMore::One(one) => std::slice::from_ref(one),
-            OneOrMore::More(more) => more,
-        }
-    }
-
     /// By when the program must have ended.
     pub fn seconds(&self) -> Option<u64> {
-        self.expectations()
-            .iter()
-            .filter_map(|one| one.seconds)
-            .max()
+        self.expect.iter().filter_map(|one| one.seconds).max()
     }
 
     pub fn latency(&self) -> u64 {
@@ -110,11 +102,14 @@ pub struct Reply {
     pub body: Value,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub enum OneOrMore {
-    One(Expectation),
-    More(Vec<Expectation>),
+/// One expectation, or several of which one must hold.
+fn one_or_more<'de, D: Deserializer<'de>>(given: D) -> Result<Vec<Expectation>, D::Error> {
+    let several = match Value::deserialize(given)? {
+        Value::Array(several) => several,
+        one => vec![one],
+    };
+    let several = several.into_iter().map(serde_json::from_value);
+    several.collect::<Result<_, _>>().map_err(D::Error::custom)
 }
 
 type Groups = Vec<Vec<String>>;
