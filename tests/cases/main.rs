@@ -1,4 +1,5 @@
-//! Inputs and nights that went wrong for people who do this work, each with its right outcome: `tests/data/cases/manifest.json`.
+//! Inputs and nights that went wrong for people who do this work, each with its right outcome: `tests/data/cases/manifest.json`,
+//! and more of each kind in `further.json`.
 //!
 //! A case is a file, a command line, the people of a tenant, and what stands between the program and the service. Each case is a
 //! test of its own name. The manifest's `about` says what its fields mean.
@@ -28,17 +29,20 @@ fn main() -> ExitCode {
     // Fails only when a provider is in place already.
     let _in_place = rustls::crypto::ring::default_provider().install_default();
     let runtime = Arc::new(Runtime::new().unwrap());
-    let manifest: Manifest = read_manifest();
-    let trials = manifest.cases.into_iter().map(|case| {
+    let cases = ["manifest.json", "further.json"]
+        .into_iter()
+        .flat_map(read_cases);
+    let trials = cases.map(|case| {
         let runtime = Arc::clone(&runtime);
         Trial::test(case.name.clone(), move || holds(&case, &runtime))
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }
 
-fn read_manifest() -> Manifest {
-    let text = fs::read_to_string(data().join("manifest.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
+fn read_cases(name: &str) -> Vec<Case> {
+    let text = fs::read_to_string(data().join(name)).unwrap();
+    let manifest: Manifest = serde_json::from_str(&text).unwrap();
+    manifest.cases
 }
 
 fn data() -> PathBuf {
