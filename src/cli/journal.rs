@@ -6,7 +6,7 @@ use super::exit::{Exit, Failure};
 use crate::journal::export::{self, ExportError, Exported};
 use crate::journal::verify::{Compared, Finding, Kind, Request, Scratch, Verdict, verify_beside};
 use crate::journal::{Journal, JournalError, LockError};
-use crate::progress::{say, say_result, warn};
+use crate::progress::{say, say_result, show_text, warn};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -122,8 +122,8 @@ fn print_in_words(verdict: &Verdict) {
         say_result(format_args!("good      {}", praise(verdict.checkpoint)));
     }
     for finding in &verdict.findings {
-        say_result(format_args!(
-            "FOUND     {}{}",
+        show_text(format_args!(
+            "FOUND     {}{}\n",
             place(finding),
             finding.message
         ));

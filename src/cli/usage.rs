@@ -54,11 +54,11 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Cli, Exit> {
 /// Before clap has read anything: its own help and mistakes obey it, too.
 fn given_color(arguments: &[OsString]) -> Color {
     let all = Color::value_variants().iter().copied();
-    let named = all.filter(|color| {
+    let mut named = all.filter(|color| {
         let name = color.to_possible_value();
         name.is_some_and(|name| is_given(arguments, "--color", name.get_name()))
     });
-    named.last().unwrap_or_default()
+    named.next_back().unwrap_or_default()
 }
 
 fn is_given(arguments: &[OsString], option: &str, value: &str) -> bool {
