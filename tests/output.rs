@@ -376,7 +376,7 @@ fn a_system_without_threads_is_told() {
             return;
         }
         assert_eq!(ran.status.code(), Some(2), "{said}");
-        assert!(said.contains("error[no-threads]"), "{said}");
+        assert!(said.contains("error[system-limit]"), "{said}");
     }
 }
 

@@ -57,11 +57,11 @@ pub(super) const INTERNAL: ProblemKind = at_work(
     "A fault of cutover itself.",
     "please report it, with the log; then `cutover resume`",
 );
-/// The system gives no more threads.
-pub(super) const NO_THREADS: ProblemKind = before(
-    "no-threads",
-    "The system does not let the program start the threads that it needs.",
-    "raise the limit of processes for this account (`ulimit -u`, systemd's TasksMax), then give the same command again",
+/// The system gives no more threads or files.
+pub(super) const SYSTEM_LIMIT: ProblemKind = before(
+    "system-limit",
+    "The system does not give the program the threads or open files that it needs.",
+    "raise the limit for this account: `ulimit -u` or systemd's TasksMax for threads, `ulimit -n` for files; then give the same command again",
 );
 /// No such job.
 pub(super) const UNKNOWN_JOB: ProblemKind = before(
@@ -136,7 +136,7 @@ pub(super) const ERRORS: &[ProblemKind] = &[
     STOPPED,
     FAULT,
     INTERNAL,
-    NO_THREADS,
+    SYSTEM_LIMIT,
     UNKNOWN_JOB,
     JOB_FILE,
     PARAMETER,

@@ -98,7 +98,7 @@ fn on_runtime<F: Future<Output = Result<Exit, Failure>>>(future: F) -> Result<Ex
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::program(format!("the runtime cannot start: {error}")))?;
+        .map_err(|error| over_limit(format!("the runtime cannot start: {error}")))?;
     runtime.block_on(async {
         survive_file_limit();
         future.await
@@ -142,6 +142,12 @@ fn must_give_threads() -> Result<(), Failure> {
         }
         Err(error) => error,
     };
-    let message = format!("the system refuses to start a thread: {refused}");
-    Err(Failure::usage(message, errors::NO_THREADS.advice).coded(&errors::NO_THREADS))
+    Err(over_limit(format!(
+        "the system refuses to start a thread: {refused}"
+    )))
+}
+
+fn over_limit(message: String) -> Failure {
+    let kind = &errors::SYSTEM_LIMIT;
+    Failure::usage(message, kind.advice).coded(kind)
 }
