@@ -395,9 +395,14 @@ fn resume_advice(run: RunId) -> String {
 impl Known {
     /// From here on the account is the row's. Whoever waits for the account waits for the row.
     fn own(&mut self, row: RowNumber, account: &str) {
+        let has = &mut self.rows.entry(row).or_default().account;
+        if has != account {
+            // While it waited its person may have become another account.
+            self.accounts.remove(has);
+            account.clone_into(has);
+        }
         let owner = Owner { row, ended: None };
         self.accounts.entry(account.to_owned()).or_insert(owner);
-        account.clone_into(&mut self.rows.entry(row).or_default().account);
         for waiting in self.behind_account.remove(account).unwrap_or_default() {
             self.waits.remove(&waiting);
             self.wait(waiting, Behind::Holder(row));

@@ -7,7 +7,7 @@
 
 use super::admission::{Admission, Reach};
 use super::command::{Answer, Asked, Command, Refused};
-use super::event::{Consumer, RunEvent, Snapshot};
+use super::event::{Consumer, RunEvent, Snapshot, Who};
 use super::flight::Flight;
 use super::policy::Policy;
 use super::schedule::Schedule;
@@ -235,9 +235,17 @@ impl Dispatcher {
         };
         let row = self.rows_of.remove(&id);
         match ended {
-            Ok((_, WorkerEnd::Ended { outcome, effort })) => {
+            Ok((
+                _,
+                WorkerEnd::Ended {
+                    outcome,
+                    who,
+                    error_code,
+                    effort,
+                },
+            )) => {
                 self.flight.learn(&effort);
-                self.row_ended(row, outcome);
+                self.row_ended(row, who, outcome, error_code);
             }
             Ok((_, WorkerEnd::Parked)) => self.row_parked(row),
             // It comes back when the row that it waits for has ended.
@@ -288,15 +296,26 @@ impl Dispatcher {
         !rows.is_empty()
     }
 
-    fn row_ended(&mut self, row: Option<RowNumber>, outcome: Outcome) {
+    fn row_ended(
+        &mut self,
+        row: Option<RowNumber>,
+        who: Who,
+        outcome: Outcome,
+        error_code: Option<String>,
+    ) {
         self.counts.add(outcome);
         self.here.add(outcome);
         if let Some(row) = row {
-            tracing::info!(row = row.0, %outcome);
+            tracing::info!(row = row.0, key = %who.key, %outcome, error_code);
             let now = self.work.services.clock.now();
             let woken = self.work.claims.ended(row, outcome, now);
             self.send_back(&woken);
-            self.tell(&RunEvent::RowEnded { row, outcome });
+            self.tell(&RunEvent::RowEnded {
+                row,
+                who,
+                outcome,
+                error_code,
+            });
         }
         if let Some(verdict) = self.policy.verdict(&self.here) {
             self.drain(StopReason::Policy(verdict));

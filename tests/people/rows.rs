@@ -69,7 +69,12 @@ async fn where_a_stranger_has_the_temporary_upn_another_one_is_taken() {
     let away = "\"anna.contoso.com@contoso.onmicrosoft.com\"";
     assert!(ran.writes()[0].contains(away), "{:?}", ran.writes());
     stands(&tenant, &anna, ANNA, &anchor(1));
-    stands(&tenant, &stranger, "anna@contoso.onmicrosoft.com", &anchor(9));
+    stands(
+        &tenant,
+        &stranger,
+        "anna@contoso.onmicrosoft.com",
+        &anchor(9),
+    );
 }
 
 /// Also where the account at the temporary UPN is a row of its own.
