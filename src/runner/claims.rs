@@ -176,11 +176,7 @@ impl Claims {
         row: RowNumber,
         account: &str,
     ) -> Result<Option<Problem>, JournalError> {
-        let owner = self.owner(&self.known(), account)?;
-        match owner.filter(|owner| owner.row != row) {
-            Some(owner) => Ok(Some(same_account(account, &self.name(owner.row)?))),
-            None => self.of_another_run(account),
-        }
+        self.not_its(&self.known(), row, account)
     }
 
     /// Takes account and values for a row that has nothing begun, or says why it may not go on.
@@ -194,16 +190,9 @@ impl Claims {
         now: UnixMillis,
         patience: Duration,
     ) -> Result<Verdict, JournalError> {
-        if let Some(problem) = self.of_another(row, &wanted.account)? {
-            return Ok(Verdict::OfAnother(problem));
-        }
         let mut known = self.known();
-        // It may have become another's a moment ago.
-        if let Some(owner) = known.accounts.get(&wanted.account)
-            && owner.row != row
-        {
-            let other = self.name(owner.row)?;
-            return Ok(Verdict::OfAnother(same_account(&wanted.account, &other)));
+        if let Some(problem) = self.not_its(&known, row, &wanted.account)? {
+            return Ok(Verdict::OfAnother(problem));
         }
         self.tidy(&mut known)?;
         known.own(row, &wanted.account);
@@ -264,6 +253,19 @@ impl Claims {
         rows.into_iter().collect()
     }
 
+    fn not_its(
+        &self,
+        known: &Known,
+        row: RowNumber,
+        account: &str,
+    ) -> Result<Option<Problem>, JournalError> {
+        let owner = self.owner(known, account)?;
+        match owner.filter(|owner| owner.row != row) {
+            Some(owner) => Ok(Some(same_account(account, &self.name(owner.row)?))),
+            None => self.of_another_run(account),
+        }
+    }
+
     /// What comes of accounts that have what a row wants.
     fn face(
         &self,
@@ -283,8 +285,10 @@ impl Claims {
                 let behind = Behind::Account(account.clone());
                 return self.wait(known, row, behind, Some(in_the_way));
             };
+            if owner.row == row {
+                continue;
+            }
             match owner.ended {
-                _ if owner.row == row => {}
                 None => {
                     return self.wait(known, row, Behind::Holder(owner.row), Some(in_the_way));
                 }
@@ -335,6 +339,10 @@ impl Claims {
         if let Some(owner) = known.accounts.get(account) {
             return Ok(Some(*owner));
         }
+        self.stored_owner(account)
+    }
+
+    fn stored_owner(&self, account: &str) -> Result<Option<Owner>, JournalError> {
         let Some(row) = self.session.owner(account)? else {
             return Ok(None);
         };
@@ -351,14 +359,21 @@ impl Claims {
         if known.accounts.len() < known.tidy_at {
             return Ok(());
         }
-        let mut kept = HashMap::new();
-        for (account, owner) in known.accounts.drain() {
-            if owner.ended.is_none() || self.session.owner(&account)?.is_none() {
-                kept.insert(account, owner);
+        let mut stored = Vec::new();
+        for (account, _) in known
+            .accounts
+            .iter()
+            .filter(|(_, owner)| owner.ended.is_some())
+        {
+            let owner = self.stored_owner(account)?;
+            if owner.is_some_and(|owner| owner.ended.is_some()) {
+                stored.push(account.clone());
             }
         }
-        known.tidy_at = ACCOUNTS_HELD.max(2 * kept.len());
-        known.accounts = kept;
+        for account in stored {
+            known.accounts.remove(&account);
+        }
+        known.tidy_at = ACCOUNTS_HELD.max(2 * known.accounts.len());
         Ok(())
     }
 
