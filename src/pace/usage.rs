@@ -10,7 +10,7 @@
 //!   and fully is reported at 0.99 all night, and that is no reason to go slower all night. In a bucket this uses up the
 //!   reserve by a few requests a minute; when it is empty, a 429 tells.
 //! - A report that says no more than what we ourselves sent in the quota's period is no sign of anybody else: so a service
-//!   reports that counts by windows, or whose bucket holds one request. It is as good as none.
+//!   reports that counts by windows, or whose bucket holds one request. It is believed to be harmless.
 //! - When a run meets a level that is high already, nothing is known of how it came to be: the reference begins at 0.04
 //!   below it, at half the rate.
 //!
@@ -57,8 +57,11 @@ impl Usage {
     /// A request succeeded, and the service reported that this fraction of a limit is in use, or nothing. `ours` is the
     /// fraction that we ourselves used in the last period.
     pub(super) fn reported(&mut self, now: Instant, fraction: Option<f64>, ours: f64) {
-        let is_of_others = |told: &f64| (told - ours).abs() > OURS_WITHIN;
-        let told = fraction.filter(|told| !told.is_nan() && is_of_others(told));
+        let told = fraction.filter(|told| !told.is_nan());
+        let told = told.map(|told| match (told - ours).abs() <= OURS_WITHIN {
+            true => self.reference,
+            false => told,
+        });
         let told = told.unwrap_or(TOLD_MIN).clamp(TOLD_MIN, TOLD_MAX);
         let passed_s = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = self.at.max(now);
