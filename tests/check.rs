@@ -396,3 +396,35 @@ fn a_file_that_cannot_be_used_is_still_a_whole_report() {
         assert!(message.contains(says), "{message}");
     }
 }
+
+#[test]
+fn one_value_is_converted_from_whatever_shows_it() {
+    let folder = TempDir::new().unwrap();
+    let octets = "E9 23 59 9C 52 DE EA 43 88 DE 7E BC 86 33 B9 01";
+    let mut words = vec!["immutable-id"];
+    words.extend(octets.split(' '));
+    for line in [
+        words,
+        vec!["immutable-id", octets],
+        vec![
+            "immutable-id",
+            "E9-23-59-9C-52-DE-EA-43-88-DE-7E-BC-86-33-B9-01",
+        ],
+        vec!["immutable-id", "9c5923e9de5243ea88de7ebc8633b901"],
+        vec!["immutable-id", "6SNZnFLe6kOI3n68hjO5AQ=="],
+    ] {
+        let told = end(folder.path(), &line).must_end(0).stdout;
+        assert!(
+            told.contains("9c5923e9-de52-43ea-88de-7ebc8633b901"),
+            "{told}"
+        );
+    }
+    for wrong in ["foo", "-", "6SNZnFLe6kOI3n..."] {
+        let ran = end(folder.path(), &["immutable-id", wrong]).must_end(2);
+        assert!(
+            ran.complaint().contains(&format!("`{wrong}`")),
+            "{}",
+            ran.stderr
+        );
+    }
+}

@@ -175,7 +175,7 @@ fn not_a_guid(spelling: Spelling) -> Fault {
 /// A GUID's text that is the octets with dashes between them, as far as anybody can tell.
 fn turned_round(guid: ObjectGuid) -> Option<Fault> {
     let other = guid.swapped();
-    (guid.plausibility() == 0 && order(guid) == Order::Octets).then(|| {
+    (guid.plausibility() == 0 && other.is_random()).then(|| {
         Fault::warning(
             Rule::Guid,
             format!(
@@ -188,7 +188,7 @@ fn turned_round(guid: ObjectGuid) -> Option<Fault> {
 }
 
 fn hardly_text(guid: ObjectGuid) -> Option<Fault> {
-    let is_doubtful = guid.plausibility() < 2 && guid.swapped() != guid;
+    let is_doubtful = !guid.is_random() && guid.swapped() != guid;
     is_doubtful.then(|| {
         Fault::warning(
             Rule::Guid,
@@ -289,8 +289,8 @@ fn doubts(text: &str, guid: ObjectGuid) -> Vec<Fault> {
             "has letters of one case only; check that nothing has changed its case",
         ));
     }
-    if order(guid) == Order::Octets {
-        let other = guid.swapped();
+    let other = guid.swapped();
+    if order(guid) == Order::Octets && other.is_random() {
         doubts.push(
             Fault::warning(
                 Rule::ImmutableId,
@@ -375,6 +375,7 @@ mod tests {
             ("TRUE", AnchorError::Absent),
             ("6SNZnFLe6kOI3n...", AnchorError::Cut),
             ("6SNZnFLe6kOI3n\u{2026}", AnchorError::Cut),
+            ("{233, 35, 89, 156...}", AnchorError::Cut),
             ("1.23E+10", AnchorError::Number),
             ("01.02.2026", AnchorError::Number),
             ("2026-02-01", AnchorError::Number),
@@ -523,6 +524,7 @@ mod tests {
             "6SNZnFLe6jOI 3n68hjO5zA==",
             "6SNZnFLe6jOI3n68hjO5zA%3D%3D",
             "=\"6SNZnFLe6jOI3n68hjO5zA==\"",
+            "\u{201c}6SNZnFLe6jOI3n68hjO5zA==\u{201d}",
             "9c5923e9-de52-33ea-88de-7ebc8633b9cc\u{200e}",
         ] {
             let (id, faults) = as_id(text);

@@ -161,10 +161,11 @@ fn anchor_column<'a>(layout: &'a Layout, heading: &str) -> Option<&'a Column> {
     (name.ends_with("guid") || has(&["objectguid"])).then_some(guids)
 }
 
-/// Whether a heading says that its values were the anchors once, or are those of other objects.
+/// Whether a heading says that its values were the anchors once, or are those of other objects; or is no heading.
 fn is_of_another(heading: &str) -> bool {
     let name = folded(heading);
-    OTHER_VALUES.iter().any(|word| name.contains(word))
+    heading.contains([',', ';', '|', ':', '@'])
+        || OTHER_VALUES.iter().any(|word| name.contains(word))
 }
 
 /// A file that has an old and a new anchor under headings of which only the old one is known would set the old one.
@@ -252,8 +253,17 @@ fn hint(layout: &Layout, header: &[String]) -> Option<&'static str> {
         let name = heading.split_once(':').map(|(name, _)| name);
         name.is_some_and(|name| is_name(name) || name.trim() == "dn")
     };
+    let is = |name: &'static str| move |heading: &String| folded(heading) == name;
     let holds_delimiters = |heading: &String| heading.split([',', ';', '\t', '|']).any(is_name);
-    if header.iter().any(is_list) {
+    if header.iter().any(is("pageheaderentry")) {
+        Some(
+            "Format-Table stood before Export-Csv, which then exports its layout; take it out and export again",
+        )
+    } else if header.len() == 1 && header.iter().any(is("length")) {
+        Some(
+            "Export-Csv was given texts and exported their length; give it the objects (Select-Object)",
+        )
+    } else if header.iter().any(is_list) {
         Some(
             "the file has a line per attribute, as Format-List and LDIF have; export it as CSV (Export-Csv, csvde)",
         )
@@ -472,11 +482,19 @@ mod tests {
             (&["UserPrincipalName   ImmutableId    "][..], "Format-Table"),
             (&["UserPrincipalName ImmutableId"], "Format-Table"),
             (&["upn,immutable_id"], "quotes"),
+            (
+                &["ClassId2e4f51ef21dd47e99d3c952918aff9cd", "pageHeaderEntry"],
+                "Format-Table",
+            ),
+            (&["Length"], "Select-Object"),
             (&["UserPrincipalName : a@contoso.com"], "Format-List"),
             (&["dn: CN=Anna", "OU=x", "DC=contoso"], "LDIF"),
             (&["a@contoso.com", "x"], "header itself may be missing"),
         ] {
-            let finding = &mapped(header).1[0];
+            let (_, findings) = mapped(header);
+            let [finding] = findings.as_slice() else {
+                panic!("{header:?}: {findings:?}");
+            };
             assert!(finding.message.contains(expected), "{finding}");
             assert_eq!(finding.suggestion, None, "{finding}");
         }

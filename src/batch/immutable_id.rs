@@ -86,6 +86,11 @@ impl ObjectGuid {
         }
     }
 
+    /// Whether it is a random GUID, as Active Directory makes them for new objects.
+    pub fn is_random(self) -> bool {
+        self.plausibility() == 2
+    }
+
     fn from_text_order(bytes: [u8; 16]) -> ObjectGuid {
         ObjectGuid(Uuid::from_bytes(bytes))
     }

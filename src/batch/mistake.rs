@@ -227,7 +227,7 @@ pub fn classic_mistake(text: &str) -> Option<AnchorError> {
     if TYPE_NAMES.iter().any(|name| lower.starts_with(name)) {
         return Some(AnchorError::TypeName);
     }
-    if text.contains('…') || text.ends_with("..") {
+    if text.contains('…') || text.contains("..") {
         return Some(AnchorError::Cut);
     }
     if is_word_for_nothing(&lower) {
@@ -298,12 +298,20 @@ fn without_signs(text: &str) -> String {
     let decoded = percent_decode_str(text).decode_utf8_lossy();
     let visible = decoded
         .chars()
-        .filter(|c| !c.is_whitespace() && !is_invisible(*c) && !matches!(c, '"' | '\'' | '`'));
+        .filter(|c| !c.is_whitespace() && !is_invisible(*c) && !is_quote(*c));
     let plain: String = visible.map(narrow).collect();
     match plain.strip_prefix('=') {
         Some(rest) => rest.to_owned(),
         None => plain,
     }
+}
+
+/// Quotes as programs and word processors write them.
+fn is_quote(c: char) -> bool {
+    matches!(
+        c,
+        '"' | '\'' | '`' | '\u{2018}'..='\u{201f}' | '\u{ab}' | '\u{bb}'
+    )
 }
 
 /// The ASCII letter of a full-width one (U+FF01 to U+FF5E), and the hyphen of a dash.

@@ -122,7 +122,10 @@ pub fn repair(upn: &str) -> Option<String> {
 fn is_droppable(c: char) -> bool {
     c.is_whitespace()
         || is_invisible(c)
-        || matches!(c, '"' | '(' | ')' | '<' | '>' | '[' | ']' | '{' | '}')
+        || matches!(
+            c,
+            '"' | '\u{201c}' | '\u{201d}' | '(' | ')' | '<' | '>' | '[' | ']' | '{' | '}'
+        )
 }
 
 /// Characters that a spreadsheet shows as nothing: controls, zero-width characters, direction marks, soft hyphen.

@@ -2,7 +2,6 @@
 
 use super::*;
 use serde_json::{Value as JsonValue, json};
-use std::collections::BTreeMap;
 
 pub(super) const HOME: &str = "ann@contoso.com";
 pub(super) const TEMP: &str = "ann@contoso.onmicrosoft.com";
