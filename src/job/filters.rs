@@ -7,6 +7,7 @@ use crate::batch::{ImmutableId, ObjectGuid, decode, domain, local_part, same_upn
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::io::{self, Write};
 
 /// The functions a job can call.
 pub const FUNCTIONS: &[&str] = &["same"];
@@ -34,10 +35,14 @@ pub fn register(environment: &mut Environment<'static>) {
     environment.add_filter("local_part", |upn: &str| local_part(upn).to_owned());
     environment.add_filter("immutable_id", immutable_id);
     environment.add_filter("guid", guid);
+    environment.add_filter("anchor_kind", |text: &str| {
+        ImmutableId::kind_of(text).to_string()
+    });
     environment.add_filter("key", key);
     environment.add_filter("odata", |text: &str| text.replace('\'', "''"));
     environment.add_filter("find", find);
     environment.add_filter("of_type", of_type);
+    environment.add_filter("tojson", to_json_text);
     environment.add_function("same", same);
 }
 
@@ -109,6 +114,33 @@ fn of_type(list: Value, wanted: &str) -> Result<Vec<Value>, Error> {
     Ok(found)
 }
 
+/// Longest JSON that `tojson` makes, in bytes.
+const JSON_BYTES_MAX: usize = 1_024 * 1_024;
+
+/// A value as JSON. minijinja's own indents as far as it is told, and counts afterwards.
+fn to_json_text(value: &Value) -> Result<String, Error> {
+    let mut json = Bounded(Vec::new());
+    serde_json::to_writer(&mut json, value)
+        .map_err(|error| invalid(format!("this has no JSON: {error}")))?;
+    String::from_utf8(json.0).map_err(|error| invalid(error.to_string()))
+}
+
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > JSON_BYTES_MAX {
+            let message = format!("it is longer than {JSON_BYTES_MAX} bytes");
+            return Err(io::Error::other(message));
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn alike(found: &Value, wanted: &Value) -> bool {
     match (found.as_str(), wanted.as_str()) {
         (Some(found), Some(wanted)) => found.to_lowercase() == wanted.to_lowercase(),
@@ -155,6 +187,13 @@ mod tests {
             value("'MyIRAFVEd2aImaq7zN3u/w==' | guid"),
             "00112233-4455-6677-8899-aabbccddeeff"
         );
+        for (anchor, kind) in [
+            ("MyIRAFVEd2aImaq7zN3u/w==", "guid"),
+            ("ann@contoso.com", "mail"),
+            ("E-10023", "text"),
+        ] {
+            assert_eq!(value(&format!("'{anchor}' | anchor_kind")), kind);
+        }
         assert_eq!(value("\"o'brien\" | odata"), "o''brien");
         assert_eq!(
             value("(domains | find('id', 'CONTOSO.COM')).id"),
