@@ -132,7 +132,7 @@ fn the_rate_goes_on_a_little_below_what_was_taken_the_stop_included() {
 }
 
 #[test]
-fn no_event_takes_more_than_half_and_none_less_than_a_twentieth() {
+fn no_event_takes_more_than_half_and_none_takes_nothing() {
     let mut world = World::new();
     world.now += SECOND * 1_000;
     world.refuse_one(Some(SECOND));
