@@ -14,12 +14,14 @@ mod journal;
 mod last_words;
 mod live;
 mod logging;
+mod opening;
 mod plan;
 mod privacy;
 mod report;
 mod resume;
 mod run;
 mod runs;
+mod signals;
 mod sim;
 mod status;
 mod steer;
@@ -34,7 +36,7 @@ use exit::Failure;
 /// Does what the command line asks for.
 #[must_use]
 pub fn main(cli: Cli) -> Exit {
-    privacy::keep_files_private();
+    privacy::keep_private();
     if let Err(failure) = logging::init(&cli.global) {
         return failure.tell();
     }

@@ -1,6 +1,6 @@
 //! A progress bar on a terminal, by indicatif.
 
-use super::{hold_in_words, outcomes_in_words, pace_in_words};
+use super::{hold_in_words, outcomes_in_words, pace_in_words, stop_in_words};
 use crate::runner::{Consumer, RunEvent, Snapshot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -43,11 +43,11 @@ impl Consumer for Bar {
             RunEvent::RowEnded { .. } => {}
             RunEvent::Held(hold) => self.0.println(hold_in_words(hold)),
             RunEvent::GoingOn => self.0.println("going on"),
-            RunEvent::Draining(reason) => {
-                self.0.println(format!(
-                    "stopping: {}; waiting for the rows under way",
-                    reason.text()
-                ));
+            RunEvent::Draining(_)
+            | RunEvent::Interrupted(_)
+            | RunEvent::StillDraining { .. }
+            | RunEvent::StoppingNow { .. } => {
+                self.0.println(stop_in_words(event).unwrap_or_default());
             }
             RunEvent::Ended(snapshot) => {
                 self.show(snapshot);

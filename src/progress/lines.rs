@@ -1,6 +1,6 @@
 //! Progress without a terminal: plain lines for people, JSON lines for programs. On standard error.
 
-use super::{hold_in_words, outcomes_in_words, pace_in_words, say};
+use super::{hold_in_words, outcomes_in_words, pace_in_words, say, stop_in_words};
 use crate::machine::Outcome;
 use crate::runner::{Consumer, Hold, RunEvent, Snapshot, Standing};
 use serde_json::json;
@@ -20,6 +20,18 @@ impl Every {
             self.0 = Some(Instant::now());
         }
         due
+    }
+}
+
+/// Only how the run stops: what is at stake then is said in every style.
+#[derive(Debug, Default)]
+pub struct StopLines;
+
+impl Consumer for StopLines {
+    fn on_event(&mut self, event: &RunEvent) {
+        if let Some(words) = stop_in_words(event) {
+            say(words);
+        }
     }
 }
 
@@ -52,11 +64,11 @@ impl Consumer for PlainLines {
             RunEvent::Tick(_) | RunEvent::RowEnded { .. } => {}
             RunEvent::Held(hold) => say(hold_in_words(hold)),
             RunEvent::GoingOn => say("going on"),
-            RunEvent::Draining(reason) => {
-                say(format_args!(
-                    "stopping: {}; waiting for the rows under way",
-                    reason.text()
-                ));
+            RunEvent::Draining(_)
+            | RunEvent::Interrupted(_)
+            | RunEvent::StillDraining { .. }
+            | RunEvent::StoppingNow { .. } => {
+                StopLines.on_event(event);
             }
             RunEvent::Ended(snapshot) => PlainLines::show(snapshot),
         }
@@ -124,6 +136,13 @@ impl Consumer for JsonLines {
             RunEvent::Draining(reason) => {
                 say(json!({"event": "draining", "reason": reason.text()}));
             }
+            RunEvent::Interrupted(snapshot) => JsonLines::show("interrupted", snapshot),
+            RunEvent::StillDraining { snapshot, .. } => {
+                JsonLines::show("still_draining", snapshot);
+            }
+            RunEvent::StoppingNow { reason, exposed } => say(json!({
+                "event": "stopping_now", "reason": reason.text(), "exposed": exposed
+            })),
             RunEvent::Ended(snapshot) => JsonLines::show("ended", snapshot),
         }
     }

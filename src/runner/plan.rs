@@ -6,7 +6,7 @@
 //! the plan makes the seal anew when it sees the person for the first time, and refuses the row if it differs.
 
 use super::observe::{Found, ObserveError, observe};
-use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, OFF_GOAL};
+use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, OFF_GOAL, unread};
 use super::sight::{job_problem, nobody, several};
 use super::talk::{Halt, NoAnswer, Talk};
 use crate::batch::Digest;
@@ -67,7 +67,7 @@ pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<RowP
         Ok(Found::Nobody) => nobody(),
         Ok(Found::Several(places)) => several(job, &places),
         Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt),
-        Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => fault.problem(),
+        Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => unread(&fault),
         Err(ObserveError::Job(error)) => job_problem(&error),
     };
     Ok(RowPlan::against(problem))

@@ -13,11 +13,13 @@ use super::row::{News, Row};
 use super::services::Services;
 use super::sight::job_problem;
 use super::stop::Gate;
+use super::problems::unread;
 use super::talk::{Halt, NoAnswer, Talk};
 use crate::job::{Job, RowView, Settings};
 use crate::journal::{JournalError, Session, UnixMillis};
 use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Problem, Sight};
 use crate::pace::{Delays, Sequence};
+use crate::target::Fault;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -185,8 +187,12 @@ impl Worker {
                 Effect::Observe => self.observe(&view).await?,
                 Effect::ObserveLater => {
                     self.post()?;
-                    tokio::time::sleep(self.until_next_look(&job)).await;
-                    self.observe(&view).await?
+                    let delay = self.until_next_look(&job);
+                    tokio::select! {
+                        biased;
+                        () = self.parked() => Next::Parked,
+                        () = tokio::time::sleep(delay) => self.observe(&view).await?,
+                    }
                 }
                 Effect::Persist(attempt) => self.persist(attempt).await?,
                 Effect::Send(attempt) => self.send(&view, attempt).await?,
@@ -231,9 +237,13 @@ impl Worker {
             let said = self.row.said_by_directory();
             return Ok(said.map_or(Answer::NotAsked, Answer::Entry));
         }
-        let (work, parked) = (&self.work, || self.may_park());
+        let (work, may_park) = (&self.work, || self.may_park());
         let directory = work.services.directory.as_ref();
-        let answer = ask(directory, &work.job, &work.settings, values, &parked).await;
+        let answer = tokio::select! {
+            biased;
+            () = self.parked() => return Ok(Answer::Parked),
+            answer = ask(directory, &work.job, &work.settings, values, &may_park) => answer,
+        };
         answer.map_err(|Halt(problem)| Halted::Directory(problem))
     }
 
@@ -295,6 +305,18 @@ impl Worker {
         closed && !self.row.stored().has_begun_writing()
     }
 
+    /// Ends once the row may park, so that no read and no pause of a budget holds up a drain for somebody who was not touched.
+    fn parked(&self) -> impl Future<Output = ()> + use<> {
+        let gate = self.work.gate.clone();
+        let has_begun_writing = self.row.stored().has_begun_writing();
+        async move {
+            match has_begun_writing {
+                true => std::future::pending().await,
+                false => gate.closed().await,
+            }
+        }
+    }
+
     async fn observe(&mut self, view: &RowView) -> Result<Next, Halted> {
         if self.may_park() {
             return Ok(Next::Parked);
@@ -307,7 +329,12 @@ impl Worker {
         let states = self.row.states().cloned();
         let job = Arc::clone(&self.work.job);
         let priority = self.row.priority();
-        let seen = observe(&job, view, states.as_ref(), &mut self.talk, priority).await;
+        let parked = self.parked();
+        let seen = tokio::select! {
+            biased;
+            () = parked => return Ok(Next::Parked),
+            seen = observe(&job, view, states.as_ref(), &mut self.talk, priority) => seen,
+        };
         let event = match seen {
             Ok(found) => {
                 let now = self.now();
@@ -315,7 +342,7 @@ impl Worker {
             }
             Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
-                Event::Unobservable(fault.problem())
+                Event::Unobservable(self.unseen(&fault))
             }
             Err(ObserveError::Job(error)) => Event::Unobservable(job_problem(&error)),
         };
@@ -323,6 +350,15 @@ impl Worker {
             self.rereads.reset();
         }
         Ok(Next::Do(self.tell(event)?))
+    }
+
+    /// Why the person could not be read. After a write, that may mean that nobody knows what it did.
+    fn unseen(&self, fault: &Fault) -> Problem {
+        if self.row.stored().has_begun_writing() {
+            fault.problem()
+        } else {
+            unread(fault)
+        }
     }
 
     /// The intent of a write becomes durable; nothing has left before.
