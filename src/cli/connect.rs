@@ -174,7 +174,7 @@ impl Target {
                 Ok(claims) => break claims,
                 // A sign-in that is refused is a mistake in the connection file.
                 Err(fault) if fault.class == Class::SignIn => return Err(refused(&fault)),
-                Err(fault) => hitch.set(Some(fault.brief_words())),
+                Err(fault) => hitch.set(Some(fault.brief().to_owned())),
             }
             tokio::time::sleep(TRY_EVERY).await;
         };
@@ -236,7 +236,7 @@ impl Reached {
                 }
                 // An answer that is lost while a person signs in is asked for again, for as long as the code is good.
                 Err(fault) if fault.class != Class::SignIn && !shown.is_empty() => {
-                    hitch.set(Some(fault.brief_words()));
+                    hitch.set(Some(fault.brief().to_owned()));
                     tokio::time::sleep(PERSON_POLL).await;
                 }
                 answer => return answer,

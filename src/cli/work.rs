@@ -241,10 +241,10 @@ impl Attempt<'_> {
         settings: Settings,
         orders: Orders,
     ) -> Result<DispatchEnd, Cut> {
-        let run = self.session.run();
+        // The reader first: it waits until the checkpoint, and so what is known of the run, is up to the log.
         let reader = self.session.reader().map_err(Failure::from)?;
-        let admission =
-            Admission::new(reader, &run, &self.job.layout).map_err(Failure::from)?;
+        let run = self.session.run();
+        let admission = Admission::new(reader, &run, &self.job.layout).map_err(Failure::from)?;
         let work = Arc::new(Work {
             services: Arc::clone(services),
             job: Arc::clone(self.job),

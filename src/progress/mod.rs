@@ -262,10 +262,16 @@ mod tests {
         insta::assert_snapshot!(words(RunEvent::Draining(reason.clone())), @"");
         insta::assert_snapshot!(words(RunEvent::Interrupted(snapshot())), @"");
         insta::assert_snapshot!(words(RunEvent::Interrupted(nobody.clone())), @"");
-        let still = |snapshot, gives_up_in| RunEvent::StillDraining { snapshot, gives_up_in };
+        let still = |snapshot, gives_up_in| RunEvent::StillDraining {
+            snapshot,
+            gives_up_in,
+        };
         insta::assert_snapshot!(words(still(snapshot(), None)), @"");
         insta::assert_snapshot!(words(still(nobody, Some(Duration::from_secs(240)))), @"");
-        let now = |exposed| RunEvent::StoppingNow { reason: reason.clone(), exposed };
+        let now = |exposed| RunEvent::StoppingNow {
+            reason: reason.clone(),
+            exposed,
+        };
         insta::assert_snapshot!(words(now(2)), @"");
         insta::assert_snapshot!(words(now(0)), @"");
     }

@@ -10,8 +10,8 @@ use crate::batch::{
 };
 use crate::job::{Decision, Job, Settings};
 use crate::journal::{
-    Import, InputFacts, InputRow, Journal, JournalError, Planned, RowNumber, RunHeader, RunId, RunRecord,
-    RunState, Seal, Session,
+    Import, InputFacts, InputRow, Journal, JournalError, Planned, RowNumber, RunHeader, RunId,
+    RunRecord, RunState, Seal, Session,
 };
 use crate::machine::{Problem, Rules, StepTraits};
 use std::collections::BTreeMap;
