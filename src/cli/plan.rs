@@ -174,7 +174,7 @@ async fn rows(
 }
 
 fn no_answer(Halt(problem): Halt) -> Failure {
-    Failure::said(Exit::Fault, problem.to_string(), problem.advice)
+    Failure::of_problem(Exit::Fault, &problem)
 }
 
 async fn one(

@@ -3,12 +3,13 @@
 use super::args::{Global, RunArgs};
 use super::connect::Target;
 use super::context::{Batch, FindingLines, journal, operator, schedule};
+use super::errors;
 use super::exit::{Exit, Failure};
 use super::opening::Consent;
 use super::work::{Opening, Stage, finish, work};
 use crate::batch::{PlanFile, Severity};
 use crate::journal::{Copied, Journal, RunId, RunRecord, Session};
-use crate::progress::say;
+use crate::progress::{counted, name_run, say, warn};
 use crate::runner::SystemClock;
 use crate::runner::plan::plan_seal;
 use crate::runner::start::{Before, BeginError, Order, copy, look_back};
@@ -51,6 +52,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
             Opening { session, stage }
         }
         Before::Unfinished(run) => {
+            name_run(run.id());
             say(format_args!("going on with run {}", run.id()));
             Opening {
                 session: journal.resume(&run)?,
@@ -58,6 +60,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
             }
         }
         Before::Finished(run) => {
+            name_run(run.id());
             say(format_args!(
                 "run {} of these rows has finished; nothing is left to do (--fresh starts a new one)",
                 run.id()
@@ -93,8 +96,9 @@ async fn start(
     lines.end(batch);
     let errors = summary.count(Severity::Error);
     if errors > 0 {
-        say(format_args!(
-            "{errors} errors in the file; the rows they are in are refused, the others are worked on"
+        warn(format_args!(
+            "{} in the file; the rows with errors are refused, the others are worked on",
+            counted(errors, "error", "errors")
         ));
     }
     Ok(copied)
@@ -117,5 +121,5 @@ fn different(run: &RunRecord, differences: &[String]) -> Failure {
     let help = format!(
         "`cutover resume {id}` goes on with it as it was begun; `--fresh` starts a new run beside it; nothing was sent"
     );
-    Failure::usage(message, help)
+    Failure::usage(message, help).coded(&errors::RUN_DIFFERS)
 }

@@ -2,18 +2,20 @@
 
 use super::args::{Global, WorkArgs};
 use super::connect::{Cast, Connected, Hitch, Target, person};
-use super::context::report_dir;
+use super::context::{print_json, report_dir};
+use super::errors;
 use super::exit::{Exit, Failure};
 use super::last_words;
 use super::live::{Bridge, Live};
 use super::opening::{Consent, Cut, Header, Waits, trouble_of};
 use super::signals;
+use super::status::to_value;
 use crate::job::{Job, Settings};
 use crate::journal::{
     Closed, Copied, Journal, JournalError, RunReader, RunRecord, RunState, Session, Stop,
 };
 use crate::machine::Outcome;
-use crate::progress::{self, say, say_result};
+use crate::progress::{self, counted, name_run, say, say_result, warn, warn_if_quiet};
 use crate::report::{self, Liveness};
 use crate::runner::admission::{Admission, canonical};
 use crate::runner::exposed::{Exposed, Person};
@@ -24,6 +26,7 @@ use crate::runner::worker::Work;
 use crate::runner::{
     Asked, Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopReason, SystemClock,
 };
+use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +68,7 @@ pub(super) async fn work(
     let target_spec = target.spec();
     let Opening { session, mut stage } = opening;
     let run = session.header().id;
+    name_run(run);
     let session = Arc::new(session);
     let journal = Arc::new(tokio::sync::Mutex::new(journal));
     let dir = report_dir(args.report.as_ref(), &run.to_string());
@@ -100,7 +104,7 @@ pub(super) async fn work(
         .as_ref()
         .map_or(Stop::Finished, StopReason::stop);
     let closed = session.close(SystemClock.now(), stop);
-    let exit = tell_end(global, closed, end.journal, &dir, &target_spec);
+    let exit = tell_end(global, args, closed, end.journal, &dir, &target_spec);
     last_words::name_the_exposed(&exposed, run, &dir);
     last_words::advise(end.stopped.as_ref(), &global.journal);
     Ok(exit)
@@ -306,8 +310,8 @@ fn must_be_fit(ready: &Ready, somebody_is_half_way: bool) -> Result<(), Failure>
     let bad: Vec<&Check> = ready.bad().collect();
     match &ready.settings {
         Some(_) if somebody_is_half_way => bad.iter().for_each(|check| {
-            say(format_args!(
-                "warning: {}: {}; {}",
+            warn(format_args!(
+                "{}: {}; {}",
                 check.name, check.detail, check.advice
             ));
         }),
@@ -331,7 +335,7 @@ fn has_written(reader: &RunReader) -> Result<bool, JournalError> {
 /// What somebody should know before it begins.
 pub(super) fn tell_notes<'c>(checks: impl Iterator<Item = &'c Check>) {
     for check in checks {
-        say(format_args!("note: {}: {}", check.name, check.detail));
+        warn(format_args!("{}: {}", check.name, check.detail));
     }
 }
 
@@ -345,6 +349,7 @@ pub(super) fn preflight_failure(bad: &[&Check]) -> Failure {
         format!("the run cannot begin\n{}", lines.join("\n")),
         "`cutover doctor` shows every check; nothing was changed",
     )
+    .coded(&errors::PREFLIGHT)
 }
 
 /// The session, once nobody else uses it.
@@ -366,6 +371,7 @@ async fn released(session: Arc<Session>) -> Result<Session, Failure> {
 /// much as can still be read and written.
 fn tell_end(
     global: &Global,
+    args: &WorkArgs,
     mut closed: Closed,
     fault: Option<JournalError>,
     dir: &Path,
@@ -381,12 +387,12 @@ fn tell_end(
     let told = closed
         .reader()
         .map_err(Failure::from)
-        .and_then(|mut reader| tell(global, &run, &mut reader, dir, target_spec));
+        .and_then(|mut reader| tell(global, args, &run, &mut reader, dir, target_spec));
     match told {
         Ok(()) => exit,
         Err(failure) => {
             let exit = exit.or_worse(failure.tell());
-            say_result(resume_line(global, &run, target_spec));
+            say_end(args, resume_line(global, &run, target_spec));
             exit
         }
     }
@@ -401,13 +407,22 @@ pub(super) fn finish(
     target_spec: &str,
 ) -> Result<Exit, Failure> {
     let dir = report_dir(args.report.as_ref(), &run.id().to_string());
-    tell(global, run, &mut journal.reader(run)?, &dir, target_spec)?;
+    name_run(run.id());
+    tell(
+        global,
+        args,
+        run,
+        &mut journal.reader(run)?,
+        &dir,
+        target_spec,
+    )?;
     Ok(Exit::of_run(run))
 }
 
 /// Writes the report and says how the run stands; the second also where the first cannot be done.
 fn tell(
     global: &Global,
+    args: &WorkArgs,
     run: &RunRecord,
     reader: &mut RunReader,
     dir: &Path,
@@ -417,16 +432,84 @@ fn tell(
         Ok(written) => written,
         Err(error) => {
             let summary = report::summarize(run, reader, &Liveness::Nobody)?;
-            say_result(in_words(run, &summary));
+            tell_numbers(args, run, &summary, None)?;
             return Err(error.into());
         }
     };
-    say_result(in_words(run, &summary));
-    say_result(format_args!("report    {}", paths.outcomes.display()));
+    tell_numbers(args, run, &summary, Some(&paths))?;
     if let Some(next) = next_command(global, run, target_spec, &paths) {
-        say_result(next);
+        say_end(args, next);
     }
     Ok(())
+}
+
+/// The run in numbers, as it was asked for.
+fn tell_numbers(
+    args: &WorkArgs,
+    run: &RunRecord,
+    summary: &report::Summary,
+    paths: Option<&report::ReportPaths>,
+) -> Result<(), Failure> {
+    progress::note_end(last_event(summary, paths)?);
+    if args.json {
+        return print_json(summary);
+    }
+    say_result(in_words(run, summary));
+    warn_of_end(run, paths);
+    if let Some(paths) = paths {
+        say_result(format_args!("report    {}", paths.outcomes.display()));
+    }
+    Ok(())
+}
+
+/// What is left of the numbers when it is to be quiet: what somebody has to look at.
+fn warn_of_end(run: &RunRecord, paths: Option<&report::ReportPaths>) {
+    let id = run.id();
+    if let RunState::Stopped(Stop::Requested(why) | Stop::Fault(why)) = &run.state {
+        warn_if_quiet(format_args!("run {id} stopped: {why}"));
+    }
+    let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);
+    if let Some(paths) = paths
+        && good < run.rows
+    {
+        let left = counted(run.rows - good, "row is", "rows are");
+        let file = paths.outcomes.display();
+        warn_if_quiet(format_args!(
+            "run {id}: {left} neither done nor unchanged: {file}"
+        ));
+    }
+}
+
+/// Standard output is the JSON's alone.
+fn say_end(args: &WorkArgs, text: String) {
+    if args.json {
+        say(text);
+    } else {
+        say_result(text);
+    }
+}
+
+/// What the last JSON line tells of the run.
+fn last_event(
+    summary: &report::Summary,
+    paths: Option<&report::ReportPaths>,
+) -> Result<Map<String, Value>, Failure> {
+    let all = to_value(summary)?;
+    let told = ["state", "rows", "outcomes", "exposed"];
+    let mut facts: Map<String, Value> = told
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), all.get(name)?.clone())))
+        .collect();
+    if let Some(paths) = paths {
+        let path = |path: &Path| path.display().to_string();
+        let files = json!({
+            "outcomes": path(&paths.outcomes),
+            "unfinished": path(&paths.unfinished),
+            "summary": path(&paths.summary),
+        });
+        facts.insert("report".into(), files);
+    }
+    Ok(facts)
 }
 
 /// A summary for a tired person.
