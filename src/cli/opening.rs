@@ -6,10 +6,11 @@
 //! before leaves nothing behind.
 
 use super::connect::{Connected, Target};
+use super::errors;
 use super::exit::{Exit, Failure};
 use crate::job::Job;
 use crate::journal::{JournalError, RunId, Stop};
-use crate::progress::{say, short, waiting_in_words};
+use crate::progress::{say, short, waiting_in_words, warn_if_quiet};
 use crate::runner::preflight::Ready;
 use crate::runner::{Asked, Command, Refused, Services, StopReason};
 use std::io::{IsTerminal as _, Write as _};
@@ -192,10 +193,12 @@ impl Hang {
         };
         if is_new {
             let left = self.patience.saturating_sub(self.since.elapsed());
-            say(format_args!(
+            let words = format!(
                 "connecting to {whom}: {why}; trying again until {}; Ctrl-C stops",
                 clock_in(left)
-            ));
+            );
+            say(&words);
+            warn_if_quiet(words);
             self.said = Some((why, Instant::now()));
         }
     }
@@ -252,7 +255,8 @@ impl Consent {
                     target.address()
                 ),
                 "add --yes to agree beforehand; nothing was written, and nothing was sent",
-            )),
+            )
+            .coded(&errors::NOT_AGREED)),
         }
     }
 }
@@ -271,8 +275,13 @@ pub(super) struct Header<'h> {
 }
 
 impl Header<'_> {
-    pub fn show(&self) {
-        say(self.in_words());
+    /// Whoever is asked sees it, also where it is to be quiet.
+    pub fn show(&self, is_asked: bool) {
+        let words = self.in_words();
+        say(&words);
+        if is_asked {
+            warn_if_quiet(words);
+        }
     }
 
     fn in_words(&self) -> String {

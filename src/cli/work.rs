@@ -236,7 +236,7 @@ impl Attempt<'_> {
             ended: run.counts.total(),
             report: self.report,
         };
-        header.show();
+        header.show(matches!(stage, Stage::New(_, Consent::OfPerson)));
     }
 
     async fn dispatch(
