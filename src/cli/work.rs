@@ -84,7 +84,9 @@ pub(super) async fn work(
     let session = released(session).await?;
     let end = match (stage, end) {
         (Stage::New(..), end) => {
-            journal.lock().await.withdraw(session)?;
+            if let Err(error) = journal.lock().await.withdraw(session) {
+                tracing::info!("the run is removed when the journal is opened next: {error}");
+            }
             let never_begun = || Failure::program("the run has ended and was never begun");
             return Err(end.err().map_or_else(never_begun, Cut::into_failure));
         }
