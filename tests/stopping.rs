@@ -116,7 +116,7 @@ fn too_many_failures_stop_the_run_and_it_can_go_on() {
     let stage = Stage::new(calm(400));
     let oracle = Oracle::look(&stage);
     let stopped = stage
-        .end(&mut stage.hasty_run(&["--max-failed", "2"]))
+        .end(&mut stage.hasty_run(&["--max-failed", "2", "--concurrency", "20"]))
         .must_end(4);
     assert!(
         stopped.stdout.contains("--max-failed 2"),

@@ -246,21 +246,21 @@ mod tests {
             ..snapshot()
         };
         let reason = StopReason::Requested("SIGTERM received".into());
-        insta::assert_snapshot!(words(RunEvent::Draining(reason.clone())), @"");
-        insta::assert_snapshot!(words(RunEvent::Interrupted(snapshot())), @"");
-        insta::assert_snapshot!(words(RunEvent::Interrupted(nobody.clone())), @"");
+        insta::assert_snapshot!(words(RunEvent::Draining(reason.clone())), @"stopping: SIGTERM received; no more rows start, rows in flight are finished or rolled back");
+        insta::assert_snapshot!(words(RunEvent::Interrupted(snapshot())), @"Ctrl-C again abandons 1 user in mid-change: they could not sign in until the run is resumed");
+        insta::assert_snapshot!(words(RunEvent::Interrupted(nobody.clone())), @"no user is in mid-change now; Ctrl-C again stops at once");
         let still = |snapshot, gives_up_in| RunEvent::StillDraining {
             snapshot,
             gives_up_in,
         };
-        insta::assert_snapshot!(words(still(snapshot(), None)), @"");
-        insta::assert_snapshot!(words(still(nobody, Some(Duration::from_secs(240)))), @"");
+        insta::assert_snapshot!(words(still(snapshot(), None)), @"still stopping: 3 rows in flight, 1 user in mid-change; waiting 42 s: tenant throttled, Retry-After");
+        insta::assert_snapshot!(words(still(nobody, Some(Duration::from_secs(240)))), @"still stopping: 3 rows in flight, 0 users in mid-change; waiting until the target shows what was written; gives up in 4 min");
         let now = |exposed| RunEvent::StoppingNow {
             reason: reason.clone(),
             exposed,
         };
-        insta::assert_snapshot!(words(now(2)), @"");
-        insta::assert_snapshot!(words(now(0)), @"");
+        insta::assert_snapshot!(words(now(2)), @"stopping now: SIGTERM received; 2 users in mid-change abandoned");
+        insta::assert_snapshot!(words(now(0)), @"stopping now: SIGTERM received");
     }
 
     #[test]

@@ -319,11 +319,8 @@ impl Dispatcher {
 
     /// Begins no more rows. A graver reason replaces a milder one.
     fn drain(&mut self, reason: StopReason) {
-        if self
-            .standing
-            .stopping()
-            .is_some_and(|known| *known >= reason)
-        {
+        let known = self.standing.stopping();
+        if known.is_some_and(|known| !reason.is_graver_than(known)) {
             return;
         }
         if !reason.leaves_time() {
