@@ -108,7 +108,7 @@ impl Waits {
                     }
                 }
                 _ = looks.tick() => match why() {
-                    None => hang = Hang::new(self.patience),
+                    None => hang.since = Instant::now(),
                     Some(why) if hang.is_too_long() => {
                         return Err(Cut::Stopped(out_of_patience(&self.whom, self.patience, &why)));
                     }
@@ -129,8 +129,8 @@ impl Waits {
                 biased;
                 Some(asked) = self.commands.recv() => {
                     if let Some(reason) = heed(asked) {
-                        // The prompt's line is not at its end.
-                        eprintln!();
+                        // The question's line is not at its end.
+                        show("\n");
                         return Err(Cut::Stopped(StopReason::Requested(reason)));
                     }
                 }
@@ -168,6 +168,7 @@ fn out_of_patience(whom: &str, patience: Duration, why: &str) -> StopReason {
 
 /// A wait that hangs: said once, and again when it hangs on something else.
 struct Hang {
+    /// When it was last seen to move.
     since: Instant,
     patience: Duration,
     said: Option<(String, Instant)>,
@@ -340,18 +341,27 @@ fn absolute(path: &Path) -> String {
 
 /// What a person types. The thread that waits for it ends with the process: a read of a terminal cannot be called off.
 fn answer_of_a_person() -> oneshot::Receiver<String> {
-    eprint!("\nStart this run? Type yes to start: ");
-    // Where it cannot be shown, no answer comes.
-    let _unseen = std::io::stderr().flush();
+    show("\nStart this run? Type yes to start: ");
     let (sender, answer) = oneshot::channel();
-    std::thread::spawn(move || {
+    let reader = std::thread::Builder::new().spawn(move || {
         let mut line = String::new();
         if std::io::stdin().read_line(&mut line).is_ok() {
             // The process may be about to end for another reason.
             let _too_late = sender.send(line);
         }
     });
+    if let Err(error) = reader {
+        tracing::warn!("the answer cannot be read: {error}");
+    }
     answer
+}
+
+/// Shows a part of a line on the terminal. Where that has gone, no answer comes either.
+fn show(text: &str) {
+    let mut terminal = std::io::stderr();
+    let _unseen = terminal
+        .write_all(text.as_bytes())
+        .and_then(|()| terminal.flush());
 }
 
 fn is_yes(line: &str) -> bool {
