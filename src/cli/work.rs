@@ -18,6 +18,7 @@ use crate::machine::Outcome;
 use crate::progress::{self, counted, name_run, say, say_result, warn, warn_if_quiet};
 use crate::report::{self, Liveness};
 use crate::runner::admission::{Admission, canonical};
+use crate::runner::claims::Claims;
 use crate::runner::exposed::{Exposed, Person};
 use crate::runner::preflight::{Check, Ready, prepare};
 use crate::runner::stop::Gate;
@@ -256,6 +257,7 @@ impl Attempt<'_> {
             job: Arc::clone(self.job),
             settings,
             session: Arc::clone(self.session),
+            claims: Claims::new(self.session),
             gate: orders.gate,
         });
         let policy = Policy {
