@@ -194,12 +194,10 @@ impl Hang {
         };
         if is_new {
             let left = self.patience.saturating_sub(self.since.elapsed());
-            let words = format!(
+            say(format_args!(
                 "connecting to {whom}: {why}; trying again until {}; Ctrl-C stops",
                 clock_in(left)
-            );
-            say(&words);
-            warn_if_quiet(words);
+            ));
             self.said = Some((why, Instant::now()));
         }
     }
