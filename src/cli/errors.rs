@@ -99,6 +99,12 @@ pub(super) const SIGN_IN: ProblemKind = before(
     "The service refuses the sign-in.",
     "fix what the message names in the connection file or the app registration; `cutover doctor` tries it",
 );
+/// Nobody agreed to a new run.
+pub(super) const NOT_AGREED: ProblemKind = before(
+    "not-agreed",
+    "A new run asks before it changes a tenant, and there is no terminal to ask on.",
+    "add --yes once you have looked at the target, or start the run on a terminal",
+);
 /// The checks before a run found something.
 pub(super) const PREFLIGHT: ProblemKind = before(
     "preflight",
@@ -143,6 +149,7 @@ pub(super) const ERRORS: &[ProblemKind] = &[
     INPUT_UNUSABLE,
     NO_TARGET,
     SIGN_IN,
+    NOT_AGREED,
     PREFLIGHT,
     RUN_DIFFERS,
     NO_LIVE_RUN,

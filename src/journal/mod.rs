@@ -49,5 +49,5 @@ pub use row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
 pub use run::{
     Counts, InputFacts, InputRow, Planned, RunHeader, RunId, RunRecord, RunState, Seal, Stop,
 };
-pub use session::{Closed, Import, Session};
+pub use session::{Closed, Copied, Import, Session};
 pub use view::RunReader;

@@ -171,6 +171,16 @@ impl Journal {
         Import::begin(&self.dir, &self.disk, header, store, self.writing)
     }
 
+    /// Forgets a run that has not begun, as if it had never been there.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it cannot be removed now; then that is done when the journal is opened next.
+    pub fn withdraw(&self, session: Session) -> Result<(), JournalError> {
+        let id = session.header().id;
+        session.abandon();
+        self.discard(id)
+    }
+
     /// Opens a run to go on with it.
     ///
     /// # Errors

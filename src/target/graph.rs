@@ -6,6 +6,7 @@
 //! send on a kept one, which sends it once.
 
 use std::error::Error as _;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -235,16 +236,36 @@ pub(super) fn transport_fault(error: reqwest::Error) -> Fault {
     };
     let error = error.without_url();
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    let words: Vec<String> = [error.to_string()]
-        .into_iter()
-        .chain(causes.map(ToString::to_string))
-        .collect();
+    let message = match causes.clone().find_map(of_the_network) {
+        Some(kind) => kind.to_string(),
+        None => {
+            let words = [error.to_string()];
+            let words: Vec<String> = words
+                .into_iter()
+                .chain(causes.map(ToString::to_string))
+                .collect();
+            one_line(&words.join(": "))
+        }
+    };
     Fault {
         class,
         code: code.to_owned(),
-        message: one_line(&words.join(": ")),
+        message,
         status: None,
     }
+}
+
+/// What the system says of the network, in its plainest words; the layers above it add nothing to that.
+fn of_the_network(cause: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
+    let error: &std::io::Error = cause.downcast_ref()?;
+    let kinds = [
+        ErrorKind::ConnectionRefused,
+        ErrorKind::ConnectionReset,
+        ErrorKind::HostUnreachable,
+        ErrorKind::NetworkUnreachable,
+        ErrorKind::NetworkDown,
+    ];
+    kinds.into_iter().find(|kind| *kind == error.kind())
 }
 
 #[cfg(test)]
