@@ -5,6 +5,7 @@
 //! Values that are none of them are diagnosed in `mistake`.
 
 use super::finding::Fault;
+use super::formula::undefused;
 use super::immutable_id::{ImmutableId, ObjectGuid, decode, decode_ldap_escapes};
 use super::mistake::{classic_mistake, has_lost_its_case, has_one_case};
 use super::rule::Rule;
@@ -60,7 +61,7 @@ pub fn interpret(text: &str) -> Result<Anchor, AnchorError> {
     if bare.len() != text.len() {
         notes.push("the white space around the value was left out".to_owned());
     }
-    let (form, guid) = read_any(bare)?;
+    let (form, guid) = read_any(undefused(bare))?;
     if guid.is_nil() {
         return Err(AnchorError::Nil);
     }

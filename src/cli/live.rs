@@ -1,4 +1,4 @@
-//! Asking the process that has the journal: only one process can open it, yet `status`, `runs` and `report` work meanwhile,
+//! Asking the process that works on the journal: it knows more than the journal says, so `status`, `runs` and `report` ask it,
 //! and `pause`, `continue`, `drain` and `pace` steer it.
 //!
 //! The live process listens on loopback, on a port that it names in the journal together with a token; so who may read the
@@ -6,14 +6,13 @@
 
 use super::context::holder;
 use super::exit::Failure;
-use crate::journal::{
-    Control, ControlToken, Journal, JournalError, RunRecord, Session, read_holder,
-};
+use crate::journal::{Control, ControlToken, Holder, Journal, JournalError, RunRecord, Session};
 use crate::pace::QuotaError;
-use crate::progress::waiting_in_words;
+use crate::progress::{say, waiting_in_words};
 use crate::report::{self, Liveness, Summary, UnderWay};
 use crate::runner::stop::Gate;
 use crate::runner::{Answer, Asked, Command, Refused, Services};
+use crate::target::Secret;
 use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
@@ -22,13 +21,25 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
+
+/// Between two tries to ask a process that is starting or ending.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// How many times; three seconds in all.
+const ASKS_MAX: u32 = 60;
+
+/// How long a live process may be unknown to others after its name was deleted.
+const NAMED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What is asked.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -131,11 +142,28 @@ async fn listen(
         .route("/pace", post(pace))
         .layer(from_fn_with_state(shared.clone(), only_with_token))
         .with_state(shared);
+    let staying = stay_known(Arc::downgrade(journal), holder);
     Ok(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
-            tracing::warn!("other processes cannot ask this one any more: {error}");
+        tokio::select! {
+            () = staying => {}
+            served = axum::serve(listener, routes) => if let Err(error) = served {
+                tracing::warn!("other processes cannot ask this one any more: {error}");
+            }
         }
     }))
+}
+
+/// Whoever deletes `holder.json` under a live process hides it for a moment only.
+async fn stay_known(journal: Weak<Mutex<Journal>>, holder: Holder) {
+    loop {
+        tokio::time::sleep(NAMED_AGAIN_AFTER).await;
+        let Some(journal) = journal.upgrade() else {
+            return;
+        };
+        if let Err(error) = journal.lock().await.announce(&holder) {
+            tracing::debug!("other processes are not told who has the journal: {error}");
+        }
+    }
 }
 
 async fn only_with_token(State(shared): State<Shared>, request: Request, next: Next) -> Response {
@@ -143,7 +171,9 @@ async fn only_with_token(State(shared): State<Shared>, request: Request, next: N
         .headers()
         .get("authorization")
         .and_then(|value| value.to_str().ok());
-    if given == Some(&format!("Bearer {}", shared.token)) {
+    let wanted = format!("Bearer {}", shared.token);
+    // Digests, so that how long the comparison takes says nothing about the token.
+    if given.map(Sha256::digest) == Some(Sha256::digest(wanted)) {
         next.run(request).await
     } else {
         StatusCode::UNAUTHORIZED.into_response()
@@ -333,75 +363,116 @@ async fn pace(
     shared.steer(&question, Command::Pace(rate)).await
 }
 
-/// Asks the live process, if there is one. None: nobody has the journal.
+/// Asks the live process, if there is one. None: nobody works on the journal, or nobody who answers; what stands in the
+/// journal itself is the answer then.
 ///
 /// # Errors
-/// The process does not answer, or refuses.
+/// The process refuses, or this user may not ask.
 pub(super) async fn ask(
     journal: &Path,
     path: &str,
     question: &Question,
-) -> Result<Option<serde_json::Value>, Failure> {
-    request(journal, Method::GET, path, question).await
+) -> Result<Option<Value>, Failure> {
+    match request(journal, &Method::GET, path, question).await? {
+        Reached::Nobody => Ok(None),
+        Reached::Answered(value) => Ok(Some(value)),
+        Reached::Silent(holder) => {
+            say(format_args!(
+                "note: {}, so this is what the journal has",
+                silent(&holder)
+            ));
+            Ok(None)
+        }
+    }
 }
 
 /// Steers the live process, if there is one. None: nobody has the journal.
 ///
 /// # Errors
-/// As [`ask`].
+/// The process does not answer, or refuses, or this user may not ask.
 pub(super) async fn steer(
     journal: &Path,
     path: &str,
     question: &Question,
-) -> Result<Option<serde_json::Value>, Failure> {
-    request(journal, Method::POST, path, question).await
+) -> Result<Option<Value>, Failure> {
+    match request(journal, &Method::POST, path, question).await? {
+        Reached::Nobody => Ok(None),
+        Reached::Answered(value) => Ok(Some(value)),
+        Reached::Silent(holder) => Err(Failure::usage(silent(&holder), "try again in a moment")),
+    }
 }
 
+fn silent(holder: &Holder) -> String {
+    let (pid, command) = (holder.pid, &holder.command);
+    format!("process {pid} (`cutover {command}`) has the journal and does not answer")
+}
+
+/// What came of asking.
+enum Reached {
+    Nobody,
+    Answered(Value),
+    /// It may be at its beginning, at its end, or stopped.
+    Silent(Holder),
+}
+
+/// A process that is just starting or ending is asked again for a few seconds.
 async fn request(
     journal: &Path,
-    method: Method,
+    method: &Method,
     path: &str,
     question: &Question,
-) -> Result<Option<serde_json::Value>, Failure> {
-    if !Journal::exists(journal) {
-        return Ok(None);
-    }
-    let holder = read_holder(journal).map_err(Failure::unusable)?;
-    let Some(holder) = holder else {
-        return Ok(None);
-    };
-    let busy = |what: String| {
-        let message = format!("process {} has the journal and {what}", holder.pid);
-        Failure::usage(message, "try again in a moment")
-    };
-    let Some(control) = &holder.control else {
-        return Err(busy("does not answer yet".into()));
-    };
-    // An error says that a provider is in place already, which is all that is wanted.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let url = format!("http://127.0.0.1:{}{path}", control.port);
-    let reply = reqwest::Client::new()
-        .request(method, url)
-        .query(question)
-        .bearer_auth(control.token.expose())
-        .send()
-        .await
-        .map_err(|_| busy("does not answer".into()))?;
-    let status = reply.status();
-    if !status.is_success() {
-        let text = reply.text().await.unwrap_or_default();
-        if status != StatusCode::UNPROCESSABLE_ENTITY {
-            return Err(busy(format!("says: {text}")));
+) -> Result<Reached, Failure> {
+    let mut asks = 0;
+    loop {
+        let Some(holder) = Journal::holder(journal)?.filter(Holder::may_live) else {
+            return Ok(Reached::Nobody);
+        };
+        if let Some(control) = &holder.control
+            && let Some(value) = ask_once(&holder, control, method, path, question).await?
+        {
+            return Ok(Reached::Answered(value));
         }
-        let message = format!("process {} works on a run and says: {text}", holder.pid);
+        asks += 1;
+        if asks >= ASKS_MAX {
+            return Ok(Reached::Silent(holder));
+        }
+        tokio::time::sleep(ASK_AGAIN_AFTER).await;
+    }
+}
+
+/// None: no answer, or none of ours, which may be different in a moment.
+async fn ask_once(
+    holder: &Holder,
+    control: &Control,
+    method: &Method,
+    path: &str,
+    question: &Question,
+) -> Result<Option<Value>, Failure> {
+    let token = control.token.expose();
+    let url = format!("http://127.0.0.1:{}{path}", control.port);
+    let sent = client()?.request(method.clone(), url).query(question);
+    let Ok(reply) = sent.bearer_auth(token).send().await else {
+        return Ok(None);
+    };
+    let status = reply.status();
+    if status == StatusCode::UNPROCESSABLE_ENTITY {
+        let text = reply.text().await.unwrap_or_default();
+        let text = Secret::new(token).redact(&text);
         return Err(Failure::usage(
-            message,
+            format!("process {} works on a run and says: {text}", holder.pid),
             "`cutover status` shows how it stands",
         ));
     }
-    let value = reply
-        .json()
-        .await
-        .map_err(|error| busy(format!("answers badly: {error}")))?;
-    Ok(Some(value))
+    if !status.is_success() {
+        return Ok(None);
+    }
+    Ok(reply.json().await.ok())
+}
+
+/// What is said here stays on this machine, whatever proxy its environment names.
+fn client() -> Result<reqwest::Client, Failure> {
+    // An error says that a provider is in place already, which is all that is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build();
+    client.map_err(|error| Failure::program(format!("no client can be made: {error}")))
 }
