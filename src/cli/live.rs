@@ -38,6 +38,9 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// How many times; three seconds in all.
 const ASKS_MAX: u32 = 60;
 
+/// How long a live process may take for an answer: one that was stopped never gives one.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
 /// How long a live process may be unknown to others after its name was deleted.
 const NAMED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -398,7 +401,14 @@ pub(super) async fn steer(
     match request(journal, &Method::POST, path, question).await? {
         Reached::Nobody => Ok(None),
         Reached::Answered(value) => Ok(Some(value)),
-        Reached::Silent(holder) => Err(Failure::usage(silent(&holder), "try again in a moment")),
+        Reached::Silent(holder) => Err(Failure::usage(
+            silent(&holder),
+            format!(
+                "it may be starting or ending: try again in a moment. If it was stopped, `kill -CONT {pid}` lets it go on; if it hangs, \
+                 end it with `kill -9 {pid}` and go on with `cutover resume`: the journal is good",
+                pid = holder.pid
+            ),
+        )),
     }
 }
 
@@ -427,12 +437,15 @@ async fn request(
         let Some(holder) = Journal::holder(journal)?.filter(Holder::may_live) else {
             return Ok(Reached::Nobody);
         };
-        if let Some(control) = &holder.control
-            && let Some(value) = ask_once(&holder, control, method, path, question).await?
-        {
-            return Ok(Reached::Answered(value));
+        let heard = match &holder.control {
+            Some(control) => ask_once(&holder, control, method, path, question).await?,
+            None => Heard::NotYet,
+        };
+        match heard {
+            Heard::Answer(value) => return Ok(Reached::Answered(value)),
+            Heard::Nothing => return Ok(Reached::Silent(holder)),
+            Heard::NotYet => asks += 1,
         }
-        asks += 1;
         if asks >= ASKS_MAX {
             return Ok(Reached::Silent(holder));
         }
@@ -440,19 +453,29 @@ async fn request(
     }
 }
 
-/// None: no answer, or none of ours, which may be different in a moment.
+/// What came of asking once.
+enum Heard {
+    Answer(Value),
+    /// No answer, or none of ours, which may be different in a moment.
+    NotYet,
+    /// It was waited for long enough.
+    Nothing,
+}
+
 async fn ask_once(
     holder: &Holder,
     control: &Control,
     method: &Method,
     path: &str,
     question: &Question,
-) -> Result<Option<Value>, Failure> {
+) -> Result<Heard, Failure> {
     let token = control.token.expose();
     let url = format!("http://127.0.0.1:{}{path}", control.port);
     let sent = client()?.request(method.clone(), url).query(question);
-    let Ok(reply) = sent.bearer_auth(token).send().await else {
-        return Ok(None);
+    let reply = match sent.bearer_auth(token).send().await {
+        Ok(reply) => reply,
+        Err(error) if error.is_timeout() => return Ok(Heard::Nothing),
+        Err(_) => return Ok(Heard::NotYet),
     };
     let status = reply.status();
     if status == StatusCode::UNPROCESSABLE_ENTITY {
@@ -464,15 +487,22 @@ async fn ask_once(
         ));
     }
     if !status.is_success() {
-        return Ok(None);
+        return Ok(Heard::NotYet);
     }
-    Ok(reply.json().await.ok())
+    Ok(match reply.json().await {
+        Ok(value) => Heard::Answer(value),
+        Err(error) if error.is_timeout() => Heard::Nothing,
+        Err(_) => Heard::NotYet,
+    })
 }
 
 /// What is said here stays on this machine, whatever proxy its environment names.
 fn client() -> Result<reqwest::Client, Failure> {
     // An error says that a provider is in place already, which is all that is wanted.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().build();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(ANSWER_MAX)
+        .build();
     client.map_err(|error| Failure::program(format!("no client can be made: {error}")))
 }

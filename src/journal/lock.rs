@@ -248,8 +248,8 @@ fn write_private(dir: &Path, path: &Path, holder: &Holder) -> io::Result<()> {
     Ok(())
 }
 
-/// A link in the place of the file is not followed.
-fn private() -> OpenOptions {
+/// Opens or makes a file of the journal for its owner only. A link in its place is not followed.
+pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true);
     #[cfg(unix)]

@@ -12,6 +12,7 @@ use super::ledger;
 use super::log::inspect;
 use super::open::{find, replay};
 use super::run::{RunId, RunRecord, RunState};
+use super::scan::Scan;
 use super::scratch::temporary_folder;
 use super::store::Store;
 use super::view::RunReader;
@@ -161,6 +162,12 @@ impl Snapshot {
         known: Option<&RunRecord>,
     ) -> Result<(), JournalError> {
         let log = self.disk.open_to_read(id)?;
+        let bytes = log.len().map_err(|source| self.disk.failed(id, source))?;
+        if let Some(run) = known.filter(|run| run.head.offset == bytes) {
+            // Nothing is to be read, but the checkpoint must be this log's.
+            Scan::new(&*log, run.head)?;
+            return Ok(());
+        }
         replay(&self.store, id, known, |from, visit| {
             inspect(&*log, from, visit)
         })?;
