@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::oracle::{Oracle, Slack};
-use support::{Going, Ran, Stage, number, slow, table};
+use support::{Going, Ran, Stage, calm, number, slow, table};
 
 const SEED: u64 = 20;
 

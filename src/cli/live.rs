@@ -41,6 +41,12 @@ const ASKS_MAX: u32 = 60;
 /// How long a live process may take for an answer: one that was stopped never gives one.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
+/// The one question whose answer takes as long as there are rows.
+pub(super) const WRITE_REPORT: &str = "/report";
+
+/// How long that may take.
+const REPORT_MAX: Duration = Duration::from_secs(600);
+
 /// How long a live process may be unknown to others after its name was deleted.
 const NAMED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -138,7 +144,7 @@ async fn listen(
     let routes = Router::new()
         .route("/status", get(status))
         .route("/runs", get(runs))
-        .route("/report", get(write_report))
+        .route(WRITE_REPORT, get(write_report))
         .route("/pause", post(pause))
         .route("/continue", post(go_on))
         .route("/drain", post(drain))
@@ -471,8 +477,13 @@ async fn ask_once(
 ) -> Result<Heard, Failure> {
     let token = control.token.expose();
     let url = format!("http://127.0.0.1:{}{path}", control.port);
+    let patience = if path == WRITE_REPORT {
+        REPORT_MAX
+    } else {
+        ANSWER_MAX
+    };
     let sent = client()?.request(method.clone(), url).query(question);
-    let reply = match sent.bearer_auth(token).send().await {
+    let reply = match sent.bearer_auth(token).timeout(patience).send().await {
         Ok(reply) => reply,
         Err(error) if error.is_timeout() => return Ok(Heard::Nothing),
         Err(_) => return Ok(Heard::NotYet),
@@ -500,9 +511,6 @@ async fn ask_once(
 fn client() -> Result<reqwest::Client, Failure> {
     // An error says that a provider is in place already, which is all that is wanted.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(ANSWER_MAX)
-        .build();
+    let client = reqwest::Client::builder().no_proxy().build();
     client.map_err(|error| Failure::program(format!("no client can be made: {error}")))
 }

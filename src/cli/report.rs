@@ -3,7 +3,7 @@
 use super::args::{Global, ReportArgs};
 use super::context::{report_dir, snapshot};
 use super::exit::{Exit, Failure};
-use super::live::{Question, ask};
+use super::live::{Question, WRITE_REPORT, ask};
 use super::status::to_value;
 use crate::progress::say_result;
 use crate::report::{self, Liveness};
@@ -34,7 +34,7 @@ async fn by_live_process(global: &Global, args: &ReportArgs) -> Result<Option<Pa
         dir: Some(dir.clone()),
         ..Question::about(Some(run))
     };
-    let written = ask(&global.journal, "/report", &question).await?;
+    let written = ask(&global.journal, WRITE_REPORT, &question).await?;
     Ok(written.map(|_| dir))
 }
 

@@ -9,7 +9,6 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 /// What stands in the place of a secret.
@@ -45,42 +44,62 @@ impl Secret {
             return text.to_owned();
         }
         let strike = |text: String, form: String| text.replace(&form, STRUCK);
-        self.forms().into_iter().fold(text.to_owned(), strike)
+        let plain = text.replace(&self.0, STRUCK);
+        let decoded = self.within_base64().into_iter().fold(plain, strike);
+        strike_percent(&decoded, &self.0)
     }
 
-    /// The value as it stands in a text, a URL, a form, or somewhere within base64.
-    fn forms(&self) -> Vec<String> {
-        let percent = utf8_percent_encode(&self.0, NON_ALPHANUMERIC).to_string();
-        // What RFC 3986 leaves as it is.
-        let kept = [("%2D", "-"), ("%2E", "."), ("%5F", "_"), ("%7E", "~")];
-        let url = kept.iter().fold(percent.clone(), |url, (code, letter)| {
-            url.replace(code, letter)
-        });
-        let form = url.replace("%20", "+").replace('~', "%7E");
-        let lower = [&url, &form].map(|text| lower_case_codes(text));
+    /// The value as it stands somewhere within base64.
+    fn within_base64(&self) -> Vec<String> {
+        let bytes = self.0.as_bytes();
         let encoded = (0..3).flat_map(|before| {
             [
-                within_base64(&STANDARD_NO_PAD, before, self.0.as_bytes()),
-                within_base64(&URL_SAFE_NO_PAD, before, self.0.as_bytes()),
+                within_base64(&STANDARD_NO_PAD, before, bytes),
+                within_base64(&URL_SAFE_NO_PAD, before, bytes),
             ]
         });
-        let encoded = encoded.filter(|text| text.len() >= BYTES_MIN);
-        let mut forms = vec![self.0.clone(), percent, url, form];
-        forms.extend(lower.into_iter().chain(encoded));
-        // The longer first, so that no part of one is left.
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        forms.dedup();
-        forms
+        encoded.filter(|text| text.len() >= BYTES_MIN).collect()
     }
 }
 
-fn lower_case_codes(text: &str) -> String {
-    let mut parts = text.split('%');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| {
-        let (code, rest) = part.split_at_checked(2).unwrap_or((part, ""));
-        text + "%" + &code.to_ascii_lowercase() + rest
-    })
+/// Takes a secret out of a URL or a form, whichever of its characters are written with a percent sign.
+fn strike_percent(text: &str, secret: &str) -> String {
+    let mut struck = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        match percent_end(rest.as_bytes(), secret.as_bytes()).and_then(|end| rest.get(end..)) {
+            Some(behind) => {
+                struck.push_str(STRUCK);
+                rest = behind;
+            }
+            None => {
+                struck.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    struck
+}
+
+/// Where a secret ends with which the text begins.
+fn percent_end(text: &[u8], secret: &[u8]) -> Option<usize> {
+    let mut end = 0;
+    for wanted in secret {
+        end += match (text.get(end)?, wanted) {
+            (b'%', _) if percent_byte(text.get(end + 1..end + 3)?) == Some(*wanted) => 3,
+            (found, wanted) if found == wanted => 1,
+            (b'+', b' ') => 1,
+            _ => return None,
+        };
+    }
+    Some(end)
+}
+
+fn percent_byte(digits: &[u8]) -> Option<u8> {
+    let digit = |digit: &u8| char::from(*digit).to_digit(16);
+    let [high, low] = digits else { return None };
+    // Fits: two hexadecimal digits.
+    Some((digit(high)? * 16 + digit(low)?) as u8)
 }
 
 /// The symbols that stand for these bytes alone, when so many others, up to a whole group of three, come before them.
@@ -158,6 +177,7 @@ mod tests {
     use super::*;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -213,6 +233,8 @@ mod tests {
             }
             let url = reqwest::Url::parse_with_params("http://a/", [("s", &secret)]).unwrap();
             prop_assert_eq!(own.redact(url.query().unwrap()), "s=***");
+            let percent = utf8_percent_encode(&secret, NON_ALPHANUMERIC).to_string();
+            prop_assert_eq!(own.redact(&percent), "***");
             prop_assert_eq!(own.redact(&whole), format!("{before}***{after}"));
         }
     }
