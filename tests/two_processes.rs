@@ -50,7 +50,8 @@ fn must_be_refused(ran: Ran, first: Option<u32>) {
 
 #[test]
 fn the_second_one_is_told_who_the_first_is_and_sends_nothing() {
-    let stage = Stage::new(slow(200, 4));
+    // The others wait a few seconds, in case it is just ending.
+    let stage = Stage::new(slow(1_000, 4));
     let going = at_work(&stage);
     // Any request of its own would begin with one for a token.
     let tokens = stage.stat("tokens");
@@ -94,7 +95,7 @@ fn those_who_only_look_ask_the_live_process() {
 
 #[test]
 fn a_second_line_leaves_the_log_of_the_first_alone() {
-    let stage = Stage::new(slow(200, 4));
+    let stage = Stage::new(slow(400, 4));
     stage.write("sim.toml", stage.connection(SLOW_WRITES));
     let mut going = stage.start(&mut stage.quick_run(&["--log", "log.json", "-vv"]));
     stage.await_writes(10, &mut going);
@@ -347,7 +348,7 @@ fn one_that_is_just_ending_is_waited_for() {
 #[cfg(unix)]
 #[test]
 fn whoever_deletes_the_lock_opens_no_second_door() {
-    let stage = Stage::new(slow(400, 4));
+    let stage = Stage::new(slow(600, 4));
     let oracle = Oracle::look(&stage);
     let mut going = at_work(&stage);
     for file in ["lock", "holder.json"] {
