@@ -5,10 +5,11 @@
 //! journal may ask, and nobody else.
 
 use super::context::holder;
+use super::errors;
 use super::exit::Failure;
 use crate::journal::{Control, ControlToken, Holder, Journal, JournalError, RunRecord, Session};
 use crate::pace::QuotaError;
-use crate::progress::{say, waiting_in_words};
+use crate::progress::{waiting_in_words, warn};
 use crate::report::{self, Liveness, Summary, UnderWay};
 use crate::runner::stop::Gate;
 use crate::runner::{Answer, Asked, Command, Refused, Services};
@@ -386,8 +387,8 @@ pub(super) async fn ask(
         Reached::Nobody => Ok(None),
         Reached::Answered(value) => Ok(Some(value)),
         Reached::Silent(holder) => {
-            say(format_args!(
-                "note: {}, so this is what the journal has",
+            warn(format_args!(
+                "{}, so this is what the journal has",
                 silent(&holder)
             ));
             Ok(None)
@@ -414,7 +415,8 @@ pub(super) async fn steer(
                  end it with `kill -9 {pid}` and go on with `cutover resume`: the journal is good",
                 pid = holder.pid
             ),
-        )),
+        )
+        .coded(&errors::LIVE_PROCESS)),
     }
 }
 
@@ -492,10 +494,11 @@ async fn ask_once(
     if status == StatusCode::UNPROCESSABLE_ENTITY {
         let text = reply.text().await.unwrap_or_default();
         let text = Secret::new(token).redact(&text);
-        return Err(Failure::usage(
-            format!("process {} works on a run and says: {text}", holder.pid),
-            "`cutover status` shows how it stands",
-        ));
+        let message = format!("process {} works on a run and says: {text}", holder.pid);
+        return Err(
+            Failure::usage(message, "`cutover status` shows how it stands")
+                .coded(&errors::LIVE_PROCESS),
+        );
     }
     if !status.is_success() {
         return Ok(Heard::NotYet);
