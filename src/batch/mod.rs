@@ -24,10 +24,11 @@ mod records;
 mod rows;
 mod rule;
 mod source;
+pub mod spelling;
 mod spill;
 pub mod upn;
 
-pub use anchor::{Anchor, AnchorError, interpret};
+pub use anchor::{Anchor, AnchorError, Misread, interpret};
 pub use column::{Column, Kind, Layout, Value};
 pub use dialect::Dialect;
 pub use error::InputError;

@@ -350,9 +350,9 @@ pub(super) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ImmutableIdArgs {
-    /// A GUID, 32 hex digits (the octets as LDAP shows them), or an ImmutableID
-    #[arg(allow_hyphen_values = true)]
-    pub value: String,
+    /// A GUID, its octets (hexadecimal or decimal, as LDAP, ADUC, PowerShell or SQL show them), or an ImmutableID
+    #[arg(required = true, allow_hyphen_values = true)]
+    pub value: Vec<String>,
 }
 
 /// The simulated tenant.

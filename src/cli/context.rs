@@ -3,7 +3,7 @@
 use super::args::{BatchArgs, Global, WorkArgs};
 use super::errors;
 use super::exit::Failure;
-use crate::batch::{Finding, Input};
+use crate::batch::{Finding, Input, InputError};
 use crate::job::{FindError, Job, SHIPPED};
 use crate::journal::{Holder, Journal, JournalError, Snapshot};
 use crate::progress::{say, say_finding, show_json, warn};
@@ -29,6 +29,14 @@ impl Batch {
     /// # Errors
     /// Everything that makes the batch unusable, with every mistake of a kind at once.
     pub fn open(args: &BatchArgs) -> Result<Batch, Failure> {
+        Batch::read(args)?.map_err(Failure::unusable)
+    }
+
+    /// The same, but what makes the file unusable is handed back apart.
+    ///
+    /// # Errors
+    /// Mistakes of the job and of its parameters.
+    pub fn read(args: &BatchArgs) -> Result<Result<Batch, InputError>, Failure> {
         let job = job(&args.job)?;
         let params = job.parameters(&args.set).map_err(|wrong| {
             Failure::usage(
@@ -37,12 +45,12 @@ impl Batch {
             )
             .coded(&errors::PARAMETER)
         })?;
-        let input = crate::batch::open(&args.csv, &job.layout).map_err(Failure::unusable)?;
-        Ok(Batch {
+        let input = crate::batch::open(&args.csv, &job.layout);
+        Ok(input.map(|input| Batch {
             job: Arc::new(job),
             params,
             input,
-        })
+        }))
     }
 
     /// Refuses a file whose rows must not be used, with everything that is wrong with it.
@@ -74,10 +82,14 @@ impl Batch {
             .filter(|finding| finding.is_error())
     }
 
-    /// Says what was detected.
+    /// Says what was detected, and which columns are left alone.
     pub fn tell_dialect(&self) {
+        let unread = match self.input.unread.join(", ") {
+            none if none.is_empty() => none,
+            some => format!("; not read: {some}"),
+        };
         say(format_args!(
-            "{}: {}",
+            "{}: {}{unread}",
             self.input.file.display(),
             self.input.dialect
         ));

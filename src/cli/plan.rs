@@ -9,13 +9,14 @@ use super::work::{preflight_failure, tell_notes};
 use crate::batch::plan_file::{SEAL_COLUMN, seal_cell};
 use crate::batch::{InputError, Row, Visit};
 use crate::job::{Job, RowView, Settings};
-use crate::journal::Seal;
+use crate::journal::{RowNumber, Seal};
 use crate::machine::Problem;
 use crate::progress::say;
 use crate::report::{PlanLine, write_plan};
 use crate::runner::Services;
 use crate::runner::directory::{Answer, ask};
 use crate::runner::plan::{Plan, RowPlan, plan_row, plan_seal};
+use crate::runner::plan_rows::{Beside, settle};
 use crate::runner::preflight::{Check, prepare};
 use crate::runner::sight::job_problem;
 use crate::runner::start::each_row;
@@ -36,6 +37,7 @@ const WORD_EVERY: Duration = Duration::from_secs(10);
 /// A row that the file's own rules have nothing against.
 struct Good {
     number: u64,
+    line: u64,
     key: String,
     values: Vec<Option<String>>,
 }
@@ -51,7 +53,6 @@ struct Planning<'a> {
 /// A row that was read, and what it cost.
 struct Read {
     row: Good,
-    report: Vec<String>,
     plan: RowPlan,
     reads: u32,
 }
@@ -140,6 +141,7 @@ async fn rows(
     let mut word_at = Instant::now() + WORD_EVERY;
     let mut rows = good.into_iter();
     let mut tasks = JoinSet::new();
+    let mut seen = Vec::with_capacity(all);
     loop {
         while tasks.len() < ROWS_IN_FLIGHT_MAX
             && let Some(row) = rows.next()
@@ -148,10 +150,17 @@ async fn rows(
             tasks.spawn(one(job, settings.clone(), services, row));
         }
         let Some(ended) = tasks.join_next().await else {
-            return Ok(());
+            break;
         };
         let read = ended.map_err(|error| Failure::program(error.to_string()))?;
-        planning.take(read.map_err(no_answer)?);
+        let Read { row, plan, reads } = read.map_err(no_answer)?;
+        planning.forecast.reads += u64::from(reads);
+        seen.push(Beside {
+            row: RowNumber(row.number),
+            line: row.line,
+            key: row.key,
+            plan,
+        });
         if Instant::now() >= word_at {
             word_at += WORD_EVERY;
             say(format_args!(
@@ -160,6 +169,10 @@ async fn rows(
             ));
         }
     }
+    seen.sort_by_key(|row| row.row);
+    settle(&mut seen);
+    seen.into_iter().for_each(|row| planning.take(row));
+    Ok(())
 }
 
 fn no_answer(Halt(problem): Halt) -> Failure {
@@ -178,16 +191,13 @@ async fn one(
         Err(problem) => {
             return Ok(Read {
                 row,
-                report: Vec::new(),
                 plan: RowPlan::against(problem),
                 reads: 0,
             });
         }
     };
     let plan = plan_row(&job, &view, &mut talk).await?;
-    let report = plan.states.as_ref();
     Ok(Read {
-        report: report.map_or_else(Vec::new, |(before, after)| view.report(before, after)),
         reads: talk.take_costs().reads,
         plan,
         row,
@@ -273,46 +283,35 @@ impl Planning<'_> {
     }
 
     /// Counts a row that was read.
-    fn take(&mut self, read: Read) {
-        let Read {
-            row,
-            report,
-            plan,
-            reads,
-        } = read;
-        self.forecast.reads += u64::from(reads);
+    fn take(&mut self, read: Beside) {
+        let Beside { row, key, plan, .. } = read;
         for warning in &plan.warnings {
-            self.find(PlanFinding::warning(row.number, &row.key, warning));
+            self.find(PlanFinding::warning(row.0, &key, warning));
         }
         let whole = self.whole.0;
         let line = match &plan.plan {
             Plan::Unchanged => {
                 self.forecast.unchanged += 1;
-                self.line(row.number, &row.key, "unchanged", None)
+                self.line(row.0, &key, "unchanged", None)
             }
             Plan::Change(steps) => {
                 let names = self.count(steps);
-                let line = self.line(row.number, &row.key, "change", None);
+                let line = self.line(row.0, &key, "change", None);
                 line.steps = names;
                 line
             }
             Plan::Refused(problem) => {
                 self.forecast.refused += 1;
-                self.find(PlanFinding::against(row.number, &row.key, problem));
+                self.find(PlanFinding::against(row.0, &key, problem));
                 let Problem {
                     code,
                     message,
                     advice,
                 } = problem.clone();
-                self.line(
-                    row.number,
-                    &row.key,
-                    "refused",
-                    Some([code, message, advice]),
-                )
+                self.line(row.0, &key, "refused", Some([code, message, advice]))
             }
         };
-        line.report = report;
+        line.report = plan.report;
         line.seal = seal_cell(whole, plan.seal.map(|seal| seal.0));
     }
 
@@ -348,6 +347,7 @@ impl Good {
         let values = row.values.iter();
         Good {
             number: row.number,
+            line: row.line,
             key,
             values: values
                 .map(|value| value.as_ref().map(ToString::to_string))

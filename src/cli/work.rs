@@ -16,6 +16,7 @@ use crate::machine::Outcome;
 use crate::progress::{self, counted, name_run, say, say_result, warn, warn_if_quiet};
 use crate::report::{self, Liveness};
 use crate::runner::admission::{Admission, canonical};
+use crate::runner::claims::Claims;
 use crate::runner::preflight::{Check, Ready, prepare};
 use crate::runner::stop::Gate;
 use crate::runner::talk::Halt;
@@ -162,6 +163,7 @@ async fn dispatch(
         job: Arc::clone(job),
         settings,
         session: Arc::clone(session),
+        claims: Claims::new(session),
         gate: orders.gate,
     });
     let policy = Policy {

@@ -8,13 +8,13 @@ use super::disk::Disk;
 use super::entry::Entry;
 use super::error_run::JournalError;
 use super::keeper::{Checkpointer, Writing};
-use super::ledger::{Ledger, Mark, Moved};
+use super::ledger::{Ledger, Mark, Moved, read_owner, read_row, read_runs};
 use super::log::Log;
 use super::medium::Medium;
 use super::open::{FIRST_ROW, genesis};
 use super::reserve::{OnReserve, Shortage};
 use super::row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
-use super::run::{InputRow, RunHeader, RunRecord, Stop};
+use super::run::{InputRow, RunHeader, RunId, RunRecord, Stop};
 use super::scratch::LastReader;
 use super::store::Store;
 use super::view::RunReader;
@@ -36,6 +36,8 @@ pub struct Session {
     committer: Committer<Mark>,
     checkpointer: Checkpointer,
     header: Arc<RunHeader>,
+    /// The other runs against the same target that have not come to their end.
+    others: Vec<RunId>,
 }
 
 impl Session {
@@ -59,6 +61,7 @@ impl Session {
         writing: Writing,
     ) -> Result<Session, JournalError> {
         let no_thread = |source| disk.failed(run.id(), source);
+        let others = unfinished_beside(&*store, &run)?;
         let shortage = log.shortage().clone();
         let ledger = Ledger::new(Arc::clone(&store), run.clone());
         let checkpointer =
@@ -77,6 +80,7 @@ impl Session {
             committer,
             checkpointer,
             header: Arc::new(run.header),
+            others,
         })
     }
 
@@ -147,6 +151,51 @@ impl Session {
         RunReader::open(&*self.disk, self.header.id, Arc::clone(&self.store))
     }
 
+    /// The same as far as the checkpoint has it now, a moment behind the log.
+    ///
+    /// # Errors
+    /// [`JournalError::File`] when the log cannot be opened.
+    pub fn glance(&self) -> Result<RunReader, JournalError> {
+        RunReader::open(&*self.disk, self.header.id, Arc::clone(&self.store))
+    }
+
+    /// A row as the checkpoint has it now.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the checkpoint cannot be read.
+    pub fn row(&self, row: RowNumber) -> Result<Option<RowRecord>, JournalError> {
+        read_row(&*self.store, self.header.id, row)
+    }
+
+    /// The row that an account is, as the checkpoint has it now.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the checkpoint cannot be read.
+    pub fn owner(&self, account: &str) -> Result<Option<RowNumber>, JournalError> {
+        read_owner(&*self.store, self.header.id, account)
+    }
+
+    /// The row of another run that has changed an account and has not ended.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the checkpoint cannot be read.
+    pub fn half_way_elsewhere(
+        &self,
+        account: &str,
+    ) -> Result<Option<(RunId, RowNumber)>, JournalError> {
+        for run in &self.others {
+            let Some(row) = read_owner(&*self.store, *run, account)? else {
+                continue;
+            };
+            let record = read_row(&*self.store, *run, row)?;
+            if record.is_some_and(|record| record.ended_at.is_none() && record.has_begun_writing())
+            {
+                return Ok(Some((*run, row)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Ends the work of this process on the run and answers where it stands, as far as that is known.
     #[must_use]
     pub fn close(self, at: UnixMillis, stop: Stop) -> Closed {
@@ -165,6 +214,14 @@ impl Session {
             checkpoint,
         }
     }
+}
+
+fn unfinished_beside(store: &dyn Store, run: &RunRecord) -> Result<Vec<RunId>, JournalError> {
+    let runs = read_runs(store)?.into_iter();
+    let others = runs.filter(|other| {
+        other.id() != run.id() && other.header.target == run.header.target && !other.is_complete()
+    });
+    Ok(others.map(|other| other.id()).collect())
 }
 
 fn closing(at: UnixMillis, stop: Stop) -> Result<Record<Mark>, JournalError> {

@@ -149,12 +149,21 @@ impl Dispatcher {
 
     /// Nobody is under way, and nobody will be: all were handed out, or none may begin any more.
     fn has_ended(&self) -> bool {
-        let all_ended = self.exhausted || self.counts.total() >= self.rows;
+        let all_ended = self.counts.total() >= self.rows
+            || (self.exhausted && !self.work.claims.is_anybody_waiting());
         self.workers.is_empty() && (all_ended || self.standing.stopping().is_some())
     }
 
     fn admit(&mut self) -> Result<(), JournalError> {
         self.heed_schedule();
+        self.admit_some()?;
+        if self.wake_the_rest() {
+            self.admit_some()?;
+        }
+        Ok(())
+    }
+
+    fn admit_some(&mut self) -> Result<(), JournalError> {
         let services = &self.work.services;
         let room = self
             .flight
@@ -239,6 +248,8 @@ impl Dispatcher {
                 self.row_ended(row, who, outcome, error_code);
             }
             Ok((_, WorkerEnd::Parked)) => self.row_parked(row),
+            // It comes back when the row that it waits for has ended.
+            Ok((_, WorkerEnd::Waits)) => {}
             Ok((_, WorkerEnd::Halted(Halted::Target(problem)))) => {
                 let text = format!("{problem}; {}", problem.advice);
                 self.stop_now(StopReason::Target(text)).await;
@@ -264,9 +275,25 @@ impl Dispatcher {
     /// It had nothing begun, and begins before all new ones when rows may begin again.
     fn row_parked(&mut self, row: Option<RowNumber>) {
         if let Some(row) = row {
-            self.admission.send_back(row);
-            self.exhausted = false;
+            self.work.claims.let_go(row);
+            self.send_back(&[row]);
         }
+    }
+
+    fn send_back(&mut self, rows: &[RowNumber]) {
+        rows.iter().for_each(|row| self.admission.send_back(*row));
+        self.exhausted &= rows.is_empty();
+    }
+
+    /// Where all rows have ended or wait, those that wait for somebody who may yet be found look again. Answers whether
+    /// there are any.
+    fn wake_the_rest(&mut self) -> bool {
+        if self.standing != Standing::Running || !self.exhausted || !self.workers.is_empty() {
+            return false;
+        }
+        let rows = self.work.claims.all_were_seen();
+        self.send_back(&rows);
+        !rows.is_empty()
     }
 
     fn row_ended(
@@ -280,6 +307,9 @@ impl Dispatcher {
         self.here.add(outcome);
         if let Some(row) = row {
             tracing::info!(row = row.0, key = %who.key, %outcome, error_code);
+            let now = self.work.services.clock.now();
+            let woken = self.work.claims.ended(row, outcome, now);
+            self.send_back(&woken);
             self.tell(&RunEvent::RowEnded {
                 row,
                 who,

@@ -9,6 +9,7 @@ use crate::journal::memory_store::MemoryStore;
 use crate::journal::{Journal, RunId, Session, UnixMillis, Writing};
 use crate::machine::Outcome;
 use crate::pace::Budget;
+use crate::runner::claims::Claims;
 use crate::runner::start::{Order, begin};
 use crate::runner::stop::Gate;
 use crate::runner::{Clock, Gauges, MaxFailed, Services};
@@ -235,6 +236,7 @@ impl World {
             job: Arc::clone(&self.job),
             settings: Settings::new(&BTreeMap::new(), &serde_json::Map::new()),
             session: Arc::clone(&self.session),
+            claims: Claims::new(&self.session),
             gate: Gate::default(),
         });
         let dispatcher = Dispatcher::new(

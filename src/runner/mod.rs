@@ -5,6 +5,7 @@
 //! No CSV is parsed here and no HTTP spoken.
 
 pub mod admission;
+pub mod claims;
 pub mod command;
 pub mod directory;
 pub mod dispatcher;
@@ -14,6 +15,7 @@ pub mod flight;
 pub mod lookups;
 pub mod observe;
 pub mod plan;
+pub mod plan_rows;
 pub mod policy;
 pub mod preflight;
 pub mod problems;

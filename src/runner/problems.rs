@@ -85,10 +85,46 @@ pub(super) const CHANGED_SINCE_PLAN: ProblemKind = ProblemKind {
     advice: PLAN_ANEW,
 };
 
+/// An account or a value is another row's.
+pub(super) const OTHER_ROW: ProblemKind = ProblemKind {
+    code: "OtherRow",
+    meaning: "The row's account, or what it needs, belongs to another row of the same run: one account is one row's.",
+    changed: NOTHING_CHANGED,
+    again: NOT_AGAIN,
+    advice: "decide which of the two rows is right, and leave the other one out",
+};
+
+/// Rows that would have to go before each other.
+pub(super) const CIRCLE: ProblemKind = ProblemKind {
+    code: "Circle",
+    meaning: "Rows of the run want what the others have, in a circle: each of them would have to go first.",
+    changed: NOTHING_CHANGED,
+    again: NOT_AGAIN,
+    advice: "check whether the rows were mixed up; if they are meant, give one of them a third value in a run of its own, then run all of them again",
+};
+
+/// A row of a plan that is changed after another one.
+pub(super) const AFTER_ROW: ProblemKind = ProblemKind {
+    code: "AfterRow",
+    meaning: "The row needs what another row of the file has or gives up, so it is worked on after that one.",
+    changed: NOTHING_CHANGED,
+    again: "yes: a run waits for the other row by itself",
+    advice: "nothing has to be done: a run waits by itself",
+};
+
+/// Somebody is half way in another run.
+pub(super) const OTHER_RUN: ProblemKind = ProblemKind {
+    code: "OtherRun",
+    meaning: "An earlier run in this journal has changed the row's account and has not come to an end with it.",
+    changed: NOTHING_CHANGED,
+    again: NOT_AGAIN,
+    advice: "bring that run to its end first: `cutover resume RUN`",
+};
+
 const PLAN_ANEW: &str = "plan anew, look at what the plan says of this row now, and run that plan";
 
 /// All of them.
-pub const PROBLEMS: [&ProblemKind; 9] = [
+pub const PROBLEMS: [&ProblemKind; 13] = [
     &AMBIGUOUS,
     &OFF_GOAL,
     &CHANGED_BY_OTHERS,
@@ -98,4 +134,8 @@ pub const PROBLEMS: [&ProblemKind; 9] = [
     &NOT_IN_DIRECTORY,
     &SEVERAL_IN_DIRECTORY,
     &DIRECTORY_VALUE,
+    &OTHER_ROW,
+    &CIRCLE,
+    &AFTER_ROW,
+    &OTHER_RUN,
 ];
