@@ -399,6 +399,7 @@ fn a_journal_that_may_not_be_read_is_not_taken_for_an_empty_one() {
         &["report"],
         &["drain"],
         &["resume"],
+        &["run", "immutable-id", "people.csv", "--target", "sim.toml"],
         &["journal", "verify"],
         &["journal", "export", "0"],
     ] {

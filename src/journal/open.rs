@@ -38,6 +38,7 @@ impl Journal {
     /// [`JournalError`]: in use, not readable, damaged, or written by another version. Nothing was changed then but the
     /// checkpoint.
     pub fn open(dir: &Path, holder: &Holder) -> Result<Journal, JournalError> {
+        Journal::exists(dir)?;
         let disk = FileDisk::of(dir);
         make_private(disk.folder()).map_err(|source| JournalError::File {
             what: "folder",
