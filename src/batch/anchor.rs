@@ -5,6 +5,7 @@
 //! Values that are none of them are diagnosed in `mistake`.
 
 use super::finding::Fault;
+use super::formula::undefused;
 use super::immutable_id::{ImmutableId, ObjectGuid, decode};
 use super::mistake::{classic_mistake, has_lost_its_case, has_one_case};
 use super::rule::Rule;
@@ -61,6 +62,7 @@ pub fn interpret(text: &str) -> Result<Anchor, Misread> {
     if bare.len() != text.len() {
         notes.push("the white space around the value was left out".to_owned());
     }
+    let bare = undefused(bare);
     let misread = |mistake| Misread {
         value: bare.to_owned(),
         mistake,

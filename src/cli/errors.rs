@@ -306,6 +306,11 @@ pub(super) const ERRORS: &[ProblemKind] = &[
         "check that the folder is there, is yours, and can be written",
     ),
     before(
+        "journal-not-allowed",
+        "This user may not look into the journal.",
+        "give the command as the user whom the message names: there may be a run in it, so do not begin another one of the same people",
+    ),
+    before(
         "journal-no-run",
         "There is no run in this journal.",
         "begin one with `cutover run`, or name the journal with --journal",

@@ -254,6 +254,7 @@ impl From<crate::journal::JournalError> for Failure {
             JournalError::NoRun { .. }
             | JournalError::UnknownRun { .. }
             | JournalError::AmbiguousRun { .. }
+            | JournalError::NotAllowed { .. }
             | JournalError::Lock(_) => Exit::Unusable,
             JournalError::Log(_)
             | JournalError::Commit(_)
