@@ -135,7 +135,8 @@ fn not_a_guid(spelling: Spelling) -> Fault {
     }
     let message = match form {
         Form::GuidText => "is a GUID in an unusual spelling".to_owned(),
-        Form::Hex | Form::LdapEscapes | Form::Decimal | Form::Base64 | Form::HexOfBase64 => {
+        Form::Base64 => format!("is {form}, not the text of a GUID"),
+        Form::Hex | Form::LdapEscapes | Form::Decimal | Form::HexOfBase64 => {
             format!(
                 "is {form}, not the text of a GUID; its ImmutableID is {}",
                 ImmutableId::from(guid)

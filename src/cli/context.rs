@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// Findings shown one by one on the terminal; the rest is counted, and `check` shows them all.
 const FINDINGS_SHOWN_MAX: u64 = 20;
 
+/// Columns that are not read are named up to so many.
+const COLUMNS_TOLD_MAX: usize = 12;
+
 /// The job, its parameters and the file of a command line.
 pub(super) struct Batch {
     pub job: Arc<Job>,
@@ -84,9 +87,10 @@ impl Batch {
 
     /// Says what was detected, and which columns are left alone.
     pub fn tell_dialect(&self) {
-        let unread = match self.input.unread.join(", ") {
-            none if none.is_empty() => none,
-            some => format!("; not read: {some}"),
+        let unread = match self.input.unread.as_slice() {
+            [] => String::new(),
+            some if some.len() <= COLUMNS_TOLD_MAX => format!("; not read: {}", some.join(", ")),
+            [first, rest @ ..] => format!("; not read: {first} and {} more columns", rest.len()),
         };
         say(format_args!(
             "{}: {}{unread}",
