@@ -28,7 +28,7 @@ pub mod spelling;
 mod spill;
 pub mod upn;
 
-pub use anchor::{Anchor, AnchorError, Misread, interpret};
+pub use anchor::{Anchor, AnchorError, interpret};
 pub use column::{Column, Kind, Layout, Value};
 pub use dialect::Dialect;
 pub use error::InputError;

@@ -203,7 +203,7 @@ impl Failure {
     #[must_use]
     pub fn about(self, subject: &str) -> Failure {
         Failure {
-            message: format!("{subject}: {}", self.message),
+            message: format!("{subject} {}", self.message),
             ..self
         }
     }
