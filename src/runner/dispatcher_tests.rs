@@ -90,6 +90,18 @@ struct Memory {
     /// Requests of this kind take so long.
     slow: Option<(Kind, Duration)>,
     asked: Vec<(Kind, String)>,
+    away_since: BTreeMap<String, Instant>,
+    away_for: Vec<Duration>,
+}
+
+impl Memory {
+    fn note_way(&mut self, upn: &str, away: bool) {
+        if away {
+            self.away_since.insert(upn.to_owned(), Instant::now());
+        } else if let Some(since) = self.away_since.remove(upn) {
+            self.away_for.push(since.elapsed());
+        }
+    }
 }
 
 impl People {
@@ -133,9 +145,11 @@ impl People {
         {
             person[key] = value.clone();
         }
+        let (person, away) = (person.clone(), person["away"] == true);
+        memory.note_way(&upn, away);
         Ok(Success {
             status: 200,
-            body: Some(person.clone()),
+            body: Some(person),
             next: None,
         })
     }
@@ -182,16 +196,21 @@ struct World {
     clock: Arc<Simulated>,
     job: Arc<Job>,
     session: Arc<Session>,
+    writes: Quota,
     _journal: Journal,
 }
 
 impl World {
     async fn new() -> World {
+        World::of(ROWS, "1000/s").await
+    }
+
+    async fn of(rows: u64, writes: &str) -> World {
         let folder = TempDir::new().unwrap();
         let job = crate::job::parse("mark.toml", JOB)
             .unwrap_or_else(|found| panic!("{}", found.listing()));
         let mut csv = String::from("upn\n");
-        (1..=ROWS).for_each(|row| csv.push_str(&format!("{}\n", upn(row))));
+        (1..=rows).for_each(|row| csv.push_str(&format!("{}\n", upn(row))));
         std::fs::write(folder.path().join("in.csv"), csv).unwrap();
         let input: Input = crate::batch::open(&folder.path().join("in.csv"), &job.layout).unwrap();
         let disk = FileDisk::of(folder.path());
@@ -210,7 +229,7 @@ impl World {
             input: &input,
             target: "people".into(),
             target_spec: "people".into(),
-            write_quota: "1000/s".into(),
+            write_quota: writes.into(),
             operator: "me".into(),
             plan: None,
         };
@@ -223,6 +242,7 @@ impl World {
             clock,
             job: Arc::new(job),
             session: Arc::new(session),
+            writes: writes.parse().unwrap(),
             _journal: journal,
         }
     }
@@ -270,7 +290,7 @@ impl World {
             directory: None,
             target: Arc::clone(&self.people) as Arc<dyn Target>,
             reads: Budget::new("reads", fast),
-            writes: Budget::new("writes", fast),
+            writes: Budget::new("writes", self.writes),
             identity_protection: Budget::new("identity protection", fast),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             run: run.0,
@@ -676,4 +696,25 @@ async fn people_left_exposed_are_helped_while_nobody_else_may_begin() {
             "and nobody new began"
         );
     }
+}
+
+/// Twenty that begin together would wait for each other while they are away.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_away_for_long_though_the_budget_is_used_up() {
+    let rows = 400;
+    let world = World::of(rows, "3000/150s").await;
+    let begun = Instant::now();
+    let end = world
+        .work(256, Schedule::default(), |_event, _sender| {})
+        .await;
+    assert!(end.stopped.is_none() && end.journal.is_none(), "{end:?}");
+    let (took, writes) = (begun.elapsed().as_secs_f64(), 3.0 * rows as f64);
+    let (first_and_last_s, per_s) = (1.5, 20.0);
+    assert!(took <= writes / per_s / 0.98 + first_and_last_s, "{took} s");
+    let mut away_for = std::mem::take(&mut world.people.0.lock().unwrap().away_for);
+    away_for.sort();
+    let of = |share: usize| away_for[(away_for.len() - 1) * share / 100];
+    assert_eq!(away_for.len() as u64, rows);
+    println!("away {:?} {:?} {:?}", of(50), of(99), of(100));
+    assert!(of(99) < Duration::from_millis(1_200), "{:?}", of(99));
 }
