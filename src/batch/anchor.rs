@@ -5,36 +5,14 @@
 //! Values that are none of them are diagnosed in `mistake`.
 
 use super::finding::Fault;
+use super::formula::undefused;
 use super::immutable_id::{ImmutableId, ObjectGuid, decode};
 use super::mistake::{classic_mistake, has_lost_its_case, has_one_case};
 use super::rule::Rule;
 use super::spelling::{Order, Spelling, order, spelled};
-use miette::Diagnostic;
 
 pub use super::mistake::AnchorError;
 pub use super::spelling::Form;
-
-/// Longest value that a message repeats, in characters.
-const VALUE_CHARS_MAX: usize = 100;
-
-/// A value that is no anchor, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
-#[error("{} {mistake}", subject(.value))]
-#[diagnostic(forward(mistake))]
-pub struct Misread {
-    /// The value.
-    pub value: String,
-    /// What is wrong with it.
-    pub mistake: AnchorError,
-}
-
-fn subject(value: &str) -> String {
-    match value.char_indices().nth(VALUE_CHARS_MAX) {
-        _ if value.is_empty() => "the value".to_owned(),
-        Some((end, _)) => format!("`{}…`", &value[..end]),
-        None => format!("`{value}`"),
-    }
-}
 
 /// One person's anchor in its three spellings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,19 +33,16 @@ pub struct Anchor {
 ///
 /// # Errors
 /// When the value is none of them, with the mistake that it looks like.
-pub fn interpret(text: &str) -> Result<Anchor, Misread> {
+pub fn interpret(text: &str) -> Result<Anchor, AnchorError> {
     let bare = text.trim();
     let mut notes = Vec::new();
     if bare.len() != text.len() {
         notes.push("the white space around the value was left out".to_owned());
     }
-    let misread = |mistake| Misread {
-        value: bare.to_owned(),
-        mistake,
-    };
-    let Spelling { form, guid } = read_any(bare).map_err(misread)?;
+    let bare = undefused(bare);
+    let Spelling { form, guid } = read_any(bare)?;
     if guid.is_nil() {
-        return Err(misread(AnchorError::Nil));
+        return Err(AnchorError::Nil);
     }
     notes.extend(assumed(bare, form, guid));
     Ok(Anchor {
@@ -162,7 +137,8 @@ fn not_a_guid(spelling: Spelling) -> Fault {
     }
     let message = match form {
         Form::GuidText => "is a GUID in an unusual spelling".to_owned(),
-        Form::Hex | Form::LdapEscapes | Form::Decimal | Form::Base64 | Form::HexOfBase64 => {
+        Form::Base64 => format!("is {form}, not the text of a GUID"),
+        Form::Hex | Form::LdapEscapes | Form::Decimal | Form::HexOfBase64 => {
             format!(
                 "is {form}, not the text of a GUID; its ImmutableID is {}",
                 ImmutableId::from(guid)
@@ -392,16 +368,10 @@ mod tests {
             ("hello", AnchorError::Unreadable),
         ];
         for (text, expected) in table {
-            let read = interpret(text).map_err(|misread| misread.mistake);
-            assert_eq!(read, Err(expected), "{text}");
+            assert_eq!(interpret(text), Err(expected), "{text}");
         }
-        assert_eq!(
-            interpret("hello").unwrap_err().to_string(),
-            "`hello` is neither a GUID nor 32 hexadecimal digits nor an ImmutableID"
-        );
         let url_safe = interpret("MyIRAFVEd2aImaq7zN3u_w==").unwrap_err();
         let meant = url_safe
-            .mistake
             .meant()
             .map(|guid| ImmutableId::from(guid).to_string());
         assert_eq!(meant.as_deref(), Some("MyIRAFVEd2aImaq7zN3u/w=="));
@@ -561,7 +531,7 @@ mod tests {
             let guid = ObjectGuid::from_octets(octets);
             let read = interpret(&guid.to_string());
             if guid.is_nil() {
-                prop_assert_eq!(read.map_err(|misread| misread.mistake), Err(AnchorError::Nil));
+                prop_assert_eq!(read, Err(AnchorError::Nil));
             } else {
                 prop_assert_eq!(read.map(|anchor| anchor.guid), Ok(guid));
                 prop_assert_eq!(as_id(&ImmutableId::from(guid).to_string()).0, Some(ImmutableId::from(guid).to_string()));

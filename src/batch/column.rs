@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::anchor::{read_guid, read_immutable_id};
 use super::finding::{Fault, Severity};
+use super::formula::undefused;
 use super::immutable_id::{ImmutableId, ObjectGuid, decode};
 use super::records::is_blank;
 use super::rule::Rule;
@@ -111,9 +112,9 @@ impl Kind {
                 let refused = faults.iter().any(|fault| fault.severity == Severity::Error);
                 (!refused).then(|| Value::Upn(cell.to_owned()))
             }
-            Kind::Guid => read_guid(trimmed(cell, faults), faults).map(Value::Guid),
+            Kind::Guid => read_guid(trimmed(undefused(cell), faults), faults).map(Value::Guid),
             Kind::ImmutableId => {
-                read_immutable_id(trimmed(cell, faults), faults).map(Value::ImmutableId)
+                read_immutable_id(trimmed(undefused(cell), faults), faults).map(Value::ImmutableId)
             }
             Kind::Text => Some(Value::Text(cell.to_owned())),
         }
@@ -148,6 +149,7 @@ fn trimmed<'a>(cell: &'a str, faults: &mut Vec<Fault>) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::defused;
 
     const GUID: &str = "9c5923e9-de52-33ea-88de-7ebc8633b9cc";
 
@@ -192,6 +194,19 @@ mod tests {
         assert_eq!(guid.unwrap().unique_key(), id.unwrap().unique_key());
         assert_eq!(Value::Upn("A@b.com".into()).unique_key(), "a@b.com");
         assert_eq!(Value::Text("A".into()).unique_key(), "A");
+    }
+
+    #[test]
+    fn an_anchor_from_a_report_is_read_as_it_was() {
+        for (kind, anchor) in [
+            (Kind::ImmutableId, "+/+/+BI0VniavN7wESIzRA=="),
+            (Kind::ImmutableId, "6SNZnFLe6jOI3n68hjO5zA=="),
+            (Kind::Guid, GUID),
+        ] {
+            let column = column(kind, true);
+            assert_eq!(column.read(&defused(anchor)), column.read(anchor));
+            assert!(column.read(anchor).0.is_some());
+        }
     }
 
     #[test]

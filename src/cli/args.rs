@@ -85,9 +85,6 @@ pub(super) struct Global {
     /// Write a log of JSON lines to this file
     #[arg(long, global = true, value_name = "FILE")]
     pub log: Option<PathBuf>,
-    /// Ask nothing
-    #[arg(long, global = true)]
-    pub yes: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -171,6 +168,9 @@ pub(super) struct WorkArgs {
     /// How progress is shown
     #[arg(long, value_enum, default_value = "auto")]
     pub progress: Style,
+    /// Start a new run without asking; needed where there is no terminal to ask on
+    #[arg(long)]
+    pub yes: bool,
     /// Machine-readable, on standard output: summary.json at the end
     #[arg(long)]
     pub json: bool,

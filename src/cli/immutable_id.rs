@@ -9,21 +9,9 @@ pub(super) fn main(words: &[String]) -> Result<Exit, Failure> {
     let value = words.join(" ");
     let anchor =
         interpret(&value).map_err(|error| Failure::unusable(error).about(&format!("`{value}`")))?;
-    show_text(format_args!(
-        "GUID         {}
-",
-        anchor.guid
-    ));
-    show_text(format_args!(
-        "hex          {}
-",
-        anchor.hex
-    ));
-    show_text(format_args!(
-        "ImmutableID  {}
-",
-        anchor.immutable_id
-    ));
+    show_text(format_args!("GUID         {}\n", anchor.guid));
+    show_text(format_args!("hex          {}\n", anchor.hex));
+    show_text(format_args!("ImmutableID  {}\n", anchor.immutable_id));
     for note in &anchor.notes {
         warn(note);
     }

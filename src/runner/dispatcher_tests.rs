@@ -87,6 +87,8 @@ struct People(Mutex<Memory>);
 #[derive(Default)]
 struct Memory {
     people: BTreeMap<String, Value>,
+    /// Requests of this kind take so long.
+    slow: Option<(Kind, Duration)>,
     asked: Vec<(Kind, String)>,
     away_since: BTreeMap<String, Instant>,
     away_for: Vec<Duration>,
@@ -111,6 +113,19 @@ impl People {
 
     fn asked(&self) -> Vec<(Kind, String)> {
         self.0.lock().unwrap().asked.clone()
+    }
+
+    fn slow_down(&self, kind: Kind, time: Duration) {
+        self.0.lock().unwrap().slow = Some((kind, time));
+    }
+
+    fn latency(&self, request: &Request) -> Duration {
+        let slow = self.0.lock().unwrap().slow;
+        let digit = request.path.bytes().rfind(u8::is_ascii_digit);
+        match slow {
+            Some((kind, time)) if kind == request.kind => time,
+            Some(_) | None => Duration::from_millis(LATENCY_MS[usize::from(digit.unwrap() - b'0')]),
+        }
     }
 
     fn note(&self, request: &Request) {
@@ -144,9 +159,7 @@ impl People {
 impl Target for People {
     async fn send(&self, request: &Request) -> Reply {
         self.note(request);
-        let digit = request.path.bytes().rfind(u8::is_ascii_digit);
-        let latency = LATENCY_MS[usize::from(digit.unwrap() - b'0')];
-        tokio::time::sleep(Duration::from_millis(latency)).await;
+        tokio::time::sleep(self.latency(request)).await;
         Reply {
             result: self.answer(request),
             request_id: None,
@@ -464,6 +477,77 @@ async fn a_drain_is_for_good_and_a_command_that_makes_no_sense_is_refused() {
         stopping(),
     ];
     assert_eq!(answers, expected);
+}
+
+/// Simulated time: a read of ten minutes stands for a pause of the budget, a silent target, or a slow one.
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_reads_of_people_who_were_not_touched() {
+    let world = World::new().await;
+    world.people.slow_down(Kind::Read, Duration::from_secs(600));
+    let begun = Instant::now();
+    let end = world
+        .work(IN_FLIGHT, Schedule::default(), |event, sender| {
+            if matches!(event, RunEvent::Tick(snapshot) if snapshot.standing == Standing::Running) {
+                drop(send(sender, Command::Interrupt("SIGTERM received".into())));
+            }
+        })
+        .await;
+    assert_eq!(
+        end.stopped,
+        Some(StopReason::Requested("SIGTERM received".into()))
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(world.writes(), Vec::<String>::new());
+}
+
+/// What a script saw of a drain.
+#[derive(Default)]
+struct Words {
+    at_stake: Option<u64>,
+    still: Vec<u64>,
+    abandoned: Option<u64>,
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_says_what_it_waits_for_and_what_ends_when_it_is_cut_short() {
+    let world = World::new().await;
+    let people = Arc::clone(&world.people);
+    let words = Arc::new(Mutex::new(Words::default()));
+    let seen = Arc::clone(&words);
+    let end = world
+        .work(IN_FLIGHT, Schedule::default(), move |event, sender| {
+            let mut words = seen.lock().unwrap();
+            match event {
+                RunEvent::Tick(snapshot)
+                    if snapshot.exposed >= 3 && snapshot.standing == Standing::Running =>
+                {
+                    people.slow_down(Kind::Write, Duration::from_secs(60));
+                    drop(send(sender, Command::Interrupt("SIGINT received".into())));
+                }
+                RunEvent::Interrupted(snapshot) => words.at_stake = Some(snapshot.exposed),
+                RunEvent::StillDraining { snapshot, .. } => {
+                    words.still.push(snapshot.exposed);
+                    if words.still.len() == 2 {
+                        let stop = Command::StopNow("SIGINT received twice".into());
+                        drop(send(sender, stop));
+                    }
+                }
+                RunEvent::StoppingNow { reason, exposed } => {
+                    assert_eq!(reason.text(), "SIGINT received twice");
+                    words.abandoned = Some(*exposed);
+                }
+                _ => {}
+            }
+        })
+        .await;
+    let reason = StopReason::Requested("SIGINT received twice".into());
+    assert_eq!(end.stopped, Some(reason));
+    let words = words.lock().unwrap();
+    assert!(words.at_stake >= Some(3), "{:?}", words.at_stake);
+    assert_eq!(words.still.len(), 2);
+    let away = world.people.away() as u64;
+    assert!(away > 0);
+    assert!(words.abandoned >= Some(away), "{:?}", words.abandoned);
 }
 
 #[tokio::test(start_paused = true)]

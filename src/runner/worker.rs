@@ -11,6 +11,7 @@ use super::directory::{Answer, ask};
 use super::event::Who;
 use super::exposed::{is_exposed, key_of};
 use super::observe::{Found, ObserveError, Others, observe};
+use super::problems::unread;
 use super::row::{News, Row};
 use super::services::Services;
 use super::sight::job_problem;
@@ -20,6 +21,7 @@ use crate::job::{EvalError, Job, RowView, Settings};
 use crate::journal::{JournalError, Session, UnixMillis};
 use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Problem, Sight};
 use crate::pace::{Delays, Sequence};
+use crate::target::Fault;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -213,8 +215,12 @@ impl Worker {
                 Effect::Observe => self.observe(&view).await?,
                 Effect::ObserveLater => {
                     self.post()?;
-                    tokio::time::sleep(self.until_next_look(&job)).await;
-                    self.observe(&view).await?
+                    let delay = self.until_next_look(&job);
+                    tokio::select! {
+                        biased;
+                        () = self.parked() => Next::Done(Rest::Parked),
+                        () = tokio::time::sleep(delay) => self.observe(&view).await?,
+                    }
                 }
                 Effect::Persist(attempt) => self.persist(attempt).await?,
                 Effect::Send(attempt) => self.send(&view, attempt).await?,
@@ -258,9 +264,13 @@ impl Worker {
             let said = self.row.said_by_directory();
             return Ok(said.map_or(Answer::NotAsked, Answer::Entry));
         }
-        let (work, parked) = (&self.work, || self.may_park());
+        let (work, may_park) = (&self.work, || self.may_park());
         let directory = work.services.directory.as_ref();
-        let answer = ask(directory, &work.job, &work.settings, values, &parked).await;
+        let answer = tokio::select! {
+            biased;
+            () = self.parked() => return Ok(Answer::Parked),
+            answer = ask(directory, &work.job, &work.settings, values, &may_park) => answer,
+        };
         answer.map_err(|Halt(problem)| Halted::Directory(problem))
     }
 
@@ -319,6 +329,18 @@ impl Worker {
         closed && !self.row.stored().has_begun_writing()
     }
 
+    /// Ends once the row may park, so that no read and no pause of a budget holds up a drain for somebody who was not touched.
+    fn parked(&self) -> impl Future<Output = ()> + use<> {
+        let gate = self.work.gate.clone();
+        let has_begun_writing = self.row.stored().has_begun_writing();
+        async move {
+            match has_begun_writing {
+                true => std::future::pending().await,
+                false => gate.closed().await,
+            }
+        }
+    }
+
     async fn observe(&mut self, view: &RowView) -> Result<Next, Halted> {
         if self.may_park() {
             return Ok(Next::Done(Rest::Parked));
@@ -337,7 +359,12 @@ impl Worker {
             row: self.row.number(),
         };
         let (states, others) = (states.as_ref(), Some(others));
-        let seen = observe(&job, view, states, others, &mut self.talk, priority).await;
+        let parked = self.parked();
+        let seen = tokio::select! {
+            biased;
+            () = parked => return Ok(Next::Done(Rest::Parked)),
+            seen = observe(&job, view, states, others, &mut self.talk, priority) => seen,
+        };
         let event = match seen {
             Ok(found) => match self.claim(view, &found)? {
                 Ok(Verdict::Free) => self.found(view, found, None),
@@ -350,7 +377,7 @@ impl Worker {
             Err(ObserveError::Journal(error)) => return Err(error.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
-                Event::Unobservable(fault.problem())
+                Event::Unobservable(self.unseen(&fault))
             }
             Err(ObserveError::Job(error)) => Event::Unobservable(job_problem(&error)),
         };
@@ -358,6 +385,15 @@ impl Worker {
             self.rereads.reset();
         }
         Ok(Next::Do(self.tell(event)?))
+    }
+
+    /// Why the person could not be read. After a write, that may mean that nobody knows what it did.
+    fn unseen(&self, fault: &Fault) -> Problem {
+        if self.row.stored().has_begun_writing() {
+            fault.problem()
+        } else {
+            unread(fault)
+        }
     }
 
     /// A row that has written keeps what it has, whatever others want.
