@@ -13,7 +13,7 @@ use super::policy::Policy;
 use super::schedule::Schedule;
 use super::stop::{Hold, Standing, StopReason};
 use super::worker::{Halted, Work, WorkerEnd, work};
-use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
+use crate::journal::{Counts, JournalError, RowNumber, RunRecord, UnixMillis};
 use crate::machine::Outcome;
 use crate::pace::{Quota, fits};
 use std::collections::HashMap;
@@ -34,6 +34,11 @@ const RATE_WINDOW: Duration = Duration::from_secs(20);
 /// How long rows may take to end after the journal has failed: time for an answer that is awaited. Whoever has none by then is
 /// in doubt, as after a kill.
 const END_WITHOUT_JOURNAL: Duration = Duration::from_secs(60);
+
+/// A drain says for whom it waits when it has to wait for longer than this.
+const WAIT_TOLD_MIN: Duration = Duration::from_secs(5);
+/// Most people that it names then.
+const WAIT_NAMES_MAX: usize = 5;
 
 /// No estimate of the time left before this many rows have ended: it would mean nothing.
 const ROWS_BEFORE_ESTIMATE: u64 = 20;
@@ -60,6 +65,8 @@ pub struct Dispatcher {
     /// When rows that have not ended by themselves are given up.
     give_up_at: Option<Instant>,
     exhausted: bool,
+    /// Until when a drain was said to wait.
+    waits_until: Option<Instant>,
     rates: VecDeque<(Instant, u64, u64)>,
 }
 
@@ -101,6 +108,7 @@ impl Dispatcher {
             open_since: Instant::now(),
             give_up_at: None,
             exhausted: false,
+            waits_until: None,
             rates: VecDeque::new(),
         }
     }
@@ -380,6 +388,7 @@ impl Dispatcher {
             self.stop_now(StopReason::Target(text)).await;
         }
         self.stop_in_vain().await;
+        self.tell_who_waits();
         self.note_rate();
         let snapshot = self.snapshot();
         self.tell(&RunEvent::Tick(snapshot));
@@ -391,6 +400,38 @@ impl Dispatcher {
         let silent_for = |since: Instant| since.max(self.open_since).elapsed();
         let since = services.writes.trouble_since();
         !self.workers.is_empty() && since.is_some_and(|at| silent_for(at) >= services.patience)
+    }
+
+    /// A drain that has to wait says for whom, until when and why, once for each wait. The others have left by then.
+    fn tell_who_waits(&mut self) {
+        let services = &self.work.services;
+        let waiting = self.standing.stopping().and_then(|_| services.waiting());
+        let Some((why, left)) = waiting.filter(|(_, left)| *left > WAIT_TOLD_MIN) else {
+            return;
+        };
+        let until = Instant::now() + left;
+        let people = services.gauges.exposed.list();
+        let is_told = |told: Instant| until <= told + WAIT_TOLD_MIN;
+        if people.is_empty() || self.waits_until.is_some_and(is_told) {
+            return;
+        }
+        self.waits_until = Some(until);
+        let names: Vec<&str> = people
+            .iter()
+            .take(WAIT_NAMES_MAX)
+            .map(|person| person.key.as_str())
+            .collect();
+        let more = match people.len().saturating_sub(WAIT_NAMES_MAX) {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        tracing::warn!(
+            "the run drains and must wait {} s more, until {} ({why}), for people who cannot sign in now: {}{more}; a second signal \
+             ends it at once and leaves them so",
+            left.as_secs(),
+            time_of_day(services.clock.now(), left),
+            names.join(", ")
+        );
     }
 
     /// While the sign-in is refused a drain could last for hours, and there is nobody whom it would bring to safety.
@@ -460,6 +501,16 @@ impl Dispatcher {
         }
         let rows = self.rows.saturating_sub(self.counts.total());
         Duration::try_from_secs_f64(rows as f64 / rows_per_s).ok()
+    }
+}
+
+fn time_of_day(now: UnixMillis, later: Duration) -> String {
+    let at_ms = Duration::from_millis(now).saturating_add(later).as_millis();
+    let at = i64::try_from(at_ms).map(jiff::Timestamp::from_millisecond);
+    match at {
+        Ok(Ok(at)) => at.strftime("%H:%M:%S UTC").to_string(),
+        // A clock beyond what a date can name.
+        Ok(Err(_)) | Err(_) => "an unknown time".to_owned(),
     }
 }
 

@@ -8,10 +8,9 @@
 use super::lookups::{LookupError, look_up};
 use super::services::Services;
 use super::sight::job_problem;
-use super::talk::{Halt, NoAnswer, Talk};
+use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::job::{AppFacts, Ask, Decision, EvalError, Job, Permission, Settings};
 use crate::machine::Problem;
-use crate::pace::Priority;
 use crate::target::Fault;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -229,7 +228,7 @@ pub async fn tenant_and_domains(
         headers: Vec::new(),
         body: None,
     };
-    match talk.read_list(&ask, Priority::Exposed).await {
+    match talk.survey(&ask).await {
         Ok(domains) => {
             let tenant = right_tenant(named, &services.app, Some(&domains));
             Ok((tenant, domain_checks(&domains)))
@@ -240,6 +239,7 @@ pub async fn tenant_and_domains(
         }
         Err(NoAnswer::Fault(fault)) => Err(Halt(fault.problem())),
         Err(NoAnswer::Halt(halt)) => Err(halt),
+        Err(NoAnswer::Left) => Err(Halt(left())),
     }
 }
 

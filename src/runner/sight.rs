@@ -10,7 +10,7 @@
 
 use super::observe::Found;
 use super::plan::deviation;
-use super::problems::{AMBIGUOUS, CHANGED_BY_OTHERS, JOB_EXPRESSION, OFF_GOAL};
+use super::problems::{ADDRESS, AMBIGUOUS, CHANGED_BY_OTHERS, JOB_EXPRESSION, OFF_GOAL};
 use crate::job::{Agreement, Decision, Doing, EvalError, InDoubt, Job, RowView, State, StepId};
 use crate::journal::{Planned, RowRecord, UnixMillis};
 use crate::machine::{
@@ -93,7 +93,7 @@ impl Judge<'_> {
                     };
                     (event, Some(seen))
                 }
-                Err(error) => (Event::Unobservable(job_problem(&error)), None),
+                Err(error) => (job_event(&error, self.record), None),
             },
         }
     }
@@ -381,8 +381,27 @@ fn missing(problem: Problem) -> Event {
     })
 }
 
-/// An expression that does not work for a row.
+/// What the job cannot do for a row.
 #[must_use]
 pub fn job_problem(error: &EvalError) -> Problem {
-    JOB_EXPRESSION.problem(error.to_string())
+    let kind = match error {
+        EvalError::Expression { .. } => &JOB_EXPRESSION,
+        EvalError::Address { .. } => &ADDRESS,
+    };
+    kind.problem(error.to_string())
+}
+
+/// What it means for a row that the job cannot go on with it. A value that makes no address speaks against a row that was not
+/// begun; of one that was, nothing can be seen.
+#[must_use]
+pub fn job_event(error: &EvalError, record: &RowRecord) -> Event {
+    let problem = job_problem(error);
+    let is_begun = record.has_begun_writing() || record.exposed();
+    match error {
+        EvalError::Address { .. } if !is_begun => Event::Observed(Observation {
+            sight: Sight::Barred(problem),
+            exposed: false,
+        }),
+        EvalError::Address { .. } | EvalError::Expression { .. } => Event::Unobservable(problem),
+    }
 }

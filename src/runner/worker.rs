@@ -13,7 +13,7 @@ use super::row::{News, Row};
 use super::services::Services;
 use super::sight::job_problem;
 use super::stop::Gate;
-use super::talk::{Halt, NoAnswer, Talk};
+use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::job::{Job, RowView, Settings};
 use crate::journal::{JournalError, Session, UnixMillis};
 use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Problem, Sight};
@@ -146,6 +146,8 @@ struct Worker {
     /// Between tries of a step that met another change, or an account that is not everywhere yet. They grow until one is
     /// taken, so that all tries together outlast the replication.
     retries: Delays,
+    /// Between tries of an undo that was not taken.
+    undo_retries: Delays,
     /// The step was not taken: how long to wait before it may be tried again.
     retry_in: Option<Duration>,
 }
@@ -161,6 +163,7 @@ impl Worker {
             talk,
             rereads: Delays::new(Sequence::ReplicationRead, seed),
             retries: Delays::new(Sequence::RowRetry, seed),
+            undo_retries: Delays::new(Sequence::Undo, seed),
             retry_in: None,
             work,
         }
@@ -185,8 +188,12 @@ impl Worker {
                 Effect::Observe => self.observe(&view).await?,
                 Effect::ObserveLater => {
                     self.post()?;
-                    tokio::time::sleep(self.until_next_look(&job)).await;
-                    self.observe(&view).await?
+                    let delay = self.until_next_look(&job);
+                    self.may_leave();
+                    match self.talk.pause(delay).await {
+                        Ok(()) => self.observe(&view).await?,
+                        Err(_) => Next::Parked,
+                    }
                 }
                 Effect::Persist(attempt) => self.persist(attempt).await?,
                 Effect::Send(attempt) => self.send(&view, attempt).await?,
@@ -295,6 +302,12 @@ impl Worker {
         closed && !self.row.stored().has_begun_writing()
     }
 
+    /// While the run drains nobody has to wait who can work: what was begun goes on in the next process.
+    fn may_leave(&mut self) {
+        let gate = (!self.row.record().exposed()).then_some(&self.work.gate);
+        self.talk.leave_by(gate);
+    }
+
     async fn observe(&mut self, view: &RowView) -> Result<Next, Halted> {
         if self.may_park() {
             return Ok(Next::Parked);
@@ -307,6 +320,7 @@ impl Worker {
         let states = self.row.states().cloned();
         let job = Arc::clone(&self.work.job);
         let priority = self.row.priority();
+        self.may_leave();
         let seen = observe(&job, view, states.as_ref(), &mut self.talk, priority).await;
         let event = match seen {
             Ok(found) => {
@@ -314,10 +328,19 @@ impl Worker {
                 self.row.found(&job, view, found, now)
             }
             Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt.into()),
+            Err(ObserveError::NoAnswer(NoAnswer::Left)) => return Ok(Next::Parked),
             Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
-                Event::Unobservable(fault.problem())
+                let now = self.now();
+                match fault.is_refusal() {
+                    true => self.row.unseen(fault.problem(), now),
+                    // The talk has waited long enough for an answer.
+                    false => Event::Unobservable(fault.problem()),
+                }
             }
-            Err(ObserveError::Job(error)) => Event::Unobservable(job_problem(&error)),
+            Err(ObserveError::Job(error)) => {
+                let now = self.now();
+                self.row.cannot(&error, now)
+            }
         };
         if event != Event::Lagging {
             self.rereads.reset();
@@ -345,16 +368,28 @@ impl Worker {
         };
         let token = format!("{}/{}", attempt.step.0, attempt.number);
         let priority = self.row.priority();
+        self.may_leave();
         let event = match self.talk.write(&write.ask, &token, priority).await {
             Ok(_) => {
                 let now = self.now();
                 self.row.applied(&job, view, attempt, &write, now)
             }
             Err(NoAnswer::Halt(halt)) => return Err(halt.into()),
+            Err(NoAnswer::Left) => {
+                self.tell(Event::Contended(attempt, left()))?;
+                self.commit().await?;
+                return Ok(Next::Parked);
+            }
             Err(NoAnswer::Fault(fault)) => self.row.unanswered(&job, attempt, &fault),
         };
         match event {
-            Event::Applied(..) => self.retries.reset(),
+            Event::Applied(..) => {
+                self.retries.reset();
+                self.undo_retries.reset();
+            }
+            Event::Refused(..) | Event::Contended(..) if self.row.record().is_going_back() => {
+                self.retry_in = Some(self.undo_retries.next_delay());
+            }
             Event::Contended(..) => self.retry_in = Some(self.retries.next_delay()),
             Event::Refused(..)
             | Event::Doubted(..)

@@ -4,5 +4,6 @@
 
 mod finding;
 mod replication;
+mod replies;
 mod restoring;
 mod stage;
