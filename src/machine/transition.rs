@@ -428,6 +428,10 @@ impl Progress {
 fn both(cause: Problem, hindrance: &Problem) -> Problem {
     Problem {
         message: format!("{}; not undone: {}", cause.message, hindrance.message),
+        advice: format!(
+            "at once: put back by hand what is not as before; then, for the cause: {}",
+            cause.advice
+        ),
         ..cause
     }
 }

@@ -32,6 +32,8 @@ pub struct Row {
     facts: Facts,
     states: Option<States>,
     planned: Option<Planned>,
+    /// When a write last left that may have taken effect: one that was refused has not, though it was begun later.
+    left_at: Option<UnixMillis>,
     /// Since when nothing can be seen of a person whom this run may have changed.
     unseen_since: Option<UnixMillis>,
 }
@@ -54,6 +56,7 @@ impl Row {
         let record = record.unwrap_or_default();
         Row {
             states: states_of(&record),
+            left_at: record.wrote_at,
             stored: record.clone(),
             record,
             number,
@@ -123,7 +126,13 @@ impl Row {
         rules: &Rules,
     ) -> Result<Effect, IllegalMove> {
         self.events.push(event.clone());
-        self.record.take(event, now, rules)
+        let left = matches!(event, Event::Applied(..) | Event::Doubted(..));
+        let recovered = matches!(event, Event::Recovered);
+        let effect = self.record.take(event, now, rules)?;
+        if left || recovered {
+            self.left_at = self.record.wrote_at;
+        }
+        Ok(effect)
     }
 
     /// What the row's present wish is worth beside others'.
@@ -175,6 +184,7 @@ impl Row {
             view,
             record: &self.record,
             now,
+            left_at: self.left_at,
             planned: self.planned,
         };
         let (event, states) = judge.observed(found, self.states.as_ref());
@@ -184,10 +194,11 @@ impl Row {
         self.patiently(event, now)
     }
 
-    /// Since when nothing can be seen of the person, where that matters.
+    /// What is kept in memory alone: when a write last left that may have taken effect, and since when nothing can be seen of
+    /// the person, where that matters.
     #[must_use]
-    pub fn unseen_since(&self) -> Option<UnixMillis> {
-        self.unseen_since
+    pub fn patience(&self) -> [Option<UnixMillis>; 2] {
+        [self.left_at, self.unseen_since]
     }
 
     /// What it means that the target refuses to be read, or that what it says makes no sense.
@@ -288,6 +299,7 @@ impl Row {
             view,
             record: &self.record,
             now,
+            left_at: self.left_at,
             planned: self.planned,
         };
         let forecast = judge.forecast(attempt.step, &states);

@@ -72,6 +72,8 @@ pub struct Judge<'a> {
     pub record: &'a RowRecord,
     /// The time.
     pub now: UnixMillis,
+    /// When a write last left that may have taken effect.
+    pub left_at: Option<UnixMillis>,
     /// What the plan says of the row, where the run executes one.
     pub planned: Option<Planned>,
 }
@@ -248,7 +250,7 @@ impl Judge<'_> {
         let hopeless = matches!(sight, Sight::Adrift(_));
         (seems_undone && self.record.took_effect_at.is_some_and(recent))
             || (unsettled && *sight == Sight::Goal && self.record.wrote_at.is_some_and(recent))
-            || (hopeless && self.record.wrote_at.is_some_and(recent))
+            || (hopeless && self.left_at.is_some_and(recent))
     }
 
     /// A step that leaves no trace is decided by the job when it is in doubt.

@@ -273,7 +273,7 @@ async fn a_listing_without_an_end_ends() {
 async fn a_namesake_who_was_deleted_long_ago_stays_deleted() {
     let stage = Stage::fresh();
     let gone = stage.tenant.deleted(ANN, Some(OLD));
-    let ann = stage.tenant.hire(ANN, None);
+    let ann = stage.tenant.hire(ANN, Some("b3RoZXIgb3RoZXIgb3RoZQ=="));
     let mut first = first_n(1);
     let stale = json!({
         "id": gone, "userPrincipalName": ANN,
