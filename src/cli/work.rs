@@ -2,16 +2,18 @@
 
 use super::args::{Global, WorkArgs};
 use super::connect::{Cast, Connected, Target, person};
-use super::context::report_dir;
+use super::context::{print_json, report_dir};
+use super::errors;
 use super::exit::{Exit, Failure};
 use super::last_words;
 use super::live::{Bridge, Live};
+use super::status::to_value;
 use crate::job::{Job, Settings};
 use crate::journal::{
     Closed, Journal, JournalError, RunReader, RunRecord, RunState, Session, Stop,
 };
 use crate::machine::Outcome;
-use crate::progress::{self, say, say_result};
+use crate::progress::{self, counted, name_run, say, say_result, warn, warn_if_quiet};
 use crate::report::{self, Liveness};
 use crate::runner::admission::{Admission, canonical};
 use crate::runner::preflight::{Check, Ready, prepare};
@@ -21,6 +23,7 @@ use crate::runner::worker::Work;
 use crate::runner::{
     Asked, Clock, Command, DispatchEnd, Dispatcher, Policy, Schedule, StopReason, SystemClock,
 };
+use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +59,7 @@ pub(super) async fn work(
         Some(_) = commands.recv() => return Err(stopped_before_signing_in()),
     };
     let (services, run) = (Arc::clone(&connected.services), session.header().id);
+    name_run(run);
     let session = Arc::new(session);
     let bridge = Bridge {
         gate: Gate::default(),
@@ -79,7 +83,7 @@ pub(super) async fn work(
         .map_or(Stop::Finished, StopReason::stop);
     let closed = close(session, stop).await?;
     let dir = report_dir(args.report.as_ref(), &closed.run.id().to_string());
-    let exit = tell_end(global, closed, end.journal, &dir, &target_spec);
+    let exit = tell_end(global, args, closed, end.journal, &dir, &target_spec);
     last_words::name_the_exposed(&services.gauges.exposed.list(), run, &dir);
     last_words::advise(end.stopped.as_ref(), &global.journal);
     Ok(exit)
@@ -199,8 +203,8 @@ fn begin_with(ready: Ready, somebody_is_half_way: bool) -> Result<Settings, Fail
     let bad: Vec<&Check> = ready.bad().collect();
     match &ready.settings {
         Some(_) if somebody_is_half_way => bad.iter().for_each(|check| {
-            say(format_args!(
-                "warning: {}: {}; {}",
+            warn(format_args!(
+                "{}: {}; {}",
                 check.name, check.detail, check.advice
             ));
         }),
@@ -226,7 +230,7 @@ fn has_written(reader: &RunReader) -> Result<bool, JournalError> {
 /// What somebody should know before it begins.
 pub(super) fn tell_notes<'c>(checks: impl Iterator<Item = &'c Check>) {
     for check in checks {
-        say(format_args!("note: {}: {}", check.name, check.detail));
+        warn(format_args!("{}: {}", check.name, check.detail));
     }
 }
 
@@ -240,6 +244,7 @@ pub(super) fn preflight_failure(bad: &[&Check]) -> Failure {
         format!("the run cannot begin\n{}", lines.join("\n")),
         "`cutover doctor` shows every check; nothing was changed",
     )
+    .coded(&errors::PREFLIGHT)
 }
 
 async fn close(session: Arc<Session>, stop: Stop) -> Result<Closed, Failure> {
@@ -321,6 +326,7 @@ impl Signals {
 /// much as can still be read and written.
 fn tell_end(
     global: &Global,
+    args: &WorkArgs,
     mut closed: Closed,
     fault: Option<JournalError>,
     dir: &Path,
@@ -336,12 +342,12 @@ fn tell_end(
     let told = closed
         .reader()
         .map_err(Failure::from)
-        .and_then(|mut reader| tell(global, &run, &mut reader, dir, target_spec));
+        .and_then(|mut reader| tell(global, args, &run, &mut reader, dir, target_spec));
     match told {
         Ok(()) => exit,
         Err(failure) => {
             let exit = exit.or_worse(failure.tell());
-            say_result(resume_line(global, &run, target_spec));
+            say_end(args, resume_line(global, &run, target_spec));
             exit
         }
     }
@@ -356,13 +362,22 @@ pub(super) fn finish(
     target_spec: &str,
 ) -> Result<Exit, Failure> {
     let dir = report_dir(args.report.as_ref(), &run.id().to_string());
-    tell(global, run, &mut journal.reader(run)?, &dir, target_spec)?;
+    name_run(run.id());
+    tell(
+        global,
+        args,
+        run,
+        &mut journal.reader(run)?,
+        &dir,
+        target_spec,
+    )?;
     Ok(Exit::of_run(run))
 }
 
 /// Writes the report and says how the run stands; the second also where the first cannot be done.
 fn tell(
     global: &Global,
+    args: &WorkArgs,
     run: &RunRecord,
     reader: &mut RunReader,
     dir: &Path,
@@ -372,16 +387,84 @@ fn tell(
         Ok(written) => written,
         Err(error) => {
             let summary = report::summarize(run, reader, &Liveness::Nobody)?;
-            say_result(in_words(run, &summary));
+            tell_numbers(args, run, &summary, None)?;
             return Err(error.into());
         }
     };
-    say_result(in_words(run, &summary));
-    say_result(format_args!("report    {}", paths.outcomes.display()));
+    tell_numbers(args, run, &summary, Some(&paths))?;
     if let Some(next) = next_command(global, run, target_spec, &paths) {
-        say_result(next);
+        say_end(args, next);
     }
     Ok(())
+}
+
+/// The run in numbers, as it was asked for.
+fn tell_numbers(
+    args: &WorkArgs,
+    run: &RunRecord,
+    summary: &report::Summary,
+    paths: Option<&report::ReportPaths>,
+) -> Result<(), Failure> {
+    progress::note_end(last_event(summary, paths)?);
+    if args.json {
+        return print_json(summary);
+    }
+    say_result(in_words(run, summary));
+    warn_of_end(run, paths);
+    if let Some(paths) = paths {
+        say_result(format_args!("report    {}", paths.outcomes.display()));
+    }
+    Ok(())
+}
+
+/// What is left of the numbers when it is to be quiet: what somebody has to look at.
+fn warn_of_end(run: &RunRecord, paths: Option<&report::ReportPaths>) {
+    let id = run.id();
+    if let RunState::Stopped(Stop::Requested(why) | Stop::Fault(why)) = &run.state {
+        warn_if_quiet(format_args!("run {id} stopped: {why}"));
+    }
+    let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);
+    if let Some(paths) = paths
+        && good < run.rows
+    {
+        let left = counted(run.rows - good, "row is", "rows are");
+        let file = paths.outcomes.display();
+        warn_if_quiet(format_args!(
+            "run {id}: {left} neither done nor unchanged: {file}"
+        ));
+    }
+}
+
+/// Standard output is the JSON's alone.
+fn say_end(args: &WorkArgs, text: String) {
+    if args.json {
+        say(text);
+    } else {
+        say_result(text);
+    }
+}
+
+/// What the last JSON line tells of the run.
+fn last_event(
+    summary: &report::Summary,
+    paths: Option<&report::ReportPaths>,
+) -> Result<Map<String, Value>, Failure> {
+    let all = to_value(summary)?;
+    let told = ["state", "rows", "outcomes", "exposed"];
+    let mut facts: Map<String, Value> = told
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), all.get(name)?.clone())))
+        .collect();
+    if let Some(paths) = paths {
+        let path = |path: &Path| path.display().to_string();
+        let files = json!({
+            "outcomes": path(&paths.outcomes),
+            "unfinished": path(&paths.unfinished),
+            "summary": path(&paths.summary),
+        });
+        facts.insert("report".into(), files);
+    }
+    Ok(facts)
 }
 
 /// A summary for a tired person.

@@ -133,12 +133,12 @@ impl Gate {
         *self.0.borrow() != Standing::Running
     }
 
-    /// Waits until it is closed.
-    pub async fn closed(&self) {
+    /// Waits until the run stops.
+    pub async fn stopping(&self) {
         let mut standing = self.0.subscribe();
         // The sender lives as long as this gate.
-        let _closed = standing
-            .wait_for(|standing| *standing != Standing::Running)
+        let _stopping = standing
+            .wait_for(|standing| standing.stopping().is_some())
             .await;
     }
 }

@@ -64,7 +64,7 @@ pub struct Talk {
     request_id: Option<String>,
     waited: Duration,
     delays: Delays,
-    /// Whose closing ends a wait.
+    /// A run that stops by this gate ends a wait.
     leaves_by: Option<Gate>,
 }
 
@@ -97,7 +97,8 @@ impl Talk {
         }
     }
 
-    /// From now on waits end soon after this gate closes; without one, only by themselves.
+    /// From now on waits end soon after the run of this gate stops; without one, only by themselves. A hold ends none: the row
+    /// would be handed out again by this process, which keeps no place for it.
     pub fn leave_by(&mut self, gate: Option<&Gate>) {
         self.leaves_by = gate.cloned();
     }
@@ -115,7 +116,7 @@ impl Talk {
             return Ok(wait.await);
         };
         let leaving = async {
-            gate.closed().await;
+            gate.stopping().await;
             sleep(LEAVE_AFTER).await;
         };
         tokio::select! {

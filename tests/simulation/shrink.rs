@@ -82,7 +82,9 @@ impl Shrinking {
     fn without_spells(&mut self) -> bool {
         let mut shorter = false;
         for at in (0..self.best.spells.len()).rev() {
-            shorter |= self.try_this(|schedule| drop(schedule.spells.remove(at)));
+            shorter |= self.try_this(|schedule| {
+                schedule.spells.remove(at);
+            });
         }
         shorter
     }
