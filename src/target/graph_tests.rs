@@ -121,7 +121,7 @@ async fn a_refused_token_is_replaced_for_the_next_request() {
     let refused = fault(graph.send(&read("/users/1")).await);
     assert_eq!(refused.class, Class::Unauthenticated);
     assert_eq!(refused.code, "InvalidAuthenticationToken");
-    server.answer_api(Answer::new(204, ""));
+    server.answer_api(Answer::new(200, r#"{"id":"1"}"#));
     assert!(graph.send(&read("/users/1")).await.result.is_ok());
     let tokens: Vec<_> = server
         .calls()
