@@ -1,21 +1,25 @@
 //! The records of a run's log, and their form on disk: a version byte, then postcard.
 //!
-//! Format 2 added [`Facts::begun_at`](super::row::Facts::begun_at), format 3 [`RunHeader::plan`] and [`InputRow::planned`]. The
-//! first two are the last field of the last field of their records, so an older record is a newer one that ends before the
-//! byte that says "none". Rows stand in a list and are read in their old form.
+//! Format 2 added [`Facts::begun_at`](super::row::Facts::begun_at), format 3 [`RunHeader::plan`] and [`InputRow::planned`],
+//! format 4 [`Facts::account`](super::row::Facts::account). All but [`InputRow::planned`] are the last fields of the last field of
+//! their records, so an older record is a newer one that ends before the bytes that say "none". Rows stand in a list and are
+//! read in their old form.
 
 use super::row::{RowNumber, Transition, UnixMillis};
 use super::run::{InputRow, RunHeader, Stop};
 use serde::{Deserialize, Serialize};
 
 /// The version of records this program writes.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// The first version, which is still read.
 const VERSION_MIN: u8 = 1;
 
-/// What a record of an older version lacks at its end.
-const NONE: u8 = 0;
+/// The first version whose rows say what a plan says of them.
+const VERSION_PLANNED: u8 = 3;
+
+/// The most that a record of an older version lacks at its end; what it does not lack is not read.
+const NONES: [u8; 2] = [0; 2];
 
 /// How postcard marks [`Entry::Rows`].
 const ROWS: u8 = 1;
@@ -103,19 +107,21 @@ impl Entry {
     pub fn decode(bytes: &[u8]) -> Result<Entry, EntryError> {
         match bytes.split_first() {
             Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(malformed),
-            Some((&(VERSION_MIN..VERSION), rest)) => decode_old(rest).map_err(malformed),
+            Some((&old @ VERSION_MIN..VERSION, rest)) => decode_old(old, rest).map_err(malformed),
             Some((&found, _)) => Err(EntryError::Version { found }),
             None => Err(EntryError::Malformed("it is empty".into())),
         }
     }
 }
 
-fn decode_old(bytes: &[u8]) -> postcard::Result<Entry> {
-    if let Some((&ROWS, rows)) = bytes.split_first() {
+fn decode_old(version: u8, bytes: &[u8]) -> postcard::Result<Entry> {
+    if let Some((&ROWS, rows)) = bytes.split_first()
+        && version < VERSION_PLANNED
+    {
         let rows: Vec<OldRow> = postcard::from_bytes(rows)?;
         return Ok(Entry::Rows(rows.into_iter().map(InputRow::from).collect()));
     }
-    postcard::from_bytes(&[bytes, &[NONE]].concat())
+    postcard::from_bytes(&[bytes, &NONES].concat())
 }
 
 fn malformed(error: postcard::Error) -> EntryError {
@@ -146,9 +152,10 @@ mod tests {
     }
 
     /// As an older version wrote it: without what stands at the end by now.
-    fn aged(entry: &Entry, version: u8) -> Vec<u8> {
+    fn aged(entry: &Entry, version: u8, lacks: usize) -> Vec<u8> {
         let mut bytes = entry.encode().unwrap();
-        assert_eq!(bytes.pop(), Some(NONE));
+        let end = bytes.split_off(bytes.len() - lacks);
+        assert_eq!(end, NONES[..lacks]);
         bytes[0] = version;
         bytes
     }
@@ -156,14 +163,14 @@ mod tests {
     #[test]
     fn records_of_older_formats_are_still_read() {
         let [moved, rows] = entries();
-        assert_eq!(Entry::decode(&aged(&moved, 1)), Ok(moved.clone()));
-        let mut second = moved.encode().unwrap();
-        second[0] = 2;
-        assert_eq!(Entry::decode(&second), Ok(moved));
-        for version in [1, 2] {
-            assert_eq!(Entry::decode(&aged(&rows, version)), Ok(rows.clone()));
-            let began = Entry::Began(Box::new(run_header()));
-            assert_eq!(Entry::decode(&aged(&began, version)), Ok(began));
+        let began = Entry::Began(Box::new(run_header()));
+        for (version, of_moved, of_others) in [(1, 2, 1), (2, 1, 1), (3, 1, 0)] {
+            let old = aged(&moved, version, of_moved);
+            assert_eq!(Entry::decode(&old), Ok(moved.clone()));
+            let old = aged(&rows, version, of_others);
+            assert_eq!(Entry::decode(&old), Ok(rows.clone()));
+            let old = aged(&began, version, of_others);
+            assert_eq!(Entry::decode(&old), Ok(began.clone()));
         }
     }
 

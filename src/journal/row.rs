@@ -39,6 +39,8 @@ pub struct Facts {
     pub report: Option<Vec<String>>,
     /// When the row was begun, if this is its first transition and it began earlier than that: a first read takes its time.
     pub begun_at: Option<UnixMillis>,
+    /// What tells the row's account from all others, when it was first seen: from here on it is this row's.
+    pub account: Option<String>,
 }
 
 /// What happened to a row, committed as one.
@@ -92,6 +94,8 @@ pub struct RowRecord {
     pub request_id: Option<String>,
     /// The job's report columns.
     pub report: Vec<String>,
+    /// What tells its account from all others, once it was seen.
+    pub account: Option<String>,
 }
 
 impl Default for RowRecord {
@@ -114,6 +118,7 @@ impl Default for RowRecord {
             last_step: None,
             request_id: None,
             report: Vec::new(),
+            account: None,
         }
     }
 }
@@ -218,6 +223,9 @@ impl RowRecord {
         }
         if let Some(report) = &facts.report {
             self.report.clone_from(report);
+        }
+        if let Some(account) = &facts.account {
+            self.account = Some(account.clone());
         }
         // Numbers come from a log that anybody may have written: none of them may end the program.
         self.reads = self.reads.saturating_add(facts.reads);

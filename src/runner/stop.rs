@@ -2,6 +2,7 @@
 
 use crate::journal::{Stop, UnixMillis};
 use std::fmt;
+use std::mem::discriminant;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -34,6 +35,13 @@ impl StopReason {
             | StopReason::Journal(text)
             | StopReason::Program(text) => text,
         }
+    }
+
+    /// Whether it is graver than another one, whatever their words.
+    #[must_use]
+    pub fn is_graver_than(&self, other: &StopReason) -> bool {
+        let same_kind = discriminant(self) == discriminant(other);
+        !same_kind && self > other
     }
 
     /// What the journal keeps of it.
@@ -112,8 +120,14 @@ impl Standing {
 }
 
 /// How the run stands, where everybody can see it. Rows that have nothing begun stay where they are while it is closed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Gate(Arc<watch::Sender<Standing>>);
+
+impl Default for Gate {
+    fn default() -> Gate {
+        Gate(Arc::new(watch::Sender::new(Standing::default())))
+    }
+}
 
 impl Gate {
     /// Opens or closes it, as the run stands.
@@ -140,5 +154,12 @@ impl Gate {
         let _stopping = standing
             .wait_for(|standing| standing.stopping().is_some())
             .await;
+    }
+
+    /// Waits until it is closed.
+    pub async fn closed(&self) {
+        let mut standing = self.0.subscribe();
+        // The sender lives as long as this gate.
+        let _closed = standing.wait_for(|now| *now != Standing::Running).await;
     }
 }

@@ -10,7 +10,7 @@ use super::services::Services;
 use super::stop::Gate;
 use crate::job::{AppFacts, Ask, Verb};
 use crate::machine::Problem;
-use crate::pace::{Budget, Delays, PauseReason, Permit, Priority, Sequence, Trouble};
+use crate::pace::{Budget, Delays, PauseReason, Permit, Priority, Sequence, Trouble, row_wait};
 use crate::target::{Class, Expects, Fault, Kind, Method, Reply, Request, Success};
 use std::sync::Arc;
 use std::time::Duration;
@@ -274,7 +274,15 @@ impl Talk {
                 Err(fault) => fault,
             };
             match fault.class {
-                Class::Throttled { .. } => self.throttled += 1,
+                Class::Throttled {
+                    retry_after,
+                    reason,
+                } => {
+                    self.throttled += 1;
+                    let wait = row_wait(retry_after, reason);
+                    self.waited += wait;
+                    self.pause(wait).await?;
+                }
                 Class::NotSent => {
                     let delay = self.delays.next_delay();
                     self.pause(delay).await?;

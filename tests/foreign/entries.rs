@@ -99,9 +99,11 @@ fn facts() -> impl Strategy<Value = Facts> {
         count(),
         state(),
         report,
+        state(),
     )
         .prop_map(
-            |(begun_at, before, expected, reads, throttled, request_id, report)| Facts {
+            |(begun_at, before, expected, reads, throttled, request_id, report, account)| Facts {
+                account,
                 begun_at,
                 before,
                 expected,
@@ -207,7 +209,7 @@ fn header() -> impl Strategy<Value = RunHeader> {
                             &["upn".to_owned()],
                             1,
                         )
-                        .0,
+                        .mapping,
                         key_cell: 0,
                     },
                     target,

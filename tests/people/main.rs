@@ -6,4 +6,5 @@ mod finding;
 mod replication;
 mod replies;
 mod restoring;
+mod rows;
 mod stage;
