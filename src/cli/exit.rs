@@ -203,7 +203,7 @@ impl Failure {
     #[must_use]
     pub fn about(self, subject: &str) -> Failure {
         Failure {
-            message: format!("{subject}: {}", self.message),
+            message: format!("{subject} {}", self.message),
             ..self
         }
     }
@@ -254,6 +254,7 @@ impl From<crate::journal::JournalError> for Failure {
             JournalError::NoRun { .. }
             | JournalError::UnknownRun { .. }
             | JournalError::AmbiguousRun { .. }
+            | JournalError::NotAllowed { .. }
             | JournalError::Lock(_) => Exit::Unusable,
             JournalError::Log(_)
             | JournalError::Commit(_)

@@ -1,10 +1,12 @@
 //! `cutover plan`: read live state, write nothing to any target; what would change, what speaks against it, what it would cost.
 
 use super::args::{Global, PlanArgs};
-use super::connect::{Cast, Target, person};
+use super::connect::{Cast, Hitch, Target, person};
 use super::context::{Batch, print_json};
 use super::exit::{Exit, Failure};
 use super::forecast::{Forecast, PlanFinding};
+use super::opening::{Cut, Waits, trouble_of};
+use super::signals;
 use super::work::{preflight_failure, tell_notes};
 use crate::batch::plan_file::{SEAL_COLUMN, seal_cell};
 use crate::batch::{InputError, Row, Visit};
@@ -25,6 +27,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -75,11 +78,19 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     };
     let good = planning.lint()?;
     let cast = cast(global, &batch, &good);
-    let connected = target.connect(Uuid::now_v7(), &batch.job, cast).await?;
-    let rate = connected.services.writes.full_rate();
-    let read = read(&mut planning, &connected.services, &connected.tenant, good).await;
+    let (sender, commands) = mpsc::channel(1);
+    signals::hear(sender);
+    let mut waits = Waits::new(commands, &target);
+    let hitch = Hitch::new();
+    let connecting = target.connect(Uuid::now_v7(), &batch.job, cast, &hitch);
+    let connected = waits.wait(|| hitch.words(), connecting).await;
+    let connected = connected.map_err(Cut::into_failure)??;
+    let services = &connected.services;
+    let rate = services.writes.full_rate();
+    let reading = read(&mut planning, services, &connected.tenant, good);
+    let read = waits.wait(|| trouble_of(services), reading).await;
     connected.close().await;
-    read?;
+    read.map_err(Cut::into_failure)??;
     let path = planning.write(&args.report)?;
     let mut forecast = planning.forecast;
     forecast.plan = path.display().to_string();

@@ -5,13 +5,14 @@ use super::connect::Target;
 use super::context::{Batch, FindingLines, journal, operator, schedule};
 use super::errors;
 use super::exit::{Exit, Failure};
-use super::work::{finish, work};
+use super::opening::Consent;
+use super::work::{Opening, Stage, finish, work};
 use crate::batch::{PlanFile, Severity};
-use crate::journal::{Journal, RunId, RunRecord, Session};
+use crate::journal::{Copied, Journal, RunId, RunRecord, Session};
 use crate::progress::{counted, name_run, say, warn};
 use crate::runner::SystemClock;
 use crate::runner::plan::plan_seal;
-use crate::runner::start::{Before, BeginError, Order, begin, look_back};
+use crate::runner::start::{Before, BeginError, Order, copy, look_back};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -43,12 +44,20 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     } else {
         look_back(&journal, &order)?
     };
-    let session = match before {
-        Before::New => start(&journal, &batch, &order, plan).await?,
+    let opening = match before {
+        Before::New => {
+            let consent = Consent::needed(&target, args.work.yes)?;
+            let (session, copied) = start(&journal, &batch, &order, plan).await?;
+            let stage = Stage::New(copied, consent);
+            Opening { session, stage }
+        }
         Before::Unfinished(run) => {
             name_run(run.id());
             say(format_args!("going on with run {}", run.id()));
-            journal.resume(&run)?
+            Opening {
+                session: journal.resume(&run)?,
+                stage: Stage::Begun,
+            }
         }
         Before::Finished(run) => {
             name_run(run.id());
@@ -65,7 +74,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         &args.work,
         schedule,
         journal,
-        session,
+        opening,
         Arc::clone(&batch.job),
         target,
     )
@@ -77,13 +86,13 @@ async fn start(
     batch: &Batch,
     order: &Order<'_>,
     plan: Option<PlanFile>,
-) -> Result<Session, Failure> {
+) -> Result<(Session, Copied), Failure> {
     batch.tell_dialect();
     let mut lines = FindingLines::default();
     let mut show = |finding: &crate::batch::Finding| lines.show(finding);
-    let (session, summary) = begin(journal, order, plan, &SystemClock, &mut show)
-        .await
-        .map_err(begin_failure)?;
+    let (import, summary) =
+        copy(journal, order, plan, &SystemClock, &mut show).map_err(begin_failure)?;
+    let copied = import.copied().await?;
     lines.end(batch);
     let errors = summary.count(Severity::Error);
     if errors > 0 {
@@ -92,7 +101,7 @@ async fn start(
             counted(errors, "error", "errors")
         ));
     }
-    Ok(session)
+    Ok(copied)
 }
 
 fn begin_failure(error: BeginError) -> Failure {

@@ -1,7 +1,7 @@
 //! `cutover status`: where a run stands, also while another process is running it.
 
 use super::args::{Global, StatusArgs};
-use super::context::{existing_journal, print_json};
+use super::context::{print_json, snapshot};
 use super::exit::{Exit, Failure};
 use super::live::{Question, ask};
 use crate::progress::say_result;
@@ -12,7 +12,7 @@ pub(super) async fn main(global: &Global, args: &StatusArgs) -> Result<Exit, Fai
     let summary = match ask(&global.journal, "/status", &question).await? {
         Some(summary) => summary,
         None => {
-            let journal = existing_journal(global, "status")?;
+            let journal = snapshot(global)?;
             let run = journal.find(args.run.as_deref())?;
             let summary = report::summarize(&run, &mut journal.reader(&run)?, &Liveness::Nobody)?;
             to_value(&summary)?

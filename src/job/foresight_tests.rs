@@ -106,6 +106,19 @@ fn nothing_speaks_against_a_plain_person() {
 }
 
 #[test]
+fn the_accounts_own_object_id_is_no_anchor() {
+    // In whatever case the service writes it.
+    let own = with([("id", json!(GUID.to_uppercase()))]);
+    assert_eq!(codes(own), blocked("EntraObjectId"));
+    // Where it was set long ago, nothing is written and nothing speaks against the person.
+    let there = with([
+        ("id", json!(GUID)),
+        ("onPremisesImmutableId", json!(NEW_ID)),
+    ]);
+    assert_eq!(codes(there), FREE);
+}
+
+#[test]
 fn values_that_others_have_block() {
     let holder = |upn: &str| json!({"id": "somebody", "userPrincipalName": upn});
     let taken = with([("anchor_holders", json!([holder("bob@contoso.com")]))]);

@@ -103,6 +103,23 @@ impl Session {
         self.checkpointer.run()
     }
 
+    /// Begins a run whose rows were copied; from here on it can be resumed.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it could not be made durable.
+    pub async fn begin(&self, copied: Copied, at: UnixMillis) -> Result<(), JournalError> {
+        let rows = copied.rows;
+        let record = record(&Entry::Imported { rows, at }, Mark::Imported { rows, at })?;
+        Ok(self.committer.commit(vec![record]).await?)
+    }
+
+    /// Ends the work of this process without a word in the log.
+    pub(super) fn abandon(self) {
+        // What was not durable yet belongs to a run that is about to be forgotten.
+        let _lost = self.committer.close();
+        let _unusable = self.checkpointer.close();
+    }
+
     /// Notes that a process begins to work on the run.
     ///
     /// # Errors
@@ -398,21 +415,43 @@ impl Import {
         self.session.post(transition, &before, &after)
     }
 
-    /// Ends the copying; from here on the run can be resumed.
+    /// Ends the copying and begins the run.
     ///
     /// # Errors
     /// [`JournalError`] when it could not be made durable.
-    pub async fn finish(mut self, at: UnixMillis) -> Result<Session, JournalError> {
+    pub async fn finish(self, at: UnixMillis) -> Result<Session, JournalError> {
+        let (session, copied) = self.copied().await?;
+        session.begin(copied, at).await?;
+        Ok(session)
+    }
+
+    /// Ends the copying: all rows are on the disk, and the run has not begun.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it could not be made durable.
+    pub async fn copied(mut self) -> Result<(Session, Copied), JournalError> {
         if !self.waiting.is_empty() {
             self.write_waiting()?;
         }
         // All rows are on the disk before it is asked whether they found room, and before the run can be resumed.
         let written = self.session.committer.commit(Vec::new()).await;
         self.with_room(written.map_err(JournalError::from))?;
-        let rows = self.rows;
-        let record = record(&Entry::Imported { rows, at }, Mark::Imported { rows, at })?;
-        self.session.committer.commit(vec![record]).await?;
-        Ok(self.session)
+        let copied = Copied { rows: self.rows };
+        Ok((self.session, copied))
+    }
+}
+
+/// All rows of a run are in the journal, and it has not begun. A run that never begins is forgotten.
+#[derive(Debug)]
+pub struct Copied {
+    rows: u64,
+}
+
+impl Copied {
+    /// How many rows.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
     }
 }
 

@@ -35,6 +35,10 @@ const RATE_WINDOW: Duration = Duration::from_secs(20);
 /// in doubt, as after a kill.
 const END_WITHOUT_JOURNAL: Duration = Duration::from_secs(60);
 
+/// How long a drain may take before it is said what it waits for, and how often it is said after that.
+const DRAIN_WORD_AFTER: Duration = Duration::from_secs(2);
+const DRAIN_WORD_EVERY: Duration = Duration::from_secs(30);
+
 /// No estimate of the time left before this many rows have ended: it would mean nothing.
 const ROWS_BEFORE_ESTIMATE: u64 = 20;
 
@@ -59,6 +63,8 @@ pub struct Dispatcher {
     writes_allowed: Quota,
     /// When rows that have not ended by themselves are given up.
     give_up_at: Option<Instant>,
+    /// When it is said again what a drain waits for.
+    word_at: Option<Instant>,
     exhausted: bool,
     rates: VecDeque<(Instant, u64, u64)>,
 }
@@ -100,6 +106,7 @@ impl Dispatcher {
             standing: Standing::default(),
             open_since: Instant::now(),
             give_up_at: None,
+            word_at: None,
             exhausted: false,
             rates: VecDeque::new(),
         }
@@ -342,11 +349,8 @@ impl Dispatcher {
 
     /// Begins no more rows. A graver reason replaces a milder one.
     fn drain(&mut self, reason: StopReason) {
-        if self
-            .standing
-            .stopping()
-            .is_some_and(|known| *known >= reason)
-        {
+        let known = self.standing.stopping();
+        if known.is_some_and(|known| !reason.is_graver_than(known)) {
             return;
         }
         if !reason.leaves_time() {
@@ -354,11 +358,21 @@ impl Dispatcher {
         }
         tracing::info!("draining: {}", reason.text());
         self.stand(Standing::Stopping(reason.clone()));
+        self.word_at
+            .get_or_insert_with(|| Instant::now() + DRAIN_WORD_AFTER);
         self.tell(&RunEvent::Draining(reason));
     }
 
+    /// Waits for nobody.
     async fn stop_now(&mut self, reason: StopReason) {
-        self.drain(reason);
+        let reason = match self.standing.stopping() {
+            Some(known) if known.is_graver_than(&reason) => known.clone(),
+            Some(_) | None => reason,
+        };
+        tracing::info!("stopping at once: {}", reason.text());
+        self.stand(Standing::Stopping(reason.clone()));
+        let exposed = self.work.services.gauges.exposed.count();
+        self.tell(&RunEvent::StoppingNow { reason, exposed });
         self.admission.close();
         self.workers.shutdown().await;
         self.rows_of.clear();
@@ -371,6 +385,12 @@ impl Dispatcher {
             Command::Pace(quota) => self.pace(quota),
             Command::Drain(why) => {
                 self.drain(StopReason::Requested(why));
+                Ok(())
+            }
+            Command::Interrupt(why) => {
+                self.drain(StopReason::Requested(why));
+                let snapshot = self.snapshot();
+                self.tell(&RunEvent::Interrupted(snapshot));
                 Ok(())
             }
             Command::StopNow(why) => {
@@ -431,6 +451,7 @@ impl Dispatcher {
         self.stop_in_vain().await;
         self.note_rate();
         let snapshot = self.snapshot();
+        self.tell_what_a_drain_waits_for(&snapshot);
         self.tell(&RunEvent::Tick(snapshot));
     }
 
@@ -451,6 +472,24 @@ impl Dispatcher {
         if let Some(reason) = stopping.cloned() {
             self.stop_now(reason).await;
         }
+    }
+
+    fn tell_what_a_drain_waits_for(&mut self, snapshot: &Snapshot) {
+        let now = Instant::now();
+        if self.workers.is_empty() || self.word_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.word_at = Some(now + DRAIN_WORD_EVERY);
+        let services = &self.work.services;
+        let silent_since = services.writes.trouble_since();
+        let gives_up_in = silent_since.map(|since| {
+            let silent_for = since.max(self.open_since).elapsed();
+            services.patience.saturating_sub(silent_for)
+        });
+        self.tell(&RunEvent::StillDraining {
+            snapshot: snapshot.clone(),
+            gives_up_in,
+        });
     }
 
     fn tell(&mut self, event: &RunEvent) {

@@ -1,7 +1,8 @@
 //! The kinds of problems that this room makes itself: what was found of a row's person, what the on-premises directory says, and
 //! what the job cannot do. Those that a reply brings are in `target/`, those of the machine there.
 
-use crate::machine::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind, UNDONE};
+use crate::machine::{NOT_AGAIN, NOTHING_CHANGED, Problem, ProblemKind, UNDONE};
+use crate::target::{Class, Fault};
 
 /// More than one account could be the row's person.
 pub(super) const AMBIGUOUS: ProblemKind = ProblemKind {
@@ -39,6 +40,15 @@ pub(super) const JOB_EXPRESSION: ProblemKind = ProblemKind {
     advice: "mend the job, or leave the row out",
 };
 
+/// A value of a row leads to another address.
+pub(super) const ADDRESS: ProblemKind = ProblemKind {
+    code: "Address",
+    meaning: "A value of the row that is part of an address is empty, `.` or `..`, so that the address would be that of something else.",
+    changed: UNDONE,
+    again: NOT_AGAIN,
+    advice: "correct the value in the file",
+};
+
 /// The on-premises directory has no account for a row.
 pub(super) const NOT_IN_DIRECTORY: ProblemKind = ProblemKind {
     code: "NotInDirectory",
@@ -66,6 +76,25 @@ pub(super) const DIRECTORY_VALUE: ProblemKind = ProblemKind {
     again: NOT_AGAIN,
     advice: "correct or clear it in the on-premises directory, then run the row again",
 };
+
+/// A read has no answer that says anything.
+pub(super) const NO_ANSWER: ProblemKind = ProblemKind {
+    code: "NoAnswer",
+    meaning: "A read was sent, several times, and no clear answer came.",
+    changed: NOTHING_CHANGED,
+    again: "yes, up to twelve times, and for as long as the target answers nobody; then by running the row again",
+    advice: "check the network and the proxy between here and the target, and Microsoft 365 admin center > Health > Service \
+             health; then run the same line again",
+};
+
+/// What a read came to that a fault answered: no read leaves a doubt.
+pub(super) fn unread(fault: &Fault) -> Problem {
+    if fault.class == Class::InDoubt {
+        NO_ANSWER.problem(fault.words())
+    } else {
+        fault.problem()
+    }
+}
 
 /// A run that executes a plan meets a row that the plan does not change.
 pub(super) const NOT_PLANNED: ProblemKind = ProblemKind {
@@ -124,16 +153,18 @@ pub(super) const OTHER_RUN: ProblemKind = ProblemKind {
 const PLAN_ANEW: &str = "plan anew, look at what the plan says of this row now, and run that plan";
 
 /// All of them.
-pub const PROBLEMS: [&ProblemKind; 13] = [
+pub const PROBLEMS: [&ProblemKind; 15] = [
     &AMBIGUOUS,
     &OFF_GOAL,
     &CHANGED_BY_OTHERS,
     &JOB_EXPRESSION,
+    &ADDRESS,
     &NOT_PLANNED,
     &CHANGED_SINCE_PLAN,
     &NOT_IN_DIRECTORY,
     &SEVERAL_IN_DIRECTORY,
     &DIRECTORY_VALUE,
+    &NO_ANSWER,
     &OTHER_ROW,
     &CIRCLE,
     &AFTER_ROW,

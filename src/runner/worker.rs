@@ -11,15 +11,17 @@ use super::directory::{Answer, ask};
 use super::event::Who;
 use super::exposed::{is_exposed, key_of};
 use super::observe::{Found, ObserveError, Others, observe};
+use super::problems::unread;
 use super::row::{News, Row};
 use super::services::Services;
 use super::sight::job_problem;
 use super::stop::Gate;
-use super::talk::{Halt, NoAnswer, Talk};
+use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::job::{EvalError, Job, RowView, Settings};
 use crate::journal::{JournalError, Session, UnixMillis};
 use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Problem, Sight};
 use crate::pace::{Delays, Sequence};
+use crate::target::Fault;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -173,6 +175,8 @@ struct Worker {
     /// Between tries of a step that met another change, or an account that is not everywhere yet. They grow until one is
     /// taken, so that all tries together outlast the replication.
     retries: Delays,
+    /// Between tries of an undo that was not taken.
+    undo_retries: Delays,
     /// The step was not taken: how long to wait before it may be tried again.
     retry_in: Option<Duration>,
 }
@@ -188,6 +192,7 @@ impl Worker {
             talk,
             rereads: Delays::new(Sequence::ReplicationRead, seed),
             retries: Delays::new(Sequence::RowRetry, seed),
+            undo_retries: Delays::new(Sequence::Undo, seed),
             retry_in: None,
             work,
         }
@@ -213,8 +218,16 @@ impl Worker {
                 Effect::Observe => self.observe(&view).await?,
                 Effect::ObserveLater => {
                     self.post()?;
-                    tokio::time::sleep(self.until_next_look(&job)).await;
-                    self.observe(&view).await?
+                    let delay = self.until_next_look(&job);
+                    self.may_leave();
+                    tokio::select! {
+                        biased;
+                        () = self.parked() => Next::Done(Rest::Parked),
+                        waited = self.talk.pause(delay) => match waited {
+                            Ok(()) => self.observe(&view).await?,
+                            Err(_) => Next::Done(Rest::Parked),
+                        },
+                    }
                 }
                 Effect::Persist(attempt) => self.persist(attempt).await?,
                 Effect::Send(attempt) => self.send(&view, attempt).await?,
@@ -258,9 +271,13 @@ impl Worker {
             let said = self.row.said_by_directory();
             return Ok(said.map_or(Answer::NotAsked, Answer::Entry));
         }
-        let (work, parked) = (&self.work, || self.may_park());
+        let (work, may_park) = (&self.work, || self.may_park());
         let directory = work.services.directory.as_ref();
-        let answer = ask(directory, &work.job, &work.settings, values, &parked).await;
+        let answer = tokio::select! {
+            biased;
+            () = self.parked() => return Ok(Answer::Parked),
+            answer = ask(directory, &work.job, &work.settings, values, &may_park) => answer,
+        };
         answer.map_err(|Halt(problem)| Halted::Directory(problem))
     }
 
@@ -319,6 +336,24 @@ impl Worker {
         closed && !self.row.stored().has_begun_writing()
     }
 
+    /// While the run drains nobody has to wait who can work: what was begun goes on in the next process.
+    fn may_leave(&mut self) {
+        let gate = (!self.row.record().exposed()).then_some(&self.work.gate);
+        self.talk.leave_by(gate);
+    }
+
+    /// Ends once the row may park, so that no read and no pause of a budget holds up a drain for somebody who was not touched.
+    fn parked(&self) -> impl Future<Output = ()> + use<> {
+        let gate = self.work.gate.clone();
+        let has_begun_writing = self.row.stored().has_begun_writing();
+        async move {
+            match has_begun_writing {
+                true => std::future::pending().await,
+                false => gate.closed().await,
+            }
+        }
+    }
+
     async fn observe(&mut self, view: &RowView) -> Result<Next, Halted> {
         if self.may_park() {
             return Ok(Next::Done(Rest::Parked));
@@ -331,13 +366,19 @@ impl Worker {
         let states = self.row.states().cloned();
         let job = Arc::clone(&self.work.job);
         let priority = self.row.priority();
+        self.may_leave();
         let work = Arc::clone(&self.work);
         let others = Others {
             claims: &work.claims,
             row: self.row.number(),
         };
         let (states, others) = (states.as_ref(), Some(others));
-        let seen = observe(&job, view, states, others, &mut self.talk, priority).await;
+        let parked = self.parked();
+        let seen = tokio::select! {
+            biased;
+            () = parked => return Ok(Next::Done(Rest::Parked)),
+            seen = observe(&job, view, states, others, &mut self.talk, priority) => seen,
+        };
         let event = match seen {
             Ok(found) => match self.claim(view, &found)? {
                 Ok(Verdict::Free) => self.found(view, found, None),
@@ -349,15 +390,34 @@ impl Worker {
             },
             Err(ObserveError::Journal(error)) => return Err(error.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt.into()),
+            Err(ObserveError::NoAnswer(NoAnswer::Left)) => return Ok(Next::Done(Rest::Parked)),
             Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
-                Event::Unobservable(fault.problem())
+                let now = self.now();
+                let problem = self.unseen(&fault);
+                match fault.is_refusal() {
+                    true => self.row.unseen(problem, now),
+                    // The talk has waited long enough for an answer.
+                    false => Event::Unobservable(problem),
+                }
             }
-            Err(ObserveError::Job(error)) => Event::Unobservable(job_problem(&error)),
+            Err(ObserveError::Job(error)) => {
+                let now = self.now();
+                self.row.cannot(&error, now)
+            }
         };
         if event != Event::Lagging {
             self.rereads.reset();
         }
         Ok(Next::Do(self.tell(event)?))
+    }
+
+    /// Why the person could not be read. After a write, that may mean that nobody knows what it did.
+    fn unseen(&self, fault: &Fault) -> Problem {
+        if self.row.stored().has_begun_writing() {
+            fault.problem()
+        } else {
+            unread(fault)
+        }
     }
 
     /// A row that has written keeps what it has, whatever others want.
@@ -420,16 +480,28 @@ impl Worker {
         };
         let token = format!("{}/{}", attempt.step.0, attempt.number);
         let priority = self.row.priority();
+        self.may_leave();
         let event = match self.talk.write(&write.ask, &token, priority).await {
             Ok(_) => {
                 let now = self.now();
                 self.row.applied(&job, view, attempt, &write, now)
             }
             Err(NoAnswer::Halt(halt)) => return Err(halt.into()),
+            Err(NoAnswer::Left) => {
+                self.tell(Event::Contended(attempt, left()))?;
+                self.commit().await?;
+                return Ok(Next::Done(Rest::Parked));
+            }
             Err(NoAnswer::Fault(fault)) => self.row.unanswered(&job, attempt, &fault),
         };
         match event {
-            Event::Applied(..) => self.retries.reset(),
+            Event::Applied(..) => {
+                self.retries.reset();
+                self.undo_retries.reset();
+            }
+            Event::Refused(..) | Event::Contended(..) if self.row.record().is_going_back() => {
+                self.retry_in = Some(self.undo_retries.next_delay());
+            }
             Event::Contended(..) => self.retry_in = Some(self.retries.next_delay()),
             Event::Refused(..)
             | Event::Doubted(..)

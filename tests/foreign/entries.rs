@@ -209,7 +209,7 @@ fn header() -> impl Strategy<Value = RunHeader> {
                             &["upn".to_owned()],
                             1,
                         )
-                        .0,
+                        .mapping,
                         key_cell: 0,
                     },
                     target,
