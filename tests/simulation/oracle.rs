@@ -319,10 +319,10 @@ fn in_anothers_name(world: &World, wrote: &Wrote, now: &BTreeMap<String, Account
 
 /// Whoever can be changed one after the other is, where nothing goes wrong, and whoever cannot is refused.
 fn not_as_expected(world: &World, told: &Told) -> Option<String> {
-    let expected = world.schedule.ends()?;
+    let (name, expected) = (world.schedule.company?.name, world.schedule.ends()?);
     let mut ends: Vec<_> = told.values().map(|outcome| outcome.word()).collect();
     ends.sort_unstable();
-    (ends != expected).then(|| format!("the rows end {told:?}, and not {expected:?}"))
+    (ends != expected).then(|| format!("{name}: the rows end {told:?}, and not {expected:?}"))
 }
 
 /// Reads in a row without a good answer after which a row may be given up.
