@@ -8,6 +8,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod forecast;
+mod half_way;
 mod immutable_id;
 mod jobs;
 mod journal;

@@ -4,13 +4,15 @@ use super::args::{Global, RunArgs};
 use super::connect::Target;
 use super::context::{Batch, FindingLines, journal, operator, schedule};
 use super::exit::{Exit, Failure};
+use super::half_way::refusal;
 use super::work::{finish, work};
 use crate::batch::{PlanFile, Severity};
 use crate::journal::{Journal, RunId, RunRecord, Session};
 use crate::progress::say;
-use crate::runner::SystemClock;
+use crate::runner::half_way::take_over;
 use crate::runner::plan::plan_seal;
 use crate::runner::start::{Before, BeginError, Order, begin, look_back};
+use crate::runner::{Clock, SystemClock};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -26,6 +28,8 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     });
     let plan = plan.transpose()?;
     let journal = journal(global, "run")?;
+    let adopted = args.adopt_run.as_deref();
+    let adopted = adopted.map(|run| journal.find(Some(run))).transpose()?;
     let order = Order {
         run: RunId(Uuid::now_v7()),
         job: &batch.job,
@@ -36,6 +40,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         write_quota: target.write_quota(),
         operator: operator(),
         plan: plan.as_ref().map(|plan| plan.digest().clone()),
+        adopts: adopted.map(|run| run.id()),
     };
     let before = if args.fresh {
         Before::New
@@ -43,7 +48,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         look_back(&journal, &order)?
     };
     let session = match before {
-        Before::New => start(&journal, &batch, &order, plan).await?,
+        Before::New => start(global, &journal, &batch, &order, plan).await?,
         Before::Unfinished(run) => {
             say(format_args!("going on with run {}", run.id()));
             journal.resume(&run)?
@@ -70,15 +75,24 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
 }
 
 async fn start(
+    global: &Global,
     journal: &Journal,
     batch: &Batch,
     order: &Order<'_>,
     plan: Option<PlanFile>,
 ) -> Result<Session, Failure> {
+    let adoptions = take_over(journal, order, SystemClock.now());
+    let adoptions = adoptions.map_err(|error| refusal(error, global))?;
+    if let Some(from) = order.adopts {
+        say(format_args!(
+            "{} people who are half way in run {from} are taken over; that run goes on no more",
+            adoptions.len()
+        ));
+    }
     batch.tell_dialect();
     let mut lines = FindingLines::default();
     let mut show = |finding: &crate::batch::Finding| lines.show(finding);
-    let (session, summary) = begin(journal, order, plan, &SystemClock, &mut show)
+    let (session, summary) = begin(journal, order, plan, adoptions, &SystemClock, &mut show)
         .await
         .map_err(begin_failure)?;
     lines.end(batch);

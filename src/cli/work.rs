@@ -4,16 +4,19 @@ use super::args::{Global, WorkArgs};
 use super::connect::{Cast, Connected, Target, person};
 use super::context::report_dir;
 use super::exit::{Exit, Failure};
-use super::last_words;
+use super::half_way::{exposed_in_words, mention_others, resume_command, warned_in_words};
+use super::last_words::{self, Exposed};
 use super::live::{Bridge, Live};
+use super::status::to_value;
 use crate::job::{Job, Settings};
 use crate::journal::{
-    Closed, Journal, JournalError, RunReader, RunRecord, RunState, Session, Stop,
+    Closed, InputRow, Journal, JournalError, RunReader, RunRecord, RunState, Session, Stop,
 };
 use crate::machine::Outcome;
 use crate::progress::{self, say, say_result};
 use crate::report::{self, Liveness};
 use crate::runner::admission::{Admission, canonical};
+use crate::runner::exposed::Person;
 use crate::runner::preflight::{Check, Ready, prepare};
 use crate::runner::stop::Gate;
 use crate::runner::talk::Halt;
@@ -35,8 +38,46 @@ const COMMANDS_WAITING_MAX: usize = 4;
 /// How many times; two seconds in all.
 const SESSION_RELEASE_POLLS_MAX: u32 = 200;
 
-/// Works on an open session until it ends, writes the report and says how it went.
+/// Works on an open session until it ends, writes the report and says how it went. Where it cannot even begin, whoever an
+/// earlier process left exposed still is.
 pub(super) async fn work(
+    global: &Global,
+    args: &WorkArgs,
+    schedule: Schedule,
+    journal: Journal,
+    session: Session,
+    job: Arc<Job>,
+    target: Target,
+) -> Result<Exit, Failure> {
+    let run = session.header().id;
+    mention_others(&journal, run, &global.journal);
+    let left = left_exposed(&session)?;
+    let dir = report_dir(args.report.as_ref(), &run.to_string());
+    let worked = work_on(global, args, schedule, journal, session, job, target).await;
+    worked.map_err(|failure| {
+        let left = Exposed::remembered(&left, run, &dir);
+        left.name();
+        failure.if_exposed(!left.keys.is_empty())
+    })
+}
+
+/// Whom an earlier process left exposed.
+fn left_exposed(session: &Session) -> Result<Vec<Person>, JournalError> {
+    let header = session.header();
+    let half_way = session.reader()?.half_way()?.into_iter();
+    let exposed = half_way.filter(|(_, record)| record.exposure(&header.rules).is_some());
+    let person = |input: InputRow| Person {
+        row: input.number,
+        key: input
+            .cells
+            .get(header.input.key_cell)
+            .cloned()
+            .unwrap_or_default(),
+    };
+    Ok(exposed.map(|(input, _)| person(input)).collect())
+}
+
+async fn work_on(
     global: &Global,
     args: &WorkArgs,
     schedule: Schedule,
@@ -79,10 +120,15 @@ pub(super) async fn work(
         .map_or(Stop::Finished, StopReason::stop);
     let closed = close(session, stop).await?;
     let dir = report_dir(args.report.as_ref(), &closed.run.id().to_string());
-    let exit = tell_end(global, closed, end.journal, &dir, &target_spec);
-    last_words::name_the_exposed(&services.gauges.exposed.list(), run, &dir);
+    let (exit, exposed) = tell_end(global, closed, end.journal, &dir, &target_spec);
+    let exposed = exposed.unwrap_or_else(|| {
+        let remembered = services.gauges.exposed.list();
+        Exposed::remembered(&remembered, run, &dir)
+    });
+    exposed.name();
     last_words::advise(end.stopped.as_ref(), &global.journal);
-    Ok(exit)
+    mention_others(&*journal.lock().await, run, &global.journal);
+    Ok(exit.if_exposed(!exposed.keys.is_empty()))
 }
 
 fn stopped_before_signing_in() -> Failure {
@@ -318,16 +364,17 @@ impl Signals {
 }
 
 /// Says how a run ended that this process worked on: first what went wrong with the journal, where something did, then as
-/// much as can still be read and written.
+/// much as can still be read and written. Answers who is left exposed, where the journal is to be trusted about that.
 fn tell_end(
     global: &Global,
     mut closed: Closed,
     fault: Option<JournalError>,
     dir: &Path,
     target_spec: &str,
-) -> Exit {
+) -> (Exit, Option<Exposed>) {
     let run = closed.run.clone();
     let fault = fault.or(closed.fault.take());
+    let is_whole = fault.is_none();
     let mut exit = Exit::of_run(&run);
     if let Some(error) = fault {
         exit = exit.or_worse(Failure::from(error).tell());
@@ -338,11 +385,11 @@ fn tell_end(
         .map_err(Failure::from)
         .and_then(|mut reader| tell(global, &run, &mut reader, dir, target_spec));
     match told {
-        Ok(()) => exit,
+        Ok(exposed) => (exit, Some(exposed).filter(|_| is_whole)),
         Err(failure) => {
             let exit = exit.or_worse(failure.tell());
             say_result(resume_line(global, &run, target_spec));
-            exit
+            (exit, None)
         }
     }
 }
@@ -356,37 +403,51 @@ pub(super) fn finish(
     target_spec: &str,
 ) -> Result<Exit, Failure> {
     let dir = report_dir(args.report.as_ref(), &run.id().to_string());
-    tell(global, run, &mut journal.reader(run)?, &dir, target_spec)?;
-    Ok(Exit::of_run(run))
+    let exposed = tell(global, run, &mut journal.reader(run)?, &dir, target_spec)?;
+    mention_others(journal, run.id(), &global.journal);
+    Ok(Exit::of_run(run).if_exposed(!exposed.keys.is_empty()))
 }
 
-/// Writes the report and says how the run stands; the second also where the first cannot be done.
+/// Writes the report and says how the run stands; the second also where the first cannot be done. Answers who is left exposed.
 fn tell(
     global: &Global,
     run: &RunRecord,
     reader: &mut RunReader,
     dir: &Path,
     target_spec: &str,
-) -> Result<(), Failure> {
+) -> Result<Exposed, Failure> {
     let (paths, summary) = match report::write(run, reader, dir, &Liveness::Nobody) {
         Ok(written) => written,
         Err(error) => {
             let summary = report::summarize(run, reader, &Liveness::Nobody)?;
-            say_result(in_words(run, &summary));
+            say_result(in_words(global, run, &summary)?);
             return Err(error.into());
         }
     };
-    say_result(in_words(run, &summary));
+    say_result(in_words(global, run, &summary)?);
     say_result(format_args!("report    {}", paths.outcomes.display()));
     if let Some(next) = next_command(global, run, target_spec, &paths) {
         say_result(next);
     }
-    Ok(())
+    let half_way = summary.exposed.iter().filter(|person| !person.stranded);
+    Ok(Exposed {
+        keys: half_way.map(|person| person.key.clone()).collect(),
+        listed: paths
+            .exposed
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into()),
+    })
 }
 
 /// A summary for a tired person.
-fn in_words(run: &RunRecord, summary: &report::Summary) -> String {
-    let mut lines = vec![format!("\nrun       {} ({})", run.id(), summary.state)];
+fn in_words(
+    global: &Global,
+    run: &RunRecord,
+    summary: &report::Summary,
+) -> Result<String, Failure> {
+    let value = to_value(summary)?;
+    let mut lines = vec![String::new()];
+    lines.extend(exposed_in_words(&value, &global.journal));
+    lines.push(format!("run       {} ({})", run.id(), summary.state));
     if let RunState::Stopped(Stop::Requested(why) | Stop::Fault(why)) = &run.state {
         lines.push(format!("stopped   {why}"));
     }
@@ -412,12 +473,13 @@ fn in_words(run: &RunRecord, summary: &report::Summary) -> String {
             summary.exposed_ms.max as f64 / 1_000.0
         ));
     }
+    lines.extend(warned_in_words(&value));
     let chain = &summary.journal;
     lines.push(format!(
         "journal   {} records, head {}",
         chain.records, chain.head
     ));
-    lines.join("\n")
+    Ok(lines.join("\n"))
 }
 
 fn meaning(outcome: Outcome) -> &'static str {
@@ -456,16 +518,12 @@ fn next_command(
 }
 
 fn resume_line(global: &Global, run: &RunRecord, target_spec: &str) -> String {
-    format!(
-        "go on with: cutover resume {} --target {} --journal {}",
-        run.id(),
-        quoted(target_spec),
-        quoted(&global.journal.display().to_string())
-    )
+    let command = resume_command(&run.id().to_string(), target_spec, &global.journal);
+    format!("go on with: {command}")
 }
 
 /// As a shell takes it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@+=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();

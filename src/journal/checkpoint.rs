@@ -35,7 +35,7 @@ const DIRECTORY: &str = "checkpoint";
 const DIRECTORY_SET_ASIDE: &str = "checkpoint.damaged-";
 
 /// The version of what is stored here. Another one is not converted, but built again.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const FORMAT_TREE: &str = "format";
 const FORMAT_KEY: &str = "version";
 

@@ -1,21 +1,25 @@
 //! The records of a run's log, and their form on disk: a version byte, then postcard.
 //!
-//! Format 2 added [`Facts::begun_at`](super::row::Facts::begun_at), format 3 [`RunHeader::plan`] and [`InputRow::planned`]. The
-//! first two are the last field of the last field of their records, so an older record is a newer one that ends before the
-//! byte that says "none". Rows stand in a list and are read in their old form.
+//! Format 2 added [`Facts::begun_at`](super::row::Facts::begun_at), format 3 [`RunHeader::plan`] and [`InputRow::planned`],
+//! format 4 [`Facts::warnings`](super::row::Facts::warnings), [`RunHeader::adopts`] and [`Entry::Adopted`]. The fields of
+//! transitions and headers stand at the end of their records, so an older record is a newer one that ends before the bytes
+//! that say "none". Rows stand in a list and are read in their old form.
 
-use super::row::{RowNumber, Transition, UnixMillis};
-use super::run::{InputRow, RunHeader, Stop};
+use super::row::{RowNumber, RowRecord, Transition, UnixMillis};
+use super::run::{InputRow, RunHeader, RunId, Stop};
 use serde::{Deserialize, Serialize};
 
 /// The version of records this program writes.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// The first version, which is still read.
 const VERSION_MIN: u8 = 1;
 
-/// What a record of an older version lacks at its end.
-const NONE: u8 = 0;
+/// The first version whose rows are as they are now.
+const VERSION_OF_ROWS: u8 = 3;
+
+/// What a record of an older version lacks at its end, at most; what is more than that is not read.
+const NONE: [u8; 2] = [0, 0];
 
 /// How postcard marks [`Entry::Rows`].
 const ROWS: u8 = 1;
@@ -69,6 +73,23 @@ pub enum Entry {
         /// Why.
         stop: Stop,
     },
+    /// A row goes on from where another run left it half way.
+    Adopted(Box<Adoption>),
+}
+
+/// A row that was half way in another run, as this one goes on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// Which row.
+    pub row: RowNumber,
+    /// When.
+    pub at: UnixMillis,
+    /// The run that left it.
+    pub from: RunId,
+    /// Its number there.
+    pub from_row: RowNumber,
+    /// Where it is.
+    pub record: RowRecord,
 }
 
 /// A record that this program cannot read.
@@ -103,19 +124,23 @@ impl Entry {
     pub fn decode(bytes: &[u8]) -> Result<Entry, EntryError> {
         match bytes.split_first() {
             Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(malformed),
-            Some((&(VERSION_MIN..VERSION), rest)) => decode_old(rest).map_err(malformed),
+            Some((&version @ VERSION_MIN..VERSION, rest)) => {
+                decode_old(version, rest).map_err(malformed)
+            }
             Some((&found, _)) => Err(EntryError::Version { found }),
             None => Err(EntryError::Malformed("it is empty".into())),
         }
     }
 }
 
-fn decode_old(bytes: &[u8]) -> postcard::Result<Entry> {
-    if let Some((&ROWS, rows)) = bytes.split_first() {
+fn decode_old(version: u8, bytes: &[u8]) -> postcard::Result<Entry> {
+    if version < VERSION_OF_ROWS
+        && let Some((&ROWS, rows)) = bytes.split_first()
+    {
         let rows: Vec<OldRow> = postcard::from_bytes(rows)?;
         return Ok(Entry::Rows(rows.into_iter().map(InputRow::from).collect()));
     }
-    postcard::from_bytes(&[bytes, &[NONE]].concat())
+    postcard::from_bytes(&[bytes, &NONE].concat())
 }
 
 fn malformed(error: postcard::Error) -> EntryError {
@@ -145,10 +170,12 @@ mod tests {
         [Entry::Moved(moved), Entry::Rows(rows)]
     }
 
-    /// As an older version wrote it: without what stands at the end by now.
-    fn aged(entry: &Entry, version: u8) -> Vec<u8> {
+    /// As an older version wrote it: without the fields that stand at the end by now.
+    fn aged(entry: &Entry, version: u8, lacks: usize) -> Vec<u8> {
         let mut bytes = entry.encode().unwrap();
-        assert_eq!(bytes.pop(), Some(NONE));
+        for _ in 0..lacks {
+            assert_eq!(bytes.pop(), Some(0));
+        }
         bytes[0] = version;
         bytes
     }
@@ -156,14 +183,20 @@ mod tests {
     #[test]
     fn records_of_older_formats_are_still_read() {
         let [moved, rows] = entries();
-        assert_eq!(Entry::decode(&aged(&moved, 1)), Ok(moved.clone()));
-        let mut second = moved.encode().unwrap();
-        second[0] = 2;
-        assert_eq!(Entry::decode(&second), Ok(moved));
-        for version in [1, 2] {
-            assert_eq!(Entry::decode(&aged(&rows, version)), Ok(rows.clone()));
-            let began = Entry::Began(Box::new(run_header()));
-            assert_eq!(Entry::decode(&aged(&began, version)), Ok(began));
+        let began = Entry::Began(Box::new(run_header()));
+        for (version, moved_lacks, rows_lack, began_lacks) in
+            [(1, 2, 1, 2), (2, 1, 1, 2), (3, 1, 0, 1)]
+        {
+            for (entry, lacks) in [
+                (&moved, moved_lacks),
+                (&rows, rows_lack),
+                (&began, began_lacks),
+            ] {
+                assert_eq!(
+                    Entry::decode(&aged(entry, version, lacks)),
+                    Ok(entry.clone())
+                );
+            }
         }
     }
 

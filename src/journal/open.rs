@@ -16,6 +16,7 @@ use super::scan::{Group, Head, Scan};
 use super::session::{Import, Session};
 use super::store::{Store, StoreError};
 use super::view::RunReader;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,17 +137,38 @@ impl Journal {
         ledger::read_runs(&*self.store)
     }
 
-    /// The run whose name begins so, or the newest.
+    /// The run that has taken over the people who are half way in this one, if one has.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the checkpoint cannot be read.
+    pub fn taken_over_by(&self, id: RunId) -> Result<Option<RunId>, JournalError> {
+        Ok(takers(&self.runs()?).get(&id).copied())
+    }
+
+    /// The newest run in which somebody cannot work and that may still go on, else the newest.
+    fn most_urgent(&self, runs: Vec<RunRecord>) -> Result<RunRecord, JournalError> {
+        let takers = takers(&runs);
+        let going_on = runs.iter().filter(|run| !takers.contains_key(&run.id()));
+        for run in going_on.rev() {
+            if self.reader(run)?.has_exposed()? {
+                return Ok(run.clone());
+            }
+        }
+        runs.into_iter()
+            .next_back()
+            .ok_or_else(|| JournalError::NoRun {
+                dir: self.dir.clone(),
+            })
+    }
+
+    /// The run whose name begins so; without one the newest in which somebody cannot work, else the newest.
     ///
     /// # Errors
     /// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
     pub fn find(&self, prefix: Option<&str>) -> Result<RunRecord, JournalError> {
         let mut runs = self.runs()?;
         let Some(prefix) = prefix else {
-            let none = || JournalError::NoRun {
-                dir: self.dir.clone(),
-            };
-            return runs.pop().ok_or_else(none);
+            return self.most_urgent(runs);
         };
         let wanted = prefix.to_lowercase();
         runs.retain(|run| run.id().to_string().starts_with(&wanted));
@@ -174,8 +196,12 @@ impl Journal {
     /// Opens a run to go on with it.
     ///
     /// # Errors
-    /// [`JournalError`] when its log cannot be opened or the reserve not be made.
+    /// [`JournalError`] when its log cannot be opened or the reserve not be made, or another run has taken its people over.
     pub fn resume(&self, run: &RunRecord) -> Result<Session, JournalError> {
+        if let Some(by) = self.taken_over_by(run.id())? {
+            let run = run.id();
+            return Err(JournalError::TakenOver { run, by });
+        }
         let store = Arc::clone(&self.store);
         Session::resume(&self.disk, run.clone(), store, self.writing)
     }
@@ -249,6 +275,14 @@ impl Journal {
     }
 }
 
+/// Which run has taken over the people of which: once its rows are all copied, and for good.
+#[must_use]
+pub fn takers(runs: &[RunRecord]) -> BTreeMap<RunId, RunId> {
+    let whole = runs.iter().filter(|run| run.state != RunState::Importing);
+    let takers = whole.filter_map(|run| Some((run.header.adopts?, run.id())));
+    takers.collect()
+}
+
 /// What is done with every group of a log.
 pub(super) type Visit<'v> = dyn FnMut(&Group<'_>) -> Result<(), JournalError> + 'v;
 
@@ -300,6 +334,7 @@ fn first(store: &Arc<dyn Store>, bytes: &[u8], head: Head) -> Result<Ledger, Jou
         | Entry::Imported { .. }
         | Entry::Opened { .. }
         | Entry::Moved(_)
+        | Entry::Adopted(_)
         | Entry::Closed { .. } => Err(JournalError::Checkpoint(
             "the log does not begin with the beginning of a run".into(),
         )),

@@ -5,7 +5,7 @@
 
 use super::committer::{CommitError, Committer, Record};
 use super::disk::Disk;
-use super::entry::Entry;
+use super::entry::{Adoption, Entry};
 use super::error_run::JournalError;
 use super::keeper::{Checkpointer, Writing};
 use super::ledger::{Ledger, Mark, Moved};
@@ -341,7 +341,17 @@ impl Import {
         self.session.post(transition, &before, &after)
     }
 
-    /// Ends the copying; from here on the run can be resumed.
+    /// Goes on with a row from where another run left it.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the log failed.
+    pub fn adopt(&mut self, adoption: Adoption) -> Result<(), JournalError> {
+        let moved = Mark::Moved(Box::new(Moved::adopted(adoption.clone())));
+        let record = record(&Entry::Adopted(Box::new(adoption)), moved)?;
+        Ok(self.session.committer.post(vec![record])?)
+    }
+
+    /// Ends the copying; from here on the run can be resumed, and one that it takes over from cannot.
     ///
     /// # Errors
     /// [`JournalError`] when it could not be made durable.

@@ -65,6 +65,7 @@ pub(super) fn header(dir: &Path) -> RunHeader {
         operator: "me".into(),
         started_at: 1,
         plan: None,
+        adopts: None,
     }
 }
 

@@ -199,8 +199,9 @@ impl World {
             write_quota: "1000/s".into(),
             operator: "me".into(),
             plan: None,
+            adopts: None,
         };
-        let (session, _) = begin(&journal, &order, None, &*clock, &mut |_| {})
+        let (session, _) = begin(&journal, &order, None, BTreeMap::new(), &*clock, &mut |_| {})
             .await
             .unwrap();
         World {

@@ -11,6 +11,7 @@ pub mod dispatcher;
 pub mod event;
 pub mod exposed;
 pub mod flight;
+pub mod half_way;
 pub mod lookups;
 pub mod observe;
 pub mod plan;

@@ -23,6 +23,7 @@ use cutover::runner::{
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -257,7 +258,16 @@ impl Stage {
         )?;
         let order = self.order(number);
         let session = match look_back(&journal, &order)? {
-            Before::New => match begin(&journal, &order, None, &*clock, &mut |_| ()).await {
+            Before::New => match begin(
+                &journal,
+                &order,
+                None,
+                BTreeMap::new(),
+                &*clock,
+                &mut |_| (),
+            )
+            .await
+            {
                 Ok((session, _)) => session,
                 Err(BeginError::Journal(error)) => return Err(error),
                 Err(BeginError::Input(error)) => panic!("{error}"),
@@ -330,6 +340,7 @@ impl Stage {
             write_quota: self.quota().to_string(),
             operator: "nobody".into(),
             plan: None,
+            adopts: None,
         }
     }
 
