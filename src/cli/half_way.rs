@@ -204,3 +204,103 @@ fn elsewhere(left: &[LeftBehind], global: &Global) -> Failure {
     help.push("nothing was written".into());
     Failure::usage(lines.join("\n"), help.join("\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn summary(exposed: &Value, under_way: &Value) -> Value {
+        json!({
+            "run": "0199",
+            "target_spec": "my tenant.toml",
+            "exposed": exposed,
+            "under_way": under_way,
+        })
+    }
+
+    fn person(key: &str, doubtful: bool, stranded: bool) -> Value {
+        json!({
+            "row": 3,
+            "key": key,
+            "object_id": "7c9e",
+            "upn_now": "x@contoso.onmicrosoft.com",
+            "upn_home": key,
+            "since": "2026-01-31T05:00:00.000Z",
+            "doubtful": doubtful,
+            "stranded": stranded,
+        })
+    }
+
+    fn words(exposed: &Value) -> String {
+        let lines = exposed_in_words(&summary(exposed, &Value::Null), Path::new("journal"));
+        lines.join("\n")
+    }
+
+    #[test]
+    fn who_cannot_sign_in_comes_with_what_helps() {
+        let people = json!([
+            person("ann@contoso.com", false, false),
+            person("bob@contoso.com", true, false),
+            person("eve@contoso.com", false, true),
+        ]);
+        insta::assert_snapshot!(words(&people), @r"
+        3 people cannot sign in (run 0199):
+          ann@contoso.com is at x@contoso.onmicrosoft.com, since 2026-01-31T05:00:00.000Z, object id 7c9e
+          bob@contoso.com may be at x@contoso.onmicrosoft.com, since 2026-01-31T05:00:00.000Z, object id 7c9e
+          eve@contoso.com is at x@contoso.onmicrosoft.com, since 2026-01-31T05:00:00.000Z, object id 7c9e, stranded
+        now: cutover resume 0199 --target 'my tenant.toml' --journal journal
+        the stranded ones are brought back by hand: outcomes.csv says how they were
+        ");
+        let stranded = words(&json!([person("eve@contoso.com", false, true)]));
+        insta::assert_snapshot!(stranded, @r"
+        1 person cannot sign in (run 0199):
+          eve@contoso.com is at x@contoso.onmicrosoft.com, since 2026-01-31T05:00:00.000Z, object id 7c9e, stranded
+        the stranded ones are brought back by hand: outcomes.csv says how they were
+        ");
+        let nothing_known = json!([{"key": "ann@contoso.com", "doubtful": true}]);
+        assert!(words(&nothing_known).contains("\n  ann@contoso.com may be half way\n"));
+        assert_eq!(words(&json!([])), "");
+    }
+
+    #[test]
+    fn many_are_counted() {
+        let people: Vec<Value> = (0..23)
+            .map(|at| person(&format!("p{at}"), false, false))
+            .collect();
+        let words = words(&people.into());
+        assert!(words.starts_with("23 people cannot sign in (run 0199):\n"));
+        assert!(words.contains("\n  p19 is at"), "{words}");
+        assert!(!words.contains("\n  p20 is at"), "{words}");
+        let more = "\n  and 3 more: `cutover report 0199` lists them in exposed.csv\n";
+        assert!(words.contains(more), "{words}");
+    }
+
+    #[test]
+    fn whoever_a_live_process_works_on_is_not_left() {
+        let people = json!([person("ann@contoso.com", false, false)]);
+        let live = summary(&people, &json!({"rows": 1, "exposed": 1}));
+        assert!(exposed_in_words(&live, Path::new("journal")).is_empty());
+        assert_eq!(exit_of(&live), Exit::Good);
+        assert_eq!(exit_of(&summary(&people, &Value::Null)), Exit::Stranded);
+    }
+
+    #[test]
+    fn warnings_are_told_in_words() {
+        let summary = json!({
+            "warned_rows": 247,
+            "warned": [
+                {"code": "HardMatchIdentifier", "rows": 240, "warning": "it is set", "advice": "clear it"},
+                {"code": "HardMatchRole", "rows": 7, "warning": "they hold a role", "advice": "take it away"},
+            ],
+        });
+        insta::assert_snapshot!(warned_in_words(&summary).join("\n"), @r"
+        warnings  247 people are done and still need something (warned.csv):
+          240       HardMatchIdentifier: it is set
+                    clear it; more: cutover explain HardMatchIdentifier
+          7         HardMatchRole: they hold a role
+                    take it away; more: cutover explain HardMatchRole
+        ");
+        assert!(warned_in_words(&json!({})).is_empty());
+    }
+}

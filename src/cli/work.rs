@@ -8,9 +8,11 @@ use super::half_way::{exposed_in_words, mention_others, resume_command, warned_i
 use super::last_words::{self, Exposed};
 use super::live::{Bridge, Live};
 use super::status::to_value;
+use crate::batch::Digest;
 use crate::job::{Job, Settings};
 use crate::journal::{
-    Closed, InputRow, Journal, JournalError, RunReader, RunRecord, RunState, Session, Stop,
+    Closed, InputRow, Journal, JournalError, RunHeader, RunReader, RunRecord, RunState, Session,
+    Stop,
 };
 use crate::machine::Outcome;
 use crate::progress::{self, say, say_result};
@@ -89,7 +91,7 @@ async fn work_on(
     let (sender, mut commands) = mpsc::channel(COMMANDS_WAITING_MAX);
     hear_signals(sender.clone());
     let target_spec = target.spec();
-    let cast = cast(global, &session, &job)?;
+    let cast = cast(global, &journal, &session, &job)?;
     let connecting = target.connect(session.header().id.0, &job, cast);
     let connected = tokio::select! {
         connected = connecting => connected?,
@@ -140,7 +142,7 @@ fn stopped_before_signing_in() -> Failure {
 }
 
 /// Who plays in the simulated tenant: the people of the run's rows.
-fn cast(global: &Global, session: &Session, job: &Job) -> Result<Cast, Failure> {
+fn cast(global: &Global, journal: &Journal, session: &Session, job: &Job) -> Result<Cast, Failure> {
     let header = session.header();
     if header.target_spec != "sim" {
         return Ok(Cast {
@@ -158,8 +160,23 @@ fn cast(global: &Global, session: &Session, job: &Job) -> Result<Cast, Failure> 
         })?;
     Ok(Cast {
         people,
-        state: Some(super::sim::state_dir(global, &header.input.digest)),
+        state: Some(super::sim::state_dir(
+            global,
+            &first_input(journal, header)?,
+        )),
     })
+}
+
+/// The file that the simulated tenant was made from: that of the first run, where people were taken over from one to the next.
+fn first_input(journal: &Journal, header: &RunHeader) -> Result<Digest, JournalError> {
+    let runs = journal.runs()?;
+    let mut header = header;
+    while let Some(from) = header.adopts
+        && let Some(run) = runs.iter().find(|run| run.id() == from)
+    {
+        header = &run.header;
+    }
+    Ok(header.input.digest.clone())
 }
 
 /// What tells the dispatcher when rows may begin, and where it shows that.

@@ -201,9 +201,16 @@ impl World {
             plan: None,
             adopts: None,
         };
-        let (session, _) = begin(&journal, &order, None, BTreeMap::new(), &*clock, &mut |_| {})
-            .await
-            .unwrap();
+        let (session, _) = begin(
+            &journal,
+            &order,
+            None,
+            BTreeMap::new(),
+            &*clock,
+            &mut |_| {},
+        )
+        .await
+        .unwrap();
         World {
             _folder: folder,
             people: Arc::default(),

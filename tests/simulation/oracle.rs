@@ -127,6 +127,7 @@ impl Folded {
                     Entry::Rows(_)
                     | Entry::Imported { .. }
                     | Entry::Opened { .. }
+                    | Entry::Adopted(_)
                     | Entry::Closed { .. } => {}
                 }
             }
