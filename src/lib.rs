@@ -2,6 +2,7 @@
 //!
 //! The rooms, from the bottom up; each knows only those above it in this list. `ARCHITECTURE.md` has the map.
 #![forbid(unsafe_code)]
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod sim;
 

@@ -100,6 +100,52 @@ fn a_broken_job_cannot_be_used_and_says_the_same() {
     }
 }
 
+/// Texts of a job that would be a directive, a link or HTML where a wiki draws the diagram.
+#[test]
+fn a_diagram_holds_nothing_but_states() {
+    let folder = TempDir::new().unwrap();
+    let job = say(&["jobs", "show", "immutable-id"]).must_end(0).stdout;
+    let title = "title = \"restore the soft-deleted account\"";
+    let evil =
+        r#"title = "x\n%%{init: {}}%%\nclick step1 \"javascript:alert(1)\" <img src=x onerror=y>""#;
+    assert!(job.contains(title));
+    let goal = "[goal]\nwhen = ";
+    let (before, after) = job.split_once(goal).unwrap();
+    let (expression, after) = after.split_once('\n').unwrap();
+    let expression = expression.trim_matches('"');
+    let several = format!("{before}{goal}\"\"\"\n{expression}\n  and\n  true\"\"\"\n{after}");
+    let evil = several.replace(title, evil);
+    std::fs::write(folder.path().join("evil.toml"), evil).unwrap();
+    let drawn = end(folder.path(), &["jobs", "diagram", "evil.toml"]).must_end(0);
+    let drawn = drawn.stdout;
+    for word in ["%%", "<", "\nclick", "javascript:"] {
+        assert!(!drawn.contains(word), "{word:?} is in {drawn}");
+    }
+    let is_of_mermaid = |line: &&str| {
+        let words = ["-->", "state", "note"];
+        words.iter().any(|word| line.contains(word))
+    };
+    assert_eq!(drawn.lines().find(|line| !is_of_mermaid(line)), None);
+}
+
+#[test]
+fn no_job_file_ends_the_program() {
+    let folder = TempDir::new().unwrap();
+    let chain = format!(
+        "format = 1\n[goal]\nwhen = \"{}true\"\n",
+        "not ".repeat(50_000)
+    );
+    let keys: String = (0..100_000).map(|n| format!("k{n} = 1\n")).collect();
+    let tables: String = (0..200_000).map(|n| format!("[t{n}]\n")).collect();
+    let names: String = (0..10_000).map(|n| format!("k{n} = 1\n")).collect();
+    for text in [chain, keys, tables, names, "x".repeat(2_000_000)] {
+        std::fs::write(folder.path().join("job.toml"), text).unwrap();
+        let ran = end(folder.path(), &["jobs", "lint", "job.toml"]).must_end(2);
+        assert!(ran.stderr.contains("error[job-file]"), "{}", ran.stderr);
+        assert!(ran.stdout.len() + ran.stderr.len() < 200_000);
+    }
+}
+
 #[test]
 fn a_shipped_job_is_listed_shown_and_begun_with() {
     let list = say(&["jobs", "list"]).must_end(0).stdout;

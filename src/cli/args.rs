@@ -2,7 +2,7 @@
 
 use crate::journal::frame::ChainHash;
 use crate::pace::{Quota, QuotaError};
-use crate::progress::Style;
+use crate::progress::{Color, Form, Manner, Style};
 use crate::runner::{Deadline, MaxFailed, Window};
 use crate::sim::Permission;
 use clap::{Args, Parser, Subcommand};
@@ -21,6 +21,40 @@ pub struct Cli {
     pub(super) command: Command,
 }
 
+impl Cli {
+    /// How the command line wants to be spoken to.
+    pub(super) fn manner(&self) -> Manner {
+        let style = match &self.command {
+            Command::Run(args) => Some(args.work.progress),
+            Command::Resume(args) => Some(args.work.progress),
+            Command::Plan(_)
+            | Command::Check(_)
+            | Command::Doctor(_)
+            | Command::Pause(_)
+            | Command::Continue(_)
+            | Command::Drain(_)
+            | Command::Pace(_)
+            | Command::Status(_)
+            | Command::Report(_)
+            | Command::Runs(_)
+            | Command::Journal(_)
+            | Command::Jobs(_)
+            | Command::Explain(_)
+            | Command::ImmutableId(_)
+            | Command::Sim(_) => None,
+        };
+        Manner {
+            form: if style == Some(Style::Json) {
+                Form::JsonLines
+            } else {
+                Form::Words
+            },
+            quiet: self.global.quiet,
+            color: self.global.color,
+        }
+    }
+}
+
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(super) struct Global {
@@ -36,9 +70,18 @@ pub(super) struct Global {
     /// Say more (twice: still more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Say only what went wrong
+    /// Say nothing but warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// When to use colour
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto"
+    )]
+    pub color: Color,
     /// Write a log of JSON lines to this file
     #[arg(long, global = true, value_name = "FILE")]
     pub log: Option<PathBuf>,
@@ -128,6 +171,9 @@ pub(super) struct WorkArgs {
     /// How progress is shown
     #[arg(long, value_enum, default_value = "auto")]
     pub progress: Style,
+    /// Machine-readable, on standard output: summary.json at the end
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use super::context::Batch;
 use super::exit::{Exit, Failure};
 use crate::batch::{Finding, InputError, Severity, Summary, Visit};
 use crate::job::Settings;
-use crate::progress::{say_result, show_text};
+use crate::progress::{counted, say_result, show_json, show_text, warn};
 use crate::runner::start::each_row;
 use serde_json::json;
 
@@ -67,35 +67,35 @@ impl Output {
         });
         // The object stays open: findings follow one by one, and the number of rows at the end.
         let head = head.to_string();
-        show_text(format_args!(
-            "{},\"findings\":[",
-            head.trim_end_matches('}')
-        ));
+        show_json(&format!("{},\"findings\":[", head.trim_end_matches('}')));
     }
 
     fn finding(&mut self, finding: &Finding) {
         self.summary.add(finding);
         if !self.json {
-            say_result(finding);
+            show_text(format_args!("{finding}\n"));
             return;
         }
         let comma = if self.first { "" } else { "," };
         self.first = false;
         match serde_json::to_string(finding) {
-            Ok(text) => show_text(format_args!("{comma}\n{text}")),
-            Err(error) => eprintln!("a finding cannot be shown: {error}"),
+            Ok(text) => show_json(&format!("{comma}\n{text}")),
+            Err(error) => warn(format_args!("a finding cannot be shown: {error}")),
         }
     }
 
     fn end(&self, rows: u64) {
         if self.json {
-            say_result(format_args!("],\"rows\":{rows}}}"));
+            show_json(&format!("],\"rows\":{rows}}}\n"));
             return;
         }
         let errors = self.summary.count(Severity::Error);
         let warnings = self.summary.count(Severity::Warning);
         say_result(format_args!(
-            "{rows} rows, {errors} errors, {warnings} warnings"
+            "{}, {}, {}",
+            counted(rows, "row", "rows"),
+            counted(errors, "error", "errors"),
+            counted(warnings, "warning", "warnings")
         ));
     }
 }

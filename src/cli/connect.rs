@@ -1,9 +1,11 @@
 //! From `--target` to something that takes requests: a connection file, or the simulated tenant inside the process.
 
+use super::errors;
 use super::exit::{Exit, Failure};
 use crate::batch::{Kind, Layout};
 use crate::job::{AppFacts, Job};
 use crate::pace::Budget;
+use crate::progress::warn;
 use crate::runner::directory::Inquiries;
 use crate::runner::{Clock, Gauges, Services, SystemClock};
 use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
@@ -66,12 +68,13 @@ impl Target {
             return Err(Failure::usage(
                 "no target was named",
                 "write `--target FILE` with a connection file, or `--target sim` for the simulated tenant",
-            ));
+            )
+            .coded(&errors::NO_TARGET));
         };
-        if spec == SIM {
+        let path = Path::new(spec);
+        if spec == SIM || (spec.eq_ignore_ascii_case(SIM) && !path.exists()) {
             return Ok(Target::Sim);
         }
-        let path = Path::new(spec);
         let connection = Connection::load(path).map_err(Failure::unusable)?;
         let absolute = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         Ok(Target::File {
@@ -167,7 +170,7 @@ impl Reached {
             match self.graph.sign_in().await {
                 Err(fault) if fault.awaits_person() => {
                     if shown != fault.message {
-                        eprintln!("to sign in, {}", fault.message);
+                        warn(format_args!("to sign in, {}", fault.message));
                         shown = fault.message;
                     }
                     tokio::time::sleep(PERSON_POLL).await;
@@ -247,7 +250,7 @@ async fn directory(ad: AdConnection, patience: Duration) -> Result<Inquiries, Fa
         Err(fault) if fault.class == Class::SignIn => {
             let help = format!("{}; nothing was sent to the tenant", fault.advice());
             let message = format!("{} ({})", fault.message, fault.code);
-            return Err(Failure::usage(message, help));
+            return Err(Failure::usage(message, help).coded(&errors::SIGN_IN));
         }
         Ok(()) | Err(_) => {}
     }
@@ -258,7 +261,7 @@ async fn directory(ad: AdConnection, patience: Duration) -> Result<Inquiries, Fa
 
 fn refused(fault: &Fault) -> Failure {
     let message = format!("the sign-in is refused: {} ({})", fault.message, fault.code);
-    Failure::usage(message, format!("{}; nothing was sent", fault.advice()))
+    Failure::usage(message, format!("{}; nothing was sent", fault.advice())).coded(&errors::SIGN_IN)
 }
 
 /// The person that a row is about, for the simulated tenant to have.

@@ -1,13 +1,14 @@
 //! What several commands need: opening the journal, finding the job and the file, and showing findings.
 
 use super::args::{BatchArgs, Global, WorkArgs};
-use super::exit::{Exit, Failure};
+use super::errors;
+use super::exit::Failure;
 use crate::batch::{Finding, Input};
-use crate::job::{FindError, Job};
+use crate::job::{FindError, Job, SHIPPED};
 use crate::journal::{Holder, Journal, JournalError};
-use crate::progress::say;
-use crate::progress::say_result;
+use crate::progress::{say, say_finding, show_json, warn};
 use crate::runner::{Clock, Schedule, SystemClock};
+use crate::target::nearest_first;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ impl Batch {
                 wrong.join("\n"),
                 format!("`cutover jobs show {}` explains them", job.name),
             )
+            .coded(&errors::PARAMETER)
         })?;
         let input = crate::batch::open(&args.csv, &job.layout).map_err(Failure::unusable)?;
         Ok(Batch {
@@ -60,7 +62,8 @@ impl Batch {
                 "`cutover check {} {file}` shows everything; nothing was sent",
                 self.job.name
             ),
-        ))
+        )
+        .coded(&errors::INPUT_UNUSABLE))
     }
 
     /// Errors about the file as a whole.
@@ -93,15 +96,28 @@ pub(super) fn job_failure(error: FindError) -> Failure {
     match error {
         FindError::Mistakes(mistakes) => Failure::usage(
             format!("{mistakes}\n{}", mistakes.listing()),
-            "mend the job file; nothing was sent",
-        ),
+            "fix the job file; nothing was sent",
+        )
+        .coded(&errors::JOB_FILE),
         FindError::Unreadable { path, source } => Failure::usage(
             format!("cannot read the job file {path}: {source}"),
             "check the path",
-        ),
-        error @ FindError::Unknown { .. } => {
-            Failure::usage(error.to_string(), "`cutover jobs` lists them")
+        )
+        .coded(&errors::JOB_FILE),
+        FindError::TooLong { .. } => {
+            Failure::usage(error.to_string(), "check the path").coded(&errors::JOB_FILE)
         }
+        FindError::Unknown { ref name, .. } => {
+            Failure::usage(error.to_string(), near_job(name)).coded(&errors::UNKNOWN_JOB)
+        }
+    }
+}
+
+fn near_job(name: &str) -> String {
+    let shipped: Vec<&str> = SHIPPED.iter().map(|file| file.name).collect();
+    match nearest_first(name, &shipped).as_slice() {
+        [] => "`cutover jobs` lists them".to_owned(),
+        near => format!("did you mean `{}`?", near.join("` or `")),
     }
 }
 
@@ -112,7 +128,7 @@ pub(super) fn job_failure(error: FindError) -> Failure {
 pub(super) fn journal(global: &Global, command: &str) -> Result<Journal, Failure> {
     let journal = Journal::open(&global.journal, &holder(command, None))?;
     if let Some(note) = journal.set_aside() {
-        say(format_args!("note: {note}"));
+        warn(note);
     }
     Ok(journal)
 }
@@ -173,7 +189,7 @@ impl FindingLines {
     pub fn show(&mut self, finding: &Finding) {
         self.0 += 1;
         if self.0 <= FINDINGS_SHOWN_MAX {
-            say(finding);
+            say_finding(finding);
         }
     }
 
@@ -181,7 +197,7 @@ impl FindingLines {
         if self.0 > FINDINGS_SHOWN_MAX {
             let (job, file) = (&batch.job.name, batch.input.file.display());
             let more = self.0 - FINDINGS_SHOWN_MAX;
-            say(format_args!(
+            say_finding(format_args!(
                 "… and {more} more; `cutover check {job} {file}` shows them all"
             ));
         }
@@ -200,8 +216,8 @@ pub(super) fn report_dir(given: Option<&PathBuf>, run: &str) -> PathBuf {
 /// # Errors
 /// Never for the program's own types; not hidden either.
 pub(super) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Failure::said(Exit::Program, error.to_string(), "please report it"))?;
-    say_result(text);
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::program(error.to_string()))?;
+    show_json(&format!("{text}\n"));
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::connect::{Cast, Connected, Reached, Target};
 use super::context::{job, print_json};
 use super::exit::{Exit, Failure};
 use crate::job::{Job, SHIPPED};
-use crate::progress::say_result;
+use crate::progress::{say_result, show_text};
 use crate::runner::Services;
 use crate::runner::preflight::{Check, Verdict, permissions, tenant_and_domains};
 use crate::runner::talk::Halt;
@@ -160,8 +160,13 @@ fn show(check: &Check) {
         Verdict::Warning => '!',
         Verdict::Bad => '✗',
     };
-    say_result(format_args!("{mark} {}: {}", check.name, check.detail));
+    let mut text = format!("{mark} {}: {}\n", check.name, check.detail);
     if !check.advice.is_empty() {
-        say_result(format_args!("    {}", check.advice));
+        text.push_str(&format!("    {}\n", check.advice));
+    }
+    // What is good is not worth a word when it is to be quiet.
+    match check.verdict {
+        Verdict::Good => say_result(text.trim_end()),
+        Verdict::Unknown | Verdict::Warning | Verdict::Bad => show_text(text),
     }
 }

@@ -1,9 +1,11 @@
 //! Exit codes, and errors that end a command.
 
+use super::errors;
 use crate::journal::{RunRecord, RunState, Stop};
-use crate::machine::Outcome;
-use crate::progress::say;
+use crate::machine::{Outcome, Problem, ProblemKind};
+use crate::progress::fail;
 use miette::Diagnostic;
+use std::fmt::Write as _;
 use std::process::{ExitCode, Termination};
 
 /// How a command ends, as the contract has it.
@@ -146,19 +148,25 @@ impl Termination for Exit {
     }
 }
 
-/// Why a command ended early, for the person at the terminal.
+/// Why a command ended early, for the person at the terminal: `error[CODE]: message`, and what to do. `cutover explain` knows the
+/// code.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
-    report: miette::Report,
+    code: String,
+    message: String,
+    help: Option<String>,
 }
 
 impl Failure {
     /// A diagnostic that ends the command with this code.
     pub fn new(exit: Exit, error: impl Diagnostic + Send + Sync + 'static) -> Failure {
+        let code = error.code().map(|code| code_of_room(&code.to_string()));
         Failure {
             exit,
-            report: miette::Report::new(error),
+            code: code.unwrap_or_else(|| errors::of_exit(exit).code.to_owned()),
+            message: in_words(&error),
+            help: error.help().map(|help| help.to_string()),
         }
     }
 
@@ -174,11 +182,11 @@ impl Failure {
 
     /// In words and with advice.
     pub fn said(exit: Exit, message: impl Into<String>, help: impl Into<String>) -> Failure {
-        let message = message.into();
-        let help = help.into();
         Failure {
             exit,
-            report: miette::miette!(help = help, "{message}"),
+            code: errors::of_exit(exit).code.to_owned(),
+            message: message.into(),
+            help: Some(help.into()),
         }
     }
 
@@ -200,12 +208,70 @@ impl Failure {
         }
     }
 
-    /// Shows it and answers the exit code.
+    /// What stopped a row or a run, which has a code already.
+    pub fn of_problem(exit: Exit, problem: &Problem) -> Failure {
+        Failure {
+            exit,
+            code: problem.code.clone(),
+            message: problem.message.clone(),
+            help: Some(problem.advice.clone()),
+        }
+    }
+
+    /// The same with a code of its own instead of its exit code's.
+    #[must_use]
+    pub fn coded(self, kind: &ProblemKind) -> Failure {
+        Failure {
+            code: kind.code.to_owned(),
+            ..self
+        }
+    }
+
+    /// The same, naming what it is about.
+    #[must_use]
+    pub fn about(self, subject: &str) -> Failure {
+        Failure {
+            message: format!("{subject}: {}", self.message),
+            ..self
+        }
+    }
+
+    /// Shows it and returns the exit code.
     #[must_use]
     pub fn tell(self) -> Exit {
-        say(format_args!("{:?}", self.report));
+        fail(&self.code, &self.message, self.help.as_deref());
         self.exit
     }
+}
+
+/// `journal::no_run` as operators write it: `journal-no-run`.
+pub(super) fn code_of_room(path: &str) -> String {
+    path.replace("::", "-").replace('_', "-")
+}
+
+/// The error, why it came up, and what belongs to it, such as the mistakes of a file.
+fn in_words(error: &dyn Diagnostic) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_words = cause.to_string();
+        // Some errors have their cause in their own words.
+        if !words.contains(&cause_words) {
+            let _ = write!(words, ": {cause_words}");
+        }
+        source = cause.source();
+    }
+    for related in error.related().into_iter().flatten() {
+        let related_words = related.to_string();
+        // A single one is told in the sentence itself.
+        if !words.contains(&related_words) {
+            let _ = write!(words, "\n  {related_words}");
+        }
+        if let Some(help) = related.help() {
+            let _ = write!(words, "\n    {help}");
+        }
+    }
+    words
 }
 
 impl From<crate::journal::JournalError> for Failure {

@@ -4,6 +4,7 @@
 //! and the shipped jobs for theirs. A code may be in several tables, and then has several pages.
 
 use super::context::job;
+use super::errors;
 use super::exit::{Exit, Failure};
 use crate::batch::Rule;
 use crate::job::{Objection, SHIPPED};
@@ -35,6 +36,7 @@ pub(super) fn main(code: Option<&str>) -> Result<Exit, Failure> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Topic {
     Exit,
+    Error,
     Outcome,
     Class,
     Problem,
@@ -48,6 +50,7 @@ impl Topic {
     fn words(&self) -> (String, String) {
         let (one, many) = match self {
             Topic::Exit => ("an exit code", "Exit codes"),
+            Topic::Error => ("an error of a command", "Errors of commands"),
             Topic::Outcome => ("an outcome of a row", "Outcomes of rows"),
             Topic::Class => ("a class of replies", "Classes of replies"),
             Topic::Problem => ("a problem of a row", "Problems of rows"),
@@ -90,10 +93,13 @@ struct Page {
 fn pages() -> Result<Vec<Page>, Failure> {
     let mut pages: Vec<Page> = Vec::new();
     pages.extend(Exit::ALL.map(exit_page));
+    let errors = errors::ERRORS.iter();
+    pages.extend(errors.map(|kind| problem_page(Topic::Error, kind)));
     pages.extend(Outcome::ALL.map(outcome_page));
     pages.extend(CLASSES.map(class_page));
-    pages.extend(machine::PROBLEMS.map(problem_page));
-    pages.extend(runner::problems::PROBLEMS.map(problem_page));
+    let problem = |kind| problem_page(Topic::Problem, kind);
+    pages.extend(machine::PROBLEMS.map(problem));
+    pages.extend(runner::problems::PROBLEMS.map(problem));
     pages.extend(Rule::ALL.iter().filter_map(rule_page));
     for file in SHIPPED {
         let job = job(file.name)?;
@@ -127,10 +133,10 @@ fn outcome_page(outcome: Outcome) -> Page {
     }
 }
 
-fn problem_page(kind: &ProblemKind) -> Page {
+fn problem_page(topic: Topic, kind: &ProblemKind) -> Page {
     Page {
         code: kind.code.to_owned(),
-        topic: Topic::Problem,
+        topic,
         meaning: kind.meaning.to_owned(),
         summary: kind.meaning.to_owned(),
         lines: what_to_do(kind, kind.advice),
@@ -236,6 +242,9 @@ fn sentence(text: &str) -> String {
 /// The pages of a code: by its name, else by its form.
 fn explain(code: &str, pages: &[Page]) -> Result<String, Failure> {
     let code = code.trim().trim_end_matches([':', ',']);
+    // As it is printed: error[CODE].
+    let code = code.strip_prefix("error[").unwrap_or(code);
+    let code = code.trim_end_matches(']');
     let by_name: Vec<&Page> = pages
         .iter()
         .filter(|page| page.code.eq_ignore_ascii_case(code))
@@ -276,7 +285,7 @@ fn unknown(code: &str, pages: &[Page]) -> Failure {
             near.join(", ")
         ),
     };
-    Failure::usage(format!("no code `{code}` is known"), help)
+    Failure::usage(format!("no code `{code}` is known"), help).coded(&errors::UNKNOWN_CODE)
 }
 
 impl fmt::Display for Page {

@@ -4,7 +4,7 @@ use super::exit::Failure;
 use crate::batch::Finding;
 use crate::job::Job;
 use crate::machine::Problem;
-use crate::progress::{say_result, short};
+use crate::progress::{counted, say_result, short, show_text};
 use crate::runner::preflight::Check;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -113,19 +113,22 @@ impl Forecast {
     /// # Errors
     /// The end lies beyond every calendar.
     pub fn reckon(&mut self, writes_per_second: f64) -> Result<(), Failure> {
-        self.seconds_at_budget = self.writes as f64 / writes_per_second;
-        let length = jiff::SignedDuration::from_secs_f64(self.seconds_at_budget.ceil());
+        let seconds = self.writes as f64 / writes_per_second;
+        self.seconds_at_budget = (seconds * 10.0).round() / 10.0;
+        let length = jiff::SignedDuration::from_secs_f64(seconds.ceil());
         let end = jiff::Timestamp::now().checked_add(length);
         let end = end.map_err(|error| Failure::program(error.to_string()))?;
-        self.finished_at = end.to_string();
+        self.finished_at = format!("{end:.0}");
         Ok(())
     }
 
     /// For a person at a terminal.
     pub fn tell(&self, job: &Job) {
         say_result(format_args!(
-            "{} rows for {} on {}",
-            self.rows, self.job, self.target
+            "{} for {} on {}",
+            counted(self.rows, "row", "rows"),
+            self.job,
+            self.target
         ));
         for step in &job.steps {
             let rows = self.changes.get(&step.name).copied().unwrap_or(0);
@@ -136,9 +139,9 @@ impl Forecast {
         self.tell_findings();
         let time = short(Duration::from_secs_f64(self.seconds_at_budget));
         say_result(format_args!(
-            "{} writes, some {} reads; {time} at the budget, finished {} if it began now",
-            self.writes,
-            self.reads,
+            "{}, some {}; {time} at the budget, finished {} if it began now",
+            counted(self.writes, "write", "writes"),
+            counted(self.reads, "read", "reads"),
             self.local_end()
         ));
         say_result(format_args!(
@@ -155,22 +158,23 @@ impl Forecast {
             kinds.entry(kind).or_insert((0, &finding.message)).0 += 1;
         }
         for ((severity, rule), (count, example)) in kinds {
-            say_result(format_args!("  {count:>7}  {rule} ({severity}): {example}"));
+            show_text(format_args!(
+                "  {count:>7}  {rule} ({severity}): {example}\n"
+            ));
         }
         let blocked = || self.findings.iter().filter(|one| one.severity == BLOCKS);
         for finding in blocked().take(SHOWN_MAX) {
             let (row, key) = (finding.row.unwrap_or(0), finding.key.as_deref());
             let key = key.unwrap_or_default();
-            say_result(format_args!(
-                "row {row} {key}: {} [{}]",
+            show_text(format_args!(
+                "row {row} {key}: {} [{}]\n",
                 finding.message, finding.rule
             ));
         }
         let more = blocked().count().saturating_sub(SHOWN_MAX);
         if more > 0 {
-            say_result(format_args!(
-                "… and {more} more rows; the plan has them all"
-            ));
+            let more = counted(more as u64, "more row", "more rows");
+            show_text(format_args!("… and {more}; the plan has all of them\n"));
         }
     }
 

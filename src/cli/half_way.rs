@@ -4,10 +4,11 @@
 //! The words for a run come from the JSON of its summary, since that may be the answer of another process.
 
 use super::args::Global;
+use super::errors;
 use super::exit::{Exit, Failure};
 use super::work::quoted;
 use crate::journal::{Journal, RunId};
-use crate::progress::say;
+use crate::progress::{counted, warn};
 use crate::runner::half_way::{HalfWayError, LeftBehind, left_behind};
 use serde_json::Value;
 use std::path::Path;
@@ -22,11 +23,8 @@ pub(super) fn exposed_in_words(summary: &Value, journal: &Path) -> Vec<String> {
         return Vec::new();
     }
     let run = summary["run"].as_str().unwrap_or("-");
-    let count = match people.len() {
-        1 => "1 person cannot sign in".to_owned(),
-        many => format!("{many} people cannot sign in"),
-    };
-    let mut lines = vec![format!("{count} (run {run}):")];
+    let count = counted(people.len() as u64, "person", "people");
+    let mut lines = vec![format!("{count} cannot sign in (run {run}):")];
     lines.extend(
         people
             .iter()
@@ -101,10 +99,12 @@ pub(super) fn warned_in_words(summary: &Value) -> Vec<String> {
     if warned.is_empty() {
         return Vec::new();
     }
-    let people = match summary["warned_rows"].as_u64().unwrap_or(0) {
-        1 => "1 person is done and still needs".to_owned(),
-        many => format!("{many} people are done and still need"),
-    };
+    let people = summary["warned_rows"].as_u64().unwrap_or(0);
+    let people = counted(
+        people,
+        "person is done and still needs",
+        "people are done and still need",
+    );
     let mut lines = vec![format!("warnings  {people} something (warned.csv):")];
     for one in warned {
         let text = |name: &str| one[name].as_str().unwrap_or("-");
@@ -129,15 +129,13 @@ pub(super) fn mention_others(journal: &Journal, own: RunId, dir: &Path) {
     let left = match left_behind(journal, Some(own)) {
         Ok(left) => left,
         Err(error) => {
-            return say(format_args!(
-                "warning: the other runs cannot be read: {error}"
-            ));
+            return warn(format_args!("the other runs cannot be read: {error}"));
         }
     };
     for behind in &left {
         let run = behind.run.id().to_string();
-        say(format_args!(
-            "warning: run {run} has left {} half way: {}",
+        warn(format_args!(
+            "run {run} has left {} half way: {}",
             count_of(behind),
             resume_command(&run, &behind.run.header.target_spec, dir)
         ));
@@ -146,10 +144,7 @@ pub(super) fn mention_others(journal: &Journal, own: RunId, dir: &Path) {
 
 /// `15 people, 3 of whom cannot sign in`.
 fn count_of(behind: &LeftBehind) -> String {
-    let people = match behind.people.len() {
-        1 => "1 person".to_owned(),
-        many => format!("{many} people"),
-    };
+    let people = counted(behind.people.len() as u64, "person", "people");
     match behind.exposed() {
         0 => people,
         exposed if exposed == behind.people.len() => format!("{people} who cannot sign in"),
@@ -166,7 +161,8 @@ pub(super) fn refusal(error: HalfWayError, global: &Global) -> Failure {
         error @ HalfWayError::CannotTakeOver { .. } => Failure::usage(
             error.to_string(),
             "`cutover resume` of that run brings them to their end; nothing was written",
-        ),
+        )
+        .coded(&errors::HALF_WAY),
     }
 }
 
@@ -202,7 +198,7 @@ fn elsewhere(left: &[LeftBehind], global: &Global) -> Failure {
         ));
     }
     help.push("nothing was written".into());
-    Failure::usage(lines.join("\n"), help.join("\n"))
+    Failure::usage(lines.join("\n"), help.join("\n")).coded(&errors::HALF_WAY)
 }
 
 #[cfg(test)]

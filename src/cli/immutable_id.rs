@@ -2,15 +2,16 @@
 
 use super::exit::{Exit, Failure};
 use crate::batch::interpret;
-use crate::progress::say_result;
+use crate::progress::{show_text, warn};
 
 pub(super) fn main(value: &str) -> Result<Exit, Failure> {
-    let anchor = interpret(value).map_err(Failure::unusable)?;
-    say_result(format_args!("GUID         {}", anchor.guid));
-    say_result(format_args!("hex          {}", anchor.hex));
-    say_result(format_args!("ImmutableID  {}", anchor.immutable_id));
+    let anchor =
+        interpret(value).map_err(|error| Failure::unusable(error).about(&format!("`{value}`")))?;
+    show_text(format_args!("GUID         {}\n", anchor.guid));
+    show_text(format_args!("hex          {}\n", anchor.hex));
+    show_text(format_args!("ImmutableID  {}\n", anchor.immutable_id));
     for note in &anchor.notes {
-        eprintln!("note: {note}");
+        warn(note);
     }
     Ok(Exit::Good)
 }

@@ -2,16 +2,17 @@
 
 use super::args::JobsCommand;
 use super::context::{job, job_failure};
+use super::errors;
 use super::exit::{Exit, Failure};
 use crate::job::{SHIPPED, mermaid, parse, text_of};
-use crate::progress::{say_result, show_text};
+use crate::progress::{say_result, show_file, show_text};
 
 pub(super) fn main(what: Option<&JobsCommand>) -> Result<Exit, Failure> {
     match what {
         None | Some(JobsCommand::List) => list(),
         Some(JobsCommand::Show { job }) => {
             let (_, text) = text_of(job).map_err(job_failure)?;
-            show_text(text);
+            show_file(&text);
             Ok(Exit::Good)
         }
         Some(JobsCommand::Lint { file }) => lint(file),
@@ -24,7 +25,11 @@ pub(super) fn main(what: Option<&JobsCommand>) -> Result<Exit, Failure> {
 
 fn list() -> Result<Exit, Failure> {
     for file in SHIPPED {
-        say_result(format_args!("{:<16} {}", file.name, job(file.name)?.title));
+        show_text(format_args!(
+            "{:<16} {}\n",
+            file.name,
+            job(file.name)?.title
+        ));
     }
     Ok(Exit::Good)
 }
@@ -39,8 +44,8 @@ fn lint(file: &str) -> Result<Exit, Failure> {
         }
         Err(mistakes) => {
             show_text(mistakes.listing());
-            eprintln!("{mistakes}");
-            Ok(Exit::Unusable)
+            let failure = Failure::usage(mistakes.to_string(), "fix what is listed");
+            Ok(failure.coded(&errors::JOB_FILE).tell())
         }
     }
 }

@@ -6,7 +6,7 @@ use super::exit::{Exit, Failure};
 use crate::journal::export::{self, ExportError, Exported};
 use crate::journal::verify::{Compared, Finding, Kind, Request, Scratch, Verdict, verify_beside};
 use crate::journal::{Journal, JournalError, LockError};
-use crate::progress::say_result;
+use crate::progress::{say, say_result, show_text, warn};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -47,7 +47,7 @@ fn verify(global: &Global, args: &JournalVerifyArgs) -> Result<Exit, Failure> {
     match advice(findings) {
         None => Ok(Exit::Good),
         Some(advice) => {
-            eprintln!("{advice}");
+            warn(advice);
             Ok(Exit::Findings)
         }
     }
@@ -73,7 +73,7 @@ fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdi
     let verdicts = match Journal::open_as_it_is(dir, &holder("journal verify", None)) {
         Ok(journal) => {
             if let Some(note) = journal.set_aside() {
-                eprintln!("note: {note}");
+                warn(note);
             }
             journal.verify(&request)
         }
@@ -81,10 +81,10 @@ fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdi
             error @ (LockError::InUse { .. } | LockError::InUseUnnamed { .. }),
         )) => {
             let who = in_use_by(&error);
-            eprintln!(
+            say(format_args!(
                 "note: {who} has the journal: its logs are checked as far as they are written, and the checkpoint can be \
                  compared when it has ended"
-            );
+            ));
             verify_beside(dir, &request)
         }
         Err(error) => return Err(Failure::unusable(error)),
@@ -122,8 +122,8 @@ fn print_in_words(verdict: &Verdict) {
         say_result(format_args!("good      {}", praise(verdict.checkpoint)));
     }
     for finding in &verdict.findings {
-        say_result(format_args!(
-            "FOUND     {}{}",
+        show_text(format_args!(
+            "FOUND     {}{}\n",
             place(finding),
             finding.message
         ));
@@ -187,15 +187,15 @@ fn export(global: &Global, args: &JournalExportArgs) -> Result<Exit, Failure> {
     };
     let exported = exported.map_err(failure)?;
     if exported.torn_bytes > 0 {
-        eprintln!(
-            "note: the last {} bytes of the log are no whole group of records and are left out",
+        warn(format_args!(
+            "the last {} bytes of the log are no whole group of records and are left out",
             exported.torn_bytes
-        );
+        ));
     }
-    eprintln!(
+    say(format_args!(
         "exported {} records of run {}, head {}",
         exported.records, exported.run, exported.head
-    );
+    ));
     Ok(Exit::Good)
 }
 

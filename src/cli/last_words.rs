@@ -6,7 +6,7 @@
 use super::exit::Failure;
 use crate::journal::reserve::RESERVE_BYTES;
 use crate::journal::{Closed, RunId};
-use crate::progress::say;
+use crate::progress::warn;
 use crate::runner::StopReason;
 use crate::runner::exposed::Person;
 use std::io;
@@ -40,10 +40,10 @@ impl Exposed {
         if self.keys.is_empty() {
             return;
         }
-        say(sentence(&self.keys));
+        warn(sentence(&self.keys));
         match &self.listed {
-            Ok(path) => say(format_args!("all of them: {}", path.display())),
-            Err(error) => say(format_args!("the whole list cannot be written: {error}")),
+            Ok(path) => warn(format_args!("all of them: {}", path.display())),
+            Err(error) => warn(format_args!("the whole list cannot be written: {error}")),
         }
     }
 }
@@ -107,7 +107,7 @@ fn write_table(people: &[Person], path: &Path) -> io::Result<()> {
 pub(super) fn put_back(closed: &Closed, journal: &Path) {
     match closed.put_back() {
         Ok(false) => {}
-        Ok(true) => say(format_args!(
+        Ok(true) => warn(format_args!(
             "the journal's log was still open and has been put back into `{}`",
             journal.display()
         )),
@@ -121,7 +121,7 @@ pub(super) fn put_back(closed: &Closed, journal: &Path) {
 /// What to do before the run can go on, where the disk has to be looked after first.
 pub(super) fn advise(stopped: Option<&StopReason>, journal: &Path) {
     match stopped {
-        Some(StopReason::DiskFull(text)) => say(format_args!(
+        Some(StopReason::DiskFull(text)) => warn(format_args!(
             "{text}: no more people were begun, and those under way were brought to safety\n\
              free at least {} MiB on the disk of `{}`, then go on",
             RESERVE_BYTES >> 20,

@@ -5,6 +5,7 @@
 //! journal may ask, and nobody else.
 
 use super::context::holder;
+use super::errors;
 use super::exit::Failure;
 use crate::journal::{
     Control, ControlToken, Journal, JournalError, RunRecord, Session, read_holder, takers,
@@ -376,7 +377,7 @@ async fn request(
     };
     let busy = |what: String| {
         let message = format!("process {} has the journal and {what}", holder.pid);
-        Failure::usage(message, "try again in a moment")
+        Failure::usage(message, "try again in a moment").coded(&errors::LIVE_PROCESS)
     };
     let Some(control) = &holder.control else {
         return Err(busy("does not answer yet".into()));
@@ -398,10 +399,10 @@ async fn request(
             return Err(busy(format!("says: {text}")));
         }
         let message = format!("process {} works on a run and says: {text}", holder.pid);
-        return Err(Failure::usage(
-            message,
-            "`cutover status` shows how it stands",
-        ));
+        return Err(
+            Failure::usage(message, "`cutover status` shows how it stands")
+                .coded(&errors::LIVE_PROCESS),
+        );
     }
     let value = reply
         .json()

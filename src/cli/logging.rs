@@ -1,10 +1,16 @@
-//! Logging, by tracing: warnings on standard error, more or less on demand, and JSON lines into a file.
+//! Logging, by tracing: warnings on standard error, in the voice of everything else there, more or less on demand; and JSON lines
+//! into a file.
 
 use super::args::Global;
 use super::exit::Failure;
+use crate::progress::log;
+use std::fmt::{Debug, Write as _};
 use std::fs::OpenOptions;
 use std::sync::Mutex;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::prelude::*;
 
 /// Sets logging up for the process.
@@ -12,12 +18,7 @@ use tracing_subscriber::prelude::*;
 /// # Errors
 /// When the log file cannot be written, or `CUTOVER_LOG` makes no sense.
 pub(super) fn init(global: &Global) -> Result<(), Failure> {
-    // That a line cannot be written would be said on standard error, by a panic where that cannot be written either.
-    let to_stderr = tracing_subscriber::fmt::layer()
-        .log_internal_errors(false)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_filter(filter(global)?);
+    let to_stderr = Spoken.with_filter(filter(global)?);
     let to_file = match &global.log {
         Some(path) => {
             // Behind what is there: the same line is run again after a kill, and beside a live process that writes here.
@@ -26,6 +27,7 @@ pub(super) fn init(global: &Global) -> Result<(), Failure> {
                 let message = format!("the log `{}` cannot be written: {error}", path.display());
                 Failure::usage(message, "name another file with --log")
             })?;
+            // That a line cannot be written would be said on standard error, by a panic where that cannot be written either.
             let layer = tracing_subscriber::fmt::layer()
                 .log_internal_errors(false)
                 .json()
@@ -39,6 +41,32 @@ pub(super) fn init(global: &Global) -> Result<(), Failure> {
         .with(to_file)
         .init();
     Ok(())
+}
+
+/// Says each event on standard error.
+struct Spoken;
+
+impl<S: Subscriber> Layer<S> for Spoken {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut words = Words::default();
+        event.record(&mut words);
+        log(*event.metadata().level(), &words.0);
+    }
+}
+
+/// An event's message and fields in one line.
+#[derive(Default)]
+struct Words(String);
+
+impl Visit for Words {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let gap = if self.0.is_empty() { "" } else { " " };
+        // Writing to a String cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.0, "{gap}{value:?}"),
+            name => write!(self.0, "{gap}{name}={value:?}"),
+        };
+    }
 }
 
 /// The checkpoint's database complains in words of its own of what the journal has told in the operator's.

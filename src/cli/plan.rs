@@ -163,7 +163,7 @@ async fn rows(
 }
 
 fn no_answer(Halt(problem): Halt) -> Failure {
-    Failure::said(Exit::Fault, problem.to_string(), problem.advice)
+    Failure::of_problem(Exit::Fault, &problem)
 }
 
 async fn one(

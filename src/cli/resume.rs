@@ -6,7 +6,7 @@ use super::context::{existing_journal, schedule};
 use super::exit::{Exit, Failure};
 use super::work::{finish, work};
 use crate::journal::{RunRecord, RunState};
-use crate::progress::say;
+use crate::progress::{name_run, say};
 use std::sync::Arc;
 
 pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Failure> {
@@ -18,6 +18,7 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
         .target
         .clone()
         .unwrap_or_else(|| run.header.target_spec.clone());
+    name_run(run.id());
     if run.is_complete() && run.state == RunState::Finished {
         say(format_args!(
             "run {} has finished; nothing is left to do",

@@ -3,12 +3,13 @@
 use super::args::{Global, RunArgs};
 use super::connect::Target;
 use super::context::{Batch, FindingLines, journal, operator, schedule};
+use super::errors;
 use super::exit::{Exit, Failure};
 use super::half_way::refusal;
 use super::work::{finish, work};
 use crate::batch::{PlanFile, Severity};
 use crate::journal::{Journal, RunId, RunRecord, Session};
-use crate::progress::say;
+use crate::progress::{counted, name_run, say, warn};
 use crate::runner::half_way::take_over;
 use crate::runner::plan::plan_seal;
 use crate::runner::start::{Before, BeginError, Order, begin, look_back};
@@ -50,10 +51,12 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     let session = match before {
         Before::New => start(global, &journal, &batch, &order, plan).await?,
         Before::Unfinished(run) => {
+            name_run(run.id());
             say(format_args!("going on with run {}", run.id()));
             journal.resume(&run)?
         }
         Before::Finished(run) => {
+            name_run(run.id());
             say(format_args!(
                 "run {} of these rows has finished; nothing is left to do (--fresh starts a new one)",
                 run.id()
@@ -98,8 +101,9 @@ async fn start(
     lines.end(batch);
     let errors = summary.count(Severity::Error);
     if errors > 0 {
-        say(format_args!(
-            "{errors} errors in the file; the rows they are in are refused, the others are worked on"
+        warn(format_args!(
+            "{} in the file; the rows with errors are refused, the others are worked on",
+            counted(errors, "error", "errors")
         ));
     }
     Ok(session)
@@ -122,5 +126,5 @@ fn different(run: &RunRecord, differences: &[String]) -> Failure {
     let help = format!(
         "`cutover resume {id}` goes on with it as it was begun; `--fresh` starts a new run beside it; nothing was sent"
     );
-    Failure::usage(message, help)
+    Failure::usage(message, help).coded(&errors::RUN_DIFFERS)
 }

@@ -2,9 +2,10 @@
 
 use super::args::{Global, PaceArgs, SteerArgs};
 use super::context::operator;
+use super::errors;
 use super::exit::{Exit, Failure};
 use super::live::{Question, steer};
-use crate::progress::say_result;
+use crate::progress::{counted, say_result};
 use serde_json::Value;
 
 pub(super) async fn pause(global: &Global, args: &SteerArgs) -> Result<Exit, Failure> {
@@ -71,6 +72,7 @@ async fn ask(global: &Global, path: &str, question: Question) -> Result<Value, F
             ),
             "`cutover status` shows where the newest run stands, `cutover resume` goes on with it",
         )
+        .coded(&errors::NO_LIVE_RUN)
     })
 }
 
@@ -83,6 +85,10 @@ fn under_way(summary: &Value) -> String {
     let count = |key: &str| summary["under_way"][key].as_u64().unwrap_or(0);
     match (count("rows"), count("exposed")) {
         (0, _) => "no row is under way, nobody is exposed".to_owned(),
-        (rows, exposed) => format!("{rows} rows are still under way, {exposed} people exposed"),
+        (rows, exposed) => format!(
+            "{} still under way, {} exposed",
+            counted(rows, "row is", "rows are"),
+            counted(exposed, "person", "people")
+        ),
     }
 }

@@ -2,7 +2,8 @@
 
 use super::args::{Global, WorkArgs};
 use super::connect::{Cast, Connected, Target, person};
-use super::context::report_dir;
+use super::context::{print_json, report_dir};
+use super::errors;
 use super::exit::{Exit, Failure};
 use super::half_way::{exposed_in_words, mention_others, resume_command, warned_in_words};
 use super::last_words::{self, Exposed};
@@ -15,7 +16,7 @@ use crate::journal::{
     Stop,
 };
 use crate::machine::Outcome;
-use crate::progress::{self, say, say_result};
+use crate::progress::{self, counted, name_run, say, say_result, warn, warn_if_quiet};
 use crate::report::{self, Liveness};
 use crate::runner::admission::{Admission, canonical};
 use crate::runner::exposed::Person;
@@ -26,6 +27,7 @@ use crate::runner::worker::Work;
 use crate::runner::{
     Asked, Clock, Command, DispatchEnd, Dispatcher, Policy, Schedule, StopReason, SystemClock,
 };
+use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +101,7 @@ async fn work_on(
         Some(_) = commands.recv() => return Err(stopped_before_signing_in()),
     };
     let (services, run) = (Arc::clone(&connected.services), session.header().id);
+    name_run(run);
     let session = Arc::new(session);
     let bridge = Bridge {
         gate: Gate::default(),
@@ -122,7 +125,7 @@ async fn work_on(
         .map_or(Stop::Finished, StopReason::stop);
     let closed = close(session, stop).await?;
     let dir = report_dir(args.report.as_ref(), &closed.run.id().to_string());
-    let (exit, exposed) = tell_end(global, closed, end.journal, &dir, &target_spec);
+    let (exit, exposed) = tell_end(global, args, closed, end.journal, &dir, &target_spec);
     let exposed = exposed.unwrap_or_else(|| {
         let remembered = services.gauges.exposed.list();
         Exposed::remembered(&remembered, run, &dir)
@@ -262,8 +265,8 @@ fn begin_with(ready: Ready, somebody_is_half_way: bool) -> Result<Settings, Fail
     let bad: Vec<&Check> = ready.bad().collect();
     match &ready.settings {
         Some(_) if somebody_is_half_way => bad.iter().for_each(|check| {
-            say(format_args!(
-                "warning: {}: {}; {}",
+            warn(format_args!(
+                "{}: {}; {}",
                 check.name, check.detail, check.advice
             ));
         }),
@@ -289,7 +292,7 @@ fn has_written(reader: &RunReader) -> Result<bool, JournalError> {
 /// What somebody should know before it begins.
 pub(super) fn tell_notes<'c>(checks: impl Iterator<Item = &'c Check>) {
     for check in checks {
-        say(format_args!("note: {}: {}", check.name, check.detail));
+        warn(format_args!("{}: {}", check.name, check.detail));
     }
 }
 
@@ -303,6 +306,7 @@ pub(super) fn preflight_failure(bad: &[&Check]) -> Failure {
         format!("the run cannot begin\n{}", lines.join("\n")),
         "`cutover doctor` shows every check; nothing was changed",
     )
+    .coded(&errors::PREFLIGHT)
 }
 
 async fn close(session: Arc<Session>, stop: Stop) -> Result<Closed, Failure> {
@@ -384,6 +388,7 @@ impl Signals {
 /// much as can still be read and written. Answers who is left exposed, where the journal is to be trusted about that.
 fn tell_end(
     global: &Global,
+    args: &WorkArgs,
     mut closed: Closed,
     fault: Option<JournalError>,
     dir: &Path,
@@ -400,12 +405,12 @@ fn tell_end(
     let told = closed
         .reader()
         .map_err(Failure::from)
-        .and_then(|mut reader| tell(global, &run, &mut reader, dir, target_spec));
+        .and_then(|mut reader| tell(global, args, &run, &mut reader, dir, target_spec));
     match told {
         Ok(exposed) => (exit, Some(exposed).filter(|_| is_whole)),
         Err(failure) => {
             let exit = exit.or_worse(failure.tell());
-            say_result(resume_line(global, &run, target_spec));
+            say_end(args, resume_line(global, &run, target_spec));
             (exit, None)
         }
     }
@@ -420,7 +425,9 @@ pub(super) fn finish(
     target_spec: &str,
 ) -> Result<Exit, Failure> {
     let dir = report_dir(args.report.as_ref(), &run.id().to_string());
-    let exposed = tell(global, run, &mut journal.reader(run)?, &dir, target_spec)?;
+    name_run(run.id());
+    let mut reader = journal.reader(run)?;
+    let exposed = tell(global, args, run, &mut reader, &dir, target_spec)?;
     mention_others(journal, run.id(), &global.journal);
     Ok(Exit::of_run(run).if_exposed(!exposed.keys.is_empty()))
 }
@@ -428,6 +435,7 @@ pub(super) fn finish(
 /// Writes the report and says how the run stands; the second also where the first cannot be done. Answers who is left exposed.
 fn tell(
     global: &Global,
+    args: &WorkArgs,
     run: &RunRecord,
     reader: &mut RunReader,
     dir: &Path,
@@ -437,14 +445,13 @@ fn tell(
         Ok(written) => written,
         Err(error) => {
             let summary = report::summarize(run, reader, &Liveness::Nobody)?;
-            say_result(in_words(global, run, &summary)?);
+            tell_numbers(global, args, run, &summary, None)?;
             return Err(error.into());
         }
     };
-    say_result(in_words(global, run, &summary)?);
-    say_result(format_args!("report    {}", paths.outcomes.display()));
+    tell_numbers(global, args, run, &summary, Some(&paths))?;
     if let Some(next) = next_command(global, run, target_spec, &paths) {
-        say_result(next);
+        say_end(args, next);
     }
     let half_way = summary.exposed.iter().filter(|person| !person.stranded);
     Ok(Exposed {
@@ -453,6 +460,76 @@ fn tell(
             .exposed
             .ok_or_else(|| std::io::ErrorKind::NotFound.into()),
     })
+}
+
+/// The run in numbers, as it was asked for.
+fn tell_numbers(
+    global: &Global,
+    args: &WorkArgs,
+    run: &RunRecord,
+    summary: &report::Summary,
+    paths: Option<&report::ReportPaths>,
+) -> Result<(), Failure> {
+    progress::note_end(last_event(summary, paths)?);
+    if args.json {
+        return print_json(summary);
+    }
+    say_result(in_words(global, run, summary)?);
+    warn_of_end(run, paths);
+    if let Some(paths) = paths {
+        say_result(format_args!("report    {}", paths.outcomes.display()));
+    }
+    Ok(())
+}
+
+/// What is left of the numbers when it is to be quiet: what somebody has to look at.
+fn warn_of_end(run: &RunRecord, paths: Option<&report::ReportPaths>) {
+    let id = run.id();
+    if let RunState::Stopped(Stop::Requested(why) | Stop::Fault(why)) = &run.state {
+        warn_if_quiet(format_args!("run {id} stopped: {why}"));
+    }
+    let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);
+    if let Some(paths) = paths
+        && good < run.rows
+    {
+        let left = counted(run.rows - good, "row is", "rows are");
+        let file = paths.outcomes.display();
+        warn_if_quiet(format_args!(
+            "run {id}: {left} neither done nor unchanged: {file}"
+        ));
+    }
+}
+
+/// Standard output is the JSON's alone.
+fn say_end(args: &WorkArgs, text: String) {
+    if args.json {
+        say(text);
+    } else {
+        say_result(text);
+    }
+}
+
+/// What the last JSON line tells of the run.
+fn last_event(
+    summary: &report::Summary,
+    paths: Option<&report::ReportPaths>,
+) -> Result<Map<String, Value>, Failure> {
+    let all = to_value(summary)?;
+    let told = ["state", "rows", "outcomes", "exposed"];
+    let mut facts: Map<String, Value> = told
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), all.get(name)?.clone())))
+        .collect();
+    if let Some(paths) = paths {
+        let path = |path: &Path| path.display().to_string();
+        let files = json!({
+            "outcomes": path(&paths.outcomes),
+            "unfinished": path(&paths.unfinished),
+            "summary": path(&paths.summary),
+        });
+        facts.insert("report".into(), files);
+    }
+    Ok(facts)
 }
 
 /// A summary for a tired person.

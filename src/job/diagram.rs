@@ -12,13 +12,14 @@ pub fn mermaid(job: &Job) -> String {
         None => line(&mut out, "[*] --> observing"),
     }
     for objection in &job.refusals {
-        let label = &objection.code;
+        let label = plain(&objection.code);
         line(&mut out, &format!("observing --> refused: {label}"));
     }
     line(&mut out, "observing --> unchanged: the goal holds already");
     for (index, step) in job.steps.iter().enumerate() {
         let id = format!("step{}", index + 1);
-        line(&mut out, &format!("state \"{}\" as {id}", step.title));
+        let title = plain(&step.title);
+        line(&mut out, &format!("state \"{}\" as {id}", title));
         line(
             &mut out,
             &format!("observing --> {id}: {}", plain(step.when.source())),
@@ -37,7 +38,7 @@ pub fn mermaid(job: &Job) -> String {
         if let Some(undo) = &step.undo {
             line(
                 &mut out,
-                &format!("state \"undo: {}\" as undo{}", step.title, index + 1),
+                &format!("state \"undo: {title}\" as undo{}", index + 1),
             );
             line(
                 &mut out,
@@ -55,7 +56,7 @@ pub fn mermaid(job: &Job) -> String {
         }
         if !step.undone_as.is_empty() {
             let names = step.undone_as.iter().filter_map(|other| job.step(*other));
-            let names: Vec<&str> = names.map(|other| other.name.as_str()).collect();
+            let names: Vec<String> = names.map(|other| plain(&other.name)).collect();
             let note = format!("note right of {id}: undone like {}", names.join(" and "));
             line(&mut out, &note);
         }
@@ -120,10 +121,37 @@ fn line(out: &mut String, text: &str) {
     let _ = writeln!(out, "    {text}");
 }
 
-/// Mermaid ends a label at a colon, a semicolon or a hash; what looks the same stands in for them.
-fn plain(expression: &str) -> String {
-    expression
-        .replace(':', "∶")
-        .replace(';', ",")
-        .replace('#', "＃")
+/// A text of the job as part of one line: Mermaid ends a label at a colon, a semicolon, a hash or a quote, takes `%%` for a comment
+/// or a directive and `<` for HTML; what looks alike stands in for them.
+fn plain(text: &str) -> String {
+    let words: Vec<&str> = text
+        .split(|letter: char| letter.is_whitespace() || letter.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let letters = words.join(" ");
+    letters
+        .chars()
+        .map(|letter| match letter {
+            ':' => '∶',
+            ';' => ',',
+            '#' => '＃',
+            '"' => '″',
+            '%' => '％',
+            '<' => '＜',
+            '>' => '＞',
+            letter => letter,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_is_taken_for_mermaid_or_html() {
+        let text = "a\nclick b \"javascript:x\"\r\n%%{init: {}}%% <img src=x>;#\u{1b}";
+        let shown = plain(text);
+        insta::assert_snapshot!(shown, @"a click b ″javascript∶x″ ％％{init∶ {}}％％ ＜img src=x＞,＃");
+    }
 }

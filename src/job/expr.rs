@@ -7,14 +7,28 @@
 use super::filters;
 use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Enumerator, Object, Value};
+use minijinja::value::{Enumerator, Object, Value, ValueKind};
 use minijinja::{Environment, Expression, UndefinedBehavior};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+/// Longest expression, in bytes. minijinja descends once for each operator that stands inside another, so that a longer one could
+/// overflow the stack.
+const EXPR_BYTES_MAX: usize = 16 * 1_024;
+/// Most tokens of one, likewise: the longest of a shipped job has some fifty.
+const EXPR_TOKENS_MAX: usize = 1_000;
+
 /// Steps of minijinja's machine that one expression may take, so that no job file can hang a run.
 const FUEL_MAX: u64 = 100_000;
+
+/// Largest value of an expression, in bytes of text and in entries: one name can hold another many times over, and the next one
+/// that again, which no fuel counts.
+const VALUE_SIZE_MAX: usize = 64 * 1_024 * 1_024;
+/// Most values inside each other.
+const VALUE_DEPTH_MAX: usize = 64;
+/// Longest text that an error repeats, in characters.
+const TOLD_CHARS_MAX: usize = 300;
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
@@ -92,6 +106,7 @@ impl Expr {
     /// # Errors
     /// What minijinja says of the syntax, or the names of filters, tests and functions that do not exist.
     pub fn compile(source: &str) -> Result<Expr, String> {
+        must_be_short(source)?;
         let compiled = ENVIRONMENT
             .compile_expression_owned(source.to_owned())
             .map_err(|error| plain(&error))?;
@@ -142,6 +157,9 @@ impl Expr {
         if value.is_undefined() {
             return Err(self.error("it is undefined".into()));
         }
+        if !fits(&value, VALUE_DEPTH_MAX, &mut { VALUE_SIZE_MAX }) {
+            return Err(self.error("its value is too large".into()));
+        }
         Ok(value)
     }
 
@@ -156,8 +174,8 @@ impl Expr {
 
     fn error(&self, detail: String) -> EvalError {
         EvalError {
-            source_text: self.source.to_string(),
-            detail,
+            source_text: shortened(&self.source),
+            detail: shortened(&detail),
         }
     }
 
@@ -359,6 +377,58 @@ fn end_of(span: Span) -> usize {
     span.end_offset as usize
 }
 
+/// A text of a job as an error repeats it.
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(TOLD_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn must_be_short(source: &str) -> Result<(), String> {
+    if source.len() > EXPR_BYTES_MAX {
+        return Err(format!(
+            "the expression has {} bytes; {EXPR_BYTES_MAX} are the most",
+            source.len()
+        ));
+    }
+    let tokens = tokenize(source, true, SyntaxConfig::default());
+    // The tokenizer repeats an error for ever.
+    let tokens = tokens.map_while(Result::ok).take(EXPR_TOKENS_MAX + 1);
+    if tokens.count() > EXPR_TOKENS_MAX {
+        return Err(format!(
+            "the expression has more than {EXPR_TOKENS_MAX} operators, names and values; give parts of it names in [derive] or [facts]"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a value is no larger than what is left, and not too deep.
+fn fits(value: &Value, depth: usize, left: &mut usize) -> bool {
+    let own = value.as_str().map_or(1, |text| text.len() + 1);
+    let Some(rest) = left.checked_sub(own) else {
+        return false;
+    };
+    *left = rest;
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {}
+        _ => return true,
+    }
+    let Some(depth) = depth.checked_sub(1) else {
+        return false;
+    };
+    let Ok(mut entries) = value.try_iter() else {
+        return true;
+    };
+    entries.all(|entry| {
+        let inner = match value.kind() {
+            ValueKind::Map => value.get_item(&entry).unwrap_or_default(),
+            _ => Value::from(()),
+        };
+        fits(&entry, depth, left) && fits(&inner, depth, left)
+    })
+}
+
 /// minijinja finds an unknown filter only when it runs into it; a job is to be told before.
 fn unknown_names(source: &str) -> Result<(), String> {
     let mut state = ENVIRONMENT.empty_state();
@@ -408,6 +478,34 @@ mod tests {
     fn scope() -> Arc<Scope> {
         let row = Value::from(Serde(json!({"upn": "o'brien#x@contoso.com", "guid": null})));
         Arc::new(Scope::default().with("row", row))
+    }
+
+    /// Fuel counts steps; these take few, and much memory.
+    #[test]
+    fn no_value_grows_without_bound() {
+        let refused = |source: &str, scope: &Arc<Scope>| {
+            let expr = Expr::compile(source).unwrap();
+            expr.value(scope).unwrap_err().to_string().len()
+        };
+        for source in [
+            "[1, 2] | tojson(indent=1000000000)",
+            "'a' * 1000000000",
+            "'a\\nb' | indent(1000000000)",
+            "[1] | batch(1000000000, 1)",
+            "'%1000000000d' | format(1)",
+        ] {
+            assert!(refused(source, &scope()) < 1_000, "{source}");
+        }
+        let mut grown = Value::from("x".repeat(1_000));
+        let twice = Expr::compile("[a, a]").unwrap();
+        for _ in 0..VALUE_DEPTH_MAX {
+            let scope = Arc::new(Scope::default().with("a", grown.clone()));
+            match twice.value(&scope) {
+                Ok(value) => grown = value,
+                Err(_) => return,
+            }
+        }
+        panic!("it can be doubled for ever");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::batch::{ImmutableId, ObjectGuid, decode, domain, local_part, same_upn
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::io::{self, Write};
 
 /// The functions a job can call.
 pub const FUNCTIONS: &[&str] = &["same"];
@@ -38,6 +39,7 @@ pub fn register(environment: &mut Environment<'static>) {
     environment.add_filter("odata", |text: &str| text.replace('\'', "''"));
     environment.add_filter("find", find);
     environment.add_filter("of_type", of_type);
+    environment.add_filter("tojson", to_json_text);
     environment.add_function("same", same);
 }
 
@@ -107,6 +109,33 @@ fn of_type(list: Value, wanted: &str) -> Result<Vec<Value>, Error> {
         }
     }
     Ok(found)
+}
+
+/// Longest JSON that `tojson` makes, in bytes.
+const JSON_BYTES_MAX: usize = 1_024 * 1_024;
+
+/// A value as JSON. minijinja's own indents as far as it is told, and counts afterwards.
+fn to_json_text(value: &Value) -> Result<String, Error> {
+    let mut json = Bounded(Vec::new());
+    serde_json::to_writer(&mut json, value)
+        .map_err(|error| invalid(format!("this has no JSON: {error}")))?;
+    String::from_utf8(json.0).map_err(|error| invalid(error.to_string()))
+}
+
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > JSON_BYTES_MAX {
+            let message = format!("it is longer than {JSON_BYTES_MAX} bytes");
+            return Err(io::Error::other(message));
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn alike(found: &Value, wanted: &Value) -> bool {

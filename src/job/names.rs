@@ -81,6 +81,9 @@ pub(super) struct Use {
 pub(super) fn check(draft: &Draft, mistakes: &Mistakes<'_>) {
     let names = Names::of(draft.job());
     for used in &draft.uses {
+        if mistakes.is_full() {
+            break;
+        }
         for variable in &used.variables {
             if let Some(message) = names.mistake(variable, used.place) {
                 let help = names.help(used.place);

@@ -4,6 +4,7 @@
 //! not be read, and the job is handed out only if no mistake was noted.
 
 use super::reader::Reader;
+use super::shipped::SOURCE_BYTES_MAX;
 use super::source::{Mistakes, Table};
 use super::{Job, JobMistakes, Limits, Param, names};
 use crate::batch::{Column, Digest, Kind, Layout};
@@ -23,6 +24,17 @@ const STEPS_MAX: usize = 100;
 /// [`JobMistakes`] with every mistake, each with line and column.
 pub fn parse(origin: &str, source: &str) -> Result<Job, JobMistakes> {
     let mistakes = Mistakes::new(source);
+    if source.len() > SOURCE_BYTES_MAX {
+        let message = format!(
+            "the file has {} bytes; a job has at most {SOURCE_BYTES_MAX}",
+            source.len()
+        );
+        mistakes.note(&(0..0), message, None);
+        return Err(JobMistakes {
+            origin: origin.to_owned(),
+            mistakes: mistakes.into_sorted(),
+        });
+    }
     let (root, errors) = DeTable::parse_recoverable(source);
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
@@ -103,6 +115,9 @@ fn read(root: &Table<'_, '_>, source: &str) -> Draft {
         .collect();
     let limits = limits(root);
     for (key, _) in root.entries() {
+        if root.mistakes().is_full() {
+            break;
+        }
         if !SECTIONS.contains(&key.value.as_str()) {
             let help = format!("known here: {}", SECTIONS.join(", "));
             let message = format!("`{}` is not a section of a job", key.value);

@@ -122,3 +122,41 @@ proptest! {
         let _ = parse("a.toml", &(head + &tail));
     }
 }
+
+/// Whatever a job file holds, reading it ends: with mistakes, and not with the process.
+#[test]
+fn no_file_is_too_much() {
+    let many = |text: &str| text.repeat(100_000 / text.len());
+    let goals = [
+        many("not "),
+        many("- "),
+        format!("1{}", many(" ~ 1")),
+        format!("1{}", many(" and 1")),
+        format!("1{}", many(" or 1")),
+        format!("1{}", many(" < 1")),
+        format!("a{}", many(".a")),
+        format!("a{}", many("|upper")),
+        format!("a{}", many("[0]")),
+        format!("a{}", many("(1)")),
+        format!("1{}", many(" if 1 else 1")),
+        format!("1{}", many(" is defined")),
+        format!("{}1{}", many("("), many(")")),
+        format!("{}1{}", many("["), many("]")),
+        format!("'{}'", many("x")),
+    ];
+    for goal in goals {
+        let source = format!("[goal]\nwhen = \"{goal}\"\n");
+        let error = parse("a.toml", &source).unwrap_err();
+        let told = error.mistakes.iter().find(|mistake| mistake.line == 2);
+        let told = told.unwrap_or_else(|| panic!("{}", error.listing()));
+        assert!(told.message.len() < 2_000, "{}", told.message);
+    }
+    let tables: String = (0..200_000).map(|n| format!("[t{n}]\n")).collect();
+    let keys: String = (0..20_000).map(|n| format!("k{n} = 1\n")).collect();
+    let derived: String = (0..20_000).map(|n| format!("d{n} = \"x\"\n")).collect();
+    for source in [tables, keys, format!("[derive]\n{derived}")] {
+        let error = parse("a.toml", &source).unwrap_err();
+        assert!(error.mistakes.len() <= 100, "{}", error.mistakes.len());
+        assert!(error.listing().len() < 200_000);
+    }
+}

@@ -1,7 +1,11 @@
 //! The jobs inside the binary, and finding a job by name or path.
 
 use super::{Job, JobMistakes, parse};
+use std::io::Read as _;
 use std::path::Path;
+
+/// Ten times the longest shipped job; what is longer is no job, and not worth reading.
+pub(super) const SOURCE_BYTES_MAX: usize = 256 * 1_024;
 
 /// A job inside the binary: its name and its text.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +42,12 @@ pub enum FindError {
         #[source]
         source: std::io::Error,
     },
+    /// The file is longer than any job.
+    #[error("{path} is longer than {SOURCE_BYTES_MAX} bytes, and so no job file")]
+    TooLong {
+        /// The file.
+        path: String,
+    },
     /// The file has mistakes.
     #[error(transparent)]
     Mistakes(#[from] JobMistakes),
@@ -68,11 +78,25 @@ pub fn text_of(name: &str) -> Result<(String, String), FindError> {
             known: known.join(", "),
         });
     }
-    let text = std::fs::read_to_string(name).map_err(|source| FindError::Unreadable {
-        path: name.to_owned(),
-        source,
-    })?;
-    Ok((name.to_owned(), text))
+    let path = name.to_owned();
+    match read(name) {
+        Ok(Some(text)) => Ok((path, text)),
+        Ok(None) => Err(FindError::TooLong { path }),
+        Err(source) => Err(FindError::Unreadable { path, source }),
+    }
+}
+
+/// No further than it takes to know that it is too long; None for that.
+fn read(name: &str) -> std::io::Result<Option<String>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(name)?;
+    file.take(SOURCE_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() > SOURCE_BYTES_MAX {
+        return Ok(None);
+    }
+    let text = String::from_utf8(bytes);
+    text.map(Some).map_err(std::io::Error::other)
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! keeps the span of every key and value, is walked by hand: a [`Table`] gives out values by key and kind, notes what is
 //! missing, of the wrong kind or unknown, and lets the walk go on.
 
-use std::cell::RefCell;
+use super::expr::shortened;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
@@ -34,34 +35,58 @@ impl fmt::Display for Mistake {
     }
 }
 
+/// Mistakes of one file that are told; nobody fixes more at once.
+const MISTAKES_MAX: usize = 100;
+
+/// Entries of one table or list that are read; no job has so many.
+const ENTRIES_MAX: usize = 1_000;
+
 /// Gathers the mistakes of one file.
 #[derive(Debug)]
 pub struct Mistakes<'s> {
     source: &'s str,
+    /// Where the lines begin.
+    lines: Vec<usize>,
     found: RefCell<Vec<(usize, Mistake)>>,
+    /// Mistakes that are not told.
+    more: Cell<usize>,
 }
 
 impl<'s> Mistakes<'s> {
     /// An empty list for the file with this text.
     #[must_use]
     pub fn new(source: &'s str) -> Self {
+        let ends = source.match_indices('\n').map(|(end, _)| end + 1);
         Mistakes {
             source,
+            lines: std::iter::once(0).chain(ends).collect(),
             found: RefCell::default(),
+            more: Cell::default(),
         }
     }
 
     /// Notes a mistake at a place of the text.
     pub fn note(&self, span: &Range<usize>, message: impl Into<String>, help: Option<String>) {
-        let before = self.source.get(..span.start).unwrap_or(self.source);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        if self.is_full() {
+            self.more.set(self.more.get() + 1);
+            return;
+        }
+        let line = self.lines.partition_point(|start| *start <= span.start);
+        let line_start = self.lines.get(line - 1).copied().unwrap_or(0);
+        let before = self.source.get(line_start..span.start).unwrap_or_default();
         let mistake = Mistake {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            message: message.into(),
-            help,
+            line,
+            column: before.chars().count() + 1,
+            message: shortened(&message.into()),
+            help: help.map(|help| shortened(&help)),
         };
         self.found.borrow_mut().push((span.start, mistake));
+    }
+
+    /// Whether enough is wrong: what else there is will not be told.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.found.borrow().len() >= MISTAKES_MAX
     }
 
     /// All of them, in the order of the file.
@@ -70,7 +95,14 @@ impl<'s> Mistakes<'s> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|(at, _)| *at);
         found.dedup();
-        found.into_iter().map(|(_, mistake)| mistake).collect()
+        let mut found: Vec<Mistake> = found.into_iter().map(|(_, mistake)| mistake).collect();
+        if self.more.get() > 0
+            && let Some(last) = found.last_mut()
+        {
+            last.message
+                .push_str("; there are more mistakes, which are not told");
+        }
+        found
     }
 }
 
@@ -131,6 +163,22 @@ impl<'t, 'm> Table<'t, 'm> {
     fn get(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.used.borrow_mut().insert(key.to_owned());
         self.table?.get(key)
+    }
+
+    /// As many as are read; that there are more is a mistake.
+    fn few<I: IntoIterator>(
+        &self,
+        name: &str,
+        count: usize,
+        all: I,
+    ) -> std::iter::Take<I::IntoIter> {
+        if count > ENTRIES_MAX {
+            self.note(
+                format!("`{name}` has {count} entries; {ENTRIES_MAX} are the most"),
+                None,
+            );
+        }
+        all.into_iter().take(ENTRIES_MAX)
     }
 
     fn wrong_kind(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) {
@@ -226,7 +274,7 @@ impl<'t, 'm> Table<'t, 'm> {
             return Vec::new();
         };
         let mut texts = Vec::new();
-        for item in items {
+        for item in self.few(&self.path(key), items.len(), items) {
             match item.get_ref().as_str() {
                 Some(text) => texts.push(At {
                     value: text.to_owned(),
@@ -250,7 +298,10 @@ impl<'t, 'm> Table<'t, 'm> {
             return Vec::new();
         };
         match value.get_ref().as_array() {
-            Some(items) => items.iter().map(|item| self.child(key, item)).collect(),
+            Some(items) => {
+                let items = self.few(&self.path(key), items.len(), items);
+                items.map(|item| self.child(key, item)).collect()
+            }
             None => {
                 self.wrong_kind(key, value, "a list of tables ([[…]])");
                 Vec::new()
@@ -260,10 +311,11 @@ impl<'t, 'm> Table<'t, 'm> {
 
     /// Every value of this table with its key, in the order of the file.
     pub fn entries(&self) -> Vec<(At<String>, At<&'t DeValue<'t>>)> {
+        let Some(table) = self.table else {
+            return Vec::new();
+        };
         let mut entries: Vec<_> = self
-            .table
-            .into_iter()
-            .flatten()
+            .few(&self.name, table.len(), table)
             .map(|(key, value)| {
                 self.used.borrow_mut().insert(key.get_ref().to_string());
                 let key = At {
@@ -286,10 +338,11 @@ impl<'t, 'm> Table<'t, 'm> {
         let Some(outer) = self.table(key) else {
             return Vec::new();
         };
+        let Some(table) = outer.table else {
+            return Vec::new();
+        };
         let mut found: Vec<_> = outer
-            .table
-            .into_iter()
-            .flatten()
+            .few(&outer.name, table.len(), table)
             .map(|(name, value)| {
                 let at = At {
                     value: name.get_ref().to_string(),
@@ -306,6 +359,9 @@ impl<'t, 'm> Table<'t, 'm> {
     pub fn finish(self) {
         let used = self.used.borrow();
         for (key, _) in self.table.into_iter().flatten() {
+            if self.mistakes.is_full() {
+                return;
+            }
             if used.contains(key.get_ref().as_ref()) {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! A progress bar on a terminal, by indicatif.
 
-use super::{hold_in_words, outcomes_in_words, pace_in_words};
+use super::{hold_in_words, outcomes_in_words, pace_in_words, visible};
 use crate::runner::{Consumer, RunEvent, Snapshot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -30,7 +30,8 @@ impl Bar {
         self.0.set_length(snapshot.rows);
         self.0.set_position(snapshot.counts.total());
         let (outcomes, pace) = (outcomes_in_words(snapshot), pace_in_words(snapshot));
-        self.0.set_message(format!("{outcomes}\n{pace}"));
+        self.0
+            .set_message(visible(&format!("{outcomes}\n{pace}")).into_owned());
     }
 }
 
@@ -41,13 +42,12 @@ impl Consumer for Bar {
                 self.show(snapshot)
             }
             RunEvent::RowEnded { .. } => {}
-            RunEvent::Held(hold) => self.0.println(hold_in_words(hold)),
+            RunEvent::Held(hold) => self.0.println(visible(&hold_in_words(hold))),
             RunEvent::GoingOn => self.0.println("going on"),
             RunEvent::Draining(reason) => {
-                self.0.println(format!(
-                    "stopping: {}; waiting for the rows under way",
-                    reason.text()
-                ));
+                let why = visible(reason.text());
+                self.0
+                    .println(format!("stopping: {why}; waiting for the rows under way"));
             }
             RunEvent::Ended(snapshot) => {
                 self.show(snapshot);

@@ -1,9 +1,10 @@
 //! Progress without a terminal: plain lines for people, JSON lines for programs. On standard error.
 
+use super::voice::event;
 use super::{hold_in_words, outcomes_in_words, pace_in_words, say};
 use crate::machine::Outcome;
 use crate::runner::{Consumer, Hold, RunEvent, Snapshot, Standing};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
 /// How often a line is written: often enough to see that it lives, rarely enough for a night's log.
@@ -63,33 +64,36 @@ impl Consumer for PlainLines {
     }
 }
 
-/// A JSON object a line.
+/// A JSON object a line, as `docs/progress-events.schema.json` describes it.
 #[derive(Debug, Default)]
 pub struct JsonLines(Every);
 
 impl JsonLines {
-    fn show(event: &str, snapshot: &Snapshot) {
-        let outcomes = Outcome::ALL.map(|outcome| (outcome.word(), snapshot.counts.of(outcome)));
-        let outcomes: serde_json::Map<_, _> = outcomes
+    fn show(name: &str, snapshot: &Snapshot) {
+        let ended = snapshot.counts.total();
+        let count = |outcome| match outcome {
+            Outcome::Pending => snapshot.rows.saturating_sub(ended),
+            ended => snapshot.counts.of(ended),
+        };
+        let outcomes: Map<String, Value> = Outcome::ALL
             .into_iter()
-            .map(|(word, count)| (word.to_owned(), count.into()))
+            .map(|outcome| (outcome.word().to_owned(), count(outcome).into()))
             .collect();
-        let line = json!({
-            "event": event,
+        let numbers = json!({
             "rows": snapshot.rows,
-            "ended": snapshot.counts.total(),
+            "ended": ended,
             "outcomes": outcomes,
             "in_flight": snapshot.in_flight,
             "exposed": snapshot.exposed,
-            "writes_per_s": snapshot.writes_per_s,
-            "budget_per_s": snapshot.budget_per_s,
+            "writes_per_s": tenths(snapshot.writes_per_s),
+            "budget_per_s": tenths(snapshot.budget_per_s),
             "seconds_left": snapshot.left.map(|left| left.as_secs()),
             "waiting": snapshot.waiting.as_ref().map(|(reason, _)| reason),
             "eased": snapshot.eased,
             "held": JsonLines::hold(&snapshot.standing).map(ToString::to_string),
             "stopping": snapshot.standing.stopping().map(|reason| reason.text()),
         });
-        say(line);
+        event(name, numbers);
     }
 
     fn hold(standing: &Standing) -> Option<&Hold> {
@@ -107,24 +111,39 @@ impl JsonLines {
     }
 }
 
+/// No more digits than anybody reads.
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
 impl Consumer for JsonLines {
-    fn on_event(&mut self, event: &RunEvent) {
-        match event {
+    fn on_event(&mut self, happened: &RunEvent) {
+        match happened {
             RunEvent::Started { run: _, snapshot } => JsonLines::show("started", snapshot),
             RunEvent::Tick(snapshot) if self.0.is_due() => JsonLines::show("progress", snapshot),
             RunEvent::Tick(_) => {}
-            RunEvent::RowEnded { row, outcome } => {
-                say(json!({"event": "row", "row": row.0, "outcome": outcome.word()}));
-            }
+            RunEvent::RowEnded {
+                row,
+                who,
+                outcome,
+                error_code,
+            } => event(
+                "row",
+                json!({
+                    "row": row.0,
+                    "line": who.line,
+                    "key": who.key,
+                    "outcome": outcome.word(),
+                    "error_code": error_code,
+                }),
+            ),
             RunEvent::Held(hold) => {
-                let event = JsonLines::state(hold);
-                say(json!({"event": event, "reason": hold.to_string()}));
+                event(JsonLines::state(hold), json!({"reason": hold.to_string()}));
             }
-            RunEvent::GoingOn => say(json!({"event": "going_on"})),
-            RunEvent::Draining(reason) => {
-                say(json!({"event": "draining", "reason": reason.text()}));
-            }
-            RunEvent::Ended(snapshot) => JsonLines::show("ended", snapshot),
+            RunEvent::GoingOn => event("going_on", json!({})),
+            RunEvent::Draining(reason) => event("draining", json!({"reason": reason.text()})),
+            // The last line of the process is `end`, once the report is written.
+            RunEvent::Ended(snapshot) => JsonLines::show("progress", snapshot),
         }
     }
 }

@@ -1,38 +1,30 @@
-//! Progress on standard error: a bar on a terminal, else a plain line every ten seconds, or JSON lines.
+//! What a process says: progress on standard error (a bar on a terminal, else a plain line every ten seconds, or JSON lines), and
+//! every other word of the program, through `voice`.
 //!
 //! A consumer of run events. It shows rows by outcome, the rate against the budget, the time left, who is exposed, and the
 //! reason whenever the run waits; all from the same snapshot.
 
 mod bar;
 mod lines;
+mod voice;
 
 pub use bar::Bar;
 pub use lines::{JsonLines, PlainLines};
+pub use voice::{
+    Color, Form, Manner, end, fail, log, name_run, note_end, say, say_finding, say_result,
+    show_file, show_json, show_text, speak, visible, warn, warn_if_quiet,
+};
 
 use crate::machine::Outcome;
 use crate::runner::{Consumer, Hold, Snapshot, Standing};
 use clap::ValueEnum;
-use std::fmt::Display;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::time::Duration;
 
-/// Says something on standard error. That nobody can hear it, as on a full disk that standard error goes to, is no reason to
-/// leave a run.
-pub fn say(text: impl Display) {
-    // There is nowhere else to say so.
-    let _unheard = writeln!(std::io::stderr(), "{text}");
-}
-
-/// Says something on standard output, likewise.
-pub fn say_result(text: impl Display) {
-    // The exit code and the report say it, too.
-    let _unheard = writeln!(std::io::stdout(), "{text}");
-}
-
-/// Shows a text that has its line ends already on standard output, likewise.
-pub fn show_text(text: impl Display) {
-    // Whoever closed it does not want to read on.
-    let _unheard = write!(std::io::stdout(), "{text}");
+/// `1 row`, `3 rows`.
+#[must_use]
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// How progress is shown.
@@ -54,9 +46,10 @@ pub enum Style {
 #[must_use]
 pub fn consumer(style: Style) -> Option<Box<dyn Consumer>> {
     match style {
-        Style::Auto if std::io::stderr().is_terminal() => Some(Box::new(Bar::new())),
-        Style::Bar => Some(Box::new(Bar::new())),
-        Style::Auto | Style::Plain => Some(Box::new(PlainLines::default())),
+        Style::Auto if voice::manner().quiet => None,
+        // A bar that is not on a terminal shows nothing at all.
+        Style::Auto | Style::Bar if std::io::stderr().is_terminal() => Some(Box::new(Bar::new())),
+        Style::Auto | Style::Bar | Style::Plain => Some(Box::new(PlainLines::default())),
         Style::Json => Some(Box::new(JsonLines::default())),
         Style::None => None,
     }

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 pub struct Admitted {
     /// Which.
     pub row: RowNumber,
+    /// The physical line it begins at.
+    pub line: u64,
     /// Its canonical values.
     pub values: Vec<Option<String>>,
     /// Where the journal has it, if it was begun.
@@ -124,6 +126,7 @@ impl Admission {
         let input = self.reader.input(row)?.ok_or_else(missing)?;
         Ok(Some(Admitted {
             row,
+            line: input.line,
             values: canonical(&self.mapping, &self.layout, &input),
             record,
             planned: input.planned,

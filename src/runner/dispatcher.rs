@@ -7,7 +7,7 @@
 
 use super::admission::{Admission, Reach};
 use super::command::{Answer, Asked, Command, Refused};
-use super::event::{Consumer, RunEvent, Snapshot};
+use super::event::{Consumer, RunEvent, Snapshot, Who};
 use super::flight::Flight;
 use super::policy::Policy;
 use super::schedule::Schedule;
@@ -226,9 +226,17 @@ impl Dispatcher {
         };
         let row = self.rows_of.remove(&id);
         match ended {
-            Ok((_, WorkerEnd::Ended { outcome, effort })) => {
+            Ok((
+                _,
+                WorkerEnd::Ended {
+                    outcome,
+                    who,
+                    error_code,
+                    effort,
+                },
+            )) => {
                 self.flight.learn(&effort);
-                self.row_ended(row, outcome);
+                self.row_ended(row, who, outcome, error_code);
             }
             Ok((_, WorkerEnd::Parked)) => self.row_parked(row),
             Ok((_, WorkerEnd::Halted(Halted::Target(problem)))) => {
@@ -261,12 +269,23 @@ impl Dispatcher {
         }
     }
 
-    fn row_ended(&mut self, row: Option<RowNumber>, outcome: Outcome) {
+    fn row_ended(
+        &mut self,
+        row: Option<RowNumber>,
+        who: Who,
+        outcome: Outcome,
+        error_code: Option<String>,
+    ) {
         self.counts.add(outcome);
         self.here.add(outcome);
         if let Some(row) = row {
-            tracing::info!(row = row.0, %outcome);
-            self.tell(&RunEvent::RowEnded { row, outcome });
+            tracing::info!(row = row.0, key = %who.key, %outcome, error_code);
+            self.tell(&RunEvent::RowEnded {
+                row,
+                who,
+                outcome,
+                error_code,
+            });
         }
         if let Some(verdict) = self.policy.verdict(&self.here) {
             self.drain(StopReason::Policy(verdict));

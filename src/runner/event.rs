@@ -30,6 +30,15 @@ pub struct Snapshot {
     pub standing: Standing,
 }
 
+/// Whom a row is about, as people find it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who {
+    /// The physical line of the file that it begins at.
+    pub line: u64,
+    /// What identifies it.
+    pub key: String,
+}
+
 /// Something that happened in a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunEvent {
@@ -44,8 +53,12 @@ pub enum RunEvent {
     RowEnded {
         /// Which.
         row: RowNumber,
+        /// Who it is.
+        who: Who,
         /// How.
         outcome: Outcome,
+        /// Why it needs a person, if it does.
+        error_code: Option<String>,
     },
     /// Time went by.
     Tick(Snapshot),

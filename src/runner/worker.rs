@@ -7,6 +7,7 @@
 
 use super::admission::Admitted;
 use super::directory::{Answer, ask};
+use super::event::Who;
 use super::exposed::{is_exposed, key_of};
 use super::observe::{ObserveError, observe};
 use super::row::{News, Row};
@@ -43,6 +44,10 @@ pub enum WorkerEnd {
     Ended {
         /// How.
         outcome: Outcome,
+        /// Who it is, for those who watch.
+        who: Who,
+        /// Why it needs a person, if it does.
+        error_code: Option<String>,
         /// What it needed.
         effort: Effort,
     },
@@ -106,6 +111,7 @@ pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
     let begun = Instant::now();
     let Admitted {
         row,
+        line,
         values,
         record,
         planned,
@@ -125,6 +131,15 @@ pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
     match end {
         Ok(Some(outcome)) => WorkerEnd::Ended {
             outcome,
+            error_code: worker
+                .row
+                .record()
+                .problem()
+                .map(|problem| problem.code.clone()),
+            who: Who {
+                line,
+                key: worker.key,
+            },
             effort: Effort {
                 busy: begun.elapsed().saturating_sub(worker.talk.waited()),
                 reads: worker.row.record().reads,

@@ -3,8 +3,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use ring::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -15,6 +16,13 @@ use super::denial::Denial;
 const SKEW_S: u64 = 300;
 /// The longest life that the page recommends.
 const LIFE_S_MAX: u64 = 600;
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(rename = "x5t#S256")]
+    thumbprint: String,
+}
 
 #[derive(Deserialize)]
 struct Claims {
@@ -34,19 +42,24 @@ pub(super) fn check(
     audience: &str,
     now: UnixMillis,
 ) -> Result<(), Denial> {
-    let header = decode_header(assertion).map_err(|_| Denial::Assertion)?;
-    let named = header.x5t_s256.ok_or(Denial::Assertion)?;
+    let (signed, signature) = assertion.rsplit_once('.').ok_or(Denial::Assertion)?;
+    let (header, claims) = signed.split_once('.').ok_or(Denial::Assertion)?;
+    let header: Header = part(header)?;
+    if header.alg != "PS256" {
+        return Err(Denial::Assertion);
+    }
     let der = certificates
         .iter()
         .filter_map(|text| pem::parse(text).ok())
         .map(pem::Pem::into_contents)
-        .find(|der| URL_SAFE_NO_PAD.encode(Sha256::digest(der)) == named)
+        .find(|der| URL_SAFE_NO_PAD.encode(Sha256::digest(der)) == header.thumbprint)
         .ok_or(Denial::Assertion)?;
     let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| Denial::Assertion)?;
-    let key = DecodingKey::from_rsa_der(&certificate.public_key().subject_public_key.data);
-    let claims = decode::<Claims>(assertion, &key, &signature_only())
-        .map_err(|_| Denial::Assertion)?
-        .claims;
+    let key = &certificate.public_key().subject_public_key.data;
+    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key)
+        .verify(signed.as_bytes(), &decoded(signature)?)
+        .map_err(|_| Denial::Assertion)?;
+    let claims: Claims = part(claims)?;
     if claims.iss != client_id || claims.sub != client_id || claims.jti.is_nil() {
         return Err(Denial::AssertionApp);
     }
@@ -64,12 +77,11 @@ pub(super) fn check(
     }
 }
 
-/// The library would take the time from the system's clock, and here it is an argument.
-fn signature_only() -> Validation {
-    let mut validation = Validation::new(Algorithm::PS256);
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    validation.required_spec_claims.clear();
-    validation
+fn decoded(text: &str) -> Result<Vec<u8>, Denial> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| Denial::Assertion)
+}
+
+/// A part of a JWT (RFC 7515): base64url of JSON.
+fn part<T: DeserializeOwned>(text: &str) -> Result<T, Denial> {
+    serde_json::from_slice(&decoded(text)?).map_err(|_| Denial::Assertion)
 }

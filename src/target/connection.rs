@@ -7,14 +7,14 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use miette::{Diagnostic, NamedSource};
+use miette::Diagnostic;
 use reqwest::Url;
 
 use super::AdConnection;
 use super::Cloud;
 use super::auth::Auth;
 use super::connection_file;
-use super::mistake::{Mistake, covered};
+use super::mistake::Mistake;
 use super::priority::ThrottlePriority;
 use super::rights::warn_of_others;
 use crate::pace::Quota;
@@ -135,13 +135,9 @@ impl Connection {
         text: &str,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Connection, ConnectionError> {
-        connection_file::read(path, text, variable).map_err(|mistakes| {
-            let path = path.display().to_string();
-            ConnectionError::Mistakes {
-                source_code: NamedSource::new(&path, covered(text)),
-                path,
-                mistakes,
-            }
+        connection_file::read(path, text, variable).map_err(|mistakes| ConnectionError::Mistakes {
+            path: path.display().to_string(),
+            mistakes,
         })
     }
 
@@ -196,9 +192,6 @@ pub enum ConnectionError {
         /// Every mistake in it, in the order of the file.
         #[related]
         mistakes: Vec<Mistake>,
-        /// The file's text with everything covered that may be secret.
-        #[source_code]
-        source_code: NamedSource<String>,
     },
 }
 

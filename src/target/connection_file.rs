@@ -103,7 +103,7 @@ impl<'a> Table<'a> {
 /// Every method that returns `None` has noted why, or the key is absent and need not be there.
 impl Reader<'_> {
     fn note(&mut self, span: Range<usize>, problem: Problem) {
-        self.mistakes.push(Mistake::new(self.text, span, problem));
+        self.mistakes.push(Mistake::new(self.text, &span, problem));
     }
 
     fn connection(&mut self, document: &DeTable<'_>) -> Option<Connection> {

@@ -25,10 +25,11 @@ fn graph(text: &str) -> GraphConnection {
 /// Each mistake as `line:column message | advice`; also makes sure that nothing shown holds the secret.
 fn mistakes(text: &str) -> Vec<String> {
     let error = parse(text).unwrap_err();
-    let shown = format!(
-        "{error:?} {:?}",
-        miette::Report::new(parse(text).unwrap_err())
-    );
+    let told = error.related().into_iter().flatten();
+    let told: Vec<String> = told
+        .map(|mistake| format!("{mistake} {}", mistake.help().unwrap()))
+        .collect();
+    let shown = format!("{error:?} {error} {told:?}");
     assert!(!shown.contains("hush"), "{shown}");
     let ConnectionError::Mistakes { mistakes, .. } = error else {
         panic!("{error:?}");

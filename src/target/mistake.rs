@@ -1,41 +1,17 @@
 //! What can be wrong with a connection file, in words for the person who wrote it, and how to mend each.
 //!
-//! Every mistake knows its line and column. The source that miette shows beside them is not the file itself but a
-//! copy in which only what is known to be harmless is readable: the file may hold a secret in the wrong place, under
-//! a misspelt name or in a comment, and error messages end up in logs and tickets.
+//! Every mistake knows its line and column. The line itself is never shown: the file may hold a secret in the wrong place,
+//! under a misspelt name or in a comment, and error messages end up in logs and tickets.
 
 use std::ops::Range;
 
-use miette::{Diagnostic, LabeledSpan, SourceSpan};
+use miette::Diagnostic;
 
 use super::Cloud;
 use super::connection_file::Way;
 use super::priority::ThrottlePriority;
 use super::sign_in::certificate::CertificateError;
 use crate::pace::QuotaError;
-
-/// Keys whose values may be shown to anybody.
-const HARMLESS_KEYS: [&str; 19] = [
-    "tenant",
-    "cloud",
-    "client_id",
-    "auth",
-    "endpoint",
-    "login",
-    "writes",
-    "reads",
-    "identity_protection",
-    "throttle_priority",
-    "patience",
-    "sign_in_patience",
-    "url",
-    "start_tls",
-    "ca",
-    "base",
-    "bind",
-    "queries",
-    "at_once",
-];
 
 /// A mistake and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +22,6 @@ pub struct Mistake {
     /// In characters, counted from 1.
     pub column: usize,
     problem: Problem,
-    span: Range<usize>,
 }
 
 /// What is wrong.
@@ -267,14 +242,13 @@ pub(super) fn example(key: &str) -> &'static str {
 
 impl Mistake {
     /// A mistake at these bytes of the file.
-    pub(super) fn new(text: &str, span: Range<usize>, problem: Problem) -> Mistake {
+    pub(super) fn new(text: &str, span: &Range<usize>, problem: Problem) -> Mistake {
         let before = text.get(..span.start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         Mistake {
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
             problem,
-            span,
         }
     }
 }
@@ -283,81 +257,21 @@ impl Diagnostic for Mistake {
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
         Some(Box::new(self.problem.advice()))
     }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = SourceSpan::from(self.span.clone());
-        let label = LabeledSpan::new_with_span(Some("here".to_owned()), span);
-        Some(Box::new(std::iter::once(label)))
-    }
-}
-
-/// The file with everything covered that is not known to be harmless. Lengths stay, so that positions do.
-pub(super) fn covered(text: &str) -> String {
-    text.split_inclusive('\n').map(covered_line).collect()
-}
-
-fn covered_line(line: &str) -> String {
-    let trimmed = line.trim();
-    let is_section = trimmed.starts_with('[')
-        && trimmed.ends_with(']')
-        && !trimmed.contains(['"', '\'', '=', '#']);
-    if is_section {
-        return line.to_owned();
-    }
-    let Some((key, value)) = line.split_once('=') else {
-        return cover(line);
-    };
-    // A comment or a second part of an address (`user:password@host`) may hold anything.
-    if HARMLESS_KEYS.contains(&key.trim()) && !value.contains(['#', '@']) {
-        return line.to_owned();
-    }
-    format!("{key}={}", cover(value))
-}
-
-/// A byte for a byte, so that spans keep their place; white space stays.
-fn cover(text: &str) -> String {
-    text.chars()
-        .map(|letter| match letter {
-            letter if letter.is_ascii_whitespace() => letter.to_string(),
-            letter => "*".repeat(letter.len_utf8()),
-        })
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn positions_count_from_one_in_characters() {
         let text = "a = 1\nä = é\n";
         let at = text.find('é').unwrap();
-        let mistake = Mistake::new(text, at..at + 2, Problem::NoGraph);
+        let mistake = Mistake::new(text, &(at..at + 2), Problem::NoGraph);
         assert_eq!((mistake.line, mistake.column), (2, 5));
         assert_eq!(
             mistake.to_string(),
             "line 2, column 5: there is no section [graph]"
         );
-    }
-
-    #[test]
-    fn only_what_is_harmless_stays_readable() {
-        let text = "[graph]\ntenant = \"contoso.com\"\nclient_secrt = \"hush\"\n# old: hush\nhush\nlogin = \"https://a:hush@b\"\nauth = \"x\" # hush\n";
-        let shown = covered(text);
-        assert!(!shown.contains("hush"), "{shown}");
-        assert!(
-            shown.contains("[graph]\ntenant = \"contoso.com\"\nclient_secrt = ******"),
-            "{shown}"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn covering_keeps_every_position(text in "(?s).{0,200}") {
-            let shown = covered(&text);
-            prop_assert_eq!(shown.len(), text.len());
-            prop_assert_eq!(shown.matches('\n').count(), text.matches('\n').count());
-        }
     }
 }

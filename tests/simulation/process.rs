@@ -461,7 +461,7 @@ impl Consumer for Watcher {
     fn on_event(&mut self, event: &RunEvent) {
         let mut watch = self.watch.lock().unwrap();
         match event {
-            RunEvent::RowEnded { row, outcome } if *outcome == Outcome::Stranded => {
+            RunEvent::RowEnded { row, outcome, .. } if *outcome == Outcome::Stranded => {
                 watch.stranded.push(row.0 as usize - 1);
             }
             RunEvent::Tick(snapshot)

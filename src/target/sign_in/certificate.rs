@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, crypto};
+use ring::rand::SystemRandom;
+use ring::rsa::KeyPair;
+use ring::signature::{RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, UnparsedPublicKey};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -23,13 +25,15 @@ const ASSERTION_S: u64 = 600;
 const PROBE: &[u8] = b"cutover";
 
 const CERTIFICATE: &str = "CERTIFICATE";
+/// A key of RSA alone (PKCS #1); other tags hold one of any kind (PKCS #8).
+const RSA_KEY: &str = "RSA PRIVATE KEY";
 const ENCRYPTED_KEY: &str = "ENCRYPTED PRIVATE KEY";
 /// The older way to encrypt a key: under its usual name, told by a header.
 const ENCRYPTION_HEADER: &str = "Proc-Type";
 
 /// A certificate with its private key, good at the time it was read.
 pub(in crate::target) struct Certificate {
-    key: EncodingKey,
+    key: KeyPair,
     /// `x5t#S256`.
     thumbprint: String,
     ends: SystemTime,
@@ -110,6 +114,14 @@ impl CertificateError {
 }
 
 #[derive(Serialize)]
+struct Header<'a> {
+    alg: &'a str,
+    typ: &'a str,
+    #[serde(rename = "x5t#S256")]
+    thumbprint: &'a str,
+}
+
+#[derive(Serialize)]
 struct Claims<'a> {
     aud: &'a str,
     iss: &'a str,
@@ -156,7 +168,7 @@ impl Certificate {
     }
 
     fn checked(
-        key: EncodingKey,
+        key: KeyPair,
         certificate: &X509Certificate<'_>,
         der: &[u8],
         now: SystemTime,
@@ -193,8 +205,9 @@ impl Certificate {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         let header = Header {
-            x5t_s256: Some(self.thumbprint.clone()),
-            ..Header::new(Algorithm::PS256)
+            alg: "PS256",
+            typ: "JWT",
+            thumbprint: &self.thumbprint,
         };
         let claims = Claims {
             aud: audience,
@@ -205,13 +218,31 @@ impl Certificate {
             iat: now_s,
             exp: now_s + ASSERTION_S,
         };
-        jsonwebtoken::encode(&header, &claims, &self.key)
-            .map(Secret::new)
-            .map_err(unusable)
+        let signed = format!("{}.{}", part(&header)?, part(&claims)?);
+        let signature = URL_SAFE_NO_PAD.encode(sign(signed.as_bytes(), &self.key)?);
+        Ok(Secret::new(format!("{signed}.{signature}")))
     }
 }
 
-fn private_key(blocks: &[pem::Pem]) -> Result<EncodingKey, CertificateError> {
+/// A part of a JWT (RFC 7515): base64url of JSON.
+fn part(value: &impl Serialize) -> Result<String, CertificateError> {
+    let json = serde_json::to_vec(value).map_err(unusable)?;
+    Ok(URL_SAFE_NO_PAD.encode(json))
+}
+
+fn sign(message: &[u8], key: &KeyPair) -> Result<Vec<u8>, CertificateError> {
+    let mut signature = vec![0; key.public().modulus_len()];
+    key.sign(
+        &RSA_PSS_SHA256,
+        &SystemRandom::new(),
+        message,
+        &mut signature,
+    )
+    .map_err(unusable)?;
+    Ok(signature)
+}
+
+fn private_key(blocks: &[pem::Pem]) -> Result<KeyPair, CertificateError> {
     let key = blocks
         .iter()
         .find(|block| block.tag().ends_with("PRIVATE KEY"))
@@ -219,7 +250,11 @@ fn private_key(blocks: &[pem::Pem]) -> Result<EncodingKey, CertificateError> {
     if key.tag() == ENCRYPTED_KEY || key.headers().get(ENCRYPTION_HEADER).is_some() {
         return Err(CertificateError::KeyEncrypted);
     }
-    EncodingKey::from_rsa_pem(pem::encode(key).as_bytes()).map_err(unusable)
+    let read = match key.tag() {
+        RSA_KEY => KeyPair::from_der(key.contents()),
+        _ => KeyPair::from_pkcs8(key.contents()),
+    };
+    read.map_err(unusable)
 }
 
 fn parsed(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
@@ -230,14 +265,16 @@ fn parsed(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
 }
 
 /// Whether what the key signs can be verified with the certificate.
-fn belongs(key: &EncodingKey, certificate: &X509Certificate<'_>) -> Result<bool, CertificateError> {
-    let signature = crypto::sign(PROBE, key, Algorithm::PS256).map_err(unusable)?;
-    let public = DecodingKey::from_rsa_der(&certificate.public_key().subject_public_key.data);
+fn belongs(key: &KeyPair, certificate: &X509Certificate<'_>) -> Result<bool, CertificateError> {
+    let signature = sign(PROBE, key)?;
+    let public = &certificate.public_key().subject_public_key.data;
     // A certificate of another kind of key cannot verify it either.
-    Ok(crypto::verify(&signature, PROBE, &public, Algorithm::PS256).unwrap_or(false))
+    let verified =
+        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, public).verify(PROBE, &signature);
+    Ok(verified.is_ok())
 }
 
-fn unusable(error: jsonwebtoken::errors::Error) -> CertificateError {
+fn unusable(error: impl std::fmt::Display) -> CertificateError {
     CertificateError::KeyUnusable {
         reason: error.to_string(),
     }

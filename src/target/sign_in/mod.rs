@@ -4,7 +4,7 @@
 //! The forms are written here rather than taken from a library. azure_identity brings an HTTP client, retries and a
 //! cache of its own, wants the certificate as PKCS#12 and has no device code; oauth2 hides the status and the
 //! Retry-After that tell a refusal from a service that is down. What takes a library is done by one: signing
-//! (jsonwebtoken), certificates (x509-parser), PEM (pem).
+//! (ring), certificates (x509-parser), PEM (pem).
 
 mod app;
 mod azure_cli;

@@ -1,0 +1,108 @@
+//! The command line, parsed by clap, and its mistakes in the same style as every other error.
+
+use super::args::Cli;
+use super::errors;
+use super::exit::{Exit, Failure};
+use crate::progress::{Color, Form, Manner, speak};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
+use std::ffi::OsString;
+
+/// What other programs call it when nothing is to be written.
+const ONLY_LOOK: [&str; 6] = [
+    "--dry-run",
+    "--dryrun",
+    "--what-if",
+    "--whatif",
+    "--noop",
+    "--simulate",
+];
+
+/// Reads the command line and sets how this process speaks.
+///
+/// # Errors
+/// The exit code, where there is nothing more to do: a mistake was told, or help was shown.
+pub(super) fn parse(arguments: Vec<OsString>) -> Result<Cli, Exit> {
+    let color = given_color(&arguments);
+    let choice = match color {
+        Color::Auto => ColorChoice::Auto,
+        Color::Always => ColorChoice::Always,
+        Color::Never => ColorChoice::Never,
+    };
+    let manner = Manner {
+        form: if is_given(&arguments, "--progress", "json") {
+            Form::JsonLines
+        } else {
+            Form::Words
+        },
+        quiet: false,
+        color,
+    };
+    let matches = Cli::command().color(choice).try_get_matches_from(arguments);
+    match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => {
+            speak(cli.manner());
+            Ok(cli)
+        }
+        Err(error) => {
+            speak(manner);
+            Err(told(&error))
+        }
+    }
+}
+
+/// Before clap has read anything: its own help and mistakes obey it, too.
+fn given_color(arguments: &[OsString]) -> Color {
+    let all = Color::value_variants().iter().copied();
+    let mut named = all.filter(|color| {
+        let name = color.to_possible_value();
+        name.is_some_and(|name| is_given(arguments, "--color", name.get_name()))
+    });
+    named.next_back().unwrap_or_default()
+}
+
+fn is_given(arguments: &[OsString], option: &str, value: &str) -> bool {
+    let joined = format!("{option}={value}");
+    let is_pair = |pair: &[OsString]| pair[0] == option && pair[1] == value;
+    arguments.windows(2).any(is_pair) || arguments.iter().any(|argument| *argument == *joined)
+}
+
+/// Help and version are what was asked for; everything else is a mistake.
+fn told(error: &clap::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Whoever closed standard output does not want to read on.
+            let _unheard = error.print();
+            Exit::Good
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _unheard = error.print();
+            Exit::Unusable
+        }
+        _ => failure(error).tell(),
+    }
+}
+
+fn failure(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let mut parts = text.split("\n\n").map(str::trim);
+    let message = parts.next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let more = parts.filter(|part| !part.starts_with("For more information"));
+    let mut help: Vec<String> = hint(error).into_iter().collect();
+    help.extend(more.map(|part| part.trim_start_matches("tip: ").to_owned()));
+    help.push("`--help` shows every option".to_owned());
+    Failure::usage(message, help.join("\n  ")).coded(&errors::USAGE)
+}
+
+/// For whoever comes from another program.
+fn hint(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let is_look = ONLY_LOOK.contains(&argument.to_ascii_lowercase().as_str());
+    is_look.then(|| {
+        "`cutover plan JOB CSV` shows what a run would do, and writes nothing to the target"
+            .to_owned()
+    })
+}

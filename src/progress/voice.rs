@@ -1,0 +1,351 @@
+//! The one way to standard error and standard output: everything that people, or programs with `--progress json`, are told.
+//!
+//! Foreign text (a heading, a job's name, a service's message) may hold characters that steer a terminal or turn the text
+//! around. They are made visible here, at the edge, so that no caller has to think of them.
+
+use crate::journal::RunId;
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
+use std::io::{IsTerminal, Write as _};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Version of the JSON lines' schema, `docs/progress-events.schema.json`.
+const SCHEMA: u32 = 1;
+
+/// When colour is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Color {
+    /// Whether a stream gets colour.
+    #[must_use]
+    pub fn is_on(self, stream: &impl IsTerminal) -> bool {
+        match self {
+            Color::Auto => stream.is_terminal() && may_colour(),
+            Color::Always => true,
+            Color::Never => false,
+        }
+    }
+}
+
+/// <https://no-color.org>: set and not empty means no colour. A dumb terminal has none.
+fn may_colour() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    !is_set("NO_COLOR") && !is_dumb
+}
+
+/// What standard error carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// Words for people.
+    #[default]
+    Words,
+    /// JSON lines, and nothing else.
+    JsonLines,
+}
+
+/// How this process speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Manner {
+    /// What standard error carries.
+    pub form: Form,
+    /// Only warnings and errors are said.
+    pub quiet: bool,
+    /// When colour is used.
+    pub color: Color,
+}
+
+static MANNER: OnceLock<Manner> = OnceLock::new();
+
+/// What the last JSON line says, and the run that every line names.
+static STORY: Mutex<Story> = Mutex::new(Story {
+    run: None,
+    end: None,
+});
+
+struct Story {
+    run: Option<RunId>,
+    end: Option<Map<String, Value>>,
+}
+
+/// Says how this process speaks; the first word counts.
+pub fn speak(manner: Manner) {
+    // Set twice only in tests.
+    let _first = MANNER.set(manner);
+}
+
+pub(super) fn manner() -> Manner {
+    MANNER.get().copied().unwrap_or_default()
+}
+
+fn story() -> MutexGuard<'static, Story> {
+    STORY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The run that every JSON line from here on belongs to.
+pub fn name_run(run: RunId) {
+    story().run = Some(run);
+}
+
+/// What the last JSON line says of the run, beside the exit code.
+pub fn note_end(facts: Map<String, Value>) {
+    story().end = Some(facts);
+}
+
+/// Says something on standard error, unless it is to be quiet. That nobody can hear it, as on a full disk that standard error
+/// goes to, is no reason to leave a run.
+pub fn say(text: impl Display) {
+    match manner() {
+        Manner { quiet: true, .. } => {}
+        Manner {
+            form: Form::JsonLines,
+            ..
+        } => event("message", json!({"text": text.to_string()})),
+        Manner {
+            form: Form::Words, ..
+        } => line(&visible(&text.to_string())),
+    }
+}
+
+/// Says what must be heard, also when it is to be quiet.
+pub fn warn(text: impl Display) {
+    match manner().form {
+        Form::JsonLines => event("warning", json!({"text": text.to_string()})),
+        Form::Words => {
+            let label = Paint::Yellow.on_stderr("warning");
+            line(&format!("{label}: {}", visible(&text.to_string())));
+        }
+    }
+}
+
+/// Says in short what the results would have told, when it is to be quiet and they are not shown.
+pub fn warn_if_quiet(text: impl Display) {
+    if manner().quiet {
+        warn(text);
+    }
+}
+
+/// Says a finding, which names its severity itself, also when it is to be quiet.
+pub fn say_finding(text: impl Display) {
+    match manner().form {
+        Form::JsonLines => event("warning", json!({"text": text.to_string()})),
+        Form::Words => line(&visible(&text.to_string())),
+    }
+}
+
+/// Says why a command ended early.
+pub fn fail(code: &str, message: &str, help: Option<&str>) {
+    match manner().form {
+        Form::JsonLines => event(
+            "error",
+            json!({"code": code, "message": message, "help": help}),
+        ),
+        Form::Words => {
+            let label = Paint::Red.on_stderr(&format!("error[{}]", visible(code)));
+            let mut text = format!("{label}: {}", visible(message));
+            if let Some(help) = help {
+                let label = Paint::Cyan.on_stderr("help");
+                // Writing to a String cannot fail.
+                let _ = write!(text, "\n  {label}: {}", visible(help));
+            }
+            line(&text);
+        }
+    }
+}
+
+/// A line of the log.
+pub fn log(level: tracing::Level, text: &str) {
+    let word = match level {
+        tracing::Level::ERROR => "error",
+        tracing::Level::WARN => "warning",
+        tracing::Level::INFO => "info",
+        tracing::Level::DEBUG => "debug",
+        tracing::Level::TRACE => "trace",
+    };
+    match manner().form {
+        Form::JsonLines => event("log", json!({"level": word, "text": text})),
+        Form::Words => {
+            let label = match level {
+                tracing::Level::ERROR => Paint::Red.on_stderr(word),
+                tracing::Level::WARN => Paint::Yellow.on_stderr(word),
+                _ => word.to_owned(),
+            };
+            line(&format!("{} {label}: {}", now(), visible(text)));
+        }
+    }
+}
+
+/// A JSON line, with what every line has: the schema's version, the time, the run.
+pub(super) fn event(name: &str, facts: Value) {
+    let mut all = Map::new();
+    all.insert("schema".into(), SCHEMA.into());
+    all.insert("time".into(), now().into());
+    all.insert("run".into(), story().run.map(|run| run.to_string()).into());
+    all.insert("event".into(), name.into());
+    if let Value::Object(facts) = facts {
+        all.extend(facts);
+    }
+    line(&escaped(&Value::Object(all).to_string()));
+}
+
+/// The last JSON line: how the process ends, and what is known of its run.
+pub fn end(exit_code: u8) {
+    if manner().form == Form::Words {
+        return;
+    }
+    let mut facts = Map::new();
+    for name in ["state", "rows", "outcomes", "exposed", "report"] {
+        facts.insert(name.into(), Value::Null);
+    }
+    facts.extend(story().end.take().unwrap_or_default());
+    facts.insert("exit_code".into(), exit_code.into());
+    event("end", Value::Object(facts));
+}
+
+fn now() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}
+
+/// In one piece, so that lines of several threads do not mix.
+fn line(text: &str) {
+    // There is nowhere else to say so.
+    let _unheard = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// Says a result on standard output, unless it is to be quiet.
+pub fn say_result(text: impl Display) {
+    if !manner().quiet {
+        // The exit code and the report say it, too.
+        let _unheard = writeln!(std::io::stdout(), "{}", visible(&text.to_string()));
+    }
+}
+
+/// Shows a document that was asked for on standard output, with its own line ends.
+pub fn show_text(text: impl Display) {
+    // Whoever closed it does not want to read on.
+    let _unheard = write!(std::io::stdout(), "{}", visible(&text.to_string()));
+}
+
+/// The same where the document is a file of somebody's, which stays as it is on its way into another file.
+pub fn show_file(text: &str) {
+    if std::io::stdout().is_terminal() {
+        return show_text(text);
+    }
+    // Whoever closed it does not want to read on.
+    let _unheard = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Shows JSON on standard output, with its own line ends.
+pub fn show_json(text: &str) {
+    // Whoever closed it does not want to read on.
+    let _unheard = std::io::stdout().write_all(escaped(text).as_bytes());
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Paint {
+    Red,
+    Yellow,
+    Cyan,
+}
+
+impl Paint {
+    fn on_stderr(self, text: &str) -> String {
+        if !manner().color.is_on(&std::io::stderr()) {
+            return text.to_owned();
+        }
+        let code = match self {
+            Paint::Red => "1;31",
+            Paint::Yellow => "1;33",
+            Paint::Cyan => "36",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// Whether a character steers a terminal, is invisible, or turns around what stands near it.
+fn is_hidden(letter: char) -> bool {
+    match letter {
+        '\n' | '\t' => false,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' => true,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
+        '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
+        letter => letter.is_control(),
+    }
+}
+
+/// A text as a terminal may have it: what is hidden in it is spelt out, as in `\u{1b}`.
+#[must_use]
+pub fn visible(text: &str) -> Cow<'_, str> {
+    replaced(text, |letter, out| out.extend(letter.escape_unicode()))
+}
+
+/// JSON with the same characters escaped, which stand in strings only: the value stays as it is.
+fn escaped(json: &str) -> Cow<'_, str> {
+    replaced(json, |letter, out| {
+        for unit in letter.encode_utf16(&mut [0; 2]) {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    })
+}
+
+fn replaced(text: &str, spell: impl Fn(char, &mut String)) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if is_hidden(letter) {
+            spell(letter, &mut out);
+        } else {
+            out.push(letter);
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_spelt_out() {
+        assert_eq!(visible("a\x1b]0;x\x07b"), "a\\u{1b}]0;x\\u{7}b");
+        assert_eq!(
+            visible("\u{9b}31m\u{202e}txt\u{2066}"),
+            "\\u{9b}31m\\u{202e}txt\\u{2066}"
+        );
+        assert_eq!(visible("Zoë\tO'Brien\n"), "Zoë\tO'Brien\n");
+    }
+
+    #[test]
+    fn a_dumb_stream_has_colour_only_when_it_must() {
+        let file = tempfile::tempfile().unwrap();
+        assert!(!Color::Auto.is_on(&file));
+        assert!(Color::Always.is_on(&file));
+        assert!(!Color::Never.is_on(&file));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_hidden_gets_through_and_json_keeps_its_value(text in "\\PC{0,40}|(?s).{0,40}") {
+            prop_assert!(!visible(&text).contains(is_hidden));
+            let json = serde_json::to_string(&text).unwrap();
+            let shown = escaped(&json);
+            prop_assert!(!shown.contains(is_hidden));
+            prop_assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+        }
+    }
+}
