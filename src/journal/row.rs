@@ -463,4 +463,63 @@ mod tests {
         assert_eq!((row.attempts, row.last_step), (2, Some(StepId(2))));
         assert_eq!(row.begun, [StepId(0)]);
     }
+
+    /// Whoever is given up while they cannot work is exposed for longer than the row lasts; whoever comes home is not.
+    #[test]
+    fn an_exposure_lasts_beyond_a_row_that_ends_stranded() {
+        let rules = Rules {
+            steps: vec![StepTraits { exposes: true }],
+            attempts_max: 2,
+            undo_attempts_max: 2,
+            looks_max: 2,
+        };
+        let seen = |sight, exposed| Event::Observed(Observation { sight, exposed });
+        let barred = || Problem {
+            code: String::new(),
+            message: String::new(),
+            advice: String::new(),
+        };
+        let row_after = |events: Vec<Event>| {
+            let mut row = RowRecord::default();
+            for (at, event) in events.into_iter().enumerate() {
+                row.take(event, at as UnixMillis, &rules).unwrap();
+            }
+            row
+        };
+        let found_away = row_after(vec![Event::Admitted, seen(Sight::Barred(barred()), true)]);
+        let since = |row: &RowRecord| row.exposure(&rules).map(|exposure| exposure.since);
+        assert_eq!(found_away.outcome(), Outcome::Stranded);
+        assert_eq!(
+            (since(&found_away), found_away.exposed_ms),
+            (Some(Some(1)), 0)
+        );
+
+        let first = Attempt {
+            step: StepId(0),
+            number: 1,
+        };
+        let begun = vec![Event::Admitted, seen(Sight::Next(StepId(0)), false)];
+        let intending = row_after(begun.clone());
+        let exposure = intending.exposure(&rules).unwrap();
+        assert!(exposure.doubtful && exposure.since == Some(1));
+        let away = [
+            Event::Durable(first),
+            Event::Applied(
+                first,
+                Forecast {
+                    look: Look::Again,
+                    exposed: true,
+                },
+            ),
+            seen(Sight::Adrift(barred()), true),
+        ];
+        let given_up = seen(Sight::Adrift(barred()), true);
+        let stranded = row_after([&begun[..], &away, &[given_up]].concat());
+        assert_eq!(stranded.outcome(), Outcome::Stranded);
+        assert_eq!((since(&stranded), stranded.exposed_ms), (Some(Some(3)), 2));
+        let at_home = seen(Sight::Goal, false);
+        let reverted = row_after([&begun[..], &away, &[at_home]].concat());
+        assert_eq!(reverted.outcome(), Outcome::Reverted);
+        assert_eq!((since(&reverted), reverted.exposed_ms), (None, 2));
+    }
 }
