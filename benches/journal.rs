@@ -196,6 +196,7 @@ fn life(row: u64) -> [(Vec<Event>, Facts); TRANSITIONS as usize] {
             vec![Event::Admitted, seen(Sight::Next(clear))],
             Facts {
                 before: Some(state(row, &old)),
+                account: Some(object_id(row)),
                 ..facts(1)
             },
         ),
@@ -230,8 +231,10 @@ fn state(row: u64, immutable_id: &str) -> String {
     )
 }
 
+/// In no order, as real ones are.
 fn object_id(row: u64) -> String {
-    format!("5c0de000-0000-4000-8000-{row:012x}")
+    let mixed = row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    format!("{mixed:08x}-0000-4000-8000-{row:012x}")
 }
 
 fn upn(row: u64) -> String {

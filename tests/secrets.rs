@@ -12,9 +12,12 @@ use memchr::memmem;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use support::{Going, Ran, Stage, calm, slow};
 
 const ROWS: u64 = 120;
@@ -384,4 +387,92 @@ fn what_others_can_read_or_write_is_named() {
     assert_eq!(warned([0o400, 0o640]), [false, true]);
     assert_eq!(warned([0o604, 0o400]), [true, false]);
     assert_eq!(warned([0o622, 0o666]), [true, true]);
+}
+
+/// A listener that keeps what it is sent, as a proxy would, and never answers well.
+fn proxy() -> (String, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&heard);
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut bytes = [0; 4096];
+            let count = connection.read(&mut bytes).unwrap_or(0);
+            keep.lock().unwrap().extend_from_slice(&bytes[..count]);
+            let _gone =
+                connection.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    (address, heard)
+}
+
+fn through(mut command: Command, proxy: &str) -> Command {
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env(name, proxy);
+    }
+    command.env_remove("NO_PROXY").env_remove("no_proxy");
+    command
+}
+
+#[test]
+fn what_is_said_on_this_machine_goes_through_no_proxy() {
+    let stage = Stage::new(slow(300, 4));
+    let (proxy, heard) = proxy();
+    stage.write("sim.toml", stage.connection(SLOW_WRITES));
+    let mut going = stage.start(&mut through(stage.quick_run(&[]), &proxy));
+    stage.await_writes(10, &mut going);
+    for line in [
+        &["status"][..],
+        &["runs"],
+        &["report"],
+        &["pause"],
+        &["continue"],
+        &["pace", "50/s"],
+        &["drain"],
+    ] {
+        stage
+            .end(&mut through(stage.cutover(line), &proxy))
+            .must_end(0);
+    }
+    going.wait().must_end(3);
+    assert_eq!(heard.lock().unwrap().len(), 0);
+    // The login alone is on this machine, and the service elsewhere.
+    let connection = stage.connection(SLOW_WRITES);
+    let endpoint = format!("endpoint = \"{}", stage.simulator().url());
+    assert!(connection.contains(&endpoint), "{connection}");
+    let elsewhere = connection.replace(&endpoint, "endpoint = \"https://graph.example.test");
+    stage.write("sim.toml", elsewhere);
+    let tokens = stage.stat("tokens");
+    let doctor = stage.cutover(&["doctor", "--target", "sim.toml"]);
+    stage.end(&mut through(doctor, &proxy));
+    assert!(stage.stat("tokens") > tokens, "the sign-in came");
+    let heard = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
+    assert!(heard.starts_with("CONNECT graph.example.test"), "{heard}");
+    assert!(!heard.contains("/token"), "{heard}");
+}
+
+#[test]
+fn a_planted_link_is_not_followed_and_an_open_journal_is_told() {
+    let stage = Stage::new(calm(5));
+    let victim = stage.write("victim", "as it was");
+    for (folder, names) in [
+        (
+            "report",
+            &["outcomes.csv.part", "summary.json.part", "outcomes.csv"][..],
+        ),
+        ("cutover-journal", &["holder.json.new", "holder.json"]),
+    ] {
+        fs::create_dir(stage.path(folder)).unwrap();
+        fs::set_permissions(stage.path(folder), fs::Permissions::from_mode(0o777)).unwrap();
+        for name in names {
+            std::os::unix::fs::symlink(&victim, stage.path(folder).join(name)).unwrap();
+        }
+    }
+    let ran = stage.end(&mut stage.run_line());
+    assert!([Some(0), Some(1)].contains(&ran.code), "{ran:?}");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "as it was");
+    let complaint = ran.complaint();
+    assert!(complaint.contains("chmod 700"), "{complaint}");
 }

@@ -15,6 +15,7 @@ use cutover::journal::{RowNumber, RowRecord};
 use cutover::machine::{Attempt, Effect, Event, Outcome, Problem, RowState, Rules};
 use cutover::runner::observe::Found;
 use cutover::runner::row::Row;
+use cutover::runner::sight::nobody;
 use cutover::runner::start::rules_of;
 use cutover::target::{Class, Fault};
 use serde_json::{Value, json};
@@ -187,8 +188,8 @@ impl Setting {
             .into_iter()
             .map(|(label, seen)| {
                 let mut to = moment.clone();
-                let found = seen.map_or(Found::Nobody, Found::One);
-                let event = to.row.found(&self.job, &self.view, found, now);
+                let found = seen.map_or(Found::Nobody(nobody(None)), Found::One);
+                let event = to.row.found(&self.job, &self.view, found, None, now);
                 self.tell(&mut to, event);
                 Move {
                     label,

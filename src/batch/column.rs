@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::anchor::{read_guid, read_immutable_id};
 use super::finding::{Fault, Severity};
-use super::immutable_id::{ImmutableId, ObjectGuid};
+use super::formula::undefused;
+use super::immutable_id::{ImmutableId, ObjectGuid, decode};
+use super::records::is_blank;
 use super::rule::Rule;
 use super::upn;
 
@@ -91,7 +93,7 @@ impl Column {
     /// Reads a cell: its canonical value, if it has one, and everything that is wrong with it. A cell of only white
     /// space is empty; an empty cell is wrong only if the column is required.
     pub fn read(&self, cell: &str) -> (Option<Value>, Vec<Fault>) {
-        if cell.trim().is_empty() {
+        if is_blank(cell) {
             let message = format!("there is no {}", self.name);
             let blank = self.required.then(|| Fault::error(Rule::Blank, message));
             return (None, blank.into_iter().collect());
@@ -110,18 +112,28 @@ impl Kind {
                 let refused = faults.iter().any(|fault| fault.severity == Severity::Error);
                 (!refused).then(|| Value::Upn(cell.to_owned()))
             }
-            Kind::Guid => read_guid(trimmed(cell, faults), faults).map(Value::Guid),
+            Kind::Guid => read_guid(trimmed(undefused(cell), faults), faults).map(Value::Guid),
             Kind::ImmutableId => {
-                read_immutable_id(trimmed(cell, faults), faults).map(Value::ImmutableId)
+                read_immutable_id(trimmed(undefused(cell), faults), faults).map(Value::ImmutableId)
             }
             Kind::Text => Some(Value::Text(cell.to_owned())),
         }
     }
 }
 
-/// White space around an anchor can mean nothing, so the rest is used; it is still told.
+/// White space around an anchor can mean nothing, nor can the apostrophe with which spreadsheets and reports mark a
+/// text, so the rest is used; it is still told.
 fn trimmed<'a>(cell: &'a str, faults: &mut Vec<Fault>) -> &'a str {
-    let bare = cell.trim();
+    let bare = cell.trim_matches(|c: char| c.is_ascii_whitespace());
+    let unmarked = bare
+        .strip_prefix('\'')
+        .filter(|rest| decode(rest).is_some() || ObjectGuid::parse(rest).is_some());
+    if let Some(rest) = unmarked {
+        let message = "has an apostrophe before it; the value is used without it";
+        let fault = Fault::warning(Rule::Character, message);
+        faults.push(fault.suggesting(Some(rest.to_owned())));
+        return rest;
+    }
     if bare.len() != cell.len() {
         faults.push(
             Fault::warning(
@@ -137,6 +149,7 @@ fn trimmed<'a>(cell: &'a str, faults: &mut Vec<Fault>) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::defused;
 
     const GUID: &str = "9c5923e9-de52-33ea-88de-7ebc8633b9cc";
 
@@ -181,6 +194,19 @@ mod tests {
         assert_eq!(guid.unwrap().unique_key(), id.unwrap().unique_key());
         assert_eq!(Value::Upn("A@b.com".into()).unique_key(), "a@b.com");
         assert_eq!(Value::Text("A".into()).unique_key(), "A");
+    }
+
+    #[test]
+    fn an_anchor_from_a_report_is_read_as_it_was() {
+        for (kind, anchor) in [
+            (Kind::ImmutableId, "+/+/+BI0VniavN7wESIzRA=="),
+            (Kind::ImmutableId, "6SNZnFLe6jOI3n68hjO5zA=="),
+            (Kind::Guid, GUID),
+        ] {
+            let column = column(kind, true);
+            assert_eq!(column.read(&defused(anchor)), column.read(anchor));
+            assert!(column.read(anchor).0.is_some());
+        }
     }
 
     #[test]

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 pub const SAMPLE_BYTES_MAX: usize = 64 << 10;
 
 /// Delimiters that are looked for, the most common first: it wins where nothing speaks for another.
-const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// Before its first entry an LDIF file has no more lines than these: a version, comments on the search.
+const LDIF_LINES_MAX: usize = 20;
 
 /// How the text is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +78,7 @@ impl fmt::Display for Dialect {
             b',' => f.write_str("comma")?,
             b';' => f.write_str("semicolon")?,
             b'\t' => f.write_str("tab")?,
+            b'|' => f.write_str("pipe")?,
             other => write!(f, "delimiter {}", char::from(other))?,
         }
         match self.preamble_lines {
@@ -125,8 +129,28 @@ pub fn known_binary(sample: &[u8]) -> Option<&'static str> {
         [0xd0, 0xcf, 0x11, 0xe0, ..] => Some("an old Excel workbook or another Office document"),
         [b'%', b'P', b'D', b'F', ..] => Some("a PDF document"),
         [0x1f, 0x8b, ..] => Some("a gzip archive"),
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("text in UTF-32"),
         _ => None,
     }
+}
+
+/// What a text is that is not CSV, by its first lines.
+pub fn known_text(text: &str) -> Option<&'static str> {
+    let begins = text.trim_start();
+    let after = |bracket: char| begins.strip_prefix(bracket).map(str::trim_start);
+    if begins.starts_with('<') {
+        return Some("HTML or XML");
+    }
+    if after('{').is_some_and(|rest| rest.starts_with('"'))
+        || after('[').is_some_and(|rest| rest.starts_with(['{', '"']))
+    {
+        return Some("JSON");
+    }
+    let is_entry = |line: &str| line.starts_with("dn: ") || line.starts_with("dn:: ");
+    if lines(text).take(LDIF_LINES_MAX).any(is_entry) {
+        return Some("LDIF, which has a line per attribute (csvde writes CSV)");
+    }
+    None
 }
 
 /// The delimiter and the number of lines before the header, from the beginning of the text. `is_heading` tells
@@ -243,6 +267,7 @@ mod tests {
         assert_eq!(detected("upn,b\n"), (b',', 0));
         assert_eq!(detected("a;upn\r\n"), (b';', 0));
         assert_eq!(detected("a\tupn\r"), (b'\t', 0));
+        assert_eq!(detected("upn|b"), (b'|', 0));
         assert_eq!(detected("upn"), (b',', 0));
         assert_eq!(detected("Name, first, last;upn"), (b';', 0));
         assert_eq!(detected("\"a;b;c\",d\n"), (b',', 0));
@@ -295,6 +320,28 @@ mod tests {
     }
 
     #[test]
+    fn texts_of_other_kinds_are_known() {
+        for (text, kind) in [
+            ("<!DOCTYPE html>", Some("HTML")),
+            ("\r\n<?xml version=\"1.0\"?>", Some("XML")),
+            ("[\r\n  {\"upn\": 1}]", Some("JSON")),
+            ("{ \"value\": []}", Some("JSON")),
+            ("version: 1\r\n\r\ndn: CN=Anna\r\n", Some("LDIF")),
+            ("# extended LDIF\n#\ndn:: Q049\n", Some("LDIF")),
+            ("[upn],[object_guid]\r\n", None),
+            ("upn,dn\r\na@b.de,dn: x\r\n", None),
+        ] {
+            let found = known_text(text);
+            let is_right = match (found, kind) {
+                (Some(found), Some(kind)) => found.contains(kind),
+                (found, kind) => found == kind,
+            };
+            assert!(is_right, "{text}: {found:?}");
+        }
+        assert!(known_binary(&[0xff, 0xfe, 0, 0, b'u', 0, 0, 0]).is_some());
+    }
+
+    #[test]
     fn the_description_is_one_line() {
         let dialect = Dialect {
             encoding: Encoding::Utf16Le,
@@ -308,11 +355,11 @@ mod tests {
         );
         let dialect = Dialect {
             encoding: Encoding::Utf8,
-            delimiter: b'|',
+            delimiter: b'^',
             preamble_lines: 0,
             bom: false,
         };
-        assert_eq!(dialect.to_string(), "UTF-8, delimiter |");
+        assert_eq!(dialect.to_string(), "UTF-8, delimiter ^");
     }
 
     proptest! {

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 
+use super::finding::{Fault, Finding};
+use super::rule::Rule;
+
 /// A file that cannot be used. Nothing has been written to any target when it arises.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum InputError {
@@ -58,7 +61,10 @@ pub enum InputError {
     #[error("`{}` is not text: there is a NUL character in line {line}", path.display())]
     #[diagnostic(
         code(input::not_text),
-        help("the file is damaged or of another kind; export it again as CSV")
+        help(
+            "the file is damaged or of another kind, or a part in UTF-16 was put behind another (PowerShell's >> and \
+             -Append); export it again as CSV"
+        )
     )]
     NotText {
         /// The file.
@@ -117,6 +123,26 @@ pub enum InputError {
 }
 
 impl InputError {
+    /// The error as a finding about the whole file, for those who read findings alone.
+    pub fn finding(&self) -> Finding {
+        let message = match self.help() {
+            Some(help) => format!("{self}; {help}"),
+            None => self.to_string(),
+        };
+        let line = match self {
+            InputError::NotText { line, .. }
+            | InputError::OpenQuote { line, .. }
+            | InputError::RecordTooLong { line, .. } => Some(*line),
+            InputError::Open { .. }
+            | InputError::Read { .. }
+            | InputError::Empty { .. }
+            | InputError::Binary { .. }
+            | InputError::Changed { .. }
+            | InputError::Temporary { .. } => None,
+        };
+        Fault::error(Rule::Unreadable, message).in_file(line)
+    }
+
     /// For `map_err` on what fails while the file is read.
     pub(super) fn read(path: &Path) -> impl Fn(io::Error) -> InputError {
         move |source| InputError::Read {

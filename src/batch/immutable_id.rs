@@ -12,6 +12,8 @@ use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD, URL_SAFE_NO
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::upn::is_mail_address;
+
 /// Length of an ImmutableID made from a GUID, in characters: base64 of 16 octets.
 pub const BINARY_ANCHOR_CHARS: usize = 24;
 /// A free-text anchor has fewer characters than this, letters and digits counted once and others three times
@@ -74,9 +76,19 @@ impl ObjectGuid {
         self.0.is_nil()
     }
 
-    /// Whether it is a random GUID (version 4), as Active Directory makes them for new objects.
+    /// How likely a directory has made it. Active Directory makes random ones (version 4); other versions of the
+    /// standard are rarer, and anything else is rather the octets in another order.
+    pub fn plausibility(self) -> u8 {
+        match (self.0.get_variant(), self.0.get_version_num()) {
+            (uuid::Variant::RFC4122, 4) => 2,
+            (uuid::Variant::RFC4122, 1..=5) => 1,
+            _ => 0,
+        }
+    }
+
+    /// Whether it is a random GUID, as Active Directory makes them for new objects.
     pub fn is_random(self) -> bool {
-        self.0.get_version() == Some(uuid::Version::Random)
+        self.plausibility() == 2
     }
 
     fn from_text_order(bytes: [u8; 16]) -> ObjectGuid {
@@ -94,6 +106,27 @@ impl fmt::Display for ObjectGuid {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ImmutableId(String);
 
+/// What an anchor is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnchorKind {
+    /// Base64 of a GUID's octets: what Entra Connect makes.
+    Guid,
+    /// A mail address: what Google and Okta have people set where they sign them in.
+    MailAddress,
+    /// Any other text, such as an employee number.
+    Text,
+}
+
+impl fmt::Display for AnchorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AnchorKind::Guid => "guid",
+            AnchorKind::MailAddress => "mail",
+            AnchorKind::Text => "text",
+        })
+    }
+}
+
 /// Why a free text cannot be an anchor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FreeTextError {
@@ -108,6 +141,22 @@ pub enum FreeTextError {
 }
 
 impl ImmutableId {
+    /// What an anchor with this text is made of.
+    pub fn kind_of(text: &str) -> AnchorKind {
+        if decode(text).is_some() {
+            AnchorKind::Guid
+        } else if is_mail_address(text) {
+            AnchorKind::MailAddress
+        } else {
+            AnchorKind::Text
+        }
+    }
+
+    /// Takes a mail address. `None` if the text is none.
+    pub fn from_mail_address(text: &str) -> Option<ImmutableId> {
+        is_mail_address(text).then(|| ImmutableId(text.to_owned()))
+    }
+
     /// Takes a text that is not made from a GUID, such as an employee number.
     ///
     /// # Errors
@@ -176,23 +225,6 @@ pub fn decode_unpadded(text: &str) -> Option<ObjectGuid> {
     }
     let octets = URL_SAFE_NO_PAD.decode(symbols).ok()?;
     octets.try_into().ok().map(ObjectGuid::from_octets)
-}
-
-/// The text that was base64-encoded by mistake, when it is the text of a GUID.
-pub fn decode_encoded_text(text: &str) -> Option<ObjectGuid> {
-    let decoded = String::from_utf8(STANDARD.decode(text).ok()?).ok()?;
-    ObjectGuid::parse(decoded.trim())
-}
-
-/// Octets as a filter of LDAP writes them (RFC 4515): 16 times a backslash and two hexadecimal digits.
-pub fn decode_ldap_escapes(text: &str) -> Option<ObjectGuid> {
-    let digits: Vec<&str> = text.strip_prefix('\\')?.split('\\').collect();
-    let digits: [&str; 16] = digits.try_into().ok()?;
-    let all_pairs = digits.iter().all(|pair| pair.len() == 2);
-    all_pairs
-        .then(|| ObjectGuid::parse(&digits.concat()))
-        .flatten()
-        .map(ObjectGuid::swapped)
 }
 
 #[cfg(test)]
@@ -291,7 +323,6 @@ mod tests {
             prop_assert_eq!(decode(id.as_str()), Some(guid));
             prop_assert_eq!(decode_unpadded(id.as_str().trim_end_matches('=')), Some(guid));
             prop_assert_eq!(ObjectGuid::parse(&guid.to_string()), Some(guid));
-            prop_assert_eq!(decode_encoded_text(&STANDARD.encode(guid.to_string())), Some(guid));
             prop_assert_eq!(guid.octets(), octets);
         }
     }

@@ -6,52 +6,113 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use miette::Diagnostic;
+use percent_encoding::percent_decode_str;
 
-use super::immutable_id::{ImmutableId, ObjectGuid, decode, decode_encoded_text, decode_unpadded};
+use super::immutable_id::{BINARY_ANCHOR_CHARS, ImmutableId, ObjectGuid, decode, decode_unpadded};
+use super::spelling::{Order, decode_encoded_text, is_dash, order, spelled};
+use super::upn::{described, is_invisible};
 
 /// What spreadsheets leave of a cell that they took for a formula.
-const SPREADSHEET_ERRORS: [&str; 7] = [
-    "#NAME?", "#N/A", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NULL!",
+const SPREADSHEET_ERRORS: [&str; 9] = [
+    "#NAME?", "#N/A", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!",
 ];
-/// What databases and scripts write for nothing.
-const WORDS_FOR_NOTHING: [&str; 6] = ["NULL", "$NULL", "NONE", "N/A", "NIL", "NAN"];
+/// What databases, directories, scripts and people write for nothing, and for yes and no. Compared by letters and
+/// digits alone and without case, so that `(null)`, `n.a.` and `<not set>` are among them.
+const WORDS_FOR_NOTHING: [&str; 37] = [
+    "0",
+    "absent",
+    "blank",
+    "dbnull",
+    "empty",
+    "false",
+    "keine",
+    "keiner",
+    "leer",
+    "missing",
+    "n",
+    "na",
+    "nan",
+    "nein",
+    "nichtfestgelegt",
+    "nil",
+    "no",
+    "none",
+    "notapplicable",
+    "notassigned",
+    "notavailable",
+    "notfound",
+    "notset",
+    "novalue",
+    "null",
+    "ohne",
+    "tba",
+    "tbd",
+    "todo",
+    "true",
+    "unassigned",
+    "unbekannt",
+    "undefined",
+    "unknown",
+    "unset",
+    "void",
+    "yes",
+];
+/// How the names of PowerShell's types begin.
+const TYPE_NAMES: [&str; 5] = ["system.", "microsoft.", "deserialized.", "byte[]", "@{"];
 
-/// Why a value is not an anchor. The help says what to do about it.
+/// Why a value is not an anchor: what is wrong with it, to be read after its subject. The help says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum AnchorError {
     /// Nothing is there.
-    #[error("there is no value")]
+    #[error("is empty")]
     #[diagnostic(
         code(anchor::blank),
         help("give a GUID, 32 hexadecimal digits or an ImmutableID")
     )]
     Blank,
     /// A word that stands for nothing.
-    #[error("`{0}` stands for a value that is absent")]
-    #[diagnostic(code(anchor::absent), help("leave the cell empty"))]
-    Absent(String),
+    #[error("is a word for nothing, or for yes and no, and nobody's anchor")]
+    #[diagnostic(
+        code(anchor::absent),
+        help("leave the cell empty, or take the value from the directory")
+    )]
+    Absent,
+    /// Only a part of the value is there.
+    #[error("was cut: the dots stand for the rest of the value")]
+    #[diagnostic(
+        code(anchor::cut),
+        help("export it to a file (Export-Csv) and do not copy it from a table on the screen")
+    )]
+    Cut,
     /// A spreadsheet took the value for a formula.
-    #[error("`{0}` is what a spreadsheet leaves of a value it took for a formula")]
+    #[error("is what a spreadsheet leaves of a value it took for a formula")]
     #[diagnostic(
         code(anchor::spreadsheet),
         help(
             "export the column again and open it as text: a value that begins with + is not a formula"
         )
     )]
-    Spreadsheet(String),
+    Spreadsheet,
+    /// A spreadsheet took the value for a number or a date.
+    #[error("is a number or a date, as a spreadsheet makes them of other values")]
+    #[diagnostic(
+        code(anchor::number),
+        help("export the column again and open it as text")
+    )]
+    Number,
     /// The name of a type instead of a value.
-    #[error("`{0}` is the name of a PowerShell type, not a value")]
+    #[error("is the name of a PowerShell type, not a value")]
     #[diagnostic(
         code(anchor::type_name),
         help("export it again with [Convert]::ToBase64String($_.ObjectGUID.ToByteArray())")
     )]
-    TypeName(String),
+    TypeName,
     /// The GUID of only zeros.
     #[error("is the GUID of only zeros, which belongs to nobody")]
     #[diagnostic(code(anchor::nil), help("export the attribute again: it was empty"))]
     Nil,
     /// Base64 of the GUID's text.
-    #[error("is the base64 of the text {0}, not of the GUID's 16 octets")]
+    #[error("is the base64 of a text, not of the 16 octets of the GUID {0}")]
     #[diagnostic(code(anchor::encoded_text), help("use {}", ImmutableId::from(*.0)))]
     EncodedText(ObjectGuid),
     /// The alphabet that is meant for addresses.
@@ -68,6 +129,24 @@ pub enum AnchorError {
     )]
     #[diagnostic(code(anchor::case), help("export it again without changing its case"))]
     LostCase,
+    /// Signs that no anchor has, around or among others that make one.
+    #[error("has {}, which no anchor has", described(*.found))]
+    #[diagnostic(code(anchor::sign), help("{}", take_out(*.meant)))]
+    Sign {
+        /// The first of them.
+        found: char,
+        /// What the value would be without.
+        meant: Option<ObjectGuid>,
+    },
+    /// 32 digits that may be a GUID's text or its octets.
+    #[error(
+        "is 32 hexadecimal digits in an order that nothing tells: as a GUID without dashes {}, as octets {}", .0, .0.swapped()
+    )]
+    #[diagnostic(
+        code(anchor::order),
+        help("write the GUID with its dashes, as the directory shows it")
+    )]
+    UnclearOrder(ObjectGuid),
     /// 24 symbols or fewer that are something else.
     #[error("is base64 of {0} octets; a GUID has 16")]
     #[diagnostic(
@@ -86,6 +165,13 @@ pub enum AnchorError {
     Unreadable,
 }
 
+fn take_out(meant: Option<ObjectGuid>) -> String {
+    match meant {
+        Some(guid) => format!("use {}", ImmutableId::from(guid)),
+        None => "export the value again, or take the sign out".to_owned(),
+    }
+}
+
 impl AnchorError {
     /// The GUID that was meant, where the mistake leaves no doubt.
     pub fn meant(&self) -> Option<ObjectGuid> {
@@ -93,12 +179,16 @@ impl AnchorError {
             AnchorError::EncodedText(guid)
             | AnchorError::UrlSafe(guid)
             | AnchorError::LostPadding(guid) => Some(*guid),
+            AnchorError::Sign { meant, .. } => *meant,
             AnchorError::Blank
-            | AnchorError::Absent(_)
-            | AnchorError::Spreadsheet(_)
-            | AnchorError::TypeName(_)
+            | AnchorError::Absent
+            | AnchorError::Cut
+            | AnchorError::Spreadsheet
+            | AnchorError::Number
+            | AnchorError::TypeName
             | AnchorError::Nil
             | AnchorError::LostCase
+            | AnchorError::UnclearOrder(_)
             | AnchorError::Octets(_)
             | AnchorError::Unreadable => None,
         }
@@ -130,29 +220,128 @@ pub fn classic_mistake(text: &str) -> Option<AnchorError> {
     if text.is_empty() {
         return Some(AnchorError::Blank);
     }
-    let upper = text.to_ascii_uppercase();
-    if SPREADSHEET_ERRORS.contains(&upper.as_str()) {
-        return Some(AnchorError::Spreadsheet(text.to_owned()));
+    let lower = text.to_ascii_lowercase();
+    if SPREADSHEET_ERRORS.contains(&text.to_ascii_uppercase().as_str()) {
+        return Some(AnchorError::Spreadsheet);
     }
-    if WORDS_FOR_NOTHING.contains(&upper.as_str()) {
-        return Some(AnchorError::Absent(text.to_owned()));
+    if TYPE_NAMES.iter().any(|name| lower.starts_with(name)) {
+        return Some(AnchorError::TypeName);
     }
-    if upper.starts_with("SYSTEM.") {
-        return Some(AnchorError::TypeName(text.to_owned()));
+    if text.contains('…') || text.contains("..") {
+        return Some(AnchorError::Cut);
+    }
+    if is_word_for_nothing(&lower) {
+        return Some(AnchorError::Absent);
+    }
+    if is_number_or_date(text) {
+        return Some(AnchorError::Number);
     }
     decode_encoded_text(text)
+        .filter(|guid| !guid.is_nil())
         .map(AnchorError::EncodedText)
         .or_else(|| mistaken_alphabet_or_padding(text))
+        .or_else(|| sign(text))
         .or_else(|| other_length(text))
 }
 
+/// Signs alone say as little as the words do.
+fn is_word_for_nothing(lower: &str) -> bool {
+    let bare: String = lower.chars().filter(|c| c.is_alphanumeric()).collect();
+    bare.is_empty() || WORDS_FOR_NOTHING.contains(&bare.as_str())
+}
+
+/// `1.23E+10`, `3,5`, `01.02.2026`, `2026-02-01 00:00`. A plain number is not meant: it can be somebody's.
+fn is_number_or_date(text: &str) -> bool {
+    let groups: Vec<usize> = text.split('-').map(str::len).collect();
+    let is_signed =
+        text.contains(['.', ',', '/', ':', '+']) || matches!(*groups, [1..=4, 1..=2, 1..=4]);
+    let begins = text
+        .trim_start_matches('-')
+        .starts_with(|c: char| c.is_ascii_digit());
+    let letters: String = text.chars().filter(|c| c.is_alphabetic()).collect();
+    let has_parts_only = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || " .,/:+-".contains(c));
+    begins
+        && is_signed
+        && has_parts_only
+        && matches!(letters.as_str(), "" | "e" | "E" | "T" | "TZ" | "AM" | "PM")
+}
+
 fn mistaken_alphabet_or_padding(text: &str) -> Option<AnchorError> {
-    let guid = decode_unpadded(text)?;
+    let guid = decode_unpadded(text).filter(|guid| !guid.is_nil())?;
     Some(if text.contains(['-', '_']) {
         AnchorError::UrlSafe(guid)
     } else {
         AnchorError::LostPadding(guid)
     })
+}
+
+/// A sign outside of ASCII is in no anchor; white space, quotes and escapes are one where the rest makes an anchor.
+fn sign(text: &str) -> Option<AnchorError> {
+    let meant = meant_by(&without_signs(text))
+        .or_else(|| plus_for_blank(text))
+        .filter(|guid| !guid.is_nil());
+    let foreign = text.chars().find(|c| !c.is_ascii_graphic() && *c != ' ');
+    let removable = text
+        .chars()
+        .find(|c| matches!(c, ' ' | '"' | '\'' | '%' | '`'));
+    match (foreign, removable, meant) {
+        (Some(found), _, meant) => Some(AnchorError::Sign { found, meant }),
+        (None, Some(found), Some(_)) => Some(AnchorError::Sign { found, meant }),
+        (None, _, _) => None,
+    }
+}
+
+/// The text as it would be without what hides, quotes and widens its letters.
+fn without_signs(text: &str) -> String {
+    let decoded = percent_decode_str(text).decode_utf8_lossy();
+    let visible = decoded
+        .chars()
+        .filter(|c| !c.is_whitespace() && !is_invisible(*c) && !is_quote(*c));
+    let plain: String = visible.map(narrow).collect();
+    match plain.strip_prefix('=') {
+        Some(rest) => rest.to_owned(),
+        None => plain,
+    }
+}
+
+/// Quotes as programs and word processors write them.
+fn is_quote(c: char) -> bool {
+    matches!(
+        c,
+        '"' | '\'' | '`' | '\u{2018}'..='\u{201f}' | '\u{ab}' | '\u{bb}'
+    )
+}
+
+/// The ASCII letter of a full-width one (U+FF01 to U+FF5E), and the hyphen of a dash.
+fn narrow(c: char) -> char {
+    let code = u32::from(c);
+    match c {
+        c if is_dash(c) => '-',
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(code - 0xfee0).unwrap_or(c),
+        c => c,
+    }
+}
+
+/// What the text of a form makes of a `+`.
+fn plus_for_blank(text: &str) -> Option<ObjectGuid> {
+    (text.len() == BINARY_ANCHOR_CHARS)
+        .then(|| decode(&text.replace(' ', "+")))
+        .flatten()
+}
+
+fn meant_by(text: &str) -> Option<ObjectGuid> {
+    if let Some(guid) = ObjectGuid::parse(text) {
+        return match (text.contains('-'), order(guid)) {
+            (true, _) | (false, Order::Text) => Some(guid),
+            (false, Order::Octets) => Some(guid.swapped()),
+            (false, Order::Unclear) => None,
+        };
+    }
+    decode(text)
+        .filter(|_| !has_lost_its_case(text))
+        .or_else(|| spelled(text).map(|spelling| spelling.guid))
 }
 
 /// Base64 of the wrong number of octets. Only `+`, `/` or `=` tell it from a free text.

@@ -3,13 +3,14 @@
 //! This is the first of two passes over the file. It keeps nothing of the rows; the second pass is in `rows`, and
 //! finds out whether the file is still the same.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::column::Layout;
-use super::dialect::{Dialect, Encoding, delimiter_and_preamble, known_binary};
+use super::dialect::{Dialect, Encoding, delimiter_and_preamble, known_binary, known_text};
 use super::error::InputError;
 use super::finding::{Fault, Finding};
-use super::header::{self, Mapping, is_heading_of};
+use super::header::{self, Headings, Mapping, is_read};
 use super::records::Records;
 use super::rule::Rule;
 use super::source::{Probe, Source, probe};
@@ -31,6 +32,8 @@ pub struct Input {
     pub header: Vec<String>,
     /// Where the layout's columns stand.
     pub mapping: Mapping,
+    /// The headings that belong to no column of the layout.
+    pub unread: Vec<String>,
     /// What there is to say about the file as a whole. An error among them means that its rows must not be used.
     pub findings: Vec<Finding>,
 }
@@ -55,13 +58,17 @@ pub fn open(path: &Path, layout: &Layout) -> Result<Input, InputError> {
         });
     };
     let header: Vec<String> = first.cells.iter().map(str::to_owned).collect();
-    let (mapping, columns) = header::map(layout, &header, first.line);
+    let headings = header::map(layout, &header, first.line);
+    let Headings {
+        mapping,
+        unread,
+        findings: columns,
+    } = headings;
 
     let mut findings: Vec<Finding> = encoding_finding(&probed).into_iter().collect();
     findings.extend(columns);
     if records.next()?.is_none() {
-        findings
-            .push(Fault::warning(Rule::Empty, "the file has a header and no rows").in_file(None));
+        findings.push(Fault::error(Rule::Empty, "the file has a header and no rows").in_file(None));
     }
     Ok(Input {
         source,
@@ -70,13 +77,15 @@ pub fn open(path: &Path, layout: &Layout) -> Result<Input, InputError> {
         dialect,
         header,
         mapping,
+        unread,
         findings,
     })
 }
 
 fn refuse_other_kinds(path: &Path, probed: &Probe) -> Result<(), InputError> {
     let path = path.to_owned();
-    if let Some(kind) = known_binary(&probed.sample) {
+    let kind = known_binary(&probed.sample).or_else(|| known_text(&text_of(probed)));
+    if let Some(kind) = kind {
         return Err(InputError::Binary { path, kind });
     }
     match probed.nul_line {
@@ -85,18 +94,15 @@ fn refuse_other_kinds(path: &Path, probed: &Probe) -> Result<(), InputError> {
     }
 }
 
+/// The beginning of the text.
+fn text_of(probed: &Probe) -> Cow<'_, str> {
+    let decoder = probed.encoding.decoder();
+    decoder.decode_with_bom_removal(&probed.sample).0
+}
+
 fn dialect_of(probed: &Probe, layout: &Layout) -> Dialect {
-    let (text, _) = probed
-        .encoding
-        .decoder()
-        .decode_with_bom_removal(&probed.sample);
-    let is_heading = |heading: &str| {
-        layout
-            .columns
-            .iter()
-            .any(|column| is_heading_of(column, heading))
-    };
-    let (delimiter, preamble_lines) = delimiter_and_preamble(&text, &is_heading);
+    let is_heading = |heading: &str| is_read(layout, heading);
+    let (delimiter, preamble_lines) = delimiter_and_preamble(&text_of(probed), &is_heading);
     Dialect {
         encoding: probed.encoding,
         delimiter,
@@ -223,12 +229,17 @@ mod tests {
     }
 
     #[test]
-    fn a_header_alone_is_a_warning() {
-        let input = opened(b"upn,x\r\n,,\r\n\r\n").unwrap();
-        assert_eq!(
-            (input.findings[0].rule.clone(), input.findings.len()),
-            (Rule::Empty, 1)
-        );
+    fn a_header_alone_is_an_error_of_the_file() {
+        for bytes in ["upn,x\r\n,,\r\n\r\n", "upn,x", "upn,x\r\n\x1a"] {
+            let input = opened(bytes.as_bytes()).unwrap();
+            let [finding] = input.findings.as_slice() else {
+                panic!("{bytes:?}: {:?}", input.findings);
+            };
+            assert_eq!(
+                (finding.rule.clone(), finding.severity, finding.row),
+                (Rule::Empty, Severity::Error, None)
+            );
+        }
     }
 
     #[test]

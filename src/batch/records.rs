@@ -10,6 +10,7 @@ use super::dialect::Dialect;
 use super::error::InputError;
 use super::lines::{RECORD_BYTES_MAX, RecordError, RecordLines};
 use super::source::{Hashing, RunningDigest, Source};
+use super::upn::is_invisible;
 
 /// How much decoded text the csv crate takes at once, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -116,7 +117,8 @@ impl<'a> Records<'a> {
     }
 }
 
-/// Whether a cell holds nothing but white space.
+/// Whether a cell holds nothing that could be seen: a mark in the middle of a file, or the one that ended files under
+/// DOS, is no value.
 pub fn is_blank(cell: &str) -> bool {
-    cell.trim().is_empty()
+    cell.chars().all(|c| c.is_whitespace() || is_invisible(c))
 }

@@ -4,14 +4,18 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::column::{Layout, Value};
+use super::column::{Kind, Layout, Value};
 use super::duplicates::{Clash, Clashes, Duplicates};
 use super::error::InputError;
 use super::finding::{Fault, Finding};
+use super::header::is_repeated;
 use super::reader::Input;
 use super::records::{Record, Records, is_blank};
 use super::rule::Rule;
 use super::spill::HELD_BYTES_MAX;
+
+/// What ends a file under DOS, and belongs to no cell.
+const END_OF_FILE: char = '\u{1a}';
 
 /// One record of the data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -96,8 +100,13 @@ impl Input {
     fn check(&self, layout: &Layout, number: u64, record: &Record<'_>) -> (Row, Vec<Finding>) {
         let line = record.line;
         let mut cells: Vec<String> = record.cells.iter().map(str::to_owned).collect();
+        if let Some(last) = cells.last_mut().filter(|last| last.ends_with(END_OF_FILE)) {
+            last.pop();
+        }
         let mut findings = Vec::new();
-        let values = match self.ragged(&cells) {
+        let misplaced = self.swallowed(layout, &cells);
+        let misplaced = misplaced.or_else(|| self.no_row(&cells));
+        let values = match misplaced.or_else(|| self.ragged(&cells)) {
             // The cells may stand in the wrong columns, so more findings about them would only mislead.
             Some(fault) => {
                 findings.push(fault.in_row(number, line));
@@ -122,6 +131,49 @@ impl Input {
         )
     }
 
+    /// A quote that is closed rows later takes them into one cell, where nobody would ever look for them.
+    fn swallowed(&self, layout: &Layout, cells: &[String]) -> Option<Fault> {
+        let mut lines = cells
+            .iter()
+            .flat_map(|cell| cell.split(['\n', '\r']).skip(1));
+        let key = lines.find_map(|line| self.key_in(layout, line))?;
+        Some(Fault::error(
+            Rule::Ragged,
+            format!(
+                "has a quote that closes lines later, so that the line of {key} stands inside of a cell; close the quote, \
+                 or double it (\"\") where it belongs to the text"
+            ),
+        ))
+    }
+
+    /// The key in a line that looks like a row. A text tells nothing of itself, so the whole line must fit then.
+    fn key_in(&self, layout: &Layout, line: &str) -> Option<String> {
+        let parts: Vec<&str> = line.split(char::from(self.dialect.delimiter)).collect();
+        let column = layout.columns.get(layout.key)?;
+        let is_row = match column.kind {
+            Kind::Text => parts.len() == self.header.len(),
+            Kind::Upn | Kind::Guid | Kind::ImmutableId => parts.len() > 1 || self.header.len() == 1,
+        };
+        let key = parts.get(self.mapping.cell(layout.key)?)?.trim_matches('"');
+        let (value, _) = column.read(key);
+        value.filter(|_| is_row).map(|value| value.to_string())
+    }
+
+    /// What other programs write between rows and behind them.
+    fn no_row(&self, cells: &[String]) -> Option<Fault> {
+        let is_rule = |cell: &String| cell.chars().all(|c| "-=+_| ".contains(c));
+        let message = if is_repeated(&self.header, cells) {
+            "is the header again, as where one file was put behind another; take the line out"
+        } else if cells.iter().all(is_rule) && cells.iter().any(|cell| cell.len() > 1) {
+            "is a line between the rows of a table; take it out"
+        } else if self.header.len() > 1 && cells.len() == 1 && is_count(&cells[0]) {
+            "is no row but what a database client says of them; take the line out"
+        } else {
+            return None;
+        };
+        Some(Fault::error(Rule::NoRow, message))
+    }
+
     /// A row with fewer cells than named columns, or with something beyond the last one.
     fn ragged(&self, cells: &[String]) -> Option<Fault> {
         let headings = self.header.len();
@@ -130,7 +182,9 @@ impl Input {
             .iter()
             .rposition(|heading| !is_blank(heading))
             .map_or(0, |last| last + 1);
-        let advice = if cells.len() < named {
+        let advice = if named > 1 && self.is_line_in_quotes(cells) {
+            "the whole line stands in quotes and so is one cell; take the quotes around it away"
+        } else if cells.len() < named {
             "a delimiter is missing, or a line break stands in a cell without quotes"
         } else if cells.iter().skip(headings).any(|cell| !is_blank(cell)) {
             "a cell with the delimiter in it needs quotes"
@@ -142,6 +196,10 @@ impl Input {
             Rule::Ragged,
             format!("has {count} cells under {headings} headings; {advice}"),
         ))
+    }
+
+    fn is_line_in_quotes(&self, cells: &[String]) -> bool {
+        matches!(cells, [only] if only.contains(char::from(self.dialect.delimiter)))
     }
 
     /// Reads the file once more, up to the last clash, since only hashes of the values were kept.
@@ -192,6 +250,13 @@ impl Input {
     }
 }
 
+/// `(2 rows affected)`, `2 rows in set`, and the like in other languages.
+fn is_count(cell: &str) -> bool {
+    let text = cell.trim();
+    let in_brackets = text.starts_with('(') && text.ends_with(')');
+    (in_brackets || text.contains("row")) && text.contains(|c: char| c.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -206,6 +271,7 @@ mod tests {
 
     const GUID: &str = "9c5923e9-de52-33ea-88de-7ebc8633b9cc";
     const ID: &str = "6SNZnFLe6jOI3n68hjO5zA==";
+    const OTHER: &str = "00112233-4455-6677-8899-aabbccddeeff";
 
     fn layout() -> Layout {
         let column = |name: &str, kind, group: &str| Column {
@@ -287,6 +353,60 @@ mod tests {
         let ragged = |row, line| (Some(row), Some(line), Rule::Ragged, Severity::Error);
         assert_eq!(places(&findings), [ragged(3, 4), ragged(4, 5)]);
         assert_eq!(rows[3].cells, ["d@b.de", "1", "2", "3", "4"]);
+    }
+
+    #[test]
+    fn lines_of_other_programs_are_no_rows() {
+        let (rows, findings) = read(&format!(
+            "upn,object_guid\n--,-----\na@b.de,{GUID}\n\u{feff}UPN,Object_GUID\n\n(1 rows affected)\n\u{1a}"
+        ));
+        let no_row = |row, line| (Some(row), Some(line), Rule::NoRow, Severity::Error);
+        assert_eq!(
+            places(&findings),
+            [no_row(1, 2), no_row(3, 4), no_row(4, 6)]
+        );
+        assert_eq!(rows.len(), 4);
+    }
+
+    #[test]
+    fn the_sign_that_ends_a_file_belongs_to_no_cell() {
+        let (rows, findings) = read(&format!("upn,object_guid\na@b.de,{GUID}\u{1a}"));
+        assert_eq!((rows[0].cells[1].as_str(), findings), (GUID, vec![]));
+    }
+
+    #[test]
+    fn a_line_in_quotes_is_told_as_such() {
+        let (_, findings) = read(&format!(
+            "upn,object_guid,x\n\"a@b.de,{GUID},Anna\"\n\"b@b.de,\"\"{GUID}\"\",Bob\"\n"
+        ));
+        let messages: Vec<bool> = findings
+            .iter()
+            .map(|found| found.message.contains("stands in quotes"))
+            .collect();
+        assert_eq!(messages, [true, true]);
+    }
+
+    #[test]
+    fn rows_inside_of_a_quote_are_missed() {
+        // In a column that nobody reads, in one that is read, and where the quotes are even again.
+        for text in [
+            format!("a@b.de,{GUID},\"Anna\nb@b.de,{GUID},\"Bob\"\nc@b.de,{OTHER},Cid\n"),
+            format!("a@b.de,\"{GUID},Anna\nb@b.de,\"{GUID}\",Bob\nc@b.de,{OTHER},Cid\n"),
+        ] {
+            let (rows, findings) = read(&format!("upn,object_guid,x\n{text}"));
+            assert_eq!(
+                places(&findings),
+                [(Some(1), Some(2), Rule::Ragged, Severity::Error)],
+                "{text}"
+            );
+            assert!(findings[0].message.contains("b@b.de"), "{}", findings[0]);
+            assert_eq!(rows.len(), 2);
+        }
+        // A text over several lines is fine.
+        let (_, findings) = read(&format!(
+            "upn,object_guid,x\na@b.de,{GUID},\"Anna\nRoom 7, first floor\nanna@b.de\"\n"
+        ));
+        assert_eq!(findings, []);
     }
 
     #[test]

@@ -27,8 +27,14 @@ pub enum Rule {
     MissingColumn,
     /// Two headings belong to the same column of the job.
     DuplicateColumn,
+    /// A heading that looks like a column of the job is not read.
+    UnreadColumn,
     /// The row has more or fewer cells than the header.
     Ragged,
+    /// The line is no row of data.
+    NoRow,
+    /// The file as a whole cannot be read.
+    Unreadable,
     /// The bytes are not what the file's encoding allows.
     Encoding,
     /// The file has a header and no rows.
@@ -111,10 +117,25 @@ const DUPLICATE_COLUMN: RulePage = page(
     "Two headings of the file belong to the same column of the job.",
     "rename or remove one of the two columns",
 );
+const UNREAD_COLUMN: RulePage = page(
+    "UnreadColumn",
+    "A heading looks like a column of the job, and its values are not read.",
+    "rename the heading to the one that the finding suggests, or take the column out",
+);
 const RAGGED: RulePage = page(
     "Ragged",
     "The row has more or fewer cells than the header.",
     "put a value that has the delimiter in it into quotation marks, or add the missing cells",
+);
+const NO_ROW: RulePage = page(
+    "NoRow",
+    "The line is no row of data: a header that comes again, a count that a database client writes, a rule of dashes.",
+    "take the line out; nothing is done for it",
+);
+const UNREADABLE: RulePage = page(
+    "Unreadable",
+    "The file as a whole cannot be read as CSV.",
+    "read the finding; export the file again as CSV UTF-8",
 );
 const ENCODING: RulePage = page(
     "Encoding",
@@ -139,7 +160,7 @@ const IMMUTABLE_ID: RulePage = page(
 
 impl Rule {
     /// Every rule that a file can break whatever the job is.
-    pub const ALL: [Rule; 15] = [
+    pub const ALL: [Rule; 18] = [
         Rule::Blank,
         Rule::Format,
         Rule::Character,
@@ -150,7 +171,10 @@ impl Rule {
         Rule::Duplicate,
         Rule::MissingColumn,
         Rule::DuplicateColumn,
+        Rule::UnreadColumn,
         Rule::Ragged,
+        Rule::NoRow,
+        Rule::Unreadable,
         Rule::Encoding,
         Rule::Empty,
         Rule::Guid,
@@ -173,7 +197,10 @@ impl Rule {
             Rule::Duplicate => &DUPLICATE,
             Rule::MissingColumn => &MISSING_COLUMN,
             Rule::DuplicateColumn => &DUPLICATE_COLUMN,
+            Rule::UnreadColumn => &UNREAD_COLUMN,
             Rule::Ragged => &RAGGED,
+            Rule::NoRow => &NO_ROW,
+            Rule::Unreadable => &UNREADABLE,
             Rule::Encoding => &ENCODING,
             Rule::Empty => &EMPTY,
             Rule::Guid => &GUID,

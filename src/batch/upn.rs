@@ -9,6 +9,7 @@
 //! tenant.
 
 use super::finding::Fault;
+use super::immutable_id::ObjectGuid;
 use super::rule::Rule;
 
 /// Longest part before the @, in characters (Microsoft's user name policies; inclusive).
@@ -17,6 +18,8 @@ pub const LOCAL_CHARS_MAX: usize = 64;
 pub const DOMAIN_CHARS_MAX: usize = 48;
 /// Longest name, in characters: both parts and the @.
 pub const UPN_CHARS_MAX: usize = LOCAL_CHARS_MAX + 1 + DOMAIN_CHARS_MAX;
+/// The object id before the UPN of a deleted account, in characters.
+const DELETED_PREFIX_CHARS: usize = 32;
 /// Longest label between two periods of a domain, in characters (RFC 1035, 2.3.4).
 const LABEL_CHARS_MAX: usize = 63;
 
@@ -50,11 +53,28 @@ pub fn same_upn(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
 }
 
+/// Whether a text is one mail address and nothing else. Wider than a user principal name: `+` and the like may stand
+/// before the @ (RFC 5322, dot-atom).
+pub fn is_mail_address(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else {
+        return false;
+    };
+    let is_atom_char = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+    local.len() <= LOCAL_CHARS_MAX
+        && local.chars().all(is_atom_char)
+        && wrong_local_part(local).is_none()
+        && domain.chars().all(is_domain_char)
+        && wrong_domain(domain).is_none()
+}
+
 /// Everything that is wrong with a user principal name, in the order in which a person would mend it. Empty if
 /// nothing is. Every error carries the same suggestion: the mended value, if mending needs no guess.
 pub fn faults(upn: &str) -> Vec<Fault> {
     if upn.trim().is_empty() {
         return vec![Fault::error(Rule::Blank, "there is no user principal name")];
+    }
+    if let Some(fault) = object_id_in_front(upn) {
+        return vec![fault];
     }
     let mut faults = errors(upn);
     if !faults.is_empty() {
@@ -65,6 +85,21 @@ pub fn faults(upn: &str) -> Vec<Fault> {
     }
     faults.extend(unknown_tld(domain(upn).trim()));
     faults
+}
+
+/// The list of deleted users shows each UPN with the account's object id in front, without its dashes.
+fn object_id_in_front(upn: &str) -> Option<Fault> {
+    let (digits, rest) = upn.split_at_checked(DELETED_PREFIX_CHARS)?;
+    let id = ObjectGuid::parse(digits)?;
+    // Letters alone may be a name.
+    let is_id = digits.contains(|c: char| c.is_ascii_digit()) && errors(rest).is_empty();
+    is_id.then(|| {
+        let message = format!(
+            "has an object id in front, as the list of deleted users shows it; write {rest}, and where there are \
+             several such accounts {id} into the column object_id"
+        );
+        Fault::error(Rule::Format, message).suggesting(Some(rest.to_owned()))
+    })
 }
 
 /// A legal value that is meant by `upn` beyond doubt: outer and stray white space, invisible characters and
@@ -87,11 +122,14 @@ pub fn repair(upn: &str) -> Option<String> {
 fn is_droppable(c: char) -> bool {
     c.is_whitespace()
         || is_invisible(c)
-        || matches!(c, '"' | '(' | ')' | '<' | '>' | '[' | ']' | '{' | '}')
+        || matches!(
+            c,
+            '"' | '\u{201c}' | '\u{201d}' | '(' | ')' | '<' | '>' | '[' | ']' | '{' | '}'
+        )
 }
 
 /// Characters that a spreadsheet shows as nothing: controls, zero-width characters, direction marks, soft hyphen.
-fn is_invisible(c: char) -> bool {
+pub(super) fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
@@ -142,7 +180,7 @@ fn wrong_characters(upn: &str) -> Option<Fault> {
     ))
 }
 
-fn described(c: char) -> String {
+pub(super) fn described(c: char) -> String {
     let code = u32::from(c);
     if c == ' ' {
         "a blank".into()
@@ -351,6 +389,53 @@ mod tests {
             faults(" adele@contoso.com")[0].suggestion.as_deref(),
             Some("adele@contoso.com")
         );
+    }
+
+    #[test]
+    fn a_upn_from_the_list_of_deleted_users_is_taken_apart() {
+        let found = faults("9c5923e9de5243ea88de7ebc8633b94danna@contoso.com");
+        assert_eq!(
+            (
+                found.len(),
+                found[0].severity,
+                found[0].suggestion.as_deref()
+            ),
+            (1, Severity::Error, Some("anna@contoso.com"))
+        );
+        let message = &found[0].message;
+        assert!(message.contains("object id in front"), "{message}");
+        assert!(
+            message.contains("9c5923e9-de52-43ea-88de-7ebc8633b94d"),
+            "{message}"
+        );
+        // The digits alone are a name like any other.
+        assert_eq!(faults("9c5923e9de5243ea88de7ebc8633b94d@contoso.com"), []);
+    }
+
+    #[test]
+    fn a_mail_address_is_one_and_no_more() {
+        for text in [
+            "anna@contoso.com",
+            "anna+test@contoso.com",
+            "Miles.O'Brien@sub.contoso.co.uk",
+        ] {
+            assert!(is_mail_address(text), "{text}");
+        }
+        for text in [
+            "anna",
+            "@contoso.com",
+            "anna@",
+            "anna@contoso",
+            "a@b@contoso.com",
+            "anna@contoso.com;bob@contoso.com",
+            "anna @contoso.com",
+            "anna@contoso.c...",
+            "anna\u{ff20}contoso.com",
+            "<anna@contoso.com>",
+            "smtp:anna@contoso.com",
+        ] {
+            assert!(!is_mail_address(text), "{text}");
+        }
     }
 
     #[test]

@@ -85,9 +85,6 @@ pub(super) struct Global {
     /// Write a log of JSON lines to this file
     #[arg(long, global = true, value_name = "FILE")]
     pub log: Option<PathBuf>,
-    /// Ask nothing
-    #[arg(long, global = true)]
-    pub yes: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -171,6 +168,9 @@ pub(super) struct WorkArgs {
     /// How progress is shown
     #[arg(long, value_enum, default_value = "auto")]
     pub progress: Style,
+    /// Start a new run without asking; needed where there is no terminal to ask on
+    #[arg(long)]
+    pub yes: bool,
     /// Machine-readable, on standard output: summary.json at the end
     #[arg(long)]
     pub json: bool,
@@ -353,9 +353,9 @@ pub(super) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ImmutableIdArgs {
-    /// A GUID, 32 hex digits (the octets as LDAP shows them), or an ImmutableID
-    #[arg(allow_hyphen_values = true)]
-    pub value: String,
+    /// A GUID, its octets (hexadecimal or decimal, as LDAP, ADUC, PowerShell or SQL show them), or an ImmutableID
+    #[arg(required = true, allow_hyphen_values = true)]
+    pub value: Vec<String>,
 }
 
 /// The simulated tenant.

@@ -8,10 +8,14 @@ use crate::job::Settings;
 use crate::progress::{counted, say_result, show_json, show_text, warn};
 use crate::runner::start::each_row;
 use serde_json::json;
+use std::path::Path;
 
 pub(super) fn main(args: &CheckArgs) -> Result<Exit, Failure> {
-    let batch = Batch::open(&args.batch)?;
     let mut output = Output::new(args.json);
+    let batch = match Batch::read(&args.batch)? {
+        Ok(batch) => batch,
+        Err(error) => return Err(output.unreadable(&args.batch.csv, error)),
+    };
     output.begin(&batch);
     for finding in &batch.input.findings {
         output.finding(finding);
@@ -20,14 +24,19 @@ pub(super) fn main(args: &CheckArgs) -> Result<Exit, Failure> {
     let mut rows = 0;
     if !unusable {
         let settings = Settings::new(&batch.params, &serde_json::Map::new());
-        rows = each_row::<InputError>(&batch.job, &settings, &batch.input, |item| {
+        let read = each_row::<InputError>(&batch.job, &settings, &batch.input, |item| {
             match item {
-                Visit::Row { row: _, findings } => findings.iter().for_each(|f| output.finding(f)),
+                Visit::Row { row, findings } => {
+                    rows = row.number;
+                    findings.iter().for_each(|f| output.finding(f));
+                }
                 Visit::Clash(finding) => output.finding(&finding),
             }
             Ok(())
-        })
-        .map_err(Failure::unusable)?;
+        });
+        if let Err(error) = read {
+            return Err(output.cut_off(rows, error));
+        }
     }
     output.end(rows);
     Ok(match (unusable, output.summary.is_empty()) {
@@ -64,10 +73,37 @@ impl Output {
             "encoding": dialect.encoding.to_string(),
             "delimiter": char::from(dialect.delimiter).to_string(),
             "preamble_lines": dialect.preamble_lines,
+            "unused_columns": batch.input.unread,
         });
-        // The object stays open: findings follow one by one, and the number of rows at the end.
+        Output::head(&head);
+    }
+
+    /// The object stays open: findings follow one by one, and the number of rows at the end.
+    fn head(head: &serde_json::Value) {
         let head = head.to_string();
         show_json(&format!("{},\"findings\":[", head.trim_end_matches('}')));
+    }
+
+    /// Whoever reads JSON gets a whole object, though the file cannot be read.
+    fn unreadable(&mut self, file: &Path, error: InputError) -> Failure {
+        if self.json {
+            Output::head(&json!({
+                "file": file.display().to_string(),
+                "encoding": null,
+                "delimiter": null,
+                "preamble_lines": 0,
+            }));
+        }
+        self.cut_off(0, error)
+    }
+
+    /// The same, where it cannot be read to its end. A person is told by the failure itself.
+    fn cut_off(&mut self, rows: u64, error: InputError) -> Failure {
+        if self.json {
+            self.finding(&error.finding());
+            self.end(rows);
+        }
+        Failure::unusable(error)
     }
 
     fn finding(&mut self, finding: &Finding) {

@@ -9,11 +9,17 @@ use crate::progress::warn;
 use crate::runner::directory::Inquiries;
 use crate::runner::{Clock, Gauges, Services, SystemClock};
 use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
-use crate::target::{ActiveDirectory, AdConnection, Claims, Class, Connection, Fault, Graph};
+use crate::target::{
+    ActiveDirectory, AdConnection, Claims, Class, Connection, Fault, Graph, GraphConnection,
+};
+use reqwest::Url;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
+
+/// How often the sign-in is tried while it is not answered. The service itself is asked ever more rarely.
+const TRY_EVERY: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether a person has signed in. The service is asked no more often than it wants to be.
 const PERSON_POLL: Duration = Duration::from_millis(250);
@@ -46,7 +52,34 @@ pub(super) struct Connected {
     pub services: Arc<Services>,
     /// The tenant as the connection names it: its domain or id.
     pub tenant: String,
+    /// The root of its Graph.
+    pub endpoint: String,
+    /// Who signs in.
+    pub app: String,
     simulator: Option<Simulator>,
+}
+
+/// What a sign-in hangs on at present, for whoever waits for it.
+pub(super) struct Hitch(Mutex<Option<String>>);
+
+impl Hitch {
+    /// Of a sign-in that has not been answered yet.
+    pub fn new() -> Hitch {
+        Hitch(Mutex::new(Some("no answer yet".to_owned())))
+    }
+
+    /// None while it hangs on nothing, or on a person who was told so.
+    pub fn words(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    fn set(&self, words: Option<String>) {
+        *self.lock() = words;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Connected {
@@ -99,6 +132,25 @@ impl Target {
         }
     }
 
+    /// The same for people, with everything that tells one address from another.
+    pub fn address(&self) -> String {
+        match self {
+            Target::File { connection, .. } => {
+                let graph = &connection.graph;
+                format!("{} ({})", graph.tenant, root(&graph.endpoint))
+            }
+            Target::Sim => "the simulated tenant".into(),
+        }
+    }
+
+    /// How long it may answer nothing.
+    pub fn patience(&self) -> Duration {
+        match self {
+            Target::File { connection, .. } => connection.graph.patience,
+            Target::Sim => GraphConnection::PATIENCE,
+        }
+    }
+
     /// The budget of writes.
     pub fn write_quota(&self) -> String {
         match self {
@@ -108,22 +160,31 @@ impl Target {
     }
 
     /// Signs in, to the on-premises directory only if the job asks it. `run` names the requests; `cast` is who plays in the
-    /// simulated tenant.
+    /// simulated tenant. Tries for as long as it is let; `hitch` says what it hangs on.
     ///
     /// # Errors
     /// The sign-in is refused, or the simulated tenant cannot start.
-    pub async fn connect(self, run: Uuid, job: &Job, cast: Cast) -> Result<Connected, Failure> {
+    pub async fn connect(
+        self,
+        run: Uuid,
+        job: &Job,
+        cast: Cast,
+        hitch: &Hitch,
+    ) -> Result<Connected, Failure> {
         let reached = self.reach(cast).await?;
-        let claims = match reached.sign_in().await {
-            Ok(claims) => claims,
-            // A sign-in that is refused is a mistake in the connection file.
-            Err(fault) if fault.class == Class::SignIn => return Err(refused(&fault)),
-            // One that is not answered is waited for later, with the run's patience.
-            Err(_) => None,
+        let claims = loop {
+            match reached.sign_in(hitch).await {
+                Ok(claims) => break claims,
+                // A sign-in that is refused is a mistake in the connection file.
+                Err(fault) if fault.class == Class::SignIn => return Err(refused(&fault)),
+                Err(fault) => hitch.set(Some(fault.brief().to_owned())),
+            }
+            tokio::time::sleep(TRY_EVERY).await;
         };
         let connection = &reached.connection;
         let directory = match &connection.ad {
             Some(ad) if job.directory.is_some() => {
+                hitch.set(Some("no answer of the directory yet".to_owned()));
                 Some(directory(ad.clone(), connection.graph.patience).await?)
             }
             Some(_) | None => None,
@@ -164,7 +225,7 @@ impl Reached {
     ///
     /// # Errors
     /// [`Fault`], of the class `SignIn` where the connection file must be mended.
-    pub async fn sign_in(&self) -> Result<Option<Claims>, Fault> {
+    pub async fn sign_in(&self, hitch: &Hitch) -> Result<Option<Claims>, Fault> {
         let mut shown = String::new();
         loop {
             match self.graph.sign_in().await {
@@ -173,10 +234,12 @@ impl Reached {
                         warn(format_args!("to sign in, {}", fault.message));
                         shown = fault.message;
                     }
+                    hitch.set(None);
                     tokio::time::sleep(PERSON_POLL).await;
                 }
                 // An answer that is lost while a person signs in is asked for again, for as long as the code is good.
                 Err(fault) if fault.class != Class::SignIn && !shown.is_empty() => {
+                    hitch.set(Some(fault.brief().to_owned()));
                     tokio::time::sleep(PERSON_POLL).await;
                 }
                 answer => return answer,
@@ -192,6 +255,8 @@ impl Reached {
         directory: Option<Inquiries>,
     ) -> Connected {
         let graph = self.connection.graph;
+        let app = claims.and_then(|claims| claims.app.as_deref());
+        let app = app.unwrap_or(graph.auth.who()).to_owned();
         let services = Services {
             target: Arc::new(self.graph),
             reads: Budget::new("reads", graph.limits.reads),
@@ -212,9 +277,15 @@ impl Reached {
         Connected {
             services: Arc::new(services),
             tenant: graph.tenant,
+            endpoint: root(&graph.endpoint),
+            app,
             simulator: self.simulator,
         }
     }
+}
+
+fn root(endpoint: &Url) -> String {
+    endpoint.as_str().trim_end_matches('/').to_owned()
 }
 
 async fn simulate(cast: Cast) -> Result<Simulator, Failure> {

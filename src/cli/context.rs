@@ -3,9 +3,9 @@
 use super::args::{BatchArgs, Global, WorkArgs};
 use super::errors;
 use super::exit::Failure;
-use crate::batch::{Finding, Input};
+use crate::batch::{Finding, Input, InputError};
 use crate::job::{FindError, Job, SHIPPED};
-use crate::journal::{Holder, Journal, JournalError};
+use crate::journal::{Holder, Journal, JournalError, Snapshot};
 use crate::progress::{say, say_finding, show_json, warn};
 use crate::runner::{Clock, Schedule, SystemClock};
 use crate::target::nearest_first;
@@ -29,6 +29,14 @@ impl Batch {
     /// # Errors
     /// Everything that makes the batch unusable, with every mistake of a kind at once.
     pub fn open(args: &BatchArgs) -> Result<Batch, Failure> {
+        Batch::read(args)?.map_err(Failure::unusable)
+    }
+
+    /// The same, but what makes the file unusable is handed back apart.
+    ///
+    /// # Errors
+    /// Mistakes of the job and of its parameters.
+    pub fn read(args: &BatchArgs) -> Result<Result<Batch, InputError>, Failure> {
         let job = job(&args.job)?;
         let params = job.parameters(&args.set).map_err(|wrong| {
             Failure::usage(
@@ -37,12 +45,12 @@ impl Batch {
             )
             .coded(&errors::PARAMETER)
         })?;
-        let input = crate::batch::open(&args.csv, &job.layout).map_err(Failure::unusable)?;
-        Ok(Batch {
+        let input = crate::batch::open(&args.csv, &job.layout);
+        Ok(input.map(|input| Batch {
             job: Arc::new(job),
             params,
             input,
-        })
+        }))
     }
 
     /// Refuses a file whose rows must not be used, with everything that is wrong with it.
@@ -74,10 +82,14 @@ impl Batch {
             .filter(|finding| finding.is_error())
     }
 
-    /// Says what was detected.
+    /// Says what was detected, and which columns are left alone.
     pub fn tell_dialect(&self) {
+        let unread = match self.input.unread.join(", ") {
+            none if none.is_empty() => none,
+            some => format!("; not read: {some}"),
+        };
         say(format_args!(
-            "{}: {}",
+            "{}: {}{unread}",
             self.input.file.display(),
             self.input.dialect
         ));
@@ -121,7 +133,7 @@ fn near_job(name: &str) -> String {
     }
 }
 
-/// Opens the journal for writing, or for reading when nobody else has it.
+/// Opens the journal to work on it.
 ///
 /// # Errors
 /// In use, damaged, or not there to be made.
@@ -130,19 +142,52 @@ pub(super) fn journal(global: &Global, command: &str) -> Result<Journal, Failure
     if let Some(note) = journal.set_aside() {
         warn(note);
     }
+    if let Some(mode) = journal.open_to_others() {
+        let dir = journal.dir().display();
+        warn(format_args!(
+            "others can open the journal's folder `{dir}` (mode {mode:04o}), which names people; close it with: chmod 700 {dir}"
+        ));
+    }
     Ok(journal)
 }
 
-/// Opens a journal that must be there already: looking at nothing makes no folder.
+/// The same for a journal that must be there already: looking for a run makes no folder.
 ///
 /// # Errors
 /// There is none, or as [`journal`].
 pub(super) fn existing_journal(global: &Global, command: &str) -> Result<Journal, Failure> {
-    if !Journal::exists(&global.journal) {
-        let dir = global.journal.clone();
-        return Err(JournalError::NoRun { dir }.into());
-    }
+    must_be_there(global)?;
     journal(global, command)
+}
+
+/// The journal as it is at this moment, for commands that only look: they hold nobody up and write nothing to it.
+///
+/// # Errors
+/// There is none, it may not be read, or it is damaged.
+pub(super) fn snapshot(global: &Global) -> Result<Snapshot, Failure> {
+    must_be_there(global)?;
+    let snapshot = Snapshot::take(&global.journal)?;
+    tell_unused(&snapshot);
+    Ok(snapshot)
+}
+
+/// Says why a snapshot is made from the logs alone, if it is.
+pub(super) fn tell_unused(snapshot: &Snapshot) {
+    if let Some(why) = snapshot.unused() {
+        warn(format_args!(
+            "the checkpoint is not used, and is built again from the log by the next `run` or `resume`: {why}"
+        ));
+    }
+}
+
+/// # Errors
+/// There is no journal, or it may not be read.
+pub(super) fn must_be_there(global: &Global) -> Result<(), Failure> {
+    if Journal::exists(&global.journal)? {
+        return Ok(());
+    }
+    let dir = global.journal.clone();
+    Err(JournalError::NoRun { dir }.into())
 }
 
 /// When rows may begin, from the options; asked for before anything else, so that a mistake costs nothing.

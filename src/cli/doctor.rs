@@ -4,7 +4,7 @@
 //! ground is missing (permissions without a sign-in) is not made, and is not told as good.
 
 use super::args::DoctorArgs;
-use super::connect::{Cast, Connected, Reached, Target};
+use super::connect::{Cast, Connected, Hitch, Reached, Target};
 use super::context::{job, print_json};
 use super::exit::{Exit, Failure};
 use crate::job::{Job, SHIPPED};
@@ -65,7 +65,7 @@ async fn examine(target: Target, jobs: &[Job]) -> Result<Vec<Check>, Failure> {
     let reached = target.reach(nobody).await?;
     let mut checks = Vec::new();
     let directory = reached.connection.ad.clone();
-    match reached.sign_in().await {
+    match reached.sign_in(&Hitch::new()).await {
         Ok(claims) => {
             checks.push(Check::good("sign-in", signed_in(&reached, claims.as_ref())));
             let connected = reached.connected(Uuid::now_v7(), claims.as_ref(), None);

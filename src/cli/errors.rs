@@ -99,6 +99,12 @@ pub(super) const SIGN_IN: ProblemKind = before(
     "The service refuses the sign-in.",
     "fix what the message names in the connection file or the app registration; `cutover doctor` tries it",
 );
+/// Nobody agreed to a new run.
+pub(super) const NOT_AGREED: ProblemKind = before(
+    "not-agreed",
+    "A new run asks before it changes a tenant, and there is no terminal to ask on.",
+    "add --yes once you have looked at the target, or start the run on a terminal",
+);
 /// The checks before a run found something.
 pub(super) const PREFLIGHT: ProblemKind = before(
     "preflight",
@@ -150,6 +156,7 @@ pub(super) const ERRORS: &[ProblemKind] = &[
     INPUT_UNUSABLE,
     NO_TARGET,
     SIGN_IN,
+    NOT_AGREED,
     PREFLIGHT,
     RUN_DIFFERS,
     HALF_WAY,
@@ -228,8 +235,28 @@ pub(super) const ERRORS: &[ProblemKind] = &[
     ),
     before(
         "anchor-absent",
-        "The value is a word that stands for no value.",
-        "leave the cell empty",
+        "The value is a word for nothing, or for yes and no.",
+        "leave the cell empty, or take the value from the directory",
+    ),
+    before(
+        "anchor-cut",
+        "Only a part of the value is there: dots stand for the rest of it.",
+        "export it to a file (Export-Csv) and do not copy it from a table on the screen",
+    ),
+    before(
+        "anchor-number",
+        "A spreadsheet took the value for a number or a date, and this is what is left of it.",
+        "export the column again and open it as text",
+    ),
+    before(
+        "anchor-sign",
+        "The value has a sign that no anchor has: an invisible or full-width one, a quote, a blank.",
+        "use the ImmutableID that the message names, or export the value again",
+    ),
+    before(
+        "anchor-order",
+        "32 hexadecimal digits may be a GUID's text or its octets, and nothing tells which these are.",
+        "write the GUID with its dashes, as the directory shows it",
     ),
     before(
         "anchor-spreadsheet",
@@ -305,6 +332,11 @@ pub(super) const ERRORS: &[ProblemKind] = &[
         "journal-lock",
         "The journal's lock cannot be used.",
         "check that the folder is there, is yours, and can be written",
+    ),
+    before(
+        "journal-not-allowed",
+        "This user may not look into the journal.",
+        "give the command as the user whom the message names: there may be a run in it, so do not begin another one of the same people",
     ),
     before(
         "journal-no-run",

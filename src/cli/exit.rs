@@ -231,7 +231,7 @@ impl Failure {
     #[must_use]
     pub fn about(self, subject: &str) -> Failure {
         Failure {
-            message: format!("{subject}: {}", self.message),
+            message: format!("{subject} {}", self.message),
             ..self
         }
     }
@@ -283,6 +283,7 @@ impl From<crate::journal::JournalError> for Failure {
             | JournalError::UnknownRun { .. }
             | JournalError::AmbiguousRun { .. }
             | JournalError::TakenOver { .. }
+            | JournalError::NotAllowed { .. }
             | JournalError::Lock(_) => Exit::Unusable,
             JournalError::Log(_)
             | JournalError::Commit(_)

@@ -4,9 +4,11 @@ use super::exit::{Exit, Failure};
 use crate::batch::interpret;
 use crate::progress::{show_text, warn};
 
-pub(super) fn main(value: &str) -> Result<Exit, Failure> {
+/// Octets with blanks between them come as so many words.
+pub(super) fn main(words: &[String]) -> Result<Exit, Failure> {
+    let value = words.join(" ");
     let anchor =
-        interpret(value).map_err(|error| Failure::unusable(error).about(&format!("`{value}`")))?;
+        interpret(&value).map_err(|error| Failure::unusable(error).about(&format!("`{value}`")))?;
     show_text(format_args!("GUID         {}\n", anchor.guid));
     show_text(format_args!("hex          {}\n", anchor.hex));
     show_text(format_args!("ImmutableID  {}\n", anchor.immutable_id));

@@ -1,11 +1,11 @@
 //! `cutover journal`: proving that the journal says what it said when it was written, and taking its history elsewhere.
 
 use super::args::{Global, JournalCommand, JournalExportArgs, JournalVerifyArgs};
-use super::context::{holder, print_json};
+use super::context::{must_be_there, print_json, tell_unused};
 use super::exit::{Exit, Failure};
 use crate::journal::export::{self, ExportError, Exported};
 use crate::journal::verify::{Compared, Finding, Kind, Request, Scratch, Verdict, verify_beside};
-use crate::journal::{Journal, JournalError, LockError};
+use crate::journal::{Holder, Journal, JournalError, Snapshot};
 use crate::progress::{say, say_result, show_text, warn};
 use serde::Serialize;
 use std::fs::File;
@@ -64,49 +64,23 @@ fn verify_export(file: &Path, args: &JournalVerifyArgs) -> Result<Verdict, Failu
 
 fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdict>, Failure> {
     let dir = &global.journal;
-    must_be_there(dir)?;
+    must_be_there(global)?;
     let request = Request {
         run: args.run.as_deref(),
         head: args.head,
         scratch: Scratch::Folder,
     };
-    let verdicts = match Journal::open_as_it_is(dir, &holder("journal verify", None)) {
-        Ok(journal) => {
-            if let Some(note) = journal.set_aside() {
-                warn(note);
-            }
-            journal.verify(&request)
-        }
-        Err(JournalError::Lock(
-            error @ (LockError::InUse { .. } | LockError::InUseUnnamed { .. }),
-        )) => {
-            let who = in_use_by(&error);
-            say(format_args!(
-                "note: {who} has the journal: its logs are checked as far as they are written, and the checkpoint can be \
-                 compared when it has ended"
-            ));
-            verify_beside(dir, &request)
-        }
-        Err(error) => return Err(Failure::unusable(error)),
-    };
-    verdicts.map_err(Failure::unusable)
-}
-
-fn in_use_by(error: &LockError) -> String {
-    match error {
-        LockError::InUse { dir: _, holder } => {
-            format!("process {} (`cutover {}`)", holder.pid, holder.command)
-        }
-        LockError::InUseUnnamed { .. } | LockError::Io { .. } => "another process".into(),
+    if let Some(holder) = Journal::holder(dir)?.filter(Holder::may_live) {
+        say(format_args!(
+            "note: process {} (`cutover {}`) has the journal: its logs are checked as far as they are written, and the \
+             checkpoint can be compared when it has ended",
+            holder.pid, holder.command
+        ));
+        return verify_beside(dir, &request).map_err(Failure::unusable);
     }
-}
-
-fn must_be_there(dir: &Path) -> Result<(), Failure> {
-    if Journal::exists(dir) {
-        return Ok(());
-    }
-    let dir = dir.to_owned();
-    Err(JournalError::NoRun { dir }.into())
+    let snapshot = Snapshot::as_it_is(dir).map_err(Failure::unusable)?;
+    tell_unused(&snapshot);
+    snapshot.verify(&request).map_err(Failure::unusable)
 }
 
 fn print_in_words(verdict: &Verdict) {
@@ -177,7 +151,7 @@ fn advice<'f>(findings: impl Iterator<Item = &'f Finding>) -> Option<&'static st
 }
 
 fn export(global: &Global, args: &JournalExportArgs) -> Result<Exit, Failure> {
-    must_be_there(&global.journal)?;
+    must_be_there(global)?;
     let exported = match &args.output {
         None => {
             let mut out = BufWriter::new(io::stdout().lock());

@@ -1,4 +1,4 @@
-//! Asking the process that has the journal: only one process can open it, yet `status`, `runs` and `report` work meanwhile,
+//! Asking the process that works on the journal: it knows more than the journal says, so `status`, `runs` and `report` ask it,
 //! and `pause`, `continue`, `drain` and `pace` steer it.
 //!
 //! The live process listens on loopback, on a port that it names in the journal together with a token; so who may read the
@@ -8,13 +8,14 @@ use super::context::holder;
 use super::errors;
 use super::exit::Failure;
 use crate::journal::{
-    Control, ControlToken, Journal, JournalError, RunRecord, Session, read_holder, takers,
+    Control, ControlToken, Holder, Journal, JournalError, RunRecord, Session, takers,
 };
 use crate::pace::QuotaError;
-use crate::progress::waiting_in_words;
+use crate::progress::{waiting_in_words, warn};
 use crate::report::{self, Liveness, Summary, UnderWay};
 use crate::runner::stop::Gate;
 use crate::runner::{Answer, Asked, Command, Refused, Services};
+use crate::target::Secret;
 use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
@@ -23,13 +24,34 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
+
+/// Between two tries to ask a process that is starting or ending.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// How many times; three seconds in all.
+const ASKS_MAX: u32 = 60;
+
+/// How long a live process may take for an answer: one that was stopped never gives one.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// The one question whose answer takes as long as there are rows.
+pub(super) const WRITE_REPORT: &str = "/report";
+
+/// How long that may take.
+const REPORT_MAX: Duration = Duration::from_secs(600);
+
+/// How long a live process may be unknown to others after its name was deleted.
+const NAMED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What is asked.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -125,18 +147,35 @@ async fn listen(
     let routes = Router::new()
         .route("/status", get(status))
         .route("/runs", get(runs))
-        .route("/report", get(write_report))
+        .route(WRITE_REPORT, get(write_report))
         .route("/pause", post(pause))
         .route("/continue", post(go_on))
         .route("/drain", post(drain))
         .route("/pace", post(pace))
         .layer(from_fn_with_state(shared.clone(), only_with_token))
         .with_state(shared);
+    let staying = stay_known(Arc::downgrade(journal), holder);
     Ok(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
-            tracing::warn!("other processes cannot ask this one any more: {error}");
+        tokio::select! {
+            () = staying => {}
+            served = axum::serve(listener, routes) => if let Err(error) = served {
+                tracing::warn!("other processes cannot ask this one any more: {error}");
+            }
         }
     }))
+}
+
+/// Whoever deletes `holder.json` under a live process hides it for a moment only.
+async fn stay_known(journal: Weak<Mutex<Journal>>, holder: Holder) {
+    loop {
+        tokio::time::sleep(NAMED_AGAIN_AFTER).await;
+        let Some(journal) = journal.upgrade() else {
+            return;
+        };
+        if let Err(error) = journal.lock().await.announce(&holder) {
+            tracing::debug!("other processes are not told who has the journal: {error}");
+        }
+    }
 }
 
 async fn only_with_token(State(shared): State<Shared>, request: Request, next: Next) -> Response {
@@ -144,7 +183,9 @@ async fn only_with_token(State(shared): State<Shared>, request: Request, next: N
         .headers()
         .get("authorization")
         .and_then(|value| value.to_str().ok());
-    if given == Some(&format!("Bearer {}", shared.token)) {
+    let wanted = format!("Bearer {}", shared.token);
+    // Digests, so that how long the comparison takes says nothing about the token.
+    if given.map(Sha256::digest) == Some(Sha256::digest(wanted)) {
         next.run(request).await
     } else {
         StatusCode::UNAUTHORIZED.into_response()
@@ -338,75 +379,147 @@ async fn pace(
     shared.steer(&question, Command::Pace(rate)).await
 }
 
-/// Asks the live process, if there is one. None: nobody has the journal.
+/// Asks the live process, if there is one. None: nobody works on the journal, or nobody who answers; what stands in the
+/// journal itself is the answer then.
 ///
 /// # Errors
-/// The process does not answer, or refuses.
+/// The process refuses, or this user may not ask.
 pub(super) async fn ask(
     journal: &Path,
     path: &str,
     question: &Question,
-) -> Result<Option<serde_json::Value>, Failure> {
-    request(journal, Method::GET, path, question).await
+) -> Result<Option<Value>, Failure> {
+    match request(journal, &Method::GET, path, question).await? {
+        Reached::Nobody => Ok(None),
+        Reached::Answered(value) => Ok(Some(value)),
+        Reached::Silent(holder) => {
+            warn(format_args!(
+                "{}, so this is what the journal has",
+                silent(&holder)
+            ));
+            Ok(None)
+        }
+    }
 }
 
 /// Steers the live process, if there is one. None: nobody has the journal.
 ///
 /// # Errors
-/// As [`ask`].
+/// The process does not answer, or refuses, or this user may not ask.
 pub(super) async fn steer(
     journal: &Path,
     path: &str,
     question: &Question,
-) -> Result<Option<serde_json::Value>, Failure> {
-    request(journal, Method::POST, path, question).await
+) -> Result<Option<Value>, Failure> {
+    match request(journal, &Method::POST, path, question).await? {
+        Reached::Nobody => Ok(None),
+        Reached::Answered(value) => Ok(Some(value)),
+        Reached::Silent(holder) => Err(Failure::usage(
+            silent(&holder),
+            format!(
+                "it may be starting or ending: try again in a moment. If it was stopped, `kill -CONT {pid}` lets it go on; if it hangs, \
+                 end it with `kill -9 {pid}` and go on with `cutover resume`: the journal is good",
+                pid = holder.pid
+            ),
+        )
+        .coded(&errors::LIVE_PROCESS)),
+    }
 }
 
+fn silent(holder: &Holder) -> String {
+    let (pid, command) = (holder.pid, &holder.command);
+    format!("process {pid} (`cutover {command}`) has the journal and does not answer")
+}
+
+/// What came of asking.
+enum Reached {
+    Nobody,
+    Answered(Value),
+    /// It may be at its beginning, at its end, or stopped.
+    Silent(Holder),
+}
+
+/// A process that is just starting or ending is asked again for a few seconds.
 async fn request(
     journal: &Path,
-    method: Method,
+    method: &Method,
     path: &str,
     question: &Question,
-) -> Result<Option<serde_json::Value>, Failure> {
-    if !Journal::exists(journal) {
-        return Ok(None);
-    }
-    let holder = read_holder(journal).map_err(Failure::unusable)?;
-    let Some(holder) = holder else {
-        return Ok(None);
-    };
-    let busy = |what: String| {
-        let message = format!("process {} has the journal and {what}", holder.pid);
-        Failure::usage(message, "try again in a moment").coded(&errors::LIVE_PROCESS)
-    };
-    let Some(control) = &holder.control else {
-        return Err(busy("does not answer yet".into()));
-    };
-    // An error says that a provider is in place already, which is all that is wanted.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let url = format!("http://127.0.0.1:{}{path}", control.port);
-    let reply = reqwest::Client::new()
-        .request(method, url)
-        .query(question)
-        .bearer_auth(control.token.expose())
-        .send()
-        .await
-        .map_err(|_| busy("does not answer".into()))?;
-    let status = reply.status();
-    if !status.is_success() {
-        let text = reply.text().await.unwrap_or_default();
-        if status != StatusCode::UNPROCESSABLE_ENTITY {
-            return Err(busy(format!("says: {text}")));
+) -> Result<Reached, Failure> {
+    let mut asks = 0;
+    loop {
+        let Some(holder) = Journal::holder(journal)?.filter(Holder::may_live) else {
+            return Ok(Reached::Nobody);
+        };
+        let heard = match &holder.control {
+            Some(control) => ask_once(&holder, control, method, path, question).await?,
+            None => Heard::NotYet,
+        };
+        match heard {
+            Heard::Answer(value) => return Ok(Reached::Answered(value)),
+            Heard::Nothing => return Ok(Reached::Silent(holder)),
+            Heard::NotYet => asks += 1,
         }
+        if asks >= ASKS_MAX {
+            return Ok(Reached::Silent(holder));
+        }
+        tokio::time::sleep(ASK_AGAIN_AFTER).await;
+    }
+}
+
+/// What came of asking once.
+enum Heard {
+    Answer(Value),
+    /// No answer, or none of ours, which may be different in a moment.
+    NotYet,
+    /// It was waited for long enough.
+    Nothing,
+}
+
+async fn ask_once(
+    holder: &Holder,
+    control: &Control,
+    method: &Method,
+    path: &str,
+    question: &Question,
+) -> Result<Heard, Failure> {
+    let token = control.token.expose();
+    let url = format!("http://127.0.0.1:{}{path}", control.port);
+    let patience = if path == WRITE_REPORT {
+        REPORT_MAX
+    } else {
+        ANSWER_MAX
+    };
+    let sent = client()?.request(method.clone(), url).query(question);
+    let reply = match sent.bearer_auth(token).timeout(patience).send().await {
+        Ok(reply) => reply,
+        Err(error) if error.is_timeout() => return Ok(Heard::Nothing),
+        Err(_) => return Ok(Heard::NotYet),
+    };
+    let status = reply.status();
+    if status == StatusCode::UNPROCESSABLE_ENTITY {
+        let text = reply.text().await.unwrap_or_default();
+        let text = Secret::new(token).redact(&text);
         let message = format!("process {} works on a run and says: {text}", holder.pid);
         return Err(
             Failure::usage(message, "`cutover status` shows how it stands")
                 .coded(&errors::LIVE_PROCESS),
         );
     }
-    let value = reply
-        .json()
-        .await
-        .map_err(|error| busy(format!("answers badly: {error}")))?;
-    Ok(Some(value))
+    if !status.is_success() {
+        return Ok(Heard::NotYet);
+    }
+    Ok(match reply.json().await {
+        Ok(value) => Heard::Answer(value),
+        Err(error) if error.is_timeout() => Heard::Nothing,
+        Err(_) => Heard::NotYet,
+    })
+}
+
+/// What is said here stays on this machine, whatever proxy its environment names.
+fn client() -> Result<reqwest::Client, Failure> {
+    // An error says that a provider is in place already, which is all that is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build();
+    client.map_err(|error| Failure::program(format!("no client can be made: {error}")))
 }

@@ -16,12 +16,14 @@ mod journal;
 mod last_words;
 mod live;
 mod logging;
+mod opening;
 mod plan;
 mod privacy;
 mod report;
 mod resume;
 mod run;
 mod runs;
+mod signals;
 mod sim;
 mod status;
 mod steer;
@@ -66,7 +68,7 @@ fn guarded(cli: Cli) -> Exit {
 }
 
 fn work_on(cli: Cli) -> Exit {
-    privacy::keep_files_private();
+    privacy::keep_private();
     let done = logging::init(&cli.global).and_then(|()| dispatch(cli));
     done.unwrap_or_else(Failure::tell)
 }

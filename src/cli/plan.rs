@@ -1,21 +1,24 @@
 //! `cutover plan`: read live state, write nothing to any target; what would change, what speaks against it, what it would cost.
 
 use super::args::{Global, PlanArgs};
-use super::connect::{Cast, Target, person};
+use super::connect::{Cast, Hitch, Target, person};
 use super::context::{Batch, print_json};
 use super::exit::{Exit, Failure};
 use super::forecast::{Forecast, PlanFinding};
+use super::opening::{Cut, Waits, trouble_of};
+use super::signals;
 use super::work::{preflight_failure, tell_notes};
 use crate::batch::plan_file::{SEAL_COLUMN, seal_cell};
 use crate::batch::{InputError, Row, Visit};
 use crate::job::{Job, RowView, Settings};
-use crate::journal::Seal;
+use crate::journal::{RowNumber, Seal};
 use crate::machine::Problem;
 use crate::progress::say;
 use crate::report::{PlanLine, write_plan};
 use crate::runner::Services;
 use crate::runner::directory::{Answer, ask};
 use crate::runner::plan::{Plan, RowPlan, plan_row, plan_seal};
+use crate::runner::plan_rows::{Beside, settle};
 use crate::runner::preflight::{Check, prepare};
 use crate::runner::sight::job_problem;
 use crate::runner::start::each_row;
@@ -24,6 +27,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -36,6 +40,7 @@ const WORD_EVERY: Duration = Duration::from_secs(10);
 /// A row that the file's own rules have nothing against.
 struct Good {
     number: u64,
+    line: u64,
     key: String,
     values: Vec<Option<String>>,
 }
@@ -51,7 +56,6 @@ struct Planning<'a> {
 /// A row that was read, and what it cost.
 struct Read {
     row: Good,
-    report: Vec<String>,
     plan: RowPlan,
     reads: u32,
 }
@@ -74,11 +78,19 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     };
     let good = planning.lint()?;
     let cast = cast(global, &batch, &good);
-    let connected = target.connect(Uuid::now_v7(), &batch.job, cast).await?;
-    let rate = connected.services.writes.full_rate();
-    let read = read(&mut planning, &connected.services, &connected.tenant, good).await;
+    let (sender, commands) = mpsc::channel(1);
+    signals::hear(sender);
+    let mut waits = Waits::new(commands, &target);
+    let hitch = Hitch::new();
+    let connecting = target.connect(Uuid::now_v7(), &batch.job, cast, &hitch);
+    let connected = waits.wait(|| hitch.words(), connecting).await;
+    let connected = connected.map_err(Cut::into_failure)??;
+    let services = &connected.services;
+    let rate = services.writes.full_rate();
+    let reading = read(&mut planning, services, &connected.tenant, good);
+    let read = waits.wait(|| trouble_of(services), reading).await;
     connected.close().await;
-    read?;
+    read.map_err(Cut::into_failure)??;
     let path = planning.write(&args.report)?;
     let mut forecast = planning.forecast;
     forecast.plan = path.display().to_string();
@@ -140,6 +152,7 @@ async fn rows(
     let mut word_at = Instant::now() + WORD_EVERY;
     let mut rows = good.into_iter();
     let mut tasks = JoinSet::new();
+    let mut seen = Vec::with_capacity(all);
     loop {
         while tasks.len() < ROWS_IN_FLIGHT_MAX
             && let Some(row) = rows.next()
@@ -148,10 +161,17 @@ async fn rows(
             tasks.spawn(one(job, settings.clone(), services, row));
         }
         let Some(ended) = tasks.join_next().await else {
-            return Ok(());
+            break;
         };
         let read = ended.map_err(|error| Failure::program(error.to_string()))?;
-        planning.take(read.map_err(no_answer)?);
+        let Read { row, plan, reads } = read.map_err(no_answer)?;
+        planning.forecast.reads += u64::from(reads);
+        seen.push(Beside {
+            row: RowNumber(row.number),
+            line: row.line,
+            key: row.key,
+            plan,
+        });
         if Instant::now() >= word_at {
             word_at += WORD_EVERY;
             say(format_args!(
@@ -160,6 +180,10 @@ async fn rows(
             ));
         }
     }
+    seen.sort_by_key(|row| row.row);
+    settle(&mut seen);
+    seen.into_iter().for_each(|row| planning.take(row));
+    Ok(())
 }
 
 fn no_answer(Halt(problem): Halt) -> Failure {
@@ -178,16 +202,13 @@ async fn one(
         Err(problem) => {
             return Ok(Read {
                 row,
-                report: Vec::new(),
                 plan: RowPlan::against(problem),
                 reads: 0,
             });
         }
     };
     let plan = plan_row(&job, &view, &mut talk).await?;
-    let report = plan.states.as_ref();
     Ok(Read {
-        report: report.map_or_else(Vec::new, |(before, after)| view.report(before, after)),
         reads: talk.take_costs().reads,
         plan,
         row,
@@ -273,46 +294,35 @@ impl Planning<'_> {
     }
 
     /// Counts a row that was read.
-    fn take(&mut self, read: Read) {
-        let Read {
-            row,
-            report,
-            plan,
-            reads,
-        } = read;
-        self.forecast.reads += u64::from(reads);
+    fn take(&mut self, read: Beside) {
+        let Beside { row, key, plan, .. } = read;
         for warning in &plan.warnings {
-            self.find(PlanFinding::warning(row.number, &row.key, warning));
+            self.find(PlanFinding::warning(row.0, &key, warning));
         }
         let whole = self.whole.0;
         let line = match &plan.plan {
             Plan::Unchanged => {
                 self.forecast.unchanged += 1;
-                self.line(row.number, &row.key, "unchanged", None)
+                self.line(row.0, &key, "unchanged", None)
             }
             Plan::Change(steps) => {
                 let names = self.count(steps);
-                let line = self.line(row.number, &row.key, "change", None);
+                let line = self.line(row.0, &key, "change", None);
                 line.steps = names;
                 line
             }
             Plan::Refused(problem) => {
                 self.forecast.refused += 1;
-                self.find(PlanFinding::against(row.number, &row.key, problem));
+                self.find(PlanFinding::against(row.0, &key, problem));
                 let Problem {
                     code,
                     message,
                     advice,
                 } = problem.clone();
-                self.line(
-                    row.number,
-                    &row.key,
-                    "refused",
-                    Some([code, message, advice]),
-                )
+                self.line(row.0, &key, "refused", Some([code, message, advice]))
             }
         };
-        line.report = report;
+        line.report = plan.report;
         line.seal = seal_cell(whole, plan.seal.map(|seal| seal.0));
     }
 
@@ -348,6 +358,7 @@ impl Good {
         let values = row.values.iter();
         Good {
             number: row.number,
+            line: row.line,
             key,
             values: values
                 .map(|value| value.as_ref().map(ToString::to_string))

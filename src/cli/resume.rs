@@ -4,7 +4,7 @@ use super::args::{Global, ResumeArgs};
 use super::connect::Target;
 use super::context::{existing_journal, schedule};
 use super::exit::{Exit, Failure};
-use super::work::{finish, work};
+use super::work::{Opening, Stage, finish, work};
 use crate::journal::{RunRecord, RunState};
 use crate::progress::{name_run, say};
 use std::sync::Arc;
@@ -36,7 +36,10 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
         &args.work,
         schedule,
         journal,
-        session,
+        Opening {
+            session,
+            stage: Stage::Begun,
+        },
         Arc::new(job),
         target,
     )

@@ -6,14 +6,16 @@ use super::context::{Batch, FindingLines, journal, operator, schedule};
 use super::errors;
 use super::exit::{Exit, Failure};
 use super::half_way::refusal;
-use super::work::{finish, work};
+use super::opening::Consent;
+use super::work::{Opening, Stage, finish, work};
 use crate::batch::{PlanFile, Severity};
-use crate::journal::{Journal, RunId, RunRecord, Session};
+use crate::journal::{Adoption, Copied, Journal, RunId, RunRecord, Session};
 use crate::progress::{counted, name_run, say, warn};
 use crate::runner::half_way::take_over;
 use crate::runner::plan::plan_seal;
-use crate::runner::start::{Before, BeginError, Order, begin, look_back};
+use crate::runner::start::{Before, BeginError, Order, copy, look_back};
 use crate::runner::{Clock, SystemClock};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -48,12 +50,22 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     } else {
         look_back(&journal, &order)?
     };
-    let session = match before {
-        Before::New => start(global, &journal, &batch, &order, plan).await?,
+    let opening = match before {
+        Before::New => {
+            let adoptions = take_over(&journal, &order, SystemClock.now());
+            let adoptions = adoptions.map_err(|error| refusal(error, global))?;
+            let consent = Consent::needed(&target, args.work.yes)?;
+            let (session, copied) = start(&journal, &batch, &order, plan, adoptions).await?;
+            let stage = Stage::New(copied, consent);
+            Opening { session, stage }
+        }
         Before::Unfinished(run) => {
             name_run(run.id());
             say(format_args!("going on with run {}", run.id()));
-            journal.resume(&run)?
+            Opening {
+                session: journal.resume(&run)?,
+                stage: Stage::Begun,
+            }
         }
         Before::Finished(run) => {
             name_run(run.id());
@@ -70,7 +82,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         &args.work,
         schedule,
         journal,
-        session,
+        opening,
         Arc::clone(&batch.job),
         target,
     )
@@ -78,26 +90,24 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
 }
 
 async fn start(
-    global: &Global,
     journal: &Journal,
     batch: &Batch,
     order: &Order<'_>,
     plan: Option<PlanFile>,
-) -> Result<Session, Failure> {
-    let adoptions = take_over(journal, order, SystemClock.now());
-    let adoptions = adoptions.map_err(|error| refusal(error, global))?;
+    adoptions: BTreeMap<u64, Adoption>,
+) -> Result<(Session, Copied), Failure> {
     if let Some(from) = order.adopts {
+        let people = counted(adoptions.len() as u64, "person who is", "people who are");
         say(format_args!(
-            "{} people who are half way in run {from} are taken over; that run goes on no more",
-            adoptions.len()
+            "{people} half way in run {from} would be taken over; that run goes on no more then"
         ));
     }
     batch.tell_dialect();
     let mut lines = FindingLines::default();
     let mut show = |finding: &crate::batch::Finding| lines.show(finding);
-    let (session, summary) = begin(journal, order, plan, adoptions, &SystemClock, &mut show)
-        .await
-        .map_err(begin_failure)?;
+    let (import, summary) =
+        copy(journal, order, plan, adoptions, &SystemClock, &mut show).map_err(begin_failure)?;
+    let copied = import.copied().await?;
     lines.end(batch);
     let errors = summary.count(Severity::Error);
     if errors > 0 {
@@ -106,7 +116,7 @@ async fn start(
             counted(errors, "error", "errors")
         ));
     }
-    Ok(session)
+    Ok(copied)
 }
 
 fn begin_failure(error: BeginError) -> Failure {

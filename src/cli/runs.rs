@@ -1,7 +1,7 @@
 //! `cutover runs`: the runs in the journal.
 
 use super::args::{Global, RunsArgs};
-use super::context::{journal, print_json};
+use super::context::{print_json, snapshot};
 use super::exit::{Exit, Failure};
 use super::half_way::exposed_in_words;
 use super::live::{Question, ask};
@@ -43,8 +43,8 @@ pub(super) async fn main(global: &Global, args: &RunsArgs) -> Result<Exit, Failu
 
 fn own(global: &Global) -> Result<serde_json::Value, Failure> {
     let mut summaries = Vec::new();
-    if Journal::exists(&global.journal) {
-        let journal = journal(global, "runs")?;
+    if Journal::exists(&global.journal)? {
+        let journal = snapshot(global)?;
         let runs = journal.runs()?;
         let takers = takers(&runs);
         for run in runs {

@@ -1,7 +1,7 @@
 //! `cutover status`: where a run stands, also while another process is running it.
 
 use super::args::{Global, StatusArgs};
-use super::context::{existing_journal, print_json};
+use super::context::{print_json, snapshot};
 use super::exit::{Exit, Failure};
 use super::half_way::{exit_of, exposed_in_words, warned_in_words};
 use super::live::{Question, ask};
@@ -13,7 +13,7 @@ pub(super) async fn main(global: &Global, args: &StatusArgs) -> Result<Exit, Fai
     let summary = match ask(&global.journal, "/status", &question).await? {
         Some(summary) => summary,
         None => {
-            let journal = existing_journal(global, "status")?;
+            let journal = snapshot(global)?;
             let run = journal.find(args.run.as_deref())?;
             let idle = Liveness::idle(journal.taken_over_by(run.id())?);
             to_value(&report::summarize(&run, &mut journal.reader(&run)?, &idle)?)?

@@ -1,31 +1,33 @@
 //! Working on a run until it ends or has to stop: what `run` and `resume` share.
 
 use super::args::{Global, WorkArgs};
-use super::connect::{Cast, Connected, Target, person};
+use super::connect::{Cast, Connected, Hitch, Target, person};
 use super::context::{print_json, report_dir};
 use super::errors;
 use super::exit::{Exit, Failure};
 use super::half_way::{exposed_in_words, mention_others, resume_command, warned_in_words};
 use super::last_words::{self, Exposed};
 use super::live::{Bridge, Live};
+use super::opening::{Consent, Cut, Header, Waits, trouble_of};
+use super::signals;
 use super::status::to_value;
 use crate::batch::Digest;
 use crate::job::{Job, Settings};
 use crate::journal::{
-    Closed, InputRow, Journal, JournalError, RunHeader, RunReader, RunRecord, RunState, Session,
-    Stop,
+    Closed, Copied, Journal, JournalError, RunHeader, RunReader, RunRecord, RunState, Session, Stop,
 };
 use crate::machine::Outcome;
 use crate::progress::{self, counted, name_run, say, say_result, warn, warn_if_quiet};
 use crate::report::{self, Liveness};
 use crate::runner::admission::{Admission, canonical};
-use crate::runner::exposed::Person;
+use crate::runner::claims::Claims;
+use crate::runner::exposed::{self, Person};
 use crate::runner::preflight::{Check, Ready, prepare};
 use crate::runner::stop::Gate;
 use crate::runner::talk::Halt;
 use crate::runner::worker::Work;
 use crate::runner::{
-    Asked, Clock, Command, DispatchEnd, Dispatcher, Policy, Schedule, StopReason, SystemClock,
+    Asked, Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopReason, SystemClock,
 };
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -42,110 +44,256 @@ const COMMANDS_WAITING_MAX: usize = 4;
 /// How many times; two seconds in all.
 const SESSION_RELEASE_POLLS_MAX: u32 = 200;
 
-/// Works on an open session until it ends, writes the report and says how it went. Where it cannot even begin, whoever an
-/// earlier process left exposed still is.
+/// A run that is open in this process.
+pub(super) struct Opening {
+    pub session: Session,
+    pub stage: Stage,
+}
+
+/// How far it is.
+pub(super) enum Stage {
+    /// Its rows are in the journal, and it does not exist before it is begun.
+    New(Copied, Consent),
+    /// It was begun before.
+    Begun,
+}
+
+/// Works on an open run until it ends, writes the report and says how it went.
 pub(super) async fn work(
     global: &Global,
     args: &WorkArgs,
     schedule: Schedule,
     journal: Journal,
-    session: Session,
+    opening: Opening,
     job: Arc<Job>,
     target: Target,
 ) -> Result<Exit, Failure> {
+    let target_spec = target.spec();
+    let Opening { session, mut stage } = opening;
     let run = session.header().id;
     mention_others(&journal, run, &global.journal);
-    let left = left_exposed(&session)?;
-    let dir = report_dir(args.report.as_ref(), &run.to_string());
-    let worked = work_on(global, args, schedule, journal, session, job, target).await;
-    worked.map_err(|failure| {
-        let left = Exposed::remembered(&left, run, &dir);
-        left.name();
-        failure.if_exposed(!left.keys.is_empty())
-    })
-}
-
-/// Whom an earlier process left exposed.
-fn left_exposed(session: &Session) -> Result<Vec<Person>, JournalError> {
-    let header = session.header();
-    let half_way = session.reader()?.half_way()?.into_iter();
-    let exposed = half_way.filter(|(_, record)| record.exposure(&header.rules).is_some());
-    let person = |input: InputRow| Person {
-        row: input.number,
-        key: input
-            .cells
-            .get(header.input.key_cell)
-            .cloned()
-            .unwrap_or_default(),
-    };
-    Ok(exposed.map(|(input, _)| person(input)).collect())
-}
-
-async fn work_on(
-    global: &Global,
-    args: &WorkArgs,
-    schedule: Schedule,
-    journal: Journal,
-    session: Session,
-    job: Arc<Job>,
-    target: Target,
-) -> Result<Exit, Failure> {
-    let (sender, mut commands) = mpsc::channel(COMMANDS_WAITING_MAX);
-    hear_signals(sender.clone());
-    let target_spec = target.spec();
-    let cast = cast(global, &journal, &session, &job)?;
-    let connecting = target.connect(session.header().id.0, &job, cast);
-    let connected = tokio::select! {
-        connected = connecting => connected?,
-        // A person who has to sign in may be waited for for a quarter of an hour.
-        Some(_) = commands.recv() => return Err(stopped_before_signing_in()),
-    };
-    let (services, run) = (Arc::clone(&connected.services), session.header().id);
     name_run(run);
     let session = Arc::new(session);
-    let bridge = Bridge {
-        gate: Gate::default(),
-        commands: sender,
-        services: Arc::clone(&connected.services),
-    };
-    let orders = Orders {
-        gate: bridge.gate.clone(),
-        commands,
-        schedule,
-    };
     let journal = Arc::new(tokio::sync::Mutex::new(journal));
-    let live = Live::serve(&journal, &session, bridge).await;
-    let end = dispatch(args, &session, &job, &connected, orders).await;
-    connected.close().await;
-    live.stop().await;
-    let end = end?;
+    let dir = report_dir(args.report.as_ref(), &run.to_string());
+    let attempt = Attempt {
+        global,
+        args,
+        journal: &journal,
+        session: &session,
+        job: &job,
+        report: &dir,
+    };
+    let (end, exposed) = attempt.make(target, schedule, &mut stage).await;
+    let session = released(session).await?;
+    let end = match (stage, end) {
+        (Stage::New(..), end) => {
+            if let Err(error) = journal.lock().await.withdraw(session) {
+                tracing::info!("the run is removed when the journal is opened next: {error}");
+            }
+            let never_begun = || Failure::program("the run has ended and was never begun");
+            return Err(end.err().map_or_else(never_begun, Cut::into_failure));
+        }
+        (Stage::Begun, Ok(end)) => end,
+        (Stage::Begun, Err(Cut::Stopped(reason))) => DispatchEnd {
+            stopped: Some(reason),
+            journal: None,
+        },
+        (Stage::Begun, Err(Cut::Journal(error))) => DispatchEnd {
+            stopped: Some(StopReason::Journal(error.to_string())),
+            journal: Some(error),
+        },
+        (Stage::Begun, Err(Cut::Failed(failure))) => {
+            let exposed = Exposed::remembered(&exposed, run, &dir);
+            exposed.name();
+            return Err(failure.if_exposed(!exposed.keys.is_empty()));
+        }
+    };
     let stop = end
         .stopped
         .as_ref()
         .map_or(Stop::Finished, StopReason::stop);
-    let closed = close(session, stop).await?;
-    let dir = report_dir(args.report.as_ref(), &closed.run.id().to_string());
-    let (exit, exposed) = tell_end(global, args, closed, end.journal, &dir, &target_spec);
-    let exposed = exposed.unwrap_or_else(|| {
-        let remembered = services.gauges.exposed.list();
-        Exposed::remembered(&remembered, run, &dir)
-    });
+    let closed = session.close(SystemClock.now(), stop);
+    let (exit, told) = tell_end(global, args, closed, end.journal, &dir, &target_spec);
+    let exposed = told.unwrap_or_else(|| Exposed::remembered(&exposed, run, &dir));
     exposed.name();
     last_words::advise(end.stopped.as_ref(), &global.journal);
     mention_others(&*journal.lock().await, run, &global.journal);
     Ok(exit.if_exposed(!exposed.keys.is_empty()))
 }
 
-fn stopped_before_signing_in() -> Failure {
-    Failure::said(
-        Exit::Requested,
-        "stopped before anybody was signed in",
-        "nothing was sent; `cutover resume` goes on",
-    )
+/// What the way from an open run to its end works with.
+struct Attempt<'a> {
+    global: &'a Global,
+    args: &'a WorkArgs,
+    journal: &'a Arc<tokio::sync::Mutex<Journal>>,
+    session: &'a Arc<Session>,
+    job: &'a Arc<Job>,
+    report: &'a Path,
+}
+
+impl Attempt<'_> {
+    /// Answers how the work ended, and who cannot sign in then.
+    async fn make(
+        &self,
+        target: Target,
+        schedule: Schedule,
+        stage: &mut Stage,
+    ) -> (Result<DispatchEnd, Cut>, Vec<Person>) {
+        let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
+        signals::hear(sender.clone());
+        let mut waits = Waits::new(commands, &target);
+        let connected = match self.connect(target, &mut waits).await {
+            Ok(connected) => connected,
+            Err(cut) => return (Err(cut), self.left_exposed()),
+        };
+        let services = Arc::clone(&connected.services);
+        let bridge = Bridge {
+            gate: Gate::default(),
+            commands: sender,
+            services: Arc::clone(&services),
+        };
+        let gate = bridge.gate.clone();
+        let live = Live::serve(self.journal, self.session, bridge).await;
+        let end = match self.begin(&connected, &mut waits, stage).await {
+            Ok(settings) => {
+                let orders = Orders {
+                    gate,
+                    commands: waits.into_commands(),
+                    schedule,
+                };
+                self.dispatch(&services, settings, orders).await
+            }
+            Err(cut) => Err(cut),
+        };
+        connected.close().await;
+        live.stop().await;
+        (end, services.gauges.exposed.list())
+    }
+
+    async fn connect(&self, target: Target, waits: &mut Waits) -> Result<Connected, Cut> {
+        let first = first_input(&*self.journal.lock().await, self.session.header());
+        let cast = cast(
+            self.global,
+            &first.map_err(Failure::from)?,
+            self.session,
+            self.job,
+        )?;
+        let hitch = Hitch::new();
+        let connecting = target.connect(self.session.header().id.0, self.job, cast, &hitch);
+        Ok(waits.wait(|| hitch.words(), connecting).await??)
+    }
+
+    /// Whom an earlier process left exposed, where this one came to nothing before it could ask.
+    fn left_exposed(&self) -> Vec<Person> {
+        let exposed = exposed::Exposed::default();
+        if let Err(error) = self.take_in(&exposed) {
+            tracing::warn!("who is exposed cannot be read from the journal: {error}");
+        }
+        exposed.list()
+    }
+
+    fn take_in(&self, exposed: &exposed::Exposed) -> Result<(), JournalError> {
+        let mapping = &self.session.header().input.mapping;
+        exposed.take_in(&mut self.session.reader()?, mapping, &self.job.layout)
+    }
+
+    /// The checks before the run, the header, and the consent of whoever has to give it; a new run exists from then on.
+    async fn begin(
+        &self,
+        connected: &Connected,
+        waits: &mut Waits,
+        stage: &mut Stage,
+    ) -> Result<Settings, Cut> {
+        let services = &connected.services;
+        self.take_in(&services.gauges.exposed)
+            .map_err(Failure::from)?;
+        if matches!(stage, Stage::Begun) {
+            self.opened().await?;
+        }
+        let params = &self.session.header().params;
+        let preparing = prepare(self.job, params, &connected.tenant, services);
+        let ready = waits.wait(|| trouble_of(services), preparing).await?;
+        let ready = ready.map_err(|Halt(problem)| {
+            Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice)))
+        })?;
+        let somebody_is_half_way =
+            has_written(&self.session.reader().map_err(Failure::from)?).map_err(Failure::from)?;
+        must_be_fit(&ready, somebody_is_half_way)?;
+        self.show_header(connected, &ready, stage);
+        if let Stage::New(_, Consent::OfPerson) = stage {
+            waits.ask().await?;
+        }
+        if let Stage::New(copied, _) = std::mem::replace(stage, Stage::Begun) {
+            let begun = self.session.begin(copied, SystemClock.now()).await;
+            begun.map_err(Failure::from)?;
+            self.opened().await?;
+        }
+        let none = || Failure::program("there are no lookups");
+        Ok(ready.settings.ok_or_else(none)?)
+    }
+
+    async fn opened(&self) -> Result<(), Cut> {
+        let opened = self.session.opened(SystemClock.now()).await;
+        opened.map_err(Cut::Journal)
+    }
+
+    fn show_header(&self, connected: &Connected, ready: &Ready, stage: &Stage) {
+        let run = self.session.run();
+        let rows = match stage {
+            Stage::New(copied, _) => copied.rows(),
+            Stage::Begun => run.rows,
+        };
+        let header = Header {
+            journal: &self.global.journal,
+            job: self.job,
+            connected,
+            ready,
+            run: run.id(),
+            rows,
+            ended: run.counts.total(),
+            report: self.report,
+        };
+        header.show(matches!(stage, Stage::New(_, Consent::OfPerson)));
+    }
+
+    async fn dispatch(
+        &self,
+        services: &Arc<Services>,
+        settings: Settings,
+        orders: Orders,
+    ) -> Result<DispatchEnd, Cut> {
+        // The reader first: it waits until the checkpoint, and so what is known of the run, is up to the log.
+        let reader = self.session.reader().map_err(Failure::from)?;
+        let run = self.session.run();
+        let admission = Admission::new(reader, &run, &self.job.layout).map_err(Failure::from)?;
+        let work = Arc::new(Work {
+            services: Arc::clone(services),
+            job: Arc::clone(self.job),
+            settings,
+            session: Arc::clone(self.session),
+            claims: Claims::new(self.session),
+            gate: orders.gate,
+        });
+        let policy = Policy {
+            max_failed: self.args.max_failed,
+            max_stranded: self.args.max_stranded,
+        };
+        let dispatcher = Dispatcher::new(
+            work,
+            admission,
+            &run,
+            self.args.concurrency.map(|rows| rows as usize),
+            policy,
+            orders.schedule,
+            vec![progress::consumer(self.args.progress)],
+        );
+        Ok(dispatcher.run(orders.commands).await)
+    }
 }
 
 /// Who plays in the simulated tenant: the people of the run's rows.
-fn cast(global: &Global, journal: &Journal, session: &Session, job: &Job) -> Result<Cast, Failure> {
+fn cast(global: &Global, input: &Digest, session: &Session, job: &Job) -> Result<Cast, Failure> {
     let header = session.header();
     if header.target_spec != "sim" {
         return Ok(Cast {
@@ -189,78 +337,9 @@ struct Orders {
     schedule: Schedule,
 }
 
-async fn dispatch(
-    args: &WorkArgs,
-    session: &Arc<Session>,
-    job: &Arc<Job>,
-    connected: &Connected,
-    orders: Orders,
-) -> Result<DispatchEnd, Failure> {
-    let mut reader = session.reader()?;
-    let mapping = &session.header().input.mapping;
-    let exposed = &connected.services.gauges.exposed;
-    exposed.take_in(&mut reader, mapping, &job.layout)?;
-    if let Err(error) = session.opened(SystemClock.now()).await {
-        return Ok(DispatchEnd {
-            stopped: Some(StopReason::Journal(error.to_string())),
-            journal: Some(error),
-        });
-    }
-    let ready = match ready(session, job, connected).await {
-        Ok(ready) => ready,
-        Err(text) => {
-            return Ok(DispatchEnd {
-                stopped: Some(StopReason::Target(text)),
-                journal: None,
-            });
-        }
-    };
-    let somebody_is_half_way = has_written(&reader)?;
-    let settings = begin_with(ready, somebody_is_half_way)?;
-    let run = session.run();
-    let admission = Admission::new(reader, &run, &job.layout)?;
-    let work = Arc::new(Work {
-        services: Arc::clone(&connected.services),
-        job: Arc::clone(job),
-        settings,
-        session: Arc::clone(session),
-        gate: orders.gate,
-    });
-    let policy = Policy {
-        max_failed: args.max_failed,
-        max_stranded: args.max_stranded,
-    };
-    let consumers = progress::consumer(args.progress).into_iter().collect();
-    let concurrency = args.concurrency.map(|rows| rows as usize);
-    let dispatcher = Dispatcher::new(
-        work,
-        admission,
-        &run,
-        concurrency,
-        policy,
-        orders.schedule,
-        consumers,
-    );
-    Ok(dispatcher.run(orders.commands).await)
-}
-
-/// The preflight, within the target's patience.
-async fn ready(session: &Session, job: &Job, connected: &Connected) -> Result<Ready, String> {
-    let services = &connected.services;
-    let preparing = prepare(job, &session.header().params, &connected.tenant, services);
-    match tokio::time::timeout(services.patience, preparing).await {
-        Ok(Ok(ready)) => Ok(ready),
-        Ok(Err(Halt(problem))) => Err(format!("{problem}; {}", problem.advice)),
-        Err(_) => Err(format!(
-            "the target did not answer for {} s",
-            services.patience.as_secs()
-        )),
-    }
-}
-
-/// What the rows are worked on with. Nothing must speak against the run, unless somebody is half way: those people are brought
-/// to their end with whatever the app may still do.
-fn begin_with(ready: Ready, somebody_is_half_way: bool) -> Result<Settings, Failure> {
+/// Nothing must speak against the run, unless somebody is half way: those people are brought to their end with whatever the app
+/// may still do.
+fn must_be_fit(ready: &Ready, somebody_is_half_way: bool) -> Result<(), Failure> {
     tell_notes(ready.warnings().chain(ready.unknown()));
     let bad: Vec<&Check> = ready.bad().collect();
     match &ready.settings {
@@ -273,9 +352,7 @@ fn begin_with(ready: Ready, somebody_is_half_way: bool) -> Result<Settings, Fail
         Some(_) if bad.is_empty() => {}
         Some(_) | None => return Err(preflight_failure(&bad)),
     }
-    ready
-        .settings
-        .ok_or_else(|| Failure::program("there are no lookups"))
+    Ok(())
 }
 
 /// Whether somebody was changed who is not at an end yet.
@@ -309,11 +386,12 @@ pub(super) fn preflight_failure(bad: &[&Check]) -> Failure {
     .coded(&errors::PREFLIGHT)
 }
 
-async fn close(session: Arc<Session>, stop: Stop) -> Result<Closed, Failure> {
+/// The session, once nobody else uses it.
+async fn released(session: Arc<Session>) -> Result<Session, Failure> {
     let mut shared = session;
     for _ in 0..SESSION_RELEASE_POLLS_MAX {
         match Arc::try_unwrap(shared) {
-            Ok(session) => return Ok(session.close(SystemClock.now(), stop)),
+            Ok(session) => return Ok(session),
             Err(still) => shared = still,
         }
         tokio::time::sleep(SESSION_RELEASE_POLL).await;
@@ -321,67 +399,6 @@ async fn close(session: Arc<Session>, stop: Stop) -> Result<Closed, Failure> {
     Err(Failure::program(
         "somebody still uses the journal's session",
     ))
-}
-
-/// The first signal drains, the second stops at once. Both are heard from the beginning, so that none is lost in between.
-fn hear_signals(sender: mpsc::Sender<Asked>) {
-    match Signals::listen() {
-        Ok(signals) => drop(tokio::spawn(pass_on(signals, sender))),
-        Err(error) => {
-            tracing::warn!("signals are not heard; the run ends at once when told to: {error}")
-        }
-    }
-}
-
-async fn pass_on(mut signals: Signals, sender: mpsc::Sender<Asked>) {
-    let first = signals.next().await;
-    // A run that has ended takes no more commands.
-    let drain = Command::Drain(format!("{first} received"));
-    let _ended = sender.send(drain.into()).await;
-    let second = signals.next().await;
-    let stop = Command::StopNow(format!("{second} received twice"));
-    let _ended = sender.send(stop.into()).await;
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn listen() -> std::io::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn listen() -> std::io::Result<Signals> {
-        Ok(Signals)
-    }
-
-    async fn next(&mut self) -> &'static str {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => "Ctrl-C",
-            Err(_) => std::future::pending().await,
-        }
-    }
 }
 
 /// Says how a run ended that this process worked on: first what went wrong with the journal, where something did, then as

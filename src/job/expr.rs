@@ -327,6 +327,22 @@ impl Json {
         }
     }
 
+    /// The value, where it depends on nothing.
+    #[must_use]
+    pub fn constant(self) -> Option<serde_json::Value> {
+        match self {
+            Json::Constant(value) => Some(value),
+            Json::List(items) => items.into_iter().map(Json::constant).collect(),
+            Json::Object(fields) => {
+                let fields = fields.into_iter();
+                fields
+                    .map(|(key, item)| Some((key, item.constant()?)))
+                    .collect()
+            }
+            Json::Expr(_) | Json::Text(_) => None,
+        }
+    }
+
     /// The expressions in it, at any depth.
     pub fn visit_exprs<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         match self {

@@ -35,6 +35,9 @@ pub fn register(environment: &mut Environment<'static>) {
     environment.add_filter("local_part", |upn: &str| local_part(upn).to_owned());
     environment.add_filter("immutable_id", immutable_id);
     environment.add_filter("guid", guid);
+    environment.add_filter("anchor_kind", |text: &str| {
+        ImmutableId::kind_of(text).to_string()
+    });
     environment.add_filter("key", key);
     environment.add_filter("odata", |text: &str| text.replace('\'', "''"));
     environment.add_filter("find", find);
@@ -184,6 +187,13 @@ mod tests {
             value("'MyIRAFVEd2aImaq7zN3u/w==' | guid"),
             "00112233-4455-6677-8899-aabbccddeeff"
         );
+        for (anchor, kind) in [
+            ("MyIRAFVEd2aImaq7zN3u/w==", "guid"),
+            ("ann@contoso.com", "mail"),
+            ("E-10023", "text"),
+        ] {
+            assert_eq!(value(&format!("'{anchor}' | anchor_kind")), kind);
+        }
         assert_eq!(value("\"o'brien\" | odata"), "o''brien");
         assert_eq!(
             value("(domains | find('id', 'CONTOSO.COM')).id"),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap as Map;
 
 const UPN: &str = "ann@contoso.com";
 const TEMP: &str = "ann@contoso.onmicrosoft.com";
+const SPARE: &str = "ann.contoso.com@contoso.onmicrosoft.com";
 const ID: &str = "7e06b566-15f3-4013-8bf8-79874d52e68a";
 const GUID: &str = "00112233-4455-6677-8899-aabbccddeeff";
 const NEW_ID: &str = "MyIRAFVEd2aImaq7zN3u/w==";
@@ -105,18 +106,34 @@ fn nothing_speaks_against_a_plain_person() {
 }
 
 #[test]
+fn the_accounts_own_object_id_is_no_anchor() {
+    // In whatever case the service writes it.
+    let own = with([("id", json!(GUID.to_uppercase()))]);
+    assert_eq!(codes(own), blocked("EntraObjectId"));
+    // Where it was set long ago, nothing is written and nothing speaks against the person.
+    let there = with([
+        ("id", json!(GUID)),
+        ("onPremisesImmutableId", json!(NEW_ID)),
+    ]);
+    assert_eq!(codes(there), FREE);
+}
+
+#[test]
 fn values_that_others_have_block() {
-    let taken = with([("anchor_holders", json!(["bob@contoso.com"]))]);
+    let holder = |upn: &str| json!({"id": "somebody", "userPrincipalName": upn});
+    let taken = with([("anchor_holders", json!([holder("bob@contoso.com")]))]);
     assert_eq!(codes(taken), blocked("ImmutableIdTaken"));
-    let temporary = with([("upn_holders", json!([TEMP]))]);
-    assert_eq!(codes(temporary), blocked("TemporaryUpnTaken"));
+    let temporary = with([("upn_holders", json!([holder(TEMP)]))]);
+    assert_eq!(codes(temporary), FREE, "there is a spare one");
+    let both = with([("upn_holders", json!([holder(TEMP), holder(SPARE)]))]);
+    assert_eq!(codes(both), blocked("TemporaryUpnTaken"));
     let own = with([
         ("deleted", json!(true)),
         (
             "userPrincipalName",
             json!(format!("7e06b56615f340138bf879874d52e68a{UPN}")),
         ),
-        ("upn_holders", json!([UPN])),
+        ("upn_holders", json!([holder(UPN)])),
     ]);
     assert_eq!(codes(own), blocked("UpnTaken"));
 }

@@ -6,6 +6,7 @@
 //! file, and it never decides what happens after a failure: that is the machine's.
 
 mod also;
+mod claims;
 mod diagram;
 mod directory;
 mod expr;
@@ -31,6 +32,7 @@ mod people_tests;
 mod view_tests;
 
 pub use also::AlsoRead;
+pub use claims::{Claimed, Claims, InTheWay};
 pub use diagram::mermaid;
 pub use directory::{DirectoryEntry, DirectoryPlan, Kept, KeptForm};
 pub use expr::{EvalError, Expr, Json, Scope, Text, to_json};
@@ -84,6 +86,8 @@ pub struct Job {
     pub observe: Observe,
     /// Names derived from the observed state, in order.
     pub facts: Vec<(Arc<str>, Expr)>,
+    /// What no two rows may touch at once.
+    pub claims: Option<Claims>,
     /// What speaks against a row once it was observed.
     pub refusals: Vec<Objection>,
     /// What somebody should know of a row, though it is worked on.
@@ -141,6 +145,10 @@ pub struct Objection {
     pub reason: Text,
     /// What to do about it.
     pub advice: String,
+    /// The accounts that have what the row wants. Where one of them is another row's that gives it up, the row waits for that.
+    pub holders: Option<Expr>,
+    /// What is observed instead, once they have given it up.
+    pub freed: Vec<(String, serde_json::Value)>,
 }
 
 /// How a row's present state is found.
@@ -179,6 +187,17 @@ pub struct LookAt {
     pub with_next: bool,
     /// How an entry is told from others where several are found; its id, where the job does not say.
     pub tell: Option<Text>,
+    /// What to say of an entry that is not this row, where nobody else is found either.
+    pub passed_over: Option<PassedOver>,
+}
+
+/// Somebody who may be the row's person, with nothing to show it.
+#[derive(Debug, Clone)]
+pub struct PassedOver {
+    /// Who it is.
+    pub reason: Text,
+    /// What to do.
+    pub advice: String,
 }
 
 /// How a request is written down.

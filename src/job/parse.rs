@@ -97,6 +97,7 @@ fn read(root: &Table<'_, '_>, source: &str) -> Draft {
     let checks = reader.objections(root, "check", names::Place::Check);
     let observe = reader.observe(root);
     let facts = reader.named_exprs(root, "facts", names::Place::Fact);
+    let claims = reader.claims(root);
     let refusals = reader.objections(root, "refuse", names::Place::State);
     let warnings = reader.objections(root, "warn", names::Place::State);
     let steps = root.tables("step");
@@ -141,6 +142,7 @@ fn read(root: &Table<'_, '_>, source: &str) -> Draft {
             checks,
             observe,
             facts,
+            claims,
             refusals,
             warnings,
             steps,
@@ -168,6 +170,7 @@ const SECTIONS: &[&str] = &[
     "check",
     "observe",
     "facts",
+    "claims",
     "refuse",
     "warn",
     "step",

@@ -5,7 +5,8 @@ use super::expr::{Expr, Json, Text};
 use super::names;
 use super::source::{At, Table};
 use super::{
-    AlsoRead, DirectoryPlan, Kept, KeptForm, LookAt, Lookup, Objection, Observe, Permission,
+    AlsoRead, Claims, DirectoryPlan, Kept, KeptForm, LookAt, Lookup, Objection, Observe,
+    PassedOver, Permission,
 };
 use std::sync::Arc;
 use toml::de::DeValue;
@@ -281,10 +282,49 @@ impl Reader {
                 advice: table
                     .required_text("advice")
                     .map_or_else(String::new, |at| at.value),
+                holders: self.optional_expr(&table, "holders", place),
+                freed: self.constants(&table, "freed"),
             });
             table.finish();
         }
         objections
+    }
+
+    pub(super) fn claims(&mut self, root: &Table<'_, '_>) -> Option<Claims> {
+        let table = root.table("claims")?;
+        let claims = Claims {
+            account: self.required_expr(&table, "account", names::Place::State),
+            values: self.named_exprs(&table, "values", names::Place::State),
+            gives_way: self.optional_expr(&table, "gives_way", names::Place::State),
+        };
+        table.finish();
+        Some(claims)
+    }
+
+    /// Fields with values that do not depend on anything.
+    fn constants(&mut self, table: &Table<'_, '_>, key: &str) -> Vec<(String, serde_json::Value)> {
+        let fields = self.fields(table, key, names::Place::Parameters);
+        let fields = fields.unwrap_or_default().into_iter();
+        let constants = fields.filter_map(|(field, value)| match value.constant() {
+            Some(constant) => Some((field, constant)),
+            None => {
+                table.note(format!("`{key}.{field}` must be a constant"), None);
+                None
+            }
+        });
+        constants.collect()
+    }
+
+    fn passed_over(&mut self, table: &Table<'_, '_>) -> Option<PassedOver> {
+        let inner = table.table("passed_over")?;
+        let passed_over = PassedOver {
+            reason: self.required_text(&inner, "reason", names::Place::Pick),
+            advice: inner
+                .required_text("advice")
+                .map_or_else(String::new, |at| at.value),
+        };
+        inner.finish();
+        Some(passed_over)
     }
 
     pub(super) fn permissions(&mut self, root: &Table<'_, '_>) -> Vec<Permission> {
@@ -379,18 +419,8 @@ impl Reader {
             );
         }
         let headers = headers(&table);
-        let set = self
-            .fields(&table, "set", names::Place::Parameters)
-            .unwrap_or_default();
-        let set = set.into_iter().filter_map(|(key, value)| match value {
-            Json::Constant(constant) => Some((key, constant)),
-            Json::Expr(_) | Json::Text(_) | Json::List(_) | Json::Object(_) => {
-                table.note(format!("`set.{key}` must be a constant"), None);
-                None
-            }
-        });
         let look = LookAt {
-            set: set.collect(),
+            set: self.constants(&table, "set"),
             name: table
                 .required_text("name")
                 .map_or_else(String::new, |at| at.value),
@@ -402,6 +432,7 @@ impl Reader {
             pick,
             with_next: table.flag("with_next"),
             tell: self.optional_text(&table, "tell", names::Place::Pick),
+            passed_over: self.passed_over(&table),
         };
         table.finish();
         look

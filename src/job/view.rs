@@ -277,6 +277,31 @@ impl RowView {
         Ok(hits)
     }
 
+    /// An item that this look found and that is not this row, with what to say of it and what to do, where the job has a
+    /// word for that.
+    ///
+    /// # Errors
+    /// As [`RowView::look`].
+    pub fn passed_over(
+        &self,
+        look: &LookAt,
+        item: &JsonValue,
+    ) -> Result<Option<(Hit, String)>, EvalError> {
+        let (Some(passed_over), Some(pick)) = (&look.passed_over, &look.pick) else {
+            return Ok(None);
+        };
+        let scope = self.look_scope(None);
+        let scope = Arc::new(scope.with("item", Value::from(Serde(item))));
+        if pick.holds(&scope)? {
+            return Ok(None);
+        }
+        let hit = Hit {
+            state: self.state_of(look, item),
+            told: passed_over.reason.render(&scope)?,
+        };
+        Ok(Some((hit, passed_over.advice.clone())))
+    }
+
     fn state_of(&self, look: &LookAt, item: &JsonValue) -> State {
         let properties = self.job.observe.properties.iter();
         let mut state: State = properties

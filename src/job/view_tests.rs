@@ -2,7 +2,6 @@
 
 use super::*;
 use serde_json::{Value as JsonValue, json};
-use std::collections::BTreeMap;
 
 pub(super) const HOME: &str = "ann@contoso.com";
 pub(super) const TEMP: &str = "ann@contoso.onmicrosoft.com";
@@ -294,7 +293,7 @@ fn a_deleted_account_is_picked_by_its_whole_mangled_upn() {
 #[test]
 fn two_cells_that_disagree_are_found_before_anything_is_read() {
     let job = find("immutable-id").unwrap();
-    let settings = Settings::new(&BTreeMap::new(), &serde_json::Map::new());
+    let settings = Settings::new(&job.parameters(&[]).unwrap(), &serde_json::Map::new());
     let row = |id: &str| {
         [
             Some(HOME.to_owned()),
@@ -310,6 +309,29 @@ fn two_cells_that_disagree_are_found_before_anything_is_read() {
         matches!(&found[..], [Decision::Barred { code, .. }] if code == "ImmutableId"),
         "{found:?}"
     );
+}
+
+#[test]
+fn an_anchor_that_is_not_made_from_a_guid_is_refused_unless_the_tenant_has_such() {
+    let job = find("immutable-id").unwrap();
+    let codes = |set: &[(String, String)], id: &str, object_id: Option<&str>| {
+        let settings = Settings::new(&job.parameters(set).unwrap(), &serde_json::Map::new());
+        let row = [HOME, "", id, "", object_id.unwrap_or_default()]
+            .map(|cell| Some(cell.to_owned()).filter(|cell| !cell.is_empty()));
+        let found = job.objections(&settings, &row).unwrap();
+        let code = |decision| match decision {
+            Decision::Barred { code, .. } => code,
+            other => panic!("{other:?}"),
+        };
+        found.into_iter().map(code).collect::<Vec<_>>()
+    };
+    let any = [("anchors".to_owned(), "any".to_owned())];
+    assert_eq!(codes(&[], "E-10023", None), ["OtherAnchor"]);
+    assert!(codes(&any, "E-10023", None).is_empty());
+    assert!(codes(&[], "ann@contoso.com", None).is_empty());
+    assert!(codes(&[], NEW_ID, None).is_empty());
+    // The row itself says that its anchor is the account's object id.
+    assert_eq!(codes(&any, NEW_ID, Some(GUID)), ["EntraObjectId"]);
 }
 
 #[test]

@@ -319,6 +319,41 @@ impl DoubleEndedIterator for Walk<'_> {
     }
 }
 
+/// Copies the database of the journal in `dir` into the folder `to`, where it can be opened without the journal's lock. What
+/// is written to it meanwhile may leave the copy in pieces, which opening it finds out.
+///
+/// # Errors
+/// Those of the file system.
+pub(super) fn copy(dir: &Path, to: &Path) -> io::Result<()> {
+    copy_folder(&dir.join(DIRECTORY), &to.join(DIRECTORY))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    let Some(entries) = unless_gone(std::fs::read_dir(from))? else {
+        return Ok(());
+    };
+    std::fs::create_dir(to)?;
+    for entry in entries {
+        let entry = entry?;
+        let (path, copy) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy_folder(&path, &copy)?;
+        } else if kind.is_file() {
+            unless_gone(std::fs::copy(path, copy))?;
+        }
+    }
+    Ok(())
+}
+
+/// A database that is in use removes files of its own now and then.
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
 /// sled reports a locked file by words only, and a database that is in use must not be taken for a damaged one.
 fn wait_until_let_go(path: &Path) -> Result<(), StoreError> {
     let directory = |source| StoreError::Directory {

@@ -4,6 +4,7 @@
 //! simulations bring a disk of their own, which loses what was not synced.
 
 use super::error_run::JournalError;
+use super::lock::in_use;
 use super::medium::{FileMedium, Medium, copy_all};
 use super::open::make_private;
 use super::reserve::Reserve;
@@ -29,7 +30,7 @@ pub trait Disk: Send + Sync {
     /// The log of a run, to be appended to.
     ///
     /// # Errors
-    /// [`JournalError::File`].
+    /// [`JournalError::File`]; [`JournalError::Lock`] while another process appends to it.
     fn open(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError>;
 
     /// The log of a run, to be read only, beside whoever appends to it.
@@ -100,8 +101,22 @@ impl FileDisk {
         run: RunId,
         open: fn(&Path) -> io::Result<FileMedium>,
     ) -> Result<Box<dyn Medium>, JournalError> {
-        let medium = open(&self.path(run)).map_err(|source| self.failed(run, source))?;
-        Ok(Box::new(medium))
+        match open(&self.path(run)) {
+            Ok(medium) => Ok(Box::new(medium)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(in_use(&self.dir).into())
+            }
+            Err(source) => Err(self.failed(run, source)),
+        }
+    }
+
+    /// Makes sure that no other process writes to any of the logs.
+    ///
+    /// # Errors
+    /// [`JournalError::Lock`] when one does, [`JournalError::File`].
+    pub fn must_be_free(&self) -> Result<(), JournalError> {
+        let free = |run| self.open(run).map(drop);
+        self.logs()?.into_iter().try_for_each(free)
     }
 }
 

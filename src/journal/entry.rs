@@ -1,9 +1,10 @@
 //! The records of a run's log, and their form on disk: a version byte, then postcard.
 //!
 //! Format 2 added [`Facts::begun_at`](super::row::Facts::begun_at), format 3 [`RunHeader::plan`] and [`InputRow::planned`],
-//! format 4 [`Facts::warnings`](super::row::Facts::warnings), [`RunHeader::adopts`] and [`Entry::Adopted`]. The fields of
-//! transitions and headers stand at the end of their records, so an older record is a newer one that ends before the bytes
-//! that say "none". Rows stand in a list and are read in their old form.
+//! format 4 [`Facts::account`](super::row::Facts::account), [`Facts::warnings`](super::row::Facts::warnings),
+//! [`RunHeader::adopts`] and [`Entry::Adopted`]. All fields but [`InputRow::planned`] are the last fields of the last field of
+//! their records, so an older record is a newer one that ends before the bytes that say "none". Rows stand in a list and are
+//! read in their old form.
 
 use super::row::{RowNumber, RowRecord, Transition, UnixMillis};
 use super::run::{InputRow, RunHeader, RunId, Stop};
@@ -15,11 +16,11 @@ const VERSION: u8 = 4;
 /// The first version, which is still read.
 const VERSION_MIN: u8 = 1;
 
-/// The first version whose rows are as they are now.
-const VERSION_OF_ROWS: u8 = 3;
+/// The first version whose rows say what a plan says of them.
+const VERSION_PLANNED: u8 = 3;
 
-/// What a record of an older version lacks at its end, at most; what is more than that is not read.
-const NONE: [u8; 2] = [0, 0];
+/// The most that a record of an older version lacks at its end; what it does not lack is not read.
+const NONES: [u8; 3] = [0; 3];
 
 /// How postcard marks [`Entry::Rows`].
 const ROWS: u8 = 1;
@@ -124,9 +125,7 @@ impl Entry {
     pub fn decode(bytes: &[u8]) -> Result<Entry, EntryError> {
         match bytes.split_first() {
             Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(malformed),
-            Some((&version @ VERSION_MIN..VERSION, rest)) => {
-                decode_old(version, rest).map_err(malformed)
-            }
+            Some((&old @ VERSION_MIN..VERSION, rest)) => decode_old(old, rest).map_err(malformed),
             Some((&found, _)) => Err(EntryError::Version { found }),
             None => Err(EntryError::Malformed("it is empty".into())),
         }
@@ -134,13 +133,13 @@ impl Entry {
 }
 
 fn decode_old(version: u8, bytes: &[u8]) -> postcard::Result<Entry> {
-    if version < VERSION_OF_ROWS
-        && let Some((&ROWS, rows)) = bytes.split_first()
+    if let Some((&ROWS, rows)) = bytes.split_first()
+        && version < VERSION_PLANNED
     {
         let rows: Vec<OldRow> = postcard::from_bytes(rows)?;
         return Ok(Entry::Rows(rows.into_iter().map(InputRow::from).collect()));
     }
-    postcard::from_bytes(&[bytes, &NONE].concat())
+    postcard::from_bytes(&[bytes, &NONES].concat())
 }
 
 fn malformed(error: postcard::Error) -> EntryError {
@@ -170,12 +169,11 @@ mod tests {
         [Entry::Moved(moved), Entry::Rows(rows)]
     }
 
-    /// As an older version wrote it: without the fields that stand at the end by now.
+    /// As an older version wrote it: without what stands at the end by now.
     fn aged(entry: &Entry, version: u8, lacks: usize) -> Vec<u8> {
         let mut bytes = entry.encode().unwrap();
-        for _ in 0..lacks {
-            assert_eq!(bytes.pop(), Some(0));
-        }
+        let end = bytes.split_off(bytes.len() - lacks);
+        assert_eq!(end, NONES[..lacks]);
         bytes[0] = version;
         bytes
     }
@@ -184,19 +182,13 @@ mod tests {
     fn records_of_older_formats_are_still_read() {
         let [moved, rows] = entries();
         let began = Entry::Began(Box::new(run_header()));
-        for (version, moved_lacks, rows_lack, began_lacks) in
-            [(1, 2, 1, 2), (2, 1, 1, 2), (3, 1, 0, 1)]
-        {
-            for (entry, lacks) in [
-                (&moved, moved_lacks),
-                (&rows, rows_lack),
-                (&began, began_lacks),
-            ] {
-                assert_eq!(
-                    Entry::decode(&aged(entry, version, lacks)),
-                    Ok(entry.clone())
-                );
-            }
+        for (version, of_moved, of_rows, of_began) in [(1, 3, 1, 2), (2, 2, 1, 2), (3, 2, 0, 1)] {
+            let old = aged(&moved, version, of_moved);
+            assert_eq!(Entry::decode(&old), Ok(moved.clone()));
+            let old = aged(&rows, version, of_rows);
+            assert_eq!(Entry::decode(&old), Ok(rows.clone()));
+            let old = aged(&began, version, of_began);
+            assert_eq!(Entry::decode(&old), Ok(began.clone()));
         }
     }
 

@@ -10,9 +10,26 @@ use super::run::RunId;
 use super::store::StoreError;
 use crate::machine::IllegalMove;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 impl JournalError {
+    /// What the system forbids is told as that, with who could, where it is about the journal in `dir`.
+    #[must_use]
+    pub(super) fn or_not_allowed(self, dir: &Path) -> JournalError {
+        match self {
+            JournalError::File { path, source, .. }
+            | JournalError::Lock(LockError::Io { path, source })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                JournalError::NotAllowed {
+                    dir: dir.to_owned(),
+                    owner: owner(&path).or_else(|| owner(dir)).unwrap_or_default(),
+                }
+            }
+            other => other,
+        }
+    }
+
     /// Whether no more transitions can become durable in this process.
     #[must_use]
     pub fn is_final(&self) -> bool {
@@ -27,6 +44,7 @@ impl JournalError {
             | JournalError::File { .. }
             | JournalError::NoRoom { .. }
             | JournalError::LogGone { .. }
+            | JournalError::NotAllowed { .. }
             | JournalError::NoRun { .. }
             | JournalError::UnknownRun { .. }
             | JournalError::AmbiguousRun { .. }
@@ -144,11 +162,27 @@ pub enum JournalError {
         /// The journal.
         dir: PathBuf,
     },
+    /// This user may not look into the journal.
+    #[error("the journal `{}` may not be read by this user{owner}", dir.display())]
+    #[diagnostic(
+        code(journal::not_allowed),
+        help(
+            "give the command as that user: there may be a run in it, so do not begin another one of the same people"
+        )
+    )]
+    NotAllowed {
+        /// The journal.
+        dir: PathBuf,
+        /// Whose it is, as the end of the sentence; empty where that is hidden, too.
+        owner: String,
+    },
     /// No run to be found.
     #[error("there is no run in the journal `{}`", dir.display())]
     #[diagnostic(
         code(journal::no_run),
-        help("begin one with `cutover run`, or name the journal with `--journal`")
+        help(
+            "begin one with `cutover run`, or name the journal with `--journal`; a run is in it once all its rows are copied"
+        )
     )]
     NoRun {
         /// The journal.
@@ -189,4 +223,23 @@ pub enum JournalError {
         /// The one that goes on.
         by: RunId,
     },
+}
+
+/// Whose a file or folder is.
+#[cfg(unix)]
+fn owner(path: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let uid = std::fs::metadata(path).ok()?.uid();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let of_uid = |line: &&str| line.split(':').nth(2) == Some(uid.to_string().as_str());
+    let name = users.lines().find(of_uid);
+    Some(match name.and_then(|line| line.split(':').next()) {
+        Some(name) => format!("; it belongs to `{name}` (uid {uid})"),
+        None => format!("; it belongs to uid {uid}"),
+    })
+}
+
+#[cfg(not(unix))]
+fn owner(_path: &Path) -> Option<String> {
+    None
 }

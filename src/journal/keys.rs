@@ -9,6 +9,7 @@ pub const RUNS: [u8; 1] = *b"r";
 const CHUNK: u8 = b'c';
 const ROW: u8 = b's';
 const ACTIVE: u8 = b'a';
+const OWNER: u8 = b'o';
 
 /// The run's own record.
 pub fn run(id: RunId) -> Vec<u8> {
@@ -45,9 +46,27 @@ pub fn all_active(id: RunId) -> Vec<u8> {
     prefix(ACTIVE, id)
 }
 
+/// Which row an account is.
+pub fn owner(id: RunId, account: &str) -> Vec<u8> {
+    let mut key = owners(id);
+    key.extend_from_slice(account.as_bytes());
+    key
+}
+
+/// All of those.
+pub fn owners(id: RunId) -> Vec<u8> {
+    prefix(OWNER, id)
+}
+
+/// The account at the end of such a key.
+pub fn account(key: &[u8]) -> std::borrow::Cow<'_, str> {
+    let account = key.get(1 + size_of::<uuid::Bytes>()..).unwrap_or_default();
+    String::from_utf8_lossy(account)
+}
+
 /// Everything of a run.
-pub fn all_of(id: RunId) -> [Vec<u8>; 4] {
-    [run(id), chunks(id), rows(id), all_active(id)]
+pub fn all_of(id: RunId) -> [Vec<u8>; 5] {
+    [run(id), chunks(id), rows(id), all_active(id), owners(id)]
 }
 
 /// The number at the end of a key.

@@ -361,6 +361,9 @@ impl Ledger {
                     batch.put(keys::active(id, number), vec![u8::from(exposed)]);
                 }
             }
+            if let Some(account) = &row.record.account {
+                batch.put(keys::owner(id, account), encode(&number)?);
+            }
             batch.put(keys::row(id, number), encode(&row)?);
         }
         Ok(batch)
@@ -382,6 +385,16 @@ pub(super) fn read_row(
     row: RowNumber,
 ) -> Result<Option<RowRecord>, JournalError> {
     Ok(read_stored(store, id, row)?.map(|row| row.record))
+}
+
+/// The row that an account is, as the checkpoint has it.
+pub(super) fn read_owner(
+    store: &dyn Store,
+    id: RunId,
+    account: &str,
+) -> Result<Option<RowNumber>, JournalError> {
+    let bytes = store.get(&keys::owner(id, account))?;
+    bytes.map(|bytes| decode(&bytes)).transpose()
 }
 
 fn read_stored(

@@ -1,9 +1,12 @@
-//! One process at a time: who holds a journal, and how to reach it.
+//! One process at a time: who works on a journal, and how to reach it.
 //!
 //! The lock is the operating system's, on the file `lock`, so it ends with the process however that ends, and nothing stale
-//! has to be judged by its age or its process id. Who holds it stands beside it in `holder.json`, replaced as a whole:
-//! on Windows a locked file cannot be read, and nowhere can a reader see half of it. It names the holder's control port and
-//! the token for it, so it is readable by its owner only. It is believed only while the lock is held.
+//! has to be judged by its age or its process id. Only processes that write take it. Somebody may delete the file under a live
+//! process, so the log that is written to is locked, too ([`medium`](super::medium)).
+//!
+//! Who holds it stands beside it in `holder.json`, replaced as a whole, so that nobody sees half of it. It names the holder's
+//! control port and the token for it, so it is readable by its owner only. Readers look there and take no lock; a process
+//! that was killed leaves it behind, so it is worth only as much as the answer on that port.
 //!
 //! What the control port speaks is not known here. On a network file system the lock is as good as that system's own.
 
@@ -20,10 +23,9 @@ use thiserror::Error;
 
 const LOCK_FILE: &str = "lock";
 const HOLDER_FILE: &str = "holder.json";
-const HOLDER_FILE_NEW: &str = "holder.json.new";
 
-/// How long a lock is tried before it counts as held: a process that only looks who holds it has it for an instant, too.
-const PATIENCE_MS: u64 = 100;
+/// How long a process that is just ending may keep the lock before it counts as working.
+pub(super) const ENDING_MS_MAX: u64 = 4_000;
 /// Between two tries.
 const TRY_AGAIN_AFTER_MS: u64 = 5;
 
@@ -40,6 +42,25 @@ pub struct Holder {
     pub since: String,
     /// How to reach it, if it listens.
     pub control: Option<Control>,
+}
+
+impl Holder {
+    /// Whether a process of its number is there; it may be another one by now.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn may_live(&self) -> bool {
+        use rustix::io::Errno;
+        use rustix::process::{Pid, test_kill_process};
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
+    }
+
+    /// Windows is not asked: that would take unsafe code.
+    #[cfg(not(unix))]
+    #[must_use]
+    pub fn may_live(&self) -> bool {
+        true
+    }
 }
 
 /// How to reach the holder on the loopback interface.
@@ -132,68 +153,62 @@ pub struct JournalLock {
 }
 
 impl JournalLock {
-    /// Takes the lock of the journal in `dir` (which must exist) and says who has it now.
+    /// Takes the lock of the journal in `dir`, which must exist. Nobody knows yet who has it.
     ///
     /// # Errors
-    /// [`LockError::InUse`] or [`LockError::InUseUnnamed`] after 100 ms of trying; [`LockError::Io`].
-    pub fn acquire(dir: &Path, holder: &Holder) -> Result<JournalLock, LockError> {
+    /// [`LockError::InUse`] or [`LockError::InUseUnnamed`] when it is still held after `patience_ms`; [`LockError::Io`].
+    pub(super) fn acquire(dir: &Path, patience_ms: u64) -> Result<JournalLock, LockError> {
         let path = dir.join(LOCK_FILE);
         let file = private()
             .open(&path)
             .map_err(|source| io_error(&path, source))?;
-        if !lock_soon(&file, PATIENCE_MS).map_err(|source| io_error(&path, source))? {
+        if !lock_soon(&file, patience_ms).map_err(|source| io_error(&path, source))? {
             return Err(in_use(dir));
         }
-        let mut lock = JournalLock {
+        Ok(JournalLock {
             dir: dir.to_owned(),
             _file: file,
-        };
-        // The lock is what counts; on a full disk others learn only that somebody has it.
-        if let Err(error) = lock.update(holder) {
-            tracing::warn!("other processes are not told who has the journal: {error}");
-        }
-        Ok(lock)
+        })
     }
 
-    /// Says anew who holds the journal, such as when its run or its control port is known.
+    /// Says who holds the journal, such as when its run or its control port is known. Nothing is written where that stands
+    /// there already.
     ///
     /// # Errors
     /// [`LockError::Io`]; what stood there before still stands.
-    pub fn update(&mut self, holder: &Holder) -> Result<(), LockError> {
-        let new = self.dir.join(HOLDER_FILE_NEW);
+    pub(super) fn name(&mut self, holder: &Holder) -> Result<(), LockError> {
+        if named(&self.dir).as_ref() == Some(holder) {
+            return Ok(());
+        }
         let path = self.dir.join(HOLDER_FILE);
-        write_private(&new, holder).map_err(|source| io_error(&new, source))?;
-        fs::rename(&new, &path).map_err(|source| io_error(&path, source))
+        write_private(&self.dir, &path, holder).map_err(|source| io_error(&path, source))
     }
 }
 
 impl Drop for JournalLock {
     fn drop(&mut self) {
-        // Left behind it would do no harm: nobody believes it once the lock is free.
-        let _left_behind = fs::remove_file(self.dir.join(HOLDER_FILE));
+        // Somebody else's word is theirs to take back, and one left behind does no harm.
+        if named(&self.dir).is_some_and(|holder| holder.pid == std::process::id()) {
+            let _left_behind = fs::remove_file(self.dir.join(HOLDER_FILE));
+        }
     }
 }
 
-/// Who holds the journal in `dir`; `None` if nobody does, whatever a process that was killed has left behind.
+/// Who says to hold the journal in `dir`. It may have been killed since.
 ///
 /// # Errors
-/// [`LockError::InUseUnnamed`], [`LockError::Io`].
-pub fn read_holder(dir: &Path) -> Result<Option<Holder>, LockError> {
-    let path = dir.join(LOCK_FILE);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(io_error(&path, source)),
-    };
-    // Shared, so that two who look do not take each other for the holder.
-    match file.try_lock_shared() {
-        Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => match in_use(dir) {
-            LockError::InUse { dir: _, holder } => Ok(Some(*holder)),
-            error @ (LockError::InUseUnnamed { .. } | LockError::Io { .. }) => Err(error),
-        },
-        Err(TryLockError::Error(source)) => Err(io_error(&path, source)),
+/// [`LockError::Io`] when that may not be read.
+pub(super) fn named_holder(dir: &Path) -> Result<Option<Holder>, LockError> {
+    let path = dir.join(HOLDER_FILE);
+    match fs::read(&path) {
+        Ok(json) => Ok(serde_json::from_slice(&json).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(io_error(&path, source)),
     }
+}
+
+fn named(dir: &Path) -> Option<Holder> {
+    named_holder(dir).ok().flatten()
 }
 
 /// Tries for so long to lock a file; answers whether it is locked now. The calling thread sleeps meanwhile.
@@ -213,34 +228,36 @@ pub(super) fn lock_soon(file: &File, patience_ms: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-fn in_use(dir: &Path) -> LockError {
-    let holder = fs::read(dir.join(HOLDER_FILE))
-        .ok()
-        .and_then(|json| serde_json::from_slice(&json).ok());
-    match holder {
+/// The error that names whoever has the journal, as far as they are known.
+pub(super) fn in_use(dir: &Path) -> LockError {
+    let dir = dir.to_owned();
+    match named(&dir) {
         Some(holder) => LockError::InUse {
-            dir: dir.to_owned(),
+            dir,
             holder: Box::new(holder),
         },
-        None => LockError::InUseUnnamed {
-            dir: dir.to_owned(),
-        },
+        None => LockError::InUseUnnamed { dir },
     }
 }
 
-fn write_private(path: &Path, holder: &Holder) -> io::Result<()> {
-    let json = serde_json::to_vec_pretty(holder)?;
-    let mut file = private().truncate(true).open(path)?;
-    file.write_all(&json)
+/// Under a name that nobody can have put there before, and renamed when it is whole.
+fn write_private(dir: &Path, path: &Path, holder: &Holder) -> io::Result<()> {
+    let mut new = tempfile::NamedTempFile::new_in(dir)?;
+    new.write_all(&serde_json::to_vec_pretty(holder)?)?;
+    new.persist(path)?;
+    Ok(())
 }
 
-fn private() -> OpenOptions {
+/// Opens or makes a file of the journal for its owner only. A link in its place is not followed.
+pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
+        options
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
     options
 }
@@ -266,47 +283,90 @@ mod tests {
         }
     }
 
+    fn acquire(dir: &Path, holder: &Holder) -> Result<JournalLock, LockError> {
+        let mut lock = JournalLock::acquire(dir, 20)?;
+        lock.name(holder)?;
+        Ok(lock)
+    }
+
     #[test]
     fn a_second_process_is_told_who_the_first_is() {
         let dir = tempfile::tempdir().unwrap();
-        let _lock = JournalLock::acquire(dir.path(), &holder()).unwrap();
-        let refused = JournalLock::acquire(dir.path(), &holder())
-            .unwrap_err()
-            .to_string();
+        let _lock = acquire(dir.path(), &holder()).unwrap();
+        let refused = acquire(dir.path(), &holder()).unwrap_err().to_string();
         assert!(
             refused.contains("process 4711 (`cutover run`) since 2026-01-31T22:00:00Z"),
             "{refused}"
         );
-        assert_eq!(read_holder(dir.path()).unwrap(), Some(holder()));
+        assert_eq!(named_holder(dir.path()).unwrap(), Some(holder()));
     }
 
     #[test]
-    fn a_lock_that_was_given_back_can_be_taken() {
+    fn a_lock_that_was_given_back_can_be_taken_and_names_nobody() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read_holder(dir.path()).unwrap(), None);
-        drop(JournalLock::acquire(dir.path(), &holder()).unwrap());
-        assert_eq!(read_holder(dir.path()).unwrap(), None);
-        JournalLock::acquire(dir.path(), &holder()).unwrap();
+        assert_eq!(named_holder(dir.path()).unwrap(), None);
+        let own = Holder {
+            pid: std::process::id(),
+            ..holder()
+        };
+        drop(acquire(dir.path(), &own).unwrap());
+        assert_eq!(named_holder(dir.path()).unwrap(), None);
+        acquire(dir.path(), &own).unwrap();
     }
 
     #[test]
-    fn what_a_killed_process_left_is_not_believed() {
+    fn the_word_of_somebody_else_stays() {
         let dir = tempfile::tempdir().unwrap();
-        drop(JournalLock::acquire(dir.path(), &holder()).unwrap());
-        write_private(&dir.path().join(HOLDER_FILE), &holder()).unwrap();
-        assert_eq!(read_holder(dir.path()).unwrap(), None);
+        let lock = acquire(dir.path(), &holder()).unwrap();
+        drop(lock);
+        assert_eq!(named_holder(dir.path()).unwrap(), Some(holder()));
+    }
+
+    #[test]
+    fn what_a_killed_process_left_holds_nobody_back() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(acquire(dir.path(), &holder()).unwrap());
         let next = Holder {
             pid: 4712,
             ..holder()
         };
-        let _lock = JournalLock::acquire(dir.path(), &next).unwrap();
-        assert_eq!(read_holder(dir.path()).unwrap(), Some(next));
+        let _lock = acquire(dir.path(), &next).unwrap();
+        assert_eq!(named_holder(dir.path()).unwrap(), Some(next));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_process_that_is_there_may_live_and_one_that_cannot_be_does_not() {
+        let of = |pid| Holder { pid, ..holder() };
+        assert!(of(std::process::id()).may_live());
+        assert!(!of(u32::MAX).may_live());
+        assert!(!of(0).may_live());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_in_the_place_of_its_files_are_not_followed() {
+        let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let victim = elsewhere.path().join("victim");
+        fs::write(&victim, "as it was").unwrap();
+        let planted = |name: &str| {
+            std::os::unix::fs::symlink(&victim, dir.path().join(name)).unwrap();
+        };
+        planted(HOLDER_FILE);
+        drop(acquire(dir.path(), &holder()).unwrap());
+        fs::remove_file(dir.path().join(LOCK_FILE)).unwrap();
+        planted(LOCK_FILE);
+        assert!(matches!(
+            acquire(dir.path(), &holder()),
+            Err(LockError::Io { .. })
+        ));
+        assert_eq!(fs::read_to_string(victim).unwrap(), "as it was");
     }
 
     #[test]
     fn the_holder_can_say_more_later() {
         let dir = tempfile::tempdir().unwrap();
-        let mut lock = JournalLock::acquire(dir.path(), &holder()).unwrap();
+        let mut lock = acquire(dir.path(), &holder()).unwrap();
         let control = Control {
             port: 4000,
             token: ControlToken::new("let-me-in".to_owned()),
@@ -316,28 +376,25 @@ mod tests {
             control: Some(control),
             ..holder()
         };
-        lock.update(&more).unwrap();
-        let read = read_holder(dir.path()).unwrap().unwrap();
+        lock.name(&more).unwrap();
+        let read = named_holder(dir.path()).unwrap().unwrap();
         assert_eq!(read, more);
         assert_eq!(
             read.control.as_ref().map(|control| control.token.expose()),
             Some("let-me-in")
         );
         assert!(!format!("{read:?}").contains("let-me-in"));
-        let refused = JournalLock::acquire(dir.path(), &more).unwrap_err();
+        let refused = acquire(dir.path(), &more).unwrap_err();
         assert!(!format!("{refused:?} {refused}").contains("let-me-in"));
     }
 
     #[test]
     fn a_holder_without_a_name_is_still_a_holder() {
         let dir = tempfile::tempdir().unwrap();
-        let _lock = JournalLock::acquire(dir.path(), &holder()).unwrap();
+        let _lock = acquire(dir.path(), &holder()).unwrap();
         fs::write(dir.path().join(HOLDER_FILE), "{").unwrap();
-        assert!(matches!(
-            read_holder(dir.path()),
-            Err(LockError::InUseUnnamed { .. })
-        ));
-        let refused = JournalLock::acquire(dir.path(), &holder());
+        assert_eq!(named_holder(dir.path()).unwrap(), None);
+        let refused = acquire(dir.path(), &holder());
         assert!(matches!(refused, Err(LockError::InUseUnnamed { .. })));
     }
 
@@ -346,7 +403,7 @@ mod tests {
     fn only_the_owner_may_read_the_token() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        let _lock = JournalLock::acquire(dir.path(), &holder()).unwrap();
+        let _lock = acquire(dir.path(), &holder()).unwrap();
         for name in [LOCK_FILE, HOLDER_FILE] {
             let mode = fs::metadata(dir.path().join(name))
                 .unwrap()
@@ -359,9 +416,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_there_is_named() {
         let dir = tempfile::tempdir().unwrap().path().join("gone");
-        let refused = JournalLock::acquire(&dir, &holder())
-            .unwrap_err()
-            .to_string();
+        let refused = acquire(&dir, &holder()).unwrap_err().to_string();
         assert!(refused.contains("gone"), "{refused}");
     }
 }

@@ -144,6 +144,9 @@ pub fn read_full(medium: &dyn Medium, offset: u64, buf: &mut [u8]) -> io::Result
 
 /// A file; `sync` is `fdatasync` where the system has it. A file that was deleted meanwhile still takes bytes and loses them
 /// when it is closed, so that counts as a failed `sync`; one that was only renamed goes on.
+///
+/// Whoever writes holds a lock on the file itself, so that no second process can write to it, whatever was deleted around it.
+/// Readers take none.
 #[derive(Debug)]
 pub struct FileMedium {
     file: File,
@@ -165,6 +168,7 @@ impl FileMedium {
             options.mode(0o600);
         }
         let file = options.open(path)?;
+        lock_to_write(&file)?;
         file.sync_all()?;
         sync_directory_of(path)?;
         Ok(FileMedium::at(file, 0))
@@ -173,9 +177,10 @@ impl FileMedium {
     /// Opens an existing file for reading and writing.
     ///
     /// # Errors
-    /// `NotFound`, and those of the file system.
+    /// `NotFound`, `WouldBlock` when somebody else writes to it, and those of the file system.
     pub fn open(path: &Path) -> io::Result<FileMedium> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
+        lock_to_write(&file)?;
         let end = file.metadata()?.len();
         Ok(FileMedium::at(file, end))
     }
@@ -229,6 +234,17 @@ impl Medium for FileMedium {
     fn is_deleted(&self) -> bool {
         still_has_a_name(&self.file).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
+}
+
+#[cfg(unix)]
+fn lock_to_write(file: &File) -> io::Result<()> {
+    Ok(file.try_lock()?)
+}
+
+/// On Windows a locked file cannot be read by others.
+#[cfg(not(unix))]
+fn lock_to_write(_file: &File) -> io::Result<()> {
+    Ok(())
 }
 
 /// What a deleted file says of itself.
@@ -371,6 +387,20 @@ pub(super) mod tests {
         copy_all(&medium, &mut copy).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"keptlost");
         assert!(!copy.is_deleted());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_is_written_to_opens_to_nobody_else_but_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        for writer in [FileMedium::create, FileMedium::open] {
+            let held = writer(&path).unwrap();
+            let refused = FileMedium::open(&path).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+            FileMedium::open_to_read(&path).unwrap();
+            drop(held);
+        }
     }
 
     #[cfg(unix)]

@@ -3,7 +3,7 @@
 //! Two records of the same facts. The **log** ([`log`], one file a run) is append-only, checksummed and hash-chained; a
 //! transition is committed when the log is on disk, and it alone is enough to build everything else again. The
 //! **checkpoint** ([`checkpoint`], sled) says where everyone is, in constant memory. [`session`] writes both, [`open`]
-//! brings the checkpoint up to the log, [`view`] reads, [`verify`] and [`export`] are for those who trust nobody. What a row's events mean is the machine's business; here they are folded.
+//! brings the checkpoint up to the log, [`snapshot`] reads beside whoever works, [`view`] reads rows, [`verify`] and [`export`] are for those who trust nobody. What a row's events mean is the machine's business; here they are folded.
 
 pub mod checkpoint;
 pub mod committer;
@@ -28,6 +28,7 @@ pub mod run;
 pub mod scan;
 pub mod scratch;
 pub mod session;
+pub mod snapshot;
 pub mod store;
 pub mod verify;
 pub mod view;
@@ -44,11 +45,12 @@ mod test_world;
 pub use entry::Adoption;
 pub use error_run::JournalError;
 pub use keeper::Writing;
-pub use lock::{Control, ControlToken, Holder, LockError, read_holder};
+pub use lock::{Control, ControlToken, Holder, LockError};
 pub use open::{Journal, takers};
 pub use row::{Exposure, Facts, RowNumber, RowRecord, Transition, UnixMillis};
 pub use run::{
     Counts, InputFacts, InputRow, Planned, RunHeader, RunId, RunRecord, RunState, Seal, Stop,
 };
-pub use session::{Closed, Import, Session};
+pub use session::{Closed, Copied, Import, Session};
+pub use snapshot::Snapshot;
 pub use view::RunReader;

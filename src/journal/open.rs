@@ -7,7 +7,7 @@ use super::error_run::JournalError;
 use super::frame::ChainHash;
 use super::keeper::Writing;
 use super::ledger::{self, Ledger};
-use super::lock::{Holder, JournalLock};
+use super::lock::{ENDING_MS_MAX, Holder, JournalLock, named_holder};
 use super::log::{Tail, inspect_durable};
 use super::medium::sync_directory_of;
 use super::row::RowNumber;
@@ -22,48 +22,48 @@ use std::sync::Arc;
 
 /// An open journal. Nobody else can open it while this lives.
 pub struct Journal {
-    pub(super) dir: PathBuf,
-    /// None for a journal that nobody else could open.
-    lock: Option<JournalLock>,
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) store: Arc<dyn Store>,
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+    store: Arc<dyn Store>,
     writing: Writing,
     set_aside: Option<SetAside>,
+    /// None for a journal that nobody else could open. Given back last, when all else is closed.
+    lock: Option<JournalLock>,
 }
 
 impl Journal {
-    /// Opens the journal in a folder, which is made if it is not there, and brings the checkpoint up to the log.
+    /// Opens the journal in a folder, which is made if it is not there, and brings the checkpoint up to the log. Waits a few
+    /// seconds for a process that is just ending.
     ///
     /// # Errors
     /// [`JournalError`]: in use, not readable, damaged, or written by another version. Nothing was changed then but the
     /// checkpoint.
     pub fn open(dir: &Path, holder: &Holder) -> Result<Journal, JournalError> {
-        let journal = Journal::open_as_it_is(dir, holder)?;
-        journal.catch_up()?;
-        Ok(journal)
-    }
-
-    /// The same without reading the logs: a journal that is to be verified may be damaged.
-    ///
-    /// # Errors
-    /// [`JournalError`]: in use, or not readable.
-    pub fn open_as_it_is(dir: &Path, holder: &Holder) -> Result<Journal, JournalError> {
+        Journal::exists(dir)?;
         let disk = FileDisk::of(dir);
         make_private(disk.folder()).map_err(|source| JournalError::File {
             what: "folder",
             path: dir.to_owned(),
             source,
         })?;
-        let lock = JournalLock::acquire(dir, holder)?;
+        let mut lock = JournalLock::acquire(dir, ENDING_MS_MAX)?;
+        // The lock may be a new file in the place of one that a live process still holds.
+        disk.must_be_free()?;
+        // The lock is what counts; on a full disk others learn only that somebody has it.
+        if let Err(error) = lock.name(holder) {
+            tracing::warn!("other processes are not told who has the journal: {error}");
+        }
         let opened = SledStore::open(dir).map_err(|error| no_room_or(error, dir))?;
-        Ok(Journal {
+        let journal = Journal {
             dir: dir.to_owned(),
-            lock: Some(lock),
             disk: Arc::new(disk),
             store: Arc::new(opened.store),
             writing: Writing::Threads,
             set_aside: opened.set_aside,
-        })
+            lock: Some(lock),
+        };
+        journal.catch_up()?;
+        Ok(journal)
     }
 
     /// Opens a journal on a disk and with a store of the caller's own, which nobody else has: for simulations. `dir` is
@@ -77,33 +77,46 @@ impl Journal {
         store: Arc<dyn Store>,
         writing: Writing,
     ) -> Result<Journal, JournalError> {
-        let journal = Journal::assemble_as_it_is(dir, disk, store, writing);
-        journal.catch_up()?;
-        Ok(journal)
-    }
-
-    /// The same without reading the logs.
-    #[must_use]
-    pub fn assemble_as_it_is(
-        dir: &Path,
-        disk: Arc<dyn Disk>,
-        store: Arc<dyn Store>,
-        writing: Writing,
-    ) -> Journal {
-        Journal {
+        let journal = Journal {
             dir: dir.to_owned(),
-            lock: None,
             disk,
             store,
             writing,
             set_aside: None,
-        }
+            lock: None,
+        };
+        journal.catch_up()?;
+        Ok(journal)
     }
 
     /// Whether there is a journal in a folder at all.
-    #[must_use]
-    pub fn exists(dir: &Path) -> bool {
-        FileDisk::of(dir).folder().is_dir()
+    ///
+    /// # Errors
+    /// [`JournalError::NotAllowed`] when this user may not look, [`JournalError::File`].
+    pub fn exists(dir: &Path) -> Result<bool, JournalError> {
+        let disk = FileDisk::of(dir);
+        let folder = disk.folder();
+        match std::fs::read_dir(folder) {
+            Ok(_) => Ok(true),
+            Err(error) if is_nothing(&error) => Ok(false),
+            Err(source) => Err(JournalError::File {
+                what: "folder",
+                path: folder.to_owned(),
+                source,
+            }
+            .or_not_allowed(dir)),
+        }
+    }
+
+    /// Who says to work on the journal in a folder, if there is one. They may have been killed since.
+    ///
+    /// # Errors
+    /// As [`Journal::exists`].
+    pub fn holder(dir: &Path) -> Result<Option<Holder>, JournalError> {
+        if !Journal::exists(dir)? {
+            return Ok(None);
+        }
+        named_holder(dir).map_err(|error| JournalError::from(error).or_not_allowed(dir))
     }
 
     /// A word for the operator when the checkpoint had to be built again.
@@ -118,13 +131,30 @@ impl Journal {
         &self.dir
     }
 
-    /// Tells other processes what this one does.
+    /// The mode of its folder, if others may look into it or change it. A folder that was there before may be shared on
+    /// purpose, so its rights are not touched.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn open_to_others(&self) -> Option<u32> {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&self.dir).ok()?.permissions().mode() & 0o7777;
+        (mode & 0o077 != 0).then_some(mode)
+    }
+
+    /// On Windows a folder has the rights of the one above it.
+    #[cfg(not(unix))]
+    #[must_use]
+    pub fn open_to_others(&self) -> Option<u32> {
+        None
+    }
+
+    /// Tells other processes what this one does, unless they can read just that.
     ///
     /// # Errors
     /// [`JournalError::Lock`] when that cannot be written.
     pub fn announce(&mut self, holder: &Holder) -> Result<(), JournalError> {
         match &mut self.lock {
-            Some(lock) => Ok(lock.update(holder)?),
+            Some(lock) => Ok(lock.name(holder)?),
             None => Ok(()),
         }
     }
@@ -145,43 +175,13 @@ impl Journal {
         Ok(takers(&self.runs()?).get(&id).copied())
     }
 
-    /// The newest run in which somebody cannot work and that may still go on, else the newest.
-    fn most_urgent(&self, runs: Vec<RunRecord>) -> Result<RunRecord, JournalError> {
-        let takers = takers(&runs);
-        let going_on = runs.iter().filter(|run| !takers.contains_key(&run.id()));
-        for run in going_on.rev() {
-            if self.reader(run)?.has_exposed()? {
-                return Ok(run.clone());
-            }
-        }
-        runs.into_iter()
-            .next_back()
-            .ok_or_else(|| JournalError::NoRun {
-                dir: self.dir.clone(),
-            })
-    }
-
     /// The run whose name begins so; without one the newest in which somebody cannot work, else the newest.
     ///
     /// # Errors
     /// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
     pub fn find(&self, prefix: Option<&str>) -> Result<RunRecord, JournalError> {
-        let mut runs = self.runs()?;
-        let Some(prefix) = prefix else {
-            return self.most_urgent(runs);
-        };
-        let wanted = prefix.to_lowercase();
-        runs.retain(|run| run.id().to_string().starts_with(&wanted));
-        match runs.len() {
-            0 => Err(JournalError::UnknownRun {
-                prefix: prefix.to_owned(),
-            }),
-            1 => Ok(runs.remove(0)),
-            _ => Err(JournalError::AmbiguousRun {
-                prefix: prefix.to_owned(),
-                runs: runs.iter().map(|run| run.id().to_string()).collect(),
-            }),
-        }
+        let exposed = |run: &RunRecord| self.reader(run)?.has_exposed();
+        find(self.runs()?, &self.dir, prefix, &exposed)
     }
 
     /// Begins a run; its rows are to be copied next.
@@ -191,6 +191,16 @@ impl Journal {
     pub fn begin(&self, header: RunHeader) -> Result<Import, JournalError> {
         let store = Arc::clone(&self.store);
         Import::begin(&self.dir, &self.disk, header, store, self.writing)
+    }
+
+    /// Forgets a run that has not begun, as if it had never been there.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it cannot be removed now; then that is done when the journal is opened next.
+    pub fn withdraw(&self, session: Session) -> Result<(), JournalError> {
+        let id = session.header().id;
+        session.abandon();
+        self.discard(id)
     }
 
     /// Opens a run to go on with it.
@@ -242,11 +252,7 @@ impl Journal {
         }
     }
 
-    pub(super) fn catch_up_run(
-        &self,
-        id: RunId,
-        known: Option<&RunRecord>,
-    ) -> Result<(), JournalError> {
+    fn catch_up_run(&self, id: RunId, known: Option<&RunRecord>) -> Result<(), JournalError> {
         let mut medium = self.disk.open(id)?;
         let bytes = medium
             .len()
@@ -339,6 +345,59 @@ fn first(store: &Arc<dyn Store>, bytes: &[u8], head: Head) -> Result<Ledger, Jou
             "the log does not begin with the beginning of a run".into(),
         )),
     }
+}
+
+/// The newest run in which somebody cannot work and that may still go on, else the newest.
+fn most_urgent(
+    runs: Vec<RunRecord>,
+    dir: &Path,
+    exposed: &dyn Fn(&RunRecord) -> Result<bool, JournalError>,
+) -> Result<RunRecord, JournalError> {
+    let takers = takers(&runs);
+    let going_on = runs.iter().filter(|run| !takers.contains_key(&run.id()));
+    for run in going_on.rev() {
+        if exposed(run)? {
+            return Ok(run.clone());
+        }
+    }
+    let none = || JournalError::NoRun {
+        dir: dir.to_owned(),
+    };
+    runs.into_iter().next_back().ok_or_else(none)
+}
+
+/// The run whose name begins so, of runs from the oldest on; without one the newest that is `exposed`, else the newest.
+///
+/// # Errors
+/// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
+pub(super) fn find(
+    mut runs: Vec<RunRecord>,
+    dir: &Path,
+    prefix: Option<&str>,
+    exposed: &dyn Fn(&RunRecord) -> Result<bool, JournalError>,
+) -> Result<RunRecord, JournalError> {
+    let Some(prefix) = prefix else {
+        return most_urgent(runs, dir, exposed);
+    };
+    let wanted = prefix.to_lowercase();
+    runs.retain(|run| run.id().to_string().starts_with(&wanted));
+    match runs.len() {
+        0 => Err(JournalError::UnknownRun {
+            prefix: prefix.to_owned(),
+        }),
+        1 => Ok(runs.remove(0)),
+        _ => Err(JournalError::AmbiguousRun {
+            prefix: prefix.to_owned(),
+            runs: runs.iter().map(|run| run.id().to_string()).collect(),
+        }),
+    }
+}
+
+fn is_nothing(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+    )
 }
 
 pub(super) fn genesis(id: RunId) -> Head {

@@ -9,10 +9,10 @@
 //! one word only: that room has become short, and why ([`Shortage`]).
 
 use super::error_run::JournalError;
+use super::lock::private;
 use super::medium::{Medium, sync_directory_of};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -120,7 +120,7 @@ impl Reserve {
     }
 
     fn fill(&self) -> io::Result<()> {
-        let mut file = create_private(&self.path)?;
+        let mut file = private().truncate(true).open(&self.path)?;
         // Any seed will do: that the bytes do not repeat is all that is wanted.
         let mut bytes = ChaCha8Rng::seed_from_u64(RESERVE_BYTES);
         let mut chunk = vec![0; CHUNK_BYTES];
@@ -215,20 +215,10 @@ fn has_its_bytes(_found: &std::fs::Metadata) -> bool {
     true
 }
 
-fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options.open(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     #[test]
     fn a_reserve_is_there_while_it_is_held_and_for_its_owner_only() {

@@ -39,6 +39,8 @@ pub struct Facts {
     pub report: Option<Vec<String>>,
     /// When the row was begun, if this is its first transition and it began earlier than that: a first read takes its time.
     pub begun_at: Option<UnixMillis>,
+    /// What tells the row's account from all others, when it was first seen: from here on it is this row's.
+    pub account: Option<String>,
     /// What somebody should know of the row although nothing speaks against it, at the end.
     pub warnings: Option<Vec<Problem>>,
 }
@@ -94,6 +96,8 @@ pub struct RowRecord {
     pub request_id: Option<String>,
     /// The job's report columns. While a row is under way they show a person who may have moved where they may be.
     pub report: Vec<String>,
+    /// What tells its account from all others, once it was seen.
+    pub account: Option<String>,
     /// What somebody should know of the row although nothing speaks against it.
     pub warnings: Vec<Problem>,
 }
@@ -127,6 +131,7 @@ impl Default for RowRecord {
             last_step: None,
             request_id: None,
             report: Vec::new(),
+            account: None,
             warnings: Vec::new(),
         }
     }
@@ -254,6 +259,9 @@ impl RowRecord {
         }
         if let Some(report) = &facts.report {
             self.report.clone_from(report);
+        }
+        if let Some(account) = &facts.account {
+            self.account = Some(account.clone());
         }
         if let Some(warnings) = &facts.warnings {
             self.warnings.clone_from(warnings);

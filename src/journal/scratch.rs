@@ -15,6 +15,16 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use tempfile::TempDir;
 
+/// A folder for a checkpoint that goes with its reader.
+pub(super) fn temporary_folder() -> Result<TempDir, JournalError> {
+    let folder = tempfile::Builder::new().prefix("cutover-").tempdir();
+    folder.map_err(|source| JournalError::File {
+        what: "temporary folder in",
+        path: std::env::temp_dir(),
+        source,
+    })
+}
+
 /// Reads a run after all work on it has ended.
 pub struct LastReader {
     reader: RunReader,
@@ -36,11 +46,7 @@ impl LastReader {
         log: Box<dyn Medium>,
         id: RunId,
     ) -> Result<LastReader, JournalError> {
-        let folder = tempfile::tempdir().map_err(|source| JournalError::File {
-            what: "temporary folder",
-            path: std::env::temp_dir(),
-            source,
-        })?;
+        let folder = temporary_folder()?;
         let store: Arc<dyn Store> = Arc::new(SledStore::open(folder.path())?.store);
         replay(&store, id, None, |from, visit| inspect(&*log, from, visit))?;
         Ok(LastReader {

@@ -8,13 +8,13 @@ use super::disk::Disk;
 use super::entry::{Adoption, Entry};
 use super::error_run::JournalError;
 use super::keeper::{Checkpointer, Writing};
-use super::ledger::{Ledger, Mark, Moved};
+use super::ledger::{Ledger, Mark, Moved, read_owner, read_row, read_runs};
 use super::log::Log;
 use super::medium::Medium;
-use super::open::{FIRST_ROW, genesis};
+use super::open::{FIRST_ROW, genesis, takers};
 use super::reserve::{OnReserve, Shortage};
 use super::row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
-use super::run::{InputRow, RunHeader, RunRecord, Stop};
+use super::run::{InputRow, RunHeader, RunId, RunRecord, Stop};
 use super::scratch::LastReader;
 use super::store::Store;
 use super::view::RunReader;
@@ -36,6 +36,8 @@ pub struct Session {
     committer: Committer<Mark>,
     checkpointer: Checkpointer,
     header: Arc<RunHeader>,
+    /// The other runs against the same target that have not come to their end.
+    others: Vec<RunId>,
 }
 
 impl Session {
@@ -59,6 +61,7 @@ impl Session {
         writing: Writing,
     ) -> Result<Session, JournalError> {
         let no_thread = |source| disk.failed(run.id(), source);
+        let others = unfinished_beside(&*store, &run)?;
         let shortage = log.shortage().clone();
         let ledger = Ledger::new(Arc::clone(&store), run.clone());
         let checkpointer =
@@ -77,6 +80,7 @@ impl Session {
             committer,
             checkpointer,
             header: Arc::new(run.header),
+            others,
         })
     }
 
@@ -97,6 +101,23 @@ impl Session {
     #[must_use]
     pub fn run(&self) -> RunRecord {
         self.checkpointer.run()
+    }
+
+    /// Begins a run whose rows were copied; from here on it can be resumed.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it could not be made durable.
+    pub async fn begin(&self, copied: Copied, at: UnixMillis) -> Result<(), JournalError> {
+        let rows = copied.rows;
+        let record = record(&Entry::Imported { rows, at }, Mark::Imported { rows, at })?;
+        Ok(self.committer.commit(vec![record]).await?)
+    }
+
+    /// Ends the work of this process without a word in the log.
+    pub(super) fn abandon(self) {
+        // What was not durable yet belongs to a run that is about to be forgotten.
+        let _lost = self.committer.close();
+        let _unusable = self.checkpointer.close();
     }
 
     /// Notes that a process begins to work on the run.
@@ -147,6 +168,51 @@ impl Session {
         RunReader::open(&*self.disk, self.header.id, Arc::clone(&self.store))
     }
 
+    /// The same as far as the checkpoint has it now, a moment behind the log.
+    ///
+    /// # Errors
+    /// [`JournalError::File`] when the log cannot be opened.
+    pub fn glance(&self) -> Result<RunReader, JournalError> {
+        RunReader::open(&*self.disk, self.header.id, Arc::clone(&self.store))
+    }
+
+    /// A row as the checkpoint has it now.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the checkpoint cannot be read.
+    pub fn row(&self, row: RowNumber) -> Result<Option<RowRecord>, JournalError> {
+        read_row(&*self.store, self.header.id, row)
+    }
+
+    /// The row that an account is, as the checkpoint has it now.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the checkpoint cannot be read.
+    pub fn owner(&self, account: &str) -> Result<Option<RowNumber>, JournalError> {
+        read_owner(&*self.store, self.header.id, account)
+    }
+
+    /// The row of another run that has changed an account and has not ended.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the checkpoint cannot be read.
+    pub fn half_way_elsewhere(
+        &self,
+        account: &str,
+    ) -> Result<Option<(RunId, RowNumber)>, JournalError> {
+        for run in &self.others {
+            let Some(row) = read_owner(&*self.store, *run, account)? else {
+                continue;
+            };
+            let record = read_row(&*self.store, *run, row)?;
+            if record.is_some_and(|record| record.ended_at.is_none() && record.has_begun_writing())
+            {
+                return Ok(Some((*run, row)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Ends the work of this process on the run and answers where it stands, as far as that is known.
     #[must_use]
     pub fn close(self, at: UnixMillis, stop: Stop) -> Closed {
@@ -165,6 +231,19 @@ impl Session {
             checkpoint,
         }
     }
+}
+
+fn unfinished_beside(store: &dyn Store, run: &RunRecord) -> Result<Vec<RunId>, JournalError> {
+    let runs = read_runs(store)?;
+    let takers = takers(&runs);
+    let others = runs.into_iter().filter(|other| {
+        let goes_on = !takers.contains_key(&other.id()) && run.header.adopts != Some(other.id());
+        goes_on
+            && other.id() != run.id()
+            && other.header.target == run.header.target
+            && !other.is_complete()
+    });
+    Ok(others.map(|other| other.id()).collect())
 }
 
 fn closing(at: UnixMillis, stop: Stop) -> Result<Record<Mark>, JournalError> {
@@ -351,21 +430,43 @@ impl Import {
         Ok(self.session.committer.post(vec![record])?)
     }
 
-    /// Ends the copying; from here on the run can be resumed, and one that it takes over from cannot.
+    /// Ends the copying and begins the run: one that it takes over from cannot go on from here on.
     ///
     /// # Errors
     /// [`JournalError`] when it could not be made durable.
-    pub async fn finish(mut self, at: UnixMillis) -> Result<Session, JournalError> {
+    pub async fn finish(self, at: UnixMillis) -> Result<Session, JournalError> {
+        let (session, copied) = self.copied().await?;
+        session.begin(copied, at).await?;
+        Ok(session)
+    }
+
+    /// Ends the copying: all rows are on the disk, and the run has not begun.
+    ///
+    /// # Errors
+    /// [`JournalError`] when it could not be made durable.
+    pub async fn copied(mut self) -> Result<(Session, Copied), JournalError> {
         if !self.waiting.is_empty() {
             self.write_waiting()?;
         }
         // All rows are on the disk before it is asked whether they found room, and before the run can be resumed.
         let written = self.session.committer.commit(Vec::new()).await;
         self.with_room(written.map_err(JournalError::from))?;
-        let rows = self.rows;
-        let record = record(&Entry::Imported { rows, at }, Mark::Imported { rows, at })?;
-        self.session.committer.commit(vec![record]).await?;
-        Ok(self.session)
+        let copied = Copied { rows: self.rows };
+        Ok((self.session, copied))
+    }
+}
+
+/// All rows of a run are in the journal, and it has not begun. A run that never begins is forgotten.
+#[derive(Debug)]
+pub struct Copied {
+    rows: u64,
+}
+
+impl Copied {
+    /// How many rows.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
     }
 }
 

@@ -422,6 +422,48 @@ async fn the_greatest_numbers_in_a_log_end_no_program() {
     assert!(reader.input(RowNumber(u64::MAX)).unwrap().is_none());
 }
 
+fn seen_as(number: u64, account: &str) -> Transition {
+    let mut transition = intended(number);
+    transition.facts.account = Some(account.into());
+    transition
+}
+
+/// Whose account is whose is part of the fold: a checkpoint that is built again from the log knows it, too. And somebody who is
+/// half way in a run is that run's for as long as it has not ended.
+#[tokio::test]
+async fn an_account_is_its_rows_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = header(dir.path());
+    let id = first.id;
+    let mut elsewhere = header(dir.path());
+    elsewhere.target = "another".into();
+    {
+        let journal = Journal::open(dir.path(), &holder()).unwrap();
+        let session = import(&journal, first, 4).await;
+        commit(&session, seen_as(3, "ann")).await;
+        commit(&session, seen_as(1, "bob")).await;
+        session
+            .close(20, Stop::Requested("enough".into()))
+            .whole()
+            .unwrap();
+    }
+    std::fs::remove_dir_all(dir.path().join("checkpoint")).unwrap();
+    let journal = Journal::open(dir.path(), &holder()).unwrap();
+    let run = journal.find(Some(&id.to_string())).unwrap();
+    let reader = journal.reader(&run).unwrap();
+    let owner = |account| reader.owner(account).unwrap();
+    assert_eq!(
+        [owner("ann"), owner("bob"), owner("cid"), owner("an")],
+        [Some(RowNumber(3)), Some(RowNumber(1)), None, None]
+    );
+    let second = import(&journal, header(dir.path()), 4).await;
+    let half_way = |session: &Session| session.half_way_elsewhere("ann").unwrap();
+    assert_eq!(half_way(&second), Some((id, RowNumber(3))));
+    assert_eq!(second.owner("ann").unwrap(), None);
+    let other_target = import(&journal, elsewhere, 4).await;
+    assert_eq!(half_way(&other_target), None);
+}
+
 /// The new run knows the row from its own log alone, and from the moment on at which its rows are all copied, the old one cannot
 /// go on: not a moment sooner, and for good.
 #[tokio::test]

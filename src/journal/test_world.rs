@@ -12,6 +12,7 @@ use super::open::{Journal, genesis};
 use super::row::{Facts, RowNumber, Transition};
 use super::run::{InputRow, RunHeader, RunId, Stop};
 use super::session_tests::header;
+use super::snapshot::Snapshot;
 use super::verify::{Request, Scratch, Verdict};
 use crate::job::StepId;
 use crate::machine::{Attempt, Event, Forecast, Look, Observation, Problem, Sight};
@@ -265,11 +266,10 @@ impl World {
 
     /// Verified as it lies there, whatever was done to it.
     pub fn verdict(&self, head: Option<ChainHash>) -> Verdict {
-        let journal = Journal::assemble_as_it_is(
+        let journal = Snapshot::of(
             Path::new("journal"),
             Arc::new(self.disk.clone()),
             Arc::new(self.store.clone()),
-            INLINE,
         );
         let request = Request {
             run: None,

@@ -1,8 +1,8 @@
 //! Verification: whether a journal says what it said when it was written.
 //!
 //! Every record of a log is checked (checksum, chain from the name of the run on, order), folded anew through the machine
-//! that ran live, and what comes of it is compared with the checkpoint, row by row. Memory does not grow with the rows. The
-//! only thing written is what opening a journal writes: the checkpoint of a good log is brought up to its end first.
+//! that ran live, and what comes of it is compared with the checkpoint, row by row. Memory does not grow with the rows. Nothing
+//! is written to the journal: it is a snapshot's checkpoint that is brought up to the end of a good log first.
 //!
 //! The checkpoint is a witness, too: it knows how much of the log was durable, so a tail that was cut off or damaged is told
 //! from one that a power cut tore. What neither can prove is that a whole journal was not made anew; for that there is a
@@ -30,9 +30,10 @@ use super::frame::ChainHash;
 use super::keys;
 use super::ledger::decode;
 use super::medium::Medium;
-use super::open::{Journal, genesis};
+use super::open::genesis;
 use super::run::{RunId, RunRecord, RunState};
 use super::scan::{End, Group, Head, Scan, Step};
+use super::snapshot::Snapshot;
 use diagnose::Suspect;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -49,8 +50,8 @@ pub struct Request<'a> {
     pub scratch: Scratch,
 }
 
-impl Journal {
-    /// Verifies runs. Best on a journal from [`Journal::open_as_it_is`], since one that is damaged does not open otherwise.
+impl Snapshot {
+    /// Verifies runs. Best on a snapshot from [`Snapshot::as_it_is`], since one of a damaged journal cannot be taken otherwise.
     ///
     /// # Errors
     /// [`JournalError`] when there is no such run or the journal cannot be read; what is wrong with it is in the verdicts.
@@ -116,7 +117,7 @@ impl Journal {
 /// Verifies the logs of a journal that another process has open, beside that process: its checkpoint cannot be compared.
 ///
 /// # Errors
-/// As [`Journal::verify`].
+/// As [`Snapshot::verify`].
 pub fn verify_beside(dir: &Path, request: &Request<'_>) -> Result<Vec<Verdict>, JournalError> {
     let disk = FileDisk::of(dir);
     let mut verdicts = Vec::new();

@@ -4,7 +4,7 @@ use super::disk::Disk;
 use super::entry::Entry;
 use super::error_run::JournalError;
 use super::keys;
-use super::ledger::{StoredRow, decode, read_row};
+use super::ledger::{StoredRow, decode, read_owner, read_row};
 use super::log::read_record;
 use super::medium::Medium;
 use super::row::{RowNumber, RowRecord};
@@ -45,6 +45,14 @@ impl RunReader {
     /// [`JournalError`] when the checkpoint cannot be read.
     pub fn row(&self, row: RowNumber) -> Result<Option<RowRecord>, JournalError> {
         read_row(&*self.store, self.id, row)
+    }
+
+    /// The row that an account is; None when no row that the checkpoint knows has seen it.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the checkpoint cannot be read.
+    pub fn owner(&self, account: &str) -> Result<Option<RowNumber>, JournalError> {
+        read_owner(&*self.store, self.id, account)
     }
 
     /// The rows begun and not ended, those that are exposed first, each in the order of the input.

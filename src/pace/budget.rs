@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::breaker::Breaker;
 use super::feedback::{SHARE_MIN, Throttling};
 use super::limiter::{Limiter, full_rate};
+use super::taken::Taken;
 use super::usage::Usage;
 use super::{Eased, EasedReason, Pause, PauseReason, Priority, Quota, ThrottleReason, Trouble};
 
@@ -45,6 +46,8 @@ struct State {
     last_permit: Option<Instant>,
     throttling: Throttling,
     usage: Usage,
+    /// What was sent in the quota's period.
+    sent: Taken,
     breaker: Breaker,
     queue: BTreeMap<Place, Arc<Notify>>,
     arrivals: u64,
@@ -82,6 +85,7 @@ impl Budget {
                 last_permit: None,
                 throttling: Throttling::new(now),
                 usage: Usage::new(now),
+                sent: Taken::since(now, quota.period()),
                 breaker: Breaker::new(),
                 queue: BTreeMap::new(),
                 arrivals: 0,
@@ -115,9 +119,10 @@ impl Budget {
         }
     }
 
-    /// A request was answered with 429. Stops the whole budget for `retry_after`, or for a growing delay where the
-    /// service gave none (100 ms to 10 min in any case); replies to requests that were in flight together count as
-    /// one. Afterwards a single request finds out whether the service takes them again, and the budget goes on at about
+    /// A request was answered with 429. Where that is a sign of a limit (one is named, a pause of ten seconds and more is
+    /// declared, or there are too many for chance), it stops the whole budget for `retry_after`, or for a growing delay where
+    /// the service gave none (100 ms to 10 min in any case); replies to requests that were in flight together count as
+    /// one. Otherwise the row alone waits, as [`super::row_wait`] says. After a stop a single request finds out whether the service takes them again, and the budget goes on at about
     /// the rate that the service took of late; that grows again within two minutes, down to a tenth and never above the
     /// quota.
     pub fn throttled(&self, permit: Permit, retry_after: Option<Duration>, reason: ThrottleReason) {
@@ -146,7 +151,8 @@ impl Budget {
     pub fn usage(&self, fraction: Option<f64>) {
         let now = Instant::now();
         let mut state = self.lock();
-        state.usage.reported(now, fraction);
+        let ours = state.sent.count(now) / f64::from(state.quota.count());
+        state.usage.reported(now, fraction, ours);
         if state.settle(now) {
             state.wake_head();
         }
@@ -224,6 +230,7 @@ impl Budget {
             let factor = full_rate(quota) / full_rate(state.quota);
             state.throttling.rescale(factor);
             state.quota = quota;
+            state.sent = Taken::since(now, quota.period());
             state.last_permit = None;
             state.renew(now);
         });
@@ -298,6 +305,7 @@ impl State {
         self.permits += 1;
         let permit = Permit(self.permits);
         self.last_permit = Some(now);
+        self.sent.add(now);
         self.breaker.admitted(now);
         self.throttling.admitted(now, permit);
         Ok(permit)

@@ -1,18 +1,23 @@
 //! What replies 429 do to a budget: it stops, finds out with a single request whether the stop is over, and goes on at
 //! about the rate that is free.
 //!
+//! Not every 429 is a sign of a limit. One that names a limit (`x-ms-throttle-scope`), or asks for ten seconds and more, is an
+//! event at once. Any other makes its row wait ([`row_wait`]) and is an event only when there are too many for chance
+//! (`refusals.rs`).
+//!
 //! The law, in shares of the budget's full rate:
 //! - **Stop.** The service's `Retry-After`, or 1 s where it gave none; at least 2 s when the event before ended less than
 //!   a minute ago, since the stop alone was not enough. Replies to requests that were in flight are of the same event.
 //! - **Probe.** After a stop one request goes alone. Services count refused requests too, so going on at full speed into
 //!   a bucket that is still empty could keep it empty for ever. If the probe is refused, the next stop is the longer
-//!   of what the service says and 1 s doubling to 2 min.
+//!   of what the service says and 1 s doubling to 2 min. A first refusal that names no limit may be chance: another probe
+//!   follows within a second.
 //! - **Estimate.** What the service took since the event before (a minute at most), over that time, the stop included, is
-//!   the best estimate of what is free: at both ends the limit was just used up. The rate goes on at 95 % of it, at no
-//!   less than half of what it was, and at no more than 95 %. After less than 6 s the estimate is worth little: no
-//!   less than 80 % of what the rate was is then believed.
-//! - **Recovery.** From there it grows with the cube of the time and is full after two minutes: hardly at all in the first
-//!   half minute, so that it stays where it settled; past what is free after about a minute, which is the next event if
+//!   the best estimate of what is free: at both ends the limit was just used up. The rate goes on at 96 % of it, since others
+//!   lose some of theirs until it is found out; at no less than half of what it was, and at no more than 96 %. After less
+//!   than 6 s the estimate is worth little: no less than 80 % of what the rate was is then believed.
+//! - **Recovery.** From there it grows with the fourth power of the time and is full after two minutes: hardly at all in the
+//!   first half minute, so that it stays where it settled; past what is free after about a minute, which is the next event if
 //!   the limit still stands; and quickly when it does not. A service that was short of processor time says nothing about a
 //!   limit, and is forgotten after half a minute.
 //!
@@ -23,6 +28,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::refusals::Refusals;
 use super::taken::Taken;
 use super::{Delays, Pause, PauseReason, Permit, Sequence, ThrottleReason};
 
@@ -30,6 +36,12 @@ use super::{Delays, Pause, PauseReason, Permit, Sequence, ThrottleReason};
 const STOP_MS_MIN: u64 = 100;
 /// After this a single refused request costs little and tells more than the header did.
 const STOP_S_MAX: u64 = 600;
+/// A wish as long as this is no hiccup: the service declares a pause, and everybody keeps to it.
+const DECLARED_PAUSE_S_MIN: u64 = 10;
+/// The least that a row waits after a refusal.
+const ROW_WAIT_MS_MIN: u64 = 500;
+/// Until another request probes after a first one that was refused perhaps by chance.
+const PROBE_AGAIN_MS: u64 = 1_000;
 /// An event this soon after a stop ended shows that the stop alone was not enough.
 const REPEATED_S_MAX: u64 = 60;
 /// The least stop then. Something is in the bucket again afterwards, and the next estimate has some seconds to go by.
@@ -37,8 +49,10 @@ const REPEATED_STOP_MS_MIN: u64 = 2_000;
 /// The single request is given up as lost after this, since whoever sent it may have been cancelled; another follows.
 const PROBE_MS_MAX: u64 = 5_000;
 
+/// Older requests say more about an hour ago than about now.
+const TAKEN_S: u64 = 60;
 /// A little below what is free, so that the service's own count of it can recover.
-const BELOW_FREE: f64 = 0.95;
+const BELOW_FREE: f64 = 0.96;
 /// No single event takes more: the budget may have had little to send before it, and then the estimate is too low.
 const CUT_MAX: f64 = 0.5;
 /// Below this time between two events the estimate is mostly noise.
@@ -48,6 +62,8 @@ const BRIEF_SHARE: f64 = 0.8;
 /// Slower than this, a batch would not end; from here on the stops alone must do.
 pub(super) const SHARE_MIN: f64 = 0.1;
 
+/// A rate that has grown by more than this since the last event, and is not full, is on its way to the next one.
+const GROWN: f64 = 1.02;
 /// When the rate is full again after the last event.
 const RECOVERED_S: u64 = 120;
 /// The same after a service was short of processor time.
@@ -59,7 +75,26 @@ pub(super) struct Throttling {
     gate: Gate,
     last: Option<Event>,
     taken: Taken,
+    refusals: Refusals,
     delays: Delays,
+}
+
+/// How long the row waits whose request was refused with 429. Where that stops the budget at once, it has nothing to add.
+#[must_use]
+pub fn row_wait(retry_after: Option<Duration>, whose: ThrottleReason) -> Duration {
+    match is_lone(retry_after, whose) {
+        true => {
+            let least = Duration::from_millis(ROW_WAIT_MS_MIN);
+            retry_after.map_or(least, |wish| wish.max(least))
+        }
+        false => Duration::ZERO,
+    }
+}
+
+/// Whether a refusal may be chance, and concern its row alone.
+fn is_lone(retry_after: Option<Duration>, whose: ThrottleReason) -> bool {
+    let pause = Duration::from_secs(DECLARED_PAUSE_S_MIN);
+    !whose.names_a_limit() && retry_after.is_none_or(|wish| wish < pause)
 }
 
 /// Whether requests pass.
@@ -83,6 +118,8 @@ struct Event {
     stopped_until: Instant,
     /// The first permit after the stop: requests with an earlier one were in flight when it began.
     probe: Option<Permit>,
+    /// A probe was refused, perhaps by chance, and another followed soon.
+    has_probed_again: bool,
     /// The share of the full rate that it left.
     share: f64,
 }
@@ -92,7 +129,8 @@ impl Throttling {
         Throttling {
             gate: Gate::Open,
             last: None,
-            taken: Taken::since(now),
+            taken: taken_since(now),
+            refusals: Refusals::new(),
             delays: Delays::new(Sequence::Throttled, 0),
         }
     }
@@ -121,9 +159,14 @@ impl Throttling {
             Gate::Probing { probe, .. } if permit >= probe => {
                 self.gate = Gate::Open;
                 self.delays.reset();
+                self.refusals.forget();
                 true
             }
-            Gate::Open | Gate::Stopped(_) | Gate::Probing { .. } => false,
+            Gate::Open => {
+                self.refusals.taken(self.is_growing(now));
+                false
+            }
+            Gate::Stopped(_) | Gate::Probing { .. } => false,
         }
     }
 
@@ -137,16 +180,15 @@ impl Throttling {
         full_rate: f64,
     ) {
         let wish = retry_after.map(bounded);
-        if self.was_in_flight(permit) {
-            return self.extend(now, wish, whose);
-        }
+        let is_lone = is_lone(retry_after, whose);
+        let was_in_flight = self.was_in_flight(permit);
         match self.gate {
-            Gate::Probing { .. } => {
-                let least = self.delays.next_delay();
-                self.stop(now, wish, least, whose);
-            }
+            Gate::Open if was_in_flight && is_lone => {}
             // Nothing leaves while it is stopped, so there it is the probe before this stop.
             Gate::Stopped(_) => self.extend(now, wish, whose),
+            Gate::Open | Gate::Probing { .. } if was_in_flight => self.extend(now, wish, whose),
+            Gate::Probing { .. } => self.probe_was_refused(now, wish, whose, is_lone),
+            Gate::Open if is_lone && !self.refusals.refused(full_rate) => {}
             Gate::Open => self.begin(now, wish, whose, full_rate),
         }
     }
@@ -195,6 +237,23 @@ impl Throttling {
         }
     }
 
+    fn probe_was_refused(
+        &mut self,
+        now: Instant,
+        wish: Option<Duration>,
+        whose: ThrottleReason,
+        is_lone: bool,
+    ) {
+        if let Some(event) = self.last.as_mut().filter(|_| is_lone)
+            && !event.has_probed_again
+        {
+            event.has_probed_again = true;
+            return self.stop(now, None, Duration::from_millis(PROBE_AGAIN_MS), whose);
+        }
+        let least = self.delays.next_delay();
+        self.stop(now, wish, least, whose);
+    }
+
     fn begin(
         &mut self,
         now: Instant,
@@ -203,6 +262,7 @@ impl Throttling {
         full_rate: f64,
     ) {
         let share = self.share_left(now, full_rate);
+        self.refusals.forget();
         let least = if self.is_repeated(now) {
             Duration::from_millis(REPEATED_STOP_MS_MIN)
         } else {
@@ -213,9 +273,10 @@ impl Throttling {
             began: now,
             stopped_until: now,
             probe: None,
+            has_probed_again: false,
             share,
         });
-        self.taken = Taken::since(now);
+        self.taken = taken_since(now);
         let least = match wish {
             Some(_) => least,
             None => least.max(self.delays.next_delay()),
@@ -259,6 +320,13 @@ impl Throttling {
             .max(SHARE_MIN)
     }
 
+    fn is_growing(&self, now: Instant) -> bool {
+        self.last.is_some_and(|event| {
+            let share = event.share_at(now);
+            share < 1.0 && share > GROWN * event.share
+        })
+    }
+
     fn is_repeated(&self, now: Instant) -> bool {
         self.last
             .is_some_and(|event| now <= event.stopped_until + Duration::from_secs(REPEATED_S_MAX))
@@ -276,8 +344,12 @@ impl Event {
             | ThrottleReason::Unstated => RECOVERED_S,
         };
         let passed = now.saturating_duration_since(self.began).as_secs_f64() / recovered_s as f64;
-        (self.share + (1.0 - self.share) * passed.powi(3)).min(1.0)
+        (self.share + (1.0 - self.share) * passed.powi(4)).min(1.0)
     }
+}
+
+fn taken_since(now: Instant) -> Taken {
+    Taken::since(now, Duration::from_secs(TAKEN_S))
 }
 
 fn bounded(retry_after: Duration) -> Duration {

@@ -49,6 +49,14 @@ impl World {
         self.refuse(permit, wish);
     }
 
+    /// A request is refused without a word on whose limit it is.
+    fn refuse_unnamed(&mut self, wish: Option<Duration>) {
+        let permit = self.admit();
+        let unnamed = ThrottleReason::Unstated;
+        self.throttling
+            .throttled(self.now, permit, wish, unnamed, FULL);
+    }
+
     fn stop(&self) -> Option<Duration> {
         let pause = self.throttling.pause(self.now)?;
         Some(pause.until - self.now)
@@ -84,7 +92,7 @@ fn replies_in_flight_count_once_and_the_longest_wish_wins() {
             until: world.now + SECOND * 5
         })
     );
-    is_about(world.share(), 0.95);
+    is_about(world.share(), 0.96);
     world.pass_the_stop();
 }
 
@@ -114,17 +122,17 @@ fn the_rate_goes_on_a_little_below_what_was_taken_the_stop_included() {
     let mut world = World::new();
     world.take(20, 100);
     world.refuse_one(Some(SECOND));
-    is_about(world.share(), 0.95);
+    is_about(world.share(), 0.96);
     world.pass_the_stop();
     // 112 in ten seconds, eight of which were work.
     world.take(14, 8);
     world.now += SECOND;
     world.refuse_one(Some(SECOND));
-    is_about(world.share(), 0.95 * 112.0 / 10.0 / FULL);
+    is_about(world.share(), 0.96 * 112.0 / 10.0 / FULL);
 }
 
 #[test]
-fn no_event_takes_more_than_half_and_none_less_than_a_twentieth() {
+fn no_event_takes_more_than_half_and_none_takes_nothing() {
     let mut world = World::new();
     world.now += SECOND * 1_000;
     world.refuse_one(Some(SECOND));
@@ -132,7 +140,7 @@ fn no_event_takes_more_than_half_and_none_less_than_a_twentieth() {
     world.pass_the_stop();
     world.take(100, 10);
     world.refuse_one(Some(SECOND));
-    is_about(world.share(), 0.5 * 0.95);
+    is_about(world.share(), 0.5 * 0.96);
 }
 
 #[test]
@@ -143,7 +151,7 @@ fn a_brief_time_tells_little() {
     world.pass_the_stop();
     world.take(1, 1);
     world.refuse_one(Some(SECOND));
-    is_about(world.share(), 0.95 * 0.8 * 0.95);
+    is_about(world.share(), 0.96 * 0.8 * 0.96);
 }
 
 #[test]
@@ -167,18 +175,20 @@ fn it_stays_for_half_a_minute_and_is_back_after_two() {
         let at = world.now + SECOND * seconds;
         (world.throttling.share(at) * 1_000.0).round() / 1_000.0
     });
-    assert_eq!(shares, [0.5, 0.508, 0.563, 0.711, 0.988, 1.0]);
+    assert_eq!(shares, [0.5, 0.502, 0.531, 0.658, 0.984, 1.0]);
 }
 
 #[test]
 fn a_busy_service_is_forgiven_sooner() {
     let mut world = World::new();
     world.now += SECOND * 1_000;
-    let permit = world.admit();
     let busy = ThrottleReason::ServiceBusy;
-    world
-        .throttling
-        .throttled(world.now, permit, Some(SECOND), busy, FULL);
+    while world.stop().is_none() {
+        let permit = world.admit();
+        world
+            .throttling
+            .throttled(world.now, permit, Some(SECOND), busy, FULL);
+    }
     let share = |seconds| world.throttling.share(world.now + SECOND * seconds);
     assert!(share(0) == 0.5 && share(29) < 1.0 && share(30) == 1.0);
 }
@@ -253,4 +263,66 @@ fn absurd_wishes_are_bounded() {
         world.refuse_one(Some(wish));
         assert_eq!(world.stop(), Some(stop));
     }
+}
+
+#[test]
+fn a_lone_refusal_that_names_no_limit_is_its_rows_alone() {
+    let unnamed = ThrottleReason::Unstated;
+    let mut world = World::new();
+    for wish in [None, Some(Duration::ZERO), Some(SECOND * 9)] {
+        world.take(20, 10);
+        world.refuse_unnamed(wish);
+        assert_eq!((world.stop(), world.share()), (None, 1.0));
+    }
+    let least = Duration::from_millis(500);
+    assert_eq!(row_wait(None, unnamed), least);
+    assert_eq!(row_wait(Some(Duration::ZERO), unnamed), least);
+    assert_eq!(row_wait(Some(SECOND * 9), unnamed), SECOND * 9);
+    assert_eq!(row_wait(Some(SECOND), TENANT), Duration::ZERO);
+}
+
+#[test]
+fn a_pause_that_is_declared_is_kept_by_all() {
+    let mut world = World::new();
+    world.take(20, 10);
+    world.refuse_unnamed(Some(SECOND * 10));
+    assert_eq!(world.stop(), Some(SECOND * 10));
+    assert_eq!(
+        row_wait(Some(SECOND * 10), ThrottleReason::Unstated),
+        Duration::ZERO
+    );
+}
+
+#[test]
+fn too_many_refusals_are_an_event_whatever_they_name() {
+    let mut world = World::new();
+    world.take(20, 100);
+    let mut refused = 0;
+    while world.stop().is_none() {
+        world.now += SECOND / 20;
+        let permit = world.admit();
+        world.throttling.taken(world.now, permit);
+        world.refuse_unnamed(Some(SECOND));
+        refused += 1;
+        assert!(refused < 10, "half of all are refused, and nothing happens");
+    }
+    assert_eq!(world.stop(), Some(SECOND));
+    is_about(world.share(), 0.96);
+    world.pass_the_stop();
+    world.take(20, 1);
+    world.refuse_unnamed(None);
+    assert_eq!(world.stop(), None, "counted anew after the stop");
+}
+
+#[test]
+fn a_probe_that_is_refused_by_chance_is_followed_by_another_within_a_second() {
+    let mut world = World::new();
+    world.refuse_one(Some(SECOND * 5));
+    let mut stops = Vec::new();
+    for _ in 0..4 {
+        world.pass_the_stop();
+        world.refuse_unnamed(Some(SECOND * 5));
+        stops.push(world.stop().unwrap().as_secs());
+    }
+    assert_eq!(stops, [1, 5, 5, 5]);
 }

@@ -13,11 +13,13 @@ mod limiter;
 mod pause;
 mod priority;
 mod quota;
+mod refusals;
 mod taken;
 mod usage;
 
 pub use budget::{Budget, Permit};
 pub use delays::{Delays, Sequence};
+pub use feedback::row_wait;
 pub use limiter::fits;
 pub use pause::{Eased, EasedReason, Pause, PauseReason, ThrottleReason, Trouble};
 pub use priority::Priority;

@@ -62,6 +62,20 @@ pub enum ThrottleReason {
     Unstated,
 }
 
+impl ThrottleReason {
+    /// Whether a limit was passed, by the service's word. A refusal that names none may be chance, and says nothing about the
+    /// next request.
+    pub(super) fn names_a_limit(self) -> bool {
+        match self {
+            ThrottleReason::AppInTenant
+            | ThrottleReason::Tenant
+            | ThrottleReason::App
+            | ThrottleReason::SignIn => true,
+            ThrottleReason::ServiceBusy | ThrottleReason::Unstated => false,
+        }
+    }
+}
+
 impl fmt::Display for ThrottleReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,18 +1,16 @@
-//! How many requests the service took lately: a count by the second over the last minute. Pure, and of a fixed size
-//! whatever the rate.
+//! How many requests there were lately: a count by sixtieths of a window of time. Pure, and of a fixed size whatever the rate.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Older requests say more about an hour ago than about now.
-const WINDOW: Duration = Duration::from_secs(60);
-const SLOT: Duration = Duration::from_secs(1);
+const SLOTS: u32 = 60;
 
-/// Requests that were taken since a moment, at most a minute ago.
+/// Requests since a moment, which is no longer ago than the window.
 #[derive(Debug)]
 pub(super) struct Taken {
+    window: Duration,
     since: Instant,
     /// When a slot began, and how many were taken in it.
     slots: VecDeque<(Instant, u32)>,
@@ -20,8 +18,9 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Begins to count.
-    pub(super) fn since(now: Instant) -> Taken {
+    pub(super) fn since(now: Instant, window: Duration) -> Taken {
         Taken {
+            window,
             since: now,
             slots: VecDeque::new(),
         }
@@ -29,30 +28,39 @@ impl Taken {
 
     /// A request was taken.
     pub(super) fn add(&mut self, now: Instant) {
+        let slot = self.window / SLOTS;
         match self.slots.back_mut() {
-            Some((began, count)) if now < *began + SLOT => *count = count.saturating_add(1),
+            Some((began, count)) if now < *began + slot => *count = count.saturating_add(1),
             Some(_) | None => self.slots.push_back((now, 1)),
         }
         while let Some((began, _)) = self.slots.front()
-            && *began + WINDOW < now
+            && *began + self.window < now
         {
-            self.since = *began + SLOT;
+            self.since = *began + slot;
             self.slots.pop_front();
         }
     }
 
     /// Requests a second, and the time that this is a mean of.
     pub(super) fn rate(&self, now: Instant) -> (f64, Duration) {
-        let from = self
-            .since
-            .max(now.checked_sub(WINDOW).unwrap_or(self.since));
-        let counted = self.slots.iter().filter(|(began, _)| *began >= from);
-        let count: f64 = counted.map(|(_, count)| f64::from(*count)).sum();
+        let from = self.from(now);
         let over = now.saturating_duration_since(from);
         if over.is_zero() {
             return (0.0, over);
         }
-        (count / over.as_secs_f64(), over)
+        (self.count(now) / over.as_secs_f64(), over)
+    }
+
+    /// Requests in the window that ends now.
+    pub(super) fn count(&self, now: Instant) -> f64 {
+        let from = self.from(now);
+        let counted = self.slots.iter().filter(|(began, _)| *began >= from);
+        counted.map(|(_, count)| f64::from(*count)).sum()
+    }
+
+    fn from(&self, now: Instant) -> Instant {
+        let oldest = now.checked_sub(self.window).unwrap_or(self.since);
+        self.since.max(oldest)
     }
 }
 
@@ -60,9 +68,11 @@ impl Taken {
 mod tests {
     use super::*;
 
+    const WINDOW: Duration = Duration::from_secs(60);
+
     /// Twenty a second for so long.
     fn steady(start: Instant, seconds: u32) -> (Taken, Instant) {
-        let mut taken = Taken::since(start);
+        let mut taken = Taken::since(start, WINDOW);
         for n in 1..=20 * seconds {
             taken.add(start + Duration::from_millis(50) * n);
         }
@@ -95,6 +105,6 @@ mod tests {
     #[test]
     fn no_time_is_no_rate() {
         let now = Instant::now();
-        assert_eq!(Taken::since(now).rate(now), (0.0, Duration::ZERO));
+        assert_eq!(Taken::since(now, WINDOW).rate(now), (0.0, Duration::ZERO));
     }
 }

@@ -9,6 +9,8 @@
 //!   believed to be harmless, until it is not: where a service counts by windows, a budget that uses its limit alone
 //!   and fully is reported at 0.99 all night, and that is no reason to go slower all night. In a bucket this uses up the
 //!   reserve by a few requests a minute; when it is empty, a 429 tells.
+//! - A report that says no more than what we ourselves sent in the quota's period is no sign of anybody else: so a service
+//!   reports that counts by windows, or whose bucket holds one request. It is believed to be harmless.
 //! - When a run meets a level that is high already, nothing is known of how it came to be: the reference begins at 0.04
 //!   below it, at half the rate.
 //!
@@ -32,6 +34,9 @@ const MET_ABOVE: f64 = WIDTH / 2.0;
 const REFERENCE_MAX: f64 = 0.98;
 const CREEP_PER_S: f64 = 0.0075 / 60.0;
 
+/// By how much a report may differ from our own count: replies overtake each other, and the count has steps of a sixtieth.
+const OURS_WITHIN: f64 = 0.03;
+
 /// A slower rate while the service reports that a limit is nearly reached, or passed.
 #[derive(Debug)]
 pub(super) struct Usage {
@@ -49,9 +54,14 @@ impl Usage {
         }
     }
 
-    /// A request succeeded, and the service reported that this fraction of a limit is in use, or nothing.
-    pub(super) fn reported(&mut self, now: Instant, fraction: Option<f64>) {
+    /// A request succeeded, and the service reported that this fraction of a limit is in use, or nothing. `ours` is the
+    /// fraction that we ourselves used in the last period.
+    pub(super) fn reported(&mut self, now: Instant, fraction: Option<f64>, ours: f64) {
         let told = fraction.filter(|told| !told.is_nan());
+        let told = told.map(|told| match (told - ours).abs() <= OURS_WITHIN {
+            true => self.reference,
+            false => told,
+        });
         let told = told.unwrap_or(TOLD_MIN).clamp(TOLD_MIN, TOLD_MAX);
         let passed_s = now.saturating_duration_since(self.at).as_secs_f64();
         self.at = self.at.max(now);
@@ -106,7 +116,7 @@ mod tests {
         fn told(&mut self, fraction: Option<f64>, seconds: u32) -> f64 {
             for _ in 0..10 * seconds {
                 self.now += Duration::from_millis(100);
-                self.usage.reported(self.now, fraction);
+                self.usage.reported(self.now, fraction, 0.0);
             }
             self.usage.share()
         }
@@ -117,7 +127,7 @@ mod tests {
             while level < to {
                 level += per_s / 10.0;
                 self.now += Duration::from_millis(100);
-                self.usage.reported(self.now, Some(level));
+                self.usage.reported(self.now, Some(level), 0.0);
             }
             self.usage.share()
         }
@@ -155,7 +165,7 @@ mod tests {
         world.rises(0.83, 0.003);
         let before = world.usage.share();
         world.now += Duration::from_millis(10);
-        world.usage.reported(world.now, None);
+        world.usage.reported(world.now, None, 0.0);
         assert!((world.usage.share() - before).abs() < 0.02);
     }
 
@@ -172,5 +182,18 @@ mod tests {
     fn a_level_above_the_limit_is_never_believed() {
         let mut world = World::new();
         assert_eq!(world.told(Some(f64::INFINITY), 3_600), SHARE_MIN);
+    }
+
+    #[test]
+    fn what_we_ourselves_used_is_no_reason_to_go_slower() {
+        let mut world = World::new();
+        for _ in 0..100 {
+            world.now += Duration::from_secs(1);
+            world.usage.reported(world.now, Some(1.0), 1.0);
+            world.usage.reported(world.now, Some(0.87), 0.89);
+        }
+        assert_eq!(world.usage.share(), 1.0);
+        world.usage.reported(world.now, Some(1.0), 0.5);
+        assert!(world.usage.share() < 1.0);
     }
 }

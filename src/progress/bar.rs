@@ -1,6 +1,6 @@
 //! A progress bar on a terminal, by indicatif.
 
-use super::{hold_in_words, outcomes_in_words, pace_in_words, visible};
+use super::{hold_in_words, outcomes_in_words, pace_in_words, stop_in_words, visible};
 use crate::runner::{Consumer, RunEvent, Snapshot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -44,10 +44,12 @@ impl Consumer for Bar {
             RunEvent::RowEnded { .. } => {}
             RunEvent::Held(hold) => self.0.println(visible(&hold_in_words(hold))),
             RunEvent::GoingOn => self.0.println("going on"),
-            RunEvent::Draining(reason) => {
-                let why = visible(reason.text());
-                self.0
-                    .println(format!("stopping: {why}; waiting for the rows under way"));
+            RunEvent::Draining(_)
+            | RunEvent::Interrupted(_)
+            | RunEvent::StillDraining { .. }
+            | RunEvent::StoppingNow { .. } => {
+                let words = stop_in_words(event).unwrap_or_default();
+                self.0.println(visible(&words));
             }
             RunEvent::Ended(snapshot) => {
                 self.show(snapshot);

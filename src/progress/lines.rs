@@ -1,7 +1,7 @@
 //! Progress without a terminal: plain lines for people, JSON lines for programs. On standard error.
 
 use super::voice::event;
-use super::{hold_in_words, outcomes_in_words, pace_in_words, say};
+use super::{hold_in_words, outcomes_in_words, pace_in_words, say, stop_in_words, warn_if_quiet};
 use crate::machine::Outcome;
 use crate::runner::{Consumer, Hold, RunEvent, Snapshot, Standing};
 use serde_json::{Map, Value, json};
@@ -21,6 +21,19 @@ impl Every {
             self.0 = Some(Instant::now());
         }
         due
+    }
+}
+
+/// Only how the run stops: what is at stake then is said in every style.
+#[derive(Debug, Default)]
+pub struct StopLines;
+
+impl Consumer for StopLines {
+    fn on_event(&mut self, event: &RunEvent) {
+        if let Some(words) = stop_in_words(event) {
+            say(&words);
+            warn_if_quiet(&words);
+        }
     }
 }
 
@@ -53,11 +66,11 @@ impl Consumer for PlainLines {
             RunEvent::Tick(_) | RunEvent::RowEnded { .. } => {}
             RunEvent::Held(hold) => say(hold_in_words(hold)),
             RunEvent::GoingOn => say("going on"),
-            RunEvent::Draining(reason) => {
-                say(format_args!(
-                    "stopping: {}; waiting for the rows under way",
-                    reason.text()
-                ));
+            RunEvent::Draining(_)
+            | RunEvent::Interrupted(_)
+            | RunEvent::StillDraining { .. }
+            | RunEvent::StoppingNow { .. } => {
+                StopLines.on_event(event);
             }
             RunEvent::Ended(snapshot) => PlainLines::show(snapshot),
         }
@@ -142,6 +155,14 @@ impl Consumer for JsonLines {
             }
             RunEvent::GoingOn => event("going_on", json!({})),
             RunEvent::Draining(reason) => event("draining", json!({"reason": reason.text()})),
+            RunEvent::Interrupted(snapshot) => JsonLines::show("interrupted", snapshot),
+            RunEvent::StillDraining { snapshot, .. } => {
+                JsonLines::show("still_draining", snapshot);
+            }
+            RunEvent::StoppingNow { reason, exposed } => event(
+                "stopping_now",
+                json!({"reason": reason.text(), "exposed": exposed}),
+            ),
             // The last line of the process is `end`, once the report is written.
             RunEvent::Ended(snapshot) => JsonLines::show("progress", snapshot),
         }

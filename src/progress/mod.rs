@@ -9,14 +9,14 @@ mod lines;
 mod voice;
 
 pub use bar::Bar;
-pub use lines::{JsonLines, PlainLines};
+pub use lines::{JsonLines, PlainLines, StopLines};
 pub use voice::{
     Color, Form, Manner, end, fail, log, name_run, note_end, say, say_finding, say_result,
     show_file, show_json, show_text, speak, visible, warn, warn_if_quiet,
 };
 
 use crate::machine::Outcome;
-use crate::runner::{Consumer, Hold, Snapshot, Standing};
+use crate::runner::{Consumer, Hold, RunEvent, Snapshot, Standing};
 use clap::ValueEnum;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -38,20 +38,20 @@ pub enum Style {
     Plain,
     /// JSON lines.
     Json,
-    /// Nothing.
+    /// Nothing, but what is at stake when the run stops.
     None,
 }
 
 /// What shows progress in this style.
 #[must_use]
-pub fn consumer(style: Style) -> Option<Box<dyn Consumer>> {
+pub fn consumer(style: Style) -> Box<dyn Consumer> {
     match style {
-        Style::Auto if voice::manner().quiet => None,
+        Style::Auto if voice::manner().quiet => Box::new(StopLines),
         // A bar that is not on a terminal shows nothing at all.
-        Style::Auto | Style::Bar if std::io::stderr().is_terminal() => Some(Box::new(Bar::new())),
-        Style::Auto | Style::Bar | Style::Plain => Some(Box::new(PlainLines::default())),
-        Style::Json => Some(Box::new(JsonLines::default())),
-        Style::None => None,
+        Style::Auto | Style::Bar if std::io::stderr().is_terminal() => Box::new(Bar::new()),
+        Style::Auto | Style::Bar | Style::Plain => Box::new(PlainLines::default()),
+        Style::Json => Box::new(JsonLines::default()),
+        Style::None => Box::new(StopLines),
     }
 }
 
@@ -96,6 +96,62 @@ fn standing_in_words(standing: &Standing) -> Option<String> {
         Standing::Held(hold) => Some(hold_in_words(hold)),
         Standing::Stopping(reason) => Some(format!("stopping: {}", reason.text())),
     }
+}
+
+/// How the run stops, and what is at stake.
+fn stop_in_words(event: &RunEvent) -> Option<String> {
+    match event {
+        RunEvent::Draining(reason) => Some(format!(
+            "stopping: {}; no more rows start, rows in flight are finished or rolled back",
+            reason.text()
+        )),
+        RunEvent::Interrupted(snapshot) => Some(match snapshot.exposed {
+            0 => "no user is in mid-change now; Ctrl-C again stops at once".to_owned(),
+            exposed => format!(
+                "Ctrl-C again abandons {} in mid-change: they could not sign in until the run is resumed",
+                users(exposed)
+            ),
+        }),
+        RunEvent::StillDraining {
+            snapshot,
+            gives_up_in,
+        } => Some(drain_in_words(snapshot, *gives_up_in)),
+        RunEvent::StoppingNow { reason, exposed } => Some(match exposed {
+            0 => format!("stopping now: {}", reason.text()),
+            exposed => format!(
+                "stopping now: {}; {} in mid-change abandoned",
+                reason.text(),
+                users(*exposed)
+            ),
+        }),
+        RunEvent::Started { .. }
+        | RunEvent::RowEnded { .. }
+        | RunEvent::Tick(_)
+        | RunEvent::Held(_)
+        | RunEvent::GoingOn
+        | RunEvent::Ended(_) => None,
+    }
+}
+
+/// What a drain waits for, for how long, and why.
+fn drain_in_words(snapshot: &Snapshot, gives_up_in: Option<Duration>) -> String {
+    let rows = counted(snapshot.in_flight as u64, "row", "rows");
+    let mut text = format!(
+        "still stopping: {rows} in flight, {} in mid-change; ",
+        users(snapshot.exposed)
+    );
+    text.push_str(
+        &waiting_in_words(snapshot.waiting.as_ref())
+            .unwrap_or_else(|| "waiting until the target shows what was written".to_owned()),
+    );
+    if let Some(left) = gives_up_in {
+        text.push_str(&format!("; gives up in {}", short(left)));
+    }
+    text
+}
+
+fn users(count: u64) -> String {
+    counted(count, "user", "users")
 }
 
 /// Why no row begins for a while.
@@ -179,6 +235,32 @@ mod tests {
         };
         insta::assert_snapshot!(pace_in_words(&eased), @"19.8 of 19.8 writes/s, 1 exposed, rate of writes eased to 9.8/s: tenant throttled, paused: asked for by ann@pc1");
         insta::assert_snapshot!(pace_in_words(&waiting), @"19.8 of 19.8 writes/s, 1 exposed, waiting: outside the window 22:00-05:00 until 2026-01-31 22:00 CET");
+    }
+
+    #[test]
+    fn a_stop_says_what_it_waits_for_and_what_would_be_abandoned() {
+        let words = |event| stop_in_words(&event).unwrap();
+        let nobody = Snapshot {
+            exposed: 0,
+            waiting: None,
+            ..snapshot()
+        };
+        let reason = StopReason::Requested("SIGTERM received".into());
+        insta::assert_snapshot!(words(RunEvent::Draining(reason.clone())), @"stopping: SIGTERM received; no more rows start, rows in flight are finished or rolled back");
+        insta::assert_snapshot!(words(RunEvent::Interrupted(snapshot())), @"Ctrl-C again abandons 1 user in mid-change: they could not sign in until the run is resumed");
+        insta::assert_snapshot!(words(RunEvent::Interrupted(nobody.clone())), @"no user is in mid-change now; Ctrl-C again stops at once");
+        let still = |snapshot, gives_up_in| RunEvent::StillDraining {
+            snapshot,
+            gives_up_in,
+        };
+        insta::assert_snapshot!(words(still(snapshot(), None)), @"still stopping: 3 rows in flight, 1 user in mid-change; waiting 42 s: tenant throttled, Retry-After");
+        insta::assert_snapshot!(words(still(nobody, Some(Duration::from_secs(240)))), @"still stopping: 3 rows in flight, 0 users in mid-change; waiting until the target shows what was written; gives up in 4 min");
+        let now = |exposed| RunEvent::StoppingNow {
+            reason: reason.clone(),
+            exposed,
+        };
+        insta::assert_snapshot!(words(now(2)), @"stopping now: SIGTERM received; 2 users in mid-change abandoned");
+        insta::assert_snapshot!(words(now(0)), @"stopping now: SIGTERM received");
     }
 
     #[test]

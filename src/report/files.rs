@@ -2,10 +2,11 @@
 
 use super::gathered::{ExposedPerson, Gathered, exposed_person, key_of, reported, warnings_of};
 use super::summary::{Liveness, Summary, rfc3339};
-use super::table::{ReportError, Table, beside, defused, failed, make_folder, put_in_place};
+use super::table::{ReportError, Table, beside, failed, make_folder, put_in_place};
+use crate::batch::defused;
 use crate::journal::{InputRow, RowRecord, RunReader, RunRecord};
 use crate::machine::{Outcome, Problem};
-use std::fs::File;
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -261,7 +262,11 @@ fn outcome_line(
 }
 
 /// The original cells and why the row is not finished; None for a row that is.
-fn unfinished_line<'a>(input: &'a InputRow, record: Option<&'a RowRecord>) -> Option<Vec<&'a str>> {
+/// The cells stay as they are: they are read again.
+fn unfinished_line<'a>(
+    input: &'a InputRow,
+    record: Option<&'a RowRecord>,
+) -> Option<Vec<Cow<'a, str>>> {
     let outcome = record.map_or(Outcome::Pending, RowRecord::outcome);
     match outcome {
         Outcome::Done | Outcome::Unchanged => return None,
@@ -273,21 +278,19 @@ fn unfinished_line<'a>(input: &'a InputRow, record: Option<&'a RowRecord>) -> Op
         | Outcome::Pending => {}
     }
     let problem = record.and_then(RowRecord::problem);
-    let mut line: Vec<&str> = input.cells.iter().map(String::as_str).collect();
-    line.push(outcome.word());
-    line.push(problem.map_or("", |problem| &problem.message));
+    let mut line: Vec<Cow<'_, str>> = input.cells.iter().map(Into::into).collect();
+    line.push(outcome.word().into());
+    line.push(problem.map_or("".into(), |problem| defused(&problem.message)));
     Some(line)
 }
 
 fn write_json(path: &Path, summary: &Summary) -> Result<PathBuf, ReportError> {
-    let beside = beside(path);
     let text = serde_json::to_string_pretty(summary)
         .map_err(|error| failed(path, io::Error::other(error)))?;
-    let written = File::create(&beside).and_then(|mut file| {
+    let written = beside(path).and_then(|mut file| {
         file.write_all((text + "\n").as_bytes())?;
         Ok(file)
     });
-    let file = written.map_err(|source| failed(path, source))?;
-    put_in_place(file, &beside, path)?;
+    put_in_place(written.map_err(|source| failed(path, source))?, path)?;
     Ok(path.to_owned())
 }

@@ -1,6 +1,7 @@
 //! `plan.csv`: what a run would do with each row, for people to read and for `run --plan` to be held to.
 
-use super::table::{ReportError, Table, defused, make_folder};
+use super::table::{ReportError, Table, make_folder};
+use crate::batch::defused;
 use std::path::{Path, PathBuf};
 
 /// The columns every job's plan begins with.

@@ -2,10 +2,9 @@
 //! when they are whole.
 
 use crate::journal::JournalError;
-use std::borrow::Cow;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
 /// What marks a file as UTF-8 for Excel.
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -39,14 +38,6 @@ pub(super) fn make_folder(dir: &Path) -> Result<(), ReportError> {
     std::fs::create_dir_all(dir).map_err(|source| failed(dir, source))
 }
 
-/// A cell that a spreadsheet would run as a formula gets an apostrophe in front (OWASP's page on CSV injection).
-pub(super) fn defused(cell: &str) -> Cow<'_, str> {
-    match cell.bytes().next() {
-        Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r') => Cow::Owned(format!("'{cell}")),
-        Some(_) | None => Cow::Borrowed(cell),
-    }
-}
-
 /// A heading with another delimiter in it would mislead whoever looks for the file's own, unless it stands in quotes.
 fn quoting(heading: &[&str]) -> csv::QuoteStyle {
     let misleads = |name: &&str| name.contains([';', '\t']);
@@ -60,16 +51,14 @@ fn quoting(heading: &[&str]) -> csv::QuoteStyle {
 /// A CSV file on its way: written beside its place, renamed at the end.
 pub(super) struct Table {
     path: PathBuf,
-    beside: PathBuf,
-    writer: csv::Writer<BufWriter<File>>,
+    writer: csv::Writer<BufWriter<NamedTempFile>>,
 }
 
 impl Table {
     /// Begins a file with its heading.
     pub(super) fn create(path: PathBuf, heading: &[&str]) -> Result<Table, ReportError> {
-        let beside = beside(&path);
-        let open = || -> io::Result<BufWriter<File>> {
-            let mut file = BufWriter::new(File::create(&beside)?);
+        let open = || -> io::Result<BufWriter<NamedTempFile>> {
+            let mut file = BufWriter::new(beside(&path)?);
             file.write_all(BOM)?;
             Ok(file)
         };
@@ -79,11 +68,7 @@ impl Table {
             .quote_style(quoting(heading))
             .flexible(true)
             .from_writer(file);
-        let mut table = Table {
-            path,
-            beside,
-            writer,
-        };
+        let mut table = Table { path, writer };
         table.line(heading)?;
         Ok(table)
     }
@@ -106,24 +91,29 @@ impl Table {
         let unbuffered = self.writer.into_inner().map_err(|error| error.into_error());
         let file = unbuffered.and_then(|buffer| buffer.into_inner().map_err(|e| e.into_error()));
         let file = file.map_err(|source| failed(&self.path, source))?;
-        put_in_place(file, &self.beside, &self.path)?;
+        put_in_place(file, &self.path)?;
         Ok(self.path)
     }
 }
 
-/// Where a file stands until it is whole.
-pub(super) fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    PathBuf::from(name)
+/// Where a file stands until it is whole: beside its place, under a name that nobody can have put there before, so that no link
+/// of somebody else's is followed. It goes again if it does not become whole.
+pub(super) fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    tempfile::Builder::new()
+        .prefix(".cutover-")
+        .suffix(".part")
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
 }
 
 /// The content is on the disk before the name is, so that a power cut leaves no empty file in the place of a good one.
-pub(super) fn put_in_place(file: File, beside: &Path, path: &Path) -> Result<(), ReportError> {
-    let synced = file.sync_all();
-    drop(file);
+pub(super) fn put_in_place(file: NamedTempFile, path: &Path) -> Result<(), ReportError> {
+    let synced = file.as_file().sync_all();
     synced
-        .and_then(|()| std::fs::rename(beside, path))
+        .and_then(|()| file.persist(path).map_err(|error| error.error))
+        .map(drop)
         .map_err(|source| failed(path, source))
 }
 
@@ -136,7 +126,7 @@ pub(super) fn failed(path: &Path, source: io::Error) -> ReportError {
 
 #[cfg(test)]
 mod tests {
-    use super::{Table, defused};
+    use super::Table;
     use crate::batch::{Column, Kind, Layout, Visit};
     use proptest::prelude::*;
     use std::ops::ControlFlow;
@@ -194,13 +184,20 @@ mod tests {
         assert_eq!(rows, [heading, ["ann", "b"]]);
     }
 
+    #[cfg(unix)]
     #[test]
-    fn formulas_are_defused_and_nothing_else_is_touched() {
-        for formula in ["=1+1", "+49", "-2", "@SUM", "\tx"] {
-            assert_eq!(defused(formula), format!("'{formula}"));
+    fn links_that_somebody_planted_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "as it was").unwrap();
+        let place = dir.path().join("outcomes.csv");
+        for planted in [dir.path().join("outcomes.csv.part"), place.clone()] {
+            std::os::unix::fs::symlink(&victim, planted).unwrap();
         }
-        for plain in ["", "ann@contoso.com", "a=b", "'quoted"] {
-            assert_eq!(defused(plain), plain);
-        }
+        let mut table = Table::create(place.clone(), &["upn"]).unwrap();
+        table.line(["ann"]).unwrap();
+        table.finish().unwrap();
+        assert_eq!(std::fs::read_to_string(victim).unwrap(), "as it was");
+        assert!(place.symlink_metadata().unwrap().is_file());
     }
 }

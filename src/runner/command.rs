@@ -15,6 +15,8 @@ pub enum Command {
     Pace(Quota),
     /// Begin no more rows, bring everybody to safety, then stop. With the reason.
     Drain(String),
+    /// The same, for a signal: also say what the next one abandons. With the reason.
+    Interrupt(String),
     /// Stop at once; the journal is good.
     StopNow(String),
 }
@@ -25,6 +27,9 @@ pub enum Refused {
     /// A run that stops cannot be held or set going again.
     #[error("it is stopping already ({0}); `cutover resume` goes on with it afterwards")]
     Stopping(String),
+    /// It still waits for the target or for an answer on its terminal.
+    #[error("it has not begun yet; try again once it has, or end it with `cutover drain`")]
+    NotBegun,
     /// It runs.
     #[error("it is not paused")]
     NotPaused,

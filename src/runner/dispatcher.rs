@@ -35,6 +35,10 @@ const RATE_WINDOW: Duration = Duration::from_secs(20);
 /// in doubt, as after a kill.
 const END_WITHOUT_JOURNAL: Duration = Duration::from_secs(60);
 
+/// How long a drain may take before it is said what it waits for, and how often it is said after that.
+const DRAIN_WORD_AFTER: Duration = Duration::from_secs(2);
+const DRAIN_WORD_EVERY: Duration = Duration::from_secs(30);
+
 /// No estimate of the time left before this many rows have ended: it would mean nothing.
 const ROWS_BEFORE_ESTIMATE: u64 = 20;
 
@@ -59,6 +63,8 @@ pub struct Dispatcher {
     writes_allowed: Quota,
     /// When rows that have not ended by themselves are given up.
     give_up_at: Option<Instant>,
+    /// When it is said again what a drain waits for.
+    word_at: Option<Instant>,
     exhausted: bool,
     rates: VecDeque<(Instant, u64, u64)>,
 }
@@ -100,6 +106,7 @@ impl Dispatcher {
             standing: Standing::default(),
             open_since: Instant::now(),
             give_up_at: None,
+            word_at: None,
             exhausted: false,
             rates: VecDeque::new(),
         }
@@ -149,12 +156,21 @@ impl Dispatcher {
 
     /// Nobody is under way, and nobody will be: all were handed out, or none may begin any more.
     fn has_ended(&self) -> bool {
-        let all_ended = self.exhausted || self.counts.total() >= self.rows;
+        let all_ended = self.counts.total() >= self.rows
+            || (self.exhausted && !self.work.claims.is_anybody_waiting());
         self.workers.is_empty() && (all_ended || self.standing.stopping().is_some())
     }
 
     fn admit(&mut self) -> Result<(), JournalError> {
         self.heed_schedule();
+        self.admit_some()?;
+        if self.wake_the_rest() {
+            self.admit_some()?;
+        }
+        Ok(())
+    }
+
+    fn admit_some(&mut self) -> Result<(), JournalError> {
         let services = &self.work.services;
         let room = self
             .flight
@@ -239,6 +255,8 @@ impl Dispatcher {
                 self.row_ended(row, who, outcome, error_code);
             }
             Ok((_, WorkerEnd::Parked)) => self.row_parked(row),
+            // It comes back when the row that it waits for has ended.
+            Ok((_, WorkerEnd::Waits)) => {}
             Ok((_, WorkerEnd::Halted(Halted::Target(problem)))) => {
                 let text = format!("{problem}; {}", problem.advice);
                 self.stop_now(StopReason::Target(text)).await;
@@ -264,9 +282,25 @@ impl Dispatcher {
     /// It had nothing begun, and begins before all new ones when rows may begin again.
     fn row_parked(&mut self, row: Option<RowNumber>) {
         if let Some(row) = row {
-            self.admission.send_back(row);
-            self.exhausted = false;
+            self.work.claims.let_go(row);
+            self.send_back(&[row]);
         }
+    }
+
+    fn send_back(&mut self, rows: &[RowNumber]) {
+        rows.iter().for_each(|row| self.admission.send_back(*row));
+        self.exhausted &= rows.is_empty();
+    }
+
+    /// Where all rows have ended or wait, those that wait for somebody who may yet be found look again. Answers whether
+    /// there are any.
+    fn wake_the_rest(&mut self) -> bool {
+        if self.standing != Standing::Running || !self.exhausted || !self.workers.is_empty() {
+            return false;
+        }
+        let rows = self.work.claims.all_were_seen();
+        self.send_back(&rows);
+        !rows.is_empty()
     }
 
     fn row_ended(
@@ -280,6 +314,9 @@ impl Dispatcher {
         self.here.add(outcome);
         if let Some(row) = row {
             tracing::info!(row = row.0, key = %who.key, %outcome, error_code);
+            let now = self.work.services.clock.now();
+            let woken = self.work.claims.ended(row, outcome, now);
+            self.send_back(&woken);
             self.tell(&RunEvent::RowEnded {
                 row,
                 who,
@@ -312,11 +349,8 @@ impl Dispatcher {
 
     /// Begins no more rows. A graver reason replaces a milder one.
     fn drain(&mut self, reason: StopReason) {
-        if self
-            .standing
-            .stopping()
-            .is_some_and(|known| *known >= reason)
-        {
+        let known = self.standing.stopping();
+        if known.is_some_and(|known| !reason.is_graver_than(known)) {
             return;
         }
         if !reason.leaves_time() {
@@ -324,11 +358,21 @@ impl Dispatcher {
         }
         tracing::info!("draining: {}", reason.text());
         self.stand(Standing::Stopping(reason.clone()));
+        self.word_at
+            .get_or_insert_with(|| Instant::now() + DRAIN_WORD_AFTER);
         self.tell(&RunEvent::Draining(reason));
     }
 
+    /// Waits for nobody.
     async fn stop_now(&mut self, reason: StopReason) {
-        self.drain(reason);
+        let reason = match self.standing.stopping() {
+            Some(known) if known.is_graver_than(&reason) => known.clone(),
+            Some(_) | None => reason,
+        };
+        tracing::info!("stopping at once: {}", reason.text());
+        self.stand(Standing::Stopping(reason.clone()));
+        let exposed = self.work.services.gauges.exposed.count();
+        self.tell(&RunEvent::StoppingNow { reason, exposed });
         self.admission.close();
         self.workers.shutdown().await;
         self.rows_of.clear();
@@ -341,6 +385,12 @@ impl Dispatcher {
             Command::Pace(quota) => self.pace(quota),
             Command::Drain(why) => {
                 self.drain(StopReason::Requested(why));
+                Ok(())
+            }
+            Command::Interrupt(why) => {
+                self.drain(StopReason::Requested(why));
+                let snapshot = self.snapshot();
+                self.tell(&RunEvent::Interrupted(snapshot));
                 Ok(())
             }
             Command::StopNow(why) => {
@@ -401,6 +451,7 @@ impl Dispatcher {
         self.stop_in_vain().await;
         self.note_rate();
         let snapshot = self.snapshot();
+        self.tell_what_a_drain_waits_for(&snapshot);
         self.tell(&RunEvent::Tick(snapshot));
     }
 
@@ -421,6 +472,24 @@ impl Dispatcher {
         if let Some(reason) = stopping.cloned() {
             self.stop_now(reason).await;
         }
+    }
+
+    fn tell_what_a_drain_waits_for(&mut self, snapshot: &Snapshot) {
+        let now = Instant::now();
+        if self.workers.is_empty() || self.word_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.word_at = Some(now + DRAIN_WORD_EVERY);
+        let services = &self.work.services;
+        let silent_since = services.writes.trouble_since();
+        let gives_up_in = silent_since.map(|since| {
+            let silent_for = since.max(self.open_since).elapsed();
+            services.patience.saturating_sub(silent_for)
+        });
+        self.tell(&RunEvent::StillDraining {
+            snapshot: snapshot.clone(),
+            gives_up_in,
+        });
     }
 
     fn tell(&mut self, event: &RunEvent) {

@@ -9,6 +9,7 @@ use crate::journal::memory_store::MemoryStore;
 use crate::journal::{Journal, RunId, Session, UnixMillis, Writing};
 use crate::machine::Outcome;
 use crate::pace::Budget;
+use crate::runner::claims::Claims;
 use crate::runner::start::{Order, begin};
 use crate::runner::stop::Gate;
 use crate::runner::{Clock, Gauges, MaxFailed, Services};
@@ -86,7 +87,21 @@ struct People(Mutex<Memory>);
 #[derive(Default)]
 struct Memory {
     people: BTreeMap<String, Value>,
+    /// Requests of this kind take so long.
+    slow: Option<(Kind, Duration)>,
     asked: Vec<(Kind, String)>,
+    away_since: BTreeMap<String, Instant>,
+    away_for: Vec<Duration>,
+}
+
+impl Memory {
+    fn note_way(&mut self, upn: &str, away: bool) {
+        if away {
+            self.away_since.insert(upn.to_owned(), Instant::now());
+        } else if let Some(since) = self.away_since.remove(upn) {
+            self.away_for.push(since.elapsed());
+        }
+    }
 }
 
 impl People {
@@ -98,6 +113,19 @@ impl People {
 
     fn asked(&self) -> Vec<(Kind, String)> {
         self.0.lock().unwrap().asked.clone()
+    }
+
+    fn slow_down(&self, kind: Kind, time: Duration) {
+        self.0.lock().unwrap().slow = Some((kind, time));
+    }
+
+    fn latency(&self, request: &Request) -> Duration {
+        let slow = self.0.lock().unwrap().slow;
+        let digit = request.path.bytes().rfind(u8::is_ascii_digit);
+        match slow {
+            Some((kind, time)) if kind == request.kind => time,
+            Some(_) | None => Duration::from_millis(LATENCY_MS[usize::from(digit.unwrap() - b'0')]),
+        }
     }
 
     fn note(&self, request: &Request) {
@@ -117,9 +145,11 @@ impl People {
         {
             person[key] = value.clone();
         }
+        let (person, away) = (person.clone(), person["away"] == true);
+        memory.note_way(&upn, away);
         Ok(Success {
             status: 200,
-            body: Some(person.clone()),
+            body: Some(person),
             next: None,
         })
     }
@@ -129,9 +159,7 @@ impl People {
 impl Target for People {
     async fn send(&self, request: &Request) -> Reply {
         self.note(request);
-        let digit = request.path.bytes().rfind(u8::is_ascii_digit);
-        let latency = LATENCY_MS[usize::from(digit.unwrap() - b'0')];
-        tokio::time::sleep(Duration::from_millis(latency)).await;
+        tokio::time::sleep(self.latency(request)).await;
         Reply {
             result: self.answer(request),
             request_id: None,
@@ -168,16 +196,21 @@ struct World {
     clock: Arc<Simulated>,
     job: Arc<Job>,
     session: Arc<Session>,
+    writes: Quota,
     _journal: Journal,
 }
 
 impl World {
     async fn new() -> World {
+        World::of(ROWS, "1000/s").await
+    }
+
+    async fn of(rows: u64, writes: &str) -> World {
         let folder = TempDir::new().unwrap();
         let job = crate::job::parse("mark.toml", JOB)
             .unwrap_or_else(|found| panic!("{}", found.listing()));
         let mut csv = String::from("upn\n");
-        (1..=ROWS).for_each(|row| csv.push_str(&format!("{}\n", upn(row))));
+        (1..=rows).for_each(|row| csv.push_str(&format!("{}\n", upn(row))));
         std::fs::write(folder.path().join("in.csv"), csv).unwrap();
         let input: Input = crate::batch::open(&folder.path().join("in.csv"), &job.layout).unwrap();
         let disk = FileDisk::of(folder.path());
@@ -196,7 +229,7 @@ impl World {
             input: &input,
             target: "people".into(),
             target_spec: "people".into(),
-            write_quota: "1000/s".into(),
+            write_quota: writes.into(),
             operator: "me".into(),
             plan: None,
             adopts: None,
@@ -217,6 +250,7 @@ impl World {
             clock,
             job: Arc::new(job),
             session: Arc::new(session),
+            writes: writes.parse().unwrap(),
             _journal: journal,
         }
     }
@@ -243,6 +277,7 @@ impl World {
             job: Arc::clone(&self.job),
             settings: Settings::new(&BTreeMap::new(), &serde_json::Map::new()),
             session: Arc::clone(&self.session),
+            claims: Claims::new(&self.session),
             gate: Gate::default(),
         });
         let dispatcher = Dispatcher::new(
@@ -263,7 +298,7 @@ impl World {
             directory: None,
             target: Arc::clone(&self.people) as Arc<dyn Target>,
             reads: Budget::new("reads", fast),
-            writes: Budget::new("writes", fast),
+            writes: Budget::new("writes", self.writes),
             identity_protection: Budget::new("identity protection", fast),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             run: run.0,
@@ -452,6 +487,77 @@ async fn a_drain_is_for_good_and_a_command_that_makes_no_sense_is_refused() {
     assert_eq!(answers, expected);
 }
 
+/// Simulated time: a read of ten minutes stands for a pause of the budget, a silent target, or a slow one.
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_reads_of_people_who_were_not_touched() {
+    let world = World::new().await;
+    world.people.slow_down(Kind::Read, Duration::from_secs(600));
+    let begun = Instant::now();
+    let end = world
+        .work(IN_FLIGHT, Schedule::default(), |event, sender| {
+            if matches!(event, RunEvent::Tick(snapshot) if snapshot.standing == Standing::Running) {
+                drop(send(sender, Command::Interrupt("SIGTERM received".into())));
+            }
+        })
+        .await;
+    assert_eq!(
+        end.stopped,
+        Some(StopReason::Requested("SIGTERM received".into()))
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(world.writes(), Vec::<String>::new());
+}
+
+/// What a script saw of a drain.
+#[derive(Default)]
+struct Words {
+    at_stake: Option<u64>,
+    still: Vec<u64>,
+    abandoned: Option<u64>,
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_says_what_it_waits_for_and_what_ends_when_it_is_cut_short() {
+    let world = World::new().await;
+    let people = Arc::clone(&world.people);
+    let words = Arc::new(Mutex::new(Words::default()));
+    let seen = Arc::clone(&words);
+    let end = world
+        .work(IN_FLIGHT, Schedule::default(), move |event, sender| {
+            let mut words = seen.lock().unwrap();
+            match event {
+                RunEvent::Tick(snapshot)
+                    if snapshot.exposed >= 3 && snapshot.standing == Standing::Running =>
+                {
+                    people.slow_down(Kind::Write, Duration::from_secs(60));
+                    drop(send(sender, Command::Interrupt("SIGINT received".into())));
+                }
+                RunEvent::Interrupted(snapshot) => words.at_stake = Some(snapshot.exposed),
+                RunEvent::StillDraining { snapshot, .. } => {
+                    words.still.push(snapshot.exposed);
+                    if words.still.len() == 2 {
+                        let stop = Command::StopNow("SIGINT received twice".into());
+                        drop(send(sender, stop));
+                    }
+                }
+                RunEvent::StoppingNow { reason, exposed } => {
+                    assert_eq!(reason.text(), "SIGINT received twice");
+                    words.abandoned = Some(*exposed);
+                }
+                _ => {}
+            }
+        })
+        .await;
+    let reason = StopReason::Requested("SIGINT received twice".into());
+    assert_eq!(end.stopped, Some(reason));
+    let words = words.lock().unwrap();
+    assert!(words.at_stake >= Some(3), "{:?}", words.at_stake);
+    assert_eq!(words.still.len(), 2);
+    let away = world.people.away() as u64;
+    assert!(away > 0);
+    assert!(words.abandoned >= Some(away), "{:?}", words.abandoned);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_pace_is_the_budget_from_then_on_and_may_be_raised_again() {
     let world = World::new().await;
@@ -598,4 +704,25 @@ async fn people_left_exposed_are_helped_while_nobody_else_may_begin() {
             "and nobody new began"
         );
     }
+}
+
+/// Twenty that begin together would wait for each other while they are away.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_away_for_long_though_the_budget_is_used_up() {
+    let rows = 400;
+    let world = World::of(rows, "3000/150s").await;
+    let begun = Instant::now();
+    let end = world
+        .work(256, Schedule::default(), |_event, _sender| {})
+        .await;
+    assert!(end.stopped.is_none() && end.journal.is_none(), "{end:?}");
+    let (took, writes) = (begun.elapsed().as_secs_f64(), 3.0 * rows as f64);
+    let (first_and_last_s, per_s) = (1.5, 20.0);
+    assert!(took <= writes / per_s / 0.98 + first_and_last_s, "{took} s");
+    let mut away_for = std::mem::take(&mut world.people.0.lock().unwrap().away_for);
+    away_for.sort();
+    let of = |share: usize| away_for[(away_for.len() - 1) * share / 100];
+    assert_eq!(away_for.len() as u64, rows);
+    println!("away {:?} {:?} {:?}", of(50), of(99), of(100));
+    assert!(of(99) < Duration::from_millis(1_200), "{:?}", of(99));
 }

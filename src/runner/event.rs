@@ -68,6 +68,22 @@ pub enum RunEvent {
     GoingOn,
     /// The run drains: no row begins any more.
     Draining(StopReason),
+    /// A signal asked for the drain, and a second one would end it.
+    Interrupted(Snapshot),
+    /// The drain takes a while.
+    StillDraining {
+        /// What it waits for.
+        snapshot: Snapshot,
+        /// When the run gives the target up, if nothing is answered until then.
+        gives_up_in: Option<Duration>,
+    },
+    /// The run stops without waiting for the rows under way.
+    StoppingNow {
+        /// Why.
+        reason: StopReason,
+        /// People who cannot work now and are left so.
+        exposed: u64,
+    },
     /// This process has ended its work.
     Ended(Snapshot),
 }

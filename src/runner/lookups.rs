@@ -1,5 +1,6 @@
 //! The lookups of a job: what is read once a run, before any row.
 
+use super::problems::unread;
 use super::sight::job_problem;
 use super::talk::{Halt, NoAnswer, Talk};
 use crate::job::{Ask, EvalError, Job, Lookup, Scope, Settings, to_json};
@@ -31,7 +32,7 @@ impl From<NoAnswer> for LookupError {
         match error {
             NoAnswer::Halt(halt) => LookupError::Halt(halt),
             NoAnswer::Fault(fault) if fault.is_refusal() => LookupError::Against(fault.problem()),
-            NoAnswer::Fault(fault) => LookupError::Halt(Halt(fault.problem())),
+            NoAnswer::Fault(fault) => LookupError::Halt(Halt(unread(&fault))),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! No CSV is parsed here and no HTTP spoken.
 
 pub mod admission;
+pub mod claims;
 pub mod command;
 pub mod directory;
 pub mod dispatcher;
@@ -15,6 +16,7 @@ pub mod half_way;
 pub mod lookups;
 pub mod observe;
 pub mod plan;
+pub mod plan_rows;
 pub mod policy;
 pub mod preflight;
 pub mod problems;

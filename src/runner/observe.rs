@@ -1,8 +1,12 @@
 //! Observing one row: the job's looks in order, until one finds the person.
 
+use super::claims::Claims;
 use super::sight::States;
+use super::sight::nobody;
 use super::talk::{NoAnswer, Talk};
 use crate::job::{AlsoRead, Ask, EvalError, Hit, Job, LookAt, RowView, State};
+use crate::journal::{JournalError, RowNumber};
+use crate::machine::Problem;
 use crate::pace::Priority;
 use crate::target::{Class, Fault};
 
@@ -11,8 +15,8 @@ use crate::target::{Class, Fault};
 pub enum Found {
     /// The row's person.
     One(State),
-    /// Nobody.
-    Nobody,
+    /// Nobody, with what is to be said of that.
+    Nobody(Problem),
     /// Several; where each was found.
     Several(Vec<String>),
 }
@@ -24,6 +28,8 @@ pub enum ObserveError {
     NoAnswer(NoAnswer),
     /// The job does not work for this row.
     Job(EvalError),
+    /// The journal cannot say whose an account is.
+    Journal(JournalError),
 }
 
 impl From<NoAnswer> for ObserveError {
@@ -38,6 +44,21 @@ impl From<EvalError> for ObserveError {
     }
 }
 
+impl From<JournalError> for ObserveError {
+    fn from(error: JournalError) -> Self {
+        ObserveError::Journal(error)
+    }
+}
+
+/// The other rows, whose accounts are not taken for this one's.
+#[derive(Clone, Copy)]
+pub struct Others<'a> {
+    /// What they have.
+    pub claims: &'a Claims,
+    /// This row.
+    pub row: RowNumber,
+}
+
 /// Reads a row's present state. `states` are those it was seen in, if it was.
 ///
 /// # Errors
@@ -46,11 +67,12 @@ pub async fn observe(
     job: &Job,
     view: &RowView,
     states: Option<&States>,
+    others: Option<Others<'_>>,
     talk: &mut Talk,
     priority: Priority,
 ) -> Result<Found, ObserveError> {
     let known = states.map(|states| &states.now);
-    let mut found = find(job, view, known, talk, priority).await?;
+    let mut found = find(job, view, known, others, talk, priority).await?;
     if let Found::One(state) = &mut found {
         let before = states.map(|states| &states.before);
         for read in &job.observe.also {
@@ -65,30 +87,69 @@ async fn find(
     job: &Job,
     view: &RowView,
     known: Option<&State>,
+    others: Option<Others<'_>>,
     talk: &mut Talk,
     priority: Priority,
 ) -> Result<Found, ObserveError> {
     let mut hits: Vec<Hit> = Vec::new();
+    let mut not_theirs = None;
     let mut together = false;
     for look in &job.observe.looks {
         if !hits.is_empty() && !together {
             break;
         }
         together = look.with_next;
-        if let Some(ask) = view.look(look, known)? {
-            let items = look_at(look, view, known, &ask, talk, priority).await?;
-            for hit in view.hits(look, known, &items)? {
-                if !is_there(&hits, &hit) {
-                    hits.push(hit);
-                }
+        let Some(ask) = view.look(look, known)? else {
+            continue;
+        };
+        let items = look_at(look, view, known, &ask, talk, priority).await?;
+        for hit in view.hits(look, known, &items)? {
+            match of_another(view, others.filter(|_| known.is_none()), &hit)? {
+                Some(problem) => not_theirs = Some(problem),
+                None if is_there(&hits, &hit) => {}
+                None => hits.push(hit),
             }
+        }
+        if not_theirs.is_none() {
+            not_theirs = passed_over(view, look, others, &items)?;
         }
     }
     Ok(match hits.len() {
-        0 => Found::Nobody,
+        0 => Found::Nobody(not_theirs.unwrap_or_else(|| nobody(None))),
         1 => Found::One(hits.remove(0).state),
         _ => Found::Several(hits.into_iter().map(|hit| hit.told).collect()),
     })
+}
+
+/// What speaks against taking a hit for the row's account: that it is another row's.
+fn of_another(
+    view: &RowView,
+    others: Option<Others<'_>>,
+    hit: &Hit,
+) -> Result<Option<Problem>, ObserveError> {
+    let (Some(others), Some(account)) = (others, view.account(&hit.state)?) else {
+        return Ok(None);
+    };
+    Ok(others.claims.of_another(others.row, &account)?)
+}
+
+/// What is to be said of somebody whom a look found and did not take, should nobody else be found.
+fn passed_over(
+    view: &RowView,
+    look: &LookAt,
+    others: Option<Others<'_>>,
+    items: &[serde_json::Value],
+) -> Result<Option<Problem>, ObserveError> {
+    for item in items {
+        let Some((hit, advice)) = view.passed_over(look, item)? else {
+            continue;
+        };
+        let problem = of_another(view, others, &hit)?;
+        return Ok(Some(
+            problem.unwrap_or_else(|| nobody(Some((hit.told, advice)))),
+        ));
+    }
+    Ok(None)
 }
 
 /// Adds to the state what a further read says, or said before the first write.

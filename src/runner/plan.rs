@@ -5,9 +5,10 @@
 //! over how the person was seen and over every request that would be sent stands for the plan of a row: a run that executes
 //! the plan makes the seal anew when it sees the person for the first time, and refuses the row if it differs.
 
+use super::claims::Wanted;
 use super::observe::{Found, ObserveError, observe};
-use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, OFF_GOAL};
-use super::sight::{job_problem, nobody, several};
+use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, OFF_GOAL, unread};
+use super::sight::{job_problem, several};
 use super::talk::{Halt, NoAnswer, Talk};
 use crate::batch::Digest;
 use crate::job::{Decision, Doing, EvalError, Job, RowView, State, StepId, Write};
@@ -33,12 +34,16 @@ pub enum Plan {
 pub struct RowPlan {
     /// What would be done.
     pub plan: Plan,
-    /// How the person is and would be; None where nobody was found.
-    pub states: Option<(State, State)>,
+    /// The job's report columns, with how the person is and would be; empty where nobody was found.
+    pub report: Vec<String>,
     /// What somebody should know.
     pub warnings: Vec<Problem>,
     /// Stands for all of it; None where nothing would be done because something speaks against the row.
     pub seal: Option<Seal>,
+    /// What the row must have for itself.
+    pub wanted: Option<Wanted>,
+    /// The plan once those in the way have given up what they have.
+    pub freed: Option<Box<RowPlan>>,
 }
 
 impl RowPlan {
@@ -47,9 +52,11 @@ impl RowPlan {
     pub fn against(problem: Problem) -> RowPlan {
         RowPlan {
             plan: Plan::Refused(problem),
-            states: None,
+            report: Vec::new(),
             warnings: Vec::new(),
             seal: None,
+            wanted: None,
+            freed: None,
         }
     }
 }
@@ -59,18 +66,32 @@ impl RowPlan {
 /// # Errors
 /// [`Halt`] when no row can be read.
 pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<RowPlan, Halt> {
-    let problem = match observe(job, view, None, talk, Priority::New).await {
-        Ok(Found::One(state)) => match foresee(job, view, &state) {
+    let problem = match observe(job, view, None, None, talk, Priority::New).await {
+        Ok(Found::One(state)) => match foresee_beside_others(job, view, &state) {
             Ok(foreseen) => return Ok(foreseen),
             Err(error) => job_problem(&error),
         },
-        Ok(Found::Nobody) => nobody(),
+        Ok(Found::Nobody(problem)) => problem,
         Ok(Found::Several(places)) => several(job, &places),
         Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt),
-        Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => fault.problem(),
+        Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => unread(&fault),
         Err(ObserveError::Job(error)) => job_problem(&error),
+        // It is not asked whose an account is.
+        Err(ObserveError::Journal(error)) => OFF_GOAL.problem(error.to_string()),
     };
     Ok(RowPlan::against(problem))
+}
+
+/// The same with what other rows may have to say to it.
+fn foresee_beside_others(job: &Job, view: &RowView, before: &State) -> Result<RowPlan, EvalError> {
+    let mut foreseen = foresee(job, view, before)?;
+    foreseen.wanted = Wanted::of(view, before)?;
+    let wanted = foreseen.wanted.as_ref();
+    if wanted.is_some_and(|wanted| wanted.in_the_way.is_some()) {
+        let freed = foresee(job, view, &view.freed(before)?)?;
+        foreseen.freed = Some(Box::new(freed));
+    }
+    Ok(foreseen)
 }
 
 /// What a run would do with a person who was seen like this.
@@ -85,7 +106,9 @@ fn foresee(job: &Job, view: &RowView, before: &State) -> Result<RowPlan, EvalErr
         },
         plan,
         warnings: warnings.collect(),
-        states: Some((before.clone(), walk.state)),
+        report: view.report(before, &walk.state),
+        wanted: None,
+        freed: None,
     })
 }
 

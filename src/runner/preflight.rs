@@ -6,6 +6,7 @@
 //! `[[refuse]]` and `[[warn]]`), also before their first write.
 
 use super::lookups::{LookupError, look_up};
+use super::problems::unread;
 use super::services::Services;
 use super::sight::job_problem;
 use super::talk::{Halt, NoAnswer, Talk};
@@ -20,6 +21,9 @@ use uuid::Uuid;
 
 /// Which domains the tenant has.
 const DOMAINS: &str = "/domains?$select=id,authenticationType,isInitial,isVerified";
+
+/// The name of the check for the domain that every tenant begins with.
+const INITIAL_DOMAIN: &str = "initial domain";
 
 /// The page where permissions are granted.
 const GRANT: &str = "Entra admin center, App registrations, the app, API permissions: add the application permission and \
@@ -90,6 +94,8 @@ impl Check {
 pub struct Ready {
     /// Everything that was looked at.
     pub checks: Vec<Check>,
+    /// The tenant's initial domain, which is its name for people, as far as it says so.
+    pub initial_domain: Option<String>,
     /// Parameters and lookups; None where a lookup was refused, which is among the checks.
     pub settings: Option<Settings>,
 }
@@ -128,8 +134,12 @@ pub async fn prepare(
     services: &Arc<Services>,
 ) -> Result<Ready, Halt> {
     let mut checks = permissions(job, params, &services.app);
-    let (tenant, _) = tenant_and_domains(tenant, services).await?;
+    let (tenant, domains) = tenant_and_domains(tenant, services).await?;
     checks.push(tenant);
+    let initial_domain = domains
+        .into_iter()
+        .find(|check| check.name == INITIAL_DOMAIN && check.verdict == Verdict::Good)
+        .map(|check| check.detail);
     let mut talk = Talk::new(services, "lookups".into());
     let settings = match look_up(job, params, &mut talk).await {
         Ok(settings) => settings,
@@ -138,6 +148,7 @@ pub async fn prepare(
             checks.push(Check::bad("lookups", problem.to_string(), problem.advice));
             return Ok(Ready {
                 checks,
+                initial_domain,
                 settings: None,
             });
         }
@@ -145,6 +156,7 @@ pub async fn prepare(
     checks.extend(obstacles(job, &settings));
     Ok(Ready {
         checks,
+        initial_domain,
         settings: Some(settings),
     })
 }
@@ -238,7 +250,7 @@ pub async fn tenant_and_domains(
             let tenant = right_tenant(named, &services.app, None);
             Ok((tenant, vec![Check::refused("domains", &fault)]))
         }
-        Err(NoAnswer::Fault(fault)) => Err(Halt(fault.problem())),
+        Err(NoAnswer::Fault(fault)) => Err(Halt(unread(&fault))),
         Err(NoAnswer::Halt(halt)) => Err(halt),
     }
 }
@@ -279,9 +291,9 @@ fn domain_checks(domains: &[Value]) -> Vec<Check> {
     let list = words.collect::<Vec<_>>().join(", ");
     let is_initial = |domain: &&Value| domain.get("isInitial") == Some(&Value::Bool(true));
     let initial = match domains.iter().find(is_initial) {
-        Some(domain) => Check::good("initial domain", text(domain, "id")),
+        Some(domain) => Check::good(INITIAL_DOMAIN, text(domain, "id")),
         None => Check::bad(
-            "initial domain",
+            INITIAL_DOMAIN,
             "the tenant names none",
             "check that the app may read all domains (Domain.Read.All)",
         ),

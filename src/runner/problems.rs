@@ -1,7 +1,8 @@
 //! The kinds of problems that this room makes itself: what was found of a row's person, what the on-premises directory says, and
 //! what the job cannot do. Those that a reply brings are in `target/`, those of the machine there.
 
-use crate::machine::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind, UNDONE};
+use crate::machine::{NOT_AGAIN, NOTHING_CHANGED, Problem, ProblemKind, UNDONE};
+use crate::target::{Class, Fault};
 
 /// More than one account could be the row's person.
 pub(super) const AMBIGUOUS: ProblemKind = ProblemKind {
@@ -67,6 +68,25 @@ pub(super) const DIRECTORY_VALUE: ProblemKind = ProblemKind {
     advice: "correct or clear it in the on-premises directory, then run the row again",
 };
 
+/// A read has no answer that says anything.
+pub(super) const NO_ANSWER: ProblemKind = ProblemKind {
+    code: "NoAnswer",
+    meaning: "A read was sent, several times, and no clear answer came.",
+    changed: NOTHING_CHANGED,
+    again: "yes, up to twelve times, and for as long as the target answers nobody; then by running the row again",
+    advice: "check the network and the proxy between here and the target, and Microsoft 365 admin center > Health > Service \
+             health; then run the same line again",
+};
+
+/// What a read came to that a fault answered: no read leaves a doubt.
+pub(super) fn unread(fault: &Fault) -> Problem {
+    if fault.class == Class::InDoubt {
+        NO_ANSWER.problem(fault.words())
+    } else {
+        fault.problem()
+    }
+}
+
 /// A run that executes a plan meets a row that the plan does not change.
 pub(super) const NOT_PLANNED: ProblemKind = ProblemKind {
     code: "NotPlanned",
@@ -85,10 +105,46 @@ pub(super) const CHANGED_SINCE_PLAN: ProblemKind = ProblemKind {
     advice: PLAN_ANEW,
 };
 
+/// An account or a value is another row's.
+pub(super) const OTHER_ROW: ProblemKind = ProblemKind {
+    code: "OtherRow",
+    meaning: "The row's account, or what it needs, belongs to another row of the same run: one account is one row's.",
+    changed: NOTHING_CHANGED,
+    again: NOT_AGAIN,
+    advice: "decide which of the two rows is right, and leave the other one out",
+};
+
+/// Rows that would have to go before each other.
+pub(super) const CIRCLE: ProblemKind = ProblemKind {
+    code: "Circle",
+    meaning: "Rows of the run want what the others have, in a circle: each of them would have to go first.",
+    changed: NOTHING_CHANGED,
+    again: NOT_AGAIN,
+    advice: "check whether the rows were mixed up; if they are meant, give one of them a third value in a run of its own, then run all of them again",
+};
+
+/// A row of a plan that is changed after another one.
+pub(super) const AFTER_ROW: ProblemKind = ProblemKind {
+    code: "AfterRow",
+    meaning: "The row needs what another row of the file has or gives up, so it is worked on after that one.",
+    changed: NOTHING_CHANGED,
+    again: "yes: a run waits for the other row by itself",
+    advice: "nothing has to be done: a run waits by itself",
+};
+
+/// Somebody is half way in another run.
+pub(super) const OTHER_RUN: ProblemKind = ProblemKind {
+    code: "OtherRun",
+    meaning: "An earlier run in this journal has changed the row's account and has not come to an end with it.",
+    changed: NOTHING_CHANGED,
+    again: NOT_AGAIN,
+    advice: "bring that run to its end first: `cutover resume RUN`",
+};
+
 const PLAN_ANEW: &str = "plan anew, look at what the plan says of this row now, and run that plan";
 
 /// All of them.
-pub const PROBLEMS: [&ProblemKind; 9] = [
+pub const PROBLEMS: [&ProblemKind; 14] = [
     &AMBIGUOUS,
     &OFF_GOAL,
     &CHANGED_BY_OTHERS,
@@ -98,4 +154,9 @@ pub const PROBLEMS: [&ProblemKind; 9] = [
     &NOT_IN_DIRECTORY,
     &SEVERAL_IN_DIRECTORY,
     &DIRECTORY_VALUE,
+    &NO_ANSWER,
+    &OTHER_ROW,
+    &CIRCLE,
+    &AFTER_ROW,
+    &OTHER_RUN,
 ];

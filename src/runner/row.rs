@@ -157,12 +157,13 @@ impl Row {
             .filter(|left| !left.is_zero())
     }
 
-    /// What it means that this was found.
+    /// What it means that this was found. `against` is what other rows have to say against it.
     pub fn found(
         &mut self,
         job: &Arc<Job>,
         view: &RowView,
         found: Found,
+        against: Option<Problem>,
         now: UnixMillis,
     ) -> Event {
         let judge = Judge {
@@ -171,9 +172,14 @@ impl Row {
             record: &self.record,
             now,
             planned: self.planned,
+            against,
         };
         let (event, states) = judge.observed(found, self.states.as_ref());
         if let Some(states) = states {
+            if self.record.before.is_none() {
+                // An account that cannot be told was not claimed either.
+                self.facts.account = view.account(&states.before).ok().flatten();
+            }
             self.learn(states);
         }
         event
@@ -231,6 +237,7 @@ impl Row {
             record: &self.record,
             now,
             planned: self.planned,
+            against: None,
         };
         let forecast = judge.forecast(attempt.step, &states);
         self.learn(states);

@@ -74,6 +74,8 @@ pub struct Judge<'a> {
     pub now: UnixMillis,
     /// What the plan says of the row, where the run executes one.
     pub planned: Option<Planned>,
+    /// What other rows have to say against it.
+    pub against: Option<Problem>,
 }
 
 impl Judge<'_> {
@@ -81,8 +83,8 @@ impl Judge<'_> {
     #[must_use]
     pub fn observed(&self, found: Found, states: Option<&States>) -> (Event, Option<States>) {
         match found {
-            Found::Nobody if self.is_patient() => (Event::Lagging, None),
-            Found::Nobody => (missing(nobody()), None),
+            Found::Nobody(_) if self.is_patient() => (Event::Lagging, None),
+            Found::Nobody(problem) => (missing(problem), None),
             Found::Several(places) => (missing(several(self.job, &places)), None),
             Found::One(state) => match self.one(&state, states) {
                 Ok(Event::Lagging) => (Event::Lagging, None),
@@ -107,9 +109,12 @@ impl Judge<'_> {
             return Ok(Event::Lagging);
         }
         let judged = self.judge(before, state)?;
-        if states.is_none()
-            && let Some(problem) = self.off_plan(&judged.sight, state)?
-        {
+        let against = match &self.against {
+            Some(problem) => Some(problem.clone()),
+            None if states.is_none() => self.off_plan(&judged.sight, state)?,
+            None => None,
+        };
+        if let Some(problem) = against {
             return Ok(Event::Observed(Observation {
                 sight: Sight::Barred(problem),
                 exposed: judged.exposed,
@@ -358,10 +363,17 @@ fn sight(decision: Decision) -> Sight {
     }
 }
 
-/// No look finds the row's person.
+/// No look finds the row's person; but perhaps somebody who may be, with what to do about it.
 #[must_use]
-pub fn nobody() -> Problem {
-    Class::NotFound.kind().problem("nobody was found")
+pub fn nobody(passed_over: Option<(String, String)>) -> Problem {
+    let kind = Class::NotFound.kind();
+    match passed_over {
+        None => kind.problem("nobody was found"),
+        Some((message, advice)) => Problem {
+            advice,
+            ..kind.problem(message)
+        },
+    }
 }
 
 /// Several were found where there can be only one.

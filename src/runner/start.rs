@@ -10,8 +10,8 @@ use crate::batch::{
 };
 use crate::job::{Decision, Job, Settings};
 use crate::journal::{
-    Adoption, InputFacts, InputRow, Journal, JournalError, Planned, RowNumber, RunHeader, RunId,
-    RunRecord, RunState, Seal, Session, takers,
+    Adoption, Import, InputFacts, InputRow, Journal, JournalError, Planned, RowNumber, RunHeader,
+    RunId, RunRecord, RunState, Seal, Session, takers,
 };
 use crate::machine::{Problem, Rules, StepTraits};
 use std::collections::BTreeMap;
@@ -258,19 +258,36 @@ fn row_finding(row: &Row, code: String, message: String) -> Finding {
     crate::batch::Fault::error(Rule::Job(code), message).in_row(row.number, row.line)
 }
 
-/// Copies a file's rows into a new run of the journal, each with what the plan says of it, where one is executed, and where it
-/// is taken over from another run ([`take_over`](super::half_way::take_over)). Faulty rows end refused at once.
+/// Begins a new run with a file's rows.
 ///
 /// # Errors
 /// [`BeginError`]; nothing was sent, and the run does not exist.
 pub async fn begin(
     journal: &Journal,
     order: &Order<'_>,
+    plan: Option<PlanFile>,
+    adoptions: BTreeMap<u64, Adoption>,
+    clock: &dyn Clock,
+    tell: &mut dyn FnMut(&Finding),
+) -> Result<(Session, Summary), BeginError> {
+    let (import, summary) = copy(journal, order, plan, adoptions, clock, tell)?;
+    let session = import.finish(clock.now()).await?;
+    Ok((session, summary))
+}
+
+/// Copies a file's rows into a new run of the journal, each with what the plan says of it, where one is executed, and where it
+/// is taken over from another run ([`take_over`](super::half_way::take_over)). Faulty rows end refused at once.
+///
+/// # Errors
+/// [`BeginError`]; nothing was sent, and the run does not exist.
+pub fn copy(
+    journal: &Journal,
+    order: &Order<'_>,
     mut plan: Option<PlanFile>,
     mut adoptions: BTreeMap<u64, Adoption>,
     clock: &dyn Clock,
     tell: &mut dyn FnMut(&Finding),
-) -> Result<(Session, Summary), BeginError> {
+) -> Result<(Import, Summary), BeginError> {
     let settings = Settings::new(&order.params, &serde_json::Map::new());
     let key = order.input.mapping.cell(order.job.layout.key);
     let mut import = journal.begin(header(order, clock))?;
@@ -304,8 +321,7 @@ pub async fn begin(
         }
         Ok(())
     })?;
-    let session = import.finish(clock.now()).await?;
-    Ok((session, summary))
+    Ok((import, summary))
 }
 
 /// The key is compared as it stands in the file.

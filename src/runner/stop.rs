@@ -2,7 +2,9 @@
 
 use crate::journal::{Stop, UnixMillis};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::mem::discriminant;
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Why a run stops before its end, from the mildest to the gravest; a milder reason never replaces a graver one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +35,13 @@ impl StopReason {
             | StopReason::Journal(text)
             | StopReason::Program(text) => text,
         }
+    }
+
+    /// Whether it is graver than another one, whatever their words.
+    #[must_use]
+    pub fn is_graver_than(&self, other: &StopReason) -> bool {
+        let same_kind = discriminant(self) == discriminant(other);
+        !same_kind && self > other
     }
 
     /// What the journal keeps of it.
@@ -111,29 +120,37 @@ impl Standing {
 }
 
 /// How the run stands, where everybody can see it. Rows that have nothing begun stay where they are while it is closed.
-#[derive(Debug, Clone, Default)]
-pub struct Gate(Arc<Mutex<Standing>>);
+#[derive(Debug, Clone)]
+pub struct Gate(Arc<watch::Sender<Standing>>);
+
+impl Default for Gate {
+    fn default() -> Gate {
+        Gate(Arc::new(watch::Sender::new(Standing::default())))
+    }
+}
 
 impl Gate {
     /// Opens or closes it, as the run stands.
     pub fn set(&self, standing: Standing) {
-        *self.lock() = standing;
+        self.0.send_replace(standing);
     }
 
     /// How the run stands.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        self.lock().clone()
+        self.0.borrow().clone()
     }
 
     /// Whether it is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        *self.lock() != Standing::Running
+        *self.0.borrow() != Standing::Running
     }
 
-    /// A standing is replaced whole, so that there is a good one behind a poisoned lock, too.
-    fn lock(&self) -> MutexGuard<'_, Standing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until it is closed.
+    pub async fn closed(&self) {
+        let mut standing = self.0.subscribe();
+        // The sender lives as long as this gate.
+        let _closed = standing.wait_for(|now| *now != Standing::Running).await;
     }
 }

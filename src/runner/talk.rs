@@ -8,7 +8,7 @@
 use super::services::Services;
 use crate::job::{AppFacts, Ask, Verb};
 use crate::machine::Problem;
-use crate::pace::{Budget, Delays, PauseReason, Permit, Priority, Sequence, Trouble};
+use crate::pace::{Budget, Delays, PauseReason, Permit, Priority, Sequence, Trouble, row_wait};
 use crate::target::{Class, Fault, Kind, Method, Reply, Request, Success};
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,7 +190,15 @@ impl Talk {
                 Err(fault) => fault,
             };
             match fault.class {
-                Class::Throttled { .. } => self.throttled += 1,
+                Class::Throttled {
+                    retry_after,
+                    reason,
+                } => {
+                    self.throttled += 1;
+                    let wait = row_wait(retry_after, reason);
+                    self.waited += wait;
+                    tokio::time::sleep(wait).await;
+                }
                 Class::NotSent => tokio::time::sleep(self.delays.next_delay()).await,
                 Class::Unauthenticated if unauthenticated < UNAUTHENTICATED_MAX => {
                     unauthenticated += 1;

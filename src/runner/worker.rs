@@ -6,19 +6,22 @@
 //! n + 1 barriers.
 
 use super::admission::Admitted;
+use super::claims::{Claims, Verdict, Wanted};
 use super::directory::{Answer, ask};
 use super::event::Who;
 use super::exposed::{is_exposed, key_of};
-use super::observe::{ObserveError, observe};
+use super::observe::{Found, ObserveError, Others, observe};
+use super::problems::unread;
 use super::row::{News, Row};
 use super::services::Services;
 use super::sight::job_problem;
 use super::stop::Gate;
 use super::talk::{Halt, NoAnswer, Talk};
-use crate::job::{Job, RowView, Settings};
+use crate::job::{EvalError, Job, RowView, Settings};
 use crate::journal::{JournalError, Session, UnixMillis};
 use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Problem, Sight};
 use crate::pace::{Delays, Sequence};
+use crate::target::Fault;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -35,6 +38,8 @@ pub struct Work {
     pub session: Arc<Session>,
     /// Whether rows may still begin.
     pub gate: Gate,
+    /// What each row has for itself.
+    pub claims: Claims,
 }
 
 /// How a worker ended.
@@ -53,6 +58,8 @@ pub enum WorkerEnd {
     },
     /// The run is draining and the row had nothing begun: it waits for the next process.
     Parked,
+    /// The row had nothing begun and waits until another one has ended.
+    Waits,
     /// No row can go on.
     Halted(Halted),
 }
@@ -102,8 +109,14 @@ impl From<Halt> for Halted {
 /// Whether a worker goes on or has come to its end.
 enum Next {
     Do(Effect),
+    Done(Rest),
+}
+
+/// Where a row is when its worker lets go of it.
+enum Rest {
     Ended(Outcome),
     Parked,
+    Waits,
 }
 
 /// Works on one row.
@@ -121,15 +134,15 @@ pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
     let mut worker = Worker::new(work, row, key);
     let end = worker.drive(&values).await;
     match &end {
-        Ok(Some(_)) => worker.show_exposed(false),
+        Ok(Rest::Ended(_)) => worker.show_exposed(false),
         Err(Halted::Journal(_)) => worker.look_once_more(&values).await,
         // The intent that it gave up with was never durable, and so nothing was sent.
-        Ok(None) => worker.show_exposed(is_exposed(worker.row.stored())),
+        Ok(Rest::Parked | Rest::Waits) => worker.show_exposed(is_exposed(worker.row.stored())),
         // Whoever is exposed still is.
         Err(Halted::Target(_) | Halted::Directory(_) | Halted::Program(_)) => {}
     }
     match end {
-        Ok(Some(outcome)) => WorkerEnd::Ended {
+        Ok(Rest::Ended(outcome)) => WorkerEnd::Ended {
             outcome,
             error_code: worker
                 .row
@@ -146,7 +159,8 @@ pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
                 writes: worker.row.record().attempts,
             },
         },
-        Ok(None) => WorkerEnd::Parked,
+        Ok(Rest::Parked) => WorkerEnd::Parked,
+        Ok(Rest::Waits) => WorkerEnd::Waits,
         Err(halted) => WorkerEnd::Halted(halted),
     }
 }
@@ -181,27 +195,32 @@ impl Worker {
         }
     }
 
-    /// The row's outcome, or None when it was parked.
-    async fn drive(&mut self, values: &[Option<String>]) -> Result<Option<Outcome>, Halted> {
+    /// Until the row has ended, or may not go on for now.
+    async fn drive(&mut self, values: &[Option<String>]) -> Result<Rest, Halted> {
         let job = Arc::clone(&self.work.job);
         let mut effect = self.begin()?;
         let directory = match self.ask_directory(values).await? {
             Answer::NotAsked => None,
             Answer::Entry(entry) => Some(entry),
             Answer::Against(problem) => return self.bar(problem).await,
-            Answer::Parked => return Ok(None),
+            Answer::Parked => return Ok(Rest::Parked),
         };
         let view = match RowView::new(&job, &self.work.settings, values, directory) {
             Ok(view) => view,
             Err(error) => return self.give_up(job_problem(&error)).await,
         };
+        self.take_on(&view);
         loop {
             let next = match effect {
                 Effect::Observe => self.observe(&view).await?,
                 Effect::ObserveLater => {
                     self.post()?;
-                    tokio::time::sleep(self.until_next_look(&job)).await;
-                    self.observe(&view).await?
+                    let delay = self.until_next_look(&job);
+                    tokio::select! {
+                        biased;
+                        () = self.parked() => Next::Done(Rest::Parked),
+                        () = tokio::time::sleep(delay) => self.observe(&view).await?,
+                    }
                 }
                 Effect::Persist(attempt) => self.persist(&view, attempt).await?,
                 Effect::Send(attempt) => self.send(&view, attempt).await?,
@@ -211,8 +230,7 @@ impl Worker {
             };
             match next {
                 Next::Do(wanted) => effect = wanted,
-                Next::Ended(outcome) => return Ok(Some(outcome)),
-                Next::Parked => return Ok(None),
+                Next::Done(rest) => return Ok(rest),
             }
         }
     }
@@ -246,30 +264,31 @@ impl Worker {
             let said = self.row.said_by_directory();
             return Ok(said.map_or(Answer::NotAsked, Answer::Entry));
         }
-        let (work, parked) = (&self.work, || self.may_park());
+        let (work, may_park) = (&self.work, || self.may_park());
         let directory = work.services.directory.as_ref();
-        let answer = ask(directory, &work.job, &work.settings, values, &parked).await;
+        let answer = tokio::select! {
+            biased;
+            () = self.parked() => return Ok(Answer::Parked),
+            answer = ask(directory, &work.job, &work.settings, values, &may_park) => answer,
+        };
         answer.map_err(|Halt(problem)| Halted::Directory(problem))
     }
 
     /// Something speaks against the row before it was looked at.
-    async fn bar(&mut self, problem: Problem) -> Result<Option<Outcome>, Halted> {
-        self.tell(Event::Observed(Observation {
-            sight: Sight::Barred(problem),
-            exposed: false,
-        }))?;
+    async fn bar(&mut self, problem: Problem) -> Result<Rest, Halted> {
+        self.tell(against(problem))?;
         self.commit().await?;
-        Ok(Some(self.row.record().outcome()))
+        Ok(Rest::Ended(self.row.record().outcome()))
     }
 
     /// The row cannot even be bound to the job.
-    async fn give_up(&mut self, problem: Problem) -> Result<Option<Outcome>, Halted> {
+    async fn give_up(&mut self, problem: Problem) -> Result<Rest, Halted> {
         let mut effect = self.tell(Event::Unobservable(problem.clone()))?;
         while effect != Effect::Finish {
             effect = self.tell(Event::Unobservable(problem.clone()))?;
         }
         self.commit().await?;
-        Ok(Some(self.row.record().outcome()))
+        Ok(Rest::Ended(self.row.record().outcome()))
     }
 
     fn tell(&mut self, event: Event) -> Result<Effect, IllegalMove> {
@@ -310,9 +329,21 @@ impl Worker {
         closed && !self.row.stored().has_begun_writing()
     }
 
+    /// Ends once the row may park, so that no read and no pause of a budget holds up a drain for somebody who was not touched.
+    fn parked(&self) -> impl Future<Output = ()> + use<> {
+        let gate = self.work.gate.clone();
+        let has_begun_writing = self.row.stored().has_begun_writing();
+        async move {
+            match has_begun_writing {
+                true => std::future::pending().await,
+                false => gate.closed().await,
+            }
+        }
+    }
+
     async fn observe(&mut self, view: &RowView) -> Result<Next, Halted> {
         if self.may_park() {
-            return Ok(Next::Parked);
+            return Ok(Next::Done(Rest::Parked));
         }
         self.post()?;
         self.look(view).await
@@ -322,15 +353,31 @@ impl Worker {
         let states = self.row.states().cloned();
         let job = Arc::clone(&self.work.job);
         let priority = self.row.priority();
-        let seen = observe(&job, view, states.as_ref(), &mut self.talk, priority).await;
+        let work = Arc::clone(&self.work);
+        let others = Others {
+            claims: &work.claims,
+            row: self.row.number(),
+        };
+        let (states, others) = (states.as_ref(), Some(others));
+        let parked = self.parked();
+        let seen = tokio::select! {
+            biased;
+            () = parked => return Ok(Next::Done(Rest::Parked)),
+            seen = observe(&job, view, states, others, &mut self.talk, priority) => seen,
+        };
         let event = match seen {
-            Ok(found) => {
-                let now = self.now();
-                self.row.found(&job, view, found, now)
-            }
+            Ok(found) => match self.claim(view, &found)? {
+                Ok(Verdict::Free) => self.found(view, found, None),
+                Ok(Verdict::Against(problem)) => self.found(view, found, Some(problem)),
+                Ok(Verdict::Waits) => return Ok(Next::Done(Rest::Waits)),
+                Ok(Verdict::Lagging) => Event::Lagging,
+                Ok(Verdict::OfAnother(problem)) => against(problem),
+                Err(error) => Event::Unobservable(job_problem(&error)),
+            },
+            Err(ObserveError::Journal(error)) => return Err(error.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
-                Event::Unobservable(fault.problem())
+                Event::Unobservable(self.unseen(&fault))
             }
             Err(ObserveError::Job(error)) => Event::Unobservable(job_problem(&error)),
         };
@@ -340,10 +387,59 @@ impl Worker {
         Ok(Next::Do(self.tell(event)?))
     }
 
+    /// Why the person could not be read. After a write, that may mean that nobody knows what it did.
+    fn unseen(&self, fault: &Fault) -> Problem {
+        if self.row.stored().has_begun_writing() {
+            fault.problem()
+        } else {
+            unread(fault)
+        }
+    }
+
+    /// A row that has written keeps what it has, whatever others want.
+    fn take_on(&self, view: &RowView) {
+        let Some(states) = self.row.states() else {
+            return;
+        };
+        let account = view.account(&states.before).ok().flatten();
+        // What cannot be told now was claimed when it could.
+        let values = view.claimed(&states.before, &states.now);
+        if let Some(account) = account {
+            let values = values.unwrap_or_default();
+            self.work
+                .claims
+                .take_on(self.row.number(), &account, &values);
+        }
+    }
+
+    fn found(&mut self, view: &RowView, found: Found, against: Option<Problem>) -> Event {
+        let (job, now) = (Arc::clone(&self.work.job), self.now());
+        self.row.found(&job, view, found, against, now)
+    }
+
+    /// Whether the row may go on, now that its account was seen for the first time.
+    fn claim(
+        &self,
+        view: &RowView,
+        found: &Found,
+    ) -> Result<Result<Verdict, EvalError>, JournalError> {
+        let (Found::One(state), None) = (found, self.row.states()) else {
+            return Ok(Ok(Verdict::Free));
+        };
+        let wanted = match Wanted::of(view, state) {
+            Ok(Some(wanted)) => wanted,
+            Ok(None) => return Ok(Ok(Verdict::Free)),
+            Err(error) => return Ok(Err(error)),
+        };
+        let patience = self.work.job.limits.replication;
+        let (claims, row) = (&self.work.claims, self.row.number());
+        claims.claim(row, &wanted, self.now(), patience).map(Ok)
+    }
+
     /// The intent of a write becomes durable; nothing has left before.
     async fn persist(&mut self, view: &RowView, attempt: Attempt) -> Result<Next, Halted> {
         if self.may_park() {
-            return Ok(Next::Parked);
+            return Ok(Next::Done(Rest::Parked));
         }
         let rules = &self.work.session.header().rules;
         self.row
@@ -390,7 +486,7 @@ impl Worker {
     async fn finish(&mut self, view: &RowView) -> Result<Next, Halted> {
         self.row.report(view);
         self.commit().await?;
-        Ok(Next::Ended(self.row.record().outcome()))
+        Ok(Next::Done(Rest::Ended(self.row.record().outcome())))
     }
 
     /// Hands in what a later process should know, without waiting: the last write's success shares the barrier of the end.
@@ -419,4 +515,11 @@ impl Worker {
         self.row
             .news(costs, self.now(), &work.session.header().rules)
     }
+}
+
+fn against(problem: Problem) -> Event {
+    Event::Observed(Observation {
+        sight: Sight::Barred(problem),
+        exposed: false,
+    })
 }

@@ -44,6 +44,22 @@ pub enum Auth {
     AzureCli,
 }
 
+impl Auth {
+    /// Who signs in, as far as the connection file says so.
+    #[must_use]
+    pub fn who(&self) -> &str {
+        match self {
+            Auth::ClientSecret { client_id, .. }
+            | Auth::Certificate { client_id, .. }
+            | Auth::DeviceCode { client_id } => client_id,
+            Auth::ManagedIdentity { client_id, .. } => {
+                (client_id.as_deref()).unwrap_or("the managed identity of this machine")
+            }
+            Auth::AzureCli => "the account that is signed in to the Azure CLI",
+        }
+    }
+}
+
 /// Where a secret comes from.
 #[derive(Debug, Clone)]
 pub enum SecretSource {

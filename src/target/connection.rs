@@ -141,6 +141,12 @@ impl Connection {
         })
     }
 
+    /// Whether requests go to a tenant that is served on this machine: a simulated one. Plain HTTP is allowed on loopback only.
+    #[must_use]
+    pub fn is_on_this_machine(&self) -> bool {
+        self.graph.endpoint.scheme() == "http"
+    }
+
     /// Names the target for the journal, so that a run is never resumed against another one. Holds no secret, and no
     /// port of a loopback address: a test tenant has another one after every start.
     #[must_use]

@@ -6,13 +6,14 @@
 //! send on a kept one, which sends it once.
 
 use std::error::Error as _;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
+use reqwest::{Client, Response, Url};
 
 use super::Target;
 use super::claims::Claims;
@@ -20,6 +21,7 @@ use super::classify::{classify, reply};
 use super::connection::{Connection, GraphConnection, is_loopback};
 use super::error_body::one_line;
 use super::message::{Class, Fault, Method, Reply, Request};
+use super::secret::Secrets;
 use super::token::{Token, Tokens};
 
 /// A host that does not even take a connection in this time is down.
@@ -48,6 +50,7 @@ pub struct Graph {
     /// Endpoint and version, without a slash at the end.
     root: String,
     tokens: Tokens,
+    secrets: Secrets,
 }
 
 /// Why no client can be made. Nothing has been sent anywhere.
@@ -73,13 +76,17 @@ impl Graph {
         let connection = &connection.graph;
         // An error says that a provider is in place already, which is all that is wanted.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = client(connection).map_err(GraphError::Client)?;
+        let client_to = |url| client(connection, url).map_err(GraphError::Client);
+        let login = client_to(&connection.login)?;
+        let secrets = Secrets::default();
+        let tokens = Tokens::new(login, connection, secrets.clone());
         let endpoint = format!("{}/", connection.endpoint.as_str().trim_end_matches('/'));
         Ok(Graph {
             root: format!("{endpoint}{VERSION}"),
-            tokens: Tokens::new(client.clone(), connection).map_err(GraphError::Client)?,
+            tokens: tokens.map_err(GraphError::Client)?,
             endpoint,
-            client,
+            client: client_to(&connection.endpoint)?,
+            secrets,
         })
     }
 
@@ -161,14 +168,15 @@ impl Target for Graph {
             Err(fault) => return fault.into(),
         };
         let reply = match self.exchange(request, &token).await {
-            Ok(response) => receive(response).await,
+            Ok(response) => receive(response, &self.secrets).await,
             Err(fault) => fault.into(),
         };
         self.learn(reply, &token)
     }
 }
 
-fn client(connection: &GraphConnection) -> reqwest::Result<Client> {
+/// A client for what lies under one address.
+fn client(connection: &GraphConnection, url: &Url) -> reqwest::Result<Client> {
     let defaults = HeaderMap::from_iter([
         (header::ACCEPT, HeaderValue::from_static("application/json")),
         (RETURN_CLIENT_REQUEST_ID, HeaderValue::from_static("true")),
@@ -186,9 +194,8 @@ fn client(connection: &GraphConnection) -> reqwest::Result<Client> {
         .tcp_nodelay(true)
         .redirect(Policy::none())
         .retry(reqwest::retry::never());
-    // A proxy could not reach this machine's own loopback addresses.
-    let is_local = is_loopback(&connection.endpoint) && is_loopback(&connection.login);
-    if is_local {
+    // What is for this machine itself never leaves it.
+    if is_loopback(url) {
         builder.no_proxy()
     } else {
         builder
@@ -196,17 +203,30 @@ fn client(connection: &GraphConnection) -> reqwest::Result<Client> {
     .build()
 }
 
-async fn receive(mut response: Response) -> Reply {
+async fn receive(mut response: Response, secrets: &Secrets) -> Reply {
     let status = response.status().as_u16();
     let headers = std::mem::take(response.headers_mut());
-    match read_body(response).await {
+    let mut reply = match read_body(response, secrets).await {
         Ok(body) => classify(status, &headers, &body, SystemTime::now()),
         Err(fault) => reply(&headers, Err(fault)),
-    }
+    };
+    reply.request_id = reply.request_id.map(|id| secrets.strike(&id));
+    reply
 }
 
-/// The whole body, up to a bound.
-pub(super) async fn read_body(mut response: Response) -> Result<Vec<u8>, Fault> {
+/// The whole body, up to a bound. A refusal may repeat what it refuses, so our secrets are struck out before anybody reads it;
+/// a success is data, and may be a new secret itself.
+pub(super) async fn read_body(response: Response, secrets: &Secrets) -> Result<Vec<u8>, Fault> {
+    let is_success = response.status().is_success();
+    let body = whole_body(response).await?;
+    Ok(if is_success {
+        body
+    } else {
+        secrets.strike_body(&body)
+    })
+}
+
+async fn whole_body(mut response: Response) -> Result<Vec<u8>, Fault> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport_fault)? {
         if body.len() + chunk.len() > BODY_BYTES_MAX {
@@ -235,16 +255,36 @@ pub(super) fn transport_fault(error: reqwest::Error) -> Fault {
     };
     let error = error.without_url();
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    let words: Vec<String> = [error.to_string()]
-        .into_iter()
-        .chain(causes.map(ToString::to_string))
-        .collect();
+    let message = match causes.clone().find_map(of_the_network) {
+        Some(kind) => kind.to_string(),
+        None => {
+            let words = [error.to_string()];
+            let words: Vec<String> = words
+                .into_iter()
+                .chain(causes.map(ToString::to_string))
+                .collect();
+            one_line(&words.join(": "))
+        }
+    };
     Fault {
         class,
         code: code.to_owned(),
-        message: one_line(&words.join(": ")),
+        message,
         status: None,
     }
+}
+
+/// What the system says of the network, in its plainest words; the layers above it add nothing to that.
+fn of_the_network(cause: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
+    let error: &std::io::Error = cause.downcast_ref()?;
+    let kinds = [
+        ErrorKind::ConnectionRefused,
+        ErrorKind::ConnectionReset,
+        ErrorKind::HostUnreachable,
+        ErrorKind::NetworkUnreachable,
+        ErrorKind::NetworkDown,
+    ];
+    kinds.into_iter().find(|kind| *kind == error.kind())
 }
 
 #[cfg(test)]

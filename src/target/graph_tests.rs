@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::target::test_server::{Answer, Server};
-use crate::target::{Kind, Success, ThrottlePriority};
+use crate::target::{Auth, Kind, Secret, SecretSource, Success, ThrottlePriority};
 
 fn read(path: &str) -> Request {
     Request {
@@ -244,5 +244,37 @@ async fn a_header_that_cannot_be_sent_is_rejected() {
     assert_eq!(
         (fault.class, fault.code.as_str()),
         (Class::Rejected, "request-malformed")
+    );
+}
+
+#[tokio::test]
+async fn what_it_was_sent_is_struck_out_of_a_refusal() {
+    let server = Server::start().await;
+    let (token, secret) = ("Zq8~first-token-0123456789", "a&secret of the app");
+    let sign_in = format!(r#"{{"expires_in":3599,"access_token":"{token}"}}"#);
+    server.answer_sign_in(Answer::new(200, sign_in));
+    let words = format!(
+        r#"{{"error":{{"code":"Bad/{token}","message":"{} Bearer {token}, {secret}"}}}}"#,
+        "x".repeat(480)
+    );
+    server.answer_api(Answer {
+        headers: vec![("request-id", format!("id {token}"))],
+        ..Answer::new(400, words)
+    });
+    let mut connection = server.connection_to(&server.root);
+    connection.graph.auth = Auth::ClientSecret {
+        client_id: "app".to_owned(),
+        secret: SecretSource::Given(Secret::new(secret)),
+    };
+    let graph = Graph::new(&connection).unwrap();
+    let reply = graph.send(&read("/users/1")).await;
+    let said = format!("{reply:?}");
+    assert!(
+        said.contains("Bad/***") && said.contains("id ***"),
+        "{said}"
+    );
+    assert!(
+        !said.contains("Zq8~") && !said.contains("a&secret"),
+        "{said}"
     );
 }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::claims::Claims;
 use super::connection::GraphConnection;
 use super::message::{Class, Fault};
+use super::secret::Secrets;
 use super::sign_in::{Credential, Granted};
 use crate::pace::{Delays, Sequence};
 
@@ -45,6 +46,7 @@ pub(super) struct Tokens {
     held: RwLock<Held>,
     /// Held while a token is asked for.
     renewal: Mutex<Renewal>,
+    secrets: Secrets,
 }
 
 #[derive(Default)]
@@ -66,14 +68,20 @@ struct Failed {
 }
 
 impl Tokens {
-    pub(super) fn new(client: Client, connection: &GraphConnection) -> reqwest::Result<Tokens> {
+    /// What is sent or granted is noted in `secrets`.
+    pub(super) fn new(
+        client: Client,
+        connection: &GraphConnection,
+        secrets: Secrets,
+    ) -> reqwest::Result<Tokens> {
         Ok(Tokens {
             held: RwLock::default(),
             renewal: Mutex::new(Renewal {
-                credential: Credential::new(client, connection)?,
+                credential: Credential::new(client, connection, secrets.clone())?,
                 delays: Delays::new(Sequence::SignIn, 0),
                 failed: None,
             }),
+            secrets,
         })
     }
 
@@ -161,7 +169,13 @@ impl Tokens {
         if let Some(failed) = renewal.failing() {
             return Err(failed.fault.clone());
         }
-        let asked = renewal.credential.ask().await;
+        let asked = renewal.credential.ask().await.inspect(|granted| {
+            self.secrets.note(&granted.token);
+            granted
+                .refresh
+                .iter()
+                .for_each(|token| self.secrets.note(token));
+        });
         match asked.and_then(|granted| Token::new(&granted)) {
             Ok(token) => {
                 let token = Arc::new(token);

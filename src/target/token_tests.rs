@@ -12,6 +12,7 @@ fn tokens(server: &Server) -> Tokens {
     Tokens::new(
         Client::builder().no_proxy().build().unwrap(),
         &connection.graph,
+        Secrets::default(),
     )
     .unwrap()
 }

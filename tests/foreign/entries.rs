@@ -102,10 +102,22 @@ fn facts() -> impl Strategy<Value = Facts> {
         count(),
         state(),
         report,
+        state(),
     )
         .prop_map(
-            |(warnings, begun_at, before, expected, reads, throttled, request_id, report)| Facts {
+            |(
                 warnings,
+                begun_at,
+                before,
+                expected,
+                reads,
+                throttled,
+                request_id,
+                report,
+                account,
+            )| Facts {
+                warnings,
+                account,
                 begun_at,
                 before,
                 expected,
@@ -241,7 +253,7 @@ fn header() -> impl Strategy<Value = RunHeader> {
                             &["upn".to_owned()],
                             1,
                         )
-                        .0,
+                        .mapping,
                         key_cell: 0,
                     },
                     target,

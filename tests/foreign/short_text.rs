@@ -1,6 +1,8 @@
 //! Short texts that people and other programs write: quotas, times, UPNs, GUIDs and ImmutableIDs, a journal's holder.
 
-use cutover::batch::{self, Fault, ImmutableId, ObjectGuid, Severity, anchor, immutable_id, upn};
+use cutover::batch::{
+    self, Fault, ImmutableId, ObjectGuid, Severity, anchor, immutable_id, spelling, upn,
+};
 use cutover::journal::Holder;
 use cutover::pace::{Quota, parse_duration};
 use std::time::Duration;
@@ -51,8 +53,8 @@ fn guid(text: &str) {
         ObjectGuid::parse(text),
         batch::decode(text),
         immutable_id::decode_unpadded(text),
-        immutable_id::decode_encoded_text(text),
-        immutable_id::decode_ldap_escapes(text),
+        spelling::decode_encoded_text(text),
+        spelling::spelled(text).map(|spelling| spelling.guid),
     ] {
         let Some(guid) = read else { continue };
         let id = ImmutableId::from(guid);

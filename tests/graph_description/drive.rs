@@ -12,6 +12,7 @@ use cutover::journal::{Journal, RunId, Session, Writing};
 use cutover::machine::Outcome;
 use cutover::pace::Budget;
 use cutover::runner::admission::Admission;
+use cutover::runner::claims::Claims;
 use cutover::runner::directory::Inquiries;
 use cutover::runner::preflight::prepare;
 use cutover::runner::start::{Order, begin};
@@ -85,6 +86,7 @@ async fn work(
         job: Arc::new(job.clone()),
         settings,
         session: Arc::clone(&session),
+        claims: Claims::new(&session),
         gate: Gate::default(),
     });
     let policy = Policy {

@@ -150,6 +150,28 @@ async fn whoever_else_has_the_upn_by_now_is_told_before_anything_is_written() {
     assert!(ran.writes().is_empty());
 }
 
+/// No directory on premises can have given it, in whichever column it stands.
+#[tokio::test(start_paused = true)]
+async fn the_accounts_own_object_id_becomes_nobodys_anchor() {
+    for column in ["object_guid", "immutable_id"] {
+        let stage = Stage::fresh();
+        let tenant = stage.tenant.clone();
+        let id = tenant.hire(ANN, Some(OLD));
+        let value = match column {
+            "object_guid" => id.clone(),
+            _ => cutover::batch::interpret(&id)
+                .unwrap()
+                .immutable_id
+                .to_string(),
+        };
+        let ran = stage.run(&format!("upn,{column}\n{ANN},{value}\n")).await;
+        let end = ran.end();
+        assert_eq!((end.outcome, &end.code[..]), ("refused", "EntraObjectId"));
+        assert!(end.message.contains("object id"), "{}", end.message);
+        assert!(ran.writes().is_empty());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_object_id_of_somebody_else_changes_nobody() {
     let stage = Stage::fresh();

@@ -5,4 +5,5 @@
 mod finding;
 mod replication;
 mod restoring;
+mod rows;
 mod stage;

@@ -9,6 +9,7 @@ use cutover::journal::memory_store::MemoryStore;
 use cutover::journal::{Journal, RunId, Writing};
 use cutover::pace::Budget;
 use cutover::runner::admission::Admission;
+use cutover::runner::claims::Claims;
 use cutover::runner::lookups::look_up;
 use cutover::runner::start::{Order, begin};
 use cutover::runner::stop::Gate;
@@ -379,6 +380,7 @@ impl Stage {
             job: Arc::clone(&job),
             settings,
             session: Arc::clone(&session),
+            claims: Claims::new(&session),
             gate: Gate::default(),
         });
         let policy = Policy {

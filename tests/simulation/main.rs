@@ -5,6 +5,7 @@
 //! `CUTOVER_SEEDS=n` runs n schedules instead of some thousand; `CUTOVER_SEED=n` replays one of them and prints its trace.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod company;
 mod disk;
 mod oracle;
 mod process;

@@ -2,7 +2,7 @@
 //! moment, and the rules of the job in words of its own.
 
 use super::disk::SimDisk;
-use super::world::{Account, World, accounts, temporary, wanted};
+use super::world::{Account, World, accounts, anchor, is_away};
 use cutover::journal::entry::Entry;
 use cutover::journal::error::LogError;
 use cutover::journal::frame::ChainHash;
@@ -20,8 +20,13 @@ pub struct Ledger {
     /// The run that is worked on, and how much of its log was looked at.
     at: Option<(RunId, Head)>,
     safe: Folded,
+    /// Which rows wrote to which account.
+    wrote: Wrote,
     complaints: Vec<String>,
 }
+
+/// The rows that wrote to an account, by its id.
+pub type Wrote = BTreeMap<String, BTreeSet<u64>>;
 
 impl Ledger {
     pub fn new(disk: Arc<SimDisk>) -> Ledger {
@@ -29,8 +34,14 @@ impl Ledger {
             disk,
             at: None,
             safe: Folded::default(),
+            wrote: Wrote::default(),
             complaints: Vec::new(),
         }
+    }
+
+    /// Which rows wrote to which account.
+    pub fn wrote(&self) -> &Wrote {
+        &self.wrote
     }
 
     /// This run is worked on from now on.
@@ -42,7 +53,7 @@ impl Ledger {
     }
 
     /// Promise 1: when a write leaves, its intent and the before-image are durable.
-    pub fn write_leaves(&mut self, person: Option<usize>, number: u64) {
+    pub fn write_leaves(&mut self, account: Option<&str>, number: u64) {
         if let Err(error) = self.look() {
             if self.complaints.is_empty() {
                 self.complaints
@@ -50,13 +61,19 @@ impl Ledger {
             }
             return;
         }
-        let row = person.and_then(|person| self.safe.rows.get(&(person as u64 + 1)));
-        let intends = row.is_some_and(|row| row.before.is_some() && is_intending(row));
-        if !intends {
-            let state = row.map_or("not begun", |row| row.state.name());
+        let rows = self.safe.rows.iter();
+        let rows = rows.filter(|(_, row)| account.is_some() && is_of(row, account));
+        let intending = rows.clone().filter(|(_, row)| is_intending(row));
+        let intending: BTreeSet<u64> = intending.map(|(number, _)| *number).collect();
+        if intending.is_empty() {
+            let states: Vec<_> = rows.map(|(_, row)| row.state.name()).collect();
             self.complaints.push(format!(
-                "#{number}: a write for person {person:?} left, and its durable row was {state}"
+                "#{number}: a write for {account:?} left, and its durable rows were {states:?}"
             ));
+        }
+        if let Some(account) = account {
+            let wrote = self.wrote.entry(account.to_owned()).or_default();
+            wrote.extend(intending);
         }
     }
 
@@ -93,9 +110,11 @@ impl Ledger {
             .rows
             .iter()
             .filter(|(_, row)| row.may_be_exposed(rules) || row.is_going_back());
+        let maybe = maybe.map(|(number, _)| *number as usize - 1);
+        let exposed = exposed(world).into_iter().filter(under_way);
         Ok(Urgent {
-            exposed: exposed(world).into_iter().filter(under_way).collect(),
-            maybe: maybe.map(|(number, _)| *number as usize - 1).collect(),
+            exposed: exposed.map(|person| world.same_as(person)).collect(),
+            maybe: maybe.map(|person| world.same_as(person)).collect(),
         })
     }
 
@@ -150,6 +169,12 @@ impl Folded {
     }
 }
 
+fn is_of(row: &RowRecord, account: Option<&str>) -> bool {
+    let before = row.before.as_deref();
+    let before = before.map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
+    before.is_some_and(|before| before["id"].as_str() == account)
+}
+
 fn is_intending(row: &RowRecord) -> bool {
     match &row.state {
         RowState::Active(active) => matches!(active.phase, Phase::Intending(_)),
@@ -180,8 +205,8 @@ pub fn exposed(world: &World) -> Vec<usize> {
         };
         before.upn.eq_ignore_ascii_case(upn)
             && !now.deleted
-            && now.upn.eq_ignore_ascii_case(&temporary(upn))
-            && !upn.eq_ignore_ascii_case(&temporary(upn))
+            && is_away(upn, &now.upn)
+            && !is_away(upn, upn)
     });
     moved.map(|(person, _)| person).collect()
 }
@@ -231,21 +256,32 @@ pub fn over_both(first: Outcome, second: Outcome) -> Outcome {
     }
 }
 
-/// Promise 4: every row is told once, and truly.
-pub fn judge(world: &World, told: &Told) -> Vec<String> {
+/// Promises 4 and 10: every row is told once, and truly, and none was changed in another's name.
+pub fn judge(world: &World, told: &Told, wrote: &Wrote) -> Vec<String> {
     let now = accounts(&world.tenant);
     let meddled = world.meddled();
-    let mut wrong = Vec::new();
+    let mut wrong = in_anothers_name(world, wrote, &now);
+    wrong.extend(not_as_expected(world, told));
     for (person, upn) in world.schedule.people.iter().enumerate() {
         let Some(outcome) = told.get(&(person as u64 + 1)) else {
             wrong.push(format!("{upn} has no line"));
             continue;
         };
         let id = world.ids[person].as_ref();
+        let row = person as u64 + 1;
+        let others = id.and_then(|id| wrote.get(id)).into_iter().flatten();
+        if others.clone().any(|other| *other != row) {
+            // Its account is another row's.
+            if !matches!(outcome, Outcome::Refused | Outcome::Failed) {
+                wrong.push(format!("{upn} is told to be {outcome} beside {others:?}"));
+            }
+            continue;
+        }
+        let person = world.same_as(person);
         let case = Case {
             unreadable: longest_silence(world, person) >= READS_IN_VAIN,
             upn,
-            wanted: wanted(person),
+            wanted: anchor(world.schedule.anchor(row as usize - 1)),
             before: id.and_then(|id| world.before.get(id)),
             now: id.and_then(|id| now.get(id)),
             touched: world
@@ -267,6 +303,42 @@ pub fn judge(world: &World, told: &Told) -> Vec<String> {
         wrong.push(format!("{} lines", told.len()));
     }
     wrong
+}
+
+/// Promise 10: an account is one row's, and gets no value but that row's.
+fn in_anothers_name(world: &World, wrote: &Wrote, now: &BTreeMap<String, Account>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (id, rows) in wrote {
+        if rows.len() > 1 {
+            wrong.push(format!("the rows {rows:?} wrote to the account {id}"));
+        }
+    }
+    let meddled = world.meddled();
+    for (id, before) in &world.before {
+        let persons = world.ids.iter().enumerate();
+        let persons = persons.filter(|(_, own)| own.as_ref() == Some(id));
+        let persons: Vec<usize> = persons.map(|(person, _)| person).collect();
+        let Some(now) = now.get(id) else { continue };
+        let new = now.immutable_id.as_ref();
+        let is_its = |person: &usize| new == Some(&anchor(world.schedule.anchor(*person)));
+        let is_meddled = persons.iter().any(|person| meddled.contains(person));
+        if new.is_some()
+            && new != before.immutable_id.as_ref()
+            && !is_meddled
+            && !persons.iter().any(is_its)
+        {
+            wrong.push(format!("{before:?} has become {now:?}"));
+        }
+    }
+    wrong
+}
+
+/// Whoever can be changed one after the other is, where nothing goes wrong, and whoever cannot is refused.
+fn not_as_expected(world: &World, told: &Told) -> Option<String> {
+    let expected = world.schedule.ends()?;
+    let mut ends: Vec<_> = told.values().map(|outcome| outcome.word()).collect();
+    ends.sort_unstable();
+    (ends != expected).then(|| format!("the rows end {told:?}, and not {expected:?}"))
 }
 
 /// Reads in a row without a good answer after which a row may be given up.

@@ -12,6 +12,7 @@ use cutover::journal::{Journal, JournalError, RunId, RunRecord, Stop, Writing, t
 use cutover::machine::Outcome;
 use cutover::pace::{Budget, Quota};
 use cutover::runner::admission::Admission;
+use cutover::runner::claims::Claims;
 use cutover::runner::half_way::{HalfWayError, left_behind, take_over};
 use cutover::runner::lookups::look_up;
 use cutover::runner::start::{Before, BeginError, Order as RunOrder, begin, look_back};
@@ -113,13 +114,14 @@ impl Stage {
         let disk = SimDisk::new(&world);
         let job = job();
         let csv = folder.join("people.csv");
-        let lines = schedule.people.iter().enumerate();
-        let lines = lines.map(|(at, upn)| format!("{upn},{}\n", guid(at)));
-        std::fs::write(
-            &csv,
-            format!("upn,object_guid\n{}", lines.collect::<String>()),
-        )
-        .unwrap();
+        let lines = schedule.people.iter().enumerate().map(|(at, upn)| {
+            let line = schedule.company.map(|company| &company.lines[at]);
+            let being = line.and_then(|line| line.object_id);
+            let object_id = being.map_or("", |being| &world.settled[being]);
+            format!("{upn},{},{object_id}\n", guid(schedule.anchor(at)))
+        });
+        let header = "upn,object_guid,object_id\n";
+        std::fs::write(&csv, format!("{header}{}", lines.collect::<String>())).unwrap();
         Stage {
             input: cutover::batch::open(&csv, &job.layout).unwrap(),
             ledger: Arc::new(Mutex::new(Ledger::new(Arc::clone(&disk)))),
@@ -295,6 +297,7 @@ impl Stage {
                 job: Arc::clone(&self.job),
                 settings,
                 session: Arc::clone(&session),
+                claims: Claims::new(&session),
                 gate: Gate::default(),
             });
             let watcher = Watcher {
@@ -337,6 +340,7 @@ impl Stage {
             ("swap".to_owned(), schedule.swap.to_owned()),
             ("clear".to_owned(), schedule.clear.to_owned()),
             ("restore".to_owned(), schedule.restore.to_owned()),
+            ("adopt".to_owned(), schedule.adopt.to_owned()),
         ];
         RunOrder {
             run: RunId(run),
@@ -444,7 +448,9 @@ impl Stage {
 
     fn judge(&mut self, told: &Told, finished: bool) {
         if finished {
-            self.complaints.extend(oracle::judge(&self.world, told));
+            let wrote = self.ledger.lock().unwrap().wrote().clone();
+            self.complaints
+                .extend(oracle::judge(&self.world, told, &wrote));
             self.complaints.extend(oracle::needless_writes(&self.world));
         }
         self.complaints
@@ -472,7 +478,10 @@ impl Watch {
     /// Somebody who is exposed and was not given up, if there is one.
     fn exposed(&self, world: &World) -> Option<String> {
         let meddled = world.meddled();
-        let known = |person: &usize| meddled.contains(person) || self.stranded.contains(person);
+        let stranded = self.stranded.iter().map(|person| world.same_as(*person));
+        let stranded: Vec<_> = stranded.collect();
+        let known =
+            |person: &usize| meddled.contains(person) || stranded.contains(&world.same_as(*person));
         let exposed = oracle::exposed(world).into_iter().find(|who| !known(who));
         exposed.map(|person| format!("person {person} is exposed"))
     }

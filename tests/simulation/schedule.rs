@@ -1,6 +1,7 @@
 //! What happens to one simulated batch: who is in it, and everything that goes wrong, written down beforehand so that it
 //! can be printed, repeated and made shorter.
 
+use super::company::{COMPANIES, Company};
 use super::world::LATE_MS_MAX;
 use rand::RngExt as _;
 use rand::SeedableRng as _;
@@ -16,6 +17,9 @@ pub struct Schedule {
     pub seed: u64,
     /// The people of the batch, by UPN.
     pub people: Vec<&'static str>,
+    /// Where their rows touch each other: who they are.
+    pub company: Option<&'static Company>,
+    pub adopt: &'static str,
     pub swap: &'static str,
     pub clear: &'static str,
     pub restore: &'static str,
@@ -239,6 +243,8 @@ impl Schedule {
             faults: faults(&mut dice),
             deeds: deeds(&mut dice, people.len(), edges_max / 4),
             people,
+            company: None,
+            adopt: "proven",
         };
         // Drawn last, so that all else is as it was for this seed.
         schedule.restore = pick(&mut dice, &["direct", "direct", "direct", "plain"]);
@@ -246,9 +252,38 @@ impl Schedule {
             &mut dice,
             &[Body::Heeded, Body::Heeded, Body::PassedOver, Body::Refused],
         );
+        if seed % 4 == 3 {
+            schedule.meet(&mut dice);
+        }
         let after = dice.random_range(1..=3);
         schedule.takes_over = dice.random_bool(0.3).then_some(after);
         schedule
+    }
+
+    /// The rows touch each other instead.
+    fn meet(&mut self, dice: &mut ChaCha8Rng) {
+        let company = &COMPANIES[dice.random_range(0..COMPANIES.len())];
+        self.people = company.lines.iter().map(|line| line.upn).collect();
+        self.company = Some(company);
+        self.adopt = pick(dice, &["proven", "always"]);
+        // In the managed domain, too.
+        self.swap = "always";
+        self.deeds.clear();
+        if dice.random_bool(0.3) {
+            self.faults.clear();
+        }
+    }
+
+    /// The number of the GUID that a person's row brings.
+    pub fn anchor(&self, person: usize) -> usize {
+        self.company
+            .map_or(person, |company| company.lines[person].anchor)
+    }
+
+    /// How the rows must end, sorted, where nothing stands in their way.
+    pub fn ends(&self) -> Option<&'static [&'static str]> {
+        let company = self.company.filter(|_| self.faults.is_empty())?;
+        (company.lines.len() == self.people.len()).then_some(company.ends)
     }
 }
 

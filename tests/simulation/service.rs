@@ -148,7 +148,8 @@ impl Target for Line {
         let person = self.world.person_of(&request.path);
         let (number, fault) = self.world.departs(writes, person);
         if writes {
-            self.ledger.lock().unwrap().write_leaves(person, number);
+            let account = self.world.account_of(&request.path);
+            self.ledger.lock().unwrap().write_leaves(account, number);
         }
         let latency = Duration::from_millis(self.latency_ms(number));
         tokio::time::sleep(latency / 2).await;

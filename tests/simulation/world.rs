@@ -1,6 +1,7 @@
 //! The world outside of the program: the time, the tenant, the edges at which a process can die, and a record of what the
 //! tenant saw. It outlives processes; what happens in it is decided by the schedule alone.
 
+use super::company::Being;
 use super::disk::DiskEdge;
 use super::schedule::{DeedKind, Fault, Schedule, Stress};
 use axum::http::Request;
@@ -70,6 +71,8 @@ pub struct World {
     pub before: BTreeMap<String, Account>,
     /// The ids of the batch's people, by place; None where the tenant has nobody.
     pub ids: Vec<Option<String>>,
+    /// The ids of the company's beings.
+    pub settled: Vec<String>,
     pub died: Notify,
     state: Mutex<State>,
 }
@@ -91,16 +94,19 @@ struct State {
     trace: Option<Vec<String>>,
 }
 
-/// The ImmutableID that the batch wants for a person.
-pub fn wanted(person: usize) -> String {
+/// How long the tenant was there before the first process, in milliseconds.
+const SETTLED_MS: u64 = 3_600_000;
+
+/// The ImmutableID that the GUID of this number makes.
+pub fn anchor(number: usize) -> String {
     use base64::Engine as _;
-    let guid = guid(person);
+    let guid = guid(number);
     base64::engine::general_purpose::STANDARD.encode(guid.to_bytes_le())
 }
 
-/// A person's objectGUID on premises.
-pub fn guid(person: usize) -> uuid::Uuid {
-    uuid::Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_0000_0000 + person as u128)
+/// An objectGUID on premises, by its number.
+pub fn guid(number: usize) -> uuid::Uuid {
+    uuid::Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_0000_0000 + number as u128)
 }
 
 impl World {
@@ -109,23 +115,43 @@ impl World {
         let population = people.map(|(at, upn)| Person {
             upn: (*upn).to_owned(),
             temp_upn: None,
-            wanted_immutable_id: Some(wanted(at)),
+            wanted_immutable_id: Some(anchor(at)),
         });
+        let population = match schedule.company {
+            None => Population::People(population.collect()),
+            Some(_) => Population::Generated { users: 0 },
+        };
         let options = Options {
             seed: schedule.seed,
-            population: Population::People(population.collect()),
+            population,
             faults: Faults::none(),
             limits: Limits::off(),
             replication_ms: schedule.replication_ms,
             token_life_s: 1 << 40,
             ..Options::default()
         };
-        let tenant = Direct::new(&options, EPOCH_MS as i64).unwrap();
+        let born_ms = match schedule.company {
+            None => EPOCH_MS,
+            Some(_) => EPOCH_MS - SETTLED_MS,
+        };
+        let tenant = Direct::new(&options, born_ms as i64).unwrap();
+        let beings = schedule.company.map(|company| company.beings);
+        let settled: Vec<String> = beings
+            .into_iter()
+            .flatten()
+            .map(|being| settle(&tenant, being, born_ms as i64))
+            .collect();
         let before = accounts(&tenant);
-        let ids = schedule.people.iter();
-        let ids = ids.map(|upn| find(&before, upn).map(|account| account.id.clone()));
+        let ids = schedule.people.iter().enumerate().map(|(at, upn)| {
+            let line = schedule.company.map(|company| &company.lines[at]);
+            match line.and_then(|line| line.object_id) {
+                Some(being) => Some(settled[being].clone()),
+                None => find(&before, upn).map(|account| account.id.clone()),
+            }
+        });
         World {
             ids: ids.collect(),
+            settled,
             before,
             tenant,
             died: Notify::new(),
@@ -287,6 +313,20 @@ impl World {
         })
     }
 
+    /// The first of the rows that are this person: two rows may be one.
+    pub fn same_as(&self, person: usize) -> usize {
+        let id = &self.ids[person];
+        let first = self.ids.iter().position(|other| other == id);
+        first.filter(|_| id.is_some()).unwrap_or(person)
+    }
+
+    /// The account that a path names by its id.
+    pub fn account_of(&self, path: &str) -> Option<&str> {
+        let path = path.to_lowercase();
+        let mut ids = self.before.keys();
+        ids.find(|id| path.contains(&***id)).map(String::as_str)
+    }
+
     /// Carries a request out on the tenant, after everything that was still on its way.
     pub fn carry_out(&self, number: Option<u64>, request: Request<Vec<u8>>) -> Answer {
         let now_ms = self.now_ms();
@@ -386,6 +426,45 @@ fn page(tenant: &Direct, uri: &str) -> String {
     String::from_utf8(reply.into_body()).unwrap()
 }
 
+/// Puts somebody into the tenant; answers the id.
+fn settle(tenant: &Direct, being: &Being, now_ms: i64) -> String {
+    let ask = |method: &str, path: &str, body: Value| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {}", tenant.token(now_ms)))
+            .header("content-type", "application/json");
+        let body = match body {
+            Value::Null => Vec::new(),
+            body => serde_json::to_vec(&body).unwrap(),
+        };
+        let Answer::Reply(reply) = tenant.answer(request.body(body).unwrap(), now_ms) else {
+            panic!("this tenant makes no troubles of its own");
+        };
+        assert!(reply.status().is_success(), "{being:?}: {reply:?}");
+        serde_json::from_slice::<Value>(reply.body()).unwrap_or_default()
+    };
+    let local = being.upn.split('@').next();
+    let made = ask(
+        "POST",
+        "/v1.0/users",
+        json!({
+            "accountEnabled": true,
+            "displayName": local,
+            "mailNickname": local,
+            "passwordProfile": {"password": "x"},
+            "userPrincipalName": being.upn,
+            "mail": being.mail,
+            "onPremisesImmutableId": being.anchor.map(anchor),
+        }),
+    );
+    let id = made["id"].as_str().unwrap().to_owned();
+    if being.deleted {
+        ask("DELETE", &format!("/v1.0/users/{id}"), Value::Null);
+    }
+    id
+}
+
 /// Everybody in the tenant, by id.
 pub fn accounts(tenant: &Direct) -> BTreeMap<String, Account> {
     let text = page(tenant, "/sim/users");
@@ -417,9 +496,19 @@ pub fn find<'a>(accounts: &'a BTreeMap<String, Account>, upn: &str) -> Option<&'
 }
 
 /// Where a person stands meanwhile.
-pub fn temporary(upn: &str) -> String {
+fn temporary(upn: &str) -> String {
     let local = upn.split('@').next().unwrap_or_default();
     format!("{local}@contoso.onmicrosoft.com")
+}
+
+/// Where a person stands meanwhile when somebody else is there.
+fn spare(upn: &str) -> String {
+    format!("{}@contoso.onmicrosoft.com", upn.replace('@', "."))
+}
+
+/// Whether a person with this UPN is away there.
+pub fn is_away(upn: &str, at: &str) -> bool {
+    at.eq_ignore_ascii_case(&temporary(upn)) || at.eq_ignore_ascii_case(&spare(upn))
 }
 
 /// The program's clock.

@@ -14,9 +14,9 @@ use cutover::sim::{Limits, Quota, ResourceUnits, UsageHeader};
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
-use world::{Played, Scene, play};
+use world::{Naming, Played, Scene, play};
 
 const SEEDS: u64 = 24;
 
@@ -24,6 +24,7 @@ const SEEDS: u64 = 24;
 const TENANT_PER_S: f64 = 20.0;
 /// Half a percent of burst and half a percent of slack are kept in reserve.
 const BUDGET_PER_S: f64 = 19.8;
+const WRITES: &str = "3000/150s";
 
 const SECOND: Duration = Duration::from_secs(1);
 const SETTLED: Range<u32> = 30..90;
@@ -116,11 +117,22 @@ fn scene(model: Model, seed: u64) -> Scene {
         loads: vec![(Duration::ZERO, share * TENANT_PER_S)],
         latency_ms: base_ms..base_ms * 5 / 2,
         lasting: SECOND * 400,
+        writes: WRITES,
+        chance: 0.0,
+        naming: Naming::Named,
+    }
+}
+
+/// The same tenant, but its refusals do not say whose limit was passed.
+fn unnamed(model: Model, seed: u64) -> Scene {
+    Scene {
+        naming: Naming::Unnamed,
+        ..scene(model, seed)
     }
 }
 
 /// Plays a model at every seed and complains of those that do not settle.
-fn must_settle(model: Model) {
+fn must_settle(model: Model, scene: fn(Model, u64) -> Scene, within: RangeInclusive<f64>) {
     let mut complaints = Vec::new();
     for seed in seeds() {
         let scene = scene(model, seed);
@@ -135,7 +147,7 @@ fn must_settle(model: Model) {
             scene.latency_ms,
             sign.as_secs_f64()
         );
-        if !(0.9..=1.1).contains(&of_free) || refused >= 2.0 {
+        if !within.contains(&of_free) || refused >= 2.0 {
             complaints.push((seed, of_free, refused));
         }
     }
@@ -144,32 +156,87 @@ fn must_settle(model: Model) {
 
 #[test]
 fn a_large_bucket_with_the_percentage() {
-    must_settle(LARGE);
+    must_settle(LARGE, scene, 0.9..=1.1);
 }
 
 #[test]
 fn a_small_bucket_with_the_percentage() {
-    must_settle(SMALL);
+    must_settle(SMALL, scene, 0.9..=1.1);
 }
 
 #[test]
 fn a_middling_bucket_with_the_percentage() {
-    must_settle(MIDDLE);
+    must_settle(MIDDLE, scene, 0.9..=1.1);
 }
 
 #[test]
 fn a_small_bucket_that_only_refuses() {
-    must_settle(SMALL_SILENT);
+    must_settle(SMALL_SILENT, scene, 0.9..=1.1);
 }
 
 #[test]
 fn a_middling_bucket_that_only_refuses() {
-    must_settle(MIDDLE_SILENT);
+    must_settle(MIDDLE_SILENT, scene, 0.9..=1.1);
 }
 
 #[test]
 fn a_large_bucket_that_only_refuses() {
-    must_settle(LARGE_SILENT);
+    must_settle(LARGE_SILENT, scene, 0.9..=1.1);
+}
+
+#[test]
+fn a_bucket_that_does_not_say_whose_limit_it_is() {
+    for model in [SMALL_SILENT, MIDDLE_SILENT, LARGE_SILENT] {
+        must_settle(model, unnamed, 0.88..=1.1);
+    }
+}
+
+/// Alone in a tenant without limits that refuses some requests all the same.
+fn by_chance(seed: u64, writes: &'static str, chance: f64) -> Scene {
+    Scene {
+        limits: Limits::off(),
+        loads: vec![(Duration::ZERO, 0.0)],
+        latency_ms: 20..60,
+        writes,
+        chance,
+        naming: Naming::Unnamed,
+        ..scene(SMALL, seed)
+    }
+}
+
+/// What may be lost beside the refusals themselves.
+const CHANCES: [(f64, f64); 3] = [(0.002, 0.98), (0.02, 0.95), (0.05, 0.8)];
+
+#[test]
+fn refusals_by_chance_cost_little_more_than_themselves() {
+    for (writes, per_s) in [(WRITES, 20.0), ("9000/150s", 60.0), ("60/s", 60.0)] {
+        for (chance, least) in CHANCES {
+            for seed in seeds().take(8) {
+                let scene = by_chance(seed, writes, chance);
+                let played = play(&scene);
+                let used = played.rate(Duration::ZERO..scene.lasting) / per_s;
+                println!("{writes} {chance} seed {seed}: {used:.3}");
+                assert!(used >= least, "{writes} {chance} seed {seed}: {used:.3}");
+            }
+        }
+    }
+}
+
+#[test]
+fn reads_refused_by_chance_cost_little_more_than_themselves() {
+    for (chance, least) in CHANCES {
+        for seed in seeds().take(3) {
+            let scene = Scene {
+                latency_ms: 20..50,
+                lasting: SECOND * 60,
+                ..by_chance(seed, WRITES, chance)
+            };
+            let played = world::play_reads(&scene);
+            let used = played.read_rate(Duration::ZERO..scene.lasting) / 350.0;
+            println!("reads {chance} seed {seed}: {used:.3}");
+            assert!(used >= least, "reads {chance} seed {seed}: {used:.3}");
+        }
+    }
 }
 
 /// At its own quota, which is the service's, from a full bucket and from one that an earlier process left nearly empty.
@@ -246,9 +313,9 @@ fn identity_protection_has_a_budget_of_its_own() {
     let played = world::play_with_risk(&scene);
     let writes = played.rate(Duration::ZERO..scene.lasting) / TENANT_PER_S;
     assert!(writes >= 0.98, "{writes}");
-    let risk = played.risk_rate(SECOND * 5..scene.lasting);
+    let risk = played.read_rate(SECOND * 5..scene.lasting);
     assert!((0.94..=1.0).contains(&risk), "{risk}");
-    assert_eq!(played.risk_refused(SECOND * 5..scene.lasting), 0);
+    assert_eq!(played.reads_refused(SECOND * 5..scene.lasting), 0);
     assert_eq!(played.refused_share(scene.lasting), 0.0);
 }
 
@@ -270,8 +337,8 @@ fn throttling_of_identity_protection_leaves_the_directory_alone() {
         ..scene(LARGE, 0)
     };
     let played = world::play_with_risk(&scene);
-    assert!(played.risk_refused(Duration::ZERO..scene.lasting) > 0);
-    let risk = played.risk_rate(SECOND * 60..scene.lasting) * 3.0;
+    assert!(played.reads_refused(Duration::ZERO..scene.lasting) > 0);
+    let risk = played.read_rate(SECOND * 60..scene.lasting) * 3.0;
     assert!((0.7..=1.01).contains(&risk), "{risk}");
     let writes = played.rate(Duration::ZERO..scene.lasting) / TENANT_PER_S;
     assert!(writes >= 0.98, "{writes}");

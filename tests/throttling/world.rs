@@ -2,10 +2,10 @@
 //! over the line.
 
 use async_trait::async_trait;
-use axum::http::Request as HttpRequest;
+use axum::http::{Request as HttpRequest, Response};
 use cutover::job::{Ask, Verb};
 use cutover::journal::UnixMillis;
-use cutover::pace::{Budget, Priority, Quota};
+use cutover::pace::{Budget, Priority};
 use cutover::runner::talk::Talk;
 use cutover::runner::{Clock, Gauges, Services};
 use cutover::sim::{Answer, Direct, Faults, Limits, Options, Population};
@@ -40,6 +40,25 @@ pub struct Scene {
     pub loads: Vec<(Duration, f64)>,
     pub latency_ms: Range<u64>,
     pub lasting: Duration,
+    /// Our budget of writes.
+    pub writes: &'static str,
+    /// The share of requests that are refused by chance, without a word on whose limit it is.
+    pub chance: f64,
+    /// Whether refusals name the limit (`x-ms-throttle-scope`).
+    pub naming: Naming,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    Named,
+    Unnamed,
+}
+
+/// Who asks what.
+enum Load {
+    Writes,
+    WritesAndRisk,
+    Reads,
 }
 
 /// What went over the line, by the time since the beginning.
@@ -47,8 +66,8 @@ pub struct Scene {
 pub struct Played {
     pub taken: Vec<Duration>,
     pub refused: Vec<Duration>,
-    pub risk_taken: Vec<Duration>,
-    pub risk_refused: Vec<Duration>,
+    pub reads_taken: Vec<Duration>,
+    pub reads_refused: Vec<Duration>,
     pub first_sign: Option<Duration>,
 }
 
@@ -73,62 +92,66 @@ impl Played {
         refused / (refused + within(&self.taken, &range) as f64)
     }
 
-    pub fn risk_rate(&self, range: Range<Duration>) -> f64 {
-        per_second(&self.risk_taken, &range)
+    /// Reads taken a second.
+    pub fn read_rate(&self, range: Range<Duration>) -> f64 {
+        per_second(&self.reads_taken, &range)
     }
 
-    pub fn risk_refused(&self, range: Range<Duration>) -> usize {
-        within(&self.risk_refused, &range)
+    pub fn reads_refused(&self, range: Range<Duration>) -> usize {
+        within(&self.reads_refused, &range)
     }
 }
 
 /// Writes without end.
 pub fn play(scene: &Scene) -> Played {
-    run(scene, 0)
+    run(scene, &Load::Writes)
 }
 
 /// The same, and beside it reads of risky users.
 pub fn play_with_risk(scene: &Scene) -> Played {
-    run(scene, RISK_ROWS)
+    run(scene, &Load::WritesAndRisk)
 }
 
-fn run(scene: &Scene, risk_rows: usize) -> Played {
+/// Reads of a person without end.
+pub fn play_reads(scene: &Scene) -> Played {
+    run(scene, &Load::Reads)
+}
+
+fn run(scene: &Scene, load: &Load) -> Played {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
-    runtime.block_on(perform(scene, risk_rows))
+    runtime.block_on(perform(scene, load))
 }
 
-async fn perform(scene: &Scene, risk_rows: usize) -> Played {
+async fn perform(scene: &Scene, load: &Load) -> Played {
     let line = Arc::new(Line::new(scene));
-    let services = services(&line, scene.seed);
+    let services = services(&line, scene);
     let write = Ask {
         verb: Some(Verb::Patch),
         path: format!("{WRITE_PATH}{}", line.person),
         headers: Vec::new(),
         body: Some(json!({"jobTitle": "Baker"})),
     };
-    let risk = Ask {
+    let read = |path: &str| Ask {
         verb: None,
-        path: RISK_PATH.to_owned(),
+        path: path.to_owned(),
         headers: Vec::new(),
         body: None,
     };
+    let asks = match load {
+        Load::Writes => vec![write; ROWS],
+        Load::WritesAndRisk => [vec![write; ROWS], vec![read(RISK_PATH); RISK_ROWS]].concat(),
+        Load::Reads => vec![read(&write.path); ROWS],
+    };
     let mut rows = JoinSet::new();
-    for row in 0..ROWS {
+    for (row, ask) in asks.into_iter().enumerate() {
         rows.spawn(ask_without_end(
             Arc::clone(&services),
             format!("row {row}"),
-            write.clone(),
-        ));
-    }
-    for row in 0..risk_rows {
-        rows.spawn(ask_without_end(
-            Arc::clone(&services),
-            format!("risk {row}"),
-            risk.clone(),
+            ask,
         ));
     }
     for (at, load) in &scene.loads {
@@ -150,16 +173,16 @@ async fn ask_without_end(services: Arc<Services>, name: String, ask: Ask) {
     }
 }
 
-fn services(line: &Arc<Line>, seed: u64) -> Arc<Services> {
+fn services(line: &Arc<Line>, scene: &Scene) -> Arc<Services> {
     let budgets = Budgets::GRAPH;
     Arc::new(Services {
         target: Arc::clone(line) as _,
         reads: Budget::new("reads", budgets.reads),
-        writes: Budget::new("writes", Quota::new(3_000, Duration::from_secs(150))),
+        writes: Budget::new("writes", scene.writes.parse().unwrap()),
         identity_protection: Budget::new("identity protection", budgets.identity_protection),
         directory: None,
         clock: Arc::new(Standing),
-        run: Uuid::from_u128(u128::from(seed)),
+        run: Uuid::from_u128(u128::from(scene.seed)),
         app: cutover::job::AppFacts::default(),
         process_at: 0,
         patience: Duration::from_secs(300),
@@ -185,6 +208,8 @@ struct Line {
     begun: Instant,
     latency_ms: Range<u64>,
     dice: Mutex<ChaCha8Rng>,
+    chance: f64,
+    naming: Naming,
     played: Mutex<Played>,
 }
 
@@ -206,6 +231,8 @@ impl Line {
             begun: Instant::now(),
             latency_ms: scene.latency_ms.clone(),
             dice: Mutex::new(ChaCha8Rng::seed_from_u64(scene.seed)),
+            chance: scene.chance,
+            naming: scene.naming,
             played: Mutex::default(),
         };
         line.use_up(scene);
@@ -247,6 +274,17 @@ impl Line {
             .unwrap()
     }
 
+    fn answer(&self, request: &Request) -> Response<Vec<u8>> {
+        match self.tenant.answer(self.http(request), self.now_ms()) {
+            Answer::Reply(answer) => answer,
+            Answer::Cut => panic!("this tenant makes no troubles of its own"),
+        }
+    }
+
+    fn refuses_by_chance(&self) -> bool {
+        self.dice.lock().unwrap().random::<f64>() < self.chance
+    }
+
     fn note(&self, request: &Request, reply: &Reply) {
         let at = self.begun.elapsed();
         let mut played = self.played.lock().unwrap();
@@ -262,10 +300,16 @@ impl Line {
                 assert!(fault.is_none(), "{fault:?}");
                 played.taken.push(at);
             }
-            (false, true) => played.risk_refused.push(at),
-            (false, false) => played.risk_taken.push(at),
+            (false, true) => played.reads_refused.push(at),
+            (false, false) => played.reads_taken.push(at),
         }
     }
+}
+
+/// A refusal that says for how long, and no more.
+fn busy() -> Response<Vec<u8>> {
+    let reply = Response::builder().status(429).header("retry-after", "1");
+    reply.body(Vec::new()).unwrap()
 }
 
 /// The id of a person who can be written to.
@@ -293,10 +337,13 @@ impl Target for Line {
             .unwrap()
             .random_range(self.latency_ms.clone());
         sleep(Duration::from_millis(latency_ms / 2)).await;
-        let answer = self.tenant.answer(self.http(request), self.now_ms());
-        let Answer::Reply(answer) = answer else {
-            panic!("this tenant makes no troubles of its own");
+        let mut answer = match self.refuses_by_chance() {
+            true => busy(),
+            false => self.answer(request),
         };
+        if self.naming == Naming::Unnamed {
+            answer.headers_mut().remove("x-ms-throttle-scope");
+        }
         sleep(Duration::from_millis(latency_ms - latency_ms / 2)).await;
         let status = answer.status().as_u16();
         let reply = classify(status, answer.headers(), answer.body(), UNIX_EPOCH);

@@ -12,6 +12,7 @@ use crate::journal::ledger::Ledger;
 use crate::journal::memory_store::MemoryStore;
 use crate::journal::run::{InputRow, RunId, RunRecord, RunState};
 use crate::journal::scan::{Head, Position};
+use crate::journal::scratch::temporary_folder;
 use crate::journal::store::Store;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -141,15 +142,6 @@ impl Audit {
             None => Ok(()),
         }
     }
-}
-
-fn temporary_folder() -> Result<TempDir, JournalError> {
-    let folder = tempfile::Builder::new().prefix("cutover-verify-").tempdir();
-    folder.map_err(|source| JournalError::File {
-        what: "temporary folder in",
-        path: std::env::temp_dir(),
-        source,
-    })
 }
 
 /// The order in which a run's records come.

@@ -18,6 +18,7 @@ enum Part {
     Chunks,
     Rows,
     Active,
+    Owners,
 }
 
 /// Tells every difference between a checkpoint and a fold of the same run.
@@ -35,6 +36,7 @@ pub(super) fn compare(
         (Part::Chunks, keys::chunks(id)),
         (Part::Rows, keys::rows(id)),
         (Part::Active, keys::all_active(id)),
+        (Part::Owners, keys::owners(id)),
     ];
     for (part, prefix) in parts {
         let mut stored = checkpoint.scan_prefix(&prefix);
@@ -93,7 +95,7 @@ fn difference(
     let Some((key, _)) = ours.or(theirs) else {
         return Ok(None);
     };
-    let name = name(part, keys::number(key).unwrap_or(RowNumber(0)));
+    let name = name(part, key);
     let text = match (ours, theirs) {
         (Some((_, our)), Some((_, their))) if our == their => return Ok(None),
         (Some((_, our)), Some((_, their))) => {
@@ -109,12 +111,14 @@ fn difference(
     Ok(Some(finding))
 }
 
-fn name(part: Part, number: RowNumber) -> String {
+fn name(part: Part, key: &[u8]) -> String {
+    let number = keys::number(key).unwrap_or(RowNumber(0));
     match part {
         Part::Run => "the run's own record".into(),
         Part::Chunks => format!("the place of input rows {number} and following"),
         Part::Rows => format!("row {number}"),
         Part::Active => format!("row {number} as one that is under way"),
+        Part::Owners => format!("whose account {} is", keys::account(key)),
     }
 }
 
@@ -122,7 +126,7 @@ fn in_words(part: Part, ours: &[u8], theirs: &[u8]) -> Result<String, JournalErr
     let fields = match part {
         Part::Run => fields::<RunRecord>(ours, theirs)?,
         Part::Rows => row_fields(ours, theirs)?,
-        Part::Chunks | Part::Active => None,
+        Part::Chunks | Part::Active | Part::Owners => None,
     };
     Ok(match fields {
         Some(fields) => fields.join("; "),

@@ -98,7 +98,7 @@ impl DeviceCode {
             ("scope", &self.login.scope),
         ];
         let request = self.login.client.post(self.codes.clone()).form(&form);
-        let (status, headers, body) = answered(request).await?;
+        let (status, headers, body) = answered(request, &self.login.secrets).await?;
         if !(200..300).contains(&status) {
             let now = std::time::SystemTime::now();
             let refusal = reply::read(status, &headers, &body, &[], now);

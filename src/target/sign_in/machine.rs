@@ -10,6 +10,7 @@ use super::{Granted, Refusal, granted};
 use crate::target::Secret;
 use crate::target::auth::IdentityService;
 use crate::target::message::{Class, Fault};
+use crate::target::secret::Secrets;
 
 /// The metadata service is one hop away; where nothing answers in this time, there is none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,6 +24,7 @@ pub(in crate::target) struct Machine {
     service: IdentityService,
     client_id: Option<String>,
     resource: &'static str,
+    secrets: Secrets,
     /// Before the first token, silence means that there is no identity; afterwards, that the service is away.
     has_granted: bool,
 }
@@ -33,6 +35,7 @@ impl Machine {
         service: IdentityService,
         client_id: Option<String>,
         resource: &'static str,
+        secrets: Secrets,
     ) -> reqwest::Result<Machine> {
         let client = Client::builder()
             .no_proxy()
@@ -46,6 +49,7 @@ impl Machine {
             service,
             client_id,
             resource,
+            secrets,
             has_granted: false,
         })
     }
@@ -55,7 +59,7 @@ impl Machine {
             IdentityService::Metadata(_) => Vec::new(),
             IdentityService::App { header, .. } => vec![header],
         };
-        match granted(self.request(), &sent).await {
+        match granted(self.request(), &sent, &self.secrets).await {
             Ok(granted) => {
                 self.has_granted = true;
                 Ok(granted)

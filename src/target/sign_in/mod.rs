@@ -23,6 +23,7 @@ use super::auth::Auth;
 use super::connection::GraphConnection;
 use super::graph::{read_body, transport_fault};
 use super::message::{Class, Fault};
+use super::secret::Secrets;
 use app::App;
 use azure_cli::AzureCli;
 use device_code::DeviceCode;
@@ -44,6 +45,7 @@ pub(super) enum Credential {
 /// What every request of an app or a person needs.
 struct Login {
     client: Client,
+    secrets: Secrets,
     /// The tenant's token endpoint.
     token: Url,
     client_id: String,
@@ -51,11 +53,16 @@ struct Login {
 }
 
 impl Credential {
-    pub(super) fn new(client: Client, connection: &GraphConnection) -> reqwest::Result<Credential> {
+    pub(super) fn new(
+        client: Client,
+        connection: &GraphConnection,
+        secrets: Secrets,
+    ) -> reqwest::Result<Credential> {
         // Tokens are for Graph itself, even when it is reached through another address.
         let resource = connection.cloud.graph_root();
         let login = |client_id: &str, scope: String| Login {
             client,
+            secrets: secrets.clone(),
             token: endpoint(connection, "token"),
             client_id: client_id.to_owned(),
             scope,
@@ -73,9 +80,12 @@ impl Credential {
                 login(client_id, format!("{resource}/.default offline_access")),
                 endpoint(connection, "devicecode"),
             )),
-            Auth::ManagedIdentity { client_id, service } => {
-                Credential::Machine(Machine::new(service.clone(), client_id.clone(), resource)?)
-            }
+            Auth::ManagedIdentity { client_id, service } => Credential::Machine(Machine::new(
+                service.clone(),
+                client_id.clone(),
+                resource,
+                secrets,
+            )?),
             Auth::AzureCli => Credential::AzureCli(AzureCli {
                 tenant: connection.tenant.clone(),
                 resource,
@@ -116,25 +126,32 @@ impl Login {
             ("scope", &self.scope),
         ];
         let form: Vec<_> = common.iter().chain(form).collect();
-        granted(self.client.post(self.token.clone()).form(&form), sent).await
+        let request = self.client.post(self.token.clone()).form(&form);
+        granted(request, sent, &self.secrets).await
     }
 }
 
 /// Sends a request for a token and reads what comes back.
-async fn granted(request: RequestBuilder, sent: &[&Secret]) -> Result<Granted, Refusal> {
-    let (status, headers, body) = answered(request).await.map_err(unheard)?;
+async fn granted(
+    request: RequestBuilder,
+    sent: &[&Secret],
+    secrets: &Secrets,
+) -> Result<Granted, Refusal> {
+    sent.iter().for_each(|secret| secrets.note(secret));
+    let (status, headers, body) = answered(request, secrets).await.map_err(unheard)?;
     reply::read(status, &headers, &body, sent, SystemTime::now())
 }
 
 async fn answered(
     request: RequestBuilder,
+    secrets: &Secrets,
 ) -> Result<(u16, reqwest::header::HeaderMap, Vec<u8>), Fault> {
     let response = request
         .send()
         .await
         .map_err(|error| not_sent(transport_fault(error)))?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = read_body(response).await.map_err(not_sent)?;
+    let body = read_body(response, secrets).await.map_err(not_sent)?;
     Ok((status, headers, body))
 }
 

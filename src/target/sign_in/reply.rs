@@ -29,7 +29,7 @@ pub struct Granted {
     /// How long it is good for, from now on; at most two days.
     pub lifetime: Duration,
     /// What the next token can be had for, where a person signed in.
-    pub(super) refresh: Option<Secret>,
+    pub(in crate::target) refresh: Option<Secret>,
 }
 
 #[cfg(test)]

@@ -1,0 +1,124 @@
+//! The signals that end a run: which ones are heard, and which of them count as one.
+//!
+//! A dropped connection (SIGHUP) and Ctrl-\ (SIGQUIT) bring everybody to safety as Ctrl-C does: whoever sends them rarely means
+//! "leave people locked out". One wish may arrive as several signals: `timeout` signals its child and then the whole group, and
+//! a person presses Ctrl-C until something happens. So whatever comes soon after the first signal is the same wish.
+
+use crate::runner::{Asked, Command};
+use tokio::sync::mpsc;
+use tokio::time::{Duration, Instant};
+
+/// Signals within this time after the first one are part of it.
+const ONE_WISH: Duration = Duration::from_secs(2);
+
+/// The first signal drains, a second wish stops at once. Signals are heard from here on, so that none is lost before the run
+/// is worked on.
+pub(super) fn hear(sender: mpsc::Sender<Asked>) {
+    match Signals::listen() {
+        Ok(signals) => drop(tokio::spawn(pass_on(signals, sender))),
+        Err(error) => {
+            tracing::warn!("signals are not heard; the run ends at once when told to: {error}");
+        }
+    }
+}
+
+async fn pass_on(mut signals: Signals, sender: mpsc::Sender<Asked>) {
+    let first = signals.next().await;
+    let heard = Instant::now();
+    let drain = Command::Interrupt(format!("{first} received"));
+    // A run that has ended takes no more commands.
+    let _ended = sender.send(drain.into()).await;
+    let mut again = signals.next().await;
+    while heard.elapsed() < ONE_WISH {
+        again = signals.next().await;
+    }
+    let stop = Command::StopNow(format!("{again} received twice"));
+    let _ended = sender.send(stop.into()).await;
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    quit: tokio::signal::unix::Signal,
+    /// None under `nohup`.
+    hangup: Option<tokio::signal::unix::Signal>,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let hangup = match ignores_hangup() {
+            true => None,
+            false => Some(signal(SignalKind::hangup())?),
+        };
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            hangup,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        let hung_up = async {
+            match &mut self.hangup {
+                Some(signal) => signal.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.quit.recv() => "SIGQUIT",
+            _ = hung_up => "SIGHUP",
+        }
+    }
+}
+
+/// Whether the process was started to outlive its terminal, as by `nohup`. Only Linux says so without unsafe code.
+#[cfg(unix)]
+fn ignores_hangup() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| is_hangup_ignored(&status))
+}
+
+#[cfg(unix)]
+fn is_hangup_ignored(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // SIGHUP is signal 1, the lowest bit.
+    mask.is_some_and(|mask| mask & 1 == 1)
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals)
+    }
+
+    async fn next(&mut self) -> &'static str {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "Ctrl-C",
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::is_hangup_ignored;
+
+    #[test]
+    fn nohup_is_seen() {
+        let status = |mask| {
+            format!("Name:\tcutover\nSigBlk:\t0000000000000000\nSigIgn:\t{mask}\nSigCgt:\t1\n")
+        };
+        assert!(is_hangup_ignored(&status("0000000000001001")));
+        assert!(!is_hangup_ignored(&status("0000000000001000")));
+        assert!(!is_hangup_ignored("Name:\tcutover\n"));
+    }
+}

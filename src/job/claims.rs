@@ -1,0 +1,144 @@
+//! What a row must have for itself while it is worked on: its account, for good, and the values it has, gets, or passes
+//! through. A job names them; whoever drives the rows sees to it that no two rows touch.
+
+use super::expr::{EvalError, Expr, to_json};
+use super::state::State;
+use super::view::RowView;
+use serde_json::Value as JsonValue;
+use std::sync::Arc;
+
+/// What no two rows may touch at once.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    /// What tells the account that was seen from all others.
+    pub account: Expr,
+    /// By name, the values that the row has, gets, or passes through; none of a list is left out.
+    pub values: Vec<(Arc<str>, Expr)>,
+    /// The accounts that have what the row can do without: it waits for those of other rows on their way all the same.
+    pub gives_way: Option<Expr>,
+}
+
+/// A value with the name of what it is: two rows may have the same text as different things.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Claimed {
+    /// What it is.
+    pub what: Arc<str>,
+    /// The value.
+    pub value: String,
+}
+
+/// Accounts that have what the row wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InTheWay {
+    /// The job's code for that.
+    pub code: String,
+    /// What they have, in words.
+    pub reason: String,
+    /// The accounts.
+    pub accounts: Vec<String>,
+}
+
+impl RowView {
+    /// What tells the account that was seen from all others; None where the job does not say.
+    ///
+    /// # Errors
+    /// [`EvalError`] when an expression does not work for the row.
+    pub fn account(&self, state: &State) -> Result<Option<String>, EvalError> {
+        let Some(claims) = &self.job().claims else {
+            return Ok(None);
+        };
+        let value = claims.account.value(&self.scope(state, state)?)?;
+        Ok(text(&to_json(&value)))
+    }
+
+    /// The values that the row must have for itself.
+    ///
+    /// # Errors
+    /// As [`RowView::account`].
+    pub fn claimed(&self, before: &State, state: &State) -> Result<Vec<Claimed>, EvalError> {
+        let scope = self.scope(before, state)?;
+        let claims = self.job().claims.iter();
+        let mut claimed = Vec::new();
+        for (what, expr) in claims.flat_map(|claims| &claims.values) {
+            let values = texts(to_json(&expr.value(&scope)?)).into_iter();
+            claimed.extend(values.map(|value| Claimed {
+                what: Arc::clone(what),
+                value,
+            }));
+        }
+        claimed.sort();
+        claimed.dedup();
+        Ok(claimed)
+    }
+
+    /// The accounts of other rows that the row waits for, though it could do without what they have.
+    ///
+    /// # Errors
+    /// As [`RowView::account`].
+    pub fn gives_way_to(&self, state: &State) -> Result<Vec<String>, EvalError> {
+        let claims = self.job().claims.as_ref();
+        let Some(expr) = claims.and_then(|claims| claims.gives_way.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        Ok(texts(to_json(&expr.value(&self.scope(state, state)?)?)))
+    }
+
+    /// Who has what the row wants, where that is what speaks against it.
+    ///
+    /// # Errors
+    /// As [`RowView::account`].
+    pub fn in_the_way(&self, state: &State) -> Result<Option<InTheWay>, EvalError> {
+        let scope = self.scope(state, state)?;
+        for refusal in &self.job().refusals {
+            if !refusal.when.holds(&scope)? {
+                continue;
+            }
+            let Some(holders) = &refusal.holders else {
+                return Ok(None);
+            };
+            let accounts = texts(to_json(&holders.value(&scope)?));
+            return Ok(Some(InTheWay {
+                code: refusal.code.clone(),
+                reason: refusal.reason.render(&scope)?,
+                accounts,
+            }));
+        }
+        Ok(None)
+    }
+
+    /// The state as it will be seen once those in the way have given up what they have.
+    ///
+    /// # Errors
+    /// As [`RowView::account`].
+    pub fn freed(&self, state: &State) -> Result<State, EvalError> {
+        let scope = self.scope(state, state)?;
+        let mut freed = state.clone();
+        for refusal in &self.job().refusals {
+            if refusal.holders.is_some() && refusal.when.holds(&scope)? {
+                refusal
+                    .freed
+                    .iter()
+                    .for_each(|(key, value)| freed.set(key, value.clone()));
+            }
+        }
+        Ok(freed)
+    }
+}
+
+/// The texts of a list, or of one value; none says nothing.
+fn texts(value: JsonValue) -> Vec<String> {
+    match value {
+        JsonValue::Array(values) => values.iter().filter_map(text).collect(),
+        one => text(&one).into_iter().collect(),
+    }
+}
+
+fn text(value: &JsonValue) -> Option<String> {
+    match value {
+        JsonValue::Null => None,
+        JsonValue::String(text) => Some(text.clone()),
+        JsonValue::Bool(_) | JsonValue::Number(_) | JsonValue::Array(_) | JsonValue::Object(_) => {
+            Some(value.to_string())
+        }
+    }
+}
