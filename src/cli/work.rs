@@ -311,10 +311,7 @@ fn cast(global: &Global, input: &Digest, session: &Session, job: &Job) -> Result
         })?;
     Ok(Cast {
         people,
-        state: Some(super::sim::state_dir(
-            global,
-            &first_input(journal, header)?,
-        )),
+        state: Some(super::sim::state_dir(global, input)),
     })
 }
 
