@@ -143,6 +143,10 @@ impl Folded {
                 match Entry::decode(bytes)? {
                     Entry::Began(header) => self.rules = Some(header.rules),
                     Entry::Moved(transition) => self.moved(&transition)?,
+                    Entry::Adopted(adoption) => {
+                        let row = adoption.record.taken_over();
+                        self.rows.insert(adoption.row.0, row);
+                    }
                     Entry::Rows(_)
                     | Entry::Imported { .. }
                     | Entry::Opened { .. }
@@ -238,6 +242,19 @@ pub fn exposed_came_last(world: &World, from: usize, urgent: &Urgent) -> Option<
 
 /// How the program says that a row ended, by its number.
 pub type Told = BTreeMap<u64, Outcome>;
+
+/// How a row ended over two runs, of which the second began with what the first one had left of it.
+pub fn over_both(first: Outcome, second: Outcome) -> Outcome {
+    match (first, second) {
+        (Outcome::Done | Outcome::Stranded | Outcome::Held, Outcome::Unchanged) => Outcome::Done,
+        (Outcome::Reverted, Outcome::Refused | Outcome::Failed) => Outcome::Reverted,
+        (
+            Outcome::Stranded | Outcome::Held,
+            Outcome::Refused | Outcome::Failed | Outcome::Reverted,
+        ) => first,
+        (_, second) => second,
+    }
+}
 
 /// Promises 4 and 10: every row is told once, and truly, and none was changed in another's name.
 pub fn judge(world: &World, told: &Told, wrote: &Wrote) -> Vec<String> {
