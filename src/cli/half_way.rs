@@ -38,7 +38,7 @@ pub(super) fn exposed_in_words(summary: &Value, journal: &Path) -> Vec<String> {
         ));
     }
     let is_stranded = |person: &&Value| person["stranded"].as_bool() == Some(true);
-    if people.iter().any(|person| !is_stranded(&person)) {
+    if people.iter().any(|person| !is_stranded(person)) {
         let target = summary["target_spec"].as_str().unwrap_or("-");
         lines.push(format!("now: {}", resume_command(run, target, journal)));
     }
