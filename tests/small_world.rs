@@ -200,7 +200,8 @@ impl Setting {
             .collect();
         let mut to = moment.clone();
         to.blind = true;
-        self.tell(&mut to, Event::Unobservable(problem("Denied")));
+        let event = to.row.unseen(problem("Denied"), now);
+        self.tell(&mut to, event);
         moves.push(Move {
             label: "may not look",
             dies: false,
@@ -386,6 +387,9 @@ fn mark(moment: &Moment) -> u64 {
         (state, before, expected, &record.begun).hash(&mut hasher);
         (since(record.wrote_at), since(record.took_effect_at)).hash(&mut hasher);
     }
+    let [left_at, unseen_since] = moment.row.patience();
+    let unseen_ms = unseen_since.map(|at| moment.now - at);
+    (since(left_at), unseen_ms).hash(&mut hasher);
     let pasts = moment.pasts.iter();
     let pasts: Vec<_> = pasts
         .filter(|(until, _)| *until > moment.now)

@@ -38,14 +38,27 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment
 });
 
-/// An expression of a job that could not be evaluated for a row.
+/// What a job cannot do for a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the job's expression `{source_text}` does not work for this row: {detail}")]
-pub struct EvalError {
-    /// The expression as the job has it.
-    pub source_text: String,
-    /// What minijinja says.
-    pub detail: String,
+pub enum EvalError {
+    /// An expression could not be evaluated.
+    #[error("the job's expression `{source_text}` does not work for this row: {detail}")]
+    Expression {
+        /// The expression as the job has it.
+        source_text: String,
+        /// What minijinja says.
+        detail: String,
+    },
+    /// A value would lead to another address than the job means.
+    #[error(
+        "with the row's values `{template}` becomes `{path}`, which is the address of something else"
+    )]
+    Address {
+        /// The path as the job has it.
+        template: String,
+        /// What it would become.
+        path: String,
+    },
 }
 
 /// The names an expression can see, by value. Cheap to clone and to extend.
@@ -173,7 +186,7 @@ impl Expr {
     }
 
     fn error(&self, detail: String) -> EvalError {
-        EvalError {
+        EvalError::Expression {
             source_text: shortened(&self.source),
             detail: shortened(&detail),
         }
@@ -255,15 +268,24 @@ impl Text {
         self.render_with(scope, |value| value.to_string())
     }
 
-    /// The text as a path of a URL: every value put in is percent-encoded, but for what a filter made for a path.
+    /// The text as a path of a URL: every value put in is percent-encoded, but for what a filter made for a path. Encoding does
+    /// not help against a value that makes a segment empty, `.` or `..`: the first names the collection in place of its entry,
+    /// and the others are folded away with the segment before them.
     ///
     /// # Errors
-    /// As [`Expr::value`].
+    /// As [`Expr::value`], and [`EvalError::Address`] for such a value.
     pub fn render_path(&self, scope: &Arc<Scope>) -> Result<String, EvalError> {
-        self.render_with(scope, |value| match value.is_safe() {
+        let path = self.render_with(scope, |value| match value.is_safe() {
             true => value.to_string(),
             false => filters::encode_path(&value.to_string()),
-        })
+        })?;
+        if leads_elsewhere(&path) {
+            return Err(EvalError::Address {
+                template: self.to_string(),
+                path,
+            });
+        }
+        Ok(path)
     }
 
     fn render_with(
@@ -280,6 +302,17 @@ impl Text {
         }
         Ok(out)
     }
+}
+
+/// Whether a path has a segment that is folded away, or an empty one. No job needs either.
+fn leads_elsewhere(path: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or(path);
+    let path = path.strip_prefix('/').unwrap_or(path);
+    path.split('/').any(|segment| {
+        // The dots of a URL may be written so, too.
+        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+        matches!(plain.as_str(), "" | "." | "..")
+    })
 }
 
 impl fmt::Display for Text {
@@ -542,6 +575,42 @@ mod tests {
             text.render_path(&scope()).unwrap(),
             "/users/o%27brien%23x@contoso.com?$select=id,mail"
         );
+    }
+
+    #[test]
+    fn no_value_leads_to_another_address() {
+        let paths = [
+            "/users/{{ row.n }}",
+            "/users/{{ row.n }}/manager",
+            "/users{{ row.n | key }}/manager?$select=id",
+            "/groups/{{ row.n }}/members/{{ row.n }}/$ref",
+        ];
+        let rendered = |path: &str, value: &str| {
+            let row = Value::from(Serde(json!({ "n": value })));
+            let scope = Arc::new(Scope::default().with("row", row));
+            Text::compile(path).unwrap().render_path(&scope)
+        };
+        for path in paths {
+            for value in ["", ".", ".."] {
+                let found = rendered(path, value);
+                assert!(
+                    matches!(found, Err(EvalError::Address { .. })),
+                    "{path} {value}: {found:?}"
+                );
+            }
+            for value in [
+                "...", ".a", "a..", "%2e%2e", "/..", "../", "a/../b", "..;x", "?", "#", "\\..",
+                " ..",
+            ] {
+                let path = rendered(path, value).unwrap();
+                let url: reqwest::Url = format!("http://localhost/v1.0{path}").parse().unwrap();
+                let kept = url.path().trim_start_matches("/v1.0");
+                assert_eq!(kept, path.split('?').next().unwrap(), "{value}");
+            }
+        }
+        assert!(rendered("/users/.{{ row.n }}", ".").is_err());
+        assert!(rendered("/users/%2E{{ row.n }}", ".").is_err());
+        assert!(rendered("/users?$filter=a eq '{{ row.n }}'", "..").is_ok());
     }
 
     #[test]

@@ -265,6 +265,8 @@ pub struct Step {
     pub otherwise: Option<Way>,
     /// What to do when the service says that somebody else has what the step asks for.
     pub if_taken: Option<String>,
+    /// What to do when the service does not take what the step asks for.
+    pub if_refused: Option<String>,
 }
 
 /// Another way to do a step.

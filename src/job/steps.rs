@@ -117,6 +117,7 @@ impl Reader {
             undone_as: Vec::new(),
             otherwise,
             if_taken: table.text("if_taken").map(|at| at.value),
+            if_refused: table.text("if_refused").map(|at| at.value),
         };
         table.finish();
         step

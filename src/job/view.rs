@@ -495,7 +495,7 @@ impl RowView {
     pub fn write(&self, doing: Doing, before: &State, state: &State) -> Result<Write, EvalError> {
         let scope = self.scope(before, state)?;
         let Some((request, effect)) = self.plan(doing) else {
-            return Err(EvalError {
+            return Err(EvalError::Expression {
                 source_text: format!("{doing:?}"),
                 detail: "the job has no such step".into(),
             });

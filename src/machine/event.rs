@@ -62,15 +62,15 @@ pub enum Event {
     Rejected(Problem),
     /// The target was read.
     Observed(Observation),
-    /// The read does not show yet what we wrote ourselves; the patience for replication is not over.
+    /// The read does not show yet what we wrote ourselves, or nothing at all; the patience with that is not over.
     Lagging,
-    /// The target refuses for good to be read for this row.
+    /// The target refuses to be read for this row, and the patience with that is over.
     Unobservable(Problem),
     /// The intent of this attempt is on disk.
     Durable(Attempt),
     /// The write succeeded.
     Applied(Attempt, Forecast),
-    /// The write was refused for good; it did not take effect.
+    /// The write was refused; it did not take effect. On the way back it is tried again later, as often as it may be.
     Refused(Attempt, Problem),
     /// The write did not take effect, and the row is not as it was thought to be: look again.
     Contended(Attempt, Problem),
@@ -105,7 +105,8 @@ impl Event {
 pub enum Effect {
     /// Read the target now.
     Observe,
-    /// Read the target again after a while: the last read was behind our own write, or left a doubt.
+    /// Read the target again after a while: the last read was behind our own write, or left a doubt, or a write was not taken
+    /// that may be later.
     ObserveLater,
     /// Make the intent of this attempt durable, then say [`Event::Durable`].
     Persist(Attempt),

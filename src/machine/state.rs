@@ -49,7 +49,7 @@ pub struct Begun {
     /// A doubt about it was given up when no read had shown its effect in time, and it was tried again: the effect may show
     /// all the same, later.
     pub unsettled: bool,
-    /// Its undo was refused for good; the others are still tried.
+    /// Its undo was tried as often as it may be; the others are still tried.
     pub undo_given_up: bool,
 }
 

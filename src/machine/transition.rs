@@ -23,7 +23,7 @@ pub struct Rules {
     pub steps: Vec<StepTraits>,
     /// Most forward attempts of one step.
     pub attempts_max: u32,
-    /// Most attempts of the undo of one step.
+    /// Most attempts of the undo of one step, whatever came of them.
     pub undo_attempts_max: u32,
     /// Most observations in a row that teach nothing; the driver's patience in time ends sooner in practice.
     pub looks_max: u32,
@@ -110,9 +110,7 @@ impl Active {
             (Phase::Applying(attempt), Event::Applied(_, forecast)) => {
                 Ok(self.applied(attempt, forecast, rules))
             }
-            (Phase::Applying(attempt), Event::Refused(_, problem)) => {
-                Ok(self.refused(attempt, problem))
-            }
+            (Phase::Applying(_), Event::Refused(_, problem)) => Ok(self.refused(problem)),
             (Phase::Applying(_), Event::Contended(_, problem)) => Ok(self.contended(problem)),
             (Phase::Applying(attempt), Event::Doubted(_, problem)) => {
                 Ok(self.doubted(attempt, problem, rules))
@@ -338,17 +336,15 @@ impl Active {
         }
     }
 
-    fn refused(mut self, attempt: Attempt, problem: Problem) -> Move {
+    /// A step that is refused is not tried again. An undo is, later: nobody is left half changed for what may pass.
+    fn refused(self, problem: Problem) -> Move {
         match self.course {
             Course::Forward => self.fail(problem),
-            Course::Back(_) => {
-                self.progress.last_problem = Some(problem);
-                self.skip_undo(attempt.step)
-            }
+            Course::Back(_) => self.contended(problem),
         }
     }
 
-    /// This undo does not work; the others may still bring the person back to work.
+    /// This undo was tried often enough; the others may still bring the person back to work.
     fn skip_undo(mut self, step: StepId) -> Move {
         self.progress.of_mut(step).undo_given_up = true;
         active(
@@ -403,7 +399,27 @@ impl Active {
             ),
             Course::Forward if self.progress.exposed => ended(Ending::Stranded(problem)),
             Course::Forward => ended(Ending::Failed(problem)),
-            Course::Back(cause) => ended(Ending::Stranded(both(cause, &problem))),
+            Course::Back(cause) => ended(Ending::Stranded(both(
+                cause,
+                &self.progress.hindrance(problem),
+            ))),
+        }
+    }
+}
+
+impl Progress {
+    /// What stands in the way of undoing, with the last word on an undo that was given up.
+    fn hindrance(&self, problem: Problem) -> Problem {
+        let given_up = self.begun.iter().find(|begun| begun.undo_given_up);
+        match (given_up, &self.last_problem) {
+            (Some(begun), Some(last)) => Problem {
+                message: format!(
+                    "{} (tried {} times, at last: {last})",
+                    problem.message, begun.undo_attempts
+                ),
+                ..problem
+            },
+            (Some(_) | None, _) => problem,
         }
     }
 }
@@ -412,6 +428,10 @@ impl Active {
 fn both(cause: Problem, hindrance: &Problem) -> Problem {
     Problem {
         message: format!("{}; not undone: {}", cause.message, hindrance.message),
+        advice: format!(
+            "at once: put back by hand what is not as before; then, for the cause: {}",
+            cause.advice
+        ),
         ..cause
     }
 }

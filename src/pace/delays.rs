@@ -20,6 +20,9 @@ const JITTER_SHARE: f64 = 0.5;
 pub enum Sequence {
     /// Before a row's step is tried again: 0.5 s doubling to 60 s, with jitter, since many rows fail together.
     RowRetry,
+    /// Before an undo is tried again that was refused: 1 s doubling to 15 s, without jitter, so that the twelve tries of a job
+    /// take two minutes. Somebody may be waiting for it, and those are few.
+    Undo,
     /// Before a row is read again because replicas may lag: 0.25 s doubling to 8 s, without jitter.
     ReplicationRead,
     /// A throttled service that did not say how long: 1 s doubling to 120 s, the cap Microsoft's own client uses
@@ -46,6 +49,7 @@ impl Sequence {
     fn shape(self) -> Shape {
         let (first_ms, longest_ms, jitter_share) = match self {
             Sequence::RowRetry => (500, 60_000, JITTER_SHARE),
+            Sequence::Undo => (1_000, 15_000, 0.0),
             Sequence::ReplicationRead => (250, 8_000, 0.0),
             Sequence::Throttled => (1_000, 120_000, 0.0),
             Sequence::Probe => (1_000, 30_000, 0.0),
@@ -122,6 +126,7 @@ mod tests {
             first(Sequence::ReplicationRead, 7),
             [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000]
         );
+        assert_eq!(first(Sequence::Undo, 11).iter().sum::<u64>(), 120_000);
         assert_eq!(
             first(Sequence::Probe, 7),
             [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]

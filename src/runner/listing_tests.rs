@@ -34,7 +34,7 @@ impl Target for Pages {
             true => (200, json!({"value": [2]})),
         };
         let body = serde_json::to_vec(&body).unwrap();
-        classify(status, &HeaderMap::new(), &body, UNIX_EPOCH)
+        classify(request, status, &HeaderMap::new(), &body, UNIX_EPOCH)
     }
 }
 

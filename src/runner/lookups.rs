@@ -2,10 +2,9 @@
 
 use super::problems::unread;
 use super::sight::job_problem;
-use super::talk::{Halt, NoAnswer, Talk};
+use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::job::{Ask, EvalError, Job, Lookup, Scope, Settings, to_json};
 use crate::machine::Problem;
-use crate::pace::Priority;
 use crate::target::{Class, Fault};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
@@ -33,6 +32,7 @@ impl From<NoAnswer> for LookupError {
             NoAnswer::Halt(halt) => LookupError::Halt(halt),
             NoAnswer::Fault(fault) if fault.is_refusal() => LookupError::Against(fault.problem()),
             NoAnswer::Fault(fault) => LookupError::Halt(Halt(unread(&fault))),
+            NoAnswer::Left => LookupError::Halt(Halt(left())),
         }
     }
 }
@@ -77,7 +77,7 @@ async fn items(
             headers: lookup.headers.clone(),
             body: None,
         };
-        match talk.read_list(&ask, Priority::Exposed).await {
+        match talk.survey(&ask).await {
             Ok(found) => items.extend(found),
             Err(NoAnswer::Fault(fault)) if lookup.optional && fault.is_refusal() => {
                 tell_refusal(lookup, &fault);

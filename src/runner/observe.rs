@@ -198,7 +198,7 @@ async fn look_at(
     let fault = match items(look.list, &look.name, ask, talk, priority).await {
         Ok(items) => return Ok(items),
         Err(NoAnswer::Fault(fault)) => fault,
-        Err(halt @ NoAnswer::Halt(_)) => return Err(halt.into()),
+        Err(no_answer @ (NoAnswer::Halt(_) | NoAnswer::Left)) => return Err(no_answer.into()),
     };
     match fault.class {
         Class::NotFound => Ok(Vec::new()),

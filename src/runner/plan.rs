@@ -9,7 +9,7 @@ use super::claims::Wanted;
 use super::observe::{Found, ObserveError, observe};
 use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, OFF_GOAL, unread};
 use super::sight::{job_problem, several};
-use super::talk::{Halt, NoAnswer, Talk};
+use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::batch::Digest;
 use crate::job::{Decision, Doing, EvalError, Job, RowView, State, StepId, Write};
 use crate::journal::{Planned, Seal};
@@ -74,6 +74,7 @@ pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<RowP
         Ok(Found::Nobody(problem)) => problem,
         Ok(Found::Several(places)) => several(job, &places),
         Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt),
+        Err(ObserveError::NoAnswer(NoAnswer::Left)) => left(),
         Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => unread(&fault),
         Err(ObserveError::Job(error)) => job_problem(&error),
         // It is not asked whose an account is.

@@ -9,10 +9,9 @@ use super::lookups::{LookupError, look_up};
 use super::problems::unread;
 use super::services::Services;
 use super::sight::job_problem;
-use super::talk::{Halt, NoAnswer, Talk};
+use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::job::{AppFacts, Ask, Decision, EvalError, Job, Permission, Settings};
 use crate::machine::Problem;
-use crate::pace::Priority;
 use crate::target::Fault;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -241,7 +240,7 @@ pub async fn tenant_and_domains(
         headers: Vec::new(),
         body: None,
     };
-    match talk.read_list(&ask, Priority::Exposed).await {
+    match talk.survey(&ask).await {
         Ok(domains) => {
             let tenant = right_tenant(named, &services.app, Some(&domains));
             Ok((tenant, domain_checks(&domains)))
@@ -252,6 +251,7 @@ pub async fn tenant_and_domains(
         }
         Err(NoAnswer::Fault(fault)) => Err(Halt(unread(&fault))),
         Err(NoAnswer::Halt(halt)) => Err(halt),
+        Err(NoAnswer::Left) => Err(Halt(left())),
     }
 }
 

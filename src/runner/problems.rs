@@ -40,6 +40,15 @@ pub(super) const JOB_EXPRESSION: ProblemKind = ProblemKind {
     advice: "mend the job, or leave the row out",
 };
 
+/// A value of a row leads to another address.
+pub(super) const ADDRESS: ProblemKind = ProblemKind {
+    code: "Address",
+    meaning: "A value of the row that is part of an address is empty, `.` or `..`, so that the address would be that of something else.",
+    changed: UNDONE,
+    again: NOT_AGAIN,
+    advice: "correct the value in the file",
+};
+
 /// The on-premises directory has no account for a row.
 pub(super) const NOT_IN_DIRECTORY: ProblemKind = ProblemKind {
     code: "NotInDirectory",
@@ -144,11 +153,12 @@ pub(super) const OTHER_RUN: ProblemKind = ProblemKind {
 const PLAN_ANEW: &str = "plan anew, look at what the plan says of this row now, and run that plan";
 
 /// All of them.
-pub const PROBLEMS: [&ProblemKind; 14] = [
+pub const PROBLEMS: [&ProblemKind; 15] = [
     &AMBIGUOUS,
     &OFF_GOAL,
     &CHANGED_BY_OTHERS,
     &JOB_EXPRESSION,
+    &ADDRESS,
     &NOT_PLANNED,
     &CHANGED_SINCE_PLAN,
     &NOT_IN_DIRECTORY,

@@ -4,18 +4,21 @@
 //! nor sends nor writes, so that a test can walk it through every sequence of replies.
 
 use super::observe::Found;
-use super::sight::{Judge, States, doing, job_problem};
+use super::sight::{Judge, States, doing, job_event, job_problem};
 use super::talk::Costs;
-use crate::job::{DirectoryEntry, Job, RowView, State, Write};
+use crate::job::{DirectoryEntry, EvalError, Job, RowView, State, Step, Write};
 use crate::journal::{Facts, Planned, RowNumber, RowRecord, Transition, UnixMillis};
 use crate::machine::{
     Active, Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, Problem, RowState,
-    Rules,
+    Rules, Sight,
 };
 use crate::pace::Priority;
 use crate::target::{Class, Fault};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long the target may refuse to be read for a person whom this run may have changed.
+const UNSEEN_PATIENCE: Duration = Duration::from_secs(120);
 
 /// One row, as it is now.
 #[derive(Debug, Clone)]
@@ -29,6 +32,10 @@ pub struct Row {
     facts: Facts,
     states: Option<States>,
     planned: Option<Planned>,
+    /// When a write last left that may have taken effect: one that was refused has not, though it was begun later.
+    left_at: Option<UnixMillis>,
+    /// Since when nothing can be seen of a person whom this run may have changed.
+    unseen_since: Option<UnixMillis>,
 }
 
 /// What is to be stored: the transition, and the row before and after it.
@@ -49,12 +56,14 @@ impl Row {
         let record = record.unwrap_or_default();
         Row {
             states: states_of(&record),
+            left_at: record.wrote_at,
             stored: record.clone(),
             record,
             number,
             events: Vec::new(),
             facts: Facts::default(),
             planned: None,
+            unseen_since: None,
         }
     }
 
@@ -117,7 +126,13 @@ impl Row {
         rules: &Rules,
     ) -> Result<Effect, IllegalMove> {
         self.events.push(event.clone());
-        self.record.take(event, now, rules)
+        let left = matches!(event, Event::Applied(..) | Event::Doubted(..));
+        let recovered = matches!(event, Event::Recovered);
+        let effect = self.record.take(event, now, rules)?;
+        if left || recovered {
+            self.left_at = self.record.wrote_at;
+        }
+        Ok(effect)
     }
 
     /// What the row's present wish is worth beside others'.
@@ -170,6 +185,7 @@ impl Row {
             view,
             record: &self.record,
             now,
+            left_at: self.left_at,
             planned: self.planned,
             against,
         };
@@ -181,7 +197,61 @@ impl Row {
             }
             self.learn(states);
         }
-        event
+        self.patiently(event, now)
+    }
+
+    /// What is kept in memory alone: when a write last left that may have taken effect, and since when nothing can be seen of
+    /// the person, where that matters.
+    #[must_use]
+    pub fn patience(&self) -> [Option<UnixMillis>; 2] {
+        [self.left_at, self.unseen_since]
+    }
+
+    /// What it means that the target refuses to be read, or that what it says makes no sense.
+    pub fn unseen(&mut self, problem: Problem, now: UnixMillis) -> Event {
+        self.patiently(Event::Unobservable(problem), now)
+    }
+
+    /// What it means that the job cannot say how to look at the person.
+    pub fn cannot(&mut self, error: &EvalError, now: UnixMillis) -> Event {
+        let event = job_event(error, &self.record);
+        self.patiently(event, now)
+    }
+
+    /// Whoever was or may have been changed is not given up for a few reads that are refused or show nobody.
+    fn patiently(&mut self, event: Event, now: UnixMillis) -> Event {
+        let sees_nothing = match &event {
+            Event::Unobservable(_) => true,
+            Event::Observed(observation) => match observation.sight {
+                Sight::Missing(_) => true,
+                Sight::Next(_)
+                | Sight::Goal
+                | Sight::Adrift(_)
+                | Sight::Barred(_)
+                | Sight::Repeatable(_)
+                | Sight::Unknowable(_) => false,
+            },
+            Event::Lagging => return event,
+            Event::Admitted
+            | Event::Rejected(_)
+            | Event::Durable(_)
+            | Event::Applied(..)
+            | Event::Refused(..)
+            | Event::Contended(..)
+            | Event::Doubted(..)
+            | Event::Recovered => false,
+        };
+        let matters = self.record.has_begun_writing() || self.record.exposed();
+        if !sees_nothing || !matters {
+            self.unseen_since = None;
+            return event;
+        }
+        let since = *self.unseen_since.get_or_insert(now);
+        let unseen_for = Duration::from_millis(now.saturating_sub(since));
+        match unseen_for < UNSEEN_PATIENCE {
+            true => Event::Lagging,
+            false => event,
+        }
     }
 
     /// The write of an attempt; None when nothing is known of the person yet.
@@ -235,6 +305,7 @@ impl Row {
             view,
             record: &self.record,
             now,
+            left_at: self.left_at,
             planned: self.planned,
             against: None,
         };
@@ -254,16 +325,20 @@ impl Row {
             {
                 Event::Contended(attempt, fault.problem())
             }
-            Class::Duplicate => Event::Refused(attempt, self.taken(job, attempt, fault)),
-            Class::InvalidValue
-            | Class::Denied
+            Class::Duplicate => {
+                let advice = |step: &Step| step.if_taken.clone();
+                Event::Refused(attempt, self.refused(job, attempt, fault, advice))
+            }
+            Class::InvalidValue | Class::Unsupported | Class::Rejected => {
+                let advice = |step: &Step| step.if_refused.clone();
+                Event::Refused(attempt, self.refused(job, attempt, fault, advice))
+            }
+            Class::Denied
             | Class::Throttled { .. }
             | Class::Licence
-            | Class::Unsupported
             | Class::Unauthenticated
             | Class::SignIn
-            | Class::NotSent
-            | Class::Rejected => Event::Refused(attempt, fault.problem()),
+            | Class::NotSent => Event::Refused(attempt, fault.problem()),
         }
     }
 
@@ -273,12 +348,18 @@ impl Row {
         !self.record.is_going_back() && next != job.doing(attempt.step, attempt.number)
     }
 
-    /// Somebody else has what the step asks for.
-    fn taken(&self, job: &Job, attempt: Attempt, fault: &Fault) -> Problem {
+    /// The write was refused, and the job may know better than the service what to do about it.
+    fn refused(
+        &self,
+        job: &Job,
+        attempt: Attempt,
+        fault: &Fault,
+        advice: impl FnOnce(&Step) -> Option<String>,
+    ) -> Problem {
         let step = job
             .step(attempt.step)
             .filter(|_| !self.record.is_going_back());
-        let advice = step.and_then(|step| step.if_taken.clone());
+        let advice = step.and_then(advice);
         let problem = fault.problem();
         match advice {
             Some(advice) => Problem { advice, ..problem },

@@ -10,7 +10,7 @@
 
 use super::observe::Found;
 use super::plan::deviation;
-use super::problems::{AMBIGUOUS, CHANGED_BY_OTHERS, JOB_EXPRESSION, OFF_GOAL};
+use super::problems::{ADDRESS, AMBIGUOUS, CHANGED_BY_OTHERS, JOB_EXPRESSION, OFF_GOAL};
 use crate::job::{Agreement, Decision, Doing, EvalError, InDoubt, Job, RowView, State, StepId};
 use crate::journal::{Planned, RowRecord, UnixMillis};
 use crate::machine::{
@@ -72,6 +72,8 @@ pub struct Judge<'a> {
     pub record: &'a RowRecord,
     /// The time.
     pub now: UnixMillis,
+    /// When a write last left that may have taken effect.
+    pub left_at: Option<UnixMillis>,
     /// What the plan says of the row, where the run executes one.
     pub planned: Option<Planned>,
     /// What other rows have to say against it.
@@ -95,7 +97,7 @@ impl Judge<'_> {
                     };
                     (event, Some(seen))
                 }
-                Err(error) => (Event::Unobservable(job_problem(&error)), None),
+                Err(error) => (job_event(&error, self.record), None),
             },
         }
     }
@@ -253,7 +255,7 @@ impl Judge<'_> {
         let hopeless = matches!(sight, Sight::Adrift(_));
         (seems_undone && self.record.took_effect_at.is_some_and(recent))
             || (unsettled && *sight == Sight::Goal && self.record.wrote_at.is_some_and(recent))
-            || (hopeless && self.record.wrote_at.is_some_and(recent))
+            || (hopeless && self.left_at.is_some_and(recent))
     }
 
     /// A step that leaves no trace is decided by the job when it is in doubt.
@@ -393,8 +395,27 @@ fn missing(problem: Problem) -> Event {
     })
 }
 
-/// An expression that does not work for a row.
+/// What the job cannot do for a row.
 #[must_use]
 pub fn job_problem(error: &EvalError) -> Problem {
-    JOB_EXPRESSION.problem(error.to_string())
+    let kind = match error {
+        EvalError::Expression { .. } => &JOB_EXPRESSION,
+        EvalError::Address { .. } => &ADDRESS,
+    };
+    kind.problem(error.to_string())
+}
+
+/// What it means for a row that the job cannot go on with it. A value that makes no address speaks against a row that was not
+/// begun; of one that was, nothing can be seen.
+#[must_use]
+pub fn job_event(error: &EvalError, record: &RowRecord) -> Event {
+    let problem = job_problem(error);
+    let is_begun = record.has_begun_writing() || record.exposed();
+    match error {
+        EvalError::Address { .. } if !is_begun => Event::Observed(Observation {
+            sight: Sight::Barred(problem),
+            exposed: false,
+        }),
+        EvalError::Address { .. } | EvalError::Expression { .. } => Event::Unobservable(problem),
+    }
 }

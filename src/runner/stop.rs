@@ -147,6 +147,15 @@ impl Gate {
         *self.0.borrow() != Standing::Running
     }
 
+    /// Waits until the run stops.
+    pub async fn stopping(&self) {
+        let mut standing = self.0.subscribe();
+        // The sender lives as long as this gate.
+        let _stopping = standing
+            .wait_for(|standing| standing.stopping().is_some())
+            .await;
+    }
+
     /// Waits until it is closed.
     pub async fn closed(&self) {
         let mut standing = self.0.subscribe();

@@ -5,14 +5,16 @@
 //! says about its load is told to the budget, which makes everybody wait, not one row. So does a sign-in that is refused in
 //! the middle of a run: it holds the run until somebody has mended it, or the patience with that ends.
 
+use super::listing::Listing;
 use super::services::Services;
+use super::stop::Gate;
 use crate::job::{AppFacts, Ask, Verb};
 use crate::machine::Problem;
 use crate::pace::{Budget, Delays, PauseReason, Permit, Priority, Sequence, Trouble, row_wait};
-use crate::target::{Class, Fault, Kind, Method, Reply, Request, Success};
+use crate::target::{Class, Expects, Fault, Kind, Method, Reply, Request, Success};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 /// Most tries of a read that the target answers with a fault while it answers others. With their delays that is about five
@@ -25,6 +27,9 @@ const LISTINGS_MAX: u32 = 5;
 /// Most times in a row that one request may be refused for its token before that holds the run.
 const UNAUTHENTICATED_MAX: u32 = 4;
 
+/// How long a wait goes on after the run began to drain, where it may end early: a permit of the plain budget comes sooner.
+const LEAVE_AFTER: Duration = Duration::from_secs(3);
+
 /// Something that no row can go on from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Halt(pub Problem);
@@ -36,6 +41,16 @@ pub enum NoAnswer {
     Fault(Fault),
     /// For the whole run.
     Halt(Halt),
+    /// The run drains, and the row waits no longer. Nothing is under way, and what was asked for last was not sent or not done.
+    Left,
+}
+
+/// What is told of a request that was not waited for any longer.
+#[must_use]
+pub fn left() -> Problem {
+    Class::NotSent
+        .kind()
+        .problem("the run drained before the request could be sent")
 }
 
 /// The talk of one row, with what it cost.
@@ -49,6 +64,8 @@ pub struct Talk {
     request_id: Option<String>,
     waited: Duration,
     delays: Delays,
+    /// A run that stops by this gate ends a wait.
+    leaves_by: Option<Gate>,
 }
 
 /// What a talk cost since the last time it was asked.
@@ -76,6 +93,36 @@ impl Talk {
             request_id: None,
             waited: Duration::ZERO,
             delays: Delays::new(Sequence::RowRetry, seed),
+            leaves_by: None,
+        }
+    }
+
+    /// From now on waits end soon after the run of this gate stops; without one, only by themselves. A hold ends none: the row
+    /// would be handed out again by this process, which keeps no place for it.
+    pub fn leave_by(&mut self, gate: Option<&Gate>) {
+        self.leaves_by = gate.cloned();
+    }
+
+    /// Waits so long.
+    ///
+    /// # Errors
+    /// [`NoAnswer::Left`].
+    pub async fn pause(&self, time: Duration) -> Result<(), NoAnswer> {
+        self.wait(sleep(time)).await
+    }
+
+    async fn wait<T>(&self, wait: impl Future<Output = T>) -> Result<T, NoAnswer> {
+        let Some(gate) = &self.leaves_by else {
+            return Ok(wait.await);
+        };
+        let leaving = async {
+            gate.stopping().await;
+            sleep(LEAVE_AFTER).await;
+        };
+        tokio::select! {
+            biased;
+            came = wait => Ok(came),
+            () = leaving => Err(NoAnswer::Left),
         }
     }
 
@@ -100,15 +147,29 @@ impl Talk {
         self.waited
     }
 
-    /// Reads one page.
+    /// Reads one object.
     ///
     /// # Errors
     /// [`NoAnswer`] when the target refuses, or answers nothing useful though it answers others.
     pub async fn read(&mut self, ask: &Ask, priority: Priority) -> Result<Success, NoAnswer> {
+        self.read_one(ask, Expects::Object, priority).await
+    }
+
+    async fn read_one(
+        &mut self,
+        ask: &Ask,
+        expects: Expects,
+        priority: Priority,
+    ) -> Result<Success, NoAnswer> {
         let mut tries = 0;
         self.delays.reset();
         loop {
-            let fault = match self.attempt(ask, "read", priority).await? {
+            let sent = Sending {
+                ask,
+                expects,
+                token: "read",
+            };
+            let fault = match self.attempt(&sent, priority).await? {
                 Ok(success) => return Ok(success),
                 Err(fault) => fault,
             };
@@ -121,41 +182,60 @@ impl Talk {
             if tries >= READ_TRIES_MAX {
                 return Err(NoAnswer::Fault(fault));
             }
-            tokio::time::sleep(self.delays.next_delay()).await;
+            let delay = self.delays.next_delay();
+            self.pause(delay).await?;
         }
     }
 
-    /// Reads all pages of a list and answers its items. A listing that takes too long between two pages is begun again.
+    /// Reads all pages of a list for a row and answers its items. A listing that takes too long between two pages is begun
+    /// again.
     ///
     /// # Errors
-    /// As [`Talk::read`].
+    /// As [`Talk::read`], and where the listing does not end.
     pub async fn read_list(
         &mut self,
         ask: &Ask,
         priority: Priority,
     ) -> Result<Vec<serde_json::Value>, NoAnswer> {
+        self.list(ask, Expects::Page, priority).await
+    }
+
+    /// The same for a list that is read once a run and may have larger pages.
+    ///
+    /// # Errors
+    /// As [`Talk::read_list`].
+    pub async fn survey(&mut self, ask: &Ask) -> Result<Vec<serde_json::Value>, NoAnswer> {
+        self.list(ask, Expects::Survey, Priority::Exposed).await
+    }
+
+    async fn list(
+        &mut self,
+        ask: &Ask,
+        expects: Expects,
+        priority: Priority,
+    ) -> Result<Vec<serde_json::Value>, NoAnswer> {
         for _ in 1..LISTINGS_MAX {
-            match self.read_pages(ask, priority).await {
+            match self.read_pages(ask, expects, priority).await {
                 Err(NoAnswer::Fault(fault)) if fault.is_expired_page() => {}
                 ended => return ended,
             }
         }
-        self.read_pages(ask, priority).await
+        self.read_pages(ask, expects, priority).await
     }
 
     async fn read_pages(
         &mut self,
         ask: &Ask,
+        expects: Expects,
         priority: Priority,
     ) -> Result<Vec<serde_json::Value>, NoAnswer> {
         let mut ask = ask.clone();
-        let mut items = Vec::new();
+        let mut listing = Listing::default();
         loop {
-            let page = self.read(&ask, priority).await?;
-            items.extend(items_of(page.body));
-            match page.next {
+            let page = self.read_one(&ask, expects, priority).await?;
+            match listing.take(page).map_err(NoAnswer::Fault)? {
                 Some(next) => ask.path = next,
-                None => return Ok(items),
+                None => return Ok(listing.into_items()),
             }
         }
     }
@@ -171,7 +251,12 @@ impl Talk {
         priority: Priority,
     ) -> Result<Success, NoAnswer> {
         self.delays.reset();
-        self.attempt(ask, token, priority)
+        let sent = Sending {
+            ask,
+            expects: Expects::Done,
+            token,
+        };
+        self.attempt(&sent, priority)
             .await?
             .map_err(NoAnswer::Fault)
     }
@@ -179,13 +264,12 @@ impl Talk {
     /// Sends a request until it has an answer that is more than "not now".
     async fn attempt(
         &mut self,
-        ask: &Ask,
-        token: &str,
+        sent: &Sending<'_>,
         priority: Priority,
     ) -> Result<Result<Success, Fault>, NoAnswer> {
         let mut unauthenticated = 0;
         loop {
-            let fault = match self.send(ask, token, priority).await.result {
+            let fault = match self.send(sent, priority).await?.result {
                 Ok(success) => return Ok(Ok(success)),
                 Err(fault) => fault,
             };
@@ -197,13 +281,17 @@ impl Talk {
                     self.throttled += 1;
                     let wait = row_wait(retry_after, reason);
                     self.waited += wait;
-                    tokio::time::sleep(wait).await;
+                    self.pause(wait).await?;
                 }
-                Class::NotSent => tokio::time::sleep(self.delays.next_delay()).await,
+                Class::NotSent => {
+                    let delay = self.delays.next_delay();
+                    self.pause(delay).await?;
+                }
                 Class::Unauthenticated if unauthenticated < UNAUTHENTICATED_MAX => {
                     unauthenticated += 1;
                     if unauthenticated > 1 {
-                        tokio::time::sleep(self.delays.next_delay()).await;
+                        let delay = self.delays.next_delay();
+                        self.pause(delay).await?;
                     }
                 }
                 Class::Unauthenticated | Class::SignIn => self.hold(&fault)?,
@@ -247,13 +335,13 @@ impl Talk {
         Ok(())
     }
 
-    async fn send(&mut self, ask: &Ask, token: &str, priority: Priority) -> Reply {
-        let kind = kind_of(ask);
-        let budget = Arc::clone(self.services.budget(kind, &ask.path));
+    async fn send(&mut self, sent: &Sending<'_>, priority: Priority) -> Result<Reply, NoAnswer> {
+        let ask = sent.ask;
+        let budget = Arc::clone(self.services.budget(kind_of(ask), &ask.path));
         let begun = Instant::now();
-        let permit = budget.take(priority).await;
+        let permit = self.wait(budget.take(priority)).await?;
         self.waited += begun.elapsed();
-        let request = self.request(ask, token);
+        let request = self.request(sent);
         let reply = self.services.target.send(&request).await;
         self.services.gauges.count(request.kind, &reply);
         if request.kind == Kind::Read {
@@ -264,7 +352,7 @@ impl Talk {
         }
         self.note(&request, &reply);
         self.tell_budgets(&budget, permit, &reply);
-        reply
+        Ok(reply)
     }
 
     fn note(&self, request: &Request, reply: &Reply) {
@@ -275,10 +363,12 @@ impl Talk {
         tracing::debug!(row = %self.name, id = %request.id, method = ?request.method, path = %request.path, %answer);
     }
 
-    fn request(&mut self, ask: &Ask, token: &str) -> Request {
+    fn request(&mut self, sent: &Sending<'_>) -> Request {
         self.sent += 1;
+        let ask = sent.ask;
         Request {
             kind: kind_of(ask),
+            expects: sent.expects,
             method: match ask.verb {
                 None => Method::Get,
                 Some(Verb::Post) => Method::Post,
@@ -289,7 +379,7 @@ impl Talk {
             path: ask.path.clone(),
             headers: ask.headers.clone(),
             body: ask.body.clone(),
-            id: self.request_name(token),
+            id: self.request_name(sent.token),
         }
     }
 
@@ -345,6 +435,14 @@ impl Talk {
     }
 }
 
+/// What is sent, until it has an answer.
+struct Sending<'a> {
+    ask: &'a Ask,
+    expects: Expects,
+    /// Names the attempt.
+    token: &'a str,
+}
+
 /// A fault that concerns everybody, as short as it can be told, and what to do where a person can do something.
 fn in_words(fault: &Fault) -> String {
     let what = fault.brief_words();
@@ -397,16 +495,6 @@ fn is_down(budget: &Budget) -> bool {
         }
         Some(PauseReason::RetryAfter(_) | PauseReason::Backoff(_) | PauseReason::BudgetUsedUp)
         | None => false,
-    }
-}
-
-fn items_of(body: Option<serde_json::Value>) -> Vec<serde_json::Value> {
-    match body {
-        Some(serde_json::Value::Object(mut fields)) => match fields.remove("value") {
-            Some(serde_json::Value::Array(items)) => items,
-            Some(_) | None => Vec::new(),
-        },
-        Some(_) | None => Vec::new(),
     }
 }
 

@@ -16,7 +16,7 @@ use super::row::{News, Row};
 use super::services::Services;
 use super::sight::job_problem;
 use super::stop::Gate;
-use super::talk::{Halt, NoAnswer, Talk};
+use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::job::{EvalError, Job, RowView, Settings};
 use crate::journal::{JournalError, Session, UnixMillis};
 use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Problem, Sight};
@@ -175,6 +175,8 @@ struct Worker {
     /// Between tries of a step that met another change, or an account that is not everywhere yet. They grow until one is
     /// taken, so that all tries together outlast the replication.
     retries: Delays,
+    /// Between tries of an undo that was not taken.
+    undo_retries: Delays,
     /// The step was not taken: how long to wait before it may be tried again.
     retry_in: Option<Duration>,
 }
@@ -190,6 +192,7 @@ impl Worker {
             talk,
             rereads: Delays::new(Sequence::ReplicationRead, seed),
             retries: Delays::new(Sequence::RowRetry, seed),
+            undo_retries: Delays::new(Sequence::Undo, seed),
             retry_in: None,
             work,
         }
@@ -216,10 +219,14 @@ impl Worker {
                 Effect::ObserveLater => {
                     self.post()?;
                     let delay = self.until_next_look(&job);
+                    self.may_leave();
                     tokio::select! {
                         biased;
                         () = self.parked() => Next::Done(Rest::Parked),
-                        () = tokio::time::sleep(delay) => self.observe(&view).await?,
+                        waited = self.talk.pause(delay) => match waited {
+                            Ok(()) => self.observe(&view).await?,
+                            Err(_) => Next::Done(Rest::Parked),
+                        },
                     }
                 }
                 Effect::Persist(attempt) => self.persist(attempt).await?,
@@ -329,6 +336,12 @@ impl Worker {
         closed && !self.row.stored().has_begun_writing()
     }
 
+    /// While the run drains nobody has to wait who can work: what was begun goes on in the next process.
+    fn may_leave(&mut self) {
+        let gate = (!self.row.record().exposed()).then_some(&self.work.gate);
+        self.talk.leave_by(gate);
+    }
+
     /// Ends once the row may park, so that no read and no pause of a budget holds up a drain for somebody who was not touched.
     fn parked(&self) -> impl Future<Output = ()> + use<> {
         let gate = self.work.gate.clone();
@@ -353,6 +366,7 @@ impl Worker {
         let states = self.row.states().cloned();
         let job = Arc::clone(&self.work.job);
         let priority = self.row.priority();
+        self.may_leave();
         let work = Arc::clone(&self.work);
         let others = Others {
             claims: &work.claims,
@@ -376,10 +390,20 @@ impl Worker {
             },
             Err(ObserveError::Journal(error)) => return Err(error.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt.into()),
+            Err(ObserveError::NoAnswer(NoAnswer::Left)) => return Ok(Next::Done(Rest::Parked)),
             Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
-                Event::Unobservable(self.unseen(&fault))
+                let now = self.now();
+                let problem = self.unseen(&fault);
+                match fault.is_refusal() {
+                    true => self.row.unseen(problem, now),
+                    // The talk has waited long enough for an answer.
+                    false => Event::Unobservable(problem),
+                }
             }
-            Err(ObserveError::Job(error)) => Event::Unobservable(job_problem(&error)),
+            Err(ObserveError::Job(error)) => {
+                let now = self.now();
+                self.row.cannot(&error, now)
+            }
         };
         if event != Event::Lagging {
             self.rereads.reset();
@@ -456,16 +480,28 @@ impl Worker {
         };
         let token = format!("{}/{}", attempt.step.0, attempt.number);
         let priority = self.row.priority();
+        self.may_leave();
         let event = match self.talk.write(&write.ask, &token, priority).await {
             Ok(_) => {
                 let now = self.now();
                 self.row.applied(&job, view, attempt, &write, now)
             }
             Err(NoAnswer::Halt(halt)) => return Err(halt.into()),
+            Err(NoAnswer::Left) => {
+                self.tell(Event::Contended(attempt, left()))?;
+                self.commit().await?;
+                return Ok(Next::Done(Rest::Parked));
+            }
             Err(NoAnswer::Fault(fault)) => self.row.unanswered(&job, attempt, &fault),
         };
         match event {
-            Event::Applied(..) => self.retries.reset(),
+            Event::Applied(..) => {
+                self.retries.reset();
+                self.undo_retries.reset();
+            }
+            Event::Refused(..) | Event::Contended(..) if self.row.record().is_going_back() => {
+                self.retry_in = Some(self.undo_retries.next_delay());
+            }
             Event::Contended(..) => self.retry_in = Some(self.retries.next_delay()),
             Event::Refused(..)
             | Event::Doubted(..)

@@ -1,5 +1,9 @@
-//! Sorts a reply: status, headers and body in, [`Reply`] out. Pure; the time, which a Retry-After date is compared
-//! with, is an argument.
+//! Sorts a reply: what was asked for, status, headers and body in, [`Reply`] out. Pure; the time, which a Retry-After date is
+//! compared with, is an argument.
+//!
+//! A reply is the service's only if it has the service's form: its error body, or what the request asked for. A page of a proxy,
+//! of a firewall or of a network that wants a sign-in says nothing about the person or the request, whatever its status: the
+//! service was not reached, or its answer was lost.
 //!
 //! The table follows Microsoft's page on Graph errors and what has been seen beyond it. It goes by codes (`graph_codes.rs`)
 //! and by status; messages change with the language and the weather.
@@ -9,23 +13,66 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use super::bounded_json::{self, Unreadable};
 use super::error_body::{self, ErrorBody};
 use super::graph_codes;
-use super::message::{Class, Fault, Reply, Success};
-use super::retry_after;
+use super::message::{Class, Expects, Fault, Reply, Request, Success};
+use super::retry_after::{self, Clocks};
 use crate::pace::ThrottleReason;
 
 /// The value of `x-ms-throttle-information` that tells of a loaded service rather than of a limit.
 const SERVICE_BUSY: &str = "CPULimitExceeded";
 
-/// Sorts the reply to a request that left. Every reply has exactly one class, and only a status 2xx is a success.
+/// Sorts the reply to a request that left. Every reply has exactly one class, and only a status 2xx with what was asked for is a
+/// success.
 #[must_use]
-pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Reply {
+pub fn classify(
+    request: &Request,
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: SystemTime,
+) -> Reply {
+    let came = Came {
+        status,
+        headers,
+        body,
+        now,
+    };
     let result = match status {
-        200..=299 => success(status, body),
-        _ => Err(refusal(status, headers, body, now)),
+        200..=299 => came.success(request),
+        _ => Err(came.refusal()),
     };
     reply(headers, result)
+}
+
+/// A reply as it came over the line.
+struct Came<'a> {
+    status: u16,
+    headers: &'a HeaderMap,
+    body: &'a [u8],
+    now: SystemTime,
+}
+
+impl Expects {
+    /// Most bytes of a good reply. One object of Graph has some kilobytes, a page of a thousand some hundreds of them; a page read
+    /// once a run may hold whole people inside its items.
+    pub(super) fn bytes_max(self) -> usize {
+        match self {
+            Expects::Object | Expects::Done => 512 << 10,
+            Expects::Page => 4 << 20,
+            Expects::Survey => 16 << 20,
+        }
+    }
+
+    /// Most memory that the values of a good reply take. As many replies may be held as rows are in flight.
+    fn memory_max(self) -> usize {
+        match self {
+            Expects::Object | Expects::Done => 4 << 20,
+            Expects::Page => 16 << 20,
+            Expects::Survey => 128 << 20,
+        }
+    }
 }
 
 /// A result together with what the headers say whatever the result is.
@@ -41,10 +88,12 @@ pub(super) fn reply(headers: &HeaderMap, result: Result<Success, Fault>) -> Repl
 
 /// The longest of the delays that the headers ask for.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let replied_at = text(headers, "date").and_then(|date| httpdate::parse_http_date(date).ok());
+    let clocks = Clocks { replied_at, now };
     headers
         .get_all("retry-after")
         .iter()
-        .filter_map(|value| retry_after::parse(value.to_str().ok()?, now))
+        .filter_map(|value| retry_after::parse(value.to_str().ok()?, clocks))
         .max()
 }
 
@@ -52,73 +101,172 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn success(status: u16, body: &[u8]) -> Result<Success, Fault> {
-    if body.is_empty() {
-        return Ok(Success {
+impl Came<'_> {
+    fn success(&self, request: &Request) -> Result<Success, Fault> {
+        let (status, expects) = (self.status, request.expects);
+        if expects == Expects::Done && self.body.is_empty() && matches!(status, 202 | 204) {
+            return Ok(Success {
+                status,
+                body: None,
+                next: None,
+            });
+        }
+        let body = match bounded_json::read(self.body, expects.memory_max()) {
+            Ok(body) => body,
+            Err(Unreadable::NoJson) => return Err(self.foreign()),
+            Err(Unreadable::TooLarge) => {
+                return Err(too_large(status, self.headers, self.now));
+            }
+        };
+        if !is_wanted(request, &body) {
+            return Err(self.foreign());
+        }
+        let next = body.get("@odata.nextLink").and_then(Value::as_str);
+        Ok(Success {
             status,
-            body: None,
-            next: None,
-        });
+            next: next.map(str::to_owned),
+            body: Some(body),
+        })
     }
-    let body: Value = serde_json::from_slice(body).map_err(|error| Fault {
-        // A proxy's sign-in page has status 200 too, and then the service has seen nothing.
-        class: Class::InDoubt,
-        code: "unreadable-reply".to_owned(),
-        message: format!("the reply to a request that succeeded is not JSON: {error}"),
-        status: Some(status),
-    })?;
-    let next = body.get("@odata.nextLink").and_then(Value::as_str);
-    Ok(Success {
-        status,
-        next: next.map(str::to_owned),
-        body: Some(body),
-    })
+
+    fn refusal(&self) -> Fault {
+        let status = self.status;
+        let body = match error_body::read(self.body) {
+            Some(body) => body,
+            None if self.is_bare_limit() => ErrorBody::default(),
+            None => return self.foreign(),
+        };
+        let class = self.class(&body);
+        let or_else = |text: String, other: String| if text.is_empty() { other } else { text };
+        Fault {
+            class,
+            code: or_else(body.code, format!("http-{status}")),
+            message: or_else(
+                body.message,
+                format!("status {status} without an explanation"),
+            ),
+            status: Some(status),
+        }
+    }
+
+    /// A front door that turns requests away may do so without a word. Whatever it is that is too busy, nothing was done.
+    fn is_bare_limit(&self) -> bool {
+        let is_limit = matches!(class_of_status(self.status), Class::Throttled { .. });
+        let named = [
+            "request-id",
+            "x-ms-throttle-scope",
+            "x-ms-throttle-information",
+        ];
+        let is_signed = || named.iter().any(|name| self.headers.contains_key(*name));
+        is_limit && (self.body.is_empty() || is_signed())
+    }
+
+    /// Not the service's reply: it was not reached, or what it answered was lost.
+    fn foreign(&self) -> Fault {
+        let status = self.status;
+        let form = match self.body {
+            [] => "nothing".to_owned(),
+            _ => match text(self.headers, "content-type") {
+                Some(kind) => error_body::one_line(kind.split(';').next().unwrap_or(kind)),
+                None => "something".to_owned(),
+            },
+        };
+        // A gateway of the service's own answers so, too.
+        let code = match status {
+            500..=599 => format!("http-{status}"),
+            _ => graph_codes::UNREADABLE.to_owned(),
+        };
+        let message = format!(
+            "status {status} with {form} in place of the service's own reply: most often the page of a proxy, a firewall or a \
+             network that wants a sign-in"
+        );
+        Fault {
+            class: Class::Unavailable {
+                retry_after: retry_after(self.headers, self.now),
+            },
+            code,
+            message,
+            status: Some(status),
+        }
+    }
+
+    fn class(&self, body: &ErrorBody) -> Class {
+        let by_code = match self.status {
+            // What a token or a limit is about says nothing about the request.
+            401 | 429 => None,
+            400..=499 => deciding_class(&body.codes),
+            _ => None,
+        };
+        let retry_after = || retry_after(self.headers, self.now);
+        match by_code.unwrap_or_else(|| class_of_status(self.status)) {
+            Class::Throttled { .. } => Class::Throttled {
+                retry_after: retry_after(),
+                reason: throttle_reason(self.headers),
+            },
+            Class::Unavailable { .. } => Class::Unavailable {
+                retry_after: retry_after(),
+            },
+            class @ (Class::NotFound
+            | Class::Duplicate
+            | Class::InvalidValue
+            | Class::Denied
+            | Class::Contended
+            | Class::Licence
+            | Class::Unauthenticated
+            | Class::SignIn
+            | Class::NotSent
+            | Class::InDoubt
+            | Class::Unsupported
+            | Class::Rejected) => class,
+        }
+    }
 }
 
-fn refusal(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Fault {
-    let body = error_body::read(body);
-    let class = class(status, &body, headers, now);
-    let or_else = |text: String, other: String| if text.is_empty() { other } else { text };
+/// A reply that is larger than any that makes sense. What it said is not known.
+pub(super) fn too_large(status: u16, headers: &HeaderMap, now: SystemTime) -> Fault {
     Fault {
-        class,
-        code: or_else(body.code, format!("http-{status}")),
-        message: or_else(
-            body.message,
-            format!("status {status} without an explanation"),
-        ),
+        class: Class::Unavailable {
+            retry_after: retry_after(headers, now),
+        },
+        code: "reply-too-large".to_owned(),
+        message: format!("the reply, of status {status}, is larger than any that makes sense"),
         status: Some(status),
     }
 }
 
-fn class(status: u16, body: &ErrorBody, headers: &HeaderMap, now: SystemTime) -> Class {
-    let by_code = match status {
-        // What a token or a limit is about says nothing about the request.
-        401 | 429 => None,
-        400..=499 => deciding_class(&body.codes),
-        _ => None,
-    };
-    let retry_after = || retry_after(headers, now);
-    match by_code.unwrap_or_else(|| class_of_status(status)) {
-        Class::Throttled { .. } => Class::Throttled {
-            retry_after: retry_after(),
-            reason: throttle_reason(headers),
-        },
-        Class::Unavailable { .. } => Class::Unavailable {
-            retry_after: retry_after(),
-        },
-        class @ (Class::NotFound
-        | Class::Duplicate
-        | Class::InvalidValue
-        | Class::Denied
-        | Class::Contended
-        | Class::Licence
-        | Class::Unauthenticated
-        | Class::SignIn
-        | Class::NotSent
-        | Class::InDoubt
-        | Class::Unsupported
-        | Class::Rejected) => class,
+/// A listing that the service leads on and on, or in a circle.
+#[must_use]
+pub fn endless_listing(why: &str) -> Fault {
+    Fault {
+        class: Class::Rejected,
+        code: graph_codes::ENDLESS_LISTING.to_owned(),
+        message: why.to_owned(),
+        status: None,
     }
+}
+
+/// Whether the body is what the request asked for. An object of Graph names its context or its id, or has one of the properties
+/// that were selected.
+fn is_wanted(request: &Request, body: &Value) -> bool {
+    let Some(members) = body.as_object() else {
+        return false;
+    };
+    let names = |name: &str| members.contains_key(name);
+    let is_entity = || names("id") || names("@odata.context");
+    match request.expects {
+        Expects::Page | Expects::Survey => members.get("value").is_some_and(Value::is_array),
+        Expects::Object => is_entity() || selected(&request.path).any(names),
+        Expects::Done => is_entity() || names("value"),
+    }
+}
+
+/// The properties that a path selects.
+fn selected(path: &str) -> impl Iterator<Item = &str> {
+    let (_, query) = path.split_once('?').unwrap_or_default();
+    let options = query.split('&');
+    options
+        .filter_map(|option| option.strip_prefix("$select="))
+        .flat_map(|names| names.split(','))
 }
 
 /// The most specific code that sorts a refusal by itself.
@@ -179,6 +327,7 @@ fn throttle_reason(headers: &HeaderMap) -> ThrottleReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::{Kind, Method};
     use proptest::prelude::*;
     use reqwest::header::{HeaderName, HeaderValue};
     use serde_json::json;
@@ -195,12 +344,34 @@ mod tests {
             .collect()
     }
 
+    fn asked(expects: Expects, path: &str) -> Request {
+        let kind = match expects {
+            Expects::Object | Expects::Page | Expects::Survey => Kind::Read,
+            Expects::Done => Kind::Write,
+        };
+        Request {
+            kind,
+            expects,
+            method: Method::Get,
+            path: path.to_owned(),
+            headers: Vec::new(),
+            body: None,
+            id: uuid::Uuid::nil(),
+        }
+    }
+
+    fn sorted(expects: Expects, status: u16, body: &str) -> Reply {
+        let request = asked(expects, "/users/1?$select=onPremisesImmutableId,x");
+        classify(&request, status, &HeaderMap::new(), body.as_bytes(), NOW)
+    }
+
     fn fault(status: u16, codes: (&str, &str), pairs: &[(&str, &str)]) -> Fault {
         let (general, detail) = codes;
         let body =
             json!({"error": {"code": general, "message": "why", "details": [{"code": detail}]}});
         let body = serde_json::to_vec(&body).unwrap();
-        classify(status, &headers(pairs), &body, NOW)
+        let request = asked(Expects::Done, "/users/1");
+        classify(&request, status, &headers(pairs), &body, NOW)
             .result
             .unwrap_err()
     }
@@ -378,7 +549,13 @@ mod tests {
             ("x-ms-throttle-limit-percentage", "0.93"),
         ];
         let body = br#"{"value":[],"@odata.nextLink":"https://graph.microsoft.com/v1.0/users?$skiptoken=x"}"#;
-        let reply = classify(200, &headers(&pairs), body, NOW);
+        let reply = classify(
+            &asked(Expects::Page, "/users"),
+            200,
+            &headers(&pairs),
+            body,
+            NOW,
+        );
         assert_eq!(reply.request_id.as_deref(), Some("r-1"));
         assert_eq!(reply.usage, Some(0.93));
         let success = reply.result.unwrap();
@@ -386,32 +563,160 @@ mod tests {
             success.next.as_deref(),
             Some("https://graph.microsoft.com/v1.0/users?$skiptoken=x")
         );
-        let empty = classify(204, &HeaderMap::new(), b"", NOW).result.unwrap();
+        let empty = sorted(Expects::Done, 204, "").result.unwrap();
         assert_eq!((empty.status, empty.body), (204, None));
     }
 
+    /// Pages, other people's JSON, and what was cut off on the way.
+    const FOREIGN: [&str; 12] = [
+        "<!DOCTYPE html><html><body>sign in</body></html>",
+        "Blocked",
+        "",
+        " ",
+        "{",
+        "null",
+        "\"id\"",
+        "[]",
+        "{}",
+        "{\"message\":\"no route\"}",
+        "{\"error\":\"invalid_request\",\"error_description\":\"no\"}",
+        "{\"error\":{\"code\":407,\"message\":\"sign in\"}}",
+    ];
+
     #[test]
-    fn a_success_that_is_no_json_proves_nothing() {
-        let fault = classify(200, &HeaderMap::new(), b"<html>sign in</html>", NOW)
-            .result
-            .unwrap_err();
-        assert_eq!(fault.class, Class::InDoubt);
-        assert_eq!(fault.code, "unreadable-reply");
+    fn what_is_not_in_the_services_form_says_nothing_whatever_its_status() {
+        let statuses = [
+            200, 201, 203, 206, 301, 302, 304, 307, 400, 401, 402, 403, 404, 405, 407, 409, 410,
+            412, 418, 422, 451, 500, 501, 502, 503, 504, 507, 511,
+        ];
+        let all = [
+            Expects::Object,
+            Expects::Page,
+            Expects::Survey,
+            Expects::Done,
+        ];
+        for (status, expects) in statuses.iter().flat_map(|s| all.map(|e| (*s, e))) {
+            for body in FOREIGN {
+                let fault = sorted(expects, status, body).result.unwrap_err();
+                assert_eq!(
+                    fault.class,
+                    Class::UNAVAILABLE,
+                    "{status} {expects:?} {body}"
+                );
+            }
+        }
     }
 
     #[test]
-    fn a_refusal_without_a_body_is_named_by_its_status() {
-        let fault = classify(502, &HeaderMap::new(), b"<html>", NOW)
-            .result
-            .unwrap_err();
+    fn a_success_has_what_was_asked_for() {
+        let table = [
+            (Expects::Object, 200, r#"{"id":"1"}"#, true),
+            (
+                Expects::Object,
+                200,
+                r#"{"onPremisesImmutableId":null}"#,
+                true,
+            ),
+            (Expects::Object, 200, r#"{"@odata.context":"x"}"#, true),
+            (Expects::Object, 200, r#"{"status":"ok"}"#, false),
+            (Expects::Object, 200, r#"{"value":[]}"#, false),
+            (Expects::Object, 200, r#"{"id":"1""#, false),
+            (Expects::Object, 204, "", false),
+            (Expects::Page, 200, r#"{"value":[]}"#, true),
+            (Expects::Page, 200, r#"{"value":{}}"#, false),
+            (Expects::Page, 200, r#"{"id":"1"}"#, false),
+            (Expects::Page, 204, "", false),
+            (Expects::Done, 204, "", true),
+            (Expects::Done, 202, "", true),
+            (Expects::Done, 200, "", false),
+            (Expects::Done, 200, r#"{"id":"1"}"#, true),
+            (
+                Expects::Done,
+                200,
+                r#"{"@odata.context":"x","value":true}"#,
+                true,
+            ),
+            (Expects::Done, 200, r#"{"status":"ok"}"#, false),
+        ];
+        for (expects, status, body, good) in table {
+            let reply = sorted(expects, status, body);
+            assert_eq!(reply.result.is_ok(), good, "{expects:?} {status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_front_door_may_turn_away_without_a_word_and_a_page_may_not() {
+        let class = |body: &str, pairs: &[(&str, &str)]| {
+            let request = asked(Expects::Done, "/users/1");
+            let reply = classify(&request, 429, &headers(pairs), body.as_bytes(), NOW);
+            reply.result.unwrap_err().class
+        };
+        let retry_after = Some(Duration::from_secs(7));
+        let wish = ("retry-after", "7");
+        let throttled = Class::Throttled {
+            retry_after,
+            reason: ThrottleReason::Unstated,
+        };
+        assert_eq!(class("", &[wish]), throttled);
+        assert_eq!(
+            class("slow down", &[wish, ("request-id", "r-1")]),
+            throttled
+        );
+        assert_eq!(class("<html>", &[wish]), Class::Unavailable { retry_after });
+    }
+
+    #[test]
+    fn a_reply_that_would_take_too_much_memory_is_not_taken_in() {
+        let objects = vec![r#"{"a":1}"#; 100_000].join(",");
+        for (expects, body) in [
+            (Expects::Object, format!(r#"{{"id":"1","x":[{objects}]}}"#)),
+            (Expects::Page, format!(r#"{{"value":[{objects}]}}"#)),
+            (Expects::Done, format!(r#"{{"id":"1","x":[{objects}]}}"#)),
+        ] {
+            let fault = sorted(expects, 200, &body).result.unwrap_err();
+            assert_eq!(fault.code, "reply-too-large", "{expects:?}");
+            assert_eq!(fault.class, Class::UNAVAILABLE);
+        }
+        let people = vec![
+            r#"{"id":"00000000-0000-0000-0000-000000000000","userPrincipalName":"ann@contoso.com"}"#;
+            999
+        ];
+        let page = format!(r#"{{"value":[{}]}}"#, people.join(","));
+        assert!(sorted(Expects::Page, 200, &page).result.is_ok());
+    }
+
+    #[test]
+    fn a_reply_of_something_in_between_is_named() {
+        let fault = sorted(Expects::Done, 502, "<html>").result.unwrap_err();
         assert_eq!(fault.code, "http-502");
-        assert_eq!(fault.message, "status 502 without an explanation");
+        let request = asked(Expects::Done, "/users/1");
+        let kind = [("content-type", "text/html; charset=utf-8")];
+        let page = classify(&request, 403, &headers(&kind), b"<html>", NOW);
+        let page = page.result.unwrap_err();
+        assert_eq!(page.code, "unreadable-reply");
+        assert!(
+            page.message
+                .starts_with("status 403 with text/html in place"),
+            "{}",
+            page.message
+        );
+    }
+
+    #[test]
+    fn a_date_is_measured_against_the_replys_own() {
+        let pairs = [
+            ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            ("retry-after", "Sun, 06 Nov 1994 08:49:39 GMT"),
+        ];
+        let class = fault(503, ("serviceNotAvailable", ""), &pairs).class;
+        let retry_after = Some(Duration::from_secs(2));
+        assert_eq!(class, Class::Unavailable { retry_after });
     }
 
     proptest! {
         #[test]
         fn only_2xx_succeeds(status in 100u16..600, body in ".{0,80}") {
-            let reply = classify(status, &HeaderMap::new(), body.as_bytes(), NOW);
+            let reply = sorted(Expects::Done, status, &body);
             prop_assert!(reply.result.is_err() || (200..300).contains(&status));
         }
     }

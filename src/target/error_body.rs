@@ -3,6 +3,10 @@
 
 use serde_json::Value;
 
+use super::bounded_json;
+
+/// Far more than any refusal takes.
+const MEMORY_MAX: usize = 1 << 20;
 /// Nothing says how deep inner errors may nest; deeper than this, no code would be more useful.
 const DEPTH_MAX: usize = 8;
 /// Codes are identifiers; what is longer is not worth a column of a report.
@@ -21,12 +25,12 @@ pub(super) struct ErrorBody {
     pub(super) message: String,
 }
 
-/// Reads a body; one that is not of the form is the same as an empty one.
-pub(super) fn read(body: &[u8]) -> ErrorBody {
-    let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
-    let Some(error) = member(&parsed, "error") else {
-        return ErrorBody::default();
-    };
+/// Reads a body; none where it is not of the form, which has an error with a code, be it empty: then no service of OData said
+/// this.
+pub(super) fn read(body: &[u8]) -> Option<ErrorBody> {
+    let parsed = bounded_json::read(body, MEMORY_MAX).ok()?;
+    let error = member(&parsed, "error")?;
+    member(error, "code")?.as_str()?;
     let general = code_of(error);
     let details: Vec<String> = member(error, "details")
         .and_then(Value::as_array)
@@ -38,14 +42,14 @@ pub(super) fn read(body: &[u8]) -> ErrorBody {
     let specific = details.first().or(inner.last()).cloned();
     let mut named: Vec<String> = general.iter().cloned().chain(specific).collect();
     named.dedup();
-    ErrorBody {
+    Some(ErrorBody {
         code: named.join("/"),
         codes: general.into_iter().chain(details).chain(inner).collect(),
         message: member(error, "message")
             .and_then(Value::as_str)
             .map(one_line)
             .unwrap_or_default(),
-    }
+    })
 }
 
 /// The text on a single line of at most 500 characters.
@@ -102,7 +106,7 @@ mod tests {
     use serde_json::json;
 
     fn read_json(body: Value) -> ErrorBody {
-        read(&serde_json::to_vec(&body).unwrap())
+        read(&serde_json::to_vec(&body).unwrap()).unwrap()
     }
 
     #[test]
@@ -129,16 +133,24 @@ mod tests {
     }
 
     #[test]
-    fn other_bodies_say_nothing() {
+    fn other_bodies_are_not_of_the_form() {
         for body in [
             "",
             "<html>502</html>",
             "[]",
+            "{}",
             "{\"error\":\"text\"}",
             "{\"error\":null}",
+            "{\"error\":{}}",
+            "{\"error\":{\"code\":403,\"message\":\"no\"}}",
+            "{\"error\":{\"message\":\"no\"}}",
+            "{\"error\":{\"code\":\"Request_BadRequest\",\"message\":\"cut of",
+            "{\"message\":\"no\",\"code\":\"Request_BadRequest\"}",
         ] {
-            assert_eq!(read(body.as_bytes()), ErrorBody::default(), "{body}");
+            assert_eq!(read(body.as_bytes()), None, "{body}");
         }
+        let nameless = read(b"{\"error\":{\"code\":\"\",\"message\":\"\"}}");
+        assert_eq!(nameless, Some(ErrorBody::default()));
     }
 
     #[test]

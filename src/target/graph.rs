@@ -17,10 +17,10 @@ use reqwest::{Client, Response, Url};
 
 use super::Target;
 use super::claims::Claims;
-use super::classify::{classify, reply};
+use super::classify::{classify, reply, too_large};
 use super::connection::{Connection, GraphConnection, is_loopback};
 use super::error_body::one_line;
-use super::message::{Class, Fault, Method, Reply, Request};
+use super::message::{Class, Expects, Fault, Method, Reply, Request};
 use super::secret::Secrets;
 use super::token::{Token, Tokens};
 
@@ -30,8 +30,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// As many as rows may be in flight: over HTTP/1.1 each has a connection, and none is opened anew for every request.
 const IDLE_CONNECTIONS_MAX: usize = 256;
-/// Pages of a listing have a few megabytes at most; the bound is against a reply that never ends.
-const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// `NONISV|company|app/version` is the form Microsoft asks of programs that are not sold.
 const USER_AGENT: &str = concat!("NONISV|cutover|cutover/", env!("CARGO_PKG_VERSION"));
 const VERSION: &str = "v1.0";
@@ -168,7 +166,7 @@ impl Target for Graph {
             Err(fault) => return fault.into(),
         };
         let reply = match self.exchange(request, &token).await {
-            Ok(response) => receive(response, &self.secrets).await,
+            Ok(response) => receive(request, response, &self.secrets).await,
             Err(fault) => fault.into(),
         };
         self.learn(reply, &token)
@@ -203,22 +201,31 @@ fn client(connection: &GraphConnection, url: &Url) -> reqwest::Result<Client> {
     .build()
 }
 
-async fn receive(mut response: Response, secrets: &Secrets) -> Reply {
-    let status = response.status().as_u16();
+async fn receive(request: &Request, mut response: Response, secrets: &Secrets) -> Reply {
+    let status = response.status();
     let headers = std::mem::take(response.headers_mut());
-    let mut reply = match read_body(response, secrets).await {
-        Ok(body) => classify(status, &headers, &body, SystemTime::now()),
+    let expects = match status.is_success() {
+        true => request.expects,
+        // The words of a refusal are no longer than an object.
+        false => Expects::Object,
+    };
+    let mut reply = match read_body(response, expects, secrets).await {
+        Ok(body) => classify(request, status.as_u16(), &headers, &body, SystemTime::now()),
         Err(fault) => reply(&headers, Err(fault)),
     };
     reply.request_id = reply.request_id.map(|id| secrets.strike(&id));
     reply
 }
 
-/// The whole body, up to a bound. A refusal may repeat what it refuses, so our secrets are struck out before anybody reads it;
+/// The whole body, up to the bound of what is expected. A refusal may repeat what it refuses, so our secrets are struck out before anybody reads it;
 /// a success is data, and may be a new secret itself.
-pub(super) async fn read_body(response: Response, secrets: &Secrets) -> Result<Vec<u8>, Fault> {
+pub(super) async fn read_body(
+    response: Response,
+    expects: Expects,
+    secrets: &Secrets,
+) -> Result<Vec<u8>, Fault> {
     let is_success = response.status().is_success();
-    let body = whole_body(response).await?;
+    let body = whole_body(response, expects).await?;
     Ok(if is_success {
         body
     } else {
@@ -226,16 +233,12 @@ pub(super) async fn read_body(response: Response, secrets: &Secrets) -> Result<V
     })
 }
 
-async fn whole_body(mut response: Response) -> Result<Vec<u8>, Fault> {
+async fn whole_body(mut response: Response, expects: Expects) -> Result<Vec<u8>, Fault> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport_fault)? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(Fault {
-                class: Class::InDoubt,
-                code: "reply-too-large".to_owned(),
-                message: format!("the reply has more than {BODY_BYTES_MAX} bytes"),
-                status: None,
-            });
+        if body.len() + chunk.len() > expects.bytes_max() {
+            let status = response.status().as_u16();
+            return Err(too_large(status, response.headers(), SystemTime::now()));
         }
         body.extend_from_slice(&chunk);
     }

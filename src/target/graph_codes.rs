@@ -124,14 +124,26 @@ pub(super) const TRANSPORT: &[KnownCode] = &[
     ),
     ours(
         "reply-too-large",
-        Class::InDoubt,
+        Class::UNAVAILABLE,
         "the answer is larger than any that makes sense",
+    )
+    .advising("look at what answers in the service's place; the person is read again and nothing is taken from such an answer"),
+    ours(
+        UNREADABLE,
+        Class::UNAVAILABLE,
+        "the answer is not in the service's form, whatever its status: most often the page of a proxy, a firewall or a network \
+         that wants a sign-in",
+    )
+    .advising(
+        "open the service's address from this machine and look at what answers there: a proxy, a firewall or a network's \
+         sign-in page; let this machine through, then run the row again",
     ),
     ours(
-        "unreadable-reply",
-        Class::InDoubt,
-        "the status says success and the answer is no JSON: most often the page of a proxy that wants a sign-in",
-    ),
+        ENDLESS_LISTING,
+        Class::Rejected,
+        "the service leads from one page of a listing to the next without an end, or back to one that was read",
+    )
+    .advising("run the row again later; if it stays so, report it to the service with the request id"),
     ours(
         "foreign-address",
         Class::Rejected,
@@ -149,5 +161,9 @@ pub(super) const TRANSPORT: &[KnownCode] = &[
     ),
 ];
 
+/// A reply that is not the service's.
+pub(super) const UNREADABLE: &str = "unreadable-reply";
+/// A listing that does not end.
+pub(super) const ENDLESS_LISTING: &str = "endless-listing";
 /// A page was asked for too late.
 pub(super) const EXPIRED_PAGE: &str = "Directory_ExpiredPageToken";

@@ -13,6 +13,7 @@ use crate::target::{Auth, Kind, Secret, SecretSource, Success, ThrottlePriority}
 fn read(path: &str) -> Request {
     Request {
         kind: Kind::Read,
+        expects: Expects::Object,
         method: Method::Get,
         path: path.to_owned(),
         headers: Vec::new(),
@@ -41,6 +42,7 @@ async fn a_write_arrives_whole_and_its_reply_is_read() {
     });
     let request = Request {
         kind: Kind::Write,
+        expects: Expects::Done,
         method: Method::Patch,
         headers: vec![("Prefer".to_owned(), "return=minimal".to_owned())],
         body: Some(json!({"userPrincipalName": "a@contoso.test"})),
@@ -83,7 +85,7 @@ async fn the_priority_is_the_connections() {
     for priority in ThrottlePriority::ALL {
         let mut connection = server.connection_to(&server.root);
         connection.graph.throttle_priority = priority;
-        server.answer_api(Answer::new(200, "{}"));
+        server.answer_api(Answer::new(200, r#"{"id":"1"}"#));
         let graph = Graph::new(&connection).unwrap();
         graph.send(&read("/users/1")).await;
         let calls = server.calls();
@@ -119,7 +121,7 @@ async fn a_refused_token_is_replaced_for_the_next_request() {
     let refused = fault(graph.send(&read("/users/1")).await);
     assert_eq!(refused.class, Class::Unauthenticated);
     assert_eq!(refused.code, "InvalidAuthenticationToken");
-    server.answer_api(Answer::new(204, ""));
+    server.answer_api(Answer::new(200, r#"{"id":"1"}"#));
     assert!(graph.send(&read("/users/1")).await.result.is_ok());
     let tokens: Vec<_> = server
         .calls()
@@ -161,7 +163,7 @@ async fn tokens_that_are_all_refused_are_a_refused_sign_in_until_one_is_taken() 
     }
     let (some, all) = (Class::Unauthenticated, Class::SignIn);
     assert_eq!(classes, [some, some, some, all, all]);
-    server.answer_api(Answer::new(200, "{}"));
+    server.answer_api(Answer::new(200, r#"{"id":"1"}"#));
     assert!(graph.send(&read("/users/1")).await.result.is_ok());
     server.answer_api(Answer::new(401, expired));
     let fault = fault(graph.send(&read("/users/1")).await);
@@ -228,7 +230,7 @@ async fn the_token_goes_to_the_endpoint_only() {
     });
     assert_eq!(
         fault(graph.send(&read("/users/1")).await).class,
-        Class::Rejected
+        Class::UNAVAILABLE
     );
     assert_eq!(server.calls().len(), 2);
 }

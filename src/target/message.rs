@@ -19,6 +19,19 @@ pub enum Kind {
     Write,
 }
 
+/// What a good reply to a request brings. A reply that brings anything else is not the service's, whatever its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Expects {
+    /// One object.
+    Object,
+    /// A page of a list that is read for one row.
+    Page,
+    /// A page of a list that is read once a run.
+    Survey,
+    /// Word that something was done: nothing more, or an object.
+    Done,
+}
+
 /// The methods in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -39,6 +52,8 @@ pub enum Method {
 pub struct Request {
     /// Whether it changes anything.
     pub kind: Kind,
+    /// What a good reply brings.
+    pub expects: Expects,
     /// What is done.
     pub method: Method,
     /// Relative to the root of the API's version: begins with `/` and is percent-encoded already. Or the absolute
@@ -86,7 +101,7 @@ impl From<Fault> for Reply {
     }
 }
 
-/// A status 2xx.
+/// A status 2xx, with what the request asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Success {
     /// 200 to 299.
@@ -199,7 +214,8 @@ pub enum Class {
     Contended,
     /// The tenant or the person lacks a licence. A write was not applied, and the same write will not be.
     Licence,
-    /// The service answered that it cannot now: a write may have been applied. Read before writing again.
+    /// The service answered that it cannot now, or something in between answered in its place: a write may have been applied.
+    /// Read before writing again.
     Unavailable {
         /// How long the service wants to be left alone, if it said so; at most a day.
         retry_after: Option<Duration>,
@@ -270,6 +286,7 @@ mod tests {
     fn debug_shows_no_body() {
         let request = Request {
             kind: Kind::Write,
+            expects: Expects::Done,
             method: Method::Patch,
             path: "/users/1".to_owned(),
             headers: vec![("Prefer".to_owned(), "hush".to_owned())],

@@ -1,16 +1,49 @@
 //! Reads Retry-After: whole seconds (RFC 9110), an HTTP date (likewise), and what Graph sends beside them: seconds
-//! with a fraction (the documented sample is 2.128) and `1,2`, two header lines that a proxy joined. The time is an
-//! argument.
+//! with a fraction (the documented sample is 2.128) and `1,2`, two header lines that a proxy joined. The times are
+//! arguments.
+//!
+//! A date is the service's clock, and so it is measured against the reply's own `Date` (RFC 9110, 10.2.3): the clock of this
+//! machine may be an hour behind, and then a second would become an hour.
 
 use std::time::{Duration, SystemTime};
 
 /// More than a day is no delay but a refusal; the bound keeps later arithmetic far from overflow.
 const RETRY_AFTER_S_MAX: u64 = 24 * 60 * 60;
 
-/// The delay that a header asks for, at most a day; a date in the past is no delay. `None` for anything else.
-pub(super) fn parse(value: &str, now: SystemTime) -> Option<Duration> {
+/// The most that is believed of a date that nothing but this machine's clock could be compared with.
+const UNSURE_S_MAX: u64 = 120;
+
+/// What a date can be measured against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clocks {
+    /// The reply's own `Date`.
+    pub(super) replied_at: Option<SystemTime>,
+    /// This machine's clock.
+    pub(super) now: SystemTime,
+}
+
+impl Clocks {
+    /// How long it is until then. A reply whose own dates are more than a day apart does not know the time; without them a
+    /// date in the past is one that this machine's clock is ahead of, and says nothing.
+    fn until(self, date: SystemTime) -> Option<Duration> {
+        let day = Duration::from_secs(RETRY_AFTER_S_MAX);
+        let by_service =
+            self.replied_at
+                .and_then(|replied_at| match date.duration_since(replied_at) {
+                    Ok(delay) => (delay <= day).then_some(delay),
+                    Err(past) => (past.duration() <= day).then_some(Duration::ZERO),
+                });
+        by_service.or_else(|| {
+            let delay = date.duration_since(self.now).ok()?;
+            Some(delay.min(Duration::from_secs(UNSURE_S_MAX)))
+        })
+    }
+}
+
+/// The delay that a header asks for, at most a day. `None` for what asks for none.
+pub(super) fn parse(value: &str, clocks: Clocks) -> Option<Duration> {
     let delay = match httpdate::parse_http_date(value.trim()) {
-        Ok(date) => date.duration_since(now).unwrap_or_default(),
+        Ok(date) => clocks.until(date)?,
         Err(_) => value.split(',').filter_map(seconds).max()?,
     };
     Some(delay.min(Duration::from_secs(RETRY_AFTER_S_MAX)))
@@ -36,8 +69,20 @@ mod tests {
 
     fn at(value: &str) -> Option<f64> {
         // 1994-11-06T08:49:37Z, the time in the standard's own examples.
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        parse(value, now).map(|delay| delay.as_secs_f64())
+        let replied_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777));
+        // An hour behind.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_108_177);
+        parse(value, Clocks { replied_at, now }).map(|delay| delay.as_secs_f64())
+    }
+
+    /// The same where the reply has no `Date`, or an odd one.
+    fn at_our_clock(value: &str, replied_at: Option<u64>) -> Option<u64> {
+        let since = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let clocks = Clocks {
+            replied_at: replied_at.map(since),
+            now: since(784_111_777),
+        };
+        parse(value, clocks).map(|delay| delay.as_secs())
     }
 
     #[test]
@@ -57,13 +102,24 @@ mod tests {
             assert_eq!(at(value), None, "{value}");
         }
         assert_eq!(at("99999999999999999999"), Some(86_400.0));
-        assert_eq!(at("Sat, 06 Nov 2094 08:49:37 GMT"), Some(86_400.0));
+    }
+
+    #[test]
+    fn without_a_date_of_the_service_our_clock_is_believed_for_a_while() {
+        for odd in [None, Some(0), Some(4_000_000_000)] {
+            let delay = |value| at_our_clock(value, odd);
+            assert_eq!(delay("Sun, 06 Nov 1994 08:50:07 GMT"), Some(30));
+            assert_eq!(delay("Sun, 06 Nov 1994 09:49:37 GMT"), Some(120));
+            assert_eq!(delay("Sat, 06 Nov 2094 08:49:37 GMT"), Some(120));
+            assert_eq!(delay("Sun, 06 Nov 1994 08:00:00 GMT"), None);
+        }
     }
 
     proptest! {
         #[test]
-        fn any_text_is_answered_within_a_day(value in ".*", now in 0u64..1 << 40) {
-            let delay = parse(&value, SystemTime::UNIX_EPOCH + Duration::from_secs(now));
+        fn any_text_is_answered_within_a_day(value in ".*", date in proptest::option::of(0u64..1 << 40), now in 0u64..1 << 40) {
+            let since = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let delay = parse(&value, Clocks { replied_at: date.map(since), now: since(now) });
             prop_assert!(delay.unwrap_or_default() <= Duration::from_secs(RETRY_AFTER_S_MAX));
         }
 

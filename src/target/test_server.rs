@@ -61,7 +61,7 @@ impl Server {
         let token = r#"{"token_type":"Bearer","expires_in":3599,"access_token":"token-N"}"#;
         let inner = Arc::new(Inner {
             sign_in: Mutex::new(Answer::new(200, token)),
-            api: Mutex::new(Answer::new(200, "{}")),
+            api: Mutex::new(Answer::new(200, r#"{"id":"1"}"#)),
             asked: Mutex::default(),
         });
         let router = Router::new()

@@ -122,7 +122,7 @@ fn wire() -> impl Strategy<Value = Wire> {
         Just("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),
     ];
     let header = prop_oneof![header.prop_map(String::into_bytes), bytes(12)];
-    (100_u16..600, vec(header, 0..7), body, any::<u32>()).prop_map(
+    (100_u16..600, vec(header, 0..8), body, any::<u32>()).prop_map(
         |(status, headers, body, now_s)| Wire {
             status,
             headers,

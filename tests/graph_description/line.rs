@@ -170,7 +170,9 @@ impl Target for Line {
             }
         };
         let reply = match &answered {
-            Some((came, headers)) => classify(came.status, headers, &came.body, UNIX_EPOCH),
+            Some((came, headers)) => {
+                classify(request, came.status, headers, &came.body, UNIX_EPOCH)
+            }
             None => lost(),
         };
         let came = answered.map(|(came, _)| came);

@@ -4,6 +4,7 @@
 
 mod finding;
 mod replication;
+mod replies;
 mod restoring;
 mod rows;
 mod stage;

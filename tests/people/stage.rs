@@ -41,6 +41,10 @@ pub enum Twist {
     Nothing,
     /// This answer, and nothing is done.
     Instead(u16, Value),
+    /// This answer of something in between, which is no JSON, and nothing is done.
+    Page(u16, &'static str),
+    /// The same, though it is done.
+    PageAfter(u16, &'static str),
     /// It is done without its body.
     WithoutBody,
     /// It is done, and no answer comes.
@@ -189,15 +193,18 @@ impl Target for Line {
         };
         let twist = (self.quirk.lock().unwrap())(&moment);
         let sorted = |status: u16, headers: &HeaderMap, body: &[u8]| {
-            classify(status, headers, body, UNIX_EPOCH)
+            classify(request, status, headers, body, UNIX_EPOCH)
         };
         let body = match twist {
             Twist::Instead(status, body) => {
                 let body = serde_json::to_vec(&body).unwrap();
                 return sorted(status, &HeaderMap::new(), &body);
             }
+            Twist::Page(status, page) => return sorted(status, &HeaderMap::new(), page.as_bytes()),
             Twist::WithoutBody => None,
-            Twist::Nothing | Twist::Silence | Twist::Late(_) => request.body.as_ref(),
+            Twist::Nothing | Twist::Silence | Twist::Late(_) | Twist::PageAfter(..) => {
+                request.body.as_ref()
+            }
         };
         let path = match request.path.strip_prefix(self.tenant.direct.root()) {
             Some(rest) => rest.to_owned(),
@@ -215,7 +222,8 @@ impl Target for Line {
         let (status, headers, reply) = self.tenant.ask(method, &path, body, &request.headers);
         match twist {
             Twist::Silence | Twist::Late(_) => sorted(504, &HeaderMap::new(), b""),
-            Twist::Nothing | Twist::WithoutBody | Twist::Instead(..) => {
+            Twist::PageAfter(status, page) => sorted(status, &HeaderMap::new(), page.as_bytes()),
+            Twist::Nothing | Twist::WithoutBody | Twist::Instead(..) | Twist::Page(..) => {
                 sorted(status, &headers, &reply)
             }
         }

@@ -6,7 +6,9 @@ use cutover::sim::{
     Approval, CLIENT_ID, CLIENT_SECRET, IDENTITY_CLIENT_ID, IDENTITY_HEADER, Options, SignIn,
     Simulator,
 };
-use cutover::target::{Class, Cloud, Connection, Fault, Graph, Kind, Method, Request, Target as _};
+use cutover::target::{
+    Class, Cloud, Connection, Expects, Fault, Graph, Kind, Method, Request, Target as _,
+};
 use std::fs;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -68,6 +70,7 @@ impl Meeting {
 async fn status(graph: &Graph) -> Result<u16, Fault> {
     let request = Request {
         kind: Kind::Read,
+        expects: Expects::Page,
         method: Method::Get,
         path: "/organization".to_owned(),
         headers: Vec::new(),

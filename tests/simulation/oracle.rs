@@ -263,6 +263,7 @@ pub fn judge(world: &World, told: &Told, wrote: &Wrote) -> Vec<String> {
         let person = world.same_as(person);
         let case = Case {
             unreadable: longest_silence(world, person) >= READS_IN_VAIN,
+            hindered: troubles(world, person) >= TROUBLES_MIN,
             upn,
             wanted: anchor(world.schedule.anchor(row as usize - 1)),
             before: id.and_then(|id| world.before.get(id)),
@@ -327,6 +328,16 @@ fn not_as_expected(world: &World, told: &Told) -> Option<String> {
 /// Reads in a row without a good answer after which a row may be given up.
 const READS_IN_VAIN: usize = 12;
 
+/// Requests about a person that have to go wrong before anybody is given up half way.
+const TROUBLES_MIN: usize = 12;
+
+/// Requests about a person that something happened to.
+fn troubles(world: &World, person: usize) -> usize {
+    let seen = world.seen();
+    let about = seen.iter().filter(|seen| seen.person == Some(person));
+    about.filter(|seen| seen.fault.is_some()).count()
+}
+
 fn longest_silence(world: &World, person: usize) -> usize {
     let seen = world.seen();
     let reads = seen
@@ -348,6 +359,8 @@ struct Case<'a> {
     touched: bool,
     /// For so long nothing could be read that the program may give up.
     unreadable: bool,
+    /// So much went wrong that the program may give up half way.
+    hindered: bool,
 }
 
 impl Case<'_> {
@@ -366,9 +379,18 @@ impl Case<'_> {
             }
             Outcome::Reverted => must(as_before, "is not as before"),
             Outcome::Held => must(self.unreadable, "could be observed"),
-            Outcome::Stranded => must(!as_before || self.unreadable, "is as before"),
+            Outcome::Stranded => {
+                must(!as_before || self.unreadable, "is as before")?;
+                must(self.hindered || self.was_away(), "was given up early")
+            }
             Outcome::Pending => Err("the run has finished"),
         }
+    }
+
+    /// Somebody left the person away before the run.
+    fn was_away(&self) -> bool {
+        let is_away = |before: &Account| !before.upn.eq_ignore_ascii_case(self.upn);
+        self.before.is_some_and(is_away)
     }
 
     fn is_at_goal(&self) -> bool {

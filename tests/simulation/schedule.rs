@@ -42,6 +42,8 @@ pub struct Schedule {
     pub processes: Vec<Stress>,
     /// What happens to requests, by their number.
     pub faults: BTreeMap<u64, Fault>,
+    /// When every request meets the same, whatever its number.
+    pub spells: Vec<Spell>,
     /// What somebody else does before the request of this number arrives.
     pub deeds: BTreeMap<u64, Deed>,
 }
@@ -106,6 +108,20 @@ pub enum Order {
     StopNow,
 }
 
+/// Some seconds in which one thing happens to all requests.
+#[derive(Debug, Clone, Copy)]
+pub struct Spell {
+    /// When it begins and how long it lasts, in milliseconds since the first process began.
+    pub from_ms: u64,
+    pub lasts_ms: u64,
+    pub fault: Fault,
+    /// Reads pass.
+    pub writes_only: bool,
+}
+
+/// Longest spell: an undo is tried for longer.
+const SPELL_MS_MAX: u64 = 40_000;
+
 /// What happens to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -129,6 +145,19 @@ pub enum Fault {
     },
     Unauthenticated,
     Contended,
+    /// A page of something in between, and nothing was done.
+    PageBefore {
+        status: u16,
+    },
+    /// The same, though it was done.
+    PageAfter {
+        status: u16,
+    },
+    /// The service refuses, in its own form.
+    Refused {
+        status: u16,
+        code: &'static str,
+    },
     Slow {
         ms: u64,
     },
@@ -238,6 +267,7 @@ impl Schedule {
             groups_per_write: pick(&mut dice, &[1, 1, 3, 20]),
             processes: processes(&mut dice, edges_max),
             faults: faults(&mut dice),
+            spells: Vec::new(),
             deeds: deeds(&mut dice, people.len(), edges_max / 4),
             people,
             company: None,
@@ -252,6 +282,7 @@ impl Schedule {
         if seed % 4 == 3 {
             schedule.meet(&mut dice);
         }
+        schedule.spells = spells(&mut dice);
         schedule
     }
 
@@ -280,6 +311,45 @@ impl Schedule {
         let company = self.company.filter(|_| self.faults.is_empty())?;
         (company.lines.len() == self.people.len()).then_some(company.ends)
     }
+}
+
+/// Statuses of pages.
+const PAGES: [u16; 8] = [200, 302, 403, 404, 407, 429, 502, 503];
+
+/// Refusals that may pass: a permission or a licence that was taken away, a replica that lags, a service that errs.
+const REFUSALS: [(u16, &str); 7] = [
+    (400, "Request_BadRequest"),
+    (403, "Authorization_RequestDenied"),
+    (403, "AadPremiumLicenseRequired"),
+    (404, "Request_ResourceNotFound"),
+    (409, "somethingElse"),
+    (409, "Directory_ConcurrencyViolation"),
+    (405, "Request_BadRequest"),
+];
+
+fn spells(dice: &mut ChaCha8Rng) -> Vec<Spell> {
+    if !dice.random_bool(0.4) {
+        return Vec::new();
+    }
+    let count = dice.random_range(1..4);
+    let spells = (0..count).map(|_| {
+        let status = pick(dice, &PAGES);
+        let (refused, code) = pick(dice, &REFUSALS);
+        Spell {
+            from_ms: dice.random_range(0..60_000),
+            lasts_ms: dice.random_range(1..SPELL_MS_MAX),
+            fault: match dice.random_range(0..4) {
+                0 => Fault::PageBefore { status },
+                1 => Fault::PageAfter { status },
+                _ => Fault::Refused {
+                    status: refused,
+                    code,
+                },
+            },
+            writes_only: dice.random_bool(0.7),
+        }
+    });
+    spells.collect()
 }
 
 fn pick<T: Copy>(dice: &mut ChaCha8Rng, from: &[T]) -> T {

@@ -106,14 +106,26 @@ impl Line {
                 tokio::time::sleep(PATIENCE).await;
                 return in_doubt();
             }
-            Some(Fault::ErrorBefore { retry_after_s }) => return error(503, retry_after_s),
-            Some(Fault::Throttled { retry_after_s }) => return error(429, retry_after_s),
+            Some(Fault::ErrorBefore { retry_after_s }) => {
+                return error(request, 503, retry_after_s);
+            }
+            Some(Fault::Throttled { retry_after_s }) => return error(request, 429, retry_after_s),
             Some(Fault::Unauthenticated) => {
                 self.token.lock().unwrap().take();
-                return error(401, None);
+                return refused(request, 401, "InvalidAuthenticationToken");
             }
-            Some(Fault::Contended) => return contended(),
-            Some(Fault::LostAfter | Fault::ErrorAfter { .. } | Fault::Slow { .. }) | None => {}
+            Some(Fault::Contended) => {
+                return refused(request, 409, "Directory_ConcurrencyViolation");
+            }
+            Some(Fault::PageBefore { status }) => return page(request, status),
+            Some(Fault::Refused { status, code }) => return refused(request, status, code),
+            Some(
+                Fault::LostAfter
+                | Fault::ErrorAfter { .. }
+                | Fault::PageAfter { .. }
+                | Fault::Slow { .. },
+            )
+            | None => {}
         }
         let reply = self.at_service(number, request).await;
         match fault {
@@ -121,10 +133,11 @@ impl Line {
                 tokio::time::sleep(PATIENCE).await;
                 in_doubt()
             }
-            Some(Fault::ErrorAfter { retry_after_s }) => error(502, retry_after_s),
+            Some(Fault::ErrorAfter { retry_after_s }) => error(request, 502, retry_after_s),
+            Some(Fault::PageAfter { status }) => page(request, status),
             Some(Fault::Slow { ms }) => {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
-                sorted(&reply)
+                sorted(request, &reply)
             }
             Some(
                 Fault::NotConnected
@@ -133,9 +146,11 @@ impl Line {
                 | Fault::ErrorBefore { .. }
                 | Fault::Throttled { .. }
                 | Fault::Unauthenticated
+                | Fault::PageBefore { .. }
+                | Fault::Refused { .. }
                 | Fault::Contended,
             )
-            | None => sorted(&reply),
+            | None => sorted(request, &reply),
         }
     }
 }
@@ -208,22 +223,38 @@ fn bad_request() -> Response<Vec<u8>> {
     reply.expect("a status and a body make a reply")
 }
 
-fn sorted(reply: &Response<Vec<u8>>) -> Reply {
+fn sorted(request: &Request, reply: &Response<Vec<u8>>) -> Reply {
     let (status, headers) = (reply.status().as_u16(), reply.headers());
-    classify(status, headers, reply.body(), UNIX_EPOCH)
+    classify(request, status, headers, reply.body(), UNIX_EPOCH)
 }
 
-fn error(status: u16, retry_after_s: Option<u64>) -> Reply {
+fn error(request: &Request, status: u16, retry_after_s: Option<u64>) -> Reply {
     let mut headers = HeaderMap::new();
     if let Some(seconds) = retry_after_s {
         headers.insert("retry-after", HeaderValue::from(seconds));
     }
-    classify(status, &headers, b"", UNIX_EPOCH)
+    classify(request, status, &headers, b"", UNIX_EPOCH)
 }
 
-fn contended() -> Reply {
-    let body = br#"{"error":{"code":"Directory_ConcurrencyViolation","message":"try again"}}"#;
-    classify(409, &HeaderMap::new(), body, UNIX_EPOCH)
+fn refused(request: &Request, status: u16, code: &str) -> Reply {
+    let body = format!(r#"{{"error":{{"code":"{code}","message":"no"}}}}"#);
+    classify(
+        request,
+        status,
+        &HeaderMap::new(),
+        body.as_bytes(),
+        UNIX_EPOCH,
+    )
+}
+
+fn page(request: &Request, status: u16) -> Reply {
+    classify(
+        request,
+        status,
+        &HeaderMap::new(),
+        b"<html>no</html>",
+        UNIX_EPOCH,
+    )
 }
 
 fn in_doubt() -> Reply {

@@ -29,6 +29,7 @@ impl Shrinking {
         let mut shorter = self.without_processes();
         shorter |= self.without_some(|schedule| &mut schedule.faults);
         shorter |= self.without_some(|schedule| &mut schedule.deeds);
+        shorter |= self.without_spells();
         shorter |= self.without_people();
         shorter |= self.simpler();
         shorter && self.plays > before && self.plays < PLAYS_MAX
@@ -74,6 +75,16 @@ impl Shrinking {
                 });
             }
             size /= 2;
+        }
+        shorter
+    }
+
+    fn without_spells(&mut self) -> bool {
+        let mut shorter = false;
+        for at in (0..self.best.spells.len()).rev() {
+            shorter |= self.try_this(|schedule| {
+                schedule.spells.remove(at);
+            });
         }
         shorter
     }

@@ -288,6 +288,7 @@ impl World {
         let number = state.requests;
         state.requests += 1;
         let fault = self.schedule.faults.get(&number).copied();
+        let fault = fault.or_else(|| self.spell(at_ms, writes));
         state.seen.push(Seen {
             at_ms,
             writes,
@@ -297,6 +298,16 @@ impl World {
             answered: false,
         });
         (number, fault)
+    }
+
+    fn spell(&self, at_ms: u64, writes: bool) -> Option<Fault> {
+        let since_ms = at_ms - EPOCH_MS;
+        let spells = self.schedule.spells.iter();
+        let mut due = spells.filter(|spell| {
+            let lasts = spell.from_ms..spell.from_ms + spell.lasts_ms;
+            lasts.contains(&since_ms) && (writes || !spell.writes_only)
+        });
+        due.next().map(|spell| spell.fault)
     }
 
     pub fn was_answered(&self, number: u64) {

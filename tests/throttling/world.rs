@@ -346,7 +346,7 @@ impl Target for Line {
         }
         sleep(Duration::from_millis(latency_ms - latency_ms / 2)).await;
         let status = answer.status().as_u16();
-        let reply = classify(status, answer.headers(), answer.body(), UNIX_EPOCH);
+        let reply = classify(request, status, answer.headers(), answer.body(), UNIX_EPOCH);
         self.note(request, &reply);
         reply
     }

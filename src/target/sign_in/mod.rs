@@ -22,7 +22,7 @@ use super::Secret;
 use super::auth::Auth;
 use super::connection::GraphConnection;
 use super::graph::{read_body, transport_fault};
-use super::message::{Class, Fault};
+use super::message::{Class, Expects, Fault};
 use super::secret::Secrets;
 use app::App;
 use azure_cli::AzureCli;
@@ -151,7 +151,9 @@ async fn answered(
         .await
         .map_err(|error| not_sent(transport_fault(error)))?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = read_body(response, secrets).await.map_err(not_sent)?;
+    let body = read_body(response, Expects::Object, secrets)
+        .await
+        .map_err(not_sent)?;
     Ok((status, headers, body))
 }
 

@@ -1,7 +1,8 @@
 //! What a service that issues tokens answers: a token, or why there is none. Pure.
 //!
 //! A refusal (`invalid_client` and its kin) is a matter of configuration and ends in [`Class::SignIn`]; anything that
-//! may pass by itself ends in a class that lets the run wait. Codes, descriptions and lifetimes follow Microsoft's
+//! may pass by itself ends in a class that lets the run wait. So does what is not in the form of such a service, whatever its
+//! status: the page of a proxy refuses no sign-in. Codes, descriptions and lifetimes follow Microsoft's
 //! pages on the client credentials flow, on managed identities and on token lifetimes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -137,6 +138,9 @@ pub(super) fn read(
 fn granted(status: u16, body: &[u8], now: SystemTime) -> Result<Granted, Fault> {
     let read = || {
         let reply: TokenReply = serde_json::from_slice(body).ok()?;
+        if reply.access_token.is_empty() {
+            return None;
+        }
         let lifetime_s = match (reply.expires_in, reply.expires_on) {
             (Some(seconds), _) => seconds.value()?,
             (None, Some(end)) => {
@@ -162,6 +166,12 @@ fn granted(status: u16, body: &[u8], now: SystemTime) -> Result<Granted, Fault> 
 
 fn refusal(status: u16, body: &[u8], sent: &[&Secret]) -> Refusal {
     let reply: RefusalReply = serde_json::from_slice(body).unwrap_or_default();
+    if reply.error.is_empty() && reply.message.is_empty() {
+        return Refusal {
+            error: String::new(),
+            fault: foreign(status),
+        };
+    }
     let clean = |text: &str| {
         let clean = sent
             .iter()
@@ -190,6 +200,19 @@ fn refusal(status: u16, body: &[u8], sent: &[&Secret]) -> Refusal {
     Refusal {
         error: reply.error,
         fault,
+    }
+}
+
+/// Not the reply of a service that issues tokens.
+fn foreign(status: u16) -> Fault {
+    Fault {
+        class: Class::NotSent,
+        code: "sign-in-unreadable".to_owned(),
+        message: format!(
+            "status {status} in place of the sign-in service's own reply: most often the page of a proxy, a firewall or a \
+             network that wants a sign-in"
+        ),
+        status: Some(status),
     }
 }
 
@@ -267,6 +290,33 @@ mod tests {
                 .code,
             "invalid_request"
         );
+    }
+
+    #[test]
+    fn a_page_refuses_no_sign_in() {
+        for status in [302, 400, 401, 403, 404, 407, 502] {
+            for body in [
+                "<html>no</html>",
+                "",
+                "{",
+                "{}",
+                "[]",
+                "{\"error\":{\"code\":\"x\"}}",
+            ] {
+                let headers = HeaderMap::new();
+                let secret = Secret::new("hush");
+                let read = read_token_reply(status, &headers, body.as_bytes(), &secret, UNIX_EPOCH);
+                assert_eq!(read.unwrap_err().class, Class::NotSent, "{status} {body}");
+            }
+        }
+        let page = read_token_reply(
+            200,
+            &HeaderMap::new(),
+            b"<html>",
+            &Secret::new("hush"),
+            UNIX_EPOCH,
+        );
+        assert_eq!(page.unwrap_err().class, Class::NotSent);
     }
 
     #[test]
