@@ -477,6 +477,9 @@ impl Consumer for Watcher {
             | RunEvent::RowEnded { .. }
             | RunEvent::Tick(_)
             | RunEvent::Draining(_)
+            | RunEvent::StillDraining { .. }
+            | RunEvent::StoppingNow { .. }
+            | RunEvent::Interrupted(_)
             | RunEvent::Ended(_) => {}
             RunEvent::Held(_) | RunEvent::GoingOn => self.looked = false,
         }
