@@ -339,7 +339,8 @@ fn not_as_expected(world: &World, told: &Told) -> Option<String> {
     let expected = world.schedule.ends()?;
     let mut ends: Vec<_> = told.values().map(|outcome| outcome.word()).collect();
     ends.sort_unstable();
-    (ends != expected).then(|| format!("the rows end {told:?}, and not {expected:?}"))
+    let company = world.schedule.company.map_or("", |company| company.name);
+    (ends != expected).then(|| format!("{company}: the rows end {told:?}, and not {expected:?}"))
 }
 
 /// Reads in a row without a good answer after which a row may be given up.
