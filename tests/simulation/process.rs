@@ -517,6 +517,9 @@ impl Consumer for Watcher {
             | RunEvent::RowEnded { .. }
             | RunEvent::Tick(_)
             | RunEvent::Draining(_)
+            | RunEvent::Interrupted(_)
+            | RunEvent::StillDraining { .. }
+            | RunEvent::StoppingNow { .. }
             | RunEvent::Ended(_) => {}
             RunEvent::Held(_) | RunEvent::GoingOn => self.looked = false,
         }

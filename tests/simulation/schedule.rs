@@ -256,7 +256,8 @@ impl Schedule {
             schedule.meet(&mut dice);
         }
         let after = dice.random_range(1..=3);
-        schedule.takes_over = dice.random_bool(0.3).then_some(after);
+        let alone = schedule.company.is_none();
+        schedule.takes_over = (dice.random_bool(0.3) && alone).then_some(after);
         schedule
     }
 
