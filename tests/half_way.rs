@@ -104,7 +104,8 @@ fn after_a_kill_everything_says_first_who_cannot_sign_in() {
     let count = killed.status(run)["exposed"].as_array().unwrap().len();
     let said = format!("{count} people cannot sign in (run {run}):");
     assert_eq!(first_line(&status.stdout), said);
-    let help = format!("now: cutover resume {run} --target sim.toml --journal cutover-journal\n");
+    let target = stage.path("sim.toml").display().to_string();
+    let help = format!("now: cutover resume {run} --target {target} --journal cutover-journal\n");
     assert!(status.stdout.contains(&help), "{}", status.stdout);
     let runs = killed.end(&["runs"]).must_end(0);
     assert_eq!(first_line(&runs.stdout), said);
@@ -222,7 +223,7 @@ fn no_other_run_begins_with_somebody_who_is_half_way() {
     let killed = Killed::new();
     killed.report();
     let run = &killed.run;
-    let help = format!("cutover resume {run} --target sim.toml");
+    let help = format!("cutover resume {run} --target ");
     let adopt = format!("--adopt-run {run}");
     let words = [&help[..], &adopt, "half way", "nothing was written"];
     let mut fresh = killed.stage.quick_run(&["--fresh"]);
@@ -406,7 +407,8 @@ fn whoever_fails_after_the_taking_over_is_as_before_the_first_run() {
     let away = killed.oracle.exposed(&killed.stage);
     let in_between = |line: &&BTreeMap<String, String>| {
         let anchor = &now[&line["object_id"]]["onPremisesImmutableId"];
-        away.contains(&line["key"]) && anchor.is_null()
+        let was_there = killed.before[&line["object_id"]]["deleted"] == false;
+        away.contains(&line["key"]) && anchor.is_null() && was_there
     };
     let person = lines.iter().find(in_between).unwrap();
     let converted = killed

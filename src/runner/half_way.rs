@@ -111,6 +111,8 @@ impl Person {
 struct Named {
     row: u64,
     values: Vec<Option<String>>,
+    /// By the very key that they have there; a UPN that they had meanwhile may be another row's key.
+    by_key: bool,
     faulty: bool,
 }
 
@@ -119,15 +121,12 @@ fn named(
     order: &Order<'_>,
     left: &[LeftBehind],
 ) -> Result<BTreeMap<(usize, usize), Vec<Named>>, InputError> {
-    let mut whose: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut whose: BTreeMap<String, BTreeSet<(usize, usize)>> = BTreeMap::new();
     for (at, behind) in left.iter().enumerate() {
         for (which, person) in behind.people.iter().enumerate() {
-            whose.extend(
-                person
-                    .names(&behind.run)
-                    .into_iter()
-                    .map(|name| (name, (at, which))),
-            );
+            for name in person.names(&behind.run) {
+                whose.entry(name).or_default().insert((at, which));
+            }
         }
     }
     let mut found: BTreeMap<(usize, usize), Vec<Named>> = BTreeMap::new();
@@ -156,9 +155,13 @@ fn named(
                     .filter_map(|at| values.get(*at)?.as_deref());
                 let people: BTreeSet<_> = names
                     .filter_map(|name| whose.get(&name.to_lowercase()))
+                    .flatten()
                     .collect();
+                let key = values.get(layout.key).and_then(Option::as_deref);
                 for person in people {
+                    let theirs = left[person.0].people[person.1].key.to_lowercase();
                     found.entry(*person).or_default().push(Named {
+                        by_key: key.is_some_and(|key| key.to_lowercase() == theirs),
                         row: row.number,
                         values: values.clone(),
                         faulty: findings.iter().any(Finding::is_error),
@@ -297,7 +300,12 @@ fn objection<'n>(
     rows: &'n [Named],
 ) -> Result<&'n Named, String> {
     let key = &person.key;
-    let [named] = rows else {
+    let by_key: Vec<&Named> = rows.iter().filter(|named| named.by_key).collect();
+    let rows = match by_key.is_empty() {
+        true => rows.iter().collect(),
+        false => by_key,
+    };
+    let [named] = rows[..] else {
         return Err(match rows.len() {
             0 => format!("{key} is not in the file"),
             several => format!("{several} rows of the file name {key}"),

@@ -286,8 +286,12 @@ impl Schedule {
             schedule.meet(&mut dice);
         }
         let after = dice.random_range(1..=3);
-        schedule.takes_over = dice.random_bool(0.3).then_some(after);
+        let alone = schedule.company.is_none();
+        schedule.takes_over = (dice.random_bool(0.3) && alone).then_some(after);
         schedule.spells = spells(&mut dice);
+        if !alone && schedule.faults.is_empty() {
+            schedule.spells.clear();
+        }
         schedule
     }
 
@@ -314,7 +318,8 @@ impl Schedule {
     /// How the rows must end, sorted, where nothing stands in their way. Where a replica lags, a value that a row has just got may
     /// seem free to another one; the service refuses that then.
     pub fn ends(&self) -> Option<&'static [&'static str]> {
-        let is_calm = self.faults.is_empty() && self.replication_ms == 0;
+        let is_calm =
+            self.faults.is_empty() && self.spells.is_empty() && self.replication_ms == 0;
         let company = self.company.filter(|_| is_calm)?;
         (company.lines.len() == self.people.len()).then_some(company.ends)
     }
