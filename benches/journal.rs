@@ -404,6 +404,7 @@ fn header(job: &Job, dir: &Path) -> Anyhow<RunHeader> {
         operator: "benchmark".into(),
         started_at: now(),
         plan: None,
+        adopts: None,
     })
 }
 

@@ -219,7 +219,8 @@ struct Ended {
 impl Ended {
     fn look(&mut self, stage: &Stage, seed: u64) {
         let ran = stage.end(&mut stage.cutover(&["report", "--report", "meanwhile"]));
-        assert_eq!(ran.code, Some(0), "seed {seed}: {ran:?}");
+        // Whether or not somebody is exposed at this moment.
+        assert!(matches!(ran.code, Some(0 | 5)), "seed {seed}: {ran:?}");
         let lines = table(&stage.path("meanwhile/outcomes.csv"));
         assert_eq!(lines.len() as u64, ROWS, "seed {seed}");
         let ended = lines
@@ -255,7 +256,7 @@ fn after_a_kill_those_who_cannot_work_come_before_new_rows() {
     assert!(exposed.len() > 5, "{exposed:?}");
     stage
         .end(&mut stage.cutover(&["report", "--report", "meanwhile"]))
-        .must_end(0);
+        .must_end(5);
     let lines = table(&stage.path("meanwhile/outcomes.csv"));
     let new: BTreeSet<usize> = (0..lines.len())
         .filter(|at| lines[*at]["attempts"] == "0")
@@ -296,12 +297,8 @@ fn looking_and_planning_can_be_killed_at_any_moment() {
     let mut going = stage.start(&mut stage.quick_run(&[]));
     stage.await_writes(40, &mut going);
     going.kill();
-    let status = |stage: &Stage| -> Value {
-        stage
-            .end(&mut stage.cutover(&["status", "--json"]))
-            .must_end(0)
-            .json()
-    };
+    let status =
+        |stage: &Stage| -> Value { stage.end(&mut stage.cutover(&["status", "--json"])).json() };
     let known = status(&stage);
     for at in 0..20 {
         let command = ["status", "runs"][at % 2];

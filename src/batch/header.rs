@@ -107,7 +107,12 @@ pub fn map(layout: &Layout, header: &[String], line: u64) -> Headings {
         .filter(|heading| !folded(heading).is_empty() && !is_read(layout, heading))
         .map(str::to_owned)
         .collect();
-    for heading in unread.iter().filter(|heading| !is_of_another(heading)) {
+    // Of a first line that is no header more would only mislead.
+    let is_header = mapping.cell(layout.key).is_some() || hint(layout, header).is_none();
+    let speaking = unread
+        .iter()
+        .filter(|heading| is_header && !is_of_another(heading));
+    for heading in speaking {
         if let Some(column) = anchor_column(layout, heading) {
             note(column, unread_anchor(layout, &mapping, column, heading));
         } else if let Some((column, name)) = slip(layout, &mapping, heading) {
@@ -161,11 +166,10 @@ fn anchor_column<'a>(layout: &'a Layout, heading: &str) -> Option<&'a Column> {
     (name.ends_with("guid") || has(&["objectguid"])).then_some(guids)
 }
 
-/// Whether a heading says that its values were the anchors once, or are those of other objects; or is no heading.
+/// Whether a heading says that its values were the anchors once, or are those of other objects.
 fn is_of_another(heading: &str) -> bool {
     let name = folded(heading);
-    heading.contains([',', ';', '|', ':', '@'])
-        || OTHER_VALUES.iter().any(|word| name.contains(word))
+    OTHER_VALUES.iter().any(|word| name.contains(word))
 }
 
 /// A file that has an old and a new anchor under headings of which only the old one is known would set the old one.

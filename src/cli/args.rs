@@ -190,6 +190,9 @@ pub(super) struct RunArgs {
     /// A new run, though an unfinished one is there
     #[arg(long)]
     pub fresh: bool,
+    /// A new run that takes over people who are half way in this one, with how they were before; that one goes on no more
+    #[arg(long, value_name = "RUN")]
+    pub adopt_run: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -228,7 +231,7 @@ pub(super) struct DoctorArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ResumeArgs {
-    /// The run, or an unambiguous beginning of its name [default: the newest]
+    /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
     pub run: Option<String>,
     #[command(flatten)]
     pub target: TargetArgs,
@@ -254,7 +257,7 @@ pub(super) struct PaceArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// The run, or an unambiguous beginning of its name [default: the newest]
+    /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
     pub run: Option<String>,
     /// Machine-readable, on standard output
     #[arg(long)]
@@ -263,7 +266,7 @@ pub(super) struct StatusArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// The run, or an unambiguous beginning of its name [default: the newest]
+    /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
     pub run: Option<String>,
     /// Where report files go [default: cutover-report/RUN]
     #[arg(long, value_name = "DIR")]

@@ -117,6 +117,13 @@ pub(super) const RUN_DIFFERS: ProblemKind = before(
     "A run is unfinished, and this command line is not the one that it was begun with.",
     "`cutover resume RUN` continues it as it was begun",
 );
+/// People of the file are half way in another run.
+pub(super) const HALF_WAY: ProblemKind = before(
+    "half-way",
+    "People of the file were changed by an unfinished run of this journal and are neither at the goal nor back, or cannot be taken \
+     over from it.",
+    "`cutover resume RUN` brings them to their end; `--adopt-run RUN` begins anew with how they were before",
+);
 /// Nobody to steer.
 pub(super) const NO_LIVE_RUN: ProblemKind = before(
     "no-live-run",
@@ -152,6 +159,7 @@ pub(super) const ERRORS: &[ProblemKind] = &[
     NOT_AGREED,
     PREFLIGHT,
     RUN_DIFFERS,
+    HALF_WAY,
     NO_LIVE_RUN,
     LIVE_PROCESS,
     UNKNOWN_CODE,
@@ -339,6 +347,11 @@ pub(super) const ERRORS: &[ProblemKind] = &[
         "journal-unknown-run",
         "No run of this journal begins like that.",
         "`cutover runs` lists them",
+    ),
+    before(
+        "journal-taken-over",
+        "Another run has taken over the people who were half way in this one, and goes on with them.",
+        "`cutover resume` of the run that the message names; what the old run had not begun can be run anew",
     ),
     before(
         "journal-ambiguous-run",

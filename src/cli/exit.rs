@@ -21,7 +21,7 @@ pub enum Exit {
     Requested,
     /// Stopped by the failure policy or a fault; can be continued.
     Fault,
-    /// Somebody is stranded.
+    /// Somebody is stranded, or cannot sign in as the process ends.
     Stranded,
     /// A fault of the program.
     Program,
@@ -50,12 +50,14 @@ impl Exit {
                 "Bad usage, input, job or configuration; nothing was written to any target."
             }
             Exit::Requested => {
-                "Stopped before the end on request (signal, drain, window, deadline); nobody is exposed."
+                "Stopped before the end on request (signal, drain, window, deadline), with everybody able to sign in; else it is 5."
             }
             Exit::Fault => {
                 "Stopped by the failure policy, or by a fault of the target or the journal that outlasted its patience."
             }
-            Exit::Stranded => "At least one row is stranded; this goes over every other code.",
+            Exit::Stranded => {
+                "At least one row is stranded, or somebody cannot sign in as the process ends; this goes over every code below it.                  status and report end so, too, when they show such a run that no process works on."
+            }
             Exit::Program => "A fault of the program.",
         }
     }
@@ -71,7 +73,7 @@ impl Exit {
                 "read the last words on standard error, mend the cause, then `cutover resume`, or run the same line again"
             }
             Exit::Stranded => {
-                "look at the stranded rows of outcomes.csv at once: these people may be unable to work"
+                "at once: `cutover status` names who cannot sign in, and `cutover resume` brings everybody who is half way to                  their end; the stranded rows of outcomes.csv need a person"
             }
             Exit::Program => "the journal is whole: please report it, with the log",
         }
@@ -88,6 +90,23 @@ impl Exit {
             Exit::Fault => 4,
             Exit::Stranded => 5,
             Exit::Program => 70,
+        }
+    }
+
+    /// The same, unless somebody cannot sign in as the process ends.
+    #[must_use]
+    pub(super) fn if_exposed(self, exposed: bool) -> Exit {
+        match self {
+            Exit::Program => self,
+            Exit::Good
+            | Exit::Findings
+            | Exit::Unusable
+            | Exit::Requested
+            | Exit::Fault
+            | Exit::Stranded => match exposed {
+                true => Exit::Stranded,
+                false => self,
+            },
         }
     }
 
@@ -180,6 +199,15 @@ impl Failure {
         )
     }
 
+    /// The same where somebody cannot sign in.
+    #[must_use]
+    pub(super) fn if_exposed(self, exposed: bool) -> Failure {
+        Failure {
+            exit: self.exit.if_exposed(exposed),
+            ..self
+        }
+    }
+
     /// What stopped a row or a run, which has a code already.
     pub fn of_problem(exit: Exit, problem: &Problem) -> Failure {
         Failure {
@@ -254,6 +282,7 @@ impl From<crate::journal::JournalError> for Failure {
             JournalError::NoRun { .. }
             | JournalError::UnknownRun { .. }
             | JournalError::AmbiguousRun { .. }
+            | JournalError::TakenOver { .. }
             | JournalError::NotAllowed { .. }
             | JournalError::Lock(_) => Exit::Unusable,
             JournalError::Log(_)

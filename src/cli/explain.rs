@@ -104,8 +104,10 @@ fn pages() -> Result<Vec<Page>, Failure> {
     for file in SHIPPED {
         let job = job(file.name)?;
         let of_run = job.obstacles.iter().chain(&job.checks);
-        let objections = of_run.chain(&job.refusals).chain(&job.warnings);
-        pages.extend(objections.map(|objection| objection_page(&job.name, objection)));
+        let objections = of_run.chain(&job.refusals);
+        pages.extend(objections.map(|one| job_page(&job.name, one, before_anything(&one.advice))));
+        let warnings = job.warnings.iter();
+        pages.extend(warnings.map(|one| job_page(&job.name, one, beside_an_end(&one.advice))));
     }
     pages.extend(known_codes().map(|known| code_page(known.code, known)));
     Ok(pages)
@@ -192,14 +194,23 @@ fn rule_page(rule: &Rule) -> Option<Page> {
     })
 }
 
-fn objection_page(job: &str, objection: &Objection) -> Page {
+fn job_page(job: &str, objection: &Objection, lines: Vec<(&'static str, String)>) -> Page {
     Page {
         code: objection.code.clone(),
         topic: Topic::Job(job.to_owned()),
         meaning: objection.reason.to_string(),
         summary: objection.reason.to_string(),
-        lines: before_anything(&objection.advice),
+        lines,
     }
+}
+
+/// What warns of a row stops nothing.
+fn beside_an_end(advice: &str) -> Vec<(&'static str, String)> {
+    let changed = "as the row's outcome says: this is a warning, and stops nothing";
+    vec![
+        ("changed", changed.to_owned()),
+        ("what to do", advice.to_owned()),
+    ]
 }
 
 /// What refuses a row does so before anything is written for it.

@@ -18,24 +18,41 @@ const PEOPLE_NAMED_MAX: usize = 20;
 /// The whole list.
 const LIST_FILE: &str = "exposed.csv";
 
-/// Names those who cannot sign in until somebody goes on with the run.
-pub(super) fn name_the_exposed(people: &[Person], run: RunId, report_dir: &Path) {
-    let listed = write_list(people, run, report_dir);
-    if people.is_empty() {
-        return;
+/// Those who cannot sign in until somebody goes on with the run.
+pub(super) struct Exposed {
+    /// What identifies them.
+    pub keys: Vec<String>,
+    /// Where the whole list is.
+    pub listed: io::Result<PathBuf>,
+}
+
+impl Exposed {
+    /// As this process remembers it, for when the journal cannot be trusted to say so.
+    pub fn remembered(people: &[Person], run: RunId, report_dir: &Path) -> Exposed {
+        Exposed {
+            listed: write_list(people, run, report_dir),
+            keys: people.iter().map(|person| person.key.clone()).collect(),
+        }
     }
-    warn(sentence(people));
-    match listed {
-        Ok(path) => warn(format_args!("all of them: {}", path.display())),
-        Err(error) => warn(format_args!("the whole list cannot be written: {error}")),
+
+    /// Names them.
+    pub fn name(&self) {
+        if self.keys.is_empty() {
+            return;
+        }
+        warn(sentence(&self.keys));
+        match &self.listed {
+            Ok(path) => warn(format_args!("all of them: {}", path.display())),
+            Err(error) => warn(format_args!("the whole list cannot be written: {error}")),
+        }
     }
 }
 
-fn sentence(people: &[Person]) -> String {
+fn sentence(people: &[String]) -> String {
     let named: Vec<&str> = people
         .iter()
         .take(PEOPLE_NAMED_MAX)
-        .map(|person| person.key.as_str())
+        .map(String::as_str)
         .collect();
     let more = match people.len().saturating_sub(PEOPLE_NAMED_MAX) {
         0 => String::new(),
@@ -137,11 +154,15 @@ mod tests {
 
     #[test]
     fn a_few_are_named_and_many_are_counted() {
+        let keys = |count| -> Vec<String> {
+            let people = people(count).into_iter();
+            people.map(|person| person.key).collect()
+        };
         assert_eq!(
-            sentence(&people(1)),
+            sentence(&keys(1)),
             "this person cannot sign in until the run goes on: p1@contoso.com"
         );
-        let many = sentence(&people(23));
+        let many = sentence(&keys(23));
         assert!(many.starts_with("these 23 people cannot sign in until the run goes on: p1@"));
         assert!(many.ends_with("p20@contoso.com, and 3 more"), "{many}");
     }

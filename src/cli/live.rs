@@ -7,7 +7,9 @@
 use super::context::holder;
 use super::errors;
 use super::exit::Failure;
-use crate::journal::{Control, ControlToken, Holder, Journal, JournalError, RunRecord, Session};
+use crate::journal::{
+    Control, ControlToken, Holder, Journal, JournalError, RunRecord, Session, takers,
+};
 use crate::pace::QuotaError;
 use crate::progress::{waiting_in_words, warn};
 use crate::report::{self, Liveness, Summary, UnderWay};
@@ -228,7 +230,7 @@ impl Shared {
         let (run, live, _) = self.find(Some(prefix)).await?;
         match live {
             Liveness::Live { .. } => Ok(()),
-            Liveness::Nobody => {
+            Liveness::Nobody | Liveness::TakenOver { .. } => {
                 let session = self.session.upgrade().ok_or(Refusal::Ending)?;
                 let live = session.header().id.to_string();
                 let named = run.id().to_string();
@@ -245,12 +247,16 @@ impl Shared {
         let session = self.session.upgrade().ok_or(Refusal::Ending)?;
         // Brings the checkpoint up to the log.
         drop(session.reader()?);
-        let run = journal.find(prefix)?;
-        let own = run.id() == session.header().id;
-        let live = if own {
+        let mut run = journal.find(prefix)?;
+        let own = session.header().id;
+        if prefix.is_none() && run.id() < own {
+            // People come and go in a run that is worked on: it counts as one in which somebody cannot work.
+            run = journal.find(Some(&own.to_string()))?;
+        }
+        let live = if run.id() == own {
             self.liveness()
         } else {
-            Liveness::Nobody
+            Liveness::idle(journal.taken_over_by(run.id())?)
         };
         Ok((run, live, journal))
     }
@@ -310,15 +316,15 @@ async fn status(
 }
 
 async fn runs(State(shared): State<Shared>) -> Result<Json<Vec<Summary>>, Refusal> {
-    let (_, live, journal) = shared.find(None).await?;
     let own = shared.session.upgrade().map(|session| session.header().id);
+    let named = own.map(|own| own.to_string());
+    let (_, live, journal) = shared.find(named.as_deref()).await?;
     let mut all = Vec::new();
-    for run in journal.runs()? {
-        let live = if Some(run.id()) == own {
-            &live
-        } else {
-            &Liveness::Nobody
-        };
+    let runs = journal.runs()?;
+    let takers = takers(&runs);
+    for run in runs {
+        let idle = Liveness::idle(takers.get(&run.id()).copied());
+        let live = if Some(run.id()) == own { &live } else { &idle };
         all.push(report::summarize(&run, &mut journal.reader(&run)?, live)?);
     }
     Ok(Json(all))

@@ -9,6 +9,7 @@ mod errors;
 mod exit;
 mod explain;
 mod forecast;
+mod half_way;
 mod immutable_id;
 mod jobs;
 mod journal;

@@ -5,14 +5,17 @@ use super::connect::Target;
 use super::context::{Batch, FindingLines, journal, operator, schedule};
 use super::errors;
 use super::exit::{Exit, Failure};
+use super::half_way::refusal;
 use super::opening::Consent;
 use super::work::{Opening, Stage, finish, work};
 use crate::batch::{PlanFile, Severity};
-use crate::journal::{Copied, Journal, RunId, RunRecord, Session};
+use crate::journal::{Adoption, Copied, Journal, RunId, RunRecord, Session};
 use crate::progress::{counted, name_run, say, warn};
-use crate::runner::SystemClock;
+use crate::runner::half_way::take_over;
 use crate::runner::plan::plan_seal;
 use crate::runner::start::{Before, BeginError, Order, copy, look_back};
+use crate::runner::{Clock, SystemClock};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -28,6 +31,8 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     });
     let plan = plan.transpose()?;
     let journal = journal(global, "run")?;
+    let adopted = args.adopt_run.as_deref();
+    let adopted = adopted.map(|run| journal.find(Some(run))).transpose()?;
     let order = Order {
         run: RunId(Uuid::now_v7()),
         job: &batch.job,
@@ -38,6 +43,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         write_quota: target.write_quota(),
         operator: operator(),
         plan: plan.as_ref().map(|plan| plan.digest().clone()),
+        adopts: adopted.map(|run| run.id()),
     };
     let before = if args.fresh {
         Before::New
@@ -46,8 +52,10 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     };
     let opening = match before {
         Before::New => {
+            let adoptions = take_over(&journal, &order, SystemClock.now());
+            let adoptions = adoptions.map_err(|error| refusal(error, global))?;
             let consent = Consent::needed(&target, args.work.yes)?;
-            let (session, copied) = start(&journal, &batch, &order, plan).await?;
+            let (session, copied) = start(&journal, &batch, &order, plan, adoptions).await?;
             let stage = Stage::New(copied, consent);
             Opening { session, stage }
         }
@@ -86,12 +94,19 @@ async fn start(
     batch: &Batch,
     order: &Order<'_>,
     plan: Option<PlanFile>,
+    adoptions: BTreeMap<u64, Adoption>,
 ) -> Result<(Session, Copied), Failure> {
+    if let Some(from) = order.adopts {
+        let people = counted(adoptions.len() as u64, "person who is", "people who are");
+        say(format_args!(
+            "{people} half way in run {from} would be taken over; that run goes on no more then"
+        ));
+    }
     batch.tell_dialect();
     let mut lines = FindingLines::default();
     let mut show = |finding: &crate::batch::Finding| lines.show(finding);
     let (import, summary) =
-        copy(journal, order, plan, &SystemClock, &mut show).map_err(begin_failure)?;
+        copy(journal, order, plan, adoptions, &SystemClock, &mut show).map_err(begin_failure)?;
     let copied = import.copied().await?;
     lines.end(batch);
     let errors = summary.count(Severity::Error);

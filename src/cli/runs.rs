@@ -3,9 +3,10 @@
 use super::args::{Global, RunsArgs};
 use super::context::{print_json, snapshot};
 use super::exit::{Exit, Failure};
+use super::half_way::exposed_in_words;
 use super::live::{Question, ask};
 use super::status::to_value;
-use crate::journal::Journal;
+use crate::journal::{Journal, takers};
 use crate::progress::say_result;
 use crate::report::{self, Liveness};
 
@@ -18,7 +19,13 @@ pub(super) async fn main(global: &Global, args: &RunsArgs) -> Result<Exit, Failu
         print_json(&summaries)?;
         return Ok(Exit::Good);
     }
-    for summary in summaries.as_array().into_iter().flatten() {
+    let summaries: Vec<&serde_json::Value> = summaries.as_array().into_iter().flatten().collect();
+    for summary in &summaries {
+        exposed_in_words(summary, &global.journal)
+            .iter()
+            .for_each(say_result);
+    }
+    for summary in summaries {
         let text = |key: &str| summary[key].as_str().unwrap_or("-").to_owned();
         let done = summary["outcomes"]["done"].as_u64().unwrap_or(0);
         say_result(format_args!(
@@ -38,9 +45,12 @@ fn own(global: &Global) -> Result<serde_json::Value, Failure> {
     let mut summaries = Vec::new();
     if Journal::exists(&global.journal)? {
         let journal = snapshot(global)?;
-        for run in journal.runs()? {
+        let runs = journal.runs()?;
+        let takers = takers(&runs);
+        for run in runs {
             let mut reader = journal.reader(&run)?;
-            summaries.push(report::summarize(&run, &mut reader, &Liveness::Nobody)?);
+            let idle = Liveness::idle(takers.get(&run.id()).copied());
+            summaries.push(report::summarize(&run, &mut reader, &idle)?);
         }
     }
     to_value(&summaries)

@@ -3,6 +3,7 @@
 use super::args::{Global, StatusArgs};
 use super::context::{print_json, snapshot};
 use super::exit::{Exit, Failure};
+use super::half_way::{exit_of, exposed_in_words, warned_in_words};
 use super::live::{Question, ask};
 use crate::progress::say_result;
 use crate::report::{self, Liveness};
@@ -14,16 +15,19 @@ pub(super) async fn main(global: &Global, args: &StatusArgs) -> Result<Exit, Fai
         None => {
             let journal = snapshot(global)?;
             let run = journal.find(args.run.as_deref())?;
-            let summary = report::summarize(&run, &mut journal.reader(&run)?, &Liveness::Nobody)?;
-            to_value(&summary)?
+            let idle = Liveness::idle(journal.taken_over_by(run.id())?);
+            to_value(&report::summarize(&run, &mut journal.reader(&run)?, &idle)?)?
         }
     };
     if args.json {
         print_json(&summary)?;
     } else {
+        exposed_in_words(&summary, &global.journal)
+            .iter()
+            .for_each(say_result);
         print_in_words(&summary);
     }
-    Ok(Exit::Good)
+    Ok(exit_of(&summary))
 }
 
 pub(super) fn to_value<T: serde::Serialize>(value: &T) -> Result<serde_json::Value, Failure> {
@@ -57,6 +61,7 @@ pub(super) fn print_in_words(summary: &serde_json::Value) {
             say_result(format_args!("  {outcome:<9} {count}"));
         }
     }
+    warned_in_words(summary).iter().for_each(say_result);
     say_result(format_args!(
         "writes     {} ({} reads, {} times throttled)",
         summary["writes"], summary["reads"], summary["throttled"]

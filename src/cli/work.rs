@@ -5,21 +5,23 @@ use super::connect::{Cast, Connected, Hitch, Target, person};
 use super::context::{print_json, report_dir};
 use super::errors;
 use super::exit::{Exit, Failure};
-use super::last_words;
+use super::half_way::{exposed_in_words, mention_others, resume_command, warned_in_words};
+use super::last_words::{self, Exposed};
 use super::live::{Bridge, Live};
 use super::opening::{Consent, Cut, Header, Waits, trouble_of};
 use super::signals;
 use super::status::to_value;
+use crate::batch::Digest;
 use crate::job::{Job, Settings};
 use crate::journal::{
-    Closed, Copied, Journal, JournalError, RunReader, RunRecord, RunState, Session, Stop,
+    Closed, Copied, Journal, JournalError, RunHeader, RunReader, RunRecord, RunState, Session, Stop,
 };
 use crate::machine::Outcome;
 use crate::progress::{self, counted, name_run, say, say_result, warn, warn_if_quiet};
 use crate::report::{self, Liveness};
 use crate::runner::admission::{Admission, canonical};
 use crate::runner::claims::Claims;
-use crate::runner::exposed::{Exposed, Person};
+use crate::runner::exposed::{self, Person};
 use crate::runner::preflight::{Check, Ready, prepare};
 use crate::runner::stop::Gate;
 use crate::runner::talk::Halt;
@@ -69,6 +71,7 @@ pub(super) async fn work(
     let target_spec = target.spec();
     let Opening { session, mut stage } = opening;
     let run = session.header().id;
+    mention_others(&journal, run, &global.journal);
     name_run(run);
     let session = Arc::new(session);
     let journal = Arc::new(tokio::sync::Mutex::new(journal));
@@ -100,17 +103,23 @@ pub(super) async fn work(
             stopped: Some(StopReason::Journal(error.to_string())),
             journal: Some(error),
         },
-        (Stage::Begun, Err(Cut::Failed(failure))) => return Err(failure),
+        (Stage::Begun, Err(Cut::Failed(failure))) => {
+            let exposed = Exposed::remembered(&exposed, run, &dir);
+            exposed.name();
+            return Err(failure.if_exposed(!exposed.keys.is_empty()));
+        }
     };
     let stop = end
         .stopped
         .as_ref()
         .map_or(Stop::Finished, StopReason::stop);
     let closed = session.close(SystemClock.now(), stop);
-    let exit = tell_end(global, args, closed, end.journal, &dir, &target_spec);
-    last_words::name_the_exposed(&exposed, run, &dir);
+    let (exit, told) = tell_end(global, args, closed, end.journal, &dir, &target_spec);
+    let exposed = told.unwrap_or_else(|| Exposed::remembered(&exposed, run, &dir));
+    exposed.name();
     last_words::advise(end.stopped.as_ref(), &global.journal);
-    Ok(exit)
+    mention_others(&*journal.lock().await, run, &global.journal);
+    Ok(exit.if_exposed(!exposed.keys.is_empty()))
 }
 
 /// What the way from an open run to its end works with.
@@ -163,7 +172,13 @@ impl Attempt<'_> {
     }
 
     async fn connect(&self, target: Target, waits: &mut Waits) -> Result<Connected, Cut> {
-        let cast = cast(self.global, self.session, self.job)?;
+        let first = first_input(&*self.journal.lock().await, self.session.header());
+        let cast = cast(
+            self.global,
+            &first.map_err(Failure::from)?,
+            self.session,
+            self.job,
+        )?;
         let hitch = Hitch::new();
         let connecting = target.connect(self.session.header().id.0, self.job, cast, &hitch);
         Ok(waits.wait(|| hitch.words(), connecting).await??)
@@ -171,14 +186,14 @@ impl Attempt<'_> {
 
     /// Whom an earlier process left exposed, where this one came to nothing before it could ask.
     fn left_exposed(&self) -> Vec<Person> {
-        let exposed = Exposed::default();
+        let exposed = exposed::Exposed::default();
         if let Err(error) = self.take_in(&exposed) {
             tracing::warn!("who is exposed cannot be read from the journal: {error}");
         }
         exposed.list()
     }
 
-    fn take_in(&self, exposed: &Exposed) -> Result<(), JournalError> {
+    fn take_in(&self, exposed: &exposed::Exposed) -> Result<(), JournalError> {
         let mapping = &self.session.header().input.mapping;
         exposed.take_in(&mut self.session.reader()?, mapping, &self.job.layout)
     }
@@ -278,7 +293,7 @@ impl Attempt<'_> {
 }
 
 /// Who plays in the simulated tenant: the people of the run's rows.
-fn cast(global: &Global, session: &Session, job: &Job) -> Result<Cast, Failure> {
+fn cast(global: &Global, input: &Digest, session: &Session, job: &Job) -> Result<Cast, Failure> {
     let header = session.header();
     if header.target_spec != "sim" {
         return Ok(Cast {
@@ -296,8 +311,20 @@ fn cast(global: &Global, session: &Session, job: &Job) -> Result<Cast, Failure> 
         })?;
     Ok(Cast {
         people,
-        state: Some(super::sim::state_dir(global, &header.input.digest)),
+        state: Some(super::sim::state_dir(global, input)),
     })
+}
+
+/// The file that the simulated tenant was made from: that of the first run, where people were taken over from one to the next.
+fn first_input(journal: &Journal, header: &RunHeader) -> Result<Digest, JournalError> {
+    let runs = journal.runs()?;
+    let mut header = header;
+    while let Some(from) = header.adopts
+        && let Some(run) = runs.iter().find(|run| run.id() == from)
+    {
+        header = &run.header;
+    }
+    Ok(header.input.digest.clone())
 }
 
 /// What tells the dispatcher when rows may begin, and where it shows that.
@@ -372,7 +399,7 @@ async fn released(session: Arc<Session>) -> Result<Session, Failure> {
 }
 
 /// Says how a run ended that this process worked on: first what went wrong with the journal, where something did, then as
-/// much as can still be read and written.
+/// much as can still be read and written. Answers who is left exposed, where the journal is to be trusted about that.
 fn tell_end(
     global: &Global,
     args: &WorkArgs,
@@ -380,9 +407,10 @@ fn tell_end(
     fault: Option<JournalError>,
     dir: &Path,
     target_spec: &str,
-) -> Exit {
+) -> (Exit, Option<Exposed>) {
     let run = closed.run.clone();
     let fault = fault.or(closed.fault.take());
+    let is_whole = fault.is_none();
     let mut exit = Exit::of_run(&run);
     if let Some(error) = fault {
         exit = exit.or_worse(Failure::from(error).tell());
@@ -393,11 +421,11 @@ fn tell_end(
         .map_err(Failure::from)
         .and_then(|mut reader| tell(global, args, &run, &mut reader, dir, target_spec));
     match told {
-        Ok(()) => exit,
+        Ok(exposed) => (exit, Some(exposed).filter(|_| is_whole)),
         Err(failure) => {
             let exit = exit.or_worse(failure.tell());
             say_end(args, resume_line(global, &run, target_spec));
-            exit
+            (exit, None)
         }
     }
 }
@@ -412,18 +440,13 @@ pub(super) fn finish(
 ) -> Result<Exit, Failure> {
     let dir = report_dir(args.report.as_ref(), &run.id().to_string());
     name_run(run.id());
-    tell(
-        global,
-        args,
-        run,
-        &mut journal.reader(run)?,
-        &dir,
-        target_spec,
-    )?;
-    Ok(Exit::of_run(run))
+    let mut reader = journal.reader(run)?;
+    let exposed = tell(global, args, run, &mut reader, &dir, target_spec)?;
+    mention_others(journal, run.id(), &global.journal);
+    Ok(Exit::of_run(run).if_exposed(!exposed.keys.is_empty()))
 }
 
-/// Writes the report and says how the run stands; the second also where the first cannot be done.
+/// Writes the report and says how the run stands; the second also where the first cannot be done. Answers who is left exposed.
 fn tell(
     global: &Global,
     args: &WorkArgs,
@@ -431,24 +454,31 @@ fn tell(
     reader: &mut RunReader,
     dir: &Path,
     target_spec: &str,
-) -> Result<(), Failure> {
+) -> Result<Exposed, Failure> {
     let (paths, summary) = match report::write(run, reader, dir, &Liveness::Nobody) {
         Ok(written) => written,
         Err(error) => {
             let summary = report::summarize(run, reader, &Liveness::Nobody)?;
-            tell_numbers(args, run, &summary, None)?;
+            tell_numbers(global, args, run, &summary, None)?;
             return Err(error.into());
         }
     };
-    tell_numbers(args, run, &summary, Some(&paths))?;
+    tell_numbers(global, args, run, &summary, Some(&paths))?;
     if let Some(next) = next_command(global, run, target_spec, &paths) {
         say_end(args, next);
     }
-    Ok(())
+    let half_way = summary.exposed.iter().filter(|person| !person.stranded);
+    Ok(Exposed {
+        keys: half_way.map(|person| person.key.clone()).collect(),
+        listed: paths
+            .exposed
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into()),
+    })
 }
 
 /// The run in numbers, as it was asked for.
 fn tell_numbers(
+    global: &Global,
     args: &WorkArgs,
     run: &RunRecord,
     summary: &report::Summary,
@@ -458,7 +488,7 @@ fn tell_numbers(
     if args.json {
         return print_json(summary);
     }
-    say_result(in_words(run, summary));
+    say_result(in_words(global, run, summary)?);
     warn_of_end(run, paths);
     if let Some(paths) = paths {
         say_result(format_args!("report    {}", paths.outcomes.display()));
@@ -517,8 +547,15 @@ fn last_event(
 }
 
 /// A summary for a tired person.
-fn in_words(run: &RunRecord, summary: &report::Summary) -> String {
-    let mut lines = vec![format!("\nrun       {} ({})", run.id(), summary.state)];
+fn in_words(
+    global: &Global,
+    run: &RunRecord,
+    summary: &report::Summary,
+) -> Result<String, Failure> {
+    let value = to_value(summary)?;
+    let mut lines = vec![String::new()];
+    lines.extend(exposed_in_words(&value, &global.journal));
+    lines.push(format!("run       {} ({})", run.id(), summary.state));
     if let RunState::Stopped(Stop::Requested(why) | Stop::Fault(why)) = &run.state {
         lines.push(format!("stopped   {why}"));
     }
@@ -544,12 +581,13 @@ fn in_words(run: &RunRecord, summary: &report::Summary) -> String {
             summary.exposed_ms.max as f64 / 1_000.0
         ));
     }
+    lines.extend(warned_in_words(&value));
     let chain = &summary.journal;
     lines.push(format!(
         "journal   {} records, head {}",
         chain.records, chain.head
     ));
-    lines.join("\n")
+    Ok(lines.join("\n"))
 }
 
 fn meaning(outcome: Outcome) -> &'static str {
@@ -588,16 +626,12 @@ fn next_command(
 }
 
 fn resume_line(global: &Global, run: &RunRecord, target_spec: &str) -> String {
-    format!(
-        "go on with: cutover resume {} --target {} --journal {}",
-        run.id(),
-        quoted(target_spec),
-        quoted(&global.journal.display().to_string())
-    )
+    let command = resume_command(&run.id().to_string(), target_spec, &global.journal);
+    format!("go on with: {command}")
 }
 
 /// As a shell takes it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@+=".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();

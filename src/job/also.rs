@@ -102,13 +102,13 @@ impl RowView {
         state: &State,
     ) -> Result<Arc<Scope>, EvalError> {
         let warnings = self.warnings(before)?;
-        let codes = warnings.into_iter().filter_map(|warning| match warning {
-            Decision::Barred { code, .. } => Some(code),
+        let words = warnings.into_iter().filter_map(|warning| match warning {
+            Decision::Barred { code, reason, .. } => Some(format!("{code}: {reason}")),
             Decision::Next(_) | Decision::Goal | Decision::Adrift(_) | Decision::Foreign(_) => None,
         });
-        let codes: Vec<String> = codes.collect();
+        let words: Vec<String> = words.collect();
         let scope = Scope::clone(&*self.scope(before, state)?);
-        Ok(Arc::new(scope.with("warnings", Value::from(codes))))
+        Ok(Arc::new(scope.with("warnings", Value::from(words))))
     }
 }
 

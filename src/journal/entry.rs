@@ -1,12 +1,13 @@
 //! The records of a run's log, and their form on disk: a version byte, then postcard.
 //!
 //! Format 2 added [`Facts::begun_at`](super::row::Facts::begun_at), format 3 [`RunHeader::plan`] and [`InputRow::planned`],
-//! format 4 [`Facts::account`](super::row::Facts::account). All but [`InputRow::planned`] are the last fields of the last field of
+//! format 4 [`Facts::account`](super::row::Facts::account), [`Facts::warnings`](super::row::Facts::warnings),
+//! [`RunHeader::adopts`] and [`Entry::Adopted`]. All fields but [`InputRow::planned`] are the last fields of the last field of
 //! their records, so an older record is a newer one that ends before the bytes that say "none". Rows stand in a list and are
 //! read in their old form.
 
-use super::row::{RowNumber, Transition, UnixMillis};
-use super::run::{InputRow, RunHeader, Stop};
+use super::row::{RowNumber, RowRecord, Transition, UnixMillis};
+use super::run::{InputRow, RunHeader, RunId, Stop};
 use serde::{Deserialize, Serialize};
 
 /// The version of records this program writes.
@@ -19,7 +20,7 @@ const VERSION_MIN: u8 = 1;
 const VERSION_PLANNED: u8 = 3;
 
 /// The most that a record of an older version lacks at its end; what it does not lack is not read.
-const NONES: [u8; 2] = [0; 2];
+const NONES: [u8; 3] = [0; 3];
 
 /// How postcard marks [`Entry::Rows`].
 const ROWS: u8 = 1;
@@ -73,6 +74,23 @@ pub enum Entry {
         /// Why.
         stop: Stop,
     },
+    /// A row goes on from where another run left it half way.
+    Adopted(Box<Adoption>),
+}
+
+/// A row that was half way in another run, as this one goes on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// Which row.
+    pub row: RowNumber,
+    /// When.
+    pub at: UnixMillis,
+    /// The run that left it.
+    pub from: RunId,
+    /// Its number there.
+    pub from_row: RowNumber,
+    /// Where it is.
+    pub record: RowRecord,
 }
 
 /// A record that this program cannot read.
@@ -164,12 +182,12 @@ mod tests {
     fn records_of_older_formats_are_still_read() {
         let [moved, rows] = entries();
         let began = Entry::Began(Box::new(run_header()));
-        for (version, of_moved, of_others) in [(1, 2, 1), (2, 1, 1), (3, 1, 0)] {
+        for (version, of_moved, of_rows, of_began) in [(1, 3, 1, 2), (2, 2, 1, 2), (3, 2, 0, 1)] {
             let old = aged(&moved, version, of_moved);
             assert_eq!(Entry::decode(&old), Ok(moved.clone()));
-            let old = aged(&rows, version, of_others);
+            let old = aged(&rows, version, of_rows);
             assert_eq!(Entry::decode(&old), Ok(rows.clone()));
-            let old = aged(&began, version, of_others);
+            let old = aged(&began, version, of_began);
             assert_eq!(Entry::decode(&old), Ok(began.clone()));
         }
     }

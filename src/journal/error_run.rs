@@ -47,7 +47,8 @@ impl JournalError {
             | JournalError::NotAllowed { .. }
             | JournalError::NoRun { .. }
             | JournalError::UnknownRun { .. }
-            | JournalError::AmbiguousRun { .. } => return false,
+            | JournalError::AmbiguousRun { .. }
+            | JournalError::TakenOver { .. } => return false,
         };
         match log {
             LogError::Write { .. } => true,
@@ -205,6 +206,22 @@ pub enum JournalError {
         prefix: String,
         /// Which there are.
         runs: Vec<String>,
+    },
+    /// Another run goes on with its people.
+    #[error(
+        "the people who were half way in run {run} were taken over by run {by}; nothing was sent"
+    )]
+    #[diagnostic(
+        code(journal::taken_over),
+        help(
+            "go on with `cutover resume {by}`; rows that run {run} had not begun can be run anew"
+        )
+    )]
+    TakenOver {
+        /// The run.
+        run: RunId,
+        /// The one that goes on.
+        by: RunId,
     },
 }
 

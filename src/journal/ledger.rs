@@ -5,7 +5,7 @@
 //! in between are written once. Live records come with the row they lead to; when a log is read again, the row is folded
 //! anew. Nothing here touches the log.
 
-use super::entry::Entry;
+use super::entry::{Adoption, Entry};
 use super::error_run::JournalError;
 use super::keys;
 use super::row::{RowNumber, RowRecord, Transition, UnixMillis};
@@ -79,6 +79,19 @@ impl Moved {
             reads: after.reads - before.reads,
             throttled: after.throttled - before.throttled,
             record: after,
+        }
+    }
+
+    /// A row that goes on from where another run left it.
+    #[must_use]
+    pub fn adopted(adoption: Adoption) -> Moved {
+        Moved {
+            row: adoption.row,
+            at: adoption.at,
+            record: adoption.record.taken_over(),
+            writes: 0,
+            reads: 0,
+            throttled: 0,
         }
     }
 }
@@ -211,9 +224,42 @@ impl Ledger {
                 None => return Ok(()),
             },
             Entry::Closed { at, stop } => Mark::Closed { at, stop },
+            Entry::Adopted(adoption) => match self.readopt(position, *adoption)? {
+                Some(moved) => Mark::Moved(Box::new(moved)),
+                None => return Ok(()),
+            },
         };
         self.take(position, mark);
         Ok(())
+    }
+
+    /// None when the row stands for this record already.
+    fn readopt(
+        &mut self,
+        position: Position,
+        adoption: Adoption,
+    ) -> Result<Option<Moved>, JournalError> {
+        let known = self.row(adoption.row)?;
+        if self.is_ahead(position, known.as_ref(), adoption.row, adoption.at) {
+            return Ok(None);
+        }
+        Ok(Some(Moved::adopted(adoption)))
+    }
+
+    /// Whether the row stands for this record already.
+    fn is_ahead(
+        &mut self,
+        position: Position,
+        known: Option<&StoredRow>,
+        row: RowNumber,
+        at: UnixMillis,
+    ) -> bool {
+        let ahead = known.is_some_and(|row| row.through >= position.offset);
+        if ahead {
+            self.recount = true;
+            self.note_moved(row, at);
+        }
+        ahead
     }
 
     /// None when the row stands for this record already.
@@ -223,12 +269,7 @@ impl Ledger {
         transition: &Transition,
     ) -> Result<Option<Moved>, JournalError> {
         let known = self.row(transition.row)?;
-        if known
-            .as_ref()
-            .is_some_and(|row| row.through >= position.offset)
-        {
-            self.recount = true;
-            self.note_moved(transition.row, transition.at);
+        if self.is_ahead(position, known.as_ref(), transition.row, transition.at) {
             return Ok(None);
         }
         let before = known.map_or_else(RowRecord::default, |row| row.record);

@@ -42,11 +42,12 @@ mod session_tests;
 #[cfg(test)]
 mod test_world;
 
+pub use entry::Adoption;
 pub use error_run::JournalError;
 pub use keeper::Writing;
 pub use lock::{Control, ControlToken, Holder, LockError};
-pub use open::Journal;
-pub use row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
+pub use open::{Journal, takers};
+pub use row::{Exposure, Facts, RowNumber, RowRecord, Transition, UnixMillis};
 pub use run::{
     Counts, InputFacts, InputRow, Planned, RunHeader, RunId, RunRecord, RunState, Seal, Stop,
 };

@@ -16,6 +16,7 @@ use super::scan::{Group, Head, Scan};
 use super::session::{Import, Session};
 use super::store::{Store, StoreError};
 use super::view::RunReader;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -166,12 +167,21 @@ impl Journal {
         ledger::read_runs(&*self.store)
     }
 
-    /// The run whose name begins so, or the newest.
+    /// The run that has taken over the people who are half way in this one, if one has.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the checkpoint cannot be read.
+    pub fn taken_over_by(&self, id: RunId) -> Result<Option<RunId>, JournalError> {
+        Ok(takers(&self.runs()?).get(&id).copied())
+    }
+
+    /// The run whose name begins so; without one the newest in which somebody cannot work, else the newest.
     ///
     /// # Errors
     /// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
     pub fn find(&self, prefix: Option<&str>) -> Result<RunRecord, JournalError> {
-        find(self.runs()?, &self.dir, prefix)
+        let exposed = |run: &RunRecord| self.reader(run)?.has_exposed();
+        find(self.runs()?, &self.dir, prefix, &exposed)
     }
 
     /// Begins a run; its rows are to be copied next.
@@ -196,8 +206,12 @@ impl Journal {
     /// Opens a run to go on with it.
     ///
     /// # Errors
-    /// [`JournalError`] when its log cannot be opened or the reserve not be made.
+    /// [`JournalError`] when its log cannot be opened or the reserve not be made, or another run has taken its people over.
     pub fn resume(&self, run: &RunRecord) -> Result<Session, JournalError> {
+        if let Some(by) = self.taken_over_by(run.id())? {
+            let run = run.id();
+            return Err(JournalError::TakenOver { run, by });
+        }
         let store = Arc::clone(&self.store);
         Session::resume(&self.disk, run.clone(), store, self.writing)
     }
@@ -267,6 +281,14 @@ impl Journal {
     }
 }
 
+/// Which run has taken over the people of which: once its rows are all copied, and for good.
+#[must_use]
+pub fn takers(runs: &[RunRecord]) -> BTreeMap<RunId, RunId> {
+    let whole = runs.iter().filter(|run| run.state != RunState::Importing);
+    let takers = whole.filter_map(|run| Some((run.header.adopts?, run.id())));
+    takers.collect()
+}
+
 /// What is done with every group of a log.
 pub(super) type Visit<'v> = dyn FnMut(&Group<'_>) -> Result<(), JournalError> + 'v;
 
@@ -318,13 +340,33 @@ fn first(store: &Arc<dyn Store>, bytes: &[u8], head: Head) -> Result<Ledger, Jou
         | Entry::Imported { .. }
         | Entry::Opened { .. }
         | Entry::Moved(_)
+        | Entry::Adopted(_)
         | Entry::Closed { .. } => Err(JournalError::Checkpoint(
             "the log does not begin with the beginning of a run".into(),
         )),
     }
 }
 
-/// The run whose name begins so, or the newest, of runs from the oldest on.
+/// The newest run in which somebody cannot work and that may still go on, else the newest.
+fn most_urgent(
+    runs: Vec<RunRecord>,
+    dir: &Path,
+    exposed: &dyn Fn(&RunRecord) -> Result<bool, JournalError>,
+) -> Result<RunRecord, JournalError> {
+    let takers = takers(&runs);
+    let going_on = runs.iter().filter(|run| !takers.contains_key(&run.id()));
+    for run in going_on.rev() {
+        if exposed(run)? {
+            return Ok(run.clone());
+        }
+    }
+    let none = || JournalError::NoRun {
+        dir: dir.to_owned(),
+    };
+    runs.into_iter().next_back().ok_or_else(none)
+}
+
+/// The run whose name begins so, of runs from the oldest on; without one the newest that is `exposed`, else the newest.
 ///
 /// # Errors
 /// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
@@ -332,12 +374,10 @@ pub(super) fn find(
     mut runs: Vec<RunRecord>,
     dir: &Path,
     prefix: Option<&str>,
+    exposed: &dyn Fn(&RunRecord) -> Result<bool, JournalError>,
 ) -> Result<RunRecord, JournalError> {
     let Some(prefix) = prefix else {
-        let none = || JournalError::NoRun {
-            dir: dir.to_owned(),
-        };
-        return runs.pop().ok_or_else(none);
+        return most_urgent(runs, dir, exposed);
     };
     let wanted = prefix.to_lowercase();
     runs.retain(|run| run.id().to_string().starts_with(&wanted));

@@ -5,7 +5,7 @@
 
 use crate::job::StepId;
 use crate::machine::{
-    Attempt, Course, Event, IllegalMove, Outcome, Phase, Problem, Progress, RowState, Rules,
+    Attempt, Course, Ending, Event, IllegalMove, Outcome, Phase, Problem, Progress, RowState, Rules,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,12 +35,14 @@ pub struct Facts {
     pub throttled: u32,
     /// The service's id of the last request.
     pub request_id: Option<String>,
-    /// The job's report columns, at the end.
+    /// The job's report columns: before each write as far as is known then, and at the end.
     pub report: Option<Vec<String>>,
     /// When the row was begun, if this is its first transition and it began earlier than that: a first read takes its time.
     pub begun_at: Option<UnixMillis>,
     /// What tells the row's account from all others, when it was first seen: from here on it is this row's.
     pub account: Option<String>,
+    /// What somebody should know of the row although nothing speaks against it, at the end.
+    pub warnings: Option<Vec<Problem>>,
 }
 
 /// What happened to a row, committed as one.
@@ -74,7 +76,7 @@ pub struct RowRecord {
     /// When the last write was answered or seen that is known to have taken effect: for a while after it, reads may show what
     /// was before.
     pub took_effect_at: Option<UnixMillis>,
-    /// Since when the person cannot work.
+    /// Since when the person cannot work; of a row that ended stranded, if it was so at the end.
     pub exposed_since: Option<UnixMillis>,
     /// How long the person could not work, in all earlier exposures.
     pub exposed_ms: u64,
@@ -92,10 +94,21 @@ pub struct RowRecord {
     pub last_step: Option<StepId>,
     /// The service's id of the last request.
     pub request_id: Option<String>,
-    /// The job's report columns.
+    /// The job's report columns. While a row is under way they show a person who may have moved where they may be.
     pub report: Vec<String>,
     /// What tells its account from all others, once it was seen.
     pub account: Option<String>,
+    /// What somebody should know of the row although nothing speaks against it.
+    pub warnings: Vec<Problem>,
+}
+
+/// That a person cannot work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exposure {
+    /// Since when, as far as is known.
+    pub since: Option<UnixMillis>,
+    /// A write is not answered: it may have ended the exposure, or not have begun it.
+    pub doubtful: bool,
 }
 
 impl Default for RowRecord {
@@ -119,6 +132,7 @@ impl Default for RowRecord {
             request_id: None,
             report: Vec::new(),
             account: None,
+            warnings: Vec::new(),
         }
     }
 }
@@ -147,6 +161,19 @@ impl RowRecord {
         rules: &Rules,
     ) -> Result<crate::machine::Effect, IllegalMove> {
         let before = self.state.clone();
+        let seen = match &event {
+            Event::Observed(observation) => Some(observation.exposed),
+            Event::Admitted
+            | Event::Rejected(_)
+            | Event::Lagging
+            | Event::Unobservable(_)
+            | Event::Durable(_)
+            | Event::Applied(..)
+            | Event::Refused(..)
+            | Event::Contended(..)
+            | Event::Doubted(..)
+            | Event::Recovered => None,
+        };
         let applied = matches!(event, Event::Applied(..));
         // A process that died may have sent its write in its last moment, and nobody knows when that was.
         let died = matches!(event, Event::Recovered) && self.may_be_writing();
@@ -165,7 +192,7 @@ impl RowRecord {
         {
             self.note_attempt(attempt, at);
         }
-        self.note_exposure(at);
+        self.note_exposure(at, seen.unwrap_or(exposes(&before)));
         if matches!(self.state, RowState::Ended(_)) {
             self.ended_at = Some(at);
             self.expected = None;
@@ -185,7 +212,7 @@ impl RowRecord {
     }
 
     fn note_attempt(&mut self, attempt: Attempt, at: UnixMillis) {
-        self.attempts += 1;
+        self.attempts = self.attempts.saturating_add(1);
         self.last_step = Some(attempt.step);
         self.wrote_at = Some(at);
         // On the way back a step may be undone that was done as a part of another one: it was never begun.
@@ -194,17 +221,26 @@ impl RowRecord {
         }
     }
 
-    /// An ended row is exposed only if it is stranded, and that is told by its outcome.
-    fn note_exposure(&mut self, at: UnixMillis) {
-        let exposed = self.progress().is_some_and(|progress| progress.exposed);
-        match (exposed, self.exposed_since) {
-            (true, None) => self.exposed_since = Some(at),
-            (false, Some(since)) => {
-                self.exposed_ms = self.exposed_ms.saturating_add(at.saturating_sub(since));
-                self.exposed_since = None;
-            }
-            (true, Some(_)) | (false, None) => {}
+    /// A row that ended is exposed only if it is stranded and was last seen so: then it is counted up to the end, and goes on.
+    fn note_exposure(&mut self, at: UnixMillis, last_seen: bool) {
+        let (exposed, over) = match &self.state {
+            RowState::Waiting => (false, false),
+            RowState::Active(active) => (active.progress.exposed, false),
+            RowState::Ended(Ending::Stranded(_)) => (last_seen, true),
+            RowState::Ended(
+                Ending::Done
+                | Ending::Unchanged
+                | Ending::Refused(_)
+                | Ending::Failed(_)
+                | Ending::Reverted(_)
+                | Ending::Held(_),
+            ) => (false, true),
+        };
+        let since = self.exposed_since.or(exposed.then_some(at));
+        if let Some(since) = since.filter(|_| over || !exposed) {
+            self.exposed_ms = self.exposed_ms.saturating_add(at.saturating_sub(since));
         }
+        self.exposed_since = since.filter(|_| exposed);
     }
 
     /// Takes in what became known.
@@ -226,6 +262,9 @@ impl RowRecord {
         }
         if let Some(account) = &facts.account {
             self.account = Some(account.clone());
+        }
+        if let Some(warnings) = &facts.warnings {
+            self.warnings.clone_from(warnings);
         }
         // Numbers come from a log that anybody may have written: none of them may end the program.
         self.reads = self.reads.saturating_add(facts.reads);
@@ -263,6 +302,46 @@ impl RowRecord {
         active.progress.exposed || exposing
     }
 
+    /// Whether the person cannot work now, or may not be able to. None: they can.
+    #[must_use]
+    pub fn exposure(&self, rules: &Rules) -> Option<Exposure> {
+        let doubtful = match &self.state {
+            RowState::Waiting => return None,
+            RowState::Ended(_) => {
+                let since = self.exposed_since?;
+                return Some(Exposure {
+                    since: Some(since),
+                    doubtful: false,
+                });
+            }
+            RowState::Active(active) => match active.phase {
+                Phase::Intending(_) | Phase::Applying(_) | Phase::Doubtful(_) => true,
+                Phase::Observing | Phase::Verifying => false,
+            },
+        };
+        self.may_be_exposed(rules).then(|| Exposure {
+            since: self.exposed_since.or(self.wrote_at),
+            doubtful,
+        })
+    }
+
+    /// Whether the row has been written to and is not at its end: the person may be anywhere between before-image and goal.
+    #[must_use]
+    pub fn is_half_way(&self) -> bool {
+        matches!(self.state, RowState::Active(_)) && self.has_begun_writing()
+    }
+
+    /// The row as another run goes on with it. What was sent for it is counted where it was sent.
+    #[must_use]
+    pub fn taken_over(self) -> RowRecord {
+        RowRecord {
+            writes: 0,
+            reads: 0,
+            throttled: 0,
+            ..self
+        }
+    }
+
     /// Whether a write of this row has ever been begun.
     #[must_use]
     pub fn has_begun_writing(&self) -> bool {
@@ -292,6 +371,14 @@ impl RowRecord {
             },
             RowState::Waiting => None,
         }
+    }
+}
+
+/// Whether the person cannot work in this state.
+fn exposes(state: &RowState) -> bool {
+    match state {
+        RowState::Active(active) => active.progress.exposed,
+        RowState::Waiting | RowState::Ended(_) => false,
     }
 }
 
@@ -383,5 +470,64 @@ mod tests {
         assert!(row.is_going_back());
         assert_eq!((row.attempts, row.last_step), (2, Some(StepId(2))));
         assert_eq!(row.begun, [StepId(0)]);
+    }
+
+    /// Whoever is given up while they cannot work is exposed for longer than the row lasts; whoever comes home is not.
+    #[test]
+    fn an_exposure_lasts_beyond_a_row_that_ends_stranded() {
+        let rules = Rules {
+            steps: vec![StepTraits { exposes: true }],
+            attempts_max: 2,
+            undo_attempts_max: 2,
+            looks_max: 2,
+        };
+        let seen = |sight, exposed| Event::Observed(Observation { sight, exposed });
+        let barred = || Problem {
+            code: String::new(),
+            message: String::new(),
+            advice: String::new(),
+        };
+        let row_after = |events: Vec<Event>| {
+            let mut row = RowRecord::default();
+            for (at, event) in events.into_iter().enumerate() {
+                row.take(event, at as UnixMillis, &rules).unwrap();
+            }
+            row
+        };
+        let found_away = row_after(vec![Event::Admitted, seen(Sight::Barred(barred()), true)]);
+        let since = |row: &RowRecord| row.exposure(&rules).map(|exposure| exposure.since);
+        assert_eq!(found_away.outcome(), Outcome::Stranded);
+        assert_eq!(
+            (since(&found_away), found_away.exposed_ms),
+            (Some(Some(1)), 0)
+        );
+
+        let first = Attempt {
+            step: StepId(0),
+            number: 1,
+        };
+        let begun = vec![Event::Admitted, seen(Sight::Next(StepId(0)), false)];
+        let intending = row_after(begun.clone());
+        let exposure = intending.exposure(&rules).unwrap();
+        assert!(exposure.doubtful && exposure.since == Some(1));
+        let away = [
+            Event::Durable(first),
+            Event::Applied(
+                first,
+                Forecast {
+                    look: Look::Again,
+                    exposed: true,
+                },
+            ),
+            seen(Sight::Adrift(barred()), true),
+        ];
+        let given_up = seen(Sight::Adrift(barred()), true);
+        let stranded = row_after([&begun[..], &away, &[given_up]].concat());
+        assert_eq!(stranded.outcome(), Outcome::Stranded);
+        assert_eq!((since(&stranded), stranded.exposed_ms), (Some(Some(3)), 2));
+        let at_home = seen(Sight::Goal, false);
+        let reverted = row_after([&begun[..], &away, &[at_home]].concat());
+        assert_eq!(reverted.outcome(), Outcome::Reverted);
+        assert_eq!((since(&reverted), reverted.exposed_ms), (None, 2));
     }
 }

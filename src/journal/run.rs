@@ -69,6 +69,8 @@ pub struct RunHeader {
     pub started_at: UnixMillis,
     /// SHA-256 of the plan it executes, if it does.
     pub plan: Option<Digest>,
+    /// The run whose people who were half way it has taken over, if it has: that one must not go on.
+    pub adopts: Option<RunId>,
 }
 
 /// Why a process stopped working on a run.

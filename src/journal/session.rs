@@ -5,13 +5,13 @@
 
 use super::committer::{CommitError, Committer, Record};
 use super::disk::Disk;
-use super::entry::Entry;
+use super::entry::{Adoption, Entry};
 use super::error_run::JournalError;
 use super::keeper::{Checkpointer, Writing};
 use super::ledger::{Ledger, Mark, Moved, read_owner, read_row, read_runs};
 use super::log::Log;
 use super::medium::Medium;
-use super::open::{FIRST_ROW, genesis};
+use super::open::{FIRST_ROW, genesis, takers};
 use super::reserve::{OnReserve, Shortage};
 use super::row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
 use super::run::{InputRow, RunHeader, RunId, RunRecord, Stop};
@@ -234,9 +234,14 @@ impl Session {
 }
 
 fn unfinished_beside(store: &dyn Store, run: &RunRecord) -> Result<Vec<RunId>, JournalError> {
-    let runs = read_runs(store)?.into_iter();
-    let others = runs.filter(|other| {
-        other.id() != run.id() && other.header.target == run.header.target && !other.is_complete()
+    let runs = read_runs(store)?;
+    let takers = takers(&runs);
+    let others = runs.into_iter().filter(|other| {
+        let goes_on = !takers.contains_key(&other.id()) && run.header.adopts != Some(other.id());
+        goes_on
+            && other.id() != run.id()
+            && other.header.target == run.header.target
+            && !other.is_complete()
     });
     Ok(others.map(|other| other.id()).collect())
 }
@@ -415,7 +420,17 @@ impl Import {
         self.session.post(transition, &before, &after)
     }
 
-    /// Ends the copying and begins the run.
+    /// Goes on with a row from where another run left it.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the log failed.
+    pub fn adopt(&mut self, adoption: Adoption) -> Result<(), JournalError> {
+        let moved = Mark::Moved(Box::new(Moved::adopted(adoption.clone())));
+        let record = record(&Entry::Adopted(Box::new(adoption)), moved)?;
+        Ok(self.session.committer.post(vec![record])?)
+    }
+
+    /// Ends the copying and begins the run: one that it takes over from cannot go on from here on.
     ///
     /// # Errors
     /// [`JournalError`] when it could not be made durable.

@@ -65,6 +65,7 @@ pub(super) fn header(dir: &Path) -> RunHeader {
         operator: "me".into(),
         started_at: 1,
         plan: None,
+        adopts: None,
     }
 }
 
@@ -461,4 +462,51 @@ async fn an_account_is_its_rows_for_good() {
     assert_eq!(second.owner("ann").unwrap(), None);
     let other_target = import(&journal, elsewhere, 4).await;
     assert_eq!(half_way(&other_target), None);
+}
+
+/// The new run knows the row from its own log alone, and from the moment on at which its rows are all copied, the old one cannot
+/// go on: not a moment sooner, and for good.
+#[tokio::test]
+async fn a_row_that_was_taken_over_is_in_one_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, mut second) = (header(dir.path()), header(dir.path()));
+    let (id, by) = (first.id, second.id);
+    second.adopts = Some(id);
+    let journal = Journal::open(dir.path(), &holder()).unwrap();
+    let session = import(&journal, first, 4).await;
+    let left = commit(&session, intended(3)).await;
+    let stop = Stop::Requested("enough".into());
+    session.close(20, stop.clone()).whole().unwrap();
+    assert!(left.is_half_way() && left.exposure(&rules()).is_some());
+    assert_eq!(journal.find(None).unwrap().id(), id);
+
+    let mut import = journal.begin(second).unwrap();
+    (1..=4).for_each(|number| import.push(row(number)).unwrap());
+    let adoption = Adoption {
+        row: RowNumber(2),
+        at: 30,
+        from: id,
+        from_row: RowNumber(3),
+        record: left.clone(),
+    };
+    import.adopt(adoption).unwrap();
+    assert_eq!(journal.taken_over_by(id).unwrap(), None);
+    let session = import.finish(31).await.unwrap();
+    session.close(40, stop).whole().unwrap();
+    drop(journal);
+    std::fs::remove_dir_all(dir.path().join("checkpoint")).unwrap();
+
+    let journal = Journal::open(dir.path(), &holder()).unwrap();
+    assert_eq!(journal.taken_over_by(id).unwrap(), Some(by));
+    let run = |id: RunId| journal.find(Some(&id.to_string())).unwrap();
+    assert!(matches!(
+        journal.resume(&run(id)),
+        Err(JournalError::TakenOver { run, by: taker }) if run == id && taker == by
+    ));
+    let mut reader = journal.reader(&run(by)).unwrap();
+    assert_eq!(reader.row(RowNumber(2)).unwrap(), Some(left.taken_over()));
+    assert_eq!(reader.active().unwrap(), [RowNumber(2)]);
+    let (input, _) = &reader.half_way().unwrap()[0];
+    assert_eq!(input.number, RowNumber(2));
+    assert_eq!(journal.find(None).unwrap().id(), by);
 }

@@ -10,7 +10,7 @@ use super::error::LogError;
 use super::error_run::JournalError;
 use super::ledger;
 use super::log::inspect;
-use super::open::{find, replay};
+use super::open::{find, replay, takers};
 use super::run::{RunId, RunRecord, RunState};
 use super::scan::Scan;
 use super::scratch::temporary_folder;
@@ -117,12 +117,21 @@ impl Snapshot {
         Ok(runs)
     }
 
-    /// The run whose name begins so, or the newest.
+    /// The run whose name begins so; without one the newest in which somebody cannot work, else the newest.
     ///
     /// # Errors
     /// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
     pub fn find(&self, prefix: Option<&str>) -> Result<RunRecord, JournalError> {
-        find(self.runs()?, &self.dir, prefix)
+        let exposed = |run: &RunRecord| self.reader(run)?.has_exposed();
+        find(self.runs()?, &self.dir, prefix, &exposed)
+    }
+
+    /// The run that has taken over the people who are half way in this one, if one has.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the runs cannot be read.
+    pub fn taken_over_by(&self, id: RunId) -> Result<Option<RunId>, JournalError> {
+        Ok(takers(&self.runs()?).get(&id).copied())
     }
 
     /// Reads a run's rows.

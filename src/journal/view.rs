@@ -63,13 +63,45 @@ impl RunReader {
         let mut rows = Vec::new();
         for entry in self.store.scan_prefix(&keys::all_active(self.id)) {
             let (key, value) = entry?;
-            let exposed = value.first().is_some_and(|flag| *flag != 0);
+            let exposed = is_exposed(&value);
             if let Some(row) = keys::number(&key) {
                 rows.push((!exposed, row));
             }
         }
         rows.sort();
         Ok(rows.into_iter().map(|(_, row)| row).collect())
+    }
+
+    /// Whether somebody cannot work now, or may not be able to.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the checkpoint cannot be read.
+    pub fn has_exposed(&self) -> Result<bool, JournalError> {
+        for entry in self.store.scan_prefix(&keys::all_active(self.id)) {
+            if is_exposed(&entry?.1) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The rows that were written to and have not ended, in the order of the input: no more than were ever in flight.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the journal cannot be read.
+    pub fn half_way(&mut self) -> Result<Vec<(InputRow, RowRecord)>, JournalError> {
+        let mut rows = self.active()?;
+        rows.sort();
+        let mut found = Vec::new();
+        for row in rows {
+            let record = self.row(row)?.filter(RowRecord::is_half_way);
+            if let Some(record) = record
+                && let Some(input) = self.input(row)?
+            {
+                found.push((input, record));
+            }
+        }
+        Ok(found)
     }
 
     /// A row as it stood in the input. Reading in order is cheap.
@@ -107,6 +139,7 @@ impl RunReader {
             | Entry::Imported { .. }
             | Entry::Opened { .. }
             | Entry::Moved(_)
+            | Entry::Adopted(_)
             | Entry::Closed { .. } => Err(JournalError::Checkpoint(
                 "it points at a record of the log that holds no rows".into(),
             )),
@@ -143,4 +176,9 @@ impl RunReader {
         }
         Ok(())
     }
+}
+
+/// What the checkpoint notes beside an active row.
+fn is_exposed(value: &[u8]) -> bool {
+    value.first().is_some_and(|flag| *flag != 0)
 }

@@ -240,7 +240,7 @@ impl Active {
     }
 
     fn lagging(mut self, rules: &Rules) -> Move {
-        self.progress.looks += 1;
+        self.progress.looks = self.progress.looks.saturating_add(1);
         if self.progress.looks <= rules.looks_max {
             return active(self.course, self.phase, self.progress, Effect::ObserveLater);
         }

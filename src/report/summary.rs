@@ -1,24 +1,23 @@
 //! The numbers of a run, as `summary.json` and `status --json` give them.
 
-use crate::journal::{JournalError, RowRecord, RunReader, RunRecord, RunState, Stop, UnixMillis};
+use super::gathered::{ExposedPerson, Gathered, Warned};
+use crate::journal::{JournalError, RunId, RunReader, RunRecord, RunState, Stop, UnixMillis};
 use crate::machine::Outcome;
 use crate::pace::Quota;
 use crate::runner::{Hold, Standing};
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// Digits that the exposure's percentiles are kept to.
-const DIGITS: u8 = 3;
-
-/// Longest exposure that is told apart: 30 days, in milliseconds.
-const EXPOSED_MS_MAX: u64 = 30 * 24 * 3_600 * 1_000;
 
 /// What a live process is doing with a run, where there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Liveness {
     /// No process works on it.
     Nobody,
+    /// Nor will one: another run has taken over the people who were half way.
+    TakenOver {
+        /// That run.
+        by: RunId,
+    },
     /// A process works on it.
     Live {
         /// Whether it begins rows, and why not.
@@ -30,6 +29,14 @@ pub enum Liveness {
         /// Why it sends nothing at present, or less than it could, in words.
         slow: Option<String>,
     },
+}
+
+impl Liveness {
+    /// Of a run that no process works on.
+    #[must_use]
+    pub fn idle(taken_over_by: Option<RunId>) -> Liveness {
+        taken_over_by.map_or(Liveness::Nobody, |by| Liveness::TakenOver { by })
+    }
 }
 
 /// Whom a live process works on at present.
@@ -50,10 +57,16 @@ pub struct Summary {
     pub job: String,
     /// The target.
     pub target: String,
+    /// What was given as `--target` when it was begun.
+    pub target_spec: String,
     /// `running`, `paused`, `draining`, `waiting`, `interrupted`, `stopped` or `finished`.
     pub state: &'static str,
     /// Why it is paused, draining, waiting or stopped; null in the other states.
     pub reason: Option<String>,
+    /// The run that has taken over its people who were half way, if one has.
+    pub taken_over_by: Option<String>,
+    /// Who cannot work now, in the order of the input.
+    pub exposed: Vec<ExposedPerson>,
     /// Whom a live process works on; null while there is none.
     pub under_way: Option<UnderWay>,
     /// Why a live process sends nothing at present, or less than its budget; null where it does neither.
@@ -62,6 +75,12 @@ pub struct Summary {
     pub rows: u64,
     /// Rows by outcome, all eight.
     pub outcomes: BTreeMap<&'static str, u64>,
+    /// Rows that are done although somebody should know something, by its code.
+    pub warnings: BTreeMap<String, u64>,
+    /// The same in words.
+    pub warned: Vec<Warned>,
+    /// How many rows those are; one may have several warnings.
+    pub warned_rows: u64,
     /// Writes that took effect.
     pub writes: u64,
     /// Reads sent.
@@ -109,32 +128,6 @@ pub struct Rate {
     pub budget: f64,
 }
 
-/// Gathers exposures row by row.
-pub(super) struct Exposures(Histogram<u64>);
-
-impl Exposures {
-    pub(super) fn new() -> Option<Exposures> {
-        // None only if the bounds above were nonsense.
-        Histogram::new_with_max(EXPOSED_MS_MAX, DIGITS)
-            .ok()
-            .map(Exposures)
-    }
-
-    pub(super) fn add(&mut self, record: &RowRecord) {
-        if record.exposed_ms > 0 {
-            self.0.saturating_record(record.exposed_ms);
-        }
-    }
-
-    pub(super) fn figures(&self) -> Exposed {
-        Exposed {
-            p50: self.0.value_at_quantile(0.5),
-            p99: self.0.value_at_quantile(0.99),
-            max: self.0.max(),
-        }
-    }
-}
-
 /// The numbers of a run; reads every row once.
 ///
 /// # Errors
@@ -144,19 +137,18 @@ pub fn summarize(
     reader: &mut RunReader,
     live: &Liveness,
 ) -> Result<Summary, JournalError> {
-    let mut exposures = Exposures::new();
-    reader.each::<JournalError>(|_, record| {
-        if let (Some(exposures), Some(record)) = (exposures.as_mut(), record) {
-            exposures.add(record);
+    let mut gathered = Gathered::new();
+    reader.each::<JournalError>(|input, record| {
+        if let Some(record) = record {
+            gathered.add(run, live, input, record);
         }
         Ok(())
     })?;
-    let exposed = exposures.map_or_else(Exposed::default, |all| all.figures());
-    Ok(Summary::of(run, exposed, live))
+    Ok(Summary::of(run, gathered, live))
 }
 
 impl Summary {
-    pub(super) fn of(run: &RunRecord, exposed_ms: Exposed, live: &Liveness) -> Summary {
+    pub(super) fn of(run: &RunRecord, gathered: Gathered, live: &Liveness) -> Summary {
         let outcomes = Outcome::ALL.map(|outcome| (outcome.word(), run.outcome_count(outcome)));
         let seconds = run.worked_ms() as f64 / 1_000.0;
         let mean = if seconds > 0.0 {
@@ -165,7 +157,9 @@ impl Summary {
             0.0
         };
         let (under_way, slow, quota) = match live {
-            Liveness::Nobody => (None, None, run.header.write_quota.parse().ok()),
+            Liveness::Nobody | Liveness::TakenOver { .. } => {
+                (None, None, run.header.write_quota.parse().ok())
+            }
             Liveness::Live {
                 standing: _,
                 under_way,
@@ -173,10 +167,21 @@ impl Summary {
                 slow,
             } => (Some(*under_way), slow.clone(), Some(*writes)),
         };
+        let warned = gathered.warned();
         Summary {
             run: run.id().to_string(),
             job: run.header.job.clone(),
             target: run.header.target.clone(),
+            target_spec: run.header.target_spec.clone(),
+            taken_over_by: taken_over_by(live),
+            warnings: warned
+                .iter()
+                .map(|one| (one.code.clone(), one.rows))
+                .collect(),
+            warned,
+            warned_rows: gathered.warned_rows,
+            exposed_ms: gathered.figures(),
+            exposed: gathered.exposed,
             state: state_word(run, live),
             reason: reason(run, live),
             under_way,
@@ -188,7 +193,6 @@ impl Summary {
             throttled: run.throttled,
             started_at: rfc3339(run.header.started_at),
             finished_at: run.is_complete().then(|| rfc3339(run.last_at)),
-            exposed_ms,
             rate: Rate {
                 mean: round(mean),
                 budget: round(quota.map_or(0.0, Quota::per_second)),
@@ -201,6 +205,13 @@ impl Summary {
     }
 }
 
+fn taken_over_by(live: &Liveness) -> Option<String> {
+    match live {
+        Liveness::TakenOver { by } => Some(by.to_string()),
+        Liveness::Nobody | Liveness::Live { .. } => None,
+    }
+}
+
 fn state_word(run: &RunRecord, live: &Liveness) -> &'static str {
     match (live, &run.state) {
         (Liveness::Live { standing, .. }, _) => match standing {
@@ -209,6 +220,7 @@ fn state_word(run: &RunRecord, live: &Liveness) -> &'static str {
             Standing::Held(Hold::Window { .. }) => "waiting",
             Standing::Stopping(_) => "draining",
         },
+        (Liveness::TakenOver { .. }, _) => "stopped",
         (Liveness::Nobody, RunState::Finished) => "finished",
         (Liveness::Nobody, RunState::Stopped(_)) => "stopped",
         (Liveness::Nobody, RunState::Open | RunState::Importing) => "interrupted",
@@ -222,6 +234,9 @@ fn reason(run: &RunRecord, live: &Liveness) -> Option<String> {
             Standing::Held(hold) => Some(hold.to_string()),
             Standing::Stopping(reason) => Some(reason.text().to_owned()),
         },
+        (Liveness::TakenOver { by }, _) => Some(format!(
+            "run {by} has taken over the people who were half way"
+        )),
         (Liveness::Nobody, RunState::Stopped(Stop::Requested(why) | Stop::Fault(why))) => {
             Some(why.clone())
         }

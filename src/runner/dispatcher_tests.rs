@@ -232,10 +232,18 @@ impl World {
             write_quota: writes.into(),
             operator: "me".into(),
             plan: None,
+            adopts: None,
         };
-        let (session, _) = begin(&journal, &order, None, &*clock, &mut |_| {})
-            .await
-            .unwrap();
+        let (session, _) = begin(
+            &journal,
+            &order,
+            None,
+            BTreeMap::new(),
+            &*clock,
+            &mut |_| {},
+        )
+        .await
+        .unwrap();
         World {
             _folder: folder,
             people: Arc::default(),

@@ -12,6 +12,7 @@ pub mod dispatcher;
 pub mod event;
 pub mod exposed;
 pub mod flight;
+pub mod half_way;
 mod listing;
 pub mod lookups;
 pub mod observe;

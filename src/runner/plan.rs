@@ -113,7 +113,8 @@ fn foresee(job: &Job, view: &RowView, before: &State) -> Result<RowPlan, EvalErr
     })
 }
 
-fn barred(decision: Decision) -> Option<Problem> {
+/// What speaks against a row, of a decision that something does.
+pub(super) fn barred(decision: Decision) -> Option<Problem> {
     match decision {
         Decision::Barred {
             code,

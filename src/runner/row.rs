@@ -4,6 +4,7 @@
 //! nor sends nor writes, so that a test can walk it through every sequence of replies.
 
 use super::observe::Found;
+use super::plan::barred;
 use super::sight::{Judge, States, doing, job_event, job_problem};
 use super::talk::Costs;
 use crate::job::{DirectoryEntry, EvalError, Job, RowView, State, Step, Write};
@@ -391,10 +392,32 @@ impl Row {
         taught && self.record.has_begun_writing()
     }
 
-    /// Fills in the job's report columns, at the end.
+    /// Fills in the job's report columns, at the end, and what somebody should know.
     pub fn report(&mut self, view: &RowView) {
         if let Some(states) = &self.states {
             self.facts.report = Some(view.report(&states.before, &states.now));
+            let warnings = view.warnings(&states.before).unwrap_or_default();
+            let warnings: Vec<Problem> = warnings.into_iter().filter_map(barred).collect();
+            self.facts.warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
+        }
+    }
+
+    /// Fills them in before a write leaves, for whoever has to read the journal of a run that was cut off. Somebody who is
+    /// about to be moved where they cannot work is shown there: they are looked for there first.
+    pub fn report_meanwhile(&mut self, job: &Job, view: &RowView, attempt: Attempt, rules: &Rules) {
+        let Some(states) = &self.states else {
+            return;
+        };
+        let mut shown = states.now.clone();
+        if rules.exposes(attempt.step)
+            && !self.record.is_going_back()
+            && let Ok(Some(write)) = self.write(job, view, attempt)
+        {
+            shown.merge(&write.effect);
+        }
+        let report = view.report(&states.before, &shown);
+        if report != self.record.report {
+            self.facts.report = Some(report);
         }
     }
 

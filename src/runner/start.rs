@@ -10,8 +10,8 @@ use crate::batch::{
 };
 use crate::job::{Decision, Job, Settings};
 use crate::journal::{
-    Import, InputFacts, InputRow, Journal, JournalError, Planned, RowNumber, RunHeader, RunId,
-    RunRecord, RunState, Seal, Session,
+    Adoption, Import, InputFacts, InputRow, Journal, JournalError, Planned, RowNumber, RunHeader,
+    RunId, RunRecord, RunState, Seal, Session, takers,
 };
 use crate::machine::{Problem, Rules, StepTraits};
 use std::collections::BTreeMap;
@@ -40,6 +40,8 @@ pub struct Order<'a> {
     pub operator: String,
     /// SHA-256 of the plan to execute, if one is.
     pub plan: Option<Digest>,
+    /// The run to take people over from who are half way in it.
+    pub adopts: Option<RunId>,
 }
 
 /// What the journal has of what a run line asks for.
@@ -63,8 +65,12 @@ pub fn look_back(journal: &Journal, order: &Order<'_>) -> Result<Before, Journal
     let path = absolute(order.input);
     let mut runs = journal.runs()?;
     runs.reverse();
+    let takers = takers(&runs);
     runs.retain(|run| {
         let header = &run.header;
+        if takers.contains_key(&run.id()) || order.adopts == Some(run.id()) {
+            return false;
+        }
         let same_rows = header.input.digest == order.input.digest || header.input.path == path;
         header.job == order.job.name && same_rows
     });
@@ -112,6 +118,9 @@ fn differences(run: &RunRecord, order: &Order<'_>) -> Vec<String> {
         };
         let (then, now) = (named(&header.plan), named(&order.plan));
         found.push(format!("the plan it executes was {then}, now it is {now}"));
+    }
+    if let Some(from) = order.adopts.filter(|_| header.adopts != order.adopts) {
+        found.push(format!("it has not taken over the people of run {from}"));
     }
     for (name, value) in &order.params {
         let then = header.params.get(name).map_or("not there", String::as_str);
@@ -172,6 +181,7 @@ fn header(order: &Order<'_>, clock: &dyn Clock) -> RunHeader {
         operator: order.operator.clone(),
         started_at: clock.now(),
         plan: order.plan.clone(),
+        adopts: order.adopts,
     }
 }
 
@@ -256,16 +266,17 @@ pub async fn begin(
     journal: &Journal,
     order: &Order<'_>,
     plan: Option<PlanFile>,
+    adoptions: BTreeMap<u64, Adoption>,
     clock: &dyn Clock,
     tell: &mut dyn FnMut(&Finding),
 ) -> Result<(Session, Summary), BeginError> {
-    let (import, summary) = copy(journal, order, plan, clock, tell)?;
+    let (import, summary) = copy(journal, order, plan, adoptions, clock, tell)?;
     let session = import.finish(clock.now()).await?;
     Ok((session, summary))
 }
 
-/// Copies a file's rows into a new run of the journal, each with what the plan says of it, where one is executed. Faulty rows
-/// end refused at once.
+/// Copies a file's rows into a new run of the journal, each with what the plan says of it, where one is executed, and where it
+/// is taken over from another run ([`take_over`](super::half_way::take_over)). Faulty rows end refused at once.
 ///
 /// # Errors
 /// [`BeginError`]; nothing was sent, and the run does not exist.
@@ -273,6 +284,7 @@ pub fn copy(
     journal: &Journal,
     order: &Order<'_>,
     mut plan: Option<PlanFile>,
+    mut adoptions: BTreeMap<u64, Adoption>,
     clock: &dyn Clock,
     tell: &mut dyn FnMut(&Finding),
 ) -> Result<(Import, Summary), BeginError> {
@@ -293,6 +305,9 @@ pub fn copy(
                     cells: row.cells,
                     planned,
                 })?;
+                if let Some(adoption) = adoptions.remove(&row.number) {
+                    import.adopt(adoption)?;
+                }
                 findings
             }
             Visit::Clash(finding) => vec![finding],

@@ -229,7 +229,7 @@ impl Worker {
                         },
                     }
                 }
-                Effect::Persist(attempt) => self.persist(attempt).await?,
+                Effect::Persist(attempt) => self.persist(&view, attempt).await?,
                 Effect::Send(attempt) => self.send(&view, attempt).await?,
                 Effect::Finish => self.finish(&view).await?,
                 // Only for a row that waits or an answer that came too late; neither happens to a worker.
@@ -461,10 +461,13 @@ impl Worker {
     }
 
     /// The intent of a write becomes durable; nothing has left before.
-    async fn persist(&mut self, attempt: Attempt) -> Result<Next, Halted> {
+    async fn persist(&mut self, view: &RowView, attempt: Attempt) -> Result<Next, Halted> {
         if self.may_park() {
             return Ok(Next::Done(Rest::Parked));
         }
+        let rules = &self.work.session.header().rules;
+        self.row
+            .report_meanwhile(&self.work.job, view, attempt, rules);
         self.commit().await?;
         Ok(Next::Do(self.tell(Event::Durable(attempt))?))
     }

@@ -4,7 +4,8 @@ use cutover::batch::Digest;
 use cutover::job::StepId;
 use cutover::journal::entry::Entry;
 use cutover::journal::{
-    Facts, InputFacts, InputRow, Planned, RowNumber, RunHeader, RunId, Seal, Stop, Transition,
+    Adoption, Facts, InputFacts, InputRow, Planned, RowNumber, RowRecord, RunHeader, RunId, Seal,
+    Stop, Transition,
 };
 use cutover::machine::{
     Attempt, Event, Forecast, Look, Observation, Problem, Rules, Sight, StepTraits,
@@ -91,7 +92,9 @@ fn facts() -> impl Strategy<Value = Facts> {
     let state = || option::of(text());
     let report = option::of(vec(text(), 0..3));
     let begun_at = option::of(time());
+    let warnings = option::of(vec(problem(), 0..3));
     (
+        warnings,
         begun_at,
         state(),
         state(),
@@ -102,7 +105,18 @@ fn facts() -> impl Strategy<Value = Facts> {
         state(),
     )
         .prop_map(
-            |(begun_at, before, expected, reads, throttled, request_id, report, account)| Facts {
+            |(
+                warnings,
+                begun_at,
+                before,
+                expected,
+                reads,
+                throttled,
+                request_id,
+                report,
+                account,
+            )| Facts {
+                warnings,
                 account,
                 begun_at,
                 before,
@@ -124,6 +138,36 @@ fn transition() -> impl Strategy<Value = Transition> {
             facts,
         }
     })
+}
+
+fn adoption() -> impl Strategy<Value = Adoption> {
+    let counts = (count(), count());
+    (row_number(), time(), row_number(), transition(), counts).prop_map(
+        |(row, at, from_row, transition, (attempts, writes))| {
+            let mut record = RowRecord::default();
+            // Whether or not it can go this way.
+            let _illegal = record.apply(
+                &transition,
+                &Rules {
+                    steps: vec![StepTraits { exposes: true }; 3],
+                    attempts_max: 9,
+                    undo_attempts_max: 9,
+                    looks_max: 9,
+                },
+            );
+            Adoption {
+                row,
+                at,
+                from: RunId(Uuid::from_u128(9)),
+                from_row,
+                record: RowRecord {
+                    attempts,
+                    writes,
+                    ..record
+                },
+            }
+        },
+    )
 }
 
 fn stop() -> impl Strategy<Value = Stop> {
@@ -218,6 +262,7 @@ fn header() -> impl Strategy<Value = RunHeader> {
                     operator,
                     started_at,
                     plan: (id % 2 == 0).then(|| Digest::of(b"plan")),
+                    adopts: (id % 3 == 0).then(|| RunId(Uuid::from_u128(id / 3))),
                 }
             },
         )
@@ -239,6 +284,7 @@ pub fn later_entry() -> impl Strategy<Value = Entry> {
         1 => (time(), text()).prop_map(|(at, program)| Entry::Opened { at, program }),
         4 => transition().prop_map(Entry::Moved),
         1 => (time(), stop()).prop_map(|(at, stop)| Entry::Closed { at, stop }),
+        2 => adoption().prop_map(|adoption| Entry::Adopted(Box::new(adoption))),
     ]
 }
 

@@ -142,10 +142,18 @@ async fn begun(
         write_quota: "1000/s".into(),
         operator: "nobody".into(),
         plan: None,
+        adopts: None,
     };
-    let (session, _) = begin(&journal, &order, None, clock, &mut |_| ())
-        .await
-        .unwrap();
+    let (session, _) = begin(
+        &journal,
+        &order,
+        None,
+        std::collections::BTreeMap::new(),
+        clock,
+        &mut |_| (),
+    )
+    .await
+    .unwrap();
     (journal, session)
 }
 

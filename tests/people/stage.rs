@@ -19,6 +19,7 @@ use cutover::runner::{Clock, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Se
 use cutover::sim::{Answer, Direct, Faults, Limits, Options, Population};
 use cutover::target::{Method, Reply, Request, Target, classify};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -353,10 +354,18 @@ impl Stage {
             write_quota: "1000/s".into(),
             operator: "nobody".into(),
             plan: None,
+            adopts: None,
         };
-        let (session, _) = begin(&journal, &order, None, &*self.tenant, &mut |_| ())
-            .await
-            .unwrap();
+        let (session, _) = begin(
+            &journal,
+            &order,
+            None,
+            BTreeMap::new(),
+            &*self.tenant,
+            &mut |_| (),
+        )
+        .await
+        .unwrap();
         let session = Arc::new(session);
         let line = Arc::new(Line {
             tenant: Arc::clone(&self.tenant),

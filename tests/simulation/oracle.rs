@@ -143,6 +143,10 @@ impl Folded {
                 match Entry::decode(bytes)? {
                     Entry::Began(header) => self.rules = Some(header.rules),
                     Entry::Moved(transition) => self.moved(&transition)?,
+                    Entry::Adopted(adoption) => {
+                        let row = adoption.record.taken_over();
+                        self.rows.insert(adoption.row.0, row);
+                    }
                     Entry::Rows(_)
                     | Entry::Imported { .. }
                     | Entry::Opened { .. }
@@ -239,6 +243,19 @@ pub fn exposed_came_last(world: &World, from: usize, urgent: &Urgent) -> Option<
 /// How the program says that a row ended, by its number.
 pub type Told = BTreeMap<u64, Outcome>;
 
+/// How a row ended over two runs, of which the second began with what the first one had left of it.
+pub fn over_both(first: Outcome, second: Outcome) -> Outcome {
+    match (first, second) {
+        (Outcome::Done | Outcome::Stranded | Outcome::Held, Outcome::Unchanged) => Outcome::Done,
+        (Outcome::Reverted, Outcome::Refused | Outcome::Failed) => Outcome::Reverted,
+        (
+            Outcome::Stranded | Outcome::Held,
+            Outcome::Refused | Outcome::Failed | Outcome::Reverted,
+        ) => first,
+        (_, second) => second,
+    }
+}
+
 /// Promises 4 and 10: every row is told once, and truly, and none was changed in another's name.
 pub fn judge(world: &World, told: &Told, wrote: &Wrote) -> Vec<String> {
     let now = accounts(&world.tenant);
@@ -319,10 +336,11 @@ fn in_anothers_name(world: &World, wrote: &Wrote, now: &BTreeMap<String, Account
 
 /// Whoever can be changed one after the other is, where nothing goes wrong, and whoever cannot is refused.
 fn not_as_expected(world: &World, told: &Told) -> Option<String> {
-    let (name, expected) = (world.schedule.company?.name, world.schedule.ends()?);
+    let expected = world.schedule.ends()?;
     let mut ends: Vec<_> = told.values().map(|outcome| outcome.word()).collect();
     ends.sort_unstable();
-    (ends != expected).then(|| format!("{name}: the rows end {told:?}, and not {expected:?}"))
+    let company = world.schedule.company.map_or("", |company| company.name);
+    (ends != expected).then(|| format!("{company}: the rows end {told:?}, and not {expected:?}"))
 }
 
 /// Reads in a row without a good answer after which a row may be given up.

@@ -1,18 +1,19 @@
 //! One schedule, from the first process to the end of the run.
 
 use super::disk::{SimDisk, SimStore};
-use super::oracle::{self, Ledger, Told, Urgent, is_of_the_disk};
+use super::oracle::{self, Ledger, Told, Urgent, is_of_the_disk, over_both};
 use super::schedule::{Crash, Manner, Order, Schedule, Stress};
 use super::service::Line;
 use super::world::{SimClock, World, guid};
 use cutover::batch::Input;
 use cutover::job::Job;
 use cutover::journal::memory_store::MemoryStore;
-use cutover::journal::{Journal, JournalError, RunId, RunRecord, Stop, Writing};
+use cutover::journal::{Journal, JournalError, RunId, RunRecord, Stop, Writing, takers};
 use cutover::machine::Outcome;
 use cutover::pace::{Budget, Quota};
 use cutover::runner::admission::Admission;
 use cutover::runner::claims::Claims;
+use cutover::runner::half_way::{HalfWayError, left_behind, take_over};
 use cutover::runner::lookups::look_up;
 use cutover::runner::start::{Before, BeginError, Order as RunOrder, begin, look_back};
 use cutover::runner::stop::{Gate, Standing};
@@ -257,14 +258,22 @@ impl Stage {
             Arc::new(self.store.clone()),
             writing,
         )?;
-        let order = self.order(number);
+        let mut order = self.order(number);
+        order.adopts = self.left_behind(&journal, number)?;
         let session = match look_back(&journal, &order)? {
-            Before::New => match begin(&journal, &order, None, &*clock, &mut |_| ()).await {
-                Ok((session, _)) => session,
-                Err(BeginError::Journal(error)) => return Err(error),
-                Err(BeginError::Input(error)) => panic!("{error}"),
-                Err(BeginError::Plan(error)) => panic!("{error}"),
-            },
+            Before::New => {
+                let adoptions = match take_over(&journal, &order, clock.now()) {
+                    Ok(adoptions) => adoptions,
+                    Err(HalfWayError::Journal(error)) => return Err(error),
+                    Err(error) => panic!("{error}"),
+                };
+                match begin(&journal, &order, None, adoptions, &*clock, &mut |_| ()).await {
+                    Ok((session, _)) => session,
+                    Err(BeginError::Journal(error)) => return Err(error),
+                    Err(BeginError::Input(error)) => panic!("{error}"),
+                    Err(BeginError::Plan(error)) => panic!("{error}"),
+                }
+            }
             Before::Unfinished(run) => journal.resume(&run)?,
             Before::Finished(_) => return Ok(End::Finished),
             Before::Different(_, differences) => panic!("{differences:?}"),
@@ -314,6 +323,15 @@ impl Stage {
         })
     }
 
+    /// The run to take people over from, where the schedule wants it and somebody is half way.
+    fn left_behind(&self, journal: &Journal, number: usize) -> Result<Option<RunId>, JournalError> {
+        if self.world.schedule.takes_over != Some(number) {
+            return Ok(None);
+        }
+        let left = left_behind(journal, None)?;
+        Ok(left.first().map(|behind| behind.run.id()))
+    }
+
     fn order(&self, process: usize) -> RunOrder<'_> {
         let schedule = &self.world.schedule;
         let mut dice = ChaCha8Rng::seed_from_u64(schedule.seed + process as u64);
@@ -334,6 +352,7 @@ impl Stage {
             write_quota: self.quota().to_string(),
             operator: "nobody".into(),
             plan: None,
+            adopts: None,
         }
     }
 
@@ -380,9 +399,26 @@ impl Stage {
 
     fn read(&mut self, journal: &Journal) -> Result<Told, JournalError> {
         let mut told = Told::new();
-        let Some(run) = journal.runs()?.pop() else {
+        let mut runs = journal.runs()?;
+        let takers = takers(&runs);
+        // Those whose people were taken over come first; run ids are of chance here.
+        runs.sort_by_key(|run| !takers.contains_key(&run.id()));
+        let Some(run) = runs.pop() else {
             return Ok(told);
         };
+        if runs.iter().any(|run| !takers.contains_key(&run.id())) {
+            self.complain("two runs may go on".to_owned());
+        }
+        let mut earlier = Told::new();
+        if let Some(first) = runs.pop() {
+            journal
+                .reader(&first)?
+                .each::<JournalError>(|input, record| {
+                    let ended = record.map(|record| record.outcome());
+                    earlier.extend(ended.map(|outcome| (input.number.0, outcome)));
+                    Ok(())
+                })?;
+        }
         let mut lines = 0;
         journal
             .reader(&run)?
@@ -402,6 +438,10 @@ impl Stage {
         let wrong: Vec<_> = wrong.collect();
         if !wrong.is_empty() {
             self.complain(format!("the run does not count its {wrong:?} right"));
+        }
+        for (row, first) in earlier {
+            told.entry(row)
+                .and_modify(|second| *second = over_both(first, *second));
         }
         Ok(told)
     }

@@ -38,6 +38,8 @@ pub struct Schedule {
     pub barrier_ms: u64,
     /// Groups of the log for each write of the checkpoint.
     pub groups_per_write: u32,
+    /// The process that begins a new run and takes over whoever is half way, if somebody is.
+    pub takes_over: Option<usize>,
     /// What happens to each process, one after the other; those that come later are left alone.
     pub processes: Vec<Stress>,
     /// What happens to requests, by their number.
@@ -265,6 +267,7 @@ impl Schedule {
             window: pick(&mut dice, &WINDOWS),
             barrier_ms: pick(&mut dice, &[0, 1, 10]),
             groups_per_write: pick(&mut dice, &[1, 1, 3, 20]),
+            takes_over: None,
             processes: processes(&mut dice, edges_max),
             faults: faults(&mut dice),
             spells: Vec::new(),
@@ -282,7 +285,13 @@ impl Schedule {
         if seed % 4 == 3 {
             schedule.meet(&mut dice);
         }
+        let after = dice.random_range(1..=3);
+        let alone = schedule.company.is_none();
+        schedule.takes_over = (dice.random_bool(0.3) && alone).then_some(after);
         schedule.spells = spells(&mut dice);
+        if !alone && schedule.faults.is_empty() {
+            schedule.spells.clear();
+        }
         schedule
     }
 
@@ -309,7 +318,7 @@ impl Schedule {
     /// How the rows must end, sorted, where nothing stands in their way. Where a replica lags, a value that a row has just got may
     /// seem free to another one; the service refuses that then.
     pub fn ends(&self) -> Option<&'static [&'static str]> {
-        let is_calm = self.faults.is_empty() && self.replication_ms == 0;
+        let is_calm = self.faults.is_empty() && self.spells.is_empty() && self.replication_ms == 0;
         let company = self.company.filter(|_| is_calm)?;
         (company.lines.len() == self.people.len()).then_some(company.ends)
     }

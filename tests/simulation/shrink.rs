@@ -105,6 +105,8 @@ impl Shrinking {
         shorter |= best.replication_ms > 0 && self.try_this(|schedule| schedule.replication_ms = 0);
         shorter |=
             best.body != Body::Heeded && self.try_this(|schedule| schedule.body = Body::Heeded);
+        shorter |=
+            best.takes_over.is_some() && self.try_this(|schedule| schedule.takes_over = None);
         shorter |= best.barrier_ms > 0 && self.try_this(|schedule| schedule.barrier_ms = 0);
         shorter |=
             best.concurrency.is_none() && self.try_this(|schedule| schedule.concurrency = Some(1));

@@ -105,6 +105,7 @@ pub fn tallies(journal: &Path) -> BTreeMap<u64, Tally> {
                 Entry::Rows(_)
                 | Entry::Imported { .. }
                 | Entry::Opened { .. }
+                | Entry::Adopted(_)
                 | Entry::Closed { .. } => {}
             }
         }

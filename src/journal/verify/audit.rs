@@ -172,6 +172,12 @@ impl Story {
                 self.moved_max = self.moved_max.max(transition.row.0);
                 self.rows_are_there()
             }
+            Entry::Adopted(adoption) => {
+                self.moved_max = self.moved_max.max(adoption.row.0);
+                must(self.rows.is_none(), || {
+                    "the end of the input was before it".into()
+                })
+            }
             Entry::Opened { .. } | Entry::Closed { .. } => must(self.rows.is_some(), || {
                 "the rows were not all copied before it".into()
             }),

@@ -18,6 +18,10 @@ pub(in crate::journal) fn describe(entry: &Entry, steps: &[String]) -> String {
         Entry::Imported { rows, at: _ } => format!("the end of the input after {rows} rows"),
         Entry::Opened { at: _, program } => format!("a process of cutover {program} began"),
         Entry::Moved(transition) => moved(transition, steps),
+        Entry::Adopted(adoption) => format!(
+            "row {}: taken over from row {} of run {}",
+            adoption.row, adoption.from_row, adoption.from
+        ),
         Entry::Closed { at: _, stop } => match stop {
             Stop::Finished => "a process stopped: finished".into(),
             Stop::Requested(why) | Stop::Fault(why) => format!("a process stopped: {why}"),
