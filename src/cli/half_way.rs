@@ -110,7 +110,7 @@ pub(super) fn warned_in_words(summary: &Value) -> Vec<String> {
         let text = |name: &str| one[name].as_str().unwrap_or("-");
         lines.push(format!(
             "  {:<9} {}: {}",
-            one["rows"].to_string(),
+            one["rows"].as_u64().unwrap_or(0),
             text("code"),
             text("warning")
         ));
