@@ -4,12 +4,13 @@
 //! written beside the report, else into the system's folder for temporary files.
 
 use super::exit::Failure;
+use crate::batch::defused;
 use crate::journal::reserve::RESERVE_BYTES;
 use crate::journal::{Closed, RunId};
 use crate::progress::warn;
+use crate::report::{ReportError, Table, make_folder};
 use crate::runner::StopReason;
 use crate::runner::exposed::Person;
-use std::io;
 use std::path::{Path, PathBuf};
 
 /// People named one by one; the rest is counted, and the file has them all.
@@ -22,8 +23,8 @@ const LIST_FILE: &str = "exposed.csv";
 pub(super) struct Exposed {
     /// What identifies them.
     pub keys: Vec<String>,
-    /// Where the whole list is.
-    pub listed: io::Result<PathBuf>,
+    /// Where the whole list is; None where there is nobody to list.
+    pub listed: Result<Option<PathBuf>, ReportError>,
 }
 
 impl Exposed {
@@ -42,8 +43,9 @@ impl Exposed {
         }
         warn(sentence(&self.keys));
         match &self.listed {
-            Ok(path) => warn(format_args!("all of them: {}", path.display())),
-            Err(error) => warn(format_args!("the whole list cannot be written: {error}")),
+            Ok(Some(path)) => warn(format_args!("all of them: {}", path.display())),
+            Ok(None) => {}
+            Err(error) => warn(format_args!("{error}")),
         }
     }
 }
@@ -69,38 +71,31 @@ fn sentence(people: &[String]) -> String {
 }
 
 /// A list that is not true any more is removed.
-fn write_list(people: &[Person], run: RunId, report_dir: &Path) -> io::Result<PathBuf> {
+fn write_list(
+    people: &[Person],
+    run: RunId,
+    report_dir: &Path,
+) -> Result<Option<PathBuf>, ReportError> {
     let path = report_dir.join(LIST_FILE);
     if people.is_empty() {
         // Mostly there is none.
         let _none = std::fs::remove_file(&path);
-        return Ok(path);
+        return Ok(None);
     }
-    if write_table(people, &path).is_ok() {
-        return Ok(path);
-    }
-    let path = std::env::temp_dir().join(format!("cutover-{run}-{LIST_FILE}"));
-    write_table(people, &path)?;
-    Ok(path)
+    let beside_the_report = make_folder(report_dir).and_then(|()| write_table(people, path));
+    let listed = beside_the_report.or_else(|_| {
+        let name = format!("cutover-{run}-{LIST_FILE}");
+        write_table(people, std::env::temp_dir().join(name))
+    });
+    listed.map(Some)
 }
 
-fn write_table(people: &[Person], path: &Path) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut table = csv::Writer::from_writer(options.open(path)?);
-    table.write_record(["row", "key"])?;
+fn write_table(people: &[Person], path: PathBuf) -> Result<PathBuf, ReportError> {
+    let mut table = Table::create(path, &["row", "key"])?;
     for person in people {
-        table.write_record([&person.row.to_string(), &person.key])?;
+        table.line([&person.row.to_string(), defused(&person.key).as_ref()])?;
     }
-    table.flush()
+    table.finish()
 }
 
 /// Puts a log back that was deleted while the run was worked on.
@@ -172,16 +167,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = RunId(Uuid::now_v7());
         let report = dir.path().join("report");
-        let path = write_list(&people(2), run, &report).unwrap();
+        let path = write_list(&people(2), run, &report).unwrap().unwrap();
         assert_eq!(path, report.join(LIST_FILE));
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text, "row,key\n1,p1@contoso.com\n2,p2@contoso.com\n");
+        assert_eq!(
+            text,
+            "\u{feff}row,key\r\n1,p1@contoso.com\r\n2,p2@contoso.com\r\n"
+        );
         write_list(&[], run, &report).unwrap();
         assert!(!path.exists());
 
         let blocked = dir.path().join("a file");
         std::fs::write(&blocked, "").unwrap();
-        let path = write_list(&people(1), run, &blocked).unwrap();
+        let path = write_list(&people(1), run, &blocked).unwrap().unwrap();
         assert!(path.starts_with(std::env::temp_dir()));
         std::fs::remove_file(path).unwrap();
     }

@@ -14,4 +14,4 @@ pub use files::{ReportPaths, write};
 pub use gathered::{ExposedPerson, Warned};
 pub use plan::{PlanLine, write_plan};
 pub use summary::{Chain, Liveness, Summary, UnderWay, summarize};
-pub use table::ReportError;
+pub use table::{ReportError, Table, make_folder};

@@ -41,7 +41,10 @@ pub enum ReportError {
 }
 
 /// Makes the folder that reports go to, where it is not there.
-pub(super) fn make_folder(dir: &Path) -> Result<(), ReportError> {
+///
+/// # Errors
+/// [`ReportError`] when it cannot be made.
+pub fn make_folder(dir: &Path) -> Result<(), ReportError> {
     std::fs::create_dir_all(dir).map_err(|source| failed(dir, source))?;
     remove_abandoned(dir);
     Ok(())
@@ -73,14 +76,17 @@ fn quoting(heading: &[&str]) -> csv::QuoteStyle {
 }
 
 /// A CSV file on its way: written beside its place, renamed at the end.
-pub(super) struct Table {
+pub struct Table {
     path: PathBuf,
     writer: csv::Writer<BufWriter<NamedTempFile>>,
 }
 
 impl Table {
     /// Begins a file with its heading.
-    pub(super) fn create(path: PathBuf, heading: &[&str]) -> Result<Table, ReportError> {
+    ///
+    /// # Errors
+    /// [`ReportError`] when it cannot be made.
+    pub fn create(path: PathBuf, heading: &[&str]) -> Result<Table, ReportError> {
         let open = || -> io::Result<BufWriter<NamedTempFile>> {
             let mut file = BufWriter::new(beside(&path)?);
             file.write_all(BOM)?;
@@ -98,7 +104,10 @@ impl Table {
     }
 
     /// Writes one record.
-    pub(super) fn line<C: AsRef<str>>(
+    ///
+    /// # Errors
+    /// [`ReportError`] when it cannot be written.
+    pub fn line<C: AsRef<str>>(
         &mut self,
         cells: impl IntoIterator<Item = C>,
     ) -> Result<(), ReportError> {
@@ -111,7 +120,10 @@ impl Table {
     }
 
     /// Puts the file in its place.
-    pub(super) fn finish(self) -> Result<PathBuf, ReportError> {
+    ///
+    /// # Errors
+    /// [`ReportError`] when it cannot be made durable or put there.
+    pub fn finish(self) -> Result<PathBuf, ReportError> {
         let unbuffered = self.writer.into_inner().map_err(|error| error.into_error());
         let file = unbuffered.and_then(|buffer| buffer.into_inner().map_err(|e| e.into_error()));
         let file = file.map_err(|source| failed(&self.path, source))?;
