@@ -539,7 +539,7 @@ async fn a_drain_says_what_it_waits_for_and_what_ends_when_it_is_cut_short() {
                     people.slow_down(Kind::Write, Duration::from_secs(60));
                     drop(send(sender, Command::Interrupt("SIGINT received".into())));
                 }
-                RunEvent::Interrupted(snapshot) => words.at_stake = Some(snapshot.exposed),
+                RunEvent::Interrupted { at_stake, .. } => words.at_stake = Some(*at_stake),
                 RunEvent::StillDraining { snapshot, .. } => {
                     words.still.push(snapshot.exposed);
                     if words.still.len() == 2 {
@@ -711,6 +711,38 @@ async fn people_left_exposed_are_helped_while_nobody_else_may_begin() {
             "and nobody new began"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_the_wait_for_a_place_and_those_who_waited_are_untouched() {
+    let world = World::with(JOB, ROWS, "1/s").await;
+    let people = Arc::clone(&world.people);
+    let mut drained = false;
+    let end = world
+        .work(IN_FLIGHT, Schedule::default(), move |event, sender| {
+            if matches!(event, RunEvent::Tick(_)) && people.away() > 0 && !drained {
+                drained = true;
+                drop(send(sender, Command::Drain("enough".into())));
+            }
+        })
+        .await;
+    assert!(end.stopped.is_some() && world.people.away() == 0, "{end:?}");
+    let written: BTreeSet<String> = world.writes().into_iter().collect();
+    assert_eq!(
+        (people_of(&world.people.asked()).len(), written.len()),
+        (IN_FLIGHT, 1)
+    );
+    let begun = || world.session.run().begun_max;
+    let mut reader = world.session.reader().unwrap();
+    for row in 1..=begun() {
+        let record = reader.row(RowNumber(row)).unwrap();
+        let writes = record.map_or(0, |record| record.attempts);
+        assert!(writes == 0 || written.contains(&upn(row)), "row {row}");
+    }
+    let end = world
+        .work(IN_FLIGHT, Schedule::default(), |_event, _sender| {})
+        .await;
+    world.must_be_done(&end);
 }
 
 /// How long people are away where the budget is used up, and how much of it is used. Without a latency each row has its own.
