@@ -733,7 +733,7 @@ async fn a_drain_ends_the_wait_for_a_place_and_those_who_waited_are_untouched() 
         (IN_FLIGHT, 1)
     );
     let begun = || world.session.run().begun_max;
-    let mut reader = world.session.reader().unwrap();
+    let reader = world.session.reader().unwrap();
     for row in 1..=begun() {
         let record = reader.row(RowNumber(row)).unwrap();
         let writes = record.map_or(0, |record| record.attempts);
