@@ -273,6 +273,7 @@ impl Attempt<'_> {
             settings,
             session: Arc::clone(self.session),
             claims: Claims::new(self.session),
+            exposure_gate: Arc::default(),
             gate: orders.gate,
         });
         let policy = Policy {

@@ -20,8 +20,8 @@ use super::{Eased, EasedReason, Pause, PauseReason, Priority, Quota, ThrottleRea
 
 /// A smaller change of the rate is left for later: each is a new limiter.
 const CHANGE_MIN: f64 = 0.01;
-/// Above this share of the full rate nobody needs to hear of it.
-const EASED_BELOW: f64 = 0.97;
+/// Above this share of the full rate nobody needs to hear of it. The least event leaves less.
+const EASED_BELOW: f64 = 0.98;
 
 /// Permits for one class of requests to one target, shared by everybody who sends such requests.
 #[derive(Debug)]

@@ -205,7 +205,7 @@ async fn the_rate_falls_after_a_429_to_what_was_taken_and_recovers() {
     let full = budget.full_rate();
     steady(&budget, SECOND * 100).await;
     budget.throttled(LATER, Some(SECOND * 2), ThrottleReason::AppInTenant);
-    assert!((budget.rate() / full - 0.96).abs() < 0.01);
+    assert!((budget.rate() / full - 0.97).abs() < 0.01);
     let eased = budget.eased().unwrap();
     assert_eq!(
         eased.reason,

@@ -13,11 +13,11 @@
 //!   of what the service says and 1 s doubling to 2 min. A first refusal that names no limit may be chance: another probe
 //!   follows within a second.
 //! - **Estimate.** What the service took since the event before (a minute at most), over that time, the stop included, is
-//!   the best estimate of what is free: at both ends the limit was just used up. The rate goes on at 96 % of it, since others
-//!   lose some of theirs until it is found out; at no less than half of what it was, and at no more than 96 %. After less
+//!   the best estimate of what is free: at both ends the limit was just used up. The rate goes on at 97 % of it, since others
+//!   lose some of theirs until it is found out; at no less than half of what it was, and at no more than 97 %. After less
 //!   than 6 s the estimate is worth little: no less than 80 % of what the rate was is then believed.
-//! - **Recovery.** From there it grows with the fourth power of the time and is full after two minutes: hardly at all in the
-//!   first half minute, so that it stays where it settled; past what is free after about a minute, which is the next event if
+//! - **Recovery.** From there it grows with the third power of the time and is full after two minutes: hardly at all in the
+//!   first half minute, so that it stays where it settled; past what is free within a minute, which is the next event if
 //!   the limit still stands; and quickly when it does not. A service that was short of processor time says nothing about a
 //!   limit, and is forgotten after half a minute.
 //!
@@ -52,7 +52,7 @@ const PROBE_MS_MAX: u64 = 5_000;
 /// Older requests say more about an hour ago than about now.
 const TAKEN_S: u64 = 60;
 /// A little below what is free, so that the service's own count of it can recover.
-const BELOW_FREE: f64 = 0.96;
+const BELOW_FREE: f64 = 0.97;
 /// No single event takes more: the budget may have had little to send before it, and then the estimate is too low.
 const CUT_MAX: f64 = 0.5;
 /// Below this time between two events the estimate is mostly noise.
@@ -344,7 +344,7 @@ impl Event {
             | ThrottleReason::Unstated => RECOVERED_S,
         };
         let passed = now.saturating_duration_since(self.began).as_secs_f64() / recovered_s as f64;
-        (self.share + (1.0 - self.share) * passed.powi(4)).min(1.0)
+        (self.share + (1.0 - self.share) * passed.powi(3)).min(1.0)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod directory;
 pub mod dispatcher;
 pub mod event;
 pub mod exposed;
+pub mod exposure_gate;
 pub mod flight;
 pub mod half_way;
 mod listing;

@@ -111,6 +111,17 @@ impl Talk {
         self.wait(sleep(time)).await
     }
 
+    /// Waits for a turn among the rows, which says nothing about how long this one takes.
+    ///
+    /// # Errors
+    /// [`NoAnswer::Left`].
+    pub async fn take_turn<T>(&mut self, turn: impl Future<Output = T>) -> Result<T, NoAnswer> {
+        let begun = Instant::now();
+        let came = self.wait(turn).await;
+        self.waited += begun.elapsed();
+        came
+    }
+
     async fn wait<T>(&self, wait: impl Future<Output = T>) -> Result<T, NoAnswer> {
         let Some(gate) = &self.leaves_by else {
             return Ok(wait.await);
@@ -141,7 +152,7 @@ impl Talk {
         }
     }
 
-    /// How long it waited for permits.
+    /// How long it waited for its turns.
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.waited
@@ -280,7 +291,6 @@ impl Talk {
                 } => {
                     self.throttled += 1;
                     let wait = row_wait(retry_after, reason);
-                    self.waited += wait;
                     self.pause(wait).await?;
                 }
                 Class::NotSent => {
@@ -338,9 +348,7 @@ impl Talk {
     async fn send(&mut self, sent: &Sending<'_>, priority: Priority) -> Result<Reply, NoAnswer> {
         let ask = sent.ask;
         let budget = Arc::clone(self.services.budget(kind_of(ask), &ask.path));
-        let begun = Instant::now();
-        let permit = self.wait(budget.take(priority)).await?;
-        self.waited += begun.elapsed();
+        let permit = self.take_turn(budget.take(priority)).await?;
         let request = self.request(sent);
         let reply = self.services.target.send(&request).await;
         self.services.gauges.count(request.kind, &reply);

@@ -10,6 +10,7 @@ use super::claims::{Claims, Verdict, Wanted};
 use super::directory::{Answer, ask};
 use super::event::Who;
 use super::exposed::{Away, away, key_of};
+use super::exposure_gate::{ExposureGate, Place};
 use super::observe::{Found, ObserveError, Others, observe};
 use super::problems::unread;
 use super::row::{News, Row};
@@ -40,6 +41,8 @@ pub struct Work {
     pub gate: Gate,
     /// What each row has for itself.
     pub claims: Claims,
+    /// How many people may be away at once.
+    pub exposure_gate: Arc<ExposureGate>,
 }
 
 /// How a worker ended.
@@ -67,7 +70,7 @@ pub enum WorkerEnd {
 /// What a row needed, for deciding how many are worked on at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
-    /// Time from admission to end, less the waiting for permits.
+    /// Time from admission to end, less the waiting for its turns.
     pub busy: Duration,
     /// Reads sent.
     pub reads: u32,
@@ -179,6 +182,10 @@ struct Worker {
     undo_retries: Delays,
     /// The step was not taken: how long to wait before it may be tried again.
     retry_in: Option<Duration>,
+    /// Where the person is away, or about to be.
+    place: Option<Place>,
+    /// When the last write was begun, and how long it had been waited for turns by then.
+    write_begun: (Instant, Duration),
 }
 
 impl Worker {
@@ -194,6 +201,8 @@ impl Worker {
             retries: Delays::new(Sequence::RowRetry, seed),
             undo_retries: Delays::new(Sequence::Undo, seed),
             retry_in: None,
+            place: None,
+            write_begun: (Instant::now(), Duration::ZERO),
             work,
         }
     }
@@ -214,6 +223,7 @@ impl Worker {
         };
         self.take_on(&view);
         loop {
+            self.leave_place(&effect);
             let next = match effect {
                 Effect::Observe => self.observe(&view).await?,
                 Effect::ObserveLater => {
@@ -346,6 +356,47 @@ impl Worker {
         self.talk.leave_by(gate);
     }
 
+    /// Nobody is moved where they cannot work before there is a place for them. Answers whether the row may go on.
+    async fn take_place(&mut self) -> bool {
+        let work = Arc::clone(&self.work);
+        let (record, gate) = (self.row.record(), &work.exposure_gate);
+        if !record.may_be_exposed(&work.session.header().rules) {
+            self.place = None;
+            return true;
+        }
+        // Whoever has a place would wait for themselves.
+        if record.exposed() || self.place.is_some() {
+            self.place.get_or_insert_with(|| gate.join());
+            return true;
+        }
+        // The intent is in no journal yet, so a process that ends here puts nobody at stake.
+        self.show_away(self.away(self.row.stored()));
+        self.may_leave();
+        let parked = self.parked();
+        let entering = gate.enter(|| work.services.writes.rate());
+        self.place = tokio::select! {
+            biased;
+            () = parked => None,
+            place = self.talk.take_turn(entering) => place.ok(),
+        };
+        if self.place.is_some() {
+            self.show_exposure();
+        }
+        self.place.is_some()
+    }
+
+    /// Whoever waits for something else than a reply leaves the place to others.
+    fn leave_place(&mut self, effect: &Effect) {
+        let keeps = match effect {
+            Effect::Persist(_) | Effect::Send(_) => true,
+            Effect::ObserveLater => false,
+            Effect::Observe | Effect::Finish | Effect::Nothing => self.row.record().exposed(),
+        };
+        if !keeps {
+            self.place = None;
+        }
+    }
+
     /// Ends once the row may park, so that no read and no pause of a budget holds up a drain for somebody who was not touched.
     fn parked(&self) -> impl Future<Output = ()> + use<> {
         let gate = self.work.gate.clone();
@@ -466,9 +517,10 @@ impl Worker {
 
     /// The intent of a write becomes durable; nothing has left before.
     async fn persist(&mut self, view: &RowView, attempt: Attempt) -> Result<Next, Halted> {
-        if self.may_park() {
+        if !self.take_place().await || self.may_park() {
             return Ok(Next::Done(Rest::Parked));
         }
+        self.write_begun = (Instant::now(), self.talk.waited());
         let rules = &self.work.session.header().rules;
         self.row
             .report_meanwhile(&self.work.job, view, attempt, rules);
@@ -488,7 +540,11 @@ impl Worker {
         let token = format!("{}/{}", attempt.step.0, attempt.number);
         let priority = self.row.priority();
         self.may_leave();
-        let event = match self.talk.write(&write.ask, &token, priority).await {
+        let answer = self.talk.write(&write.ask, &token, priority).await;
+        let (begun, waited) = self.write_begun;
+        let waited = self.talk.waited() - waited;
+        self.work.exposure_gate.learn(begun, waited);
+        let event = match answer {
             Ok(_) => {
                 let now = self.now();
                 self.row.applied(&job, view, attempt, &write, now)

@@ -87,6 +87,7 @@ async fn work(
         settings,
         session: Arc::clone(&session),
         claims: Claims::new(&session),
+        exposure_gate: Arc::default(),
         gate: Gate::default(),
     });
     let policy = Policy {

@@ -398,6 +398,7 @@ impl Stage {
             settings,
             session: Arc::clone(&session),
             claims: Claims::new(&session),
+            exposure_gate: Arc::default(),
             gate: Gate::default(),
         });
         let policy = Policy {

@@ -187,7 +187,7 @@ fn a_large_bucket_that_only_refuses() {
 #[test]
 fn a_bucket_that_does_not_say_whose_limit_it_is() {
     for model in [SMALL_SILENT, MIDDLE_SILENT, LARGE_SILENT] {
-        must_settle(model, unnamed, 0.88..=1.1);
+        must_settle(model, unnamed, 0.9..=1.05);
     }
 }
 
