@@ -32,6 +32,8 @@ use tokio::sync::mpsc;
 
 /// Processes that a run may need beyond those of its schedule.
 const PROCESSES_MORE: usize = 12;
+/// How long it takes whoever reads why a process could not begin to start the next one, in milliseconds.
+const COMES_AGAIN_MS: u64 = 30_000;
 /// So many requests in vain, one after the other, and the service is down.
 const REQUESTS_IN_VAIN: usize = 5;
 /// A process that works longer than this hangs.
@@ -56,6 +58,8 @@ enum End {
     Finished,
     /// The disk did not let it begin.
     Refused,
+    /// What the job must look up before the first row was refused or not answered.
+    NotTold,
 }
 
 fn job() -> Arc<Job> {
@@ -167,7 +171,13 @@ impl Stage {
             } else {
                 end
             };
-            self.world.end(stress.pause_ms);
+            let pause_ms = match end {
+                Ok(End::NotTold) => stress.pause_ms.max(COMES_AGAIN_MS),
+                Ok(End::Died | End::Stopped(_) | End::Finished | End::Refused) | Err(_) => {
+                    stress.pause_ms
+                }
+            };
+            self.world.end(pause_ms);
             end
         });
         drop(runtime);
@@ -178,7 +188,7 @@ impl Stage {
             .extend(oracle::exposed_came_last(&self.world, seen_before, &urgent));
         match end {
             Ok(End::Finished) => return true,
-            Ok(End::Died | End::Refused) => {}
+            Ok(End::Died | End::Refused | End::NotTold) => {}
             Ok(End::Stopped(reason)) => self.stopped(stress, reason.as_ref()),
             Err(complaint) => self.complain(complaint),
         }
@@ -285,7 +295,7 @@ impl Stage {
         let looking = look_up(&self.job, &session.header().params, &mut talk);
         let settings = match tokio::time::timeout(PATIENCE, looking).await {
             Ok(Ok(settings)) => settings,
-            Ok(Err(_)) | Err(_) => return Ok(End::Stopped(None)),
+            Ok(Err(_)) | Err(_) => return Ok(End::NotTold),
         };
         let run = {
             let reader = session.reader()?;
