@@ -398,7 +398,8 @@ impl Case<'_> {
             Outcome::Reverted => must(as_before, "is not as before"),
             Outcome::Held => must(self.unreadable, "could be observed"),
             Outcome::Stranded => {
-                must(!as_before || self.unreadable, "is as before")?;
+                let is_away = as_before && self.was_away();
+                must(!as_before || is_away || self.unreadable, "is as before")?;
                 must(self.hindered || self.was_away(), "was given up early")
             }
             Outcome::Pending => Err("the run has finished"),

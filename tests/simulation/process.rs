@@ -171,12 +171,7 @@ impl Stage {
             } else {
                 end
             };
-            let pause_ms = match end {
-                Ok(End::NotTold) => stress.pause_ms.max(COMES_AGAIN_MS),
-                Ok(End::Died | End::Stopped(_) | End::Finished | End::Refused) | Err(_) => {
-                    stress.pause_ms
-                }
-            };
+            let pause_ms = stress.pause_ms.max(self.pause_ms(number, &end));
             self.world.end(pause_ms);
             end
         });
@@ -193,6 +188,19 @@ impl Stage {
             Err(complaint) => self.complain(complaint),
         }
         false
+    }
+
+    /// How long nobody works at least after a process that ended so.
+    fn pause_ms(&self, number: usize, end: &Result<End, String>) -> u64 {
+        let schedule = &self.world.schedule;
+        if schedule.takes_over == Some(number + 1) {
+            // Whom another run has changed a new one knows from the replicas alone.
+            return schedule.replication_ms;
+        }
+        match end {
+            Ok(End::NotTold) => COMES_AGAIN_MS,
+            Ok(End::Died | End::Stopped(_) | End::Finished | End::Refused) | Err(_) => 0,
+        }
     }
 
     fn crash(&self, crash: &Crash) {
