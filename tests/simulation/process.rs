@@ -76,6 +76,8 @@ struct Stage {
     job: Arc<Job>,
     input: Input,
     watch: Arc<Mutex<Watch>>,
+    /// Those who are told not to be there.
+    unfound: Vec<usize>,
     complaints: Vec<String>,
 }
 
@@ -137,6 +139,7 @@ impl Stage {
             disk,
             job,
             watch: Arc::default(),
+            unfound: Vec::new(),
             complaints: Vec::new(),
         }
     }
@@ -442,6 +445,9 @@ impl Stage {
             .reader(&run)?
             .each::<JournalError>(|input, record| {
                 lines += 1;
+                if record.is_some_and(oracle::is_told_not_to_be_there) {
+                    self.unfound.push(input.number.0 as usize - 1);
+                }
                 let outcome = record.map_or(Outcome::Pending, |record| record.outcome());
                 told.insert(input.number.0, outcome);
                 Ok(())
@@ -470,6 +476,8 @@ impl Stage {
             self.complaints
                 .extend(oracle::judge(&self.world, told, &wrote));
             self.complaints.extend(oracle::needless_writes(&self.world));
+            self.complaints
+                .extend(oracle::overlooked(&self.world, &self.unfound));
         }
         self.complaints
             .append(&mut self.watch.lock().unwrap().complaints);

@@ -306,6 +306,9 @@ impl Schedule {
         self.deeds.clear();
         if dice.random_bool(0.3) {
             self.faults.clear();
+            if dice.random_bool(0.5) {
+                self.processes.clear();
+            }
         }
     }
 
