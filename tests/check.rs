@@ -243,7 +243,10 @@ fn what_is_no_anchor_is_an_error_among_good_ones() {
         "E9 23 59 9C 52 DE EA 43 88 DE 7E BC 86 33 B9 01",
     ];
     let rows = (0..).zip(cells).map(|(number, cell)| {
-        format!("p{number}@contoso.com,6SNZnFLe6kOI3n68hjO5{number:02}==\nq{number}@contoso.com,{cell}\n")
+        format!(
+            "p{number}@contoso.com,6SNZnFLe6kOI3n68hjO5{}A==\nq{number}@contoso.com,{cell}\n",
+            char::from(b'A' + number as u8)
+        )
     });
     let text: String = std::iter::once("upn,immutable_id\n".to_owned())
         .chain(rows)

@@ -316,12 +316,9 @@ fn a_cleared_identifier_lets_everybody_be_matched_but_those_with_a_role() {
         .outcomes()
         .iter()
         .flat_map(|line| {
-            line["warnings"]
-                .split(' ')
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
+            let codes = line["warnings"].split_once(':');
+            codes.map(|(code, _)| code.to_owned())
         })
-        .filter(|code| !code.is_empty())
         .collect();
     assert_eq!(warnings, BTreeSet::from(["HardMatchRole".to_owned()]));
     hard_matches(&stage);

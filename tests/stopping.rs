@@ -98,7 +98,7 @@ fn a_second_signal_stops_at_once_and_the_journal_is_good() {
         going.interrupt();
         std::thread::sleep(Duration::from_millis(100));
     }
-    let stopped = going.wait().must_end(3);
+    let stopped = going.wait().must_end(5);
     assert!(stopped.stdout.contains("twice"), "{}", stopped.stdout);
     assert!(
         stopped

@@ -90,7 +90,8 @@ fn those_who_only_look_ask_the_live_process() {
     );
     assert!(!going.has_ended(), "{:?}", going.said());
     going.kill();
-    assert_eq!(json(&["status", "--json"])["state"], "interrupted");
+    let left = stage.end(&mut stage.cutover(&["status", "--json"]));
+    assert_eq!(left.must_end(5).json()["state"], "interrupted");
 }
 
 #[test]

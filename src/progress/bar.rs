@@ -45,7 +45,7 @@ impl Consumer for Bar {
             RunEvent::Held(hold) => self.0.println(visible(&hold_in_words(hold))),
             RunEvent::GoingOn => self.0.println("going on"),
             RunEvent::Draining(_)
-            | RunEvent::Interrupted(_)
+            | RunEvent::Interrupted { .. }
             | RunEvent::StillDraining { .. }
             | RunEvent::StoppingNow { .. } => {
                 let words = stop_in_words(event).unwrap_or_default();

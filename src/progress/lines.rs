@@ -67,7 +67,7 @@ impl Consumer for PlainLines {
             RunEvent::Held(hold) => say(hold_in_words(hold)),
             RunEvent::GoingOn => say("going on"),
             RunEvent::Draining(_)
-            | RunEvent::Interrupted(_)
+            | RunEvent::Interrupted { .. }
             | RunEvent::StillDraining { .. }
             | RunEvent::StoppingNow { .. } => {
                 StopLines.on_event(event);
@@ -155,7 +155,7 @@ impl Consumer for JsonLines {
             }
             RunEvent::GoingOn => event("going_on", json!({})),
             RunEvent::Draining(reason) => event("draining", json!({"reason": reason.text()})),
-            RunEvent::Interrupted(snapshot) => JsonLines::show("interrupted", snapshot),
+            RunEvent::Interrupted { snapshot, .. } => JsonLines::show("interrupted", snapshot),
             RunEvent::StillDraining { snapshot, .. } => {
                 JsonLines::show("still_draining", snapshot);
             }

@@ -105,11 +105,11 @@ fn stop_in_words(event: &RunEvent) -> Option<String> {
             "stopping: {}; no more rows start, rows in flight are finished or rolled back",
             reason.text()
         )),
-        RunEvent::Interrupted(snapshot) => Some(match snapshot.exposed {
+        RunEvent::Interrupted { at_stake, .. } => Some(match at_stake {
             0 => "no user is in mid-change now; Ctrl-C again stops at once".to_owned(),
-            exposed => format!(
+            at_stake => format!(
                 "Ctrl-C again abandons {} in mid-change: they could not sign in until the run is resumed",
-                users(exposed)
+                users(*at_stake)
             ),
         }),
         RunEvent::StillDraining {
@@ -245,10 +245,14 @@ mod tests {
             waiting: None,
             ..snapshot()
         };
+        let interrupted = |at_stake| RunEvent::Interrupted {
+            snapshot: snapshot(),
+            at_stake,
+        };
         let reason = StopReason::Requested("SIGTERM received".into());
         insta::assert_snapshot!(words(RunEvent::Draining(reason.clone())), @"stopping: SIGTERM received; no more rows start, rows in flight are finished or rolled back");
-        insta::assert_snapshot!(words(RunEvent::Interrupted(snapshot())), @"Ctrl-C again abandons 1 user in mid-change: they could not sign in until the run is resumed");
-        insta::assert_snapshot!(words(RunEvent::Interrupted(nobody.clone())), @"no user is in mid-change now; Ctrl-C again stops at once");
+        insta::assert_snapshot!(words(interrupted(1)), @"Ctrl-C again abandons 1 user in mid-change: they could not sign in until the run is resumed");
+        insta::assert_snapshot!(words(interrupted(0)), @"no user is in mid-change now; Ctrl-C again stops at once");
         let still = |snapshot, gives_up_in| RunEvent::StillDraining {
             snapshot,
             gives_up_in,

@@ -4,10 +4,17 @@
 use crate::journal::JournalError;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::NamedTempFile;
 
 /// What marks a file as UTF-8 for Excel.
 const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// How the name of a file begins and ends until it is whole.
+const PART: (&str, &str) = (".cutover-", ".part");
+
+/// A part that nobody has written to for so long is nobody's any more.
+const ABANDONED: Duration = Duration::from_secs(600);
 
 /// Why a report could not be written. The journal has everything; it can be written again.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -35,7 +42,24 @@ pub enum ReportError {
 
 /// Makes the folder that reports go to, where it is not there.
 pub(super) fn make_folder(dir: &Path) -> Result<(), ReportError> {
-    std::fs::create_dir_all(dir).map_err(|source| failed(dir, source))
+    std::fs::create_dir_all(dir).map_err(|source| failed(dir, source))?;
+    remove_abandoned(dir);
+    Ok(())
+}
+
+/// Removes what a killed process left of a file. What cannot be removed is in nobody's way.
+fn remove_abandoned(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_part = name
+            .to_str()
+            .is_some_and(|name| name.starts_with(PART.0) && name.ends_with(PART.1));
+        let written = entry.metadata().and_then(|file| file.modified());
+        let age = written.ok().and_then(|written| written.elapsed().ok());
+        if is_part && age.is_some_and(|age| age > ABANDONED) {
+            let _not_removed = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// A heading with another delimiter in it would mislead whoever looks for the file's own, unless it stands in quotes.
@@ -103,8 +127,8 @@ pub(super) fn beside(path: &Path) -> io::Result<NamedTempFile> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     tempfile::Builder::new()
-        .prefix(".cutover-")
-        .suffix(".part")
+        .prefix(PART.0)
+        .suffix(PART.1)
         .tempfile_in(folder.unwrap_or(Path::new(".")))
 }
 

@@ -371,7 +371,7 @@ impl Dispatcher {
         };
         tracing::info!("stopping at once: {}", reason.text());
         self.stand(Standing::Stopping(reason.clone()));
-        let exposed = self.work.services.gauges.exposed.count();
+        let exposed = self.work.services.gauges.exposed.at_stake();
         self.tell(&RunEvent::StoppingNow { reason, exposed });
         self.admission.close();
         self.workers.shutdown().await;
@@ -389,8 +389,9 @@ impl Dispatcher {
             }
             Command::Interrupt(why) => {
                 self.drain(StopReason::Requested(why));
+                let at_stake = self.work.services.gauges.exposed.at_stake();
                 let snapshot = self.snapshot();
-                self.tell(&RunEvent::Interrupted(snapshot));
+                self.tell(&RunEvent::Interrupted { snapshot, at_stake });
                 Ok(())
             }
             Command::StopNow(why) => {

@@ -532,7 +532,7 @@ async fn a_drain_says_what_it_waits_for_and_what_ends_when_it_is_cut_short() {
                     people.slow_down(Kind::Write, Duration::from_secs(60));
                     drop(send(sender, Command::Interrupt("SIGINT received".into())));
                 }
-                RunEvent::Interrupted(snapshot) => words.at_stake = Some(snapshot.exposed),
+                RunEvent::Interrupted { at_stake, .. } => words.at_stake = Some(*at_stake),
                 RunEvent::StillDraining { snapshot, .. } => {
                     words.still.push(snapshot.exposed);
                     if words.still.len() == 2 {

@@ -69,7 +69,12 @@ pub enum RunEvent {
     /// The run drains: no row begins any more.
     Draining(StopReason),
     /// A signal asked for the drain, and a second one would end it.
-    Interrupted(Snapshot),
+    Interrupted {
+        /// How it stands.
+        snapshot: Snapshot,
+        /// People who could not work if the process ended now.
+        at_stake: u64,
+    },
     /// The drain takes a while.
     StillDraining {
         /// What it waits for.
@@ -81,7 +86,7 @@ pub enum RunEvent {
     StoppingNow {
         /// Why.
         reason: StopReason,
-        /// People who cannot work now and are left so.
+        /// People who cannot work now, or may not be able to, and are left so.
         exposed: u64,
     },
     /// This process has ended its work.

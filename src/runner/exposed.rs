@@ -6,6 +6,7 @@
 use super::admission::canonical;
 use crate::batch::{Layout, Mapping};
 use crate::journal::{JournalError, RowNumber, RowRecord, RunReader};
+use crate::machine::{Outcome, Rules};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,17 +19,31 @@ pub struct Person {
     pub key: String,
 }
 
-/// Everybody who cannot work now, as far as is known.
+/// How a person is kept from work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    /// They cannot work now.
+    Now,
+    /// They can, unless the process ends at this moment: a write that exposes may be on its way.
+    AtStake,
+}
+
+/// Everybody who cannot work now, as far as is known, and whoever could not if the process ended.
 #[derive(Debug, Default)]
-pub struct Exposed(Mutex<BTreeMap<RowNumber, String>>);
+pub struct Exposed(Mutex<BTreeMap<RowNumber, (String, Away)>>);
 
 impl Exposed {
-    /// Notes whether a person can work.
-    pub fn note(&self, row: RowNumber, key: &str, exposed: bool) {
-        if exposed {
-            self.people().entry(row).or_insert_with(|| key.to_owned());
-        } else {
-            self.people().remove(&row);
+    /// Notes whether a person can work; None: they can.
+    pub fn note(&self, row: RowNumber, key: &str, away: Option<Away>) {
+        match away {
+            Some(away) => {
+                let mut people = self.people();
+                let entry = people.entry(row);
+                entry.or_insert_with(|| (key.to_owned(), away)).1 = away;
+            }
+            None => {
+                self.people().remove(&row);
+            }
         }
     }
 
@@ -46,30 +61,41 @@ impl Exposed {
             let exposed = reader.row(row)?.is_some_and(|record| record.exposed());
             if let Some(input) = reader.input(row)?.filter(|_| exposed) {
                 let values = canonical(mapping, layout, &input);
-                self.note(row, key_of(layout, &values), true);
+                self.note(row, key_of(layout, &values), Some(Away::Now));
             }
         }
         Ok(())
     }
 
-    /// How many.
+    /// How many cannot work now.
     #[must_use]
     pub fn count(&self) -> u64 {
+        let people = self.people();
+        people
+            .values()
+            .filter(|(_, away)| *away == Away::Now)
+            .count() as u64
+    }
+
+    /// How many could not work if the process ended at this moment.
+    #[must_use]
+    pub fn at_stake(&self) -> u64 {
         self.people().len() as u64
     }
 
-    /// All of them, in the order of the input.
+    /// Those who cannot work now, in the order of the input.
     #[must_use]
     pub fn list(&self) -> Vec<Person> {
         let people = self.people();
-        let person = |(row, key): (&RowNumber, &String)| Person {
+        let now = people.iter().filter(|(_, (_, away))| *away == Away::Now);
+        let person = |(row, (key, _)): (&RowNumber, &(String, Away))| Person {
             row: *row,
             key: key.clone(),
         };
-        people.iter().map(person).collect()
+        now.map(person).collect()
     }
 
-    fn people(&self) -> MutexGuard<'_, BTreeMap<RowNumber, String>> {
+    fn people(&self) -> MutexGuard<'_, BTreeMap<RowNumber, (String, Away)>> {
         // A map is whole at every point where a thread could panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,11 +108,13 @@ pub fn key_of<'v>(layout: &Layout, values: &'v [Option<String>]) -> &'v str {
     key.unwrap_or_default()
 }
 
-/// Whether the person of a row cannot work. A row that ended stranded counts until its end is durable and told as that.
+/// Whether the person of a row is kept from work. A row that ended stranded counts until its end is durable and told as that.
 #[must_use]
-pub fn is_exposed(record: &RowRecord) -> bool {
-    use crate::machine::Outcome;
-    record.exposed() || record.outcome() == Outcome::Stranded
+pub fn away(record: &RowRecord, rules: &Rules) -> Option<Away> {
+    if record.exposed() || record.outcome() == Outcome::Stranded {
+        return Some(Away::Now);
+    }
+    record.may_be_exposed(rules).then_some(Away::AtStake)
 }
 
 #[cfg(test)]
@@ -96,18 +124,19 @@ mod tests {
     #[test]
     fn people_come_and_go_by_their_rows() {
         let exposed = Exposed::default();
-        exposed.note(RowNumber(2), "bob", true);
-        exposed.note(RowNumber(1), "ann", true);
-        exposed.note(RowNumber(1), "ann", true);
-        exposed.note(RowNumber(3), "eve", false);
-        assert_eq!(exposed.count(), 2);
+        exposed.note(RowNumber(2), "bob", Some(Away::Now));
+        exposed.note(RowNumber(1), "ann", Some(Away::AtStake));
+        assert_eq!((exposed.count(), exposed.at_stake()), (1, 2));
+        exposed.note(RowNumber(1), "ann", Some(Away::Now));
+        exposed.note(RowNumber(3), "eve", None);
+        assert_eq!((exposed.count(), exposed.at_stake()), (2, 2));
         let names: Vec<String> = exposed
             .list()
             .into_iter()
             .map(|person| person.key)
             .collect();
         assert_eq!(names, ["ann", "bob"]);
-        exposed.note(RowNumber(2), "bob", false);
+        exposed.note(RowNumber(2), "bob", None);
         assert_eq!(exposed.count(), 1);
     }
 }

@@ -9,7 +9,7 @@ use super::admission::Admitted;
 use super::claims::{Claims, Verdict, Wanted};
 use super::directory::{Answer, ask};
 use super::event::Who;
-use super::exposed::{is_exposed, key_of};
+use super::exposed::{Away, away, key_of};
 use super::observe::{Found, ObserveError, Others, observe};
 use super::problems::unread;
 use super::row::{News, Row};
@@ -18,7 +18,7 @@ use super::sight::job_problem;
 use super::stop::Gate;
 use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::job::{EvalError, Job, RowView, Settings};
-use crate::journal::{JournalError, Session, UnixMillis};
+use crate::journal::{JournalError, RowRecord, Session, UnixMillis};
 use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Problem, Sight};
 use crate::pace::{Delays, Sequence};
 use crate::target::Fault;
@@ -134,10 +134,10 @@ pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
     let mut worker = Worker::new(work, row, key);
     let end = worker.drive(&values).await;
     match &end {
-        Ok(Rest::Ended(_)) => worker.show_exposed(false),
+        Ok(Rest::Ended(_)) => worker.show_away(None),
         Err(Halted::Journal(_)) => worker.look_once_more(&values).await,
         // The intent that it gave up with was never durable, and so nothing was sent.
-        Ok(Rest::Parked | Rest::Waits) => worker.show_exposed(is_exposed(worker.row.stored())),
+        Ok(Rest::Parked | Rest::Waits) => worker.show_away(worker.away(worker.row.stored())),
         // Whoever is exposed still is.
         Err(Halted::Target(_) | Halted::Directory(_) | Halted::Program(_)) => {}
     }
@@ -308,12 +308,16 @@ impl Worker {
     }
 
     fn show_exposure(&self) {
-        self.show_exposed(is_exposed(self.row.record()));
+        self.show_away(self.away(self.row.record()));
     }
 
-    fn show_exposed(&self, exposed: bool) {
+    fn away(&self, record: &RowRecord) -> Option<Away> {
+        away(record, &self.work.session.header().rules)
+    }
+
+    fn show_away(&self, away: Option<Away>) {
         let gauges = &self.work.services.gauges;
-        gauges.exposed.note(self.row.number(), &self.key, exposed);
+        gauges.exposed.note(self.row.number(), &self.key, away);
     }
 
     /// Nothing can be made durable any more, so nothing more is sent. What became of a write in doubt can still be seen, so

@@ -196,9 +196,9 @@ mod tests {
     fn a_body_is_struck_however_its_texts_are_written() {
         let secrets = Secrets::default();
         secrets.note(&Secret::new("Zq8~hush/hush"));
-        let body = br#"{"error": {"code": "Zq8~hush\/hush", "message": "you sent \u005aq8~hush/hush", "Zq8~hush/hush": [1]}}"#;
+        let body = br#"{"fault": {"code": "Zq8~hush\/hush", "message": "you sent \u005aq8~hush/hush", "Zq8~hush/hush": [1]}}"#;
         let struck: Value = serde_json::from_slice(&secrets.strike_body(body)).unwrap();
-        let expected = json!({"error": {"code": "***", "message": "you sent ***", "***": [1]}});
+        let expected = json!({"fault": {"code": "***", "message": "you sent ***", "***": [1]}});
         assert_eq!(struck, expected);
         assert_eq!(
             secrets.strike_body(b"<p>Zq8%7ehush%2fhush</p>"),

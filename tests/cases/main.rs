@@ -23,6 +23,8 @@ use wire::Wire;
 
 /// A program that is not done by then hangs, where the case names no limit of its own.
 const SECONDS_MAX: u64 = 120;
+/// A case mostly waits, so more of them than there are cores are run at once.
+const THREADS: usize = 8;
 const POLL: Duration = Duration::from_millis(20);
 
 fn main() -> ExitCode {
@@ -36,7 +38,9 @@ fn main() -> ExitCode {
         let runtime = Arc::clone(&runtime);
         Trial::test(case.name.clone(), move || holds(&case, &runtime))
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
 fn read_cases(name: &str) -> Vec<Case> {

@@ -106,7 +106,7 @@ async fn whoever_is_seen_at_two_places_is_one() {
                 "onPremisesSyncEnabled": null,
                 "deletedDateTime": "2026-01-31T11:59:00Z",
             });
-            match moment.is(Method::Get, "endsWith") {
+            match moment.is(Method::Get, "$filter") {
                 true => Twist::Instead(200, json!({"value": [item]})),
                 false => Twist::Instead(200, item),
             }

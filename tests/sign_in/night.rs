@@ -87,7 +87,7 @@ fn a_refusal_that_nobody_mends_stops_the_run_which_then_goes_on() {
     let (stage, oracle, mut going) = at_work("sign_in_patience = \"1s\"");
     expire(&stage);
     await_words(&mut going, HELD);
-    let ran = going.wait().must_end(4);
+    let ran = going.wait().must_end(5);
     let said = format!("{}{}", ran.stdout, ran.complaint());
     for part in [
         "the sign-in has been refused for",
@@ -113,7 +113,7 @@ fn a_run_that_is_held_stops_when_it_is_told_to() {
         going.interrupt();
         std::thread::sleep(Duration::from_millis(50));
     }
-    going.wait().must_end(3);
+    going.wait().must_end(5);
     stage.write("secret", "the-new-one");
     let ran = stage.end(&mut stage.quick_run(&[]));
     must_be_true(&stage, &oracle, &ran);
@@ -143,7 +143,7 @@ fn a_sign_in_service_that_stays_down_stops_the_run_within_its_patience() {
         .simulator()
         .change_sign_in(|sign_in| sign_in.is_down = true);
     stage.simulator().end_tokens();
-    let ran = going.wait().must_end(4);
+    let ran = going.wait().must_end(5);
     let said = format!("{}{}", ran.stdout, ran.complaint());
     assert!(
         said.contains("no good answer for 2 s: temporarily_unavailable"),

@@ -543,7 +543,7 @@ impl Consumer for Watcher {
             | RunEvent::RowEnded { .. }
             | RunEvent::Tick(_)
             | RunEvent::Draining(_)
-            | RunEvent::Interrupted(_)
+            | RunEvent::Interrupted { .. }
             | RunEvent::StillDraining { .. }
             | RunEvent::StoppingNow { .. }
             | RunEvent::Ended(_) => {}
