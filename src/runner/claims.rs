@@ -1,20 +1,24 @@
 //! The rows of a run beside each other: which account is whose, and which values are spoken for.
 //!
 //! One account is one row's, from its first look on and for good: this process holds those of the rows it has seen until the
-//! checkpoint has them, and asks that for all others. Values are spoken for while a row is worked on. A row takes all of its
-//! values at once or waits with none, and it waits before its first write: so nobody waits for somebody who waits for a value,
-//! and nobody is kept away from home by another row. What a job calls an account or a value is not known here.
+//! checkpoint has them, and asks that for all others. Values are spoken for while a row is worked on, and those that it ends
+//! with until every replica shows them. A row takes all of its values at once or waits with none, and it waits before its first
+//! write: so nobody waits for somebody who waits for a value, and nobody is kept away from home by another row. What a job
+//! calls an account or a value is not known here.
 
 use super::problems::{CIRCLE, OTHER_ROW, OTHER_RUN};
 use crate::job::{Claimed, Decision, EvalError, InTheWay, RowView, State};
 use crate::journal::{JournalError, RowNumber, RunId, Session, UnixMillis};
 use crate::machine::{Ending, Outcome, Problem, RowState};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Accounts held before it is looked which of them the checkpoint has by now.
 const ACCOUNTS_HELD: usize = 4_096;
+
+/// Most values kept after their rows: a minute's worth at many times the pace that any tenant allows.
+const KEPT_MAX: usize = 20_000;
 
 /// Most rows that wait for others: what is held for each is some hundred bytes.
 const WAITING_MAX: usize = 100_000;
@@ -105,7 +109,7 @@ pub enum Verdict {
     Free,
     /// Not before another row has ended; it is told to whoever owns the rows then.
     Waits,
-    /// Another row has given up what this one wants, and the target does not show it yet.
+    /// Another row has given up what this one wants, or got it, and the target may not show that yet.
     Lagging,
     /// It may not: the account is another row's.
     OfAnother(Problem),
@@ -145,6 +149,10 @@ struct Known {
     /// Accounts held when it is looked next which of them need not be.
     tidy_at: usize,
     values: HashMap<Claimed, RowNumber>,
+    /// What rows ended with, and until when a replica may show it as free.
+    kept: HashMap<Claimed, UnixMillis>,
+    /// The same, the oldest first.
+    kept_in_turn: VecDeque<(UnixMillis, Claimed)>,
     /// What each row has that has not ended.
     rows: HashMap<RowNumber, Belongings>,
     waits: BTreeMap<RowNumber, Behind>,
@@ -202,10 +210,23 @@ impl Claims {
         let taken = known.first_taken(row, &wanted.values);
         match taken.or_else(|| known.first_at_work(row, &wanted.gives_way_to)) {
             Some(other) => self.wait(&mut known, row, Behind::Value(other), None),
+            None if known.is_kept(&wanted.values, now) => Ok(Verdict::Lagging),
             None => {
                 known.hold(row, &wanted.values);
                 Ok(Verdict::Free)
             }
+        }
+    }
+
+    /// A row that has written ends with these values. Until then a replica may show them as free.
+    pub fn keep(&self, values: Vec<Claimed>, until: UnixMillis) {
+        let mut known = self.known();
+        for value in values {
+            known.kept.insert(value.clone(), until);
+            known.kept_in_turn.push_back((until, value));
+        }
+        while known.kept_in_turn.len() > KEPT_MAX {
+            known.forget_oldest();
         }
     }
 
@@ -428,6 +449,24 @@ impl Known {
     fn first_taken(&self, row: RowNumber, values: &[Claimed]) -> Option<RowNumber> {
         let others = values.iter().filter_map(|value| self.values.get(value));
         others.copied().find(|other| *other != row)
+    }
+
+    /// Whether a row has ended with one of these values, and not long ago.
+    fn is_kept(&mut self, values: &[Claimed], now: UnixMillis) -> bool {
+        let mut oldest = self.kept_in_turn.front();
+        while oldest.is_some_and(|(until, _)| *until <= now) {
+            self.forget_oldest();
+            oldest = self.kept_in_turn.front();
+        }
+        values.iter().any(|value| self.kept.contains_key(value))
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((until, value)) = self.kept_in_turn.pop_front()
+            && self.kept.get(&value) == Some(&until)
+        {
+            self.kept.remove(&value);
+        }
     }
 
     /// The row at work that is one of these accounts.

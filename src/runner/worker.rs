@@ -582,7 +582,21 @@ impl Worker {
     async fn finish(&mut self, view: &RowView) -> Result<Next, Halted> {
         self.row.report(view);
         self.commit().await?;
+        self.keep(view);
         Ok(Next::Done(Rest::Ended(self.row.record().outcome())))
+    }
+
+    /// What the row ends with is not free, though a replica may show that it is.
+    fn keep(&self, view: &RowView) {
+        let (Some(states), Some(at)) = (self.row.states(), self.row.record().wrote_at) else {
+            return;
+        };
+        // What cannot be told was not claimed either.
+        let values = view.claimed(&states.now, &states.now).unwrap_or_default();
+        let replication = self.work.job.limits.replication.as_millis() as u64;
+        self.work
+            .claims
+            .keep(values, at.saturating_add(replication));
     }
 
     /// Hands in what a later process should know, without waiting: the last write's success shares the barrier of the end.

@@ -68,7 +68,7 @@ const ANN: &str = "ann@contoso.com";
 const BOB: &str = "bob@contoso.com";
 const CID: &str = "cid@fabrikam.com";
 
-pub const COMPANIES: [Company; 14] = [
+pub const COMPANIES: [Company; 15] = [
     Company {
         name: "one local part in two domains",
         beings: &[being(JOHN, Some(8)), being(OTHER_JOHN, None)],
@@ -103,6 +103,12 @@ pub const COMPANIES: [Company; 14] = [
         name: "a row comes back to another's temporary UPN",
         beings: &[being(JOHN, Some(8)), gone(JOHN_AWAY, Some(9))],
         lines: &[line(JOHN, 0), line(JOHN_AWAY, 1)],
+        ends: &["done", "done"],
+    },
+    Company {
+        name: "a row comes back first, to another's temporary UPN",
+        beings: &[being(JOHN, Some(8)), gone(JOHN_AWAY, Some(9))],
+        lines: &[line(JOHN_AWAY, 1), line(JOHN, 0)],
         ends: &["done", "done"],
     },
     Company {

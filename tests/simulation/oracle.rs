@@ -2,6 +2,7 @@
 //! moment, and the rules of the job in words of its own.
 
 use super::disk::SimDisk;
+use super::schedule::{Fault, Spell};
 use super::world::{Account, World, accounts, anchor, is_away};
 use cutover::journal::entry::Entry;
 use cutover::journal::error::LogError;
@@ -343,6 +344,9 @@ fn not_as_expected(world: &World, told: &Told) -> Option<String> {
     (ends != expected).then(|| format!("{company}: the rows end {told:?}, and not {expected:?}"))
 }
 
+/// The code of a row that nobody was found for.
+const NOBODY: &str = "NotFound";
+
 /// Reads in a row without a good answer after which a row may be given up.
 const READS_IN_VAIN: usize = 12;
 
@@ -398,7 +402,8 @@ impl Case<'_> {
             Outcome::Reverted => must(as_before, "is not as before"),
             Outcome::Held => must(self.unreadable, "could be observed"),
             Outcome::Stranded => {
-                must(!as_before || self.unreadable, "is as before")?;
+                let is_away = as_before && self.was_away();
+                must(!as_before || is_away || self.unreadable, "is as before")?;
                 must(self.hindered || self.was_away(), "was given up early")
             }
             Outcome::Pending => Err("the run has finished"),
@@ -418,6 +423,27 @@ impl Case<'_> {
                 && now.immutable_id.as_ref() == Some(&self.wanted)
         })
     }
+}
+
+/// Whether a row is refused because nobody is there.
+pub fn is_told_not_to_be_there(record: &RowRecord) -> bool {
+    let problem = record.problem();
+    record.outcome() == Outcome::Refused && problem.is_some_and(|problem| problem.code == NOBODY)
+}
+
+/// Nobody is told not to be there who is, unless the service itself says so. Where rows touch each other, one may have moved
+/// the account to where the other does not look for it.
+pub fn overlooked(world: &World, unfound: &[usize]) -> Vec<String> {
+    let denies = |spell: &Spell| matches!(spell.fault, Fault::Refused { status: 404, .. });
+    if world.schedule.company.is_some() || world.schedule.spells.iter().any(denies) {
+        return Vec::new();
+    }
+    let meddled = world.meddled();
+    let there = |person: &&usize| world.ids[**person].is_some() && !meddled.contains(person);
+    let overlooked = unfound.iter().filter(there);
+    overlooked
+        .map(|person| format!("person {person} is there, and nobody was found"))
+        .collect()
 }
 
 /// Promise 6: in no window of the quota's period leave more writes than the quota allows.

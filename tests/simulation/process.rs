@@ -32,6 +32,8 @@ use tokio::sync::mpsc;
 
 /// Processes that a run may need beyond those of its schedule.
 const PROCESSES_MORE: usize = 12;
+/// How long it takes whoever reads why a process could not begin to start the next one, in milliseconds.
+const COMES_AGAIN_MS: u64 = 30_000;
 /// So many requests in vain, one after the other, and the service is down.
 const REQUESTS_IN_VAIN: usize = 5;
 /// A process that works longer than this hangs.
@@ -56,6 +58,8 @@ enum End {
     Finished,
     /// The disk did not let it begin.
     Refused,
+    /// What the job must look up before the first row was refused or not answered.
+    NotTold,
 }
 
 fn job() -> Arc<Job> {
@@ -72,6 +76,8 @@ struct Stage {
     job: Arc<Job>,
     input: Input,
     watch: Arc<Mutex<Watch>>,
+    /// Those who are told not to be there.
+    unfound: Vec<usize>,
     complaints: Vec<String>,
 }
 
@@ -133,6 +139,7 @@ impl Stage {
             disk,
             job,
             watch: Arc::default(),
+            unfound: Vec::new(),
             complaints: Vec::new(),
         }
     }
@@ -167,7 +174,8 @@ impl Stage {
             } else {
                 end
             };
-            self.world.end(stress.pause_ms);
+            let pause_ms = stress.pause_ms.max(self.pause_ms(number, &end));
+            self.world.end(pause_ms);
             end
         });
         drop(runtime);
@@ -178,11 +186,24 @@ impl Stage {
             .extend(oracle::exposed_came_last(&self.world, seen_before, &urgent));
         match end {
             Ok(End::Finished) => return true,
-            Ok(End::Died | End::Refused) => {}
+            Ok(End::Died | End::Refused | End::NotTold) => {}
             Ok(End::Stopped(reason)) => self.stopped(stress, reason.as_ref()),
             Err(complaint) => self.complain(complaint),
         }
         false
+    }
+
+    /// How long nobody works at least after a process that ended so.
+    fn pause_ms(&self, number: usize, end: &Result<End, String>) -> u64 {
+        let schedule = &self.world.schedule;
+        if schedule.takes_over == Some(number + 1) {
+            // Whom another run has changed a new one knows from the replicas alone.
+            return schedule.replication_ms;
+        }
+        match end {
+            Ok(End::NotTold) => COMES_AGAIN_MS,
+            Ok(End::Died | End::Stopped(_) | End::Finished | End::Refused) | Err(_) => 0,
+        }
     }
 
     fn crash(&self, crash: &Crash) {
@@ -285,7 +306,7 @@ impl Stage {
         let looking = look_up(&self.job, &session.header().params, &mut talk);
         let settings = match tokio::time::timeout(PATIENCE, looking).await {
             Ok(Ok(settings)) => settings,
-            Ok(Err(_)) | Err(_) => return Ok(End::Stopped(None)),
+            Ok(Err(_)) | Err(_) => return Ok(End::NotTold),
         };
         let run = {
             let reader = session.reader()?;
@@ -425,6 +446,9 @@ impl Stage {
             .reader(&run)?
             .each::<JournalError>(|input, record| {
                 lines += 1;
+                if record.is_some_and(oracle::is_told_not_to_be_there) {
+                    self.unfound.push(input.number.0 as usize - 1);
+                }
                 let outcome = record.map_or(Outcome::Pending, |record| record.outcome());
                 told.insert(input.number.0, outcome);
                 Ok(())
@@ -453,6 +477,8 @@ impl Stage {
             self.complaints
                 .extend(oracle::judge(&self.world, told, &wrote));
             self.complaints.extend(oracle::needless_writes(&self.world));
+            self.complaints
+                .extend(oracle::overlooked(&self.world, &self.unfound));
         }
         self.complaints
             .append(&mut self.watch.lock().unwrap().complaints);

@@ -306,6 +306,9 @@ impl Schedule {
         self.deeds.clear();
         if dice.random_bool(0.3) {
             self.faults.clear();
+            if dice.random_bool(0.5) {
+                self.processes.clear();
+            }
         }
     }
 
@@ -316,9 +319,10 @@ impl Schedule {
     }
 
     /// How the rows must end, sorted, where nothing stands in their way. Where a replica lags, a value that a row has just got may
-    /// seem free to another one; the service refuses that then.
+    /// seem free to a row of the next process; the service refuses that then.
     pub fn ends(&self) -> Option<&'static [&'static str]> {
-        let is_calm = self.faults.is_empty() && self.spells.is_empty() && self.replication_ms == 0;
+        let is_seen = self.replication_ms == 0 || self.processes.iter().all(Stress::is_calm);
+        let is_calm = self.faults.is_empty() && self.spells.is_empty() && is_seen;
         let company = self.company.filter(|_| is_calm)?;
         (company.lines.len() == self.people.len()).then_some(company.ends)
     }
