@@ -11,7 +11,7 @@ use std::process::Command;
 use support::{Ran, Stage, calm, end, program};
 use tempfile::TempDir;
 
-const SCHEMA: &str = include_str!("../docs/progress-events.schema.json");
+const SCHEMA: &str = include_str!("../samples/progress-events.schema.json");
 
 /// Two people for the tenant inside the process, against whom nothing speaks.
 const PEOPLE: &str = "upn,object_guid\n\

@@ -77,7 +77,7 @@ impl Consumer for PlainLines {
     }
 }
 
-/// A JSON object a line, as `docs/progress-events.schema.json` describes it.
+/// A JSON object a line, as `samples/progress-events.schema.json` describes it.
 #[derive(Debug, Default)]
 pub struct JsonLines(Every);
 

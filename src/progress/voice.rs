@@ -11,7 +11,7 @@ use std::fmt::{Display, Write as _};
 use std::io::{IsTerminal, Write as _};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Version of the JSON lines' schema, `docs/progress-events.schema.json`.
+/// Version of the JSON lines' schema, `samples/progress-events.schema.json`.
 const SCHEMA: u32 = 1;
 
 /// When colour is used.
