@@ -20,7 +20,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use support::{Going, Ran, Stage, calm, slow};
 
-const ROWS: u64 = 120;
+/// So many that the second of two processes is still at work when a third one has waited for it.
+const ROWS: u64 = 300;
 
 /// With every sort of character that an encoding would change.
 const WRONG_SECRET: &str = r#"wr0ng~Secret+of/no=value & "such" %41 ü"#;
