@@ -260,7 +260,8 @@ impl Terminal {
             "--quiet",
             "--return",
             "--command",
-            &words.join(" "),
+            // A shell that stays between ends by the signal itself, whatever the command makes of it.
+            &format!("exec {}", words.join(" ")),
             "/dev/null",
         ]);
         script.current_dir(stage.folder());
