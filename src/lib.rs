@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod core;
 pub mod sim;
 
 pub mod batch;
@@ -13,8 +14,7 @@ pub mod machine;
 
 pub mod journal;
 
-pub mod pace;
-pub mod target;
+pub mod services;
 
 pub mod runner;
 

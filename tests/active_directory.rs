@@ -9,8 +9,8 @@
 mod support;
 
 use cutover::batch::{ImmutableId, ObjectGuid};
+use cutover::services::{Account, ActiveDirectory, Class, Connection, Directory, Fault, Question};
 use cutover::sim::{Options, Person, Population};
-use cutover::target::{Account, ActiveDirectory, Class, Connection, Directory, Fault, Question};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;

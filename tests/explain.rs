@@ -6,7 +6,7 @@ mod support;
 use cutover::batch::Rule;
 use cutover::job::{SHIPPED, find};
 use cutover::machine::Outcome;
-use cutover::target::{CLASSES, known_codes};
+use cutover::services::{CLASSES, known_codes};
 use std::fs;
 use std::path::{Path, PathBuf};
 use support::{Ran, end};

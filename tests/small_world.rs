@@ -10,14 +10,15 @@
 //! `CUTOVER_PERSON=name` walks one of the worlds alone.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use cutover::core::Problem;
 use cutover::job::{Job, RowView, SHIPPED, Settings, State, Write, parse};
 use cutover::journal::{RowNumber, RowRecord};
-use cutover::machine::{Attempt, Effect, Event, Outcome, Problem, RowState, Rules};
+use cutover::machine::{Attempt, Effect, Event, Outcome, RowState, Rules};
 use cutover::runner::observe::Found;
 use cutover::runner::row::Row;
 use cutover::runner::sight::nobody;
 use cutover::runner::start::rules_of;
-use cutover::target::{Class, Fault};
+use cutover::services::{Class, Fault};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

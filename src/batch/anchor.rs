@@ -5,11 +5,11 @@
 //! Values that are none of them are diagnosed in `mistake`.
 
 use super::finding::Fault;
-use super::formula::undefused;
 use super::immutable_id::{ImmutableId, ObjectGuid, decode};
 use super::mistake::{classic_mistake, has_lost_its_case, has_one_case};
 use super::rule::Rule;
 use super::spelling::{Order, Spelling, order, spelled};
+use crate::core::undefused;
 
 pub use super::mistake::AnchorError;
 pub use super::spelling::Form;

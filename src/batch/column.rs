@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use super::anchor::{read_guid, read_immutable_id};
 use super::finding::{Fault, Severity};
-use super::formula::undefused;
 use super::immutable_id::{ImmutableId, ObjectGuid, decode};
 use super::records::is_blank;
 use super::rule::Rule;
 use super::upn;
+use crate::core::undefused;
 
 /// What stands in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +149,7 @@ fn trimmed<'a>(cell: &'a str, faults: &mut Vec<Fault>) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::defused;
+    use crate::core::defused;
 
     const GUID: &str = "9c5923e9-de52-33ea-88de-7ebc8633b9cc";
 

@@ -1,9 +1,9 @@
 //! Arguments, by clap.
 
 use crate::journal::frame::ChainHash;
-use crate::pace::{Quota, QuotaError};
 use crate::progress::{Color, Form, Manner, Style};
 use crate::runner::{Deadline, MaxFailed, Window};
+use crate::services::budget::{Quota, QuotaError};
 use crate::sim::Permission;
 use clap::{Args, Parser, Subcommand};
 use miette::Diagnostic;

@@ -4,14 +4,14 @@ use super::errors;
 use super::exit::{Exit, Failure};
 use crate::batch::{Kind, Layout};
 use crate::job::{AppFacts, Job};
-use crate::pace::Budget;
 use crate::progress::warn;
 use crate::runner::directory::Inquiries;
 use crate::runner::{Clock, Gauges, Services, SystemClock};
-use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
-use crate::target::{
+use crate::services::budget::Budget;
+use crate::services::{
     ActiveDirectory, AdConnection, Claims, Class, Connection, Fault, Graph, GraphConnection,
 };
+use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
 use reqwest::Url;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -155,7 +155,7 @@ impl Target {
     pub fn write_quota(&self) -> String {
         match self {
             Target::File { connection, .. } => connection.graph.limits.writes.to_string(),
-            Target::Sim => crate::target::Limits::GRAPH.writes.to_string(),
+            Target::Sim => crate::services::Limits::GRAPH.writes.to_string(),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::progress::{say_result, show_text};
 use crate::runner::Services;
 use crate::runner::preflight::{Check, Verdict, permissions, tenant_and_domains};
 use crate::runner::talk::Halt;
-use crate::target::{ActiveDirectory, AdConnection, Claims, Fault};
+use crate::services::{ActiveDirectory, AdConnection, Claims, Fault};
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;

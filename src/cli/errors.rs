@@ -4,7 +4,7 @@
 //! all of them. What ends a row has its table in the room that makes it.
 
 use super::exit::Exit;
-use crate::machine::ProblemKind;
+use crate::core::ProblemKind;
 
 /// Nothing can have been changed by what ends before a run begins.
 const NOTHING: &str = "nothing was written to any target";

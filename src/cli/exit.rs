@@ -1,8 +1,9 @@
 //! Exit codes, and errors that end a command.
 
 use super::errors;
+use crate::core::{Problem, ProblemKind};
 use crate::journal::{RunRecord, RunState, Stop};
-use crate::machine::{Outcome, Problem, ProblemKind};
+use crate::machine::Outcome;
 use crate::progress::fail;
 use miette::Diagnostic;
 use std::fmt::Write as _;

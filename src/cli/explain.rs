@@ -7,12 +7,12 @@ use super::context::job;
 use super::errors;
 use super::exit::{Exit, Failure};
 use crate::batch::Rule;
+use crate::core::nearest_first;
+use crate::core::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind};
 use crate::job::{Objection, SHIPPED};
-use crate::machine::{NOT_AGAIN, NOTHING_CHANGED, Outcome, ProblemKind};
+use crate::machine::Outcome;
 use crate::progress::show_text;
-use crate::target::{
-    CLASSES, Class, KnownCode, Speaker, known_code, known_codes, nearest_first, statuses_of,
-};
+use crate::services::{CLASSES, Class, KnownCode, Speaker, known_code, known_codes, statuses_of};
 use crate::{machine, runner};
 use std::fmt::{self, Write as _};
 

@@ -2,8 +2,8 @@
 
 use super::exit::Failure;
 use crate::batch::Finding;
+use crate::core::Problem;
 use crate::job::Job;
-use crate::machine::Problem;
 use crate::progress::{counted, say_result, short, show_text};
 use crate::runner::preflight::Check;
 use serde::Serialize;

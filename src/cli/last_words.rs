@@ -4,7 +4,7 @@
 //! written beside the report, else into the system's folder for temporary files.
 
 use super::exit::Failure;
-use crate::batch::defused;
+use crate::core::defused;
 use crate::journal::reserve::RESERVE_BYTES;
 use crate::journal::{Closed, RunId};
 use crate::progress::warn;

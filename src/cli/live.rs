@@ -7,15 +7,15 @@
 use super::context::holder;
 use super::errors;
 use super::exit::Failure;
+use crate::core::Secret;
 use crate::journal::{
     Control, ControlToken, Holder, Journal, JournalError, RunRecord, Session, takers,
 };
-use crate::pace::QuotaError;
 use crate::progress::{waiting_in_words, warn};
 use crate::report::{self, Liveness, Summary, UnderWay};
 use crate::runner::stop::Gate;
 use crate::runner::{Answer, Asked, Command, Refused, Services};
-use crate::target::Secret;
+use crate::services::budget::QuotaError;
 use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};

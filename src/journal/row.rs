@@ -3,9 +3,10 @@
 //! A live run, a resumed run and the rebuilding of the checkpoint all use [`RowRecord::apply`], which drives the machine; so
 //! what is stored is what was acted on.
 
+use crate::core::Problem;
 use crate::job::StepId;
 use crate::machine::{
-    Attempt, Course, Ending, Event, IllegalMove, Outcome, Phase, Problem, Progress, RowState, Rules,
+    Attempt, Course, Ending, Event, IllegalMove, Outcome, Phase, Progress, RowState, Rules,
 };
 use serde::{Deserialize, Serialize};
 

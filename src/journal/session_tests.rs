@@ -3,8 +3,9 @@
 use super::store::Store as _;
 use super::*;
 use crate::batch::{Column, Kind, Layout};
+use crate::core::Problem;
 use crate::job::StepId;
-use crate::machine::{Attempt, Event, Observation, Outcome, Problem, Rules, Sight, StepTraits};
+use crate::machine::{Attempt, Event, Observation, Outcome, Rules, Sight, StepTraits};
 use std::collections::BTreeMap;
 use std::path::Path;
 use uuid::Uuid;

@@ -1,6 +1,7 @@
 //! What can happen to a row, and what the machine asks for in return.
 
-use super::state::{Attempt, Problem};
+use super::state::Attempt;
+use crate::core::Problem;
 use crate::job::StepId;
 use serde::{Deserialize, Serialize};
 

@@ -15,8 +15,6 @@ mod transition;
 mod table_tests;
 
 pub use event::{Effect, Event, Forecast, Look, Observation, Sight};
-pub use problem::{NOT_AGAIN, NOTHING_CHANGED, PROBLEMS, ProblemKind, UNDONE};
-pub use state::{
-    Active, Attempt, Begun, Course, Ending, Outcome, Phase, Problem, Progress, RowState,
-};
+pub use problem::PROBLEMS;
+pub use state::{Active, Attempt, Begun, Course, Ending, Outcome, Phase, Progress, RowState};
 pub use transition::{IllegalMove, Rules, StepTraits};

@@ -4,6 +4,7 @@
 //! row is being put back, and an unhappy ending always carries its problem. All of it is stored in the journal, so that a
 //! restart refills no count and forgets no doubt.
 
+use crate::core::Problem;
 use crate::job::StepId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -16,23 +17,6 @@ pub struct Attempt {
     pub step: StepId,
     /// Which try this is, from 1.
     pub number: u32,
-}
-
-/// Why something did not work, in words for the person who reads the report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    /// A short stable code: the service's own, or one of the program's or the job's.
-    pub code: String,
-    /// What happened, in a sentence without a full stop.
-    pub message: String,
-    /// What to do next.
-    pub advice: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
-    }
 }
 
 /// What the journal knows of one step of a row.

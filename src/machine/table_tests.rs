@@ -2,6 +2,7 @@
 //! what must hold whatever happens.
 
 use super::*;
+use crate::core::Problem;
 use crate::job::StepId;
 use proptest::prelude::*;
 

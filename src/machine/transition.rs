@@ -5,7 +5,8 @@
 
 use super::event::{Effect, Event, Forecast, Look, Observation, Sight};
 use super::problem::{NO_EFFECT, REPLICATION};
-use super::state::{Active, Attempt, Course, Ending, Phase, Problem, Progress, RowState};
+use super::state::{Active, Attempt, Course, Ending, Phase, Progress, RowState};
+use crate::core::Problem;
 use crate::job::StepId;
 use serde::{Deserialize, Serialize};
 

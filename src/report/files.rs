@@ -3,9 +3,10 @@
 use super::gathered::{ExposedPerson, Gathered, exposed_person, key_of, reported, warnings_of};
 use super::summary::{Liveness, Summary, rfc3339};
 use super::table::{ReportError, Table, beside, failed, make_folder, put_in_place};
-use crate::batch::defused;
+use crate::core::Problem;
+use crate::core::defused;
 use crate::journal::{InputRow, RowRecord, RunReader, RunRecord};
-use crate::machine::{Outcome, Problem};
+use crate::machine::Outcome;
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -2,8 +2,9 @@
 //! work. Gathered in the one pass over the rows that a report makes anyway.
 
 use super::summary::{Exposed, Liveness, rfc3339};
+use crate::core::Problem;
 use crate::journal::{InputRow, RowRecord, RunRecord};
-use crate::machine::{Outcome, Problem};
+use crate::machine::Outcome;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! `plan.csv`: what a run would do with each row, for people to read and for `run --plan` to be held to.
 
 use super::table::{ReportError, Table, make_folder};
-use crate::batch::defused;
+use crate::core::defused;
 use std::path::{Path, PathBuf};
 
 /// The columns every job's plan begins with.

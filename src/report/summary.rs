@@ -3,8 +3,8 @@
 use super::gathered::{ExposedPerson, Gathered, Warned};
 use crate::journal::{JournalError, RunId, RunReader, RunRecord, RunState, Stop, UnixMillis};
 use crate::machine::Outcome;
-use crate::pace::Quota;
 use crate::runner::{Hold, Standing};
+use crate::services::budget::Quota;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

@@ -7,9 +7,10 @@
 //! calls an account or a value is not known here.
 
 use super::problems::{CIRCLE, OTHER_ROW, OTHER_RUN};
+use crate::core::Problem;
 use crate::job::{Claimed, Decision, EvalError, InTheWay, RowView, State};
 use crate::journal::{JournalError, RowNumber, RunId, Session, UnixMillis};
-use crate::machine::{Ending, Outcome, Problem, RowState};
+use crate::machine::{Ending, Outcome, RowState};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What an operator can ask of a run under way, and the answer.
 
 use super::stop::Hold;
-use crate::pace::Quota;
+use crate::services::budget::Quota;
 use tokio::sync::oneshot;
 
 /// What an operator can ask of a run under way.

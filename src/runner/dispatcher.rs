@@ -15,7 +15,7 @@ use super::stop::{Hold, Standing, StopReason};
 use super::worker::{Halted, Work, WorkerEnd, work};
 use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
 use crate::machine::Outcome;
-use crate::pace::{Quota, fits};
+use crate::services::budget::{Quota, fits};
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! The service names the next page, and some have named the same one again and again, or pages without anything new. So a
 //! listing has a bound in pages and in items, and ends at once when it is led in a circle. Pure.
 
-use crate::target::{Fault, Success, endless_listing};
+use crate::services::{Fault, Success, endless_listing};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher as _};

@@ -3,7 +3,7 @@
 use super::*;
 use crate::job::AppFacts;
 use crate::runner::{Gauges, SystemClock};
-use crate::target::{Target, classify};
+use crate::services::{Target, classify};
 use async_trait::async_trait;
 use reqwest::header::HeaderMap;
 use serde_json::json;

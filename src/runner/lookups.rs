@@ -3,9 +3,9 @@
 use super::problems::unread;
 use super::sight::job_problem;
 use super::talk::{Halt, NoAnswer, Talk, left};
+use crate::core::Problem;
 use crate::job::{Ask, EvalError, Job, Lookup, Scope, Settings, to_json};
-use crate::machine::Problem;
-use crate::target::{Class, Fault};
+use crate::services::{Class, Fault};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
 use std::collections::BTreeMap;

@@ -4,11 +4,11 @@ use super::claims::Claims;
 use super::sight::States;
 use super::sight::nobody;
 use super::talk::{NoAnswer, Talk};
+use crate::core::Problem;
 use crate::job::{AlsoRead, Ask, EvalError, Hit, Job, LookAt, RowView, State};
 use crate::journal::{JournalError, RowNumber};
-use crate::machine::Problem;
-use crate::pace::Priority;
-use crate::target::{Class, Fault};
+use crate::services::budget::Priority;
+use crate::services::{Class, Fault};
 
 /// What was found.
 #[derive(Debug)]

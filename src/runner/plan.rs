@@ -11,10 +11,10 @@ use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, OFF_GOAL, unread};
 use super::sight::{job_problem, several};
 use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::batch::Digest;
+use crate::core::Problem;
 use crate::job::{Decision, Doing, EvalError, Job, RowView, State, StepId, Write};
 use crate::journal::{Planned, Seal};
-use crate::machine::Problem;
-use crate::pace::Priority;
+use crate::services::budget::Priority;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 

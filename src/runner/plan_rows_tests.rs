@@ -1,8 +1,8 @@
 //! Rows of a plan, made by hand: who is whose, who waits for whom, and who is refused because of whom.
 
 use super::*;
+use crate::core::Problem;
 use crate::job::StepId;
-use crate::machine::Problem;
 
 fn plan(plan: Plan) -> RowPlan {
     RowPlan {

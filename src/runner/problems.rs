@@ -1,8 +1,8 @@
 //! The kinds of problems that this room makes itself: what was found of a row's person, what the on-premises directory says, and
 //! what the job cannot do. Those that a reply brings are in `target/`, those of the machine there.
 
-use crate::machine::{NOT_AGAIN, NOTHING_CHANGED, Problem, ProblemKind, UNDONE};
-use crate::target::{Class, Fault};
+use crate::core::{NOT_AGAIN, NOTHING_CHANGED, Problem, ProblemKind, UNDONE};
+use crate::services::{Class, Fault};
 
 /// More than one account could be the row's person.
 pub(super) const AMBIGUOUS: ProblemKind = ProblemKind {

@@ -7,14 +7,15 @@ use super::observe::Found;
 use super::plan::barred;
 use super::sight::{Judge, States, doing, job_event, job_problem};
 use super::talk::Costs;
+use crate::core::Problem;
 use crate::job::{DirectoryEntry, EvalError, Job, RowView, State, Step, Write};
 use crate::journal::{Facts, Planned, RowNumber, RowRecord, Transition, UnixMillis};
 use crate::machine::{
-    Active, Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, Problem, RowState,
-    Rules, Sight,
+    Active, Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, RowState, Rules,
+    Sight,
 };
-use crate::pace::Priority;
-use crate::target::{Class, Fault};
+use crate::services::budget::Priority;
+use crate::services::{Class, Fault};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -11,13 +11,13 @@
 use super::observe::Found;
 use super::plan::deviation;
 use super::problems::{ADDRESS, AMBIGUOUS, CHANGED_BY_OTHERS, JOB_EXPRESSION, OFF_GOAL};
+use crate::core::Problem;
 use crate::job::{Agreement, Decision, Doing, EvalError, InDoubt, Job, RowView, State, StepId};
 use crate::journal::{Planned, RowRecord, UnixMillis};
 use crate::machine::{
-    Active, Attempt, Begun, Course, Event, Forecast, Look, Observation, Phase, Problem, RowState,
-    Sight,
+    Active, Attempt, Begun, Course, Event, Forecast, Look, Observation, Phase, RowState, Sight,
 };
-use crate::target::Class;
+use crate::services::Class;
 
 /// A row's states as the job sees them.
 #[derive(Debug, Clone)]

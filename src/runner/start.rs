@@ -8,12 +8,13 @@ use super::sight::job_problem;
 use crate::batch::{
     Digest, Finding, Input, InputError, PlanFile, PlanFileError, Row, Rule, Summary, Visit,
 };
+use crate::core::Problem;
 use crate::job::{Decision, Job, Settings};
 use crate::journal::{
     Adoption, Import, InputFacts, InputRow, Journal, JournalError, Planned, RowNumber, RunHeader,
     RunId, RunRecord, RunState, Seal, Session, takers,
 };
-use crate::machine::{Problem, Rules, StepTraits};
+use crate::machine::{Rules, StepTraits};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 

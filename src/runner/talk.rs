@@ -8,10 +8,12 @@
 use super::listing::Listing;
 use super::services::Services;
 use super::stop::Gate;
+use crate::core::Problem;
 use crate::job::{AppFacts, Ask, Verb};
-use crate::machine::Problem;
-use crate::pace::{Budget, Delays, PauseReason, Permit, Priority, Sequence, Trouble, row_wait};
-use crate::target::{Class, Expects, Fault, Kind, Method, Reply, Request, Success};
+use crate::services::budget::{
+    Budget, Delays, PauseReason, Permit, Priority, Sequence, Trouble, row_wait,
+};
+use crate::services::{Class, Expects, Fault, Kind, Method, Reply, Request, Success};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

@@ -1,6 +1,6 @@
 //! A connection file of any text: a connection, or mistakes that have their places in the text and show no secret.
 
-use cutover::target::{Connection, ConnectionError};
+use cutover::services::{Connection, ConnectionError};
 use std::path::Path;
 
 /// What the variable that a connection file names holds.

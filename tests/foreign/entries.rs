@@ -1,15 +1,14 @@
 //! Every kind of record, with any content, for the properties of records.
 
 use cutover::batch::Digest;
+use cutover::core::Problem;
 use cutover::job::StepId;
 use cutover::journal::entry::Entry;
 use cutover::journal::{
     Adoption, Facts, InputFacts, InputRow, Planned, RowNumber, RowRecord, RunHeader, RunId, Seal,
     Stop, Transition,
 };
-use cutover::machine::{
-    Attempt, Event, Forecast, Look, Observation, Problem, Rules, Sight, StepTraits,
-};
+use cutover::machine::{Attempt, Event, Forecast, Look, Observation, Rules, Sight, StepTraits};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;

@@ -149,7 +149,7 @@ proptest! {
     #[test]
     fn an_unknown_key_in_a_connection_file_is_refused_with_its_line(at: Index) {
         let (text, line) = with_line(CONNECTION, at, "unheard_of = 1");
-        let Err(cutover::target::ConnectionError::Mistakes { mistakes, .. }) = connection_file::check(&text) else {
+        let Err(cutover::services::ConnectionError::Mistakes { mistakes, .. }) = connection_file::check(&text) else {
             panic!("not refused:\n{text}");
         };
         prop_assert!(mistakes.iter().any(|mistake| mistake.line == line), "line {}: {:?}", line, mistakes);

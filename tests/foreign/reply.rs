@@ -1,8 +1,7 @@
 //! A reply of any bytes from a target or its sign-in service: one class, words on one line, bounded waits, no secret.
 
-use cutover::target::{
-    Class, Expects, Fault, Kind, Method, Request, Secret, classify, read_token_reply,
-};
+use cutover::core::Secret;
+use cutover::services::{Class, Expects, Fault, Kind, Method, Request, classify, read_token_reply};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::time::{Duration, SystemTime};
 

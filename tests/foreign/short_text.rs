@@ -4,7 +4,7 @@ use cutover::batch::{
     self, Fault, ImmutableId, ObjectGuid, Severity, anchor, immutable_id, spelling, upn,
 };
 use cutover::journal::Holder;
-use cutover::pace::{Quota, parse_duration};
+use cutover::services::budget::{Quota, parse_duration};
 use std::time::Duration;
 
 /// Reads the text as each of them.

@@ -7,8 +7,8 @@
 use super::line::NOW_MS;
 use async_trait::async_trait;
 use axum::http::Request;
+use cutover::services::{Account, Directory, Fault, Question};
 use cutover::sim::{Answer, Direct, Faults, Limits, Options, Person, Population};
-use cutover::target::{Account, Directory, Fault, Question};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;

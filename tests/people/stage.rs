@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, Request as HttpRequest};
 use cutover::journal::disk::FileDisk;
 use cutover::journal::memory_store::MemoryStore;
 use cutover::journal::{Journal, RunId, Writing};
-use cutover::pace::Budget;
 use cutover::runner::admission::Admission;
 use cutover::runner::claims::Claims;
 use cutover::runner::lookups::look_up;
@@ -16,8 +15,9 @@ use cutover::runner::stop::Gate;
 use cutover::runner::talk::Talk;
 use cutover::runner::worker::Work;
 use cutover::runner::{Clock, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services};
+use cutover::services::budget::Budget;
+use cutover::services::{Method, Reply, Request, Target, classify};
 use cutover::sim::{Answer, Direct, Faults, Limits, Options, Population};
-use cutover::target::{Method, Reply, Request, Target, classify};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -415,7 +415,7 @@ impl Stage {
         let read = reader.each::<cutover::journal::JournalError>(|_, record| {
             let record = record.unwrap();
             let problem = record.problem().cloned();
-            let text = |of: fn(&cutover::machine::Problem) -> &String| {
+            let text = |of: fn(&cutover::core::Problem) -> &String| {
                 problem.as_ref().map(of).cloned().unwrap_or_default()
             };
             rows.push(Ended {

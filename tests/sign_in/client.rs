@@ -2,12 +2,12 @@
 
 use super::support::calm;
 use super::{KEY, OTHER_KEY, certificate, prompt};
+use cutover::services::{
+    Class, Cloud, Connection, Expects, Fault, Graph, Kind, Method, Request, Target as _,
+};
 use cutover::sim::{
     Approval, CLIENT_ID, CLIENT_SECRET, IDENTITY_CLIENT_ID, IDENTITY_HEADER, Options, SignIn,
     Simulator,
-};
-use cutover::target::{
-    Class, Cloud, Connection, Expects, Fault, Graph, Kind, Method, Request, Target as _,
 };
 use std::fs;
 use tempfile::TempDir;

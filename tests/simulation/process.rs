@@ -10,7 +10,6 @@ use cutover::job::Job;
 use cutover::journal::memory_store::MemoryStore;
 use cutover::journal::{Journal, JournalError, RunId, RunRecord, Stop, Writing, takers};
 use cutover::machine::Outcome;
-use cutover::pace::{Budget, Quota};
 use cutover::runner::admission::Admission;
 use cutover::runner::claims::Claims;
 use cutover::runner::half_way::{HalfWayError, left_behind, take_over};
@@ -23,6 +22,7 @@ use cutover::runner::{
     Clock as _, Command, Consumer, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, RunEvent,
     Schedule as Hours, Services, StopReason,
 };
+use cutover::services::budget::{Budget, Quota};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;

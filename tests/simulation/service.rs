@@ -6,10 +6,10 @@ use super::schedule::{Body, Fault};
 use super::world::{Edge, World};
 use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, Response};
-use cutover::sim::Answer;
-use cutover::target::{
+use cutover::services::{
     Class, Fault as TargetFault, Kind, Method, Reply, Request, Target, classify,
 };
+use cutover::sim::Answer;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -1,13 +1,14 @@
 //! What a run's log says of each row, counted straight from its records: so a test knows how many writes a row can have
 //! made, without asking the program that is tested.
 
+use cutover::core::Problem;
 use cutover::journal::entry::Entry;
 use cutover::journal::frame::ChainHash;
 use cutover::journal::log::inspect;
 use cutover::journal::medium::FileMedium;
 use cutover::journal::scan::{Group, Head};
 use cutover::journal::{JournalError, RowRecord, Transition};
-use cutover::machine::{Event, Phase, Problem, RowState, Rules};
+use cutover::machine::{Event, Phase, RowState, Rules};
 use std::collections::BTreeMap;
 use std::path::Path;
 use uuid::Uuid;

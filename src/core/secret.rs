@@ -1,0 +1,241 @@
+//! A value that must not be shown: it has no `Display`, its `Debug` hides it, and reading it takes a call that can be
+//! searched for. Does not encrypt and does not wipe memory.
+//!
+//! Others may say it, though: a service or a proxy that repeats what it was sent. So whatever a client has used is struck out of
+//! what comes back ([`Secrets`]), also where it was encoded on the way.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+/// What stands in the place of a secret.
+const STRUCK: &str = "***";
+
+/// A text as short as this is found in words that have nothing to do with it.
+const BYTES_MIN: usize = 8;
+
+/// Secrets that a client remembers: tokens of a few days, and a new assertion for every try.
+const SECRETS_MAX: usize = 64;
+
+/// A client secret or a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a value from being shown.
+    #[must_use]
+    pub fn new(value: impl Into<String>) -> Secret {
+        Secret(value.into())
+    }
+
+    /// The value itself, for the one request that carries it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The text with every occurrence of the value taken out, for words that come from elsewhere.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        if self.0.is_empty() {
+            return text.to_owned();
+        }
+        let strike = |text: String, form: String| text.replace(&form, STRUCK);
+        let plain = text.replace(&self.0, STRUCK);
+        let decoded = self.within_base64().into_iter().fold(plain, strike);
+        strike_percent(&decoded, &self.0)
+    }
+
+    /// The value as it stands somewhere within base64.
+    fn within_base64(&self) -> Vec<String> {
+        let bytes = self.0.as_bytes();
+        let encoded = (0..3).flat_map(|before| {
+            [
+                within_base64(&STANDARD_NO_PAD, before, bytes),
+                within_base64(&URL_SAFE_NO_PAD, before, bytes),
+            ]
+        });
+        encoded.filter(|text| text.len() >= BYTES_MIN).collect()
+    }
+}
+
+/// Takes a secret out of a URL or a form, whichever of its characters are written with a percent sign.
+fn strike_percent(text: &str, secret: &str) -> String {
+    let mut struck = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        match percent_end(rest.as_bytes(), secret.as_bytes()).and_then(|end| rest.get(end..)) {
+            Some(behind) => {
+                struck.push_str(STRUCK);
+                rest = behind;
+            }
+            None => {
+                struck.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    }
+    struck
+}
+
+/// Where a secret ends with which the text begins.
+fn percent_end(text: &[u8], secret: &[u8]) -> Option<usize> {
+    let mut end = 0;
+    for wanted in secret {
+        end += match (text.get(end)?, wanted) {
+            (b'%', _) if percent_byte(text.get(end + 1..end + 3)?) == Some(*wanted) => 3,
+            (found, wanted) if found == wanted => 1,
+            (b'+', b' ') => 1,
+            _ => return None,
+        };
+    }
+    Some(end)
+}
+
+fn percent_byte(digits: &[u8]) -> Option<u8> {
+    let digit = |digit: &u8| char::from(*digit).to_digit(16);
+    let [high, low] = digits else { return None };
+    // Fits: two hexadecimal digits.
+    Some((digit(high)? * 16 + digit(low)?) as u8)
+}
+
+/// The symbols that stand for these bytes alone, when so many others, up to a whole group of three, come before them.
+fn within_base64(engine: &impl base64::Engine, before: usize, bytes: &[u8]) -> String {
+    let all = [&[0; 3][..before], bytes].concat();
+    let symbols = engine.encode(&all);
+    let shared_before = (before * 8).div_ceil(6);
+    let shared_after = usize::from(all.len() % 3 != 0);
+    let own = shared_before..symbols.len().saturating_sub(shared_after);
+    symbols.get(own).unwrap_or_default().to_owned()
+}
+
+/// What a client has used, to be struck out of every refusal that comes back. A clone shares the list.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets(Arc<RwLock<VecDeque<Secret>>>);
+
+impl Secrets {
+    /// Remembers a secret from here on.
+    pub fn note(&self, secret: &Secret) {
+        if secret.0.len() < BYTES_MIN || self.read().contains(secret) {
+            return;
+        }
+        let mut secrets = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        secrets.truncate(SECRETS_MAX - 1);
+        secrets.push_front(secret.clone());
+    }
+
+    /// The text without any of them.
+    pub fn strike(&self, text: &str) -> String {
+        let strike = |text: String, secret: &Secret| secret.redact(&text);
+        self.read().iter().fold(text.to_owned(), strike)
+    }
+
+    /// A body without any of them, in whatever way JSON writes a text.
+    pub fn strike_body(&self, body: &[u8]) -> Vec<u8> {
+        match serde_json::from_slice(body) {
+            Ok(mut value) => {
+                self.strike_value(&mut value);
+                value.to_string().into_bytes()
+            }
+            Err(_) => self.strike(&String::from_utf8_lossy(body)).into_bytes(),
+        }
+    }
+
+    fn strike_value(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.strike(text),
+            Value::Array(values) => values.iter_mut().for_each(|value| self.strike_value(value)),
+            Value::Object(members) => {
+                *members = std::mem::take(members)
+                    .into_iter()
+                    .map(|(name, mut value)| {
+                        self.strike_value(&mut value);
+                        (self.strike(&name), value)
+                    })
+                    .collect();
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, VecDeque<Secret>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn is_never_shown() {
+        let secret = Secret::new("hush");
+        assert_eq!(
+            format!("{secret:?} {:?}", Some(&secret)),
+            "Secret(***) Some(Secret(***))"
+        );
+        assert_eq!(secret.redact("you said hush, hush"), "you said ***, ***");
+        assert_eq!(Secret::new("").redact("as is"), "as is");
+    }
+
+    #[test]
+    fn a_body_is_struck_however_its_texts_are_written() {
+        let secrets = Secrets::default();
+        secrets.note(&Secret::new("Zq8~hush/hush"));
+        let body = br#"{"fault": {"code": "Zq8~hush\/hush", "message": "you sent \u005aq8~hush/hush", "Zq8~hush/hush": [1]}}"#;
+        let struck: Value = serde_json::from_slice(&secrets.strike_body(body)).unwrap();
+        let expected = json!({"fault": {"code": "***", "message": "you sent ***", "***": [1]}});
+        assert_eq!(struck, expected);
+        assert_eq!(
+            secrets.strike_body(b"<p>Zq8%7ehush%2fhush</p>"),
+            b"<p>***</p>"
+        );
+    }
+
+    #[test]
+    fn short_texts_and_the_oldest_secrets_are_let_go() {
+        let secrets = Secrets::default();
+        secrets.note(&Secret::new("short"));
+        assert_eq!(secrets.strike("cut it short"), "cut it short");
+        for number in 0..=SECRETS_MAX {
+            secrets.note(&Secret::new(format!("assertion {number:03}")));
+            secrets.note(&Secret::new(format!("assertion {number:03}")));
+        }
+        assert_eq!(secrets.strike("assertion 001"), "***");
+        assert_eq!(secrets.strike("assertion 000"), "assertion 000");
+    }
+
+    proptest! {
+        #[test]
+        fn no_encoding_hides_it(secret in "[!-~]{12,40}", before in "[a-z:]{0,9}", after in "[a-z]{0,9}") {
+            let own = Secret::new(secret.clone());
+            let whole = format!("{before}{secret}{after}");
+            for engine in [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+                let struck = own.redact(&engine.encode(&whole));
+                prop_assert!(struck.contains(STRUCK), "{}", struck);
+                let left = struck.replace(STRUCK, "");
+                let rest = before.len() + after.len();
+                prop_assert!(left.len() <= (rest * 8).div_ceil(6) + 8, "{}", left);
+            }
+            let url = reqwest::Url::parse_with_params("http://a/", [("s", &secret)]).unwrap();
+            prop_assert_eq!(own.redact(url.query().unwrap()), "s=***");
+            let percent = utf8_percent_encode(&secret, NON_ALPHANUMERIC).to_string();
+            prop_assert_eq!(own.redact(&percent), "***");
+            prop_assert_eq!(own.redact(&whole), format!("{before}***{after}"));
+        }
+    }
+}

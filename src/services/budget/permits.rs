@@ -1,0 +1,385 @@
+//! A budget: the one door through which every request of a class passes.
+//!
+//! Those who wait stand in a queue ordered by priority and arrival, and only the one at its head asks for a permit.
+//! A permit is taken in the same poll that returns it, never handed over, so a waiter that is dropped can lose none;
+//! leaving the queue wakes whoever is at the head then. No task runs in the background.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::breaker::Breaker;
+use super::feedback::{SHARE_MIN, Throttling};
+use super::limiter::{Limiter, full_rate};
+use super::taken::Taken;
+use super::usage::Usage;
+use super::{Eased, EasedReason, Pause, PauseReason, Priority, Quota, ThrottleReason, Trouble};
+
+/// A smaller change of the rate is left for later: each is a new limiter.
+const CHANGE_MIN: f64 = 0.01;
+/// Above this share of the full rate nobody needs to hear of it. The least event leaves less.
+const EASED_BELOW: f64 = 0.98;
+
+/// Permits for one class of requests to one target, shared by everybody who sends such requests.
+#[derive(Debug)]
+pub struct Budget {
+    name: String,
+    state: Mutex<State>,
+}
+
+/// Leave for one request. What became of it is reported with it, so that a reply to a request that was in flight when
+/// a stop began is told from one to a request after it. Later ones are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Permit(pub(super) u64);
+
+#[derive(Debug)]
+struct State {
+    quota: Quota,
+    limiter: Limiter,
+    /// The share of the quota the limiter was made for.
+    share: f64,
+    permits: u64,
+    /// When the last permit was given, if the quota has not changed since.
+    last_permit: Option<Instant>,
+    throttling: Throttling,
+    usage: Usage,
+    /// What was sent in the quota's period.
+    sent: Taken,
+    breaker: Breaker,
+    queue: BTreeMap<Place, Arc<Notify>>,
+    arrivals: u64,
+    /// When the limiter will give the next permit, as of the last refusal.
+    next_permit: Option<Instant>,
+}
+
+/// Where somebody stands: the smallest is the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    priority: Priority,
+    arrival: u64,
+}
+
+/// What the one who asks is to do.
+enum Turn {
+    Go(Permit),
+    WaitUntil(Instant),
+    WaitForHead,
+}
+
+impl Budget {
+    /// A budget of that quota. Its name is for people (`writes`, `reads`). It begins without burst, since a process
+    /// that was killed a moment ago may have used it.
+    #[must_use]
+    pub fn new(name: impl Into<String>, quota: Quota) -> Arc<Budget> {
+        let now = Instant::now();
+        Arc::new(Budget {
+            name: name.into(),
+            state: Mutex::new(State {
+                quota,
+                limiter: Limiter::new(quota, 1.0, None),
+                share: 1.0,
+                permits: 0,
+                last_permit: None,
+                throttling: Throttling::new(now),
+                usage: Usage::new(now),
+                sent: Taken::since(now, quota.period()),
+                breaker: Breaker::new(),
+                queue: BTreeMap::new(),
+                arrivals: 0,
+                next_permit: None,
+            }),
+        })
+    }
+
+    /// The name it was made with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Waits for a permit for one request. The most urgent waiter gets the next permit, the one who came first among
+    /// equals. May be dropped at any time; a permit once returned counts as used, whether or not a request follows.
+    pub async fn take(&self, priority: Priority) -> Permit {
+        let waiter = match self.enter(priority) {
+            Entered::Through(permit) => return permit,
+            Entered::Queue(waiter) => waiter,
+        };
+        loop {
+            match self.turn(waiter.place) {
+                Turn::Go(permit) => return permit,
+                Turn::WaitForHead => waiter.woken.notified().await,
+                Turn::WaitUntil(at) => {
+                    // Woken or due, the next turn finds out which.
+                    let _ = timeout_at(at, waiter.woken.notified()).await;
+                }
+            }
+        }
+    }
+
+    /// A request was answered with 429. Where that is a sign of a limit (one is named, a pause of ten seconds and more is
+    /// declared, or there are too many for chance), it stops the whole budget for `retry_after`, or for a growing delay where
+    /// the service gave none (100 ms to 10 min in any case); replies to requests that were in flight together count as
+    /// one. Otherwise the row alone waits, as [`super::row_wait`] says. After a stop a single request finds out whether the service takes them again, and the budget goes on at about
+    /// the rate that the service took of late; that grows again within two minutes, down to a tenth and never above the
+    /// quota.
+    pub fn throttled(&self, permit: Permit, retry_after: Option<Duration>, reason: ThrottleReason) {
+        self.learn(|state, now| {
+            let full_rate = full_rate(state.quota);
+            state.breaker.answered();
+            state
+                .throttling
+                .throttled(now, permit, retry_after, reason, full_rate);
+        });
+    }
+
+    /// The service took a request: it answered with anything but 429.
+    pub fn taken(&self, permit: Permit) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        if state.throttling.taken(now, permit) {
+            // Without this the burst that built up during the stop would leave at once.
+            state.renew(now);
+            state.wake_head();
+        }
+    }
+
+    /// A request succeeded, and the reply said that this fraction of a limit is in use (0.8 to 1.8), or nothing. The rate
+    /// falls while the fraction rises above 0.8, down to a tenth, and comes back when it falls.
+    pub fn usage(&self, fraction: Option<f64>) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let ours = state.sent.count(now) / f64::from(state.quota.count());
+        state.usage.reported(now, fraction, ours);
+        if state.settle(now) {
+            state.wake_head();
+        }
+    }
+
+    /// A request was not served. Five in a row, without an answer between them, stop the budget; single requests, 1 s to
+    /// 30 s apart, then find out whether the target is back. A single refusal of the sign-in stops it; it is then tried
+    /// again 2 s to 2 min apart.
+    pub fn unavailable(&self, trouble: Trouble) {
+        self.learn(|state, now| state.breaker.failed(now, trouble));
+    }
+
+    /// The target answered a request, whatever it said; ends what [`Budget::unavailable`] began.
+    pub fn answered(&self) {
+        let mut state = self.lock();
+        if state.breaker.is_troubled() {
+            state.breaker.answered();
+            state.wake_head();
+        }
+    }
+
+    /// Since when the target has answered nothing; `None` while the last request was answered.
+    #[must_use]
+    pub fn trouble_since(&self) -> Option<Instant> {
+        self.lock().breaker.since()
+    }
+
+    /// Since when the sign-in is refused; `None` while it is not.
+    #[must_use]
+    pub fn refused_since(&self) -> Option<Instant> {
+        self.lock().breaker.refused_since()
+    }
+
+    /// Why nothing is being sent, if so: a stop, or waiters with no permit left for them.
+    #[must_use]
+    pub fn pause(&self) -> Option<Pause> {
+        let now = Instant::now();
+        let state = self.lock();
+        state.stop(now).or_else(|| state.used_up(now))
+    }
+
+    /// Permits per second at present, apart from stops.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        let mut state = self.lock();
+        state.settle(Instant::now());
+        state.limiter.rate()
+    }
+
+    /// That the rate is lower than it could be, and why; stops and other waits are told by [`Budget::pause`].
+    #[must_use]
+    pub fn eased(&self) -> Option<Eased> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.settle(now);
+        let reason = if state.usage.share() < state.throttling.share(now) {
+            EasedReason::LimitNear
+        } else {
+            EasedReason::Throttled(state.throttling.whose()?)
+        };
+        let rate = state.limiter.rate();
+        (state.share < EASED_BELOW).then_some(Eased { rate, reason })
+    }
+
+    /// Permits per second when nothing slows the budget: the quota less a percent or so that is kept in reserve.
+    #[must_use]
+    pub fn full_rate(&self) -> f64 {
+        full_rate(self.lock().quota)
+    }
+
+    /// Replaces the quota; what was learnt about the target stays in force: a rate at which it throttled is no more free
+    /// than before. The promise about any window holds for the new quota from one period after the change on.
+    pub fn set_quota(&self, quota: Quota) {
+        self.learn(|state, now| {
+            let factor = full_rate(quota) / full_rate(state.quota);
+            state.throttling.rescale(factor);
+            state.quota = quota;
+            state.sent = Taken::since(now, quota.period());
+            state.last_permit = None;
+            state.renew(now);
+        });
+    }
+
+    /// The quota in force.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        self.lock().quota
+    }
+
+    /// Takes a permit at once where nobody waits, or a place in the queue.
+    fn enter(&self, priority: Priority) -> Entered<'_> {
+        let mut state = self.lock();
+        if state.queue.is_empty()
+            && let Ok(permit) = state.try_take(Instant::now())
+        {
+            return Entered::Through(permit);
+        }
+        let place = Place {
+            priority,
+            arrival: state.arrivals,
+        };
+        state.arrivals += 1;
+        let woken = Arc::new(Notify::new());
+        state.queue.insert(place, Arc::clone(&woken));
+        Entered::Queue(Waiter {
+            budget: self,
+            place,
+            woken,
+        })
+    }
+
+    fn turn(&self, place: Place) -> Turn {
+        let mut state = self.lock();
+        let is_head = state.queue.first_key_value().map(|(head, _)| *head) == Some(place);
+        if !is_head {
+            return Turn::WaitForHead;
+        }
+        match state.try_take(Instant::now()) {
+            Ok(permit) => Turn::Go(permit),
+            Err(at) => Turn::WaitUntil(at),
+        }
+    }
+
+    /// Changes what is known, and lets the head of the queue see what that means for it.
+    fn learn(&self, change: impl FnOnce(&mut State, Instant)) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        change(&mut state, now);
+        state.settle(now);
+        state.wake_head();
+    }
+
+    /// No code panics while it holds the lock, and a budget is better kept than lost if that should change.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes a permit, or says when to ask again.
+    fn try_take(&mut self, now: Instant) -> Result<Permit, Instant> {
+        self.settle(now);
+        if let Some(stop) = self.stop(now) {
+            return Err(stop.until);
+        }
+        if let Err(due) = self.limiter.try_take() {
+            self.next_permit = Some(due);
+            return Err(due);
+        }
+        self.permits += 1;
+        let permit = Permit(self.permits);
+        self.last_permit = Some(now);
+        self.sent.add(now);
+        self.breaker.admitted(now);
+        self.throttling.admitted(now, permit);
+        Ok(permit)
+    }
+
+    /// Brings the rate up to date, and answers whether it changed.
+    fn settle(&mut self, now: Instant) -> bool {
+        let share = self.wanted_share(now);
+        let is_full_again = share >= 1.0 && self.share < 1.0;
+        let changes = is_full_again || (share / self.share - 1.0).abs() > CHANGE_MIN;
+        if changes {
+            self.renew(now);
+        }
+        changes
+    }
+
+    /// Both laws count: what the service says of its limits slows the rate that was learnt to be free.
+    fn wanted_share(&self, now: Instant) -> f64 {
+        (self.throttling.share(now) * self.usage.share()).max(SHARE_MIN)
+    }
+
+    /// A new limiter begins with an empty burst, so no change of rate can exceed a quota.
+    fn renew(&mut self, now: Instant) {
+        self.share = self.wanted_share(now);
+        self.limiter = Limiter::new(self.quota, self.share, self.last_permit);
+    }
+
+    /// The stop that lasts longest.
+    fn stop(&self, now: Instant) -> Option<Pause> {
+        let throttled = self.throttling.pause(now);
+        let down = self.breaker.pause(now);
+        throttled
+            .into_iter()
+            .chain(down)
+            .max_by_key(|pause| pause.until)
+    }
+
+    fn used_up(&self, now: Instant) -> Option<Pause> {
+        let until = self.next_permit.filter(|due| now < *due)?;
+        let waiting = !self.queue.is_empty();
+        waiting.then_some(Pause {
+            reason: PauseReason::BudgetUsedUp,
+            until,
+        })
+    }
+
+    fn wake_head(&self) {
+        if let Some((_, woken)) = self.queue.first_key_value() {
+            woken.notify_one();
+        }
+    }
+}
+
+/// What comes of asking for a permit.
+enum Entered<'a> {
+    Through(Permit),
+    Queue(Waiter<'a>),
+}
+
+/// A place in the queue, given up when dropped.
+struct Waiter<'a> {
+    budget: &'a Budget,
+    place: Place,
+    woken: Arc<Notify>,
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut state = self.budget.lock();
+        state.queue.remove(&self.place);
+        state.wake_head();
+    }
+}
+
+#[cfg(test)]
+#[path = "permits_tests.rs"]
+mod tests;

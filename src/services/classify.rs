@@ -1,0 +1,723 @@
+//! Sorts a reply: what was asked for, status, headers and body in, [`Reply`] out. Pure; the time, which a Retry-After date is
+//! compared with, is an argument.
+//!
+//! A reply is the service's only if it has the service's form: its error body, or what the request asked for. A page of a proxy,
+//! of a firewall or of a network that wants a sign-in says nothing about the person or the request, whatever its status: the
+//! service was not reached, or its answer was lost.
+//!
+//! The table follows Microsoft's page on Graph errors and what has been seen beyond it. It goes by codes (`graph_codes.rs`)
+//! and by status; messages change with the language and the weather.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use super::bounded_json::{self, Unreadable};
+use super::error_body::{self, ErrorBody};
+use super::graph_codes;
+use super::message::{Class, Expects, Fault, Reply, Request, Success};
+use super::retry_after::{self, Clocks};
+use crate::services::budget::ThrottleReason;
+
+/// The value of `x-ms-throttle-information` that tells of a loaded service rather than of a limit.
+const SERVICE_BUSY: &str = "CPULimitExceeded";
+
+/// Sorts the reply to a request that left. Every reply has exactly one class, and only a status 2xx with what was asked for is a
+/// success.
+#[must_use]
+pub fn classify(
+    request: &Request,
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: SystemTime,
+) -> Reply {
+    let came = Came {
+        status,
+        headers,
+        body,
+        now,
+    };
+    let result = match status {
+        200..=299 => came.success(request),
+        _ => Err(came.refusal()),
+    };
+    reply(headers, result)
+}
+
+/// A reply as it came over the line.
+struct Came<'a> {
+    status: u16,
+    headers: &'a HeaderMap,
+    body: &'a [u8],
+    now: SystemTime,
+}
+
+impl Expects {
+    /// Most bytes of a good reply. One object of Graph has some kilobytes, a page of a thousand some hundreds of them; a page read
+    /// once a run may hold whole people inside its items.
+    pub(super) fn bytes_max(self) -> usize {
+        match self {
+            Expects::Object | Expects::Done => 512 << 10,
+            Expects::Page => 4 << 20,
+            Expects::Survey => 16 << 20,
+        }
+    }
+
+    /// Most memory that the values of a good reply take. As many replies may be held as rows are in flight.
+    fn memory_max(self) -> usize {
+        match self {
+            Expects::Object | Expects::Done => 4 << 20,
+            Expects::Page => 16 << 20,
+            Expects::Survey => 128 << 20,
+        }
+    }
+}
+
+/// A result together with what the headers say whatever the result is.
+pub(super) fn reply(headers: &HeaderMap, result: Result<Success, Fault>) -> Reply {
+    Reply {
+        result,
+        request_id: text(headers, "request-id").map(error_body::one_line),
+        usage: text(headers, "x-ms-throttle-limit-percentage")
+            .and_then(|value| value.trim().parse().ok())
+            .filter(|usage: &f64| usage.is_finite()),
+    }
+}
+
+/// The longest of the delays that the headers ask for.
+pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let replied_at = text(headers, "date").and_then(|date| httpdate::parse_http_date(date).ok());
+    let clocks = Clocks { replied_at, now };
+    headers
+        .get_all("retry-after")
+        .iter()
+        .filter_map(|value| retry_after::parse(value.to_str().ok()?, clocks))
+        .max()
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+impl Came<'_> {
+    fn success(&self, request: &Request) -> Result<Success, Fault> {
+        let (status, expects) = (self.status, request.expects);
+        if expects == Expects::Done && self.body.is_empty() && matches!(status, 202 | 204) {
+            return Ok(Success {
+                status,
+                body: None,
+                next: None,
+            });
+        }
+        let body = match bounded_json::read(self.body, expects.memory_max()) {
+            Ok(body) => body,
+            Err(Unreadable::NoJson) => return Err(self.foreign()),
+            Err(Unreadable::TooLarge) => {
+                return Err(too_large(status, self.headers, self.now));
+            }
+        };
+        if !is_wanted(request, &body) {
+            return Err(self.foreign());
+        }
+        let next = body.get("@odata.nextLink").and_then(Value::as_str);
+        Ok(Success {
+            status,
+            next: next.map(str::to_owned),
+            body: Some(body),
+        })
+    }
+
+    fn refusal(&self) -> Fault {
+        let status = self.status;
+        let body = match error_body::read(self.body) {
+            Some(body) => body,
+            None if self.is_bare_limit() => ErrorBody::default(),
+            None => return self.foreign(),
+        };
+        let class = self.class(&body);
+        let or_else = |text: String, other: String| if text.is_empty() { other } else { text };
+        Fault {
+            class,
+            code: or_else(body.code, format!("http-{status}")),
+            message: or_else(
+                body.message,
+                format!("status {status} without an explanation"),
+            ),
+            status: Some(status),
+        }
+    }
+
+    /// A front door that turns requests away may do so without a word. Whatever it is that is too busy, nothing was done.
+    fn is_bare_limit(&self) -> bool {
+        let is_limit = matches!(class_of_status(self.status), Class::Throttled { .. });
+        let named = [
+            "request-id",
+            "x-ms-throttle-scope",
+            "x-ms-throttle-information",
+        ];
+        let is_signed = || named.iter().any(|name| self.headers.contains_key(*name));
+        is_limit && (self.body.is_empty() || is_signed())
+    }
+
+    /// Not the service's reply: it was not reached, or what it answered was lost.
+    fn foreign(&self) -> Fault {
+        let status = self.status;
+        let form = match self.body {
+            [] => "nothing".to_owned(),
+            _ => match text(self.headers, "content-type") {
+                Some(kind) => error_body::one_line(kind.split(';').next().unwrap_or(kind)),
+                None => "something".to_owned(),
+            },
+        };
+        // A gateway of the service's own answers so, too.
+        let code = match status {
+            500..=599 => format!("http-{status}"),
+            _ => graph_codes::UNREADABLE.to_owned(),
+        };
+        let message = format!(
+            "status {status} with {form} in place of the service's own reply: most often the page of a proxy, a firewall or a \
+             network that wants a sign-in"
+        );
+        Fault {
+            class: Class::Unavailable {
+                retry_after: retry_after(self.headers, self.now),
+            },
+            code,
+            message,
+            status: Some(status),
+        }
+    }
+
+    fn class(&self, body: &ErrorBody) -> Class {
+        let by_code = match self.status {
+            // What a token or a limit is about says nothing about the request.
+            401 | 429 => None,
+            400..=499 => deciding_class(&body.codes),
+            _ => None,
+        };
+        let retry_after = || retry_after(self.headers, self.now);
+        match by_code.unwrap_or_else(|| class_of_status(self.status)) {
+            Class::Throttled { .. } => Class::Throttled {
+                retry_after: retry_after(),
+                reason: throttle_reason(self.headers),
+            },
+            Class::Unavailable { .. } => Class::Unavailable {
+                retry_after: retry_after(),
+            },
+            class @ (Class::NotFound
+            | Class::Duplicate
+            | Class::InvalidValue
+            | Class::Denied
+            | Class::Contended
+            | Class::Licence
+            | Class::Unauthenticated
+            | Class::SignIn
+            | Class::NotSent
+            | Class::InDoubt
+            | Class::Unsupported
+            | Class::Rejected) => class,
+        }
+    }
+}
+
+/// A reply that is larger than any that makes sense. What it said is not known.
+pub(super) fn too_large(status: u16, headers: &HeaderMap, now: SystemTime) -> Fault {
+    Fault {
+        class: Class::Unavailable {
+            retry_after: retry_after(headers, now),
+        },
+        code: "reply-too-large".to_owned(),
+        message: format!("the reply, of status {status}, is larger than any that makes sense"),
+        status: Some(status),
+    }
+}
+
+/// A listing that the service leads on and on, or in a circle.
+#[must_use]
+pub fn endless_listing(why: &str) -> Fault {
+    Fault {
+        class: Class::Rejected,
+        code: graph_codes::ENDLESS_LISTING.to_owned(),
+        message: why.to_owned(),
+        status: None,
+    }
+}
+
+/// Whether the body is what the request asked for. An object of Graph names its context or its id, or has one of the properties
+/// that were selected.
+fn is_wanted(request: &Request, body: &Value) -> bool {
+    let Some(members) = body.as_object() else {
+        return false;
+    };
+    let names = |name: &str| members.contains_key(name);
+    let is_entity = || names("id") || names("@odata.context");
+    match request.expects {
+        Expects::Page | Expects::Survey => members.get("value").is_some_and(Value::is_array),
+        Expects::Object => is_entity() || selected(&request.path).any(names),
+        Expects::Done => is_entity() || names("value"),
+    }
+}
+
+/// The properties that a path selects.
+fn selected(path: &str) -> impl Iterator<Item = &str> {
+    let (_, query) = path.split_once('?').unwrap_or_default();
+    let options = query.split('&');
+    options
+        .filter_map(|option| option.strip_prefix("$select="))
+        .flat_map(|names| names.split(','))
+}
+
+/// The most specific code that sorts a refusal by itself.
+fn deciding_class(codes: &[String]) -> Option<Class> {
+    codes.iter().rev().find_map(|code| {
+        let mut known = graph_codes::DECIDING.iter();
+        known
+            .find(|known| known.code == code)
+            .map(|known| known.class)
+    })
+}
+
+/// The statuses of refusals on Microsoft's page, and 408, which proxies send.
+pub(super) const STATUSES: [u16; 26] = [
+    400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 415, 416, 422, 423, 424, 429,
+    500, 501, 502, 503, 504, 507, 509,
+];
+
+/// The class of a refusal that has no code to sort it by.
+pub(super) fn class_of_status(status: u16) -> Class {
+    match status {
+        // A value, a page or a form that the service cannot make sense of.
+        400 | 422 => Class::InvalidValue,
+        401 => Class::Unauthenticated,
+        402 => Class::Licence,
+        403 => Class::Denied,
+        404 => Class::NotFound,
+        // The method, the form of the answer or of the body.
+        405 | 406 | 411 | 415 | 501 => Class::Unsupported,
+        // The service gave up waiting for the rest of the request, or says so; what it did before is not known.
+        408 => Class::InDoubt,
+        // It changed since it was read; it is locked; what it depends on failed, and it was not tried.
+        412 | 423 | 424 => Class::Contended,
+        // Too many requests, or too much data in a time.
+        429 | 509 => Class::THROTTLED,
+        // A quota in size; waiting does not help.
+        507 => Class::Rejected,
+        500.. => Class::UNAVAILABLE,
+        _ => Class::Rejected,
+    }
+}
+
+/// `x-ms-throttle-scope` is `<scope>/<limit>/<app>/<tenant, user or resource>`; only whose limit it is matters here.
+fn throttle_reason(headers: &HeaderMap) -> ThrottleReason {
+    let information = text(headers, "x-ms-throttle-information").map(str::trim);
+    if information.is_some_and(|why| why.eq_ignore_ascii_case(SERVICE_BUSY)) {
+        return ThrottleReason::ServiceBusy;
+    }
+    let scope = text(headers, "x-ms-throttle-scope").and_then(|scope| scope.split('/').next());
+    match scope.map(str::trim) {
+        Some("Tenant_Application") => ThrottleReason::AppInTenant,
+        Some("Tenant") => ThrottleReason::Tenant,
+        Some("Application") => ThrottleReason::App,
+        Some(_) | None => ThrottleReason::Unstated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::{Kind, Method};
+    use proptest::prelude::*;
+    use reqwest::header::{HeaderName, HeaderValue};
+    use serde_json::json;
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                let name: HeaderName = name.parse().unwrap();
+                (name, HeaderValue::from_str(value).unwrap())
+            })
+            .collect()
+    }
+
+    fn asked(expects: Expects, path: &str) -> Request {
+        let kind = match expects {
+            Expects::Object | Expects::Page | Expects::Survey => Kind::Read,
+            Expects::Done => Kind::Write,
+        };
+        Request {
+            kind,
+            expects,
+            method: Method::Get,
+            path: path.to_owned(),
+            headers: Vec::new(),
+            body: None,
+            id: uuid::Uuid::nil(),
+        }
+    }
+
+    fn sorted(expects: Expects, status: u16, body: &str) -> Reply {
+        let request = asked(expects, "/users/1?$select=onPremisesImmutableId,x");
+        classify(&request, status, &HeaderMap::new(), body.as_bytes(), NOW)
+    }
+
+    fn fault(status: u16, codes: (&str, &str), pairs: &[(&str, &str)]) -> Fault {
+        let (general, detail) = codes;
+        let body =
+            json!({"error": {"code": general, "message": "why", "details": [{"code": detail}]}});
+        let body = serde_json::to_vec(&body).unwrap();
+        let request = asked(Expects::Done, "/users/1");
+        classify(&request, status, &headers(pairs), &body, NOW)
+            .result
+            .unwrap_err()
+    }
+
+    #[test]
+    fn the_table_of_refusals() {
+        let table = [
+            (
+                400,
+                "Request_BadRequest",
+                "ObjectConflict",
+                Class::Duplicate,
+            ),
+            (
+                400,
+                "Request_BadRequest",
+                "ConflictingObjects",
+                Class::Duplicate,
+            ),
+            (
+                409,
+                "Request_BadRequest",
+                "ConflictingObjects",
+                Class::Duplicate,
+            ),
+            (
+                400,
+                "Request_MultipleObjectsWithSameKeyValue",
+                "",
+                Class::Duplicate,
+            ),
+            (409, "nameAlreadyExists", "", Class::Duplicate),
+            (400, "Request_BadRequest", "", Class::InvalidValue),
+            (422, "", "", Class::InvalidValue),
+            (400, "Request_UnsupportedQuery", "", Class::Unsupported),
+            (405, "Request_BadRequest", "", Class::Unsupported),
+            (415, "", "", Class::Unsupported),
+            (501, "", "", Class::Unsupported),
+            (
+                401,
+                "InvalidAuthenticationToken",
+                "",
+                Class::Unauthenticated,
+            ),
+            (
+                401,
+                "Authorization_IdentityNotFound",
+                "",
+                Class::Unauthenticated,
+            ),
+            (
+                403,
+                "Authentication_ExpiredToken",
+                "",
+                Class::Unauthenticated,
+            ),
+            (403, "Authorization_RequestDenied", "", Class::Denied),
+            (403, "Authorization_IdentityDisabled", "", Class::Denied),
+            (403, "Forbidden", "", Class::Denied),
+            (403, "", "", Class::Denied),
+            (
+                403,
+                "Authentication_RequestFromNonPremiumTenantOrB2CTenant",
+                "",
+                Class::Licence,
+            ),
+            (400, "AadPremiumLicenseRequired", "", Class::Licence),
+            (404, "MailboxNotEnabledForRESTAPI", "", Class::Licence),
+            (
+                403,
+                "ErrorAccessDenied",
+                "MailboxNotEnabledForRESTAPI",
+                Class::Licence,
+            ),
+            (402, "", "", Class::Licence),
+            (404, "Request_ResourceNotFound", "", Class::NotFound),
+            (404, "Directory_ObjectNotFound", "", Class::NotFound),
+            (409, "Directory_ConcurrencyViolation", "", Class::Contended),
+            (400, "Directory_ReplicaUnavailable", "", Class::Contended),
+            (409, "somethingElse", "", Class::Rejected),
+            (409, "", "", Class::Rejected),
+            (412, "", "", Class::Contended),
+            (423, "", "", Class::Contended),
+            (424, "", "", Class::Contended),
+            (400, "Directory_ExpiredPageToken", "", Class::Rejected),
+            (403, "Directory_QuotaExceeded", "", Class::Rejected),
+            (410, "", "", Class::Rejected),
+            (302, "", "", Class::Rejected),
+            (507, "quotaLimitReached", "", Class::Rejected),
+            (408, "", "", Class::InDoubt),
+            (429, "TooManyRequests", "", Class::THROTTLED),
+            (429, "Request_ThrottledPermanently", "", Class::THROTTLED),
+            (
+                429,
+                "Request_BadRequest",
+                "ObjectConflict",
+                Class::THROTTLED,
+            ),
+            (403, "activityLimitReached", "", Class::THROTTLED),
+            (409, "throttledRequest", "", Class::THROTTLED),
+            (509, "", "", Class::THROTTLED),
+            (500, "Service_InternalServerError", "", Class::UNAVAILABLE),
+            // It may have been made all the same, so that the code does not decide.
+            (
+                500,
+                "Request_BadRequest",
+                "ObjectConflict",
+                Class::UNAVAILABLE,
+            ),
+            (502, "", "", Class::UNAVAILABLE),
+            (503, "serviceNotAvailable", "", Class::UNAVAILABLE),
+            (504, "UnknownError", "", Class::UNAVAILABLE),
+        ];
+        for (status, general, detail, class) in table {
+            let fault = fault(status, (general, detail), &[]);
+            assert_eq!(fault.class, class, "{status} {general} {detail}");
+            assert_eq!(fault.status, Some(status));
+        }
+    }
+
+    #[test]
+    fn throttling_says_how_long_and_whose_fault_it_is() {
+        let cases = [
+            (
+                "Tenant_Application/Write/app/tenant",
+                "WriteLimitExceeded",
+                ThrottleReason::AppInTenant,
+            ),
+            ("Tenant/ReadWrite/app/tenant", "", ThrottleReason::Tenant),
+            ("Application/Read/app/tenant", "", ThrottleReason::App),
+            (
+                "Tenant/Write/app/tenant",
+                "CPULimitExceeded",
+                ThrottleReason::ServiceBusy,
+            ),
+            ("", "", ThrottleReason::Unstated),
+        ];
+        for (scope, information, reason) in cases {
+            let pairs = [
+                ("x-ms-throttle-scope", scope),
+                ("x-ms-throttle-information", information),
+                ("retry-after", "7, 9"),
+            ];
+            let class = fault(429, ("TooManyRequests", "429"), &pairs).class;
+            let retry_after = Some(Duration::from_secs(9));
+            assert_eq!(
+                class,
+                Class::Throttled {
+                    retry_after,
+                    reason
+                }
+            );
+        }
+        let early = fault(400, ("Request_ThrottledTemporarily", ""), &[]).class;
+        assert!(matches!(
+            early,
+            Class::Throttled {
+                retry_after: None,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn a_busy_service_may_say_how_long() {
+        let class = fault(503, ("serviceNotAvailable", ""), &[("retry-after", "2.5")]).class;
+        let retry_after = Some(Duration::from_millis(2_500));
+        assert_eq!(class, Class::Unavailable { retry_after });
+    }
+
+    #[test]
+    fn success_with_a_body_and_a_next_page() {
+        let pairs = [
+            ("request-id", "r-1"),
+            ("x-ms-throttle-limit-percentage", "0.93"),
+        ];
+        let body = br#"{"value":[],"@odata.nextLink":"https://graph.microsoft.com/v1.0/users?$skiptoken=x"}"#;
+        let reply = classify(
+            &asked(Expects::Page, "/users"),
+            200,
+            &headers(&pairs),
+            body,
+            NOW,
+        );
+        assert_eq!(reply.request_id.as_deref(), Some("r-1"));
+        assert_eq!(reply.usage, Some(0.93));
+        let success = reply.result.unwrap();
+        assert_eq!(
+            success.next.as_deref(),
+            Some("https://graph.microsoft.com/v1.0/users?$skiptoken=x")
+        );
+        let empty = sorted(Expects::Done, 204, "").result.unwrap();
+        assert_eq!((empty.status, empty.body), (204, None));
+    }
+
+    /// Pages, other people's JSON, and what was cut off on the way.
+    const FOREIGN: [&str; 12] = [
+        "<!DOCTYPE html><html><body>sign in</body></html>",
+        "Blocked",
+        "",
+        " ",
+        "{",
+        "null",
+        "\"id\"",
+        "[]",
+        "{}",
+        "{\"message\":\"no route\"}",
+        "{\"error\":\"invalid_request\",\"error_description\":\"no\"}",
+        "{\"error\":{\"code\":407,\"message\":\"sign in\"}}",
+    ];
+
+    #[test]
+    fn what_is_not_in_the_services_form_says_nothing_whatever_its_status() {
+        let statuses = [
+            200, 201, 203, 206, 301, 302, 304, 307, 400, 401, 402, 403, 404, 405, 407, 409, 410,
+            412, 418, 422, 451, 500, 501, 502, 503, 504, 507, 511,
+        ];
+        let all = [
+            Expects::Object,
+            Expects::Page,
+            Expects::Survey,
+            Expects::Done,
+        ];
+        for (status, expects) in statuses.iter().flat_map(|s| all.map(|e| (*s, e))) {
+            for body in FOREIGN {
+                let fault = sorted(expects, status, body).result.unwrap_err();
+                assert_eq!(
+                    fault.class,
+                    Class::UNAVAILABLE,
+                    "{status} {expects:?} {body}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_success_has_what_was_asked_for() {
+        let table = [
+            (Expects::Object, 200, r#"{"id":"1"}"#, true),
+            (
+                Expects::Object,
+                200,
+                r#"{"onPremisesImmutableId":null}"#,
+                true,
+            ),
+            (Expects::Object, 200, r#"{"@odata.context":"x"}"#, true),
+            (Expects::Object, 200, r#"{"status":"ok"}"#, false),
+            (Expects::Object, 200, r#"{"value":[]}"#, false),
+            (Expects::Object, 200, r#"{"id":"1""#, false),
+            (Expects::Object, 204, "", false),
+            (Expects::Page, 200, r#"{"value":[]}"#, true),
+            (Expects::Page, 200, r#"{"value":{}}"#, false),
+            (Expects::Page, 200, r#"{"id":"1"}"#, false),
+            (Expects::Page, 204, "", false),
+            (Expects::Done, 204, "", true),
+            (Expects::Done, 202, "", true),
+            (Expects::Done, 200, "", false),
+            (Expects::Done, 200, r#"{"id":"1"}"#, true),
+            (
+                Expects::Done,
+                200,
+                r#"{"@odata.context":"x","value":true}"#,
+                true,
+            ),
+            (Expects::Done, 200, r#"{"status":"ok"}"#, false),
+        ];
+        for (expects, status, body, good) in table {
+            let reply = sorted(expects, status, body);
+            assert_eq!(reply.result.is_ok(), good, "{expects:?} {status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_front_door_may_turn_away_without_a_word_and_a_page_may_not() {
+        let class = |body: &str, pairs: &[(&str, &str)]| {
+            let request = asked(Expects::Done, "/users/1");
+            let reply = classify(&request, 429, &headers(pairs), body.as_bytes(), NOW);
+            reply.result.unwrap_err().class
+        };
+        let retry_after = Some(Duration::from_secs(7));
+        let wish = ("retry-after", "7");
+        let throttled = Class::Throttled {
+            retry_after,
+            reason: ThrottleReason::Unstated,
+        };
+        assert_eq!(class("", &[wish]), throttled);
+        assert_eq!(
+            class("slow down", &[wish, ("request-id", "r-1")]),
+            throttled
+        );
+        assert_eq!(class("<html>", &[wish]), Class::Unavailable { retry_after });
+    }
+
+    #[test]
+    fn a_reply_that_would_take_too_much_memory_is_not_taken_in() {
+        let objects = vec![r#"{"a":1}"#; 100_000].join(",");
+        for (expects, body) in [
+            (Expects::Object, format!(r#"{{"id":"1","x":[{objects}]}}"#)),
+            (Expects::Page, format!(r#"{{"value":[{objects}]}}"#)),
+            (Expects::Done, format!(r#"{{"id":"1","x":[{objects}]}}"#)),
+        ] {
+            let fault = sorted(expects, 200, &body).result.unwrap_err();
+            assert_eq!(fault.code, "reply-too-large", "{expects:?}");
+            assert_eq!(fault.class, Class::UNAVAILABLE);
+        }
+        let people = vec![
+            r#"{"id":"00000000-0000-0000-0000-000000000000","userPrincipalName":"ann@contoso.com"}"#;
+            999
+        ];
+        let page = format!(r#"{{"value":[{}]}}"#, people.join(","));
+        assert!(sorted(Expects::Page, 200, &page).result.is_ok());
+    }
+
+    #[test]
+    fn a_reply_of_something_in_between_is_named() {
+        let fault = sorted(Expects::Done, 502, "<html>").result.unwrap_err();
+        assert_eq!(fault.code, "http-502");
+        let request = asked(Expects::Done, "/users/1");
+        let kind = [("content-type", "text/html; charset=utf-8")];
+        let page = classify(&request, 403, &headers(&kind), b"<html>", NOW);
+        let page = page.result.unwrap_err();
+        assert_eq!(page.code, "unreadable-reply");
+        assert!(
+            page.message
+                .starts_with("status 403 with text/html in place"),
+            "{}",
+            page.message
+        );
+    }
+
+    #[test]
+    fn a_date_is_measured_against_the_replys_own() {
+        let pairs = [
+            ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            ("retry-after", "Sun, 06 Nov 1994 08:49:39 GMT"),
+        ];
+        let class = fault(503, ("serviceNotAvailable", ""), &pairs).class;
+        let retry_after = Some(Duration::from_secs(2));
+        assert_eq!(class, Class::Unavailable { retry_after });
+    }
+
+    proptest! {
+        #[test]
+        fn only_2xx_succeeds(status in 100u16..600, body in ".{0,80}") {
+            let reply = sorted(Expects::Done, status, &body);
+            prop_assert!(reply.result.is_err() || (200..300).contains(&status));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! One table: what each class of replies means and what to do about it. `error_code` and `advice` of `outcomes.csv` come from
+//! here, and so does `cutover explain`. A service's own codes stay in the words beside them.
+
+use super::message::Class;
+use crate::core::{NOT_AGAIN, ProblemKind};
+
+/// Said of refusals.
+const NOT_APPLIED: &str = "nothing: a write that is answered so was not made";
+/// Said where a write may have been made.
+const PERHAPS: &str =
+    "perhaps: a write may have been made; the person is read before anything is written again";
+
+pub(super) const REFUSED_TOKEN: &str = "the service refuses the tokens that the sign-in gives: check that the connection file's tenant and cloud belong \
+     together, and this machine's clock";
+
+const NOT_FOUND: ProblemKind = ProblemKind {
+    code: "NotFound",
+    meaning: "The person or the object is not there, or the replica that answered does not know it yet.",
+    changed: NOT_APPLIED,
+    again: "yes, for as long as the service may take to show this run's own writes; else no",
+    advice: "check the UPN and the tenant; a person deleted more than 30 days ago is gone",
+};
+
+const DUPLICATE: ProblemKind = ProblemKind {
+    code: "Duplicate",
+    meaning: "Another object, live or deleted, holds the value already.",
+    changed: NOT_APPLIED,
+    again: NOT_AGAIN,
+    advice: "find the object that has this value and change or purge it, then run the row again: Entra admin center > Users, \
+             first All users, then Deleted users; an address may also belong to a group or a contact (Exchange admin center > \
+             Recipients)",
+};
+
+const INVALID_VALUE: ProblemKind = ProblemKind {
+    code: "InvalidValue",
+    meaning: "The service does not take the value: it is malformed, its domain is not verified, or it may not change while the \
+              person is synchronized or in a federated domain.",
+    changed: NOT_APPLIED,
+    again: NOT_AGAIN,
+    advice: "correct the value in the file; take a person who is synchronized out of the scope of Entra Connect first",
+};
+
+const INSUFFICIENT_PRIVILEGE: ProblemKind = ProblemKind {
+    code: "InsufficientPrivilege",
+    meaning: "The app lacks a permission, or the person holds an administrator's role that the app may not act on.",
+    changed: NOT_APPLIED,
+    again: NOT_AGAIN,
+    advice: "add the permission that the app lacks (App registrations > the app > API permissions > Add a permission > Microsoft \
+             Graph > Application permissions: User.ReadWrite.All to change people, User.DeleteRestore.All to restore and delete, \
+             Domain.Read.All for the domains) and click \"Grant admin consent\"; where the person holds an administrator's role, \
+             give the app's service principal the role Privileged Authentication Administrator (Entra admin center > Roles & \
+             admins > the role > Add assignments)",
+};
+
+const THROTTLED: ProblemKind = ProblemKind {
+    code: "Throttled",
+    meaning: "Too many requests: a limit of this app, of all apps in the tenant, or of the service itself is used up.",
+    changed: NOT_APPLIED,
+    again: "yes, as often as it takes; every request of that budget waits for as long as the service asks for",
+    advice: "lower the budget in the connection file, or find the other app that uses up the tenant's limit",
+};
+
+const CONCURRENCY: ProblemKind = ProblemKind {
+    code: "Concurrency",
+    meaning: "Another write to the same object or tenant was under way, or the object changed since it was read.",
+    changed: NOT_APPLIED,
+    again: "yes, after the person was read again, up to the job's `attempts`",
+    advice: "something else changes this person; find it, or run the row again later",
+};
+
+const LICENCE: ProblemKind = ProblemKind {
+    code: "Licence",
+    meaning: "The tenant or the person has no licence for what was asked.",
+    changed: NOT_APPLIED,
+    again: NOT_AGAIN,
+    advice: "assign the licence (Microsoft 365 admin center > Billing > Licenses; a person's: Users > Active users > the person > \
+             Licenses and apps): Entra ID P2 for identity protection and eligible roles, P1 for sign-in reports, Exchange Online \
+             for a mailbox; then run the row again",
+};
+
+const UNAVAILABLE: ProblemKind = ProblemKind {
+    code: "Unavailable",
+    meaning: "The service answered that it cannot now: it is busy, broken, or gave up waiting for another.",
+    changed: PERHAPS,
+    again: "yes: a read some ten times within five minutes, a write after the person was read, up to the job's `attempts`; a \
+            service that serves nobody holds the whole run",
+    advice: "look at Microsoft 365 admin center > Health > Service health and at the person, then run the row again",
+};
+
+const UNAUTHENTICATED: ProblemKind = ProblemKind {
+    code: "Unauthenticated",
+    meaning: "The service does not accept the token.",
+    changed: NOT_APPLIED,
+    again: "yes, each time with a new token; a service that refuses every token holds the run",
+    advice: REFUSED_TOKEN,
+};
+
+const SIGN_IN_REFUSED: ProblemKind = ProblemKind {
+    code: "SignInRefused",
+    meaning: "The sign-in is refused as the connection file has it, or the service refuses every fresh token.",
+    changed: "nothing: the request never left, or was refused",
+    again: "yes, the run waits and goes on by itself once the sign-in works; one that never worked, and one of the on-premises \
+            directory, ends the command",
+    advice: "look the code up at https://login.microsoftonline.com/error, and check tenant, cloud and how the connection file says \
+             to sign in",
+};
+
+const NOT_SENT: ProblemKind = ProblemKind {
+    code: "NotSent",
+    meaning: "The request never left, for want of a connection or of a token.",
+    changed: "nothing: the request never left",
+    again: "yes, as often as it takes; the whole run waits meanwhile",
+    advice: "check the network, the proxy and the connection file's addresses from here",
+};
+
+const IN_DOUBT: ProblemKind = ProblemKind {
+    code: "InDoubt",
+    meaning: "The request left and no clear answer came.",
+    changed: PERHAPS,
+    again: "a read: yes; a write: only when a later read shows that it is still needed, and a step that leaves no trace only where \
+            its job says so",
+    advice: "find out whether the change was made (the person in the portal, the service's audit log), then run the row again or \
+             go on by hand",
+};
+
+const UNSUPPORTED: ProblemKind = ProblemKind {
+    code: "Unsupported",
+    meaning: "The service does not do this, or not in this form: a fault of the job or of cutover.",
+    changed: NOT_APPLIED,
+    again: NOT_AGAIN,
+    advice: "the job asks for something the service does not do: mend the job, or report it with the request id",
+};
+
+const REJECTED: ProblemKind = ProblemKind {
+    code: "Rejected",
+    meaning: "Refused for a reason that belongs to no other class.",
+    changed: NOT_APPLIED,
+    again: NOT_AGAIN,
+    advice: "look up the code in the service's documentation, with the request id at hand",
+};
+
+/// Every class once, in the order of `cutover explain`.
+pub const CLASSES: [Class; 14] = [
+    Class::NotFound,
+    Class::Duplicate,
+    Class::InvalidValue,
+    Class::Denied,
+    Class::THROTTLED,
+    Class::Contended,
+    Class::Licence,
+    Class::UNAVAILABLE,
+    Class::Unauthenticated,
+    Class::SignIn,
+    Class::NotSent,
+    Class::InDoubt,
+    Class::Unsupported,
+    Class::Rejected,
+];
+
+impl Class {
+    /// What is told of it.
+    #[must_use]
+    pub fn kind(self) -> &'static ProblemKind {
+        match self {
+            Class::NotFound => &NOT_FOUND,
+            Class::Duplicate => &DUPLICATE,
+            Class::InvalidValue => &INVALID_VALUE,
+            Class::Denied => &INSUFFICIENT_PRIVILEGE,
+            Class::Throttled { .. } => &THROTTLED,
+            Class::Contended => &CONCURRENCY,
+            Class::Licence => &LICENCE,
+            Class::Unavailable { .. } => &UNAVAILABLE,
+            Class::Unauthenticated => &UNAUTHENTICATED,
+            Class::SignIn => &SIGN_IN_REFUSED,
+            Class::NotSent => &NOT_SENT,
+            Class::InDoubt => &IN_DOUBT,
+            Class::Unsupported => &UNSUPPORTED,
+            Class::Rejected => &REJECTED,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_a_kind_of_its_own() {
+        let mut codes: Vec<&str> = CLASSES.iter().map(|class| class.kind().code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), CLASSES.len());
+    }
+}

@@ -1,0 +1,199 @@
+//! What a directory's refusals and silences mean; what to do about each is in `codes.rs`. Sorted by result code, by the number that Active
+//! Directory gives with a refused sign-in, and by rustls' reason; never by the words beside them.
+
+use super::super::message::{Class, Fault};
+use crate::core::Secret;
+use ldap3::{LdapError, LdapResult};
+use rustls::CertificateError;
+
+/// What was being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Bind,
+    Search,
+}
+
+/// Longest message that is passed on, in characters.
+const MESSAGE_CHARS_MAX: usize = 500;
+
+fn fault(class: Class, code: impl Into<String>, message: impl Into<String>) -> Fault {
+    Fault {
+        class,
+        code: code.into(),
+        message: message.into(),
+        status: None,
+    }
+}
+
+/// The directory answered with a result other than success.
+pub(super) fn result_fault(result: &LdapResult, stage: Stage, password: &Secret) -> Fault {
+    let words = one_line(&password.redact(&result.text));
+    let (class, code) = match (result.rc, stage) {
+        (49, _) => (
+            Class::SignIn,
+            format!("ldap-49/{}", data(&result.text).unwrap_or("?")),
+        ),
+        // Out of time, out of effort, busy, unavailable.
+        (3 | 11 | 51 | 52, _) => (Class::UNAVAILABLE, format!("ldap-{}", result.rc)),
+        // A session that the server has forgotten.
+        (1, Stage::Search) => (Class::InDoubt, format!("ldap-{}", result.rc)),
+        (rc, Stage::Bind) | (rc @ (8 | 10 | 32 | 34 | 50), Stage::Search) => {
+            (Class::SignIn, format!("ldap-{rc}"))
+        }
+        (rc, Stage::Search) => (Class::Rejected, format!("ldap-{rc}")),
+    };
+    let what = match stage {
+        Stage::Bind => "the directory refuses the sign-in",
+        Stage::Search => "the directory refuses the search",
+    };
+    fault(class, code, format!("{what}: {words}"))
+}
+
+/// The number after `data` in the words of a refused sign-in: the one place where Active Directory says why.
+fn data(text: &str) -> Option<&str> {
+    let after = text.split_once("data ")?.1;
+    let end = after
+        .find(|letter: char| !letter.is_ascii_hexdigit())
+        .unwrap_or(after.len());
+    after.get(..end).filter(|code| !code.is_empty())
+}
+
+/// No connection, or none any more.
+pub(super) fn connect_fault(error: &LdapError, password: &Secret) -> Fault {
+    if let Some(tls) = tls_error(error) {
+        return tls_fault(tls);
+    }
+    let words = one_line(&password.redact(&error.to_string()));
+    match error {
+        LdapError::LdapResult { result } => result_fault(result, Stage::Bind, password),
+        LdapError::Timeout { .. } => fault(
+            Class::NotSent,
+            "ldap-timeout",
+            "the directory did not answer in time",
+        ),
+        LdapError::DNSName { .. } => fault(
+            Class::SignIn,
+            "tls-name",
+            "the host in `url` is no name that a certificate can have",
+        ),
+        _ => fault(
+            Class::NotSent,
+            "ldap-unreachable",
+            format!("no connection to the directory: {words}"),
+        ),
+    }
+}
+
+impl Fault {
+    /// The same in the middle of a search, when the question may have been heard.
+    pub(super) fn of_search(self) -> Fault {
+        match self.class {
+            Class::NotSent => Fault {
+                class: Class::InDoubt,
+                ..self
+            },
+            _ => self,
+        }
+    }
+}
+
+/// tokio-rustls hands rustls' errors through as I/O errors.
+fn tls_error(error: &LdapError) -> Option<&rustls::Error> {
+    match error {
+        LdapError::Rustls { source } => Some(source),
+        LdapError::Io { source } => source.get_ref()?.downcast_ref(),
+        _ => None,
+    }
+}
+
+pub(super) fn tls_fault(error: &rustls::Error) -> Fault {
+    let code = match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => "tls-issuer",
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "tls-name",
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) => "tls-expired",
+        _ => "tls",
+    };
+    let words = one_line(&error.to_string());
+    fault(
+        Class::SignIn,
+        code,
+        format!("no secure connection to the directory: {words}"),
+    )
+}
+
+pub(super) fn empty_password() -> Fault {
+    let message = "the password of the directory's account is empty";
+    fault(Class::SignIn, "empty-password", message)
+}
+
+pub(super) fn no_base(base: &str) -> Fault {
+    let message = format!("the directory has no entry `{base}`");
+    fault(Class::SignIn, "ldap-32", message)
+}
+
+fn one_line(text: &str) -> String {
+    let visible = text.chars().map(|letter| match letter {
+        letter if letter.is_control() => ' ',
+        letter => letter,
+    });
+    let line: String = visible.take(MESSAGE_CHARS_MAX).collect();
+    line.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(rc: u32, text: &str, stage: Stage) -> Fault {
+        let result = LdapResult {
+            rc,
+            matched: String::new(),
+            text: text.into(),
+            refs: Vec::new(),
+            ctrls: Vec::new(),
+        };
+        result_fault(&result, stage, &Secret::new("hush"))
+    }
+
+    #[test]
+    fn a_refused_sign_in_says_why_and_what_to_do() {
+        let text = "80090308: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data 775, v4563\0";
+        let fault = refused(49, text, Stage::Bind);
+        assert_eq!(
+            (fault.class, fault.code.as_str()),
+            (Class::SignIn, "ldap-49/775")
+        );
+        assert!(fault.advice().contains("unlock it"), "{}", fault.advice());
+        assert!(!fault.message.contains('\0'), "{:?}", fault.message);
+        let unknown = refused(49, "no", Stage::Bind);
+        assert_eq!(unknown.code, "ldap-49/?");
+        assert!(unknown.advice().contains("check `bind`"));
+    }
+
+    #[test]
+    fn what_may_pass_is_told_from_what_must_be_mended() {
+        for rc in [3, 11, 51, 52] {
+            let busy = Class::UNAVAILABLE;
+            assert_eq!(refused(rc, "", Stage::Bind).class, busy, "{rc}");
+            assert_eq!(refused(rc, "", Stage::Search).class, busy, "{rc}");
+        }
+        // A bind of another client may end a session's rights; the next connection has them again.
+        assert_eq!(refused(1, "", Stage::Search).class, Class::InDoubt);
+        assert_eq!(refused(8, "", Stage::Bind).class, Class::SignIn);
+        assert_eq!(refused(32, "", Stage::Search).class, Class::SignIn);
+        assert_eq!(refused(4, "", Stage::Search).class, Class::Rejected);
+    }
+
+    #[test]
+    fn the_password_is_in_no_message() {
+        let fault = refused(53, "you said hush", Stage::Bind);
+        assert!(!fault.message.contains("hush"), "{}", fault.message);
+    }
+}

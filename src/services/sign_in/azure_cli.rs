@@ -1,0 +1,168 @@
+//! Whoever is signed in to the Azure CLI on this machine: its own program is asked for a token, which it keeps fresh.
+
+use std::io::ErrorKind;
+use std::process::{Output, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::{Granted, not_sent, refused};
+use crate::core::Secret;
+use crate::services::message::{Class, Fault};
+
+/// It takes seconds even when it has the token at hand.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// On Windows it is a batch file, which must be named as one.
+const PROGRAM: &str = if cfg!(windows) { "az.cmd" } else { "az" };
+/// How its messages name what the sign-in service said.
+const SERVICE_CODE: &str = "AADSTS";
+
+pub(in crate::services) struct AzureCli {
+    pub(super) tenant: String,
+    pub(super) resource: &'static str,
+}
+
+#[derive(Deserialize)]
+struct TokenOutput {
+    #[serde(rename = "accessToken")]
+    access_token: String,
+    /// Seconds since 1970; versions before 2.54 lack it.
+    expires_on: Option<u64>,
+    /// In this machine's time zone.
+    #[serde(rename = "expiresOn")]
+    expires_on_local: String,
+}
+
+impl AzureCli {
+    pub(super) async fn ask(&self) -> Result<Granted, Fault> {
+        let output = timeout(TIMEOUT, self.command().output()).await;
+        match output {
+            Ok(Ok(output)) => read(&output, SystemTime::now()),
+            Ok(Err(error)) if error.kind() == ErrorKind::NotFound => Err(refused(
+                "azure-cli-missing",
+                format!("the Azure CLI's program `{PROGRAM}` is not in PATH"),
+            )),
+            Ok(Err(error)) => Err(refused(
+                "azure-cli-missing",
+                format!("the Azure CLI's program `{PROGRAM}` cannot be started: {error}"),
+            )),
+            Err(_) => Err(not_sent(Fault {
+                class: Class::NotSent,
+                code: "azure-cli-timeout".to_owned(),
+                message: format!("`{PROGRAM}` gave no token within {} s", TIMEOUT.as_secs()),
+                status: None,
+            })),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["account", "get-access-token", "--output", "json"])
+            .args(["--tenant", &self.tenant, "--resource", self.resource])
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+}
+
+fn read(output: &Output, now: SystemTime) -> Result<Granted, Fault> {
+    if !output.status.success() {
+        return Err(failed(&String::from_utf8_lossy(&output.stderr)));
+    }
+    // The parser's own words could quote the token.
+    let unreadable = || {
+        refused(
+            "azure-cli-unreadable",
+            "the Azure CLI printed no token that can be read",
+        )
+    };
+    let token: TokenOutput = serde_json::from_slice(&output.stdout).map_err(|_| unreadable())?;
+    let ends_s = token
+        .expires_on
+        .or_else(|| local_s(&token.expires_on_local))
+        .ok_or_else(unreadable)?;
+    let ends = UNIX_EPOCH + Duration::from_secs(ends_s);
+    Ok(Granted {
+        token: Secret::new(token.access_token),
+        lifetime: ends.duration_since(now).unwrap_or_default(),
+        refresh: None,
+    })
+}
+
+fn local_s(text: &str) -> Option<u64> {
+    let local: DateTime = text.parse().ok()?;
+    let zoned = local.to_zoned(TimeZone::system()).ok()?;
+    u64::try_from(zoned.timestamp().as_second()).ok()
+}
+
+fn failed(words: &str) -> Fault {
+    let code = words.find(SERVICE_CODE).map(|at| {
+        let digits = words[at + SERVICE_CODE.len()..]
+            .chars()
+            .take_while(char::is_ascii_digit);
+        format!("{SERVICE_CODE}{}", digits.collect::<String>())
+    });
+    let message = match words.trim() {
+        "" => "the Azure CLI failed and did not say why",
+        words => words,
+    };
+    refused(code.as_deref().unwrap_or("azure-cli-failed"), message)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
+    fn output(code: i32, stdout: &str, stderr: &str) -> Output {
+        Output {
+            status: ExitStatus::from_raw(code << 8),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        }
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_end_comes_in_seconds_or_in_local_time() {
+        let both = r#"{"accessToken":"t","expiresOn":"1999-01-01 00:00:00.000000","expires_on":4600,"tokenType":"Bearer"}"#;
+        let granted = read(&output(0, both, ""), at(1_000)).unwrap();
+        assert_eq!(granted.lifetime, Duration::from_secs(3_600));
+        assert_eq!(granted.token.expose(), "t");
+        let local = r#"{"accessToken":"t","expiresOn":"2026-07-01 12:00:00.000000"}"#;
+        let expected: DateTime = "2026-07-01T12:00:00".parse().unwrap();
+        let expected = expected.to_zoned(TimeZone::system()).unwrap().timestamp();
+        let now = SystemTime::from(expected) - Duration::from_secs(60);
+        let granted = read(&output(0, local, ""), now).unwrap();
+        assert_eq!(granted.lifetime, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_failure_is_told_in_the_programs_words_and_by_the_services_code() {
+        let fault = read(&output(1, "", "ERROR: Please run 'az login'\n"), at(0)).unwrap_err();
+        assert_eq!(
+            (fault.class, fault.code.as_str(), fault.message.as_str()),
+            (
+                Class::SignIn,
+                "azure-cli-failed",
+                "ERROR: Please run 'az login'"
+            )
+        );
+        let expired = "ERROR: AADSTS700082: The refresh token has expired";
+        assert_eq!(
+            read(&output(1, "", expired), at(0)).unwrap_err().code,
+            "AADSTS700082"
+        );
+        let fault = read(&output(0, "{\"accessToken\": 7", ""), at(0)).unwrap_err();
+        assert_eq!(fault.code, "azure-cli-unreadable");
+    }
+}

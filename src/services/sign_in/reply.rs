@@ -1,0 +1,335 @@
+//! What a service that issues tokens answers: a token, or why there is none. Pure.
+//!
+//! A refusal (`invalid_client` and its kin) is a matter of configuration and ends in [`Class::SignIn`]; anything that
+//! may pass by itself ends in a class that lets the run wait. So does what is not in the form of such a service, whatever its
+//! status: the page of a proxy refuses no sign-in. Codes, descriptions and lifetimes follow Microsoft's
+//! pages on the client credentials flow, on managed identities and on token lifetimes.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+
+use crate::core::Secret;
+use crate::services::budget::ThrottleReason;
+use crate::services::classify::retry_after;
+use crate::services::error_body::one_line;
+use crate::services::message::{Class, Fault};
+
+/// Continuous access evaluation gives tokens up to 28 h; more than this is a slip.
+const LIFETIME_S_MAX: u64 = 48 * 60 * 60;
+
+/// The OAuth error for a service that is too busy, whatever the status; Microsoft's page on error codes says to retry.
+const BUSY: &str = "temporarily_unavailable";
+
+/// A token as issued.
+#[derive(Debug)]
+pub struct Granted {
+    /// What the requests are to carry.
+    pub token: Secret,
+    /// How long it is good for, from now on; at most two days.
+    pub lifetime: Duration,
+    /// What the next token can be had for, where a person signed in.
+    pub(in crate::services) refresh: Option<Secret>,
+}
+
+#[cfg(test)]
+impl Granted {
+    /// A token as an app gets it.
+    pub(in crate::services) fn of(token: &str, lifetime: Duration) -> Granted {
+        Granted {
+            token: Secret::new(token),
+            lifetime,
+            refresh: None,
+        }
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// The OAuth error (`authorization_pending`), which the flows decide by; empty where none came.
+    pub(super) error: String,
+    pub(super) fault: Fault,
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Fault {
+        refusal.fault
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenReply {
+    access_token: String,
+    refresh_token: Option<String>,
+    expires_in: Option<Seconds>,
+    /// Instead of a lifetime, where App Service answers: seconds since 1970.
+    expires_on: Option<Seconds>,
+}
+
+/// The older endpoints put the number into quotes.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(u64),
+    Text(String),
+}
+
+impl Seconds {
+    fn value(self) -> Option<u64> {
+        match self {
+            Seconds::Number(seconds) => Some(seconds),
+            Seconds::Text(text) => text.parse().ok(),
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RefusalReply {
+    error: String,
+    error_description: String,
+    error_codes: Vec<u64>,
+    /// Where App Service answers.
+    message: String,
+}
+
+/// Sorts a reply of a service that issues tokens. The secret that was sent is taken out of the service's words.
+///
+/// # Errors
+/// A [`Fault`] that says whether the connection file is at fault or the trouble may pass.
+pub fn read_token_reply(
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+    secret: &Secret,
+    now: SystemTime,
+) -> Result<Granted, Fault> {
+    read(status, headers, body, &[secret], now).map_err(Fault::from)
+}
+
+/// The same for the flows, which decide by the OAuth error. `sent` is taken out of the words.
+pub(super) fn read(
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+    sent: &[&Secret],
+    now: SystemTime,
+) -> Result<Granted, Refusal> {
+    let mut refusal = match status {
+        200..=299 => {
+            return granted(status, body, now).map_err(|fault| Refusal {
+                error: String::new(),
+                fault,
+            });
+        }
+        _ => refusal(status, body, sent),
+    };
+    if status == 429 {
+        refusal.fault.class = Class::Throttled {
+            retry_after: retry_after(headers, now),
+            reason: ThrottleReason::SignIn,
+        };
+    }
+    Err(refusal)
+}
+
+fn granted(status: u16, body: &[u8], now: SystemTime) -> Result<Granted, Fault> {
+    let read = || {
+        let reply: TokenReply = serde_json::from_slice(body).ok()?;
+        if reply.access_token.is_empty() {
+            return None;
+        }
+        let lifetime_s = match (reply.expires_in, reply.expires_on) {
+            (Some(seconds), _) => seconds.value()?,
+            (None, Some(end)) => {
+                let now_s = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
+                end.value()?.saturating_sub(now_s)
+            }
+            (None, None) => return None,
+        };
+        Some(Granted {
+            token: Secret::new(reply.access_token),
+            lifetime: Duration::from_secs(lifetime_s.min(LIFETIME_S_MAX)),
+            refresh: reply.refresh_token.map(Secret::new),
+        })
+    };
+    // The parser's own words could quote the token.
+    read().ok_or_else(|| Fault {
+        class: Class::NotSent,
+        code: "sign-in-unreadable".to_owned(),
+        message: "the sign-in service answered without a token that can be read".to_owned(),
+        status: Some(status),
+    })
+}
+
+fn refusal(status: u16, body: &[u8], sent: &[&Secret]) -> Refusal {
+    let reply: RefusalReply = serde_json::from_slice(body).unwrap_or_default();
+    if reply.error.is_empty() && reply.message.is_empty() {
+        return Refusal {
+            error: String::new(),
+            fault: foreign(status),
+        };
+    }
+    let clean = |text: &str| {
+        let clean = sent
+            .iter()
+            .fold(text.to_owned(), |text, secret| secret.redact(&text));
+        one_line(&clean)
+    };
+    let may_pass = matches!(status, 408 | 500..) || reply.error == BUSY;
+    let code = match (reply.error_codes.first(), reply.error.as_str()) {
+        (Some(number), _) => format!("AADSTS{number}"),
+        (None, "") => format!("sign-in-http-{status}"),
+        (None, name) => clean(name),
+    };
+    let words = [clean(&reply.error_description), clean(&reply.message)];
+    let message = words.into_iter().find(|words| !words.is_empty());
+    let fault = Fault {
+        class: if may_pass {
+            Class::NotSent
+        } else {
+            Class::SignIn
+        },
+        code,
+        message: message
+            .unwrap_or_else(|| format!("the sign-in service answered with status {status}")),
+        status: Some(status),
+    };
+    Refusal {
+        error: reply.error,
+        fault,
+    }
+}
+
+/// Not the reply of a service that issues tokens.
+fn foreign(status: u16) -> Fault {
+    Fault {
+        class: Class::NotSent,
+        code: "sign-in-unreadable".to_owned(),
+        message: format!(
+            "status {status} in place of the sign-in service's own reply: most often the page of a proxy, a firewall or a \
+             network that wants a sign-in"
+        ),
+        status: Some(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// Words were cut to a line first: what was left of the secret was then no longer found in them.
+    #[test]
+    fn a_name_that_is_cut_short_keeps_no_part_of_the_secret() {
+        let secret = "Zq8 hush hush hush";
+        for letters in 480..500 {
+            let name = format!("{}{secret}", "x".repeat(letters));
+            let body = serde_json::to_vec(&json!({ "error": name })).unwrap();
+            let headers = HeaderMap::new();
+            let fault = read_token_reply(400, &headers, &body, &Secret::new(secret), UNIX_EPOCH);
+            let code = fault.unwrap_err().code;
+            assert!(!code.contains("hush"), "{code}");
+        }
+    }
+
+    fn answer(status: u16, body: &Value) -> Result<Granted, Fault> {
+        let headers = HeaderMap::from_iter([(
+            reqwest::header::RETRY_AFTER,
+            reqwest::header::HeaderValue::from_static("5"),
+        )]);
+        let body = serde_json::to_vec(body).unwrap();
+        let now = UNIX_EPOCH + Duration::from_secs(1_000);
+        read_token_reply(status, &headers, &body, &Secret::new("hush"), now)
+    }
+
+    #[test]
+    fn lifetimes_come_as_numbers_and_as_texts() {
+        for expires_in in [json!(3599), json!("3599")] {
+            let granted =
+                answer(200, &json!({"access_token": "t", "expires_in": expires_in})).unwrap();
+            assert_eq!(granted.lifetime, Duration::from_secs(3599));
+            assert_eq!(granted.token.expose(), "t");
+        }
+        let fault = answer(200, &json!({"expires_in": 1})).unwrap_err();
+        assert_eq!(
+            (fault.class, fault.code.as_str()),
+            (Class::NotSent, "sign-in-unreadable")
+        );
+    }
+
+    #[test]
+    fn app_service_names_the_end_instead_of_the_lifetime() {
+        let granted = answer(200, &json!({"access_token": "t", "expires_on": "4600"})).unwrap();
+        assert_eq!(granted.lifetime, Duration::from_secs(3_600));
+        let late = answer(200, &json!({"access_token": "t", "expires_on": 5})).unwrap();
+        assert_eq!(late.lifetime, Duration::ZERO);
+        let fault = answer(400, &json!({"statusCode": 400, "message": "no identity"})).unwrap_err();
+        assert_eq!(fault.message, "no identity");
+    }
+
+    #[test]
+    fn a_refusal_is_named_by_its_number_and_never_quotes_the_secret() {
+        let body = json!({
+            "error": "invalid_client",
+            "error_description": "AADSTS7000215: Invalid client secret hush.\r\nTrace ID: 1",
+            "error_codes": [7_000_215]
+        });
+        let fault = answer(401, &body).unwrap_err();
+        assert_eq!(fault.class, Class::SignIn);
+        assert_eq!(fault.code, "AADSTS7000215");
+        assert_eq!(
+            fault.message,
+            "AADSTS7000215: Invalid client secret ***. Trace ID: 1"
+        );
+        assert_eq!(
+            answer(400, &json!({"error": "invalid_request"}))
+                .unwrap_err()
+                .code,
+            "invalid_request"
+        );
+    }
+
+    #[test]
+    fn a_page_refuses_no_sign_in() {
+        for status in [302, 400, 401, 403, 404, 407, 502] {
+            for body in [
+                "<html>no</html>",
+                "",
+                "{",
+                "{}",
+                "[]",
+                "{\"error\":{\"code\":\"x\"}}",
+            ] {
+                let headers = HeaderMap::new();
+                let secret = Secret::new("hush");
+                let read = read_token_reply(status, &headers, body.as_bytes(), &secret, UNIX_EPOCH);
+                assert_eq!(read.unwrap_err().class, Class::NotSent, "{status} {body}");
+            }
+        }
+        let page = read_token_reply(
+            200,
+            &HeaderMap::new(),
+            b"<html>",
+            &Secret::new("hush"),
+            UNIX_EPOCH,
+        );
+        assert_eq!(page.unwrap_err().class, Class::NotSent);
+    }
+
+    #[test]
+    fn what_may_pass_is_no_refusal() {
+        assert_eq!(answer(503, &json!({})).unwrap_err().class, Class::NotSent);
+        let busy = json!({"error": "temporarily_unavailable"});
+        assert_eq!(answer(400, &busy).unwrap_err().class, Class::NotSent);
+        assert_eq!(
+            answer(429, &json!({})).unwrap_err().class,
+            Class::Throttled {
+                retry_after: Some(Duration::from_secs(5)),
+                reason: ThrottleReason::SignIn
+            }
+        );
+    }
+}
