@@ -6,8 +6,9 @@
 
 use super::expr::{EvalError, Expr, Scope, Text, to_json};
 use super::state::State;
-use super::view::{Ask, Decision, RowView, barred};
+use super::view::{Decision, RowView, barred, expects};
 use super::{Job, Objection, Observe, Settings};
+use crate::core::Request;
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ impl RowView {
         read: &AlsoRead,
         before: Option<&State>,
         state: &State,
-    ) -> Result<Option<Ask>, EvalError> {
+    ) -> Result<Option<Request>, EvalError> {
         if before.is_some() && !read.always {
             return Ok(None);
         }
@@ -63,7 +64,9 @@ impl RowView {
             return Ok(None);
         }
         let path = read.get.render_path(&scope)?;
-        Ok(Some(Ask::read(path, &read.headers)))
+        Ok(Some(
+            Request::get(path, expects(read.list)).with_headers(&read.headers),
+        ))
     }
 
     /// What the answer to such a read says.

@@ -3,10 +3,10 @@
 //! It is told the time and what was found or answered, and says what happens next and what has to be stored. It neither waits
 //! nor sends nor writes, so that a test can walk it through every sequence of replies.
 
+use super::client::Costs;
 use super::observe::Found;
 use super::plan::barred;
 use super::sight::{Judge, States, doing, job_event, job_problem};
-use super::talk::Costs;
 use crate::core::Problem;
 use crate::job::{DirectoryEntry, EvalError, Job, RowView, State, Step, Write};
 use crate::journal::{Facts, Planned, RowNumber, RowRecord, Transition, UnixMillis};
