@@ -122,9 +122,9 @@ const NO_CODES: [&str; 9] = [
 fn every_code_in_the_source_has_a_page() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = 0;
-    for room in ["machine", "runner", "target"] {
+    for room in ["machine", "runner", "services"] {
         for file in files_under(&root.join(room)) {
-            for code in codes_in(&file, room == "target") {
+            for code in codes_in(&file, room == "services") {
                 found += 1;
                 let ran = explain(&code);
                 assert_eq!(

@@ -277,7 +277,7 @@ fn the_refusals_of_tests_are_as_described() {
     let description = Description::read();
     let mut bodies = vec![refusal("Request_BadRequest")];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for folder in ["src/target", "src/runner", "tests"] {
+    for folder in ["src/services", "src/runner", "tests"] {
         raw_json(&root.join(folder), &mut bodies);
     }
     bodies.retain(|body| body["error"]["code"].is_string());
