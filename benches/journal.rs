@@ -8,7 +8,7 @@
 //! the journal lies below `TMPDIR`, which should be a real disk.
 
 use cutover::batch::Digest;
-use cutover::job::{Job, StepId};
+use cutover::job::{Decision, Job, StepId};
 use cutover::journal::{
     Facts, Holder, InputFacts, InputRow, Journal, RowNumber, RowRecord, RunHeader, RunId, Session,
     Stop, Transition,
