@@ -10,7 +10,6 @@
 
 use super::client::RunAbort;
 use super::problems::{DIRECTORY_VALUE, NOT_IN_DIRECTORY, SEVERAL_IN_DIRECTORY};
-use super::sight::job_problem;
 use crate::batch::ObjectGuid;
 use crate::core::Problem;
 use crate::job::{DirectoryEntry, DirectoryPlan, EvalError, Job, Kept, KeptForm, Settings};
@@ -292,7 +291,7 @@ pub async fn ask(
 }
 
 fn against(error: &EvalError) -> Answer {
-    Answer::Against(job_problem(error))
+    Answer::Against(error.problem())
 }
 
 fn judge(plan: &DirectoryPlan, value: &str, accounts: &[Account]) -> Answer {

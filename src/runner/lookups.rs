@@ -2,7 +2,6 @@
 
 use super::client::{NoAnswer, RunAbort, ServiceClient, left};
 use super::problems::unread;
-use super::sight::job_problem;
 use crate::core::{Expects, Problem, Request};
 use crate::job::{EvalError, Job, Lookup, Scope, Settings, to_json};
 use crate::services::budget::Priority;
@@ -23,7 +22,7 @@ pub enum LookupError {
 
 impl From<EvalError> for LookupError {
     fn from(error: EvalError) -> Self {
-        LookupError::Against(job_problem(&error))
+        LookupError::Against(error.problem())
     }
 }
 

@@ -1,9 +1,8 @@
 //! Observing one row: the job's looks in order, until one finds the person.
 
+use super::assess::{States, nobody};
 use super::claims::Claims;
 use super::client::{NoAnswer, ServiceClient};
-use super::sight::States;
-use super::sight::nobody;
 use crate::core::{Problem, Request};
 use crate::job::{AlsoRead, EvalError, Hit, Job, LookAt, RowView, State};
 use crate::journal::{JournalError, RowNumber};

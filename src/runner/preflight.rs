@@ -9,9 +9,8 @@ use super::client::{NoAnswer, RunAbort, ServiceClient, left};
 use super::lookups::{LookupError, look_up};
 use super::problems::unread;
 use super::services::Services;
-use super::sight::job_problem;
 use crate::core::Problem;
-use crate::job::{AppFacts, Decision, EvalError, Job, Permission, Settings};
+use crate::job::{AppFacts, EvalError, Job, Permission, Settings};
 use crate::services::budget::Priority;
 pub use crate::services::{Check, Verdict};
 use serde_json::Map;
@@ -137,24 +136,15 @@ fn obstacles(job: &Job, settings: &Settings) -> Vec<Check> {
         Ok(found) => found,
         Err(error) => return vec![broken(&error)],
     };
-    let checks = found.into_iter().filter_map(|one| match one {
-        Decision::Barred {
-            code,
-            reason,
-            advice,
-        } => Some(Check::bad(&code, reason, advice)),
-        Decision::Next(_) | Decision::Goal | Decision::Adrift(_) | Decision::Foreign(_) => None,
-    });
-    checks.collect()
+    found.into_iter().map(check_of).collect()
 }
 
 fn broken(error: &EvalError) -> Check {
-    let Problem {
-        code,
-        message,
-        advice,
-    } = job_problem(error);
-    Check::bad(&code, message, advice)
+    check_of(error.problem())
+}
+
+fn check_of(problem: Problem) -> Check {
+    Check::bad(&problem.code, problem.message, problem.advice)
 }
 
 /// Whether each service answers and is the one that was named.
