@@ -174,6 +174,7 @@ impl Transport for People {
             result: self.answer(request),
             request_id: None,
             usage: None,
+            is_echo: false,
         }
     }
 }

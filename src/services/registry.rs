@@ -222,6 +222,9 @@ impl Endpoint {
     /// Tells the budgets what became of a request. If the service is down for one budget, it is for all of them; a limit
     /// concerns only the budget that it limits.
     pub fn learn(&self, budget: &Budget, permit: Permit, reply: &Reply) {
+        if reply.is_echo {
+            return;
+        }
         let fault = match &reply.result {
             Ok(_) => {
                 self.served.store(true, Ordering::Relaxed);
