@@ -11,6 +11,7 @@ use super::{Job, Objection, Observe, Settings};
 use crate::core::{Problem, Request};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// One read about a person who was found.
@@ -32,9 +33,32 @@ pub struct AlsoRead {
     pub optional: bool,
     /// It is read at every look, since a step changes it; else only before the first write.
     pub always: bool,
+    /// It can be asked only once the further reads before it were answered: it names what they found. The others can be asked at
+    /// the same time.
+    pub follows: bool,
 }
 
 impl Observe {
+    /// Finds out which further reads name what others find, themselves or by way of a fact.
+    pub(super) fn order(&mut self, facts: &[(Arc<str>, Expr)]) {
+        let mut found: BTreeSet<String> = ["state".to_owned(), "before".to_owned()].into();
+        for read in &self.also {
+            found.insert(format!("state.{}", read.name));
+            found.insert(format!("before.{}", read.name));
+        }
+        let names_one =
+            |expr: &Expr, found: &BTreeSet<String>| !expr.variables().is_disjoint(found);
+        for (name, fact) in facts {
+            if names_one(fact, &found) {
+                found.insert(name.to_string());
+            }
+        }
+        for read in &mut self.also {
+            let mut exprs = read.when.iter().chain(read.get.exprs());
+            read.follows = exprs.any(|expr| names_one(expr, &found));
+        }
+    }
+
     /// What the further reads give, before they are made.
     pub(super) fn unread(&self) -> impl Iterator<Item = (String, JsonValue)> {
         let names = self.also.iter().map(|read| read.name.clone());

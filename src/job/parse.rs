@@ -95,8 +95,9 @@ fn read(root: &Table<'_, '_>, source: &str) -> Draft {
     let directory = reader.directory(root);
     let derived = reader.named_exprs(root, "derive", names::Place::Derive);
     let checks = reader.objections(root, "check", names::Place::Check);
-    let observe = reader.observe(root);
+    let mut observe = reader.observe(root);
     let facts = reader.named_exprs(root, "facts", names::Place::Fact);
+    observe.order(&facts);
     let claims = reader.claims(root);
     let refusals = reader.objections(root, "refuse", names::Place::State);
     let warnings = reader.objections(root, "warn", names::Place::State);

@@ -404,6 +404,7 @@ impl Reader {
             value: self.required_expr(&table, "value", value),
             optional: table.flag("optional"),
             always: table.flag("always"),
+            follows: false,
         };
         table.finish();
         read

@@ -174,8 +174,7 @@ impl Dispatcher {
     fn admit_some(&mut self) -> Result<(), JournalError> {
         let services = &self.work.services;
         let main = services.registry.main();
-        let rate = |at: usize| main.budgets().get(at).map_or(f64::MAX, |one| one.rate());
-        let room = self.flight.rows(rate(1), rate(0));
+        let room = self.flight.rows(main.read_rate(), main.paced().rate());
         let reach = match self.standing {
             Standing::Running => Reach::All,
             Standing::Held(_) | Standing::Stopping(_) => Reach::Written,
@@ -252,7 +251,7 @@ impl Dispatcher {
                     effort,
                 },
             )) => {
-                self.flight.learn(&effort);
+                self.flight.learn(&effort, Instant::now());
                 self.row_ended(row, who, outcome, error_code);
             }
             Ok((_, WorkerEnd::Parked)) => self.row_parked(row),
@@ -459,7 +458,7 @@ impl Dispatcher {
     /// While nobody is under way nothing is asked, and no answer is nobody's fault.
     fn out_of_patience(&self) -> Option<GivenUp> {
         let registry = &self.work.services.registry;
-        let given_up = registry.given_up(self.open_since).next();
+        let given_up = registry.given_up(self.open_since);
         given_up.filter(|_| !self.workers.is_empty())
     }
 

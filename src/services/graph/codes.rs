@@ -155,6 +155,11 @@ pub(in crate::services) const TRANSPORT: &[KnownCode] = &[
         "no request could be made of what the job says",
     ),
     ours(
+        "service-silent",
+        Class::NotSent,
+        "a service that only some rows need answered nobody for as long as a run waits for it",
+    ),
+    ours(
         "no-such-service",
         Class::Unsupported,
         "the job asks a service that the connection file does not have",
