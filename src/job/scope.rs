@@ -307,11 +307,12 @@ impl Object for RowCells {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use minijinja::value::Serde;
 
     fn run() -> Arc<Scope> {
         Arc::new(Scope::of_run(vec![(
             "params",
-            Value::from_serialize(params()),
+            Value::from(Serde(params())),
         )]))
     }
 
