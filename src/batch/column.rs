@@ -67,10 +67,13 @@ pub enum Value {
 }
 
 impl Value {
-    /// Adds what is compared where values must be unique: names without case, and a GUID as the ImmutableID it will be.
+    /// Writes into an empty text what is compared where values must be unique: names without case, and a GUID as the ImmutableID it will be.
     pub fn write_unique_key(&self, key: &mut String) {
         match self {
-            Value::Upn(upn) => key.extend(upn.chars().map(|c| c.to_ascii_lowercase())),
+            Value::Upn(upn) => {
+                key.push_str(upn);
+                key.make_ascii_lowercase();
+            }
             Value::Guid(guid) => guid.write_base64(key),
             Value::ImmutableId(id) => key.push_str(id.as_str()),
             Value::Text(text) => key.push_str(text),

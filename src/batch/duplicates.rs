@@ -1,11 +1,12 @@
 //! The search for values that two rows have and only one may have.
 //!
-//! The first search remembers 64 bits of each value's SHA-256, and no more: sorted, they show which values may stand in two
-//! rows. Only if there are any, the file is read again, and these values are remembered with 128 bits and their places; ten
+//! The first search remembers a short hash of each value, and no more: sorted, they show which values may stand in two
+//! rows. Only if there are any, the file is read again, and these values are remembered with 128 bits of their SHA-256 and their places; ten
 //! million rows with a chance collision are as likely as 10^-25. Both sort on disk when memory does not suffice. All rows of a
 //! clash are reported, since none of them can be trusted, and in the order of the file. Values of one row never clash with
 //! each other.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 
 use sha2::{Digest as _, Sha256};
@@ -110,15 +111,15 @@ impl Clash {
     }
 }
 
-/// Hashes of the values of a row.
-struct Hashes {
+/// The values of a row that must be unique.
+struct Unique {
     /// For each column of the layout, which group its values belong to.
     group_of: Vec<Option<usize>>,
     key: String,
 }
 
-impl Hashes {
-    fn new(layout: &Layout) -> Hashes {
+impl Unique {
+    fn new(layout: &Layout) -> Unique {
         let names: Vec<Option<&String>> = layout
             .columns
             .iter()
@@ -128,17 +129,17 @@ impl Hashes {
             .iter()
             .map(|name| name.and_then(|_| names.iter().position(|other| other == name)))
             .collect();
-        Hashes {
+        Unique {
             group_of,
             key: String::new(),
         }
     }
 
-    /// Shows the hash of each value that must be unique, with its column.
+    /// Shows each value that must be unique as it is compared, with its column and its group.
     fn each(
         &mut self,
         values: &[Option<Value>],
-        mut show: impl FnMut(usize, [u8; KEY_BYTES]) -> io::Result<()>,
+        mut show: impl FnMut(usize, usize, &str) -> io::Result<()>,
     ) -> io::Result<()> {
         for (column, (value, group)) in values.iter().zip(&self.group_of).enumerate() {
             let (Some(value), Some(group)) = (value, group) else {
@@ -146,7 +147,7 @@ impl Hashes {
             };
             self.key.clear();
             value.write_unique_key(&mut self.key);
-            show(column, hash(*group, &self.key))?;
+            show(column, *group, &self.key)?;
         }
         Ok(())
     }
@@ -164,7 +165,7 @@ fn hash(group: usize, key: &str) -> [u8; KEY_BYTES] {
 
 /// The first search, over every value: which of them may stand in two rows. It keeps no places, since nearly no value does.
 pub struct Duplicates {
-    hashes: Hashes,
+    unique: Unique,
     sorter: Sorter<SHORT_BYTES>,
     held_bytes_max: usize,
 }
@@ -173,7 +174,7 @@ impl Duplicates {
     /// A search over the unique groups of a layout that holds so many bytes in memory, twice at most.
     pub fn new(layout: &Layout, held_bytes_max: usize) -> Duplicates {
         Duplicates {
-            hashes: Hashes::new(layout),
+            unique: Unique::new(layout),
             sorter: Sorter::new(held_bytes_max),
             held_bytes_max,
         }
@@ -186,8 +187,8 @@ impl Duplicates {
     pub fn note(&mut self, values: &[Option<Value>]) -> io::Result<()> {
         let mut of_row: Vec<[u8; SHORT_BYTES]> = Vec::new();
         let sorter = &mut self.sorter;
-        self.hashes.each(values, |_, hash| {
-            let short = short(hash);
+        self.unique.each(values, |_, group, key| {
+            let short = short(group, key);
             if of_row.contains(&short) {
                 return Ok(());
             }
@@ -212,7 +213,7 @@ impl Duplicates {
         }
         let is_too_many = found.len() * SHORT_BYTES > self.held_bytes_max;
         Ok((!found.is_empty()).then(|| Suspects {
-            hashes: self.hashes,
+            unique: self.unique,
             short: (!is_too_many).then_some(found),
             entries: Sorter::new(self.held_bytes_max),
             held_bytes_max: self.held_bytes_max,
@@ -220,15 +221,16 @@ impl Duplicates {
     }
 }
 
-fn short(hash: [u8; KEY_BYTES]) -> [u8; SHORT_BYTES] {
-    let mut short = [0; SHORT_BYTES];
-    short.copy_from_slice(&hash[..SHORT_BYTES]);
-    short
+/// A hash that is quick and good enough for a first search.
+fn short(group: usize, key: &str) -> [u8; SHORT_BYTES] {
+    let mut hasher = DefaultHasher::new();
+    (group, key).hash(&mut hasher);
+    hasher.finish().to_be_bytes()
 }
 
 /// The second search, over the values that the first one has left: in which rows they stand.
 pub struct Suspects {
-    hashes: Hashes,
+    unique: Unique,
     /// Sorted; None where there are so many that every value is looked at.
     short: Option<Vec<[u8; SHORT_BYTES]>>,
     entries: Sorter<ENTRY_BYTES>,
@@ -242,15 +244,16 @@ impl Suspects {
     /// When the temporary file cannot be written.
     pub fn note(&mut self, row: u64, line: u64, values: &[Option<Value>]) -> io::Result<()> {
         let (suspects, entries) = (&self.short, &mut self.entries);
-        self.hashes.each(values, |column, hash| {
-            let is_suspect = |suspects: &Vec<_>| suspects.binary_search(&short(hash)).is_ok();
+        self.unique.each(values, |column, group, key| {
+            let short = short(group, key);
+            let is_suspect = |suspects: &Vec<_>| suspects.binary_search(&short).is_ok();
             if !suspects.as_ref().is_none_or(is_suspect) {
                 return Ok(());
             }
             let column = column as u32;
             let place = CellPlace { row, line, column };
             let mut entry = [0; ENTRY_BYTES];
-            entry[..KEY_BYTES].copy_from_slice(&hash);
+            entry[..KEY_BYTES].copy_from_slice(&hash(group, key));
             entry[KEY_BYTES..].copy_from_slice(&place.to_bytes());
             entries.push(entry)
         })

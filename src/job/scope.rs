@@ -6,10 +6,10 @@
 //! deterministic, so it would read the same again. Such values are kept for the run ([`Constants`]).
 
 use super::expr::{EvalError, Expr};
-use minijinja::value::{Enumerator, Object, Value};
+use minijinja::value::{Enumerator, Object, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -18,12 +18,16 @@ pub type Named = Arc<[(Arc<str>, Expr)]>;
 
 /// The name of the row's cells.
 const ROW: &str = "row";
+/// The name of the observed state.
+pub(super) const STATE: &str = "state";
 
 /// What an evaluation has read so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct Reads {
     /// Something that differs between rows.
     varying: bool,
+    /// The observed state.
+    state: bool,
     /// The row as such; of its cells only those in `empty`.
     row: bool,
     /// Cells that are empty, a bit each.
@@ -32,13 +36,14 @@ struct Reads {
 
 thread_local! {
     // minijinja hands no context of ours to the objects it reads.
-    static READS: Cell<Reads> = const { Cell::new(Reads { varying: false, row: false, empty: 0 }) };
+    static READS: Cell<Reads> = const { Cell::new(Reads { varying: false, state: false, row: false, empty: 0 }) };
 }
 
 fn note(reads: Reads) {
     let so_far = READS.get();
     READS.set(Reads {
         varying: so_far.varying || reads.varying,
+        state: so_far.state || reads.state,
         row: so_far.row || reads.row,
         empty: so_far.empty | reads.empty,
     });
@@ -62,7 +67,7 @@ fn tracked<T>(evaluate: impl FnOnce() -> T) -> (T, Reads) {
 
 /// The values of expressions that are the same for many rows of a run.
 #[derive(Debug, Default)]
-struct Constants(RwLock<HashMap<u64, Constant>>);
+struct Constants(RwLock<BTreeMap<u64, Constant>>);
 
 #[derive(Debug, Clone)]
 struct Constant {
@@ -70,11 +75,24 @@ struct Constant {
     reads: Reads,
 }
 
+impl Constant {
+    /// Whether it is the value for a row with these empty cells.
+    fn is_of(&self, empty: u64) -> bool {
+        self.reads.empty & !empty == 0
+    }
+}
+
 impl Constants {
     fn get(&self, id: u64, empty: u64) -> Option<Constant> {
         let constants = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let constant = constants.get(&id)?;
-        (constant.reads.empty & !empty == 0).then(|| constant.clone())
+        constant.is_of(empty).then(|| constant.clone())
+    }
+
+    fn none_holds(&self, mut ids: impl Iterator<Item = u64>, empty: u64) -> bool {
+        let constants = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let never = |constant: &Constant| constant.is_of(empty) && !constant.value.is_true();
+        ids.all(|id| constants.get(&id).is_some_and(never))
     }
 
     fn keep(&self, id: u64, value: &Value, reads: Reads) {
@@ -93,7 +111,7 @@ impl Constants {
 }
 
 fn is_bool(value: &Value) -> bool {
-    value.kind() == minijinja::value::ValueKind::Bool
+    value.kind() == ValueKind::Bool
 }
 
 /// The names an expression can see.
@@ -162,12 +180,31 @@ impl Scope {
         self
     }
 
+    /// As [`Scope::naming`], with the values of another scope that has the same names and differs in the observed state only.
+    #[must_use]
+    pub(super) fn naming_as(self, other: &Scope, named: &Named) -> Scope {
+        let mut scope = self.naming(named);
+        if let (Some(lazy), Some(other)) = (&mut scope.named, &other.named) {
+            for (value, other) in lazy.values.iter_mut().zip(&other.values) {
+                if other.get().is_some_and(|(_, reads)| !reads.state) {
+                    *value = other.clone();
+                }
+            }
+        }
+        scope
+    }
+
     /// Evaluates every name that the job defines here, so that a job that does not work for a row says so at once.
     pub(super) fn settle(self: &Arc<Self>) -> Result<(), EvalError> {
-        let named = self.named.iter().flat_map(|lazy| lazy.named.iter());
-        named
-            .map(|(_, expr)| expr.value(self).map(|_| ()))
-            .collect()
+        let Some(lazy) = &self.named else {
+            return Ok(());
+        };
+        for (at, (_, expr)) in lazy.named.iter().enumerate() {
+            if self.defined(lazy, at).kind() == ValueKind::Invalid {
+                expr.value(self)?;
+            }
+        }
+        Ok(())
     }
 
     /// The value of an expression, if it is known without evaluating it.
@@ -190,11 +227,10 @@ impl Scope {
         value
     }
 
-    /// Whether it is known of a row with these empty cells that a condition does not hold.
-    pub(super) fn never_holds(&self, id: u64, empty: u64) -> bool {
+    /// Whether it is known of a row with these empty cells that no such condition holds.
+    pub(super) fn none_holds(&self, ids: impl Iterator<Item = u64>, empty: u64) -> bool {
         let constants = self.constants.as_ref();
-        let constant = constants.and_then(|constants| constants.get(id, empty));
-        constant.is_some_and(|constant| !constant.value.is_true())
+        constants.is_some_and(|constants| constants.none_holds(ids, empty))
     }
 
     pub(super) fn find(self: &Arc<Self>, name: &str) -> Option<Value> {
@@ -203,6 +239,11 @@ impl Scope {
                 _ if self.is_of_run => {}
                 ROW => note(Reads {
                     row: true,
+                    ..Reads::default()
+                }),
+                STATE => note(Reads {
+                    varying: true,
+                    state: true,
                     ..Reads::default()
                 }),
                 _ => note_varying(),
@@ -316,8 +357,8 @@ mod tests {
         )]))
     }
 
-    fn params() -> HashMap<&'static str, &'static str> {
-        HashMap::from([("mode", "off")])
+    fn params() -> BTreeMap<&'static str, &'static str> {
+        BTreeMap::from([("mode", "off")])
     }
 
     fn row(run: &Arc<Scope>, cells: [Option<&str>; 2]) -> Arc<Scope> {

@@ -6,7 +6,7 @@
 use super::also::those_that_hold;
 use super::directory::{self, DirectoryEntry};
 use super::expr::{EvalError, Expr, to_json};
-use super::scope::{RowCells, Scope, empty_cells};
+use super::scope::{RowCells, STATE, Scope, empty_cells};
 use super::settings::Settings;
 use super::state::{Seen, State};
 use super::{InDoubt, Job, LookAt, Objection, RequestPlan, StepId, Verb};
@@ -134,8 +134,8 @@ impl Job {
         row: &[Option<impl fmt::Display>],
     ) -> Result<Vec<Decision>, EvalError> {
         let empty = empty_cells(row.iter().map(Option::is_none));
-        let never = |check: &Objection| settings.0.never_holds(check.when.id(), empty);
-        if self.checks.iter().all(never) {
+        let ids = self.checks.iter().map(|check| check.when.id());
+        if settings.0.none_holds(ids, empty) {
             return Ok(Vec::new());
         }
         let scope = Arc::new(self.row_scope(settings, row));
@@ -317,8 +317,13 @@ impl RowView {
         };
         let scope = Scope::inside(&self.base)
             .with("before", value(before))
-            .with("state", value(state));
-        let scope = Arc::new(scope.naming(&self.job.facts));
+            .with(STATE, value(state));
+        let facts = &self.job.facts;
+        let scope = match seen.iter().find(|seen| seen.before == *before) {
+            Some(other) => scope.naming_as(&other.scope, facts),
+            None => scope.naming(facts),
+        };
+        let scope = Arc::new(scope);
         seen.truncate(REMEMBERED_MAX - 1);
         seen.push_front(Remembered {
             before: before.clone(),
