@@ -6,18 +6,19 @@
 use super::expr::{Json, Text};
 use super::fragments::Reader;
 use super::names::Place;
-use super::{InDoubt, RequestPlan, Step, StepId, Undo, Verb, Way};
+use super::{InDoubt, RequestPlan, Step, StepId, Undo, Way};
+use crate::core::Method;
 use crate::core::config::{At, Table};
 use std::ops::Range;
 
 /// Most steps of a job: their number is stored in a byte.
 const STEPS_MAX: usize = 100;
 
-const VERBS: [(&str, Verb); 4] = [
-    ("post", Verb::Post),
-    ("patch", Verb::Patch),
-    ("put", Verb::Put),
-    ("delete", Verb::Delete),
+const METHODS: [(&str, Method); 4] = [
+    ("post", Method::Post),
+    ("patch", Method::Patch),
+    ("put", Method::Put),
+    ("delete", Method::Delete),
 ];
 
 /// A step with what can be checked and bound only when all of them were read.
@@ -50,19 +51,19 @@ impl Reader {
     }
 
     fn request(&mut self, table: &Table<'_>) -> RequestPlan {
-        let given: Vec<_> = VERBS.iter().filter(|(key, _)| table.has(key)).collect();
+        let given: Vec<_> = METHODS.iter().filter(|(key, _)| table.has(key)).collect();
         if given.len() != 1 {
             let message =
                 "a request has exactly one of `post`, `patch`, `put`, `delete`, with its path";
             table.note(message, None);
         }
         let mut plan = RequestPlan {
-            method: Verb::Post,
+            method: Method::Post,
             path: Text::default(),
             body: self.body(table),
         };
-        for (key, verb) in given {
-            plan.method = *verb;
+        for (key, method) in given {
+            plan.method = *method;
             plan.path = self.path(table, key, Place::STATE).unwrap_or_default();
         }
         plan
@@ -83,8 +84,10 @@ impl Reader {
             return effect;
         }
         match (&request.method, &request.body) {
-            (Verb::Patch, Some(Json::Object(fields))) => fields.clone(),
-            (Verb::Post | Verb::Patch | Verb::Put | Verb::Delete, _) => Vec::new(),
+            (Method::Patch, Some(Json::Object(fields))) => fields.clone(),
+            (Method::Get | Method::Post | Method::Patch | Method::Put | Method::Delete, _) => {
+                Vec::new()
+            }
         }
     }
 
