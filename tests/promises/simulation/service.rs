@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, Response};
 use cutover::services::{
     Class, Fault as TargetFault, Kind, Method, Reply, Request, Target, classify,
 };
-use cutover::sim::Answer;
+use cutover::sim::DirectReply;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -88,8 +88,8 @@ impl Line {
         let answer = self.world.carry_out(Some(number), self.http(request));
         self.pass(Edge::Done).await;
         match answer {
-            Answer::Reply(reply) => reply,
-            Answer::Cut => panic!("this tenant makes no troubles of its own"),
+            DirectReply::Reply(reply) => reply,
+            DirectReply::Cut => panic!("this tenant makes no troubles of its own"),
         }
     }
 
