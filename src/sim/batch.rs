@@ -191,12 +191,12 @@ fn response(id: &str, reply: GraphReply) -> Value {
 }
 
 fn refusal(message: String) -> GraphRefusal {
-    GraphRefusal::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+    GraphRefusal::new(400, "BadRequest", message)
 }
 
 fn dependency_failed() -> GraphRefusal {
     let message = "A request that this one depends on failed, so it was not carried out.";
-    GraphRefusal::new(StatusCode::FAILED_DEPENDENCY, "FailedDependency", message)
+    GraphRefusal::new(424, "FailedDependency", message)
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ const fn write(
 }
 
 /// The first pattern that fits a path is the one that counts.
+#[rustfmt::skip]
 static ENDPOINTS: &[Endpoint] = &[
     get("users", 2, READ_USERS, users::list_live),
     write("POST", "users", WRITE_USERS, users::create),
@@ -68,82 +69,22 @@ static ENDPOINTS: &[Endpoint] = &[
     write("PATCH", "users/{user}", WRITE_USERS, users::patch),
     write("DELETE", "users/{user}", DELETE_AND_RESTORE, users::delete),
     get("directory/deletedItems", 1, &[], users::list_untyped),
-    get(
-        "directory/deletedItems/microsoft.graph.user",
-        1,
-        DELETE_AND_RESTORE,
-        users::list_deleted,
-    ),
-    get(
-        "directory/deletedItems/{id}",
-        1,
-        DELETE_AND_RESTORE,
-        users::get_deleted,
-    ),
-    get(
-        "directory/deletedItems/{id}/microsoft.graph.user",
-        1,
-        DELETE_AND_RESTORE,
-        users::get_deleted,
-    ),
-    write(
-        "DELETE",
-        "directory/deletedItems/{id}",
-        DELETE_AND_RESTORE,
-        users::purge,
-    ),
-    write(
-        "POST",
-        "directory/deletedItems/{id}/~restore",
-        DELETE_AND_RESTORE,
-        users::restore,
-    ),
+    get("directory/deletedItems/microsoft.graph.user", 1, DELETE_AND_RESTORE, users::list_deleted),
+    get("directory/deletedItems/{id}", 1, DELETE_AND_RESTORE, users::get_deleted),
+    get("directory/deletedItems/{id}/microsoft.graph.user", 1, DELETE_AND_RESTORE, users::get_deleted),
+    write("DELETE", "directory/deletedItems/{id}", DELETE_AND_RESTORE, users::purge),
+    write("POST", "directory/deletedItems/{id}/~restore", DELETE_AND_RESTORE, users::restore),
     get("domains", 1, READ_DOMAINS, domains::list),
     get("domains/{name}", 1, READ_DOMAINS, domains::get),
     get("organization", 1, READ_ORGANIZATION, domains::organization),
-    get(
-        "roleManagement/directory/roleAssignments",
-        1,
-        READ_ASSIGNMENTS,
-        roles::assignments,
-    ),
-    get(
-        "roleManagement/directory/roleEligibilityScheduleInstances",
-        1,
-        READ_ELIGIBILITIES,
-        roles::eligibilities,
-    ),
-    get(
-        "groups/{id}/transitiveMembers",
-        5,
-        READ_MEMBERS,
-        roles::members,
-    ),
-    get(
-        "groups/{id}/transitiveMembers/microsoft.graph.user",
-        5,
-        READ_MEMBERS,
-        roles::user_members,
-    ),
+    get("roleManagement/directory/roleAssignments", 1, READ_ASSIGNMENTS, roles::assignments),
+    get("roleManagement/directory/roleEligibilityScheduleInstances", 1, READ_ELIGIBILITIES, roles::eligibilities),
+    get("groups/{id}/transitiveMembers", 5, READ_MEMBERS, roles::members),
+    get("groups/{id}/transitiveMembers/microsoft.graph.user", 5, READ_MEMBERS, roles::user_members),
     get("identityProtection/riskyUsers", 1, READ_RISK, risk::list),
-    write(
-        "POST",
-        "identityProtection/riskyUsers/~dismiss",
-        WRITE_RISK,
-        risk::dismiss,
-    ),
-    write(
-        "POST",
-        "identityProtection/riskyUsers/~confirmCompromised",
-        WRITE_RISK,
-        risk::confirm_compromised,
-    ),
-    get(
-        "identityProtection/riskyUsers/{id}",
-        1,
-        READ_RISK,
-        risk::get,
-    ),
+    write("POST", "identityProtection/riskyUsers/~dismiss", WRITE_RISK, risk::dismiss),
+    write("POST", "identityProtection/riskyUsers/~confirmCompromised", WRITE_RISK, risk::confirm_compromised),
+    get("identityProtection/riskyUsers/{id}", 1, READ_RISK, risk::get),
 ];
 
 /// The services that issue tokens, and what leads to them.

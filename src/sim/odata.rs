@@ -116,6 +116,12 @@ pub(super) enum Advanced {
     No,
 }
 
+/// What `$expand` can show.
+pub(super) const NAVIGATION: &str = "principal";
+
+/// What is selected of what is expanded; None for its default set.
+type Expansion = Option<Vec<String>>;
+
 /// The query options of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ODataQuery {
@@ -123,8 +129,8 @@ pub(super) struct ODataQuery {
     /// The selected properties, or the default set.
     pub(super) select: Vec<&'static Property>,
     is_selected: bool,
-    /// What is expanded, with what is selected of it. Its own properties are not checked: each kind of object has its own.
-    pub(super) expand: Option<(&'static str, Option<Vec<String>>)>,
+    /// The names are not checked: each kind of object has properties of its own.
+    pub(super) expand: Option<Expansion>,
     pub(super) page_size: usize,
     pub(super) advanced: Advanced,
     /// Where the page begins.
@@ -180,7 +186,7 @@ impl ODataQuery {
             "$filter" if is_served => {
                 self.filter = Some(FilterClause::parse(value, set, version, self.advanced)?);
             }
-            "$expand" if is_served => self.expand = Some(expansion(value, set)?),
+            "$expand" if is_served => self.expand = Some(expansion(value)?),
             "$top" if is_served => self.page_size = page_size(value)?,
             "$count" if is_served && matches!(value, "true" | "false") => {}
             "$skiptoken" if is_served => {
@@ -202,14 +208,9 @@ impl ODataQuery {
             .iter()
             .filter(|_| self.is_selected)
             .map(|property| property.name.to_owned());
-        let expanded = self.expand.iter().map(|(navigation, names)| {
-            format!(
-                "{navigation}({})",
-                names
-                    .as_ref()
-                    .map(|names| names.join(","))
-                    .unwrap_or_default()
-            )
+        let expanded = self.expand.iter().map(|names| {
+            let names = names.as_ref().map(|names| names.join(","));
+            format!("{NAVIGATION}({})", names.unwrap_or_default())
         });
         let parts: Vec<String> = selected.chain(expanded).collect();
         if parts.is_empty() {
@@ -230,38 +231,26 @@ fn page_size(value: &str) -> Result<usize, GraphRefusal> {
 }
 
 /// `principal` or `principal($select=a,b)`, and nothing else: role assignments take one expansion only.
-fn expansion(
-    value: &str,
-    set: &EntitySet,
-) -> Result<(&'static str, Option<Vec<String>>), GraphRefusal> {
-    let unsupported = || {
+fn expansion(value: &str) -> Result<Expansion, GraphRefusal> {
+    let inner = match value.trim().strip_prefix(NAVIGATION) {
+        Some("") => return Ok(None),
+        Some(rest) => rest
+            .strip_prefix("($select=")
+            .and_then(|rest| rest.strip_suffix(')')),
+        None => None,
+    };
+    let inner = inner.filter(|inner| !inner.contains(['(', ')', ';', '$']));
+    let names = inner.map(|inner| {
+        inner
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .collect()
+    });
+    names.map(Some).ok_or_else(|| {
         GraphRefusal::unsupported(format!(
             "The simulated tenant does not expand '{value}' here."
         ))
-    };
-    let navigation = set.navigation.ok_or_else(unsupported)?;
-    let rest = value
-        .trim()
-        .strip_prefix(navigation)
-        .ok_or_else(unsupported)?;
-    if rest.is_empty() {
-        return Ok((navigation, None));
-    }
-    let inner = rest
-        .strip_prefix("($select=")
-        .and_then(|inner| inner.strip_suffix(')'));
-    let inner = inner
-        .filter(|inner| !inner.contains(['(', ')', ';', '$']))
-        .ok_or_else(unsupported)?;
-    Ok((
-        navigation,
-        Some(
-            inner
-                .split(',')
-                .map(|name| name.trim().to_owned())
-                .collect(),
-        ),
-    ))
+    })
 }
 
 /// What is left of a filter.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::call::Call;
 use super::endpoints::Endpoint;
-use super::odata::ODataQuery;
+use super::odata::{NAVIGATION, ODataQuery};
 use super::permission;
 use super::refusal::GraphRefusal;
 use super::reply::GraphReply;
@@ -171,10 +171,8 @@ fn write_object(out: &mut Vec<u8>, query: &ODataQuery, shown: Shown, document: &
     for property in &query.select {
         write_member(out, property.name, &*property.value(document));
     }
-    if let Some((navigation, _)) = query.expand
-        && let Some(value) = document.get(navigation)
-    {
-        write_member(out, navigation, value);
+    if let Some(value) = query.expand.as_ref().and(document.get(NAVIGATION)) {
+        write_member(out, NAVIGATION, value);
     }
     match out.last_mut() {
         Some(last @ b',') => *last = b'}',

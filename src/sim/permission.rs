@@ -60,6 +60,7 @@ use GraphPermission as P;
 pub(super) type Permissions = &'static [GraphPermission];
 
 /// Every permission with its name. The order is that of the enum.
+#[rustfmt::skip]
 const TABLE: [(GraphPermission, &str); 21] = [
     (P::DirectoryReadAll, "Directory.Read.All"),
     (P::DirectoryReadWriteAll, "Directory.ReadWrite.All"),
@@ -73,70 +74,46 @@ const TABLE: [(GraphPermission, &str); 21] = [
     (P::RiskyUserReadWriteAll, "IdentityRiskyUser.ReadWrite.All"),
     (P::OrganizationReadAll, "Organization.Read.All"),
     (P::OrganizationReadWriteAll, "Organization.ReadWrite.All"),
-    (
-        P::RoleEligibilityRead,
-        "RoleEligibilitySchedule.Read.Directory",
-    ),
-    (
-        P::RoleEligibilityReadWrite,
-        "RoleEligibilitySchedule.ReadWrite.Directory",
-    ),
+    (P::RoleEligibilityRead, "RoleEligibilitySchedule.Read.Directory"),
+    (P::RoleEligibilityReadWrite, "RoleEligibilitySchedule.ReadWrite.Directory"),
     (P::RoleManagementReadAll, "RoleManagement.Read.All"),
     (P::RoleManagementRead, "RoleManagement.Read.Directory"),
-    (
-        P::RoleManagementReadWrite,
-        "RoleManagement.ReadWrite.Directory",
-    ),
+    (P::RoleManagementReadWrite, "RoleManagement.ReadWrite.Directory"),
     (P::UserDeleteRestoreAll, "User.DeleteRestore.All"),
     (P::UserReadAll, "User.Read.All"),
     (P::UserReadWriteAll, "User.ReadWrite.All"),
-    (
-        P::UserSyncBehaviorReadWriteAll,
-        "User-OnPremisesSyncBehavior.ReadWrite.All",
-    ),
+    (P::UserSyncBehaviorReadWriteAll, "User-OnPremisesSyncBehavior.ReadWrite.All"),
 ];
 
+#[rustfmt::skip]
 pub(super) const READ_USERS: Permissions = &[
-    P::UserReadAll,
-    P::UserReadWriteAll,
-    P::DirectoryReadAll,
-    P::DirectoryReadWriteAll,
+    P::UserReadAll, P::UserReadWriteAll, P::DirectoryReadAll, P::DirectoryReadWriteAll,
 ];
 pub(super) const WRITE_USERS: Permissions = &[P::UserReadWriteAll, P::DirectoryReadWriteAll];
 /// Not even `Directory.ReadWrite.All` lets an app delete a user.
 pub(super) const DELETE_AND_RESTORE: Permissions = &[P::UserDeleteRestoreAll, P::UserReadWriteAll];
 pub(super) const CLEAR_IDENTIFIER: Permissions = &[P::UserSyncBehaviorReadWriteAll];
+#[rustfmt::skip]
 pub(super) const READ_DOMAINS: Permissions = &[
-    P::DomainReadAll,
-    P::DomainReadWriteAll,
-    P::DirectoryReadAll,
-    P::DirectoryReadWriteAll,
+    P::DomainReadAll, P::DomainReadWriteAll, P::DirectoryReadAll, P::DirectoryReadWriteAll,
 ];
+#[rustfmt::skip]
 pub(super) const READ_ORGANIZATION: Permissions = &[
-    P::OrganizationReadAll,
-    P::OrganizationReadWriteAll,
-    P::DirectoryReadAll,
-    P::DirectoryReadWriteAll,
+    P::OrganizationReadAll, P::OrganizationReadWriteAll, P::DirectoryReadAll, P::DirectoryReadWriteAll,
 ];
+#[rustfmt::skip]
 pub(super) const READ_ASSIGNMENTS: Permissions = &[
-    P::RoleManagementRead,
-    P::RoleManagementReadAll,
-    P::RoleManagementReadWrite,
-    P::DirectoryReadAll,
+    P::RoleManagementRead, P::RoleManagementReadAll, P::RoleManagementReadWrite, P::DirectoryReadAll,
     P::DirectoryReadWriteAll,
 ];
+#[rustfmt::skip]
 pub(super) const READ_ELIGIBILITIES: Permissions = &[
-    P::RoleEligibilityRead,
-    P::RoleEligibilityReadWrite,
-    P::RoleManagementRead,
-    P::RoleManagementReadAll,
+    P::RoleEligibilityRead, P::RoleEligibilityReadWrite, P::RoleManagementRead, P::RoleManagementReadAll,
     P::RoleManagementReadWrite,
 ];
+#[rustfmt::skip]
 pub(super) const READ_MEMBERS: Permissions = &[
-    P::GroupMemberReadAll,
-    P::GroupMemberReadWriteAll,
-    P::GroupReadAll,
-    P::GroupReadWriteAll,
+    P::GroupMemberReadAll, P::GroupMemberReadWriteAll, P::GroupReadAll, P::GroupReadWriteAll,
     P::DirectoryReadAll,
 ];
 pub(super) const READ_RISK: Permissions = &[P::RiskyUserReadAll, P::RiskyUserReadWriteAll];

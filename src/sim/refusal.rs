@@ -21,9 +21,9 @@ pub(super) struct GraphRefusal {
 }
 
 impl GraphRefusal {
-    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
         Self {
-            status,
+            status: StatusCode::from_u16(status).unwrap_or_default(),
             code,
             message: message.into(),
             conflict: None,
@@ -31,12 +31,12 @@ impl GraphRefusal {
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, BAD_REQUEST, message)
+        Self::new(400, BAD_REQUEST, message)
     }
 
     /// Well-formed, but not a query that the directory serves.
     pub(super) fn unsupported(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "Request_UnsupportedQuery", message)
+        Self::new(400, "Request_UnsupportedQuery", message)
     }
 
     pub(super) fn invalid_value(property: &str, reason: &str) -> Self {
@@ -70,19 +70,11 @@ impl GraphRefusal {
     pub(super) fn page_token() -> Self {
         let message =
             "The paging token is expired or was never given out; begin the listing again.";
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "Directory_ExpiredPageToken",
-            message,
-        )
+        Self::new(400, "Directory_ExpiredPageToken", message)
     }
 
     pub(super) fn token(message: &str) -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "InvalidAuthenticationToken",
-            message,
-        )
+        Self::new(401, "InvalidAuthenticationToken", message)
     }
 
     pub(super) fn token_expired() -> Self {
@@ -92,11 +84,7 @@ impl GraphRefusal {
     /// A permission or a directory role is missing.
     pub(super) fn denied() -> Self {
         let message = "Insufficient privileges to complete the operation.";
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "Authorization_RequestDenied",
-            message,
-        )
+        Self::new(403, "Authorization_RequestDenied", message)
     }
 
     /// No such object, or not in this collection.
@@ -104,36 +92,33 @@ impl GraphRefusal {
         let message = format!(
             "Resource '{key}' does not exist or one of its queried reference-property objects are not present."
         );
-        Self::new(StatusCode::NOT_FOUND, "Request_ResourceNotFound", message)
+        Self::new(404, "Request_ResourceNotFound", message)
     }
 
     pub(super) fn no_such_path(path: &str) -> Self {
         let message = format!("Resource not found for the segment in '{path}'.");
-        Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+        Self::new(400, "BadRequest", message)
     }
 
     pub(super) fn method() -> Self {
         let message = "The HTTP method is not allowed for this address.";
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, BAD_REQUEST, message)
+        Self::new(405, BAD_REQUEST, message)
     }
 
     pub(super) fn media_type() -> Self {
         let message = "The body must be sent as application/json.";
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, BAD_REQUEST, message)
+        Self::new(415, BAD_REQUEST, message)
     }
 
     pub(super) fn too_long() -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            BAD_REQUEST,
-            "The body is too long.",
-        )
+        Self::new(413, BAD_REQUEST, "The body is too long.")
     }
 
     /// A made-up fault of the service.
     pub(super) fn fault(status: StatusCode) -> Self {
+        let status = status.as_u16();
         let code = match status {
-            StatusCode::INTERNAL_SERVER_ERROR => "Service_InternalServerError",
+            500 => "Service_InternalServerError",
             _ => "serviceNotAvailable",
         };
         Self::new(
@@ -145,11 +130,7 @@ impl GraphRefusal {
 
     pub(super) fn not_stored() -> Self {
         let message = "The change could not be stored and was not made.";
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "Service_InternalServerError",
-            message,
-        )
+        Self::new(500, "Service_InternalServerError", message)
     }
 
     pub(super) fn status(&self) -> StatusCode {

@@ -131,49 +131,37 @@ impl Property {
     }
 
     const fn guid(name: &'static str) -> Self {
-        Self {
-            filter: FilterRule::Equal,
-            ..Self::new(name, ValueForm::Guid, WriteRule::ReadOnly)
-        }
+        Self::new(name, ValueForm::Guid, WriteRule::ReadOnly).filter(FilterRule::Equal)
     }
 
-    const fn shown(self) -> Self {
-        Self {
-            is_default: true,
-            ..self
-        }
+    const fn shown(mut self) -> Self {
+        self.is_default = true;
+        self
     }
 
-    const fn beta(self) -> Self {
-        Self {
-            is_beta: true,
-            ..self
-        }
+    const fn beta(mut self) -> Self {
+        self.is_beta = true;
+        self
     }
 
-    const fn sensitive(self) -> Self {
-        Self {
-            is_sensitive: true,
-            ..self
-        }
+    const fn sensitive(mut self) -> Self {
+        self.is_sensitive = true;
+        self
     }
 
-    const fn cloud_owned(self) -> Self {
-        Self {
-            is_cloud_owned: true,
-            ..self
-        }
+    const fn cloud_owned(mut self) -> Self {
+        self.is_cloud_owned = true;
+        self
     }
 
-    const fn filter(self, filter: FilterRule) -> Self {
-        Self { filter, ..self }
+    const fn filter(mut self, filter: FilterRule) -> Self {
+        self.filter = filter;
+        self
     }
 
-    const fn derived(self, derive: fn(&Document) -> Value) -> Self {
-        Self {
-            derive: Some(derive),
-            ..self
-        }
+    const fn derived(mut self, derive: fn(&Document) -> Value) -> Self {
+        self.derive = Some(derive);
+        self
     }
 
     /// The value that a client sees.
@@ -225,11 +213,21 @@ pub(super) struct EntitySet {
     pub(super) properties: &'static [Property],
     /// The query options that it takes beside `$select`.
     pub(super) options: &'static [&'static str],
-    /// What `$expand` shows.
-    pub(super) navigation: Option<&'static str>,
 }
 
 impl EntitySet {
+    const fn new(
+        type_name: &'static str,
+        properties: &'static [Property],
+        options: &'static [&'static str],
+    ) -> Self {
+        Self {
+            type_name,
+            properties,
+            options,
+        }
+    }
+
     /// The property that a version of Graph knows by this name; names are compared exactly.
     pub(super) fn property(
         &self,
@@ -296,180 +294,137 @@ pub(super) fn text<'a>(document: &'a Document, name: &str) -> Option<&'a str> {
 
 const EQUAL: FilterRule = FilterRule::Equal;
 const PARTIAL: FilterRule = FilterRule::Partial;
+const ANY: FilterRule = FilterRule::Any;
 
 /// The default set comes first (user-get in Microsoft's reference).
-pub(super) static USERS: EntitySet = EntitySet {
-    type_name: "user",
-    options: &["$filter", "$top", "$count", "$skiptoken"],
-    navigation: None,
-    properties: &[
-        Property::texts("businessPhones").shown().sensitive(),
-        Property::text("displayName")
-            .shown()
-            .derived(derive::display_name),
-        Property::text("givenName")
-            .shown()
-            .derived(derive::given_name),
-        Property::guid("id").shown(),
-        Property::text("jobTitle").shown(),
-        Property::new("mail", ValueForm::Address, WriteRule::Writable)
-            .shown()
-            .filter(PARTIAL),
-        Property::text("mobilePhone").shown().sensitive(),
-        Property::text("officeLocation").shown(),
-        Property::text("preferredLanguage").shown(),
-        Property::text("surname").shown().derived(derive::surname),
-        Property::new("userPrincipalName", ValueForm::Upn, WriteRule::Writable)
-            .shown()
-            .sensitive()
-            .filter(PARTIAL),
-        Property::new("accountEnabled", ValueForm::Flag, WriteRule::Writable).sensitive(),
-        Property::text("city"),
-        Property::text("companyName"),
-        Property::text("country"),
-        Property::fixed("createdDateTime"),
-        Property::fixed("deletedDateTime"),
-        Property::text("department"),
-        Property::text("employeeId"),
-        Property::fixed("isManagementRestricted"),
-        Property::fixed("lastPasswordChangeDateTime").derived(derive::first_password),
-        Property::text("mailNickname").derived(derive::nickname),
-        Property::fixed("onPremisesDistinguishedName"),
-        Property::fixed("onPremisesDomainName"),
-        Property::new(
-            "onPremisesImmutableId",
-            ValueForm::Anchor,
-            WriteRule::Writable,
-        )
-        .sensitive()
-        .filter(EQUAL),
-        Property::fixed("onPremisesLastSyncDateTime"),
-        Property::new(
-            "onPremisesObjectIdentifier",
-            ValueForm::Guid,
-            WriteRule::ClearOnly,
-        )
-        .beta(),
-        Property::new(
-            "onPremisesProvisioningErrors",
-            ValueForm::Texts,
-            WriteRule::ReadOnly,
-        ),
-        Property::fixed("onPremisesSamAccountName"),
-        Property::fixed("onPremisesSecurityIdentifier"),
-        Property::fixed("onPremisesSyncEnabled"),
-        Property::fixed("onPremisesUserPrincipalName"),
-        Property::texts("otherMails").sensitive().cloud_owned(),
-        Property::new("passwordProfile", ValueForm::Object, WriteRule::Secret)
-            .sensitive()
-            .cloud_owned(),
-        Property::text("postalCode"),
-        Property::new("proxyAddresses", ValueForm::Addresses, WriteRule::ReadOnly)
-            .filter(FilterRule::Any)
-            .derived(derive::proxy_addresses),
-        Property::fixed("signInSessionsValidFromDateTime"),
-        Property::text("state"),
-        Property::text("streetAddress"),
-        Property::text("usageLocation").cloud_owned(),
-        Property::fixed("userType").derived(|_| json!("Member")),
-    ],
-};
+#[rustfmt::skip]
+const USER: &[Property] = &[
+    Property::texts("businessPhones").shown().sensitive(),
+    Property::text("displayName").shown().derived(derive::display_name),
+    Property::text("givenName").shown().derived(derive::given_name),
+    Property::guid("id").shown(),
+    Property::text("jobTitle").shown(),
+    Property::new("mail", ValueForm::Address, WriteRule::Writable).shown().filter(PARTIAL),
+    Property::text("mobilePhone").shown().sensitive(),
+    Property::text("officeLocation").shown(),
+    Property::text("preferredLanguage").shown(),
+    Property::text("surname").shown().derived(derive::surname),
+    Property::new("userPrincipalName", ValueForm::Upn, WriteRule::Writable).shown().sensitive().filter(PARTIAL),
+    Property::new("accountEnabled", ValueForm::Flag, WriteRule::Writable).sensitive(),
+    Property::text("city"),
+    Property::text("companyName"),
+    Property::text("country"),
+    Property::fixed("createdDateTime"),
+    Property::fixed("deletedDateTime"),
+    Property::text("department"),
+    Property::text("employeeId"),
+    Property::fixed("isManagementRestricted"),
+    Property::fixed("lastPasswordChangeDateTime").derived(derive::first_password),
+    Property::text("mailNickname").derived(derive::nickname),
+    Property::fixed("onPremisesDistinguishedName"),
+    Property::fixed("onPremisesDomainName"),
+    Property::new("onPremisesImmutableId", ValueForm::Anchor, WriteRule::Writable).sensitive().filter(EQUAL),
+    Property::fixed("onPremisesLastSyncDateTime"),
+    Property::new("onPremisesObjectIdentifier", ValueForm::Guid, WriteRule::ClearOnly).beta(),
+    Property::new("onPremisesProvisioningErrors", ValueForm::Texts, WriteRule::ReadOnly),
+    Property::fixed("onPremisesSamAccountName"),
+    Property::fixed("onPremisesSecurityIdentifier"),
+    Property::fixed("onPremisesSyncEnabled"),
+    Property::fixed("onPremisesUserPrincipalName"),
+    Property::texts("otherMails").sensitive().cloud_owned(),
+    Property::new("passwordProfile", ValueForm::Object, WriteRule::Secret).sensitive().cloud_owned(),
+    Property::text("postalCode"),
+    Property::new("proxyAddresses", ValueForm::Addresses, WriteRule::ReadOnly).filter(ANY).derived(derive::proxy_addresses),
+    Property::fixed("signInSessionsValidFromDateTime"),
+    Property::text("state"),
+    Property::text("streetAddress"),
+    Property::text("usageLocation").cloud_owned(),
+    Property::fixed("userType").derived(|_| json!("Member")),
+];
 
-/// A group's members are users here, which cannot be filtered.
-pub(super) static MEMBERS: EntitySet = EntitySet {
-    options: &["$top", "$count", "$skiptoken"],
-    ..USERS_BASE
-};
-const USERS_BASE: EntitySet = EntitySet {
-    type_name: "user",
-    options: &[],
-    navigation: None,
-    properties: USERS.properties,
-};
+const DOMAIN: &[Property] = &shown([
+    "authenticationType",
+    "availabilityStatus",
+    "id",
+    "isAdminManaged",
+    "isDefault",
+    "isInitial",
+    "isRoot",
+    "isVerified",
+    "passwordNotificationWindowInDays",
+    "passwordValidityPeriodInDays",
+    "supportedServices",
+]);
 
-const fn plain(type_name: &'static str, properties: &'static [Property]) -> EntitySet {
-    EntitySet {
-        type_name,
-        properties,
-        options: &[],
-        navigation: None,
+const TENANT: &[Property] = &shown([
+    "displayName",
+    "id",
+    "onPremisesSyncEnabled",
+    "tenantType",
+    "verifiedDomains",
+]);
+
+const ASSIGNMENT: &[Property] = &[
+    Property::fixed("appScopeId"),
+    Property::fixed("directoryScopeId").shown(),
+    Property::fixed("id").shown(),
+    Property::guid("principalId").shown(),
+    Property::guid("roleDefinitionId").shown(),
+];
+
+const ELIGIBILITY: &[Property] = &[
+    Property::fixed("appScopeId").shown(),
+    Property::fixed("directoryScopeId").shown(),
+    Property::fixed("endDateTime").shown(),
+    Property::fixed("id").shown(),
+    Property::fixed("memberType").shown(),
+    Property::guid("principalId").shown(),
+    Property::guid("roleDefinitionId").shown(),
+    Property::fixed("roleEligibilityScheduleId").shown(),
+    Property::fixed("startDateTime").shown(),
+];
+
+const RISKY_USER: &[Property] = &[
+    Property::guid("id").shown(),
+    Property::fixed("isDeleted").shown(),
+    Property::fixed("isProcessing").shown(),
+    Property::fixed("riskDetail").shown(),
+    Property::fixed("riskLastUpdatedDateTime").shown(),
+    Property::fixed("riskLevel").shown(),
+    Property::fixed("riskState").shown(),
+    Property::fixed("userDisplayName").shown(),
+    Property::fixed("userPrincipalName").shown(),
+];
+
+/// Properties that the service writes itself and every GET shows.
+const fn shown<const N: usize>(names: [&'static str; N]) -> [Property; N] {
+    let mut properties = [Property::fixed("").shown(); N];
+    let mut at = 0;
+    while at < N {
+        properties[at].name = names[at];
+        at += 1;
     }
+    properties
 }
 
-pub(super) static DOMAINS: EntitySet = plain(
-    "domain",
-    &[
-        Property::fixed("authenticationType").shown(),
-        Property::fixed("availabilityStatus").shown(),
-        Property::fixed("id").shown(),
-        Property::fixed("isAdminManaged").shown(),
-        Property::fixed("isDefault").shown(),
-        Property::fixed("isInitial").shown(),
-        Property::fixed("isRoot").shown(),
-        Property::fixed("isVerified").shown(),
-        Property::fixed("passwordNotificationWindowInDays").shown(),
-        Property::fixed("passwordValidityPeriodInDays").shown(),
-        Property::fixed("supportedServices").shown(),
-    ],
+const PAGED: &[&str] = &["$filter", "$top", "$skiptoken"];
+const COUNTED: &[&str] = &["$filter", "$top", "$skiptoken", "$count"];
+const EXPANDED: &[&str] = &["$filter", "$top", "$skiptoken", "$expand"];
+/// A group's members, who are users here, cannot be filtered.
+const UNFILTERED: &[&str] = &["$top", "$skiptoken", "$count"];
+
+pub(super) static USERS: EntitySet = EntitySet::new("user", USER, COUNTED);
+pub(super) static MEMBERS: EntitySet = EntitySet::new("user", USER, UNFILTERED);
+pub(super) static DOMAINS: EntitySet = EntitySet::new("domain", DOMAIN, &[]);
+pub(super) static ORGANIZATION: EntitySet = EntitySet::new("organization", TENANT, &[]);
+pub(super) static RISKY_USERS: EntitySet = EntitySet::new("riskyUser", RISKY_USER, PAGED);
+pub(super) static ROLE_ASSIGNMENTS: EntitySet =
+    EntitySet::new("unifiedRoleAssignment", ASSIGNMENT, EXPANDED);
+pub(super) static ROLE_ELIGIBILITIES: EntitySet = EntitySet::new(
+    "unifiedRoleEligibilityScheduleInstance",
+    ELIGIBILITY,
+    EXPANDED,
 );
-
-pub(super) static ORGANIZATION: EntitySet = plain(
-    "organization",
-    &[
-        Property::fixed("displayName").shown(),
-        Property::guid("id").shown(),
-        Property::fixed("onPremisesSyncEnabled").shown(),
-        Property::fixed("tenantType").shown(),
-        Property::fixed("verifiedDomains").shown(),
-    ],
-);
-
-pub(super) static ROLE_ASSIGNMENTS: EntitySet = EntitySet {
-    type_name: "unifiedRoleAssignment",
-    options: &["$filter", "$expand", "$top", "$skiptoken"],
-    navigation: Some("principal"),
-    properties: &[
-        Property::fixed("appScopeId"),
-        Property::fixed("directoryScopeId").shown(),
-        Property::fixed("id").shown(),
-        Property::guid("principalId").shown(),
-        Property::guid("roleDefinitionId").shown(),
-    ],
-};
-
-pub(super) static ROLE_ELIGIBILITIES: EntitySet = EntitySet {
-    type_name: "unifiedRoleEligibilityScheduleInstance",
-    options: &["$filter", "$expand", "$top", "$skiptoken"],
-    navigation: Some("principal"),
-    properties: &[
-        Property::fixed("appScopeId").shown(),
-        Property::fixed("directoryScopeId").shown(),
-        Property::fixed("endDateTime").shown(),
-        Property::fixed("id").shown(),
-        Property::fixed("memberType").shown(),
-        Property::guid("principalId").shown(),
-        Property::guid("roleDefinitionId").shown(),
-        Property::fixed("roleEligibilityScheduleId").shown(),
-        Property::fixed("startDateTime").shown(),
-    ],
-};
-
-pub(super) static RISKY_USERS: EntitySet = EntitySet {
-    type_name: "riskyUser",
-    options: &["$filter", "$top", "$skiptoken"],
-    navigation: None,
-    properties: &[
-        Property::guid("id").shown(),
-        Property::fixed("isDeleted").shown(),
-        Property::fixed("isProcessing").shown(),
-        Property::fixed("riskDetail").shown(),
-        Property::fixed("riskLastUpdatedDateTime").shown(),
-        Property::fixed("riskLevel").shown(),
-        Property::fixed("riskState").shown(),
-        Property::fixed("userDisplayName").shown(),
-        Property::fixed("userPrincipalName").shown(),
-    ],
-};
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use super::domains::fields;
 use super::users::{self, DirectoryRole};
 use crate::sim::chance;
 use crate::sim::claims;
-use crate::sim::odata::{Advanced, ODataQuery};
+use crate::sim::odata::{Advanced, NAVIGATION, ODataQuery};
 use crate::sim::operation::{GraphOperation, Shown};
 use crate::sim::refusal::GraphRefusal;
 use crate::sim::reply::GraphReply;
@@ -224,9 +224,9 @@ fn list_page(operation: &GraphOperation<'_>, list: RoleList) -> Result<GraphRepl
     let query = operation.query(set)?;
     let entries = holders(operation.tenant, list).map(|(principal, role)| {
         let mut entry = grant(list, principal.id(), role);
-        if let Some((navigation, selected)) = &query.expand {
+        if let Some(selected) = &query.expand {
             let shown = principal.shown(selected.as_ref(), operation.call.version());
-            entry.insert((*navigation).to_owned(), shown);
+            entry.insert(NAVIGATION.to_owned(), shown);
         }
         entry
     });
