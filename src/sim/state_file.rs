@@ -5,7 +5,7 @@
 //! and is cut off.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,6 @@ use super::schema::Document;
 use super::write_log::WriteRecord;
 
 const FILE_NAME: &str = "tenant.jsonl";
-const NEW_FILE_NAME: &str = "tenant.jsonl.new";
 const LOCK_NAME: &str = "lock";
 /// The version of the file's form that this program writes and reads.
 const VERSION: u32 = 2;
@@ -93,7 +92,7 @@ impl StateFile {
             Some(found) if found.is_same(&identity) => found,
             Some(_) => return Err(SimError::OtherTenant { path }),
             None => {
-                write_file(&path, &identity, std::iter::empty()).map_err(failed)?;
+                write_identity(&path, &identity).map_err(failed)?;
                 identity
             }
         };
@@ -111,8 +110,8 @@ impl StateFile {
         self.identity.born
     }
 
-    /// Visits every whole line and cuts off a torn last one; gives the number of lines.
-    pub(super) fn replay(&mut self, mut visit: impl FnMut(StateLine)) -> Result<u64, SimError> {
+    /// Visits every whole line and cuts off a torn last one.
+    pub(super) fn replay(&mut self, mut visit: impl FnMut(StateLine)) -> Result<(), SimError> {
         let path = self.directory.join(FILE_NAME);
         let failed = |source| SimError::State {
             path: path.clone(),
@@ -133,7 +132,7 @@ impl StateFile {
             }
             text.clear();
         }
-        Ok(number)
+        Ok(())
     }
 
     /// Adds a line. After an error no more are taken until the directory is opened again.
@@ -148,22 +147,6 @@ impl StateFile {
         let outcome = self.file.write_all(&text);
         self.is_broken = outcome.is_err();
         outcome
-    }
-
-    /// Writes the file anew with these lines only. The old one stays until the new one is whole.
-    pub(super) fn compact(
-        &mut self,
-        lines: impl Iterator<Item = StateLine>,
-    ) -> Result<(), SimError> {
-        let (path, new_path) = (
-            self.directory.join(FILE_NAME),
-            self.directory.join(NEW_FILE_NAME),
-        );
-        let written = write_file(&new_path, &self.identity, lines)
-            .and_then(|()| fs::rename(&new_path, &path));
-        let opened = written.and_then(|()| open_for_append(&path));
-        self.file = opened.map_err(|source| SimError::State { path, source })?;
-        Ok(())
     }
 }
 
@@ -195,19 +178,10 @@ fn read_identity(path: &Path) -> Result<Option<TenantIdentity>, SimError> {
     }
 }
 
-fn write_file(
-    path: &Path,
-    identity: &TenantIdentity,
-    lines: impl Iterator<Item = StateLine>,
-) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(path)?);
-    serde_json::to_writer(&mut out, identity)?;
-    out.write_all(b"\n")?;
-    for line in lines {
-        serde_json::to_writer(&mut out, &line)?;
-        out.write_all(b"\n")?;
-    }
-    out.flush()
+fn write_identity(path: &Path, identity: &TenantIdentity) -> io::Result<()> {
+    let mut text = serde_json::to_vec(identity)?;
+    text.push(b'\n');
+    fs::write(path, text)
 }
 
 fn open_for_append(path: &Path) -> io::Result<File> {
@@ -300,24 +274,5 @@ mod tests {
             StateFile::open(directory.path(), other),
             Err(SimError::OtherTenant { .. })
         ));
-    }
-
-    #[test]
-    fn a_compacted_file_goes_on() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut file = StateFile::open(directory.path(), identity()).unwrap();
-        for _ in 0..10 {
-            file.append(&line("a@c.com")).unwrap();
-        }
-        file.compact([line("b@c.com")].into_iter()).unwrap();
-        file.append(&line("c@c.com")).unwrap();
-        drop(file);
-        assert_eq!(lines(directory.path()), [line("b@c.com"), line("c@c.com")]);
-        assert_eq!(
-            StateFile::open(directory.path(), identity())
-                .unwrap()
-                .born(),
-            SimTime(5)
-        );
     }
 }

@@ -294,7 +294,6 @@ mod tests {
         assert_eq!(found(&store), ["user3@contoso.com"]);
     }
 
-    /// A state file that was compacted gives users back in another order than they changed in.
     #[test]
     fn a_late_claim_is_not_lost_when_its_former_holder_comes_after() {
         let mut store = DocumentStore::default();

@@ -1,7 +1,7 @@
 //! The tenant as a whole: its documents, the list of writes, and the memory on disk, changed together. A write is planned
 //! by the rules, stored and only then made, so what clients can see is never ahead of the disk.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 use rand::RngExt as _;
@@ -18,11 +18,6 @@ use super::schema::Document;
 use super::state_file::{StateFile, StateLine, TenantIdentity};
 use super::store::DocumentStore;
 use super::write_log::{WriteKind, WriteLog, WriteRecord, difference};
-
-/// A state file shorter than this is never worth writing anew.
-const COMPACT_LINES_MIN: u64 = 100_000;
-/// A state file is written anew when it has this many lines for each one that would be left.
-const COMPACT_RATIO: u64 = 3;
 
 /// Whether who acts holds directory roles, which acting on administrators takes, and clearing an on-premises identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +44,12 @@ pub(super) struct PlannedWrite {
     pub(super) id: Uuid,
     /// The user afterwards; nothing after a purge.
     pub(super) after: Option<Document>,
+}
+
+impl PlannedWrite {
+    pub(super) fn new(kind: WriteKind, id: Uuid, after: Option<Document>) -> Self {
+        Self { kind, id, after }
+    }
 }
 
 #[derive(Debug)]
@@ -185,47 +186,16 @@ impl Tenant {
     }
 
     fn remember(&mut self, file: &mut StateFile) -> Result<(), SimError> {
-        let mut changed = HashSet::new();
-        let lines = file.replay(|line| {
-            line.write
-                .into_iter()
-                .for_each(|record| self.writes.push(record));
+        file.replay(|line| {
+            let record = line.write.into_iter();
+            record.for_each(|record| self.writes.push(record));
             self.risks.extend(line.risks);
-            if let Some((id, user)) = line.user {
-                changed.insert(id);
-                match user {
-                    Some(user) => drop(self.users.put(user)),
-                    None => drop(self.users.purge(id)),
-                }
+            match line.user {
+                Some((_, Some(user))) => drop(self.users.put(user)),
+                Some((id, None)) => drop(self.users.purge(id)),
+                None => {}
             }
-        })?;
-        let left = (changed.len() + self.writes.records().count()) as u64;
-        if lines > COMPACT_LINES_MIN && lines > left.saturating_mul(COMPACT_RATIO) {
-            file.compact(self.compacted(&changed))?;
-        }
-        Ok(())
-    }
-
-    /// The changed users as they are, and the writes that are still remembered.
-    fn compacted(&self, changed: &HashSet<Uuid>) -> impl Iterator<Item = StateLine> {
-        let users = changed.iter().map(|id| StateLine {
-            user: Some((*id, self.users.by_id(*id).cloned())),
-            ..StateLine::default()
-        });
-        let writes = self.writes.records();
-        let writes = writes.map(|record| StateLine {
-            write: Some(record.clone()),
-            ..StateLine::default()
-        });
-        let risks = self
-            .risks
-            .iter()
-            .map(|(id, risk)| (*id, risk.clone()))
-            .collect();
-        users.chain(writes).chain([StateLine {
-            risks,
-            ..StateLine::default()
-        }])
+        })
     }
 }
 

@@ -395,11 +395,7 @@ pub(crate) fn plan_create(
     apply(change, &mut after, actor.at);
     check_domain(tenant, &after)?;
     check_unique(tenant, &after, None)?;
-    Ok(PlannedWrite {
-        kind: WriteKind::Create,
-        id,
-        after: Some(after),
-    })
+    Ok(PlannedWrite::new(WriteKind::Create, id, Some(after)))
 }
 
 pub(crate) fn plan_patch(
@@ -423,11 +419,7 @@ pub(crate) fn plan_patch(
     }
     check_anchor_change(tenant, before, &after)?;
     check_unique(tenant, &after, Some(slot))?;
-    Ok(PlannedWrite {
-        kind: WriteKind::Patch,
-        id: id(before),
-        after: Some(after),
-    })
+    Ok(PlannedWrite::new(WriteKind::Patch, id(before), Some(after)))
 }
 
 pub(crate) fn plan_delete(
@@ -437,11 +429,11 @@ pub(crate) fn plan_delete(
 ) -> Result<PlannedWrite, GraphRefusal> {
     let (_, before) = live(tenant, key)?;
     check_role(actor, before)?;
-    Ok(PlannedWrite {
-        kind: WriteKind::Delete,
-        id: id(before),
-        after: Some(deleted(before, actor.at)),
-    })
+    Ok(PlannedWrite::new(
+        WriteKind::Delete,
+        id(before),
+        Some(deleted(before, actor.at)),
+    ))
 }
 
 pub(crate) fn plan_restore(
@@ -472,11 +464,7 @@ pub(crate) fn plan_restore(
         after.remove("mail");
     }
     check_unique(tenant, &after, None)?;
-    Ok(PlannedWrite {
-        kind: WriteKind::Restore,
-        id,
-        after: Some(after),
-    })
+    Ok(PlannedWrite::new(WriteKind::Restore, id, Some(after)))
 }
 
 pub(crate) fn plan_purge(
@@ -485,11 +473,7 @@ pub(crate) fn plan_purge(
     id: Uuid,
 ) -> Result<PlannedWrite, GraphRefusal> {
     check_role(actor, in_bin(tenant, id)?)?;
-    Ok(PlannedWrite {
-        kind: WriteKind::Purge,
-        id,
-        after: None,
-    })
+    Ok(PlannedWrite::new(WriteKind::Purge, id, None))
 }
 
 fn live<'a>(tenant: &'a Tenant, key: &UserKey) -> Result<(Slot, &'a Document), GraphRefusal> {

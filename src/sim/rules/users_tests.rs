@@ -64,7 +64,7 @@ fn apply(world: &mut Tenant, planned: Result<PlannedWrite, GraphRefusal>) {
 }
 
 fn patch(world: &mut Tenant, n: u8, change: &Change) {
-    let planned = plan_patch(&world, APP, &key(n), change);
+    let planned = plan_patch(world, APP, &key(n), change);
     apply(world, planned);
 }
 
