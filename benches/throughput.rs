@@ -6,8 +6,8 @@
 //! `CUTOVER_BENCH_PEOPLE=20000 cargo bench --bench throughput` takes more people.
 
 use cutover::sim::{
-    CLIENT_ID, CLIENT_SECRET, Faults, Limits, Options, Population, SECRET_VARIABLE, Simulator,
-    TENANT_ID,
+    CLIENT_ID, CLIENT_SECRET, Faults, Options, Population, SECRET_VARIABLE, ServiceLimits,
+    Simulator, TENANT_ID,
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -56,7 +56,7 @@ fn measure(
         .build()?;
     let simulator = runtime.block_on(Simulator::start(Options {
         population: Population::Generated { users: 10 },
-        limits: Limits::off(),
+        limits: ServiceLimits::off(),
         faults: Faults {
             latency_base_ms: latency_ms,
             ..Faults::none()

@@ -6,7 +6,9 @@
 pub mod history;
 pub mod oracle;
 
-use cutover::sim::{Faults, Limits, Options, Population, SECRET_VARIABLE, Simulator, write_csv};
+use cutover::sim::{
+    Faults, Options, Population, SECRET_VARIABLE, ServiceLimits, Simulator, write_csv,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -34,7 +36,7 @@ pub fn calm(users: u64) -> Options {
         seed: TENANT_SEED,
         population: Population::Generated { users },
         faults: Faults::none(),
-        limits: Limits::off(),
+        limits: ServiceLimits::off(),
         ..Options::default()
     }
 }
