@@ -3,8 +3,10 @@
 use super::args::{Global, ResumeArgs};
 use super::connect::Target;
 use super::context::{existing_journal, schedule};
-use super::exit::{Exit, Failure};
-use super::work::{Opening, Stage, finish, work};
+use super::ending::finish;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::work::{Opening, Stage, work};
 use crate::journal::{RunRecord, RunState};
 use crate::progress::{name_run, say};
 use std::sync::Arc;

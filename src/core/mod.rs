@@ -1,11 +1,13 @@
 //! What every room may use and what knows no other room: problems that people read, secrets, words that look alike, cells that a
-//! spreadsheet would run.
+//! spreadsheet would run, files that are whole or not there.
 
+mod files;
 mod formula;
 mod nearest;
 mod problem;
 mod secret;
 
+pub use files::{AtomicFile, remove_abandoned_parts};
 pub use formula::{defused, undefused};
 pub use nearest::{nearest, nearest_first};
 pub use problem::{NOT_AGAIN, NOTHING_CHANGED, Problem, ProblemKind, UNDONE};

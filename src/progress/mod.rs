@@ -11,7 +11,7 @@ mod voice;
 pub use bar::Bar;
 pub use lines::{JsonLines, PlainLines, StopLines};
 pub use voice::{
-    Color, Form, Manner, end, fail, log, name_run, note_end, say, say_finding, say_result,
+    Color, Form, Manner, end, fail, log, name_run, note_end, prompt, say, say_finding, say_result,
     show_file, show_json, show_text, speak, visible, warn, warn_if_quiet,
 };
 
