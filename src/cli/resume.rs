@@ -32,7 +32,7 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
     must_be_the_same(&run, &target)?;
     let job = job_of(&run)?;
     let session = journal.resume(&run)?;
-    say(format_args!("going on with run {}", run.id()));
+    say(format_args!("continuing run {}", run.id()));
     work(
         global,
         &args.work,

@@ -63,7 +63,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         }
         Before::Unfinished(run) => {
             name_run(run.id());
-            say(format_args!("going on with run {}", run.id()));
+            say(format_args!("continuing run {}", run.id()));
             Opening {
                 session: journal.resume(&run)?,
                 stage: Stage::Begun,

@@ -10,8 +10,8 @@ use crate::journal::{Journal, JournalError, Session};
 use crate::progress::{say_result, show_text};
 use crate::runner::admission::canonical;
 use crate::sim::{
-    Faults, Limits, Options, Permission, Population, Quota, SECRET_VARIABLE, SignIn, Simulator,
-    Takeover, write_csv,
+    Batching, Faults, Limits, Options, Permission, Population, Quota, SECRET_VARIABLE, SignIn,
+    Simulator, Takeover, write_csv,
 };
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -75,6 +75,7 @@ fn options(args: &SimArgs) -> Options {
         app_has_admin_role: args.admin_role,
         takeover: Takeover::default(),
         sign_in: SignIn::default(),
+        batching: Batching::Served,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every room may use and what knows no other room: problems that people read, secrets, words that look alike, cells that a
-//! spreadsheet would run, files that are whole or not there.
+//! spreadsheet would run, files in TOML, files that are whole or not there.
 
+pub mod config;
 mod files;
 mod formula;
 mod nearest;
