@@ -14,7 +14,7 @@ use crate::job::{Objection, SHIPPED};
 use crate::machine::Outcome;
 use crate::progress::show_text;
 use crate::services::{CLASSES, Class, KnownCode, Speaker, known_code, known_codes, statuses_of};
-use crate::{machine, runner};
+use crate::{job, machine, runner};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -154,8 +154,8 @@ fn pages() -> Result<Vec<Page>, Failure> {
     let classes = Topic::new("a class of replies", "Classes of replies");
     pages.extend(CLASSES.map(|class| class_page(&classes, class)));
     let problems = Topic::new("a problem of a row", "Problems of rows");
-    let of_rooms = machine::PROBLEMS
-        .into_iter()
+    let of_rooms = (job::PROBLEMS.into_iter())
+        .chain(machine::PROBLEMS)
         .chain(runner::problems::PROBLEMS);
     pages.extend(of_rooms.map(|kind| Page::of_problem(&problems, kind)));
     let rules = Topic::new("a rule of the file", "Rules of the file");
