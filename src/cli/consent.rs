@@ -150,7 +150,7 @@ impl Header<'_> {
     /// At most: which steps a row needs shows only when its account is read.
     fn writes(&self, rows: u64) -> String {
         let most = rows.saturating_mul(self.job.steps.len() as u64);
-        let rate = self.connected.services.writes.full_rate();
+        let rate = self.connected.services.registry.main().paced().full_rate();
         let time = Duration::try_from_secs_f64(most as f64 / rate).unwrap_or(Duration::MAX);
         format!(
             "at most {most}, which take {} at {rate:.1} a second; `cutover plan` says how many",

@@ -7,7 +7,7 @@ use crate::journal::{
     Control, ControlToken, Holder, Journal, JournalError, RunId, RunRecord, Session, takers,
 };
 use crate::progress::waiting_in_words;
-use crate::report::{self, BindingBudget, Liveness, ReportError, Summary, UnderWay};
+use crate::report::{self, Liveness, ReportError, Summary, UnderWay};
 use crate::runner::stop::Gate;
 use crate::runner::{Asked, Command, Services};
 use axum::extract::State;
@@ -235,20 +235,17 @@ impl Shared {
 
 impl Bridge {
     fn liveness(&self) -> Liveness {
-        let (services, gauges) = (&self.services, &self.services.gauges);
-        let writes = services.writes.quota();
-        let waiting = waiting_in_words(services.waiting().as_ref());
+        let (registry, gauges) = (&self.services.registry, &self.services.gauges);
+        let waiting = waiting_in_words(registry.waiting().as_ref());
         Liveness::Live {
             standing: self.gate.standing(),
             under_way: UnderWay {
                 rows: gauges.in_flight.load(Ordering::Relaxed),
                 exposed: gauges.exposed.count(),
             },
-            budget: BindingBudget {
-                name: services.writes.name().to_owned(),
-                per_second: writes.per_second(),
-            },
-            slow: waiting.or_else(|| services.eased()),
+            writes: registry.main().paced().quota(),
+            binding: registry.binding(),
+            slow: waiting.or_else(|| registry.eased()),
         }
     }
 }

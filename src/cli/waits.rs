@@ -9,6 +9,7 @@ use super::failure::Failure;
 use crate::journal::{JournalError, Stop};
 use crate::progress::{say, short, waiting_in_words};
 use crate::runner::{Asked, Command, Refused, Services, StopReason};
+use crate::services::Endpoint;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -192,13 +193,13 @@ fn clock_in(left: Duration) -> String {
     )
 }
 
-/// What reads hang on: the target serves nobody, or has not replied at all.
+/// What reads hang on: a service is in trouble, or the main one has not replied at all.
 pub(super) fn trouble_of(services: &Services) -> Option<String> {
-    let gauges = &services.gauges;
+    let registry = &services.registry;
     let silent = || {
-        let waiting = waiting_in_words(services.waiting().as_ref());
+        let waiting = waiting_in_words(registry.waiting().as_ref());
         waiting.unwrap_or_else(|| "no reply yet".to_owned())
     };
-    let unserved = || (!gauges.has_been_served()).then(silent);
-    gauges.trouble().or_else(unserved)
+    let trouble = registry.iter().find_map(Endpoint::trouble);
+    trouble.or_else(|| (!registry.main().has_served()).then(silent))
 }

@@ -18,10 +18,10 @@ use crate::journal::{Copied, Journal, JournalError, Session, Stop};
 use crate::progress::{self, name_run, warn};
 use crate::runner::admission::Admission;
 use crate::runner::claims::Claims;
+use crate::runner::client::RunAbort;
 use crate::runner::exposed::{Exposed, Person};
 use crate::runner::preflight::{Check, Ready, prepare};
 use crate::runner::stop::Gate;
-use crate::runner::talk::Halt;
 use crate::runner::worker::Work;
 use crate::runner::{
     Asked, Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopReason, SystemClock,
@@ -225,9 +225,9 @@ impl Attempt<'_> {
             self.opened().await?;
         }
         let params = &self.session.header().params;
-        let preparing = prepare(self.job, params, &connected.tenant, services);
+        let preparing = prepare(self.job, params, services);
         let ready = waits.wait(|| trouble_of(services), preparing).await?;
-        let ready = ready.map_err(|Halt(problem)| {
+        let ready = ready.map_err(|RunAbort(problem)| {
             Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice)))
         })?;
         self.must_be_fit(&ready)?;

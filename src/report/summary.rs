@@ -4,6 +4,7 @@ use super::outcome::{ExposedPerson, OutcomeRow, rfc3339};
 use crate::journal::{JournalError, RowRecord, RunId, RunReader, RunRecord, RunState, Stop};
 use crate::machine::Outcome;
 use crate::runner::{Hold, Standing};
+use crate::services::Binding;
 use crate::services::budget::Quota;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -14,9 +15,6 @@ const DIGITS: u8 = 3;
 
 /// The longest exposure that is told apart: 30 days, in milliseconds.
 const EXPOSED_MS_MAX: u64 = 30 * 24 * 3_600 * 1_000;
-
-/// The budget of a run that no process works on.
-const WRITES: &str = "writes";
 
 /// What a live process is doing with a run, where there is one.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +32,10 @@ pub enum Liveness {
         standing: Standing,
         /// Whom it works on.
         under_way: UnderWay,
-        /// The budget that limits it.
-        budget: BindingBudget,
+        /// Its budget of writes, which an operator may have lowered.
+        writes: Quota,
+        /// The budget that limits it at present.
+        binding: Option<Binding>,
         /// Why it sends nothing at present, or less than it could.
         slow: Option<String>,
     },
@@ -47,15 +47,6 @@ impl Liveness {
     pub fn idle(taken_over_by: Option<RunId>) -> Liveness {
         taken_over_by.map_or(Liveness::Nobody, |by| Liveness::TakenOver { by })
     }
-}
-
-/// The budget that limits a run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BindingBudget {
-    /// As in the connection file, such as `writes`.
-    pub name: String,
-    /// Requests a second.
-    pub per_second: f64,
 }
 
 /// The word for how a run stands.
@@ -179,10 +170,10 @@ pub struct ExposureTimes {
 pub struct Rate {
     /// Over the time that processes worked on the run.
     pub mean: f64,
-    /// What the budget that limits the run allows.
+    /// What the budget of writes allows.
     pub budget: f64,
-    /// The name of that budget.
-    pub budget_name: String,
+    /// The budget that limits the run at present, such as `reads`; null if none does, or no process works on it.
+    pub binding: Option<String>,
 }
 
 /// People who are done and of whom somebody should know the same thing.
@@ -268,15 +259,27 @@ impl Summary {
     pub(super) fn of(run: &RunRecord, tally: Tally, live: &Liveness) -> Summary {
         let outcomes =
             Outcome::ALL.map(|outcome| (outcome.word().to_owned(), run.outcome_count(outcome)));
-        let (under_way, slow, budget) = match live {
-            Liveness::Nobody | Liveness::TakenOver { .. } => (None, None, idle_budget(run)),
+        let mut rate = Rate {
+            mean: round(mean_rate(run)),
+            budget: 0.0,
+            binding: None,
+        };
+        let (under_way, slow, quota) = match live {
+            Liveness::Nobody | Liveness::TakenOver { .. } => {
+                (None, None, run.header.write_quota.parse().ok())
+            }
             Liveness::Live {
                 standing: _,
                 under_way,
-                budget,
+                writes,
+                binding,
                 slow,
-            } => (Some(*under_way), slow.clone(), budget.clone()),
+            } => {
+                rate.binding = binding.as_ref().map(|binding| binding.budget.clone());
+                (Some(*under_way), slow.clone(), Some(*writes))
+            }
         };
+        rate.budget = round(quota.map_or(0.0, Quota::per_second));
         let warned: Vec<Warned> = tally.warned.values().cloned().collect();
         let by_code = warned.iter().map(|one| (one.code.clone(), one.rows));
         Summary {
@@ -301,11 +304,7 @@ impl Summary {
             throttled: run.throttled,
             started_at: rfc3339(run.header.started_at),
             finished_at: run.is_complete().then(|| rfc3339(run.last_at)),
-            rate: Rate {
-                mean: round(mean_rate(run)),
-                budget: round(budget.per_second),
-                budget_name: budget.name,
-            },
+            rate,
             journal: LogHead {
                 head: run.head.hash.to_string(),
                 records: run.head.records,
@@ -330,15 +329,6 @@ impl Summary {
     pub fn left_exposed(&self) -> impl Iterator<Item = &ExposedPerson> {
         let is_left = self.under_way.is_none();
         self.exposed.iter().filter(move |_| is_left)
-    }
-}
-
-/// The budget it was started with.
-fn idle_budget(run: &RunRecord) -> BindingBudget {
-    let quota: Option<Quota> = run.header.write_quota.parse().ok();
-    BindingBudget {
-        name: WRITES.to_owned(),
-        per_second: quota.map_or(0.0, Quota::per_second),
     }
 }
 

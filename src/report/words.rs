@@ -98,6 +98,8 @@ pub fn status_lines(summary: &Summary) -> Vec<String> {
         format!("under way  {rows} rows, {exposed} people exposed")
     }));
     lines.extend(summary.slow.iter().map(|why| format!("slow       {why}")));
+    let binding = summary.rate.binding.iter();
+    lines.extend(binding.map(|budget| format!("limited by {budget}")));
     lines.push(format!("started    {}", summary.started_at));
     let finished = summary.finished_at.as_deref().unwrap_or("-");
     lines.push(format!("finished   {finished}"));
