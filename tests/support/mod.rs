@@ -236,7 +236,7 @@ impl Stage {
     /// The command that the last line names, at full speed, in a shell as an operator would paste it.
     pub fn go_on_as_told(&self, stopped: &Ran) -> Ran {
         let last = stopped.stdout.lines().last().unwrap();
-        let command = last.split_once("go on with: cutover ").unwrap().1;
+        let command = last.split_once("continue with: cutover ").unwrap().1;
         self.write("sim.toml", self.connection("100000/1s"));
         let program = env!("CARGO_BIN_EXE_cutover");
         let script = format!("'{program}' {command} --report report --progress none");
