@@ -3,6 +3,7 @@
 
 use super::view_tests::{GUID, HOME, NEW_ID, OLD_ID, TEMP, settings, state, step, view, view_with};
 use super::*;
+use crate::core::Request;
 use serde_json::{Value as JsonValue, json};
 
 const ID: &str = "7e06b566-15f3-4013-8bf8-79874d52e68a";
@@ -38,17 +39,17 @@ fn first_reads(view: &RowView) -> Vec<(String, String)> {
 #[test]
 fn a_deleted_person_of_a_federated_domain_is_restored_straight_to_the_temporary_upn() {
     let before = state(&mangled(HOME), json!(OLD_ID), true);
-    let body = |given: &[(&str, &str)], doing: Doing| {
+    let body = |given: &[(&str, &str)], operation: Operation| {
         let view = view_with(HOME, Some(GUID), given);
-        let write = view.write(doing, &before, &before).unwrap();
+        let write = view.write(operation, &before, &before).unwrap();
         assert_eq!(
-            write.ask.path,
+            write.request.path,
             format!("/directory/deletedItems/{ID}/restore")
         );
-        (write.ask.body, write.effect)
+        (write.request.body, write.effect)
     };
-    let direct = Doing::Do(step("restore-to-temporary-upn"));
-    let plain = Doing::Do(step("restore"));
+    let direct = Operation::Do(step("restore-to-temporary-upn"));
+    let plain = Operation::Do(step("restore"));
     let at = |upn: &str| -> State {
         let fields = [("deleted", json!(false)), ("userPrincipalName", json!(upn))];
         fields
@@ -76,14 +77,17 @@ fn a_deleted_person_of_a_federated_domain_is_restored_straight_to_the_temporary_
 fn the_second_try_of_the_straight_way_is_the_plain_one() {
     let job = find("immutable-id").unwrap();
     let straight = step("restore-to-temporary-upn");
-    assert_eq!(job.doing(straight, 1), Doing::Do(straight));
-    assert_eq!(job.doing(straight, 2), Doing::Otherwise(straight));
-    assert_eq!(job.doing(step("restore"), 2), Doing::Do(step("restore")));
+    assert_eq!(job.operation(straight, 1), Operation::Do(straight));
+    assert_eq!(job.operation(straight, 2), Operation::Otherwise(straight));
+    assert_eq!(
+        job.operation(step("restore"), 2),
+        Operation::Do(step("restore"))
+    );
     let before = state(&mangled(HOME), json!(OLD_ID), true);
     let write = view()
-        .write(Doing::Otherwise(straight), &before, &before)
+        .write(Operation::Otherwise(straight), &before, &before)
         .unwrap();
-    assert_eq!(write.ask.body, None);
+    assert_eq!(write.request.body, None);
     assert_eq!(write.effect.get("userPrincipalName"), &json!(HOME));
 }
 
@@ -95,16 +99,16 @@ fn the_straight_way_is_undone_by_going_home_and_being_deleted() {
     let mut now = state(TEMP, json!(NEW_ID), false);
     let mut undone = Vec::new();
     while let Decision::Next(step) = view.decide_back(&before, &now, &begun, &|_| false).unwrap() {
-        let write = view.write(Doing::Undo(step), &before, &now).unwrap();
-        undone.push((step, write.ask.verb.unwrap()));
+        let write = view.write(Operation::Undo(step), &before, &now).unwrap();
+        undone.push((step, write.request.method));
         now.merge(&write.effect);
         assert!(undone.len() < 10, "{undone:?}");
     }
     let expected = [
-        (step("set"), Verb::Patch),
-        (step("clear"), Verb::Patch),
-        (step("temporary-upn"), Verb::Patch),
-        (step("restore"), Verb::Delete),
+        (step("set"), Method::Patch),
+        (step("clear"), Method::Patch),
+        (step("temporary-upn"), Method::Patch),
+        (step("restore"), Method::Delete),
     ];
     assert_eq!(undone, expected);
     assert_eq!(now, before, "the mangled UPN included");
@@ -172,7 +176,9 @@ fn every_write_that_leaves_somebody_away_is_of_a_step_that_exposes() {
                 };
                 for number in [1, 2] {
                     let mut after = seen.clone();
-                    let write = view.write(job.doing(next, number), before, &seen).unwrap();
+                    let write = view
+                        .write(job.operation(next, number), before, &seen)
+                        .unwrap();
                     after.merge(&write.effect);
                     let newly = !view.exposed(before, &seen).unwrap()
                         && view.exposed(before, &after).unwrap();
@@ -259,11 +265,15 @@ fn an_object_id_of_somebody_else_is_refused() {
         ("bob@contoso.com", false),
         (&*mangled("bob@contoso.com"), true),
     ] {
-        let Decision::Barred { code, reason, .. } = decide(upn, deleted) else {
+        let Decision::Refused(problems) = decide(upn, deleted) else {
             panic!("{upn} was taken");
         };
-        assert_eq!(code, "OtherUpn");
-        assert!(reason.ends_with("has the UPN bob@contoso.com"), "{reason}");
+        let problem = &problems[0];
+        assert_eq!(problem.code, "OtherUpn");
+        assert!(
+            problem.message.ends_with("has the UPN bob@contoso.com"),
+            "{problem}"
+        );
     }
     for (upn, deleted) in [(HOME, false), (TEMP, false), (&*mangled(HOME), true)] {
         assert!(matches!(decide(upn, deleted), Decision::Next(_)), "{upn}");
@@ -276,7 +286,7 @@ fn nobody_who_is_known_is_looked_up_through_an_index() {
     let job = find("immutable-id").unwrap();
     let (view, known) = (view(), state(HOME, JsonValue::Null, false));
     let looks = job.observe.looks.iter();
-    let reads: Vec<Ask> = looks
+    let reads: Vec<Request> = looks
         .filter_map(|look| view.look(look, Some(&known)).unwrap())
         .collect();
     assert_eq!(reads.len(), 2);
@@ -295,10 +305,10 @@ fn nobody_is_missing_because_the_index_does_not_know_them() {
     let job = find("immutable-id").unwrap();
     let view = view();
     let looks = job.observe.looks.iter();
-    let reads: Vec<Ask> = looks
+    let reads: Vec<Request> = looks
         .filter_map(|look| view.look(look, None).unwrap())
         .collect();
-    let through_index = |ask: &Ask| !ask.headers.is_empty();
+    let through_index = |ask: &Request| !ask.headers.is_empty();
     let last = reads.last().unwrap();
     assert_eq!(reads.iter().filter(|ask| through_index(ask)).count(), 1);
     assert!(

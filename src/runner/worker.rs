@@ -6,22 +6,22 @@
 //! n + 1 barriers.
 
 use super::admission::Admitted;
+use super::assess::{Assessment, Seen, refused};
 use super::claims::{Claims, Verdict, Wanted};
+use super::client::{NoAnswer, RunAbort, ServiceClient, left};
 use super::directory::{Answer, ask};
 use super::event::Who;
 use super::exposed::{Away, away, key_of};
 use super::exposure_gate::{ExposureGate, Place};
-use super::observe::{Found, ObserveError, Others, observe};
+use super::observe::{ObserveError, Others, observe};
 use super::problems::unread;
 use super::row::{News, Row};
 use super::services::Services;
-use super::sight::job_problem;
 use super::stop::Gate;
-use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::core::Problem;
 use crate::job::{EvalError, Job, RowView, Settings};
 use crate::journal::{JournalError, RowRecord, Session, UnixMillis};
-use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Sight};
+use crate::machine::{Attempt, Effect, Event, IllegalMove, Outcome};
 use crate::services::Fault;
 use crate::services::budget::{Delays, Sequence};
 use std::sync::Arc;
@@ -104,9 +104,9 @@ impl From<IllegalMove> for Halted {
     }
 }
 
-impl From<Halt> for Halted {
-    fn from(halt: Halt) -> Self {
-        Halted::Target(halt.0)
+impl From<RunAbort> for Halted {
+    fn from(abort: RunAbort) -> Self {
+        Halted::Target(abort.0)
     }
 }
 
@@ -158,7 +158,7 @@ pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
                 key: worker.key,
             },
             effort: Effort {
-                busy: begun.elapsed().saturating_sub(worker.talk.waited()),
+                busy: begun.elapsed().saturating_sub(worker.client.waited()),
                 reads: worker.row.record().reads,
                 writes: worker.row.record().attempts,
             },
@@ -174,7 +174,7 @@ struct Worker {
     row: Row,
     /// What identifies it to people.
     key: String,
-    talk: Talk,
+    client: ServiceClient,
     rereads: Delays,
     /// Between tries of a step that met another change, or an account that is not everywhere yet. They grow until one is
     /// taken, so that all tries together outlast the replication.
@@ -192,12 +192,12 @@ struct Worker {
 impl Worker {
     fn new(work: Arc<Work>, row: Row, key: String) -> Worker {
         let number = row.number();
-        let talk = Talk::new(&work.services, number.to_string());
+        let client = ServiceClient::new(&work.services, number.to_string());
         let seed = work.services.seed_of(&number.to_string());
         Worker {
             row,
             key,
-            talk,
+            client,
             rereads: Delays::new(Sequence::ReplicationRead, seed),
             retries: Delays::new(Sequence::RowRetry, seed),
             undo_retries: Delays::new(Sequence::Undo, seed),
@@ -220,7 +220,7 @@ impl Worker {
         };
         let view = match RowView::new(&job, &self.work.settings, values, directory) {
             Ok(view) => view,
-            Err(error) => return self.give_up(job_problem(&error)).await,
+            Err(error) => return self.give_up(error.problem()).await,
         };
         self.take_on(&view);
         loop {
@@ -234,7 +234,7 @@ impl Worker {
                     tokio::select! {
                         biased;
                         () = self.parked() => Next::Done(Rest::Parked),
-                        waited = self.talk.pause(delay) => match waited {
+                        waited = self.client.pause(delay) => match waited {
                             Ok(()) => self.observe(&view).await?,
                             Err(_) => Next::Done(Rest::Parked),
                         },
@@ -289,12 +289,12 @@ impl Worker {
             () = self.parked() => return Ok(Answer::Parked),
             answer = ask(directory, &work.job, &work.settings, values, &may_park) => answer,
         };
-        answer.map_err(|Halt(problem)| Halted::Directory(problem))
+        answer.map_err(|RunAbort(problem)| Halted::Directory(problem))
     }
 
     /// Something speaks against the row before it was looked at.
     async fn bar(&mut self, problem: Problem) -> Result<Rest, Halted> {
-        self.tell(against(problem))?;
+        self.tell(refused(problem, false))?;
         self.commit().await?;
         Ok(Rest::Ended(self.row.record().outcome()))
     }
@@ -354,7 +354,7 @@ impl Worker {
     /// While the run drains nobody has to wait who can work: what was begun goes on in the next process.
     fn may_leave(&mut self) {
         let gate = (!self.row.record().exposed()).then_some(&self.work.gate);
-        self.talk.leave_by(gate);
+        self.client.leave_by(gate);
     }
 
     /// Nobody is moved where they cannot work before there is a place for them. Answers whether the row may go on.
@@ -374,11 +374,11 @@ impl Worker {
         self.show_away(self.away(self.row.stored()));
         self.may_leave();
         let parked = self.parked();
-        let entering = gate.enter(|| work.services.writes.rate());
+        let entering = gate.enter(|| work.services.registry.main().paced().rate());
         self.place = tokio::select! {
             biased;
             () = parked => None,
-            place = self.talk.take_turn(entering) => place.ok(),
+            place = self.client.take_turn(entering) => place.ok(),
         };
         if self.place.is_some() {
             self.show_exposure();
@@ -433,34 +433,32 @@ impl Worker {
         let seen = tokio::select! {
             biased;
             () = parked => return Ok(Next::Done(Rest::Parked)),
-            seen = observe(&job, view, states, others, &mut self.talk, priority) => seen,
+            seen = observe(&job, view, states, others, &mut self.client, priority) => seen,
         };
-        let event = match seen {
-            Ok(found) => match self.claim(view, &found)? {
-                Ok(Verdict::Free) => self.found(view, found, None),
-                Ok(Verdict::Against(problem)) => self.found(view, found, Some(problem)),
-                Ok(Verdict::Waits) => return Ok(Next::Done(Rest::Waits)),
-                Ok(Verdict::Lagging) => Event::Lagging,
-                Ok(Verdict::OfAnother(problem)) => against(problem),
-                Err(error) => Event::Unobservable(job_problem(&error)),
-            },
+        let seen = match seen {
+            Ok(found) => Seen::Found(found),
             Err(ObserveError::Journal(error)) => return Err(error.into()),
-            Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt.into()),
+            Err(ObserveError::NoAnswer(NoAnswer::Abort(abort))) => return Err(abort.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Left)) => return Ok(Next::Done(Rest::Parked)),
             Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
-                let now = self.now();
                 let problem = self.unseen(&fault);
                 match fault.is_refusal() {
-                    true => self.row.unseen(problem, now),
-                    // The talk has waited long enough for an answer.
-                    false => Event::Unobservable(problem),
+                    true => Seen::Refused(problem),
+                    false => Seen::Silence(problem),
                 }
             }
-            Err(ObserveError::Job(error)) => {
-                let now = self.now();
-                self.row.cannot(&error, now)
-            }
+            Err(ObserveError::Job(error)) => Seen::JobError(error),
         };
+        let mut assessment = self.row.assess(&job, view, seen, self.now());
+        match self.claim(view, &assessment)? {
+            Ok(Verdict::Free) => {}
+            Ok(Verdict::Waits) => return Ok(Next::Done(Rest::Waits)),
+            Ok(Verdict::Lagging) => assessment.postpone(),
+            Ok(Verdict::Against(problem)) => assessment.refuse(problem),
+            Ok(Verdict::OfAnother(problem)) => assessment.disown(refused(problem, false)),
+            Err(error) => assessment.disown(Event::Unobservable(error.problem())),
+        }
+        let event = self.row.take_in(view, assessment);
         if event != Event::Lagging {
             self.rereads.reset();
         }
@@ -492,21 +490,16 @@ impl Worker {
         }
     }
 
-    fn found(&mut self, view: &RowView, found: Found, against: Option<Problem>) -> Event {
-        let (job, now) = (Arc::clone(&self.work.job), self.now());
-        self.row.found(&job, view, found, against, now)
-    }
-
     /// Whether the row may go on, now that its account was seen for the first time.
     fn claim(
         &self,
         view: &RowView,
-        found: &Found,
+        assessment: &Assessment,
     ) -> Result<Result<Verdict, EvalError>, JournalError> {
-        let (Found::One(state), None) = (found, self.row.states()) else {
+        let (Some(states), None) = (&assessment.states, self.row.states()) else {
             return Ok(Ok(Verdict::Free));
         };
-        let wanted = match Wanted::of(view, state) {
+        let wanted = match Wanted::of(view, &states.now, assessment.prepared.is_some()) {
             Ok(Some(wanted)) => wanted,
             Ok(None) => return Ok(Ok(Verdict::Free)),
             Err(error) => return Ok(Err(error)),
@@ -521,7 +514,7 @@ impl Worker {
         if !self.take_place().await || self.may_park() {
             return Ok(Next::Done(Rest::Parked));
         }
-        self.write_begun = (Instant::now(), self.talk.waited());
+        self.write_begun = (Instant::now(), self.client.waited());
         let rules = &self.work.session.header().rules;
         self.row
             .report_meanwhile(&self.work.job, view, attempt, rules);
@@ -541,16 +534,16 @@ impl Worker {
         let token = format!("{}/{}", attempt.step.0, attempt.number);
         let priority = self.row.priority();
         self.may_leave();
-        let answer = self.talk.write(&write.ask, &token, priority).await;
+        let answer = self.client.write(&write.request, &token, priority).await;
         let (begun, waited) = self.write_begun;
-        let waited = self.talk.waited() - waited;
+        let waited = self.client.waited() - waited;
         self.work.exposure_gate.learn(begun, waited);
         let event = match answer {
             Ok(_) => {
                 let now = self.now();
                 self.row.applied(&job, view, attempt, &write, now)
             }
-            Err(NoAnswer::Halt(halt)) => return Err(halt.into()),
+            Err(NoAnswer::Abort(abort)) => return Err(abort.into()),
             Err(NoAnswer::Left) => {
                 self.tell(Event::Contended(attempt, left()))?;
                 self.commit().await?;
@@ -622,15 +615,8 @@ impl Worker {
 
     fn news(&mut self) -> Result<News, IllegalMove> {
         let work = Arc::clone(&self.work);
-        let costs = self.talk.take_costs();
+        let costs = self.client.take_costs();
         self.row
             .news(costs, self.now(), &work.session.header().rules)
     }
-}
-
-fn against(problem: Problem) -> Event {
-    Event::Observed(Observation {
-        sight: Sight::Barred(problem),
-        exposed: false,
-    })
 }
