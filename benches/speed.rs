@@ -22,6 +22,9 @@ use tokio::runtime::Runtime;
 type Anyhow<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const IN_FLIGHT: usize = 64;
+// The simulated tenant, as `cutover sim` shows it.
+const TENANT: &str = "5e0d0d4c-51b1-4a7e-9d0a-51a1a7edc0de";
+const CLIENT_ID: &str = "51a1a7ed-0000-4000-8000-00000000a99b";
 const SECRET: &str = "simulated-secret-of-no-value";
 const SELECT: &str = "$select=id,userPrincipalName,onPremisesImmutableId,onPremisesSyncEnabled";
 const POLL: Duration = Duration::from_millis(10);
@@ -493,12 +496,12 @@ impl Graph {
     async fn sign_in(url: &str) -> Anyhow<Graph> {
         let client = reqwest::Client::builder().tcp_nodelay(true).build()?;
         let form = [
-            ("client_id", "51a1a7ed-0000-4000-8000-00000000a99b"),
+            ("client_id", CLIENT_ID),
             ("client_secret", SECRET),
             ("grant_type", "client_credentials"),
             ("scope", &format!("{url}/.default")),
         ];
-        let login = format!("{url}/contoso.onmicrosoft.com/oauth2/v2.0/token");
+        let login = format!("{url}/{TENANT}/oauth2/v2.0/token");
         let reply = client
             .post(login)
             .form(&form)
