@@ -181,8 +181,8 @@ impl Ledger {
             reads,
             throttled,
         } = moved;
-        if let RowState::Ended(ending) = &record.state {
-            self.run.counts.add(ending.outcome());
+        if matches!(record.state, RowState::Ended(_)) {
+            self.run.counts.add(record.outcome());
         }
         self.run.writes += u64::from(writes);
         self.run.reads += u64::from(reads);
@@ -317,8 +317,8 @@ impl Ledger {
         (self.run.writes, self.run.reads, self.run.throttled) = (0, 0, 0);
         for entry in self.store.scan_prefix(&keys::rows(self.run.id())) {
             let row: StoredRow = decode(&entry?.1)?;
-            if let RowState::Ended(ending) = &row.record.state {
-                self.run.counts.add(ending.outcome());
+            if matches!(row.record.state, RowState::Ended(_)) {
+                self.run.counts.add(row.record.outcome());
             }
             self.run.writes += u64::from(row.record.writes);
             self.run.reads += u64::from(row.record.reads);

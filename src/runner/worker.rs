@@ -568,7 +568,9 @@ impl Worker {
             | Event::Lagging
             | Event::Unobservable(_)
             | Event::Durable(_)
-            | Event::Recovered => {}
+            | Event::Recovered
+            | Event::Retried
+            | Event::RolledBack(_) => {}
         }
         Ok(Next::Do(self.tell(event)?))
     }

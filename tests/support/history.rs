@@ -42,7 +42,9 @@ impl Tally {
                 | Event::Observed(_)
                 | Event::Lagging
                 | Event::Unobservable(_)
-                | Event::Durable(_) => {}
+                | Event::Durable(_)
+                | Event::Retried
+                | Event::RolledBack(_) => {}
             }
             let left_behind = self.is_intending() && *event == Event::Recovered;
             let record = &mut self.record;
