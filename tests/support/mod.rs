@@ -3,8 +3,10 @@
 // Each test file is a program of its own and uses a part of this.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod environment;
 pub mod history;
 pub mod oracle;
+pub mod tools;
 
 use cutover::sim::{
     Faults, Options, Population, SECRET_VARIABLE, ServiceLimits, Simulator, write_csv,
@@ -240,17 +242,8 @@ impl Stage {
         self.write("sim.toml", self.connection("100000/1s"));
         let program = env!("CARGO_BIN_EXE_cutover");
         let script = format!("'{program}' {command} --report report --progress none");
-        let plain = self.cutover(&[]);
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &script]);
-        shell.current_dir(plain.get_current_dir().unwrap());
-        for (name, value) in plain.get_envs() {
-            match value {
-                Some(value) => shell.env(name, value),
-                None => shell.env_remove(name),
-            };
-        }
-        self.end(&mut shell)
+        let mut shell = environment::around(&self.cutover(&[]), "sh");
+        self.end(shell.args(["-c", &script]))
     }
 
     /// A page of the tenant's own, by its path.
@@ -317,9 +310,7 @@ pub const WORKING: [&str; 6] = [
 /// The program in a folder, its journal there too.
 pub fn program(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
-    for name in ["CUTOVER_TARGET", "CUTOVER_JOURNAL", "CUTOVER_LOG"] {
-        command.env_remove(name);
-    }
+    environment::clean(&mut command);
     command
         .current_dir(folder)
         .env("NO_COLOR", "1")
