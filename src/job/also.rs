@@ -4,10 +4,11 @@
 //! roles they hold. They are made before the row's first write, and what they say is kept in the before-image, so that a row
 //! goes on with what was known when it began.
 
-use super::expr::{EvalError, Expr, Scope, Text, to_json};
+use super::expr::{EvalError, Expr, Text, to_json};
+use super::scope::Scope;
 use super::state::State;
 use super::view::{RowView, expects, problem_of};
-use super::{Job, Objection, Observe, Settings};
+use super::{Job, Objection, Settings};
 use crate::core::{Problem, Request};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
@@ -58,12 +59,6 @@ impl Observe {
             read.follows = exprs.any(|expr| names_one(expr, &found));
         }
     }
-
-    /// What the further reads give, before they are made.
-    pub(super) fn unread(&self) -> impl Iterator<Item = (String, JsonValue)> {
-        let names = self.also.iter().map(|read| read.name.clone());
-        names.map(|name| (name, JsonValue::Null))
-    }
 }
 
 impl RowView {
@@ -81,7 +76,7 @@ impl RowView {
         if before.is_some() && !read.always {
             return Ok(None);
         }
-        let scope = self.scope(before.unwrap_or(state), state)?;
+        let scope = self.scope(before.unwrap_or(state), state);
         if let Some(when) = &read.when
             && !when.holds(&scope)?
         {
@@ -104,7 +99,7 @@ impl RowView {
         state: &State,
         items: Vec<JsonValue>,
     ) -> Result<JsonValue, EvalError> {
-        let scope = Scope::clone(&*self.scope(before.unwrap_or(state), state)?);
+        let scope = Scope::inside(&self.scope(before.unwrap_or(state), state));
         let scope = if read.list {
             scope.with("items", Value::from(Serde(items)))
         } else {
@@ -118,7 +113,7 @@ impl RowView {
     /// # Errors
     /// As [`RowView::also`].
     pub fn warnings(&self, before: &State) -> Result<Vec<Problem>, EvalError> {
-        let scope = self.scope(before, before)?;
+        let scope = self.scope(before, before);
         those_that_hold(&self.job().warnings, &scope)
     }
 
@@ -130,7 +125,7 @@ impl RowView {
     ) -> Result<Arc<Scope>, EvalError> {
         let warnings = self.warnings(before)?;
         let words: Vec<String> = warnings.iter().map(Problem::to_string).collect();
-        let scope = Scope::clone(&*self.scope(before, state)?);
+        let scope = Scope::inside(&self.scope(before, state));
         Ok(Arc::new(scope.with("warnings", Value::from(words))))
     }
 }
@@ -141,11 +136,7 @@ impl Job {
     /// # Errors
     /// [`EvalError`] when an expression does not work.
     pub fn obstacles(&self, settings: &Settings) -> Result<Vec<Problem>, EvalError> {
-        let scope = Scope::default()
-            .with("params", settings.params.clone())
-            .with("lookups", settings.lookups.clone())
-            .with("app", settings.app.clone());
-        those_that_hold(&self.obstacles, &Arc::new(scope))
+        those_that_hold(&self.obstacles, &settings.0)
     }
 }
 
