@@ -134,7 +134,7 @@ fn must_name(stage: &Stage, oracle: &Oracle, stopped: &Ran) {
         "named, and can sign in: {wrong:?}; {told}"
     );
     let count = listed.len();
-    let sentence = format!("these {count} people cannot sign in until the run goes on: ");
+    let sentence = format!("these {count} people cannot sign in until the run continues: ");
     assert!(told.contains(&sentence), "{told}");
     let said = told.split_once(&sentence).unwrap().1;
     let named = listed.iter().filter(|upn| said.contains(*upn)).count();
@@ -315,7 +315,7 @@ fn a_failing_call_ends_the_run(injection: &str, words: &str) {
     };
     let stopped = must_stop(&stage, &oracle, stage.end(&mut traced));
     must_say(&stopped, words);
-    must_say(&stopped, "go on with: cutover resume");
+    must_say(&stopped, "continue with: cutover resume");
     must_name(&stage, &oracle, &stopped);
     assert_eq!(stage.outcomes().len(), 200);
     let ran = stage.go_on_as_told(&stopped);

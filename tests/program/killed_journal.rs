@@ -116,7 +116,7 @@ fn must_be_gone_on_with(stage: &Stage, run: &Value, rows: u64, seed: u64) {
     let ran = going.kill();
     let id = run["run"].as_str().unwrap();
     assert!(
-        ran.stderr.contains(&format!("going on with run {id}")),
+        ran.stderr.contains(&format!("continuing run {id}")),
         "seed {seed}: {ran:?}"
     );
     stage

@@ -8,7 +8,9 @@ pub mod history;
 pub mod oracle;
 pub mod tools;
 
-use cutover::sim::{Faults, Limits, Options, Population, SECRET_VARIABLE, Simulator, write_csv};
+use cutover::sim::{
+    Faults, Options, Population, SECRET_VARIABLE, ServiceLimits, Simulator, write_csv,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -36,7 +38,7 @@ pub fn calm(users: u64) -> Options {
         seed: TENANT_SEED,
         population: Population::Generated { users },
         faults: Faults::none(),
-        limits: Limits::off(),
+        limits: ServiceLimits::off(),
         ..Options::default()
     }
 }
@@ -236,7 +238,7 @@ impl Stage {
     /// The command that the last line names, at full speed, in a shell as an operator would paste it.
     pub fn go_on_as_told(&self, stopped: &Ran) -> Ran {
         let last = stopped.stdout.lines().last().unwrap();
-        let command = last.split_once("go on with: cutover ").unwrap().1;
+        let command = last.split_once("continue with: cutover ").unwrap().1;
         self.write("sim.toml", self.connection("100000/1s"));
         let program = env!("CARGO_BIN_EXE_cutover");
         let script = format!("'{program}' {command} --report report --progress none");
