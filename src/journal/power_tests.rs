@@ -1,10 +1,10 @@
 //! A whole journal after power cuts and under damage: the log's last group in every state a disk may leave it in, and a
 //! checkpoint that is older, foreign, ahead, broken or gone. What was committed is there, or the journal says why not.
 
-use super::memory::MemoryMedium;
+use super::memory::MemoryLogFile;
 use super::session_tests::{commit, header, holder, import, intended, rows_of};
 use super::*;
-use medium::Medium as _;
+use medium::LogFile as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -147,7 +147,7 @@ async fn after_any_cut_every_answered_commit_is_there_and_the_run_goes_on() {
             drop(Journal::open(&here, &holder()).unwrap());
         }
         let (answered, under_way) = (&steps[at], &steps[at + 1]);
-        let mut disk = MemoryMedium::holding(log[..answered.bytes].to_vec());
+        let mut disk = MemoryLogFile::holding(log[..answered.bytes].to_vec());
         disk.append(&log[answered.bytes..under_way.bytes]).unwrap();
         disk.cut_power_by(|count| dice.random_range(0..count));
         fs::write(&path, disk.bytes()).unwrap();

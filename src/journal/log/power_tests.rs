@@ -6,7 +6,7 @@
 //! same way.
 
 use super::*;
-use crate::journal::memory::{Choices, MemoryMedium, SECTOR_BYTES};
+use crate::journal::memory::{Choices, MemoryLogFile, SECTOR_BYTES};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ impl Found {
     }
 }
 
-fn inspected(disk: &MemoryMedium) -> Found {
+fn inspected(disk: &MemoryLogFile) -> Found {
     let mut found = Found::default();
     inspect(disk, genesis(), |group| found.add(group)).unwrap();
     found
@@ -46,13 +46,13 @@ fn inspected(disk: &MemoryMedium) -> Found {
 
 /// A medium that remembers how the disk was after every call that may change it.
 struct Recorded {
-    medium: MemoryMedium,
+    medium: MemoryLogFile,
     moments: Moments,
 }
 
-type Moments = Arc<Mutex<Vec<MemoryMedium>>>;
+type Moments = Arc<Mutex<Vec<MemoryLogFile>>>;
 
-fn recorded(medium: &MemoryMedium) -> (Recorded, Moments) {
+fn recorded(medium: &MemoryLogFile) -> (Recorded, Moments) {
     let moments = Moments::default();
     let recorded = Recorded {
         medium: medium.clone(),
@@ -61,7 +61,7 @@ fn recorded(medium: &MemoryMedium) -> (Recorded, Moments) {
     (recorded, moments)
 }
 
-fn taken(moments: &Moments) -> Vec<MemoryMedium> {
+fn taken(moments: &Moments) -> Vec<MemoryLogFile> {
     std::mem::take(&mut *moments.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -72,7 +72,7 @@ impl Recorded {
     }
 }
 
-impl Medium for Recorded {
+impl LogFile for Recorded {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let result = self.medium.append(bytes);
         self.remember(result)
@@ -157,7 +157,7 @@ impl Past {
 }
 
 /// Opens a disk; what it shows must be what is allowed, be there again, and be there after another cut that keeps nothing.
-fn reopened(disk: &MemoryMedium, past: &Past) -> Past {
+fn reopened(disk: &MemoryLogFile, past: &Past) -> Past {
     let mut found = Found::default();
     let (log, _) = Log::open(disk.clone(), genesis(), |group| found.add(group)).unwrap();
     let past = past.shown(&found.groups);
@@ -180,7 +180,7 @@ fn reopened(disk: &MemoryMedium, past: &Past) -> Past {
 }
 
 /// Every disk that a cut may leave of this one, each kind of content once.
-fn every_cut(disk: &MemoryMedium, mut see: impl FnMut(&MemoryMedium)) {
+fn every_cut(disk: &MemoryLogFile, mut see: impl FnMut(&MemoryLogFile)) {
     let mut seen = BTreeSet::new();
     let mut choices = Choices::default();
     while choices.again() {
@@ -205,7 +205,7 @@ fn small() -> Vec<Records> {
 
 #[test]
 fn every_disk_that_a_cut_may_leave_has_what_was_answered_and_opens_twice() {
-    let (medium, moments) = recorded(&MemoryMedium::default());
+    let (medium, moments) = recorded(&MemoryLogFile::default());
     let mut log = Log::create(medium, ChainHash::genesis(b"test")).unwrap();
     let mut past = Past::default();
     let mut disks = 0;
@@ -231,7 +231,7 @@ fn every_disk_that_a_cut_may_leave_has_what_was_answered_and_opens_twice() {
 fn every_cut_during_recovery_and_in_the_group_after_it_loses_nothing() {
     let group = vec![vec![1; 464], vec![2; 464]];
     let next = vec![vec![3; 464], vec![4; 200]];
-    let mut medium = MemoryMedium::default();
+    let mut medium = MemoryLogFile::default();
     let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
     log.append_group(&[b"first"]).unwrap();
     let past = Past::default()
@@ -273,7 +273,7 @@ fn every_cut_during_recovery_and_in_the_group_after_it_loses_nothing() {
 /// A group that a killed process wrote and never synced: who is shown it must find it after a cut.
 #[test]
 fn nobody_is_shown_a_group_that_a_cut_could_still_take_away() {
-    let mut medium = MemoryMedium::default();
+    let mut medium = MemoryLogFile::default();
     let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
     log.append_group(&[b"synced"]).unwrap();
     let mut bytes = Vec::new();
@@ -321,7 +321,7 @@ fn old_frames_between_new_ones_are_a_torn_tail() {
         [&old[..SECTOR_BYTES], &new[SECTOR_BYTES..]],
         [&new[..SECTOR_BYTES], &old[SECTOR_BYTES..]],
     ] {
-        let medium = MemoryMedium::holding(mixed.concat());
+        let medium = MemoryLogFile::holding(mixed.concat());
         let (_, tail) = Log::open(medium.clone(), genesis(), |_| Ok::<(), LogError>(())).unwrap();
         let bytes = mixed.concat().len() as u64;
         assert_eq!((tail.groups, tail.end), (0, End::Torn { at: 0, bytes }));
@@ -332,7 +332,7 @@ fn old_frames_between_new_ones_are_a_torn_tail() {
 /// One long life of a log by a seed: groups of all sizes, cut off at any point, recovered, cut off again.
 struct Life {
     dice: ChaCha8Rng,
-    disk: MemoryMedium,
+    disk: MemoryLogFile,
     past: Past,
     written: u64,
 }
@@ -341,7 +341,7 @@ impl Life {
     fn new(seed: u64) -> Life {
         Life {
             dice: ChaCha8Rng::seed_from_u64(seed),
-            disk: MemoryMedium::default(),
+            disk: MemoryLogFile::default(),
             past: Past::default(),
             written: 0,
         }
@@ -368,7 +368,7 @@ impl Life {
             .collect()
     }
 
-    fn cut(&mut self, disk: &MemoryMedium) {
+    fn cut(&mut self, disk: &MemoryLogFile) {
         disk.cut_power_by(|count| self.dice.random_range(0..count));
         self.disk = disk.clone();
     }

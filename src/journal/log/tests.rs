@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::journal::error::Fault;
-use crate::journal::medium::FileMedium;
-use crate::journal::memory::MemoryMedium;
+use crate::journal::log_file::DiskLogFile;
+use crate::journal::memory::MemoryLogFile;
 use proptest::prelude::*;
 
 fn genesis() -> Head {
@@ -17,7 +17,7 @@ fn nothing(_: &Group<'_>) -> Result<(), LogError> {
 type Records = Vec<Vec<u8>>;
 
 /// The records of a log from `from` on, group by group, and how it ends.
-fn groups(medium: &dyn Medium, from: Head) -> Result<(Vec<Records>, Tail), LogError> {
+fn groups(medium: &dyn LogFile, from: Head) -> Result<(Vec<Records>, Tail), LogError> {
     let mut found = Vec::new();
     let (_, tail) = inspect(medium, from, |group| {
         found.push(group.records().map(|(_, record)| record.to_vec()).collect());
@@ -36,8 +36,8 @@ fn small() -> Vec<Vec<Vec<u8>>> {
 }
 
 /// A log of these groups, and the head after each of them, the one before the first included.
-fn written(groups: &[Vec<Vec<u8>>]) -> (MemoryMedium, Vec<Head>) {
-    let medium = MemoryMedium::default();
+fn written(groups: &[Vec<Vec<u8>>]) -> (MemoryLogFile, Vec<Head>) {
+    let medium = MemoryLogFile::default();
     let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
     let mut heads = vec![log.head()];
     for group in groups {
@@ -52,20 +52,20 @@ fn a_group_costs_one_barrier_and_its_records_are_where_it_says() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let mut log = Log::create(
-        FileMedium::create(&path).unwrap(),
+        DiskLogFile::create(&path).unwrap(),
         ChainHash::genesis(b"test"),
     )
     .unwrap();
     let records = [b"one".to_vec(), Vec::new(), b"three".to_vec()];
     let positions = log.append_group(&records).unwrap();
-    let second = FileMedium::open_to_read(&path).unwrap();
+    let second = DiskLogFile::open_to_read(&path).unwrap();
     for (position, record) in positions.iter().zip(&records) {
         assert_eq!(log.read(*position).unwrap(), *record);
         assert_eq!(read_record(&second, *position).unwrap(), *record);
     }
     let head = log.head();
     drop(log);
-    let (mut log, tail) = Log::open(FileMedium::open(&path).unwrap(), genesis(), nothing).unwrap();
+    let (mut log, tail) = Log::open(DiskLogFile::open(&path).unwrap(), genesis(), nothing).unwrap();
     assert_eq!(log.head(), head);
     assert_eq!(
         tail,
@@ -109,7 +109,7 @@ fn what_is_no_record_is_not_read() {
 
 #[test]
 fn a_group_without_records_costs_nothing() {
-    let medium = MemoryMedium::default();
+    let medium = MemoryLogFile::default();
     let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
     assert_eq!(log.append_group::<Vec<u8>>(&[]).unwrap(), []);
     assert_eq!((medium.syncs(), log.head()), (0, genesis()));
@@ -126,7 +126,7 @@ fn every_cut_leaves_the_groups_before_it() {
             .count()
             - 1;
         let at = heads[whole].offset;
-        let medium = MemoryMedium::holding(bytes[..cut].to_vec());
+        let medium = MemoryLogFile::holding(bytes[..cut].to_vec());
         let (found, _) = groups(&medium, genesis()).unwrap();
         assert_eq!(found, small()[..whole], "cut at {cut}");
 
@@ -163,7 +163,7 @@ fn every_changed_byte_is_dropped_with_its_group_or_reported() {
         for change in [0x01, 0x80, 0xff] {
             let mut bytes = bytes.clone();
             bytes[at] ^= change;
-            let medium = MemoryMedium::holding(bytes);
+            let medium = MemoryLogFile::holding(bytes);
             let found = groups(&medium, genesis());
             if at as u64 >= last_group.offset {
                 let (found, tail) = found.unwrap();
@@ -204,7 +204,7 @@ fn bytes_behind_the_last_group_are_torn() {
     for garbage in [vec![0; 300], vec![0xff; 300], b"x".to_vec()] {
         let mut bytes = medium.bytes();
         bytes.extend(&garbage);
-        let (found, tail) = groups(&MemoryMedium::holding(bytes), genesis()).unwrap();
+        let (found, tail) = groups(&MemoryLogFile::holding(bytes), genesis()).unwrap();
         assert_eq!(found, small());
         assert_eq!(
             tail.end,
@@ -234,7 +234,7 @@ fn damage_is_found_over_a_long_way() {
     let (medium, heads) = written(&long);
     let mut bytes = medium.bytes();
     bytes[0] ^= 1;
-    let found = groups(&MemoryMedium::holding(bytes.clone()), genesis());
+    let found = groups(&MemoryLogFile::holding(bytes.clone()), genesis());
     assert!(
         matches!(
             found,
@@ -247,7 +247,7 @@ fn damage_is_found_over_a_long_way() {
         "{found:?}"
     );
     bytes.truncate(heads[1].offset as usize);
-    let (found, tail) = groups(&MemoryMedium::holding(bytes), genesis()).unwrap();
+    let (found, tail) = groups(&MemoryLogFile::holding(bytes), genesis()).unwrap();
     assert_eq!(
         (found.len(), tail.end),
         (
@@ -273,7 +273,7 @@ fn an_edited_log_breaks_its_chain() {
         from..until,
         other[other.len() - (until - from)..].iter().copied(),
     );
-    let found = groups(&MemoryMedium::holding(bytes), genesis());
+    let found = groups(&MemoryLogFile::holding(bytes), genesis());
     let at = heads[1].offset;
     assert!(
         matches!(found, Err(LogError::Damaged { at: told, record: 3, fault: Fault::Chain }) if told == at)
@@ -281,7 +281,7 @@ fn an_edited_log_breaks_its_chain() {
 
     let mut bytes = medium.bytes();
     bytes.drain(from..until);
-    let found = groups(&MemoryMedium::holding(bytes), genesis());
+    let found = groups(&MemoryLogFile::holding(bytes), genesis());
     assert!(
         matches!(
             found,
@@ -353,7 +353,7 @@ fn a_place_that_is_not_in_the_log_is_refused() {
             "{head:?}: {found:?}"
         );
     }
-    let shorter = MemoryMedium::holding(medium.bytes()[..heads[3].offset as usize].to_vec());
+    let shorter = MemoryLogFile::holding(medium.bytes()[..heads[3].offset as usize].to_vec());
     let found = groups(&shorter, last);
     assert!(
         matches!(found, Err(LogError::Shortened { known, .. }) if known == last.offset),
@@ -364,7 +364,7 @@ fn a_place_that_is_not_in_the_log_is_refused() {
 #[test]
 fn the_first_error_is_final_and_says_what_is_durable() {
     for calls in 0..6 {
-        let medium = MemoryMedium::default();
+        let medium = MemoryLogFile::default();
         medium.fail_after(calls);
         let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
         let mut results = small()
@@ -392,7 +392,7 @@ fn the_first_error_is_final_and_says_what_is_durable() {
 
 #[test]
 fn a_whole_group_whose_barrier_failed_is_made_durable_before_it_counts() {
-    let medium = MemoryMedium::default();
+    let medium = MemoryLogFile::default();
     let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
     medium.fail_after(1);
     log.append_group(&[b"in doubt"]).unwrap_err();
@@ -411,7 +411,7 @@ fn a_whole_group_whose_barrier_failed_is_made_durable_before_it_counts() {
 
 #[test]
 fn a_record_over_the_limit_does_not_end_the_log() {
-    let medium = MemoryMedium::default();
+    let medium = MemoryLogFile::default();
     let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
     let long = vec![0; crate::journal::frame::PAYLOAD_BYTES_MAX];
     let longer = vec![0; long.len() + 1];
@@ -469,8 +469,8 @@ proptest! {
 }
 
 /// A log of the small groups on a disk with so much room; how many groups were taken, and what the log then says.
-fn written_with_room(free: usize, reserve: usize) -> (MemoryMedium, Log, usize) {
-    let medium = MemoryMedium::default();
+fn written_with_room(free: usize, reserve: usize) -> (MemoryLogFile, Log, usize) {
+    let medium = MemoryLogFile::default();
     medium.limit_room(free, reserve);
     let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
     let groups = small();
@@ -527,7 +527,7 @@ fn when_the_reserve_is_used_up_the_error_is_final_and_nothing_durable_is_lost() 
 /// Without a cut the half group would stand before the whole one.
 #[test]
 fn half_a_group_is_cut_off_before_it_is_appended_once_more() {
-    let medium = MemoryMedium::default();
+    let medium = MemoryLogFile::default();
     medium.limit_room(1 << 20, 1);
     let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
     log.append_group(&[b"first"]).unwrap();
@@ -551,7 +551,7 @@ fn half_a_group_is_cut_off_before_it_is_appended_once_more() {
 
 #[test]
 fn a_failed_barrier_is_final_whatever_is_kept_back() {
-    let medium = MemoryMedium::default();
+    let medium = MemoryLogFile::default();
     medium.limit_room(1 << 20, 1 << 20);
     let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
     // The medium says that it is full, but at the barrier.
@@ -565,9 +565,9 @@ fn a_failed_barrier_is_final_whatever_is_kept_back() {
 }
 
 /// A medium that fails for a reason of its own, and would have something to give up.
-struct Failing(MemoryMedium, std::io::ErrorKind);
+struct Failing(MemoryLogFile, std::io::ErrorKind);
 
-impl Medium for Failing {
+impl LogFile for Failing {
     fn append(&mut self, _bytes: &[u8]) -> std::io::Result<()> {
         Err(self.1.into())
     }
@@ -595,7 +595,7 @@ impl Medium for Failing {
 fn nothing_is_given_up_for_another_error() {
     use std::io::ErrorKind::{FileTooLarge, Other, PermissionDenied, ReadOnlyFilesystem};
     for kind in [FileTooLarge, Other, PermissionDenied, ReadOnlyFilesystem] {
-        let medium = MemoryMedium::default();
+        let medium = MemoryLogFile::default();
         medium.limit_room(0, 9);
         let failing = Failing(medium.clone(), kind);
         let mut log = Log::create(failing, ChainHash::genesis(b"test")).unwrap();

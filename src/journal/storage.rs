@@ -1,20 +1,19 @@
 //! Where the logs of a journal lie: one file a run, by the run's name.
 //!
-//! A [`Disk`] makes, finds and removes them, and gives out the [`Medium`] that is written or read. [`FileDisk`] is a folder;
+//! A [`Storage`] makes, finds and removes them, and gives out the [`LogFile`] that is written or read. [`FolderStorage`] is a folder;
 //! simulations bring a disk of their own, which loses what was not synced.
 
-use super::error_run::JournalError;
+use super::journal_error::JournalError;
 use super::lock::in_use;
-use super::medium::{FileMedium, Medium, copy_all};
-use super::open::make_private;
-use super::reserve::Reserve;
+use super::log_file::{DiskLogFile, LogFile, copy_all, make_private};
+use super::reserve::{Reserve, is_want_of_room};
 use super::run::RunId;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// The logs of a journal.
-pub trait Disk: Send + Sync {
+pub trait Storage: Send + Sync {
     /// The runs that have a log, oldest first.
     ///
     /// # Errors
@@ -25,19 +24,19 @@ pub trait Disk: Send + Sync {
     ///
     /// # Errors
     /// [`JournalError::File`], also when it is there already.
-    fn create(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError>;
+    fn create(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError>;
 
     /// The log of a run, to be appended to.
     ///
     /// # Errors
     /// [`JournalError::File`]; [`JournalError::Lock`] while another process appends to it.
-    fn open(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError>;
+    fn open(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError>;
 
     /// The log of a run, to be read only, beside whoever appends to it.
     ///
     /// # Errors
     /// [`JournalError::File`].
-    fn open_to_read(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError>;
+    fn open_to_read(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError>;
 
     /// Removes the log of a run.
     ///
@@ -53,34 +52,52 @@ pub trait Disk: Send + Sync {
         Ok(None)
     }
 
+    /// Keeps what readers want to know at once of a run, over what was kept of it before. It may be lost.
+    ///
+    /// # Errors
+    /// Those of the file system; nothing depends on it.
+    fn write_summary(&self, run: RunId, summary: &[u8]) -> io::Result<()> {
+        let _nowhere = (run, summary);
+        Ok(())
+    }
+
+    /// What was kept last, if it is there.
+    fn read_summary(&self, run: RunId) -> Option<Vec<u8>> {
+        let _nowhere = run;
+        None
+    }
+
     /// Writes a log that was deleted while it was open to where it was. Nothing is written over.
     ///
     /// # Errors
     /// [`JournalError::File`].
-    fn put_back(&self, run: RunId, log: &dyn Medium) -> Result<(), JournalError> {
+    fn put_back(&self, run: RunId, log: &dyn LogFile) -> Result<(), JournalError> {
         let mut copy = self.create(run)?;
         copy_all(log, &mut *copy).map_err(|source| self.failed(run, source))
     }
 
-    /// An error of the log of a run that is none of the medium's own.
+    /// An error of the log of a run that is none of the file's own.
     fn failed(&self, run: RunId, source: io::Error) -> JournalError;
 }
 
 /// The folder of the logs, inside the journal's.
 const FOLDER: &str = "runs";
 
+/// The folder of the checkpoint, inside the journal's. What is in it can be built again from the logs.
+pub(super) const CHECKPOINT: &str = "checkpoint";
+
 /// A folder of log files.
 #[derive(Debug)]
-pub struct FileDisk {
+pub struct FolderStorage {
     dir: PathBuf,
     folder: PathBuf,
 }
 
-impl FileDisk {
+impl FolderStorage {
     /// The logs of the journal in `dir`.
     #[must_use]
-    pub fn of(dir: &Path) -> FileDisk {
-        FileDisk {
+    pub fn of(dir: &Path) -> FolderStorage {
+        FolderStorage {
             dir: dir.to_owned(),
             folder: dir.join(FOLDER),
         }
@@ -96,13 +113,21 @@ impl FileDisk {
         self.folder.join(format!("{run}.log"))
     }
 
-    fn medium(
+    fn summaries(&self) -> PathBuf {
+        self.dir.join(CHECKPOINT)
+    }
+
+    fn summary_path(&self, run: RunId) -> PathBuf {
+        self.summaries().join(format!("{run}.json"))
+    }
+
+    fn file(
         &self,
         run: RunId,
-        open: fn(&Path) -> io::Result<FileMedium>,
-    ) -> Result<Box<dyn Medium>, JournalError> {
+        open: fn(&Path) -> io::Result<DiskLogFile>,
+    ) -> Result<Box<dyn LogFile>, JournalError> {
         match open(&self.path(run)) {
-            Ok(medium) => Ok(Box::new(medium)),
+            Ok(file) => Ok(Box::new(file)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 Err(in_use(&self.dir).into())
             }
@@ -120,7 +145,7 @@ impl FileDisk {
     }
 }
 
-impl Disk for FileDisk {
+impl Storage for FolderStorage {
     fn logs(&self) -> Result<Vec<RunId>, JournalError> {
         let unreadable = |source| JournalError::File {
             what: "folder",
@@ -137,25 +162,48 @@ impl Disk for FileDisk {
         Ok(logs)
     }
 
-    fn create(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+    fn create(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError> {
         make_private(&self.folder).map_err(|source| self.failed(run, source))?;
-        self.medium(run, FileMedium::create)
+        self.file(run, DiskLogFile::create)
     }
 
-    fn open(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
-        self.medium(run, FileMedium::open)
+    fn open(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError> {
+        self.file(run, DiskLogFile::open)
     }
 
-    fn open_to_read(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
-        self.medium(run, FileMedium::open_to_read)
+    fn open_to_read(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError> {
+        self.file(run, DiskLogFile::open_to_read)
     }
 
     fn remove(&self, run: RunId) -> Result<(), JournalError> {
+        let _may_not_be_there = std::fs::remove_file(self.summary_path(run));
         std::fs::remove_file(self.path(run)).map_err(|source| self.failed(run, source))
     }
 
     fn reserve(&self) -> Result<Option<Reserve>, JournalError> {
-        Reserve::make(&self.dir).map(Some)
+        let reserve = Reserve::make(&self.dir).map_err(|source| {
+            let dir = self.dir.clone();
+            match is_want_of_room(&source) {
+                true => JournalError::NoRoom { dir, source },
+                false => JournalError::File {
+                    what: "reserve in",
+                    path: dir,
+                    source,
+                },
+            }
+        });
+        reserve.map(Some)
+    }
+
+    fn write_summary(&self, run: RunId, summary: &[u8]) -> io::Result<()> {
+        let mut new = tempfile::NamedTempFile::new_in(self.summaries())?;
+        new.write_all(summary)?;
+        new.persist(self.summary_path(run))?;
+        Ok(())
+    }
+
+    fn read_summary(&self, run: RunId) -> Option<Vec<u8>> {
+        std::fs::read(self.summary_path(run)).ok()
     }
 
     fn failed(&self, run: RunId, source: io::Error) -> JournalError {
