@@ -1,7 +1,7 @@
 //! Any text as a connection file.
 #![no_main]
 
-#[path = "../../tests/foreign/connection_file.rs"]
+#[path = "../../tests/promises/foreign/connection_file.rs"]
 mod connection_file;
 
 use libfuzzer_sys::fuzz_target;

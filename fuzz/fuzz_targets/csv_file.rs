@@ -1,7 +1,7 @@
 //! Any bytes as a CSV file for the shipped job.
 #![no_main]
 
-#[path = "../../tests/foreign/csv_file.rs"]
+#[path = "../../tests/promises/foreign/csv_file.rs"]
 mod csv_file;
 
 use cutover::batch::Layout;

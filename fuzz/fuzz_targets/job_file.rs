@@ -1,7 +1,7 @@
 //! Any text as a job file.
 #![no_main]
 
-#[path = "../../tests/foreign/job_file.rs"]
+#[path = "../../tests/promises/foreign/job_file.rs"]
 mod job_file;
 
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,7 @@
 //! Any records as a whole log, which a journal is opened on. Each record is two bytes of length and so many bytes.
 #![no_main]
 
-#[path = "../../tests/foreign/journal_records.rs"]
+#[path = "../../tests/promises/foreign/journal_records.rs"]
 mod journal_records;
 
 use libfuzzer_sys::fuzz_target;

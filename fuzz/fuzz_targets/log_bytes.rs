@@ -1,7 +1,7 @@
 //! Any bytes as a log; and logs that were written whole, then harmed. The first byte says which.
 #![no_main]
 
-#[path = "../../tests/foreign/log_bytes.rs"]
+#[path = "../../tests/promises/foreign/log_bytes.rs"]
 mod log_bytes;
 
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,7 @@
 //! Any bytes as one record of a log.
 #![no_main]
 
-#[path = "../../tests/foreign/log_entry.rs"]
+#[path = "../../tests/promises/foreign/log_entry.rs"]
 mod log_entry;
 
 use libfuzzer_sys::fuzz_target;

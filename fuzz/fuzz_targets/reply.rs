@@ -1,7 +1,7 @@
 //! Any bytes as a reply of a target and of its sign-in service.
 #![no_main]
 
-#[path = "../../tests/foreign/reply.rs"]
+#[path = "../../tests/promises/foreign/reply.rs"]
 mod reply;
 
 use libfuzzer_sys::fuzz_target;

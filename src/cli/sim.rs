@@ -5,8 +5,8 @@ use super::exit::{Exit, Failure};
 use crate::batch::Digest;
 use crate::progress::{say_result, show_text};
 use crate::sim::{
-    Faults, Limits, Options, Permission, Population, Quota, SECRET_VARIABLE, SignIn, Simulator,
-    Takeover, write_csv,
+    Batching, Faults, Limits, Options, Permission, Population, Quota, SECRET_VARIABLE, SignIn,
+    Simulator, Takeover, write_csv,
 };
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -70,6 +70,7 @@ fn options(args: &SimArgs) -> Options {
         app_has_admin_role: args.admin_role,
         takeover: Takeover::default(),
         sign_in: SignIn::default(),
+        batching: Batching::Served,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every room may use and what knows no other room: problems that people read, secrets, words that look alike, cells that a
-//! spreadsheet would run.
+//! spreadsheet would run, files in TOML.
 
+pub mod config;
 mod formula;
 mod nearest;
 mod problem;

@@ -180,7 +180,7 @@ pub enum ConnectionError {
     /// The file is not there, may not be read, or is not UTF-8.
     #[error("connection file `{path}` cannot be read")]
     #[diagnostic(
-        code(services::connection_unreadable),
+        code(target::connection_unreadable),
         help("check the path of --target and who may read the file; it must be saved as UTF-8")
     )]
     Unreadable {
@@ -191,7 +191,7 @@ pub enum ConnectionError {
     },
     /// The file can be read but not used.
     #[error("connection file `{path}` has {}", Several(mistakes))]
-    #[diagnostic(code(services::connection_mistakes))]
+    #[diagnostic(code(target::connection_mistakes))]
     Mistakes {
         /// The file.
         path: String,

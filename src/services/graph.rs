@@ -57,7 +57,7 @@ pub enum GraphError {
     /// TLS cannot be set up on this machine.
     #[error("the HTTPS client cannot be set up")]
     #[diagnostic(
-        code(services::client),
+        code(target::client),
         help(
             "check that this machine has its certificate authorities installed, and its proxy settings"
         )

@@ -98,7 +98,6 @@ impl Direct {
         let (parts, body) = request.into_parts();
         let mut call = call(&self.service, &parts, UnixMillis(now_ms));
         let outcome = from_oracle(&self.service, &call).unwrap_or_else(|| {
-            self.service.counters.requests.add_one();
             call.body = body;
             let mut dice = call.identity.dice();
             self.service.answer(&call, &mut dice)

@@ -30,6 +30,10 @@ pub(super) enum Refusal {
     Mastered(Property),
     /// The body is not what the operation takes.
     BadBody(String),
+    /// What was sent to `$batch` is no batch.
+    BadBatch(String),
+    /// Another part of the batch, which this one hangs on, failed.
+    DependencyFailed,
     /// The address or one of its query options is malformed.
     BadRequest(String),
     /// Well-formed, but not a query that the directory answers.
@@ -75,6 +79,7 @@ impl Refusal {
             | Self::Mastered(_)
             | Self::BadBody(_)
             | Self::BadRequest(_)
+            | Self::BadBatch(_)
             | Self::UnsupportedQuery(_)
             | Self::PageToken
             | Self::NoSuchPath(_) => StatusCode::BAD_REQUEST,
@@ -86,6 +91,7 @@ impl Refusal {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::DependencyFailed => StatusCode::FAILED_DEPENDENCY,
             Self::Fault(status) => *status,
             Self::StateNotWritten => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -108,7 +114,8 @@ impl Refusal {
             | Self::BodyTooLong => "Request_BadRequest",
             Self::UnsupportedQuery(_) => "Request_UnsupportedQuery",
             Self::PageToken => "Directory_ExpiredPageToken",
-            Self::NoSuchPath(_) => "BadRequest",
+            Self::NoSuchPath(_) | Self::BadBatch(_) => "BadRequest",
+            Self::DependencyFailed => "FailedDependency",
             Self::TokenMissing | Self::TokenUnknown | Self::TokenExpired => {
                 "InvalidAuthenticationToken"
             }
@@ -145,7 +152,8 @@ impl Refusal {
                  undergoing migration are not writable here.",
                 property.name()
             ),
-            Self::BadBody(reason) | Self::BadRequest(reason) | Self::UnsupportedQuery(reason) => reason.clone(),
+            Self::BadBatch(reason) | Self::BadBody(reason) | Self::BadRequest(reason) | Self::UnsupportedQuery(reason) => reason.clone(),
+            Self::DependencyFailed => "A request that this one depends on failed, so it was not carried out.".to_owned(),
             Self::PageToken => "The paging token is expired or was never given out; begin the listing again.".to_owned(),
             Self::TokenMissing => "Access token is empty.".to_owned(),
             Self::TokenUnknown => "The access token cannot be validated.".to_owned(),

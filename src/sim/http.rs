@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{Method, Response};
 use axum::{Router, routing::any};
 
+use super::batch::Batching;
 use super::call::Call;
 use super::clock::UnixMillis;
 use super::connection::Connection;
@@ -16,7 +17,7 @@ use super::errors::Refusal;
 use super::login;
 use super::oracle;
 use super::reply::Reply;
-use super::route::{Place, SignInPlace};
+use super::route::{Place, SignInPlace, no_such_path};
 use super::service::{Outcome, Service};
 
 /// Longest body that is read. A user's properties need a small part of it.
@@ -37,7 +38,6 @@ async fn handle(
     if let Some(outcome) = from_oracle(&service, &call) {
         return delivered(outcome, &connection);
     }
-    service.counters.requests.add_one();
     let mut dice = call.identity.dice();
     let latency_ms = service.faults.latency_ms(&mut dice);
     // Half of it passes before anything is done: a client that gives up may have changed something, or not.
@@ -45,6 +45,7 @@ async fn handle(
     call.now = service.clock.now();
     let outcome = match call.place.clone() {
         Ok(Place::SignIn(place)) => {
+            service.counters.requests.add_one();
             Outcome::Reply(sign_in(&service, &place, parts, body, &call).await)
         }
         Ok(_) | Err(_) => match to_bytes(body, BODY_BYTES_MAX).await {
@@ -62,7 +63,10 @@ async fn handle(
 /// The request without its body.
 pub(super) fn call(service: &Service, parts: &Parts, now: UnixMillis) -> Call {
     let path = parts.uri.path();
-    let place = Place::parse(path);
+    let place = match Place::parse(path) {
+        Ok(Place::Batch) if service.batching == Batching::Unknown => Err(no_such_path(path)),
+        place => place,
+    };
     let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map(|Query(pairs)| pairs);
     let undecodable = |_| Refusal::BadRequest("The query does not decode to UTF-8.".to_owned());
     let (place, pairs) = match pairs.map_err(undecodable) {
@@ -102,7 +106,8 @@ pub(super) fn from_oracle(service: &Service, call: &Call) -> Option<Outcome> {
         | Place::GroupMembers { .. }
         | Place::RiskyUsers
         | Place::RiskyUser(_)
-        | Place::RiskAction(_) => return None,
+        | Place::RiskAction(_)
+        | Place::Batch => return None,
     };
     let answer = if call.method == Method::GET {
         answer

@@ -6,11 +6,12 @@
 //! them to the memory on disk; `service` leads a request through tokens, throttling and faults; `http` and
 //! `connection` are the edge. Every decision comes from one seed (`chance`), and time is an argument (`clock`).
 //!
-//! It deliberately does not serve `$batch`, `$search` or `$orderby`, expands nothing but the holders of directory roles,
+//! It deliberately does not serve `$search` or `$orderby`, expands nothing but the holders of directory roles,
 //! knows no groups but those that roles are given to, no licences, and never purges the recycle bin by itself. It imports nothing of the rest of the program.
 
 mod anchor;
 mod assertion;
+mod batch;
 mod call;
 mod chance;
 mod change;
@@ -80,6 +81,7 @@ use throttle::Throttle;
 use token::Tokens;
 use world::ActorRole;
 
+pub use batch::Batching;
 pub use direct::{Answer, Direct};
 pub use domains::INITIAL_DOMAIN;
 pub use faults::Faults;
@@ -126,6 +128,8 @@ pub struct Options {
     pub takeover: Takeover,
     /// How one may sign in.
     pub sign_in: SignIn,
+    /// Whether `$batch` is served.
+    pub batching: Batching,
 }
 
 impl Default for Options {
@@ -146,6 +150,7 @@ impl Default for Options {
             app_has_admin_role: false,
             takeover: Takeover::Allowed,
             sign_in: SignIn::default(),
+            batching: Batching::Served,
         }
     }
 }
@@ -410,6 +415,7 @@ fn build(
         sign_in: Mutex::new(options.sign_in.clone()),
         devices: Mutex::default(),
         takeover: options.takeover,
+        batching: options.batching,
         counters: Counters::default(),
     })
 }

@@ -16,7 +16,7 @@ use super::read::{Collection, Reader};
 use super::reply::Reply;
 use super::risk::{self, RiskAction};
 use super::roles::{self, RoleList};
-use super::route::Place;
+use super::route::{Place, no_such_path};
 use super::shape;
 use super::tenant::Tenant;
 use super::token::{Rights, TENANT_ID};
@@ -55,6 +55,8 @@ pub(super) fn carry_out(
         (Place::GroupMembers { group, cast }, "GET") => operation.members(group, cast),
         (Place::RiskyUsers, "GET") => operation.risky_users(),
         (Place::RiskyUser(id), "GET") => operation.risky_user(id),
+        // A batch within a batch.
+        (Place::Batch, _) => Err(no_such_path(&call.path)),
         (Place::RiskAction(action), "POST") => operation.act_on_risk(action),
         (
             Place::Users

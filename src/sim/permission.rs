@@ -232,6 +232,7 @@ fn of_place(place: &Place, method: &str) -> &'static [Permission] {
         (Place::RiskAction(_), _) => WRITE_RISK,
         (
             Place::SignIn(_)
+            | Place::Batch
             | Place::SimStats
             | Place::SimUsers
             | Place::SimWrites

@@ -71,6 +71,8 @@ pub(super) enum Place {
     RiskyUser(UserId),
     /// What an operator makes of risks.
     RiskAction(RiskAction),
+    /// Several requests in one.
+    Batch,
     /// The counters.
     SimStats,
     /// The true state of users.
@@ -127,6 +129,7 @@ impl Place {
 
 fn graph(segments: &[&str], path: &str) -> Result<Place, Refusal> {
     match segments {
+        ["$batch"] => Ok(Place::Batch),
         ["users"] => Ok(Place::Users),
         ["users", key] if key.starts_with('$') => {
             Err(Refusal::BadRequest(format!("The segment '{key}' is not valid; use the key form users('…').")))
@@ -193,7 +196,7 @@ fn object_id(text: &str) -> Result<UserId, Refusal> {
         .ok_or_else(|| Refusal::BadRequest(format!("Invalid object identifier '{text}'.")))
 }
 
-fn no_such_path(path: &str) -> Refusal {
+pub(super) fn no_such_path(path: &str) -> Refusal {
     Refusal::NoSuchPath(path.to_owned())
 }
 

@@ -10,6 +10,7 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
+use super::batch::{self, Batching};
 use super::call::Call;
 use super::chance::{Identity, Sequencer};
 use super::clock::{Clock, UnixMillis};
@@ -21,6 +22,7 @@ use super::limits::RetryAfter;
 use super::operations;
 use super::permission::Permission;
 use super::reply::Reply;
+use super::route::Place;
 use super::sign_in::SignIn;
 use super::tenant::Tenant;
 use super::throttle::{Admission, Limit, Scope, Throttle, Throttled};
@@ -86,6 +88,7 @@ pub(super) struct Service {
     pub(super) sign_in: Mutex<SignIn>,
     pub(super) devices: Mutex<Devices>,
     pub(super) takeover: Takeover,
+    pub(super) batching: Batching,
     pub(super) counters: Counters,
 }
 
@@ -98,6 +101,31 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Service {
     /// Answers a request to Graph.
     pub(super) fn answer(&self, call: &Call, dice: &mut ChaCha8Rng) -> Outcome {
+        match call.place {
+            Ok(Place::Batch) => self.answer_batch(call, dice),
+            Ok(_) | Err(_) => self.answer_part(call, dice),
+        }
+    }
+
+    /// A batch can meet faults as a whole and costs nothing but what its parts cost.
+    fn answer_batch(&self, call: &Call, dice: &mut ChaCha8Rng) -> Outcome {
+        if let Err(refusal) = self.check_token(call) {
+            return self.identified(call, self.refused(call, &refusal));
+        }
+        let mut order = call.identity.dice();
+        let outcome = self.with_fault(call, dice, || {
+            batch::carry_out(self, call, &mut order)
+                .unwrap_or_else(|refusal| self.refused(call, &refusal))
+        });
+        match outcome {
+            Outcome::Reply(reply) => self.identified(call, reply),
+            Outcome::Cut => Outcome::Cut,
+        }
+    }
+
+    /// Answers a request that stands alone or in a batch.
+    pub(super) fn answer_part(&self, call: &Call, dice: &mut ChaCha8Rng) -> Outcome {
+        self.counters.requests.add_one();
         let rights = match self.check_token(call) {
             Ok(rights) => rights,
             Err(refusal) => return self.finished(call, self.refused(call, &refusal)),
@@ -107,10 +135,12 @@ impl Service {
             Admission::Throttled(refusal) => {
                 self.finished(call, self.throttled(call, refusal, refusal.limit.reason()))
             }
-            Admission::Admitted { warning_share } => match self.with_fault(call, &rights, dice) {
-                Outcome::Reply(reply) => self.finished(call, with_usage(reply, warning_share)),
-                Outcome::Cut => Outcome::Cut,
-            },
+            Admission::Admitted { warning_share } => {
+                match self.with_fault(call, dice, || self.carried_out(call, &rights)) {
+                    Outcome::Reply(reply) => self.finished(call, with_usage(reply, warning_share)),
+                    Outcome::Cut => Outcome::Cut,
+                }
+            }
         }
     }
 
@@ -158,23 +188,28 @@ impl Service {
         locked(&self.tokens).check(token, call.now)
     }
 
-    fn with_fault(&self, call: &Call, rights: &Rights, dice: &mut ChaCha8Rng) -> Outcome {
+    fn with_fault(
+        &self,
+        call: &Call,
+        dice: &mut ChaCha8Rng,
+        mut carry_out: impl FnMut() -> Reply,
+    ) -> Outcome {
         let fault = self.faults.draw(dice);
         if fault != Fault::Nothing {
             self.counters.faults.add_one();
         }
         match fault {
-            Fault::Nothing => Outcome::Reply(self.carried_out(call, rights)),
+            Fault::Nothing => Outcome::Reply(carry_out()),
             Fault::ErrorBefore(status) => {
                 Outcome::Reply(self.refused(call, &Refusal::Fault(status)))
             }
             Fault::ErrorAfter(status) => {
-                self.carried_out(call, rights);
+                carry_out();
                 Outcome::Reply(self.refused(call, &Refusal::Fault(status)))
             }
             Fault::DropBefore => Outcome::Cut,
             Fault::DropAfter => {
-                self.carried_out(call, rights);
+                carry_out();
                 Outcome::Cut
             }
             Fault::Throttle => {
@@ -210,7 +245,7 @@ impl Service {
         }
     }
 
-    fn refused(&self, call: &Call, refusal: &Refusal) -> Reply {
+    pub(super) fn refused(&self, call: &Call, refusal: &Refusal) -> Reply {
         let reply = Reply::value(refusal.status(), &refusal.body(&call.trace()));
         match refusal.status() {
             StatusCode::UNAUTHORIZED => reply.with("www-authenticate", "Bearer realm=\"\""),
@@ -237,9 +272,14 @@ impl Service {
 
     /// Adds what every reply of Graph carries.
     fn finished(&self, call: &Call, reply: Reply) -> Outcome {
-        let reply = reply
-            .with("request-id", &call.identity.request_id().to_string())
-            .with("x-ms-resource-unit", &call.cost().units.to_string());
+        self.identified(
+            call,
+            reply.with("x-ms-resource-unit", &call.cost().units.to_string()),
+        )
+    }
+
+    fn identified(&self, call: &Call, reply: Reply) -> Outcome {
+        let reply = reply.with("request-id", &call.identity.request_id().to_string());
         Outcome::Reply(match call.client_request_id() {
             Some(id) => reply.with("client-request-id", id),
             None => reply,

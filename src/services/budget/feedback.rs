@@ -21,7 +21,7 @@
 //!   the limit still stands; and quickly when it does not. A service that was short of processor time says nothing about a
 //!   limit, and is forgotten after half a minute.
 //!
-//! Measured against token buckets with another app on them (`tests/throttling/`). A value that is a pure function of
+//! Measured against token buckets with another app on them (`tests/promises/throttling/`). A value that is a pure function of
 //! what was reported and when; it neither waits nor knows the limiter.
 
 use std::time::Duration;

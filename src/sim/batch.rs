@@ -1,0 +1,200 @@
+//! `$batch`: up to twenty requests in one. Each part is a request of its own, with its own permissions, throttling, lag and
+//! faults; only the way to the service is shared. What the outer request must look like is Microsoft's page on JSON
+//! batching; the two rules about `dependsOn` are what the service itself says when they are broken.
+
+use std::collections::{HashMap, HashSet};
+
+use axum::http::{Method, Request, StatusCode, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::call::Call;
+use super::errors::Refusal;
+use super::http;
+use super::reply::Reply;
+use super::service::{Outcome, Service};
+
+/// Most requests in one batch.
+const PARTS_MAX: usize = 20;
+/// What clients leave as it is in a part's address and an address cannot have. A `%` is theirs already.
+const UNENCODED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
+
+/// Whether the service knows `$batch`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Batching {
+    /// It does.
+    #[default]
+    Served,
+    /// It does not, and replies as to any unknown segment.
+    Unknown,
+}
+
+#[derive(Deserialize)]
+struct Batch {
+    requests: Vec<Part>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Part {
+    id: String,
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: HashMap<String, String>,
+    body: Option<Value>,
+    #[serde(default)]
+    depends_on: Vec<String>,
+}
+
+/// Runs the parts of a batch one after the other; their replies come back in any order, as Graph's do.
+pub(super) fn carry_out(
+    service: &Service,
+    call: &Call,
+    dice: &mut ChaCha8Rng,
+) -> Result<Reply, Refusal> {
+    if call.method != Method::POST {
+        return Err(Refusal::Method);
+    }
+    let parts = parse(call.json_body()?)?;
+    let mut failed = HashSet::new();
+    let mut responses = Vec::with_capacity(parts.len());
+    for part in parts {
+        let reply = if part
+            .depends_on
+            .iter()
+            .any(|id| failed.contains(&id.to_lowercase()))
+        {
+            service.refused(call, &Refusal::DependencyFailed)
+        } else {
+            run(service, call, &part)?
+        };
+        if !reply.is_success() {
+            failed.insert(part.id.to_lowercase());
+        }
+        responses.push(response(&part.id, reply));
+    }
+    responses.shuffle(dice);
+    Ok(Reply::value(
+        StatusCode::OK,
+        &json!({ "responses": responses }),
+    ))
+}
+
+fn parse(body: &[u8]) -> Result<Vec<Part>, Refusal> {
+    let Batch { requests } = serde_json::from_slice(body)
+        .map_err(|error| refusal(format!("Invalid batch payload format: {error}.")))?;
+    if requests.is_empty() || requests.len() > PARTS_MAX {
+        return Err(refusal(format!(
+            "Number of batch request steps must be from 1 to the maximum value of {PARTS_MAX}."
+        )));
+    }
+    let mut earlier = HashSet::new();
+    for (at, part) in requests.iter().enumerate() {
+        check(part)?;
+        let mut depends_on = part.depends_on.iter().map(|id| id.to_lowercase());
+        if !depends_on.all(|id| earlier.contains(&id)) {
+            return Err(refusal(format!(
+                "Invalid dependency for request Id: {}.",
+                part.id
+            )));
+        }
+        if !earlier.insert(part.id.to_lowercase()) {
+            return Err(refusal(format!("Request Id: {} is not unique.", part.id)));
+        }
+        if at > 1 && part.depends_on.is_empty() != requests[1].depends_on.is_empty() {
+            return Err(refusal(
+                "Batch should be either fully sequential or fully parallel.".to_owned(),
+            ));
+        }
+    }
+    Ok(requests)
+}
+
+/// Whoever writes must send a body, if only an empty one, and say what it is.
+fn check(part: &Part) -> Result<(), Refusal> {
+    let names_type = part
+        .headers
+        .keys()
+        .any(|name| name.eq_ignore_ascii_case("content-type"));
+    let writes = ["POST", "PATCH", "PUT"]
+        .iter()
+        .any(|method| part.method.eq_ignore_ascii_case(method));
+    if (writes && part.body.is_none()) || (part.body.is_some() && !names_type) {
+        let id = &part.id;
+        return Err(refusal(format!(
+            "Write request id: {id} does not contain Content-Type header or body."
+        )));
+    }
+    Ok(())
+}
+
+fn run(service: &Service, outer: &Call, part: &Part) -> Result<Reply, Refusal> {
+    let version = outer.version().segment();
+    let url = utf8_percent_encode(part.url.trim_start_matches('/'), UNENCODED);
+    let mut request = Request::builder()
+        .method(part.method.to_uppercase().as_str())
+        .uri(format!("/{version}/{url}"));
+    for (name, value) in &part.headers {
+        request = request.header(name, value);
+    }
+    let malformed = |_| {
+        refusal(format!(
+            "Invalid batch payload format: request Id: {}.",
+            part.id
+        ))
+    };
+    let (mut parts, ()) = request.body(()).map_err(malformed)?.into_parts();
+    if let Some(token) = outer.headers.get(header::AUTHORIZATION) {
+        parts.headers.insert(header::AUTHORIZATION, token.clone());
+    }
+    let mut call = http::call(service, &parts, outer.now);
+    call.body = part
+        .body
+        .as_ref()
+        .map(|body| body.to_string().into_bytes())
+        .unwrap_or_default();
+    let mut dice = call.identity.dice();
+    Ok(match service.answer_part(&call, &mut dice) {
+        Outcome::Reply(reply) => reply,
+        // The connection that is lost is the one behind the door, so the door replies.
+        Outcome::Cut => service.refused(&call, &Refusal::Fault(StatusCode::GATEWAY_TIMEOUT)),
+    })
+}
+
+fn response(id: &str, reply: Reply) -> Value {
+    let response = reply.into_plain_response();
+    let headers: Map<String, Value> = response
+        .headers()
+        .iter()
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                json!(String::from_utf8_lossy(value.as_bytes())),
+            )
+        })
+        .collect();
+    let mut part = json!({"id": id, "status": response.status().as_u16(), "headers": headers});
+    if let Ok(body) = serde_json::from_slice(response.body()) {
+        part["body"] = body;
+    }
+    part
+}
+
+fn refusal(message: String) -> Refusal {
+    Refusal::BadBatch(message)
+}
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

@@ -1,0 +1,10 @@
+//! The promises of the design, held by the library itself: no process is started and no time passes but simulated time. A folder or
+//! file a subject.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod foreign;
+mod graph_description;
+mod people;
+mod simulation;
+mod small_world;
+mod throttling;
