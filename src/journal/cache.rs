@@ -143,11 +143,11 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, JournalError> {
+pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, JournalError> {
     postcard::to_stdvec(value).map_err(|error| JournalError::Checkpoint(error.to_string()))
 }
 
-fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, JournalError> {
+pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, JournalError> {
     postcard::from_bytes(bytes).map_err(|error| JournalError::Checkpoint(error.to_string()))
 }
 
@@ -235,7 +235,7 @@ pub(super) fn forget(store: &dyn Store, id: RunId) -> Result<(), JournalError> {
 }
 
 /// A letter for the kind, the run, and a big-endian number, so that keys sort as rows do.
-mod keys {
+pub(super) mod keys {
     use super::{JournalError, RowNumber, RunId};
 
     pub const RUNS: [u8; 1] = *b"r";

@@ -87,6 +87,12 @@ impl CheckpointWriter {
         result.map_err(JournalError::Checkpoint)
     }
 
+    #[cfg(test)]
+    pub(super) async fn kill(self) {
+        self.task.abort();
+        let _aborted = self.task.await;
+    }
+
     /// Ends; the log's writer must be gone. Returns why the checkpoint cannot be used, if it cannot.
     pub(super) async fn close(self) -> Option<String> {
         drop(self.syncs);

@@ -17,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Input rows in one record: few enough to be read for one row, enough that a million need few keys.
-const ROWS_PER_RECORD: usize = 256;
+pub(super) const ROWS_PER_RECORD: usize = 256;
 
 /// Bytes of records that are written as one group.
 const GROUP_BYTES: usize = 2 << 20;

@@ -369,3 +369,106 @@ impl Line {
         [&line[..self.record_bytes], b"}"].concat()
     }
 }
+
+/// A line with a hash of the caller's own, as a forger writes it.
+#[cfg(test)]
+pub(super) fn resealed(
+    out: &mut Vec<u8>,
+    group: u64,
+    place: Place,
+    hash: &ChainHash,
+    record: &[u8],
+) {
+    let mut line = Vec::new();
+    write_line(&mut line, hash, group, place, record).unwrap();
+    line.truncate(line.len() - TAIL_BYTES);
+    line.extend_from_slice(HASH_KEY);
+    line.extend_from_slice(&hash.0);
+    line.push(b'"');
+    let crc = crc_digits(&line);
+    line.extend_from_slice(&CRC_KEY[1..]);
+    line.extend_from_slice(&crc);
+    line.extend_from_slice(END);
+    out.extend_from_slice(&line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    fn genesis() -> ChainHash {
+        ChainHash::genesis(RunId(Uuid::from_u128(1)))
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_back(text in "\\PC{0,200}", group in 1..u64::MAX, last in any::<bool>()) {
+            let record = serde_json::to_vec(&serde_json::json!({ "text": text })).unwrap();
+            let place = if last { Place::Last } else { Place::Within };
+            let mut out = b"before".to_vec();
+            let hash = write_line(&mut out, &genesis(), group, place, &record).unwrap();
+            let bytes = &out[6..];
+            prop_assert_eq!(bytes.iter().position(|byte| *byte == b'\n'), Some(bytes.len() - 1));
+            let line = Line::parse(bytes).unwrap();
+            prop_assert_eq!((line.group, line.place, line.hash), (group, place, hash));
+            prop_assert!(line.is_whole(bytes) && line.follows(&genesis(), bytes));
+            prop_assert_eq!(line.record(bytes), record);
+            let json: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+            prop_assert_eq!(json["group"].as_u64(), Some(group));
+            prop_assert!(bytes.len() <= line_bytes(&line.record(bytes)).unwrap());
+        }
+
+        #[test]
+        fn no_changed_bit_goes_unseen(text in "[a-z]{0,60}", at in any::<prop::sample::Index>(), bit in 0..8u8) {
+            let record = serde_json::to_vec(&serde_json::json!({ "text": text })).unwrap();
+            let mut out = Vec::new();
+            write_line(&mut out, &genesis(), 7, Place::Last, &record).unwrap();
+            let at = at.index(out.len());
+            out[at] ^= 1 << bit;
+            prop_assert!(!Line::parse(&out).is_some_and(|line| line.is_whole(&out)));
+        }
+
+        #[test]
+        fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Some(line) = Line::parse(&bytes) {
+                let _either_way = (line.is_whole(&bytes), line.follows(&genesis(), &bytes), line.record(&bytes));
+            }
+        }
+    }
+
+    /// Checked with `sha256sum`: whoever reads logs with another program relies on this.
+    #[test]
+    fn the_form_of_a_line_does_not_change_by_accident() {
+        let mut out = Vec::new();
+        let hash = write_line(&mut out, &genesis(), 258, Place::Last, b"{\"a\":1}").unwrap();
+        let front = format!("{}{{\"a\":1,\"group\":258,\"last\":true", genesis());
+        let expected = Sha256::digest(front);
+        let digits: String = expected.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hash.to_string(), digits);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with(&format!(
+            "{{\"a\":1,\"group\":258,\"last\":true,\"hash\":\"{digits}\",\"crc\":\""
+        )));
+        assert!(text.ends_with("\"}\n"));
+    }
+
+    #[test]
+    fn a_record_over_the_limit_is_refused_and_leaves_no_trace() {
+        let mut out = Vec::new();
+        let too_long = vec![b' '; LINE_BYTES_MAX];
+        let refused = write_line(&mut out, &genesis(), 1, Place::Last, &too_long);
+        let bytes = LINE_BYTES_MAX;
+        assert_eq!(refused, Err(RecordTooLong { bytes }));
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_log_of_another_format_says_who_wrote_it() {
+        let json = br#"{"began":{"format":2,"run":{"program":"9.9"}}}"#;
+        let error = Entry::decode(json).unwrap_err();
+        let program = "9.9".to_owned();
+        assert_eq!(error, EntryError::Version { format: 2, program });
+    }
+}

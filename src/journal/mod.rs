@@ -36,6 +36,9 @@ pub mod verify;
 mod writer;
 
 #[cfg(test)]
+#[path = "../../tests/support/doubles/mod.rs"]
+pub(crate) mod doubles;
+#[cfg(test)]
 mod kill_tests;
 #[cfg(test)]
 mod power_tests;

@@ -222,6 +222,12 @@ impl RunRecord {
         }
     }
 
+    /// Whether all its rows were copied: before that nothing is sent for it, and it counts as never begun.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.state != RunState::Importing
+    }
+
     /// Whether every row has ended.
     #[must_use]
     pub fn is_complete(&self) -> bool {

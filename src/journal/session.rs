@@ -186,6 +186,13 @@ impl Session {
         let _unusable = self.checkpoint.close().await;
     }
 
+    /// As a kill does: nothing that waits is written any more.
+    #[cfg(test)]
+    pub(super) async fn kill(self) {
+        self.writer.kill().await;
+        self.checkpoint.kill().await;
+    }
+
     /// Ends the work of this process on the run and returns where it stands, as far as that is known.
     pub async fn close(self, at: UnixMillis, stop: Stop) -> Closed {
         let entry = Entry::Closed {

@@ -262,7 +262,7 @@ impl Store for SledStore {
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         // Of several changes of one key the last one counts.
-        let changes = batch.changes.into_iter().collect();
+        let changes = batch.into_changes().collect();
         *sum = guarded(&self.path, || self.apply_changes(changes, *sum))?;
         Ok(())
     }

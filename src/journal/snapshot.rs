@@ -12,11 +12,11 @@ use super::journal_error::JournalError;
 use super::log::inspect;
 use super::open::{find, replay, takers};
 use super::reader::{LastReader, RunReader, temporary_folder};
-use super::run::{RunId, RunRecord, RunState};
-use super::sled_store::{SledStore, copy};
+use super::run::{RunId, RunRecord};
+use super::sled_store::{SledStore, Why, copy};
 use super::storage::{FolderStorage, Storage};
 use super::store::Store;
-use super::summary::fold_of;
+use super::summary::{self, fold_of};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,9 +45,17 @@ impl Snapshot {
     }
 
     fn look(&mut self) -> Result<(), JournalError> {
-        for id in self.storage.logs()? {
+        let logs = self.storage.logs()?;
+        for run in self.storage.summaries() {
+            let is_gone = !logs.contains(&run) && summary::has_begun(&self.storage, run);
+            if is_gone {
+                let dir = self.dir.clone();
+                return Err(JournalError::LogGone { run, dir });
+            }
+        }
+        for id in logs {
             match fold_of(&self.storage, id) {
-                Ok(fold) => self.folds.extend(fold.filter(|fold| has_begun(&fold.run))),
+                Ok(fold) => self.folds.extend(fold.filter(|fold| fold.run.has_begun())),
                 // One that never began is removed when the journal is opened to work on it.
                 Err(JournalError::File { source, .. })
                     if source.kind() == io::ErrorKind::NotFound => {}
@@ -88,33 +96,36 @@ impl Snapshot {
         Ok(RunReader::new(fold.clone(), log, None))
     }
 
-    /// Reads every row of a run.
+    /// Reads every row of a run. Also returns why the journal's checkpoint was not used, if it was not.
     ///
     /// # Errors
     /// [`JournalError`]: not allowed, damaged, or no room for temporary files.
-    pub fn rows(&self, run: &RunRecord) -> Result<LastReader, JournalError> {
+    pub fn rows(&self, run: &RunRecord) -> Result<(LastReader, Option<Why>), JournalError> {
         let id = run.id();
         match self.copied(id) {
             Err(error) if may_be_of_the_moment(&error) => {
                 tracing::info!("the checkpoint is not used, the log is read instead: {error}");
-                LastReader::from_log_alone(self.storage.open_to_read(id)?, id)
+                let log = self.storage.open_to_read(id)?;
+                Ok((LastReader::from_log_alone(log, id)?, None))
             }
             reader => reader,
         }
     }
 
-    fn copied(&self, id: RunId) -> Result<LastReader, JournalError> {
+    fn copied(&self, id: RunId) -> Result<(LastReader, Option<Why>), JournalError> {
         let folder = temporary_folder()?;
         copy(&self.dir, folder.path())
             .map_err(|error| JournalError::Checkpoint(error.to_string()))?;
-        let store: Arc<dyn Store> = Arc::new(SledStore::open(folder.path())?.store);
+        let opened = SledStore::open(folder.path())?;
+        let store: Arc<dyn Store> = Arc::new(opened.store);
         let known = read_runs(&*store)?.into_iter().find(|known| known.id() == id);
         let log = self.storage.open_to_read(id)?;
         let walk = |from, visit: &mut super::open::Visit<'_>| inspect(&*log, from, visit);
         let cache = replay(&store, id, known.as_ref(), walk)?.ok_or(JournalError::NoBeginning)?;
         let fold = cache.fold().clone();
         let reader = RunReader::new(fold, log, Some(store));
-        Ok(LastReader::in_folder(reader, folder))
+        let unused = opened.set_aside.map(|set_aside| set_aside.why);
+        Ok((LastReader::in_folder(reader, folder), unused))
     }
 }
 
@@ -128,11 +139,4 @@ fn may_be_of_the_moment(error: &JournalError) -> bool {
             | JournalError::Impossible { .. }
             | JournalError::Log(LogError::Damaged { .. })
     )
-}
-
-fn has_begun(run: &RunRecord) -> bool {
-    match run.state {
-        RunState::Importing => false,
-        RunState::Open | RunState::Stopped(_) | RunState::Finished => true,
-    }
 }

@@ -5,7 +5,7 @@
 
 use super::journal_error::JournalError;
 use super::lock::in_use;
-use super::log_file::{DiskLogFile, LogFile, copy_all, make_private};
+use super::log_file::{DiskLogFile, LogFile, copy_all, make_private, private};
 use super::reserve::{Reserve, is_want_of_room};
 use super::run::RunId;
 use std::io::{self, Write as _};
@@ -113,12 +113,15 @@ impl FolderStorage {
         self.folder.join(format!("{run}.log"))
     }
 
-    fn summaries(&self) -> PathBuf {
-        self.dir.join(CHECKPOINT)
+    fn summary_path(&self, run: RunId) -> PathBuf {
+        self.dir.join(CHECKPOINT).join(format!("{run}.json"))
     }
 
-    fn summary_path(&self, run: RunId) -> PathBuf {
-        self.summaries().join(format!("{run}.json"))
+    /// The runs whose summaries are kept.
+    pub(super) fn summaries(&self) -> Vec<RunId> {
+        let entries = std::fs::read_dir(self.dir.join(CHECKPOINT));
+        let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+        paths.filter_map(|path| run_of(&path, "json")).collect()
     }
 
     fn file(
@@ -155,8 +158,7 @@ impl Storage for FolderStorage {
         let mut logs = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
-            let name = path.file_stem().and_then(|stem| stem.to_str());
-            logs.extend(name.and_then(|name| Uuid::parse_str(name).ok()).map(RunId));
+            logs.extend(run_of(&path, "log"));
         }
         logs.sort();
         Ok(logs)
@@ -196,10 +198,10 @@ impl Storage for FolderStorage {
     }
 
     fn write_summary(&self, run: RunId, summary: &[u8]) -> io::Result<()> {
-        let mut new = tempfile::NamedTempFile::new_in(self.summaries())?;
-        new.write_all(summary)?;
-        new.persist(self.summary_path(run))?;
-        Ok(())
+        let path = self.summary_path(run);
+        let part = path.with_extension("part");
+        private().truncate(true).open(&part)?.write_all(summary)?;
+        std::fs::rename(part, path)
     }
 
     fn read_summary(&self, run: RunId) -> Option<Vec<u8>> {
@@ -213,4 +215,11 @@ impl Storage for FolderStorage {
             source,
         }
     }
+}
+
+/// The run that a file is named after.
+fn run_of(path: &Path, extension: &str) -> Option<RunId> {
+    let stem = path.file_stem()?.to_str()?;
+    let is_it = path.extension().is_some_and(|is| is == extension);
+    Uuid::parse_str(stem).ok().filter(|_| is_it).map(RunId)
 }

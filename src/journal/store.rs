@@ -91,7 +91,7 @@ impl StoreError {
 /// Changes to be applied together, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    pub(super) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl Batch {
@@ -103,6 +103,11 @@ impl Batch {
     /// Removes a key, if it is there.
     pub fn remove(&mut self, key: impl Into<Vec<u8>>) {
         self.changes.push((key.into(), None));
+    }
+
+    /// The changes, each a key and its new value or none.
+    pub fn into_changes(self) -> impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> {
+        self.changes.into_iter()
     }
 
     /// How many changes.

@@ -31,6 +31,11 @@ fn read(storage: &dyn Storage, run: RunId) -> Option<RunFold> {
     (bytes.ends_with(crc.as_bytes()) && fold.run.id() == run).then_some(fold)
 }
 
+/// Whether a run that has begun is known here.
+pub(super) fn has_begun(storage: &dyn Storage, run: RunId) -> bool {
+    read(storage, run).is_some_and(|fold| fold.run.has_begun())
+}
+
 /// Folds a run as its log is at this moment; `None` if the log says nothing yet.
 ///
 /// # Errors

@@ -116,6 +116,12 @@ impl Writer {
         self.ended.get().cloned().unwrap_or(CommitError::Stopped)
     }
 
+    #[cfg(test)]
+    pub(super) async fn kill(self) {
+        self.task.abort();
+        let _aborted = self.task.await;
+    }
+
     /// Writes all that waits and ends the task.
     ///
     /// # Errors
@@ -235,5 +241,155 @@ fn answer(answers: Vec<Option<Answer>>, result: Result<(), CommitError>) {
     for answer in answers.into_iter().flatten() {
         // Who gave up does not want to know.
         let _gone = answer.send(result.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::blocking::Threads;
+    use crate::journal::doubles::{Inline, MemoryLogFile};
+    use crate::journal::line::LINE_BYTES_MAX;
+    use crate::journal::log::inspect;
+    use crate::journal::run::RunId;
+    use uuid::Uuid;
+
+    const RUN: RunId = RunId(Uuid::from_u128(1));
+
+    fn record(number: u64) -> Record {
+        Record {
+            json: format!("{{\"n\":{number}}}").into_bytes(),
+            mark: Mark::Opened { at: number },
+        }
+    }
+
+    fn stored(file: &MemoryLogFile) -> Vec<Vec<u8>> {
+        let mut records = Vec::new();
+        let walk = inspect(file, Head::genesis(RUN), |group| {
+            records.extend(group.lines().map(|line| line.record()));
+            Ok::<_, LogError>(())
+        });
+        walk.unwrap();
+        records
+    }
+
+    /// A writer on a file in memory; what it tells is dropped.
+    fn writer(blocking: Arc<dyn Blocking>) -> (MemoryLogFile, Writer) {
+        let file = MemoryLogFile::default();
+        let log = Log::create(Box::new(file.clone()), RUN).unwrap();
+        let (durable, mut told) = mpsc::channel(1);
+        tokio::spawn(async move { while told.recv().await.is_some() {} });
+        (file, Writer::start(log, blocking, durable))
+    }
+
+    fn slow() -> Arc<dyn Blocking> {
+        let barrier = Duration::from_millis(5);
+        Arc::new(Inline { barrier })
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_durable_and_in_the_callers_order() {
+        for blocking in [slow(), Arc::new(Threads) as Arc<dyn Blocking>] {
+            let (file, writer) = writer(blocking);
+            for number in 0..10 {
+                writer.post(record(2 * number)).unwrap();
+                writer.commit(record(2 * number + 1)).await.unwrap();
+                let disk = file.fork();
+                disk.cut_power(0);
+                assert_eq!(stored(&disk).len() as u64, 2 * number + 2);
+            }
+            writer.post(record(20)).unwrap();
+            writer.close().await.unwrap();
+            let all: Vec<_> = (0..=20).map(|number| record(number).json).collect();
+            assert_eq!(stored(&file), all);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_shares_a_barrier() {
+        let (file, writer) = writer(slow());
+        let writer = Arc::new(writer);
+        let callers = (0..64).map(|caller| {
+            let writer = Arc::clone(&writer);
+            tokio::spawn(async move {
+                for number in 0..10 {
+                    writer.commit(record(caller * 100 + number)).await.unwrap();
+                }
+            })
+        });
+        for caller in callers.collect::<Vec<_>>() {
+            caller.await.unwrap();
+        }
+        assert_eq!(stored(&file).len(), 640);
+        assert!(file.syncs() <= 12, "{} barriers", file.syncs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_over_the_limit_is_refused_and_only_it() {
+        let (file, writer) = writer(slow());
+        let too_long = Record {
+            json: vec![b' '; LINE_BYTES_MAX],
+            mark: Mark::Opened { at: 0 },
+        };
+        let refused = writer.commit(too_long).await;
+        let is_it = |error: &CommitError| {
+            matches!(error, CommitError::Log(LogError::RecordTooLong(_)))
+        };
+        assert!(refused.as_ref().is_err_and(is_it), "{refused:?}");
+        writer.commit(record(1)).await.unwrap();
+        assert_eq!(stored(&file).len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_records_do_not_make_a_group_too_long() {
+        let (file, writer) = writer(slow());
+        for _ in 0..9 {
+            let json = format!("{{\"n\":\"{}\"}}", "x".repeat(9 << 20)).into_bytes();
+            let mark = Mark::Opened { at: 0 };
+            writer.post(Record { json, mark }).unwrap();
+        }
+        writer.close().await.unwrap();
+        assert_eq!(stored(&file).len(), 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_error_is_everybodys() {
+        let (file, writer) = writer(slow());
+        writer.commit(record(0)).await.unwrap();
+        file.fail_after(1);
+        let (first, second) = tokio::join!(writer.commit(record(1)), writer.commit(record(2)));
+        for result in [first, second, writer.commit(record(3)).await, writer.post(record(4))] {
+            let told = result.unwrap_err().to_string();
+            assert!(told.contains("could not be made durable; 1 records"), "{told}");
+        }
+        assert!(writer.close().await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_gives_up_holds_nobody_up() {
+        let (file, writer) = writer(slow());
+        let gave_up = tokio::time::timeout(Duration::from_millis(1), writer.commit(record(1)));
+        assert!(gave_up.await.is_err());
+        writer.commit(record(2)).await.unwrap();
+        assert_eq!(stored(&file).len(), 2);
+    }
+
+    /// A panic of the file: the log is lost with it, and nobody waits for ever.
+    #[tokio::test]
+    async fn a_writer_that_panicked_answers_everybody() {
+        struct Panicking;
+        impl Blocking for Panicking {
+            fn run(
+                &self,
+                work: super::super::blocking::Work,
+            ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+                drop(work);
+                Box::pin(async {})
+            }
+        }
+        let (_, writer) = writer(Arc::new(Panicking));
+        assert!(matches!(writer.commit(record(1)).await, Err(CommitError::Stopped)));
+        assert!(writer.commit(record(2)).await.is_err());
+        assert!(writer.close().await.is_err());
     }
 }

@@ -606,7 +606,7 @@ impl Worker {
             let news = self.news()?;
             self.work
                 .session
-                .post(news.transition, &news.before, &news.after)?;
+                .post(news.transition, &news.after)?;
         }
         Ok(())
     }
@@ -615,7 +615,7 @@ impl Worker {
         let news = self.news()?;
         self.work
             .session
-            .commit(news.transition, &news.before, &news.after)
+            .commit(news.transition, &news.after)
             .await?;
         Ok(())
     }

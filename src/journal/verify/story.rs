@@ -1,7 +1,7 @@
 //! What the records of a run must tell, apart from what the machine allows: a beginning, its rows in order, their end, then the
 //! work.
 
-use crate::journal::import::RowSet;
+use crate::journal::import::{ROWS_PER_RECORD, RowSet};
 use crate::journal::line::Entry;
 use crate::journal::row::{RowNumber, RowRecord};
 use crate::journal::run::{InputRow, RunId};
@@ -82,10 +82,11 @@ impl Story {
         self.rows_are_there()
     }
 
-    /// A row that the input speaks against is refused while the copying goes on, and may be ahead of it.
+    /// A row that the input speaks against is refused while the copying goes on, and may be ahead of it by a record.
     fn rows_are_there(&self) -> Result<(), String> {
-        let (moved, rows) = (self.moved_max, self.rows);
-        must(rows.is_none_or(|rows| moved <= rows), || {
+        let moved = self.moved_max;
+        let rows = self.rows.unwrap_or(self.copied + ROWS_PER_RECORD as u64);
+        must(moved <= rows, || {
             format!("there is no row {moved}")
         })
     }
