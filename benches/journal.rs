@@ -8,12 +8,12 @@
 //! the journal lies below `TMPDIR`, which should be a real disk.
 
 use cutover::batch::Digest;
-use cutover::job::{Job, StepId};
+use cutover::job::{Decision, Job, StepId};
 use cutover::journal::{
     Facts, Holder, InputFacts, InputRow, Journal, RowNumber, RowRecord, RunHeader, RunId, Session,
     Stop, Transition,
 };
-use cutover::machine::{Attempt, Event, Forecast, Look, Observation, Rules, Sight};
+use cutover::machine::{Attempt, Event, Forecast, Look, Observation, Rules};
 use cutover::runner::start::rules_of;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -175,9 +175,9 @@ fn life(row: u64) -> [(Vec<Event>, Facts); TRANSITIONS as usize] {
     let attempt = |step| Attempt { step, number: 1 };
     let old = format!("\"AAAAAAAAAAAAAAAA{row:08}\"");
     let new = format!("\"5c0deAAAAAAAAAA{row:07}==\"");
-    let seen = |sight| {
+    let seen = |decision| {
         Event::Observed(Observation {
-            sight,
+            decision,
             exposed: false,
         })
     };
@@ -193,7 +193,7 @@ fn life(row: u64) -> [(Vec<Event>, Facts); TRANSITIONS as usize] {
     let (first, second) = (attempt(clear), attempt(set));
     [
         (
-            vec![Event::Admitted, seen(Sight::Next(clear))],
+            vec![Event::Admitted, seen(Decision::Next(clear))],
             Facts {
                 before: Some(state(row, &old)),
                 account: Some(object_id(row)),
@@ -215,7 +215,7 @@ fn life(row: u64) -> [(Vec<Event>, Facts); TRANSITIONS as usize] {
             },
         ),
         (
-            vec![seen(Sight::Goal)],
+            vec![seen(Decision::Goal)],
             Facts {
                 report: Some(vec![object_id(row), upn(row), upn(row), old, new]),
                 ..facts(1)

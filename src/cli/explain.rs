@@ -13,7 +13,7 @@ use crate::job::{Objection, SHIPPED};
 use crate::machine::Outcome;
 use crate::progress::show_text;
 use crate::services::{CLASSES, Class, KnownCode, Speaker, known_code, known_codes, statuses_of};
-use crate::{machine, runner};
+use crate::{job, machine, runner};
 use std::fmt::{self, Write as _};
 
 /// Columns of a page: fits every terminal, and is the same in all of them.
@@ -98,6 +98,7 @@ fn pages() -> Result<Vec<Page>, Failure> {
     pages.extend(Outcome::ALL.map(outcome_page));
     pages.extend(CLASSES.map(class_page));
     let problem = |kind| problem_page(Topic::Problem, kind);
+    pages.extend(job::PROBLEMS.map(problem));
     pages.extend(machine::PROBLEMS.map(problem));
     pages.extend(runner::problems::PROBLEMS.map(problem));
     pages.extend(Rule::ALL.iter().filter_map(rule_page));

@@ -20,7 +20,6 @@ use crate::runner::directory::{Answer, ask};
 use crate::runner::plan::{Plan, RowPlan, plan_row, plan_seal};
 use crate::runner::plan_rows::{Beside, settle};
 use crate::runner::preflight::{Check, prepare};
-use crate::runner::sight::job_problem;
 use crate::runner::start::each_row;
 use crate::runner::talk::{Halt, Talk};
 use std::collections::BTreeMap;
@@ -229,7 +228,7 @@ async fn bind(
         Answer::Against(problem) => return Ok(Err(problem)),
     };
     let view = RowView::new(job, settings, values, directory);
-    Ok(view.map_err(|error| job_problem(&error)))
+    Ok(view.map_err(|error| error.problem()))
 }
 
 impl Planning<'_> {
@@ -311,15 +310,14 @@ impl Planning<'_> {
                 line.steps = names;
                 line
             }
-            Plan::Refused(problem) => {
+            Plan::Refused(problems) => {
                 self.forecast.refused += 1;
-                self.find(PlanFinding::against(row.0, &key, problem));
-                let Problem {
-                    code,
-                    message,
-                    advice,
-                } = problem.clone();
-                self.line(row.0, &key, "refused", Some([code, message, advice]))
+                for problem in problems {
+                    self.find(PlanFinding::against(row.0, &key, problem));
+                }
+                let problem = Problem::all(problems.clone());
+                let problem = problem.map(|one| [one.code, one.message, one.advice]);
+                self.line(row.0, &key, "refused", problem)
             }
         };
         line.report = plan.report;

@@ -16,6 +16,24 @@ pub struct Problem {
     pub advice: String,
 }
 
+impl Problem {
+    /// Several problems as one: the first one's code, the words and the advice of all. None of none.
+    #[must_use]
+    pub fn all(problems: Vec<Problem>) -> Option<Problem> {
+        let mut problems = problems.into_iter();
+        let mut all = problems.next()?;
+        let mut advice = vec![std::mem::take(&mut all.advice)];
+        for other in problems {
+            all.message = format!("{}; also {other}", all.message);
+            if !advice.contains(&other.advice) {
+                advice.push(other.advice);
+            }
+        }
+        all.advice = advice.join("; ");
+        Some(all)
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.message)

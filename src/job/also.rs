@@ -6,8 +6,9 @@
 
 use super::expr::{EvalError, Expr, Scope, Text, to_json};
 use super::state::State;
-use super::view::{Ask, Decision, RowView, barred};
+use super::view::{Ask, RowView, problem_of};
 use super::{Job, Objection, Observe, Settings};
+use crate::core::Problem;
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
 use std::sync::Arc;
@@ -90,7 +91,7 @@ impl RowView {
     ///
     /// # Errors
     /// As [`RowView::also`].
-    pub fn warnings(&self, before: &State) -> Result<Vec<Decision>, EvalError> {
+    pub fn warnings(&self, before: &State) -> Result<Vec<Problem>, EvalError> {
         let scope = self.scope(before, before)?;
         those_that_hold(&self.job().warnings, &scope)
     }
@@ -102,11 +103,7 @@ impl RowView {
         state: &State,
     ) -> Result<Arc<Scope>, EvalError> {
         let warnings = self.warnings(before)?;
-        let words = warnings.into_iter().filter_map(|warning| match warning {
-            Decision::Barred { code, reason, .. } => Some(format!("{code}: {reason}")),
-            Decision::Next(_) | Decision::Goal | Decision::Adrift(_) | Decision::Foreign(_) => None,
-        });
-        let words: Vec<String> = words.collect();
+        let words: Vec<String> = warnings.iter().map(Problem::to_string).collect();
         let scope = Scope::clone(&*self.scope(before, state)?);
         Ok(Arc::new(scope.with("warnings", Value::from(words))))
     }
@@ -117,7 +114,7 @@ impl Job {
     ///
     /// # Errors
     /// [`EvalError`] when an expression does not work.
-    pub fn obstacles(&self, settings: &Settings) -> Result<Vec<Decision>, EvalError> {
+    pub fn obstacles(&self, settings: &Settings) -> Result<Vec<Problem>, EvalError> {
         let scope = Scope::default()
             .with("params", settings.params.clone())
             .with("lookups", settings.lookups.clone())
@@ -130,11 +127,11 @@ impl Job {
 pub(super) fn those_that_hold(
     objections: &[Objection],
     scope: &Arc<Scope>,
-) -> Result<Vec<Decision>, EvalError> {
+) -> Result<Vec<Problem>, EvalError> {
     let mut found = Vec::new();
     for objection in objections {
         if objection.when.holds(scope)? {
-            found.push(barred(objection, scope)?);
+            found.push(problem_of(objection, scope)?);
         }
     }
     Ok(found)

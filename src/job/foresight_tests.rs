@@ -1,6 +1,7 @@
 //! The shipped job `immutable-id`, and what it finds against people before anything is written.
 
 use super::*;
+use crate::core::Problem;
 use serde_json::{Value as JsonValue, json};
 use std::collections::BTreeMap as Map;
 
@@ -74,13 +75,12 @@ fn codes(around: Around) -> (Option<String>, Vec<String>) {
         state[name] = value;
     }
     let state = State::from_text(&state.to_string()).unwrap();
-    let code = |decision| match decision {
-        Decision::Barred { code, .. } => Some(code),
-        Decision::Next(_) | Decision::Goal | Decision::Adrift(_) | Decision::Foreign(_) => None,
+    let codes = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.code);
+    let blocks = match view.decide(&state, &state, &|_| false).unwrap() {
+        Decision::Refused(problems) => codes(problems).next(),
+        Decision::Next(_) | Decision::Goal | Decision::Adrift(_) | Decision::Unknowable(_) => None,
     };
-    let blocks = code(view.decide(&state, &state, &|_| false).unwrap());
-    let warns = view.warnings(&state).unwrap().into_iter().filter_map(code);
-    (blocks, warns.collect())
+    (blocks, codes(view.warnings(&state).unwrap()).collect())
 }
 
 fn with<const N: usize>(state: [(&'static str, JsonValue); N]) -> Around {
@@ -226,12 +226,8 @@ fn obstacles(given: &[(&str, &str)], initial: bool, roles: Option<&str>) -> Vec<
         ..AppFacts::default()
     };
     let settings = Settings::new(&job.parameters(&given).unwrap(), &lookups).of_app(&app);
-    let found = job.obstacles(&settings).unwrap().into_iter();
-    let codes = found.filter_map(|one| match one {
-        Decision::Barred { code, .. } => Some(code),
-        Decision::Next(_) | Decision::Goal | Decision::Adrift(_) | Decision::Foreign(_) => None,
-    });
-    codes.collect()
+    let found = job.obstacles(&settings).unwrap();
+    found.into_iter().map(|problem| problem.code).collect()
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod also;
 mod claims;
+mod decision;
 mod diagram;
 mod directory;
 mod expr;
@@ -14,6 +15,7 @@ mod filters;
 mod names;
 mod parse;
 mod permission;
+mod problem;
 mod reader;
 mod settings;
 mod shipped;
@@ -33,16 +35,19 @@ mod view_tests;
 
 pub use also::AlsoRead;
 pub use claims::{Claimed, Claims, InTheWay};
+pub use decision::Decision;
 pub use diagram::mermaid;
 pub use directory::{DirectoryEntry, DirectoryPlan, Kept, KeptForm};
 pub use expr::{EvalError, Expr, Json, Scope, Text, to_json};
 pub use parse::parse;
 pub use permission::Permission;
+pub(crate) use problem::OFF_GOAL;
+pub use problem::PROBLEMS;
 pub use settings::{AppFacts, Settings};
 pub use shipped::{FindError, JobFile, SHIPPED, find, text_of};
 pub use source::{Mistake, Mistakes, Table};
 pub use state::State;
-pub use view::{Agreement, Ask, Decision, Doing, Hit, RowView, Write};
+pub use view::{Agreement, Ask, Hit, Operation, RowView, Write};
 
 use crate::batch::{Digest, Layout};
 use serde::{Deserialize, Serialize};

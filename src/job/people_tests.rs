@@ -38,17 +38,17 @@ fn first_reads(view: &RowView) -> Vec<(String, String)> {
 #[test]
 fn a_deleted_person_of_a_federated_domain_is_restored_straight_to_the_temporary_upn() {
     let before = state(&mangled(HOME), json!(OLD_ID), true);
-    let body = |given: &[(&str, &str)], doing: Doing| {
+    let body = |given: &[(&str, &str)], operation: Operation| {
         let view = view_with(HOME, Some(GUID), given);
-        let write = view.write(doing, &before, &before).unwrap();
+        let write = view.write(operation, &before, &before).unwrap();
         assert_eq!(
             write.ask.path,
             format!("/directory/deletedItems/{ID}/restore")
         );
         (write.ask.body, write.effect)
     };
-    let direct = Doing::Do(step("restore-to-temporary-upn"));
-    let plain = Doing::Do(step("restore"));
+    let direct = Operation::Do(step("restore-to-temporary-upn"));
+    let plain = Operation::Do(step("restore"));
     let at = |upn: &str| -> State {
         let fields = [("deleted", json!(false)), ("userPrincipalName", json!(upn))];
         fields
@@ -76,12 +76,15 @@ fn a_deleted_person_of_a_federated_domain_is_restored_straight_to_the_temporary_
 fn the_second_try_of_the_straight_way_is_the_plain_one() {
     let job = find("immutable-id").unwrap();
     let straight = step("restore-to-temporary-upn");
-    assert_eq!(job.doing(straight, 1), Doing::Do(straight));
-    assert_eq!(job.doing(straight, 2), Doing::Otherwise(straight));
-    assert_eq!(job.doing(step("restore"), 2), Doing::Do(step("restore")));
+    assert_eq!(job.operation(straight, 1), Operation::Do(straight));
+    assert_eq!(job.operation(straight, 2), Operation::Otherwise(straight));
+    assert_eq!(
+        job.operation(step("restore"), 2),
+        Operation::Do(step("restore"))
+    );
     let before = state(&mangled(HOME), json!(OLD_ID), true);
     let write = view()
-        .write(Doing::Otherwise(straight), &before, &before)
+        .write(Operation::Otherwise(straight), &before, &before)
         .unwrap();
     assert_eq!(write.ask.body, None);
     assert_eq!(write.effect.get("userPrincipalName"), &json!(HOME));
@@ -95,7 +98,7 @@ fn the_straight_way_is_undone_by_going_home_and_being_deleted() {
     let mut now = state(TEMP, json!(NEW_ID), false);
     let mut undone = Vec::new();
     while let Decision::Next(step) = view.decide_back(&before, &now, &begun, &|_| false).unwrap() {
-        let write = view.write(Doing::Undo(step), &before, &now).unwrap();
+        let write = view.write(Operation::Undo(step), &before, &now).unwrap();
         undone.push((step, write.ask.verb.unwrap()));
         now.merge(&write.effect);
         assert!(undone.len() < 10, "{undone:?}");
@@ -172,7 +175,9 @@ fn every_write_that_leaves_somebody_away_is_of_a_step_that_exposes() {
                 };
                 for number in [1, 2] {
                     let mut after = seen.clone();
-                    let write = view.write(job.doing(next, number), before, &seen).unwrap();
+                    let write = view
+                        .write(job.operation(next, number), before, &seen)
+                        .unwrap();
                     after.merge(&write.effect);
                     let newly = !view.exposed(before, &seen).unwrap()
                         && view.exposed(before, &after).unwrap();
@@ -259,11 +264,15 @@ fn an_object_id_of_somebody_else_is_refused() {
         ("bob@contoso.com", false),
         (&*mangled("bob@contoso.com"), true),
     ] {
-        let Decision::Barred { code, reason, .. } = decide(upn, deleted) else {
+        let Decision::Refused(problems) = decide(upn, deleted) else {
             panic!("{upn} was taken");
         };
-        assert_eq!(code, "OtherUpn");
-        assert!(reason.ends_with("has the UPN bob@contoso.com"), "{reason}");
+        let problem = &problems[0];
+        assert_eq!(problem.code, "OtherUpn");
+        assert!(
+            problem.message.ends_with("has the UPN bob@contoso.com"),
+            "{problem}"
+        );
     }
     for (upn, deleted) in [(HOME, false), (TEMP, false), (&*mangled(HOME), true)] {
         assert!(matches!(decide(upn, deleted), Decision::Next(_)), "{upn}");

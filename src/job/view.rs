@@ -4,11 +4,14 @@
 //! are values; whoever drives the row does the talking.
 
 use super::also::those_that_hold;
+use super::decision::Decision;
 use super::directory::{self, DirectoryEntry};
 use super::expr::{EvalError, Expr, Scope, to_json};
+use super::problem::{CHANGED_BY_OTHERS, OFF_GOAL};
 use super::settings::Settings;
 use super::state::State;
 use super::{InDoubt, Job, LookAt, Objection, RequestPlan, StepId, Verb};
+use crate::core::Problem;
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,28 +50,6 @@ pub struct Write {
     pub effect: State,
 }
 
-/// What a state means for the row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// This step is needed next.
-    Next(StepId),
-    /// The goal, or on the way back the before-image, holds.
-    Goal,
-    /// Nothing is needed, and it does not hold.
-    Adrift(String),
-    /// A value in the way is neither ours nor the before-image's.
-    Foreign(String),
-    /// Something speaks against the row.
-    Barred {
-        /// The job's code.
-        code: String,
-        /// Why.
-        reason: String,
-        /// What to do.
-        advice: String,
-    },
-}
-
 /// How a fresh read compares with what we wrote ourselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Agreement {
@@ -91,7 +72,7 @@ pub struct Hit {
 
 /// A write that is under way or was done, with its direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doing {
+pub enum Operation {
     /// The step itself.
     Do(StepId),
     /// The step in its other way.
@@ -126,7 +107,7 @@ impl Job {
         &self,
         settings: &Settings,
         row: &[Option<String>],
-    ) -> Result<Vec<Decision>, EvalError> {
+    ) -> Result<Vec<Problem>, EvalError> {
         let scope = Arc::new(self.row_scope(settings, row));
         those_that_hold(&self.checks, &scope)
     }
@@ -162,10 +143,10 @@ fn told(look: &LookAt, item: &JsonValue, scope: &Arc<Scope>) -> Result<String, E
     })
 }
 
-pub(super) fn barred(objection: &Objection, scope: &Arc<Scope>) -> Result<Decision, EvalError> {
-    Ok(Decision::Barred {
+pub(super) fn problem_of(objection: &Objection, scope: &Arc<Scope>) -> Result<Problem, EvalError> {
+    Ok(Problem {
         code: objection.code.clone(),
-        reason: objection.reason.render(scope)?,
+        message: objection.reason.render(scope)?,
         advice: objection.advice.clone(),
     })
 }
@@ -359,12 +340,20 @@ impl RowView {
         applied: &dyn Fn(StepId) -> bool,
     ) -> Result<Decision, EvalError> {
         let scope = self.scope(before, state)?;
+        let mut refusals = Vec::new();
         for refusal in &self.job.refusals {
-            if refusal.when.holds(&scope)? {
-                return barred(refusal, &scope);
+            match refusal.when.holds(&scope) {
+                Ok(true) => refusals.push(problem_of(refusal, &scope)?),
+                Ok(false) => {}
+                // A later rule may rely on an earlier one to have refused the row.
+                Err(error) if refusals.is_empty() => return Err(error),
+                Err(_) => {}
             }
         }
-        self.next(&scope, applied)
+        match refusals.is_empty() {
+            true => self.next(&scope, applied),
+            false => Ok(Decision::Refused(refusals)),
+        }
     }
 
     /// What follows from a predicted state; what speaks against the row is not asked again.
@@ -395,9 +384,8 @@ impl RowView {
             return Ok(Decision::Goal);
         }
         let goal = self.job.goal.source();
-        Ok(Decision::Adrift(format!(
-            "no step is needed, yet this does not hold: {goal}"
-        )))
+        let message = format!("no step is needed, yet this does not hold: {goal}");
+        Ok(Decision::Adrift(OFF_GOAL.problem(message)))
     }
 
     /// What a freshly observed state means on the way back. `begun` are the steps to be undone, in order
@@ -423,7 +411,9 @@ impl RowView {
             }
             if let Some(key) = foreign_key(undo.effect.iter().map(|(key, _)| key), state, &history)
             {
-                return Ok(Decision::Foreign(key.to_owned()));
+                let message =
+                    format!("somebody else changed {key} meanwhile; it was left as it is");
+                return Ok(Decision::Adrift(CHANGED_BY_OTHERS.problem(message)));
             }
             return Ok(Decision::Next(id));
         }
@@ -458,11 +448,11 @@ impl RowView {
         was: Option<&State>,
         observed: &State,
         begun: &[StepId],
-        doubtful: Option<Doing>,
+        doubtful: Option<Operation>,
     ) -> Result<Agreement, EvalError> {
         let history = self.history(before, begun)?;
         let possible = match doubtful {
-            Some(doing) => Some(self.effect(doing, before, expected)?),
+            Some(operation) => Some(self.effect(operation, before, expected)?),
             None => None,
         };
         let mut agreement = Agreement::Agrees;
@@ -492,11 +482,16 @@ impl RowView {
     ///
     /// # Errors
     /// As [`RowView::decide`].
-    pub fn write(&self, doing: Doing, before: &State, state: &State) -> Result<Write, EvalError> {
+    pub fn write(
+        &self,
+        operation: Operation,
+        before: &State,
+        state: &State,
+    ) -> Result<Write, EvalError> {
         let scope = self.scope(before, state)?;
-        let Some((request, effect)) = self.plan(doing) else {
+        let Some((request, effect)) = self.plan(operation) else {
             return Err(EvalError::Expression {
-                source_text: format!("{doing:?}"),
+                source_text: format!("{operation:?}"),
                 detail: "the job has no such step".into(),
             });
         };
@@ -514,24 +509,29 @@ impl RowView {
         })
     }
 
-    fn effect(&self, doing: Doing, before: &State, state: &State) -> Result<State, EvalError> {
-        match self.plan(doing) {
+    fn effect(
+        &self,
+        operation: Operation,
+        before: &State,
+        state: &State,
+    ) -> Result<State, EvalError> {
+        match self.plan(operation) {
             Some((_, effect)) => render_effect(effect, &self.scope(before, state)?),
             None => Ok(State::default()),
         }
     }
 
-    fn plan(&self, doing: Doing) -> Option<(&RequestPlan, &[(String, super::Json)])> {
-        match doing {
-            Doing::Do(id) => self
+    fn plan(&self, operation: Operation) -> Option<(&RequestPlan, &[(String, super::Json)])> {
+        match operation {
+            Operation::Do(id) => self
                 .job
                 .step(id)
                 .map(|step| (&step.request, step.effect.as_slice())),
-            Doing::Otherwise(id) => {
+            Operation::Otherwise(id) => {
                 let way = self.job.step(id)?.otherwise.as_ref()?;
                 Some((&way.request, way.effect.as_slice()))
             }
-            Doing::Undo(id) => {
+            Operation::Undo(id) => {
                 let undo = self.job.step(id)?.undo.as_ref()?;
                 Some((&undo.request, undo.effect.as_slice()))
             }
@@ -589,7 +589,8 @@ fn as_before(before: &State, state: &State, history: &History) -> Decision {
         return Decision::Goal;
     }
     let names: Vec<&str> = differing.into_iter().collect();
-    Decision::Adrift(format!("still not as before: {}", names.join(", ")))
+    let message = format!("still not as before: {}", names.join(", "));
+    Decision::Adrift(OFF_GOAL.problem(message))
 }
 
 fn render_effect(effect: &[(String, super::Json)], scope: &Arc<Scope>) -> Result<State, EvalError> {
@@ -623,11 +624,11 @@ impl Job {
 
     /// How a step is done at its `number`-th try, from 1.
     #[must_use]
-    pub fn doing(&self, id: StepId, number: u32) -> Doing {
+    pub fn operation(&self, id: StepId, number: u32) -> Operation {
         let has_other_way = self.step(id).is_some_and(|step| step.otherwise.is_some());
         match has_other_way && number > 1 {
-            true => Doing::Otherwise(id),
-            false => Doing::Do(id),
+            true => Operation::Otherwise(id),
+            false => Operation::Do(id),
         }
     }
 

@@ -74,11 +74,16 @@ fn path(view: &RowView, before: &State) -> Vec<String> {
         match view.decide(before, &now, &|_| false).unwrap() {
             Decision::Next(step) => {
                 names.push(job.step(step).unwrap().name.clone());
-                now.merge(&view.write(Doing::Do(step), before, &now).unwrap().effect);
+                now.merge(
+                    &view
+                        .write(Operation::Do(step), before, &now)
+                        .unwrap()
+                        .effect,
+                );
             }
             Decision::Goal => return names,
-            Decision::Barred { code, .. } => return vec![code],
-            other @ (Decision::Adrift(_) | Decision::Foreign(_)) => panic!("{other:?}"),
+            Decision::Refused(problems) => return vec![problems[0].code.clone()],
+            other @ (Decision::Adrift(_) | Decision::Unknowable(_)) => panic!("{other:?}"),
         }
         assert!(names.len() < 10, "it never comes to rest: {names:?}");
     }
@@ -182,7 +187,7 @@ fn clearing_sends_null_and_the_swap_exposes() {
     let before = state(HOME, json!(OLD_ID), false);
     let moved = state(TEMP, json!(OLD_ID), false);
     let clear = view
-        .write(Doing::Do(step("clear")), &before, &moved)
+        .write(Operation::Do(step("clear")), &before, &moved)
         .unwrap();
     assert_eq!(clear.ask.verb, Some(Verb::Patch));
     assert_eq!(
@@ -203,7 +208,12 @@ fn the_way_back_undoes_in_reverse_and_ends_as_before() {
     let mut undone = Vec::new();
     while let Decision::Next(step) = view.decide_back(&before, &now, &begun, &|_| false).unwrap() {
         undone.push(step);
-        now.merge(&view.write(Doing::Undo(step), &before, &now).unwrap().effect);
+        now.merge(
+            &view
+                .write(Operation::Undo(step), &before, &now)
+                .unwrap()
+                .effect,
+        );
         assert!(undone.len() < 10, "{undone:?}");
     }
     assert_eq!(
@@ -223,11 +233,12 @@ fn an_undo_leaves_what_somebody_else_wrote() {
     let view = view();
     let before = state(HOME, json!(OLD_ID), false);
     let foreign = state("ann.other@contoso.onmicrosoft.com", json!(OLD_ID), false);
-    assert_eq!(
-        view.decide_back(&before, &foreign, &[step("temporary-upn")], &|_| false)
-            .unwrap(),
-        Decision::Foreign("userPrincipalName".into())
-    );
+    let decision = view.decide_back(&before, &foreign, &[step("temporary-upn")], &|_| false);
+    let Decision::Adrift(problem) = decision.unwrap() else {
+        panic!("it was overwritten");
+    };
+    assert_eq!(problem.code, "ChangedByOthers");
+    assert!(problem.message.contains("userPrincipalName"), "{problem}");
 }
 
 #[test]
@@ -250,7 +261,7 @@ fn a_lagging_replica_is_told_from_another_hand() {
         agreement(&state(TEMP, json!("other"), false), None),
         Agreement::Foreign
     );
-    let set = Some(Doing::Do(step("set")));
+    let set = Some(Operation::Do(step("set")));
     let shows = state(TEMP, json!(NEW_ID), false);
     assert_eq!(
         agreement(&shows, set),
@@ -306,7 +317,7 @@ fn two_cells_that_disagree_are_found_before_anything_is_read() {
     assert!(job.objections(&settings, &row(NEW_ID)).unwrap().is_empty());
     let found = job.objections(&settings, &row(OLD_ID)).unwrap();
     assert!(
-        matches!(&found[..], [Decision::Barred { code, .. }] if code == "ImmutableId"),
+        matches!(&found[..], [problem] if problem.code == "ImmutableId"),
         "{found:?}"
     );
 }
@@ -318,12 +329,8 @@ fn an_anchor_that_is_not_made_from_a_guid_is_refused_unless_the_tenant_has_such(
         let settings = Settings::new(&job.parameters(set).unwrap(), &serde_json::Map::new());
         let row = [HOME, "", id, "", object_id.unwrap_or_default()]
             .map(|cell| Some(cell.to_owned()).filter(|cell| !cell.is_empty()));
-        let found = job.objections(&settings, &row).unwrap();
-        let code = |decision| match decision {
-            Decision::Barred { code, .. } => code,
-            other => panic!("{other:?}"),
-        };
-        found.into_iter().map(code).collect::<Vec<_>>()
+        let found = job.objections(&settings, &row).unwrap().into_iter();
+        found.map(|problem| problem.code).collect::<Vec<_>>()
     };
     let any = [("anchors".to_owned(), "any".to_owned())];
     assert_eq!(codes(&[], "E-10023", None), ["OtherAnchor"]);
@@ -355,13 +362,13 @@ fn what_the_directory_said_is_kept_with_what_was_observed() {
         let seen: Vec<State> = hits.into_iter().map(|hit| hit.state).collect();
         assert_eq!(DirectoryEntry::of_state(&seen[0]).as_ref(), Some(entry));
         match view.decide(&seen[0], &seen[0], &|_| false).unwrap() {
-            Decision::Barred { code, .. } => code,
+            Decision::Refused(problems) => problems[0].code.clone(),
             _ => {
                 let set = job
                     .step_ids()
                     .find(|id| job.step(*id).unwrap().name == "set");
                 let write = view
-                    .write(Doing::Do(set.unwrap()), &seen[0], &seen[0])
+                    .write(Operation::Do(set.unwrap()), &seen[0], &seen[0])
                     .unwrap();
                 let body = write.ask.body.unwrap();
                 body["onPremisesImmutableId"].as_str().unwrap().to_owned()

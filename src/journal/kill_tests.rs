@@ -9,8 +9,8 @@ use super::session::Session;
 use super::session_tests::rules;
 use super::test_world::{World, groups, input_row, problem, run_header};
 use super::{Journal, RunReader};
-use crate::job::StepId;
-use crate::machine::{Effect, Event, Forecast, Look, Observation, RowState, Sight};
+use crate::job::{Decision, StepId};
+use crate::machine::{Effect, Event, Forecast, Look, Observation, RowState};
 use rand::{Rng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -168,14 +168,14 @@ impl Row {
 }
 
 fn seen(dice: &mut impl Rng) -> Event {
-    let sight = match dice.random_range(0..10) {
-        0..5 => Sight::Next(StepId(0)),
-        5..7 => Sight::Goal,
-        7 => Sight::Adrift(problem("Adrift")),
+    let decision = match dice.random_range(0..10) {
+        0..5 => Decision::Next(StepId(0)),
+        5..7 => Decision::Goal,
+        7 => Decision::Adrift(problem("Adrift")),
         _ => return Event::Lagging,
     };
     Event::Observed(Observation {
-        sight,
+        decision,
         exposed: dice.random_bool(0.5),
     })
 }

@@ -470,7 +470,8 @@ mod json_text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Forecast, Look, Observation, Sight, StepTraits};
+    use crate::job::Decision;
+    use crate::machine::{Forecast, Look, Observation, StepTraits};
 
     /// A step that stands for others is undone as they are, and these were never begun: they would come first on the way
     /// back, before what was done after them.
@@ -482,9 +483,9 @@ mod tests {
             undo_attempts_max: 2,
             looks_max: 2,
         };
-        let seen = |sight| {
+        let seen = |decision| {
             Event::Observed(Observation {
-                sight,
+                decision,
                 exposed: false,
             })
         };
@@ -503,11 +504,11 @@ mod tests {
         };
         let events = [
             Event::Admitted,
-            seen(Sight::Next(StepId(0))),
+            seen(Decision::Next(StepId(0))),
             Event::Durable(first),
             Event::Applied(first, forecast),
-            seen(Sight::Adrift(adrift)),
-            seen(Sight::Next(StepId(2))),
+            seen(Decision::Adrift(adrift)),
+            seen(Decision::Next(StepId(2))),
         ];
         let mut row = RowRecord::default();
         for (at, event) in events.into_iter().enumerate() {
@@ -527,7 +528,7 @@ mod tests {
             undo_attempts_max: 2,
             looks_max: 2,
         };
-        let seen = |sight, exposed| Event::Observed(Observation { sight, exposed });
+        let seen = |decision, exposed| Event::Observed(Observation { decision, exposed });
         let barred = || Problem {
             code: String::new(),
             message: String::new(),
@@ -540,7 +541,10 @@ mod tests {
             }
             row
         };
-        let found_away = row_after(vec![Event::Admitted, seen(Sight::Barred(barred()), true)]);
+        let found_away = row_after(vec![
+            Event::Admitted,
+            seen(Decision::Refused(vec![barred()]), true),
+        ]);
         let since = |row: &RowRecord| row.exposure(&rules).map(|exposure| exposure.since);
         assert_eq!(found_away.outcome(), Outcome::Stranded);
         assert_eq!(
@@ -552,7 +556,7 @@ mod tests {
             step: StepId(0),
             number: 1,
         };
-        let begun = vec![Event::Admitted, seen(Sight::Next(StepId(0)), false)];
+        let begun = vec![Event::Admitted, seen(Decision::Next(StepId(0)), false)];
         let intending = row_after(begun.clone());
         let exposure = intending.exposure(&rules).unwrap();
         assert!(exposure.doubtful && exposure.since == Some(1));
@@ -565,13 +569,13 @@ mod tests {
                     exposed: true,
                 },
             ),
-            seen(Sight::Adrift(barred()), true),
+            seen(Decision::Adrift(barred()), true),
         ];
-        let given_up = seen(Sight::Adrift(barred()), true);
+        let given_up = seen(Decision::Adrift(barred()), true);
         let stranded = row_after([&begun[..], &away, &[given_up]].concat());
         assert_eq!(stranded.outcome(), Outcome::Stranded);
         assert_eq!((since(&stranded), stranded.exposed_ms), (Some(Some(3)), 2));
-        let at_home = seen(Sight::Goal, false);
+        let at_home = seen(Decision::Goal, false);
         let reverted = row_after([&begun[..], &away, &[at_home]].concat());
         assert_eq!(reverted.outcome(), Outcome::Reverted);
         assert_eq!((since(&reverted), reverted.exposed_ms), (None, 2));

@@ -3,8 +3,8 @@
 use super::*;
 use crate::batch::{Column, Kind, Layout};
 use crate::core::Problem;
-use crate::job::StepId;
-use crate::machine::{Attempt, Event, Observation, Outcome, Rules, Sight, StepTraits};
+use crate::job::{Decision, StepId};
+use crate::machine::{Attempt, Event, Observation, Outcome, Rules, StepTraits};
 use std::collections::BTreeMap;
 use std::path::Path;
 use uuid::Uuid;
@@ -95,7 +95,7 @@ pub(super) async fn import(journal: &Journal, header: RunHeader, rows: u64) -> S
 
 pub(super) fn intended(number: u64) -> Transition {
     let seen = Observation {
-        sight: Sight::Next(StepId(0)),
+        decision: Decision::Next(StepId(0)),
         exposed: false,
     };
     Transition {
@@ -309,7 +309,7 @@ fn attempts_and_doubts_are_counted_from_events() {
         advice: "a".into(),
     };
     let goal = Observation {
-        sight: Sight::Goal,
+        decision: Decision::Goal,
         exposed: false,
     };
     let mut transition = intended(1);

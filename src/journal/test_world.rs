@@ -11,8 +11,8 @@ use super::session_tests::header;
 use super::storage::Storage;
 use super::verify::{Request, Verdict, verify_in};
 use crate::core::Problem;
-use crate::job::StepId;
-use crate::machine::{Attempt, Event, Forecast, Look, Observation, Sight};
+use crate::job::{Decision, StepId};
+use crate::machine::{Attempt, Event, Forecast, Look, Observation};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -168,7 +168,7 @@ pub(super) fn moved(row: u64, at: u64, events: Vec<Event>) -> Entry {
 
 pub(super) fn begun(row: u64) -> Entry {
     let seen = Observation {
-        sight: Sight::Next(StepId(0)),
+        decision: Decision::Next(StepId(0)),
         exposed: false,
     };
     moved(row, 10, vec![Event::Admitted, Event::Observed(seen)])
@@ -184,7 +184,7 @@ pub(super) fn done(row: u64) -> Entry {
         exposed: false,
     };
     let goal = Observation {
-        sight: Sight::Goal,
+        decision: Decision::Goal,
         exposed: false,
     };
     let events = vec![

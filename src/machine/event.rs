@@ -2,34 +2,14 @@
 
 use super::state::Attempt;
 use crate::core::Problem;
-use crate::job::StepId;
+use crate::job::{Decision, StepId};
 use serde::{Deserialize, Serialize};
-
-/// What a fresh read means for the row, in the direction it is going. On the way back, "step" is a step to be undone and
-/// "goal" is the before-image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Sight {
-    /// This step is the first one that is needed.
-    Next(StepId),
-    /// No step is needed and the goal holds.
-    Goal,
-    /// No step is needed and still the goal does not hold, or a value in the way is not ours to overwrite.
-    Adrift(Problem),
-    /// A precondition of the job speaks against the row.
-    Barred(Problem),
-    /// The target has no such object, or more than one.
-    Missing(Problem),
-    /// A step that leaves no trace is in doubt: the job says that it may be repeated.
-    Repeatable(StepId),
-    /// A step that leaves no trace is in doubt, and must not be repeated.
-    Unknowable(Problem),
-}
 
 /// A fresh read of the row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
     /// What it means.
-    pub sight: Sight,
+    pub decision: Decision,
     /// The person cannot work in the state that was seen.
     pub exposed: bool,
 }

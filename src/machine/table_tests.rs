@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::core::Problem;
-use crate::job::StepId;
+use crate::job::{Decision, StepId};
 use proptest::prelude::*;
 
 fn rules() -> Rules {
@@ -100,16 +100,14 @@ fn states() -> Vec<(String, RowState)> {
     all
 }
 
-fn sights() -> Vec<Sight> {
+fn decisions() -> Vec<Decision> {
     vec![
-        Sight::Next(StepId(0)),
-        Sight::Next(StepId(1)),
-        Sight::Goal,
-        Sight::Adrift(problem("adrift")),
-        Sight::Barred(problem("barred")),
-        Sight::Missing(problem("missing")),
-        Sight::Repeatable(StepId(0)),
-        Sight::Unknowable(problem("unknowable")),
+        Decision::Next(StepId(0)),
+        Decision::Next(StepId(1)),
+        Decision::Goal,
+        Decision::Adrift(problem("adrift")),
+        Decision::Refused(vec![problem("barred")]),
+        Decision::Unknowable(problem("unknowable")),
     ]
 }
 
@@ -135,10 +133,10 @@ fn events() -> Vec<Event> {
             },
         ));
     }
-    for sight in sights() {
+    for decision in decisions() {
         for exposed in [false, true] {
             all.push(Event::Observed(Observation {
-                sight: sight.clone(),
+                decision: decision.clone(),
                 exposed,
             }));
         }
@@ -158,17 +156,15 @@ fn short(event: &Event) -> String {
             format!("Applied#{} {:?}", attempt.number, forecast.look)
         }
         Event::Observed(observation) => {
-            let sight = match &observation.sight {
-                Sight::Next(step) => format!("next {}", step.0),
-                Sight::Goal => "goal".into(),
-                Sight::Adrift(_) => "adrift".into(),
-                Sight::Barred(_) => "barred".into(),
-                Sight::Missing(_) => "missing".into(),
-                Sight::Repeatable(step) => format!("repeatable {}", step.0),
-                Sight::Unknowable(_) => "unknowable".into(),
+            let decision = match &observation.decision {
+                Decision::Next(step) => format!("next {}", step.0),
+                Decision::Goal => "goal".into(),
+                Decision::Adrift(_) => "adrift".into(),
+                Decision::Refused(_) => "refused".into(),
+                Decision::Unknowable(_) => "unknowable".into(),
             };
             let exposed = if observation.exposed { " exposed" } else { "" };
-            format!("Observed {sight}{exposed}")
+            format!("Observed {decision}{exposed}")
         }
         Event::Admitted | Event::Lagging | Event::Recovered => format!("{event:?}"),
     }
@@ -236,7 +232,7 @@ fn attempts_of_a_step_are_bounded_and_the_last_trouble_is_told() {
     let mut state = RowState::Waiting.on(Event::Admitted, &rules()).unwrap().0;
     for number in 1..=3 {
         let seen = Event::Observed(Observation {
-            sight: Sight::Next(StepId(1)),
+            decision: Decision::Next(StepId(1)),
             exposed: false,
         });
         let token = Attempt {
@@ -253,14 +249,14 @@ fn attempts_of_a_step_are_bounded_and_the_last_trouble_is_told() {
             .0;
     }
     let seen = Event::Observed(Observation {
-        sight: Sight::Next(StepId(1)),
+        decision: Decision::Next(StepId(1)),
         exposed: false,
     });
     // Three doubts that no read has answered: whether anything has happened is looked for on the way back.
     let (back, effect) = state.on(seen, &rules()).unwrap();
     assert_eq!((back.name(), effect), ("failing", Effect::Observe));
     let seen = Event::Observed(Observation {
-        sight: Sight::Goal,
+        decision: Decision::Goal,
         exposed: false,
     });
     let (end, effect) = back.on(seen, &rules()).unwrap();
@@ -280,9 +276,9 @@ fn answer(effect: Effect, draw: u8) -> Event {
             1 => Event::Unobservable(problem("unobservable")),
             2 => Event::Recovered,
             n => {
-                let all = sights();
+                let all = decisions();
                 Event::Observed(Observation {
-                    sight: all[usize::from(n) % all.len()].clone(),
+                    decision: all[usize::from(n) % all.len()].clone(),
                     exposed: draw >= 128,
                 })
             }

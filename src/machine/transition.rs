@@ -3,11 +3,11 @@
 //! Read [`RowState::on`] from top to bottom: it is a row's path. Every bound (attempts of a step, attempts of an undo, looks
 //! that teach nothing) is a number in [`Rules`], so that no sequence of replies can keep a row busy for ever.
 
-use super::event::{Effect, Event, Forecast, Look, Observation, Sight};
+use super::event::{Effect, Event, Forecast, Look, Observation};
 use super::problem::{NO_EFFECT, REPLICATION};
 use super::state::{Active, Attempt, Course, Ending, Phase, Progress, RowState};
 use crate::core::Problem;
-use crate::job::StepId;
+use crate::job::{Decision, StepId};
 use serde::{Deserialize, Serialize};
 
 /// What the machine has to know of one step of the job.
@@ -188,24 +188,28 @@ impl Active {
         self.progress.exposed = observation.exposed;
         self.progress.looks = 0;
         if let Phase::Doubtful(attempt) = self.phase {
-            self.settle(attempt, &observation.sight);
+            self.settle(attempt, &observation.decision);
         }
-        self.settle_late(&observation.sight);
-        match observation.sight {
-            Sight::Next(step) | Sight::Repeatable(step) => self.intend(step, rules),
-            Sight::Goal => self.arrived(),
-            Sight::Unknowable(problem) => self.give_up_in_doubt(problem),
-            Sight::Adrift(problem) => self.fail(problem),
-            Sight::Barred(problem) | Sight::Missing(problem) => self.barred(problem),
+        self.settle_late(&observation.decision);
+        match observation.decision {
+            Decision::Next(step) => self.intend(step, rules),
+            Decision::Goal => self.arrived(),
+            Decision::Unknowable(problem) => self.give_up_in_doubt(problem),
+            Decision::Adrift(problem) => self.fail(problem),
+            Decision::Refused(problems) => {
+                // There is at least one: a log that says otherwise gives no reason.
+                let problem = Problem::all(problems);
+                self.refuse(problem.unwrap_or_else(|| NO_EFFECT.problem("no reason was given")))
+            }
         }
     }
 
     /// A fresh read has answered a doubt: had the write not taken effect, the same step would still be the next.
-    fn settle(&mut self, attempt: Attempt, sight: &Sight) {
-        let took_effect = match sight {
-            Sight::Next(step) | Sight::Repeatable(step) => *step != attempt.step,
-            Sight::Goal | Sight::Adrift(_) | Sight::Barred(_) | Sight::Missing(_) => true,
-            Sight::Unknowable(_) => false,
+    fn settle(&mut self, attempt: Attempt, decision: &Decision) {
+        let took_effect = match decision {
+            Decision::Next(step) => *step != attempt.step,
+            Decision::Goal | Decision::Adrift(_) | Decision::Refused(_) => true,
+            Decision::Unknowable(_) => false,
         };
         if took_effect {
             self.note_applied(attempt.step);
@@ -215,11 +219,11 @@ impl Active {
     }
 
     /// A step whose doubt was given up has taken effect after all when a read shows that it is behind the row.
-    fn settle_late(&mut self, sight: &Sight) {
-        let behind = |step: StepId| match sight {
-            Sight::Next(next) | Sight::Repeatable(next) => step < *next,
-            Sight::Goal => true,
-            Sight::Adrift(_) | Sight::Barred(_) | Sight::Missing(_) | Sight::Unknowable(_) => false,
+    fn settle_late(&mut self, decision: &Decision) {
+        let behind = |step: StepId| match decision {
+            Decision::Next(next) => step < *next,
+            Decision::Goal => true,
+            Decision::Adrift(_) | Decision::Refused(_) | Decision::Unknowable(_) => false,
         };
         if self.course != Course::Forward {
             return;
@@ -263,7 +267,7 @@ impl Active {
         }
     }
 
-    fn barred(self, problem: Problem) -> Move {
+    fn refuse(self, problem: Problem) -> Move {
         let untouched = self.course == Course::Forward && !self.progress.touched();
         match (untouched, self.progress.exposed) {
             (true, false) => ended(Ending::Refused(problem)),

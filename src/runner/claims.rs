@@ -8,7 +8,7 @@
 
 use super::problems::{CIRCLE, OTHER_ROW, OTHER_RUN};
 use crate::core::Problem;
-use crate::job::{Claimed, Decision, EvalError, InTheWay, RowView, State};
+use crate::job::{Claimed, EvalError, InTheWay, RowView, State};
 use crate::journal::{JournalError, RowNumber, RunId, Session, UnixMillis};
 use crate::machine::{Ending, Outcome, RowState};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -45,15 +45,14 @@ pub struct Wanted {
 
 impl Wanted {
     /// Of a row that was seen like this for the first time; None where the job does not say what an account is. One that
-    /// changes nothing needs no values.
+    /// needs no step (`changes`) needs no values.
     ///
     /// # Errors
     /// [`EvalError`] when the job does not work for the row.
-    pub fn of(view: &RowView, state: &State) -> Result<Option<Wanted>, EvalError> {
+    pub fn of(view: &RowView, state: &State, changes: bool) -> Result<Option<Wanted>, EvalError> {
         let Some(account) = view.account(state)? else {
             return Ok(None);
         };
-        let changes = matches!(view.decide(state, state, &|_| false)?, Decision::Next(_));
         let (values, gives_way_to) = match changes {
             true => (view.claimed(state, state)?, view.gives_way_to(state)?),
             false => (Vec::new(), Vec::new()),

@@ -9,7 +9,6 @@
 //! says anything about a row. What the answer says about a row (nobody, several, a value of no use) speaks against that row.
 
 use super::problems::{DIRECTORY_VALUE, NOT_IN_DIRECTORY, SEVERAL_IN_DIRECTORY};
-use super::sight::job_problem;
 use super::talk::Halt;
 use crate::batch::ObjectGuid;
 use crate::core::Problem;
@@ -311,7 +310,7 @@ pub async fn ask(
 }
 
 fn against(error: &EvalError) -> Answer {
-    Answer::Against(job_problem(error))
+    Answer::Against(error.problem())
 }
 
 fn judge(plan: &DirectoryPlan, value: &str, accounts: &[Account]) -> Answer {

@@ -346,7 +346,7 @@ fn new_id(job: &Job, view: &crate::job::RowView) -> String {
         .find(|id| job.step(*id).unwrap().name == "set")
         .unwrap();
     let write = view
-        .write(crate::job::Doing::Do(set), &state, &state)
+        .write(crate::job::Operation::Do(set), &state, &state)
         .unwrap();
     write.ask.body.unwrap()["onPremisesImmutableId"]
         .as_str()

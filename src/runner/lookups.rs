@@ -1,7 +1,6 @@
 //! The lookups of a job: what is read once a run, before any row.
 
 use super::problems::unread;
-use super::sight::job_problem;
 use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::core::Problem;
 use crate::job::{Ask, EvalError, Job, Lookup, Scope, Settings, to_json};
@@ -22,7 +21,7 @@ pub enum LookupError {
 
 impl From<EvalError> for LookupError {
     fn from(error: EvalError) -> Self {
-        LookupError::Against(job_problem(&error))
+        LookupError::Against(error.problem())
     }
 }
 

@@ -1,10 +1,11 @@
 //! Running a batch: admission, dispatch, the work on one row, stopping. The only room that knows all those below.
 //!
 //! [`dispatcher`] owns the rows in flight; [`worker`] is one row's path from admission to its end, and [`row`] its pure half;
-//! [`talk`] is its conversation with the target; [`observe`] and [`sight`] turn replies into what the machine understands.
+//! [`talk`] is its conversation with the target; [`observe`] and [`assess`](mod@assess) turn replies into what the machine understands.
 //! No CSV is parsed here and no HTTP spoken.
 
 pub mod admission;
+pub mod assess;
 pub mod claims;
 pub mod command;
 pub mod directory;
@@ -25,7 +26,7 @@ pub mod problems;
 pub mod row;
 pub mod schedule;
 pub mod services;
-pub mod sight;
+pub mod staleness;
 pub mod start;
 pub mod stop;
 pub mod talk;

@@ -1,8 +1,7 @@
 //! Observing one row: the job's looks in order, until one finds the person.
 
+use super::assess::{States, nobody};
 use super::claims::Claims;
-use super::sight::States;
-use super::sight::nobody;
 use super::talk::{NoAnswer, Talk};
 use crate::core::Problem;
 use crate::job::{AlsoRead, Ask, EvalError, Hit, Job, LookAt, RowView, State};

@@ -5,14 +5,14 @@
 //! over how the person was seen and over every request that would be sent stands for the plan of a row: a run that executes
 //! the plan makes the seal anew when it sees the person for the first time, and refuses the row if it differs.
 
+use super::assess::several;
 use super::claims::Wanted;
 use super::observe::{Found, ObserveError, observe};
-use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, OFF_GOAL, unread};
-use super::sight::{job_problem, several};
+use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, unread};
 use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::batch::Digest;
 use crate::core::Problem;
-use crate::job::{Decision, Doing, EvalError, Job, RowView, State, StepId, Write};
+use crate::job::{Decision, EvalError, Job, OFF_GOAL, Operation, RowView, State, StepId, Write};
 use crate::journal::{Planned, Seal};
 use crate::services::budget::Priority;
 use sha2::{Digest as _, Sha256};
@@ -26,7 +26,7 @@ pub enum Plan {
     /// Nothing: it is at its goal.
     Unchanged,
     /// Nothing: this speaks against it.
-    Refused(Problem),
+    Refused(Vec<Problem>),
 }
 
 /// A row as it is and as a run would leave it.
@@ -51,7 +51,7 @@ impl RowPlan {
     #[must_use]
     pub fn against(problem: Problem) -> RowPlan {
         RowPlan {
-            plan: Plan::Refused(problem),
+            plan: Plan::Refused(vec![problem]),
             report: Vec::new(),
             warnings: Vec::new(),
             seal: None,
@@ -69,14 +69,14 @@ pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<RowP
     let problem = match observe(job, view, None, None, talk, Priority::New).await {
         Ok(Found::One(state)) => match foresee_beside_others(job, view, &state) {
             Ok(foreseen) => return Ok(foreseen),
-            Err(error) => job_problem(&error),
+            Err(error) => error.problem(),
         },
         Ok(Found::Nobody(problem)) => problem,
         Ok(Found::Several(places)) => several(job, &places),
         Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt),
         Err(ObserveError::NoAnswer(NoAnswer::Left)) => left(),
         Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => unread(&fault),
-        Err(ObserveError::Job(error)) => job_problem(&error),
+        Err(ObserveError::Job(error)) => error.problem(),
         // It is not asked whose an account is.
         Err(ObserveError::Journal(error)) => OFF_GOAL.problem(error.to_string()),
     };
@@ -86,7 +86,7 @@ pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<RowP
 /// The same with what other rows may have to say to it.
 fn foresee_beside_others(job: &Job, view: &RowView, before: &State) -> Result<RowPlan, EvalError> {
     let mut foreseen = foresee(job, view, before)?;
-    foreseen.wanted = Wanted::of(view, before)?;
+    foreseen.wanted = Wanted::of(view, before, matches!(foreseen.plan, Plan::Change(_)))?;
     let wanted = foreseen.wanted.as_ref();
     if wanted.is_some_and(|wanted| wanted.in_the_way.is_some()) {
         let freed = foresee(job, view, &view.freed(before)?)?;
@@ -99,34 +99,17 @@ fn foresee_beside_others(job: &Job, view: &RowView, before: &State) -> Result<Ro
 fn foresee(job: &Job, view: &RowView, before: &State) -> Result<RowPlan, EvalError> {
     let mut walk = Walk::from(before);
     let plan = walk.plan(job, view)?;
-    let warnings = view.warnings(before)?.into_iter().filter_map(barred);
     Ok(RowPlan {
         seal: match plan {
             Plan::Change(_) | Plan::Unchanged => Some(walk.seal()),
             Plan::Refused(_) => None,
         },
         plan,
-        warnings: warnings.collect(),
+        warnings: view.warnings(before)?,
         report: view.report(before, &walk.state),
         wanted: None,
         freed: None,
     })
-}
-
-/// What speaks against a row, of a decision that something does.
-pub(super) fn barred(decision: Decision) -> Option<Problem> {
-    match decision {
-        Decision::Barred {
-            code,
-            reason,
-            advice,
-        } => Some(Problem {
-            code,
-            message: reason,
-            advice,
-        }),
-        Decision::Next(_) | Decision::Goal | Decision::Adrift(_) | Decision::Foreign(_) => None,
-    }
 }
 
 /// The way of a row through the predicted effects of its steps.
@@ -160,29 +143,19 @@ impl Walk<'_> {
                 // A step that is needed twice would be needed for ever.
                 Decision::Next(step) if self.steps.contains(&step) => break,
                 Decision::Next(step) => {
-                    let write = view.write(Doing::Do(step), self.before, &self.state)?;
+                    let write = view.write(Operation::Do(step), self.before, &self.state)?;
                     self.go(step, &write);
                 }
                 Decision::Goal if self.steps.is_empty() => return Ok(Plan::Unchanged),
                 Decision::Goal => return Ok(Plan::Change(self.steps.clone())),
-                Decision::Barred {
-                    code,
-                    reason: message,
-                    advice,
-                } => {
-                    return Ok(Plan::Refused(Problem {
-                        code,
-                        message,
-                        advice,
-                    }));
-                }
-                Decision::Adrift(message) | Decision::Foreign(message) => {
-                    return Ok(Plan::Refused(OFF_GOAL.problem(message)));
+                Decision::Refused(problems) => return Ok(Plan::Refused(problems)),
+                Decision::Adrift(problem) | Decision::Unknowable(problem) => {
+                    return Ok(Plan::Refused(vec![problem]));
                 }
             }
         }
         let message = format!("the steps of job {} would not reach its goal", job.name);
-        Ok(Plan::Refused(OFF_GOAL.problem(message)))
+        Ok(Plan::Refused(vec![OFF_GOAL.problem(message)]))
     }
 
     fn go(&mut self, step: StepId, write: &Write) {

@@ -35,7 +35,7 @@ fn row(number: u64, account: &str, wants_of: &[&str], values: &[&str]) -> Beside
     });
     let alone = plan(match is_free {
         true => change(),
-        false => Plan::Refused(refused),
+        false => Plan::Refused(vec![refused]),
     });
     Beside {
         row: RowNumber(number),
@@ -64,7 +64,7 @@ fn told(mut rows: Vec<Beside>) -> Vec<String> {
             format!("change{}", warnings.collect::<String>())
         }
         Plan::Unchanged => "unchanged".into(),
-        Plan::Refused(problem) => format!("{}: {}", problem.code, problem.message),
+        Plan::Refused(problems) => problems[0].to_string(),
     });
     told.collect()
 }

@@ -8,10 +8,9 @@
 use super::lookups::{LookupError, look_up};
 use super::problems::unread;
 use super::services::Services;
-use super::sight::job_problem;
 use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::core::Problem;
-use crate::job::{AppFacts, Ask, Decision, EvalError, Job, Permission, Settings};
+use crate::job::{AppFacts, Ask, EvalError, Job, Permission, Settings};
 use crate::services::Fault;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -204,24 +203,15 @@ fn obstacles(job: &Job, settings: &Settings) -> Vec<Check> {
         Ok(found) => found,
         Err(error) => return vec![broken(&error)],
     };
-    let checks = found.into_iter().filter_map(|one| match one {
-        Decision::Barred {
-            code,
-            reason,
-            advice,
-        } => Some(Check::bad(&code, reason, advice)),
-        Decision::Next(_) | Decision::Goal | Decision::Adrift(_) | Decision::Foreign(_) => None,
-    });
-    checks.collect()
+    found.into_iter().map(check_of).collect()
 }
 
 fn broken(error: &EvalError) -> Check {
-    let Problem {
-        code,
-        message,
-        advice,
-    } = job_problem(error);
-    Check::bad(&code, message, advice)
+    check_of(error.problem())
+}
+
+fn check_of(problem: Problem) -> Check {
+    Check::bad(&problem.code, problem.message, problem.advice)
 }
 
 /// Whether the tenant answers and is the one that was named, and which domains it has: the checks `tenant`, then `domains`

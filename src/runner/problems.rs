@@ -1,7 +1,7 @@
-//! The kinds of problems that this room makes itself: what was found of a row's person, what the on-premises directory says, and
-//! what the job cannot do. Those that a reply brings are in `target/`, those of the machine there.
+//! The kinds of problems that this room makes itself: what was found of a row's person, and what the on-premises directory says.
+//! Those that a reply brings are in `services/`, those of the job and the machine there.
 
-use crate::core::{NOT_AGAIN, NOTHING_CHANGED, Problem, ProblemKind, UNDONE};
+use crate::core::{NOT_AGAIN, NOTHING_CHANGED, Problem, ProblemKind};
 use crate::services::{Class, Fault};
 
 /// More than one account could be the row's person.
@@ -11,42 +11,6 @@ pub(super) const AMBIGUOUS: ProblemKind = ProblemKind {
     changed: NOTHING_CHANGED,
     again: NOT_AGAIN,
     advice: "decide which one is meant, and rename or purge the other",
-};
-
-/// No step is needed, and still the goal does not hold.
-pub(super) const OFF_GOAL: ProblemKind = ProblemKind {
-    code: "OffGoal",
-    meaning: "None of the job's steps is needed any more, and still the person is not at the goal.",
-    changed: UNDONE,
-    again: NOT_AGAIN,
-    advice: "look at the person in the portal; something else changed them, or the job's steps do not lead to its goal",
-};
-
-/// A value that is to be undone is neither ours nor the one from before.
-pub(super) const CHANGED_BY_OTHERS: ProblemKind = ProblemKind {
-    code: "ChangedByOthers",
-    meaning: "A value that was to be put back is neither the one from before nor the one that this run wrote.",
-    changed: "what others changed is left as it is; what this run had changed beside it is undone where that is possible",
-    again: NOT_AGAIN,
-    advice: "find out who, then decide by hand",
-};
-
-/// An expression of the job does not work for a row.
-pub(super) const JOB_EXPRESSION: ProblemKind = ProblemKind {
-    code: "JobExpression",
-    meaning: "An expression of the job cannot be evaluated for this row.",
-    changed: UNDONE,
-    again: NOT_AGAIN,
-    advice: "mend the job, or leave the row out",
-};
-
-/// A value of a row leads to another address.
-pub(super) const ADDRESS: ProblemKind = ProblemKind {
-    code: "Address",
-    meaning: "A value of the row that is part of an address is empty, `.` or `..`, so that the address would be that of something else.",
-    changed: UNDONE,
-    again: NOT_AGAIN,
-    advice: "correct the value in the file",
 };
 
 /// The on-premises directory has no account for a row.
@@ -153,12 +117,8 @@ pub(super) const OTHER_RUN: ProblemKind = ProblemKind {
 const PLAN_ANEW: &str = "plan anew, look at what the plan says of this row now, and run that plan";
 
 /// All of them.
-pub const PROBLEMS: [&ProblemKind; 15] = [
+pub const PROBLEMS: [&ProblemKind; 11] = [
     &AMBIGUOUS,
-    &OFF_GOAL,
-    &CHANGED_BY_OTHERS,
-    &JOB_EXPRESSION,
-    &ADDRESS,
     &NOT_PLANNED,
     &CHANGED_SINCE_PLAN,
     &NOT_IN_DIRECTORY,

@@ -3,24 +3,18 @@
 //! It is told the time and what was found or answered, and says what happens next and what has to be stored. It neither waits
 //! nor sends nor writes, so that a test can walk it through every sequence of replies.
 
-use super::observe::Found;
-use super::plan::barred;
-use super::sight::{Judge, States, doing, job_event, job_problem};
+use super::assess::{Assessment, Case, Prepared, Seen, States, assess, operation};
+use super::staleness::Memory;
 use super::talk::Costs;
 use crate::core::Problem;
-use crate::job::{DirectoryEntry, EvalError, Job, RowView, State, Step, Write};
+use crate::job::{DirectoryEntry, Job, RowView, State, Step, Write};
 use crate::journal::{Facts, Planned, RowNumber, RowRecord, Transition, UnixMillis};
 use crate::machine::{
     Active, Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, RowState, Rules,
-    Sight,
 };
 use crate::services::budget::Priority;
 use crate::services::{Class, Fault};
-use std::sync::Arc;
 use std::time::Duration;
-
-/// How long the target may refuse to be read for a person whom this run may have changed.
-const UNSEEN_PATIENCE: Duration = Duration::from_secs(120);
 
 /// One row, as it is now.
 #[derive(Debug, Clone)]
@@ -34,10 +28,8 @@ pub struct Row {
     facts: Facts,
     states: Option<States>,
     planned: Option<Planned>,
-    /// When a write last left that may have taken effect: one that was refused has not, though it was begun later.
-    left_at: Option<UnixMillis>,
-    /// Since when nothing can be seen of a person whom this run may have changed.
-    unseen_since: Option<UnixMillis>,
+    memory: Memory,
+    prepared: Option<Prepared>,
 }
 
 /// What is to be stored: the transition, and the row before and after it.
@@ -58,14 +50,17 @@ impl Row {
         let record = record.unwrap_or_default();
         Row {
             states: states_of(&record),
-            left_at: record.wrote_at,
+            memory: Memory {
+                left_at: record.wrote_at,
+                unseen_since: None,
+            },
+            prepared: None,
             stored: record.clone(),
             record,
             number,
             events: Vec::new(),
             facts: Facts::default(),
             planned: None,
-            unseen_since: None,
         }
     }
 
@@ -132,7 +127,7 @@ impl Row {
         let recovered = matches!(event, Event::Recovered);
         let effect = self.record.take(event, now, rules)?;
         if left || recovered {
-            self.left_at = self.record.wrote_at;
+            self.memory.left_at = self.record.wrote_at;
         }
         Ok(effect)
     }
@@ -173,87 +168,42 @@ impl Row {
             .filter(|left| !left.is_zero())
     }
 
-    /// What it means that this was found. `against` is what other rows have to say against it.
-    pub fn found(
-        &mut self,
-        job: &Arc<Job>,
-        view: &RowView,
-        found: Found,
-        against: Option<Problem>,
-        now: UnixMillis,
-    ) -> Event {
-        let judge = Judge {
+    fn case<'a>(&'a self, job: &'a Job, view: &'a RowView, now: UnixMillis) -> Case<'a> {
+        Case {
             job,
             view,
             record: &self.record,
-            now,
-            left_at: self.left_at,
+            states: self.states.as_ref(),
+            memory: self.memory,
             planned: self.planned,
-            against,
-        };
-        let (event, states) = judge.observed(found, self.states.as_ref());
-        if let Some(states) = states {
+            now,
+        }
+    }
+
+    /// What a look means for the row. It is not taken in yet: other rows may have a say.
+    #[must_use]
+    pub fn assess(&self, job: &Job, view: &RowView, seen: Seen, now: UnixMillis) -> Assessment {
+        assess(&self.case(job, view, now), seen)
+    }
+
+    /// Takes in what a look taught; returns what the machine is to be told.
+    pub fn take_in(&mut self, view: &RowView, assessment: Assessment) -> Event {
+        if let Some(states) = assessment.states {
             if self.record.before.is_none() {
                 // An account that cannot be told was not claimed either.
                 self.facts.account = view.account(&states.before).ok().flatten();
             }
             self.learn(states);
         }
-        self.patiently(event, now)
+        self.prepared = assessment.prepared;
+        self.memory.unseen_since = assessment.unseen_since;
+        assessment.event
     }
 
-    /// What is kept in memory alone: when a write last left that may have taken effect, and since when nothing can be seen of
-    /// the person, where that matters.
+    /// What is kept in memory alone.
     #[must_use]
-    pub fn patience(&self) -> [Option<UnixMillis>; 2] {
-        [self.left_at, self.unseen_since]
-    }
-
-    /// What it means that the target refuses to be read, or that what it says makes no sense.
-    pub fn unseen(&mut self, problem: Problem, now: UnixMillis) -> Event {
-        self.patiently(Event::Unobservable(problem), now)
-    }
-
-    /// What it means that the job cannot say how to look at the person.
-    pub fn cannot(&mut self, error: &EvalError, now: UnixMillis) -> Event {
-        let event = job_event(error, &self.record);
-        self.patiently(event, now)
-    }
-
-    /// Whoever was or may have been changed is not given up for a few reads that are refused or show nobody.
-    fn patiently(&mut self, event: Event, now: UnixMillis) -> Event {
-        let sees_nothing = match &event {
-            Event::Unobservable(_) => true,
-            Event::Observed(observation) => match observation.sight {
-                Sight::Missing(_) => true,
-                Sight::Next(_)
-                | Sight::Goal
-                | Sight::Adrift(_)
-                | Sight::Barred(_)
-                | Sight::Repeatable(_)
-                | Sight::Unknowable(_) => false,
-            },
-            Event::Lagging => return event,
-            Event::Admitted
-            | Event::Rejected(_)
-            | Event::Durable(_)
-            | Event::Applied(..)
-            | Event::Refused(..)
-            | Event::Contended(..)
-            | Event::Doubted(..)
-            | Event::Recovered => false,
-        };
-        let matters = self.record.has_begun_writing() || self.record.exposed();
-        if !sees_nothing || !matters {
-            self.unseen_since = None;
-            return event;
-        }
-        let since = *self.unseen_since.get_or_insert(now);
-        let unseen_for = Duration::from_millis(now.saturating_sub(since));
-        match unseen_for < UNSEEN_PATIENCE {
-            true => Event::Lagging,
-            false => event,
-        }
+    pub fn memory(&self) -> Memory {
+        self.memory
     }
 
     /// The write of an attempt; None when nothing is known of the person yet.
@@ -273,16 +223,21 @@ impl Row {
             RowState::Active(Active { course, .. }) => course,
             RowState::Waiting | RowState::Ended(_) => &Course::Forward,
         };
-        let doing = doing(job, course, attempt);
-        view.write(doing, &states.before, &states.now)
+        let operation = operation(job, course, attempt);
+        if let Some(prepared) = &self.prepared
+            && prepared.operation == operation
+        {
+            return Ok(Some(prepared.write.clone()));
+        }
+        view.write(operation, &states.before, &states.now)
             .map(Some)
-            .map_err(|error| job_problem(&error))
+            .map_err(|error| error.problem())
     }
 
     /// What it means that the write of an attempt succeeded.
     pub fn applied(
         &mut self,
-        job: &Arc<Job>,
+        job: &Job,
         view: &RowView,
         attempt: Attempt,
         write: &Write,
@@ -302,17 +257,9 @@ impl Row {
         let mut after = known.now.clone();
         after.merge(&write.effect);
         let states = known.then(after);
-        let judge = Judge {
-            job,
-            view,
-            record: &self.record,
-            now,
-            left_at: self.left_at,
-            planned: self.planned,
-            against: None,
-        };
-        let forecast = judge.forecast(attempt.step, &states);
+        let (forecast, prepared) = self.case(job, view, now).forecast(attempt.step, &states);
         self.learn(states);
+        self.prepared = prepared;
         Event::Applied(attempt, forecast)
     }
 
@@ -346,8 +293,8 @@ impl Row {
 
     /// Whether the next attempt would not be the same again.
     fn has_another_way(&self, job: &Job, attempt: Attempt) -> bool {
-        let next = job.doing(attempt.step, attempt.number + 1);
-        !self.record.is_going_back() && next != job.doing(attempt.step, attempt.number)
+        let next = job.operation(attempt.step, attempt.number + 1);
+        !self.record.is_going_back() && next != job.operation(attempt.step, attempt.number)
     }
 
     /// The write was refused, and the job may know better than the service what to do about it.
@@ -398,7 +345,6 @@ impl Row {
         if let Some(states) = &self.states {
             self.facts.report = Some(view.report(&states.before, &states.now));
             let warnings = view.warnings(&states.before).unwrap_or_default();
-            let warnings: Vec<Problem> = warnings.into_iter().filter_map(barred).collect();
             self.facts.warnings = Some(warnings).filter(|warnings| !warnings.is_empty());
         }
     }

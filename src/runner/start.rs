@@ -4,12 +4,11 @@
 //! says so when there is nothing left. What looks like the same run but differs is refused, with what differs.
 
 use super::services::Clock;
-use super::sight::job_problem;
 use crate::batch::{
     Digest, Finding, Input, InputError, PlanFile, PlanFileError, Row, Rule, Summary, Visit,
 };
 use crate::core::Problem;
-use crate::job::{Decision, Job, Settings};
+use crate::job::{Job, Settings};
 use crate::journal::{
     Adoption, Import, InputFacts, InputRow, Journal, JournalError, Planned, RowNumber, RunHeader,
     RunId, RunRecord, RunState, Seal, Session, takers,
@@ -235,28 +234,13 @@ fn objections(job: &Job, settings: &Settings, row: &Row, findings: &mut Vec<Find
         .iter()
         .map(|value| value.as_ref().map(ToString::to_string))
         .collect();
-    match job.objections(settings, &values) {
-        Ok(found) => findings.extend(found.into_iter().filter_map(|one| finding(one, row))),
-        Err(error) => {
-            let problem = job_problem(&error);
-            findings.push(row_finding(row, problem.code, problem.message));
-        }
-    }
-}
-
-fn finding(decision: Decision, row: &Row) -> Option<Finding> {
-    match decision {
-        Decision::Barred {
-            code,
-            reason,
-            advice,
-        } => Some(row_finding(row, code, format!("{reason}; {advice}"))),
-        Decision::Next(_) | Decision::Goal | Decision::Adrift(_) | Decision::Foreign(_) => None,
-    }
-}
-
-fn row_finding(row: &Row, code: String, message: String) -> Finding {
-    crate::batch::Fault::error(Rule::Job(code), message).in_row(row.number, row.line)
+    let found = job.objections(settings, &values);
+    let found = found.unwrap_or_else(|error| vec![error.problem()]);
+    findings.extend(found.into_iter().map(|problem| {
+        let message = format!("{}; {}", problem.message, problem.advice);
+        let rule = Rule::Job(problem.code);
+        crate::batch::Fault::error(rule, message).in_row(row.number, row.line)
+    }));
 }
 
 /// Begins a new run with a file's rows.
@@ -313,12 +297,14 @@ pub fn copy(
             }
             Visit::Clash(finding) => vec![finding],
         };
-        for finding in findings {
-            summary.add(&finding);
-            tell(&finding);
-            if let Some(row) = finding.row.filter(|_| finding.is_error()) {
-                import.reject(RowNumber(row), clock.now(), refusal(&finding))?;
-            }
+        for finding in &findings {
+            summary.add(finding);
+            tell(finding);
+        }
+        let errors = findings.iter().filter(|finding| finding.is_error());
+        let row = errors.clone().find_map(|finding| finding.row);
+        if let (Some(row), Some(problem)) = (row, Problem::all(errors.map(refusal).collect())) {
+            import.reject(RowNumber(row), clock.now(), problem)?;
         }
         Ok(())
     })?;

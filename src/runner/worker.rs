@@ -6,22 +6,22 @@
 //! n + 1 barriers.
 
 use super::admission::Admitted;
+use super::assess::{Assessment, Seen, refused};
 use super::claims::{Claims, Verdict, Wanted};
 use super::directory::{Answer, ask};
 use super::event::Who;
 use super::exposed::{Away, away, key_of};
 use super::exposure_gate::{ExposureGate, Place};
-use super::observe::{Found, ObserveError, Others, observe};
+use super::observe::{ObserveError, Others, observe};
 use super::problems::unread;
 use super::row::{News, Row};
 use super::services::Services;
-use super::sight::job_problem;
 use super::stop::Gate;
 use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::core::Problem;
 use crate::job::{EvalError, Job, RowView, Settings};
 use crate::journal::{JournalError, RowRecord, Session, UnixMillis};
-use crate::machine::{Attempt, Effect, Event, IllegalMove, Observation, Outcome, Sight};
+use crate::machine::{Attempt, Effect, Event, IllegalMove, Outcome};
 use crate::services::Fault;
 use crate::services::budget::{Delays, Sequence};
 use std::sync::Arc;
@@ -220,7 +220,7 @@ impl Worker {
         };
         let view = match RowView::new(&job, &self.work.settings, values, directory) {
             Ok(view) => view,
-            Err(error) => return self.give_up(job_problem(&error)).await,
+            Err(error) => return self.give_up(error.problem()).await,
         };
         self.take_on(&view);
         loop {
@@ -294,7 +294,7 @@ impl Worker {
 
     /// Something speaks against the row before it was looked at.
     async fn bar(&mut self, problem: Problem) -> Result<Rest, Halted> {
-        self.tell(against(problem))?;
+        self.tell(refused(problem, false))?;
         self.commit().await?;
         Ok(Rest::Ended(self.row.record().outcome()))
     }
@@ -435,32 +435,30 @@ impl Worker {
             () = parked => return Ok(Next::Done(Rest::Parked)),
             seen = observe(&job, view, states, others, &mut self.talk, priority) => seen,
         };
-        let event = match seen {
-            Ok(found) => match self.claim(view, &found)? {
-                Ok(Verdict::Free) => self.found(view, found, None),
-                Ok(Verdict::Against(problem)) => self.found(view, found, Some(problem)),
-                Ok(Verdict::Waits) => return Ok(Next::Done(Rest::Waits)),
-                Ok(Verdict::Lagging) => Event::Lagging,
-                Ok(Verdict::OfAnother(problem)) => against(problem),
-                Err(error) => Event::Unobservable(job_problem(&error)),
-            },
+        let seen = match seen {
+            Ok(found) => Seen::Found(found),
             Err(ObserveError::Journal(error)) => return Err(error.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Left)) => return Ok(Next::Done(Rest::Parked)),
             Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
-                let now = self.now();
                 let problem = self.unseen(&fault);
                 match fault.is_refusal() {
-                    true => self.row.unseen(problem, now),
-                    // The talk has waited long enough for an answer.
-                    false => Event::Unobservable(problem),
+                    true => Seen::Refused(problem),
+                    false => Seen::Silence(problem),
                 }
             }
-            Err(ObserveError::Job(error)) => {
-                let now = self.now();
-                self.row.cannot(&error, now)
-            }
+            Err(ObserveError::Job(error)) => Seen::JobError(error),
         };
+        let mut assessment = self.row.assess(&job, view, seen, self.now());
+        match self.claim(view, &assessment)? {
+            Ok(Verdict::Free) => {}
+            Ok(Verdict::Waits) => return Ok(Next::Done(Rest::Waits)),
+            Ok(Verdict::Lagging) => assessment.postpone(),
+            Ok(Verdict::Against(problem)) => assessment.refuse(problem),
+            Ok(Verdict::OfAnother(problem)) => assessment.disown(refused(problem, false)),
+            Err(error) => assessment.disown(Event::Unobservable(error.problem())),
+        }
+        let event = self.row.take_in(view, assessment);
         if event != Event::Lagging {
             self.rereads.reset();
         }
@@ -492,21 +490,16 @@ impl Worker {
         }
     }
 
-    fn found(&mut self, view: &RowView, found: Found, against: Option<Problem>) -> Event {
-        let (job, now) = (Arc::clone(&self.work.job), self.now());
-        self.row.found(&job, view, found, against, now)
-    }
-
     /// Whether the row may go on, now that its account was seen for the first time.
     fn claim(
         &self,
         view: &RowView,
-        found: &Found,
+        assessment: &Assessment,
     ) -> Result<Result<Verdict, EvalError>, JournalError> {
-        let (Found::One(state), None) = (found, self.row.states()) else {
+        let (Some(states), None) = (&assessment.states, self.row.states()) else {
             return Ok(Ok(Verdict::Free));
         };
-        let wanted = match Wanted::of(view, state) {
+        let wanted = match Wanted::of(view, &states.now, assessment.prepared.is_some()) {
             Ok(Some(wanted)) => wanted,
             Ok(None) => return Ok(Ok(Verdict::Free)),
             Err(error) => return Ok(Err(error)),
@@ -626,11 +619,4 @@ impl Worker {
         self.row
             .news(costs, self.now(), &work.session.header().rules)
     }
-}
-
-fn against(problem: Problem) -> Event {
-    Event::Observed(Observation {
-        sight: Sight::Barred(problem),
-        exposed: false,
-    })
 }

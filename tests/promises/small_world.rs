@@ -13,9 +13,10 @@ use cutover::core::Problem;
 use cutover::job::{Job, RowView, SHIPPED, Settings, State, Write, parse};
 use cutover::journal::{RowNumber, RowRecord};
 use cutover::machine::{Attempt, Effect, Event, Outcome, RowState, Rules};
+use cutover::runner::assess::{Seen, nobody};
 use cutover::runner::observe::Found;
 use cutover::runner::row::Row;
-use cutover::runner::sight::nobody;
+use cutover::runner::staleness::Memory;
 use cutover::runner::start::rules_of;
 use cutover::services::{Class, Fault};
 use serde_json::{Value, json};
@@ -156,6 +157,12 @@ impl Setting {
         moment.effect = told.expect("only what can happen is told");
     }
 
+    fn takes_in(&self, moment: &mut Moment, seen: Seen, now: u64) {
+        let assessment = moment.row.assess(&self.job, &self.view, seen, now);
+        let event = moment.row.take_in(&self.view, assessment);
+        self.tell(moment, event);
+    }
+
     fn dies(&self, moment: &Moment) -> Move {
         let mut to = moment.clone();
         to.now += STEP_MS;
@@ -189,8 +196,7 @@ impl Setting {
             .map(|(label, seen)| {
                 let mut to = moment.clone();
                 let found = seen.map_or(Found::Nobody(nobody(None)), Found::One);
-                let event = to.row.found(&self.job, &self.view, found, None, now);
-                self.tell(&mut to, event);
+                self.takes_in(&mut to, Seen::Found(found), now);
                 Move {
                     label,
                     dies: false,
@@ -200,8 +206,7 @@ impl Setting {
             .collect();
         let mut to = moment.clone();
         to.blind = true;
-        let event = to.row.unseen(problem("Denied"), now);
-        self.tell(&mut to, event);
+        self.takes_in(&mut to, Seen::Refused(problem("Denied")), now);
         moves.push(Move {
             label: "may not look",
             dies: false,
@@ -387,7 +392,10 @@ fn mark(moment: &Moment) -> u64 {
         (state, before, expected, &record.begun).hash(&mut hasher);
         (since(record.wrote_at), since(record.took_effect_at)).hash(&mut hasher);
     }
-    let [left_at, unseen_since] = moment.row.patience();
+    let Memory {
+        left_at,
+        unseen_since,
+    } = moment.row.memory();
     let unseen_ms = unseen_since.map(|at| moment.now - at);
     (since(left_at), unseen_ms).hash(&mut hasher);
     let pasts = moment.pasts.iter();

@@ -2,13 +2,13 @@
 
 use cutover::batch::Digest;
 use cutover::core::Problem;
-use cutover::job::StepId;
+use cutover::job::{Decision, StepId};
 use cutover::journal::line::Entry;
 use cutover::journal::{
     Adoption, Facts, InputFacts, InputRow, Planned, RowNumber, RowRecord, RunHeader, RunId, Seal,
     Stop, Transition,
 };
-use cutover::machine::{Attempt, Event, Forecast, Look, Observation, Rules, Sight, StepTraits};
+use cutover::machine::{Attempt, Event, Forecast, Look, Observation, Rules, StepTraits};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -35,15 +35,13 @@ fn attempt() -> impl Strategy<Value = Attempt> {
     (step(), number).prop_map(|(step, number)| Attempt { step, number })
 }
 
-fn sight() -> impl Strategy<Value = Sight> {
+fn decision() -> impl Strategy<Value = Decision> {
     prop_oneof![
-        step().prop_map(Sight::Next),
-        Just(Sight::Goal),
-        problem().prop_map(Sight::Adrift),
-        problem().prop_map(Sight::Barred),
-        problem().prop_map(Sight::Missing),
-        step().prop_map(Sight::Repeatable),
-        problem().prop_map(Sight::Unknowable),
+        step().prop_map(Decision::Next),
+        Just(Decision::Goal),
+        problem().prop_map(Decision::Adrift),
+        prop::collection::vec(problem(), 0..3).prop_map(Decision::Refused),
+        problem().prop_map(Decision::Unknowable),
     ]
 }
 
@@ -56,8 +54,8 @@ fn look() -> impl Strategy<Value = Look> {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let observation =
-        (sight(), any::<bool>()).prop_map(|(sight, exposed)| Observation { sight, exposed });
+    let observation = (decision(), any::<bool>())
+        .prop_map(|(decision, exposed)| Observation { decision, exposed });
     let forecast = (look(), any::<bool>()).prop_map(|(look, exposed)| Forecast { look, exposed });
     prop_oneof![
         Just(Event::Admitted),
