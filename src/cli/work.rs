@@ -296,7 +296,12 @@ impl Attempt<'_> {
 }
 
 /// Who plays in the simulated tenant: the people of the run's rows.
-async fn cast(global: &Global, input: &Digest, session: &Session, job: &Job) -> Result<Cast, Failure> {
+async fn cast(
+    global: &Global,
+    input: &Digest,
+    session: &Session,
+    job: &Job,
+) -> Result<Cast, Failure> {
     let header = session.header();
     if header.target_spec != "sim" {
         return Ok(Cast {

@@ -192,7 +192,9 @@ pub(super) struct RowSet(Vec<u64>);
 impl RowSet {
     /// Whether a row is in it.
     pub(super) fn contains(&self, row: RowNumber) -> bool {
-        let word = usize::try_from(row.0 / 64).ok().and_then(|word| self.0.get(word));
+        let word = usize::try_from(row.0 / 64)
+            .ok()
+            .and_then(|word| self.0.get(word));
         word.is_some_and(|word| word & (1 << (row.0 % 64)) != 0)
     }
 

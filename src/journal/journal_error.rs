@@ -103,7 +103,7 @@ pub enum JournalError {
     /// A log whose first line begins no run, or that begins one twice.
     #[error("the log does not begin with the beginning of a run, or begins one twice")]
     #[diagnostic(
-        code(journal::no_beginning),
+        code(journal::impossible),
         help("the journal was edited, or was written by another version; nothing was sent")
     )]
     NoBeginning,

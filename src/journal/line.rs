@@ -85,7 +85,9 @@ impl FromStr for ChainHash {
 
 impl fmt::Display for ChainHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|digit| write!(f, "{}", char::from(*digit)))
+        self.0
+            .iter()
+            .try_for_each(|digit| write!(f, "{}", char::from(*digit)))
     }
 }
 
@@ -220,7 +222,9 @@ fn other_version(json: &[u8]) -> Option<EntryError> {
     let value: serde_json::Value = serde_json::from_slice(json).ok()?;
     let began = value.get("began")?;
     let format = began.get("format")?.as_u64()?;
-    let program = began["run"]["program"].as_str().unwrap_or("of another version");
+    let program = began["run"]["program"]
+        .as_str()
+        .unwrap_or("of another version");
     (format != u64::from(FORMAT)).then(|| EntryError::Version {
         format,
         program: program.to_owned(),
@@ -242,7 +246,9 @@ pub enum Place {
 
 /// A record over [`LINE_BYTES_MAX`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a record of {bytes} bytes is over the log's limit of {LINE_BYTES_MAX} bytes; nothing was written")]
+#[error(
+    "a record of {bytes} bytes is over the log's limit of {LINE_BYTES_MAX} bytes; nothing was written"
+)]
 pub struct RecordTooLong {
     /// Its length in bytes.
     pub bytes: usize,
@@ -255,7 +261,9 @@ pub struct RecordTooLong {
 pub fn line_bytes(record: &[u8]) -> Result<usize, RecordTooLong> {
     let bytes = record.len() + TRAILER_BYTES_MAX;
     if bytes > LINE_BYTES_MAX {
-        return Err(RecordTooLong { bytes: record.len() });
+        return Err(RecordTooLong {
+            bytes: record.len(),
+        });
     }
     Ok(bytes)
 }
@@ -338,7 +346,11 @@ impl Line {
             Some(front) => (front, Place::Last),
             None => (front, Place::Within),
         };
-        let digits = front.iter().rev().take(20).take_while(|byte| byte.is_ascii_digit());
+        let digits = front
+            .iter()
+            .rev()
+            .take(20)
+            .take_while(|byte| byte.is_ascii_digit());
         let (front, group) = front.split_at(front.len() - digits.count());
         Some(Line {
             bytes: line.len(),

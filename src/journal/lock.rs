@@ -10,8 +10,8 @@
 //!
 //! What the control port speaks is not known here. On a network file system the lock is as good as that system's own.
 
-use std::fmt;
 use super::log_file::private;
+use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -75,8 +75,7 @@ impl Log {
     ) -> Result<(Log, Tail), E> {
         let (head, tail) = inspect_durable(&mut *file, from, visit)?;
         if let End::Torn { at, bytes: _ } = tail.end {
-            file
-                .truncate(at)
+            file.truncate(at)
                 .and_then(|()| file.sync())
                 .map_err(|source| cut_error(at, source))?;
         }
@@ -127,10 +126,20 @@ impl Log {
         let mut cursor = self.head;
         let mut positions = Vec::with_capacity(records.len());
         for (left, record) in (0..records.len()).rev().zip(records) {
-            let place = if left == 0 { Place::Last } else { Place::Within };
+            let place = if left == 0 {
+                Place::Last
+            } else {
+                Place::Within
+            };
             let start = self.buffer.len();
             let group = cursor.group + 1;
-            let hash = write_line(&mut self.buffer, &cursor.hash, group, place, record.as_ref())?;
+            let hash = write_line(
+                &mut self.buffer,
+                &cursor.hash,
+                group,
+                place,
+                record.as_ref(),
+            )?;
             positions.push(cursor.offset);
             cursor = cursor.after_line(hash, self.buffer.len() - start);
         }

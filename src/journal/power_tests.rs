@@ -2,9 +2,9 @@
 //! checkpoint that is older, foreign, ahead, broken or gone. What was committed is there, or the journal says why not.
 
 use super::doubles::MemoryLogFile;
+use super::log_file::LogFile as _;
 use super::session_tests::{commit, header, holder, import, intended, rows_of};
 use super::*;
-use super::log_file::LogFile as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;

@@ -197,7 +197,10 @@ impl LastReader {
         let folder = temporary_folder()?;
         let store: Arc<dyn Store> = Arc::new(SledStore::open(folder.path())?.store);
         let cache = replay(&store, id, None, |from, visit| inspect(&*log, from, visit))?;
-        let fold = cache.as_ref().map(Cache::fold).ok_or(JournalError::NoBeginning)?;
+        let fold = cache
+            .as_ref()
+            .map(Cache::fold)
+            .ok_or(JournalError::NoBeginning)?;
         let reader = RunReader::new(fold.clone(), log, Some(store));
         Ok(LastReader::in_folder(reader, folder))
     }

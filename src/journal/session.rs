@@ -140,7 +140,11 @@ impl Session {
     pub fn glance(&self) -> Result<RunReader, JournalError> {
         let fold = locked(&self.checkpoint.fold()).clone();
         let log = self.parts.storage.open_to_read(self.header.id)?;
-        Ok(RunReader::new(fold, log, Some(Arc::clone(&self.parts.store))))
+        Ok(RunReader::new(
+            fold,
+            log,
+            Some(Arc::clone(&self.parts.store)),
+        ))
     }
 
     /// A row as the checkpoint has it now.

@@ -397,7 +397,12 @@ async fn readers_come_to_the_same_with_and_without_a_summary() {
         seen
     };
     assert_eq!((run.exposed, seen()), (3, run.clone()));
-    for other in [&early[..], &whole[..whole.len() / 2], b"", b"{}\n00000000\n"] {
+    for other in [
+        &early[..],
+        &whole[..whole.len() / 2],
+        b"",
+        b"{}\n00000000\n",
+    ] {
         std::fs::write(&summary, other).unwrap();
         assert_eq!(seen(), run);
     }
@@ -461,6 +466,7 @@ async fn an_account_is_its_rows_for_good() {
         commit(&session, seen_as(1, "bob")).await;
         session
             .close(20, Stop::Requested("enough".into()))
+            .await
             .whole()
             .unwrap();
     }

@@ -91,7 +91,11 @@ impl Snapshot {
     /// [`JournalError::File`] when its log cannot be opened.
     pub fn reader(&self, run: &RunRecord) -> Result<RunReader, JournalError> {
         let is_it = |fold: &&RunFold| fold.run.id() == run.id();
-        let fold = self.folds.iter().find(is_it).ok_or(JournalError::NoBeginning)?;
+        let fold = self
+            .folds
+            .iter()
+            .find(is_it)
+            .ok_or(JournalError::NoBeginning)?;
         let log = self.storage.open_to_read(run.id())?;
         Ok(RunReader::new(fold.clone(), log, None))
     }
@@ -118,7 +122,9 @@ impl Snapshot {
             .map_err(|error| JournalError::Checkpoint(error.to_string()))?;
         let opened = SledStore::open(folder.path())?;
         let store: Arc<dyn Store> = Arc::new(opened.store);
-        let known = read_runs(&*store)?.into_iter().find(|known| known.id() == id);
+        let known = read_runs(&*store)?
+            .into_iter()
+            .find(|known| known.id() == id);
         let log = self.storage.open_to_read(id)?;
         let walk = |from, visit: &mut super::open::Visit<'_>| inspect(&*log, from, visit);
         let cache = replay(&store, id, known.as_ref(), walk)?.ok_or(JournalError::NoBeginning)?;

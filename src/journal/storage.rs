@@ -120,7 +120,11 @@ impl FolderStorage {
     /// The runs whose summaries are kept.
     pub(super) fn summaries(&self) -> Vec<RunId> {
         let entries = std::fs::read_dir(self.dir.join(CHECKPOINT));
-        let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+        let paths = entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
         paths.filter_map(|path| run_of(&path, "json")).collect()
     }
 

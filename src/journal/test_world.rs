@@ -112,7 +112,14 @@ pub(super) fn mended(lines: &[Parts]) -> Vec<u8> {
 
 /// The link that such a line should have.
 pub(super) fn hash_of(before: &ChainHash, line: &Parts) -> ChainHash {
-    write_line(&mut Vec::new(), before, line.group, line.place, &line.record).unwrap()
+    write_line(
+        &mut Vec::new(),
+        before,
+        line.group,
+        line.place,
+        &line.record,
+    )
+    .unwrap()
 }
 
 /// The log of groups of records, as a run writes it.
@@ -121,7 +128,11 @@ pub(super) fn log_of(id: RunId, groups: &[Vec<Entry>]) -> Vec<u8> {
     let mut hash = ChainHash::genesis(id);
     for (group, entries) in (1..).zip(groups) {
         for (left, entry) in (0..entries.len()).rev().zip(entries) {
-            let place = if left == 0 { Place::Last } else { Place::Within };
+            let place = if left == 0 {
+                Place::Last
+            } else {
+                Place::Within
+            };
             let record = entry.encode().unwrap();
             hash = write_line(&mut bytes, &hash, group, place, &record).unwrap();
         }
@@ -242,7 +253,13 @@ impl World {
     /// Opened as every command does.
     pub fn journal(&self) -> Journal {
         let (disk, store) = (Arc::new(self.disk.clone()), Arc::new(self.store.clone()));
-        Journal::assemble(Path::new("journal"), disk, store, Arc::new(Inline::default())).unwrap()
+        Journal::assemble(
+            Path::new("journal"),
+            disk,
+            store,
+            Arc::new(Inline::default()),
+        )
+        .unwrap()
     }
 
     pub fn lines(&self) -> Vec<Parts> {

@@ -127,13 +127,13 @@ pub enum UnusableExport {
     /// It does not begin as a log does.
     #[error("this file is no export of a run: its first line begins none")]
     #[diagnostic(
-        code(journal::no_export),
+        code(export::foreign),
         help("`cutover journal export RUN --output FILE` writes one")
     )]
     NoExport,
     /// It cannot be read.
     #[error("the export cannot be read")]
-    #[diagnostic(code(journal::export_unreadable), help("check the path"))]
+    #[diagnostic(code(export::read), help("check the path"))]
     Unreadable(#[source] io::Error),
     /// Anything else.
     #[error(transparent)]
@@ -280,7 +280,10 @@ impl<'a> LogCheck<'a> {
         let wrong = |kind, what| Finding::at(&line.before, kind, what);
         let entry = Entry::decode(&line.record())
             .map_err(|error| wrong(Kind::Unreadable, error.to_string()))?;
-        let steps = self.fold.as_ref().map(|fold| fold.run.header.steps.as_slice());
+        let steps = self
+            .fold
+            .as_ref()
+            .map(|fold| fold.run.header.steps.as_slice());
         let name = describe::describe(&entry, steps.unwrap_or_default());
         self.story
             .take(self.id, &entry)

@@ -107,9 +107,7 @@ impl Writer {
     fn hand_in(&self, record: Record, answer: Option<Answer>) -> Result<(), CommitError> {
         line_bytes(&record.json).map_err(LogError::from)?;
         let request = Request { record, answer };
-        self.requests
-            .send(request)
-            .map_err(|_| self.why_ended())
+        self.requests.send(request).map_err(|_| self.why_ended())
     }
 
     fn why_ended(&self) -> CommitError {
@@ -332,9 +330,8 @@ mod tests {
             mark: Mark::Opened { at: 0 },
         };
         let refused = writer.commit(too_long).await;
-        let is_it = |error: &CommitError| {
-            matches!(error, CommitError::Log(LogError::RecordTooLong(_)))
-        };
+        let is_it =
+            |error: &CommitError| matches!(error, CommitError::Log(LogError::RecordTooLong(_)));
         assert!(refused.as_ref().is_err_and(is_it), "{refused:?}");
         writer.commit(record(1)).await.unwrap();
         assert_eq!(stored(&file).len(), 1);
@@ -358,9 +355,17 @@ mod tests {
         writer.commit(record(0)).await.unwrap();
         file.fail_after(1);
         let (first, second) = tokio::join!(writer.commit(record(1)), writer.commit(record(2)));
-        for result in [first, second, writer.commit(record(3)).await, writer.post(record(4))] {
+        for result in [
+            first,
+            second,
+            writer.commit(record(3)).await,
+            writer.post(record(4)),
+        ] {
             let told = result.unwrap_err().to_string();
-            assert!(told.contains("could not be made durable; 1 records"), "{told}");
+            assert!(
+                told.contains("could not be made durable; 1 records"),
+                "{told}"
+            );
         }
         assert!(writer.close().await.is_err());
     }
@@ -388,7 +393,10 @@ mod tests {
             }
         }
         let (_, writer) = writer(Arc::new(Panicking));
-        assert!(matches!(writer.commit(record(1)).await, Err(CommitError::Stopped)));
+        assert!(matches!(
+            writer.commit(record(1)).await,
+            Err(CommitError::Stopped)
+        ));
         assert!(writer.commit(record(2)).await.is_err());
         assert!(writer.close().await.is_err());
     }

@@ -597,9 +597,7 @@ impl Worker {
     fn post(&mut self) -> Result<(), Halted> {
         if self.row.has_news() {
             let news = self.news()?;
-            self.work
-                .session
-                .post(news.transition, &news.after)?;
+            self.work.session.post(news.transition, &news.after)?;
         }
         Ok(())
     }

@@ -262,11 +262,17 @@ fn an_auditor_needs_nothing_of_ours() {
         return;
     }
     let stage = finished();
-    let head = stage.summary()["journal"]["head"].as_str().unwrap().to_owned();
+    let head = stage.summary()["journal"]["head"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let audit = |bytes: &[u8]| {
         fs::write(stage.path("history.jsonl"), bytes).unwrap();
         let mut python = Command::new("python3");
-        python.arg(program).arg(stage.path("history.jsonl")).arg(&head);
+        python
+            .arg(program)
+            .arg(stage.path("history.jsonl"))
+            .arg(&head);
         let output = python.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.success(), said)

@@ -10,9 +10,9 @@
 
 use crate::support::oracle::{Oracle, Slack};
 use crate::support::{Ran, Stage, calm};
+use cutover::journal::RunId;
 use cutover::journal::error::LogError;
 use cutover::journal::log::inspect;
-use cutover::journal::RunId;
 use cutover::journal::log_file::DiskLogFile;
 use cutover::journal::scan::Head;
 use cutover::sim::{Faults, Options};

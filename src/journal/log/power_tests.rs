@@ -5,8 +5,8 @@
 //! leave are made: all of them where the log is small, some by a seed where it is long. Recovery is recorded and cut in the
 //! same way.
 
-use super::*;
 use super::tests::{RUN, genesis, long, rec};
+use super::*;
 use crate::journal::doubles::{Choices, MemoryLogFile, SECTOR_BYTES};
 use crate::journal::line::ChainHash;
 use rand::{RngExt as _, SeedableRng as _};
@@ -242,9 +242,7 @@ fn every_cut_during_recovery_and_in_the_group_after_it_loses_nothing() {
     let mut medium = MemoryLogFile::default();
     let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
     log.append_group(&[rec("first")]).unwrap();
-    let past = Past::default()
-        .answered(&[rec("first")])
-        .handed_in(&group);
+    let past = Past::default().answered(&[rec("first")]).handed_in(&group);
     let mut bytes = Vec::new();
     let hash = log.head().hash;
     let hash = write_line(&mut bytes, &hash, 2, Place::Within, &group[0]).unwrap();
@@ -256,7 +254,8 @@ fn every_cut_during_recovery_and_in_the_group_after_it_loses_nothing() {
         let (recovering, moments) = recorded(&disk.fork());
         let recovered = recovering.medium.clone();
         let mut found = Found::default();
-        let (mut log, _) = Log::open(Box::new(recovering), genesis(), |group| found.add(group)).unwrap();
+        let (mut log, _) =
+            Log::open(Box::new(recovering), genesis(), |group| found.add(group)).unwrap();
         for moment in taken(&moments) {
             every_cut(&moment, |disk| drop(reopened(disk, &past)));
         }
@@ -285,7 +284,14 @@ fn nobody_is_shown_a_group_that_a_cut_could_still_take_away() {
     let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
     log.append_group(&[rec("synced")]).unwrap();
     let mut bytes = Vec::new();
-    write_line(&mut bytes, &log.head().hash, 2, Place::Last, &rec("written")).unwrap();
+    write_line(
+        &mut bytes,
+        &log.head().hash,
+        2,
+        Place::Last,
+        &rec("written"),
+    )
+    .unwrap();
     medium.append(&bytes).unwrap();
 
     let disk = medium.fork();
@@ -330,7 +336,10 @@ fn old_lines_between_new_ones_are_a_torn_tail() {
         [&new[..SECTOR_BYTES], &old[SECTOR_BYTES..]],
     ] {
         let medium = MemoryLogFile::holding(mixed.concat());
-        let (_, tail) = Log::open(Box::new(medium.clone()), genesis(), |_| Ok::<(), LogError>(())).unwrap();
+        let (_, tail) = Log::open(Box::new(medium.clone()), genesis(), |_| {
+            Ok::<(), LogError>(())
+        })
+        .unwrap();
         let bytes = mixed.concat().len() as u64;
         assert_eq!((tail.groups, tail.end), (0, End::Torn { at: 0, bytes }));
         assert!(medium.is_empty().unwrap());
@@ -367,7 +376,11 @@ impl Life {
         let mut record = |size: usize| {
             self.written += 1;
             let letter = char::from(b'a' + (self.written % 26) as u8);
-            rec(&format!("{:08}{}", self.written, letter.to_string().repeat(size)))
+            rec(&format!(
+                "{:08}{}",
+                self.written,
+                letter.to_string().repeat(size)
+            ))
         };
         (0..records)
             .map(|_| sizes[self.dice.random_range(0..sizes.len())])
@@ -384,7 +397,8 @@ impl Life {
     fn process(&mut self) {
         let (medium, moments) = recorded(&self.disk);
         let mut found = Found::default();
-        let (mut log, _) = Log::open(Box::new(medium), genesis(), |group| found.add(group)).unwrap();
+        let (mut log, _) =
+            Log::open(Box::new(medium), genesis(), |group| found.add(group)).unwrap();
         if self.dice.random_bool(0.3) {
             let moments = taken(&moments);
             let moment = &moments[self.dice.random_range(0..moments.len())];

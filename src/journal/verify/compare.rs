@@ -83,7 +83,9 @@ fn held(ours: &RunFold, theirs: &RunFold, find: &mut impl FnMut(String)) {
                 "row {row}: the checkpoint has {}",
                 differing(record, found)
             )),
-            None => find(format!("row {row} as one that is under way: the checkpoint lacks it")),
+            None => find(format!(
+                "row {row} as one that is under way: the checkpoint lacks it"
+            )),
         }
     }
     for (row, _) in theirs.rows().filter(|(row, _)| ours.held(*row).is_none()) {
@@ -116,7 +118,10 @@ fn differing<T: Serialize>(ours: &T, theirs: &T) -> String {
     let fields = ours.as_object().into_iter().flatten();
     let different = fields.filter(|(field, our)| theirs.get(field) != Some(our));
     let different = different.map(|(field, our)| {
-        format!("{field} {}, where the log says {our}", theirs[field.as_str()])
+        format!(
+            "{field} {}, where the log says {our}",
+            theirs[field.as_str()]
+        )
     });
     different.collect::<Vec<_>>().join("; ")
 }

@@ -119,12 +119,7 @@ impl Suspect<'_> {
     }
 
     /// Where the record lies that this one follows, if it stands after it.
-    fn predecessor(
-        &self,
-        line: &Line,
-        bytes: &[u8],
-        mut at: u64,
-    ) -> Result<Option<u64>, LogError> {
+    fn predecessor(&self, line: &Line, bytes: &[u8], mut at: u64) -> Result<Option<u64>, LogError> {
         for _ in 0..LOOK_AHEAD_MAX {
             let Read::Whole(other, _) = self.read(at)? else {
                 return Ok(None);
@@ -141,7 +136,11 @@ impl Suspect<'_> {
         let mut window = Window::new(self.file)?;
         window.release(at);
         let Some(count) = window.bytes_to_line_end(at)? else {
-            return Ok(if window.ends_at(at) { Read::End } else { Read::Short });
+            return Ok(if window.ends_at(at) {
+                Read::End
+            } else {
+                Read::Short
+            });
         };
         let bytes = window.slice(at, count).to_vec();
         Ok(match Line::parse(&bytes) {

@@ -86,9 +86,7 @@ impl Story {
     fn rows_are_there(&self) -> Result<(), String> {
         let moved = self.moved_max;
         let rows = self.rows.unwrap_or(self.copied + ROWS_PER_RECORD as u64);
-        must(moved <= rows, || {
-            format!("there is no row {moved}")
-        })
+        must(moved <= rows, || format!("there is no row {moved}"))
     }
 }
 

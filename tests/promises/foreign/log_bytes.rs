@@ -1,8 +1,8 @@
 //! A log of any bytes: whole groups and a torn end, or damage that is named; what is cut off stays cut off.
 
-use cutover::journal::error::LogError;
 use crate::doubles::MemoryLogFile;
 use cutover::journal::RunId;
+use cutover::journal::error::LogError;
 use cutover::journal::log::{Log, inspect, read_record};
 use cutover::journal::scan::{End, Head};
 use uuid::Uuid;
@@ -30,7 +30,12 @@ pub fn check(bytes: &[u8]) -> Option<Vec<Records>> {
         Ok(walked) => walked,
         Err(LogError::Damaged { at, .. }) => {
             assert!(at < bytes.len() as u64);
-            assert!(Log::open(Box::new(medium.clone()), genesis(), |_| Ok::<_, LogError>(())).is_err());
+            assert!(
+                Log::open(Box::new(medium.clone()), genesis(), |_| Ok::<_, LogError>(
+                    ()
+                ))
+                .is_err()
+            );
             assert_eq!(medium.bytes(), bytes, "a damaged log is not cut");
             return None;
         }
@@ -52,7 +57,10 @@ pub fn check(bytes: &[u8]) -> Option<Vec<Records>> {
 
 /// Opened to be written, the log has the same groups, takes one more, and has all of them the next time.
 fn goes_on(medium: &MemoryLogFile, groups: &[Records], head: Head) {
-    let (mut log, _) = Log::open(Box::new(medium.clone()), genesis(), |_| Ok::<_, LogError>(())).unwrap();
+    let (mut log, _) = Log::open(Box::new(medium.clone()), genesis(), |_| {
+        Ok::<_, LogError>(())
+    })
+    .unwrap();
     assert_eq!(log.head(), head);
     log.append_group(&[record(b"one more")]).unwrap();
     medium.cut_power(0);

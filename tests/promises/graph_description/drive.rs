@@ -4,9 +4,9 @@
 use super::line::{Exchange, Line, Trouble};
 use super::parts::Tagged;
 use super::scenario::Scenario;
+use crate::doubles::{Inline, MemoryStore};
 use cutover::batch::Input;
 use cutover::job::{AppFacts, Job};
-use crate::doubles::{Inline, MemoryStore};
 use cutover::journal::storage::FolderStorage;
 use cutover::journal::{Journal, RunId, Session};
 use cutover::machine::Outcome;

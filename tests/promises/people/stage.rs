@@ -2,9 +2,9 @@
 //!
 //! A test may stand between program and tenant: its service sees every request and may answer in the tenant's place.
 
+use crate::doubles::{Inline, MemoryStore};
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Request as HttpRequest};
-use crate::doubles::{Inline, MemoryStore};
 use cutover::journal::storage::FolderStorage;
 use cutover::journal::{Journal, RunId};
 use cutover::runner::admission::Admission;
