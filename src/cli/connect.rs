@@ -5,11 +5,12 @@ use super::exit::{Exit, Failure};
 use crate::batch::{Kind, Layout};
 use crate::job::{AppFacts, Job};
 use crate::progress::warn;
-use crate::runner::directory::Inquiries;
+use crate::runner::directory::DirectoryBatcher;
 use crate::runner::{Clock, Gauges, Services, SystemClock};
 use crate::services::budget::Budget;
 use crate::services::{
     ActiveDirectory, AdConnection, Claims, Class, Connection, Fault, Graph, GraphConnection,
+    HttpTransport, Registry,
 };
 use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
 use reqwest::Url;
@@ -155,7 +156,7 @@ impl Target {
     pub fn write_quota(&self) -> String {
         match self {
             Target::File { connection, .. } => connection.graph.limits.writes.to_string(),
-            Target::Sim => crate::services::Limits::GRAPH.writes.to_string(),
+            Target::Sim => crate::services::GraphLimits::GRAPH.writes.to_string(),
         }
     }
 
@@ -204,10 +205,10 @@ impl Target {
                 (connection_to(&simulator)?, Some(simulator))
             }
         };
-        let graph = Graph::new(&connection).map_err(Failure::unusable)?;
+        let transport = HttpTransport::new(&connection).map_err(Failure::unusable)?;
         Ok(Reached {
             connection,
-            graph,
+            transport,
             simulator,
         })
     }
@@ -216,7 +217,7 @@ impl Target {
 /// A target that nobody has signed in to yet.
 pub(super) struct Reached {
     pub connection: Connection,
-    graph: Graph,
+    transport: HttpTransport,
     simulator: Option<Simulator>,
 }
 
@@ -228,7 +229,7 @@ impl Reached {
     pub async fn sign_in(&self, hitch: &Hitch) -> Result<Option<Claims>, Fault> {
         let mut shown = String::new();
         loop {
-            match self.graph.sign_in().await {
+            match self.transport.sign_in().await {
                 Err(fault) if fault.awaits_person() => {
                     if shown != fault.message {
                         warn(format_args!("to sign in, {}", fault.message));
@@ -252,26 +253,19 @@ impl Reached {
         self,
         run: Uuid,
         claims: Option<&Claims>,
-        directory: Option<Inquiries>,
+        directory: Option<DirectoryBatcher>,
     ) -> Connected {
+        let service = Graph::of(&self.connection, Arc::new(self.transport));
         let graph = self.connection.graph;
         let app = claims.and_then(|claims| claims.app.as_deref());
         let app = app.unwrap_or(graph.auth.who()).to_owned();
         let services = Services {
-            target: Arc::new(self.graph),
-            reads: Budget::new("reads", graph.limits.reads),
-            writes: Budget::new("writes", graph.limits.writes),
-            identity_protection: Budget::new(
-                "identity protection",
-                graph.limits.identity_protection,
-            ),
+            registry: Registry::of(Arc::new(service), Vec::new()),
             directory,
             app: facts(claims),
             clock: Arc::new(SystemClock),
             run,
             process_at: SystemClock.now(),
-            patience: graph.patience,
-            sign_in_patience: graph.sign_in_patience,
             gauges: Gauges::default(),
         };
         Connected {
@@ -314,7 +308,7 @@ fn facts(claims: Option<&Claims>) -> AppFacts {
 }
 
 /// As for the tenant: what has to be mended in the connection file is told now, a silence is waited for later.
-async fn directory(ad: AdConnection, patience: Duration) -> Result<Inquiries, Failure> {
+async fn directory(ad: AdConnection, patience: Duration) -> Result<DirectoryBatcher, Failure> {
     let limits = ad.limits;
     let directory = ActiveDirectory::new(ad);
     match directory.check().await {
@@ -327,7 +321,12 @@ async fn directory(ad: AdConnection, patience: Duration) -> Result<Inquiries, Fa
     }
     let queries = Budget::new("directory", limits.queries);
     let directory = Arc::new(directory);
-    Ok(Inquiries::new(directory, queries, limits.at_once, patience))
+    Ok(DirectoryBatcher::new(
+        directory,
+        queries,
+        limits.at_once,
+        patience,
+    ))
 }
 
 fn refused(fault: &Fault) -> Failure {

@@ -10,9 +10,9 @@ use super::exit::{Exit, Failure};
 use crate::job::{Job, SHIPPED};
 use crate::progress::{say_result, show_text};
 use crate::runner::Services;
-use crate::runner::preflight::{Check, Verdict, permissions, tenant_and_domains};
-use crate::runner::talk::Halt;
-use crate::services::{ActiveDirectory, AdConnection, Claims, Fault};
+use crate::runner::client::RunAbort;
+use crate::runner::preflight::{Check, Verdict, introductions, permissions};
+use crate::services::{ActiveDirectory, AdConnection, Claims, Endpoint, Fault};
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ fn signed_in(reached: &Reached, claims: Option<&Claims>) -> String {
 /// What can be asked of a tenant that somebody is signed in to.
 async fn of_tenant(connected: &Connected, jobs: &[Job]) -> Vec<Check> {
     let services = &connected.services;
-    let mut checks = tenant(&connected.tenant, services).await;
+    let mut checks = tenant(services).await;
     for job in jobs {
         // No parameter is wrong that was not given.
         let params = job.parameters(&[]).unwrap_or_default();
@@ -107,12 +107,14 @@ async fn of_tenant(connected: &Connected, jobs: &[Job]) -> Vec<Check> {
 }
 
 /// The tenant and its domains, or that it does not answer.
-async fn tenant(named: &str, services: &Arc<Services>) -> Vec<Check> {
-    let looking = tenant_and_domains(named, services);
-    let patience = services.patience.min(ANSWER_WITHIN);
-    match tokio::time::timeout(patience, looking).await {
-        Ok(Ok((tenant, domains))) => [tenant].into_iter().chain(domains).collect(),
-        Ok(Err(Halt(problem))) => vec![Check::bad("tenant", problem.to_string(), problem.advice)],
+async fn tenant(services: &Arc<Services>) -> Vec<Check> {
+    let patience = services.registry.main().patience().silence;
+    let patience = patience.min(ANSWER_WITHIN);
+    match tokio::time::timeout(patience, introductions(services)).await {
+        Ok(Ok(checks)) => checks,
+        Ok(Err(RunAbort(problem))) => {
+            vec![Check::bad("tenant", problem.to_string(), problem.advice)]
+        }
         Err(_) => {
             let detail = format!("no answer within {} s", patience.as_secs());
             let advice = "check the network, the proxy, and the service's health page";
@@ -122,13 +124,12 @@ async fn tenant(named: &str, services: &Arc<Services>) -> Vec<Check> {
 }
 
 fn limits(services: &Services) -> Check {
-    let (writes, reads) = (services.writes.quota(), services.reads.quota());
-    let detail = format!(
-        "writes {writes} ({:.1} a second), reads {reads} ({:.0} a second)",
-        services.writes.full_rate(),
-        services.reads.full_rate()
-    );
-    Check::good("limits", detail)
+    let budgets = services.registry.iter().flat_map(Endpoint::budgets);
+    let words = budgets.map(|budget| {
+        let (name, quota, rate) = (budget.name(), budget.quota(), budget.full_rate());
+        format!("{name} {quota} ({rate:.1} a second)")
+    });
+    Check::good("limits", words.collect::<Vec<_>>().join(", "))
 }
 
 async fn active_directory(connection: AdConnection) -> Check {

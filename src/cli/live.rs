@@ -201,7 +201,7 @@ impl Shared {
                 rows: gauges.in_flight.load(Ordering::Relaxed),
                 exposed: gauges.exposed.count(),
             },
-            writes: self.bridge.services.writes.quota(),
+            writes: self.bridge.services.registry.main().paced().quota(),
             slow: slow_in_words(&self.bridge.services),
         }
     }
@@ -264,8 +264,8 @@ impl Shared {
 
 /// Why the process sends nothing at present, or less than it could.
 fn slow_in_words(services: &Services) -> Option<String> {
-    let waiting = waiting_in_words(services.waiting().as_ref());
-    waiting.or_else(|| services.eased())
+    let waiting = waiting_in_words(services.registry.waiting().as_ref());
+    waiting.or_else(|| services.registry.eased())
 }
 
 /// The journal, while nobody else has it.

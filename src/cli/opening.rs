@@ -13,6 +13,7 @@ use crate::journal::{JournalError, RunId, Stop};
 use crate::progress::{say, short, waiting_in_words, warn_if_quiet};
 use crate::runner::preflight::Ready;
 use crate::runner::{Asked, Command, Refused, Services, StopReason};
+use crate::services::Endpoint;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::pin::pin;
@@ -214,13 +215,14 @@ fn clock_in(left: Duration) -> String {
 
 /// What reads hang on: the target serves nobody, or has not answered at all.
 pub(super) fn trouble_of(services: &Services) -> Option<String> {
-    let gauges = &services.gauges;
+    let registry = &services.registry;
     let silent = || {
-        let waiting = waiting_in_words(services.waiting().as_ref());
+        let waiting = waiting_in_words(registry.waiting().as_ref());
         waiting.unwrap_or_else(|| "no answer yet".to_owned())
     };
-    let unserved = || (!gauges.has_been_served()).then(silent);
-    gauges.trouble().or_else(unserved)
+    let trouble = registry.iter().find_map(Endpoint::trouble);
+    let unserved = || (!registry.main().has_served()).then(silent);
+    trouble.or_else(unserved)
 }
 
 /// Who has to agree before a new run begins.
@@ -323,7 +325,7 @@ impl Header<'_> {
     /// No more than these: which of the steps a row needs shows only when its account is read.
     fn writes(&self, rows: u64) -> String {
         let most = rows.saturating_mul(self.job.steps.len() as u64);
-        let rate = self.connected.services.writes.full_rate();
+        let rate = self.connected.services.registry.main().paced().full_rate();
         let time = Duration::try_from_secs_f64(most as f64 / rate).unwrap_or(Duration::MAX);
         format!(
             "at most {most}, which take {} at {rate:.1} a second; `cutover plan` tells how many",

@@ -16,12 +16,12 @@ use crate::journal::{RowNumber, Seal};
 use crate::progress::say;
 use crate::report::{PlanLine, write_plan};
 use crate::runner::Services;
+use crate::runner::client::{RunAbort, ServiceClient};
 use crate::runner::directory::{Answer, ask};
 use crate::runner::plan::{Plan, RowPlan, plan_row, plan_seal};
 use crate::runner::plan_rows::{Beside, settle};
 use crate::runner::preflight::{Check, prepare};
 use crate::runner::start::each_row;
-use crate::runner::talk::{Halt, Talk};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -85,8 +85,8 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     let connected = waits.wait(|| hitch.words(), connecting).await;
     let connected = connected.map_err(Cut::into_failure)??;
     let services = &connected.services;
-    let rate = services.writes.full_rate();
-    let reading = read(&mut planning, services, &connected.tenant, good);
+    let rate = services.registry.main().paced().full_rate();
+    let reading = read(&mut planning, services, good);
     let read = waits.wait(|| trouble_of(services), reading).await;
     connected.close().await;
     read.map_err(Cut::into_failure)??;
@@ -123,13 +123,10 @@ fn cast(global: &Global, batch: &Batch, good: &[Good]) -> Cast {
 async fn read(
     planning: &mut Planning<'_>,
     services: &Arc<Services>,
-    tenant: &str,
     good: Vec<Good>,
 ) -> Result<(), Failure> {
     let (job, params) = (&planning.batch.job, &planning.batch.params);
-    let ready = prepare(job, params, tenant, services)
-        .await
-        .map_err(no_answer)?;
+    let ready = prepare(job, params, services).await.map_err(no_answer)?;
     tell_notes(ready.unknown());
     let warnings = ready.warnings().map(PlanFinding::of_run);
     planning.forecast.findings.extend(warnings);
@@ -185,7 +182,7 @@ async fn rows(
     Ok(())
 }
 
-fn no_answer(Halt(problem): Halt) -> Failure {
+fn no_answer(RunAbort(problem): RunAbort) -> Failure {
     Failure::of_problem(Exit::Fault, &problem)
 }
 
@@ -194,8 +191,8 @@ async fn one(
     settings: Settings,
     services: Arc<Services>,
     row: Good,
-) -> Result<Read, Halt> {
-    let mut talk = Talk::new(&services, format!("plan/{}", row.number));
+) -> Result<Read, RunAbort> {
+    let mut client = ServiceClient::new(&services, format!("plan/{}", row.number));
     let view = match bind(&job, &settings, &row.values, &services).await? {
         Ok(view) => view,
         Err(problem) => {
@@ -206,9 +203,9 @@ async fn one(
             });
         }
     };
-    let plan = plan_row(&job, &view, &mut talk).await?;
+    let plan = plan_row(&job, &view, &mut client).await?;
     Ok(Read {
-        reads: talk.take_costs().reads,
+        reads: client.take_costs().reads,
         plan,
         row,
     })
@@ -220,7 +217,7 @@ async fn bind(
     settings: &Settings,
     values: &[Option<String>],
     services: &Services,
-) -> Result<Result<RowView, Problem>, Halt> {
+) -> Result<Result<RowView, Problem>, RunAbort> {
     let inquiries = services.directory.as_ref();
     let directory = match ask(inquiries, job, settings, values, &|| false).await? {
         Answer::NotAsked | Answer::Parked => None,

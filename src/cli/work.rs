@@ -21,10 +21,10 @@ use crate::progress::{self, counted, name_run, say, say_result, warn, warn_if_qu
 use crate::report::{self, Liveness};
 use crate::runner::admission::{Admission, canonical};
 use crate::runner::claims::Claims;
+use crate::runner::client::RunAbort;
 use crate::runner::exposed::{self, Person};
 use crate::runner::preflight::{Check, Ready, prepare};
 use crate::runner::stop::Gate;
-use crate::runner::talk::Halt;
 use crate::runner::worker::Work;
 use crate::runner::{
     Asked, Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopReason, SystemClock,
@@ -214,9 +214,9 @@ impl Attempt<'_> {
             self.opened().await?;
         }
         let params = &self.session.header().params;
-        let preparing = prepare(self.job, params, &connected.tenant, services);
+        let preparing = prepare(self.job, params, services);
         let ready = waits.wait(|| trouble_of(services), preparing).await?;
-        let ready = ready.map_err(|Halt(problem)| {
+        let ready = ready.map_err(|RunAbort(problem)| {
             Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice)))
         })?;
         let somebody_is_half_way =

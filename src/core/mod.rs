@@ -5,9 +5,11 @@ pub mod config;
 mod formula;
 mod nearest;
 mod problem;
+mod request;
 mod secret;
 
 pub use formula::{defused, undefused};
 pub use nearest::{nearest, nearest_first};
 pub use problem::{NOT_AGAIN, NOTHING_CHANGED, Problem, ProblemKind, UNDONE};
+pub use request::{Expects, Method, Request, ServiceName};
 pub use secret::{Secret, Secrets};

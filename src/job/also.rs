@@ -6,9 +6,9 @@
 
 use super::expr::{EvalError, Expr, Scope, Text, to_json};
 use super::state::State;
-use super::view::{Ask, RowView, problem_of};
+use super::view::{RowView, expects, problem_of};
 use super::{Job, Objection, Observe, Settings};
-use crate::core::Problem;
+use crate::core::{Problem, Request};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl RowView {
         read: &AlsoRead,
         before: Option<&State>,
         state: &State,
-    ) -> Result<Option<Ask>, EvalError> {
+    ) -> Result<Option<Request>, EvalError> {
         if before.is_some() && !read.always {
             return Ok(None);
         }
@@ -64,7 +64,9 @@ impl RowView {
             return Ok(None);
         }
         let path = read.get.render_path(&scope)?;
-        Ok(Some(Ask::read(path, &read.headers)))
+        Ok(Some(
+            Request::get(path, expects(read.list)).with_headers(&read.headers),
+        ))
     }
 
     /// What the answer to such a read says.

@@ -47,12 +47,12 @@ pub use settings::{AppFacts, Settings};
 pub use shipped::{FindError, JobFile, SHIPPED, find, text_of};
 pub use source::{Mistake, Mistakes, Table};
 pub use state::State;
-pub use view::{Agreement, Ask, Hit, Operation, RowView, Write};
+pub use view::{Agreement, Hit, Operation, RowView, Write};
 
 use crate::batch::{Digest, Layout};
+use crate::core::Method;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -209,35 +209,11 @@ pub struct PassedOver {
 #[derive(Debug, Clone)]
 pub struct RequestPlan {
     /// Its verb.
-    pub method: Verb,
+    pub method: Method,
     /// The path under the service's version root.
     pub path: Text,
     /// Its JSON body; one that comes to null as a whole is not sent.
     pub body: Option<Json>,
-}
-
-/// The verbs of writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// POST
-    Post,
-    /// PATCH
-    Patch,
-    /// PUT
-    Put,
-    /// DELETE
-    Delete,
-}
-
-impl fmt::Display for Verb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Verb::Post => "POST",
-            Verb::Patch => "PATCH",
-            Verb::Put => "PUT",
-            Verb::Delete => "DELETE",
-        })
-    }
 }
 
 /// One change a job makes to a row.

@@ -3,6 +3,7 @@
 
 use super::view_tests::{GUID, HOME, NEW_ID, OLD_ID, TEMP, settings, state, step, view, view_with};
 use super::*;
+use crate::core::Request;
 use serde_json::{Value as JsonValue, json};
 
 const ID: &str = "7e06b566-15f3-4013-8bf8-79874d52e68a";
@@ -42,10 +43,10 @@ fn a_deleted_person_of_a_federated_domain_is_restored_straight_to_the_temporary_
         let view = view_with(HOME, Some(GUID), given);
         let write = view.write(operation, &before, &before).unwrap();
         assert_eq!(
-            write.ask.path,
+            write.request.path,
             format!("/directory/deletedItems/{ID}/restore")
         );
-        (write.ask.body, write.effect)
+        (write.request.body, write.effect)
     };
     let direct = Operation::Do(step("restore-to-temporary-upn"));
     let plain = Operation::Do(step("restore"));
@@ -86,7 +87,7 @@ fn the_second_try_of_the_straight_way_is_the_plain_one() {
     let write = view()
         .write(Operation::Otherwise(straight), &before, &before)
         .unwrap();
-    assert_eq!(write.ask.body, None);
+    assert_eq!(write.request.body, None);
     assert_eq!(write.effect.get("userPrincipalName"), &json!(HOME));
 }
 
@@ -99,15 +100,15 @@ fn the_straight_way_is_undone_by_going_home_and_being_deleted() {
     let mut undone = Vec::new();
     while let Decision::Next(step) = view.decide_back(&before, &now, &begun, &|_| false).unwrap() {
         let write = view.write(Operation::Undo(step), &before, &now).unwrap();
-        undone.push((step, write.ask.verb.unwrap()));
+        undone.push((step, write.request.method));
         now.merge(&write.effect);
         assert!(undone.len() < 10, "{undone:?}");
     }
     let expected = [
-        (step("set"), Verb::Patch),
-        (step("clear"), Verb::Patch),
-        (step("temporary-upn"), Verb::Patch),
-        (step("restore"), Verb::Delete),
+        (step("set"), Method::Patch),
+        (step("clear"), Method::Patch),
+        (step("temporary-upn"), Method::Patch),
+        (step("restore"), Method::Delete),
     ];
     assert_eq!(undone, expected);
     assert_eq!(now, before, "the mangled UPN included");
@@ -285,7 +286,7 @@ fn nobody_who_is_known_is_looked_up_through_an_index() {
     let job = find("immutable-id").unwrap();
     let (view, known) = (view(), state(HOME, JsonValue::Null, false));
     let looks = job.observe.looks.iter();
-    let reads: Vec<Ask> = looks
+    let reads: Vec<Request> = looks
         .filter_map(|look| view.look(look, Some(&known)).unwrap())
         .collect();
     assert_eq!(reads.len(), 2);
@@ -304,10 +305,10 @@ fn nobody_is_missing_because_the_index_does_not_know_them() {
     let job = find("immutable-id").unwrap();
     let view = view();
     let looks = job.observe.looks.iter();
-    let reads: Vec<Ask> = looks
+    let reads: Vec<Request> = looks
         .filter_map(|look| view.look(look, None).unwrap())
         .collect();
-    let through_index = |ask: &Ask| !ask.headers.is_empty();
+    let through_index = |ask: &Request| !ask.headers.is_empty();
     let last = reads.last().unwrap();
     assert_eq!(reads.iter().filter(|ask| through_index(ask)).count(), 1);
     assert!(

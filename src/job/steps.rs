@@ -7,7 +7,8 @@ use super::expr::{Json, Text};
 use super::names;
 use super::reader::Reader;
 use super::source::{At, Mistakes, Table};
-use super::{InDoubt, RequestPlan, Step, StepId, Undo, Verb, Way};
+use super::{InDoubt, RequestPlan, Step, StepId, Undo, Way};
+use crate::core::Method;
 
 /// The names of the steps that one step is undone as, by its place.
 pub(super) struct UndoneAs {
@@ -38,13 +39,13 @@ impl Reader {
     }
 
     fn request(&mut self, table: &Table<'_, '_>) -> RequestPlan {
-        let verbs = [
-            ("post", Verb::Post),
-            ("patch", Verb::Patch),
-            ("put", Verb::Put),
-            ("delete", Verb::Delete),
+        let methods = [
+            ("post", Method::Post),
+            ("patch", Method::Patch),
+            ("put", Method::Put),
+            ("delete", Method::Delete),
         ];
-        let given: Vec<_> = verbs.iter().filter(|(key, _)| table.has(key)).collect();
+        let given: Vec<_> = methods.iter().filter(|(key, _)| table.has(key)).collect();
         if given.len() != 1 {
             table.note(
                 "a request has exactly one of `post`, `patch`, `put`, `delete`, with its path",
@@ -52,12 +53,12 @@ impl Reader {
             );
         }
         let mut plan = RequestPlan {
-            method: Verb::Post,
+            method: Method::Post,
             path: Text::default(),
             body: None,
         };
-        for (key, verb) in given {
-            plan.method = *verb;
+        for (key, method) in given {
+            plan.method = *method;
             plan.path = self
                 .path(table, key, names::Place::State)
                 .unwrap_or_default();
@@ -81,8 +82,10 @@ impl Reader {
             return effect;
         }
         match (&request.method, &request.body) {
-            (Verb::Patch, Some(Json::Object(fields))) => fields.clone(),
-            (Verb::Post | Verb::Patch | Verb::Put | Verb::Delete, _) => Vec::new(),
+            (Method::Patch, Some(Json::Object(fields))) => fields.clone(),
+            (Method::Get | Method::Post | Method::Patch | Method::Put | Method::Delete, _) => {
+                Vec::new()
+            }
         }
     }
 

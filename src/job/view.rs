@@ -10,44 +10,28 @@ use super::expr::{EvalError, Expr, Scope, to_json};
 use super::problem::{CHANGED_BY_OTHERS, OFF_GOAL};
 use super::settings::Settings;
 use super::state::State;
-use super::{InDoubt, Job, LookAt, Objection, RequestPlan, StepId, Verb};
-use crate::core::Problem;
+use super::{InDoubt, Job, LookAt, Objection, RequestPlan, StepId};
+use crate::core::{Expects, Problem, Request};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A request as the job wants it, without identity.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ask {
-    /// The verb of a write; None reads.
-    pub verb: Option<Verb>,
-    /// The path under the service's version root, percent-encoded.
-    pub path: String,
-    /// Extra headers.
-    pub headers: Vec<(String, String)>,
-    /// The JSON body.
-    pub body: Option<JsonValue>,
-}
-
-impl Ask {
-    pub(super) fn read(path: String, headers: &[(String, String)]) -> Ask {
-        Ask {
-            verb: None,
-            path,
-            headers: headers.to_vec(),
-            body: None,
-        }
-    }
-}
-
 /// A write and what it changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Write {
     /// What to send.
-    pub ask: Ask,
+    pub request: Request,
     /// What the observed state is afterwards, where it differs.
     pub effect: State,
+}
+
+/// What a read of a list or of one object brings.
+pub(super) fn expects(list: bool) -> Expects {
+    match list {
+        true => Expects::Page,
+        false => Expects::Object,
+    }
 }
 
 /// How a fresh read compares with what we wrote ourselves.
@@ -203,7 +187,7 @@ impl RowView {
     ///
     /// # Errors
     /// [`EvalError`] when an expression does not work for the row.
-    pub fn look(&self, look: &LookAt, known: Option<&State>) -> Result<Option<Ask>, EvalError> {
+    pub fn look(&self, look: &LookAt, known: Option<&State>) -> Result<Option<Request>, EvalError> {
         let scope = Arc::new(self.look_scope(known));
         if let Some(when) = &look.when
             && !when.holds(&scope)?
@@ -211,7 +195,9 @@ impl RowView {
             return Ok(None);
         }
         let path = look.get.render_path(&scope)?;
-        Ok(Some(Ask::read(path, &look.headers)))
+        Ok(Some(
+            Request::get(path, expects(look.list)).with_headers(&look.headers),
+        ))
     }
 
     /// The read to make instead, for a service that does not support the look's query.
@@ -222,12 +208,12 @@ impl RowView {
         &self,
         look: &LookAt,
         known: Option<&State>,
-    ) -> Result<Option<Ask>, EvalError> {
+    ) -> Result<Option<Request>, EvalError> {
         let Some(text) = &look.if_unsupported else {
             return Ok(None);
         };
         let path = text.render_path(&Arc::new(self.look_scope(known)))?;
-        Ok(Some(Ask::read(path, &[])))
+        Ok(Some(Request::get(path, expects(look.list))))
     }
 
     /// Which of the items that a look was answered with are this row.
@@ -499,12 +485,7 @@ impl RowView {
         let body = request.body.as_ref().map(|body| body.render(&scope));
         let body = body.transpose()?.filter(|body| !body.is_null());
         Ok(Write {
-            ask: Ask {
-                verb: Some(request.method),
-                path,
-                headers: Vec::new(),
-                body,
-            },
+            request: Request::write(request.method, path, body),
             effect: render_effect(effect, &scope)?,
         })
     }

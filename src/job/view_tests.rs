@@ -189,12 +189,15 @@ fn clearing_sends_null_and_the_swap_exposes() {
     let clear = view
         .write(Operation::Do(step("clear")), &before, &moved)
         .unwrap();
-    assert_eq!(clear.ask.verb, Some(Verb::Patch));
+    assert_eq!(clear.request.method, Method::Patch);
     assert_eq!(
-        clear.ask.path,
+        clear.request.path,
         "/users/7e06b566-15f3-4013-8bf8-79874d52e68a"
     );
-    assert_eq!(clear.ask.body, Some(json!({"onPremisesImmutableId": null})));
+    assert_eq!(
+        clear.request.body,
+        Some(json!({"onPremisesImmutableId": null}))
+    );
     assert!(view.exposed(&before, &moved).unwrap());
     assert!(!view.exposed(&before, &before).unwrap());
 }
@@ -370,7 +373,7 @@ fn what_the_directory_said_is_kept_with_what_was_observed() {
                 let write = view
                     .write(Operation::Do(set.unwrap()), &seen[0], &seen[0])
                     .unwrap();
-                let body = write.ask.body.unwrap();
+                let body = write.request.body.unwrap();
                 body["onPremisesImmutableId"].as_str().unwrap().to_owned()
             }
         }

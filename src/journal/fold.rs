@@ -2,14 +2,14 @@
 //!
 //! Counts, who cannot work now, and how long people could not work are kept as records come, so that asking for them costs the
 //! same at a million rows as at ten. Of single rows only those under way are held, and those that ended with the person
-//! exposed. A row that has ended takes no further record, so nothing more is needed to go on folding.
+//! exposed. A row that has ended and begins again brings what is known of it along, so nothing more is needed to go on folding.
 
 use super::journal_error::JournalError;
-use super::line::{Adoption, Entry};
+use super::line::{Adoption, Entry, Reopening};
 use super::row::{RowNumber, RowRecord, Transition, UnixMillis};
 use super::run::{RunRecord, RunState, Stop, Warned, shared};
 use super::scan::Head;
-use crate::machine::{Outcome, RowState};
+use crate::machine::Outcome;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,6 +54,8 @@ pub struct Moved {
     pub at: UnixMillis,
     /// Where it is now.
     pub record: RowRecord,
+    /// How it had ended, if it begins again.
+    pub was: Option<RowRecord>,
 }
 
 impl Moved {
@@ -64,6 +66,7 @@ impl Moved {
             row: adoption.row,
             at: adoption.at,
             record: adoption.record.taken_over(),
+            was: None,
         }
     }
 }
@@ -109,6 +112,7 @@ impl RunFold {
             | Entry::Imported { .. }
             | Entry::Opened { .. }
             | Entry::Moved(_)
+            | Entry::Reopened(_)
             | Entry::Adopted(_)
             | Entry::Closed { .. } => Err(JournalError::NoBeginning),
         }
@@ -162,15 +166,24 @@ impl RunFold {
             },
             Entry::Imported { rows, at } => Mark::Imported { rows, at },
             Entry::Opened { at, program: _ } => Mark::Opened { at },
-            Entry::Moved(transition) => Mark::Moved(Box::new(self.moved(&transition)?)),
+            Entry::Moved(transition) => Mark::Moved(Box::new(self.moved(&transition, None)?)),
+            Entry::Reopened(reopening) => {
+                let Reopening { was, moved } = *reopening;
+                Mark::Moved(Box::new(self.moved(&moved, Some(was))?))
+            }
             Entry::Adopted(adoption) => Mark::Moved(Box::new(Moved::adopted(*adoption))),
             Entry::Closed { at, stop } => Mark::Closed { at, stop },
         })
     }
 
-    fn moved(&self, transition: &Transition) -> Result<Moved, JournalError> {
+    fn moved(
+        &self,
+        transition: &Transition,
+        was: Option<RowRecord>,
+    ) -> Result<Moved, JournalError> {
         let row = transition.row;
-        let mut record = self.rows.get(&row).cloned().unwrap_or_default();
+        let before = was.as_ref().or_else(|| self.rows.get(&row));
+        let mut record = before.cloned().unwrap_or_default();
         let rules = &self.run.header.rules;
         record
             .apply(transition, rules)
@@ -179,6 +192,7 @@ impl RunFold {
             row,
             at: transition.at,
             record,
+            was,
         })
     }
 
@@ -210,8 +224,13 @@ impl RunFold {
     }
 
     fn take_moved(&mut self, moved: Moved) {
-        let Moved { row, at, record } = moved;
-        let before = self.rows.remove(&row).unwrap_or_default();
+        let Moved {
+            row,
+            at,
+            record,
+            was,
+        } = moved;
+        let before = was.or_else(|| self.rows.remove(&row)).unwrap_or_default();
         let run = &mut self.run;
         run.last_at = run.last_at.max(at);
         run.begun_max = run.begun_max.max(row.0);
@@ -223,10 +242,15 @@ impl RunFold {
         let rules = &run.header.rules;
         run.exposed -= u64::from(before.may_be_exposed(rules));
         run.exposed += u64::from(record.may_be_exposed(rules));
-        if let RowState::Ended(ending) = &record.state {
-            run.counts.add(ending.outcome());
-            note_warnings(run, &record);
+        if before.ended_at.is_some() {
+            run.counts.remove(before.outcome());
+            note_warnings(run, &before, |rows| rows.saturating_sub(1));
         }
+        if record.ended_at.is_some() {
+            run.counts.add(record.outcome());
+            note_warnings(run, &record, |rows| rows + 1);
+        }
+        self.rows.remove(&row);
         if record.ended_at.is_none() || record.exposed_since.is_some() {
             self.rows.insert(row, record);
         }
@@ -234,11 +258,11 @@ impl RunFold {
 }
 
 /// Rows that are not done have a reason of their own.
-fn note_warnings(run: &mut RunRecord, record: &RowRecord) {
+fn note_warnings(run: &mut RunRecord, record: &RowRecord, count: fn(u64) -> u64) {
     if record.outcome() != Outcome::Done || record.warnings.is_empty() {
         return;
     }
-    run.warned_rows += 1;
+    run.warned_rows = count(run.warned_rows);
     for warning in &record.warnings {
         let known = run.warned.entry(warning.code.clone());
         let known = known.or_insert_with(|| Warned {
@@ -246,6 +270,7 @@ fn note_warnings(run: &mut RunRecord, record: &RowRecord) {
             warning: warning.message.clone(),
             advice: warning.advice.clone(),
         });
-        known.rows += 1;
+        known.rows = count(known.rows);
     }
+    run.warned.retain(|_, warned| warned.rows > 0);
 }

@@ -101,12 +101,13 @@ impl Import {
             events: vec![Event::Rejected(problem)],
             facts: Facts::default(),
         };
-        let mut after = RowRecord::default();
+        let before = RowRecord::default();
+        let mut after = before.clone();
         let rules = &self.cache.fold().run.header.clone().rules;
         after
             .apply(&transition, rules)
             .map_err(|source| JournalError::Impossible { row, source })?;
-        self.add(moved(transition, &after)?)
+        self.add(moved(transition, &before, &after)?)
     }
 
     /// Goes on with a row from where another run left it.
@@ -196,6 +197,14 @@ impl RowSet {
             .ok()
             .and_then(|word| self.0.get(word));
         word.is_some_and(|word| word & (1 << (row.0 % 64)) != 0)
+    }
+
+    /// Takes a row out.
+    pub(super) fn remove(&mut self, row: RowNumber) {
+        let word = usize::try_from(row.0 / 64).ok();
+        if let Some(word) = word.and_then(|word| self.0.get_mut(word)) {
+            *word &= !(1 << (row.0 % 64));
+        }
     }
 
     /// Adds a row; returns whether it is new.

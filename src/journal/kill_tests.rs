@@ -145,7 +145,10 @@ impl Row {
         };
         let mut after = self.stored.clone();
         after.apply(&transition, &rules()).unwrap();
-        session.commit(transition, &after).await.unwrap();
+        session
+            .commit(transition, &self.stored, &after)
+            .await
+            .unwrap();
         self.stored = after;
         if let Some(Effect::Persist(attempt)) = effect {
             self.durable(attempt, session, *clock).await;
@@ -161,7 +164,7 @@ impl Row {
         };
         let mut after = self.stored.clone();
         after.apply(&transition, &rules()).unwrap();
-        session.post(transition, &after).unwrap();
+        session.post(transition, &self.stored, &after).unwrap();
         self.stored = after;
         self.next = Some(Effect::Send(attempt));
     }

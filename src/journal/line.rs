@@ -139,6 +139,8 @@ pub enum Entry {
     },
     /// Something happened to a row.
     Moved(Transition),
+    /// A row that was over begins again.
+    Reopened(Box<Reopening>),
     /// A row goes on from where another run left it.
     Adopted(Box<Adoption>),
     /// A process stopped working on the run in good order.
@@ -148,6 +150,15 @@ pub enum Entry {
         /// Why.
         stop: Stop,
     },
+}
+
+/// A row that begins again, with all that is known of it: whoever folds the log holds no rows that are over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reopening {
+    /// How it ended.
+    pub was: RowRecord,
+    /// What happens to it now.
+    pub moved: Transition,
 }
 
 /// A row that was half way in another run, as this one goes on with it.

@@ -133,6 +133,7 @@ impl RunReader {
             | Entry::Imported { .. }
             | Entry::Opened { .. }
             | Entry::Moved(_)
+            | Entry::Reopened(_)
             | Entry::Adopted(_)
             | Entry::Closed { .. } => Err(JournalError::Checkpoint(
                 "it points at a line of the log that holds no rows".into(),

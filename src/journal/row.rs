@@ -6,7 +6,7 @@
 use crate::core::Problem;
 use crate::job::StepId;
 use crate::machine::{
-    Attempt, Course, Ending, Event, IllegalMove, Outcome, Phase, Progress, RowState, Rules,
+    Attempt, Course, Event, IllegalMove, Outcome, Phase, Progress, RowState, Rules,
 };
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,10 @@ pub struct RowRecord {
     pub exposed_ms: u64,
     /// Writes begun, forward and back.
     pub attempts: u32,
+    /// Those of earlier tries that left nothing behind.
+    pub attempts_before: u32,
+    /// How often somebody had the row begin again.
+    pub reopened: u32,
     /// Writes known to have taken effect.
     pub writes: u32,
     /// Reads sent.
@@ -137,6 +141,8 @@ impl Default for RowRecord {
             exposed_since: None,
             exposed_ms: 0,
             attempts: 0,
+            attempts_before: 0,
+            reopened: 0,
             writes: 0,
             reads: 0,
             throttled: 0,
@@ -185,13 +191,19 @@ impl RowRecord {
             | Event::Refused(..)
             | Event::Contended(..)
             | Event::Doubted(..)
-            | Event::Recovered => None,
+            | Event::Recovered
+            | Event::Retried
+            | Event::RolledBack(_) => None,
         };
         let applied = matches!(event, Event::Applied(..));
         // A process that died may have sent its write in its last moment, and nobody knows when that was.
         let died = matches!(event, Event::Recovered) && self.may_be_writing();
         let left = applied || died || matches!(event, Event::Doubted(..));
+        let reopens = matches!(event, Event::Retried | Event::RolledBack(_));
         let (state, effect) = before.clone().on(event, rules)?;
+        if reopens {
+            self.reopen(before.outcome());
+        }
         if applied && state != before || settled(&before, &state) {
             self.writes += 1;
             self.took_effect_at = Some(at);
@@ -208,9 +220,28 @@ impl RowRecord {
         self.note_exposure(at, seen.unwrap_or(exposes(&before)));
         if matches!(self.state, RowState::Ended(_)) {
             self.ended_at = Some(at);
-            self.expected = None;
+            if !leaves_something(self.outcome()) {
+                self.expected = None;
+            }
         }
         Ok(effect)
+    }
+
+    /// The row begins again. Where nothing was left of the earlier try, the person is looked at as for the first time.
+    fn reopen(&mut self, outcome: Outcome) {
+        if let (Some(since), Some(ended_at)) = (self.exposed_since, self.ended_at) {
+            // It goes on, and is counted when it ends.
+            self.exposed_ms -= self.exposed_ms.min(ended_at.saturating_sub(since));
+        }
+        self.ended_at = None;
+        self.reopened = self.reopened.saturating_add(1);
+        self.warnings.clear();
+        if outcome != Outcome::Done && !leaves_something(outcome) {
+            self.attempts_before = self.attempts;
+            self.before = None;
+            self.expected = None;
+            self.begun.clear();
+        }
     }
 
     /// Whether a write is intended or under way, as far as the journal knows.
@@ -239,15 +270,7 @@ impl RowRecord {
         let (exposed, over) = match &self.state {
             RowState::Waiting => (false, false),
             RowState::Active(active) => (active.progress.exposed, false),
-            RowState::Ended(Ending::Stranded(_)) => (last_seen, true),
-            RowState::Ended(
-                Ending::Done
-                | Ending::Unchanged
-                | Ending::Refused(_)
-                | Ending::Failed(_)
-                | Ending::Reverted(_)
-                | Ending::Held(_),
-            ) => (false, true),
+            RowState::Ended(_) => (last_seen && self.outcome() == Outcome::Stranded, true),
         };
         let since = self.exposed_since.or(exposed.then_some(at));
         if let Some(since) = since.filter(|_| over || !exposed) {
@@ -355,10 +378,10 @@ impl RowRecord {
         }
     }
 
-    /// Whether a write of this row has ever been begun.
+    /// Whether a write of this try has been begun, or of an earlier one that left something behind.
     #[must_use]
     pub fn has_begun_writing(&self) -> bool {
-        self.attempts > 0
+        self.attempts > self.attempts_before
     }
 
     /// Whether the row is on its way back.
@@ -377,13 +400,26 @@ impl RowRecord {
     #[must_use]
     pub fn problem(&self) -> Option<&Problem> {
         match &self.state {
-            RowState::Ended(ending) => ending.problem(),
+            RowState::Ended(ended) => ended.ending.problem(),
             RowState::Active(active) => match &active.course {
                 Course::Back(cause) => Some(cause),
                 Course::Forward => active.progress.last_problem.as_ref(),
             },
             RowState::Waiting => None,
         }
+    }
+}
+
+/// Whether the person may be elsewhere than before, and not at the goal.
+fn leaves_something(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Held | Outcome::Stranded => true,
+        Outcome::Done
+        | Outcome::Unchanged
+        | Outcome::Refused
+        | Outcome::Failed
+        | Outcome::Reverted
+        | Outcome::Pending => false,
     }
 }
 
@@ -421,7 +457,7 @@ fn settled(before: &RowState, after: &RowState) -> bool {
                 next.progress.changed && !active.progress.changed
             }
         },
-        RowState::Ended(ending) => match ending.outcome() {
+        RowState::Ended(_) => match after.outcome() {
             Outcome::Done | Outcome::Reverted => true,
             Outcome::Unchanged
             | Outcome::Refused

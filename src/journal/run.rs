@@ -111,6 +111,12 @@ impl Counts {
         self.ended[outcome as usize] += 1;
     }
 
+    /// Counts a row that begins again.
+    pub fn remove(&mut self, outcome: Outcome) {
+        let ended = &mut self.ended[outcome as usize];
+        *ended = ended.saturating_sub(1);
+    }
+
     /// Rows that ended so. For pending rows ask [`RunRecord::outcome_count`].
     #[must_use]
     pub fn of(&self, outcome: Outcome) -> u64 {

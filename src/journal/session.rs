@@ -5,7 +5,7 @@ use super::cache::{Cache, locked, read_owner, read_row, read_runs};
 use super::checkpoint_writer::CheckpointWriter;
 use super::fold::{Mark, Moved, RunFold};
 use super::journal_error::JournalError;
-use super::line::Entry;
+use super::line::{Entry, Reopening};
 use super::log::Log;
 use super::log_file::LogFile;
 use super::open::takers;
@@ -104,24 +104,31 @@ impl Session {
         Ok(self.writer.commit(record(entry, mark)?).await?)
     }
 
-    /// Makes a transition durable. `after` is the row it leads to.
+    /// Makes a transition durable. `after` is the row it leads to from `before`.
     ///
     /// # Errors
     /// [`JournalError`]; the first one is final, and nothing may be sent after it.
     pub async fn commit(
         &self,
         transition: Transition,
+        before: &RowRecord,
         after: &RowRecord,
     ) -> Result<(), JournalError> {
-        Ok(self.writer.commit(moved(transition, after)?).await?)
+        let record = moved(transition, before, after)?;
+        Ok(self.writer.commit(record).await?)
     }
 
     /// Hands a transition in without waiting for the disk; it becomes durable before anything committed later.
     ///
     /// # Errors
     /// As [`Session::commit`], for what is known by now.
-    pub fn post(&self, transition: Transition, after: &RowRecord) -> Result<(), JournalError> {
-        Ok(self.writer.post(moved(transition, after)?)?)
+    pub fn post(
+        &self,
+        transition: Transition,
+        before: &RowRecord,
+        after: &RowRecord,
+    ) -> Result<(), JournalError> {
+        Ok(self.writer.post(moved(transition, before, after)?)?)
     }
 
     /// Reads the run's rows as the checkpoint has them; brings the checkpoint up to the log first.
@@ -312,13 +319,26 @@ pub(super) fn record(entry: &Entry, mark: Mark) -> Result<Record, JournalError> 
     Ok(Record { json, mark })
 }
 
-pub(super) fn moved(transition: Transition, after: &RowRecord) -> Result<Record, JournalError> {
+pub(super) fn moved(
+    transition: Transition,
+    before: &RowRecord,
+    after: &RowRecord,
+) -> Result<Record, JournalError> {
+    let was = before.ended_at.map(|_| before.clone());
     let moved = Moved {
         row: transition.row,
         at: transition.at,
         record: after.clone(),
+        was: was.clone(),
     };
-    record(&Entry::Moved(transition), Mark::Moved(Box::new(moved)))
+    let entry = match was {
+        None => Entry::Moved(transition),
+        Some(was) => Entry::Reopened(Box::new(Reopening {
+            was,
+            moved: transition,
+        })),
+    };
+    record(&entry, Mark::Moved(Box::new(moved)))
 }
 
 impl From<&super::error::CommitError> for Stop {

@@ -111,9 +111,10 @@ pub(super) fn intended(number: u64) -> Transition {
 }
 
 pub(super) async fn commit(session: &Session, transition: Transition) -> RowRecord {
-    let mut after = RowRecord::default();
+    let before = RowRecord::default();
+    let mut after = before.clone();
     after.apply(&transition, &rules()).unwrap();
-    session.commit(transition, &after).await.unwrap();
+    session.commit(transition, &before, &after).await.unwrap();
     after
 }
 
@@ -424,7 +425,7 @@ async fn the_greatest_numbers_in_a_log_end_no_program() {
     let mut second = first.clone();
     transition.events = vec![Event::Recovered];
     second.apply(&transition, &rules()).unwrap();
-    session.commit(transition, &second).await.unwrap();
+    session.commit(transition, &first, &second).await.unwrap();
     for _ in 0..2 {
         let stop = Stop::Requested("enough".into());
         let run = session.close(u64::MAX, stop).await.whole().unwrap();

@@ -27,6 +27,7 @@ use super::journal_error::JournalError;
 use super::line::{ChainHash, Entry};
 use super::log_file::{DiskLogFile, LogFile};
 use super::reader::temporary_folder;
+use super::row::RowNumber;
 use super::run::{RunId, RunRecord, RunState};
 use super::scan::{End, Found, Group, Head, Scan, Step};
 use super::sled_store::{SledStore, Why, copy};
@@ -34,7 +35,7 @@ use super::storage::{FolderStorage, Storage};
 use super::store::Store;
 use diagnose::Suspect;
 use finding::Noted;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use story::Story;
@@ -204,6 +205,8 @@ struct LogCheck<'a> {
     fold: Option<RunFold>,
     /// Every row that the log knows.
     moved: RowSet,
+    /// Rows of which the checkpoint has something else than how they ended, unless they begin again.
+    suspects: BTreeMap<RowNumber, String>,
     witness: Option<Witness<'a>>,
     noted: Option<Noted>,
     verdict: Verdict,
@@ -218,6 +221,7 @@ impl<'a> LogCheck<'a> {
             story: Story::default(),
             fold: None,
             moved: RowSet::default(),
+            suspects: BTreeMap::new(),
             witness: None,
             noted: request.head.map(Noted::new),
             verdict: Verdict::new(id, ChainHash::genesis(id)),
@@ -312,13 +316,14 @@ impl<'a> LogCheck<'a> {
             return;
         };
         self.moved.insert(moved.row);
+        self.suspects.remove(&moved.row);
         self.story.note(moved.row, &moved.record);
         if let (Some(witness), Some(fold)) = (&self.witness, &self.fold)
             && moved.record.ended_at.is_some()
             && offset < witness.known.head.offset
         {
-            let verdict = &mut self.verdict;
-            compare::row(witness.store, fold, moved.row, &moved.record, verdict);
+            let suspect = compare::row(witness.store, fold, moved.row, &moved.record);
+            self.suspects.extend(suspect.map(|text| (moved.row, text)));
         }
     }
 
@@ -340,6 +345,9 @@ impl<'a> LogCheck<'a> {
             let kind = Kind::Rewritten;
             self.verdict.find(Finding::at(&from, kind, text));
         } else if let Some(fold) = self.fold.as_ref().filter(|_| self.folding) {
+            for text in std::mem::take(&mut self.suspects).into_values() {
+                self.verdict.find(Finding::of(Kind::Checkpoint, text));
+            }
             let moved = |row| self.moved.contains(row);
             let (store, verdict) = (witness.store, &mut self.verdict);
             compare::rest(store, fold, &witness.known, moved, verdict);

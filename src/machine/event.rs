@@ -59,6 +59,10 @@ pub enum Event {
     Doubted(Attempt, Problem),
     /// The process was started again with the row in this state.
     Recovered,
+    /// Somebody wants a new try of a row that ended short of its goal.
+    Retried,
+    /// Somebody wants a row that is done put back to its before-image, for this reason.
+    RolledBack(Problem),
 }
 
 impl Event {
@@ -76,7 +80,9 @@ impl Event {
             | Event::Observed(_)
             | Event::Lagging
             | Event::Unobservable(_)
-            | Event::Recovered => None,
+            | Event::Recovered
+            | Event::Retried
+            | Event::RolledBack(_) => None,
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::job::StepId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One try of one step, in the direction the row is going. The number counts from 1 over the whole life of the row; it is
-/// the token by which a late reply is told from the awaited one.
+/// One try of one step, in the direction the row is going. The number counts from 1, and anew when the row is retried or
+/// rolled back; it is the token by which a late reply is told from the awaited one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attempt {
     /// Which step is tried.
@@ -76,6 +76,22 @@ impl Progress {
                 self.begun.len() - 1
             });
         &mut self.begun[index]
+    }
+
+    /// The same for a row that begins again: what was written stays known, and tries are counted anew.
+    pub(super) fn anew(&self) -> Progress {
+        let again = |begun: &Begun| Begun {
+            attempts: 0,
+            undo_attempts: 0,
+            undo_given_up: false,
+            ..begun.clone()
+        };
+        Progress {
+            begun: self.begun.iter().map(again).collect(),
+            looks: 0,
+            last_problem: None,
+            ..self.clone()
+        }
     }
 
     /// Whether a doubt was given up without an answer.
@@ -189,6 +205,15 @@ impl Ending {
     }
 }
 
+/// A row that is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// How.
+    pub ending: Ending,
+    /// What it carried: a new try, or the way back, goes on from there.
+    pub progress: Progress,
+}
+
 /// Where one row is in its life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RowState {
@@ -197,7 +222,7 @@ pub enum RowState {
     /// Under way.
     Active(Active),
     /// Over.
-    Ended(Ending),
+    Ended(Ended),
 }
 
 impl RowState {
@@ -206,7 +231,7 @@ impl RowState {
     pub fn outcome(&self) -> Outcome {
         match self {
             RowState::Waiting | RowState::Active(_) => Outcome::Pending,
-            RowState::Ended(ending) => ending.outcome(),
+            RowState::Ended(ended) => ended.ending.outcome(),
         }
     }
 
@@ -215,7 +240,7 @@ impl RowState {
     pub fn name(&self) -> &'static str {
         match self {
             RowState::Waiting => "waiting",
-            RowState::Ended(ending) => ending.outcome().word(),
+            RowState::Ended(ended) => ended.ending.outcome().word(),
             RowState::Active(active) => match (&active.course, active.phase) {
                 (Course::Forward, Phase::Observing) => "observing",
                 (Course::Forward, Phase::Intending(_)) => "intending",

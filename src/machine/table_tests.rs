@@ -61,6 +61,21 @@ fn begun(course: &Course, phase: Phase, known: Known, exposed: bool) -> RowState
     })
 }
 
+/// A row that wrote, and was tried as often as it may be.
+fn ended(ending: Ending) -> RowState {
+    let state = begun(
+        &Course::Back(problem("")),
+        Phase::Observing,
+        Known::Changed,
+        true,
+    );
+    let RowState::Active(active) = state else {
+        panic!("it is under way");
+    };
+    let progress = active.progress;
+    RowState::Ended(Ended { ending, progress })
+}
+
 fn states() -> Vec<(String, RowState)> {
     let mut all = vec![("waiting".to_string(), RowState::Waiting)];
     let phases = [
@@ -96,7 +111,18 @@ fn states() -> Vec<(String, RowState)> {
             }
         }
     }
-    all.push(("ended".into(), RowState::Ended(Ending::Done)));
+    let endings = [
+        Ending::Done,
+        Ending::Unchanged,
+        Ending::Refused(problem("cause")),
+        Ending::Failed(problem("cause")),
+        Ending::Reverted(problem("cause")),
+        Ending::Held(problem("cause")),
+        Ending::Stranded(problem("cause")),
+    ];
+    for ending in endings {
+        all.push((format!("ended {}", ending.outcome()), ended(ending)));
+    }
     all
 }
 
@@ -123,6 +149,8 @@ fn events() -> Vec<Event> {
         Event::Contended(attempt(2), problem("contended")),
         Event::Doubted(attempt(2), problem("doubted")),
         Event::Recovered,
+        Event::Retried,
+        Event::RolledBack(problem("rollback")),
     ];
     for look in [Look::Next(StepId(1)), Look::Rest, Look::Again] {
         all.push(Event::Applied(
@@ -166,16 +194,19 @@ fn short(event: &Event) -> String {
             let exposed = if observation.exposed { " exposed" } else { "" };
             format!("Observed {decision}{exposed}")
         }
-        Event::Admitted | Event::Lagging | Event::Recovered => format!("{event:?}"),
+        Event::RolledBack(_) => "RolledBack".into(),
+        Event::Admitted | Event::Lagging | Event::Recovered | Event::Retried => {
+            format!("{event:?}")
+        }
     }
 }
 
 fn shape(state: &RowState) -> String {
     match state {
         RowState::Waiting => "waiting".into(),
-        RowState::Ended(ending) => match ending.problem() {
-            Some(problem) => format!("{} ({})", ending.outcome(), problem.code),
-            None => ending.outcome().to_string(),
+        RowState::Ended(ended) => match ended.ending.problem() {
+            Some(problem) => format!("{} ({})", state.outcome(), problem.code),
+            None => state.outcome().to_string(),
         },
         RowState::Active(active) => {
             let step = match active.phase {
@@ -218,7 +249,7 @@ fn every_state_meets_every_event() {
 
 #[test]
 fn an_illegal_move_names_state_and_event() {
-    let error = RowState::Ended(Ending::Done)
+    let error = ended(Ending::Done)
         .on(Event::Admitted, &rules())
         .unwrap_err();
     assert_eq!(
@@ -261,7 +292,11 @@ fn attempts_of_a_step_are_bounded_and_the_last_trouble_is_told() {
     });
     let (end, effect) = back.on(seen, &rules()).unwrap();
     assert_eq!(effect, Effect::Finish);
-    let RowState::Ended(Ending::Failed(problem)) = end else {
+    let RowState::Ended(Ended {
+        ending: Ending::Failed(problem),
+        ..
+    }) = end
+    else {
         panic!("{end:?}")
     };
     assert_eq!(problem.code, "timeout");
@@ -305,41 +340,90 @@ fn answer(effect: Effect, draw: u8) -> Event {
     }
 }
 
+/// Drives a row until it ends; returns where, and how many writes were sent.
+fn walk(
+    (mut state, mut effect): (RowState, Effect),
+    draws: &[u8],
+) -> Result<(RowState, u32), TestCaseError> {
+    let rules = rules();
+    let mut durable = None;
+    let mut sent = 0_u32;
+    for draw in draws {
+        if effect == Effect::Finish {
+            break;
+        }
+        if let Effect::Send(attempt) = effect {
+            prop_assert_eq!(durable, Some(attempt));
+            sent += 1;
+        }
+        let event = answer(effect, *draw);
+        if let Event::Durable(attempt) = event {
+            durable = Some(attempt);
+        }
+        let exposed_now = match &event {
+            Event::Observed(observation) => Some(observation.exposed),
+            _ => None,
+        };
+        (state, effect) = state.on(event, &rules).unwrap();
+        if let (RowState::Ended(_), Some(true)) = (&state, exposed_now) {
+            let word = state.outcome();
+            prop_assert!(
+                matches!(word, Outcome::Stranded | Outcome::Done | Outcome::Unchanged),
+                "{word} though exposed"
+            );
+        }
+    }
+    prop_assert!(
+        matches!(state, RowState::Ended(_)),
+        "still {}",
+        state.name()
+    );
+    Ok((state, sent))
+}
+
 proptest! {
     /// Whatever the replies, the row ends; nothing is sent that was not made durable first; and nobody who is known to be
     /// exposed ends under a harmless word.
     #[test]
     fn every_walk_ends_and_keeps_the_promises(draws in proptest::collection::vec(any::<u8>(), 400)) {
         let rules = rules();
-        let (mut state, mut effect) = RowState::Waiting.on(Event::Admitted, &rules).unwrap();
-        let mut durable = None;
-        let mut sent = 0_u32;
-        for draw in draws {
-            if effect == Effect::Finish {
-                break;
-            }
-            if let Effect::Send(attempt) = effect {
-                prop_assert_eq!(durable, Some(attempt));
-                sent += 1;
-            }
-            let event = answer(effect, draw);
-            if let Event::Durable(attempt) = event {
-                durable = Some(attempt);
-            }
-            let exposed_now = match &event {
-                Event::Observed(observation) => Some(observation.exposed),
-                _ => None,
-            };
-            (state, effect) = state.on(event, &rules).unwrap();
-            if let (RowState::Ended(ending), Some(true)) = (&state, exposed_now) {
-                let word = ending.outcome();
-                prop_assert!(
-                    matches!(word, Outcome::Stranded | Outcome::Done | Outcome::Unchanged),
-                    "{word} though exposed"
-                );
-            }
-        }
-        prop_assert!(matches!(state, RowState::Ended(_)), "still {}", state.name());
+        let begun = RowState::Waiting.on(Event::Admitted, &rules).unwrap();
+        let (_, sent) = walk(begun, &draws)?;
         prop_assert!(sent <= 2 * (rules.attempts_max + rules.undo_attempts_max));
+    }
+
+    /// A row begins again only from an end that allows it, with all its tries; and whatever was written before is remembered:
+    /// nobody who was changed ends as if they had not been.
+    #[test]
+    fn a_row_that_begins_again_ends_again(
+        first in proptest::collection::vec(any::<u8>(), 400),
+        again in proptest::collection::vec(any::<u8>(), 400),
+        back: bool,
+    ) {
+        let rules = rules();
+        let begun = RowState::Waiting.on(Event::Admitted, &rules).unwrap();
+        let (ended, _) = walk(begun, &first)?;
+        let outcome = ended.outcome();
+        let event = match back {
+            true => Event::RolledBack(problem("rollback")),
+            false => Event::Retried,
+        };
+        let may = match back {
+            true => outcome == Outcome::Done,
+            false => !matches!(outcome, Outcome::Done | Outcome::Unchanged),
+        };
+        let reopened = ended.on(event, &rules);
+        prop_assert_eq!(reopened.is_ok(), may);
+        if let Ok(reopened) = reopened {
+            let RowState::Active(active) = &reopened.0 else {
+                panic!("it is under way");
+            };
+            let touched = active.progress.touched();
+            let (end, sent) = walk(reopened, &again)?;
+            prop_assert!(sent <= 2 * (rules.attempts_max + rules.undo_attempts_max));
+            let untouched = matches!(end.outcome(), Outcome::Unchanged | Outcome::Refused);
+            prop_assert!(!(touched && untouched), "{} though changed", end.outcome());
+            prop_assert!(!back || !matches!(end.outcome(), Outcome::Done | Outcome::Unchanged));
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::event::{Effect, Event, Forecast, Look, Observation};
 use super::problem::{NO_EFFECT, REPLICATION};
-use super::state::{Active, Attempt, Course, Ending, Phase, Progress, RowState};
+use super::state::{Active, Attempt, Course, Ended, Ending, Phase, Progress, RowState};
 use crate::core::Problem;
 use crate::job::{Decision, StepId};
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ impl RowState {
         match self {
             RowState::Waiting => waiting(event),
             RowState::Active(active) => active.on(event, rules),
-            RowState::Ended(ending) => Err(illegal(&RowState::Ended(ending), event)),
+            RowState::Ended(ended) => ended.on(event),
         }
     }
 }
@@ -76,7 +76,10 @@ fn waiting(event: Event) -> Result<Move, IllegalMove> {
             Progress::default(),
             Effect::Observe,
         )),
-        Event::Rejected(problem) => Ok(ended(Ending::Refused(problem))),
+        Event::Rejected(problem) => {
+            let ending = Ending::Refused(problem);
+            Ok(ended(ending, Progress::default()))
+        }
         Event::Recovered => Ok((RowState::Waiting, Effect::Nothing)),
         Event::Observed(_)
         | Event::Lagging
@@ -85,7 +88,9 @@ fn waiting(event: Event) -> Result<Move, IllegalMove> {
         | Event::Applied(..)
         | Event::Refused(..)
         | Event::Contended(..)
-        | Event::Doubted(..) => Err(illegal(&RowState::Waiting, event)),
+        | Event::Doubted(..)
+        | Event::Retried
+        | Event::RolledBack(_) => Err(illegal(&RowState::Waiting, event)),
     }
 }
 
@@ -124,7 +129,9 @@ impl Active {
                 | Event::Applied(..)
                 | Event::Refused(..)
                 | Event::Contended(..)
-                | Event::Doubted(..)),
+                | Event::Doubted(..)
+                | Event::Retried
+                | Event::RolledBack(_)),
             )
             | (
                 Phase::Intending(_),
@@ -136,7 +143,9 @@ impl Active {
                 | Event::Applied(..)
                 | Event::Refused(..)
                 | Event::Contended(..)
-                | Event::Doubted(..)),
+                | Event::Doubted(..)
+                | Event::Retried
+                | Event::RolledBack(_)),
             )
             | (
                 Phase::Applying(_),
@@ -145,7 +154,9 @@ impl Active {
                 | Event::Observed(_)
                 | Event::Lagging
                 | Event::Unobservable(_)
-                | Event::Durable(_)),
+                | Event::Durable(_)
+                | Event::Retried
+                | Event::RolledBack(_)),
             ) => Err(illegal(&RowState::Active(self), event)),
         }
     }
@@ -256,22 +267,24 @@ impl Active {
     /// The goal, or on the way back the before-image, holds on a fresh read.
     fn arrived(self) -> Move {
         match self.course {
-            Course::Forward if self.progress.changed => ended(Ending::Done),
-            Course::Forward => ended(Ending::Unchanged),
-            Course::Back(cause) if self.progress.exposed => ended(Ending::Stranded(cause)),
+            Course::Forward if self.progress.changed => ended(Ending::Done, self.progress),
+            Course::Forward => ended(Ending::Unchanged, self.progress),
+            Course::Back(cause) if self.progress.exposed => {
+                ended(Ending::Stranded(cause), self.progress)
+            }
             Course::Back(cause) if self.progress.changed || self.progress.undoing() => {
-                ended(Ending::Reverted(cause))
+                ended(Ending::Reverted(cause), self.progress)
             }
             // What was in doubt has not happened.
-            Course::Back(cause) => ended(Ending::Failed(cause)),
+            Course::Back(cause) => ended(Ending::Failed(cause), self.progress),
         }
     }
 
     fn refuse(self, problem: Problem) -> Move {
         let untouched = self.course == Course::Forward && !self.progress.touched();
         match (untouched, self.progress.exposed) {
-            (true, false) => ended(Ending::Refused(problem)),
-            (true, true) => ended(Ending::Stranded(problem)),
+            (true, false) => ended(Ending::Refused(problem), self.progress),
+            (true, true) => ended(Ending::Stranded(problem), self.progress),
             (false, _) => self.fail(problem),
         }
     }
@@ -387,9 +400,9 @@ impl Active {
     /// Nobody can tell whether the last write took effect.
     fn give_up_in_doubt(self, problem: Problem) -> Move {
         if self.progress.exposed {
-            ended(Ending::Stranded(problem))
+            ended(Ending::Stranded(problem), self.progress)
         } else {
-            ended(Ending::Held(problem))
+            ended(Ending::Held(problem), self.progress)
         }
     }
 
@@ -402,12 +415,14 @@ impl Active {
                 self.progress,
                 Effect::Observe,
             ),
-            Course::Forward if self.progress.exposed => ended(Ending::Stranded(problem)),
-            Course::Forward => ended(Ending::Failed(problem)),
-            Course::Back(cause) => ended(Ending::Stranded(both(
-                cause,
-                &self.progress.hindrance(problem),
-            ))),
+            Course::Forward if self.progress.exposed => {
+                ended(Ending::Stranded(problem), self.progress)
+            }
+            Course::Forward => ended(Ending::Failed(problem), self.progress),
+            Course::Back(cause) => {
+                let both = both(cause, &self.progress.hindrance(problem));
+                ended(Ending::Stranded(both), self.progress)
+            }
         }
     }
 }
@@ -450,8 +465,47 @@ fn active(course: Course, phase: Phase, progress: Progress, effect: Effect) -> M
     (state, effect)
 }
 
-fn ended(ending: Ending) -> Move {
-    (RowState::Ended(ending), Effect::Finish)
+fn ended(ending: Ending, progress: Progress) -> Move {
+    (RowState::Ended(Ended { ending, progress }), Effect::Finish)
+}
+
+impl Ended {
+    /// A row that is over moves again only when somebody asks for that.
+    fn on(self, event: Event) -> Result<Move, IllegalMove> {
+        let Ended { ending, progress } = &self;
+        match event {
+            Event::Retried => {
+                let progress = match ending {
+                    Ending::Done | Ending::Unchanged => {
+                        return Err(illegal(&RowState::Ended(self), Event::Retried));
+                    }
+                    // The person is as before: nothing of the earlier try is left.
+                    Ending::Refused(_) | Ending::Failed(_) | Ending::Reverted(_) => {
+                        Progress::default()
+                    }
+                    Ending::Held(_) | Ending::Stranded(_) => progress.anew(),
+                };
+                let (course, phase) = (Course::Forward, Phase::Observing);
+                Ok(active(course, phase, progress, Effect::Observe))
+            }
+            Event::RolledBack(cause) if *ending == Ending::Done => {
+                let (course, phase) = (Course::Back(cause), Phase::Observing);
+                Ok(active(course, phase, progress.anew(), Effect::Observe))
+            }
+            Event::Admitted
+            | Event::Rejected(_)
+            | Event::Observed(_)
+            | Event::Lagging
+            | Event::Unobservable(_)
+            | Event::Durable(_)
+            | Event::Applied(..)
+            | Event::Refused(..)
+            | Event::Contended(..)
+            | Event::Doubted(..)
+            | Event::Recovered
+            | Event::RolledBack(_) => Err(illegal(&RowState::Ended(self), event)),
+        }
+    }
 }
 
 fn illegal(state: &RowState, event: Event) -> IllegalMove {

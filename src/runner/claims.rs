@@ -10,7 +10,7 @@ use super::problems::{CIRCLE, OTHER_ROW, OTHER_RUN};
 use crate::core::Problem;
 use crate::job::{Claimed, EvalError, InTheWay, RowView, State};
 use crate::journal::{JournalError, RowNumber, RunId, Session, UnixMillis};
-use crate::machine::{Ending, Outcome, RowState};
+use crate::machine::{Outcome, RowState};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -369,7 +369,7 @@ impl Claims {
         };
         let record = self.session.row(row)?;
         let ended = record.and_then(|record| match &record.state {
-            RowState::Ended(ending) => Some((Ending::outcome(ending), record.ended_at?)),
+            RowState::Ended(_) => Some((record.outcome(), record.ended_at?)),
             RowState::Waiting | RowState::Active(_) => None,
         });
         Ok(Some(Owner { row, ended }))

@@ -8,13 +8,13 @@
 //! A directory that is silent is asked again for as long as the run has patience, and one that refuses ends the run: neither
 //! says anything about a row. What the answer says about a row (nobody, several, a value of no use) speaks against that row.
 
+use super::client::RunAbort;
 use super::problems::{DIRECTORY_VALUE, NOT_IN_DIRECTORY, SEVERAL_IN_DIRECTORY};
-use super::talk::Halt;
 use crate::batch::ObjectGuid;
 use crate::core::Problem;
 use crate::job::{DirectoryEntry, DirectoryPlan, EvalError, Job, Kept, KeptForm, Settings};
 use crate::services::budget::{Budget, Delays, Priority, Sequence, Trouble};
-use crate::services::{Account, Class, Directory, Fault, Question};
+use crate::services::{Account, Again, Directory, Fault, Question};
 use serde_json::Value as JsonValue;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,7 +43,7 @@ pub enum Answer {
 }
 
 /// The directory of a run, with its budget.
-pub struct Inquiries {
+pub struct DirectoryBatcher {
     directory: Arc<dyn Directory>,
     queries: Arc<Budget>,
     turns: Semaphore,
@@ -68,10 +68,10 @@ enum Silence {
     /// Nobody needs one any more.
     Parked,
     /// No row can be answered.
-    Halt(Problem),
+    Abort(Problem),
 }
 
-impl Inquiries {
+impl DirectoryBatcher {
     /// `at_once` queries may be under way at the same time; `patience` is how long the directory may be silent.
     #[must_use]
     pub fn new(
@@ -79,8 +79,8 @@ impl Inquiries {
         queries: Arc<Budget>,
         at_once: u32,
         patience: Duration,
-    ) -> Inquiries {
-        Inquiries {
+    ) -> DirectoryBatcher {
+        DirectoryBatcher {
             directory,
             queries,
             turns: Semaphore::new(at_once as usize),
@@ -212,12 +212,13 @@ impl Inquiries {
                 }
                 Err(fault) => fault,
             };
-            if !may_pass(&fault) {
-                return Err(Silence::Halt(fault.problem()));
+            // Asked again, it would say the same, or nobody may ask before somebody has fixed the sign-in.
+            if fault.class.facts().again == Again::Never || fault.concerns_app() {
+                return Err(Silence::Abort(fault.problem()));
             }
             self.queries.unavailable(Trouble::NoAnswer);
             if begun.elapsed() >= self.patience {
-                return Err(Silence::Halt(self.out_of_patience(&fault)));
+                return Err(Silence::Abort(self.out_of_patience(&fault)));
             }
             tracing::warn!("the directory gives no answer: {}", fault.message);
             self.pause(delays.next_delay(), parked).await?;
@@ -253,26 +254,6 @@ impl Inquiries {
     }
 }
 
-/// Whether the same question may be answered in a moment.
-fn may_pass(fault: &Fault) -> bool {
-    match fault.class {
-        Class::NotSent
-        | Class::InDoubt
-        | Class::Unavailable { .. }
-        | Class::Throttled { .. }
-        | Class::Contended => true,
-        Class::NotFound
-        | Class::Duplicate
-        | Class::InvalidValue
-        | Class::Denied
-        | Class::Licence
-        | Class::Unsupported
-        | Class::Unauthenticated
-        | Class::SignIn
-        | Class::Rejected => false,
-    }
-}
-
 /// Whether an account has this value and not only one that looks like it: Active Directory compares without accents, and
 /// answers with `müller` when asked for `muller`.
 fn has(account: &Account, attribute: &str, value: &str) -> bool {
@@ -286,15 +267,15 @@ fn has(account: &Account, attribute: &str, value: &str) -> bool {
 /// Asks about a row where its job wants that and there is a directory. `parked` says whether the row need not begin.
 ///
 /// # Errors
-/// [`Halt`] when no row can be answered; nothing was changed.
+/// [`RunAbort`] when no row can be answered; nothing was changed.
 pub async fn ask(
-    inquiries: Option<&Inquiries>,
+    batcher: Option<&DirectoryBatcher>,
     job: &Job,
     settings: &Settings,
     row: &[Option<String>],
     parked: &(dyn Fn() -> bool + Sync),
-) -> Result<Answer, Halt> {
-    let (Some(inquiries), Some(plan)) = (inquiries, &job.directory) else {
+) -> Result<Answer, RunAbort> {
+    let (Some(batcher), Some(plan)) = (batcher, &job.directory) else {
         return Ok(Answer::NotAsked);
     };
     let value = match job.directory_value(settings, row) {
@@ -302,10 +283,10 @@ pub async fn ask(
         Ok(None) => return Ok(Answer::NotAsked),
         Err(error) => return Ok(against(&error)),
     };
-    match inquiries.accounts(plan, &value, parked).await {
+    match batcher.accounts(plan, &value, parked).await {
         Ok(accounts) => Ok(judge(plan, &value, &accounts)),
         Err(Silence::Parked) => Ok(Answer::Parked),
-        Err(Silence::Halt(problem)) => Err(Halt(problem)),
+        Err(Silence::Abort(problem)) => Err(RunAbort(problem)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::job::{find, parse};
+use crate::services::Class;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
@@ -85,10 +86,10 @@ impl Directory for Told {
     }
 }
 
-fn inquiries(directory: &Arc<Told>) -> Arc<Inquiries> {
+fn batcher(directory: &Arc<Told>) -> Arc<DirectoryBatcher> {
     let queries = Budget::new("directory", "1000/s".parse().unwrap());
     let directory = Arc::clone(directory) as Arc<dyn Directory>;
-    Arc::new(Inquiries::new(
+    Arc::new(DirectoryBatcher::new(
         directory,
         queries,
         2,
@@ -97,14 +98,14 @@ fn inquiries(directory: &Arc<Told>) -> Arc<Inquiries> {
 }
 
 /// What the shipped job is told about a person of whom the row says nothing but the name.
-async fn answer(inquiries: &Inquiries, upn: &str, parked: bool) -> Result<Answer, Halt> {
+async fn answer(batcher: &DirectoryBatcher, upn: &str, parked: bool) -> Result<Answer, RunAbort> {
     let job = find("immutable-id").unwrap();
     let settings = Settings::new(&job.parameters(&[]).unwrap(), &serde_json::Map::new());
     let row = [Some(upn.to_owned()), None, None, None];
-    ask(Some(inquiries), &job, &settings, &row, &|| parked).await
+    ask(Some(batcher), &job, &settings, &row, &|| parked).await
 }
 
-fn code(answer: Result<Answer, Halt>) -> String {
+fn code(answer: Result<Answer, RunAbort>) -> String {
     match answer.unwrap() {
         Answer::Entry(_) => "entry".into(),
         Answer::NotAsked => "not asked".into(),
@@ -123,11 +124,11 @@ async fn rows_that_wait_together_are_asked_for_together_and_each_gets_its_own() 
     };
     let accounts = (0..1000).map(|n| account("CN=x", &upn(n), &guid(n)));
     let directory = told(accounts.collect(), Manner::Answers);
-    let inquiries = inquiries(&directory);
+    let batcher = batcher(&directory);
     let mut rows = tokio::task::JoinSet::new();
     for n in 0..1000 {
-        let inquiries = Arc::clone(&inquiries);
-        rows.spawn(async move { (n, answer(&inquiries, &upn(n).to_lowercase(), false).await) });
+        let batcher = Arc::clone(&batcher);
+        rows.spawn(async move { (n, answer(&batcher, &upn(n).to_lowercase(), false).await) });
     }
     while let Some(row) = rows.join_next().await {
         let (n, answer) = row.unwrap();
@@ -171,7 +172,7 @@ async fn what_the_directory_says_of_a_row_speaks_against_the_row_alone() {
         ],
         Manner::Answers,
     );
-    let inquiries = inquiries(&directory);
+    let batcher = batcher(&directory);
     for (upn, expected) in [
         ("ANN@contoso.com", "entry"),
         ("nobody@contoso.com", "NotInDirectory"),
@@ -181,13 +182,9 @@ async fn what_the_directory_says_of_a_row_speaks_against_the_row_alone() {
         ("short@contoso.com", "DirectoryValue"),
         ("nil@contoso.com", "DirectoryValue"),
     ] {
-        assert_eq!(
-            code(answer(&inquiries, upn, false).await),
-            expected,
-            "{upn}"
-        );
+        assert_eq!(code(answer(&batcher, upn, false).await), expected, "{upn}");
     }
-    let Ok(Answer::Against(problem)) = answer(&inquiries, "twin@contoso.com", false).await else {
+    let Ok(Answer::Against(problem)) = answer(&batcher, "twin@contoso.com", false).await else {
         panic!("twins are one");
     };
     assert!(
@@ -199,7 +196,7 @@ async fn what_the_directory_says_of_a_row_speaks_against_the_row_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_row_that_says_it_itself_needs_no_directory() {
     let directory = told(Vec::new(), Manner::Refuses);
-    let inquiries = inquiries(&directory);
+    let batcher = batcher(&directory);
     let job = find("immutable-id").unwrap();
     let settings = Settings::new(&job.parameters(&[]).unwrap(), &serde_json::Map::new());
     let guid = "00112233-4455-6677-8899-aabbccddeeff";
@@ -209,7 +206,7 @@ async fn a_row_that_says_it_itself_needs_no_directory() {
         None,
         None,
     ];
-    let said = ask(Some(&inquiries), &job, &settings, &row, &|| false).await;
+    let said = ask(Some(&batcher), &job, &settings, &row, &|| false).await;
     assert_eq!(code(said), "not asked");
     assert_eq!(directory.questions.lock().unwrap().len(), 0);
 }
@@ -221,12 +218,12 @@ async fn a_silent_directory_is_waited_for_with_patience_and_no_longer() {
         Manner::SilentAtFirst(3),
     );
     assert_eq!(
-        code(answer(&inquiries(&directory), "ann@contoso.com", false).await),
+        code(answer(&batcher(&directory), "ann@contoso.com", false).await),
         "entry"
     );
 
     let silent = told(Vec::new(), Manner::SilentAtFirst(usize::MAX));
-    let halt = answer(&inquiries(&silent), "ann@contoso.com", false)
+    let halt = answer(&batcher(&silent), "ann@contoso.com", false)
         .await
         .unwrap_err();
     assert_eq!(halt.0.code, "NotSent");
@@ -236,7 +233,7 @@ async fn a_silent_directory_is_waited_for_with_patience_and_no_longer() {
 #[tokio::test(start_paused = true)]
 async fn a_directory_that_refuses_ends_the_run_with_its_reason() {
     let directory = told(Vec::new(), Manner::Refuses);
-    let halt = answer(&inquiries(&directory), "ann@contoso.com", false)
+    let halt = answer(&batcher(&directory), "ann@contoso.com", false)
         .await
         .unwrap_err();
     assert_eq!(halt.0.code, "SignInRefused");
@@ -249,7 +246,7 @@ async fn a_directory_that_refuses_ends_the_run_with_its_reason() {
 async fn a_run_that_drains_does_not_wait_for_the_directory() {
     let directory = told(Vec::new(), Manner::SilentAtFirst(usize::MAX));
     assert_eq!(
-        code(answer(&inquiries(&directory), "ann@contoso.com", true).await),
+        code(answer(&batcher(&directory), "ann@contoso.com", true).await),
         "parked"
     );
     assert_eq!(directory.questions.lock().unwrap().len(), 0);
@@ -262,12 +259,12 @@ async fn whoever_asks_for_others_may_be_stopped_in_the_middle() {
         vec![account("CN=Ann", "ann@contoso.com", &GUID)],
         Manner::Answers,
     );
-    let inquiries = inquiries(&directory);
+    let batcher = batcher(&directory);
     let mut rows = Vec::new();
     for _ in 0..8 {
-        let inquiries = Arc::clone(&inquiries);
+        let batcher = Arc::clone(&batcher);
         rows.push(tokio::spawn(async move {
-            answer(&inquiries, "ann@contoso.com", false).await
+            answer(&batcher, "ann@contoso.com", false).await
         }));
     }
     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -348,7 +345,7 @@ fn new_id(job: &Job, view: &crate::job::RowView) -> String {
     let write = view
         .write(crate::job::Operation::Do(set), &state, &state)
         .unwrap();
-    write.ask.body.unwrap()["onPremisesImmutableId"]
+    write.request.body.unwrap()["onPremisesImmutableId"]
         .as_str()
         .unwrap()
         .to_owned()

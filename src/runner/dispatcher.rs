@@ -15,6 +15,7 @@ use super::stop::{Hold, Standing, StopReason};
 use super::worker::{Halted, Work, WorkerEnd, work};
 use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
 use crate::machine::Outcome;
+use crate::services::GivenUp;
 use crate::services::budget::{Quota, fits};
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -91,7 +92,7 @@ impl Dispatcher {
         consumers: Vec<Box<dyn Consumer>>,
     ) -> Dispatcher {
         Dispatcher {
-            writes_allowed: work.services.writes.quota(),
+            writes_allowed: work.services.registry.main().paced().quota(),
             work,
             admission,
             flight: Flight::new(concurrency),
@@ -172,9 +173,9 @@ impl Dispatcher {
 
     fn admit_some(&mut self) -> Result<(), JournalError> {
         let services = &self.work.services;
-        let room = self
-            .flight
-            .rows(services.reads.rate(), services.writes.rate());
+        let main = services.registry.main();
+        let rate = |at: usize| main.budgets().get(at).map_or(f64::MAX, |one| one.rate());
+        let room = self.flight.rows(rate(1), rate(0));
         let reach = match self.standing {
             Standing::Running => Reach::All,
             Standing::Held(_) | Standing::Stopping(_) => Reach::Written,
@@ -435,7 +436,7 @@ impl Dispatcher {
             return Err(Refused::TooFast { wanted, allowed });
         }
         tracing::info!("new pace: {wanted}");
-        self.work.services.writes.set_quota(wanted);
+        self.work.services.registry.main().paced().set_quota(wanted);
         Ok(())
     }
 
@@ -443,9 +444,8 @@ impl Dispatcher {
         if self.give_up_at.is_some_and(|at| at <= Instant::now()) {
             self.workers.shutdown().await;
         }
-        if self.is_out_of_patience() {
-            let seconds = self.work.services.patience.as_secs();
-            let why = self.work.services.gauges.trouble().unwrap_or_default();
+        if let Some(given_up) = self.out_of_patience() {
+            let (seconds, why) = (given_up.patience.as_secs(), given_up.why);
             let text = format!("the target has given no good answer for {seconds} s: {why}");
             self.stop_now(StopReason::Target(text)).await;
         }
@@ -457,17 +457,19 @@ impl Dispatcher {
     }
 
     /// While nobody is under way nothing is asked, and no answer is nobody's fault.
-    fn is_out_of_patience(&self) -> bool {
-        let services = &self.work.services;
-        let silent_for = |since: Instant| since.max(self.open_since).elapsed();
-        let since = services.writes.trouble_since();
-        !self.workers.is_empty() && since.is_some_and(|at| silent_for(at) >= services.patience)
+    fn out_of_patience(&self) -> Option<GivenUp> {
+        let registry = &self.work.services.registry;
+        let given_up = registry.given_up(self.open_since).next();
+        given_up.filter(|_| !self.workers.is_empty())
     }
 
     /// While the sign-in is refused a drain could last for hours, and there is nobody whom it would bring to safety.
     async fn stop_in_vain(&mut self) {
         let services = &self.work.services;
-        let is_held = services.writes.refused_since().is_some();
+        let is_held = services
+            .registry
+            .iter()
+            .any(|one| one.refused_for().is_some());
         let nobody = services.gauges.exposed.count() == 0;
         let stopping = self.standing.stopping().filter(|_| is_held && nobody);
         if let Some(reason) = stopping.cloned() {
@@ -482,11 +484,11 @@ impl Dispatcher {
         }
         self.word_at = Some(now + DRAIN_WORD_EVERY);
         let services = &self.work.services;
-        let silent_since = services.writes.trouble_since();
-        let gives_up_in = silent_since.map(|since| {
-            let silent_for = since.max(self.open_since).elapsed();
-            services.patience.saturating_sub(silent_for)
+        let left = services.registry.iter().filter_map(|endpoint| {
+            let silent_for = endpoint.silent_for(self.open_since)?;
+            Some(endpoint.patience().silence.saturating_sub(silent_for))
         });
+        let gives_up_in = left.min();
         self.tell(&RunEvent::StillDraining {
             snapshot: snapshot.clone(),
             gives_up_in,
@@ -535,10 +537,10 @@ impl Dispatcher {
             in_flight: self.workers.len(),
             exposed: services.gauges.exposed.count(),
             writes_per_s,
-            budget_per_s: services.writes.full_rate(),
+            budget_per_s: services.registry.main().paced().full_rate(),
             left: self.left(rows_per_s),
-            waiting: services.waiting(),
-            eased: services.eased(),
+            waiting: services.registry.waiting(),
+            eased: services.registry.eased(),
             standing: self.standing.clone(),
         }
     }

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::batch::Input;
+use crate::core::Request;
 use crate::job::{AppFacts, Job, Settings};
 use crate::journal::doubles::{Inline, MemoryStore};
 use crate::journal::storage::FolderStorage;
@@ -12,8 +13,9 @@ use crate::runner::claims::Claims;
 use crate::runner::start::{Order, begin};
 use crate::runner::stop::Gate;
 use crate::runner::{Clock, Gauges, MaxFailed, Services};
-use crate::services::budget::Budget;
-use crate::services::{Fault, Kind, Reply, Request, Success, Target};
+use crate::services::{
+    Fault, Graph, GraphLimits, Patience, Payload, Registry, Reply, Success, Transport,
+};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,7 +125,10 @@ impl People {
 
     fn latency(&self, request: &Request) -> Duration {
         let slow = &self.0.lock().unwrap().slow;
-        let slow = slow.iter().rev().find(|(kind, _)| *kind == request.kind);
+        let slow = slow
+            .iter()
+            .rev()
+            .find(|(kind, _)| *kind == kind_of(request));
         let digit = request.path.bytes().rfind(u8::is_ascii_digit);
         match slow {
             Some((_, time)) => *time,
@@ -132,7 +137,7 @@ impl People {
     }
 
     fn note(&self, request: &Request) {
-        let asked = (request.kind, upn_of(request));
+        let asked = (kind_of(request), upn_of(request));
         self.0.lock().unwrap().asked.push(asked);
     }
 
@@ -149,21 +154,20 @@ impl People {
             person[key] = value.clone();
         }
         let (person, away) = (person.clone(), person["away"] == true);
-        if request.kind == Kind::Write {
+        if request.is_write() {
             memory.written.push(Instant::now());
         }
         memory.note_way(&upn, away);
         Ok(Success {
             status: 200,
-            body: Some(person),
-            next: None,
+            payload: Payload::Object(person),
         })
     }
 }
 
 #[async_trait]
-impl Target for People {
-    async fn send(&self, request: &Request) -> Reply {
+impl Transport for People {
+    async fn send(&self, request: &Request, _attempt: Uuid) -> Reply {
         self.note(request);
         tokio::time::sleep(self.latency(request)).await;
         Reply {
@@ -171,6 +175,19 @@ impl Target for People {
             request_id: None,
             usage: None,
         }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Write,
+}
+
+fn kind_of(request: &Request) -> Kind {
+    match request.is_write() {
+        true => Kind::Write,
+        false => Kind::Read,
     }
 }
 
@@ -301,16 +318,26 @@ impl World {
         let fast = "1000/s".parse().unwrap();
         Services {
             directory: None,
-            target: Arc::clone(&self.people) as Arc<dyn Target>,
-            reads: Budget::new("reads", fast),
-            writes: Budget::new("writes", self.writes),
-            identity_protection: Budget::new("identity protection", fast),
+            registry: Registry::of(
+                Arc::new(Graph::new(
+                    Arc::clone(&self.people) as Arc<dyn Transport>,
+                    "contoso.test",
+                    GraphLimits {
+                        writes: self.writes,
+                        reads: fast,
+                        identity_protection: fast,
+                    },
+                    Patience {
+                        silence: Duration::from_secs(300),
+                        sign_in: Duration::from_secs(300),
+                    },
+                )),
+                Vec::new(),
+            ),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             run: run.0,
             app: AppFacts::default(),
             process_at: self.clock.now(),
-            patience: Duration::from_secs(300),
-            sign_in_patience: Duration::from_secs(300),
             gauges: Gauges::default(),
         }
     }

@@ -1,9 +1,10 @@
 //! The lookups of a job: what is read once a run, before any row.
 
+use super::client::{NoAnswer, RunAbort, ServiceClient, left};
 use super::problems::unread;
-use super::talk::{Halt, NoAnswer, Talk, left};
-use crate::core::Problem;
-use crate::job::{Ask, EvalError, Job, Lookup, Scope, Settings, to_json};
+use crate::core::{Expects, Problem, Request};
+use crate::job::{EvalError, Job, Lookup, Scope, Settings, to_json};
+use crate::services::budget::Priority;
 use crate::services::{Class, Fault};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub enum LookupError {
     /// The target gives no answer.
-    Halt(Halt),
+    Abort(RunAbort),
     /// It answers, and refuses; or the job does not work with what it answers.
     Against(Problem),
 }
@@ -28,10 +29,10 @@ impl From<EvalError> for LookupError {
 impl From<NoAnswer> for LookupError {
     fn from(error: NoAnswer) -> Self {
         match error {
-            NoAnswer::Halt(halt) => LookupError::Halt(halt),
+            NoAnswer::Abort(abort) => LookupError::Abort(abort),
             NoAnswer::Fault(fault) if fault.is_refusal() => LookupError::Against(fault.problem()),
-            NoAnswer::Fault(fault) => LookupError::Halt(Halt(unread(&fault))),
-            NoAnswer::Left => LookupError::Halt(Halt(left())),
+            NoAnswer::Fault(fault) => LookupError::Abort(RunAbort(unread(&fault))),
+            NoAnswer::Left => LookupError::Abort(RunAbort(left())),
         }
     }
 }
@@ -43,14 +44,14 @@ impl From<NoAnswer> for LookupError {
 pub async fn look_up(
     job: &Job,
     params: &BTreeMap<String, String>,
-    talk: &mut Talk,
+    client: &mut ServiceClient,
 ) -> Result<Settings, LookupError> {
     let mut values = serde_json::Map::new();
     for lookup in &job.lookups {
         let scope = Scope::default()
             .with("params", Value::from(Serde(params)))
             .with("lookups", Value::from(Serde(&values)));
-        let value = match items(lookup, &scope, talk).await? {
+        let value = match items(lookup, &scope, client).await? {
             Some(items) => {
                 let scope = Arc::new(scope.with("items", Value::from(Serde(items))));
                 to_json(&lookup.value.value(&scope)?)
@@ -59,24 +60,19 @@ pub async fn look_up(
         };
         values.insert(lookup.name.clone(), value);
     }
-    Ok(Settings::new(params, &values).of_app(talk.app()))
+    Ok(Settings::new(params, &values).of_app(client.app()))
 }
 
 /// Everything that a lookup finds; None where it is refused and not needed.
 async fn items(
     lookup: &Lookup,
     scope: &Scope,
-    talk: &mut Talk,
+    client: &mut ServiceClient,
 ) -> Result<Option<Vec<JsonValue>>, LookupError> {
     let mut items = Vec::new();
     for path in paths(lookup, scope)? {
-        let ask = Ask {
-            verb: None,
-            path,
-            headers: lookup.headers.clone(),
-            body: None,
-        };
-        match talk.survey(&ask).await {
+        let request = Request::get(path, Expects::Survey).with_headers(&lookup.headers);
+        match client.read(&request, Priority::Exposed).await {
             Ok(found) => items.extend(found),
             Err(NoAnswer::Fault(fault)) if lookup.optional && fault.is_refusal() => {
                 tell_refusal(lookup, &fault);

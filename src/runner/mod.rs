@@ -1,12 +1,13 @@
 //! Running a batch: admission, dispatch, the work on one row, stopping. The only room that knows all those below.
 //!
 //! [`dispatcher`] owns the rows in flight; [`worker`] is one row's path from admission to its end, and [`row`] its pure half;
-//! [`talk`] is its conversation with the target; [`observe`] and [`assess`](mod@assess) turn replies into what the machine understands.
+//! [`client`] sends its requests; [`observe`] and [`assess`](mod@assess) turn replies into what the machine understands.
 //! No CSV is parsed here and no HTTP spoken.
 
 pub mod admission;
 pub mod assess;
 pub mod claims;
+pub mod client;
 pub mod command;
 pub mod directory;
 pub mod dispatcher;
@@ -15,7 +16,6 @@ pub mod exposed;
 pub mod exposure_gate;
 pub mod flight;
 pub mod half_way;
-mod listing;
 pub mod lookups;
 pub mod observe;
 pub mod plan;
@@ -29,7 +29,6 @@ pub mod services;
 pub mod staleness;
 pub mod start;
 pub mod stop;
-pub mod talk;
 pub mod window;
 pub mod worker;
 

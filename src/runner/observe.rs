@@ -2,12 +2,12 @@
 
 use super::assess::{States, nobody};
 use super::claims::Claims;
-use super::talk::{NoAnswer, Talk};
-use crate::core::Problem;
-use crate::job::{AlsoRead, Ask, EvalError, Hit, Job, LookAt, RowView, State};
+use super::client::{NoAnswer, ServiceClient};
+use crate::core::{Problem, Request};
+use crate::job::{AlsoRead, EvalError, Hit, Job, LookAt, RowView, State};
 use crate::journal::{JournalError, RowNumber};
+use crate::services::Class;
 use crate::services::budget::Priority;
-use crate::services::{Class, Fault};
 
 /// What was found.
 #[derive(Debug)]
@@ -67,15 +67,15 @@ pub async fn observe(
     view: &RowView,
     states: Option<&States>,
     others: Option<Others<'_>>,
-    talk: &mut Talk,
+    client: &mut ServiceClient,
     priority: Priority,
 ) -> Result<Found, ObserveError> {
     let known = states.map(|states| &states.now);
-    let mut found = find(job, view, known, others, talk, priority).await?;
+    let mut found = find(job, view, known, others, client, priority).await?;
     if let Found::One(state) = &mut found {
         let before = states.map(|states| &states.before);
         for read in &job.observe.also {
-            also(read, view, before, state, talk, priority).await?;
+            also(read, view, before, state, client, priority).await?;
         }
     }
     Ok(found)
@@ -87,7 +87,7 @@ async fn find(
     view: &RowView,
     known: Option<&State>,
     others: Option<Others<'_>>,
-    talk: &mut Talk,
+    client: &mut ServiceClient,
     priority: Priority,
 ) -> Result<Found, ObserveError> {
     let mut hits: Vec<Hit> = Vec::new();
@@ -101,7 +101,7 @@ async fn find(
         let Some(ask) = view.look(look, known)? else {
             continue;
         };
-        let items = look_at(look, view, known, &ask, talk, priority).await?;
+        let items = look_at(look, view, known, &ask, client, priority).await?;
         for hit in view.hits(look, known, &items)? {
             match of_another(view, others.filter(|_| known.is_none()), &hit)? {
                 Some(problem) => not_theirs = Some(problem),
@@ -157,12 +157,12 @@ async fn also(
     view: &RowView,
     before: Option<&State>,
     state: &mut State,
-    talk: &mut Talk,
+    client: &mut ServiceClient,
     priority: Priority,
 ) -> Result<(), ObserveError> {
     let said = match view.also(read, before, state)? {
         None => before.map(|before| before.get(&read.name).clone()),
-        Some(ask) => match items(read.list, &read.name, &ask, talk, priority).await {
+        Some(ask) => match client.read(&ask, priority).await {
             Ok(items) => Some(view.also_value(read, before, state, items)?),
             Err(NoAnswer::Fault(fault)) if read.optional && fault.is_refusal() => {
                 tracing::info!(
@@ -190,55 +190,24 @@ async fn look_at(
     look: &LookAt,
     view: &RowView,
     known: Option<&State>,
-    ask: &Ask,
-    talk: &mut Talk,
+    request: &Request,
+    client: &mut ServiceClient,
     priority: Priority,
 ) -> Result<Vec<serde_json::Value>, ObserveError> {
-    let fault = match items(look.list, &look.name, ask, talk, priority).await {
+    let fault = match client.read(request, priority).await {
         Ok(items) => return Ok(items),
         Err(NoAnswer::Fault(fault)) => fault,
-        Err(no_answer @ (NoAnswer::Halt(_) | NoAnswer::Left)) => return Err(no_answer.into()),
+        Err(no_answer @ (NoAnswer::Abort(_) | NoAnswer::Left)) => return Err(no_answer.into()),
     };
-    match fault.class {
-        Class::NotFound => Ok(Vec::new()),
-        Class::Unsupported | Class::InvalidValue | Class::Rejected => {
-            let Some(instead) = view.look_instead(look, known)? else {
-                return Err(NoAnswer::Fault(fault).into());
-            };
-            Ok(items(look.list, &look.name, &instead, talk, priority).await?)
-        }
-        Class::Duplicate
-        | Class::Denied
-        | Class::Throttled { .. }
-        | Class::Contended
-        | Class::Unauthenticated
-        | Class::SignIn
-        | Class::NotSent
-        | Class::Licence
-        | Class::Unavailable { .. }
-        | Class::InDoubt => Err(NoAnswer::Fault(fault).into()),
+    if fault.class == Class::NotFound {
+        return Ok(Vec::new());
     }
-}
-
-/// What a read finds: the items of a list, or the one object.
-async fn items(
-    list: bool,
-    name: &str,
-    ask: &Ask,
-    talk: &mut Talk,
-    priority: Priority,
-) -> Result<Vec<serde_json::Value>, NoAnswer> {
-    if list {
-        return talk.read_list(ask, priority).await;
-    }
-    let success = talk.read(ask, priority).await?;
-    match success.body {
-        Some(body) if body.is_object() => Ok(vec![body]),
-        Some(_) | None => Err(NoAnswer::Fault(Fault {
-            class: Class::Rejected,
-            code: "no-object".into(),
-            message: format!("the answer to `{name}` is no object"),
-            status: Some(success.status),
-        })),
+    let is_of_the_query = matches!(
+        fault.class,
+        Class::Unsupported | Class::InvalidValue | Class::Rejected
+    );
+    match view.look_instead(look, known)? {
+        Some(instead) if is_of_the_query => Ok(client.read(&instead, priority).await?),
+        Some(_) | None => Err(NoAnswer::Fault(fault).into()),
     }
 }

@@ -7,9 +7,9 @@
 
 use super::assess::several;
 use super::claims::Wanted;
+use super::client::{NoAnswer, RunAbort, ServiceClient, left};
 use super::observe::{Found, ObserveError, observe};
 use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, unread};
-use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::batch::Digest;
 use crate::core::Problem;
 use crate::job::{Decision, EvalError, Job, OFF_GOAL, Operation, RowView, State, StepId, Write};
@@ -64,16 +64,20 @@ impl RowPlan {
 /// Plans one row.
 ///
 /// # Errors
-/// [`Halt`] when no row can be read.
-pub async fn plan_row(job: &Job, view: &RowView, talk: &mut Talk) -> Result<RowPlan, Halt> {
-    let problem = match observe(job, view, None, None, talk, Priority::New).await {
+/// [`RunAbort`] when no row can be read.
+pub async fn plan_row(
+    job: &Job,
+    view: &RowView,
+    client: &mut ServiceClient,
+) -> Result<RowPlan, RunAbort> {
+    let problem = match observe(job, view, None, None, client, Priority::New).await {
         Ok(Found::One(state)) => match foresee_beside_others(job, view, &state) {
             Ok(foreseen) => return Ok(foreseen),
             Err(error) => error.problem(),
         },
         Ok(Found::Nobody(problem)) => problem,
         Ok(Found::Several(places)) => several(job, &places),
-        Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt),
+        Err(ObserveError::NoAnswer(NoAnswer::Abort(abort))) => return Err(abort),
         Err(ObserveError::NoAnswer(NoAnswer::Left)) => left(),
         Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => unread(&fault),
         Err(ObserveError::Job(error)) => error.problem(),
@@ -159,10 +163,9 @@ impl Walk<'_> {
     }
 
     fn go(&mut self, step: StepId, write: &Write) {
-        let method = write.ask.verb.map(|verb| verb.to_string());
-        let body = write.ask.body.as_ref().map(ToString::to_string);
-        feed(&mut self.hash, &method.unwrap_or_default());
-        feed(&mut self.hash, &write.ask.path);
+        let body = write.request.body.as_ref().map(ToString::to_string);
+        feed(&mut self.hash, write.request.method.name());
+        feed(&mut self.hash, &write.request.path);
         feed(&mut self.hash, &body.unwrap_or_default());
         self.state.merge(&write.effect);
         self.steps.push(step);

@@ -4,8 +4,8 @@
 //! nor sends nor writes, so that a test can walk it through every sequence of replies.
 
 use super::assess::{Assessment, Case, Prepared, Seen, States, assess, operation};
+use super::client::Costs;
 use super::staleness::Memory;
-use super::talk::Costs;
 use crate::core::Problem;
 use crate::job::{DirectoryEntry, Job, RowView, State, Step, Write};
 use crate::journal::{Facts, Planned, RowNumber, RowRecord, Transition, UnixMillis};

@@ -40,6 +40,8 @@ pub struct Staleness {
     pub unsettled: bool,
     /// The row is on its way back.
     pub undoing: bool,
+    /// The person was not seen before in this try.
+    pub first_look: bool,
     /// This run may have changed the person, or they cannot work.
     pub touched: bool,
     /// Nothing could be seen of the person for longer than they are waited for.
@@ -108,6 +110,7 @@ impl Staleness {
                 .progress()
                 .is_some_and(|progress| progress.unsettled()),
             undoing: record.is_going_back(),
+            first_look: record.before.is_none(),
             touched: record.has_begun_writing() || record.exposed(),
             unseen_too_long: unseen_since.is_some_and(|at| since(at) >= UNSEEN_PATIENCE),
         }
@@ -122,7 +125,9 @@ impl Staleness {
             // Nobody is given up for a few reads that are refused or show nobody.
             Reading::Nobody | Reading::Nothing => self.touched && !self.unseen_too_long,
             Reading::State(decision) => {
-                self.may_still_arrive(decision) || self.may_be_of_before(decision)
+                self.first_look && self.wrote
+                    || self.may_still_arrive(decision)
+                    || self.may_be_of_before(decision)
             }
         };
         match may_be_old {

@@ -24,6 +24,7 @@ fn staleness(bits: u16) -> Staleness {
         undoing: bit(4),
         touched: bit(5),
         unseen_too_long: bit(6),
+        first_look: bit(10),
         doubt: bit(7).then_some(Doubt {
             step: STEP,
             again: bit(8),
@@ -47,10 +48,14 @@ const TABLE: [(&str, &[&[&str]]); 8] = [
     ("nothing", &[&["touched", "!unseen_too_long"]]),
     ("nobody", &[&["wrote"], &["touched", "!unseen_too_long"]]),
     ("older", &[&["wrote"]]),
-    ("doubtful step", &[&["doubt", "under_way"]]),
+    (
+        "doubtful step",
+        &[&["first_look", "wrote"], &["doubt", "under_way"]],
+    ),
     (
         "other step",
         &[
+            &["first_look", "wrote"],
             &["doubt", "under_way", "again"],
             &["undoing", "doubt", "took_effect"],
         ],
@@ -58,6 +63,7 @@ const TABLE: [(&str, &[&[&str]]); 8] = [
     (
         "goal",
         &[
+            &["first_look", "wrote"],
             &["doubt", "under_way", "again"],
             &["undoing", "doubt", "took_effect"],
             &["undoing", "unsettled", "wrote"],
@@ -66,6 +72,7 @@ const TABLE: [(&str, &[&[&str]]); 8] = [
     (
         "adrift",
         &[
+            &["first_look", "wrote"],
             &["doubt", "under_way", "again"],
             &["undoing", "doubt", "took_effect"],
             &["undoing", "left"],
@@ -74,6 +81,7 @@ const TABLE: [(&str, &[&[&str]]); 8] = [
     (
         "refused",
         &[
+            &["first_look", "wrote"],
             &["doubt", "under_way", "again"],
             &["undoing", "doubt", "took_effect"],
         ],
@@ -91,6 +99,7 @@ fn holds(staleness: &Staleness, fact: &str) -> bool {
             "undoing" => staleness.undoing,
             "touched" => staleness.touched,
             "unseen_too_long" => staleness.unseen_too_long,
+            "first_look" => staleness.first_look,
             "doubt" => staleness.doubt.is_some(),
             "again" => staleness.doubt.is_some_and(|doubt| doubt.again),
             "under_way" => staleness.doubt.is_some_and(|doubt| doubt.under_way),
@@ -112,7 +121,7 @@ fn every_reading_meets_every_set_of_facts() {
                 Reading::State(&found.unwrap().1)
             }
         };
-        for bits in 0..1 << 10 {
+        for bits in 0..1 << 11 {
             let staleness = staleness(bits);
             let is_old = old_when
                 .iter()

@@ -8,6 +8,7 @@
 use super::admission::Admitted;
 use super::assess::{Assessment, Seen, refused};
 use super::claims::{Claims, Verdict, Wanted};
+use super::client::{NoAnswer, RunAbort, ServiceClient, left};
 use super::directory::{Answer, ask};
 use super::event::Who;
 use super::exposed::{Away, away, key_of};
@@ -17,7 +18,6 @@ use super::problems::unread;
 use super::row::{News, Row};
 use super::services::Services;
 use super::stop::Gate;
-use super::talk::{Halt, NoAnswer, Talk, left};
 use crate::core::Problem;
 use crate::job::{EvalError, Job, RowView, Settings};
 use crate::journal::{JournalError, RowRecord, Session, UnixMillis};
@@ -104,9 +104,9 @@ impl From<IllegalMove> for Halted {
     }
 }
 
-impl From<Halt> for Halted {
-    fn from(halt: Halt) -> Self {
-        Halted::Target(halt.0)
+impl From<RunAbort> for Halted {
+    fn from(abort: RunAbort) -> Self {
+        Halted::Target(abort.0)
     }
 }
 
@@ -158,7 +158,7 @@ pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
                 key: worker.key,
             },
             effort: Effort {
-                busy: begun.elapsed().saturating_sub(worker.talk.waited()),
+                busy: begun.elapsed().saturating_sub(worker.client.waited()),
                 reads: worker.row.record().reads,
                 writes: worker.row.record().attempts,
             },
@@ -174,7 +174,7 @@ struct Worker {
     row: Row,
     /// What identifies it to people.
     key: String,
-    talk: Talk,
+    client: ServiceClient,
     rereads: Delays,
     /// Between tries of a step that met another change, or an account that is not everywhere yet. They grow until one is
     /// taken, so that all tries together outlast the replication.
@@ -192,12 +192,12 @@ struct Worker {
 impl Worker {
     fn new(work: Arc<Work>, row: Row, key: String) -> Worker {
         let number = row.number();
-        let talk = Talk::new(&work.services, number.to_string());
+        let client = ServiceClient::new(&work.services, number.to_string());
         let seed = work.services.seed_of(&number.to_string());
         Worker {
             row,
             key,
-            talk,
+            client,
             rereads: Delays::new(Sequence::ReplicationRead, seed),
             retries: Delays::new(Sequence::RowRetry, seed),
             undo_retries: Delays::new(Sequence::Undo, seed),
@@ -234,7 +234,7 @@ impl Worker {
                     tokio::select! {
                         biased;
                         () = self.parked() => Next::Done(Rest::Parked),
-                        waited = self.talk.pause(delay) => match waited {
+                        waited = self.client.pause(delay) => match waited {
                             Ok(()) => self.observe(&view).await?,
                             Err(_) => Next::Done(Rest::Parked),
                         },
@@ -289,7 +289,7 @@ impl Worker {
             () = self.parked() => return Ok(Answer::Parked),
             answer = ask(directory, &work.job, &work.settings, values, &may_park) => answer,
         };
-        answer.map_err(|Halt(problem)| Halted::Directory(problem))
+        answer.map_err(|RunAbort(problem)| Halted::Directory(problem))
     }
 
     /// Something speaks against the row before it was looked at.
@@ -354,7 +354,7 @@ impl Worker {
     /// While the run drains nobody has to wait who can work: what was begun goes on in the next process.
     fn may_leave(&mut self) {
         let gate = (!self.row.record().exposed()).then_some(&self.work.gate);
-        self.talk.leave_by(gate);
+        self.client.leave_by(gate);
     }
 
     /// Nobody is moved where they cannot work before there is a place for them. Answers whether the row may go on.
@@ -374,11 +374,11 @@ impl Worker {
         self.show_away(self.away(self.row.stored()));
         self.may_leave();
         let parked = self.parked();
-        let entering = gate.enter(|| work.services.writes.rate());
+        let entering = gate.enter(|| work.services.registry.main().paced().rate());
         self.place = tokio::select! {
             biased;
             () = parked => None,
-            place = self.talk.take_turn(entering) => place.ok(),
+            place = self.client.take_turn(entering) => place.ok(),
         };
         if self.place.is_some() {
             self.show_exposure();
@@ -433,12 +433,12 @@ impl Worker {
         let seen = tokio::select! {
             biased;
             () = parked => return Ok(Next::Done(Rest::Parked)),
-            seen = observe(&job, view, states, others, &mut self.talk, priority) => seen,
+            seen = observe(&job, view, states, others, &mut self.client, priority) => seen,
         };
         let seen = match seen {
             Ok(found) => Seen::Found(found),
             Err(ObserveError::Journal(error)) => return Err(error.into()),
-            Err(ObserveError::NoAnswer(NoAnswer::Halt(halt))) => return Err(halt.into()),
+            Err(ObserveError::NoAnswer(NoAnswer::Abort(abort))) => return Err(abort.into()),
             Err(ObserveError::NoAnswer(NoAnswer::Left)) => return Ok(Next::Done(Rest::Parked)),
             Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
                 let problem = self.unseen(&fault);
@@ -514,7 +514,7 @@ impl Worker {
         if !self.take_place().await || self.may_park() {
             return Ok(Next::Done(Rest::Parked));
         }
-        self.write_begun = (Instant::now(), self.talk.waited());
+        self.write_begun = (Instant::now(), self.client.waited());
         let rules = &self.work.session.header().rules;
         self.row
             .report_meanwhile(&self.work.job, view, attempt, rules);
@@ -534,16 +534,16 @@ impl Worker {
         let token = format!("{}/{}", attempt.step.0, attempt.number);
         let priority = self.row.priority();
         self.may_leave();
-        let answer = self.talk.write(&write.ask, &token, priority).await;
+        let answer = self.client.write(&write.request, &token, priority).await;
         let (begun, waited) = self.write_begun;
-        let waited = self.talk.waited() - waited;
+        let waited = self.client.waited() - waited;
         self.work.exposure_gate.learn(begun, waited);
         let event = match answer {
             Ok(_) => {
                 let now = self.now();
                 self.row.applied(&job, view, attempt, &write, now)
             }
-            Err(NoAnswer::Halt(halt)) => return Err(halt.into()),
+            Err(NoAnswer::Abort(abort)) => return Err(abort.into()),
             Err(NoAnswer::Left) => {
                 self.tell(Event::Contended(attempt, left()))?;
                 self.commit().await?;
@@ -568,7 +568,9 @@ impl Worker {
             | Event::Lagging
             | Event::Unobservable(_)
             | Event::Durable(_)
-            | Event::Recovered => {}
+            | Event::Recovered
+            | Event::Retried
+            | Event::RolledBack(_) => {}
         }
         Ok(Next::Do(self.tell(event)?))
     }
@@ -597,7 +599,9 @@ impl Worker {
     fn post(&mut self) -> Result<(), Halted> {
         if self.row.has_news() {
             let news = self.news()?;
-            self.work.session.post(news.transition, &news.after)?;
+            self.work
+                .session
+                .post(news.transition, &news.before, &news.after)?;
         }
         Ok(())
     }
@@ -606,14 +610,14 @@ impl Worker {
         let news = self.news()?;
         self.work
             .session
-            .commit(news.transition, &news.after)
+            .commit(news.transition, &news.before, &news.after)
             .await?;
         Ok(())
     }
 
     fn news(&mut self) -> Result<News, IllegalMove> {
         let work = Arc::clone(&self.work);
-        let costs = self.talk.take_costs();
+        let costs = self.client.take_costs();
         self.row
             .news(costs, self.now(), &work.session.header().rules)
     }

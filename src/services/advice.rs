@@ -1,8 +1,8 @@
 //! What to tell the person who has to do something about a fault. Separate from the fault's message, which is the service's.
 
 use super::codes::known_code;
-use super::message::{Class, Fault};
 use super::sign_in::PENDING;
+use super::{Class, Fault};
 use crate::core::Problem;
 
 impl Fault {

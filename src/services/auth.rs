@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use super::error_body::one_line;
-use super::message::{Class, Fault};
+use super::graph::error_body::one_line;
+use super::{Class, Fault};
 use crate::core::Secret;
 
 /// How a program proves who it is.

@@ -1,12 +1,12 @@
 //! Codes that a fault may carry, ours and the services', with the class that each leads to and what is known beyond it.
 //!
-//! Codes of Graph are in `graph_codes.rs`, those of the sign-in in `sign_in/codes.rs`, those of the directory in
+//! Codes of Graph are in `graph/codes.rs`, those of the sign-in in `sign_in/codes.rs`, those of the directory in
 //! `ldap/codes.rs`, each beside what makes or reads them. What is not in any table is told by how it is built.
 
-use super::classify::{STATUSES, class_of_status};
-use super::kinds::REFUSED_TOKEN;
-use super::message::Class;
-use super::{graph_codes, ldap, sign_in};
+use super::Class;
+use super::class::REFUSED_TOKEN;
+use super::graph::{STATUSES, class_of_status};
+use super::{graph, ldap, sign_in};
 
 /// A code, or a form of codes (`ldap-…`).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,10 +83,10 @@ impl KnownCode {
 
 /// Every code that is known by name.
 pub fn known_codes() -> impl Iterator<Item = &'static KnownCode> {
-    graph_codes::DECIDING
+    graph::codes::DECIDING
         .iter()
-        .chain(graph_codes::TELLING)
-        .chain(graph_codes::TRANSPORT)
+        .chain(graph::codes::TELLING)
+        .chain(graph::codes::TRANSPORT)
         .chain(sign_in::CODES)
         .chain(ldap::CODES)
 }
@@ -122,22 +122,10 @@ fn by_status(code: &str) -> Option<KnownCode> {
     let class = class_of_status(status);
     let known = KnownCode::new("http-…", class, Speaker::Graph)
         .noting("an HTTP status without a code of the service's own");
-    Some(match class {
-        // Also where every fresh token is refused, which is another class.
-        Class::Unauthenticated => known.advising(REFUSED_TOKEN),
-        Class::NotFound
-        | Class::Duplicate
-        | Class::InvalidValue
-        | Class::Denied
-        | Class::Throttled { .. }
-        | Class::Contended
-        | Class::Licence
-        | Class::Unavailable { .. }
-        | Class::SignIn
-        | Class::NotSent
-        | Class::InDoubt
-        | Class::Unsupported
-        | Class::Rejected => known,
+    // Also where every fresh token is refused, which is another class.
+    Some(match class == Class::Unauthenticated {
+        true => known.advising(REFUSED_TOKEN),
+        false => known,
     })
 }
 

@@ -51,7 +51,7 @@ pub struct GraphConnection {
     /// The login root, likewise.
     pub login: Url,
     /// The budgets.
-    pub limits: Limits,
+    pub limits: GraphLimits,
     /// What a service under load is told about these requests.
     pub throttle_priority: ThrottlePriority,
     /// How long nothing may answer before a run stops.
@@ -62,7 +62,7 @@ pub struct GraphConnection {
 
 /// How much a target may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct GraphLimits {
     /// Requests that may change something.
     pub writes: Quota,
     /// Requests that change nothing.
@@ -71,11 +71,11 @@ pub struct Limits {
     pub identity_protection: Quota,
 }
 
-impl Limits {
+impl GraphLimits {
     /// Microsoft's limits for directory objects, per app and tenant: 3,000 writes in 150 s, and 3,500 units in 10 s
     /// in the smallest tenants, where reading one object is one unit; for identity protection, one request a second for
     /// the tenant (its page on Graph throttling limits).
-    pub const GRAPH: Limits = Limits {
+    pub const GRAPH: GraphLimits = GraphLimits {
         writes: Quota::new(3_000, Duration::from_secs(150)),
         reads: Quota::new(3_500, Duration::from_secs(10)),
         identity_protection: Quota::new(1, Duration::from_secs(1)),
@@ -87,7 +87,7 @@ impl Limits {
         writes: Option<Quota>,
         reads: Option<Quota>,
         identity_protection: Option<Quota>,
-    ) -> Limits {
+    ) -> GraphLimits {
         let for_writes = writes
             .map(|writes| {
                 Quota::new(
@@ -95,11 +95,12 @@ impl Limits {
                     writes.period(),
                 )
             })
-            .filter(|reads| reads.per_second() > Limits::GRAPH.reads.per_second());
-        Limits {
-            writes: writes.unwrap_or(Limits::GRAPH.writes),
-            reads: reads.or(for_writes).unwrap_or(Limits::GRAPH.reads),
-            identity_protection: identity_protection.unwrap_or(Limits::GRAPH.identity_protection),
+            .filter(|reads| reads.per_second() > GraphLimits::GRAPH.reads.per_second());
+        GraphLimits {
+            writes: writes.unwrap_or(GraphLimits::GRAPH.writes),
+            reads: reads.or(for_writes).unwrap_or(GraphLimits::GRAPH.reads),
+            identity_protection: identity_protection
+                .unwrap_or(GraphLimits::GRAPH.identity_protection),
         }
     }
 }
@@ -233,7 +234,7 @@ mod tests {
             },
             endpoint: endpoint.parse().unwrap(),
             login: "https://login.microsoftonline.com".parse().unwrap(),
-            limits: Limits::GRAPH,
+            limits: GraphLimits::GRAPH,
             throttle_priority: ThrottlePriority::Low,
             patience: GraphConnection::PATIENCE,
             sign_in_patience: GraphConnection::SIGN_IN_PATIENCE,
@@ -279,12 +280,12 @@ mod tests {
 
     #[test]
     fn reads_follow_raised_writes() {
-        assert_eq!(Limits::given(None, None, None), Limits::GRAPH);
-        let raised = Limits::given(Some(quota("1000/s")), None, None);
+        assert_eq!(GraphLimits::given(None, None, None), GraphLimits::GRAPH);
+        let raised = GraphLimits::given(Some(quota("1000/s")), None, None);
         assert_eq!(raised.reads, quota("4000/s"));
-        let lowered = Limits::given(Some(quota("12/s")), None, None);
-        assert_eq!(lowered.reads, Limits::GRAPH.reads);
-        let named = Limits::given(Some(quota("1000/s")), Some(quota("5/s")), None);
+        let lowered = GraphLimits::given(Some(quota("12/s")), None, None);
+        assert_eq!(lowered.reads, GraphLimits::GRAPH.reads);
+        let named = GraphLimits::given(Some(quota("1000/s")), Some(quota("5/s")), None);
         assert_eq!(named.reads, quota("5/s"));
     }
 }

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Cloud;
-use super::connection::{Connection, GraphConnection, Limits, is_loopback};
+use super::connection::{Connection, GraphConnection, GraphLimits, is_loopback};
 use super::mistake::{Mistake, Problem, example};
 use super::priority::ThrottlePriority;
 use crate::core::nearest;
@@ -209,18 +209,18 @@ impl Reader<'_> {
         }
     }
 
-    fn limits(&mut self, graph: &Table<'_>) -> Limits {
+    fn limits(&mut self, graph: &Table<'_>) -> GraphLimits {
         let limits = graph
             .get("limits")
             .and_then(|limits| self.table("limits", limits));
         let Some(limits) = limits else {
-            return Limits::GRAPH;
+            return GraphLimits::GRAPH;
         };
         self.known_only(limits.table, &LIMIT_KEYS, "in [graph.limits]");
         let writes = self.quota(&limits, "writes");
         let reads = self.quota(&limits, "reads");
         let identity_protection = self.quota(&limits, "identity_protection");
-        Limits::given(writes, reads, identity_protection)
+        GraphLimits::given(writes, reads, identity_protection)
     }
 
     fn throttle_priority(&mut self, table: &Table<'_>) -> ThrottlePriority {

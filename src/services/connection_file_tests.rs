@@ -53,7 +53,7 @@ fn priority_and_the_budget_of_identity_protection_can_be_given() {
     assert_eq!(given.throttle_priority, ThrottlePriority::High);
     let limits = given.limits;
     assert_eq!(limits.identity_protection, "2/s".parse().unwrap());
-    assert_eq!(limits.writes, Limits::GRAPH.writes);
+    assert_eq!(limits.writes, GraphLimits::GRAPH.writes);
     assert_eq!(graph(GOOD).throttle_priority, ThrottlePriority::Low);
 }
 
@@ -64,7 +64,7 @@ fn a_short_file_has_defaults() {
     assert_eq!(graph.cloud, Cloud::Global);
     assert_eq!(graph.endpoint.as_str(), "https://graph.microsoft.com/");
     assert_eq!(graph.login.as_str(), "https://login.microsoftonline.com/");
-    assert_eq!(graph.limits, Limits::GRAPH);
+    assert_eq!(graph.limits, GraphLimits::GRAPH);
     assert_eq!(graph.patience, Duration::from_secs(300));
     assert_eq!(graph.sign_in_patience, Duration::from_secs(12 * 3_600));
     let Auth::ClientSecret { client_id, secret } = graph.auth else {

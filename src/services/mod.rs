@@ -1,29 +1,29 @@
 //! What is talked to: the connection file, authentication, requests, and replies sorted into a few classes.
 //!
-//! A [`Target`] sends one request once and says what became of it. It has no retry loops, no journal, no rows and no
-//! jobs, and it does not ask for permits: whoever calls it decides when to send, and whether to send again.
+//! A [`Service`] sends one request once and says what became of it; the [`Registry`] holds all services of a run with their
+//! budgets. Nothing here retries, knows rows, jobs or the journal, or takes a permit: whoever sends a request decides when, and
+//! whether to send it again.
 
 mod advice;
-mod allowance;
 mod auth;
 mod bounded_json;
 pub mod budget;
 mod claims;
-mod classify;
+mod class;
 mod cloud;
 mod codes;
 mod connection;
 mod connection_file;
-mod error_body;
 mod graph;
-mod graph_codes;
-mod kinds;
 mod ldap;
-mod message;
+mod listing;
 mod mistake;
 mod priority;
+mod registry;
+mod reply;
 mod retry_after;
 mod rights;
+mod service;
 mod sign_in;
 #[cfg(test)]
 mod test_server;
@@ -31,28 +31,21 @@ mod token;
 
 use async_trait::async_trait;
 
-pub use allowance::Allowance;
 pub use auth::{Auth, IdentityService, SecretSource};
 pub use claims::Claims;
-pub use classify::{classify, endless_listing};
+pub use class::{Again, Applied, CLASSES, Class, ClassFacts, Concerns};
 pub use cloud::Cloud;
 pub use codes::{KnownCode, Speaker, known_code, known_codes, statuses_of};
-pub use connection::{Connection, ConnectionError, GraphConnection, Limits};
-pub use graph::{Graph, GraphError};
-pub use kinds::CLASSES;
+pub use connection::{Connection, ConnectionError, GraphConnection, GraphLimits};
+pub use graph::{Graph, GraphError, HttpTransport, Transport, classify};
 pub use ldap::{Account, ActiveDirectory, AdConnection, AdLimits, Question};
-pub use message::{Class, Expects, Fault, Kind, Method, Reply, Request, Success};
+pub use listing::Listing;
 pub use mistake::Mistake;
 pub use priority::ThrottlePriority;
+pub use registry::{Binding, Endpoint, GivenUp, Registry};
+pub use reply::{Fault, Payload, Reply, Success};
+pub use service::{BudgetId, BudgetPlan, Check, Patience, Service, Verdict};
 pub use sign_in::{Granted, read_token_reply};
-
-/// A service that takes requests.
-#[async_trait]
-pub trait Target: Send + Sync {
-    /// Sends the request once and waits for what becomes of it; every failure is a [`Fault`] in the reply. If the
-    /// future is dropped, the request may or may not have been applied.
-    async fn send(&self, request: &Request) -> Reply;
-}
 
 /// A directory that answers questions about accounts.
 #[async_trait]

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 
 use super::auth::{Auth, SecretSource};
-use super::connection::{Connection, GraphConnection, Limits};
+use super::connection::{Connection, GraphConnection, GraphLimits};
 use super::{Cloud, ThrottlePriority};
 use crate::core::Secret;
 
@@ -108,7 +108,7 @@ impl Server {
                 },
                 endpoint: endpoint.parse().unwrap(),
                 login: self.root.parse().unwrap(),
-                limits: Limits::GRAPH,
+                limits: GraphLimits::GRAPH,
                 throttle_priority: ThrottlePriority::Low,
                 patience: GraphConnection::PATIENCE,
                 sign_in_patience: GraphConnection::SIGN_IN_PATIENCE,

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::claims::Claims;
 use super::connection::GraphConnection;
-use super::message::{Class, Fault};
 use super::sign_in::{Credential, Granted};
+use super::{Class, Fault};
 use crate::core::Secrets;
 use crate::services::budget::{Delays, Sequence};
 

@@ -169,7 +169,7 @@ async fn a_sign_in_service_out_of_reach_means_not_sent() {
     let closed = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     connection.graph.login = closed.parse().unwrap();
-    let graph = crate::services::Graph::new(&connection).unwrap();
+    let graph = crate::services::HttpTransport::new(&connection).unwrap();
     let fault = graph.sign_in().await.unwrap_err();
     assert_eq!(
         (fault.class, fault.code.as_str()),

@@ -281,7 +281,7 @@ impl Setting {
 
     /// The person after the write, where a service that passes a part of its body over makes it another one.
     fn passes_over(&self, moment: &Moment, write: &Write) -> Option<Moment> {
-        let body = write.ask.body.as_ref()?;
+        let body = write.request.body.as_ref()?;
         body.get("newUserPrincipalName")?;
         let back_home = [
             ("deleted", json!(false)),

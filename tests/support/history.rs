@@ -41,7 +41,9 @@ impl Tally {
                 | Event::Observed(_)
                 | Event::Lagging
                 | Event::Unobservable(_)
-                | Event::Durable(_) => {}
+                | Event::Durable(_)
+                | Event::Retried
+                | Event::RolledBack(_) => {}
             }
             let left_behind = self.is_intending() && *event == Event::Recovered;
             let record = &mut self.record;
@@ -101,6 +103,10 @@ pub fn tallies(journal: &Path) -> BTreeMap<u64, Tally> {
                 Entry::Moved(transition) => {
                     let row = rows.entry(transition.row.0).or_default();
                     row.take(&transition, rules.as_ref().unwrap());
+                }
+                Entry::Reopened(reopening) => {
+                    let row = rows.entry(reopening.moved.row.0).or_default();
+                    row.take(&reopening.moved, rules.as_ref().unwrap());
                 }
                 Entry::Rows(_)
                 | Entry::Imported { .. }

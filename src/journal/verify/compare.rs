@@ -1,7 +1,7 @@
 //! Comparing the checkpoint with what the log folds to, up to the place that the checkpoint stands for.
 //!
-//! A row that has ended does not change any more, so it is compared as it ends; the others, and the run's own record, are
-//! compared at that place. Memory does not grow with the rows.
+//! A row is compared as it ends, since it is not held any longer; one that differs may begin again later, and is told only at
+//! that place. The others, and the run's own record, are compared there, too. Memory does not grow with the rows that agree.
 
 use super::finding::{Finding, Kind, Verdict};
 use crate::journal::cache::{read_fold, read_owners, read_row, read_rows};
@@ -13,21 +13,20 @@ use crate::journal::store::Store;
 use serde::Serialize;
 use serde_json::Value;
 
-/// Compares a row that has ended.
+/// What the checkpoint has of a row that has ended, if it is something else.
 pub(super) fn row(
     store: &dyn Store,
     fold: &RunFold,
     row: RowNumber,
     ours: &RowRecord,
-    verdict: &mut Verdict,
-) {
+) -> Option<String> {
     let text = match read_row(store, fold.run.id(), row) {
-        Ok(Some(theirs)) if theirs == *ours => return,
+        Ok(Some(theirs)) if theirs == *ours => return None,
         Ok(Some(theirs)) => format!("the checkpoint has {}", differing(ours, &theirs)),
         Ok(None) => "the checkpoint lacks it".into(),
         Err(error) => error.to_string(),
     };
-    verdict.find(Finding::of(Kind::Checkpoint, format!("row {row}: {text}")));
+    Some(format!("row {row}: {text}"))
 }
 
 /// Compares all that has not ended; `moved` tells whether the log knows a row.

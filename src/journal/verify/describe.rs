@@ -18,6 +18,7 @@ pub(super) fn describe(entry: &Entry, steps: &[String]) -> String {
         Entry::Imported { rows, at: _ } => format!("the end of the input after {rows} rows"),
         Entry::Opened { at: _, program } => format!("a process of cutover {program} began"),
         Entry::Moved(transition) => moved(transition, steps),
+        Entry::Reopened(reopening) => moved(&reopening.moved, steps),
         Entry::Adopted(adoption) => format!(
             "row {}: taken over from row {} of run {}",
             adoption.row, adoption.from_row, adoption.from
@@ -67,5 +68,7 @@ fn event_words(event: &Event, steps: &[String]) -> String {
         Event::Contended(attempt, _) => of("contended", attempt),
         Event::Doubted(attempt, _) => of("doubted", attempt),
         Event::Recovered => "recovered".into(),
+        Event::Retried => "retried".into(),
+        Event::RolledBack(cause) => format!("rolled back: {}", cause.message),
     }
 }

@@ -41,6 +41,14 @@ impl Story {
                 })?;
                 self.rows_are_there()
             }
+            Entry::Reopened(reopening) => {
+                let row = reopening.moved.row;
+                must(self.ended.contains(row), || {
+                    format!("row {row} had not ended before it")
+                })?;
+                self.ended.remove(row);
+                Ok(())
+            }
             Entry::Adopted(adoption) => {
                 self.moved_max = self.moved_max.max(adoption.row.0);
                 must(self.rows.is_none(), || {

@@ -31,6 +31,19 @@ pub enum PauseReason {
     BudgetUsedUp,
 }
 
+impl PauseReason {
+    /// Whether the service serves nobody, whatever is asked.
+    #[must_use]
+    pub fn is_outage(self) -> bool {
+        match self {
+            PauseReason::ServerErrors | PauseReason::NoAnswer | PauseReason::SignInRefused => true,
+            PauseReason::RetryAfter(_) | PauseReason::Backoff(_) | PauseReason::BudgetUsedUp => {
+                false
+            }
+        }
+    }
+}
+
 impl fmt::Display for PauseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -202,6 +202,18 @@ impl Budget {
         state.limiter.rate()
     }
 
+    /// The share of its quota that was used in the last period; more than all of it while somebody waits for a permit.
+    #[must_use]
+    pub fn load(&self) -> f64 {
+        let now = Instant::now();
+        let state = self.lock();
+        let used = state.sent.count(now) / f64::from(state.quota.count());
+        match state.stop(now).is_some() || state.used_up(now).is_some() {
+            true => used + 1.0,
+            false => used,
+        }
+    }
+
     /// That the rate is lower than it could be, and why; stops and other waits are told by [`Budget::pause`].
     #[must_use]
     pub fn eased(&self) -> Option<Eased> {

@@ -1,8 +1,8 @@
 //! Codes of a directory, and what to do about each. The numbers behind 49 are Windows' own error codes in hexadecimal, which
 //! Active Directory gives with a refused sign-in; the others are LDAP's result codes (RFC 4511) and ours for the way there.
 
+use crate::services::Class;
 use crate::services::codes::{KnownCode, Speaker};
-use crate::services::message::Class;
 
 const fn code(code: &'static str, class: Class) -> KnownCode {
     KnownCode::new(code, class, Speaker::Directory)

@@ -1,8 +1,8 @@
 //! What a directory's refusals and silences mean; what to do about each is in `codes.rs`. Sorted by result code, by the number that Active
 //! Directory gives with a refused sign-in, and by rustls' reason; never by the words beside them.
 
-use super::super::message::{Class, Fault};
 use crate::core::Secret;
+use crate::services::{Class, Fault};
 use ldap3::{LdapError, LdapResult};
 use rustls::CertificateError;
 

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::Directory;
-use super::message::Fault;
+use super::Fault;
 use crate::core::Secret;
 use crate::services::budget::Quota;
 

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use super::certificate::{Certificate, CertificateError};
 use super::{Granted, Login, refused};
 use crate::core::Secret;
+use crate::services::Fault;
 use crate::services::auth::SecretSource;
-use crate::services::message::Fault;
 
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 const ASSERTION_TYPE: (&str, &str) = (

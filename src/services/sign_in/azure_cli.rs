@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::{Granted, not_sent, refused};
 use crate::core::Secret;
-use crate::services::message::{Class, Fault};
+use crate::services::{Class, Fault};
 
 /// It takes seconds even when it has the token at hand.
 const TIMEOUT: Duration = Duration::from_secs(60);

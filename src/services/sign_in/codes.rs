@@ -3,8 +3,8 @@
 //! The AADSTS numbers are from Microsoft's page on Entra authentication error codes, but for 900023, which the service
 //! sends and the page leaves out. The page warns that numbers may change: nothing but this advice depends on them.
 
+use crate::services::Class;
 use crate::services::codes::{KnownCode, Speaker};
-use crate::services::message::Class;
 
 use super::PENDING;
 

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use super::reply::Refusal;
 use super::{Granted, Login, answered, refused, reply};
 use crate::core::Secret;
-use crate::services::error_body::one_line;
-use crate::services::message::{Class, Fault};
+use crate::services::graph::error_body::one_line;
+use crate::services::{Class, Fault};
 
 /// The code of the fault while nobody has entered the code yet.
 pub(in crate::services) const PENDING: &str = "authorization_pending";

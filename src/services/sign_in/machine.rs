@@ -10,7 +10,7 @@ use super::{Granted, Refusal, granted};
 use crate::core::Secret;
 use crate::core::Secrets;
 use crate::services::auth::IdentityService;
-use crate::services::message::{Class, Fault};
+use crate::services::{Class, Fault};
 
 /// The metadata service is one hop away; where nothing answers in this time, there is none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -21,7 +21,8 @@ use reqwest::{Client, RequestBuilder, Url};
 use super::auth::Auth;
 use super::connection::GraphConnection;
 use super::graph::{read_body, transport_fault};
-use super::message::{Class, Expects, Fault};
+use super::{Class, Fault};
+use crate::core::Expects;
 use crate::core::Secret;
 use crate::core::Secrets;
 use app::App;
@@ -178,7 +179,7 @@ fn refused(code: &str, message: impl Into<String>) -> Fault {
     Fault {
         class: Class::SignIn,
         code: code.to_owned(),
-        message: super::error_body::one_line(&message.into()),
+        message: super::graph::error_body::one_line(&message.into()),
         status: None,
     }
 }

@@ -12,9 +12,9 @@ use serde::Deserialize;
 
 use crate::core::Secret;
 use crate::services::budget::ThrottleReason;
-use crate::services::classify::retry_after;
-use crate::services::error_body::one_line;
-use crate::services::message::{Class, Fault};
+use crate::services::graph::error_body::one_line;
+use crate::services::graph::retry_after;
+use crate::services::{Class, Fault};
 
 /// Continuous access evaluation gives tokens up to 28 h; more than this is a slip.
 const LIFETIME_S_MAX: u64 = 48 * 60 * 60;

@@ -2,9 +2,8 @@
 
 use super::{KEY, OTHER_KEY, certificate, prompt};
 use crate::support::calm;
-use cutover::services::{
-    Class, Cloud, Connection, Expects, Fault, Graph, Kind, Method, Request, Target as _,
-};
+use cutover::core::{Expects, Request};
+use cutover::services::{Class, Cloud, Connection, Fault, HttpTransport, Transport as _};
 use cutover::sim::{
     Approval, CLIENT_ID, CLIENT_SECRET, IDENTITY_CLIENT_ID, IDENTITY_HEADER, Options, SignIn,
     Simulator,
@@ -32,11 +31,11 @@ impl Meeting {
     }
 
     /// A client whose connection file has these lines.
-    fn client(&self, lines: &str) -> Graph {
+    fn client(&self, lines: &str) -> HttpTransport {
         self.client_in(Cloud::Global, lines, &[])
     }
 
-    fn client_in(&self, cloud: Cloud, lines: &str, variables: &[(&str, &str)]) -> Graph {
+    fn client_in(&self, cloud: Cloud, lines: &str, variables: &[(&str, &str)]) -> HttpTransport {
         let text = format!(
             "[graph]\ntenant = \"{}\"\ncloud = \"{}\"\nendpoint = \"{}\"\n{lines}\n",
             self.simulator.tenant(),
@@ -48,7 +47,7 @@ impl Meeting {
             found.map(|(_, value)| (*value).to_owned())
         };
         let path = self.folder.path().join("connection.toml");
-        Graph::new(&Connection::parse(&path, &text, &variable).unwrap()).unwrap()
+        HttpTransport::new(&Connection::parse(&path, &text, &variable).unwrap()).unwrap()
     }
 
     /// The lines of an app or a person that sign in here.
@@ -67,18 +66,10 @@ impl Meeting {
     }
 }
 
-async fn status(graph: &Graph) -> Result<u16, Fault> {
-    let request = Request {
-        kind: Kind::Read,
-        expects: Expects::Page,
-        method: Method::Get,
-        path: "/organization".to_owned(),
-        headers: Vec::new(),
-        body: None,
-        id: Uuid::nil(),
-    };
+async fn status(graph: &HttpTransport) -> Result<u16, Fault> {
+    let request = Request::get("/organization", Expects::Page);
     graph
-        .send(&request)
+        .send(&request, Uuid::nil())
         .await
         .result
         .map(|success| success.status)

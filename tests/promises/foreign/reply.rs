@@ -1,7 +1,7 @@
 //! A reply of any bytes from a target or its sign-in service: one class, words on one line, bounded waits, no secret.
 
-use cutover::core::Secret;
-use cutover::services::{Class, Expects, Fault, Kind, Method, Request, classify, read_token_reply};
+use cutover::core::{Expects, Request, Secret};
+use cutover::services::{Class, Fault, classify, read_token_reply};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::time::{Duration, SystemTime};
 
@@ -92,15 +92,7 @@ pub fn check(wire: &Wire, secret: &str) {
 
 /// The reply has a class that fits it, whatever was asked for.
 fn is_sorted(wire: &Wire, headers: &HeaderMap, now: SystemTime, expects: Expects) {
-    let request = Request {
-        kind: Kind::Read,
-        expects,
-        method: Method::Get,
-        path: "/users/1?$select=id".to_owned(),
-        headers: Vec::new(),
-        body: None,
-        id: Default::default(),
-    };
+    let request = Request::get("/users/1?$select=id", expects);
     let reply = classify(&request, wire.status, headers, &wire.body, now);
     let is_good = (200..300).contains(&wire.status);
     match &reply.result {

@@ -12,13 +12,14 @@ use cutover::journal::{Journal, RunId, Session};
 use cutover::machine::Outcome;
 use cutover::runner::admission::Admission;
 use cutover::runner::claims::Claims;
-use cutover::runner::directory::Inquiries;
+use cutover::runner::directory::DirectoryBatcher;
 use cutover::runner::preflight::prepare;
 use cutover::runner::start::{Order, begin};
 use cutover::runner::stop::Gate;
 use cutover::runner::worker::Work;
 use cutover::runner::{Clock, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services};
 use cutover::services::budget::Budget;
+use cutover::services::{Graph, GraphLimits, Patience, Registry};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -69,9 +70,7 @@ async fn work(
     let (journal, session) = begun(folder.path(), job, &scenario.csv, given, &*clock).await;
     let services = Arc::new(services(scenario, &line, &clock, &session));
     let params = &session.header().params;
-    let ready = prepare(job, params, tenant.tenant(), &services)
-        .await
-        .unwrap();
+    let ready = prepare(job, params, &services).await.unwrap();
     let bad: Vec<_> = ready.bad().collect();
     assert!(bad.is_empty(), "{bad:?}");
     let settings = ready.settings.unwrap();
@@ -166,17 +165,27 @@ fn services(
     let premises = Arc::new(scenario.directory.clone());
     let queries = Budget::new("queries", fast);
     Services {
-        directory: Some(Inquiries::new(premises, queries, 4, PATIENCE)),
-        target: Arc::clone(line) as _,
-        reads: Budget::new("reads", fast),
-        writes: Budget::new("writes", fast),
-        identity_protection: Budget::new("identity protection", fast),
+        directory: Some(DirectoryBatcher::new(premises, queries, 4, PATIENCE)),
+        registry: Registry::of(
+            Arc::new(Graph::new(
+                Arc::clone(line) as _,
+                "contoso.test",
+                GraphLimits {
+                    writes: fast,
+                    reads: fast,
+                    identity_protection: fast,
+                },
+                Patience {
+                    silence: PATIENCE,
+                    sign_in: PATIENCE,
+                },
+            )),
+            Vec::new(),
+        ),
         app: AppFacts::default(),
         clock: Arc::clone(clock),
         run: session.header().id.0,
         process_at: clock.now(),
-        patience: PATIENCE,
-        sign_in_patience: PATIENCE,
         gauges: Gauges::default(),
     }
 }

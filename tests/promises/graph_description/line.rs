@@ -5,13 +5,15 @@ use super::description::{Came, Sent};
 use super::parts::{Part, preflight, untagged};
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Request as HttpRequest};
-use cutover::services::{Class, Fault, Method, Reply, Request, Target, classify};
+use cutover::core::Request;
+use cutover::services::{Class, Fault, Reply, Transport, classify};
 use cutover::sim::{Answer, Direct};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::UNIX_EPOCH;
+use uuid::Uuid;
 
 /// The time in the tenant: nothing here depends on it.
 pub const NOW_MS: i64 = 1_790_000_000_000;
@@ -75,7 +77,7 @@ impl Line {
             .strip_prefix(self.tenant.root())
             .map(|path| path.strip_prefix("/v1.0").unwrap_or(path));
         let sent = Sent {
-            method: word(request.method),
+            method: request.method.name(),
             path: next.unwrap_or(path).to_owned(),
             headers: request.headers.clone(),
             body: request.body.clone(),
@@ -84,7 +86,7 @@ impl Line {
         (sent, part)
     }
 
-    fn at_tenant(&self, request: &Request, sent: &Sent) -> (Came, HeaderMap) {
+    fn at_tenant(&self, attempt: Uuid, sent: &Sent) -> (Came, HeaderMap) {
         // What is asked of beta is named with its root.
         let version = if sent.path.starts_with("/beta/") {
             ""
@@ -95,7 +97,7 @@ impl Line {
             .method(sent.method)
             .uri(format!("{version}{}", sent.path))
             .header("authorization", format!("Bearer {}", self.token))
-            .header("client-request-id", request.id.to_string());
+            .header("client-request-id", attempt.to_string());
         for (name, value) in &sent.headers {
             builder = builder.header(name, value);
         }
@@ -123,16 +125,6 @@ impl Line {
     }
 }
 
-fn word(method: Method) -> &'static str {
-    match method {
-        Method::Get => "GET",
-        Method::Post => "POST",
-        Method::Patch => "PATCH",
-        Method::Put => "PUT",
-        Method::Delete => "DELETE",
-    }
-}
-
 /// As Graph refuses.
 pub fn refusal(code: &str) -> Value {
     json!({"error": {
@@ -152,8 +144,8 @@ fn refused(code: &str) -> (Came, HeaderMap) {
 }
 
 #[async_trait]
-impl Target for Line {
-    async fn send(&self, request: &Request) -> Reply {
+impl Transport for Line {
+    async fn send(&self, request: &Request, attempt: Uuid) -> Reply {
         let (sent, part) = self.sent(request);
         let is_of = |wanted: &Part| part.as_ref() == Some(wanted);
         let answered = match &self.trouble {
@@ -162,11 +154,11 @@ impl Target for Line {
                 Some(refused("Request_UnsupportedQuery"))
             }
             Trouble::Lost(wanted) if is_of(wanted) && self.is_first(&sent) => {
-                drop(self.at_tenant(request, &sent));
+                drop(self.at_tenant(attempt, &sent));
                 None
             }
             Trouble::None | Trouble::Refused(_) | Trouble::Unsupported(_) | Trouble::Lost(_) => {
-                Some(self.at_tenant(request, &sent))
+                Some(self.at_tenant(attempt, &sent))
             }
         };
         let reply = match &answered {

@@ -1,7 +1,7 @@
 //! Who is meant by a row.
 
 use super::stage::{GUID, NEW, OLD, Stage, Twist, error, one};
-use cutover::services::Method;
+use cutover::core::Method;
 use serde_json::json;
 use std::time::Duration;
 

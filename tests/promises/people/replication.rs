@@ -1,7 +1,7 @@
 //! Replicas that have not seen a write yet: waited for within a bound, never believed, and told from somebody else's hand.
 
 use super::stage::{NEW, OLD, Stage, Twist, error, one};
-use cutover::services::Method;
+use cutover::core::Method;
 use serde_json::json;
 use std::time::Duration;
 

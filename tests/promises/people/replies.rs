@@ -1,7 +1,7 @@
 //! Replies that are not the service's, undo that is refused for a while, and listings without an end.
 
 use super::stage::{Ended, GUID, Moment, NEW, OLD, Ran, Stage, Twist, error, one};
-use cutover::services::Method;
+use cutover::core::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Deleted people on their way back, and what stands in it.
 
 use super::stage::{GUID, NEW, OLD, Stage, Twist, error, one};
-use cutover::services::Method;
+use cutover::core::Method;
 use serde_json::json;
 
 const ANN: &str = "ann@contoso.com";

@@ -5,18 +5,18 @@
 use crate::doubles::{Inline, MemoryStore};
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Request as HttpRequest};
+use cutover::core::{Method, Request};
 use cutover::journal::storage::FolderStorage;
 use cutover::journal::{Journal, RunId};
 use cutover::runner::admission::Admission;
 use cutover::runner::claims::Claims;
+use cutover::runner::client::ServiceClient;
 use cutover::runner::lookups::look_up;
 use cutover::runner::start::{Order, begin};
 use cutover::runner::stop::Gate;
-use cutover::runner::talk::Talk;
 use cutover::runner::worker::Work;
 use cutover::runner::{Clock, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services};
-use cutover::services::budget::Budget;
-use cutover::services::{Method, Reply, Request, Target, classify};
+use cutover::services::{Graph, GraphLimits, Patience, Registry, Reply, Transport, classify};
 use cutover::sim::{Answer, Direct, Faults, Limits, Options, Population};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -183,8 +183,8 @@ struct Line {
 }
 
 #[async_trait]
-impl Target for Line {
-    async fn send(&self, request: &Request) -> Reply {
+impl Transport for Line {
+    async fn send(&self, request: &Request, _attempt: uuid::Uuid) -> Reply {
         self.asked.lock().unwrap().push(request.clone());
         tokio::time::sleep(LATENCY).await;
         let moment = Moment {
@@ -211,7 +211,7 @@ impl Target for Line {
             Some(rest) => rest.to_owned(),
             None => format!("/v1.0{}", request.path),
         };
-        let method = word(request.method);
+        let method = request.method.name();
         if let Twist::Late(after) = twist {
             let (tenant, body) = (Arc::clone(&self.tenant), body.cloned());
             tokio::spawn(async move {
@@ -228,16 +228,6 @@ impl Target for Line {
                 sorted(status, &headers, &reply)
             }
         }
-    }
-}
-
-fn word(method: Method) -> &'static str {
-    match method {
-        Method::Get => "GET",
-        Method::Post => "POST",
-        Method::Patch => "PATCH",
-        Method::Put => "PUT",
-        Method::Delete => "DELETE",
     }
 }
 
@@ -271,7 +261,7 @@ impl Ran {
             let what = if is_restore { "restore" } else { "user" };
             format!(
                 "{} {what}{}",
-                word(request.method),
+                request.method.name(),
                 body.unwrap_or_default()
             )
         });
@@ -373,20 +363,30 @@ impl Stage {
         let fast = "1000/s".parse().unwrap();
         let services = Arc::new(Services {
             directory: None,
-            target: Arc::clone(&line) as _,
-            reads: Budget::new("reads", fast),
-            writes: Budget::new("writes", fast),
-            identity_protection: Budget::new("identity protection", fast),
+            registry: Registry::of(
+                Arc::new(Graph::new(
+                    Arc::clone(&line) as _,
+                    "contoso.test",
+                    GraphLimits {
+                        writes: fast,
+                        reads: fast,
+                        identity_protection: fast,
+                    },
+                    Patience {
+                        silence: PATIENCE,
+                        sign_in: PATIENCE,
+                    },
+                )),
+                Vec::new(),
+            ),
             clock: Arc::clone(&self.tenant) as _,
             run: session.header().id.0,
             app: cutover::job::AppFacts::default(),
             process_at: self.tenant.now(),
-            patience: PATIENCE,
-            sign_in_patience: PATIENCE,
             gauges: Gauges::default(),
         });
-        let mut talk = Talk::new(&services, "lookups".into());
-        let settings = look_up(&job, &params, &mut talk).await.unwrap();
+        let mut client = ServiceClient::new(&services, "lookups".into());
+        let settings = look_up(&job, &params, &mut client).await.unwrap();
         let run = session.run();
         let admission = Admission::new(session.reader().await.unwrap(), &run, &job.layout).unwrap();
         let work = Arc::new(Work {

@@ -143,6 +143,7 @@ impl Folded {
                 match Entry::decode(&line.record())? {
                     Entry::Began { run, format: _ } => self.rules = Some(run.rules),
                     Entry::Moved(transition) => self.moved(&transition)?,
+                    Entry::Reopened(reopening) => self.moved(&reopening.moved)?,
                     Entry::Adopted(adoption) => {
                         let row = adoption.record.taken_over();
                         self.rows.insert(adoption.row.0, row);

@@ -12,17 +12,18 @@ use cutover::journal::{Journal, JournalError, RunId, RunRecord, Stop, takers};
 use cutover::machine::Outcome;
 use cutover::runner::admission::Admission;
 use cutover::runner::claims::Claims;
+use cutover::runner::client::ServiceClient;
 use cutover::runner::half_way::{HalfWayError, left_behind, take_over};
 use cutover::runner::lookups::look_up;
 use cutover::runner::start::{Before, BeginError, Order as RunOrder, begin, look_back};
 use cutover::runner::stop::{Gate, Standing};
-use cutover::runner::talk::Talk;
 use cutover::runner::worker::Work;
 use cutover::runner::{
     Clock as _, Command, Consumer, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, RunEvent,
     Schedule as Hours, Services, StopReason,
 };
-use cutover::services::budget::{Budget, Quota};
+use cutover::services::budget::Quota;
+use cutover::services::{Graph, GraphLimits, Patience, Registry};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;
@@ -299,8 +300,8 @@ impl Stage {
         self.ledger.lock().unwrap().follow(session.header().id);
         session.opened(clock.now()).await?;
         let services = Arc::new(self.services(&clock, session.header().id, began_at));
-        let mut talk = Talk::new(&services, "lookups".into());
-        let looking = look_up(&self.job, &session.header().params, &mut talk);
+        let mut client = ServiceClient::new(&services, "lookups".into());
+        let looking = look_up(&self.job, &session.header().params, &mut client);
         let settings = match tokio::time::timeout(PATIENCE, looking).await {
             Ok(Ok(settings)) => settings,
             Ok(Err(_)) | Err(_) => return Ok(End::NotTold),
@@ -382,16 +383,26 @@ impl Stage {
     fn services(&self, clock: &Arc<SimClock>, run: RunId, began_at: u64) -> Services {
         Services {
             directory: None,
-            target: Arc::new(Line::new(&self.world, &self.ledger)),
-            reads: Budget::new("reads", Quota::new(3_500, PERIOD)),
-            writes: Budget::new("writes", self.quota()),
-            identity_protection: Budget::new("identity protection", self.quota()),
+            registry: Registry::of(
+                Arc::new(Graph::new(
+                    Arc::new(Line::new(&self.world, &self.ledger)),
+                    "contoso.test",
+                    GraphLimits {
+                        writes: self.quota(),
+                        reads: Quota::new(3_500, PERIOD),
+                        identity_protection: self.quota(),
+                    },
+                    Patience {
+                        silence: PATIENCE,
+                        sign_in: PATIENCE,
+                    },
+                )),
+                Vec::new(),
+            ),
             clock: Arc::clone(clock) as _,
             run: run.0,
             app: cutover::job::AppFacts::default(),
             process_at: began_at,
-            patience: PATIENCE,
-            sign_in_patience: PATIENCE,
             gauges: Gauges::default(),
         }
     }

@@ -6,12 +6,12 @@ use super::schedule::{Body, Fault};
 use super::world::{Edge, World};
 use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, Response};
-use cutover::services::{
-    Class, Fault as TargetFault, Kind, Method, Reply, Request, Target, classify,
-};
+use cutover::core::Request;
+use cutover::services::{Class, Fault as TargetFault, Reply, Transport, classify};
 use cutover::sim::Answer;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
+use uuid::Uuid;
 
 /// When the program gives a request up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,14 +31,7 @@ impl Line {
         }
     }
 
-    fn http(&self, request: &Request) -> HttpRequest<Vec<u8>> {
-        let method = match request.method {
-            Method::Get => "GET",
-            Method::Post => "POST",
-            Method::Patch => "PATCH",
-            Method::Put => "PUT",
-            Method::Delete => "DELETE",
-        };
+    fn http(&self, request: &Request, attempt: Uuid) -> HttpRequest<Vec<u8>> {
         let path = match request.path.strip_prefix(self.world.tenant.root()) {
             Some(rest) => rest.to_owned(),
             None => format!("/v1.0{}", request.path),
@@ -47,10 +40,10 @@ impl Line {
         let mut token = self.token.lock().unwrap();
         let token = token.get_or_insert_with(|| self.world.tenant.token(now_ms));
         let mut builder = HttpRequest::builder()
-            .method(method)
+            .method(request.method.name())
             .uri(path)
             .header("authorization", format!("Bearer {token}"))
-            .header("client-request-id", request.id.to_string());
+            .header("client-request-id", attempt.to_string());
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
@@ -80,12 +73,14 @@ impl Line {
     }
 
     /// The service's part: what it does and says.
-    async fn at_service(&self, number: u64, request: &Request) -> Response<Vec<u8>> {
+    async fn at_service(&self, number: u64, request: &Request, attempt: Uuid) -> Response<Vec<u8>> {
         if self.refuses(request) {
             self.pass(Edge::Done).await;
             return bad_request();
         }
-        let answer = self.world.carry_out(Some(number), self.http(request));
+        let answer = self
+            .world
+            .carry_out(Some(number), self.http(request, attempt));
         self.pass(Edge::Done).await;
         match answer {
             Answer::Reply(reply) => reply,
@@ -93,12 +88,18 @@ impl Line {
         }
     }
 
-    async fn travel(&self, number: u64, fault: Option<Fault>, request: &Request) -> Reply {
+    async fn travel(
+        &self,
+        number: u64,
+        fault: Option<Fault>,
+        request: &Request,
+        attempt: Uuid,
+    ) -> Reply {
         match fault {
             Some(Fault::NotConnected) => return lost(Class::NotSent, "not-connected"),
             Some(Fault::Late { ms }) if !self.refuses(request) => {
                 let at_ms = self.world.now_ms() + PATIENCE.as_millis() as u64 + ms;
-                self.world.will_arrive(at_ms, self.http(request));
+                self.world.will_arrive(at_ms, self.http(request, attempt));
                 tokio::time::sleep(PATIENCE).await;
                 return in_doubt();
             }
@@ -127,7 +128,7 @@ impl Line {
             )
             | None => {}
         }
-        let reply = self.at_service(number, request).await;
+        let reply = self.at_service(number, request, attempt).await;
         match fault {
             Some(Fault::LostAfter) => {
                 tokio::time::sleep(PATIENCE).await;
@@ -156,10 +157,10 @@ impl Line {
 }
 
 #[async_trait]
-impl Target for Line {
-    async fn send(&self, request: &Request) -> Reply {
+impl Transport for Line {
+    async fn send(&self, request: &Request, attempt: Uuid) -> Reply {
         self.pass(Edge::BeforeSend).await;
-        let writes = request.kind == Kind::Write;
+        let writes = request.is_write();
         let person = self.world.person_of(&request.path);
         let (number, fault) = self.world.departs(writes, person);
         if writes {
@@ -169,19 +170,11 @@ impl Target for Line {
         let latency = Duration::from_millis(self.latency_ms(number));
         tokio::time::sleep(latency / 2).await;
         self.pass(Edge::InFlight).await;
-        let reply = self.travel(number, fault, request).await;
+        let reply = self.travel(number, fault, request, attempt).await;
         tokio::time::sleep(latency / 2).await;
         self.world.note(|| {
             let said = match &reply.result {
-                Ok(success) => format!(
-                    "{} {}",
-                    success.status,
-                    success
-                        .body
-                        .as_ref()
-                        .map(ToString::to_string)
-                        .unwrap_or_default()
-                ),
+                Ok(success) => format!("{} {:?}", success.status, success.payload),
                 Err(fault) => format!("{:?} {}", fault.class, fault.code),
             };
             let fault = fault.map(|fault| format!(" {fault:?}")).unwrap_or_default();

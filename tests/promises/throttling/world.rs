@@ -3,12 +3,14 @@
 
 use async_trait::async_trait;
 use axum::http::{Request as HttpRequest, Response};
-use cutover::job::{Ask, Verb};
+use cutover::core::{Expects, Method, Request};
 use cutover::journal::UnixMillis;
-use cutover::runner::talk::Talk;
+use cutover::runner::client::ServiceClient;
 use cutover::runner::{Clock, Gauges, Services};
-use cutover::services::budget::{Budget, Priority};
-use cutover::services::{Class, Kind, Limits as Budgets, Method, Reply, Request, Target, classify};
+use cutover::services::budget::Priority;
+use cutover::services::{
+    Class, Graph, GraphLimits, Patience, Registry, Reply, Transport, classify,
+};
 use cutover::sim::{Answer, Direct, Faults, Limits, Options, Population};
 use rand::RngExt as _;
 use rand::SeedableRng as _;
@@ -129,29 +131,21 @@ fn run(scene: &Scene, load: &Load) -> Played {
 async fn perform(scene: &Scene, load: &Load) -> Played {
     let line = Arc::new(Line::new(scene));
     let services = services(&line, scene);
-    let write = Ask {
-        verb: Some(Verb::Patch),
-        path: format!("{WRITE_PATH}{}", line.person),
-        headers: Vec::new(),
-        body: Some(json!({"jobTitle": "Baker"})),
-    };
-    let read = |path: &str| Ask {
-        verb: None,
-        path: path.to_owned(),
-        headers: Vec::new(),
-        body: None,
-    };
-    let asks = match load {
+    let path = format!("{WRITE_PATH}{}", line.person);
+    let body = Some(json!({"jobTitle": "Baker"}));
+    let write = Request::write(Method::Patch, path, body);
+    let read = |path: &str| Request::get(path, Expects::Object);
+    let requests = match load {
         Load::Writes => vec![write; ROWS],
         Load::WritesAndRisk => [vec![write; ROWS], vec![read(RISK_PATH); RISK_ROWS]].concat(),
         Load::Reads => vec![read(&write.path); ROWS],
     };
     let mut rows = JoinSet::new();
-    for (row, ask) in asks.into_iter().enumerate() {
+    for (row, request) in requests.into_iter().enumerate() {
         rows.spawn(ask_without_end(
             Arc::clone(&services),
             format!("row {row}"),
-            ask,
+            request,
         ));
     }
     for (at, load) in &scene.loads {
@@ -163,30 +157,40 @@ async fn perform(scene: &Scene, load: &Load) -> Played {
     std::mem::take(&mut *line.played.lock().unwrap())
 }
 
-async fn ask_without_end(services: Arc<Services>, name: String, ask: Ask) {
-    let mut talk = Talk::new(&services, name);
+async fn ask_without_end(services: Arc<Services>, name: String, request: Request) {
+    let mut client = ServiceClient::new(&services, name);
     loop {
-        let _answer = match ask.verb {
-            Some(_) => talk.write(&ask, "write", Priority::Started).await,
-            None => talk.read(&ask, Priority::Started).await,
+        let _answer = match request.is_write() {
+            true => client.write(&request, "write", Priority::Started).await,
+            false => client.read(&request, Priority::Started).await.map(drop),
         };
     }
 }
 
 fn services(line: &Arc<Line>, scene: &Scene) -> Arc<Services> {
-    let budgets = Budgets::GRAPH;
+    let budgets = GraphLimits::GRAPH;
     Arc::new(Services {
-        target: Arc::clone(line) as _,
-        reads: Budget::new("reads", budgets.reads),
-        writes: Budget::new("writes", scene.writes.parse().unwrap()),
-        identity_protection: Budget::new("identity protection", budgets.identity_protection),
+        registry: Registry::of(
+            Arc::new(Graph::new(
+                Arc::clone(line) as _,
+                "contoso.test",
+                GraphLimits {
+                    writes: scene.writes.parse().unwrap(),
+                    reads: budgets.reads,
+                    identity_protection: budgets.identity_protection,
+                },
+                Patience {
+                    silence: Duration::from_secs(300),
+                    sign_in: Duration::from_secs(300),
+                },
+            )),
+            Vec::new(),
+        ),
         directory: None,
         clock: Arc::new(Standing),
         run: Uuid::from_u128(u128::from(scene.seed)),
         app: cutover::job::AppFacts::default(),
         process_at: 0,
-        patience: Duration::from_secs(300),
-        sign_in_patience: Duration::from_secs(300),
         gauges: Gauges::default(),
     })
 }
@@ -256,16 +260,9 @@ impl Line {
     }
 
     fn http(&self, request: &Request) -> HttpRequest<Vec<u8>> {
-        let method = match request.method {
-            Method::Get => "GET",
-            Method::Post => "POST",
-            Method::Patch => "PATCH",
-            Method::Put => "PUT",
-            Method::Delete => "DELETE",
-        };
         let body = request.body.as_ref().map(ToString::to_string);
         HttpRequest::builder()
-            .method(method)
+            .method(request.method.name())
             .uri(format!("/v1.0{}", request.path))
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/json")
@@ -290,7 +287,7 @@ impl Line {
         let mut played = self.played.lock().unwrap();
         let fault = reply.result.as_ref().err();
         let is_refused = fault.is_some_and(|fault| matches!(fault.class, Class::Throttled { .. }));
-        let is_write = request.kind == Kind::Write;
+        let is_write = request.is_write();
         if is_write && (is_refused || reply.usage.is_some()) {
             played.first_sign.get_or_insert(at);
         }
@@ -329,8 +326,8 @@ fn somebody(tenant: &Direct) -> String {
 }
 
 #[async_trait]
-impl Target for Line {
-    async fn send(&self, request: &Request) -> Reply {
+impl Transport for Line {
+    async fn send(&self, request: &Request, _attempt: Uuid) -> Reply {
         let latency_ms = self
             .dice
             .lock()

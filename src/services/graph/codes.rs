@@ -3,16 +3,16 @@
 //! From Microsoft's page on Graph errors (learn.microsoft.com/graph/errors) and from replies that were seen; where a code
 //! stands on that page or in whose report is said beside it.
 
-use super::codes::{KnownCode, Speaker};
-use super::kinds::REFUSED_TOKEN;
-use super::message::Class;
+use crate::services::class::{Class, REFUSED_TOKEN};
+use crate::services::codes::{KnownCode, Speaker};
+use crate::services::listing;
 
 const fn code(code: &'static str, class: Class) -> KnownCode {
     KnownCode::new(code, class, Speaker::Graph)
 }
 
 /// Codes that sort a refusal (4xx) whatever its status, but for 401 and 429, which speak for themselves.
-pub(super) const DECIDING: &[KnownCode] = &[
+pub(in crate::services) const DECIDING: &[KnownCode] = &[
     // Among the details of Request_BadRequest: microsoft-graph-docs#1508, microsoft-graph-docs-contrib#8421.
     code("ObjectConflict", Class::Duplicate),
     code("ConflictingObjects", Class::Duplicate),
@@ -79,7 +79,7 @@ pub(super) const DECIDING: &[KnownCode] = &[
 ];
 
 /// Codes that only go with a status, which is what sorts the reply.
-pub(super) const TELLING: &[KnownCode] = &[
+pub(in crate::services) const TELLING: &[KnownCode] = &[
     code("Request_BadRequest", Class::InvalidValue)
         .noting("with status 400; a code among its details may lead to another class"),
     code("Authorization_IdentityNotFound", Class::Unauthenticated)
@@ -106,7 +106,7 @@ const fn ours(code: &'static str, class: Class, note: &'static str) -> KnownCode
 }
 
 /// Codes of this program about a request to Graph.
-pub(super) const TRANSPORT: &[KnownCode] = &[
+pub(in crate::services) const TRANSPORT: &[KnownCode] = &[
     ours(
         "not-connected",
         Class::NotSent,
@@ -139,7 +139,7 @@ pub(super) const TRANSPORT: &[KnownCode] = &[
          sign-in page; let this machine through, then run the row again",
     ),
     ours(
-        ENDLESS_LISTING,
+        listing::ENDLESS,
         Class::Rejected,
         "the service leads from one page of a listing to the next without an end, or back to one that was read",
     )
@@ -155,15 +155,14 @@ pub(super) const TRANSPORT: &[KnownCode] = &[
         "no request could be made of what the job says",
     ),
     ours(
-        "no-object",
-        Class::Rejected,
-        "the answer to one of the job's looks is no object",
-    ),
+        "no-such-service",
+        Class::Unsupported,
+        "the job asks a service that the connection file does not have",
+    )
+    .advising("add the service's section to the connection file"),
 ];
 
 /// A reply that is not the service's.
-pub(super) const UNREADABLE: &str = "unreadable-reply";
-/// A listing that does not end.
-pub(super) const ENDLESS_LISTING: &str = "endless-listing";
+pub(in crate::services) const UNREADABLE: &str = "unreadable-reply";
 /// A page was asked for too late.
-pub(super) const EXPIRED_PAGE: &str = "Directory_ExpiredPageToken";
+pub(in crate::services) const EXPIRED_PAGE: &str = "Directory_ExpiredPageToken";

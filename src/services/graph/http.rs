@@ -15,14 +15,16 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 
-use super::Target;
-use super::claims::Claims;
-use super::classify::{classify, reply, too_large};
-use super::connection::{Connection, GraphConnection, is_loopback};
+use super::Transport;
+use super::classify::{bytes_max, classify, reply, too_large};
 use super::error_body::one_line;
-use super::message::{Class, Expects, Fault, Method, Reply, Request};
-use super::token::{Token, Tokens};
-use crate::core::Secrets;
+use crate::core::{Expects, Method, Request, Secrets};
+use crate::services::claims::Claims;
+use crate::services::class::Class;
+use crate::services::connection::{Connection, GraphConnection, is_loopback};
+use crate::services::reply::{Fault, Reply};
+use crate::services::token::{Token, Tokens};
+use uuid::Uuid;
 
 /// A host that does not even take a connection in this time is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,8 +42,8 @@ const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id
 const RETURN_CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("return-client-request-id");
 const THROTTLE_PRIORITY: HeaderName = HeaderName::from_static("x-ms-throttle-priority");
 
-/// A tenant behind Microsoft Graph.
-pub struct Graph {
+/// Carries requests to Graph over HTTPS, signed in.
+pub struct HttpTransport {
     client: Client,
     /// With the slash at the end, so that a host of which this one is the beginning does not pass for it.
     endpoint: String,
@@ -65,12 +67,12 @@ pub enum GraphError {
     Client(#[source] reqwest::Error),
 }
 
-impl Graph {
+impl HttpTransport {
     /// A client for that connection. Sends nothing yet.
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn new(connection: &Connection) -> Result<Graph, GraphError> {
+    pub fn new(connection: &Connection) -> Result<HttpTransport, GraphError> {
         let connection = &connection.graph;
         // An error says that a provider is in place already, which is all that is wanted.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -79,7 +81,7 @@ impl Graph {
         let secrets = Secrets::default();
         let tokens = Tokens::new(login, connection, secrets.clone());
         let endpoint = format!("{}/", connection.endpoint.as_str().trim_end_matches('/'));
-        Ok(Graph {
+        Ok(HttpTransport {
             root: format!("{endpoint}{VERSION}"),
             tokens: tokens.map_err(GraphError::Client)?,
             endpoint,
@@ -113,7 +115,12 @@ impl Graph {
         reply
     }
 
-    async fn exchange(&self, request: &Request, token: &Token) -> Result<Response, Fault> {
+    async fn exchange(
+        &self,
+        request: &Request,
+        attempt: Uuid,
+        token: &Token,
+    ) -> Result<Response, Fault> {
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
@@ -130,7 +137,7 @@ impl Graph {
         }
         let mut built = builder.build().map_err(transport_fault)?;
         let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
-        let id = HeaderValue::from_str(request.id.hyphenated().encode_lower(&mut id));
+        let id = HeaderValue::from_str(attempt.hyphenated().encode_lower(&mut id));
         let headers = built.headers_mut();
         // Letters, digits and hyphens make a header value, so there is always one.
         id.map(|id| headers.insert(CLIENT_REQUEST_ID, id)).ok();
@@ -159,13 +166,13 @@ impl Graph {
 }
 
 #[async_trait]
-impl Target for Graph {
-    async fn send(&self, request: &Request) -> Reply {
+impl Transport for HttpTransport {
+    async fn send(&self, request: &Request, attempt: Uuid) -> Reply {
         let token = match self.tokens.current().await {
             Ok(token) => token,
             Err(fault) => return fault.into(),
         };
-        let reply = match self.exchange(request, &token).await {
+        let reply = match self.exchange(request, attempt, &token).await {
             Ok(response) => receive(request, response, &self.secrets).await,
             Err(fault) => fault.into(),
         };
@@ -219,7 +226,7 @@ async fn receive(request: &Request, mut response: Response, secrets: &Secrets) -
 
 /// The whole body, up to the bound of what is expected. A refusal may repeat what it refuses, so our secrets are struck out before anybody reads it;
 /// a success is data, and may be a new secret itself.
-pub(super) async fn read_body(
+pub(in crate::services) async fn read_body(
     response: Response,
     expects: Expects,
     secrets: &Secrets,
@@ -236,7 +243,7 @@ pub(super) async fn read_body(
 async fn whole_body(mut response: Response, expects: Expects) -> Result<Vec<u8>, Fault> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport_fault)? {
-        if body.len() + chunk.len() > expects.bytes_max() {
+        if body.len() + chunk.len() > bytes_max(expects) {
             let status = response.status().as_u16();
             return Err(too_large(status, response.headers(), SystemTime::now()));
         }
@@ -246,7 +253,7 @@ async fn whole_body(mut response: Response, expects: Expects) -> Result<Vec<u8>,
 }
 
 /// What a failure below HTTP means. The address is left out: it is in the journal already.
-pub(super) fn transport_fault(error: reqwest::Error) -> Fault {
+pub(in crate::services) fn transport_fault(error: reqwest::Error) -> Fault {
     let (class, code) = if error.is_builder() {
         (Class::Rejected, "request-malformed")
     } else if error.is_connect() {
@@ -291,5 +298,5 @@ fn of_the_network(cause: &(dyn std::error::Error + 'static)) -> Option<ErrorKind
 }
 
 #[cfg(test)]
-#[path = "graph_tests.rs"]
+#[path = "http_tests.rs"]
 mod tests;

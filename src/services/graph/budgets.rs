@@ -1,39 +1,44 @@
 //! Which of the service's limits a request counts against: a table of paths, after Microsoft's page on Graph throttling
 //! limits. Throttling of one is no reason to slow another.
 
-use super::message::Kind;
+use crate::core::Request;
+use crate::services::connection::GraphLimits;
+use crate::services::service::{BudgetId, BudgetPlan};
 
 /// Paths whose requests, reads and writes together, count against the limits of identity protection and conditional
 /// access: one request a second for the whole tenant.
-const IDENTITY_PROTECTION: [&str; 3] = [
+const IDENTITY_PROTECTED: [&str; 3] = [
     "identityProtection/riskyUsers",
     "identityProtection/riskDetections",
     "identity/conditionalAccess",
 ];
 
-/// One of the service's limits, each with a budget of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Allowance {
-    /// Reads of directory objects, and of everything that is not listed elsewhere.
-    DirectoryReads,
-    /// Writes of them.
-    DirectoryWrites,
-    /// Everything about risky users and conditional access.
-    IdentityProtection,
+/// Writes of directory objects. The first, so that its state is told first.
+pub(super) const WRITES: BudgetId = BudgetId(0);
+/// Reads of them, and of everything that is not listed elsewhere.
+pub(super) const READS: BudgetId = BudgetId(1);
+/// Everything about risky users and conditional access.
+pub(super) const IDENTITY_PROTECTION: BudgetId = BudgetId(2);
+
+/// All of them, in the order of their ids.
+pub(super) fn plans(limits: &GraphLimits) -> Vec<BudgetPlan> {
+    let plan = |name, quota| BudgetPlan { name, quota };
+    vec![
+        plan("writes", limits.writes),
+        plan("reads", limits.reads),
+        plan("identity protection", limits.identity_protection),
+    ]
 }
 
-impl Allowance {
-    /// What a request counts against. The path is relative to the API's version, or the absolute address of a next page.
-    #[must_use]
-    pub fn of(kind: Kind, path: &str) -> Allowance {
-        let path = without_root(path);
-        if IDENTITY_PROTECTION.iter().any(|place| begins(path, place)) {
-            return Allowance::IdentityProtection;
-        }
-        match kind {
-            Kind::Read => Allowance::DirectoryReads,
-            Kind::Write => Allowance::DirectoryWrites,
-        }
+/// What a request counts against. Its path is relative to the API's version, or the absolute address of a next page.
+pub(super) fn of(request: &Request) -> BudgetId {
+    let path = without_root(&request.path);
+    if IDENTITY_PROTECTED.iter().any(|place| begins(path, place)) {
+        return IDENTITY_PROTECTION;
+    }
+    match request.is_write() {
+        true => WRITES,
+        false => READS,
     }
 }
 
@@ -57,6 +62,15 @@ fn begins(path: &str, place: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::{Expects, Method};
+
+    fn read(path: &str) -> Request {
+        Request::get(path, Expects::Object)
+    }
+
+    fn write(path: &str) -> Request {
+        Request::write(Method::Post, path, None)
+    }
 
     #[test]
     fn risky_users_have_a_limit_of_their_own_for_reads_and_writes() {
@@ -69,9 +83,8 @@ mod tests {
             "/identity/conditionalAccess/namedLocations/1",
             "https://graph.microsoft.com/v1.0/identityProtection/riskyUsers?$skiptoken=x",
         ] {
-            for kind in [Kind::Read, Kind::Write] {
-                let allowance = Allowance::of(kind, path);
-                assert_eq!(allowance, Allowance::IdentityProtection, "{path}");
+            for request in [read(path), write(path)] {
+                assert_eq!(of(&request), IDENTITY_PROTECTION, "{path}");
             }
         }
     }
@@ -88,16 +101,8 @@ mod tests {
             "/ä",
             "",
         ] {
-            assert_eq!(
-                Allowance::of(Kind::Read, path),
-                Allowance::DirectoryReads,
-                "{path}"
-            );
-            assert_eq!(
-                Allowance::of(Kind::Write, path),
-                Allowance::DirectoryWrites,
-                "{path}"
-            );
+            assert_eq!(of(&read(path)), READS, "{path}");
+            assert_eq!(of(&write(path)), WRITES, "{path}");
         }
     }
 }

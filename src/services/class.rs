@@ -1,8 +1,65 @@
-//! One table: what each class of replies means and what to do about it. `error_code` and `advice` of `outcomes.csv` come from
-//! here, and so does `cutover explain`. A service's own codes stay in the words beside them.
+//! The classes that replies are sorted into, and one table of what each means: for the request, for whoever decides whether
+//! to send it again, and for people. `error_code` and `advice` of `outcomes.csv` come from here, and so does
+//! `cutover explain`.
 
-use super::message::Class;
 use crate::core::{NOT_AGAIN, ProblemKind};
+use crate::services::budget::ThrottleReason;
+use std::time::Duration;
+
+/// What a failure means for the caller. Sorted by status and codes, never by the text of a message. What it means for people
+/// is in [`Class::facts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The object is absent, or not replicated yet. A write was not applied.
+    NotFound,
+    /// Another object holds the value already. A write was not applied, and the same write will not be.
+    Duplicate,
+    /// The service does not take the value. A write was not applied, and the same write will not be.
+    InvalidValue,
+    /// A permission or a role is missing. A write was not applied.
+    Denied,
+    /// Too many requests. A write was not applied and may be sent again after the delay.
+    Throttled {
+        /// How long the service wants to be left alone, at most a day.
+        retry_after: Option<Duration>,
+        /// Whose limit was hit.
+        reason: ThrottleReason,
+    },
+    /// Another write to the same object or tenant was under way, or the object changed since it was read. A write was
+    /// not applied and may be tried again after a fresh read.
+    Contended,
+    /// The tenant or the person lacks a licence. A write was not applied, and the same write will not be.
+    Licence,
+    /// The service answered that it cannot now, or something in between answered in its place: a write may have been applied.
+    /// Read before writing again.
+    Unavailable {
+        /// How long the service wants to be left alone, if it said so; at most a day.
+        retry_after: Option<Duration>,
+    },
+    /// The token was not accepted. A write was not applied; the next request will carry a new token.
+    Unauthenticated,
+    /// No token is to be had that is any good: the sign-in service refuses what the connection file says, or the service
+    /// refuses every fresh token. A write was not applied, and every other request will fail alike until that is mended.
+    SignIn,
+    /// The request never left, for want of a connection or of a token. A write was not applied and may be sent again.
+    NotSent,
+    /// The request left and no clear answer came: a write may have been applied. Read before writing again.
+    InDoubt,
+    /// The service does not do this, or not in this form: a fault of the job or of this program. Not applied.
+    Unsupported,
+    /// Refused for any other reason. A write was not applied, and the same write will not be.
+    Rejected,
+}
+
+impl Class {
+    /// Throttled, and nothing more is known.
+    pub const THROTTLED: Class = Class::Throttled {
+        retry_after: None,
+        reason: ThrottleReason::Unstated,
+    };
+    /// Unavailable for nobody knows how long.
+    pub const UNAVAILABLE: Class = Class::Unavailable { retry_after: None };
+}
 
 /// Said of refusals.
 const NOT_APPLIED: &str = "nothing: a write that is answered so was not made";
@@ -157,26 +214,83 @@ pub const CLASSES: [Class; 14] = [
     Class::Rejected,
 ];
 
+/// Whether a write that was answered so may have been made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It was not.
+    No,
+    /// Only a fresh read can tell.
+    Maybe,
+}
+
+/// Whether the same request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// It would be answered alike.
+    Never,
+    /// A read after a while; a write only once a fresh read has shown that it is still wanted.
+    AfterRead,
+    /// As soon as the budget allows it: it changed nothing.
+    Now,
+}
+
+/// Who else is concerned by the reply to one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concerns {
+    /// Nobody: the service answered this one request.
+    Request,
+    /// Every request of this app: its sign-in is not accepted.
+    App,
+    /// Everybody who talks to the service.
+    Service,
+}
+
+/// What is known of a class.
+#[derive(Debug, Clone, Copy)]
+pub struct ClassFacts {
+    /// Whether a write may have been made.
+    pub applied: Applied,
+    /// Whether to send it again.
+    pub again: Again,
+    /// Who else is concerned.
+    pub concerns: Concerns,
+    /// What people are told.
+    pub kind: &'static ProblemKind,
+}
+
 impl Class {
-    /// What is told of it.
+    /// The table.
     #[must_use]
-    pub fn kind(self) -> &'static ProblemKind {
-        match self {
-            Class::NotFound => &NOT_FOUND,
-            Class::Duplicate => &DUPLICATE,
-            Class::InvalidValue => &INVALID_VALUE,
-            Class::Denied => &INSUFFICIENT_PRIVILEGE,
-            Class::Throttled { .. } => &THROTTLED,
-            Class::Contended => &CONCURRENCY,
-            Class::Licence => &LICENCE,
-            Class::Unavailable { .. } => &UNAVAILABLE,
-            Class::Unauthenticated => &UNAUTHENTICATED,
-            Class::SignIn => &SIGN_IN_REFUSED,
-            Class::NotSent => &NOT_SENT,
-            Class::InDoubt => &IN_DOUBT,
-            Class::Unsupported => &UNSUPPORTED,
-            Class::Rejected => &REJECTED,
+    pub const fn facts(self) -> ClassFacts {
+        use {Again::*, Applied::*, Concerns::*};
+        let (applied, again, concerns, kind) = match self {
+            Class::NotFound => (No, Never, Request, &NOT_FOUND),
+            Class::Duplicate => (No, Never, Request, &DUPLICATE),
+            Class::InvalidValue => (No, Never, Request, &INVALID_VALUE),
+            Class::Denied => (No, Never, Request, &INSUFFICIENT_PRIVILEGE),
+            Class::Throttled { .. } => (No, Now, Service, &THROTTLED),
+            Class::Contended => (No, AfterRead, Request, &CONCURRENCY),
+            Class::Licence => (No, Never, Request, &LICENCE),
+            Class::Unavailable { .. } => (Maybe, AfterRead, Service, &UNAVAILABLE),
+            Class::Unauthenticated => (No, Now, App, &UNAUTHENTICATED),
+            Class::SignIn => (No, Now, App, &SIGN_IN_REFUSED),
+            Class::NotSent => (No, Now, Service, &NOT_SENT),
+            Class::InDoubt => (Maybe, AfterRead, Service, &IN_DOUBT),
+            Class::Unsupported => (No, Never, Request, &UNSUPPORTED),
+            Class::Rejected => (No, Never, Request, &REJECTED),
+        };
+        ClassFacts {
+            applied,
+            again,
+            concerns,
+            kind,
         }
+    }
+
+    /// What people are told of it.
+    #[must_use]
+    pub const fn kind(self) -> &'static ProblemKind {
+        self.facts().kind
     }
 }
 

@@ -1,9 +1,10 @@
 //! Listings of several pages, of which one is asked for too late.
 
 use super::*;
+use crate::core::Expects;
 use crate::job::AppFacts;
 use crate::runner::{Gauges, SystemClock};
-use crate::services::{Target, classify};
+use crate::services::{Graph, GraphLimits, Patience, Registry, Transport, classify};
 use async_trait::async_trait;
 use reqwest::header::HeaderMap;
 use serde_json::json;
@@ -19,8 +20,8 @@ struct Pages {
 }
 
 #[async_trait]
-impl Target for Pages {
-    async fn send(&self, request: &Request) -> Reply {
+impl Transport for Pages {
+    async fn send(&self, request: &Request, _attempt: Uuid) -> Reply {
         let first = || (200, json!({"value": [1], "@odata.nextLink": NEXT}));
         let expired = || {
             (
@@ -41,30 +42,35 @@ impl Target for Pages {
 async fn listed(expires: u32) -> Result<Vec<serde_json::Value>, NoAnswer> {
     let fast = "1000/s".parse().unwrap();
     let services = Arc::new(Services {
-        target: Arc::new(Pages {
-            expires,
-            asked: AtomicU32::new(0),
-        }),
-        reads: Budget::new("reads", fast),
-        writes: Budget::new("writes", fast),
-        identity_protection: Budget::new("identity protection", fast),
+        registry: Registry::of(
+            Arc::new(Graph::new(
+                Arc::new(Pages {
+                    expires,
+                    asked: AtomicU32::new(0),
+                }),
+                "contoso.test",
+                GraphLimits {
+                    writes: fast,
+                    reads: fast,
+                    identity_protection: fast,
+                },
+                Patience {
+                    silence: Duration::from_secs(300),
+                    sign_in: Duration::from_secs(300),
+                },
+            )),
+            Vec::new(),
+        ),
         directory: None,
         app: AppFacts::default(),
         clock: Arc::new(SystemClock),
         run: Uuid::nil(),
         process_at: 0,
-        patience: Duration::from_secs(300),
-        sign_in_patience: Duration::from_secs(300),
         gauges: Gauges::default(),
     });
-    let ask = Ask {
-        verb: None,
-        path: "/users".into(),
-        headers: Vec::new(),
-        body: None,
-    };
-    let mut talk = Talk::new(&services, "listing".into());
-    talk.read_list(&ask, Priority::New).await
+    let request = Request::get("/users", Expects::Page);
+    let mut client = ServiceClient::new(&services, "listing".into());
+    client.read(&request, Priority::New).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,10 +3,14 @@
 //! The service names the next page, and some have named the same one again and again, or pages without anything new. So a
 //! listing has a bound in pages and in items, and ends at once when it is led in a circle. Pure.
 
-use crate::services::{Fault, Success, endless_listing};
+use super::class::Class;
+use super::reply::Fault;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
+
+/// The code of a listing that does not end.
+pub(super) const ENDLESS: &str = "endless-listing";
 
 /// Most pages. A service that gives a hundred items a page gives a hundred thousand.
 const PAGES_MAX: usize = 1_000;
@@ -17,7 +21,7 @@ const IDLE_PAGES_MAX: usize = 30;
 
 /// What was listed so far.
 #[derive(Debug, Default)]
-pub(super) struct Listing {
+pub struct Listing {
     items: Vec<Value>,
     pages: usize,
     /// Pages since the last one that brought something new.
@@ -31,14 +35,17 @@ impl Listing {
     ///
     /// # Errors
     /// The listing does not end.
-    pub(super) fn take(&mut self, page: Success) -> Result<Option<String>, Fault> {
-        let items = items_of(page.body);
+    pub fn take(
+        &mut self,
+        items: Vec<Value>,
+        next: Option<String>,
+    ) -> Result<Option<String>, Fault> {
         let news = items.iter().filter(|item| self.seen.insert(mark_of(item)));
         let is_idle = news.count() == 0;
         self.pages += 1;
         self.idle = if is_idle { self.idle + 1 } else { 0 };
         self.items.extend(items);
-        let Some(next) = page.next else {
+        let Some(next) = next else {
             return Ok(None);
         };
         let why = if !self.seen.insert(mark(&("page", &next))) {
@@ -57,24 +64,20 @@ impl Listing {
             None
         };
         match why {
-            Some(why) => Err(endless_listing(&format!("the listing has no end: {why}"))),
+            Some(why) => Err(Fault {
+                class: Class::Rejected,
+                code: ENDLESS.to_owned(),
+                message: format!("the listing has no end: {why}"),
+                status: None,
+            }),
             None => Ok(Some(next)),
         }
     }
 
     /// All items.
-    pub(super) fn into_items(self) -> Vec<Value> {
+    #[must_use]
+    pub fn into_items(self) -> Vec<Value> {
         self.items
-    }
-}
-
-fn items_of(body: Option<Value>) -> Vec<Value> {
-    match body {
-        Some(Value::Object(mut fields)) => match fields.remove("value") {
-            Some(Value::Array(items)) => items,
-            Some(_) | None => Vec::new(),
-        },
-        Some(_) | None => Vec::new(),
     }
 }
 
@@ -97,17 +100,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn page(items: &[usize], next: Option<usize>) -> Success {
-        let items: Vec<Value> = items
-            .iter()
-            .map(|item| json!({"id": item.to_string()}))
-            .collect();
-        Success {
-            status: 200,
-            body: Some(json!({ "value": items })),
-            next: next
-                .map(|next| format!("https://graph.microsoft.com/v1.0/users?$skiptoken={next}")),
-        }
+    fn page(items: &[usize], next: Option<usize>) -> (Vec<Value>, Option<String>) {
+        let item = |item: &usize| json!({"id": item.to_string()});
+        let next = next.map(|next| format!("/users?$skiptoken={next}"));
+        (items.iter().map(item).collect(), next)
     }
 
     /// How many pages are read of a service that always names another one.
@@ -116,8 +112,8 @@ mod tests {
         let mut pages = 0;
         loop {
             pages += 1;
-            let page = page(&items(pages), Some(next(pages)));
-            if let Err(fault) = listing.take(page) {
+            let (items, next) = page(&items(pages), Some(next(pages)));
+            if let Err(fault) = listing.take(items, next) {
                 assert_eq!(fault.code, "endless-listing");
                 return pages;
             }
@@ -145,10 +141,11 @@ mod tests {
             } else {
                 vec![]
             };
-            let next = listing.take(page(&items, Some(number))).unwrap();
-            assert!(next.is_some());
+            let (items, next) = page(&items, Some(number));
+            assert!(listing.take(items, next).unwrap().is_some());
         }
-        assert_eq!(listing.take(page(&[100], None)).unwrap(), None);
+        let (items, next) = page(&[100], None);
+        assert_eq!(listing.take(items, next).unwrap(), None);
         assert_eq!(listing.into_items().len(), 6);
     }
 }

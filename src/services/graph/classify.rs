@@ -5,7 +5,7 @@
 //! of a firewall or of a network that wants a sign-in says nothing about the person or the request, whatever its status: the
 //! service was not reached, or its answer was lost.
 //!
-//! The table follows Microsoft's page on Graph errors and what has been seen beyond it. It goes by codes (`graph_codes.rs`)
+//! The table follows Microsoft's page on Graph errors and what has been seen beyond it. It goes by codes (`codes.rs`)
 //! and by status; messages change with the language and the weather.
 
 use std::time::{Duration, SystemTime};
@@ -13,12 +13,14 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::bounded_json::{self, Unreadable};
+use super::codes;
 use super::error_body::{self, ErrorBody};
-use super::graph_codes;
-use super::message::{Class, Expects, Fault, Reply, Request, Success};
-use super::retry_after::{self, Clocks};
+use crate::core::{Expects, Request};
+use crate::services::bounded_json::{self, Unreadable};
 use crate::services::budget::ThrottleReason;
+use crate::services::class::Class;
+use crate::services::reply::{Fault, Payload, Reply, Success};
+use crate::services::retry_after::{self, Clocks};
 
 /// The value of `x-ms-throttle-information` that tells of a loaded service rather than of a limit.
 const SERVICE_BUSY: &str = "CPULimitExceeded";
@@ -54,24 +56,22 @@ struct Came<'a> {
     now: SystemTime,
 }
 
-impl Expects {
-    /// Most bytes of a good reply. One object of Graph has some kilobytes, a page of a thousand some hundreds of them; a page read
-    /// once a run may hold whole people inside its items.
-    pub(super) fn bytes_max(self) -> usize {
-        match self {
-            Expects::Object | Expects::Done => 512 << 10,
-            Expects::Page => 4 << 20,
-            Expects::Survey => 16 << 20,
-        }
+/// Most bytes of a good reply. One object of Graph has some kilobytes, a page of a thousand some hundreds of them; a page read
+/// once a run may hold whole people inside its items.
+pub(super) fn bytes_max(expects: Expects) -> usize {
+    match expects {
+        Expects::Object | Expects::Done => 512 << 10,
+        Expects::Page => 4 << 20,
+        Expects::Survey => 16 << 20,
     }
+}
 
-    /// Most memory that the values of a good reply take. As many replies may be held as rows are in flight.
-    fn memory_max(self) -> usize {
-        match self {
-            Expects::Object | Expects::Done => 4 << 20,
-            Expects::Page => 16 << 20,
-            Expects::Survey => 128 << 20,
-        }
+/// Most memory that the values of a good reply take. As many replies may be held as rows are in flight.
+fn memory_max(expects: Expects) -> usize {
+    match expects {
+        Expects::Object | Expects::Done => 4 << 20,
+        Expects::Page => 16 << 20,
+        Expects::Survey => 128 << 20,
     }
 }
 
@@ -87,7 +87,7 @@ pub(super) fn reply(headers: &HeaderMap, result: Result<Success, Fault>) -> Repl
 }
 
 /// The longest of the delays that the headers ask for.
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(in crate::services) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let replied_at = text(headers, "date").and_then(|date| httpdate::parse_http_date(date).ok());
     let clocks = Clocks { replied_at, now };
     headers
@@ -107,26 +107,20 @@ impl Came<'_> {
         if expects == Expects::Done && self.body.is_empty() && matches!(status, 202 | 204) {
             return Ok(Success {
                 status,
-                body: None,
-                next: None,
+                payload: Payload::Nothing,
             });
         }
-        let body = match bounded_json::read(self.body, expects.memory_max()) {
+        let body = match bounded_json::read(self.body, memory_max(expects)) {
             Ok(body) => body,
             Err(Unreadable::NoJson) => return Err(self.foreign()),
             Err(Unreadable::TooLarge) => {
                 return Err(too_large(status, self.headers, self.now));
             }
         };
-        if !is_wanted(request, &body) {
-            return Err(self.foreign());
+        match payload(request, body) {
+            Some(payload) => Ok(Success { status, payload }),
+            None => Err(self.foreign()),
         }
-        let next = body.get("@odata.nextLink").and_then(Value::as_str);
-        Ok(Success {
-            status,
-            next: next.map(str::to_owned),
-            body: Some(body),
-        })
     }
 
     fn refusal(&self) -> Fault {
@@ -174,7 +168,7 @@ impl Came<'_> {
         // A gateway of the service's own answers so, too.
         let code = match status {
             500..=599 => format!("http-{status}"),
-            _ => graph_codes::UNREADABLE.to_owned(),
+            _ => codes::UNREADABLE.to_owned(),
         };
         let message = format!(
             "status {status} with {form} in place of the service's own reply: most often the page of a proxy, a firewall or a \
@@ -206,18 +200,7 @@ impl Came<'_> {
             Class::Unavailable { .. } => Class::Unavailable {
                 retry_after: retry_after(),
             },
-            class @ (Class::NotFound
-            | Class::Duplicate
-            | Class::InvalidValue
-            | Class::Denied
-            | Class::Contended
-            | Class::Licence
-            | Class::Unauthenticated
-            | Class::SignIn
-            | Class::NotSent
-            | Class::InDoubt
-            | Class::Unsupported
-            | Class::Rejected) => class,
+            class => class,
         }
     }
 }
@@ -234,30 +217,29 @@ pub(super) fn too_large(status: u16, headers: &HeaderMap, now: SystemTime) -> Fa
     }
 }
 
-/// A listing that the service leads on and on, or in a circle.
-#[must_use]
-pub fn endless_listing(why: &str) -> Fault {
-    Fault {
-        class: Class::Rejected,
-        code: graph_codes::ENDLESS_LISTING.to_owned(),
-        message: why.to_owned(),
-        status: None,
-    }
-}
-
-/// Whether the body is what the request asked for. An object of Graph names its context or its id, or has one of the properties
-/// that were selected.
-fn is_wanted(request: &Request, body: &Value) -> bool {
-    let Some(members) = body.as_object() else {
-        return false;
+/// What the body brings, where it is what the request asked for. An object of Graph names its context or its id, or has one of
+/// the properties that were selected.
+fn payload(request: &Request, body: Value) -> Option<Payload> {
+    let Value::Object(mut members) = body else {
+        return None;
     };
     let names = |name: &str| members.contains_key(name);
     let is_entity = || names("id") || names("@odata.context");
-    match request.expects {
-        Expects::Page | Expects::Survey => members.get("value").is_some_and(Value::is_array),
+    let is_wanted = match request.expects {
+        Expects::Page | Expects::Survey => {
+            let next = match members.remove("@odata.nextLink") {
+                Some(Value::String(next)) => Some(next),
+                Some(_) | None => None,
+            };
+            return match members.remove("value") {
+                Some(Value::Array(items)) => Some(Payload::Page { items, next }),
+                Some(_) | None => None,
+            };
+        }
         Expects::Object => is_entity() || selected(&request.path).any(names),
         Expects::Done => is_entity() || names("value"),
-    }
+    };
+    is_wanted.then_some(Payload::Object(Value::Object(members)))
 }
 
 /// The properties that a path selects.
@@ -272,7 +254,7 @@ fn selected(path: &str) -> impl Iterator<Item = &str> {
 /// The most specific code that sorts a refusal by itself.
 fn deciding_class(codes: &[String]) -> Option<Class> {
     codes.iter().rev().find_map(|code| {
-        let mut known = graph_codes::DECIDING.iter();
+        let mut known = codes::DECIDING.iter();
         known
             .find(|known| known.code == code)
             .map(|known| known.class)
@@ -280,13 +262,13 @@ fn deciding_class(codes: &[String]) -> Option<Class> {
 }
 
 /// The statuses of refusals on Microsoft's page, and 408, which proxies send.
-pub(super) const STATUSES: [u16; 26] = [
+pub(in crate::services) const STATUSES: [u16; 26] = [
     400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 415, 416, 422, 423, 424, 429,
     500, 501, 502, 503, 504, 507, 509,
 ];
 
 /// The class of a refusal that has no code to sort it by.
-pub(super) fn class_of_status(status: u16) -> Class {
+pub(in crate::services) fn class_of_status(status: u16) -> Class {
     match status {
         // A value, a page or a form that the service cannot make sense of.
         400 | 422 => Class::InvalidValue,
@@ -327,7 +309,6 @@ fn throttle_reason(headers: &HeaderMap) -> ThrottleReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::services::{Kind, Method};
     use proptest::prelude::*;
     use reqwest::header::{HeaderName, HeaderValue};
     use serde_json::json;
@@ -345,19 +326,7 @@ mod tests {
     }
 
     fn asked(expects: Expects, path: &str) -> Request {
-        let kind = match expects {
-            Expects::Object | Expects::Page | Expects::Survey => Kind::Read,
-            Expects::Done => Kind::Write,
-        };
-        Request {
-            kind,
-            expects,
-            method: Method::Get,
-            path: path.to_owned(),
-            headers: Vec::new(),
-            body: None,
-            id: uuid::Uuid::nil(),
-        }
+        Request::get(path, expects)
     }
 
     fn sorted(expects: Expects, status: u16, body: &str) -> Reply {
@@ -558,13 +527,11 @@ mod tests {
         );
         assert_eq!(reply.request_id.as_deref(), Some("r-1"));
         assert_eq!(reply.usage, Some(0.93));
-        let success = reply.result.unwrap();
-        assert_eq!(
-            success.next.as_deref(),
-            Some("https://graph.microsoft.com/v1.0/users?$skiptoken=x")
-        );
+        let next = Some("https://graph.microsoft.com/v1.0/users?$skiptoken=x".to_owned());
+        let items = Vec::new();
+        assert_eq!(reply.result.unwrap().payload, Payload::Page { items, next });
         let empty = sorted(Expects::Done, 204, "").result.unwrap();
-        assert_eq!((empty.status, empty.body), (204, None));
+        assert_eq!((empty.status, empty.payload), (204, Payload::Nothing));
     }
 
     /// Pages, other people's JSON, and what was cut off on the way.

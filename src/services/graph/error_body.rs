@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::bounded_json;
+use crate::services::bounded_json;
 
 /// Far more than any refusal takes.
 const MEMORY_MAX: usize = 1 << 20;
@@ -16,18 +16,18 @@ const MESSAGE_CHARS_MAX: usize = 500;
 
 /// What a refusal says about itself.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct ErrorBody {
+pub(in crate::services) struct ErrorBody {
     /// All codes: the general one first, then those of details, then those of inner errors, outermost first.
-    pub(super) codes: Vec<String>,
+    pub(in crate::services) codes: Vec<String>,
     /// The codes from the general to the most specific, joined by `/`; empty where the body has none.
-    pub(super) code: String,
+    pub(in crate::services) code: String,
     /// The message on one line; empty where the body has none.
-    pub(super) message: String,
+    pub(in crate::services) message: String,
 }
 
 /// Reads a body; none where it is not of the form, which has an error with a code, be it empty: then no service of OData said
 /// this.
-pub(super) fn read(body: &[u8]) -> Option<ErrorBody> {
+pub(in crate::services) fn read(body: &[u8]) -> Option<ErrorBody> {
     let parsed = bounded_json::read(body, MEMORY_MAX).ok()?;
     let error = member(&parsed, "error")?;
     member(error, "code")?.as_str()?;
@@ -53,7 +53,7 @@ pub(super) fn read(body: &[u8]) -> Option<ErrorBody> {
 }
 
 /// The text on a single line of at most 500 characters.
-pub(super) fn one_line(text: &str) -> String {
+pub(in crate::services) fn one_line(text: &str) -> String {
     let words: Vec<&str> = text
         .split(|letter: char| letter.is_whitespace() || letter.is_control())
         .filter(|word| !word.is_empty())

@@ -4,27 +4,20 @@ use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
 use super::*;
 use crate::core::Secret;
 use crate::services::test_server::{Answer, Server};
-use crate::services::{Auth, Kind, SecretSource, Success, ThrottlePriority};
+use crate::services::{Auth, Payload, SecretSource, Success, ThrottlePriority};
+
+const ATTEMPT: Uuid = Uuid::from_u128(7);
 
 fn read(path: &str) -> Request {
-    Request {
-        kind: Kind::Read,
-        expects: Expects::Object,
-        method: Method::Get,
-        path: path.to_owned(),
-        headers: Vec::new(),
-        body: None,
-        id: Uuid::from_u128(7),
-    }
+    Request::get(path, Expects::Object)
 }
 
-fn graph(server: &Server) -> Graph {
-    Graph::new(&server.connection_to(&server.root)).unwrap()
+fn graph(server: &Server) -> HttpTransport {
+    HttpTransport::new(&server.connection_to(&server.root)).unwrap()
 }
 
 fn fault(reply: Reply) -> Fault {
@@ -42,21 +35,19 @@ async fn a_write_arrives_whole_and_its_reply_is_read() {
         ..Answer::new(200, r#"{"id":"1"}"#)
     });
     let request = Request {
-        kind: Kind::Write,
         expects: Expects::Done,
         method: Method::Patch,
         headers: vec![("Prefer".to_owned(), "return=minimal".to_owned())],
         body: Some(json!({"userPrincipalName": "a@contoso.test"})),
         ..read("/users/a%23b@contoso.test?$select=id")
     };
-    let reply = graph(&server).send(&request).await;
+    let reply = graph(&server).send(&request, ATTEMPT).await;
     assert_eq!(
         reply,
         Reply {
             result: Ok(Success {
                 status: 200,
-                body: Some(json!({"id": "1"})),
-                next: None
+                payload: Payload::Object(json!({"id": "1"})),
             }),
             request_id: Some("r-1".to_owned()),
             usage: Some(0.91),
@@ -87,8 +78,8 @@ async fn the_priority_is_the_connections() {
         let mut connection = server.connection_to(&server.root);
         connection.graph.throttle_priority = priority;
         server.answer_api(Answer::new(200, r#"{"id":"1"}"#));
-        let graph = Graph::new(&connection).unwrap();
-        graph.send(&read("/users/1")).await;
+        let graph = HttpTransport::new(&connection).unwrap();
+        graph.send(&read("/users/1"), ATTEMPT).await;
         let calls = server.calls();
         let sent = &calls.last().unwrap().headers["x-ms-throttle-priority"];
         assert_eq!(sent, priority.name());
@@ -102,7 +93,7 @@ async fn many_rows_share_one_sign_in() {
     let mut rows = JoinSet::new();
     for _ in 0..50 {
         let graph = std::sync::Arc::clone(&graph);
-        rows.spawn(async move { graph.send(&read("/users/1")).await });
+        rows.spawn(async move { graph.send(&read("/users/1"), ATTEMPT).await });
     }
     while let Some(reply) = rows.join_next().await {
         assert!(reply.unwrap().result.is_ok());
@@ -119,11 +110,11 @@ async fn a_refused_token_is_replaced_for_the_next_request() {
         401,
         r#"{"error":{"code":"InvalidAuthenticationToken","message":"expired"}}"#,
     ));
-    let refused = fault(graph.send(&read("/users/1")).await);
+    let refused = fault(graph.send(&read("/users/1"), ATTEMPT).await);
     assert_eq!(refused.class, Class::Unauthenticated);
     assert_eq!(refused.code, "InvalidAuthenticationToken");
     server.answer_api(Answer::new(200, r#"{"id":"1"}"#));
-    assert!(graph.send(&read("/users/1")).await.result.is_ok());
+    assert!(graph.send(&read("/users/1"), ATTEMPT).await.result.is_ok());
     let tokens: Vec<_> = server
         .calls()
         .iter()
@@ -141,7 +132,7 @@ async fn without_a_token_nothing_is_sent() {
     ));
     let graph = graph(&server);
     let tried = graph.sign_in().await.unwrap_err();
-    let sent = fault(graph.send(&read("/users/1")).await);
+    let sent = fault(graph.send(&read("/users/1"), ATTEMPT).await);
     assert_eq!(tried, sent);
     assert_eq!(
         (sent.class, sent.code.as_str()),
@@ -160,14 +151,14 @@ async fn tokens_that_are_all_refused_are_a_refused_sign_in_until_one_is_taken() 
     server.answer_api(Answer::new(401, expired));
     let mut classes = Vec::new();
     for _ in 0..5 {
-        classes.push(fault(graph.send(&read("/users/1")).await).class);
+        classes.push(fault(graph.send(&read("/users/1"), ATTEMPT).await).class);
     }
     let (some, all) = (Class::Unauthenticated, Class::SignIn);
     assert_eq!(classes, [some, some, some, all, all]);
     server.answer_api(Answer::new(200, r#"{"id":"1"}"#));
-    assert!(graph.send(&read("/users/1")).await.result.is_ok());
+    assert!(graph.send(&read("/users/1"), ATTEMPT).await.result.is_ok());
     server.answer_api(Answer::new(401, expired));
-    let fault = fault(graph.send(&read("/users/1")).await);
+    let fault = fault(graph.send(&read("/users/1"), ATTEMPT).await);
     assert_eq!(fault.class, Class::Unauthenticated);
 }
 
@@ -177,8 +168,8 @@ async fn a_closed_port_means_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let graph = Graph::new(&server.connection_to(&closed)).unwrap();
-    let fault = fault(graph.send(&read("/users/1")).await);
+    let graph = HttpTransport::new(&server.connection_to(&closed)).unwrap();
+    let fault = fault(graph.send(&read("/users/1"), ATTEMPT).await);
     assert_eq!(
         (fault.class, fault.code.as_str()),
         (Class::NotSent, "not-connected")
@@ -197,8 +188,8 @@ async fn a_connection_cut_after_the_request_leaves_doubt() {
             let _ = peer.read(&mut bytes).await;
         }
     });
-    let graph = Graph::new(&server.connection_to(&endpoint)).unwrap();
-    let fault = fault(graph.send(&read("/users/1")).await);
+    let graph = HttpTransport::new(&server.connection_to(&endpoint)).unwrap();
+    let fault = fault(graph.send(&read("/users/1"), ATTEMPT).await);
     assert_eq!(fault.class, Class::InDoubt);
     assert_eq!(
         (fault.code.as_str(), fault.status),
@@ -211,14 +202,14 @@ async fn the_token_goes_to_the_endpoint_only() {
     let server = Server::start().await;
     let graph = graph(&server);
     let next = format!("{}/v1.0/users?$skiptoken=2", server.root);
-    assert!(graph.send(&read(&next)).await.result.is_ok());
+    assert!(graph.send(&read(&next), ATTEMPT).await.result.is_ok());
     for foreign in [
         "http://127.0.0.1:1/v1.0/users",
         &format!("{}0/v1.0/users", server.root),
         &format!("{}@evil.test/v1.0/users", server.root),
         "users/1",
     ] {
-        let fault = fault(graph.send(&read(foreign)).await);
+        let fault = fault(graph.send(&read(foreign), ATTEMPT).await);
         assert_eq!(
             (fault.class, fault.code.as_str()),
             (Class::Rejected, "foreign-address"),
@@ -230,7 +221,7 @@ async fn the_token_goes_to_the_endpoint_only() {
         ..Answer::new(302, "")
     });
     assert_eq!(
-        fault(graph.send(&read("/users/1")).await).class,
+        fault(graph.send(&read("/users/1"), ATTEMPT).await).class,
         Class::UNAVAILABLE
     );
     assert_eq!(server.calls().len(), 2);
@@ -243,7 +234,7 @@ async fn a_header_that_cannot_be_sent_is_rejected() {
         headers: vec![("bad name".to_owned(), String::new())],
         ..read("/users/1")
     };
-    let fault = fault(graph(&server).send(&request).await);
+    let fault = fault(graph(&server).send(&request, ATTEMPT).await);
     assert_eq!(
         (fault.class, fault.code.as_str()),
         (Class::Rejected, "request-malformed")
@@ -269,8 +260,8 @@ async fn what_it_was_sent_is_struck_out_of_a_refusal() {
         client_id: "app".to_owned(),
         secret: SecretSource::Given(Secret::new(secret)),
     };
-    let graph = Graph::new(&connection).unwrap();
-    let reply = graph.send(&read("/users/1")).await;
+    let graph = HttpTransport::new(&connection).unwrap();
+    let reply = graph.send(&read("/users/1"), ATTEMPT).await;
     let said = format!("{reply:?}");
     assert!(
         said.contains("Bad/***") && said.contains("id ***"),

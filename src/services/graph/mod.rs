@@ -1,0 +1,112 @@
+//! Microsoft Graph: which budget a request takes from, what it is recognised by, and how it is sent.
+//!
+//! What is said in OData's words is said in this folder only.
+
+mod budgets;
+mod classify;
+pub(super) mod codes;
+pub(super) mod error_body;
+mod http;
+mod preflight;
+
+use super::connection::{Connection, GraphLimits};
+use super::reply::{Fault, Reply};
+use super::service::{BudgetId, BudgetPlan, Check, Patience, Service};
+use crate::core::{Request, ServiceName};
+use async_trait::async_trait;
+use serde_json::Value;
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub use classify::classify;
+pub(super) use classify::{STATUSES, class_of_status, retry_after};
+pub use http::{GraphError, HttpTransport};
+pub(super) use http::{read_body, transport_fault};
+
+/// What carries a request to Graph and its reply back, once.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// As [`Service::send`].
+    async fn send(&self, request: &Request, attempt: Uuid) -> Reply;
+}
+
+/// A tenant behind Microsoft Graph.
+pub struct Graph {
+    transport: Arc<dyn Transport>,
+    tenant: String,
+    limits: GraphLimits,
+    patience: Patience,
+}
+
+impl Graph {
+    /// The tenant of that connection.
+    #[must_use]
+    pub fn of(connection: &Connection, transport: Arc<dyn Transport>) -> Graph {
+        let connection = &connection.graph;
+        let patience = Patience {
+            silence: connection.patience,
+            sign_in: connection.sign_in_patience,
+        };
+        Graph::new(
+            transport,
+            connection.tenant.clone(),
+            connection.limits,
+            patience,
+        )
+    }
+
+    /// A tenant by its name, behind anything that carries requests.
+    #[must_use]
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        tenant: impl Into<String>,
+        limits: GraphLimits,
+        patience: Patience,
+    ) -> Graph {
+        Graph {
+            transport,
+            tenant: tenant.into(),
+            limits,
+            patience,
+        }
+    }
+}
+
+#[async_trait]
+impl Service for Graph {
+    fn name(&self) -> ServiceName {
+        ServiceName::GRAPH
+    }
+
+    fn budgets(&self) -> Vec<BudgetPlan> {
+        budgets::plans(&self.limits)
+    }
+
+    fn budget(&self, request: &Request) -> BudgetId {
+        budgets::of(request)
+    }
+
+    fn paced(&self) -> BudgetId {
+        budgets::WRITES
+    }
+
+    fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    async fn send(&self, request: &Request, attempt: Uuid) -> Reply {
+        self.transport.send(request, attempt).await
+    }
+
+    fn introduction(&self) -> Option<Request> {
+        Some(preflight::domains())
+    }
+
+    fn recognise(
+        &self,
+        signed_in_to: Option<&str>,
+        answer: Result<&[Value], &Fault>,
+    ) -> Vec<Check> {
+        preflight::checks(&self.tenant, signed_in_to, answer)
+    }
+}

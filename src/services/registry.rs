@@ -1,0 +1,306 @@
+//! The services of a run, each with its budgets, what is known of its state, and how long it is waited for. One that is down
+//! says nothing about the others.
+
+use super::class::Class;
+use super::reply::{Fault, Reply};
+use super::service::{BudgetId, Patience, Service};
+use crate::core::{Request, ServiceName};
+use crate::services::budget::{Budget, PauseReason, Permit};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// All services that requests may go to. The first one is where most of them go.
+pub struct Registry(Vec<Endpoint>);
+
+/// One service, and how it fares.
+pub struct Endpoint {
+    service: Arc<dyn Service>,
+    budgets: Vec<Arc<Budget>>,
+    patience: Patience,
+    served: AtomicBool,
+    trouble: Mutex<Option<String>>,
+}
+
+/// The budget that limits at present.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binding {
+    /// Whose it is.
+    pub service: ServiceName,
+    /// Its name.
+    pub budget: String,
+    /// What it gives a second.
+    pub per_s: f64,
+}
+
+/// A service that was waited for long enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Which one.
+    pub service: ServiceName,
+    /// How long it was waited for.
+    pub patience: Duration,
+    /// What it says, or that it says nothing.
+    pub why: String,
+}
+
+impl Registry {
+    /// Of these services; none may be missing.
+    #[must_use]
+    pub fn of(first: Arc<dyn Service>, others: Vec<Arc<dyn Service>>) -> Registry {
+        let all = [first].into_iter().chain(others);
+        Registry(all.map(Endpoint::new).collect())
+    }
+
+    /// The service that most requests go to.
+    #[must_use]
+    pub fn main(&self) -> &Endpoint {
+        &self.0[0]
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Endpoint> {
+        self.0.iter()
+    }
+
+    /// Where a request goes.
+    ///
+    /// # Errors
+    /// There is no such service.
+    pub fn endpoint(&self, request: &Request) -> Result<&Endpoint, Fault> {
+        let named = |endpoint: &&Endpoint| endpoint.name() == request.service;
+        self.iter().find(named).ok_or_else(|| Fault {
+            class: Class::Unsupported,
+            code: "no-such-service".to_owned(),
+            message: format!(
+                "the connection file has no section for the service `{}`",
+                request.service
+            ),
+            status: None,
+        })
+    }
+
+    /// Why nothing is being sent, and for how much longer: the wait that lasts longest.
+    #[must_use]
+    pub fn waiting(&self) -> Option<(String, Duration)> {
+        let waits = self.iter().filter_map(Endpoint::waiting);
+        waits.max_by_key(|(_, left)| *left)
+    }
+
+    /// That a rate is lower than it could be, and why, in words.
+    #[must_use]
+    pub fn eased(&self) -> Option<String> {
+        self.iter().find_map(|endpoint| {
+            endpoint.budgets.iter().find_map(|budget| {
+                let eased = budget.eased()?;
+                Some(format!("rate of {} {eased}", budget.name()))
+            })
+        })
+    }
+
+    /// The budget that limits at present: the one of which the greatest share is in use. None while hardly anything is.
+    #[must_use]
+    pub fn binding(&self) -> Option<Binding> {
+        let budgets = self.iter().flat_map(|endpoint| {
+            let budgets = endpoint.budgets.iter();
+            budgets.map(|budget| (endpoint.name(), budget, budget.load()))
+        });
+        let (service, budget, load) = budgets.max_by(|a, b| a.2.total_cmp(&b.2))?;
+        (load >= BINDING_LOAD_MIN).then(|| Binding {
+            service,
+            budget: budget.name().to_owned(),
+            per_s: budget.rate(),
+        })
+    }
+
+    /// The services that were waited for long enough. Silence before `open_since` says nothing: nobody asked.
+    pub fn given_up(&self, open_since: Instant) -> impl Iterator<Item = GivenUp> {
+        self.iter()
+            .filter(move |endpoint| {
+                let silent_for = endpoint.silent_for(open_since);
+                silent_for.is_some_and(|silent_for| silent_for >= endpoint.patience.silence)
+            })
+            .map(|endpoint| GivenUp {
+                service: endpoint.name(),
+                patience: endpoint.patience.silence,
+                why: endpoint.trouble().unwrap_or_default(),
+            })
+    }
+}
+
+/// Below this share in use, something else than a budget limits.
+const BINDING_LOAD_MIN: f64 = 0.5;
+
+impl Endpoint {
+    fn new(service: Arc<dyn Service>) -> Endpoint {
+        let plans = service.budgets().into_iter();
+        Endpoint {
+            budgets: plans
+                .map(|plan| Budget::new(plan.name, plan.quota))
+                .collect(),
+            patience: service.patience(),
+            served: AtomicBool::new(false),
+            trouble: Mutex::default(),
+            service,
+        }
+    }
+
+    /// The service's name.
+    #[must_use]
+    pub fn name(&self) -> ServiceName {
+        self.service.name()
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn service(&self) -> &dyn Service {
+        &*self.service
+    }
+
+    /// How long a run waits for it.
+    #[must_use]
+    pub fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// Its budgets.
+    #[must_use]
+    pub fn budgets(&self) -> &[Arc<Budget>] {
+        &self.budgets
+    }
+
+    /// The budget that a request takes from.
+    #[must_use]
+    pub fn budget(&self, request: &Request) -> &Arc<Budget> {
+        self.budget_of(self.service.budget(request))
+    }
+
+    /// The budget that operators change.
+    #[must_use]
+    pub fn paced(&self) -> &Arc<Budget> {
+        self.budget_of(self.service.paced())
+    }
+
+    fn budget_of(&self, id: BudgetId) -> &Arc<Budget> {
+        // A service that names a budget it does not have is a mistake in the program; its first one is never too fast.
+        self.budgets.get(id.0).unwrap_or(&self.budgets[0])
+    }
+
+    /// Whether it has served this process at all.
+    #[must_use]
+    pub fn has_served(&self) -> bool {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// Why it serves nobody at present, in words.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble_lock().clone()
+    }
+
+    /// How long it has answered nothing while requests might be sent.
+    #[must_use]
+    pub fn silent_for(&self, open_since: Instant) -> Option<Duration> {
+        let since = self.paced().trouble_since()?;
+        Some(since.max(open_since).elapsed())
+    }
+
+    /// How long it has refused the sign-in.
+    #[must_use]
+    pub fn refused_for(&self) -> Option<Duration> {
+        self.paced().refused_since().map(|since| since.elapsed())
+    }
+
+    /// Whether it answers nobody, so that asking again is nobody's try.
+    #[must_use]
+    pub fn is_down(&self, budget: &Budget) -> bool {
+        let reason = budget.pause().map(|pause| pause.reason);
+        reason.is_some_and(PauseReason::is_outage)
+    }
+
+    /// Tells the budgets what became of a request. If the service is down for one budget, it is for all of them; a limit
+    /// concerns only the budget that it limits.
+    pub fn learn(&self, budget: &Budget, permit: Permit, reply: &Reply) {
+        let fault = match &reply.result {
+            Ok(_) => {
+                self.served.store(true, Ordering::Relaxed);
+                budget.taken(permit);
+                budget.usage(reply.usage);
+                self.note_trouble(None);
+                return self.answered();
+            }
+            Err(fault) => fault,
+        };
+        if let Class::Throttled {
+            retry_after,
+            reason,
+        } = fault.class
+        {
+            return budget.throttled(permit, retry_after, reason);
+        }
+        match fault.trouble() {
+            Some(trouble) => {
+                self.note_trouble(Some(fault));
+                let all = self.budgets.iter();
+                all.for_each(|budget| budget.unavailable(trouble));
+            }
+            None => {
+                budget.taken(permit);
+                self.answered();
+            }
+        }
+    }
+
+    /// Every fresh token is refused: nothing is sent until somebody has fixed that.
+    pub fn hold_for_sign_in(&self, fault: &Fault) {
+        let all = self.budgets.iter();
+        all.for_each(|budget| budget.unavailable(super::budget::Trouble::SignInRefused));
+        self.note_trouble(Some(fault));
+    }
+
+    fn answered(&self) {
+        self.budgets.iter().for_each(|budget| budget.answered());
+    }
+
+    /// Keeps for progress why nobody is served, and says so once when a person has to fix it.
+    fn note_trouble(&self, fault: Option<&Fault>) {
+        // Nearly always there was none and there is none.
+        let mut known = self.trouble_lock();
+        if fault.is_none() && known.is_none() {
+            return;
+        }
+        let words = fault.map(in_words);
+        let is_new = *known != words;
+        known.clone_from(&words);
+        drop(known);
+        let for_a_person = fault.is_some_and(Fault::concerns_app);
+        if let Some(words) = words.filter(|_| is_new && for_a_person) {
+            tracing::warn!("the run waits, the sign-in is refused: {words}");
+        }
+    }
+
+    fn trouble_lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> Option<(String, Duration)> {
+        let pauses = self.budgets.iter().filter_map(|budget| budget.pause());
+        let pause = pauses.max_by_key(|pause| pause.until)?;
+        let left = pause.until.saturating_duration_since(Instant::now());
+        let reason = match pause.reason.is_outage() {
+            true => format!("{}: {}", pause.reason, self.trouble().unwrap_or_default()),
+            false => pause.reason.to_string(),
+        };
+        Some((reason, left))
+    }
+}
+
+/// A fault that concerns everybody, as short as it can be told, and what to do where a person can do something.
+fn in_words(fault: &Fault) -> String {
+    let what = fault.brief_words();
+    match fault.concerns_app() {
+        true => format!("{what}; {}; the run then goes on by itself", fault.advice()),
+        false => what,
+    }
+}

@@ -1,0 +1,156 @@
+//! Replies as the rest of the program sees them: no protocol's types, and few enough kinds of failure that every caller can
+//! treat each of them.
+
+use serde_json::Value;
+
+use super::class::{Again, Applied, Class, Concerns};
+use super::graph::codes::EXPIRED_PAGE;
+use crate::services::budget::Trouble;
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// What came back, or why nothing useful did.
+    pub result: Result<Success, Fault>,
+    /// The service's own name for the request (`request-id`), to quote to Microsoft.
+    pub request_id: Option<String>,
+    /// Fraction of a limit in use, reported by the service above 0.8 only (`x-ms-throttle-limit-percentage`).
+    pub usage: Option<f64>,
+}
+
+impl From<Fault> for Reply {
+    /// A reply that the service had no part in.
+    fn from(fault: Fault) -> Reply {
+        Reply {
+            result: Err(fault),
+            request_id: None,
+            usage: None,
+        }
+    }
+}
+
+/// The service did what was asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Success {
+    /// The status in the service's protocol.
+    pub status: u16,
+    /// What the reply brought.
+    pub payload: Payload,
+}
+
+/// What a good reply brings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    /// Word that it was done.
+    Nothing,
+    /// An object.
+    Object(Value),
+    /// A part of a list.
+    Page {
+        /// The entries.
+        items: Vec<Value>,
+        /// Where the next part is, as the path of another request.
+        next: Option<String>,
+    },
+}
+
+/// Why a request did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What it means for the caller.
+    pub class: Class,
+    /// The service's codes, from the general to the most specific (`Request_BadRequest/ObjectConflict`), or one of
+    /// ours in lower case (`timeout`, `connection-lost`, `http-502`).
+    pub code: String,
+    /// The service's words, or ours: one line of at most 500 characters. For people; nothing is decided by it.
+    pub message: String,
+    /// The HTTP status, where one came.
+    pub status: Option<u16>,
+}
+
+/// Where Entra's messages turn to its own people.
+const TRACE: &str = " Trace ID: ";
+
+impl Fault {
+    /// The message without the numbers that Entra adds to it for its own people.
+    #[must_use]
+    pub fn brief(&self) -> &str {
+        self.message
+            .split_once(TRACE)
+            .map_or(&self.message, |(brief, _)| brief)
+    }
+
+    /// Whether the service does not want this request, now or later: asked again, it would say the same.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        let facts = self.class.facts();
+        facts.applied == Applied::No && facts.again == Again::Never
+    }
+
+    /// Whether nobody can be served until somebody has fixed the sign-in.
+    #[must_use]
+    pub fn concerns_app(&self) -> bool {
+        self.class.facts().concerns == Concerns::App
+    }
+
+    /// Whether a page of a listing was asked for too late, so that the listing has to begin again.
+    #[must_use]
+    pub fn is_expired_page(&self) -> bool {
+        self.code.split('/').any(|code| code == EXPIRED_PAGE)
+    }
+
+    /// What the fault says about the service as a whole: `None` where it answered, even if it refused this request.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self.class {
+            Class::SignIn => Some(Trouble::SignInRefused),
+            Class::Unavailable { retry_after } => Some(Trouble::ServerError { retry_after }),
+            Class::Throttled { .. } => None,
+            class => {
+                let concerns_all = class.facts().concerns == Concerns::Service;
+                // With a status, the service did answer.
+                let is_silent = class == Class::NotSent || self.status.is_none();
+                (concerns_all && is_silent).then_some(Trouble::NoAnswer)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn fault(class: Class, status: Option<u16>) -> Fault {
+        Fault {
+            class,
+            code: String::new(),
+            message: String::new(),
+            status,
+        }
+    }
+
+    #[test]
+    fn silence_5xx_and_a_refused_sign_in_are_trouble_of_the_target() {
+        let retry_after = Some(Duration::from_secs(3));
+        let unavailable = Class::Unavailable { retry_after };
+        assert_eq!(
+            fault(Class::NotSent, None).trouble(),
+            Some(Trouble::NoAnswer)
+        );
+        assert_eq!(
+            fault(Class::InDoubt, None).trouble(),
+            Some(Trouble::NoAnswer)
+        );
+        assert_eq!(
+            fault(unavailable, Some(503)).trouble(),
+            Some(Trouble::ServerError { retry_after })
+        );
+        assert_eq!(
+            fault(Class::SignIn, Some(401)).trouble(),
+            Some(Trouble::SignInRefused)
+        );
+        assert_eq!(fault(Class::InDoubt, Some(200)).trouble(), None);
+        assert_eq!(fault(Class::Denied, Some(403)).trouble(), None);
+    }
+}
