@@ -2,7 +2,8 @@
 
 use super::args::CheckArgs;
 use super::context::Batch;
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::batch::{Finding, InputError, Severity, Summary, Visit};
 use crate::job::Settings;
 use crate::progress::{counted, say_result, show_json, show_text, warn};

@@ -1,7 +1,8 @@
 //! From `--target` to something that takes requests: a connection file, or the simulated tenant inside the process.
 
 use super::errors;
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::batch::{Kind, Layout};
 use crate::job::{AppFacts, Job};
 use crate::progress::warn;
@@ -26,7 +27,7 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 const PERSON_POLL: Duration = Duration::from_millis(250);
 
 /// What stands for the simulated tenant.
-const SIM: &str = "sim";
+pub(super) const SIM: &str = "sim";
 
 /// A target that was named and read, and not yet talked to.
 pub(super) enum Target {
@@ -103,7 +104,7 @@ impl Target {
                 "no target was named",
                 "write `--target FILE` with a connection file, or `--target sim` for the simulated tenant",
             )
-            .coded(&errors::NO_TARGET));
+            .coded(errors::NO_TARGET));
         };
         let path = Path::new(spec);
         if spec == SIM || (spec.eq_ignore_ascii_case(SIM) && !path.exists()) {
@@ -315,7 +316,7 @@ async fn directory(ad: AdConnection, patience: Duration) -> Result<DirectoryBatc
         Err(fault) if fault.class == Class::SignIn => {
             let help = format!("{}; nothing was sent to the tenant", fault.advice());
             let message = format!("{} ({})", fault.message, fault.code);
-            return Err(Failure::usage(message, help).coded(&errors::SIGN_IN));
+            return Err(Failure::usage(message, help).coded(errors::SIGN_IN));
         }
         Ok(()) | Err(_) => {}
     }
@@ -331,7 +332,7 @@ async fn directory(ad: AdConnection, patience: Duration) -> Result<DirectoryBatc
 
 fn refused(fault: &Fault) -> Failure {
     let message = format!("the sign-in is refused: {} ({})", fault.message, fault.code);
-    Failure::usage(message, format!("{}; nothing was sent", fault.advice())).coded(&errors::SIGN_IN)
+    Failure::usage(message, format!("{}; nothing was sent", fault.advice())).coded(errors::SIGN_IN)
 }
 
 /// The person that a row is about, for the simulated tenant to have.

@@ -2,7 +2,7 @@
 
 use super::args::{BatchArgs, Global, WorkArgs};
 use super::errors;
-use super::exit::Failure;
+use super::failure::Failure;
 use crate::batch::{Finding, Input, InputError};
 use crate::core::nearest_first;
 use crate::job::{FindError, Job, SHIPPED};
@@ -44,7 +44,7 @@ impl Batch {
                 wrong.join("\n"),
                 format!("`cutover jobs show {}` explains them", job.name),
             )
-            .coded(&errors::PARAMETER)
+            .coded(errors::PARAMETER)
         })?;
         let input = crate::batch::open(&args.csv, &job.layout);
         Ok(input.map(|input| Batch {
@@ -72,7 +72,7 @@ impl Batch {
                 self.job.name
             ),
         )
-        .coded(&errors::INPUT_UNUSABLE))
+        .coded(errors::INPUT_UNUSABLE))
     }
 
     /// Errors about the file as a whole.
@@ -111,17 +111,17 @@ pub(super) fn job_failure(error: FindError) -> Failure {
             format!("{mistakes}\n{}", mistakes.listing()),
             "fix the job file; nothing was sent",
         )
-        .coded(&errors::JOB_FILE),
+        .coded(errors::JOB_FILE),
         FindError::Unreadable { path, source } => Failure::usage(
             format!("cannot read the job file {path}: {source}"),
             "check the path",
         )
-        .coded(&errors::JOB_FILE),
+        .coded(errors::JOB_FILE),
         FindError::TooLong { .. } => {
-            Failure::usage(error.to_string(), "check the path").coded(&errors::JOB_FILE)
+            Failure::usage(error.to_string(), "check the path").coded(errors::JOB_FILE)
         }
         FindError::Unknown { ref name, .. } => {
-            Failure::usage(error.to_string(), near_job(name)).coded(&errors::UNKNOWN_JOB)
+            Failure::usage(error.to_string(), near_job(name)).coded(errors::UNKNOWN_JOB)
         }
     }
 }

@@ -6,7 +6,8 @@
 use super::args::DoctorArgs;
 use super::connect::{Cast, Connected, Hitch, Reached, Target};
 use super::context::{job, print_json};
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::job::{Job, SHIPPED};
 use crate::progress::{say_result, show_text};
 use crate::runner::Services;

@@ -1,27 +1,36 @@
 //! `cutover explain`: what a code means, whether anything was changed, whether it is tried again, and what to do.
 //!
-//! Nothing is explained here. Each room has a table of its own codes, which its reports use as well; this file asks them all,
-//! and the shipped jobs for theirs. A code may be in several tables, and then has several pages.
+//! Each room has a table of its own codes, which its reports use as well; this file collects them all, and those of the shipped
+//! jobs. Only the codes of commands are explained here, in `explain.toml`. A code may be in several tables, and then has several
+//! pages.
 
 use super::context::job;
 use super::errors;
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::batch::Rule;
-use crate::core::nearest_first;
-use crate::core::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind};
+use crate::core::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind, nearest_first};
 use crate::job::{Objection, SHIPPED};
 use crate::machine::Outcome;
 use crate::progress::show_text;
 use crate::services::{CLASSES, Class, KnownCode, Speaker, known_code, known_codes, statuses_of};
 use crate::{job, machine, runner};
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 /// Columns of a page: fits every terminal, and is the same in all of them.
 const PAGE_COLUMNS: usize = 100;
 /// Columns before the text of a page's line.
 const LABEL_COLUMNS: usize = 15;
-/// Longest code that its line of the list makes room for.
+/// The longest code that shares a line with its text in the list.
 const CODE_COLUMNS: usize = 30;
+
+const BEFORE_A_RUN: &str = "nothing was written to any target";
+const DURING_A_RUN: &str =
+    "the journal has everything that was done; nothing was sent without a stored intent";
+const AGAIN_BY_HAND: &str = "no; run the same command again once the cause is fixed";
+const WARNING_CHANGED: &str = "as the row's outcome says: this is a warning and stops nothing";
 
 pub(super) fn main(code: Option<&str>) -> Result<Exit, Failure> {
     let pages = pages()?;
@@ -32,53 +41,38 @@ pub(super) fn main(code: Option<&str>) -> Result<Exit, Failure> {
     Ok(Exit::Good)
 }
 
-/// What a page is about; the list is in this order.
+/// What a page is about: in the singular after a code, in the plural over the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Topic {
-    Exit,
-    Error,
-    Outcome,
-    Class,
-    Problem,
-    Rule,
-    Job(String),
-    Code(Speaker),
+struct Topic {
+    one: String,
+    many: String,
 }
 
 impl Topic {
-    /// As it stands behind a code, and over a list of codes.
-    fn words(&self) -> (String, String) {
-        let (one, many) = match self {
-            Topic::Exit => ("an exit code", "Exit codes"),
-            Topic::Error => ("an error of a command", "Errors of commands"),
-            Topic::Outcome => ("an outcome of a row", "Outcomes of rows"),
-            Topic::Class => ("a class of replies", "Classes of replies"),
-            Topic::Problem => ("a problem of a row", "Problems of rows"),
-            Topic::Rule => ("a rule of the file", "Rules of the file"),
-            Topic::Job(name) => {
-                return (
-                    format!("a code of the job {name}"),
-                    format!("Codes of the job {name}"),
-                );
-            }
-            Topic::Code(Speaker::Graph) => {
-                ("a code of Microsoft Graph", "Codes of Microsoft Graph")
-            }
-            Topic::Code(Speaker::SignIn) => ("a code of the sign-in", "Codes of the sign-in"),
-            Topic::Code(Speaker::Directory) => (
-                "a code of the on-premises directory",
-                "Codes of the on-premises directory",
-            ),
-            Topic::Code(Speaker::Transport) => (
-                "a code of cutover about a request",
-                "Codes of cutover about a request",
-            ),
+    fn new(one: &str, many: &str) -> Topic {
+        Topic {
+            one: one.to_owned(),
+            many: many.to_owned(),
+        }
+    }
+
+    fn of_speaker(speaker: Speaker) -> Topic {
+        let name = match speaker {
+            Speaker::Graph => "Microsoft Graph",
+            Speaker::SignIn => "the sign-in",
+            Speaker::Directory => "the on-premises directory",
+            Speaker::Transport => "cutover about a request",
         };
-        (one.to_owned(), many.to_owned())
+        Topic::new(&format!("a code of {name}"), &format!("Codes of {name}"))
+    }
+
+    fn of_job(name: &str) -> Topic {
+        let (one, many) = ("a code of the job", "Codes of the job");
+        Topic::new(&format!("{one} {name}"), &format!("{many} {name}"))
     }
 }
 
-/// What is told of one code.
+/// What is known about one code.
 struct Page {
     code: String,
     topic: Topic,
@@ -89,155 +83,138 @@ struct Page {
     lines: Vec<(&'static str, String)>,
 }
 
-/// Every page there is.
+impl Page {
+    fn new(topic: &Topic, code: &str, meaning: &str) -> Page {
+        Page {
+            code: code.to_owned(),
+            topic: topic.clone(),
+            meaning: meaning.to_owned(),
+            summary: meaning.to_owned(),
+            lines: Vec::new(),
+        }
+    }
+
+    fn line(mut self, label: &'static str, text: &str) -> Page {
+        self.lines.push((label, text.to_owned()));
+        self
+    }
+
+    fn action(self, changed: &str, again: &str, advice: &str) -> Page {
+        self.line("changed", changed)
+            .line("tried again", again)
+            .line("what to do", advice)
+    }
+
+    fn of_problem(topic: &Topic, kind: &ProblemKind) -> Page {
+        let page = Page::new(topic, kind.code, kind.meaning);
+        page.action(kind.changed, kind.again, kind.advice)
+    }
+}
+
+/// `explain.toml`: meaning and advice, by code.
+#[derive(Deserialize)]
+pub(super) struct ErrorPages {
+    pub before_a_run: BTreeMap<String, [String; 2]>,
+    pub during_a_run: BTreeMap<String, [String; 2]>,
+    exit_code: BTreeMap<String, [String; 2]>,
+}
+
+impl ErrorPages {
+    pub fn read() -> Result<ErrorPages, Failure> {
+        toml::from_str(include_str!("explain.toml"))
+            .map_err(|error| Failure::program(format!("explain.toml: {error}")))
+    }
+
+    fn into_pages(self) -> Vec<Page> {
+        let exits = Topic::new("an exit code", "Exit codes");
+        let errors = Topic::new("an error of a command", "Errors of commands");
+        let exits = self.exit_code.iter().map(|(code, [meaning, advice])| {
+            Page::new(&exits, code, meaning).line("what to do", advice)
+        });
+        let of_errors = |changed, pages: &BTreeMap<String, [String; 2]>| -> Vec<Page> {
+            let pages = pages.iter().map(|(code, [meaning, advice])| {
+                Page::new(&errors, code, meaning).action(changed, AGAIN_BY_HAND, advice)
+            });
+            pages.collect()
+        };
+        exits
+            .chain(of_errors(BEFORE_A_RUN, &self.before_a_run))
+            .chain(of_errors(DURING_A_RUN, &self.during_a_run))
+            .collect()
+    }
+}
+
+/// Every page there is, in the order of the list.
 fn pages() -> Result<Vec<Page>, Failure> {
-    let mut pages: Vec<Page> = Vec::new();
-    pages.extend(Exit::ALL.map(exit_page));
-    let errors = errors::ERRORS.iter();
-    pages.extend(errors.map(|kind| problem_page(Topic::Error, kind)));
-    pages.extend(Outcome::ALL.map(outcome_page));
-    pages.extend(CLASSES.map(class_page));
-    let problem = |kind| problem_page(Topic::Problem, kind);
-    pages.extend(job::PROBLEMS.map(problem));
-    pages.extend(machine::PROBLEMS.map(problem));
-    pages.extend(runner::problems::PROBLEMS.map(problem));
-    pages.extend(Rule::ALL.iter().filter_map(rule_page));
+    let mut pages = ErrorPages::read()?.into_pages();
+    let outcomes = Topic::new("an outcome of a row", "Outcomes of rows");
+    pages.extend(Outcome::ALL.map(|outcome| {
+        Page::new(&outcomes, outcome.word(), outcome.meaning()).line("what to do", outcome.advice())
+    }));
+    let classes = Topic::new("a class of replies", "Classes of replies");
+    pages.extend(CLASSES.map(|class| class_page(&classes, class)));
+    let problems = Topic::new("a problem of a row", "Problems of rows");
+    let of_rooms = (job::PROBLEMS.into_iter())
+        .chain(machine::PROBLEMS)
+        .chain(runner::problems::PROBLEMS);
+    pages.extend(of_rooms.map(|kind| Page::of_problem(&problems, kind)));
+    let rules = Topic::new("a rule of the file", "Rules of the file");
+    let of_rules = Rule::ALL.iter().filter_map(|rule| rule.page().ok());
+    pages.extend(of_rules.map(|rule| {
+        Page::new(&rules, rule.name, rule.meaning).action(NOTHING_CHANGED, NOT_AGAIN, rule.advice)
+    }));
     for file in SHIPPED {
         let job = job(file.name)?;
-        let of_run = job.obstacles.iter().chain(&job.checks);
-        let objections = of_run.chain(&job.refusals);
-        pages.extend(objections.map(|one| job_page(&job.name, one, before_anything(&one.advice))));
-        let warnings = job.warnings.iter();
-        pages.extend(warnings.map(|one| job_page(&job.name, one, beside_an_end(&one.advice))));
+        let topic = Topic::of_job(&job.name);
+        let page = |one: &Objection| Page::new(&topic, &one.code, &one.reason.to_string());
+        let refusals = job.obstacles.iter().chain(&job.checks).chain(&job.refusals);
+        pages.extend(refusals.map(|one| page(one).action(NOTHING_CHANGED, NOT_AGAIN, &one.advice)));
+        pages.extend(job.warnings.iter().map(|one| {
+            page(one)
+                .line("changed", WARNING_CHANGED)
+                .line("what to do", &one.advice)
+        }));
     }
     pages.extend(known_codes().map(|known| code_page(known.code, known)));
     Ok(pages)
 }
 
-fn exit_page(exit: Exit) -> Page {
-    Page {
-        code: exit.code().to_string(),
-        topic: Topic::Exit,
-        meaning: exit.meaning().to_owned(),
-        summary: exit.meaning().to_owned(),
-        lines: vec![("what to do", exit.advice().to_owned())],
-    }
-}
-
-fn outcome_page(outcome: Outcome) -> Page {
-    Page {
-        code: outcome.word().to_owned(),
-        topic: Topic::Outcome,
-        meaning: outcome.meaning().to_owned(),
-        summary: outcome.meaning().to_owned(),
-        lines: vec![("what to do", outcome.advice().to_owned())],
-    }
-}
-
-fn problem_page(topic: Topic, kind: &ProblemKind) -> Page {
-    Page {
-        code: kind.code.to_owned(),
-        topic,
-        meaning: kind.meaning.to_owned(),
-        summary: kind.meaning.to_owned(),
-        lines: what_to_do(kind, kind.advice),
-    }
-}
-
-fn class_page(class: Class) -> Page {
+fn class_page(topic: &Topic, class: Class) -> Page {
     let kind = class.kind();
     let codes = known_codes().filter(|known| known.class.kind() == kind);
     let leads: Vec<String> = statuses_of(class)
         .map(|status| format!("http-{status}"))
         .chain(codes.map(|known| known.code.to_owned()))
         .collect();
-    let mut lines = what_to_do(kind, kind.advice);
-    lines.push(("comes from", leads.join(", ")));
-    lines.push(("source", Speaker::Graph.source().to_owned()));
-    Page {
-        code: kind.code.to_owned(),
-        topic: Topic::Class,
-        meaning: kind.meaning.to_owned(),
-        summary: kind.meaning.to_owned(),
-        lines,
-    }
+    Page::of_problem(topic, kind)
+        .line("comes from", &leads.join(", "))
+        .line("source", Speaker::Graph.source())
 }
 
 fn code_page(code: &str, known: &KnownCode) -> Page {
     let kind = known.class.kind();
-    let mut lines = vec![("leads to", kind.code.to_owned())];
-    lines.extend(known.note.map(|_| ("that is", kind.meaning.to_owned())));
-    lines.extend(what_to_do(kind, known.advice.unwrap_or(kind.advice)));
-    lines.push(("source", known.speaker.source().to_owned()));
-    Page {
-        code: code.to_owned(),
-        topic: Topic::Code(known.speaker),
-        meaning: match known.note {
-            Some(note) => sentence(note),
-            None => kind.meaning.to_owned(),
-        },
-        summary: match known.note.or(known.advice) {
-            Some(more) => format!("{}: {more}", kind.code),
-            None => kind.code.to_owned(),
-        },
-        lines,
+    let meaning = match known.note {
+        Some(note) => sentence(note),
+        None => kind.meaning.to_owned(),
+    };
+    let mut page = Page::new(&Topic::of_speaker(known.speaker), code, &meaning);
+    page.summary = match known.note.or(known.advice) {
+        Some(more) => format!("{}: {more}", kind.code),
+        None => kind.code.to_owned(),
+    };
+    page = page.line("leads to", kind.code);
+    if known.note.is_some() {
+        page = page.line("that is", kind.meaning);
     }
-}
-
-fn rule_page(rule: &Rule) -> Option<Page> {
-    let page = rule.page().ok()?;
-    Some(Page {
-        code: page.name.to_owned(),
-        topic: Topic::Rule,
-        meaning: page.meaning.to_owned(),
-        summary: page.meaning.to_owned(),
-        lines: before_anything(page.advice),
-    })
-}
-
-fn job_page(job: &str, objection: &Objection, lines: Vec<(&'static str, String)>) -> Page {
-    Page {
-        code: objection.code.clone(),
-        topic: Topic::Job(job.to_owned()),
-        meaning: objection.reason.to_string(),
-        summary: objection.reason.to_string(),
-        lines,
-    }
-}
-
-/// What warns of a row stops nothing.
-fn beside_an_end(advice: &str) -> Vec<(&'static str, String)> {
-    let changed = "as the row's outcome says: this is a warning, and stops nothing";
-    vec![
-        ("changed", changed.to_owned()),
-        ("what to do", advice.to_owned()),
-    ]
-}
-
-/// What refuses a row does so before anything is written for it.
-fn before_anything(advice: &str) -> Vec<(&'static str, String)> {
-    vec![
-        ("changed", NOTHING_CHANGED.to_owned()),
-        ("tried again", NOT_AGAIN.to_owned()),
-        ("what to do", advice.to_owned()),
-    ]
-}
-
-fn what_to_do(kind: &ProblemKind, advice: &str) -> Vec<(&'static str, String)> {
-    vec![
-        ("changed", kind.changed.to_owned()),
-        ("tried again", kind.again.to_owned()),
-        ("what to do", advice.to_owned()),
-    ]
+    let advice = known.advice.unwrap_or(kind.advice);
+    page.action(kind.changed, kind.again, advice)
+        .line("source", known.speaker.source())
 }
 
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    let first: String = letters
-        .next()
-        .map(|letter| letter.to_uppercase().collect())
-        .unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    format!("{}{}.", first.collect::<String>(), letters.as_str())
 }
 
 /// The pages of a code: by its name, else by its form.
@@ -246,20 +223,18 @@ fn explain(code: &str, pages: &[Page]) -> Result<String, Failure> {
     // As it is printed: error[CODE].
     let code = code.strip_prefix("error[").unwrap_or(code);
     let code = code.trim_end_matches(']');
-    let by_name: Vec<&Page> = pages
+    let by_name = pages
         .iter()
-        .filter(|page| page.code.eq_ignore_ascii_case(code))
-        .collect();
-    if !by_name.is_empty() {
-        let texts: Vec<String> = by_name.into_iter().map(Page::to_string).collect();
+        .filter(|page| page.code.eq_ignore_ascii_case(code));
+    let texts: Vec<String> = by_name.map(Page::to_string).collect();
+    if !texts.is_empty() {
         return Ok(texts.join("\n"));
     }
-    // An HTTP status looks like an exit code, and is none that was found.
+    // An HTTP status looks like an exit code, but no exit code was found.
     let is_status = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
-    let in_form = if is_status {
-        format!("http-{code}")
-    } else {
-        code.to_owned()
+    let in_form = match is_status {
+        true => format!("http-{code}"),
+        false => code.to_owned(),
     };
     match known_code(&in_form) {
         Some(known) => Ok(code_page(&in_form, &known).to_string()),
@@ -272,26 +247,22 @@ fn unknown(code: &str, pages: &[Page]) -> Failure {
     let wanted = code.to_ascii_lowercase();
     let holds = |known: &&str| wanted.len() > 2 && known.to_ascii_lowercase().contains(&wanted);
     let mut near = nearest_first(code, &codes);
-    near.extend(codes.iter().copied().filter(holds));
-    let mut named: Vec<&str> = Vec::new();
-    for code in near {
-        if !named.contains(&code) {
-            named.push(code);
+    for known in codes.iter().copied().filter(holds) {
+        if !near.contains(&known) {
+            near.push(known);
         }
     }
-    let help = match named.as_slice() {
-        [] => "`cutover explain` without a code lists all of them".to_owned(),
-        near => format!(
-            "near to it: {}; `cutover explain` without a code lists all of them",
-            near.join(", ")
-        ),
+    let similar = match near.is_empty() {
+        true => String::new(),
+        false => format!("similar codes: {}; ", near.join(", ")),
     };
-    Failure::usage(format!("no code `{code}` is known"), help).coded(&errors::UNKNOWN_CODE)
+    let help = format!("{similar}`cutover explain` without a code lists all of them");
+    Failure::usage(format!("the code `{code}` is not known"), help).coded(errors::UNKNOWN_CODE)
 }
 
 impl fmt::Display for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({})\n", self.code, self.topic.words().0)?;
+        writeln!(f, "{} ({})\n", self.code, self.topic.one)?;
         writeln!(f, "{}\n", wrapped(&self.meaning, "", ""))?;
         for (label, text) in &self.lines {
             let first = format!("{label:<LABEL_COLUMNS$}");
@@ -317,7 +288,7 @@ fn list(pages: &[Page]) -> String {
     for page in pages {
         if topic != Some(&page.topic) {
             let gap = if topic.is_some() { "\n" } else { "" };
-            let _ = writeln!(text, "{gap}{}", page.topic.words().1);
+            let _ = writeln!(text, "{gap}{}", page.topic.many);
             topic = Some(&page.topic);
         }
         let rest = " ".repeat(CODE_COLUMNS + 3);

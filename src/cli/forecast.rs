@@ -1,6 +1,6 @@
 //! What a plan comes to, in numbers, and how it is told.
 
-use super::exit::Failure;
+use super::failure::Failure;
 use crate::batch::Finding;
 use crate::core::Problem;
 use crate::job::Job;

@@ -1,6 +1,7 @@
 //! `cutover immutable-id`: convert between GUID, hex and ImmutableID.
 
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::batch::interpret;
 use crate::progress::{show_text, warn};
 

@@ -3,7 +3,8 @@
 use super::args::JobsCommand;
 use super::context::{job, job_failure};
 use super::errors;
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::job::{SHIPPED, mermaid, parse, text_of};
 use crate::progress::{say_result, show_file, show_text};
 
@@ -45,7 +46,7 @@ fn lint(file: &str) -> Result<Exit, Failure> {
         Err(mistakes) => {
             show_text(mistakes.listing());
             let failure = Failure::usage(mistakes.to_string(), "fix what is listed");
-            Ok(failure.coded(&errors::JOB_FILE).tell())
+            Ok(failure.coded(errors::JOB_FILE).print())
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::args::{Global, JournalCommand, JournalExportArgs, JournalVerifyArgs};
 use super::context::{must_be_there, print_json, tell_unused};
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::journal::export::{self, ExportError, Exported};
 use crate::journal::verify::{
     self as checks, Compared, Finding, Kind, Request, Verdict, verify_beside, verify_export,

@@ -2,7 +2,7 @@
 //! into a file.
 
 use super::args::Global;
-use super::exit::Failure;
+use super::failure::Failure;
 use crate::progress::log;
 use std::fmt::{Debug, Write as _};
 use std::fs::OpenOptions;

@@ -3,20 +3,22 @@
 mod args;
 mod check;
 mod connect;
+mod consent;
 mod context;
+mod control;
+mod control_server;
 mod doctor;
+mod ending;
 mod errors;
 mod exit;
 mod explain;
+mod failure;
 mod forecast;
 mod half_way;
 mod immutable_id;
 mod jobs;
 mod journal;
-mod last_words;
-mod live;
 mod logging;
-mod opening;
 mod plan;
 mod privacy;
 mod report;
@@ -28,13 +30,14 @@ mod sim;
 mod status;
 mod steer;
 mod usage;
+mod waits;
 mod work;
 
 pub use exit::Exit;
 
 use crate::progress::{end, fail};
 use args::{Cli, Command};
-use exit::Failure;
+use failure::Failure;
 use std::ffi::OsString;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
@@ -57,11 +60,8 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
 /// A panic is told like every other error, and ends in the exit code of a fault of the program.
 fn guarded(cli: Cli) -> Exit {
     set_hook(Box::new(|panic| {
-        fail(
-            errors::INTERNAL.code,
-            &panic.to_string(),
-            Some(errors::INTERNAL.advice),
-        );
+        let help = "please report it, with the log; then `cutover resume`";
+        fail(errors::INTERNAL, &panic.to_string(), Some(help));
     }));
     // What a panic leaves behind is not looked at any more: the process ends.
     catch_unwind(AssertUnwindSafe(|| work_on(cli))).unwrap_or(Exit::Program)
@@ -70,7 +70,7 @@ fn guarded(cli: Cli) -> Exit {
 fn work_on(cli: Cli) -> Exit {
     privacy::keep_private();
     let done = logging::init(&cli.global).and_then(|()| dispatch(cli));
-    done.unwrap_or_else(Failure::tell)
+    done.unwrap_or_else(Failure::print)
 }
 
 fn dispatch(cli: Cli) -> Result<Exit, Failure> {
@@ -151,6 +151,6 @@ fn must_give_threads() -> Result<(), Failure> {
 }
 
 fn over_limit(message: String) -> Failure {
-    let kind = &errors::SYSTEM_LIMIT;
-    Failure::usage(message, kind.advice).coded(kind)
+    let help = "raise the limit for this account: `ulimit -u` or systemd's TasksMax for threads, `ulimit -n` for files";
+    Failure::usage(message, help).coded(errors::SYSTEM_LIMIT)
 }

@@ -3,11 +3,12 @@
 use super::args::{Global, PlanArgs};
 use super::connect::{Cast, Hitch, Target, person};
 use super::context::{Batch, print_json};
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::forecast::{Forecast, PlanFinding};
-use super::opening::{Cut, Waits, trouble_of};
 use super::signals;
-use super::work::{preflight_failure, tell_notes};
+use super::waits::{Cut, Waits, trouble_of};
+use super::work::{preflight_failure, warn_of};
 use crate::batch::plan_file::{SEAL_COLUMN, seal_cell};
 use crate::batch::{InputError, Row, Visit};
 use crate::core::Problem;
@@ -127,7 +128,7 @@ async fn read(
 ) -> Result<(), Failure> {
     let (job, params) = (&planning.batch.job, &planning.batch.params);
     let ready = prepare(job, params, services).await.map_err(no_answer)?;
-    tell_notes(ready.unknown());
+    warn_of(ready.unknown());
     let warnings = ready.warnings().map(PlanFinding::of_run);
     planning.forecast.findings.extend(warnings);
     let bad: Vec<&Check> = ready.bad().collect();

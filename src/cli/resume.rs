@@ -3,8 +3,10 @@
 use super::args::{Global, ResumeArgs};
 use super::connect::Target;
 use super::context::{existing_journal, schedule};
-use super::exit::{Exit, Failure};
-use super::work::{Opening, Stage, finish, work};
+use super::ending::finish;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::work::{Opening, Stage, work};
 use crate::journal::{RunRecord, RunState};
 use crate::progress::{name_run, say};
 use std::sync::Arc;
@@ -30,7 +32,7 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
     must_be_the_same(&run, &target)?;
     let job = job_of(&run)?;
     let session = journal.resume(&run)?;
-    say(format_args!("going on with run {}", run.id()));
+    say(format_args!("continuing run {}", run.id()));
     work(
         global,
         &args.work,

@@ -2,12 +2,14 @@
 
 use super::args::{Global, RunArgs};
 use super::connect::Target;
+use super::consent::Consent;
 use super::context::{Batch, FindingLines, journal, operator, schedule};
+use super::ending::finish;
 use super::errors;
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::half_way::refusal;
-use super::opening::Consent;
-use super::work::{Opening, Stage, finish, work};
+use super::work::{Opening, Stage, work};
 use crate::batch::{PlanFile, Severity};
 use crate::journal::{Adoption, Copied, Journal, RunId, RunRecord, Session};
 use crate::progress::{counted, name_run, say, warn};
@@ -61,7 +63,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         }
         Before::Unfinished(run) => {
             name_run(run.id());
-            say(format_args!("going on with run {}", run.id()));
+            say(format_args!("continuing run {}", run.id()));
             Opening {
                 session: journal.resume(&run)?,
                 stage: Stage::Begun,
@@ -136,5 +138,5 @@ fn different(run: &RunRecord, differences: &[String]) -> Failure {
     let help = format!(
         "`cutover resume {id}` goes on with it as it was begun; `--fresh` starts a new run beside it; nothing was sent"
     );
-    Failure::usage(message, help).coded(&errors::RUN_DIFFERS)
+    Failure::usage(message, help).coded(errors::RUN_DIFFERS)
 }

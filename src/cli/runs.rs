@@ -2,56 +2,52 @@
 
 use super::args::{Global, RunsArgs};
 use super::context::{print_json, snapshot};
-use super::exit::{Exit, Failure};
-use super::half_way::exposed_in_words;
-use super::live::{Question, ask};
-use super::status::to_value;
+use super::control::{ControlRequest, ask};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::journal::{Journal, takers};
+use crate::machine::Outcome;
 use crate::progress::say_result;
-use crate::report::{self, Liveness};
+use crate::report::{Liveness, Summary, exposed_lines, summarize};
 
 pub(super) async fn main(global: &Global, args: &RunsArgs) -> Result<Exit, Failure> {
-    let summaries = match ask(&global.journal, "/runs", &Question::default()).await? {
+    let summaries = match ask(&global.journal, &ControlRequest::Runs).await? {
         Some(summaries) => summaries,
-        None => own(global)?,
+        None => from_journal(global)?,
     };
     if args.json {
         print_json(&summaries)?;
         return Ok(Exit::Good);
     }
-    let summaries: Vec<&serde_json::Value> = summaries.as_array().into_iter().flatten().collect();
+    let exposed = summaries
+        .iter()
+        .flat_map(|one| exposed_lines(one, &global.journal));
+    exposed.for_each(say_result);
     for summary in &summaries {
-        exposed_in_words(summary, &global.journal)
-            .iter()
-            .for_each(say_result);
-    }
-    for summary in summaries {
-        let text = |key: &str| summary[key].as_str().unwrap_or("-").to_owned();
-        let done = summary["outcomes"]["done"].as_u64().unwrap_or(0);
         say_result(format_args!(
-            "{}  {}  {:<11}  {:<16}  {} rows, {done} done  {}",
-            text("run"),
-            text("started_at"),
-            text("state"),
-            text("job"),
-            summary["rows"],
-            text("target")
+            "{}  {}  {:<11}  {:<16}  {} rows, {} done  {}",
+            summary.run,
+            summary.started_at,
+            summary.state.word(),
+            summary.job,
+            summary.rows,
+            summary.count(Outcome::Done),
+            summary.target
         ));
     }
     Ok(Exit::Good)
 }
 
-fn own(global: &Global) -> Result<serde_json::Value, Failure> {
-    let mut summaries = Vec::new();
-    if Journal::exists(&global.journal)? {
-        let journal = snapshot(global)?;
-        let runs = journal.runs();
-        let takers = takers(&runs);
-        for run in runs {
-            let mut reader = journal.reader(&run)?;
-            let idle = Liveness::idle(takers.get(&run.id()).copied());
-            summaries.push(report::summarize(&run, &mut reader, &idle)?);
-        }
+fn from_journal(global: &Global) -> Result<Vec<Summary>, Failure> {
+    if !Journal::exists(&global.journal)? {
+        return Ok(Vec::new());
     }
-    to_value(&summaries)
+    let journal = snapshot(global)?;
+    let runs = journal.runs();
+    let takers = takers(&runs);
+    let summaries = runs.iter().map(|run| {
+        let idle = Liveness::idle(takers.get(&run.id()).copied());
+        Ok(summarize(run, &mut journal.reader(run)?, &idle)?)
+    });
+    summaries.collect()
 }

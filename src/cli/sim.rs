@@ -1,12 +1,17 @@
 //! `cutover sim`: serve the simulated tenant for other programs.
 
 use super::args::{Global, SimArgs};
-use super::exit::{Exit, Failure};
+use super::connect::{Cast, SIM, person};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::batch::Digest;
+use crate::job::Job;
+use crate::journal::{Journal, JournalError, Session};
 use crate::progress::{say_result, show_text};
+use crate::runner::admission::canonical;
 use crate::sim::{
-    Batching, Faults, Limits, Options, Permission, Population, Quota, SECRET_VARIABLE, SignIn,
-    Simulator, Takeover, write_csv,
+    Batching, Faults, GraphPermission, Options, Population, RateQuota, SECRET_VARIABLE,
+    ServiceLimits, SignIn, Simulator, Takeover, write_csv,
 };
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -74,35 +79,70 @@ fn options(args: &SimArgs) -> Options {
     }
 }
 
-fn permissions(args: &SimArgs) -> BTreeSet<Permission> {
-    let mut granted = Permission::of_shipped_jobs();
+fn permissions(args: &SimArgs) -> BTreeSet<GraphPermission> {
+    let mut granted = GraphPermission::of_shipped_jobs();
     granted.retain(|permission| !args.without.contains(permission));
     granted
 }
 
-fn limits(args: &SimArgs) -> Limits {
+fn limits(args: &SimArgs) -> ServiceLimits {
     if args.unlimited {
-        return Limits::off();
+        return ServiceLimits::off();
     }
-    let published = Limits::default();
-    let tenant_writes = args.tenant_writes.map(|given| Quota {
+    let published = ServiceLimits::default();
+    let tenant_writes = args.tenant_writes.map(|given| RateQuota {
         amount: given.count(),
         window_ms: u64::try_from(given.period().as_millis()).unwrap_or(u64::MAX),
     });
-    Limits {
+    ServiceLimits {
         tenant_writes: tenant_writes.or(published.tenant_writes),
         ..published
     }
 }
 
-/// Who names a latency means that one, and no jitter on top unless that is named, too.
+/// A latency that was given gets no jitter on top, unless that was given, too.
 fn jitter(args: &SimArgs, pleasant: u64) -> u64 {
     args.jitter
         .unwrap_or(if args.latency.is_some() { 0 } else { pleasant })
 }
 
-/// Where the simulated tenant of a file remembers: beside the journal's runs, so that an interrupted demo goes on with the
-/// same tenant.
+/// Who plays in the simulated tenant of a run: the people of its rows.
+///
+/// # Errors
+/// The journal cannot be read.
+pub(super) async fn cast_of(
+    global: &Global,
+    journal: &Journal,
+    session: &Session,
+    job: &Job,
+) -> Result<Cast, Failure> {
+    let header = session.header();
+    if header.target_spec != SIM {
+        return Ok(Cast {
+            people: Vec::new(),
+            state: None,
+        });
+    }
+    let mut people = Vec::new();
+    session.reader().await?.each::<JournalError>(|input, _| {
+        let values = canonical(&header.input.mapping, &job.layout, input);
+        people.extend(person(&job.layout, &values));
+        Ok(())
+    })?;
+    // The tenant was made from the file of the first run, where people were taken over from one run to the next.
+    let runs = journal.runs()?;
+    let mut first = &**header;
+    while let Some(from) = first.adopts
+        && let Some(run) = runs.iter().find(|run| run.id() == from)
+    {
+        first = &run.header;
+    }
+    let state = Some(state_dir(global, &first.input.digest));
+    Ok(Cast { people, state })
+}
+
+/// Where the simulated tenant of a file keeps its state: in the journal, so that an interrupted demo continues with the same
+/// tenant.
 pub(super) fn state_dir(global: &Global, digest: &Digest) -> PathBuf {
     let name = digest.as_str().get(..DIGEST_DIGITS).unwrap_or_default();
     global.journal.join("sim").join(name)

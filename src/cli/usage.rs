@@ -2,7 +2,8 @@
 
 use super::args::Cli;
 use super::errors;
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use crate::progress::{Color, Form, Manner, speak};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
@@ -79,7 +80,7 @@ fn told(error: &clap::Error) -> Exit {
             let _unheard = error.print();
             Exit::Unusable
         }
-        _ => failure(error).tell(),
+        _ => failure(error).print(),
     }
 }
 
@@ -92,7 +93,7 @@ fn failure(error: &clap::Error) -> Failure {
     let mut help: Vec<String> = hint(error).into_iter().collect();
     help.extend(more.map(|part| part.trim_start_matches("tip: ").to_owned()));
     help.push("`--help` shows every option".to_owned());
-    Failure::usage(message, help.join("\n  ")).coded(&errors::USAGE)
+    Failure::usage(message, help.join("\n  ")).coded(errors::USAGE)
 }
 
 /// For whoever comes from another program.

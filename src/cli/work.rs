@@ -1,48 +1,44 @@
 //! Working on a run until it ends or has to stop: what `run` and `resume` share.
 
 use super::args::{Global, WorkArgs};
-use super::connect::{Cast, Connected, Hitch, Target, person};
-use super::context::{print_json, report_dir};
+use super::connect::{Connected, Hitch, Target};
+use super::consent::{Consent, Header, ask};
+use super::context::report_dir;
+use super::control_server::{Bridge, ControlServer};
+use super::ending::{Ending, LeftExposed, advise};
 use super::errors;
-use super::exit::{Exit, Failure};
-use super::half_way::{exposed_in_words, mention_others, resume_command, warned_in_words};
-use super::last_words::{self, Exposed};
-use super::live::{Bridge, Live};
-use super::opening::{Consent, Cut, Header, Waits, trouble_of};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::half_way::mention_others;
 use super::signals;
-use super::status::to_value;
-use crate::batch::Digest;
+use super::sim::cast_of;
+use super::waits::{Cut, Waits, trouble_of};
 use crate::job::{Job, Settings};
-use crate::journal::{
-    Closed, Copied, Journal, JournalError, RunHeader, RunReader, RunRecord, RunState, Session, Stop,
-};
-use crate::machine::Outcome;
-use crate::progress::{self, counted, name_run, say, say_result, warn, warn_if_quiet};
-use crate::report::{self, Liveness};
-use crate::runner::admission::{Admission, canonical};
+use crate::journal::{Copied, Journal, JournalError, Session, Stop};
+use crate::progress::{self, name_run, warn};
+use crate::runner::admission::Admission;
 use crate::runner::claims::Claims;
 use crate::runner::client::RunAbort;
-use crate::runner::exposed::{self, Person};
+use crate::runner::exposed::{Exposed, Person};
 use crate::runner::preflight::{Check, Ready, prepare};
 use crate::runner::stop::Gate;
 use crate::runner::worker::Work;
 use crate::runner::{
     Asked, Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopReason, SystemClock,
 };
-use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
-
-/// How often it is looked whether the last user of the session is gone.
-const SESSION_RELEASE_POLL: Duration = Duration::from_millis(10);
+use tokio::sync::{Mutex, mpsc};
 
 /// Commands on their way; more of them wait outside.
 const COMMANDS_WAITING_MAX: usize = 4;
 
-/// How many times; two seconds in all.
-const SESSION_RELEASE_POLLS_MAX: u32 = 200;
+/// Between two looks whether the last user of the session is gone.
+const RELEASE_POLL: Duration = Duration::from_millis(10);
+
+/// Looks in all: two seconds.
+const RELEASE_POLLS_MAX: u32 = 200;
 
 /// A run that is open in this process.
 pub(super) struct Opening {
@@ -52,7 +48,7 @@ pub(super) struct Opening {
 
 /// How far it is.
 pub(super) enum Stage {
-    /// Its rows are in the journal, and it does not exist before it is begun.
+    /// Its rows are in the journal, but it does not exist before it is begun.
     New(Copied, Consent),
     /// It was begun before.
     Begun,
@@ -74,7 +70,7 @@ pub(super) async fn work(
     mention_others(&journal, run, &global.journal);
     name_run(run);
     let session = Arc::new(session);
-    let journal = Arc::new(tokio::sync::Mutex::new(journal));
+    let journal = Arc::new(Mutex::new(journal));
     let dir = report_dir(args.report.as_ref(), &run.to_string());
     let attempt = Attempt {
         global,
@@ -84,56 +80,74 @@ pub(super) async fn work(
         job: &job,
         report: &dir,
     };
-    let (end, exposed) = attempt.make(target, schedule, &mut stage).await;
+    let (end, people) = attempt.make(target, schedule, &mut stage).await;
     let session = released(session).await?;
-    let end = match (stage, end) {
-        (Stage::New(..), end) => {
-            if let Err(error) = journal.lock().await.withdraw(session).await {
-                tracing::info!("the run is removed when the journal is opened next: {error}");
-            }
-            let never_begun = || Failure::program("the run has ended and was never begun");
-            return Err(end.err().map_or_else(never_begun, Cut::into_failure));
+    if let Stage::New(..) = stage {
+        if let Err(error) = journal.lock().await.withdraw(session).await {
+            tracing::info!("the run is removed when the journal is opened next: {error}");
         }
-        (Stage::Begun, Ok(end)) => end,
-        (Stage::Begun, Err(Cut::Stopped(reason))) => DispatchEnd {
-            stopped: Some(reason),
-            journal: None,
-        },
-        (Stage::Begun, Err(Cut::Journal(error))) => DispatchEnd {
-            stopped: Some(StopReason::Journal(error.to_string())),
-            journal: Some(error),
-        },
-        (Stage::Begun, Err(Cut::Failed(failure))) => {
-            let exposed = Exposed::remembered(&exposed, run, &dir);
-            exposed.name();
-            return Err(failure.if_exposed(!exposed.keys.is_empty()));
+        let never_begun = || Failure::program("the run has ended and was never begun");
+        return Err(end.err().map_or_else(never_begun, Cut::into_failure));
+    }
+    let (stopped, fault) = match end {
+        Ok(DispatchEnd { stopped, journal }) => (stopped, journal),
+        Err(Cut::Stopped(reason)) => (Some(reason), None),
+        Err(Cut::Journal(error)) => (Some(StopReason::Journal(error.to_string())), Some(error)),
+        Err(Cut::Failed(failure)) => {
+            let exposed = LeftExposed::remembered(&people, run, &dir);
+            exposed.warn();
+            return Err(failure.if_exposed(exposed.is_anybody()));
         }
     };
-    let stop = end
-        .stopped
-        .as_ref()
-        .map_or(Stop::Finished, StopReason::stop);
+    let stop = stopped.as_ref().map_or(Stop::Finished, StopReason::stop);
     let closed = session.close(SystemClock.now(), stop).await;
-    let (exit, told) = tell_end(global, args, closed, end.journal, &dir, &target_spec);
-    let exposed = told.unwrap_or_else(|| Exposed::remembered(&exposed, run, &dir));
-    exposed.name();
-    last_words::advise(end.stopped.as_ref(), &global.journal);
+    let ending = Ending {
+        global,
+        args,
+        dir: &dir,
+        target_spec: &target_spec,
+    };
+    let (exit, exposed) = ending.print_closed(closed, fault);
+    let exposed = exposed.unwrap_or_else(|| LeftExposed::remembered(&people, run, &dir));
+    exposed.warn();
+    advise(stopped.as_ref(), &global.journal);
     mention_others(&*journal.lock().await, run, &global.journal);
-    Ok(exit.if_exposed(!exposed.keys.is_empty()))
+    Ok(exit.if_exposed(exposed.is_anybody()))
 }
 
-/// What the way from an open run to its end works with.
+/// The session, once nobody else uses it.
+async fn released(session: Arc<Session>) -> Result<Session, Failure> {
+    let mut shared = session;
+    for _ in 0..RELEASE_POLLS_MAX {
+        match Arc::try_unwrap(shared) {
+            Ok(session) => return Ok(session),
+            Err(still) => shared = still,
+        }
+        tokio::time::sleep(RELEASE_POLL).await;
+    }
+    let message = "something still uses the journal's session";
+    Err(Failure::program(message))
+}
+
+/// What leads from an open run to its end.
 struct Attempt<'a> {
     global: &'a Global,
     args: &'a WorkArgs,
-    journal: &'a Arc<tokio::sync::Mutex<Journal>>,
+    journal: &'a Arc<Mutex<Journal>>,
     session: &'a Arc<Session>,
     job: &'a Arc<Job>,
     report: &'a Path,
 }
 
+/// What tells the dispatcher when rows may begin, and where it shows that.
+struct Orders {
+    gate: Gate,
+    commands: mpsc::Receiver<Asked>,
+    schedule: Schedule,
+}
+
 impl Attempt<'_> {
-    /// Answers how the work ended, and who cannot sign in then.
+    /// Returns how the work ended, and who cannot sign in then.
     async fn make(
         &self,
         target: Target,
@@ -154,7 +168,7 @@ impl Attempt<'_> {
             services: Arc::clone(&services),
         };
         let gate = bridge.gate.clone();
-        let live = Live::serve(self.journal, self.session, bridge).await;
+        let server = ControlServer::start(self.journal, self.session, bridge).await;
         let end = match self.begin(&connected, &mut waits, stage).await {
             Ok(settings) => {
                 let orders = Orders {
@@ -167,15 +181,14 @@ impl Attempt<'_> {
             Err(cut) => Err(cut),
         };
         connected.close().await;
-        live.stop().await;
+        server.stop().await;
         (end, services.gauges.exposed.list())
     }
 
     async fn connect(&self, target: Target, waits: &mut Waits) -> Result<Connected, Cut> {
-        let first = first_input(&*self.journal.lock().await, self.session.header());
-        let cast = cast(
+        let cast = cast_of(
             self.global,
-            &first.map_err(Failure::from)?,
+            &*self.journal.lock().await,
             self.session,
             self.job,
         )
@@ -185,21 +198,21 @@ impl Attempt<'_> {
         Ok(waits.wait(|| hitch.words(), connecting).await??)
     }
 
-    /// Whom an earlier process left exposed, where this one came to nothing before it could ask.
+    /// Whom an earlier process left exposed, for an attempt that ended before it could ask the target.
     async fn left_exposed(&self) -> Vec<Person> {
-        let exposed = exposed::Exposed::default();
+        let exposed = Exposed::default();
         if let Err(error) = self.take_in(&exposed).await {
             tracing::warn!("who is exposed cannot be read from the journal: {error}");
         }
         exposed.list()
     }
 
-    async fn take_in(&self, exposed: &exposed::Exposed) -> Result<(), JournalError> {
+    async fn take_in(&self, exposed: &Exposed) -> Result<(), JournalError> {
         let mapping = &self.session.header().input.mapping;
         exposed.take_in(&mut self.session.reader().await?, mapping, &self.job.layout)
     }
 
-    /// The checks before the run, the header, and the consent of whoever has to give it; a new run exists from then on.
+    /// The preflight, the header, and the consent; after that a new run exists.
     async fn begin(
         &self,
         connected: &Connected,
@@ -219,12 +232,10 @@ impl Attempt<'_> {
         let ready = ready.map_err(|RunAbort(problem)| {
             Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice)))
         })?;
-        let somebody_is_half_way =
-            has_written(&self.session.reader().await.map_err(Failure::from)?);
-        must_be_fit(&ready, somebody_is_half_way)?;
-        self.show_header(connected, &ready, stage);
+        self.must_be_fit(&ready).await?;
+        self.print_header(connected, &ready, stage);
         if let Stage::New(_, Consent::OfPerson) = stage {
-            waits.ask().await?;
+            ask(waits).await?;
         }
         if let Stage::New(copied, _) = std::mem::replace(stage, Stage::Begun) {
             let begun = self.session.begin(copied, SystemClock.now()).await;
@@ -240,7 +251,25 @@ impl Attempt<'_> {
         opened.map_err(Cut::Journal)
     }
 
-    fn show_header(&self, connected: &Connected, ready: &Ready, stage: &Stage) {
+    /// Nothing must speak against the run, unless somebody is half way: those people are finished with whatever the app may still
+    /// do.
+    async fn must_be_fit(&self, ready: &Ready) -> Result<(), Failure> {
+        warn_of(ready.warnings().chain(ready.unknown()));
+        let bad: Vec<&Check> = ready.bad().collect();
+        if bad.is_empty() && ready.settings.is_some() {
+            return Ok(());
+        }
+        if ready.settings.is_none() || self.session.reader().await?.half_way()?.is_empty() {
+            return Err(preflight_failure(&bad));
+        }
+        for check in bad {
+            let (name, detail, advice) = (&check.name, &check.detail, &check.advice);
+            warn(format_args!("{name}: {detail}; {advice}"));
+        }
+        Ok(())
+    }
+
+    fn print_header(&self, connected: &Connected, ready: &Ready, stage: &Stage) {
         let run = self.session.run();
         let rows = match stage {
             Stage::New(copied, _) => copied.rows(),
@@ -256,7 +285,7 @@ impl Attempt<'_> {
             ended: run.counts.total(),
             report: self.report,
         };
-        header.show(matches!(stage, Stage::New(_, Consent::OfPerson)));
+        header.print(matches!(stage, Stage::New(_, Consent::OfPerson)));
     }
 
     async fn dispatch(
@@ -295,86 +324,14 @@ impl Attempt<'_> {
     }
 }
 
-/// Who plays in the simulated tenant: the people of the run's rows.
-async fn cast(
-    global: &Global,
-    input: &Digest,
-    session: &Session,
-    job: &Job,
-) -> Result<Cast, Failure> {
-    let header = session.header();
-    if header.target_spec != "sim" {
-        return Ok(Cast {
-            people: Vec::new(),
-            state: None,
-        });
-    }
-    let mut people = Vec::new();
-    session
-        .reader()
-        .await?
-        .each::<crate::journal::JournalError>(|input, _| {
-            let values = canonical(&header.input.mapping, &job.layout, input);
-            people.extend(person(&job.layout, &values));
-            Ok(())
-        })?;
-    Ok(Cast {
-        people,
-        state: Some(super::sim::state_dir(global, input)),
-    })
-}
-
-/// The file that the simulated tenant was made from: that of the first run, where people were taken over from one to the next.
-fn first_input(journal: &Journal, header: &RunHeader) -> Result<Digest, JournalError> {
-    let runs = journal.runs()?;
-    let mut header = header;
-    while let Some(from) = header.adopts
-        && let Some(run) = runs.iter().find(|run| run.id() == from)
-    {
-        header = &run.header;
-    }
-    Ok(header.input.digest.clone())
-}
-
-/// What tells the dispatcher when rows may begin, and where it shows that.
-struct Orders {
-    gate: Gate,
-    commands: mpsc::Receiver<Asked>,
-    schedule: Schedule,
-}
-
-/// Nothing must speak against the run, unless somebody is half way: those people are brought to their end with whatever the app
-/// may still do.
-fn must_be_fit(ready: &Ready, somebody_is_half_way: bool) -> Result<(), Failure> {
-    tell_notes(ready.warnings().chain(ready.unknown()));
-    let bad: Vec<&Check> = ready.bad().collect();
-    match &ready.settings {
-        Some(_) if somebody_is_half_way => bad.iter().for_each(|check| {
-            warn(format_args!(
-                "{}: {}; {}",
-                check.name, check.detail, check.advice
-            ));
-        }),
-        Some(_) if bad.is_empty() => {}
-        Some(_) | None => return Err(preflight_failure(&bad)),
-    }
-    Ok(())
-}
-
-/// Whether somebody was changed who is not at an end yet.
-fn has_written(reader: &RunReader) -> bool {
-    let mut active = reader.active().into_iter();
-    active.any(|(_, record)| record.has_begun_writing())
-}
-
 /// What somebody should know before it begins.
-pub(super) fn tell_notes<'c>(checks: impl Iterator<Item = &'c Check>) {
+pub(super) fn warn_of<'c>(checks: impl Iterator<Item = &'c Check>) {
     for check in checks {
         warn(format_args!("{}: {}", check.name, check.detail));
     }
 }
 
-/// What stands in the way of a run or a plan, all of it.
+/// Everything that stands in the way of a run or a plan.
 pub(super) fn preflight_failure(bad: &[&Check]) -> Failure {
     let lines = bad
         .iter()
@@ -384,259 +341,5 @@ pub(super) fn preflight_failure(bad: &[&Check]) -> Failure {
         format!("the run cannot begin\n{}", lines.join("\n")),
         "`cutover doctor` shows every check; nothing was changed",
     )
-    .coded(&errors::PREFLIGHT)
-}
-
-/// The session, once nobody else uses it.
-async fn released(session: Arc<Session>) -> Result<Session, Failure> {
-    let mut shared = session;
-    for _ in 0..SESSION_RELEASE_POLLS_MAX {
-        match Arc::try_unwrap(shared) {
-            Ok(session) => return Ok(session),
-            Err(still) => shared = still,
-        }
-        tokio::time::sleep(SESSION_RELEASE_POLL).await;
-    }
-    Err(Failure::program(
-        "somebody still uses the journal's session",
-    ))
-}
-
-/// Says how a run ended that this process worked on: first what went wrong with the journal, where something did, then as
-/// much as can still be read and written. Answers who is left exposed, where the journal is to be trusted about that.
-fn tell_end(
-    global: &Global,
-    args: &WorkArgs,
-    mut closed: Closed,
-    fault: Option<JournalError>,
-    dir: &Path,
-    target_spec: &str,
-) -> (Exit, Option<Exposed>) {
-    let run = closed.run.clone();
-    let fault = fault.or(closed.fault.take());
-    let is_whole = fault.is_none();
-    let mut exit = Exit::of_run(&run);
-    if let Some(error) = fault {
-        exit = exit.or_worse(Failure::from(error).tell());
-        last_words::put_back(&closed, &global.journal);
-    }
-    let told = closed
-        .reader()
-        .map_err(Failure::from)
-        .and_then(|mut reader| tell(global, args, &run, &mut reader, dir, target_spec));
-    match told {
-        Ok(exposed) => (exit, Some(exposed).filter(|_| is_whole)),
-        Err(failure) => {
-            let exit = exit.or_worse(failure.tell());
-            say_end(args, resume_line(global, &run, target_spec));
-            (exit, None)
-        }
-    }
-}
-
-/// Writes the report of a run that nobody worked on now and says how it stands.
-pub(super) fn finish(
-    global: &Global,
-    args: &WorkArgs,
-    journal: &Journal,
-    run: &RunRecord,
-    target_spec: &str,
-) -> Result<Exit, Failure> {
-    let dir = report_dir(args.report.as_ref(), &run.id().to_string());
-    name_run(run.id());
-    let mut reader = journal.reader(run)?;
-    let exposed = tell(global, args, run, &mut reader, &dir, target_spec)?;
-    mention_others(journal, run.id(), &global.journal);
-    Ok(Exit::of_run(run).if_exposed(!exposed.keys.is_empty()))
-}
-
-/// Writes the report and says how the run stands; the second also where the first cannot be done. Answers who is left exposed.
-fn tell(
-    global: &Global,
-    args: &WorkArgs,
-    run: &RunRecord,
-    reader: &mut RunReader,
-    dir: &Path,
-    target_spec: &str,
-) -> Result<Exposed, Failure> {
-    let (paths, summary) = match report::write(run, reader, dir, &Liveness::Nobody) {
-        Ok(written) => written,
-        Err(error) => {
-            let summary = report::summarize(run, reader, &Liveness::Nobody)?;
-            tell_numbers(global, args, run, &summary, None)?;
-            return Err(error.into());
-        }
-    };
-    tell_numbers(global, args, run, &summary, Some(&paths))?;
-    if let Some(next) = next_command(global, run, target_spec, &paths) {
-        say_end(args, next);
-    }
-    let half_way = summary.exposed.iter().filter(|person| !person.stranded);
-    Ok(Exposed {
-        keys: half_way.map(|person| person.key.clone()).collect(),
-        listed: Ok(paths.exposed),
-    })
-}
-
-/// The run in numbers, as it was asked for.
-fn tell_numbers(
-    global: &Global,
-    args: &WorkArgs,
-    run: &RunRecord,
-    summary: &report::Summary,
-    paths: Option<&report::ReportPaths>,
-) -> Result<(), Failure> {
-    progress::note_end(last_event(summary, paths)?);
-    if args.json {
-        return print_json(summary);
-    }
-    say_result(in_words(global, run, summary)?);
-    warn_of_end(run, paths);
-    if let Some(paths) = paths {
-        say_result(format_args!("report    {}", paths.outcomes.display()));
-    }
-    Ok(())
-}
-
-/// What is left of the numbers when it is to be quiet: what somebody has to look at.
-fn warn_of_end(run: &RunRecord, paths: Option<&report::ReportPaths>) {
-    let id = run.id();
-    if let RunState::Stopped(Stop::Requested(why) | Stop::Fault(why)) = &run.state {
-        warn_if_quiet(format_args!("run {id} stopped: {why}"));
-    }
-    let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);
-    if let Some(paths) = paths
-        && good < run.rows
-    {
-        let left = counted(run.rows - good, "row is", "rows are");
-        let file = paths.outcomes.display();
-        warn_if_quiet(format_args!(
-            "run {id}: {left} neither done nor unchanged: {file}"
-        ));
-    }
-}
-
-/// Standard output is the JSON's alone.
-fn say_end(args: &WorkArgs, text: String) {
-    if args.json {
-        say(text);
-    } else {
-        say_result(text);
-    }
-}
-
-/// What the last JSON line tells of the run.
-fn last_event(
-    summary: &report::Summary,
-    paths: Option<&report::ReportPaths>,
-) -> Result<Map<String, Value>, Failure> {
-    let all = to_value(summary)?;
-    let told = ["state", "rows", "outcomes", "exposed"];
-    let mut facts: Map<String, Value> = told
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), all.get(name)?.clone())))
-        .collect();
-    if let Some(paths) = paths {
-        let path = |path: &Path| path.display().to_string();
-        let files = json!({
-            "outcomes": path(&paths.outcomes),
-            "unfinished": path(&paths.unfinished),
-            "summary": path(&paths.summary),
-        });
-        facts.insert("report".into(), files);
-    }
-    Ok(facts)
-}
-
-/// A summary for a tired person.
-fn in_words(
-    global: &Global,
-    run: &RunRecord,
-    summary: &report::Summary,
-) -> Result<String, Failure> {
-    let value = to_value(summary)?;
-    let mut lines = vec![String::new()];
-    lines.extend(exposed_in_words(&value, &global.journal));
-    lines.push(format!("run       {} ({})", run.id(), summary.state));
-    if let RunState::Stopped(Stop::Requested(why) | Stop::Fault(why)) = &run.state {
-        lines.push(format!("stopped   {why}"));
-    }
-    lines.push(format!("rows      {}", summary.rows));
-    for outcome in Outcome::ALL {
-        let count = run.outcome_count(outcome);
-        if count > 0 {
-            lines.push(format!(
-                "  {:<9} {count:>7}  {}",
-                outcome.word(),
-                meaning(outcome)
-            ));
-        }
-    }
-    lines.push(format!(
-        "writes    {} at {:.1} of {:.1} a second; {} reads; {} times throttled",
-        summary.writes, summary.rate.mean, summary.rate.budget, summary.reads, summary.throttled
-    ));
-    if summary.exposed_ms.max > 0 {
-        lines.push(format!(
-            "exposed   half of the people at most {:.1} s, the longest {:.1} s",
-            summary.exposed_ms.p50 as f64 / 1_000.0,
-            summary.exposed_ms.max as f64 / 1_000.0
-        ));
-    }
-    lines.extend(warned_in_words(&value));
-    let chain = &summary.journal;
-    lines.push(format!(
-        "journal   {} records, head {}",
-        chain.records, chain.head
-    ));
-    Ok(lines.join("\n"))
-}
-
-fn meaning(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Done => "at their goal, verified",
-        Outcome::Unchanged => "were at their goal already",
-        Outcome::Refused => "untouched, something speaks against them",
-        Outcome::Failed => "as before, the first write was refused",
-        Outcome::Reverted => "as before, undone after something failed",
-        Outcome::Held => "in doubt: find out by hand",
-        Outcome::Stranded => "CHANGED AND NOT PUT BACK: help them now",
-        Outcome::Pending => "not begun, or not ended yet",
-    }
-}
-
-/// The exact command that goes on from here, where something is left to do.
-fn next_command(
-    global: &Global,
-    run: &RunRecord,
-    target_spec: &str,
-    paths: &report::ReportPaths,
-) -> Option<String> {
-    if !run.is_complete() {
-        return Some(resume_line(global, run, target_spec));
-    }
-    let journal = quoted(&global.journal.display().to_string());
-    let target = quoted(target_spec);
-    let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);
-    (good < run.rows).then(|| {
-        let file = quoted(&paths.unfinished.display().to_string());
-        let job = &run.header.job;
-        format!(
-            "mend the rows in {file}, then: cutover run {job} {file} --target {target} --journal {journal}"
-        )
-    })
-}
-
-fn resume_line(global: &Global, run: &RunRecord, target_spec: &str) -> String {
-    let command = resume_command(&run.id().to_string(), target_spec, &global.journal);
-    format!("go on with: {command}")
-}
-
-/// As a shell takes it.
-pub(super) fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@+=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    .coded(errors::PREFLIGHT)
 }

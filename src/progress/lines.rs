@@ -100,6 +100,7 @@ impl JsonLines {
             "exposed": snapshot.exposed,
             "writes_per_s": tenths(snapshot.writes_per_s),
             "budget_per_s": tenths(snapshot.budget_per_s),
+            "binding": snapshot.binding.as_ref().map(|binding| &binding.budget),
             "seconds_left": snapshot.left.map(|left| left.as_secs()),
             "waiting": snapshot.waiting.as_ref().map(|(reason, _)| reason),
             "eased": snapshot.eased,

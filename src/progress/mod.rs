@@ -11,15 +11,19 @@ mod voice;
 pub use bar::Bar;
 pub use lines::{JsonLines, PlainLines, StopLines};
 pub use voice::{
-    Color, Form, Manner, end, fail, log, name_run, note_end, say, say_finding, say_result,
+    Color, Form, Manner, end, fail, log, name_run, note_end, prompt, say, say_finding, say_result,
     show_file, show_json, show_text, speak, visible, warn, warn_if_quiet,
 };
 
 use crate::machine::Outcome;
 use crate::runner::{Consumer, Hold, RunEvent, Snapshot, Standing};
+use crate::services::Binding;
 use clap::ValueEnum;
 use std::io::IsTerminal;
 use std::time::Duration;
+
+/// The budget whose rate every line shows.
+const WRITES: &str = "writes";
 
 /// `1 row`, `3 rows`.
 #[must_use]
@@ -79,6 +83,7 @@ pub fn pace_in_words(snapshot: &Snapshot) -> String {
         "{:.1} of {:.1} writes/s",
         snapshot.writes_per_s, snapshot.budget_per_s
     )];
+    parts.extend(binding_in_words(snapshot.binding.as_ref()));
     parts.push(format!("{} exposed", snapshot.exposed));
     if let Some(left) = snapshot.left {
         parts.push(format!("{} left", short(left)));
@@ -87,6 +92,12 @@ pub fn pace_in_words(snapshot: &Snapshot) -> String {
     parts.extend(snapshot.eased.clone());
     parts.extend(standing_in_words(&snapshot.standing));
     parts.join(", ")
+}
+
+/// Which budget limits the run. The rate of writes is shown anyway.
+fn binding_in_words(binding: Option<&Binding>) -> Option<String> {
+    let Binding { budget, per_s, .. } = binding.filter(|one| one.budget != WRITES)?;
+    Some(format!("limited by {budget}, {per_s:.1}/s"))
 }
 
 /// Why no row begins, if none does.
@@ -204,6 +215,7 @@ mod tests {
                 Duration::from_secs(42),
             )),
             eased: None,
+            binding: None,
             standing: Standing::Stopping(StopReason::Requested("SIGINT".into())),
         }
     }

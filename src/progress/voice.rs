@@ -98,9 +98,11 @@ pub fn name_run(run: RunId) {
     story().run = Some(run);
 }
 
-/// What the last JSON line says of the run, beside the exit code.
-pub fn note_end(facts: Map<String, Value>) {
-    story().end = Some(facts);
+/// What the last JSON line says about the run, next to the exit code.
+pub fn note_end(facts: Value) {
+    if let Value::Object(facts) = facts {
+        story().end = Some(facts);
+    }
 }
 
 /// Says something on standard error, unless it is to be quiet. That nobody can hear it, as on a full disk that standard error
@@ -162,6 +164,15 @@ pub fn fail(code: &str, message: &str, help: Option<&str>) {
             line(&text);
         }
     }
+}
+
+/// Shows a part of a line on the terminal, for somebody to answer.
+pub fn prompt(text: &str) {
+    let mut terminal = std::io::stderr();
+    // Without a terminal no answer comes either.
+    let _ = terminal
+        .write_all(text.as_bytes())
+        .and_then(|()| terminal.flush());
 }
 
 /// A line of the log.

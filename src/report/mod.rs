@@ -1,17 +1,38 @@
-//! The report files of a run: `outcomes.csv`, `unfinished.csv`, `exposed.csv`, `warned.csv` and `summary.json`; and `plan.csv`,
-//! before it.
+//! The report files of a run, and `plan.csv` before it.
 //!
-//! A consumer of the journal: it can be written again at any time and never steers a run. Those of a run come from one pass over
-//! the rows. Each file is written beside its place and then renamed, so that a reader never finds half of one.
+//! Made from the journal, so they can be written again at any time. One pass over the rows ([`write`]) makes an [`OutcomeRow`]
+//! of each and hands it to every sink in `sink/`. Each file is put in its place when it is whole.
 
-mod files;
-mod gathered;
+mod error;
+mod exposed_list;
+mod outcome;
 mod plan;
+mod sink;
 mod summary;
 mod table;
+mod words;
+mod write;
 
-pub use files::{ReportPaths, write};
-pub use gathered::{ExposedPerson, Warned};
+pub use error::ReportError;
+pub use exposed_list::write_exposed_list;
+pub use outcome::{ExposedPerson, OutcomeRow};
 pub use plan::{PlanLine, write_plan};
-pub use summary::{Chain, Liveness, Summary, UnderWay, summarize};
-pub use table::{ReportError, Table, make_folder};
+pub use sink::Sink;
+pub use summary::{Liveness, LogHead, RunStatus, Summary, UnderWay, Warned, summarize};
+pub use table::Table;
+pub use words::{
+    PEOPLE_NAMED_MAX, end_lines, exposed_lines, rerun_command, resume_command, status_lines,
+    stop_reason,
+};
+pub use write::{Report, make_folder, write};
+
+/// A line a row.
+pub const OUTCOMES: &str = "outcomes.csv";
+/// The rows that need another try or a person, as input for the same job.
+pub const UNFINISHED: &str = "unfinished.csv";
+/// The numbers.
+pub const SUMMARY: &str = "summary.json";
+/// Who cannot sign in now; only when there is somebody.
+pub const EXPOSED: &str = "exposed.csv";
+/// Rows that are done and still need attention; only when there are some.
+pub const WARNED: &str = "warned.csv";

@@ -1,15 +1,16 @@
 //! The numbers of a run, as `summary.json` and `status --json` give them.
 
-use super::gathered::{ExposedPerson, Warned, exposed_now, warned};
-use crate::journal::{JournalError, RunId, RunReader, RunRecord, RunState, Stop, UnixMillis};
+use super::outcome::{ExposedPerson, OutcomeRow, rfc3339};
+use crate::journal::{JournalError, RunId, RunReader, RunRecord, RunState, Stop};
 use crate::machine::Outcome;
 use crate::runner::{Hold, Standing};
+use crate::services::Binding;
 use crate::services::budget::Quota;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What a live process is doing with a run, where there is one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Liveness {
     /// No process works on it.
     Nobody,
@@ -20,13 +21,15 @@ pub enum Liveness {
     },
     /// A process works on it.
     Live {
-        /// Whether it begins rows, and why not.
+        /// Whether it starts rows, and why not.
         standing: Standing,
         /// Whom it works on.
         under_way: UnderWay,
         /// Its budget of writes, which an operator may have lowered.
         writes: Quota,
-        /// Why it sends nothing at present, or less than it could, in words.
+        /// The budget that limits it at present.
+        binding: Option<Binding>,
+        /// Why it sends nothing at present, or less than it could.
         slow: Option<String>,
     },
 }
@@ -39,8 +42,44 @@ impl Liveness {
     }
 }
 
+/// The word for how a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStatus {
+    /// A process works on it.
+    Running,
+    /// An operator paused it.
+    Paused,
+    /// It stops once the rows under way have ended.
+    Draining,
+    /// It waits for its window.
+    Waiting,
+    /// Its process was killed.
+    Interrupted,
+    /// It stopped before the end.
+    Stopped,
+    /// Every row has ended.
+    Finished,
+}
+
+impl RunStatus {
+    /// The same as in `summary.json`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            RunStatus::Running => "running",
+            RunStatus::Paused => "paused",
+            RunStatus::Draining => "draining",
+            RunStatus::Waiting => "waiting",
+            RunStatus::Interrupted => "interrupted",
+            RunStatus::Stopped => "stopped",
+            RunStatus::Finished => "finished",
+        }
+    }
+}
+
 /// Whom a live process works on at present.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnderWay {
     /// Rows begun and not ended.
     pub rows: u64,
@@ -49,7 +88,7 @@ pub struct UnderWay {
 }
 
 /// The numbers of a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Its name.
     pub run: String,
@@ -59,8 +98,8 @@ pub struct Summary {
     pub target: String,
     /// What was given as `--target` when it was begun.
     pub target_spec: String,
-    /// `running`, `paused`, `draining`, `waiting`, `interrupted`, `stopped` or `finished`.
-    pub state: &'static str,
+    /// How it stands.
+    pub state: RunStatus,
     /// Why it is paused, draining, waiting or stopped; null in the other states.
     pub reason: Option<String>,
     /// The run that has taken over its people who were half way, if one has.
@@ -74,7 +113,7 @@ pub struct Summary {
     /// All rows.
     pub rows: u64,
     /// Rows by outcome, all eight.
-    pub outcomes: BTreeMap<&'static str, u64>,
+    pub outcomes: BTreeMap<String, u64>,
     /// Rows that are done although somebody should know something, by its code.
     pub warnings: BTreeMap<String, u64>,
     /// The same in words.
@@ -92,16 +131,16 @@ pub struct Summary {
     /// RFC 3339, UTC; null while rows are pending.
     pub finished_at: Option<String>,
     /// How long people could not work.
-    pub exposed_ms: Exposed,
+    pub exposed_ms: ExposureTimes,
     /// Writes a second.
     pub rate: Rate,
     /// How far the journal has it.
-    pub journal: Chain,
+    pub journal: LogHead,
 }
 
 /// The end of a run's log: noted elsewhere, it proves later that nothing up to here was changed or cut off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Chain {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHead {
     /// The last link of its hash chain, in hexadecimal digits.
     pub head: String,
     /// How many records it has.
@@ -109,8 +148,8 @@ pub struct Chain {
 }
 
 /// How long people could not work, over the rows that were exposed at all. Milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Exposed {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExposureTimes {
     /// Half of them no longer than this.
     pub p50: u64,
     /// All but one in a hundred.
@@ -120,12 +159,27 @@ pub struct Exposed {
 }
 
 /// Writes a second.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     /// Over the time that processes worked on the run.
     pub mean: f64,
-    /// What the budget allows.
+    /// What the budget of writes allows.
     pub budget: f64,
+    /// The budget that limits the run at present, such as `reads`; null if none does, or no process works on it.
+    pub binding: Option<String>,
+}
+
+/// People who are done and of whom somebody should know the same thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warned {
+    /// Its code.
+    pub code: String,
+    /// How many they are.
+    pub rows: u64,
+    /// The warning of the first of them.
+    pub warning: String,
+    /// What to do about it.
+    pub advice: String,
 }
 
 /// The numbers of a run: costs the same however many rows it has.
@@ -139,19 +193,29 @@ pub fn summarize(
 ) -> Result<Summary, JournalError> {
     let mut exposed = Vec::new();
     for (input, record) in reader.exposed()? {
-        exposed.extend(exposed_now(run, live, &input, &record));
+        exposed.extend(OutcomeRow::new(run, live, &input, &record).exposed);
     }
     Ok(Summary::of(run, exposed, live))
 }
 
+fn warned(run: &RunRecord) -> Vec<Warned> {
+    let warned = run.warned.iter().map(|(code, warned)| Warned {
+        code: code.clone(),
+        rows: warned.rows,
+        warning: warned.warning.clone(),
+        advice: warned.advice.clone(),
+    });
+    warned.collect()
+}
+
 impl Summary {
     pub(super) fn of(run: &RunRecord, exposed: Vec<ExposedPerson>, live: &Liveness) -> Summary {
-        let outcomes = Outcome::ALL.map(|outcome| (outcome.word(), run.outcome_count(outcome)));
-        let seconds = run.worked_ms() as f64 / 1_000.0;
-        let mean = if seconds > 0.0 {
-            run.writes as f64 / seconds
-        } else {
-            0.0
+        let outcomes =
+            Outcome::ALL.map(|outcome| (outcome.word().to_owned(), run.outcome_count(outcome)));
+        let mut rate = Rate {
+            mean: round(mean_rate(run)),
+            budget: 0.0,
+            binding: None,
         };
         let (under_way, slow, quota) = match live {
             Liveness::Nobody | Liveness::TakenOver { .. } => {
@@ -161,29 +225,32 @@ impl Summary {
                 standing: _,
                 under_way,
                 writes,
+                binding,
                 slow,
-            } => (Some(*under_way), slow.clone(), Some(*writes)),
+            } => {
+                rate.binding = binding.as_ref().map(|binding| binding.budget.clone());
+                (Some(*under_way), slow.clone(), Some(*writes))
+            }
         };
+        rate.budget = round(quota.map_or(0.0, Quota::per_second));
         let warned = warned(run);
+        let by_code = warned.iter().map(|one| (one.code.clone(), one.rows));
         Summary {
             run: run.id().to_string(),
             job: run.header.job.clone(),
             target: run.header.target.clone(),
             target_spec: run.header.target_spec.clone(),
             taken_over_by: taken_over_by(live),
-            warnings: warned
-                .iter()
-                .map(|one| (one.code.clone(), one.rows))
-                .collect(),
+            warnings: by_code.collect(),
             warned,
             warned_rows: run.warned_rows,
-            exposed_ms: Exposed {
+            exposed_ms: ExposureTimes {
                 p50: run.exposures.quantile_ms(0.5),
                 p99: run.exposures.quantile_ms(0.99),
                 max: run.exposures.max_ms(),
             },
             exposed,
-            state: state_word(run, live),
+            state: status(run, live),
             reason: reason(run, live),
             under_way,
             slow,
@@ -194,15 +261,38 @@ impl Summary {
             throttled: run.throttled,
             started_at: rfc3339(run.header.started_at),
             finished_at: run.is_complete().then(|| rfc3339(run.last_at)),
-            rate: Rate {
-                mean: round(mean),
-                budget: round(quota.map_or(0.0, Quota::per_second)),
-            },
-            journal: Chain {
+            rate,
+            journal: LogHead {
                 head: run.head.hash.to_string(),
                 records: run.head.records,
             },
         }
+    }
+
+    /// How many rows have this outcome.
+    #[must_use]
+    pub fn count(&self, outcome: Outcome) -> u64 {
+        self.outcomes.get(outcome.word()).copied().unwrap_or(0)
+    }
+
+    /// Rows that need no more attention.
+    #[must_use]
+    pub fn good(&self) -> u64 {
+        self.count(Outcome::Done) + self.count(Outcome::Unchanged)
+    }
+
+    /// Who cannot sign in, with no process on its way to help: those of a live run are exposed only as long as their writes
+    /// take.
+    pub fn left_exposed(&self) -> impl Iterator<Item = &ExposedPerson> {
+        let is_left = self.under_way.is_none();
+        self.exposed.iter().filter(move |_| is_left)
+    }
+}
+
+fn mean_rate(run: &RunRecord) -> f64 {
+    match run.worked_ms() {
+        0 => 0.0,
+        ms => run.writes as f64 * 1_000.0 / ms as f64,
     }
 }
 
@@ -213,18 +303,18 @@ fn taken_over_by(live: &Liveness) -> Option<String> {
     }
 }
 
-fn state_word(run: &RunRecord, live: &Liveness) -> &'static str {
+fn status(run: &RunRecord, live: &Liveness) -> RunStatus {
     match (live, &run.state) {
         (Liveness::Live { standing, .. }, _) => match standing {
-            Standing::Running => "running",
-            Standing::Held(Hold::Operator(_)) => "paused",
-            Standing::Held(Hold::Window { .. }) => "waiting",
-            Standing::Stopping(_) => "draining",
+            Standing::Running => RunStatus::Running,
+            Standing::Held(Hold::Operator(_)) => RunStatus::Paused,
+            Standing::Held(Hold::Window { .. }) => RunStatus::Waiting,
+            Standing::Stopping(_) => RunStatus::Draining,
         },
-        (Liveness::TakenOver { .. }, _) => "stopped",
-        (Liveness::Nobody, RunState::Finished) => "finished",
-        (Liveness::Nobody, RunState::Stopped(_)) => "stopped",
-        (Liveness::Nobody, RunState::Open | RunState::Importing) => "interrupted",
+        (Liveness::TakenOver { .. }, _) => RunStatus::Stopped,
+        (Liveness::Nobody, RunState::Finished) => RunStatus::Finished,
+        (Liveness::Nobody, RunState::Stopped(_)) => RunStatus::Stopped,
+        (Liveness::Nobody, RunState::Open | RunState::Importing) => RunStatus::Interrupted,
     }
 }
 
@@ -253,13 +343,4 @@ fn reason(run: &RunRecord, live: &Liveness) -> Option<String> {
 
 fn round(number: f64) -> f64 {
     (number * 1_000.0).round() / 1_000.0
-}
-
-/// A time in UTC as RFC 3339 with milliseconds.
-pub(super) fn rfc3339(at: UnixMillis) -> String {
-    let at = i64::try_from(at).unwrap_or(i64::MAX);
-    match jiff::Timestamp::from_millisecond(at) {
-        Ok(time) => format!("{time:.3}"),
-        Err(_) => String::new(),
-    }
 }

@@ -541,6 +541,7 @@ impl Dispatcher {
             left: self.left(rows_per_s),
             waiting: services.registry.waiting(),
             eased: services.registry.eased(),
+            binding: services.registry.binding(),
             standing: self.standing.clone(),
         }
     }

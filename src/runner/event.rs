@@ -3,6 +3,7 @@
 use super::stop::{Hold, Standing, StopReason};
 use crate::journal::{Counts, RowNumber, RunId};
 use crate::machine::Outcome;
+use crate::services::Binding;
 use std::time::Duration;
 
 /// Numbers of a run at one moment, shown everywhere from the same snapshot.
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub waiting: Option<(String, Duration)>,
     /// That a rate is lower than it could be, and why.
     pub eased: Option<String>,
+    /// The budget that limits the run at present, if one does.
+    pub binding: Option<Binding>,
     /// Whether rows may begin, and why not.
     pub standing: Standing,
 }

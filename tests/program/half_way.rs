@@ -210,7 +210,7 @@ fn a_resume_that_cannot_begin_says_who_is_left() {
     let named = killed.oracle.exposed(&killed.stage);
     assert!(
         ran.complaint()
-            .contains("cannot sign in until the run goes on"),
+            .contains("cannot sign in until the run continues"),
         "{ran:?}"
     );
     assert!(

@@ -1,0 +1,205 @@
+//! The waits of a process before it works on rows: the sign-in, the preflight, the question.
+//!
+//! Each wait is announced within two seconds, with its reason and its end, and ends at once when the process is told to stop:
+//! nobody is under way yet.
+
+use super::connect::Target;
+use super::exit::Exit;
+use super::failure::Failure;
+use crate::journal::{JournalError, Stop};
+use crate::progress::{say, short, waiting_in_words};
+use crate::runner::{Asked, Command, Refused, Services, StopReason};
+use crate::services::Endpoint;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, interval_at};
+
+/// How often the reason of a wait is looked at. The first look comes before a person wonders.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a reason that changes is printed again.
+const PRINT_EVERY: Duration = Duration::from_secs(10);
+
+/// Why a run was cut off before its first row. Only reads were sent.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// It has to stop, for a reason that a run knows.
+    Stopped(StopReason),
+    /// The journal cannot record that it begins.
+    Journal(JournalError),
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<Failure> for Cut {
+    fn from(failure: Failure) -> Cut {
+        Cut::Failed(failure)
+    }
+}
+
+impl Cut {
+    /// Of a run that was never begun, or a command that begins none.
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Cut::Stopped(reason) => Failure::with(
+                match reason.stop() {
+                    Stop::Requested(_) => Exit::Requested,
+                    Stop::Fault(_) | Stop::Finished => Exit::Fault,
+                },
+                format!("stopped: {}", reason.text()),
+                "nothing was begun or changed; run the same command again to start",
+            ),
+            Cut::Journal(error) => error.into(),
+            Cut::Failed(failure) => failure,
+        }
+    }
+}
+
+/// Waits, and listens for what may end them.
+pub(super) struct Waits {
+    commands: mpsc::Receiver<Asked>,
+    /// Who is waited for.
+    whom: String,
+    patience: Duration,
+}
+
+impl Waits {
+    pub fn new(commands: mpsc::Receiver<Asked>, target: &Target) -> Waits {
+        Waits {
+            commands,
+            whom: target.address(),
+            patience: target.patience(),
+        }
+    }
+
+    pub fn into_commands(self) -> mpsc::Receiver<Asked> {
+        self.commands
+    }
+
+    /// Waits for something. `why` says what it hangs on at present, if on anything; it may hang for as long as the target's
+    /// patience lasts.
+    ///
+    /// # Errors
+    /// [`Cut::Stopped`]: somebody asked for it, or the patience is over.
+    pub async fn wait<T>(
+        &mut self,
+        why: impl Fn() -> Option<String>,
+        what: impl Future<Output = T>,
+    ) -> Result<T, Cut> {
+        let mut hang = Hang::new(self.patience);
+        let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        let mut what = pin!(what);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut what => return Ok(done),
+                Some(asked) = self.commands.recv() => if let Some(reason) = stop_asked(asked) {
+                    let hangs = why().map_or_else(String::new, |why| format!(" ({why})"));
+                    let text = format!("{reason} while waiting for {}{hangs}", self.whom);
+                    return Err(Cut::Stopped(StopReason::Requested(text)));
+                },
+                _ = looks.tick() => match why() {
+                    None => hang.since = Instant::now(),
+                    Some(why) if hang.since.elapsed() >= self.patience => {
+                        return Err(Cut::Stopped(self.out_of_patience(&why)));
+                    }
+                    Some(why) => hang.print(&self.whom, why),
+                },
+            }
+        }
+    }
+
+    /// Waits for the answer to a question, or for somebody to stop the process.
+    ///
+    /// # Errors
+    /// The reason to stop.
+    pub async fn answer(
+        &mut self,
+        mut answer: oneshot::Receiver<String>,
+    ) -> Result<Option<String>, String> {
+        loop {
+            tokio::select! {
+                biased;
+                Some(asked) = self.commands.recv() => if let Some(reason) = stop_asked(asked) {
+                    return Err(reason);
+                },
+                line = &mut answer => return Ok(line.ok()),
+            }
+        }
+    }
+
+    fn out_of_patience(&self, why: &str) -> StopReason {
+        StopReason::Target(format!(
+            "{} did not reply for {}: {why}; check the network, the proxy and the addresses in the connection file",
+            self.whom,
+            short(self.patience)
+        ))
+    }
+}
+
+/// Why the process has to stop, if it has to. Commands are answered.
+fn stop_asked(asked: Asked) -> Option<String> {
+    let (answer, reason) = match asked.command {
+        Command::Drain(why) | Command::Interrupt(why) | Command::StopNow(why) => {
+            (Ok(()), Some(why))
+        }
+        Command::Pause(_) | Command::Continue | Command::Pace(_) => (Err(Refused::NotBegun), None),
+    };
+    // Nobody may be waiting for it any more.
+    let _ = asked.answer.send(answer);
+    reason
+}
+
+/// A wait that hangs: printed once, and again when it hangs on something else.
+struct Hang {
+    /// When it last moved.
+    since: Instant,
+    patience: Duration,
+    printed: Option<(String, Instant)>,
+}
+
+impl Hang {
+    fn new(patience: Duration) -> Hang {
+        Hang {
+            since: Instant::now(),
+            patience,
+            printed: None,
+        }
+    }
+
+    fn print(&mut self, whom: &str, why: String) {
+        let is_new = match &self.printed {
+            Some((printed, at)) => *printed != why && at.elapsed() >= PRINT_EVERY,
+            None => true,
+        };
+        if is_new {
+            let left = self.patience.saturating_sub(self.since.elapsed());
+            say(format_args!(
+                "connecting to {whom}: {why}; retrying until {}; Ctrl-C stops",
+                clock_in(left)
+            ));
+            self.printed = Some((why, Instant::now()));
+        }
+    }
+}
+
+/// The local time then.
+fn clock_in(left: Duration) -> String {
+    let then = jiff::Zoned::now().checked_add(left);
+    then.map_or_else(
+        |_| format!("{} from now", short(left)),
+        |then| then.strftime("%H:%M:%S").to_string(),
+    )
+}
+
+/// What reads hang on: a service is in trouble, or the main one has not replied at all.
+pub(super) fn trouble_of(services: &Services) -> Option<String> {
+    let registry = &services.registry;
+    let silent = || {
+        let waiting = waiting_in_words(registry.waiting().as_ref());
+        waiting.unwrap_or_else(|| "no reply yet".to_owned())
+    };
+    let trouble = registry.iter().find_map(Endpoint::trouble);
+    trouble.or_else(|| (!registry.main().has_served()).then(silent))
+}
