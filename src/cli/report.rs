@@ -1,7 +1,7 @@
 //! `cutover report`: write the report files again.
 
 use super::args::{Global, ReportArgs};
-use super::context::{report_dir, snapshot};
+use super::context::{report_dir, snapshot, warn_unused};
 use super::control::{ControlRequest, ask};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -48,8 +48,10 @@ fn from_journal(global: &Global, args: &ReportArgs) -> Result<(Report, Summary),
     let journal = snapshot(global)?;
     let run = journal.find(args.run.as_deref())?;
     let dir = absolute(report_dir(args.report.as_ref(), &run.id().to_string()));
-    let idle = Liveness::idle(journal.taken_over_by(run.id())?);
-    Ok(write(&run, &mut journal.reader(&run)?, &dir, &idle)?)
+    let idle = Liveness::idle(journal.taken_over_by(run.id()));
+    let (mut reader, unused) = journal.rows(&run)?;
+    unused.iter().for_each(warn_unused);
+    Ok(write(&run, &mut reader, &dir, &idle)?)
 }
 
 fn absolute(path: PathBuf) -> PathBuf {

@@ -43,7 +43,7 @@ fn from_journal(global: &Global) -> Result<Vec<Summary>, Failure> {
         return Ok(Vec::new());
     }
     let journal = snapshot(global)?;
-    let runs = journal.runs()?;
+    let runs = journal.runs();
     let takers = takers(&runs);
     let summaries = runs.iter().map(|run| {
         let idle = Liveness::idle(takers.get(&run.id()).copied());

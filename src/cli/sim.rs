@@ -110,7 +110,7 @@ fn jitter(args: &SimArgs, pleasant: u64) -> u64 {
 ///
 /// # Errors
 /// The journal cannot be read.
-pub(super) fn cast_of(
+pub(super) async fn cast_of(
     global: &Global,
     journal: &Journal,
     session: &Session,
@@ -124,7 +124,7 @@ pub(super) fn cast_of(
         });
     }
     let mut people = Vec::new();
-    session.reader()?.each::<JournalError>(|input, _| {
+    session.reader().await?.each::<JournalError>(|input, _| {
         let values = canonical(&header.input.mapping, &job.layout, input);
         people.extend(person(&job.layout, &values));
         Ok(())

@@ -33,6 +33,6 @@ pub(super) async fn main(global: &Global, args: &StatusArgs) -> Result<Exit, Fai
 fn from_journal(global: &Global, run: Option<&str>) -> Result<Summary, Failure> {
     let journal = snapshot(global)?;
     let run = journal.find(run)?;
-    let idle = Liveness::idle(journal.taken_over_by(run.id())?);
+    let idle = Liveness::idle(journal.taken_over_by(run.id()));
     Ok(summarize(&run, &mut journal.reader(&run)?, &idle)?)
 }

@@ -83,7 +83,7 @@ pub(super) async fn work(
     let (end, people) = attempt.make(target, schedule, &mut stage).await;
     let session = released(session).await?;
     if let Stage::New(..) = stage {
-        if let Err(error) = journal.lock().await.withdraw(session) {
+        if let Err(error) = journal.lock().await.withdraw(session).await {
             tracing::info!("the run is removed when the journal is opened next: {error}");
         }
         let never_begun = || Failure::program("the run has ended and was never begun");
@@ -100,7 +100,7 @@ pub(super) async fn work(
         }
     };
     let stop = stopped.as_ref().map_or(Stop::Finished, StopReason::stop);
-    let closed = session.close(SystemClock.now(), stop);
+    let closed = session.close(SystemClock.now(), stop).await;
     let ending = Ending {
         global,
         args,
@@ -159,7 +159,7 @@ impl Attempt<'_> {
         let mut waits = Waits::new(commands, &target);
         let connected = match self.connect(target, &mut waits).await {
             Ok(connected) => connected,
-            Err(cut) => return (Err(cut), self.left_exposed()),
+            Err(cut) => return (Err(cut), self.left_exposed().await),
         };
         let services = Arc::clone(&connected.services);
         let bridge = Bridge {
@@ -191,24 +191,25 @@ impl Attempt<'_> {
             &*self.journal.lock().await,
             self.session,
             self.job,
-        )?;
+        )
+        .await?;
         let hitch = Hitch::new();
         let connecting = target.connect(self.session.header().id.0, self.job, cast, &hitch);
         Ok(waits.wait(|| hitch.words(), connecting).await??)
     }
 
     /// Whom an earlier process left exposed, for an attempt that ended before it could ask the target.
-    fn left_exposed(&self) -> Vec<Person> {
+    async fn left_exposed(&self) -> Vec<Person> {
         let exposed = Exposed::default();
-        if let Err(error) = self.take_in(&exposed) {
+        if let Err(error) = self.take_in(&exposed).await {
             tracing::warn!("who is exposed cannot be read from the journal: {error}");
         }
         exposed.list()
     }
 
-    fn take_in(&self, exposed: &Exposed) -> Result<(), JournalError> {
+    async fn take_in(&self, exposed: &Exposed) -> Result<(), JournalError> {
         let mapping = &self.session.header().input.mapping;
-        exposed.take_in(&mut self.session.reader()?, mapping, &self.job.layout)
+        exposed.take_in(&mut self.session.reader().await?, mapping, &self.job.layout)
     }
 
     /// The preflight, the header, and the consent; after that a new run exists.
@@ -220,6 +221,7 @@ impl Attempt<'_> {
     ) -> Result<Settings, Cut> {
         let services = &connected.services;
         self.take_in(&services.gauges.exposed)
+            .await
             .map_err(Failure::from)?;
         if matches!(stage, Stage::Begun) {
             self.opened().await?;
@@ -230,7 +232,7 @@ impl Attempt<'_> {
         let ready = ready.map_err(|RunAbort(problem)| {
             Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice)))
         })?;
-        self.must_be_fit(&ready)?;
+        self.must_be_fit(&ready).await?;
         self.print_header(connected, &ready, stage);
         if let Stage::New(_, Consent::OfPerson) = stage {
             ask(waits).await?;
@@ -251,13 +253,13 @@ impl Attempt<'_> {
 
     /// Nothing must speak against the run, unless somebody is half way: those people are finished with whatever the app may still
     /// do.
-    fn must_be_fit(&self, ready: &Ready) -> Result<(), Failure> {
+    async fn must_be_fit(&self, ready: &Ready) -> Result<(), Failure> {
         warn_of(ready.warnings().chain(ready.unknown()));
         let bad: Vec<&Check> = ready.bad().collect();
         if bad.is_empty() && ready.settings.is_some() {
             return Ok(());
         }
-        if ready.settings.is_none() || self.session.reader()?.half_way()?.is_empty() {
+        if ready.settings.is_none() || self.session.reader().await?.half_way()?.is_empty() {
             return Err(preflight_failure(&bad));
         }
         for check in bad {
@@ -293,7 +295,7 @@ impl Attempt<'_> {
         orders: Orders,
     ) -> Result<DispatchEnd, Cut> {
         // The reader first: it waits until the checkpoint, and so what is known of the run, is up to the log.
-        let reader = self.session.reader().map_err(Failure::from)?;
+        let reader = self.session.reader().await.map_err(Failure::from)?;
         let run = self.session.run();
         let admission = Admission::new(reader, &run, &self.job.layout).map_err(Failure::from)?;
         let work = Arc::new(Work {

@@ -1,20 +1,13 @@
 //! The numbers of a run, as `summary.json` and `status --json` give them.
 
 use super::outcome::{ExposedPerson, OutcomeRow, rfc3339};
-use crate::journal::{JournalError, RowRecord, RunId, RunReader, RunRecord, RunState, Stop};
+use crate::journal::{JournalError, RunId, RunReader, RunRecord, RunState, Stop};
 use crate::machine::Outcome;
 use crate::runner::{Hold, Standing};
 use crate::services::Binding;
 use crate::services::budget::Quota;
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Digits that the exposure's percentiles are kept to.
-const DIGITS: u8 = 3;
-
-/// The longest exposure that is told apart: 30 days, in milliseconds.
-const EXPOSED_MS_MAX: u64 = 30 * 24 * 3_600 * 1_000;
 
 /// What a live process is doing with a run, where there is one.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,7 +161,7 @@ pub struct ExposureTimes {
 /// Writes a second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
-    /// Over the time that processes worked on the run.
+    /// Over the time in which rows were worked on; pauses do not count.
     pub mean: f64,
     /// What the budget of writes allows.
     pub budget: f64,
@@ -189,54 +182,7 @@ pub struct Warned {
     pub advice: String,
 }
 
-/// What a summary gathers from single rows.
-pub(super) struct Tally {
-    /// None only if the bounds above were nonsense.
-    exposure: Option<Histogram<u64>>,
-    exposed: Vec<ExposedPerson>,
-    warned: BTreeMap<String, Warned>,
-    warned_rows: u64,
-}
-
-impl Tally {
-    pub fn new() -> Tally {
-        Tally {
-            exposure: Histogram::new_with_max(EXPOSED_MS_MAX, DIGITS).ok(),
-            exposed: Vec::new(),
-            warned: BTreeMap::new(),
-            warned_rows: 0,
-        }
-    }
-
-    pub fn add(&mut self, row: &OutcomeRow<'_>) {
-        if let Some(histogram) = self.exposure.as_mut().filter(|_| row.exposed_ms > 0) {
-            histogram.saturating_record(row.exposed_ms);
-        }
-        self.exposed.extend(row.exposed.clone());
-        self.warned_rows += u64::from(!row.warnings.is_empty());
-        for warning in row.warnings {
-            let known = self.warned.entry(warning.code.clone());
-            let known = known.or_insert_with(|| Warned {
-                code: warning.code.clone(),
-                rows: 0,
-                warning: warning.message.clone(),
-                advice: warning.advice.clone(),
-            });
-            known.rows += 1;
-        }
-    }
-
-    fn exposure_times(&self) -> ExposureTimes {
-        let histogram = self.exposure.as_ref();
-        histogram.map_or_else(ExposureTimes::default, |histogram| ExposureTimes {
-            p50: histogram.value_at_quantile(0.5),
-            p99: histogram.value_at_quantile(0.99),
-            max: histogram.max(),
-        })
-    }
-}
-
-/// The numbers of a run; reads every row once.
+/// The numbers of a run: costs the same however many rows it has.
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
@@ -245,18 +191,15 @@ pub fn summarize(
     reader: &mut RunReader,
     live: &Liveness,
 ) -> Result<Summary, JournalError> {
-    let mut tally = Tally::new();
-    reader.each::<JournalError>(|input, record: Option<&RowRecord>| {
-        if let Some(record) = record {
-            tally.add(&OutcomeRow::new(run, live, input, record));
-        }
-        Ok(())
-    })?;
-    Ok(Summary::of(run, tally, live))
+    let exposed = reader.exposed()?;
+    let exposed = exposed
+        .iter()
+        .filter_map(|(input, record)| OutcomeRow::new(run, live, input, record).exposed);
+    Ok(Summary::of(run, exposed.collect(), live))
 }
 
 impl Summary {
-    pub(super) fn of(run: &RunRecord, tally: Tally, live: &Liveness) -> Summary {
+    pub(super) fn of(run: &RunRecord, exposed: Vec<ExposedPerson>, live: &Liveness) -> Summary {
         let outcomes =
             Outcome::ALL.map(|outcome| (outcome.word().to_owned(), run.outcome_count(outcome)));
         let mut rate = Rate {
@@ -280,7 +223,13 @@ impl Summary {
             }
         };
         rate.budget = round(quota.map_or(0.0, Quota::per_second));
-        let warned: Vec<Warned> = tally.warned.values().cloned().collect();
+        let warned = run.warned.iter().map(|(code, warned)| Warned {
+            code: code.clone(),
+            rows: warned.rows,
+            warning: warned.warning.clone(),
+            advice: warned.advice.clone(),
+        });
+        let warned: Vec<Warned> = warned.collect();
         let by_code = warned.iter().map(|one| (one.code.clone(), one.rows));
         Summary {
             run: run.id().to_string(),
@@ -290,9 +239,13 @@ impl Summary {
             taken_over_by: taken_over_by(live),
             warnings: by_code.collect(),
             warned,
-            warned_rows: tally.warned_rows,
-            exposed_ms: tally.exposure_times(),
-            exposed: tally.exposed,
+            warned_rows: run.warned_rows,
+            exposed_ms: ExposureTimes {
+                p50: run.exposures.quantile_ms(0.5),
+                p99: run.exposures.quantile_ms(0.99),
+                max: run.exposures.max_ms(),
+            },
+            exposed,
             state: status(run, live),
             reason: reason(run, live),
             under_way,
