@@ -71,7 +71,7 @@ pub enum PlanFileError {
     #[diagnostic(
         code(batch::plan_other),
         help(
-            "plan anew with the same job, file, --set and --target as this run; nothing was sent"
+            "plan again with this run's job, file, --set and --target; nothing was sent"
         )
     )]
     Other {

@@ -188,7 +188,7 @@ impl Shared {
         sent.map_err(|_| Refusal::Ending)?;
         let answer = answered.await.map_err(|_| Refusal::Ending)?;
         answer
-            .map_err(|refused| Refusal::words(format!("the run goes on as it did: {refused}")))?;
+            .map_err(|refused| Refusal::words(format!("nothing has changed: {refused}")))?;
         self.status(Some(&session.header().id.to_string())).await
     }
 

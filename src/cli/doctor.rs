@@ -117,7 +117,7 @@ async fn tenant(services: &Arc<Services>) -> Vec<Check> {
             vec![Check::bad("tenant", problem.to_string(), problem.advice)]
         }
         Err(_) => {
-            let detail = format!("no answer within {} s", patience.as_secs());
+            let detail = format!("no reply within {} s", patience.as_secs());
             let advice = "check the network, the proxy, and the service's health page";
             vec![Check::bad("tenant", detail, advice)]
         }
@@ -136,7 +136,7 @@ fn limits(services: &Services) -> Check {
 async fn active_directory(connection: AdConnection) -> Check {
     let base = connection.base.clone();
     match ActiveDirectory::new(connection).check().await {
-        Ok(()) => Check::good("active directory", format!("{base} answers")),
+        Ok(()) => Check::good("active directory", format!("{base} can be reached")),
         Err(fault) => refused("active directory", &fault),
     }
 }

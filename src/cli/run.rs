@@ -101,7 +101,7 @@ async fn start(
     if let Some(from) = order.adopts {
         let people = counted(adoptions.len() as u64, "person who is", "people who are");
         say(format_args!(
-            "{people} half way in run {from} would be taken over; that run goes on no more then"
+            "{people} half way in run {from} would be taken over; that run can then not be resumed"
         ));
     }
     batch.tell_dialect();
@@ -136,7 +136,7 @@ fn different(run: &RunRecord, differences: &[String]) -> Failure {
         differences.join("\n  ")
     );
     let help = format!(
-        "`cutover resume {id}` goes on with it as it was begun; `--fresh` starts a new run beside it; nothing was sent"
+        "`cutover resume {id}` continues it as it was started; `--fresh` starts a new run next to it; nothing was sent"
     );
     Failure::usage(message, help).coded(errors::RUN_DIFFERS)
 }

@@ -48,7 +48,7 @@ impl Cut {
                     Stop::Fault(_) | Stop::Finished => Exit::Fault,
                 },
                 format!("stopped: {}", reason.text()),
-                "nothing was begun or changed; run the same command again to start",
+                "nothing was changed or begun; run the same command again to start",
             ),
             Cut::Journal(error) => error.into(),
             Cut::Failed(failure) => failure,

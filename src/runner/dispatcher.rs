@@ -446,7 +446,7 @@ impl Dispatcher {
         }
         if let Some(given_up) = self.out_of_patience() {
             let (seconds, why) = (given_up.patience.as_secs(), given_up.why);
-            let text = format!("the target has given no good answer for {seconds} s: {why}");
+            let text = format!("the target has given no good reply for {seconds} s: {why}");
             self.stop_now(StopReason::Target(text)).await;
         }
         self.stop_in_vain().await;
