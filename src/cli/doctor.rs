@@ -9,7 +9,7 @@ use super::context::{job, print_json};
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::job::{Job, SHIPPED};
-use crate::progress::{say_result, show_text};
+use crate::progress::{print_result, print_text};
 use crate::runner::Services;
 use crate::runner::client::RunAbort;
 use crate::runner::preflight::{Check, Verdict, introductions, permissions};
@@ -168,7 +168,7 @@ fn show(check: &Check) {
     }
     // What is good is not worth a word when it is to be quiet.
     match check.verdict {
-        Verdict::Good => say_result(text.trim_end()),
-        Verdict::Unknown | Verdict::Warning | Verdict::Bad => show_text(text),
+        Verdict::Good => print_result(text.trim_end()),
+        Verdict::Unknown | Verdict::Warning | Verdict::Bad => print_text(text),
     }
 }

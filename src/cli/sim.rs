@@ -7,7 +7,7 @@ use super::failure::Failure;
 use crate::batch::Digest;
 use crate::job::Job;
 use crate::journal::{Journal, JournalError, Session};
-use crate::progress::{say_result, show_text};
+use crate::progress::{print_result, print_text};
 use crate::runner::admission::canonical;
 use crate::sim::{
     Batching, Faults, Limits, Options, Permission, Population, Quota, SECRET_VARIABLE, SignIn,
@@ -28,12 +28,12 @@ pub(super) async fn main(args: &SimArgs) -> Result<Exit, Failure> {
     let simulator = Simulator::start(options(args))
         .await
         .map_err(Failure::unusable)?;
-    say_result(format_args!("# simulated tenant at {}", simulator.url()));
-    say_result(format_args!(
+    print_result(format_args!("# simulated tenant at {}", simulator.url()));
+    print_result(format_args!(
         "# save this as sim.toml, then: {SECRET_VARIABLE}={} cutover run … --target sim.toml",
         simulator.client_secret()
     ));
-    show_text(simulator.connection_file());
+    print_text(simulator.connection_file());
     tokio::signal::ctrl_c()
         .await
         .map_err(|error| Failure::program(format!("signals cannot be heard: {error}")))?;

@@ -2,10 +2,10 @@
 
 use super::args::{Global, WorkArgs};
 use super::connect::{Connected, Hitch, Target};
-use super::consent::{Consent, Header, ask};
+use super::consent::{Consent, RunHeading, ask};
 use super::context::report_dir;
 use super::control_server::{Bridge, ControlServer};
-use super::ending::{Ending, LeftExposed, advise};
+use super::ending::{LeftExposed, RunEnding, advise};
 use super::errors;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -43,11 +43,11 @@ const RELEASE_POLLS_MAX: u32 = 200;
 /// A run that is open in this process.
 pub(super) struct Opening {
     pub session: Session,
-    pub stage: Stage,
+    pub stage: RunStage,
 }
 
 /// How far it is.
-pub(super) enum Stage {
+pub(super) enum RunStage {
     /// Its rows are in the journal, but it does not exist before it is begun.
     New(Copied, Consent),
     /// It was begun before.
@@ -72,7 +72,7 @@ pub(super) async fn work(
     let session = Arc::new(session);
     let journal = Arc::new(Mutex::new(journal));
     let dir = report_dir(args.report.as_ref(), &run.to_string());
-    let attempt = Attempt {
+    let attempt = RunAttempt {
         global,
         args,
         journal: &journal,
@@ -82,7 +82,7 @@ pub(super) async fn work(
     };
     let (end, people) = attempt.make(target, schedule, &mut stage).await;
     let session = released(session).await?;
-    if let Stage::New(..) = stage {
+    if let RunStage::New(..) = stage {
         if let Err(error) = journal.lock().await.withdraw(session).await {
             tracing::info!("the run is removed when the journal is opened next: {error}");
         }
@@ -101,7 +101,7 @@ pub(super) async fn work(
     };
     let stop = stopped.as_ref().map_or(Stop::Finished, StopReason::stop);
     let closed = session.close(SystemClock.now(), stop).await;
-    let ending = Ending {
+    let ending = RunEnding {
         global,
         args,
         dir: &dir,
@@ -130,7 +130,7 @@ async fn released(session: Arc<Session>) -> Result<Session, Failure> {
 }
 
 /// What leads from an open run to its end.
-struct Attempt<'a> {
+struct RunAttempt<'a> {
     global: &'a Global,
     args: &'a WorkArgs,
     journal: &'a Arc<Mutex<Journal>>,
@@ -146,13 +146,13 @@ struct Orders {
     schedule: Schedule,
 }
 
-impl Attempt<'_> {
+impl RunAttempt<'_> {
     /// Returns how the work ended, and who cannot sign in then.
     async fn make(
         &self,
         target: Target,
         schedule: Schedule,
-        stage: &mut Stage,
+        stage: &mut RunStage,
     ) -> (Result<DispatchEnd, Cut>, Vec<Person>) {
         let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
         signals::hear(sender.clone());
@@ -217,13 +217,13 @@ impl Attempt<'_> {
         &self,
         connected: &Connected,
         waits: &mut Waits,
-        stage: &mut Stage,
+        stage: &mut RunStage,
     ) -> Result<Settings, Cut> {
         let services = &connected.services;
         self.take_in(&services.gauges.exposed)
             .await
             .map_err(Failure::from)?;
-        if matches!(stage, Stage::Begun) {
+        if matches!(stage, RunStage::Begun) {
             self.opened().await?;
         }
         let params = &self.session.header().params;
@@ -234,10 +234,10 @@ impl Attempt<'_> {
         })?;
         self.must_be_fit(&ready).await?;
         self.print_header(connected, &ready, stage);
-        if let Stage::New(_, Consent::OfPerson) = stage {
+        if let RunStage::New(_, Consent::OfPerson) = stage {
             ask(waits).await?;
         }
-        if let Stage::New(copied, _) = std::mem::replace(stage, Stage::Begun) {
+        if let RunStage::New(copied, _) = std::mem::replace(stage, RunStage::Begun) {
             let begun = self.session.begin(copied, SystemClock.now()).await;
             begun.map_err(Failure::from)?;
             self.opened().await?;
@@ -251,7 +251,7 @@ impl Attempt<'_> {
         opened.map_err(Cut::Journal)
     }
 
-    /// Nothing must speak against the run, unless somebody is half way: those people are finished with whatever the app may still
+    /// Nothing must set_manner against the run, unless somebody is half way: those people are finished with whatever the app may still
     /// do.
     async fn must_be_fit(&self, ready: &Ready) -> Result<(), Failure> {
         warn_of(ready.warnings().chain(ready.unknown()));
@@ -269,13 +269,13 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    fn print_header(&self, connected: &Connected, ready: &Ready, stage: &Stage) {
+    fn print_header(&self, connected: &Connected, ready: &Ready, stage: &RunStage) {
         let run = self.session.run();
         let rows = match stage {
-            Stage::New(copied, _) => copied.rows(),
-            Stage::Begun => run.rows,
+            RunStage::New(copied, _) => copied.rows(),
+            RunStage::Begun => run.rows,
         };
-        let header = Header {
+        let header = RunHeading {
             journal: &self.global.journal,
             job: self.job,
             connected,
@@ -285,7 +285,7 @@ impl Attempt<'_> {
             ended: run.counts.total(),
             report: self.report,
         };
-        header.print(matches!(stage, Stage::New(_, Consent::OfPerson)));
+        header.print(matches!(stage, RunStage::New(_, Consent::OfPerson)));
     }
 
     async fn dispatch(

@@ -96,9 +96,7 @@ pub enum LogError {
     )]
     #[diagnostic(
         code(journal::log_cut),
-        help(
-            "the records before that are there; free disk space or fix the disk, then try again"
-        )
+        help("the records before that are there; free disk space or fix the disk, then try again")
     )]
     Cut {
         /// Where the last whole group ends, in bytes.

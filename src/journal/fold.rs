@@ -289,3 +289,58 @@ fn note_warnings(run: &mut RunRecord, record: &RowRecord, count: fn(u64) -> u64)
     }
     run.warned.retain(|_, warned| warned.rows > 0);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::session_tests::{header, intended, rules};
+    use super::*;
+    use crate::machine::{Ending, RowState};
+
+    fn moved(row: u64, at: UnixMillis, record: &RowRecord) -> Mark {
+        Mark::Moved(Box::new(Moved {
+            row: RowNumber(row),
+            at,
+            record: record.clone(),
+            was: None,
+        }))
+    }
+
+    #[test]
+    fn neither_pauses_nor_the_time_after_a_kill_count_as_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let header = header(dir.path());
+        let head = Head::genesis(header.id);
+        let mut fold = RunFold::new(RunRecord::new(header, head), BTreeMap::new(), Vec::new());
+        let mut half_way = RowRecord::default();
+        half_way.apply(&intended(1), &rules()).unwrap();
+        let ended = RowRecord {
+            state: RowState::Ended(Ending::Done),
+            ended_at: Some(0),
+            ..half_way.clone()
+        };
+        let work = [
+            Mark::Opened { at: 1_000 },
+            moved(1, 2_000, &half_way),
+            moved(2, 2_500, &half_way),
+            moved(1, 3_000, &ended),
+            moved(2, 4_000, &ended),
+        ];
+        let after_a_pause = [
+            moved(3, 100_000, &half_way),
+            moved(4, 100_100, &half_way),
+            Mark::Opened { at: 500_000 },
+            moved(3, 500_200, &ended),
+            moved(4, 500_400, &ended),
+        ];
+        let stop = Stop::Finished;
+        let closed = Mark::Closed { at: 900_000, stop };
+        for (marks, worked_ms) in [
+            (work.to_vec(), 2_000),
+            (after_a_pause.to_vec(), 2_500),
+            (vec![closed], 2_500),
+        ] {
+            marks.into_iter().for_each(|mark| fold.take(0, mark));
+            assert_eq!(fold.run.worked_ms(), worked_ms);
+        }
+    }
+}

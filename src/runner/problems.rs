@@ -114,7 +114,8 @@ pub(super) const OTHER_RUN: ProblemKind = ProblemKind {
     advice: "bring that run to its end first: `cutover resume RUN`",
 };
 
-const PLAN_ANEW: &str = "plan again, look at what the plan now says about this row, and run that plan";
+const PLAN_ANEW: &str =
+    "plan again, look at what the plan now says about this row, and run that plan";
 
 /// All of them.
 pub const PROBLEMS: [&ProblemKind; 11] = [
