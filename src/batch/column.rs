@@ -3,7 +3,6 @@
 //! A cell is read in one way only, so that what the lint has passed gives the same values again when it is read back
 //! from where the row was stored.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -68,13 +67,16 @@ pub enum Value {
 }
 
 impl Value {
-    /// What is compared where values must be unique: names without case, and a GUID as the ImmutableID it will be.
-    pub fn unique_key(&self) -> Cow<'_, str> {
+    /// Writes into an empty text what is compared where values must be unique: names without case, and a GUID as the ImmutableID it will be.
+    pub fn write_unique_key(&self, key: &mut String) {
         match self {
-            Value::Upn(upn) => Cow::Owned(upn.to_ascii_lowercase()),
-            Value::Guid(guid) => Cow::Owned(ImmutableId::from(*guid).to_string()),
-            Value::ImmutableId(id) => Cow::Borrowed(id.as_str()),
-            Value::Text(text) => Cow::Borrowed(text),
+            Value::Upn(upn) => {
+                key.push_str(upn);
+                key.make_ascii_lowercase();
+            }
+            Value::Guid(guid) => guid.write_base64(key),
+            Value::ImmutableId(id) => key.push_str(id.as_str()),
+            Value::Text(text) => key.push_str(text),
         }
     }
 }
@@ -191,9 +193,14 @@ mod tests {
     fn a_guid_and_its_immutable_id_are_the_same_key() {
         let (guid, _) = column(Kind::Guid, true).read(GUID);
         let (id, _) = column(Kind::ImmutableId, true).read("6SNZnFLe6jOI3n68hjO5zA==");
-        assert_eq!(guid.unwrap().unique_key(), id.unwrap().unique_key());
-        assert_eq!(Value::Upn("A@b.com".into()).unique_key(), "a@b.com");
-        assert_eq!(Value::Text("A".into()).unique_key(), "A");
+        let key = |value: Value| {
+            let mut key = String::new();
+            value.write_unique_key(&mut key);
+            key
+        };
+        assert_eq!(key(guid.unwrap()), key(id.unwrap()));
+        assert_eq!(key(Value::Upn("A@b.com".into())), "a@b.com");
+        assert_eq!(key(Value::Text("A".into())), "A");
     }
 
     #[test]

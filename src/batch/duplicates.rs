@@ -1,33 +1,37 @@
 //! The search for values that two rows have and only one may have.
 //!
-//! A value is remembered as 128 bits of its SHA-256 and the place where it stands, sorted on disk when memory does
-//! not suffice; ten million rows with a chance collision are as likely as 10^-25. All rows of a clash are reported,
-//! since none of them can be trusted, and in the order of the file. Values of one row never clash with each other.
+//! The first search remembers a short hash of each value, and no more: sorted, they show which values may stand in two
+//! rows. Only if there are any, the file is read again, and these values are remembered with 128 bits of their SHA-256 and their places; ten
+//! million rows with a chance collision are as likely as 10^-25. Both sort on disk when memory does not suffice. All rows of a
+//! clash are reported, since none of them can be trusted, and in the order of the file. Values of one row never clash with
+//! each other.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 
 use sha2::{Digest as _, Sha256};
 
 use super::column::{Layout, Value};
-use super::spill::{Sorted, Sorter};
+use super::external_sort::{Sorted, Sorter};
 
 /// How many other lines a clash names. A person looks at the first few; a column full of one value has them all.
 pub const OTHER_LINES_MAX: usize = 3;
 
 const KEY_BYTES: usize = 16;
+const SHORT_BYTES: usize = 8;
 const PLACE_BYTES: usize = 8 + 8 + 4;
 const ENTRY_BYTES: usize = KEY_BYTES + PLACE_BYTES;
 const CLASH_BYTES: usize = PLACE_BYTES + 1 + 8 * OTHER_LINES_MAX;
 
 /// Where a value stands. Its bytes sort like its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct CellPlace {
     row: u64,
     line: u64,
     column: u32,
 }
 
-impl Place {
+impl CellPlace {
     fn to_bytes(self) -> [u8; PLACE_BYTES] {
         let mut bytes = [0; PLACE_BYTES];
         bytes[..8].copy_from_slice(&self.row.to_be_bytes());
@@ -36,8 +40,8 @@ impl Place {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Place {
-        Place {
+    fn from_bytes(bytes: &[u8]) -> CellPlace {
+        CellPlace {
             row: number(&bytes[..8]),
             line: number(&bytes[8..16]),
             column: number(&bytes[16..20]) as u32,
@@ -68,7 +72,7 @@ pub struct Clash {
 
 impl Clash {
     fn to_bytes(&self) -> [u8; CLASH_BYTES] {
-        let place = Place {
+        let place = CellPlace {
             row: self.row,
             line: self.line,
             column: self.column as u32,
@@ -87,7 +91,7 @@ impl Clash {
     }
 
     fn from_bytes(bytes: &[u8; CLASH_BYTES]) -> Clash {
-        let place = Place::from_bytes(bytes);
+        let place = CellPlace::from_bytes(bytes);
         let lines = bytes[PLACE_BYTES + 1..].chunks_exact(8).map(number);
         Clash {
             row: place.row,
@@ -107,17 +111,15 @@ impl Clash {
     }
 }
 
-/// Remembers values and finds those that more than one row has.
-pub struct Duplicates {
+/// The values of a row that must be unique.
+struct Unique {
     /// For each column of the layout, which group its values belong to.
     group_of: Vec<Option<usize>>,
-    entries: Sorter<ENTRY_BYTES>,
-    held_bytes_max: usize,
+    key: String,
 }
 
-impl Duplicates {
-    /// A search over the unique groups of a layout that holds so many bytes in memory, twice at most.
-    pub fn new(layout: &Layout, held_bytes_max: usize) -> Duplicates {
+impl Unique {
+    fn new(layout: &Layout) -> Unique {
         let names: Vec<Option<&String>> = layout
             .columns
             .iter()
@@ -127,9 +129,53 @@ impl Duplicates {
             .iter()
             .map(|name| name.and_then(|_| names.iter().position(|other| other == name)))
             .collect();
-        Duplicates {
+        Unique {
             group_of,
-            entries: Sorter::new(held_bytes_max),
+            key: String::new(),
+        }
+    }
+
+    /// Shows each value that must be unique as it is compared, with its column and its group.
+    fn each(
+        &mut self,
+        values: &[Option<Value>],
+        mut show: impl FnMut(usize, usize, &str) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for (column, (value, group)) in values.iter().zip(&self.group_of).enumerate() {
+            let (Some(value), Some(group)) = (value, group) else {
+                continue;
+            };
+            self.key.clear();
+            value.write_unique_key(&mut self.key);
+            show(column, *group, &self.key)?;
+        }
+        Ok(())
+    }
+}
+
+fn hash(group: usize, key: &str) -> [u8; KEY_BYTES] {
+    let digest = Sha256::new()
+        .chain_update((group as u64).to_be_bytes())
+        .chain_update(key)
+        .finalize();
+    let mut hash = [0; KEY_BYTES];
+    hash.copy_from_slice(&digest[..KEY_BYTES]);
+    hash
+}
+
+/// The first search, over every value: which of them may stand in two rows. It keeps no places, since nearly no value does.
+pub struct Duplicates {
+    unique: Unique,
+    sorter: Sorter<SHORT_BYTES>,
+    held_bytes_max: usize,
+}
+
+impl Duplicates {
+    /// A search over the unique groups of a layout that holds so many bytes in memory, twice at most.
+    pub fn new(layout: &Layout, held_bytes_max: usize) -> Duplicates {
+        Duplicates {
+            unique: Unique::new(layout),
+            sorter: Sorter::new(held_bytes_max),
             held_bytes_max,
         }
     }
@@ -138,24 +184,79 @@ impl Duplicates {
     ///
     /// # Errors
     /// When the temporary file cannot be written.
-    pub fn note(&mut self, row: u64, line: u64, values: &[Option<Value>]) -> io::Result<()> {
-        for (column, (value, group)) in values.iter().zip(&self.group_of).enumerate() {
-            let (Some(value), Some(group)) = (value, group) else {
-                continue;
-            };
-            let mut entry = [0; ENTRY_BYTES];
-            entry[..KEY_BYTES].copy_from_slice(&hash(*group, &value.unique_key()));
-            entry[KEY_BYTES..].copy_from_slice(
-                &Place {
-                    row,
-                    line,
-                    column: column as u32,
-                }
-                .to_bytes(),
-            );
-            self.entries.push(entry)?;
+    pub fn note(&mut self, values: &[Option<Value>]) -> io::Result<()> {
+        let mut of_row: Vec<[u8; SHORT_BYTES]> = Vec::new();
+        let sorter = &mut self.sorter;
+        self.unique.each(values, |_, group, key| {
+            let short = short(group, key);
+            if of_row.contains(&short) {
+                return Ok(());
+            }
+            of_row.push(short);
+            sorter.push(short)
+        })
+    }
+
+    /// The values that may stand in several rows; None where surely none does.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be written or read.
+    pub fn finish(self) -> io::Result<Option<Suspects>> {
+        let mut found = Vec::new();
+        let mut last = None;
+        for short in self.sorter.finish()? {
+            let short = short?;
+            if last == Some(short) && found.last() != Some(&short) {
+                found.push(short);
+            }
+            last = Some(short);
         }
-        Ok(())
+        let is_too_many = found.len() * SHORT_BYTES > self.held_bytes_max;
+        Ok((!found.is_empty()).then(|| Suspects {
+            unique: self.unique,
+            short: (!is_too_many).then_some(found),
+            entries: Sorter::new(self.held_bytes_max),
+            held_bytes_max: self.held_bytes_max,
+        }))
+    }
+}
+
+/// A hash that is quick and good enough for a first search.
+fn short(group: usize, key: &str) -> [u8; SHORT_BYTES] {
+    let mut hasher = DefaultHasher::new();
+    (group, key).hash(&mut hasher);
+    hasher.finish().to_be_bytes()
+}
+
+/// The second search, over the values that the first one has left: in which rows they stand.
+pub struct Suspects {
+    unique: Unique,
+    /// Sorted; None where there are so many that every value is looked at.
+    short: Option<Vec<[u8; SHORT_BYTES]>>,
+    entries: Sorter<ENTRY_BYTES>,
+    held_bytes_max: usize,
+}
+
+impl Suspects {
+    /// Remembers where the suspects among the values of a row stand.
+    ///
+    /// # Errors
+    /// When the temporary file cannot be written.
+    pub fn note(&mut self, row: u64, line: u64, values: &[Option<Value>]) -> io::Result<()> {
+        let (suspects, entries) = (&self.short, &mut self.entries);
+        self.unique.each(values, |column, group, key| {
+            let short = short(group, key);
+            let is_suspect = |suspects: &Vec<_>| suspects.binary_search(&short).is_ok();
+            if !suspects.as_ref().is_none_or(is_suspect) {
+                return Ok(());
+            }
+            let column = column as u32;
+            let place = CellPlace { row, line, column };
+            let mut entry = [0; ENTRY_BYTES];
+            entry[..KEY_BYTES].copy_from_slice(&hash(group, key));
+            entry[KEY_BYTES..].copy_from_slice(&place.to_bytes());
+            entries.push(entry)
+        })
     }
 
     /// Every row of every clash, in the order of rows.
@@ -175,21 +276,11 @@ impl Duplicates {
                     ..SameValue::default()
                 };
             }
-            same.add(Place::from_bytes(place), &mut clashes)?;
+            same.add(CellPlace::from_bytes(place), &mut clashes)?;
         }
         same.tell(&mut clashes)?;
         Ok(Clashes(clashes.finish()?))
     }
-}
-
-fn hash(group: usize, key: &str) -> [u8; KEY_BYTES] {
-    let digest = Sha256::new()
-        .chain_update((group as u64).to_be_bytes())
-        .chain_update(key)
-        .finalize();
-    let mut hash = [0; KEY_BYTES];
-    hash.copy_from_slice(&digest[..KEY_BYTES]);
-    hash
 }
 
 /// The rows that have one value, as they come in the order of rows. Holds the first few only: once there are more
@@ -197,13 +288,13 @@ fn hash(group: usize, key: &str) -> [u8; KEY_BYTES] {
 #[derive(Default)]
 struct SameValue {
     key: Vec<u8>,
-    first: Vec<Place>,
+    first: Vec<CellPlace>,
     last_row: u64,
     more: bool,
 }
 
 impl SameValue {
-    fn add(&mut self, place: Place, clashes: &mut Sorter<CLASH_BYTES>) -> io::Result<()> {
+    fn add(&mut self, place: CellPlace, clashes: &mut Sorter<CLASH_BYTES>) -> io::Result<()> {
         if place.row == self.last_row {
             return Ok(());
         }
@@ -226,7 +317,7 @@ impl SameValue {
             .try_for_each(|place| clashes.push(self.clash_of(*place).to_bytes()))
     }
 
-    fn clash_of(&self, place: Place) -> Clash {
+    fn clash_of(&self, place: CellPlace) -> Clash {
         let others = self
             .first
             .iter()
@@ -280,19 +371,19 @@ mod tests {
     }
 
     fn clashes(rows: &[[Option<u8>; 3]], held_bytes_max: usize) -> Vec<Clash> {
+        let value = |cell: Option<u8>| cell.map(|cell| Value::Text(cell.to_string()));
+        let rows = rows.iter().map(|cells| cells.map(value));
         let mut duplicates = Duplicates::new(&layout(), held_bytes_max);
-        for (row, cells) in (1..).zip(rows) {
-            let values: Vec<_> = cells
-                .iter()
-                .map(|cell| cell.map(|cell| Value::Text(cell.to_string())))
-                .collect();
-            duplicates.note(row, row + 1, &values).unwrap();
+        rows.clone()
+            .for_each(|values| duplicates.note(&values).unwrap());
+        let Some(mut suspects) = duplicates.finish().unwrap() else {
+            return Vec::new();
+        };
+        for (row, values) in (1..).zip(rows) {
+            suspects.note(row, row + 1, &values).unwrap();
         }
-        duplicates
-            .finish()
-            .unwrap()
-            .collect::<io::Result<_>>()
-            .unwrap()
+        let clashes = suspects.finish().unwrap();
+        clashes.collect::<io::Result<_>>().unwrap()
     }
 
     #[test]

@@ -53,6 +53,11 @@ impl ObjectGuid {
             .to_string()
     }
 
+    /// Adds the text of the ImmutableID that is made from it.
+    pub fn write_base64(self, text: &mut String) {
+        STANDARD.encode_string(self.octets(), text);
+    }
+
     /// Reads a GUID's text: 32 hexadecimal digits in either case, with or without dashes, with or without braces.
     /// White space around it is not accepted.
     pub fn parse(text: &str) -> Option<ObjectGuid> {

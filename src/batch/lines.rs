@@ -4,6 +4,7 @@
 //! behind them; and it takes a quote that is never closed for a cell that reaches to the end of the file. So the text
 //! passes through here on its way to it: nothing is changed but the lines before the header, which are left out.
 
+use memchr::{memchr, memchr3};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
@@ -29,6 +30,21 @@ impl LineCounter {
         self.ended += u64::from(byte == b'\r' || (byte == b'\n' && !self.after_cr));
         self.after_cr = byte == b'\r';
     }
+
+    /// Counts a piece of text at once.
+    pub fn pass_all(&mut self, text: &[u8]) {
+        let count = |end: u8| text.iter().filter(|byte| **byte == end).count();
+        let (feeds, returns) = (count(b'\n'), count(b'\r'));
+        let pairs = match returns {
+            0 => 0,
+            _ => text.windows(2).filter(|pair| *pair == b"\r\n").count(),
+        };
+        let begun_before = self.after_cr && text.first() == Some(&b'\n');
+        self.ended += (feeds + returns - pairs - usize::from(begun_before)) as u64;
+        if let Some(last) = text.last() {
+            self.after_cr = *last == b'\r';
+        }
+    }
 }
 
 /// Why the text cannot be cut into records.
@@ -45,7 +61,7 @@ pub enum RecordError {
 /// Where in a record the next byte stands. The same states as in the csv crate, as far as they decide where records
 /// begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ScanState {
     BeforeRecord,
     BeforeCell,
     InCell,
@@ -58,7 +74,7 @@ pub struct RecordLines<R> {
     inner: R,
     delimiter: u8,
     preamble_lines: u64,
-    state: State,
+    state: ScanState,
     lines: LineCounter,
     quote_line: u64,
     record_line: u64,
@@ -74,7 +90,7 @@ impl<R: Read> RecordLines<R> {
             inner,
             delimiter,
             preamble_lines,
-            state: State::BeforeRecord,
+            state: ScanState::BeforeRecord,
             lines: LineCounter::default(),
             quote_line: 0,
             record_line: 0,
@@ -107,41 +123,59 @@ impl<R: Read> RecordLines<R> {
         buffer.len()
     }
 
-    fn scan(&mut self, text: &[u8]) -> Result<(), RecordError> {
-        for byte in text {
-            if self.state == State::BeforeRecord && !is_line_end(*byte) {
+    fn scan(&mut self, mut text: &[u8]) -> Result<(), RecordError> {
+        while let Some((byte, after)) = text.split_first() {
+            if self.state == ScanState::BeforeRecord && !is_line_end(*byte) {
                 self.record_line = self.lines.line();
                 self.record_bytes = 0;
                 self.begun.push_back(self.record_line);
-                self.state = State::BeforeCell;
+                self.state = ScanState::BeforeCell;
             }
-            self.step(*byte);
-            self.lines.pass(*byte);
-            self.record_bytes += 1;
-            if self.record_bytes > RECORD_BYTES_MAX && self.state != State::BeforeRecord {
+            let inside = self.inside(text);
+            if inside == 0 {
+                self.step(*byte);
+                self.lines.pass(*byte);
+                self.record_bytes += 1;
+                text = after;
+            } else {
+                self.lines.pass_all(&text[..inside]);
+                self.record_bytes += inside as u64;
+                text = &text[inside..];
+            }
+            if self.record_bytes > RECORD_BYTES_MAX && self.state != ScanState::BeforeRecord {
                 return Err(self.overlong());
             }
         }
         Ok(())
     }
 
+    /// How many of the next bytes are of no interest: most of a cell.
+    fn inside(&self, text: &[u8]) -> usize {
+        let end = match self.state {
+            ScanState::InCell => memchr3(self.delimiter, b'\r', b'\n', text),
+            ScanState::InQuotes => memchr(b'"', text),
+            ScanState::BeforeRecord | ScanState::BeforeCell | ScanState::AfterQuote => Some(0),
+        };
+        end.unwrap_or(text.len())
+    }
+
     fn step(&mut self, byte: u8) {
         self.state = match self.state {
-            State::BeforeRecord => State::BeforeRecord,
-            State::BeforeCell if byte == b'"' => {
+            ScanState::BeforeRecord => ScanState::BeforeRecord,
+            ScanState::BeforeCell if byte == b'"' => {
                 self.quote_line = self.lines.line();
-                State::InQuotes
+                ScanState::InQuotes
             }
-            State::InQuotes if byte == b'"' => State::AfterQuote,
-            State::InQuotes => State::InQuotes,
-            State::AfterQuote if byte == b'"' => State::InQuotes,
-            State::BeforeCell | State::InCell | State::AfterQuote => {
+            ScanState::InQuotes if byte == b'"' => ScanState::AfterQuote,
+            ScanState::InQuotes => ScanState::InQuotes,
+            ScanState::AfterQuote if byte == b'"' => ScanState::InQuotes,
+            ScanState::BeforeCell | ScanState::InCell | ScanState::AfterQuote => {
                 if byte == self.delimiter {
-                    State::BeforeCell
+                    ScanState::BeforeCell
                 } else if is_line_end(byte) {
-                    State::BeforeRecord
+                    ScanState::BeforeRecord
                 } else {
-                    State::InCell
+                    ScanState::InCell
                 }
             }
         };
@@ -149,10 +183,11 @@ impl<R: Read> RecordLines<R> {
 
     fn overlong(&self) -> RecordError {
         match self.state {
-            State::InQuotes => RecordError::OpenQuote(self.quote_line),
-            State::BeforeRecord | State::BeforeCell | State::InCell | State::AfterQuote => {
-                RecordError::TooLong(self.record_line)
-            }
+            ScanState::InQuotes => RecordError::OpenQuote(self.quote_line),
+            ScanState::BeforeRecord
+            | ScanState::BeforeCell
+            | ScanState::InCell
+            | ScanState::AfterQuote => RecordError::TooLong(self.record_line),
         }
     }
 
@@ -170,7 +205,7 @@ impl<R: Read> Read for RecordLines<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let count = self.inner.read(buffer)?;
-            if count == 0 && self.state == State::InQuotes {
+            if count == 0 && self.state == ScanState::InQuotes {
                 return Err(self.fail(RecordError::OpenQuote(self.quote_line)));
             }
             let skipped = self.skip_preamble(&buffer[..count]);
@@ -261,6 +296,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn pieces_count_like_bytes(text in "[a\r\n]{0,12}", cut in 0_usize..12) {
+            let mut bytes = LineCounter::default();
+            text.bytes().for_each(|byte| bytes.pass(byte));
+            let mut pieces = LineCounter::default();
+            let (head, tail) = text.split_at(cut.min(text.len()));
+            pieces.pass_all(head.as_bytes());
+            pieces.pass_all(tail.as_bytes());
+            prop_assert_eq!((bytes.line(), bytes.after_cr), (pieces.line(), pieces.after_cr));
+        }
+
         #[test]
         fn every_record_of_the_csv_crate_has_a_line(text in "[a,\"\r\n]{0,40}") {
             let lines = RecordLines::new(text.as_bytes(), b',', 0);

@@ -12,6 +12,7 @@ pub mod column;
 pub mod dialect;
 mod duplicates;
 pub mod error;
+mod external_sort;
 pub mod finding;
 pub mod header;
 pub mod immutable_id;
@@ -24,7 +25,7 @@ mod rows;
 mod rule;
 mod source;
 pub mod spelling;
-mod spill;
+
 pub mod upn;
 
 pub use anchor::{Anchor, AnchorError, interpret};

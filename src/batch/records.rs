@@ -12,7 +12,7 @@ use super::lines::{RECORD_BYTES_MAX, RecordError, RecordLines};
 use super::source::{Hashing, RunningDigest, Source};
 use super::upn::is_invisible;
 
-/// How much decoded text the csv crate takes at once, in bytes.
+/// How much is read, and how much decoded text the csv crate takes at once, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
 
 type Decoded = RecordLines<DecodeReaderBytes<Hashing<File>, Vec<u8>>>;
@@ -50,7 +50,8 @@ impl<'a> Records<'a> {
         let (hashing, digest) = Hashing::new(file);
         let decoded = DecodeReaderBytesBuilder::new()
             .encoding(Some(dialect.encoding.decoder()))
-            .build(hashing);
+            .build_with_buffer(hashing, vec![0; BUFFER_BYTES])
+            .map_err(InputError::read(path))?;
         let lines = RecordLines::new(decoded, dialect.delimiter, dialect.preamble_lines);
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)

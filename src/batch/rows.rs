@@ -2,17 +2,18 @@
 
 use std::ops::ControlFlow;
 
+use memchr::memchr2;
 use serde::Serialize;
 
 use super::column::{Kind, Layout, Value};
-use super::duplicates::{Clash, Clashes, Duplicates};
+use super::duplicates::{Clash, Clashes, Duplicates, Suspects};
 use super::error::InputError;
+use super::external_sort::HELD_BYTES_MAX;
 use super::finding::{Fault, Finding};
 use super::header::is_repeated;
 use super::reader::Input;
 use super::records::{Record, Records, is_blank};
 use super::rule::Rule;
-use super::spill::HELD_BYTES_MAX;
 
 /// What ends a file under DOS, and belongs to no cell.
 const END_OF_FILE: char = '\u{1a}';
@@ -75,7 +76,7 @@ impl Input {
             judge(&row, &mut findings);
             row.faulty = findings.iter().any(Finding::is_error);
             duplicates
-                .note(row.number, row.line, &row.values)
+                .note(&row.values)
                 .map_err(InputError::temporary)?;
             if let ControlFlow::Break(stop) = visit(Visit::Row { row, findings }) {
                 return Ok(ControlFlow::Break(stop));
@@ -86,9 +87,31 @@ impl Input {
                 path: self.file.clone(),
             });
         }
-        let clashes = duplicates.finish().map_err(InputError::temporary)?;
+        let Some(suspects) = duplicates.finish().map_err(InputError::temporary)? else {
+            return Ok(ControlFlow::Continue(count));
+        };
+        let clashes = self.clashes(layout, suspects)?;
         let told = self.tell_clashes(layout, clashes, visit)?;
         Ok(told.map_continue(|()| count))
+    }
+
+    /// Reads the file once more, to find the rows in which the suspects stand.
+    fn clashes(&self, layout: &Layout, mut suspects: Suspects) -> Result<Clashes, InputError> {
+        let mut records = self.records_after_header()?;
+        let mut number = 0;
+        while let Some(record) = records.next()? {
+            number += 1;
+            let values = self.mapping.values(layout, &cells_of(&record));
+            suspects
+                .note(number, record.line, &values)
+                .map_err(InputError::temporary)?;
+        }
+        if records.digest().so_far() != self.digest {
+            return Err(InputError::Changed {
+                path: self.file.clone(),
+            });
+        }
+        suspects.finish().map_err(InputError::temporary)
     }
 
     fn records_after_header(&self) -> Result<Records<'_>, InputError> {
@@ -99,10 +122,7 @@ impl Input {
 
     fn check(&self, layout: &Layout, number: u64, record: &Record<'_>) -> (Row, Vec<Finding>) {
         let line = record.line;
-        let mut cells: Vec<String> = record.cells.iter().map(str::to_owned).collect();
-        if let Some(last) = cells.last_mut().filter(|last| last.ends_with(END_OF_FILE)) {
-            last.pop();
-        }
+        let mut cells = cells_of(record);
         let mut findings = Vec::new();
         let misplaced = self.swallowed(layout, &cells);
         let misplaced = misplaced.or_else(|| self.no_row(&cells));
@@ -133,9 +153,10 @@ impl Input {
 
     /// A quote that is closed rows later takes them into one cell, where nobody would ever look for them.
     fn swallowed(&self, layout: &Layout, cells: &[String]) -> Option<Fault> {
-        let mut lines = cells
+        let broken = cells
             .iter()
-            .flat_map(|cell| cell.split(['\n', '\r']).skip(1));
+            .filter(|cell| memchr2(b'\n', b'\r', cell.as_bytes()).is_some());
+        let mut lines = broken.flat_map(|cell| cell.split(['\n', '\r']).skip(1));
         let key = lines.find_map(|line| self.key_in(layout, line))?;
         Some(Fault::error(
             Rule::Ragged,
@@ -248,6 +269,14 @@ impl Input {
             None => finding,
         }
     }
+}
+
+fn cells_of(record: &Record<'_>) -> Vec<String> {
+    let mut cells: Vec<String> = record.cells.iter().map(str::to_owned).collect();
+    if let Some(last) = cells.last_mut().filter(|last| last.ends_with(END_OF_FILE)) {
+        last.pop();
+    }
+    cells
 }
 
 /// `(2 rows affected)`, `2 rows in set`, and the like in other languages.

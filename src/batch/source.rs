@@ -249,12 +249,15 @@ impl TextCheck {
     }
 
     fn look_at(&mut self, count: usize) {
-        for byte in &self.decoded[..count] {
-            if *byte == 0 {
-                self.nul_line.get_or_insert(self.lines.line());
-            }
-            self.lines.pass(*byte);
+        let text = &self.decoded[..count];
+        if self.nul_line.is_none()
+            && let Some(at) = memchr::memchr(0, text)
+        {
+            let mut lines = self.lines;
+            lines.pass_all(&text[..at]);
+            self.nul_line = Some(lines.line());
         }
+        self.lines.pass_all(text);
     }
 }
 

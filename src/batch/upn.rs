@@ -11,6 +11,10 @@
 use super::finding::Fault;
 use super::immutable_id::ObjectGuid;
 use super::rule::Rule;
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+const TOP_LEVEL_DOMAINS: &str = include_str!("top_level_domains.txt");
 
 /// Longest part before the @, in characters (Microsoft's user name policies; inclusive).
 pub const LOCAL_CHARS_MAX: usize = 64;
@@ -70,6 +74,9 @@ pub fn is_mail_address(text: &str) -> bool {
 /// Everything that is wrong with a user principal name, in the order in which a person would mend it. Empty if
 /// nothing is. Every error carries the same suggestion: the mended value, if mending needs no guess.
 pub fn faults(upn: &str) -> Vec<Fault> {
+    if is_plain(upn) {
+        return Vec::new();
+    }
     if upn.trim().is_empty() {
         return vec![Fault::error(Rule::Blank, "there is no user principal name")];
     }
@@ -85,6 +92,32 @@ pub fn faults(upn: &str) -> Vec<Fault> {
     }
     faults.extend(unknown_tld(domain(upn).trim()));
     faults
+}
+
+/// Whether a name is like nearly all names, without any fault. Others may be without one, too.
+fn is_plain(upn: &str) -> bool {
+    let is_word =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'\'');
+    let Some((local, domain)) = upn.split_once('@') else {
+        return false;
+    };
+    let is_label = |label: &str| {
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=LABEL_CHARS_MAX).contains(&label.len())
+            && label.bytes().all(is_inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let Some((_, tld)) = domain.rsplit_once('.') else {
+        return false;
+    };
+    // A longer one may begin with an object id.
+    local.len() < DELETED_PREFIX_CHARS
+        && domain.len() <= DOMAIN_CHARS_MAX
+        && local.bytes().all(is_word)
+        && local.split('.').all(|word| !word.is_empty())
+        && domain.split('.').all(is_label)
+        && is_top_level_domain(tld)
 }
 
 /// The list of deleted users shows each UPN with the account's object id in front, without its dashes.
@@ -280,13 +313,21 @@ fn unknown_tld(domain: &str) -> Option<Fault> {
             format!(".{tld} is reserved for private use, so Entra ID cannot verify the domain"),
         ));
     }
-    let known = psl::suffix(tld.as_bytes()).is_some_and(|suffix| suffix.is_known());
-    (!known).then(|| {
+    (!is_top_level_domain(&tld)).then(|| {
         Fault::warning(
             Rule::TopLevelDomain,
             format!(".{tld} is not a known top-level domain"),
         )
     })
+}
+
+/// In lower case, as nearly all are written; [`unknown_tld`] asks again about others.
+fn is_top_level_domain(tld: &str) -> bool {
+    static ALL: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        let lines = TOP_LEVEL_DOMAINS.lines();
+        lines.filter(|line| !line.starts_with('#')).collect()
+    });
+    ALL.contains(tld)
 }
 
 #[cfg(test)]
@@ -454,6 +495,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_plain_name_has_no_faults(upn in "[a-c.'0-9_-]{0,34}@[a-c.-]{0,50}[.](com|de|local|[a-z]{2})") {
+            let unhurried = [errors(&upn), object_id_in_front(&upn).into_iter().collect(), unknown_tld(domain(&upn)).into_iter().collect()];
+            prop_assert!(!is_plain(&upn) || unhurried.concat().is_empty(), "{:?}", unhurried);
+        }
+
         #[test]
         fn a_repair_passes_the_rules_and_keeps_the_domain(upn in "[ a.ü'\u{200b}<&:@]{0,8}@?[ b._-]{0,3}(com)?") {
             if let Some(repaired) = repair(&upn) {

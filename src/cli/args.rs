@@ -4,7 +4,7 @@ use crate::journal::line::ChainHash;
 use crate::progress::{Color, Manner, OutputForm, Style};
 use crate::runner::{Deadline, MaxFailed, Window};
 use crate::services::budget::{Quota, QuotaError};
-use crate::sim::Permission;
+use crate::sim::GraphPermission;
 use clap::{Args, Parser, Subcommand};
 use miette::Diagnostic;
 use std::path::PathBuf;
@@ -411,7 +411,7 @@ pub(super) struct SimArgs {
     pub unlimited: bool,
     /// Do not grant the app this permission of Graph; can be given several times
     #[arg(long, value_name = "PERMISSION")]
-    pub without: Vec<Permission>,
+    pub without: Vec<GraphPermission>,
     /// Give the app the roles that acting on administrators takes
     #[arg(long)]
     pub admin_role: bool,

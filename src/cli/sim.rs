@@ -10,8 +10,8 @@ use crate::journal::{Journal, JournalError, Session};
 use crate::progress::{print_result, print_text};
 use crate::runner::admission::canonical;
 use crate::sim::{
-    Batching, Faults, Limits, Options, Permission, Population, Quota, SECRET_VARIABLE, SignIn,
-    Simulator, Takeover, write_csv,
+    Batching, Faults, GraphPermission, Options, Population, RateQuota, SECRET_VARIABLE,
+    ServiceLimits, SignIn, Simulator, Takeover, write_csv,
 };
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -79,22 +79,22 @@ fn options(args: &SimArgs) -> Options {
     }
 }
 
-fn permissions(args: &SimArgs) -> BTreeSet<Permission> {
-    let mut granted = Permission::of_shipped_jobs();
+fn permissions(args: &SimArgs) -> BTreeSet<GraphPermission> {
+    let mut granted = GraphPermission::of_shipped_jobs();
     granted.retain(|permission| !args.without.contains(permission));
     granted
 }
 
-fn limits(args: &SimArgs) -> Limits {
+fn limits(args: &SimArgs) -> ServiceLimits {
     if args.unlimited {
-        return Limits::off();
+        return ServiceLimits::off();
     }
-    let published = Limits::default();
-    let tenant_writes = args.tenant_writes.map(|given| Quota {
+    let published = ServiceLimits::default();
+    let tenant_writes = args.tenant_writes.map(|given| RateQuota {
         amount: given.count(),
         window_ms: u64::try_from(given.period().as_millis()).unwrap_or(u64::MAX),
     });
-    Limits {
+    ServiceLimits {
         tenant_writes: tenant_writes.or(published.tenant_writes),
         ..published
     }

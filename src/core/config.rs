@@ -227,7 +227,7 @@ impl<'a> Table<'a> {
     /// Whether the key is there.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
-        self.table.is_some_and(|table| table.contains_key(key))
+        self.get(key).is_some()
     }
 
     /// Whether enough is wrong: further mistakes will not be told.

@@ -4,10 +4,11 @@
 //! roles they hold. They are made before the row's first write, and what they say is kept in the before-image, so that a row
 //! goes on with what was known when it began.
 
-use super::expr::{EvalError, Expr, Scope, Text, to_json};
+use super::expr::{EvalError, Expr, Text, to_json};
+use super::scope::Scope;
 use super::state::State;
 use super::view::{RowView, expects, problem_of};
-use super::{Job, Objection, Observe, Settings};
+use super::{Job, Objection, Settings};
 use crate::core::{Problem, Request};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
@@ -34,14 +35,6 @@ pub struct AlsoRead {
     pub always: bool,
 }
 
-impl Observe {
-    /// What the further reads give, before they are made.
-    pub(super) fn unread(&self) -> impl Iterator<Item = (String, JsonValue)> {
-        let names = self.also.iter().map(|read| read.name.clone());
-        names.map(|name| (name, JsonValue::Null))
-    }
-}
-
 impl RowView {
     /// The read to make for a person seen in this state, or None where it makes no sense, or was made before the first write.
     /// `before` is the before-image, where there is one.
@@ -57,7 +50,7 @@ impl RowView {
         if before.is_some() && !read.always {
             return Ok(None);
         }
-        let scope = self.scope(before.unwrap_or(state), state)?;
+        let scope = self.scope(before.unwrap_or(state), state);
         if let Some(when) = &read.when
             && !when.holds(&scope)?
         {
@@ -80,7 +73,7 @@ impl RowView {
         state: &State,
         items: Vec<JsonValue>,
     ) -> Result<JsonValue, EvalError> {
-        let scope = Scope::clone(&*self.scope(before.unwrap_or(state), state)?);
+        let scope = Scope::inside(&self.scope(before.unwrap_or(state), state));
         let scope = if read.list {
             scope.with("items", Value::from(Serde(items)))
         } else {
@@ -94,7 +87,7 @@ impl RowView {
     /// # Errors
     /// As [`RowView::also`].
     pub fn warnings(&self, before: &State) -> Result<Vec<Problem>, EvalError> {
-        let scope = self.scope(before, before)?;
+        let scope = self.scope(before, before);
         those_that_hold(&self.job().warnings, &scope)
     }
 
@@ -106,7 +99,7 @@ impl RowView {
     ) -> Result<Arc<Scope>, EvalError> {
         let warnings = self.warnings(before)?;
         let words: Vec<String> = warnings.iter().map(Problem::to_string).collect();
-        let scope = Scope::clone(&*self.scope(before, state)?);
+        let scope = Scope::inside(&self.scope(before, state));
         Ok(Arc::new(scope.with("warnings", Value::from(words))))
     }
 }
@@ -117,11 +110,7 @@ impl Job {
     /// # Errors
     /// [`EvalError`] when an expression does not work.
     pub fn obstacles(&self, settings: &Settings) -> Result<Vec<Problem>, EvalError> {
-        let scope = Scope::default()
-            .with("params", settings.params.clone())
-            .with("lookups", settings.lookups.clone())
-            .with("app", settings.app.clone());
-        those_that_hold(&self.obstacles, &Arc::new(scope))
+        those_that_hold(&self.obstacles, &settings.0)
     }
 }
 

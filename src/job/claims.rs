@@ -47,7 +47,7 @@ impl RowView {
         let Some(claims) = &self.job().claims else {
             return Ok(None);
         };
-        let value = claims.account.value(&self.scope(state, state)?)?;
+        let value = claims.account.value(&self.scope(state, state))?;
         Ok(text(&to_json(&value)))
     }
 
@@ -56,7 +56,7 @@ impl RowView {
     /// # Errors
     /// As [`RowView::account`].
     pub fn claimed(&self, before: &State, state: &State) -> Result<Vec<Claimed>, EvalError> {
-        let scope = self.scope(before, state)?;
+        let scope = self.scope(before, state);
         let claims = self.job().claims.iter();
         let mut claimed = Vec::new();
         for (what, expr) in claims.flat_map(|claims| &claims.values) {
@@ -80,7 +80,7 @@ impl RowView {
         let Some(expr) = claims.and_then(|claims| claims.gives_way.as_ref()) else {
             return Ok(Vec::new());
         };
-        Ok(texts(to_json(&expr.value(&self.scope(state, state)?)?)))
+        Ok(texts(to_json(&expr.value(&self.scope(state, state))?)))
     }
 
     /// Who has what the row wants, where that is what speaks against it.
@@ -88,7 +88,7 @@ impl RowView {
     /// # Errors
     /// As [`RowView::account`].
     pub fn in_the_way(&self, state: &State) -> Result<Option<InTheWay>, EvalError> {
-        let scope = self.scope(state, state)?;
+        let scope = self.scope(state, state);
         for refusal in &self.job().refusals {
             if !refusal.when.holds(&scope)? {
                 continue;
@@ -111,7 +111,7 @@ impl RowView {
     /// # Errors
     /// As [`RowView::account`].
     pub fn freed(&self, state: &State) -> Result<State, EvalError> {
-        let scope = self.scope(state, state)?;
+        let scope = self.scope(state, state);
         let mut freed = state.clone();
         for refusal in &self.job().refusals {
             if refusal.holders.is_some() && refusal.when.holds(&scope)? {

@@ -64,9 +64,7 @@ impl DirectoryEntry {
     }
 
     pub(super) fn put_into(&self, state: &mut State) {
-        state
-            .0
-            .insert(KEY.to_owned(), JsonValue::Object(self.0.clone()));
+        state.set(KEY, JsonValue::Object(self.0.clone()));
     }
 
     pub(super) fn fields(&self) -> &Map<String, JsonValue> {

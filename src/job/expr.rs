@@ -5,12 +5,16 @@
 //! so that `"{{ none }}"` is JSON's null. Statements (`{% … %}`) are not part of the language: a job is data.
 
 use super::filters;
+use super::scope::Scope;
+use crate::core::config::shortened;
 use minijinja::machinery::{Span, Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Enumerator, Object, Value, ValueKind};
+use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Expression, UndefinedBehavior};
 use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 /// Longest expression, in bytes. minijinja descends once for each operator that stands inside another, so that a longer one could
@@ -27,8 +31,6 @@ const FUEL_MAX: u64 = 100_000;
 const VALUE_SIZE_MAX: usize = 64 * 1_024 * 1_024;
 /// Most values inside each other.
 const VALUE_DEPTH_MAX: usize = 64;
-/// Longest text that an error repeats, in characters.
-const TOLD_CHARS_MAX: usize = 300;
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
@@ -61,50 +63,29 @@ pub enum EvalError {
     },
 }
 
-/// The names an expression can see, by value. Cheap to clone and to extend.
-#[derive(Debug, Clone, Default)]
-pub struct Scope(Vec<(Arc<str>, Value)>);
+/// Each expression of the process has its own, under which its value may be known.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
-impl Scope {
-    /// Adds a name. A later one hides an earlier one.
-    pub fn set(&mut self, name: &Arc<str>, value: Value) {
-        self.0.push((Arc::clone(name), value));
-    }
-
-    /// Adds a name that is fixed by the program.
-    #[must_use]
-    pub fn with(mut self, name: &'static str, value: Value) -> Scope {
-        self.0.push((Arc::from(name), value));
-        self
-    }
-}
-
-impl Object for Scope {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.get_value_by_str(key.as_str()?)
-    }
-
-    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        let found = self.0.iter().rev().find(|(name, _)| &**name == key)?;
-        Some(found.1.clone())
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(
-            self.0
-                .iter()
-                .map(|(name, _)| Value::from(&**name))
-                .collect(),
-        )
-    }
-}
-
-/// A compiled expression.
+/// A compiled expression; the constant false by default.
 #[derive(Clone)]
 pub struct Expr {
     source: Arc<str>,
+    id: u64,
+    /// A plain path of names, which is read without the interpreter.
+    path: Arc<[String]>,
     /// None is the constant false, which needs no compiling.
     compiled: Option<Arc<Expression<'static, 'static>>>,
+}
+
+impl Default for Expr {
+    fn default() -> Expr {
+        Expr {
+            source: Arc::from("false"),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            path: Arc::default(),
+            compiled: None,
+        }
+    }
 }
 
 impl fmt::Debug for Expr {
@@ -126,17 +107,14 @@ impl Expr {
         unknown_names(source)?;
         Ok(Expr {
             source: Arc::from(source),
+            path: plain_path(source).unwrap_or_default().into(),
             compiled: Some(Arc::new(compiled)),
+            ..Expr::default()
         })
     }
 
-    /// An expression that never holds.
-    #[must_use]
-    pub fn never() -> Expr {
-        Expr {
-            source: Arc::from("false"),
-            compiled: None,
-        }
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// The text as the job has it.
@@ -163,10 +141,37 @@ impl Expr {
         let Some(compiled) = &self.compiled else {
             return Ok(Value::from(false));
         };
+        if let Some(value) = self.at_path(scope).or_else(|| scope.known(self.id)) {
+            return Ok(value);
+        }
+        scope.evaluated(self.id, || self.evaluated(compiled, scope))
+    }
+
+    /// None where there is no such path, or an error in it, of which the interpreter tells.
+    fn at_path(&self, scope: &Arc<Scope>) -> Option<Value> {
+        let (first, rest) = self.path.split_first()?;
+        let mut value = scope.find(first)?;
+        for name in rest {
+            value = value.get_attr(name).ok()?;
+        }
+        let is_sound = !matches!(value.kind(), ValueKind::Undefined | ValueKind::Invalid);
+        is_sound.then_some(value)
+    }
+
+    fn evaluated(
+        &self,
+        compiled: &Expression<'static, 'static>,
+        scope: &Arc<Scope>,
+    ) -> Result<Value, EvalError> {
         let context = Value::from_dyn_object(Arc::clone(scope));
-        let value = compiled
-            .eval(context)
-            .map_err(|error| self.error(plain(&error)))?;
+        let value = compiled.eval(context).map_err(|error| {
+            let of_name = error
+                .source()
+                .and_then(|source| source.downcast_ref::<EvalError>());
+            of_name
+                .cloned()
+                .unwrap_or_else(|| self.error(plain(&error)))
+        })?;
         if value.is_undefined() {
             return Err(self.error("it is undefined".into()));
         }
@@ -343,6 +348,12 @@ pub enum Json {
     Object(Vec<(String, Json)>),
 }
 
+impl Default for Json {
+    fn default() -> Json {
+        Json::Constant(serde_json::Value::Null)
+    }
+}
+
 impl Json {
     /// Compiles a string of the job file.
     ///
@@ -426,14 +437,6 @@ fn end_of(span: Span) -> usize {
     span.end_offset as usize
 }
 
-/// A text of a job as an error repeats it.
-pub(super) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(TOLD_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 fn must_be_short(source: &str) -> Result<(), String> {
     if source.len() > EXPR_BYTES_MAX {
         return Err(format!(
@@ -510,6 +513,21 @@ fn unknown_names(source: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The names of a path such as `state.id`.
+fn plain_path(source: &str) -> Option<Vec<String>> {
+    let is_name = |name: &str| {
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_letter)
+    };
+    let is_constant = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        matches!(name.as_str(), "true" | "false" | "none")
+    };
+    let names = source.split('.');
+    let names = names.map(|name| (is_name(name) && !is_constant(name)).then(|| name.to_owned()));
+    names.collect()
 }
 
 /// Words of the language that may stand before a parenthesis.

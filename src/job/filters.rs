@@ -161,7 +161,7 @@ fn same(left: &Value, right: &Value) -> Result<bool, Error> {
 
 #[cfg(test)]
 mod tests {
-    use crate::job::expr::{Expr, Scope};
+    use crate::job::{Expr, Scope};
     use minijinja::value::{Serde, Value};
     use std::sync::Arc;
 

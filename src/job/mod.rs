@@ -12,14 +12,15 @@ mod diagram;
 mod directory;
 mod expr;
 mod filters;
+mod fragments;
 mod names;
 mod parse;
 mod permission;
 mod problem;
-mod reader;
+mod scope;
+mod sections;
 mod settings;
 mod shipped;
-mod source;
 mod state;
 mod steps;
 mod view;
@@ -38,19 +39,20 @@ pub use claims::{Claimed, Claims, InTheWay};
 pub use decision::Decision;
 pub use diagram::mermaid;
 pub use directory::{DirectoryEntry, DirectoryPlan, Kept, KeptForm};
-pub use expr::{EvalError, Expr, Json, Scope, Text, to_json};
+pub use expr::{EvalError, Expr, Json, Text, to_json};
 pub use parse::parse;
 pub use permission::Permission;
 pub(crate) use problem::OFF_GOAL;
 pub use problem::PROBLEMS;
+pub use scope::{Named, Scope};
 pub use settings::{AppFacts, Settings};
 pub use shipped::{FindError, JobFile, SHIPPED, find, text_of};
-pub use source::{Mistake, Mistakes, Table};
 pub use state::State;
 pub use view::{Agreement, Hit, Operation, RowView, Write};
 
 use crate::batch::{Digest, Layout};
 use crate::core::Method;
+use crate::core::config::Mistake;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,13 +86,13 @@ pub struct Job {
     /// What is asked of the on-premises directory.
     pub directory: Option<DirectoryPlan>,
     /// Names derived from the row, in order.
-    pub derived: Vec<(Arc<str>, Expr)>,
+    pub derived: Named,
     /// What speaks against a row before anything is read.
     pub checks: Vec<Objection>,
     /// How a row's present state is found.
     pub observe: Observe,
     /// Names derived from the observed state, in order.
-    pub facts: Vec<(Arc<str>, Expr)>,
+    pub facts: Named,
     /// What no two rows may touch at once.
     pub claims: Option<Claims>,
     /// What speaks against a row once it was observed.
@@ -157,10 +159,14 @@ pub struct Objection {
 }
 
 /// How a row's present state is found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Observe {
     /// The properties that are kept; `select` in paths. One that the service leaves out is null.
     pub properties: Vec<String>,
+    /// The same as a path names them.
+    select: minijinja::Value,
+    /// The names of the further reads, which are none before they are made.
+    unread: Arc<[String]>,
     /// The looks, tried in order until one finds something.
     pub looks: Vec<LookAt>,
     /// What is read about the person beside.
@@ -375,12 +381,20 @@ fn count(mistakes: usize) -> String {
 }
 
 impl JobMistakes {
-    /// One line a mistake, `file:line:column: what`, with the way to mend it indented below.
+    /// One line a mistake, `file:line:column: what`, with the way to fix it indented below.
     #[must_use]
     pub fn listing(&self) -> String {
-        self.mistakes
-            .iter()
-            .map(|mistake| format!("{}:{mistake}\n", self.origin))
-            .collect()
+        let told = |mistake: &Mistake| {
+            let Mistake {
+                line,
+                column,
+                message,
+                help,
+            } = mistake;
+            let help = help.as_ref().map(|help| format!("    {help}\n"));
+            let help = help.unwrap_or_default();
+            format!("{}:{line}:{column}: {message}\n{help}", self.origin)
+        };
+        self.mistakes.iter().map(told).collect()
     }
 }

@@ -92,7 +92,7 @@ fn another_way_is_a_whole_request() {
     let found = mistakes(&[("otherwise.post =", "otherwise.pots =")]);
     for wanted in [
         "exactly one of `post`",
-        "`step.otherwise.pots` is not a key",
+        "unknown key `pots` in [step.otherwise]",
     ] {
         assert!(found.contains(wanted), "{wanted} is missing in:\n{found}");
     }

@@ -3,9 +3,8 @@
 //! A permission that is missing shows in the middle of the night, at the first person who needs it; asked for before the
 //! first write it costs nobody anything. What was granted stands in the token (`roles` of an app, `scp` of a person).
 
-use super::expr::{EvalError, Expr, Scope};
+use super::expr::{EvalError, Expr};
 use super::{Job, Settings};
-use std::sync::Arc;
 
 /// Something the app must be allowed to do.
 #[derive(Debug, Clone)]
@@ -42,11 +41,10 @@ impl Job {
     /// # Errors
     /// [`EvalError`] when a condition cannot be evaluated.
     pub fn permissions_for(&self, settings: &Settings) -> Result<Vec<&Permission>, EvalError> {
-        let scope = Arc::new(Scope::default().with("params", settings.params.clone()));
         let mut needed = Vec::new();
         for permission in &self.permissions {
             let applies = match &permission.when {
-                Some(when) => when.holds(&scope)?,
+                Some(when) => when.holds(&settings.0)?,
                 None => true,
             };
             if applies {

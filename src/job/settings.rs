@@ -1,9 +1,11 @@
 //! What is the same for all rows of a run: parameters, lookups, and what is known of the app that signs in.
 
+use super::scope::Scope;
 use minijinja::value::{Serde, Value};
 use serde::Serialize;
 use serde_json::Value as JsonValue;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the sign-in says of the app, as expressions see it under `app`. Each is none where it cannot be told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -18,11 +20,7 @@ pub struct AppFacts {
 
 /// What is the same for all rows of a run.
 #[derive(Debug, Clone)]
-pub struct Settings {
-    pub(super) params: Value,
-    pub(super) lookups: Value,
-    pub(super) app: Value,
-}
+pub struct Settings(pub(super) Arc<Scope>);
 
 impl Default for Settings {
     fn default() -> Settings {
@@ -37,17 +35,23 @@ impl Settings {
         params: &BTreeMap<String, String>,
         lookups: &serde_json::Map<String, JsonValue>,
     ) -> Settings {
-        Settings {
-            params: Value::from(Serde(params)),
-            lookups: Value::from(Serde(lookups)),
-            app: Value::from(Serde(AppFacts::default())),
-        }
+        Settings::of_values(
+            Value::from(Serde(params)),
+            Value::from(Serde(lookups)),
+            &AppFacts::default(),
+        )
     }
 
     /// The same, for that app.
     #[must_use]
-    pub fn of_app(mut self, app: &AppFacts) -> Settings {
-        self.app = Value::from(Serde(app));
-        self
+    pub fn of_app(self, app: &AppFacts) -> Settings {
+        let value = |name| self.0.find(name).unwrap_or_default();
+        Settings::of_values(value("params"), value("lookups"), app)
+    }
+
+    fn of_values(params: Value, lookups: Value, app: &AppFacts) -> Settings {
+        let app = Value::from(Serde(app));
+        let given = vec![("params", params), ("lookups", lookups), ("app", app)];
+        Settings(Arc::new(Scope::of_run(given)))
     }
 }

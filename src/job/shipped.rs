@@ -1,11 +1,9 @@
 //! The jobs inside the binary, and finding a job by name or path.
 
-use super::{Job, JobMistakes, parse};
+use super::parse::{SOURCE_BYTES_MAX, parse};
+use super::{Job, JobMistakes};
 use std::io::Read as _;
 use std::path::Path;
-
-/// Ten times the longest shipped job; what is longer is no job, and not worth reading.
-pub(super) const SOURCE_BYTES_MAX: usize = 256 * 1_024;
 
 /// A job inside the binary: its name and its text.
 #[derive(Debug, Clone, Copy)]

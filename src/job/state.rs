@@ -1,50 +1,125 @@
 //! The observed state of a row, as the job's expressions see it and the journal keeps it.
 
-use minijinja::value::{Serde, Value};
-use serde_json::Value as JsonValue;
+use minijinja::value::{Enumerator, Object, Serde, Value};
+use serde_json::{Map, Value as JsonValue};
+use std::sync::{Arc, OnceLock};
 
-/// The observed state of a row: the job's properties, each present, null where the service has none.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct State(pub(super) serde_json::Map<String, JsonValue>);
+/// The observed state of a row: the job's properties, each present, null where the service has none. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct State(Arc<Properties>);
+
+#[derive(Debug, Default)]
+struct Properties {
+    json: Map<String, JsonValue>,
+    /// The same for expressions, once one has read it.
+    value: OnceLock<Value>,
+}
+
+impl Clone for Properties {
+    fn clone(&self) -> Properties {
+        Properties::from(self.json.clone())
+    }
+}
+
+impl From<Map<String, JsonValue>> for Properties {
+    fn from(json: Map<String, JsonValue>) -> Properties {
+        Properties {
+            json,
+            value: OnceLock::new(),
+        }
+    }
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &State) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.json == other.0.json
+    }
+}
 
 impl State {
     /// A property; null where there is none.
     #[must_use]
     pub fn get(&self, key: &str) -> &JsonValue {
-        self.0.get(key).unwrap_or(&JsonValue::Null)
+        self.find(key).unwrap_or(&JsonValue::Null)
+    }
+
+    pub(super) fn find(&self, key: &str) -> Option<&JsonValue> {
+        self.0.json.get(key)
     }
 
     /// Puts another state's properties over this one's.
     pub fn merge(&mut self, changes: &State) {
-        for (key, value) in &changes.0 {
-            self.0.insert(key.clone(), value.clone());
-        }
+        let changes = changes.0.json.iter();
+        self.change(changes.map(|(key, value)| (key.clone(), value.clone())));
     }
 
     /// Gives a property another value.
     pub fn set(&mut self, key: &str, value: JsonValue) {
-        self.0.insert(key.to_owned(), value);
+        self.change([(key.to_owned(), value)]);
+    }
+
+    fn change(&mut self, changes: impl IntoIterator<Item = (String, JsonValue)>) {
+        let properties = Arc::make_mut(&mut self.0);
+        properties.value = OnceLock::new();
+        properties.json.extend(changes);
     }
 
     /// As JSON text, for the journal.
     #[must_use]
     pub fn to_text(&self) -> String {
-        JsonValue::Object(self.0.clone()).to_string()
+        // A map with texts for keys always has JSON.
+        serde_json::to_string(&self.0.json).unwrap_or_default()
     }
 
     /// From the journal's JSON text; None when it is not an object.
     #[must_use]
     pub fn from_text(text: &str) -> Option<State> {
-        serde_json::from_str(text).ok().map(State)
+        let json: Map<String, JsonValue> = serde_json::from_str(text).ok()?;
+        Some(State(Arc::new(json.into())))
     }
 
     pub(super) fn value(&self) -> Value {
-        Value::from(Serde(&self.0))
+        let value = || Value::from(Serde(&self.0.json));
+        self.0.value.get_or_init(value).clone()
     }
 }
 
 impl FromIterator<(String, JsonValue)> for State {
     fn from_iter<I: IntoIterator<Item = (String, JsonValue)>>(fields: I) -> Self {
-        State(fields.into_iter().collect())
+        State(Arc::new(Map::from_iter(fields).into()))
+    }
+}
+
+/// A state as expressions see it: what was not read is none.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) state: Value,
+    pub(super) unread: Arc<[String]>,
+}
+
+impl Object for Seen {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let value = self.state.get_attr(key).unwrap_or_default();
+        if !value.is_undefined() {
+            return Some(value);
+        }
+        let is_unread = self.unread.iter().any(|name| name == key);
+        is_unread.then(|| Value::from(()))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let read = self.state.try_iter().into_iter().flatten();
+        let mut names: Vec<Value> = read.collect();
+        let unread = self.unread.iter().map(|name| Value::from(name.as_str()));
+        for name in unread {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Enumerator::Values(names)
     }
 }

@@ -4,81 +4,83 @@
 //! are bound at the end.
 
 use super::expr::{Json, Text};
-use super::names;
-use super::reader::Reader;
-use super::source::{At, Mistakes, Table};
+use super::fragments::Reader;
+use super::names::Place;
 use super::{InDoubt, RequestPlan, Step, StepId, Undo, Way};
 use crate::core::Method;
+use crate::core::config::{At, Table};
+use std::ops::Range;
 
-/// The names of the steps that one step is undone as, by its place.
-pub(super) struct UndoneAs {
-    step: usize,
-    names: Vec<At<String>>,
+/// Most steps of a job: their number is stored in a byte.
+const STEPS_MAX: usize = 100;
+
+const METHODS: [(&str, Method); 4] = [
+    ("post", Method::Post),
+    ("patch", Method::Patch),
+    ("put", Method::Put),
+    ("delete", Method::Delete),
+];
+
+/// A step with what can be checked and bound only when all of them were read.
+struct Read {
+    step: Step,
+    span: Range<usize>,
+    undone_as: Vec<At<String>>,
 }
 
 impl Reader {
-    /// All steps, and where they stand.
-    pub(super) fn steps(
-        &mut self,
-        tables: Vec<Table<'_, '_>>,
-        mistakes: &Mistakes<'_>,
-    ) -> Vec<Step> {
-        let mut undone_as = Vec::new();
-        let mut steps = Vec::new();
-        for table in tables {
-            undone_as.push(UndoneAs {
-                step: steps.len(),
-                names: table.texts("undone_as"),
-            });
-            steps.push(self.step(table));
+    pub(super) fn steps(&mut self, root: &Table<'_>) -> Vec<Step> {
+        let read = root.each("step", |table| Read {
+            step: self.step(table),
+            span: table.span(),
+            undone_as: table.texts("undone_as"),
+        });
+        if read.is_empty() || read.len() > STEPS_MAX {
+            let message = format!("a job needs between 1 and {STEPS_MAX} steps ([[step]])");
+            root.note(message, None);
         }
-        for others in undone_as {
-            bind(&mut steps, &others, mistakes);
-        }
+        let bound: Vec<Vec<StepId>> = (0..read.len()).map(|at| bind(root, &read, at)).collect();
+        make_sense(root, &read);
+        let steps = read.into_iter().zip(bound);
         steps
+            .map(|(read, undone_as)| Step {
+                undone_as,
+                ..read.step
+            })
+            .collect()
     }
 
-    fn request(&mut self, table: &Table<'_, '_>) -> RequestPlan {
-        let methods = [
-            ("post", Method::Post),
-            ("patch", Method::Patch),
-            ("put", Method::Put),
-            ("delete", Method::Delete),
-        ];
-        let given: Vec<_> = methods.iter().filter(|(key, _)| table.has(key)).collect();
+    fn request(&mut self, table: &Table<'_>) -> RequestPlan {
+        let given: Vec<_> = METHODS.iter().filter(|(key, _)| table.has(key)).collect();
         if given.len() != 1 {
-            table.note(
-                "a request has exactly one of `post`, `patch`, `put`, `delete`, with its path",
-                None,
-            );
+            let message =
+                "a request has exactly one of `post`, `patch`, `put`, `delete`, with its path";
+            table.note(message, None);
         }
         let mut plan = RequestPlan {
             method: Method::Post,
             path: Text::default(),
-            body: None,
+            body: self.body(table),
         };
         for (key, method) in given {
             plan.method = *method;
-            plan.path = self
-                .path(table, key, names::Place::State)
-                .unwrap_or_default();
+            plan.path = self.path(table, key, Place::STATE).unwrap_or_default();
         }
-        plan.body = self.body(table);
         plan
     }
 
     /// A table, or one expression for the whole.
-    fn body(&mut self, table: &Table<'_, '_>) -> Option<Json> {
-        if let Some(text) = table.text_or_table("body") {
-            return Some(self.json_text(table, &text, names::Place::State));
+    fn body(&mut self, table: &Table<'_>) -> Option<Json> {
+        let is_table = table.value("body")?.value.as_table().is_some();
+        match is_table {
+            true => self.fields(table, "body", Place::STATE).map(Json::Object),
+            false => self.optional(table, "body", Place::STATE),
         }
-        self.fields(table, "body", names::Place::State)
-            .map(Json::Object)
     }
 
     /// A PATCH changes what its body says; for anything else the job has to say it.
-    fn effect(&mut self, table: &Table<'_, '_>, request: &RequestPlan) -> Vec<(String, Json)> {
-        if let Some(effect) = self.fields(table, "effect", names::Place::State) {
+    fn effect(&mut self, table: &Table<'_>, request: &RequestPlan) -> Vec<(String, Json)> {
+        if let Some(effect) = self.fields(table, "effect", Place::STATE) {
             return effect;
         }
         match (&request.method, &request.body) {
@@ -89,113 +91,119 @@ impl Reader {
         }
     }
 
-    fn step(&mut self, table: Table<'_, '_>) -> Step {
-        let request = self.request(&table);
-        let effect = self.effect(&table, &request);
-        let once = in_doubt(&table);
+    fn step(&mut self, table: &Table<'_>) -> Step {
+        let request = self.request(table);
+        let effect = self.effect(table, &request);
+        let in_doubt = [("repeat", InDoubt::Repeat), ("hold", InDoubt::Hold)];
+        let once = table.one_of("once", "a way to treat a step in doubt", &in_doubt);
         let observe_after = table.flag("observe_after");
         if effect.is_empty() && once.is_none() && !observe_after {
-            table.note(
-                "nothing tells what this step changes",
-                Some("write `effect = { … }`, or `observe_after = true`, or `once = \"repeat\"` / `\"hold\"` if it leaves no trace".into()),
-            );
+            let help = "write `effect = { … }`, or `observe_after = true`, or `once = \"repeat\"` / `\"hold\"` if it leaves no trace";
+            table.note("nothing tells what this step changes", Some(help));
         }
-        let undo = table.table("undo").map(|undo| self.undo(undo));
-        let otherwise = table.table("otherwise").map(|way| self.way(way));
-        let step = Step {
-            name: table
-                .required_text("name")
-                .map_or_else(String::new, |at| at.value),
-            title: table
-                .required_text("title")
-                .map_or_else(String::new, |at| at.value),
-            when: self.required_expr(&table, "when", names::Place::State),
+        Step {
+            name: table.required_string("name"),
+            title: table.required_string("title"),
+            when: self.required(table, "when", Place::STATE),
             request,
             effect,
             observe_after,
             exposes: table.flag("exposes"),
             ends_exposure: table.flag("ends_exposure"),
             once,
-            undo,
+            undo: table.section("undo", |undo| {
+                let request = self.request(undo);
+                Undo {
+                    effect: self.effect(undo, &request),
+                    when: self.required(undo, "when", Place::STATE),
+                    request,
+                }
+            }),
             undone_as: Vec::new(),
-            otherwise,
+            otherwise: table.section("otherwise", |way| {
+                let request = self.request(way);
+                Way {
+                    effect: self.effect(way, &request),
+                    request,
+                }
+            }),
             if_taken: table.text("if_taken").map(|at| at.value),
             if_refused: table.text("if_refused").map(|at| at.value),
-        };
-        table.finish();
-        step
-    }
-
-    fn undo(&mut self, table: Table<'_, '_>) -> Undo {
-        let request = self.request(&table);
-        let effect = self.effect(&table, &request);
-        let undo = Undo {
-            when: self.required_expr(&table, "when", names::Place::State),
-            request,
-            effect,
-        };
-        table.finish();
-        undo
-    }
-
-    fn way(&mut self, table: Table<'_, '_>) -> Way {
-        let request = self.request(&table);
-        let effect = self.effect(&table, &request);
-        table.finish();
-        Way { request, effect }
+        }
     }
 }
 
-fn bind(steps: &mut [Step], others: &UndoneAs, mistakes: &Mistakes<'_>) {
-    for name in &others.names {
-        match known(steps, others.step, &name.value) {
-            Ok(id) => steps[others.step].undone_as.push(id),
-            Err(message) => mistakes.note(&name.span, message, None),
-        }
-    }
-    if let Some(first) = others
-        .names
-        .first()
-        .filter(|_| steps[others.step].undo.is_some())
-    {
+/// The steps that a step is undone as.
+fn bind(root: &Table<'_>, read: &[Read], of: usize) -> Vec<StepId> {
+    let Read {
+        step, undone_as, ..
+    } = &read[of];
+    if let Some(first) = undone_as.first().filter(|_| step.undo.is_some()) {
         let message = "a step has an `undo` of its own, or it is undone as others are";
-        mistakes.note(&first.span, message, None);
+        root.note_at(&first.span, message, None);
     }
+    let known = |name: &At<String>| match step_named(read, of, &name.value) {
+        Ok(id) => Some(id),
+        Err(message) => {
+            root.note_at(&name.span, message, None);
+            None
+        }
+    };
+    undone_as.iter().filter_map(known).collect()
 }
 
 /// The step of that name, if `of` can be undone as it is.
-fn known(steps: &[Step], of: usize, name: &str) -> Result<StepId, String> {
-    let found = steps.iter().position(|step| step.name == name);
-    match found {
-        Some(at) if at == of => Err("a step cannot be undone as itself".into()),
-        Some(at) if steps[at].undo.is_some() => match u8::try_from(at) {
-            Ok(id) => Ok(StepId(id)),
-            // More steps than that are a mistake of their own.
-            Err(_) => Err(format!("there are too many steps before `{name}`")),
-        },
-        Some(_) => Err(format!("step `{name}` has no undo")),
-        None => {
-            let all: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
-            Err(format!(
-                "there is no step `{name}`; there are: {}",
-                all.join(", ")
-            ))
-        }
+fn step_named(read: &[Read], of: usize, name: &str) -> Result<StepId, String> {
+    let Some(at) = read.iter().position(|read| read.step.name == name) else {
+        let all: Vec<&str> = read.iter().map(|read| read.step.name.as_str()).collect();
+        let all = all.join(", ");
+        return Err(format!("there is no step `{name}`; there are: {all}"));
+    };
+    if at == of {
+        return Err("a step cannot be undone as itself".into());
     }
+    if read[at].step.undo.is_none() {
+        return Err(format!("step `{name}` has no undo"));
+    }
+    // More steps than that are a mistake of their own.
+    let id = u8::try_from(at).map_err(|_| format!("there are too many steps before `{name}`"))?;
+    Ok(StepId(id))
 }
 
-fn in_doubt(table: &Table<'_, '_>) -> Option<InDoubt> {
-    let text = table.text("once")?;
-    match text.value.as_str() {
-        "repeat" => Some(InDoubt::Repeat),
-        "hold" => Some(InDoubt::Hold),
-        other => {
-            let message = format!("`once` cannot be `{other}`");
-            let help = "`repeat` or `hold`: what to do when the step is in doubt";
-            table
-                .mistakes()
-                .note(&text.span, message, Some(help.into()));
-            None
+/// Whether the steps make sense together.
+fn make_sense(root: &Table<'_>, read: &[Read]) {
+    for (
+        at,
+        Read {
+            step,
+            span,
+            undone_as,
+        },
+    ) in read.iter().enumerate()
+    {
+        let name = &step.name;
+        if read[..at].iter().any(|before| before.step.name == *name) {
+            root.note_at(span, format!("there are two steps `{name}`"), None);
         }
+        if step.exposes && !root.has("exposure") {
+            let message = format!("step `{name}` exposes, but nothing says how to see that");
+            let help = "write [exposure] with `when = \"…\"` on the observed state";
+            root.note_at(span, message, Some(help));
+        }
+        if step.exposes && step.undo.is_none() && undone_as.is_empty() {
+            let message = format!("step `{name}` exposes and has no undo");
+            let help = "a person must be able to work again when a later step fails: write [step.undo], or `undone_as`";
+            root.note_at(span, message, Some(help));
+        }
+    }
+    let opens = read.iter().position(|read| read.step.exposes);
+    let ends = read.iter().rposition(|read| read.step.ends_exposure);
+    if let Some(open) = opens.filter(|open| ends.is_none_or(|end| end < *open)) {
+        let help = "write `ends_exposure = true` at the step that does";
+        root.note_at(
+            &read[open].span,
+            "no later step ends the exposure",
+            Some(help),
+        );
     }
 }

@@ -6,15 +6,17 @@
 use super::also::those_that_hold;
 use super::decision::Decision;
 use super::directory::{self, DirectoryEntry};
-use super::expr::{EvalError, Expr, Scope, to_json};
+use super::expr::{EvalError, Expr, to_json};
 use super::problem::{CHANGED_BY_OTHERS, OFF_GOAL};
+use super::scope::{RowCells, STATE, Scope, empty_cells};
 use super::settings::Settings;
-use super::state::State;
+use super::state::{Seen, State};
 use super::{InDoubt, Job, LookAt, Objection, RequestPlan, StepId};
 use crate::core::{Expects, Problem, Request};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A write and what it changes.
@@ -69,14 +71,18 @@ pub enum Operation {
 #[derive(Debug)]
 pub struct RowView {
     job: Arc<Job>,
-    base: Scope,
+    base: Arc<Scope>,
     directory: Option<DirectoryEntry>,
-    /// What the expressions saw last: a decision, its write and its forecast ask about the same states in a row.
-    seen: Mutex<Option<Seen>>,
+    /// What expressions saw of the last few states, the latest first: a decision, its write and its forecast ask about the
+    /// same ones.
+    seen: Mutex<VecDeque<Remembered>>,
 }
 
+/// How many states are remembered.
+const REMEMBERED_MAX: usize = 4;
+
 #[derive(Debug)]
-struct Seen {
+struct Remembered {
     before: State,
     state: State,
     scope: Arc<Scope>,
@@ -90,25 +96,24 @@ impl Job {
     pub fn objections(
         &self,
         settings: &Settings,
-        row: &[Option<String>],
+        row: &[Option<impl fmt::Display>],
     ) -> Result<Vec<Problem>, EvalError> {
+        let empty = empty_cells(row.iter().map(Option::is_none));
+        let ids = self.checks.iter().map(|check| check.when.id());
+        if settings.0.none_holds(ids, empty) {
+            return Ok(Vec::new());
+        }
         let scope = Arc::new(self.row_scope(settings, row));
         those_that_hold(&self.checks, &scope)
     }
 
-    pub(super) fn row_scope(&self, settings: &Settings, row: &[Option<String>]) -> Scope {
-        let names = self
-            .layout
-            .columns
-            .iter()
-            .map(|column| column.name.as_str());
-        let values: BTreeMap<&str, Option<&str>> =
-            names.zip(row.iter().map(Option::as_deref)).collect();
-        Scope::default()
-            .with("row", Value::from(Serde(&values)))
-            .with("params", settings.params.clone())
-            .with("lookups", settings.lookups.clone())
-            .with("app", settings.app.clone())
+    pub(super) fn row_scope(
+        &self,
+        settings: &Settings,
+        row: &[Option<impl fmt::Display>],
+    ) -> Scope {
+        let names = self.layout.columns.iter().map(|column| &column.name);
+        Scope::inside(&settings.0).with_row(RowCells::new(names, row))
     }
 }
 
@@ -135,18 +140,6 @@ pub(super) fn problem_of(objection: &Objection, scope: &Arc<Scope>) -> Result<Pr
     })
 }
 
-/// Adds names to a scope one after the other, each seeing those before it.
-fn extend(mut scope: Scope, named: &[(Arc<str>, Expr)]) -> Result<Scope, EvalError> {
-    for (name, expr) in named {
-        let seen = Arc::new(scope);
-        let value = expr.value(&seen)?;
-        // The evaluation is over: nobody else holds the scope, and this does not copy it.
-        scope = Arc::unwrap_or_clone(seen);
-        scope.set(name, value);
-    }
-    Ok(scope)
-}
-
 impl RowView {
     pub(super) fn job(&self) -> &Job {
         &self.job
@@ -166,21 +159,21 @@ impl RowView {
         let entry = directory.as_ref();
         let entry = entry.map_or(Value::from(()), |entry| Value::from(Serde(entry.fields())));
         let scope = job.row_scope(settings, row).with(directory::NAME, entry);
+        let base = Arc::new(scope.naming(&job.derived));
+        base.settle()?;
         Ok(RowView {
             job: Arc::clone(job),
-            base: extend(scope, &job.derived)?,
+            base,
             directory,
-            seen: Mutex::new(None),
+            seen: Mutex::default(),
         })
     }
 
     fn look_scope(&self, known: Option<&State>) -> Scope {
         let known = known.map_or(Value::from(()), State::value);
-        let select = self.job.observe.properties.join(",");
-        self.base
-            .clone()
+        Scope::inside(&self.base)
             .with("known", known)
-            .with("select", Value::from(select))
+            .with("select", self.job.observe.select.clone())
     }
 
     /// The read of one look, or None where it makes no sense for this row. `known` is the state as it was last seen.
@@ -270,49 +263,41 @@ impl RowView {
     }
 
     fn state_of(&self, look: &LookAt, item: &JsonValue) -> State {
-        let properties = self.job.observe.properties.iter();
-        let mut state: State = properties
-            .map(|key| {
-                (
-                    key.clone(),
-                    item.get(key).cloned().unwrap_or(JsonValue::Null),
-                )
-            })
-            .collect();
-        state.0.extend(look.set.iter().cloned());
+        let observed = |key: &String| (key.clone(), item.get(key).cloned().unwrap_or_default());
+        let observed = self.job.observe.properties.iter().map(observed);
+        let mut state: State = observed.chain(look.set.iter().cloned()).collect();
         if let Some(entry) = &self.directory {
             entry.put_into(&mut state);
         }
         state
     }
 
-    /// What was not read is none.
-    fn seen_value(&self, state: &State) -> Value {
-        let mut all: serde_json::Map<_, _> = self.job.observe.unread().collect();
-        all.extend(state.0.clone());
-        Value::from(Serde(&all))
-    }
-
-    pub(super) fn scope(&self, before: &State, state: &State) -> Result<Arc<Scope>, EvalError> {
+    pub(super) fn scope(&self, before: &State, state: &State) -> Arc<Scope> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seen) = &*seen
-            && seen.before == *before
-            && seen.state == *state
-        {
-            return Ok(Arc::clone(&seen.scope));
+        let is_same = |seen: &Remembered| seen.before == *before && seen.state == *state;
+        if let Some(at) = seen.iter().position(is_same) {
+            return Arc::clone(&seen[at].scope);
         }
-        let scope = self
-            .base
-            .clone()
-            .with("before", self.seen_value(before))
-            .with("state", self.seen_value(state));
-        let scope = Arc::new(extend(scope, &self.job.facts)?);
-        *seen = Some(Seen {
+        let value = |state: &State| {
+            let (state, unread) = (state.value(), Arc::clone(&self.job.observe.unread));
+            Value::from_object(Seen { state, unread })
+        };
+        let scope = Scope::inside(&self.base)
+            .with("before", value(before))
+            .with(STATE, value(state));
+        let facts = &self.job.facts;
+        let scope = match seen.iter().find(|seen| seen.before == *before) {
+            Some(other) => scope.naming_as(&other.scope, facts),
+            None => scope.naming(facts),
+        };
+        let scope = Arc::new(scope);
+        seen.truncate(REMEMBERED_MAX - 1);
+        seen.push_front(Remembered {
             before: before.clone(),
             state: state.clone(),
             scope: Arc::clone(&scope),
         });
-        Ok(scope)
+        scope
     }
 
     /// What a freshly observed state means on the way to the goal. Steps that leave no trace are decided by `applied`.
@@ -325,7 +310,11 @@ impl RowView {
         state: &State,
         applied: &dyn Fn(StepId) -> bool,
     ) -> Result<Decision, EvalError> {
-        let scope = self.scope(before, state)?;
+        let scope = self.scope(before, state);
+        if before == state {
+            // A job that does not work for a row is to say so before the first write.
+            scope.settle()?;
+        }
         let mut refusals = Vec::new();
         for refusal in &self.job.refusals {
             match refusal.when.holds(&scope) {
@@ -352,7 +341,7 @@ impl RowView {
         state: &State,
         applied: &dyn Fn(StepId) -> bool,
     ) -> Result<Decision, EvalError> {
-        self.next(&self.scope(before, state)?, applied)
+        self.next(&self.scope(before, state), applied)
     }
 
     fn next(
@@ -386,7 +375,7 @@ impl RowView {
         begun: &[StepId],
         given_up: &dyn Fn(StepId) -> bool,
     ) -> Result<Decision, EvalError> {
-        let scope = self.scope(before, state)?;
+        let scope = self.scope(before, state);
         let history = self.history(before, begun)?;
         for id in begun.iter().rev().copied() {
             let Some(undo) = self.job.step(id).and_then(|step| step.undo.as_ref()) else {
@@ -409,7 +398,7 @@ impl RowView {
     /// Every value each property had or was given by this run: the before-image's, and what these steps and their undos
     /// write.
     fn history(&self, before: &State, begun: &[StepId]) -> Result<History, EvalError> {
-        let scope = self.scope(before, before)?;
+        let scope = self.scope(before, before);
         let mut history = History::new();
         for step in begun.iter().filter_map(|id| self.job.step(*id)) {
             let undo = step.undo.iter().flat_map(|undo| &undo.effect);
@@ -444,7 +433,7 @@ impl RowView {
         let mut agreement = Agreement::Agrees;
         for (key, values) in &history {
             let seen = observed.get(key);
-            let maybe = possible.as_ref().and_then(|effect| effect.0.get(key));
+            let maybe = possible.as_ref().and_then(|effect| effect.find(key));
             if seen == expected.get(key) || Some(seen) == maybe {
                 continue;
             }
@@ -474,7 +463,7 @@ impl RowView {
         before: &State,
         state: &State,
     ) -> Result<Write, EvalError> {
-        let scope = self.scope(before, state)?;
+        let scope = self.scope(before, state);
         let Some((request, effect)) = self.plan(operation) else {
             return Err(EvalError::Expression {
                 source_text: format!("{operation:?}"),
@@ -497,7 +486,7 @@ impl RowView {
         state: &State,
     ) -> Result<State, EvalError> {
         match self.plan(operation) {
-            Some((_, effect)) => render_effect(effect, &self.scope(before, state)?),
+            Some((_, effect)) => render_effect(effect, &self.scope(before, state)),
             None => Ok(State::default()),
         }
     }
@@ -525,7 +514,7 @@ impl RowView {
     /// As [`RowView::decide`].
     pub fn exposed(&self, before: &State, state: &State) -> Result<bool, EvalError> {
         match &self.job.exposed {
-            Some(when) => when.holds(&self.scope(before, state)?),
+            Some(when) => when.holds(&self.scope(before, state)),
             None => Ok(false),
         }
     }

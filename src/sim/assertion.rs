@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::clock::UnixMillis;
+use super::clock::SimTime;
 use super::denial::Denial;
 
 /// Entra forgives clocks that differ by so much.
@@ -18,14 +18,14 @@ const SKEW_S: u64 = 300;
 const LIFE_S_MAX: u64 = 600;
 
 #[derive(Deserialize)]
-struct Header {
+struct AssertionHeader {
     alg: String,
     #[serde(rename = "x5t#S256")]
     thumbprint: String,
 }
 
 #[derive(Deserialize)]
-struct Claims {
+struct AssertionClaims {
     aud: String,
     iss: String,
     sub: String,
@@ -40,11 +40,11 @@ pub(super) fn check(
     certificates: &[String],
     client_id: &str,
     audience: &str,
-    now: UnixMillis,
+    now: SimTime,
 ) -> Result<(), Denial> {
     let (signed, signature) = assertion.rsplit_once('.').ok_or(Denial::Assertion)?;
     let (header, claims) = signed.split_once('.').ok_or(Denial::Assertion)?;
-    let header: Header = part(header)?;
+    let header: AssertionHeader = part(header)?;
     if header.alg != "PS256" {
         return Err(Denial::Assertion);
     }
@@ -59,14 +59,14 @@ pub(super) fn check(
     UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key)
         .verify(signed.as_bytes(), &decoded(signature)?)
         .map_err(|_| Denial::Assertion)?;
-    let claims: Claims = part(claims)?;
+    let claims: AssertionClaims = part(claims)?;
     if claims.iss != client_id || claims.sub != client_id || claims.jti.is_nil() {
         return Err(Denial::AssertionApp);
     }
     if claims.aud != audience {
         return Err(Denial::AssertionAudience);
     }
-    let now_s = now.ms_since(UnixMillis(0)) / 1_000;
+    let now_s = now.ms_since(SimTime(0)) / 1_000;
     let is_good = claims.nbf <= now_s + SKEW_S
         && now_s < claims.exp + SKEW_S
         && claims.exp.saturating_sub(claims.nbf) <= LIFE_S_MAX;

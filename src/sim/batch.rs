@@ -7,15 +7,13 @@ use std::collections::{HashMap, HashSet};
 use axum::http::{Method, Request, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use rand::seq::SliceRandom as _;
-use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
-use super::errors::Refusal;
-use super::http;
-use super::reply::Reply;
-use super::service::{Outcome, Service};
+use super::refusal::GraphRefusal;
+use super::reply::GraphReply;
+use super::service::{Service, ServiceOutcome};
 
 /// Most requests in one batch.
 const PARTS_MAX: usize = 20;
@@ -40,13 +38,13 @@ pub enum Batching {
 }
 
 #[derive(Deserialize)]
-struct Batch {
-    requests: Vec<Part>,
+struct BatchBody {
+    requests: Vec<BatchPart>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Part {
+struct BatchPart {
     id: String,
     method: String,
     url: String,
@@ -58,24 +56,23 @@ struct Part {
 }
 
 /// Runs the parts of a batch one after the other; their replies come back in any order, as Graph's do.
-pub(super) fn carry_out(
-    service: &Service,
-    call: &Call,
-    dice: &mut ChaCha8Rng,
-) -> Result<Reply, Refusal> {
+pub(super) fn carry_out(service: &Service, call: &Call) -> GraphReply {
+    responses(service, call).unwrap_or_else(|refusal| service.refused(call, &refusal))
+}
+
+fn responses(service: &Service, call: &Call) -> Result<GraphReply, GraphRefusal> {
     if call.method != Method::POST {
-        return Err(Refusal::Method);
+        return Err(GraphRefusal::method());
     }
-    let parts = parse(call.json_body()?)?;
     let mut failed = HashSet::new();
-    let mut responses = Vec::with_capacity(parts.len());
-    for part in parts {
-        let reply = if part
+    let mut responses = Vec::new();
+    for part in parse(call.json_body()?)? {
+        let is_held = part
             .depends_on
             .iter()
-            .any(|id| failed.contains(&id.to_lowercase()))
-        {
-            service.refused(call, &Refusal::DependencyFailed)
+            .any(|id| failed.contains(&id.to_lowercase()));
+        let reply = if is_held {
+            service.refused(call, &dependency_failed())
         } else {
             run(service, call, &part)?
         };
@@ -84,15 +81,15 @@ pub(super) fn carry_out(
         }
         responses.push(response(&part.id, reply));
     }
-    responses.shuffle(dice);
-    Ok(Reply::value(
+    responses.shuffle(&mut call.identity.dice());
+    Ok(GraphReply::value(
         StatusCode::OK,
         &json!({ "responses": responses }),
     ))
 }
 
-fn parse(body: &[u8]) -> Result<Vec<Part>, Refusal> {
-    let Batch { requests } = serde_json::from_slice(body)
+fn parse(body: &[u8]) -> Result<Vec<BatchPart>, GraphRefusal> {
+    let BatchBody { requests } = serde_json::from_slice(body)
         .map_err(|error| refusal(format!("Invalid batch payload format: {error}.")))?;
     if requests.is_empty() || requests.len() > PARTS_MAX {
         return Err(refusal(format!(
@@ -122,7 +119,7 @@ fn parse(body: &[u8]) -> Result<Vec<Part>, Refusal> {
 }
 
 /// Whoever writes must send a body, if only an empty one, and say what it is.
-fn check(part: &Part) -> Result<(), Refusal> {
+fn check(part: &BatchPart) -> Result<(), GraphRefusal> {
     let names_type = part
         .headers
         .keys()
@@ -139,7 +136,7 @@ fn check(part: &Part) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn run(service: &Service, outer: &Call, part: &Part) -> Result<Reply, Refusal> {
+fn run(service: &Service, outer: &Call, part: &BatchPart) -> Result<GraphReply, GraphRefusal> {
     let version = outer.version().segment();
     let url = utf8_percent_encode(part.url.trim_start_matches('/'), UNENCODED);
     let mut request = Request::builder()
@@ -158,22 +155,24 @@ fn run(service: &Service, outer: &Call, part: &Part) -> Result<Reply, Refusal> {
     if let Some(token) = outer.headers.get(header::AUTHORIZATION) {
         parts.headers.insert(header::AUTHORIZATION, token.clone());
     }
-    let mut call = http::call(service, &parts, outer.now);
+    let mut call = Call::new(service, &parts, outer.now);
     call.body = part
         .body
         .as_ref()
         .map(|body| body.to_string().into_bytes())
         .unwrap_or_default();
     let mut dice = call.identity.dice();
-    Ok(match service.answer_part(&call, &mut dice) {
-        Outcome::Reply(reply) => reply,
+    Ok(match service.serve_part(&call, &mut dice) {
+        ServiceOutcome::Reply(reply) => reply,
         // The connection that is lost is the one behind the door, so the door replies.
-        Outcome::Cut => service.refused(&call, &Refusal::Fault(StatusCode::GATEWAY_TIMEOUT)),
+        ServiceOutcome::Cut => {
+            service.refused(&call, &GraphRefusal::fault(StatusCode::GATEWAY_TIMEOUT))
+        }
     })
 }
 
-fn response(id: &str, reply: Reply) -> Value {
-    let response = reply.into_plain_response();
+fn response(id: &str, reply: GraphReply) -> Value {
+    let response = reply.into_response();
     let headers: Map<String, Value> = response
         .headers()
         .iter()
@@ -191,8 +190,13 @@ fn response(id: &str, reply: Reply) -> Value {
     part
 }
 
-fn refusal(message: String) -> Refusal {
-    Refusal::BadBatch(message)
+fn refusal(message: String) -> GraphRefusal {
+    GraphRefusal::new(400, "BadRequest", message)
+}
+
+fn dependency_failed() -> GraphRefusal {
+    let message = "A request that this one depends on failed, so it was not carried out.";
+    GraphRefusal::new(424, "FailedDependency", message)
 }
 
 #[cfg(test)]

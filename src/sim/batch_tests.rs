@@ -1,14 +1,16 @@
 //! Batches as a client sees them.
 
 use super::*;
-use crate::sim::{Answer, Direct, Faults, Limits, Options, Permission, Population, Quota};
+use crate::sim::{
+    Direct, DirectReply, Faults, GraphPermission, Options, Population, RateQuota, ServiceLimits,
+};
 use axum::http::Response;
 
 fn quiet() -> Options {
     Options {
         population: Population::Generated { users: 40 },
         faults: Faults::none(),
-        limits: Limits::off(),
+        limits: ServiceLimits::off(),
         ..Options::default()
     }
 }
@@ -20,8 +22,8 @@ fn send(tenant: &Direct, request: axum::http::request::Builder, body: &Value) ->
         .body(body.to_string().into_bytes())
         .unwrap();
     match tenant.answer(request, 0) {
-        Answer::Reply(reply) => reply,
-        Answer::Cut => panic!("cut"),
+        DirectReply::Reply(reply) => reply,
+        DirectReply::Cut => panic!("cut"),
     }
 }
 
@@ -118,16 +120,16 @@ fn each_part_has_a_reply_of_its_own() {
 
 #[test]
 fn the_limits_count_parts_and_permissions_are_asked_for_each() {
-    let writes = Some(Quota {
+    let writes = Some(RateQuota {
         amount: 1,
         window_ms: 3_600_000,
     });
-    let limits = Limits {
+    let limits = ServiceLimits {
         writes,
-        ..Limits::off()
+        ..ServiceLimits::off()
     };
     let mut options = Options { limits, ..quiet() };
-    options.permissions.remove(&Permission::DomainReadAll);
+    options.permissions.remove(&GraphPermission::DomainReadAll);
     let tenant = Direct::new(&options, 0).unwrap();
     let user = format!("/users/{}", somebody(&tenant));
     let found = replies(
@@ -164,8 +166,8 @@ fn parts_meet_faults_by_themselves_and_a_lost_one_is_a_timeout() {
             .header("content-type", "application/json")
             .body(body.to_string().into_bytes());
         match tenant.answer(request.unwrap(), 0) {
-            Answer::Reply(reply) if reply.status() == 200 => Some(reply.into_body()),
-            Answer::Reply(_) | Answer::Cut => None,
+            DirectReply::Reply(reply) if reply.status() == 200 => Some(reply.into_body()),
+            DirectReply::Reply(_) | DirectReply::Cut => None,
         }
     });
     let body: Value = serde_json::from_slice(&whole.unwrap()).unwrap();

@@ -1,25 +1,27 @@
 //! One request, taken out of HTTP: what the simulated tenant needs to decide about it and nothing more.
 
+use axum::extract::Query;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 
+use super::batch::Batching;
 use super::chance::Identity;
-use super::clock::UnixMillis;
-use super::errors::{Refusal, Trace};
-use super::limits::{Cost, Family, Priority};
-use super::query::Options;
-use super::route::{Place, Version};
-use super::throttle::Demand;
+use super::clock::SimTime;
+use super::endpoints::{Route, endpoint};
+use super::limits::{LimitFamily, RequestCost, ShedPriority};
+use super::refusal::{GraphRefusal, Trace};
+use super::schema::ApiVersion;
+use super::service::Service;
 
 /// Longest client-request-id that is echoed. It should be a GUID; more is cut from the protocol, not stored.
 const CLIENT_REQUEST_ID_BYTES_MAX: usize = 128;
 /// Below this page size a listing is cheaper (Microsoft's page on throttling limits).
 const SMALL_PAGE: usize = 20;
 
-/// A request to Graph's part of the server.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) method: Method,
-    pub(super) place: Result<Place, Refusal>,
+    pub(super) route: Result<Route, GraphRefusal>,
     /// The path and the raw query as they came, for links to further pages.
     pub(super) path: String,
     pub(super) raw_query: String,
@@ -27,11 +29,43 @@ pub(super) struct Call {
     pub(super) pairs: Vec<(String, String)>,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
-    pub(super) now: UnixMillis,
+    pub(super) now: SimTime,
     pub(super) identity: Identity,
 }
 
 impl Call {
+    /// The request without its body.
+    pub(super) fn new(service: &Service, parts: &Parts, now: SimTime) -> Self {
+        let path = parts.uri.path();
+        let identity = service.sequencer.next(parts.method.as_str(), path);
+        let (route, pairs) = match Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) {
+            Ok(Query(pairs)) => (Route::parse(path), pairs),
+            Err(_) => (
+                Err(GraphRefusal::bad_request(
+                    "The query does not decode to UTF-8.",
+                )),
+                Vec::new(),
+            ),
+        };
+        let route = match route {
+            Ok(Route::Batch) if service.batching == Batching::Unknown => {
+                Err(GraphRefusal::no_such_path(path))
+            }
+            route => route,
+        };
+        Self {
+            method: parts.method.clone(),
+            route,
+            path: path.to_owned(),
+            raw_query: parts.uri.query().unwrap_or_default().to_owned(),
+            pairs,
+            headers: parts.headers.clone(),
+            body: Vec::new(),
+            now,
+            identity,
+        }
+    }
+
     /// The caller's own id for the request.
     pub(super) fn client_request_id(&self) -> Option<&str> {
         let text = self.header("client-request-id")?;
@@ -39,33 +73,24 @@ impl Call {
     }
 
     pub(super) fn bearer(&self) -> Option<&str> {
-        let text = self.header(header::AUTHORIZATION.as_str())?;
-        let (scheme, token) = text.split_once(' ')?;
+        let (scheme, token) = self
+            .header(header::AUTHORIZATION.as_str())?
+            .split_once(' ')?;
         scheme
             .eq_ignore_ascii_case("bearer")
             .then_some(token.trim())
     }
 
     pub(super) fn trace(&self) -> Trace<'_> {
-        let request_id = self.identity.request_id();
         Trace {
             at: self.now,
-            request_id,
+            identity: &self.identity,
             client_request_id: self.client_request_id(),
         }
     }
 
-    pub(super) fn options(&self) -> Result<Options, Refusal> {
-        let level = self.header("consistencylevel");
-        Options::parse(
-            &self.pairs,
-            level.is_some_and(|level| level.eq_ignore_ascii_case("eventual")),
-            self.version(),
-        )
-    }
-
     /// The body of a write, which must call itself JSON; an action may have none.
-    pub(super) fn json_body(&self) -> Result<&[u8], Refusal> {
+    pub(super) fn json_body(&self) -> Result<&[u8], GraphRefusal> {
         let content_type = self
             .header(header::CONTENT_TYPE.as_str())
             .unwrap_or_default();
@@ -75,45 +100,44 @@ impl Call {
         if self.body.is_empty() || is_json {
             Ok(&self.body)
         } else {
-            Err(Refusal::MediaType)
+            Err(GraphRefusal::media_type())
         }
     }
 
-    pub(super) fn version(&self) -> Version {
-        Version::of_path(&self.path)
+    pub(super) fn version(&self) -> ApiVersion {
+        ApiVersion::of_path(&self.path)
     }
 
     pub(super) fn is_read(&self) -> bool {
         self.method == Method::GET
     }
 
-    /// What the request asks of the limits.
-    pub(super) fn demand(&self) -> Demand {
-        Demand {
-            family: Family::of(&self.path),
-            cost: self.cost(),
-            priority: Priority::of(&self.headers),
-        }
+    pub(super) fn family(&self) -> LimitFamily {
+        LimitFamily::of(&self.path)
     }
 
-    /// What the request costs by Microsoft's table: 2 units to list users, 5 to list a group's members with those of its
-    /// groups, 1 for everything else served here, 1 more with `$expand`, less 1 with `$select` and with a small page, and
-    /// never less than 1.
-    pub(super) fn cost(&self) -> Cost {
+    pub(super) fn priority(&self) -> ShedPriority {
+        ShedPriority::of(self.header("x-ms-throttle-priority"))
+    }
+
+    /// What the request costs by Microsoft's table: what listing the address costs, 1 more with `$expand`, less 1 with
+    /// `$select` and with a small page, and never less than 1.
+    pub(super) fn cost(&self) -> RequestCost {
         if !self.is_read() {
-            return Cost {
+            return RequestCost {
                 units: 1,
                 writes: 1,
             };
         }
-        let listed: u32 = match self.place {
-            Ok(Place::Users) => 2,
-            Ok(Place::GroupMembers { .. }) => 5,
+        let listed = match &self.route {
+            Ok(Route::Graph(pattern, _)) => {
+                endpoint(pattern, "GET").map_or(1, |endpoint| endpoint.units)
+            }
             Ok(_) | Err(_) => 1,
         };
         let base = listed + u32::from(self.pair("$expand").is_some());
         let saved = u32::from(self.pair("$select").is_some()) + u32::from(self.has_small_page());
-        Cost {
+        RequestCost {
             units: base.saturating_sub(saved).max(1),
             writes: 0,
         }
@@ -143,7 +167,7 @@ mod tests {
     fn call(method: Method, path: &str, pairs: &[(&str, &str)]) -> Call {
         Call {
             method,
-            place: Place::parse(path),
+            route: Route::parse(path),
             path: path.to_owned(),
             raw_query: String::new(),
             pairs: pairs
@@ -152,7 +176,7 @@ mod tests {
                 .collect(),
             headers: HeaderMap::new(),
             body: Vec::new(),
-            now: UnixMillis(0),
+            now: SimTime(0),
             identity: Identity::for_test(1),
         }
     }
@@ -172,9 +196,10 @@ mod tests {
         assert_eq!(units(group, &[("$select", "id")]), 4);
         let roles = "/v1.0/roleManagement/directory/roleAssignments";
         assert_eq!(units(roles, &[("$expand", "principal")]), 2);
+        let write = call(Method::PATCH, "/v1.0/users/a@b.c", &[]);
         assert_eq!(
-            call(Method::PATCH, "/v1.0/users/a@b.c", &[]).cost(),
-            Cost {
+            write.cost(),
+            RequestCost {
                 units: 1,
                 writes: 1
             }
@@ -186,11 +211,9 @@ mod tests {
         let mut call = call(Method::PATCH, "/v1.0/users/a@b.c", &[]);
         assert!(call.json_body().is_ok());
         call.body = b"{}".to_vec();
-        assert_eq!(call.json_body(), Err(Refusal::MediaType));
-        call.headers.insert(
-            header::CONTENT_TYPE,
-            axum::http::HeaderValue::from_static("Application/JSON; charset=utf-8"),
-        );
+        assert_eq!(call.json_body(), Err(GraphRefusal::media_type()));
+        let value = axum::http::HeaderValue::from_static("Application/JSON; charset=utf-8");
+        call.headers.insert(header::CONTENT_TYPE, value);
         assert!(call.json_body().is_ok());
     }
 }

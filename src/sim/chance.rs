@@ -39,6 +39,11 @@ pub(super) fn number(digest: &[u8; 32]) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|i| digest[i]))
 }
 
+/// An id made of drawn octets.
+pub(super) fn uuid(octets: [u8; 16]) -> uuid::Uuid {
+    uuid::Builder::from_random_bytes(octets).into_uuid()
+}
+
 /// What makes one request different from every other one; the source of its id and of its luck.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Identity([u8; 32]);
@@ -56,7 +61,7 @@ impl Identity {
 
     /// The id that the service gives to the request.
     pub(super) fn request_id(&self) -> uuid::Uuid {
-        uuid::Builder::from_random_bytes(first_half(&self.0)).into_uuid()
+        uuid(first_half(&self.0))
     }
 
     /// 32 hexadecimal digits nobody can guess from the request.

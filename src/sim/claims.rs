@@ -6,10 +6,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use super::chance::Identity;
-use super::clock::UnixMillis;
+use super::clock::SimTime;
 use super::sign_in::IDENTITY_CLIENT_ID;
-use super::token::{CLIENT_ID, SERVICE_PRINCIPAL_ID, Subject, TENANT_ID, Wish};
-use super::world::ActorRole;
+use super::tenant::ActorRole;
+use super::token::{CLIENT_ID, SERVICE_PRINCIPAL_ID, TENANT_ID, TokenSubject, TokenWish};
 
 /// The object id of the managed identity's service principal.
 const IDENTITY_OBJECT_ID: &str = "1de27171-0001-4000-8000-00000000a99b";
@@ -29,9 +29,9 @@ pub(super) const HYBRID_IDENTITY_ADMINISTRATOR: &str = "8ac3fc64-6eca-42ea-9e69-
 
 /// A new token. It is good from now until `end`.
 pub(super) fn token(
-    wish: &Wish<'_>,
-    now: UnixMillis,
-    end: UnixMillis,
+    wish: &TokenWish<'_>,
+    now: SimTime,
+    end: SimTime,
     identity: &Identity,
 ) -> String {
     let header = json!({"typ": "JWT", "alg": "RS256", "kid": "simulated", "x5t": "simulated"});
@@ -41,11 +41,11 @@ pub(super) fn token(
     parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
 }
 
-fn claims(wish: &Wish<'_>, now: UnixMillis, end: UnixMillis) -> Map<String, Value> {
+fn claims(wish: &TokenWish<'_>, now: SimTime, end: SimTime) -> Map<String, Value> {
     let (client_id, object_id, kind) = match wish.subject {
-        Subject::App => (CLIENT_ID, SERVICE_PRINCIPAL_ID, "app"),
-        Subject::ManagedIdentity => (IDENTITY_CLIENT_ID, IDENTITY_OBJECT_ID, "app"),
-        Subject::Person => (CLIENT_ID, PERSON_ID, "user"),
+        TokenSubject::App => (CLIENT_ID, SERVICE_PRINCIPAL_ID, "app"),
+        TokenSubject::ManagedIdentity => (IDENTITY_CLIENT_ID, IDENTITY_OBJECT_ID, "app"),
+        TokenSubject::Person => (CLIENT_ID, PERSON_ID, "user"),
     };
     let now_s = seconds(now);
     let common = [
@@ -67,10 +67,10 @@ fn claims(wish: &Wish<'_>, now: UnixMillis, end: UnixMillis) -> Map<String, Valu
     ];
     let permissions = wish.rights.permissions.iter().map(|one| one.name());
     let own = match wish.subject {
-        Subject::App | Subject::ManagedIdentity => {
+        TokenSubject::App | TokenSubject::ManagedIdentity => {
             vec![("roles", json!(permissions.collect::<Vec<_>>()))]
         }
-        Subject::Person => vec![
+        TokenSubject::Person => vec![
             ("scp", json!(scopes(permissions))),
             ("upn", json!(PERSON_UPN)),
         ],
@@ -89,10 +89,10 @@ fn scopes(permissions: impl Iterator<Item = &'static str>) -> String {
     names.join(" ")
 }
 
-fn role_templates(wish: &Wish<'_>) -> Vec<&'static str> {
+fn role_templates(wish: &TokenWish<'_>) -> Vec<&'static str> {
     let own: &[&str] = match wish.subject {
-        Subject::App | Subject::ManagedIdentity => &[],
-        Subject::Person => &[USER_ADMINISTRATOR, EVERYBODY],
+        TokenSubject::App | TokenSubject::ManagedIdentity => &[],
+        TokenSubject::Person => &[USER_ADMINISTRATOR, EVERYBODY],
     };
     let held: &[&str] = match wish.rights.role {
         ActorRole::Nothing => &[],
@@ -104,29 +104,29 @@ fn role_templates(wish: &Wish<'_>) -> Vec<&'static str> {
     held.iter().chain(own).copied().collect()
 }
 
-fn seconds(at: UnixMillis) -> u64 {
-    at.ms_since(UnixMillis(0)) / 1_000
+fn seconds(at: SimTime) -> u64 {
+    at.ms_since(SimTime(0)) / 1_000
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::permission::Permission;
-    use crate::sim::token::Rights;
+    use crate::sim::permission::GraphPermission;
+    use crate::sim::token::TokenRights;
 
-    fn said(subject: Subject, role: ActorRole) -> Value {
-        let wish = Wish {
+    fn said(subject: TokenSubject, role: ActorRole) -> Value {
+        let wish = TokenWish {
             subject,
             resource: "https://graph.microsoft.us",
-            rights: Rights {
-                permissions: [Permission::UserReadAll, Permission::DomainReadAll].into(),
+            rights: TokenRights {
+                permissions: [GraphPermission::UserReadAll, GraphPermission::DomainReadAll].into(),
                 role,
             },
         };
         let text = token(
             &wish,
-            UnixMillis(5_000),
-            UnixMillis(9_999),
+            SimTime(5_000),
+            SimTime(9_999),
             &Identity::for_test(1),
         );
         let parts: Vec<_> = text.split('.').collect();
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn an_apps_token_carries_its_permissions_and_roles() {
-        let said = said(Subject::App, ActorRole::Administrator);
+        let said = said(TokenSubject::App, ActorRole::Administrator);
         assert_eq!(said["roles"], json!(["Domain.Read.All", "User.Read.All"]));
         assert_eq!(said["aud"], "https://graph.microsoft.us");
         assert_eq!(
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_persons_token_has_scopes_in_place_of_roles() {
-        let said = said(Subject::Person, ActorRole::Nothing);
+        let said = said(TokenSubject::Person, ActorRole::Nothing);
         assert_eq!(
             said["scp"],
             "Domain.Read.All User.Read.All email openid profile"

@@ -1,5 +1,5 @@
 //! The time, as a value. The rules of the simulated tenant never ask what time it is: they are told, so that a
-//! test can pass thirty seconds in no time. Only the edge that serves requests holds a [`Clock`].
+//! test can pass thirty seconds in no time. Only the edge that serves requests holds a [`SimClock`].
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct UnixMillis(pub(super) i64);
+pub(super) struct SimTime(pub(super) i64);
 
-impl UnixMillis {
+impl SimTime {
     pub(super) fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_add_unsigned(ms))
     }
@@ -46,22 +46,22 @@ impl UnixMillis {
 /// The real clock. It takes the calendar's time once and then counts on without jumps, since a corrected system
 /// clock must not fill or empty a throttling bucket.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct SimClock {
     started: Instant,
-    started_at: UnixMillis,
+    started_at: SimTime,
 }
 
-impl Clock {
+impl SimClock {
     pub(super) fn start() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let ms = since_epoch.map_or(0, |passed| passed.as_millis());
         Self {
             started: Instant::now(),
-            started_at: UnixMillis(i64::try_from(ms).unwrap_or(i64::MAX)),
+            started_at: SimTime(i64::try_from(ms).unwrap_or(i64::MAX)),
         }
     }
 
-    pub(super) fn now(&self) -> UnixMillis {
+    pub(super) fn now(&self) -> SimTime {
         let passed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.started_at.plus_ms(passed_ms)
     }
@@ -73,14 +73,14 @@ mod tests {
 
     #[test]
     fn dates_have_graphs_two_forms() {
-        let moment = UnixMillis(1_700_000_000_123);
+        let moment = SimTime(1_700_000_000_123);
         assert_eq!(moment.plain_text(), "2023-11-14T22:13:20");
         assert_eq!(moment.zulu_text(), "2023-11-14T22:13:20Z");
     }
 
     #[test]
     fn time_never_runs_backwards_in_differences() {
-        assert_eq!(UnixMillis(5).ms_since(UnixMillis(9)), 0);
-        assert_eq!(UnixMillis(9).ms_since(UnixMillis(5)), 4);
+        assert_eq!(SimTime(5).ms_since(SimTime(9)), 0);
+        assert_eq!(SimTime(9).ms_since(SimTime(5)), 4);
     }
 }

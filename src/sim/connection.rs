@@ -16,9 +16,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// A handle to one connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Connection(Arc<AtomicBool>);
+pub(super) struct ServerConnection(Arc<AtomicBool>);
 
-impl Connection {
+impl ServerConnection {
     /// Lets nothing more out. Over HTTP/2 every request on the connection is lost, as it would be in life.
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::Release);
@@ -46,7 +46,7 @@ impl Listener for CuttableListener {
         (
             CuttableStream {
                 stream,
-                connection: Connection::default(),
+                connection: ServerConnection::default(),
             },
             address,
         )
@@ -57,7 +57,7 @@ impl Listener for CuttableListener {
     }
 }
 
-impl Connected<IncomingStream<'_, CuttableListener>> for Connection {
+impl Connected<IncomingStream<'_, CuttableListener>> for ServerConnection {
     fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
         stream.io().connection.clone()
     }
@@ -67,7 +67,7 @@ impl Connected<IncomingStream<'_, CuttableListener>> for Connection {
 #[derive(Debug)]
 pub(super) struct CuttableStream {
     stream: TcpStream,
-    connection: Connection,
+    connection: ServerConnection,
 }
 
 impl CuttableStream {

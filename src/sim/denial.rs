@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::chance::Identity;
-use super::clock::UnixMillis;
+use super::clock::SimTime;
 
 /// Why no token is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,135 +59,54 @@ pub(super) enum Denial {
 }
 
 impl Denial {
+    /// The status, OAuth's error, Entra's number (0 where other services speak, who have none), and the text.
+    #[rustfmt::skip]
+    fn row(self) -> (u16, &'static str, u32, &'static str) {
+        match self {
+            Self::Parameter(_) => (400, "invalid_request", 900_144, "The request body must contain the parameter"),
+            Self::Tenant => (400, "invalid_request", 90_002, "The tenant was not found."),
+            Self::Client => (400, "unauthorized_client", 700_016, "No application with this identifier exists in the tenant."),
+            Self::Secret => (401, "invalid_client", 7_000_215, "The client secret is not valid."),
+            Self::SecretExpired => (401, "invalid_client", 7_000_222, "The client secret keys of the application are expired."),
+            Self::NoProof => (401, "invalid_client", 7_000_218, "The request body must contain 'client_assertion' or 'client_secret'."),
+            Self::Assertion => (401, "invalid_client", 700_027, "The assertion's certificate is not registered with the application."),
+            Self::AssertionTime => (401, "invalid_client", 700_024, "The client assertion is not within its valid time range."),
+            Self::AssertionAudience => (401, "invalid_client", 700_023, "The client assertion is for another audience."),
+            Self::AssertionApp => (401, "invalid_client", 700_021, "The client assertion is of another application."),
+            Self::Grant => (400, "unsupported_grant_type", 70_003, "The grant type is not supported."),
+            Self::Scope => (400, "invalid_scope", 1_002_012, "The scope must be the resource's root followed by '/.default'."),
+            Self::Resource => (400, "invalid_resource", 500_011, "The resource was not found in the tenant."),
+            Self::Pending => (400, "authorization_pending", 70_016, "Authorization is pending. Continue polling."),
+            Self::SlowDown => (400, "slow_down", 0, "Asked again too soon."),
+            Self::Declined => (400, "authorization_declined", 0, "The user declined."),
+            Self::CodeExpired => (400, "expired_token", 70_020, "The device code has expired."),
+            Self::CodeUnknown => (400, "bad_verification_code", 70_018, "The device code is not valid."),
+            Self::Refresh => (400, "invalid_grant", 70_043, "The refresh token has expired or is invalid due to sign-in frequency checks."),
+            Self::MetadataHeader => (400, "invalid_request", 0, "Required metadata header not specified"),
+            Self::Identity => (400, "invalid_request", 0, "Identity not found"),
+            Self::IdentityHeader => (401, "unauthorized", 0, "The identity header is wrong"),
+            Self::Down => (503, "temporarily_unavailable", 0, "The service is temporarily unavailable."),
+        }
+    }
+
     pub(super) fn status(self) -> StatusCode {
-        match self {
-            Self::Secret
-            | Self::SecretExpired
-            | Self::NoProof
-            | Self::Assertion
-            | Self::AssertionTime
-            | Self::AssertionAudience
-            | Self::AssertionApp
-            | Self::IdentityHeader => StatusCode::UNAUTHORIZED,
-            Self::Tenant
-            | Self::Parameter(_)
-            | Self::Client
-            | Self::Grant
-            | Self::Scope
-            | Self::Resource
-            | Self::Pending
-            | Self::SlowDown
-            | Self::Declined
-            | Self::CodeExpired
-            | Self::CodeUnknown
-            | Self::Refresh
-            | Self::MetadataHeader
-            | Self::Identity => StatusCode::BAD_REQUEST,
-            Self::Down => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    fn error(self) -> &'static str {
-        match self {
-            Self::Tenant | Self::Parameter(_) | Self::MetadataHeader | Self::Identity => {
-                "invalid_request"
-            }
-            Self::Client => "unauthorized_client",
-            Self::Secret
-            | Self::SecretExpired
-            | Self::NoProof
-            | Self::Assertion
-            | Self::AssertionTime
-            | Self::AssertionAudience
-            | Self::AssertionApp => "invalid_client",
-            Self::Grant => "unsupported_grant_type",
-            Self::Scope => "invalid_scope",
-            Self::Resource => "invalid_resource",
-            Self::Pending => "authorization_pending",
-            Self::SlowDown => "slow_down",
-            Self::Declined => "authorization_declined",
-            Self::CodeExpired => "expired_token",
-            Self::CodeUnknown => "bad_verification_code",
-            Self::Refresh => "invalid_grant",
-            Self::IdentityHeader => "unauthorized",
-            Self::Down => "temporarily_unavailable",
-        }
-    }
-
-    /// Entra's number; what other services say has none.
-    fn number(self) -> Option<u32> {
-        match self {
-            Self::Tenant => Some(90_002),
-            Self::Parameter(_) => Some(900_144),
-            Self::Client => Some(700_016),
-            Self::Secret => Some(7_000_215),
-            Self::SecretExpired => Some(7_000_222),
-            Self::NoProof => Some(7_000_218),
-            Self::Assertion => Some(700_027),
-            Self::AssertionTime => Some(700_024),
-            Self::AssertionAudience => Some(700_023),
-            Self::AssertionApp => Some(700_021),
-            Self::Grant => Some(70_003),
-            Self::Scope => Some(1_002_012),
-            Self::Resource => Some(500_011),
-            Self::Pending => Some(70_016),
-            Self::CodeUnknown => Some(70_018),
-            Self::CodeExpired => Some(70_020),
-            Self::Refresh => Some(70_043),
-            Self::SlowDown
-            | Self::Declined
-            | Self::MetadataHeader
-            | Self::Identity
-            | Self::IdentityHeader
-            | Self::Down => None,
-        }
-    }
-
-    fn text(self) -> String {
-        match self {
-            Self::Tenant => "The tenant was not found.",
-            Self::Parameter(name) => {
-                return format!("The request body must contain the parameter '{name}'.");
-            }
-            Self::Client => "No application with this identifier exists in the tenant.",
-            Self::Secret => "The client secret is not valid.",
-            Self::SecretExpired => "The client secret keys of the application are expired.",
-            Self::NoProof => "The request body must contain 'client_assertion' or 'client_secret'.",
-            Self::Assertion => {
-                "The assertion's certificate is not registered with the application."
-            }
-            Self::AssertionTime => "The client assertion is not within its valid time range.",
-            Self::AssertionAudience => "The client assertion is for another audience.",
-            Self::AssertionApp => "The client assertion is of another application.",
-            Self::Grant => "The grant type is not supported.",
-            Self::Scope => "The scope must be the resource's root followed by '/.default'.",
-            Self::Resource => "The resource was not found in the tenant.",
-            Self::Pending => "Authorization is pending. Continue polling.",
-            Self::SlowDown => "Asked again too soon.",
-            Self::Declined => "The user declined.",
-            Self::CodeExpired => "The device code has expired.",
-            Self::CodeUnknown => "The device code is not valid.",
-            Self::Refresh => {
-                "The refresh token has expired or is invalid due to sign-in frequency checks."
-            }
-            Self::MetadataHeader => "Required metadata header not specified",
-            Self::Identity => "Identity not found",
-            Self::IdentityHeader => "The identity header is wrong",
-            Self::Down => "The service is temporarily unavailable.",
-        }
-        .to_owned()
+        StatusCode::from_u16(self.row().0).unwrap_or_default()
     }
 
     /// The body of the reply.
-    pub(super) fn body(self, now: UnixMillis, identity: &Identity) -> Value {
+    pub(super) fn body(self, now: SimTime, identity: &Identity) -> Value {
+        let (_, error, number, text) = self.row();
+        if number == 0 {
+            return json!({"error": error, "error_description": text});
+        }
+        let text = match self {
+            Self::Parameter(name) => format!("{text} '{name}'."),
+            _ => text.to_owned(),
+        };
         let trace = identity.request_id().to_string();
         let at = now.zulu_text();
-        let Some(number) = self.number() else {
-            return json!({"error": self.error(), "error_description": self.text()});
-        };
-        let text = self.text();
         json!({
-            "error": self.error(),
+            "error": error,
             "error_description": format!("AADSTS{number}: {text} Trace ID: {trace} Timestamp: {at}"),
             "error_codes": [number],
             "timestamp": at,
@@ -203,7 +122,7 @@ mod tests {
 
     #[test]
     fn denials_look_like_entras() {
-        let body = Denial::Secret.body(UnixMillis(0), &Identity::for_test(1));
+        let body = Denial::Secret.body(SimTime(0), &Identity::for_test(1));
         assert_eq!(body["error"], "invalid_client");
         let text = body["error_description"].as_str().unwrap();
         assert!(text.starts_with("AADSTS7000215: "), "{text}");

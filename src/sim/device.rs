@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::chance::Identity;
-use super::clock::UnixMillis;
+use super::clock::SimTime;
 use super::denial::Denial;
 use super::sign_in::{Approval, SignIn};
 
@@ -17,19 +17,19 @@ const REMEMBERED_MAX: usize = 1_000;
 const SLOWER_MS: u64 = 5_000;
 
 #[derive(Debug)]
-struct Code {
+struct DeviceCode {
     user_code: String,
     polls: u32,
-    asked_at: UnixMillis,
+    asked_at: SimTime,
     interval_ms: u64,
-    ends_at: UnixMillis,
+    ends_at: SimTime,
     is_entered: bool,
 }
 
 /// What was handed out so far.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
-    codes: HashMap<String, Code>,
+    codes: HashMap<String, DeviceCode>,
     refresh_tokens: HashSet<String>,
 }
 
@@ -39,7 +39,7 @@ impl Devices {
         &mut self,
         settings: &SignIn,
         root: &str,
-        now: UnixMillis,
+        now: SimTime,
         identity: &Identity,
     ) -> Value {
         if self.codes.len() >= REMEMBERED_MAX {
@@ -49,7 +49,7 @@ impl Devices {
         let digits = identity.request_id().simple().to_string().to_uppercase();
         let user_code: String = digits.chars().take(USER_CODE_DIGITS).collect();
         let page = format!("{root}/devicelogin");
-        let code = Code {
+        let code = DeviceCode {
             user_code: user_code.clone(),
             polls: 0,
             asked_at: now,
@@ -69,7 +69,7 @@ impl Devices {
     }
 
     /// Somebody entered a code on the page. Answers whether there is such a code.
-    pub(super) fn enter(&mut self, user_code: &str, now: UnixMillis) -> bool {
+    pub(super) fn enter(&mut self, user_code: &str, now: SimTime) -> bool {
         let code = self
             .codes
             .values_mut()
@@ -85,7 +85,7 @@ impl Devices {
         &mut self,
         device_code: &str,
         approval: Approval,
-        now: UnixMillis,
+        now: SimTime,
     ) -> Result<(), Denial> {
         let code = self.codes.get_mut(device_code).ok_or(Denial::CodeUnknown)?;
         if now >= code.ends_at {
@@ -150,7 +150,7 @@ mod tests {
 
     fn begun(settings: &SignIn) -> (Devices, Value) {
         let mut devices = Devices::default();
-        let body = devices.begin(settings, "http://x", UnixMillis(0), &Identity::for_test(1));
+        let body = devices.begin(settings, "http://x", SimTime(0), &Identity::for_test(1));
         (devices, body)
     }
 
@@ -159,7 +159,7 @@ mod tests {
         let settings = SignIn::default();
         let (mut devices, body) = begun(&settings);
         let code = body["device_code"].as_str().unwrap();
-        let mut poll = |ms| devices.poll(code, Approval::AfterPolls(1), UnixMillis(ms));
+        let mut poll = |ms| devices.poll(code, Approval::AfterPolls(1), SimTime(ms));
         assert_eq!(poll(4_999), Err(Denial::SlowDown));
         assert_eq!(poll(10_000), Err(Denial::SlowDown));
         assert_eq!(poll(25_000), Err(Denial::Pending));
@@ -172,16 +172,16 @@ mod tests {
         let settings = SignIn::default();
         let (mut devices, body) = begun(&settings);
         let code = body["device_code"].as_str().unwrap().to_owned();
-        let mut poll = |approval, s: i64| devices.poll(&code, approval, UnixMillis(s * 1_000));
+        let mut poll = |approval, s: i64| devices.poll(&code, approval, SimTime(s * 1_000));
         assert_eq!(poll(Approval::OnPage, 5), Err(Denial::Pending));
         assert_eq!(
             poll(Approval::DeclinedAfterPolls(1), 10),
             Err(Denial::Declined)
         );
         assert_eq!(poll(Approval::OnPage, 900), Err(Denial::CodeExpired));
-        assert!(!devices.enter(body["user_code"].as_str().unwrap(), UnixMillis(900_000)));
-        assert!(!devices.enter("other", UnixMillis(0)));
-        assert!(devices.enter(body["user_code"].as_str().unwrap(), UnixMillis(899_999)));
+        assert!(!devices.enter(body["user_code"].as_str().unwrap(), SimTime(900_000)));
+        assert!(!devices.enter("other", SimTime(0)));
+        assert!(devices.enter(body["user_code"].as_str().unwrap(), SimTime(899_999)));
     }
 
     #[test]

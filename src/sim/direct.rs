@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use axum::http::{Request, Response};
 
-use super::clock::{Clock, UnixMillis};
-use super::domains::INITIAL_DOMAIN;
-use super::hard_match::NoHardMatch;
-use super::http::{call, from_oracle};
-use super::permission::Permission;
-use super::service::{Outcome, Service, locked};
-use super::token::Subject;
+use super::call::Call;
+use super::clock::{SimClock, SimTime};
+use super::control;
+use super::permission::GraphPermission;
+use super::rules::domains::INITIAL_DOMAIN;
+use super::rules::hard_match::NoHardMatch;
+use super::service::{Service, ServiceOutcome, locked};
+use super::token::TokenSubject;
 use super::{Options, SimError, build};
 
 /// The root that links to further pages begin with.
@@ -19,7 +20,7 @@ const ROOT: &str = "http://127.0.0.1:9";
 
 /// What comes back.
 #[derive(Debug)]
-pub enum Answer {
+pub enum DirectReply {
     /// A reply.
     Reply(Response<Vec<u8>>),
     /// The end of the connection, and no reply.
@@ -43,7 +44,7 @@ impl Direct {
             return Err(SimError::Faults);
         }
         Ok(Direct {
-            service: build(options, ROOT.to_owned(), Clock::start(), UnixMillis(now_ms))?,
+            service: build(options, ROOT.to_owned(), SimClock::start(), SimTime(now_ms))?,
         })
     }
 
@@ -64,8 +65,10 @@ impl Direct {
     pub fn token(&self, now_ms: i64) -> String {
         let identity = self.service.sequencer.next("POST", "/token");
         let resource = locked(&self.service.sign_in).resource.clone();
-        let now = UnixMillis(now_ms);
-        let issued = self.service.issue(Subject::App, &resource, now, &identity);
+        let now = SimTime(now_ms);
+        let issued = self
+            .service
+            .issue(TokenSubject::App, &resource, now, &identity);
         issued["access_token"]
             .as_str()
             .unwrap_or_default()
@@ -73,7 +76,7 @@ impl Direct {
     }
 
     /// Changes what the app is granted. As in Entra, only tokens that are given out from now on tell of it.
-    pub fn change_permissions(&self, change: impl FnOnce(&mut BTreeSet<Permission>)) {
+    pub fn change_permissions(&self, change: impl FnOnce(&mut BTreeSet<GraphPermission>)) {
         change(&mut locked(&self.service.permissions));
     }
 
@@ -83,28 +86,26 @@ impl Direct {
     /// # Errors
     /// When Entra would refuse that, or finds nobody.
     pub fn hard_match(&self, anchor: &str, now_ms: i64) -> Result<String, NoHardMatch> {
-        self.service.hard_match(anchor, UnixMillis(now_ms))
+        self.service.hard_match(anchor, SimTime(now_ms))
     }
 
     /// Another app makes so many writes a second from `now_ms` on.
     pub fn change_other_app(&self, writes_per_s: f64, now_ms: i64) {
-        self.service
-            .change_other_app(writes_per_s, UnixMillis(now_ms));
+        self.service.change_other_app(writes_per_s, SimTime(now_ms));
     }
 
-    /// Answers a request to Graph or to the tenant's own pages (`/sim/…`) at `now_ms`, in Unix milliseconds.
+    /// DirectReplys a request to Graph or to the tenant's own pages (`/sim/…`) at `now_ms`, in Unix milliseconds.
     #[must_use]
-    pub fn answer(&self, request: Request<Vec<u8>>, now_ms: i64) -> Answer {
+    pub fn answer(&self, request: Request<Vec<u8>>, now_ms: i64) -> DirectReply {
         let (parts, body) = request.into_parts();
-        let mut call = call(&self.service, &parts, UnixMillis(now_ms));
-        let outcome = from_oracle(&self.service, &call).unwrap_or_else(|| {
+        let mut call = Call::new(&self.service, &parts, SimTime(now_ms));
+        let outcome = control::serve(&self.service, &call).unwrap_or_else(|| {
             call.body = body;
-            let mut dice = call.identity.dice();
-            self.service.answer(&call, &mut dice)
+            self.service.serve(&call, &mut call.identity.dice())
         });
         match outcome {
-            Outcome::Reply(reply) => Answer::Reply(reply.into_plain_response()),
-            Outcome::Cut => Answer::Cut,
+            ServiceOutcome::Reply(reply) => DirectReply::Reply(reply.into_response()),
+            ServiceOutcome::Cut => DirectReply::Cut,
         }
     }
 }
@@ -112,13 +113,13 @@ impl Direct {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::{Faults, Limits, Population};
+    use crate::sim::{Faults, Population, ServiceLimits};
 
     fn options() -> Options {
         Options {
             population: Population::Generated { users: 20 },
             faults: Faults::none(),
-            limits: Limits::off(),
+            limits: ServiceLimits::off(),
             token_life_s: 60,
             ..Options::default()
         }
@@ -130,8 +131,8 @@ mod tests {
             .body(Vec::new())
             .unwrap();
         match tenant.answer(request, now_ms) {
-            Answer::Reply(reply) => reply.status().as_u16(),
-            Answer::Cut => panic!("cut"),
+            DirectReply::Reply(reply) => reply.status().as_u16(),
+            DirectReply::Cut => panic!("cut"),
         }
     }
 
@@ -148,7 +149,7 @@ mod tests {
     fn the_tenants_own_pages_are_there_too() {
         let tenant = Direct::new(&options(), 0).unwrap();
         let request = Request::get("/sim/users").body(Vec::new()).unwrap();
-        let Answer::Reply(reply) = tenant.answer(request, 0) else {
+        let DirectReply::Reply(reply) = tenant.answer(request, 0) else {
             panic!("cut");
         };
         assert!(

@@ -38,7 +38,7 @@ impl Default for Faults {
 
 /// What happens to one request beside what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum InjectedFault {
     Nothing,
     ErrorBefore(StatusCode),
     ErrorAfter(StatusCode),
@@ -79,7 +79,7 @@ impl Faults {
             .saturating_add(dice.random_range(0..=self.latency_jitter_ms))
     }
 
-    pub(super) fn draw(&self, dice: &mut ChaCha8Rng) -> Fault {
+    pub(super) fn draw(&self, dice: &mut ChaCha8Rng) -> InjectedFault {
         let mut luck: f64 = dice.random();
         for (probability, fault) in self.table(server_error(dice)) {
             if luck < probability {
@@ -87,18 +87,18 @@ impl Faults {
             }
             luck -= probability;
         }
-        Fault::Nothing
+        InjectedFault::Nothing
     }
 
     /// Every trouble with its probability; `status` is that of an error, should it be one.
-    fn table(&self, status: StatusCode) -> [(f64, Fault); 6] {
+    fn table(&self, status: StatusCode) -> [(f64, InjectedFault); 6] {
         [
-            (self.error_before, Fault::ErrorBefore(status)),
-            (self.error_after, Fault::ErrorAfter(status)),
-            (self.drop_before, Fault::DropBefore),
-            (self.drop_after, Fault::DropAfter),
-            (self.throttle, Fault::Throttle),
-            (self.expire_token, Fault::ExpireToken),
+            (self.error_before, InjectedFault::ErrorBefore(status)),
+            (self.error_after, InjectedFault::ErrorAfter(status)),
+            (self.drop_before, InjectedFault::DropBefore),
+            (self.drop_after, InjectedFault::DropAfter),
+            (self.throttle, InjectedFault::Throttle),
+            (self.expire_token, InjectedFault::ExpireToken),
         ]
     }
 }
@@ -127,10 +127,14 @@ mod tests {
         };
         let mut dice = Identity::for_test(1).dice();
         let drawn: Vec<_> = (0..10_000).map(|_| faults.draw(&mut dice)).collect();
-        let count = |test: fn(&Fault) -> bool| drawn.iter().filter(|fault| test(fault)).count();
-        assert!((1_850..2_150).contains(&count(|fault| matches!(fault, Fault::ErrorAfter(_)))));
-        assert!((900..1_100).contains(&count(|fault| *fault == Fault::DropBefore)));
-        assert!((6_800..7_200).contains(&count(|fault| *fault == Fault::Nothing)));
+        let count =
+            |test: fn(&InjectedFault) -> bool| drawn.iter().filter(|fault| test(fault)).count();
+        assert!((1_850..2_150).contains(&count(|fault| matches!(
+            fault,
+            InjectedFault::ErrorAfter(_)
+        ))));
+        assert!((900..1_100).contains(&count(|fault| *fault == InjectedFault::DropBefore)));
+        assert!((6_800..7_200).contains(&count(|fault| *fault == InjectedFault::Nothing)));
     }
 
     #[test]
@@ -140,7 +144,7 @@ mod tests {
             expire_token: 1.0,
             ..Faults::default()
         };
-        assert!((0..100).all(|_| certain.draw(&mut dice) == Fault::ExpireToken));
+        assert!((0..100).all(|_| certain.draw(&mut dice) == InjectedFault::ExpireToken));
         assert!((0..100).all(|_| (20..=60).contains(&certain.latency_ms(&mut dice))));
     }
 

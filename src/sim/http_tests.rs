@@ -33,7 +33,7 @@ fn quiet() -> Options {
     Options {
         population: Population::People(people),
         faults: Faults::none(),
-        limits: Limits::off(),
+        limits: ServiceLimits::off(),
         ..Options::default()
     }
 }
@@ -347,12 +347,12 @@ async fn errors_and_headers_identify_the_request() {
 
 #[tokio::test]
 async fn a_passed_limit_answers_429_with_all_its_headers() {
-    let limits = Limits {
-        writes: Some(Quota {
+    let limits = ServiceLimits {
+        writes: Some(RateQuota {
             amount: 1,
             window_ms: 3_600_000,
         }),
-        ..Limits::off()
+        ..ServiceLimits::off()
     };
     let session = Session::start(Options { limits, ..quiet() }).await;
     let (id, _) = session.somebody().await;

@@ -1,8 +1,6 @@
 //! What the simulated service allows, as Microsoft describes it, and what a request asks of it. The numbers come from
 //! Microsoft's page on throttling limits.
 
-use axum::http::HeaderMap;
-
 /// Paths that count against the limit of identity protection and conditional access.
 const IDENTITY_PROTECTION: [&str; 3] = [
     "identityprotection/riskyusers",
@@ -12,7 +10,7 @@ const IDENTITY_PROTECTION: [&str; 3] = [
 
 /// An amount per time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
+pub struct RateQuota {
     /// How much; also the most that can be taken at once.
     pub amount: u32,
     /// In how many milliseconds it grows back from nothing.
@@ -25,7 +23,7 @@ pub enum ResourceUnits {
     /// The published limit for the tenant's number of users: 3,500, 5,000 or 8,000 per 10 s.
     ByTenantSize,
     /// A limit of one's own.
-    Fixed(Quota),
+    Fixed(RateQuota),
     /// Nothing.
     Off,
 }
@@ -52,38 +50,38 @@ pub enum UsageHeader {
     Omitted,
 }
 
-/// The service's limits.
+/// The service's limits; None switches one off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ServiceLimits {
     /// Of the app in the tenant, against the resource units of all requests.
     pub resource_units: ResourceUnits,
-    /// Of the app in the tenant, against the number of writes; none switches it off.
-    pub writes: Option<Quota>,
-    /// Of the tenant, against the writes of all apps; none switches it off.
-    pub tenant_writes: Option<Quota>,
-    /// Of the tenant, against requests about risky users and conditional access; none switches it off.
-    pub identity_protection: Option<Quota>,
+    /// Of the app in the tenant, against the number of writes.
+    pub writes: Option<RateQuota>,
+    /// Of the tenant, against the writes of all apps.
+    pub tenant_writes: Option<RateQuota>,
+    /// Of the tenant, against requests about risky users and conditional access.
+    pub identity_protection: Option<RateQuota>,
     /// The form of `Retry-After`.
     pub retry_after: RetryAfter,
     /// Whether it warns.
     pub usage: UsageHeader,
 }
 
-impl Default for Limits {
+impl Default for ServiceLimits {
     /// The published limits: resource units by tenant size, 3,000 writes per 150 s for an app, 18,000 per 300 s for the
     /// tenant, and one request a second for identity protection.
     fn default() -> Self {
         Self {
             resource_units: ResourceUnits::ByTenantSize,
-            writes: Some(Quota {
+            writes: Some(RateQuota {
                 amount: 3_000,
                 window_ms: 150_000,
             }),
-            tenant_writes: Some(Quota {
+            tenant_writes: Some(RateQuota {
                 amount: 18_000,
                 window_ms: 300_000,
             }),
-            identity_protection: Some(Quota {
+            identity_protection: Some(RateQuota {
                 amount: 1,
                 window_ms: 1_000,
             }),
@@ -93,7 +91,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl ServiceLimits {
     /// No limits at all.
     #[must_use]
     pub fn off() -> Self {
@@ -102,12 +100,11 @@ impl Limits {
             writes: None,
             tenant_writes: None,
             identity_protection: None,
-            retry_after: RetryAfter::Decimal,
-            usage: UsageHeader::Sent,
+            ..Self::default()
         }
     }
 
-    pub(super) fn units_quota(&self, users: usize) -> Option<Quota> {
+    pub(super) fn units_quota(&self, users: usize) -> Option<RateQuota> {
         let amount = match (self.resource_units, users) {
             (ResourceUnits::Off, _) => return None,
             (ResourceUnits::Fixed(quota), _) => return Some(quota),
@@ -115,7 +112,7 @@ impl Limits {
             (ResourceUnits::ByTenantSize, 50..=500) => 5_000,
             (ResourceUnits::ByTenantSize, _) => 8_000,
         };
-        Some(Quota {
+        Some(RateQuota {
             amount,
             window_ms: 10_000,
         })
@@ -124,20 +121,20 @@ impl Limits {
 
 /// What a request costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cost {
+pub(super) struct RequestCost {
     pub(super) units: u32,
     pub(super) writes: u32,
 }
 
 /// Which family of limits a request counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(super) enum LimitFamily {
     Directory,
     /// Any verb costs one, and nothing of the directory's.
     IdentityProtection,
 }
 
-impl Family {
+impl LimitFamily {
     /// By the path as it came, the API's version included.
     pub(super) fn of(path: &str) -> Self {
         let path = path.to_ascii_lowercase();
@@ -153,19 +150,17 @@ impl Family {
     }
 }
 
-/// `x-ms-throttle-priority`, as a request carries it.
+/// `x-ms-throttle-priority`, as a request has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Priority {
+pub(super) enum ShedPriority {
     Low,
     Normal,
     High,
 }
 
-impl Priority {
+impl ShedPriority {
     /// Whatever is not understood is normal, as is silence.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let named = headers.get("x-ms-throttle-priority");
-        let named = named.and_then(|value| value.to_str().ok());
+    pub(super) fn of(named: Option<&str>) -> Self {
         match named.map(str::to_ascii_lowercase).as_deref() {
             Some("low") => Self::Low,
             Some("high") => Self::High,
@@ -190,14 +185,14 @@ mod tests {
 
     #[test]
     fn resource_units_follow_the_tenants_size() {
-        let limits = Limits::default();
+        let limits = ServiceLimits::default();
         let amounts =
             [49, 50, 500, 501].map(|users| limits.units_quota(users).map(|quota| quota.amount));
         assert_eq!(
             amounts,
             [Some(3_500), Some(5_000), Some(5_000), Some(8_000)]
         );
-        assert_eq!(Limits::off().units_quota(1), None);
+        assert_eq!(ServiceLimits::off().units_quota(1), None);
     }
 
     #[test]
@@ -208,7 +203,11 @@ mod tests {
             "/v1.0/IdentityProtection/riskDetections('1')",
             "/v1.0/identity/conditionalAccess/policies",
         ] {
-            assert_eq!(Family::of(path), Family::IdentityProtection, "{path}");
+            assert_eq!(
+                LimitFamily::of(path),
+                LimitFamily::IdentityProtection,
+                "{path}"
+            );
         }
         for path in [
             "/v1.0/users/identityProtection",
@@ -216,22 +215,15 @@ mod tests {
             "/v1.0",
             "/",
         ] {
-            assert_eq!(Family::of(path), Family::Directory, "{path}");
+            assert_eq!(LimitFamily::of(path), LimitFamily::Directory, "{path}");
         }
     }
 
     #[test]
     fn a_priority_that_is_not_understood_is_normal() {
-        let of = |text: &'static str| {
-            let value = axum::http::HeaderValue::from_static(text);
-            Priority::of(&HeaderMap::from_iter([(
-                axum::http::HeaderName::from_static("x-ms-throttle-priority"),
-                value,
-            )]))
-        };
-        assert_eq!(of("LOW"), Priority::Low);
-        assert_eq!(of("High"), Priority::High);
-        assert_eq!(of("urgent"), Priority::Normal);
-        assert_eq!(Priority::of(&HeaderMap::new()), Priority::Normal);
+        assert_eq!(ShedPriority::of(Some("LOW")), ShedPriority::Low);
+        assert_eq!(ShedPriority::of(Some("High")), ShedPriority::High);
+        assert_eq!(ShedPriority::of(Some("urgent")), ShedPriority::Normal);
+        assert_eq!(ShedPriority::of(None), ShedPriority::Normal);
     }
 }

@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 
 use super::assertion;
 use super::call::Call;
-use super::clock::UnixMillis;
+use super::clock::SimTime;
 use super::denial::Denial;
 use super::device::Devices;
-use super::domains::Domains;
-use super::reply::Reply;
-use super::route::SignInPlace;
+use super::endpoints::SignInRoute;
+use super::reply::GraphReply;
+use super::rules::domains::Domains;
 use super::service::{Service, locked};
 use super::sign_in::{AppSecret, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
-use super::token::{CLIENT_ID, Subject, TENANT_ID};
+use super::token::{CLIENT_ID, TENANT_ID, TokenSubject};
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -24,29 +24,29 @@ const APP_VERSION: &str = "2019-08-01";
 type Fields = [(String, String)];
 
 /// Answers a request for a token, or for what leads to one.
-pub(super) fn answer(
+pub(super) fn serve(
     service: &Service,
-    place: &SignInPlace,
+    route: &SignInRoute,
     fields: &Fields,
     call: &Call,
-) -> Reply {
-    let decided = match place {
-        SignInPlace::DevicePage => return page(service, fields, call),
+) -> GraphReply {
+    let decided = match route {
+        SignInRoute::DevicePage => return page(service, fields, call),
         _ if locked(&service.sign_in).is_down => Err(Denial::Down),
-        SignInPlace::Token { tenant } => token(service, tenant, fields, call),
-        SignInPlace::DeviceCode { tenant } => device_code(service, tenant, fields, call),
-        SignInPlace::Metadata => metadata(service, call),
-        SignInPlace::App => app(service, call),
+        SignInRoute::Token { tenant } => token(service, tenant, fields, call),
+        SignInRoute::DeviceCode { tenant } => device_code(service, tenant, fields, call),
+        SignInRoute::Metadata => metadata(service, call),
+        SignInRoute::App => app(service, call),
     };
     match decided {
-        Ok(body) => Reply::value(StatusCode::OK, &body),
-        Err(denial) => Reply::value(denial.status(), &denial.body(call.now, &call.identity)),
+        Ok(body) => GraphReply::value(StatusCode::OK, &body),
+        Err(denial) => GraphReply::value(denial.status(), &denial.body(call.now, &call.identity)),
     }
     .with("cache-control", "no-store")
 }
 
 fn token(service: &Service, tenant: &str, fields: &Fields, call: &Call) -> Result<Value, Denial> {
-    check_tenant(tenant, &locked(&service.tenant).world.domains)?;
+    check_tenant(tenant, &locked(&service.tenant).domains)?;
     let mut settings = locked(&service.sign_in);
     let audience = format!("{}/{tenant}/oauth2/v2.0/token", service.root);
     let grant = field(fields, "grant_type")?;
@@ -59,7 +59,7 @@ fn token(service: &Service, tenant: &str, fields: &Fields, call: &Call) -> Resul
                 age_ms: call.now.ms_since(service.started_at),
             };
             check_proof(fields, &settings, &audience, moment)?;
-            Ok(issued(service, Subject::App, &settings.resource, call))
+            Ok(issued(service, TokenSubject::App, &settings.resource, call))
         }
         DEVICE_GRANT => {
             check_client(fields)?;
@@ -81,7 +81,7 @@ fn device_code(
     fields: &Fields,
     call: &Call,
 ) -> Result<Value, Denial> {
-    check_tenant(tenant, &locked(&service.tenant).world.domains)?;
+    check_tenant(tenant, &locked(&service.tenant).domains)?;
     let settings = locked(&service.sign_in);
     check_app(fields, &settings)?;
     let devices = &mut *locked(&service.devices);
@@ -89,13 +89,13 @@ fn device_code(
 }
 
 /// The page on which a person enters a code.
-fn page(service: &Service, fields: &Fields, call: &Call) -> Reply {
+fn page(service: &Service, fields: &Fields, call: &Call) -> GraphReply {
     let text = match field(fields, "code") {
         Ok(code) if locked(&service.devices).enter(code, call.now) => "You are signed in.",
         Ok(_) => "There is no such code, or its time is over.",
         Err(_) => "Open /devicelogin?code=… with the code that the program shows.",
     };
-    Reply::lines(text.as_bytes().to_vec())
+    GraphReply::lines(text.as_bytes().to_vec())
 }
 
 /// The metadata service of a virtual machine. All its numbers are texts.
@@ -105,7 +105,7 @@ fn metadata(service: &Service, call: &Call) -> Result<Value, Denial> {
     }
     check_identity(service, call, METADATA_VERSION)?;
     let resource = locked(&service.sign_in).resource.clone();
-    let mut body = issued(service, Subject::ManagedIdentity, &resource, call);
+    let mut body = issued(service, TokenSubject::ManagedIdentity, &resource, call);
     let seconds = body["expires_in"].as_u64().unwrap_or_default();
     body["expires_in"] = json!(seconds.to_string());
     body["expires_on"] = json!(end_s(call, seconds).to_string());
@@ -119,7 +119,7 @@ fn app(service: &Service, call: &Call) -> Result<Value, Denial> {
     }
     check_identity(service, call, APP_VERSION)?;
     let resource = locked(&service.sign_in).resource.clone();
-    let body = issued(service, Subject::ManagedIdentity, &resource, call);
+    let body = issued(service, TokenSubject::ManagedIdentity, &resource, call);
     let seconds = body["expires_in"].as_u64().unwrap_or_default();
     Ok(json!({
         "access_token": body["access_token"],
@@ -129,10 +129,10 @@ fn app(service: &Service, call: &Call) -> Result<Value, Denial> {
 }
 
 fn end_s(call: &Call, seconds: u64) -> u64 {
-    call.now.ms_since(UnixMillis(0)) / 1_000 + seconds
+    call.now.ms_since(SimTime(0)) / 1_000 + seconds
 }
 
-fn issued(service: &Service, subject: Subject, resource: &str, call: &Call) -> Value {
+fn issued(service: &Service, subject: TokenSubject, resource: &str, call: &Call) -> Value {
     service.issue(subject, resource, call.now, &call.identity)
 }
 
@@ -142,7 +142,7 @@ fn issued_to_person(
     resource: &str,
     call: &Call,
 ) -> Value {
-    let mut body = issued(service, Subject::Person, resource, call);
+    let mut body = issued(service, TokenSubject::Person, resource, call);
     body["refresh_token"] = json!(devices.refresh_token(&call.identity));
     body
 }
@@ -184,7 +184,7 @@ fn check_app(fields: &Fields, settings: &SignIn) -> Result<(), Denial> {
 /// When a request came, and how long after the tenant's start that was.
 #[derive(Clone, Copy)]
 struct Moment {
-    now: UnixMillis,
+    now: SimTime,
     age_ms: u64,
 }
 

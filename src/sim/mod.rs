@@ -2,59 +2,52 @@
 //! in tests, in rehearsals and in `--target sim`, and is as strict as the real thing where the real thing is known:
 //! a client that sends what Graph would refuse is refused here.
 //!
-//! Inside, `world` has the rules, `directory` the users, `read` what a client may see and how late, `tenant` ties
-//! them to the memory on disk; `service` leads a request through tokens, throttling and faults; `http` and
-//! `connection` are the edge. Every decision comes from one seed (`chance`), and time is an argument (`clock`).
+//! Inside, `store` keeps entities as JSON documents and `schema` says what is known of each set; `odata` reads the query
+//! options, `endpoints` the addresses, and `rules` decides. `view` is what a client may see and how late; `tenant` ties all
+//! to the memory on disk; `service` leads a request through tokens, throttling and faults; `http` and `connection` are the
+//! edge. Every decision comes from one seed (`chance`), and time is an argument (`clock`).
 //!
-//! It deliberately does not serve `$search` or `$orderby`, expands nothing but the holders of directory roles,
-//! knows no groups but those that roles are given to, no licences, and never purges the recycle bin by itself. It imports nothing of the rest of the program.
+//! It deliberately does not serve `$search` or `$orderby`, expands nothing but the holders of directory roles, knows no
+//! groups but those that roles are given to, no licences, and never purges the recycle bin by itself. It imports nothing of
+//! the rest of the program.
 
 mod anchor;
 mod assertion;
 mod batch;
 mod call;
 mod chance;
-mod change;
 mod claims;
 mod clock;
 mod connection;
+mod control;
 mod denial;
 mod device;
 mod direct;
-mod directory;
-mod domains;
-mod envelope;
-mod errors;
+mod endpoints;
 mod faults;
-mod hard_match;
 mod http;
-mod lag;
-mod ledger;
 mod limits;
 mod login;
 mod names;
-mod operations;
-mod oracle;
+mod odata;
+mod operation;
 mod permission;
 mod population;
-mod property;
-mod query;
-mod read;
+mod refusal;
+mod replica;
 mod reply;
-mod risk;
-mod role_query;
-mod roles;
-mod route;
+mod rules;
+mod schema;
 mod service;
-mod shape;
 mod sign_in;
+mod state_file;
 mod store;
 mod tenant;
 mod throttle;
 mod token;
 mod upn;
-mod user;
-mod world;
+mod view;
+mod write_log;
 
 #[cfg(test)]
 mod http_tests;
@@ -73,22 +66,21 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use chance::Sequencer;
-use clock::{Clock, UnixMillis};
-use connection::{Connection, CuttableListener};
+use clock::{SimClock, SimTime};
+use connection::{CuttableListener, ServerConnection};
 use service::{Counters, Service, locked};
-use tenant::{Founding, Tenant};
+use tenant::{ActorRole, Founding, Tenant};
 use throttle::Throttle;
-use token::Tokens;
-use world::ActorRole;
+use token::TokensIssued;
 
 pub use batch::Batching;
-pub use direct::{Answer, Direct};
-pub use domains::INITIAL_DOMAIN;
+pub use direct::{Direct, DirectReply};
 pub use faults::Faults;
-pub use hard_match::{NoHardMatch, Takeover};
-pub use limits::{Limits, Quota, ResourceUnits, RetryAfter, UsageHeader};
-pub use permission::{Permission, UnknownPermission};
+pub use limits::{RateQuota, ResourceUnits, RetryAfter, ServiceLimits, UsageHeader};
+pub use permission::{GraphPermission, UnknownPermission};
 pub use population::{Person, Population, write_csv};
+pub use rules::domains::INITIAL_DOMAIN;
+pub use rules::hard_match::{NoHardMatch, Takeover};
 pub use sign_in::{AppSecret, Approval, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
 pub use token::{CLIENT_ID, CLIENT_SECRET, SERVICE_PRINCIPAL_ID, TENANT_ID};
 
@@ -112,7 +104,7 @@ pub struct Options {
     /// Latency and troubles.
     pub faults: Faults,
     /// Throttling.
-    pub limits: Limits,
+    pub limits: ServiceLimits,
     /// Writes a second that another app makes in the same tenant; they count against the tenant's limit only.
     pub other_app_writes_per_s: f64,
     /// How long reads may show what was before a write, in milliseconds; 0 makes every read fresh.
@@ -120,7 +112,7 @@ pub struct Options {
     /// How long a token lives, in seconds.
     pub token_life_s: u64,
     /// What the app is granted in Graph; a device code's token has the same as scopes.
-    pub permissions: BTreeSet<Permission>,
+    pub permissions: BTreeSet<GraphPermission>,
     /// Whether the app's service principal holds the roles that let it act on administrators and clear on-premises
     /// identifiers: Privileged Authentication Administrator and Hybrid Identity Administrator. So does whoever signs in.
     pub app_has_admin_role: bool,
@@ -141,12 +133,12 @@ impl Default for Options {
             population: Population::Generated { users: 1_000 },
             state: None,
             faults: Faults::default(),
-            limits: Limits::default(),
+            limits: ServiceLimits::default(),
             other_app_writes_per_s: 0.0,
             replication_ms: 0,
             // Entra's usual figure: an hour less a second.
             token_life_s: 3_599,
-            permissions: Permission::of_shipped_jobs(),
+            permissions: GraphPermission::of_shipped_jobs(),
             app_has_admin_role: false,
             takeover: Takeover::Allowed,
             sign_in: SignIn::default(),
@@ -258,7 +250,7 @@ impl Simulator {
         let address = listener.local_addr().map_err(listen)?;
         // A million users take a while to make, which must not stop the runtime's other tasks.
         let building = tokio::task::spawn_blocking(move || {
-            let clock = Clock::start();
+            let clock = SimClock::start();
             let now = clock.now();
             build(&options, root(address), clock, now)
         });
@@ -266,8 +258,8 @@ impl Simulator {
             .await
             .map_err(|source| SimError::Build { source })??;
         let service = Arc::new(service);
-        let app =
-            http::router(Arc::clone(&service)).into_make_service_with_connect_info::<Connection>();
+        let app = http::router(Arc::clone(&service))
+            .into_make_service_with_connect_info::<ServerConnection>();
         let (stop, stopped) = oneshot::channel();
         let serving = axum::serve(CuttableListener(listener), app).with_graceful_shutdown(async {
             // A dropped simulator ends the same way as one that is stopped.
@@ -327,7 +319,7 @@ impl Simulator {
     }
 
     /// Changes what the app is granted. As in Entra, only tokens that are given out from now on tell of it.
-    pub fn change_permissions(&self, change: impl FnOnce(&mut BTreeSet<Permission>)) {
+    pub fn change_permissions(&self, change: impl FnOnce(&mut BTreeSet<GraphPermission>)) {
         change(&mut locked(&self.service.permissions));
     }
 
@@ -382,8 +374,8 @@ fn root(address: SocketAddr) -> String {
 fn build(
     options: &Options,
     root: String,
-    clock: Clock,
-    now: UnixMillis,
+    clock: SimClock,
+    now: SimTime,
 ) -> Result<Service, SimError> {
     let founding = Founding {
         seed: options.seed,
@@ -409,7 +401,7 @@ fn build(
         retry_after: options.limits.retry_after,
         tenant: Mutex::new(tenant),
         throttle: Mutex::new(throttle),
-        tokens: Mutex::new(Tokens::new(options.token_life_s)),
+        tokens: Mutex::new(TokensIssued::new(options.token_life_s)),
         permissions: Mutex::new(options.permissions.clone()),
         started_at: now,
         sign_in: Mutex::new(options.sign_in.clone()),

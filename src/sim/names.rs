@@ -2,67 +2,28 @@
 
 use super::chance;
 
-const GIVEN: [&str; 40] = [
-    "anna", "amir", "beatriz", "bela", "carla", "chen", "dana", "dmitri", "elif", "emil", "farah",
-    "filip", "greta", "gustav", "hana", "henrik", "ines", "ivan", "jana", "joao", "kaito", "karin",
-    "lara", "liam", "mei", "milan", "nadia", "noah", "olga", "omar", "petra", "priya", "rosa",
-    "ruben", "sanna", "sven", "tara", "tomas", "yara", "zoe",
-];
+const GIVEN: &str = "anna amir beatriz bela carla chen dana dmitri elif emil farah filip greta gustav hana \
+    henrik ines ivan jana joao kaito karin lara liam mei milan nadia noah olga omar petra \
+    priya rosa ruben sanna sven tara tomas yara zoe";
 
-const FAMILY: [&str; 40] = [
-    "adams",
-    "andersen",
-    "bauer",
-    "brown",
-    "costa",
-    "d'angelo",
-    "dubois",
-    "evans",
-    "fischer",
-    "garcia",
-    "haddad",
-    "hansen",
-    "ito",
-    "jansen",
-    "jones",
-    "kaya",
-    "keller",
-    "kim",
-    "larsen",
-    "lopez",
-    "meyer",
-    "moreau",
-    "nagy",
-    "novak",
-    "o'brien",
-    "okafor",
-    "patel",
-    "petrov",
-    "rossi",
-    "sato",
-    "schmidt",
-    "silva",
-    "smith-jones",
-    "svensson",
-    "tanaka",
-    "virtanen",
-    "walker",
-    "wang",
-    "weber",
-    "zhang",
-];
+const FAMILY: &str = "adams andersen bauer brown costa d'angelo dubois evans fischer garcia haddad hansen ito \
+    jansen jones kaya keller kim larsen lopez meyer moreau nagy novak o'brien okafor patel \
+    petrov rossi sato schmidt silva smith-jones svensson tanaka virtanen walker wang weber \
+    zhang";
+
+/// How many there are of each.
+const NAMES: u64 = 40;
 
 /// One in this many names is written with capitals, since people type names as they please.
 const CAPITALS_ONE_IN: u64 = 16;
 
 /// The local part of person number `n`; no two numbers have the same one.
 pub(super) fn local_part(seed: u64, n: u64) -> String {
-    let pairs = (GIVEN.len() * FAMILY.len()) as u64;
-    let pair = usize::try_from(n % pairs).unwrap_or(0);
+    let pair = n % (NAMES * NAMES);
     // Neighbours differ in both names, so that a short list does not look like one family.
-    let given = GIVEN[pair % GIVEN.len()];
-    let family = FAMILY[(pair / GIVEN.len() + pair) % FAMILY.len()];
-    let number = match n / pairs {
+    let given = nth(GIVEN, pair);
+    let family = nth(FAMILY, pair / NAMES + pair);
+    let number = match n / (NAMES * NAMES) {
         0 => String::new(),
         round => round.to_string(),
     };
@@ -72,6 +33,11 @@ pub(super) fn local_part(seed: u64, n: u64) -> String {
     } else {
         name
     }
+}
+
+fn nth(names: &'static str, n: u64) -> &'static str {
+    let at = usize::try_from(n % NAMES).unwrap_or_default();
+    names.split(' ').nth(at).unwrap_or_default()
 }
 
 fn capitalised(name: &str) -> String {

@@ -5,13 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::call::Call;
-use super::errors::Refusal;
-use super::route::Place;
+use super::refusal::GraphRefusal;
 
 /// A permission of Microsoft Graph, as it stands in a token's `roles` or `scp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Permission {
+pub enum GraphPermission {
     /// `Directory.Read.All`
     DirectoryReadAll,
     /// `Directory.ReadWrite.All`
@@ -56,10 +54,14 @@ pub enum Permission {
     UserSyncBehaviorReadWriteAll,
 }
 
-use Permission as P;
+use GraphPermission as P;
+
+/// Permissions of which one is enough.
+pub(super) type Permissions = &'static [GraphPermission];
 
 /// Every permission with its name. The order is that of the enum.
-const TABLE: [(Permission, &str); 21] = [
+#[rustfmt::skip]
+const TABLE: [(GraphPermission, &str); 21] = [
     (P::DirectoryReadAll, "Directory.Read.All"),
     (P::DirectoryReadWriteAll, "Directory.ReadWrite.All"),
     (P::DomainReadAll, "Domain.Read.All"),
@@ -72,79 +74,55 @@ const TABLE: [(Permission, &str); 21] = [
     (P::RiskyUserReadWriteAll, "IdentityRiskyUser.ReadWrite.All"),
     (P::OrganizationReadAll, "Organization.Read.All"),
     (P::OrganizationReadWriteAll, "Organization.ReadWrite.All"),
-    (
-        P::RoleEligibilityRead,
-        "RoleEligibilitySchedule.Read.Directory",
-    ),
-    (
-        P::RoleEligibilityReadWrite,
-        "RoleEligibilitySchedule.ReadWrite.Directory",
-    ),
+    (P::RoleEligibilityRead, "RoleEligibilitySchedule.Read.Directory"),
+    (P::RoleEligibilityReadWrite, "RoleEligibilitySchedule.ReadWrite.Directory"),
     (P::RoleManagementReadAll, "RoleManagement.Read.All"),
     (P::RoleManagementRead, "RoleManagement.Read.Directory"),
-    (
-        P::RoleManagementReadWrite,
-        "RoleManagement.ReadWrite.Directory",
-    ),
+    (P::RoleManagementReadWrite, "RoleManagement.ReadWrite.Directory"),
     (P::UserDeleteRestoreAll, "User.DeleteRestore.All"),
     (P::UserReadAll, "User.Read.All"),
     (P::UserReadWriteAll, "User.ReadWrite.All"),
-    (
-        P::UserSyncBehaviorReadWriteAll,
-        "User-OnPremisesSyncBehavior.ReadWrite.All",
-    ),
+    (P::UserSyncBehaviorReadWriteAll, "User-OnPremisesSyncBehavior.ReadWrite.All"),
 ];
 
-const READ_USERS: &[Permission] = &[
-    P::UserReadAll,
-    P::UserReadWriteAll,
-    P::DirectoryReadAll,
-    P::DirectoryReadWriteAll,
+#[rustfmt::skip]
+pub(super) const READ_USERS: Permissions = &[
+    P::UserReadAll, P::UserReadWriteAll, P::DirectoryReadAll, P::DirectoryReadWriteAll,
 ];
-const WRITE_USERS: &[Permission] = &[P::UserReadWriteAll, P::DirectoryReadWriteAll];
+pub(super) const WRITE_USERS: Permissions = &[P::UserReadWriteAll, P::DirectoryReadWriteAll];
 /// Not even `Directory.ReadWrite.All` lets an app delete a user.
-const DELETE_AND_RESTORE: &[Permission] = &[P::UserDeleteRestoreAll, P::UserReadWriteAll];
-const CLEAR_IDENTIFIER: &[Permission] = &[P::UserSyncBehaviorReadWriteAll];
-const READ_DOMAINS: &[Permission] = &[
-    P::DomainReadAll,
-    P::DomainReadWriteAll,
-    P::DirectoryReadAll,
+pub(super) const DELETE_AND_RESTORE: Permissions = &[P::UserDeleteRestoreAll, P::UserReadWriteAll];
+pub(super) const CLEAR_IDENTIFIER: Permissions = &[P::UserSyncBehaviorReadWriteAll];
+#[rustfmt::skip]
+pub(super) const READ_DOMAINS: Permissions = &[
+    P::DomainReadAll, P::DomainReadWriteAll, P::DirectoryReadAll, P::DirectoryReadWriteAll,
+];
+#[rustfmt::skip]
+pub(super) const READ_ORGANIZATION: Permissions = &[
+    P::OrganizationReadAll, P::OrganizationReadWriteAll, P::DirectoryReadAll, P::DirectoryReadWriteAll,
+];
+#[rustfmt::skip]
+pub(super) const READ_ASSIGNMENTS: Permissions = &[
+    P::RoleManagementRead, P::RoleManagementReadAll, P::RoleManagementReadWrite, P::DirectoryReadAll,
     P::DirectoryReadWriteAll,
 ];
-const READ_ORGANIZATION: &[Permission] = &[
-    P::OrganizationReadAll,
-    P::OrganizationReadWriteAll,
-    P::DirectoryReadAll,
-    P::DirectoryReadWriteAll,
-];
-const READ_ASSIGNMENTS: &[Permission] = &[
-    P::RoleManagementRead,
-    P::RoleManagementReadAll,
-    P::RoleManagementReadWrite,
-    P::DirectoryReadAll,
-    P::DirectoryReadWriteAll,
-];
-const READ_ELIGIBILITIES: &[Permission] = &[
-    P::RoleEligibilityRead,
-    P::RoleEligibilityReadWrite,
-    P::RoleManagementRead,
-    P::RoleManagementReadAll,
+#[rustfmt::skip]
+pub(super) const READ_ELIGIBILITIES: Permissions = &[
+    P::RoleEligibilityRead, P::RoleEligibilityReadWrite, P::RoleManagementRead, P::RoleManagementReadAll,
     P::RoleManagementReadWrite,
 ];
-const READ_MEMBERS: &[Permission] = &[
-    P::GroupMemberReadAll,
-    P::GroupMemberReadWriteAll,
-    P::GroupReadAll,
-    P::GroupReadWriteAll,
+#[rustfmt::skip]
+pub(super) const READ_MEMBERS: Permissions = &[
+    P::GroupMemberReadAll, P::GroupMemberReadWriteAll, P::GroupReadAll, P::GroupReadWriteAll,
     P::DirectoryReadAll,
 ];
-const READ_RISK: &[Permission] = &[P::RiskyUserReadAll, P::RiskyUserReadWriteAll];
-const WRITE_RISK: &[Permission] = &[P::RiskyUserReadWriteAll];
+pub(super) const READ_RISK: Permissions = &[P::RiskyUserReadAll, P::RiskyUserReadWriteAll];
+pub(super) const WRITE_RISK: Permissions = &[P::RiskyUserReadWriteAll];
 
-impl Permission {
+impl GraphPermission {
     /// Everything that a shipped job can make use of, and nothing more.
     #[must_use]
-    pub fn of_shipped_jobs() -> BTreeSet<Permission> {
+    pub fn of_shipped_jobs() -> BTreeSet<GraphPermission> {
         BTreeSet::from([
             P::UserReadWriteAll,
             P::UserDeleteRestoreAll,
@@ -165,7 +143,7 @@ impl Permission {
     }
 }
 
-impl fmt::Display for Permission {
+impl fmt::Display for GraphPermission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -180,7 +158,7 @@ fn names() -> String {
     TABLE.map(|(_, name)| name).join(", ")
 }
 
-impl FromStr for Permission {
+impl FromStr for GraphPermission {
     type Err = UnknownPermission;
 
     /// Reads a name, in any case.
@@ -194,51 +172,16 @@ impl FromStr for Permission {
     }
 }
 
-/// Whether what is granted is enough for a request. What is no address or has no such method is refused elsewhere.
-pub(super) fn check(granted: &BTreeSet<Permission>, call: &Call) -> Result<(), Refusal> {
-    match &call.place {
-        Ok(place) => check_any(granted, of_place(place, call.method.as_str())),
-        Err(_) => Ok(()),
-    }
-}
-
-/// Whether what is granted is enough to clear `onPremisesObjectIdentifier`, beside the permission to write users.
-pub(super) fn check_identifier(granted: &BTreeSet<Permission>) -> Result<(), Refusal> {
-    check_any(granted, CLEAR_IDENTIFIER)
-}
-
-fn check_any(granted: &BTreeSet<Permission>, enough: &[Permission]) -> Result<(), Refusal> {
+/// Whether what is granted is enough. Nothing is asked for where no permission would be enough.
+pub(super) fn check_any(
+    granted: &BTreeSet<GraphPermission>,
+    enough: Permissions,
+) -> Result<(), GraphRefusal> {
     let is_granted = enough.is_empty() || enough.iter().any(|one| granted.contains(one));
     if is_granted {
         Ok(())
     } else {
-        Err(Refusal::PermissionMissing)
-    }
-}
-
-/// The permissions of which one is enough; none where none is asked for.
-fn of_place(place: &Place, method: &str) -> &'static [Permission] {
-    match (place, method) {
-        (Place::Users | Place::User(_), "GET") => READ_USERS,
-        (Place::User(_), "DELETE") => DELETE_AND_RESTORE,
-        (Place::Users | Place::User(_), _) => WRITE_USERS,
-        (Place::DeletedUsers | Place::Deleted(_) | Place::Restore(_), _) => DELETE_AND_RESTORE,
-        (Place::Domains | Place::Domain(_), _) => READ_DOMAINS,
-        (Place::Organization, _) => READ_ORGANIZATION,
-        (Place::RoleAssignments, _) => READ_ASSIGNMENTS,
-        (Place::RoleEligibilities, _) => READ_ELIGIBILITIES,
-        (Place::GroupMembers { .. }, _) => READ_MEMBERS,
-        (Place::RiskyUsers | Place::RiskyUser(_), _) => READ_RISK,
-        (Place::RiskAction(_), _) => WRITE_RISK,
-        (
-            Place::SignIn(_)
-            | Place::Batch
-            | Place::SimStats
-            | Place::SimUsers
-            | Place::SimWrites
-            | Place::SimTokens,
-            _,
-        ) => &[],
+        Err(GraphRefusal::denied())
     }
 }
 
@@ -253,28 +196,18 @@ mod tests {
             assert_eq!(name.to_lowercase().parse(), Ok(*permission));
             assert_eq!(permission.to_string(), *name);
         }
-        assert!("User.Everything".parse::<Permission>().is_err());
+        assert!("User.Everything".parse::<GraphPermission>().is_err());
     }
 
     #[test]
     fn one_of_several_is_enough_and_another_one_is_not() {
-        let granted = |one| BTreeSet::from([one]);
-        let deleted = of_place(&Place::DeletedUsers, "GET");
-        assert_eq!(
-            check_any(&granted(P::UserDeleteRestoreAll), deleted),
-            Ok(())
-        );
-        assert_eq!(check_any(&granted(P::UserReadWriteAll), deleted), Ok(()));
-        assert_eq!(
-            check_any(&granted(P::DirectoryReadWriteAll), deleted),
-            Err(Refusal::PermissionMissing)
-        );
-        let users = |method| of_place(&Place::Users, method);
-        assert_eq!(check_any(&granted(P::UserReadAll), users("GET")), Ok(()));
-        assert_eq!(
-            check_any(&granted(P::UserReadAll), users("POST")),
-            Err(Refusal::PermissionMissing)
-        );
+        let check = |one, enough| check_any(&BTreeSet::from([one]), enough);
+        assert_eq!(check(P::UserDeleteRestoreAll, DELETE_AND_RESTORE), Ok(()));
+        assert_eq!(check(P::UserReadWriteAll, DELETE_AND_RESTORE), Ok(()));
+        let denied = Err(GraphRefusal::denied());
+        assert_eq!(check(P::DirectoryReadWriteAll, DELETE_AND_RESTORE), denied);
+        assert_eq!(check(P::UserReadAll, READ_USERS), Ok(()));
+        assert_eq!(check(P::UserReadAll, WRITE_USERS), denied);
         assert_eq!(check_any(&BTreeSet::new(), &[]), Ok(()));
     }
 }

@@ -1,19 +1,20 @@
 //! Who lives in the tenant. Each person's situation (right already, deleted, stuck, synced, …) follows from the
 //! seed and the UPN, never from the order of a list, so that a shuffled or shortened file meets the same people.
 
-use std::fmt::Write as _;
 use std::io;
 
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::clock::UnixMillis;
-use super::directory::Directory;
-use super::domains::{
-    Authentication, Domains, FEDERATED_DEMO_DOMAIN, INITIAL_DOMAIN, MANAGED_DEMO_DOMAIN,
+use super::clock::SimTime;
+use super::rules::domains::{
+    DomainKind, Domains, FEDERATED_DEMO_DOMAIN, INITIAL_DOMAIN, MANAGED_DEMO_DOMAIN,
 };
-use super::user::{Password, Role, Sync, User, UserId};
-use super::{anchor, chance, hard_match, names, upn};
+use super::rules::users::{self, DirectoryRole};
+use super::schema::Document;
+use super::store::DocumentStore;
+use super::{anchor, chance, names, upn};
 
 /// Percent of a generated population in the federated demonstration domain; the rest is in the managed one.
 const GENERATED_FEDERATED_PERCENT: u64 = 60;
@@ -117,22 +118,20 @@ impl Population {
                     hash.update(format!("{person:?}\n"));
                 }
                 let digest: [u8; 32] = hash.finalize().into();
-                format!(
-                    "people:{}",
-                    Uuid::from_bytes(chance::first_half(&digest)).simple()
-                )
+                let digest = Uuid::from_bytes(chance::first_half(&digest));
+                format!("people:{}", digest.simple())
             }
         }
     }
 
     /// Puts everybody into their place; `born` is the moment when the tenant begins.
-    pub(super) fn settle(&self, seed: u64, born: UnixMillis, domains: &Domains) -> Directory {
-        let directory = Directory::with_capacity(self.len());
+    pub(super) fn settle(&self, seed: u64, born: SimTime, domains: &Domains) -> DocumentStore {
+        let users = DocumentStore::with_capacity(self.len());
         let mut settler = Settler {
             seed,
             born,
             domains,
-            directory,
+            users,
         };
         match self {
             Self::Generated { users } => {
@@ -140,7 +139,7 @@ impl Population {
             }
             Self::People(people) => people.iter().for_each(|person| settler.settle(person)),
         }
-        settler.directory
+        settler.users
     }
 }
 
@@ -182,7 +181,7 @@ fn generated(seed: u64, n: u64) -> (Person, Uuid) {
     } else {
         MANAGED_DEMO_DOMAIN
     };
-    let guid = uuid::Builder::from_random_bytes(chance::second_half(&draw)).into_uuid();
+    let guid = chance::uuid(chance::second_half(&draw));
     let person = Person {
         upn: format!("{local}@{domain}"),
         temp_upn: None,
@@ -193,9 +192,9 @@ fn generated(seed: u64, n: u64) -> (Person, Uuid) {
 
 struct Settler<'a> {
     seed: u64,
-    born: UnixMillis,
+    born: SimTime,
     domains: &'a Domains,
-    directory: Directory,
+    users: DocumentStore,
 }
 
 impl Settler<'_> {
@@ -206,133 +205,100 @@ impl Settler<'_> {
         let key = person.upn.to_ascii_lowercase();
         let draw = chance::digest(self.seed, "person", &key);
         let substance = chance::digest(self.seed, "account", &key);
-        let id = UserId::from_octets(chance::first_half(&substance));
-        if self.directory.slot_of(id).is_some() {
+        let id = chance::uuid(chance::first_half(&substance));
+        if self.users.slot_of(id).is_some() {
             return;
         }
         let old_anchor = anchor::of_octets(chance::second_half(&substance));
-        let authentication = self.domains.find(parts.domain);
-        let old = self.with_traits(
-            User::new(id, &person.upn, Some(&old_anchor)),
-            authentication,
-            &key,
-        );
-        let situation = Situation::from_percentile(chance::number(&draw) % 100);
-        let temporary = person
-            .temp_upn
-            .clone()
-            .unwrap_or_else(|| format!("{}@{INITIAL_DOMAIN}", parts.local));
-        let wanted = person
-            .wanted_immutable_id
-            .as_deref()
-            .filter(|wanted| anchor::check(wanted).is_ok());
-        match (situation, wanted) {
+        let mut old = users::document(id, &person.upn, Some(&old_anchor));
+        self.give_traits(&mut old, parts.domain, &key);
+        let temporary = person.temp_upn.clone();
+        let temporary = temporary.unwrap_or_else(|| format!("{}@{INITIAL_DOMAIN}", parts.local));
+        let wanted = person.wanted_immutable_id.as_deref();
+        let wanted = wanted.filter(|wanted| anchor::check(wanted).is_ok());
+        match (
+            Situation::from_percentile(chance::number(&draw) % 100),
+            wanted,
+        ) {
             (Situation::Missing, _) => {}
             (Situation::Right, Some(wanted)) => {
-                let right = User {
-                    immutable_id: Some(wanted.into()),
-                    ..old.clone()
-                };
-                self.first_that_fits([right, old]);
+                self.first_that_fits([with(&old, "onPremisesImmutableId", json!(wanted)), old]);
             }
             (Situation::Deleted, _) => {
                 let days = 1 + u64::from(draw[9]) % DELETED_DAYS_MAX;
+                // Whether a deleted user keeps it is not documented.
+                users::set_role(&mut old, DirectoryRole::Ordinary);
                 let at = self.born.minus_ms(days * DAY_MS);
-                self.first_that_fits([User {
-                    deleted_at: Some(at),
-                    // Whether a deleted user keeps it is not documented.
-                    role: Role::Ordinary,
-                    ..old
-                }]);
+                self.first_that_fits([users::deleted(&old, at)]);
             }
             (Situation::Stuck, _) if self.can_be_stuck(parts.domain, &temporary) => {
-                let mut stuck = User {
-                    immutable_id: None,
-                    ..old.clone()
-                };
-                stuck.move_to(&temporary);
+                let mut stuck = with(&old, "userPrincipalName", json!(temporary));
+                stuck.remove("onPremisesImmutableId");
                 self.first_that_fits([stuck, old]);
             }
             (Situation::Synced, _) => {
-                let mut synced = User {
-                    sync: Sync::Active,
-                    ..old
-                };
-                hard_match::link(&mut synced, self.seed);
-                self.first_that_fits([synced]);
+                users::set_synced(&mut old, true);
+                users::link(&mut old, self.seed);
+                self.first_that_fits([old]);
             }
-            (Situation::Administrator, _) => self.first_that_fits([User {
-                role: Role::Administrator,
-                ..old
-            }]),
+            (Situation::Administrator, _) => {
+                users::set_role(&mut old, DirectoryRole::Holder);
+                self.first_that_fits([old]);
+            }
             (Situation::AnchorTaken, Some(wanted)) => {
-                let holder = self.holder_of(wanted);
-                self.first_that_fits([holder]);
+                self.first_that_fits([self.holder_of(wanted)]);
                 self.first_that_fits([old]);
             }
             (Situation::Right | Situation::AnchorTaken, None)
-            | (Situation::Stuck | Situation::Old, _) => {
-                self.first_that_fits([old]);
-            }
+            | (Situation::Stuck | Situation::Old, _) => self.first_that_fits([old]),
         }
     }
 
     /// Gives a person what does not hang on their situation, by draws of its own.
-    fn with_traits(&self, user: User, authentication: Option<Authentication>, key: &str) -> User {
+    fn give_traits(&self, user: &mut Document, domain: &str, key: &str) {
         let draw = chance::digest(self.seed, "traits", key);
-        let role = if chance::number(&draw) % 100 < ELIGIBLE_PERCENT {
-            Role::Eligible
-        } else {
-            Role::Ordinary
-        };
-        let password = match authentication {
-            Some(Authentication::Federated) => Password::Never,
-            Some(Authentication::Managed) | None => Password::Set,
-        };
-        let mut user = User {
-            role,
-            password,
-            ..user
-        };
-        if u64::from(draw[16]) * 100 < FORMERLY_SYNCED_PERCENT * 256 {
-            user.sync = Sync::Ended;
-            hard_match::link(&mut user, self.seed);
+        if chance::number(&draw) % 100 < ELIGIBLE_PERCENT {
+            users::set_role(user, DirectoryRole::Eligible);
         }
-        user
+        // An identity provider elsewhere has always asked for the password.
+        if self.domains.find(domain) == Some(DomainKind::Federated) {
+            user.insert("lastPasswordChangeDateTime".into(), Value::Null);
+        }
+        if u64::from(draw[16]) * 100 < FORMERLY_SYNCED_PERCENT * 256 {
+            users::set_synced(user, false);
+            users::link(user, self.seed);
+        }
     }
 
     /// Somebody else who has the ImmutableID that a person wants.
-    fn holder_of(&self, wanted: &str) -> User {
+    fn holder_of(&self, wanted: &str) -> Document {
         let draw = chance::digest(self.seed, "holder", wanted);
-        let mut name = String::from("holder-");
-        for byte in &draw[28..] {
-            // Writing into a String cannot fail.
-            let _infallible = write!(name, "{byte:02x}");
-        }
-        User::new(
-            UserId::from_octets(chance::first_half(&draw)),
-            &format!("{name}@{INITIAL_DOMAIN}"),
-            Some(wanted),
-        )
+        let [.., a, b, c, d] = draw;
+        let name = format!("holder-{:08x}", u32::from_be_bytes([a, b, c, d]));
+        let id = chance::uuid(chance::first_half(&draw));
+        users::document(id, &format!("{name}@{INITIAL_DOMAIN}"), Some(wanted))
     }
 
     fn can_be_stuck(&self, home_domain: &str, temporary: &str) -> bool {
-        let temporary_kind = upn::parse(temporary)
-            .ok()
-            .and_then(|parts| self.domains.find(parts.domain));
-        self.domains.find(home_domain) == Some(Authentication::Federated)
-            && temporary_kind == Some(Authentication::Managed)
+        let temporary = upn::parse(temporary).ok();
+        let temporary_kind = temporary.and_then(|parts| self.domains.find(parts.domain));
+        self.domains.find(home_domain) == Some(DomainKind::Federated)
+            && temporary_kind == Some(DomainKind::Managed)
     }
 
     /// A tenant never holds two live users with one name or ImmutableID, not even from a list that repeats itself.
-    fn first_that_fits(&mut self, candidates: impl IntoIterator<Item = User>) {
-        let fitting = candidates
-            .into_iter()
-            .find(|user| self.directory.has_room_for(user, None));
-        if let Some(user) = fitting {
-            self.directory.put(user);
+    fn first_that_fits(&mut self, candidates: impl IntoIterator<Item = Document>) {
+        let mut candidates = candidates.into_iter();
+        if let Some(user) = candidates.find(|user| self.users.has_room_for(user)) {
+            self.users.put(user);
         }
     }
+}
+
+fn with(user: &Document, name: &str, value: Value) -> Document {
+    let mut user = user.clone();
+    user.insert(name.to_owned(), value);
+    user
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The mixture of situations, and that it does not depend on the order of people.
 
 use super::*;
-use crate::sim::property::Property;
+use crate::sim::schema::text;
+use crate::sim::store::Collection;
 
 fn people(count: usize) -> Vec<Person> {
     let domains = ["contoso.com", "fabrikam.com"];
@@ -13,78 +14,95 @@ fn people(count: usize) -> Vec<Person> {
     (0..count).map(person).collect()
 }
 
-fn settled(people: &[Person]) -> Directory {
+fn settled(people: &[Person]) -> DocumentStore {
     let population = Population::People(people.to_vec());
-    population.settle(7, UnixMillis(0), &population.domains())
+    population.settle(7, SimTime(0), &population.domains())
 }
 
-fn users(directory: &Directory) -> impl Iterator<Item = &User> {
-    (0..directory.slots()).filter_map(|slot| directory.get(slot))
+fn is_live(user: &Document) -> bool {
+    Collection::of(user) == Collection::Live
 }
 
 #[test]
 fn every_situation_occurs_in_about_its_share() {
     let directory = settled(&people(10_000));
-    let count = |test: &dyn Fn(&User) -> bool| users(&directory).filter(|user| test(user)).count();
-    let right = |user: &User| {
-        user.is_live()
-            && !user.upn.starts_with("holder")
-            && user
-                .immutable_id
-                .as_deref()
-                .is_some_and(|a| a.starts_with("wanted"))
+    let count =
+        |test: &dyn Fn(&Document) -> bool| directory.all().filter(|user| test(user)).count();
+    let right = |user: &Document| {
+        is_live(user)
+            && !users::upn(user).starts_with("holder")
+            && users::anchor(user).is_some_and(|a| a.starts_with("wanted"))
     };
     assert!((1_300..1_700).contains(&count(&right)));
-    assert!((850..1_150).contains(&count(&|user| !user.is_live())));
-    assert!((140..270).contains(&count(&|user| user.sync == Sync::Active)));
-    assert!((60..150).contains(&count(&|user| user.role == Role::Administrator)));
-    assert!((60..150).contains(&count(&|user| user.upn.starts_with("holder"))));
+    assert!((850..1_150).contains(&count(&|user| !is_live(user))));
+    assert!((140..270).contains(&count(&|user| users::synced(user) == Some(true))));
+    assert!((60..150).contains(&count(&|user| users::role(user) == DirectoryRole::Holder)));
+    assert!((60..150).contains(&count(&|user| users::upn(user).starts_with("holder"))));
     // Half the people live in the managed domain, where nobody is stuck.
-    assert!((60..150).contains(&count(&|user| user.immutable_id.is_none())));
-    assert!((10_000 - 150..10_000 - 60).contains(&count(&|user| !user.upn.starts_with("holder"))));
+    assert!((60..150).contains(&count(&|user| users::anchor(user).is_none())));
+    assert!(
+        (10_000 - 150..10_000 - 60)
+            .contains(&count(&|user| !users::upn(user).starts_with("holder")))
+    );
 }
 
 #[test]
 fn traits_have_their_shares_and_leave_situations_alone() {
     let directory = settled(&people(10_000));
-    let count = |test: &dyn Fn(&User) -> bool| users(&directory).filter(|user| test(user)).count();
-    let linked = |user: &User| user.written(Property::OnPremisesObjectIdentifier).is_some();
-    assert!((60..150).contains(&count(&|user| user.role == Role::Eligible)));
-    let at_goal = |user: &User| {
-        let anchor = user.immutable_id.as_deref();
+    let count =
+        |test: &dyn Fn(&Document) -> bool| directory.all().filter(|user| test(user)).count();
+    let linked = |user: &Document| users::identifier(user).is_some();
+    assert!((60..150).contains(&count(&|user| users::role(user) == DirectoryRole::Eligible)));
+    let at_goal = |user: &Document| {
+        let anchor = users::anchor(user);
         anchor.is_some_and(|anchor| anchor.starts_with("wanted"))
     };
-    let elsewhere = |user: &User| user.role == Role::Eligible && !at_goal(user);
+    let elsewhere =
+        |user: &Document| users::role(user) == DirectoryRole::Eligible && !at_goal(user);
     assert!(
         count(&elsewhere) > 40,
         "a trait of its own, and no situation's"
     );
-    assert!((2_700..3_300).contains(&count(&|user| user.sync == Sync::Ended)));
-    assert!(users(&directory).all(|user| linked(user) == (user.sync != Sync::Never)));
-    assert!((200..400).contains(&count(&|user| !user.is_live() && linked(user))));
+    assert!((2_700..3_300).contains(&count(&|user| users::synced(user) == Some(false))));
+    assert!(
+        directory
+            .all()
+            .all(|user| linked(user) == users::synced(user).is_some())
+    );
+    assert!((200..400).contains(&count(&|user| !is_live(user) && linked(user))));
     assert_eq!(
-        count(&|user| !user.is_live() && user.role != Role::Ordinary),
+        count(&|user| !is_live(user) && users::role(user) != DirectoryRole::Ordinary),
         0
     );
-    let federated = |user: &User| {
-        user.mail_address()
-            .is_some_and(|mail| mail.ends_with("@contoso.com"))
-    };
-    assert!(users(&directory).all(|user| federated(user) == (user.password == Password::Never)));
+    let federated =
+        |user: &Document| text(user, "mail").is_some_and(|mail| mail.ends_with("@contoso.com"));
+    assert!(
+        directory
+            .all()
+            .all(|user| federated(user) == user.contains_key("lastPasswordChangeDateTime"))
+    );
 }
+
+/// The name that the digest below was made with.
+#[derive(Debug)]
+#[allow(dead_code)]
+struct UnixMillis(i64);
 
 /// Samples, documents and files of state hang on who is in which situation, so new traits come from new draws.
 #[test]
 fn the_people_of_a_seed_stay_who_they_are() {
     let mut hash = Sha256::new();
-    for user in users(&settled(&people(5_000))) {
+    for user in settled(&people(5_000)).all() {
         let situation = (
-            user.id.to_string(),
-            &user.upn,
-            &user.immutable_id,
-            user.sync == Sync::Active,
-            user.role == Role::Administrator,
-            user.deleted_at,
+            users::id(user).to_string(),
+            users::home_upn(user),
+            users::anchor(user),
+            users::synced(user) == Some(true),
+            users::role(user) == DirectoryRole::Holder,
+            text(user, "deletedDateTime").map(|at| {
+                let at: jiff::Timestamp = at.parse().unwrap();
+                UnixMillis(at.as_millisecond())
+            }),
         );
         hash.update(format!("{situation:?}\n"));
     }
@@ -101,8 +119,8 @@ fn the_order_of_people_does_not_matter() {
     let forwards = people(500);
     let backwards: Vec<_> = forwards.iter().rev().cloned().collect();
     let (one, other) = (settled(&forwards), settled(&backwards));
-    for user in users(&one) {
-        assert_eq!(other.by_id(user.id), Some(user));
+    for user in one.all() {
+        assert_eq!(other.by_id(users::id(user)), Some(user));
     }
     assert_eq!(one.slots(), other.slots());
 }
@@ -110,11 +128,12 @@ fn the_order_of_people_does_not_matter() {
 #[test]
 fn stuck_people_stand_at_the_temporary_upn_and_keep_their_mail() {
     let directory = settled(&people(2_000));
-    let stuck = users(&directory)
-        .find(|user| user.immutable_id.is_none())
+    let stuck = directory
+        .all()
+        .find(|user| users::anchor(user).is_none())
         .unwrap();
-    assert!(stuck.upn.ends_with(INITIAL_DOMAIN));
-    assert!(stuck.mail_address().unwrap().ends_with("@contoso.com"));
+    assert!(users::upn(stuck).ends_with(INITIAL_DOMAIN));
+    assert!(text(stuck, "mail").unwrap().ends_with("@contoso.com"));
 }
 
 #[test]
@@ -134,7 +153,7 @@ fn the_csv_belongs_to_the_generated_people() {
     let mut text = Vec::new();
     write_csv(7, 300, &mut text).unwrap();
     let population = Population::Generated { users: 300 };
-    let directory = population.settle(7, UnixMillis(0), &population.domains());
+    let directory = population.settle(7, SimTime(0), &population.domains());
     let mut found = 0;
     let mut right = 0;
     for row in csv::Reader::from_reader(text.as_slice()).records() {
@@ -144,9 +163,7 @@ fn the_csv_belongs_to_the_generated_people() {
         };
         found += 1;
         let wanted = anchor::of_guid(Uuid::try_parse(&row[1]).unwrap());
-        right += usize::from(
-            directory.get(slot).unwrap().immutable_id.as_deref() == Some(wanted.as_str()),
-        );
+        right += usize::from(users::anchor(directory.get(slot).unwrap()) == Some(wanted.as_str()));
     }
     assert!(found > 240 && right > 20, "{found} found, {right} right");
 }
@@ -163,9 +180,6 @@ fn homes_decide_about_domains_before_temporary_upns_do() {
         person("b@contoso.com", "b@waiting.example"),
     ];
     let domains = Population::People(people).domains();
-    assert_eq!(domains.find("contoso.com"), Some(Authentication::Federated));
-    assert_eq!(
-        domains.find("waiting.example"),
-        Some(Authentication::Managed)
-    );
+    assert_eq!(domains.find("contoso.com"), Some(DomainKind::Federated));
+    assert_eq!(domains.find("waiting.example"), Some(DomainKind::Managed));
 }

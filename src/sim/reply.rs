@@ -1,6 +1,5 @@
-//! Replies, before they become HTTP responses: status, JSON and the headers that every reply of Graph has.
+//! Replies, before they become HTTP responses: status, JSON and headers.
 
-use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::Value;
@@ -13,28 +12,18 @@ const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// A reply that can still get headers.
 #[derive(Debug)]
-pub(super) struct Reply {
-    status: StatusCode,
-    content: Option<(HeaderValue, Vec<u8>)>,
-    headers: Vec<(HeaderName, HeaderValue)>,
-}
+pub(super) struct GraphReply(Response<Vec<u8>>);
 
-impl Reply {
+impl GraphReply {
     pub(super) fn no_content() -> Self {
-        Self {
-            status: StatusCode::NO_CONTENT,
-            content: None,
-            headers: Vec::new(),
-        }
+        let mut reply = Response::default();
+        *reply.status_mut() = StatusCode::NO_CONTENT;
+        Self(reply)
     }
 
     /// A reply whose body is JSON already.
     pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Self {
-        Self {
-            status,
-            content: Some((JSON, body)),
-            headers: Vec::new(),
-        }
+        Self::of(status, JSON, body)
     }
 
     pub(super) fn value(status: StatusCode, body: &Value) -> Self {
@@ -42,41 +31,31 @@ impl Reply {
     }
 
     pub(super) fn lines(body: Vec<u8>) -> Self {
-        Self {
-            status: StatusCode::OK,
-            content: Some((LINES, body)),
-            headers: Vec::new(),
-        }
+        Self::of(StatusCode::OK, LINES, body)
+    }
+
+    fn of(status: StatusCode, content_type: HeaderValue, body: Vec<u8>) -> Self {
+        let mut reply = Response::new(body);
+        *reply.status_mut() = status;
+        reply.headers_mut().insert(CONTENT_TYPE, content_type);
+        Self(reply)
     }
 
     pub(super) fn is_success(&self) -> bool {
-        self.status.is_success()
+        self.0.status().is_success()
     }
 
     /// Adds a header; a value that HTTP does not allow is left out, as it can only be an echo of the caller's own.
     pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.push((HeaderName::from_static(name), value));
+            self.0
+                .headers_mut()
+                .insert(HeaderName::from_static(name), value);
         }
         self
     }
 
-    pub(super) fn into_response(self) -> Response<Body> {
-        self.into_plain_response().map(Body::from)
-    }
-
-    /// With its body as bytes.
-    pub(super) fn into_plain_response(self) -> Response<Vec<u8>> {
-        let mut response = match self.content {
-            Some((content_type, body)) => {
-                let mut response = Response::new(body);
-                response.headers_mut().insert(CONTENT_TYPE, content_type);
-                response
-            }
-            None => Response::new(Vec::new()),
-        };
-        *response.status_mut() = self.status;
-        response.headers_mut().extend(self.headers);
-        response
+    pub(super) fn into_response(self) -> Response<Vec<u8>> {
+        self.0
     }
 }

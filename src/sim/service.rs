@@ -13,20 +13,21 @@ use serde_json::Value;
 use super::batch::{self, Batching};
 use super::call::Call;
 use super::chance::{Identity, Sequencer};
-use super::clock::{Clock, UnixMillis};
+use super::clock::{SimClock, SimTime};
 use super::device::Devices;
-use super::errors::Refusal;
-use super::faults::{Fault, Faults};
-use super::hard_match::{NoHardMatch, Takeover};
+use super::endpoints::{Route, endpoint};
+use super::faults::{Faults, InjectedFault};
 use super::limits::RetryAfter;
-use super::operations;
-use super::permission::Permission;
-use super::reply::Reply;
-use super::route::Place;
+use super::operation::GraphOperation;
+use super::permission::GraphPermission;
+use super::refusal::GraphRefusal;
+use super::reply::GraphReply;
+use super::rules::hard_match::{self, NoHardMatch, Takeover};
+use super::rules::users;
 use super::sign_in::SignIn;
 use super::tenant::Tenant;
-use super::throttle::{Admission, Limit, Scope, Throttle, Throttled};
-use super::token::{CLIENT_ID, Rights, Subject, TENANT_ID, Tokens, Wish};
+use super::throttle::{Throttle, ThrottleDecision, ThrottleScope, Throttled};
+use super::token::{CLIENT_ID, TENANT_ID, TokenRights, TokenSubject, TokenWish, TokensIssued};
 
 /// How long a made-up throttling asks to wait: short, since a test that meets it should go on soon.
 const FAKE_WAIT_MS: std::ops::Range<u64> = 200..2_000;
@@ -48,7 +49,7 @@ impl Counter {
 /// What happened so far in this process.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    /// Requests to Graph and to the token endpoint.
+    /// Requests to Graph, each part of a batch among them, and for tokens.
     pub(super) requests: Counter,
     /// GET requests that were carried out, whatever became of their reply.
     pub(super) reads: Counter,
@@ -58,33 +59,40 @@ pub(super) struct Counters {
     pub(super) throttled: Counter,
     /// Faults that were made up.
     pub(super) faults: Counter,
-    /// Tokens given out.
     pub(super) tokens: Counter,
 }
 
 /// What leaves the service.
 #[derive(Debug)]
-pub(super) enum Outcome {
-    /// A reply.
-    Reply(Reply),
+pub(super) enum ServiceOutcome {
+    Reply(GraphReply),
     /// The end of the connection.
     Cut,
+}
+
+impl ServiceOutcome {
+    fn map(self, change: impl FnOnce(GraphReply) -> GraphReply) -> Self {
+        match self {
+            Self::Reply(reply) => Self::Reply(change(reply)),
+            Self::Cut => Self::Cut,
+        }
+    }
 }
 
 /// Everything that requests share. The locks are held for the time of a look or a write, never while waiting.
 #[derive(Debug)]
 pub(super) struct Service {
     pub(super) root: String,
-    pub(super) clock: Clock,
+    pub(super) clock: SimClock,
     pub(super) sequencer: Sequencer,
     pub(super) faults: Faults,
     pub(super) retry_after: RetryAfter,
     pub(super) tenant: Mutex<Tenant>,
     pub(super) throttle: Mutex<Throttle>,
-    pub(super) tokens: Mutex<Tokens>,
-    /// What the app is granted, and so what stands in new tokens.
-    pub(super) permissions: Mutex<BTreeSet<Permission>>,
-    pub(super) started_at: UnixMillis,
+    pub(super) tokens: Mutex<TokensIssued>,
+    /// What the app is granted, and so what new tokens say.
+    pub(super) permissions: Mutex<BTreeSet<GraphPermission>>,
+    pub(super) started_at: SimTime,
     pub(super) sign_in: Mutex<SignIn>,
     pub(super) devices: Mutex<Devices>,
     pub(super) takeover: Takeover,
@@ -99,65 +107,58 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Service {
-    /// Answers a request to Graph.
-    pub(super) fn answer(&self, call: &Call, dice: &mut ChaCha8Rng) -> Outcome {
-        match call.place {
-            Ok(Place::Batch) => self.answer_batch(call, dice),
-            Ok(_) | Err(_) => self.answer_part(call, dice),
+    /// Serves a request to Graph.
+    pub(super) fn serve(&self, call: &Call, dice: &mut ChaCha8Rng) -> ServiceOutcome {
+        match call.route {
+            Ok(Route::Batch) => self.serve_batch(call, dice),
+            Ok(_) | Err(_) => self.serve_part(call, dice),
         }
     }
 
     /// A batch can meet faults as a whole and costs nothing but what its parts cost.
-    fn answer_batch(&self, call: &Call, dice: &mut ChaCha8Rng) -> Outcome {
-        if let Err(refusal) = self.check_token(call) {
-            return self.identified(call, self.refused(call, &refusal));
-        }
-        let mut order = call.identity.dice();
-        let outcome = self.with_fault(call, dice, || {
-            batch::carry_out(self, call, &mut order)
-                .unwrap_or_else(|refusal| self.refused(call, &refusal))
-        });
-        match outcome {
-            Outcome::Reply(reply) => self.identified(call, reply),
-            Outcome::Cut => Outcome::Cut,
-        }
+    fn serve_batch(&self, call: &Call, dice: &mut ChaCha8Rng) -> ServiceOutcome {
+        let outcome = match self.check_token(call) {
+            Err(refusal) => ServiceOutcome::Reply(self.refused(call, &refusal)),
+            Ok(_) => self.with_fault(call, dice, || batch::carry_out(self, call)),
+        };
+        outcome.map(|reply| identified(call, reply))
     }
 
-    /// Answers a request that stands alone or in a batch.
-    pub(super) fn answer_part(&self, call: &Call, dice: &mut ChaCha8Rng) -> Outcome {
+    /// Serves a request that stands alone or in a batch.
+    pub(super) fn serve_part(&self, call: &Call, dice: &mut ChaCha8Rng) -> ServiceOutcome {
         self.counters.requests.add_one();
         let rights = match self.check_token(call) {
             Ok(rights) => rights,
-            Err(refusal) => return self.finished(call, self.refused(call, &refusal)),
+            Err(refusal) => return self.refuse(call, &refusal),
         };
-        let admission = locked(&self.throttle).admit(call.demand(), call.now);
-        match admission {
-            Admission::Throttled(refusal) => {
-                self.finished(call, self.throttled(call, refusal, refusal.limit.reason()))
+        let decision =
+            locked(&self.throttle).admit(call.family(), call.cost(), call.priority(), call.now);
+        let outcome = match decision {
+            ThrottleDecision::Refused(refusal) => {
+                ServiceOutcome::Reply(self.throttled(call, refusal, refusal.limit.reason()))
             }
-            Admission::Admitted { warning_share } => {
-                match self.with_fault(call, dice, || self.carried_out(call, &rights)) {
-                    Outcome::Reply(reply) => self.finished(call, with_usage(reply, warning_share)),
-                    Outcome::Cut => Outcome::Cut,
-                }
-            }
-        }
+            ThrottleDecision::Admitted { warning_share } => self
+                .with_fault(call, dice, || self.carried_out(call, &rights))
+                .map(|reply| with_usage(reply, warning_share)),
+        };
+        outcome.map(|reply| finished(call, reply))
     }
 
     /// Gives out a token for Graph, whose root is `resource`, with what is granted at this moment.
     pub(super) fn issue(
         &self,
-        subject: Subject,
+        subject: TokenSubject,
         resource: &str,
-        now: UnixMillis,
+        now: SimTime,
         identity: &Identity,
     ) -> Value {
         self.counters.tokens.add_one();
-        let rights = Rights {
-            permissions: locked(&self.permissions).clone(),
-            role: locked(&self.tenant).world.app_role,
+        let permissions = locked(&self.permissions).clone();
+        let rights = TokenRights {
+            permissions,
+            role: locked(&self.tenant).app_role,
         };
-        let wish = Wish {
+        let wish = TokenWish {
             subject,
             resource,
             rights,
@@ -166,25 +167,31 @@ impl Service {
     }
 
     /// Lets an object with this anchor arrive from on premises; gives the id of the user whom it took over.
-    pub(super) fn hard_match(&self, anchor: &str, now: UnixMillis) -> Result<String, NoHardMatch> {
+    pub(super) fn hard_match(&self, anchor: &str, now: SimTime) -> Result<String, NoHardMatch> {
         let identity = self.sequencer.next("SYNC", anchor);
         let mut tenant = locked(&self.tenant);
-        let id = tenant.take_over(self.takeover, anchor, now, &identity)?;
+        let after = hard_match::plan(&tenant, self.takeover, anchor)?;
+        let id = users::id(&after);
+        tenant
+            .put_unasked(id, after, now, &identity)
+            .map_err(|_| NoHardMatch::NotStored)?;
         Ok(id.to_string())
     }
 
     /// Another app makes so many writes a second from `now` on.
-    pub(super) fn change_other_app(&self, writes_per_s: f64, now: UnixMillis) {
+    pub(super) fn change_other_app(&self, writes_per_s: f64, now: SimTime) {
         locked(&self.throttle).load(writes_per_s, now);
     }
 
     /// A refusal before anything else was looked at.
-    pub(super) fn refuse(&self, call: &Call, refusal: &Refusal) -> Outcome {
-        self.finished(call, self.refused(call, refusal))
+    pub(super) fn refuse(&self, call: &Call, refusal: &GraphRefusal) -> ServiceOutcome {
+        ServiceOutcome::Reply(finished(call, self.refused(call, refusal)))
     }
 
-    fn check_token(&self, call: &Call) -> Result<Arc<Rights>, Refusal> {
-        let token = call.bearer().ok_or(Refusal::TokenMissing)?;
+    fn check_token(&self, call: &Call) -> Result<Arc<TokenRights>, GraphRefusal> {
+        let token = call
+            .bearer()
+            .ok_or_else(|| GraphRefusal::token("Access token is empty."))?;
         locked(&self.tokens).check(token, call.now)
     }
 
@@ -192,103 +199,117 @@ impl Service {
         &self,
         call: &Call,
         dice: &mut ChaCha8Rng,
-        mut carry_out: impl FnMut() -> Reply,
-    ) -> Outcome {
+        carry_out: impl Fn() -> GraphReply,
+    ) -> ServiceOutcome {
         let fault = self.faults.draw(dice);
-        if fault != Fault::Nothing {
+        if fault != InjectedFault::Nothing {
             self.counters.faults.add_one();
         }
-        match fault {
-            Fault::Nothing => Outcome::Reply(carry_out()),
-            Fault::ErrorBefore(status) => {
-                Outcome::Reply(self.refused(call, &Refusal::Fault(status)))
-            }
-            Fault::ErrorAfter(status) => {
+        let reply = match fault {
+            InjectedFault::Nothing => carry_out(),
+            InjectedFault::ErrorBefore(status) => self.refused(call, &GraphRefusal::fault(status)),
+            InjectedFault::ErrorAfter(status) => {
                 carry_out();
-                Outcome::Reply(self.refused(call, &Refusal::Fault(status)))
+                self.refused(call, &GraphRefusal::fault(status))
             }
-            Fault::DropBefore => Outcome::Cut,
-            Fault::DropAfter => {
+            InjectedFault::DropBefore => return ServiceOutcome::Cut,
+            InjectedFault::DropAfter => {
                 carry_out();
-                Outcome::Cut
+                return ServiceOutcome::Cut;
             }
-            Fault::Throttle => {
+            InjectedFault::Throttle => {
+                let wait_ms = Some(dice.random_range(FAKE_WAIT_MS));
                 let refusal = Throttled {
-                    scope: Scope::AppInTenant,
-                    limit: Limit::ReadWrite,
-                    wait_ms: Some(dice.random_range(FAKE_WAIT_MS)),
+                    wait_ms,
+                    ..Throttled::of(ThrottleScope::AppInTenant)
                 };
-                Outcome::Reply(self.throttled(call, refusal, "CPULimitExceeded"))
+                self.throttled(call, refusal, "CPULimitExceeded")
             }
-            Fault::ExpireToken => {
+            InjectedFault::ExpireToken => {
                 if let Some(token) = call.bearer() {
                     locked(&self.tokens).expire(token, call.now);
                 }
-                Outcome::Reply(self.refused(call, &Refusal::TokenExpired))
+                self.refused(call, &GraphRefusal::token_expired())
             }
-        }
+        };
+        ServiceOutcome::Reply(reply)
     }
 
-    fn carried_out(&self, call: &Call, rights: &Rights) -> Reply {
-        let outcome = operations::carry_out(&mut locked(&self.tenant), call, &self.root, rights);
-        match outcome {
+    fn carried_out(&self, call: &Call, rights: &TokenRights) -> GraphReply {
+        match self.carry_out(call, rights) {
             Ok(reply) => {
-                let counter = if call.is_read() {
-                    &self.counters.reads
+                let counters = &self.counters;
+                if call.is_read() {
+                    counters.reads.add_one()
                 } else {
-                    &self.counters.writes
-                };
-                counter.add_one();
+                    counters.writes.add_one()
+                }
                 reply
             }
             Err(refusal) => self.refused(call, &refusal),
         }
     }
 
-    pub(super) fn refused(&self, call: &Call, refusal: &Refusal) -> Reply {
-        let reply = Reply::value(refusal.status(), &refusal.body(&call.trace()));
+    fn carry_out(&self, call: &Call, rights: &TokenRights) -> Result<GraphReply, GraphRefusal> {
+        let Route::Graph(pattern, key) = call.route.as_ref().map_err(Clone::clone)? else {
+            // A batch within a batch.
+            return Err(GraphRefusal::no_such_path(&call.path));
+        };
+        let endpoint = endpoint(pattern, call.method.as_str()).ok_or_else(GraphRefusal::method)?;
+        let tenant = &mut *locked(&self.tenant);
+        GraphOperation {
+            tenant,
+            call,
+            root: &self.root,
+            rights,
+            key,
+        }
+        .carry_out(endpoint)
+    }
+
+    pub(super) fn refused(&self, call: &Call, refusal: &GraphRefusal) -> GraphReply {
+        let reply = GraphReply::value(refusal.status(), &refusal.body(&call.trace()));
         match refusal.status() {
             StatusCode::UNAUTHORIZED => reply.with("www-authenticate", "Bearer realm=\"\""),
             _ => reply,
         }
     }
 
-    fn throttled(&self, call: &Call, refusal: Throttled, reason: &str) -> Reply {
+    fn throttled(&self, call: &Call, refusal: Throttled, reason: &str) -> GraphReply {
         self.counters.throttled.add_one();
         let (scope, limit) = (refusal.scope.name(), refusal.limit.scope());
         let scope = format!("{scope}/{limit}/{CLIENT_ID}/{TENANT_ID}");
-        let reply = Reply::value(
+        let reply = GraphReply::value(
             StatusCode::TOO_MANY_REQUESTS,
             &call.trace().throttled_body(),
         )
         .with("x-ms-throttle-scope", &scope)
         .with("x-ms-throttle-information", reason);
-        let wait_ms = refusal.wait_ms;
-        match wait_ms.and_then(|wait_ms| retry_after(self.retry_after, wait_ms, call.now)) {
+        match refusal
+            .wait_ms
+            .and_then(|wait_ms| retry_after(self.retry_after, wait_ms, call.now))
+        {
             Some(value) => reply.with("retry-after", &value),
             None => reply,
         }
     }
+}
 
-    /// Adds what every reply of Graph carries.
-    fn finished(&self, call: &Call, reply: Reply) -> Outcome {
-        self.identified(
-            call,
-            reply.with("x-ms-resource-unit", &call.cost().units.to_string()),
-        )
-    }
+/// Adds what every reply of Graph has.
+fn finished(call: &Call, reply: GraphReply) -> GraphReply {
+    identified(call, reply).with("x-ms-resource-unit", &call.cost().units.to_string())
+}
 
-    fn identified(&self, call: &Call, reply: Reply) -> Outcome {
-        let reply = reply.with("request-id", &call.identity.request_id().to_string());
-        Outcome::Reply(match call.client_request_id() {
-            Some(id) => reply.with("client-request-id", id),
-            None => reply,
-        })
+fn identified(call: &Call, reply: GraphReply) -> GraphReply {
+    let reply = reply.with("request-id", &call.identity.request_id().to_string());
+    match call.client_request_id() {
+        Some(id) => reply.with("client-request-id", id),
+        None => reply,
     }
 }
 
 /// Only successes tell how full a limit is.
-fn with_usage(reply: Reply, warning_share: Option<f64>) -> Reply {
+fn with_usage(reply: GraphReply, warning_share: Option<f64>) -> GraphReply {
     match warning_share {
         Some(share) if reply.is_success() => {
             reply.with("x-ms-throttle-limit-percentage", &format!("{share:.2}"))
@@ -298,7 +319,7 @@ fn with_usage(reply: Reply, warning_share: Option<f64>) -> Reply {
 }
 
 /// The value of `Retry-After`; whole seconds and dates are rounded up, so that waiting as told is enough.
-fn retry_after(form: RetryAfter, wait_ms: u64, now: UnixMillis) -> Option<String> {
+fn retry_after(form: RetryAfter, wait_ms: u64, now: SimTime) -> Option<String> {
     let whole_s = wait_ms.div_ceil(1_000);
     match form {
         RetryAfter::Decimal => Some(format!("{}.{:03}", wait_ms / 1_000, wait_ms % 1_000)),
@@ -317,13 +338,11 @@ mod tests {
 
     #[test]
     fn retry_after_has_its_forms() {
-        let form = |form| retry_after(form, 2_128, UnixMillis(999));
+        let form = |form| retry_after(form, 2_128, SimTime(999));
         assert_eq!(form(RetryAfter::Decimal).as_deref(), Some("2.128"));
         assert_eq!(form(RetryAfter::Whole).as_deref(), Some("3"));
-        assert_eq!(
-            form(RetryAfter::Date).as_deref(),
-            Some("Thu, 01 Jan 1970 00:00:04 GMT")
-        );
+        let date = form(RetryAfter::Date);
+        assert_eq!(date.as_deref(), Some("Thu, 01 Jan 1970 00:00:04 GMT"));
         assert_eq!(form(RetryAfter::Omitted), None);
     }
 }

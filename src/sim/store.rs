@@ -1,338 +1,305 @@
-//! The tenant's memory on disk: an append-only file of JSON lines, each with the state of one user after a write.
-//! A line is handed to the operating system before the reply leaves, so a killed process loses nothing it has
-//! answered for. A power cut is not survived: nothing is flushed to the drive, as this is a simulation and not the
-//! journal. The first line tells which tenant it is; a last line without its end is a write that was never
-//! answered, and is cut off.
+//! A store of documents with the indices that make look-ups quick: by id, by address, by ImmutableID, by directory role, and
+//! for deleted users by the end of their UPN. It stores whatever it is given; the rules are elsewhere. Texts are indexed by
+//! fingerprints of 16 bytes, since a second copy of every UPN would cost much memory.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 
-use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::SimError;
-use super::clock::UnixMillis;
-use super::ledger::WriteRecord;
-use super::risk::Risk;
-use super::user::{User, UserId};
+use super::chance;
+use super::rules::users::{self, DirectoryRole};
+use super::schema::{Document, text};
 
-const FILE_NAME: &str = "tenant.jsonl";
-const NEW_FILE_NAME: &str = "tenant.jsonl.new";
-const LOCK_NAME: &str = "lock";
-/// The version of the file's form that this program writes and reads.
-const VERSION: u32 = 1;
+/// Where a document stands; a purged one's place stays empty, so the order of a listing never changes.
+pub(super) type Slot = u32;
 
-/// The first line: which tenant this is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Header {
-    version: u32,
-    seed: u64,
-    population: String,
-    /// When the tenant began; dates of the population hang on it.
-    pub(super) born: UnixMillis,
+/// 16 bytes in place of a text. Two of a thousand million texts share one with a chance of about 10^-21.
+type Fingerprint = [u8; 16];
+
+/// The two collections of users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Collection {
+    /// `/users`.
+    Live,
+    /// `/directory/deletedItems`.
+    Deleted,
 }
 
-impl Header {
-    pub(super) fn new(seed: u64, population: String, born: UnixMillis) -> Self {
+impl Collection {
+    pub(super) fn of(document: &Document) -> Self {
+        if text(document, "deletedDateTime").is_some() {
+            Self::Deleted
+        } else {
+            Self::Live
+        }
+    }
+}
+
+/// What texts a look-up compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IndexKey<'a> {
+    /// A UPN or a mail address, in any case: one name space, as a new UPN may not be another user's address.
+    Address(&'a str),
+    /// An ImmutableID, to the letter.
+    Anchor(&'a str),
+}
+
+fn fingerprint(collection: Collection, key: IndexKey<'_>) -> Fingerprint {
+    let digest = match key {
+        IndexKey::Address(address) => chance::digest(0, "address", &address.to_ascii_lowercase()),
+        IndexKey::Anchor(anchor) => chance::digest(0, "anchor", anchor),
+    };
+    let mut print = chance::first_half(&digest);
+    print[0] = (print[0] & 0xfe) | u8::from(collection == Collection::Live);
+    print
+}
+
+#[derive(Debug, Default)]
+pub(super) struct DocumentStore {
+    slots: Vec<Option<Document>>,
+    by_id: HashMap<Uuid, Slot>,
+    index: BTreeSet<(Fingerprint, Slot)>,
+    /// UPNs of deleted users, lower case and backwards, so that "ends with" is a range.
+    deleted_by_tail: BTreeSet<(Box<[u8]>, Slot)>,
+    /// Live users who hold a directory role or may activate one.
+    privileged: BTreeSet<Slot>,
+}
+
+impl DocumentStore {
+    pub(super) fn with_capacity(documents: usize) -> Self {
         Self {
-            version: VERSION,
-            seed,
-            population,
-            born,
+            slots: Vec::with_capacity(documents),
+            by_id: HashMap::with_capacity(documents),
+            ..Self::default()
         }
     }
 
-    fn is_of_same_tenant(&self, other: &Self) -> bool {
-        (self.version, self.seed, &self.population)
-            == (other.version, other.seed, &other.population)
+    /// One more than the highest slot in use.
+    pub(super) fn slots(&self) -> Slot {
+        Slot::try_from(self.slots.len()).unwrap_or(Slot::MAX)
     }
-}
 
-/// What became of a user.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) enum Fate {
-    /// Is like this now, live or deleted.
-    Is(User),
-    /// Is gone for good.
-    Purged(UserId),
-}
+    pub(super) fn get(&self, slot: Slot) -> Option<&Document> {
+        self.slots.get(usize_of(slot))?.as_ref()
+    }
 
-/// Every other line: a write, the state it left, or both; or what operators made of risks.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Line {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) write: Option<WriteRecord>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) fate: Option<Fate>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) risks: Vec<(UserId, Risk)>,
-}
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = &Document> {
+        self.slots.iter().flatten()
+    }
 
-/// An open state directory; no other process can open it meanwhile.
-#[derive(Debug)]
-pub(super) struct Store {
-    directory: PathBuf,
-    header: Header,
-    file: File,
-    /// After a failed append the file may end in half a line, so nothing may follow it.
-    broken: bool,
-    _lock: File,
-}
+    pub(super) fn slot_of(&self, id: Uuid) -> Option<Slot> {
+        self.by_id.get(&id).copied()
+    }
 
-impl Store {
-    /// Opens the directory, making it and the file where they are missing; `header` is what the options say.
-    pub(super) fn open(directory: &Path, header: Header) -> Result<Self, SimError> {
-        let failed = |source| SimError::State {
-            path: directory.to_owned(),
-            source,
-        };
-        fs::create_dir_all(directory).map_err(failed)?;
-        let lock = File::create(directory.join(LOCK_NAME)).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(SimError::StateInUse {
-                    path: directory.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
-        let path = directory.join(FILE_NAME);
-        let header = match read_header(&path)? {
-            Some(found) if found.is_of_same_tenant(&header) => found,
-            Some(_) => return Err(SimError::OtherTenant { path }),
-            None => {
-                write_file(&path, &header, std::iter::empty()).map_err(failed)?;
-                header
-            }
-        };
-        let file = open_for_append(&path).map_err(failed)?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            header,
-            file,
-            broken: false,
-            _lock: lock,
+    pub(super) fn by_id(&self, id: Uuid) -> Option<&Document> {
+        self.get(self.slot_of(id)?)
+    }
+
+    /// Those with this address or ImmutableID, in order.
+    pub(super) fn with(
+        &self,
+        collection: Collection,
+        key: IndexKey<'_>,
+    ) -> impl Iterator<Item = Slot> + use<'_> {
+        let print = fingerprint(collection, key);
+        self.index
+            .range((print, 0)..=(print, Slot::MAX))
+            .map(|(_, slot)| *slot)
+    }
+
+    /// The live user with this UPN.
+    pub(super) fn live_by_upn(&self, upn: &str) -> Option<Slot> {
+        let mut found = self.with(Collection::Live, IndexKey::Address(upn));
+        found.find(|slot| {
+            let own = self
+                .get(*slot)
+                .and_then(|user| text(user, "userPrincipalName"));
+            own.is_some_and(|own| own.eq_ignore_ascii_case(upn))
         })
     }
 
-    pub(super) fn born(&self) -> UnixMillis {
-        self.header.born
+    /// Deleted users whose UPN ends with the text, whatever its case.
+    pub(super) fn deleted_with_tail(&self, tail: &str) -> impl Iterator<Item = Slot> + use<'_> {
+        let wanted = backwards(tail);
+        let range = self
+            .deleted_by_tail
+            .range((Bound::Included((wanted.clone(), 0)), Bound::Unbounded));
+        range
+            .take_while(move |(text, _)| text.starts_with(&wanted))
+            .map(|(_, slot)| *slot)
     }
 
-    /// Visits every whole line and cuts off a torn last one; gives the number of lines.
-    pub(super) fn replay(&mut self, mut visit: impl FnMut(Line)) -> Result<u64, SimError> {
-        let path = self.directory.join(FILE_NAME);
-        let failed = |source| SimError::State {
-            path: path.clone(),
-            source,
-        };
-        let mut reader = BufReader::new(File::open(&path).map_err(failed)?);
-        let mut text = Vec::new();
-        let mut whole_bytes = 0;
-        let mut number = 0;
-        while reader.read_until(b'\n', &mut text).map_err(failed)? > 0 {
-            if !text.ends_with(b"\n") {
-                self.file.set_len(whole_bytes).map_err(failed)?;
-                break;
-            }
-            number += 1;
-            whole_bytes += text.len() as u64;
-            if number > 1 {
-                let unreadable = |source| SimError::StateUnreadable {
-                    path: path.clone(),
-                    line: number,
-                    source,
-                };
-                visit(serde_json::from_slice(&text).map_err(unreadable)?);
-            }
-            text.clear();
+    /// Live users who hold a directory role or may activate one, in order.
+    pub(super) fn privileged(&self) -> impl Iterator<Item = &Document> {
+        self.privileged.iter().filter_map(|slot| self.get(*slot))
+    }
+
+    /// The live user who keeps one of these from others, unless it is `own`.
+    pub(super) fn holder(&self, key: IndexKey<'_>, own: Option<Slot>) -> Option<Slot> {
+        self.with(Collection::Live, key)
+            .find(|slot| Some(*slot) != own)
+    }
+
+    /// Whether nobody live holds one of the user's addresses or its ImmutableID. Always true of a deleted user.
+    pub(super) fn has_room_for(&self, user: &Document) -> bool {
+        Collection::of(user) == Collection::Deleted
+            || keys(user).all(|key| self.holder(key, None).is_none())
+    }
+
+    /// Puts a document in, in place of the one with the same id; gives the slot and what was there.
+    pub(super) fn put(&mut self, document: Document) -> (Slot, Option<Document>) {
+        let id = users::id(&document);
+        let slot = self.slot_of(id).unwrap_or_else(|| self.slots());
+        let before = self.take(slot);
+        if slot == self.slots() {
+            self.slots.push(None);
         }
-        Ok(number)
+        self.by_id.insert(id, slot);
+        self.index(slot, &document);
+        self.slots[usize_of(slot)] = Some(document);
+        (slot, before)
     }
 
-    /// Adds a line. After an error no more are taken until the directory is opened again.
-    pub(super) fn append(&mut self, line: &Line) -> io::Result<()> {
-        if self.broken {
-            return Err(io::Error::other(
-                "an earlier write to the state file failed",
-            ));
+    /// Removes a document for good.
+    pub(super) fn purge(&mut self, id: Uuid) -> Option<(Slot, Document)> {
+        let slot = self.by_id.remove(&id)?;
+        self.take(slot).map(|document| (slot, document))
+    }
+
+    fn take(&mut self, slot: Slot) -> Option<Document> {
+        let document = self.slots.get_mut(usize_of(slot))?.take()?;
+        let collection = Collection::of(&document);
+        for key in keys(&document) {
+            self.index.remove(&(fingerprint(collection, key), slot));
         }
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
-        let outcome = self.file.write_all(&text);
-        self.broken = outcome.is_err();
-        outcome
+        self.privileged.remove(&slot);
+        self.deleted_by_tail
+            .remove(&(backwards(users::upn(&document)), slot));
+        Some(document)
     }
 
-    /// Writes the file anew with these lines only. The old one stays until the new one is whole.
-    pub(super) fn compact(&mut self, lines: impl Iterator<Item = Line>) -> Result<(), SimError> {
-        let failed = |source| SimError::State {
-            path: self.directory.clone(),
-            source,
-        };
-        let (path, new_path) = (
-            self.directory.join(FILE_NAME),
-            self.directory.join(NEW_FILE_NAME),
-        );
-        write_file(&new_path, &self.header, lines).map_err(failed)?;
-        fs::rename(&new_path, &path).map_err(failed)?;
-        self.file = open_for_append(&path).map_err(failed)?;
-        Ok(())
+    fn index(&mut self, slot: Slot, document: &Document) {
+        let collection = Collection::of(document);
+        for key in keys(document) {
+            self.index.insert((fingerprint(collection, key), slot));
+        }
+        if collection == Collection::Deleted {
+            self.deleted_by_tail
+                .insert((backwards(users::upn(document)), slot));
+        } else if users::role(document) != DirectoryRole::Ordinary {
+            self.privileged.insert(slot);
+        }
     }
 }
 
-/// The first line, or nothing when the file is missing or was never begun in full.
-fn read_header(path: &Path) -> Result<Option<Header>, SimError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
-            return Err(SimError::State {
-                path: path.to_owned(),
-                source,
-            });
-        }
-    };
-    let mut text = Vec::new();
-    let read = BufReader::new(file).read_until(b'\n', &mut text);
-    read.map_err(|source| SimError::State {
-        path: path.to_owned(),
-        source,
-    })?;
-    if !text.ends_with(b"\n") {
-        return Ok(None);
-    }
-    let unreadable = |source| SimError::StateUnreadable {
-        path: path.to_owned(),
-        line: 1,
-        source,
-    };
-    serde_json::from_slice(&text).map(Some).map_err(unreadable)
+/// What a live user keeps from others.
+fn keys(user: &Document) -> impl Iterator<Item = IndexKey<'_>> {
+    let addresses = ["userPrincipalName", "mail"]
+        .into_iter()
+        .filter_map(|name| text(user, name));
+    let anchor = text(user, "onPremisesImmutableId").map(IndexKey::Anchor);
+    addresses.map(IndexKey::Address).chain(anchor)
 }
 
-fn write_file(path: &Path, header: &Header, lines: impl Iterator<Item = Line>) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(path)?);
-    serde_json::to_writer(&mut out, header)?;
-    out.write_all(b"\n")?;
-    for line in lines {
-        serde_json::to_writer(&mut out, &line)?;
-        out.write_all(b"\n")?;
-    }
-    out.flush()
+fn backwards(text: &str) -> Box<[u8]> {
+    text.bytes()
+        .rev()
+        .map(|byte| byte.to_ascii_lowercase())
+        .collect()
 }
 
-fn open_for_append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).open(path)
+fn usize_of(slot: Slot) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::clock::SimTime;
 
-    fn header() -> Header {
-        Header::new(7, "generated:1".to_owned(), UnixMillis(5))
+    fn user(n: u8, upn: &str, anchor: Option<&str>) -> Document {
+        users::document(chance::uuid([n; 16]), upn, anchor)
     }
 
-    fn line(upn: &str) -> Line {
-        Line {
-            fate: Some(Fate::Is(User::new(UserId::from_octets([1; 16]), upn, None))),
-            ..Line::default()
-        }
-    }
-
-    fn lines(directory: &Path) -> Vec<Line> {
-        let mut found = Vec::new();
-        Store::open(directory, header())
-            .unwrap()
-            .replay(|line| found.push(line))
-            .unwrap();
-        found
+    fn deleted(store: &DocumentStore, key: IndexKey<'_>) -> Vec<Slot> {
+        store.with(Collection::Deleted, key).collect()
     }
 
     #[test]
-    fn lines_come_back_and_a_torn_one_is_cut_off() {
-        let directory = tempfile::tempdir().unwrap();
-        Store::open(directory.path(), header())
-            .unwrap()
-            .append(&line("a@c.com"))
-            .unwrap();
-        let path = directory.path().join(FILE_NAME);
-        let whole = fs::metadata(&path).unwrap().len();
-        // A torn line may even be good JSON: without its end it was not answered for.
-        open_for_append(&path)
-            .unwrap()
-            .write_all(b"{\"fate\":null}")
-            .unwrap();
-        assert_eq!(lines(directory.path()), [line("a@c.com")]);
-        assert_eq!(fs::metadata(&path).unwrap().len(), whole);
-        let mut store = Store::open(directory.path(), header()).unwrap();
-        store.append(&line("b@c.com")).unwrap();
-        drop(store);
-        assert_eq!(lines(directory.path()), [line("a@c.com"), line("b@c.com")]);
-    }
-
-    #[test]
-    fn a_line_of_an_earlier_version_is_read() {
-        let old = r#"{"write":{"seq":1,"at":5,"id":"87e8cdb8-b76d-49a5-8e02-d720b4243f79","method":"patch",
-            "changed":{"jobTitle":{"from":null,"to":"Baker"}},"client_request_id":null},
-            "fate":{"Is":{"id":"87e8cdb8-b76d-49a5-8e02-d720b4243f79","upn":"bela.brown@fabrikam.com",
-            "immutable_id":"x3e9uh0cI+DJ+oUTadxUiQ==","mail":"AsUpn","sync":"Never","role":"Ordinary","enabled":true,
-            "deleted_at":null,"overrides":[["jobTitle","Baker"]]}}}"#;
-        let line: Line = serde_json::from_str(old).unwrap();
-        assert!(
-            matches!(line.fate, Some(Fate::Is(user)) if &*user.upn == "bela.brown@fabrikam.com")
-        );
-        assert!(line.write.is_some() && line.risks.is_empty());
-    }
-
-    #[test]
-    fn a_torn_header_is_a_new_tenant_and_damage_inside_is_an_error() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE_NAME);
-        fs::write(&path, b"{\"version\":1").unwrap();
-        assert_eq!(lines(directory.path()), []);
-        open_for_append(&path)
-            .unwrap()
-            .write_all(b"nonsense\n")
-            .unwrap();
-        let mut store = Store::open(directory.path(), header()).unwrap();
-        assert!(matches!(
-            store.replay(|_| {}),
-            Err(SimError::StateUnreadable { line: 2, .. })
-        ));
-    }
-
-    #[test]
-    fn another_tenants_state_and_a_second_process_are_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let first = Store::open(directory.path(), header()).unwrap();
-        assert!(matches!(
-            Store::open(directory.path(), header()),
-            Err(SimError::StateInUse { .. })
-        ));
-        drop(first);
-        let other = Header::new(8, "generated:1".to_owned(), UnixMillis(5));
-        assert!(matches!(
-            Store::open(directory.path(), other),
-            Err(SimError::OtherTenant { .. })
-        ));
-    }
-
-    #[test]
-    fn a_compacted_file_goes_on() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut store = Store::open(directory.path(), header()).unwrap();
-        for _ in 0..10 {
-            store.append(&line("a@c.com")).unwrap();
-        }
-        store.compact([line("b@c.com")].into_iter()).unwrap();
-        store.append(&line("c@c.com")).unwrap();
-        drop(store);
-        assert_eq!(lines(directory.path()), [line("b@c.com"), line("c@c.com")]);
+    fn a_moved_user_is_found_by_the_new_name_and_keeps_the_old_address() {
+        let mut store = DocumentStore::default();
+        let mut anna = user(1, "anna@contoso.com", Some("A=="));
+        store.put(anna.clone());
+        anna.insert("userPrincipalName".into(), "tmp@contoso.com".into());
+        let (slot, before) = store.put(anna);
+        assert_eq!(before.unwrap()["userPrincipalName"], "anna@contoso.com");
+        assert_eq!(store.live_by_upn("TMP@contoso.com"), Some(slot));
+        assert_eq!(store.live_by_upn("anna@contoso.com"), None);
         assert_eq!(
-            Store::open(directory.path(), header()).unwrap().born(),
-            UnixMillis(5)
+            store.holder(IndexKey::Address("anna@contoso.com"), None),
+            Some(slot)
         );
+        assert_eq!(
+            store.holder(IndexKey::Anchor("a=="), None),
+            None,
+            "anchors are case-sensitive"
+        );
+    }
+
+    #[test]
+    fn deleted_users_are_found_by_tail_and_mail_and_hold_nothing() {
+        let mut store = DocumentStore::default();
+        let anna = users::deleted(&user(1, "anna@contoso.com", Some("A==")), SimTime(0));
+        let (slot, _) = store.put(anna.clone());
+        let tail =
+            |store: &DocumentStore, tail: &str| store.deleted_with_tail(tail).collect::<Vec<_>>();
+        assert_eq!(tail(&store, "NNA@contoso.com"), [slot]);
+        assert_eq!(tail(&store, users::upn(&anna)), [slot]);
+        assert_eq!(
+            deleted(&store, IndexKey::Address("Anna@contoso.com")),
+            [slot]
+        );
+        assert_eq!(deleted(&store, IndexKey::Anchor("A==")), [slot]);
+        assert!(deleted(&store, IndexKey::Anchor("a==")).is_empty());
+        assert!(store.has_room_for(&user(2, "anna@contoso.com", Some("A=="))));
+        assert!(store.purge(users::id(&anna)).is_some());
+        assert!(tail(&store, "contoso.com").is_empty() && store.get(slot).is_none());
+        assert!(deleted(&store, IndexKey::Anchor("A==")).is_empty());
+    }
+
+    #[test]
+    fn only_live_users_with_a_role_are_privileged() {
+        let mut store = DocumentStore::default();
+        let roles = [
+            DirectoryRole::Ordinary,
+            DirectoryRole::Holder,
+            DirectoryRole::Eligible,
+        ];
+        for (n, role) in (1..).zip(roles) {
+            let mut user = user(n, &format!("user{n}@contoso.com"), None);
+            users::set_role(&mut user, role);
+            store.put(user);
+        }
+        let found = |store: &DocumentStore| -> Vec<String> {
+            store
+                .privileged()
+                .map(|user| users::upn(user).to_owned())
+                .collect()
+        };
+        assert_eq!(found(&store), ["user2@contoso.com", "user3@contoso.com"]);
+        let second = store.by_id(chance::uuid([2; 16])).unwrap();
+        store.put(users::deleted(second, SimTime(0)));
+        assert_eq!(found(&store), ["user3@contoso.com"]);
+    }
+
+    #[test]
+    fn a_late_claim_is_not_lost_when_its_former_holder_comes_after() {
+        let mut store = DocumentStore::default();
+        store.put(user(1, "x@contoso.com", None));
+        let (second, _) = store.put(user(2, "x@contoso.com", None));
+        store.put(user(1, "y@contoso.com", None));
+        assert_eq!(store.live_by_upn("x@contoso.com"), Some(second));
     }
 }

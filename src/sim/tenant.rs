@@ -1,27 +1,32 @@
-//! The tenant as a whole: its true state, the list of writes, and the memory on disk, changed together. A write is
-//! planned, stored and only then made, so what clients can see is never ahead of the disk.
+//! The tenant as a whole: its documents, the list of writes, and the memory on disk, changed together. A write is planned
+//! by the rules, stored and only then made, so what clients can see is never ahead of the disk.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
+
+use rand::RngExt as _;
+use uuid::Uuid;
 
 use super::SimError;
 use super::chance::Identity;
-use super::clock::UnixMillis;
-use super::directory::Directory;
-use super::errors::Refusal;
-use super::hard_match::{self, NoHardMatch, Takeover};
-use super::lag::Lag;
-use super::ledger::{self, Ledger, WriteKind, WriteRecord};
+use super::clock::SimTime;
 use super::population::Population;
-use super::risk::{Risk, Risks};
-use super::store::{Fate, Header, Line, Store};
-use super::user::UserId;
-use super::world::{ActorRole, Planned, World};
+use super::refusal::GraphRefusal;
+use super::replica::Replica;
+use super::rules::domains::Domains;
+use super::schema::Document;
+use super::state_file::{StateFile, StateLine, TenantIdentity};
+use super::store::DocumentStore;
+use super::write_log::{WriteKind, WriteLog, WriteRecord, difference};
 
-/// A state file shorter than this is never worth writing anew.
-const COMPACT_LINES_MIN: u64 = 100_000;
-/// A state file is written anew when it has this many lines for each one that would be left.
-const COMPACT_RATIO: u64 = 3;
+/// Whether who acts holds directory roles, which acting on administrators takes, and clearing an on-premises identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ActorRole {
+    /// It has permissions only.
+    Nothing,
+    /// Privileged Authentication Administrator and Hybrid Identity Administrator.
+    Administrator,
+}
 
 /// What distinguishes one tenant from another.
 #[derive(Debug)]
@@ -32,12 +37,33 @@ pub(super) struct Founding<'a> {
     pub(super) replication_ms: u64,
 }
 
+/// A write that is allowed but not made yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PlannedWrite {
+    pub(super) kind: WriteKind,
+    pub(super) id: Uuid,
+    /// The user afterwards; nothing after a purge.
+    pub(super) after: Option<Document>,
+}
+
+impl PlannedWrite {
+    pub(super) fn new(kind: WriteKind, id: Uuid, after: Option<Document>) -> Self {
+        Self { kind, id, after }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Tenant {
-    pub(super) world: World,
-    pub(super) ledger: Ledger,
-    pub(super) risks: Risks,
-    store: Option<Store>,
+    pub(super) seed: u64,
+    /// What the app holds. What a request may do is told by its token, which can be older.
+    pub(super) app_role: ActorRole,
+    pub(super) domains: Domains,
+    pub(super) users: DocumentStore,
+    pub(super) replica: Replica,
+    pub(super) writes: WriteLog,
+    /// The risks that operators changed; all others hang on the id alone.
+    pub(super) risks: HashMap<Uuid, Document>,
+    file: Option<StateFile>,
 }
 
 impl Tenant {
@@ -45,204 +71,181 @@ impl Tenant {
     pub(super) fn open(
         founding: &Founding<'_>,
         state: Option<&Path>,
-        now: UnixMillis,
+        now: SimTime,
     ) -> Result<Self, SimError> {
-        let header = || Header::new(founding.seed, founding.population.identity(), now);
-        let store = state.map(|path| Store::open(path, header())).transpose()?;
-        let born = store.as_ref().map_or(now, Store::born);
+        let identity = || TenantIdentity::new(founding.seed, founding.population.identity(), now);
+        let file = state
+            .map(|path| StateFile::open(path, identity()))
+            .transpose()?;
+        let born = file.as_ref().map_or(now, StateFile::born);
         let domains = founding.population.domains();
-        let directory = founding.population.settle(founding.seed, born, &domains);
-        let world = World {
+        let users = founding.population.settle(founding.seed, born, &domains);
+        let mut tenant = Self {
             seed: founding.seed,
             app_role: founding.app_role,
             domains,
-            directory,
-            lag: Lag::new(founding.replication_ms),
+            users,
+            replica: Replica::new(founding.replication_ms),
+            writes: WriteLog::default(),
+            risks: HashMap::new(),
+            file: None,
         };
-        let mut tenant = Self {
-            world,
-            ledger: Ledger::default(),
-            risks: Risks::default(),
-            store: None,
-        };
-        if let Some(mut store) = store {
-            tenant.remember(&mut store)?;
-            tenant.store = Some(store);
+        if let Some(mut file) = file {
+            tenant.remember(&mut file)?;
+            tenant.file = Some(file);
         }
         Ok(tenant)
     }
 
-    /// Stores a planned write and makes it; gives the user's id.
+    /// Stores a planned write and makes it.
     pub(super) fn write(
         &mut self,
-        planned: Planned,
-        now: UnixMillis,
+        planned: PlannedWrite,
+        now: SimTime,
         identity: &Identity,
         client_request_id: Option<&str>,
-    ) -> Result<UserId, Refusal> {
+    ) -> Result<(), GraphRefusal> {
         let id = planned.id;
         let record = WriteRecord {
-            seq: self.ledger.next_seq(),
+            seq: self.writes.next_seq(),
             at: now,
             id,
             method: planned.kind,
-            changed: ledger::difference(self.world.directory.by_id(id), planned.after.as_ref()),
+            changed: difference(self.users.by_id(id), planned.after.as_ref()),
             client_request_id: client_request_id.map(Into::into),
         };
-        let fate = planned.after.clone().map_or(Fate::Purged(id), Fate::Is);
-        self.store_line(&Line {
+        let user = Some((id, planned.after.clone()));
+        self.store_line(&StateLine {
             write: Some(record.clone()),
-            fate: Some(fate),
-            ..Line::default()
+            user,
+            ..StateLine::default()
         })?;
-        self.ledger.push(record);
-        self.world.commit(planned, now, identity);
-        Ok(id)
+        self.writes.push(record);
+        self.commit(id, planned.after, now, identity);
+        Ok(())
     }
 
-    /// Lets an object from on premises take a user over. It is nobody's write, so it does not stand among the writes.
-    pub(super) fn take_over(
+    /// Stores a user whom nobody wrote, so that it is not among the writes.
+    pub(super) fn put_unasked(
         &mut self,
-        takeover: Takeover,
-        anchor: &str,
-        now: UnixMillis,
+        id: Uuid,
+        after: Document,
+        now: SimTime,
         identity: &Identity,
-    ) -> Result<UserId, NoHardMatch> {
-        let after = hard_match::plan(&self.world, takeover, anchor)?;
-        let id = after.id;
-        let line = Line {
-            fate: Some(Fate::Is(after.clone())),
-            ..Line::default()
-        };
-        self.store_line(&line).map_err(|_| NoHardMatch::NotStored)?;
-        let planned = Planned {
-            kind: WriteKind::Patch,
-            id,
-            after: Some(after),
-        };
-        self.world.commit(planned, now, identity);
-        Ok(id)
+    ) -> Result<(), GraphRefusal> {
+        self.store_line(&StateLine {
+            user: Some((id, Some(after.clone()))),
+            ..StateLine::default()
+        })?;
+        self.commit(id, Some(after), now, identity);
+        Ok(())
     }
 
     /// Stores planned changes of risks and makes them.
-    pub(super) fn write_risks(&mut self, risks: Vec<(UserId, Risk)>) -> Result<(), Refusal> {
-        let line = Line {
+    pub(super) fn write_risks(&mut self, risks: Vec<(Uuid, Document)>) -> Result<(), GraphRefusal> {
+        let line = StateLine {
             risks,
-            ..Line::default()
+            ..StateLine::default()
         };
         self.store_line(&line)?;
-        line.risks
-            .into_iter()
-            .for_each(|(id, risk)| self.risks.put(id, risk));
+        self.risks.extend(line.risks);
         Ok(())
     }
 
-    fn store_line(&mut self, line: &Line) -> Result<(), Refusal> {
-        let Some(store) = &mut self.store else {
+    pub(super) fn commit(
+        &mut self,
+        id: Uuid,
+        after: Option<Document>,
+        now: SimTime,
+        identity: &Identity,
+    ) {
+        let written = match after {
+            Some(after) => Some(self.users.put(after)),
+            None => self
+                .users
+                .purge(id)
+                .map(|(slot, before)| (slot, Some(before))),
+        };
+        let delay_ms_max = self.replica.delay_ms_max();
+        if let Some((slot, before)) = written
+            && delay_ms_max > 0
+        {
+            let delay_ms = identity.dice().random_range(0..=delay_ms_max);
+            self.replica.record(slot, before, now, delay_ms);
+        }
+    }
+
+    fn store_line(&mut self, line: &StateLine) -> Result<(), GraphRefusal> {
+        let Some(file) = &mut self.file else {
             return Ok(());
         };
-        match store.append(line) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                tracing::error!(%error, "the simulated tenant cannot store a write; it refuses writes until it is started again");
-                Err(Refusal::StateNotWritten)
-            }
-        }
+        file.append(line).map_err(|error| {
+            tracing::error!(%error, "the simulated tenant cannot store a write; it refuses writes until it is started again");
+            GraphRefusal::not_stored()
+        })
     }
 
-    fn remember(&mut self, store: &mut Store) -> Result<(), SimError> {
-        let mut changed = HashSet::new();
-        let lines = store.replay(|line| {
-            if let Some(record) = line.write {
-                self.ledger.push(record);
+    fn remember(&mut self, file: &mut StateFile) -> Result<(), SimError> {
+        file.replay(|line| {
+            let record = line.write.into_iter();
+            record.for_each(|record| self.writes.push(record));
+            self.risks.extend(line.risks);
+            match line.user {
+                Some((_, Some(user))) => drop(self.users.put(user)),
+                Some((id, None)) => drop(self.users.purge(id)),
+                None => {}
             }
-            if let Some(fate) = line.fate {
-                changed.insert(apply(&mut self.world.directory, fate));
-            }
-            for (id, risk) in line.risks {
-                self.risks.put(id, risk);
-            }
-        })?;
-        let left = (changed.len() + self.ledger.records().count()) as u64;
-        if lines > COMPACT_LINES_MIN && lines > left.saturating_mul(COMPACT_RATIO) {
-            store.compact(self.compacted(&changed))?;
-        }
-        Ok(())
-    }
-
-    /// The changed users as they are, and the writes that are still remembered.
-    fn compacted(&self, changed: &HashSet<UserId>) -> impl Iterator<Item = Line> {
-        let fates = changed.iter().map(|id| {
-            let user = self.world.directory.by_id(*id).cloned();
-            Line {
-                fate: Some(user.map_or(Fate::Purged(*id), Fate::Is)),
-                ..Line::default()
-            }
-        });
-        let writes = self.ledger.records().map(|record| Line {
-            write: Some(record.clone()),
-            ..Line::default()
-        });
-        let risks = Line {
-            risks: self.risks.changed().collect(),
-            ..Line::default()
-        };
-        fates.chain(writes).chain([risks])
-    }
-}
-
-fn apply(directory: &mut Directory, fate: Fate) -> UserId {
-    match fate {
-        Fate::Is(user) => {
-            let id = user.id;
-            directory.put(user);
-            id
-        }
-        Fate::Purged(id) => {
-            directory.purge(id);
-            id
-        }
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::sim::change::Change;
-    use crate::sim::route::Version;
-    use crate::sim::user::{User, UserKey};
-    use crate::sim::world::Actor;
+    use crate::sim::rules::users::{self, UserActor, UserKey};
+    use crate::sim::schema::{ApiVersion, USERS};
+    use crate::sim::store::Collection;
 
-    const ADMIN: Actor = Actor {
+    /// Of these people, without memory.
+    pub(crate) fn tenant(
+        people: impl IntoIterator<Item = Document>,
+        domains: &[&str],
+        replication_ms: u64,
+    ) -> Tenant {
+        let founding = Founding {
+            seed: 7,
+            population: &Population::Generated { users: 0 },
+            app_role: ActorRole::Nothing,
+            replication_ms,
+        };
+        let mut tenant = Tenant::open(&founding, None, SimTime(0)).unwrap();
+        domains.iter().for_each(|name| tenant.domains.verify(name));
+        people
+            .into_iter()
+            .for_each(|user| drop(tenant.users.put(user)));
+        tenant
+    }
+
+    const ADMIN: UserActor = UserActor {
         role: ActorRole::Administrator,
-        at: UnixMillis(3_000),
+        at: SimTime(3_000),
     };
 
     fn open(path: &Path) -> Tenant {
-        let population = Population::Generated { users: 50 };
         let founding = Founding {
             seed: 7,
-            population: &population,
+            population: &Population::Generated { users: 50 },
             app_role: ActorRole::Administrator,
             replication_ms: 0,
         };
-        Tenant::open(&founding, Some(path), UnixMillis(1_000)).unwrap()
+        Tenant::open(&founding, Some(path), SimTime(1_000)).unwrap()
     }
 
-    fn somebody(tenant: &Tenant) -> User {
-        let directory = &tenant.world.directory;
-        let mut users = (0..directory.slots()).filter_map(|slot| directory.get(slot));
-        users
-            .find(|user| user.is_live() && user.sync == crate::sim::user::Sync::Never)
-            .unwrap()
-            .clone()
-    }
-
-    fn write(tenant: &mut Tenant, planned: Planned) {
+    fn write(tenant: &mut Tenant, planned: PlannedWrite) {
         tenant
             .write(
                 planned,
-                UnixMillis(2_000),
+                SimTime(2_000),
                 &Identity::for_test(1),
                 Some("caller"),
             )
@@ -253,30 +256,26 @@ mod tests {
     fn a_tenant_comes_back_as_it_was() {
         let directory = tempfile::tempdir().unwrap();
         let mut tenant = open(directory.path());
-        let user = somebody(&tenant);
-        let change = Change::parse(
-            br#"{"userPrincipalName":"elsewhere@contoso.onmicrosoft.com","jobTitle":"Baker"}"#,
-            Version::V1,
-        )
-        .unwrap();
-        let planned = tenant
-            .world
-            .plan_patch(ADMIN, &UserKey::Id(user.id), &change)
-            .unwrap();
+        let plain = |user: &&Document| {
+            Collection::of(user) == Collection::Live && !user.contains_key("onPremisesSyncEnabled")
+        };
+        let id = users::id(tenant.users.all().find(plain).unwrap());
+        let key = UserKey::Id(id);
+        let body =
+            br#"{"userPrincipalName":"elsewhere@contoso.onmicrosoft.com","jobTitle":"Baker"}"#;
+        let change = USERS.assignments(body, ApiVersion::V1).unwrap();
+        let planned = users::plan_patch(&tenant, ADMIN, &key, &change).unwrap();
         write(&mut tenant, planned);
-        let planned = tenant
-            .world
-            .plan_delete(ADMIN, &UserKey::Id(user.id))
-            .unwrap();
+        let planned = users::plan_delete(&tenant, ADMIN, &key).unwrap();
         write(&mut tenant, planned);
-        let expected = tenant.world.directory.by_id(user.id).unwrap().clone();
+        let expected = tenant.users.by_id(id).unwrap().clone();
         drop(tenant);
         let mut tenant = open(directory.path());
-        assert_eq!(tenant.world.directory.by_id(user.id), Some(&expected));
-        assert_eq!(tenant.ledger.next_seq(), 3);
-        let planned = tenant.world.plan_purge(ADMIN, user.id).unwrap();
+        assert_eq!(tenant.users.by_id(id), Some(&expected));
+        assert_eq!(tenant.writes.next_seq(), 3);
+        let planned = users::plan_purge(&tenant, ADMIN, id).unwrap();
         write(&mut tenant, planned);
         drop(tenant);
-        assert_eq!(open(directory.path()).world.directory.by_id(user.id), None);
+        assert_eq!(open(directory.path()).users.by_id(id), None);
     }
 }

@@ -6,8 +6,10 @@
 //! goes without when there is nothing, so it can keep the bucket empty and never brings it into debt. When the tenant's
 //! bucket runs low, requests of low priority are refused first (`limits`).
 
-use super::clock::UnixMillis;
-use super::limits::{Cost, Family, Limits, Priority, Quota, UsageHeader};
+use super::clock::SimTime;
+use super::limits::{
+    LimitFamily, RateQuota, RequestCost, ServiceLimits, ShedPriority, UsageHeader,
+};
 
 /// A refused request is paid for too, but a bucket goes no further below empty than this share of its size, so a
 /// client that hammers is late and not lost for ever.
@@ -15,24 +17,15 @@ const DEBT_MAX: f64 = 0.1;
 /// Replies carry `x-ms-throttle-limit-percentage` above this share of a limit.
 const WARNING_SHARE: f64 = 0.8;
 
-/// What a request asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Demand {
-    pub(super) family: Family,
-    pub(super) cost: Cost,
-    pub(super) priority: Priority,
-}
-
 /// Whose limit was passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// The app's in the tenant.
+pub(super) enum ThrottleScope {
     AppInTenant,
     /// The tenant's, over all apps.
     Tenant,
 }
 
-impl Scope {
+impl ThrottleScope {
     /// The first part of `x-ms-throttle-scope`.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -44,14 +37,14 @@ impl Scope {
 
 /// Which limit was passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Limit {
+pub(super) enum ThrottleLimit {
     /// The write quota.
     Write,
     /// The resource units, or the requests.
     ReadWrite,
 }
 
-impl Limit {
+impl ThrottleLimit {
     /// The second part of `x-ms-throttle-scope`.
     pub(super) fn scope(self) -> &'static str {
         match self {
@@ -72,19 +65,31 @@ impl Limit {
 /// A refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Throttled {
-    pub(super) scope: Scope,
-    pub(super) limit: Limit,
+    pub(super) scope: ThrottleScope,
+    pub(super) limit: ThrottleLimit,
     /// When to come back, where the service says so at all.
     pub(super) wait_ms: Option<u64>,
 }
 
-/// The answer to a request for admission.
+impl Throttled {
+    /// Of requests, without a time to come back.
+    pub(super) fn of(scope: ThrottleScope) -> Self {
+        Self {
+            scope,
+            limit: ThrottleLimit::ReadWrite,
+            wait_ms: None,
+        }
+    }
+}
+
+/// Whether a request may go on.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Admission {
-    /// Go on; the share of the fullest limit when it is worth a warning.
-    Admitted { warning_share: Option<f64> },
-    /// Come back later.
-    Throttled(Throttled),
+pub(super) enum ThrottleDecision {
+    /// The share of the fullest limit is told when it is worth a warning.
+    Admitted {
+        warning_share: Option<f64>,
+    },
+    Refused(Throttled),
 }
 
 /// The buckets of one app in one tenant, and the tenant's.
@@ -99,7 +104,7 @@ pub(super) struct Throttle {
 
 impl Throttle {
     /// Full buckets, with another app that makes so many writes a second.
-    pub(super) fn new(limits: &Limits, users: usize, other_app_writes_per_s: f64) -> Self {
+    pub(super) fn new(limits: &ServiceLimits, users: usize, other_app_writes_per_s: f64) -> Self {
         let alone = |quota| Bucket::full(quota, 0.0);
         let shared = |quota| Bucket::full(quota, other_app_writes_per_s);
         Self {
@@ -112,7 +117,7 @@ impl Throttle {
     }
 
     /// Another app makes so many writes a second from now on.
-    pub(super) fn load(&mut self, writes_per_s: f64, now: UnixMillis) {
+    pub(super) fn load(&mut self, writes_per_s: f64, now: SimTime) {
         if let Some(bucket) = &mut self.tenant_writes {
             bucket.settle(now);
             bucket.load_per_ms = per_ms(writes_per_s);
@@ -120,39 +125,50 @@ impl Throttle {
     }
 
     /// Takes a request's cost from every bucket of its family, also when one of them refuses it.
-    pub(super) fn admit(&mut self, demand: Demand, now: UnixMillis) -> Admission {
-        match demand.family {
-            Family::Directory => self.directory(demand, now),
-            Family::IdentityProtection => self.identity_protection(now),
+    pub(super) fn admit(
+        &mut self,
+        family: LimitFamily,
+        cost: RequestCost,
+        priority: ShedPriority,
+        now: SimTime,
+    ) -> ThrottleDecision {
+        match family {
+            LimitFamily::Directory => self.directory(cost, priority, now),
+            LimitFamily::IdentityProtection => self.identity_protection(now),
         }
     }
 
-    fn directory(&mut self, demand: Demand, now: UnixMillis) -> Admission {
-        let Cost { units, writes } = demand.cost;
-        let leaves_share = demand.priority.leaves_share();
+    fn directory(
+        &mut self,
+        cost: RequestCost,
+        priority: ShedPriority,
+        now: SimTime,
+    ) -> ThrottleDecision {
+        let (app, tenant) = (ThrottleScope::AppInTenant, ThrottleScope::Tenant);
+        let leaves = priority.leaves_share();
         let looks = [
             (
-                Scope::AppInTenant,
-                Limit::Write,
-                take(&mut self.writes, writes, 0.0, now),
+                app,
+                ThrottleLimit::Write,
+                take(&mut self.writes, cost.writes, 0.0, now),
             ),
             (
-                Scope::AppInTenant,
-                Limit::ReadWrite,
-                take(&mut self.units, units, 0.0, now),
+                app,
+                ThrottleLimit::ReadWrite,
+                take(&mut self.units, cost.units, 0.0, now),
             ),
             (
-                Scope::Tenant,
-                Limit::Write,
-                take(&mut self.tenant_writes, writes, leaves_share, now),
+                tenant,
+                ThrottleLimit::Write,
+                take(&mut self.tenant_writes, cost.writes, leaves, now),
             ),
         ];
         let mut used_most: f64 = 0.0;
         let mut refusal: Option<Throttled> = None;
         for (scope, limit, taken) in looks {
             match taken {
-                Taken::Enough { used } => used_most = used_most.max(used),
-                Taken::Short { wait_ms } => {
+                BucketTake::Enough { used } => used_most = used_most.max(used),
+                BucketTake::Short { wait_ms } => {
                     let first = refusal.get_or_insert(Throttled {
                         scope,
                         limit,
@@ -162,49 +178,41 @@ impl Throttle {
                 }
             }
         }
+        let warns = self.usage == UsageHeader::Sent && used_most > WARNING_SHARE;
         match refusal {
-            Some(refusal) => Admission::Throttled(refusal),
-            None => Admission::Admitted {
-                warning_share: self.warning(used_most),
+            Some(refusal) => ThrottleDecision::Refused(refusal),
+            None => ThrottleDecision::Admitted {
+                warning_share: warns.then_some(used_most),
             },
         }
     }
 
     /// One for any verb. These services tell neither how full the limit is nor when to come back.
-    fn identity_protection(&mut self, now: UnixMillis) -> Admission {
+    fn identity_protection(&mut self, now: SimTime) -> ThrottleDecision {
         match take(&mut self.identity_protection, 1, 0.0, now) {
-            Taken::Enough { .. } => Admission::Admitted {
+            BucketTake::Enough { .. } => ThrottleDecision::Admitted {
                 warning_share: None,
             },
-            Taken::Short { .. } => Admission::Throttled(Throttled {
-                scope: Scope::Tenant,
-                limit: Limit::ReadWrite,
-                wait_ms: None,
-            }),
-        }
-    }
-
-    fn warning(&self, share: f64) -> Option<f64> {
-        match self.usage {
-            UsageHeader::Sent => (share > WARNING_SHARE).then_some(share),
-            UsageHeader::Omitted => None,
+            BucketTake::Short { .. } => {
+                ThrottleDecision::Refused(Throttled::of(ThrottleScope::Tenant))
+            }
         }
     }
 }
 
-/// What a bucket answers.
+/// What a bucket gives.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Taken {
+enum BucketTake {
     /// There was enough; this share of the bucket is used now.
     Enough { used: f64 },
     /// There was not; in so long there will be.
     Short { wait_ms: u64 },
 }
 
-fn take(bucket: &mut Option<Bucket>, cost: u32, leaves_share: f64, now: UnixMillis) -> Taken {
+fn take(bucket: &mut Option<Bucket>, cost: u32, leaves_share: f64, now: SimTime) -> BucketTake {
     match bucket {
         Some(bucket) if cost > 0 => bucket.take(f64::from(cost), leaves_share, now),
-        Some(_) | None => Taken::Enough { used: 0.0 },
+        Some(_) | None => BucketTake::Enough { used: 0.0 },
     }
 }
 
@@ -216,7 +224,7 @@ struct Bucket {
     /// What others take.
     load_per_ms: f64,
     /// When the level was that; none before anything happened.
-    at: Option<UnixMillis>,
+    at: Option<SimTime>,
 }
 
 fn per_ms(per_s: f64) -> f64 {
@@ -224,7 +232,7 @@ fn per_ms(per_s: f64) -> f64 {
 }
 
 impl Bucket {
-    fn full(quota: Quota, load_per_s: f64) -> Self {
+    fn full(quota: RateQuota, load_per_s: f64) -> Self {
         let size = f64::from(quota.amount);
         // A window of nothing would refill infinitely fast; one millisecond is as good and finite.
         let window_ms = quota.window_ms.max(1) as f64;
@@ -237,7 +245,7 @@ impl Bucket {
         }
     }
 
-    fn settle(&mut self, now: UnixMillis) {
+    fn settle(&mut self, now: SimTime) {
         let before = self.at.unwrap_or(now);
         let passed_ms = now.ms_since(before) as f64;
         let level = self.level + passed_ms * (self.per_ms - self.load_per_ms);
@@ -247,19 +255,19 @@ impl Bucket {
         self.at = Some(before.max(now));
     }
 
-    fn take(&mut self, cost: f64, leaves_share: f64, now: UnixMillis) -> Taken {
+    fn take(&mut self, cost: f64, leaves_share: f64, now: SimTime) -> BucketTake {
         self.settle(now);
         let before = self.level;
         let needed = cost + leaves_share * self.size;
         self.level = (before - cost).max(-self.size * DEBT_MAX).min(before);
         if before >= needed {
-            return Taken::Enough {
+            return BucketTake::Enough {
                 used: 1.0 - self.level / self.size,
             };
         }
         let wait_ms = ((needed - self.level) / self.per_ms).ceil();
         // A quota of nothing never refills; the cast saturates then.
-        Taken::Short {
+        BucketTake::Short {
             wait_ms: wait_ms as u64,
         }
     }
@@ -270,56 +278,65 @@ mod tests {
     use super::*;
     use crate::sim::limits::ResourceUnits;
 
-    const WRITE: Demand = Demand {
-        family: Family::Directory,
-        cost: Cost {
-            units: 1,
-            writes: 1,
-        },
-        priority: Priority::Normal,
+    /// A write, a read, and a request about risky users.
+    const WRITE: RequestCost = RequestCost {
+        units: 1,
+        writes: 1,
     };
-    const READ: Demand = Demand {
-        cost: Cost {
-            units: 1,
-            writes: 0,
-        },
-        ..WRITE
-    };
-    const RISK: Demand = Demand {
-        family: Family::IdentityProtection,
-        ..WRITE
+    const READ: RequestCost = RequestCost {
+        units: 1,
+        writes: 0,
     };
 
     /// One write a second.
-    fn quota(writes: u32) -> Option<Quota> {
-        Some(Quota {
+    fn quota(writes: u32) -> Option<RateQuota> {
+        Some(RateQuota {
             amount: writes,
             window_ms: u64::from(writes) * 1_000,
         })
     }
 
     fn throttle(writes: u32) -> Throttle {
-        let limits = Limits {
+        let limits = ServiceLimits {
             writes: quota(writes),
-            ..Limits::off()
+            ..ServiceLimits::off()
         };
         Throttle::new(&limits, 10, 0.0)
     }
 
     fn tenant(writes: u32) -> Throttle {
-        let limits = Limits {
+        let limits = ServiceLimits {
             resource_units: ResourceUnits::Off,
             tenant_writes: quota(writes),
-            ..Limits::off()
+            ..ServiceLimits::off()
         };
         Throttle::new(&limits, 10, 0.0)
     }
 
-    fn admitted(throttle: &mut Throttle, demand: Demand, at: i64) -> bool {
-        matches!(
-            throttle.admit(demand, UnixMillis(at)),
-            Admission::Admitted { .. }
+    fn ask(throttle: &mut Throttle, cost: RequestCost, at: i64) -> ThrottleDecision {
+        throttle.admit(
+            LimitFamily::Directory,
+            cost,
+            ShedPriority::Normal,
+            SimTime(at),
         )
+    }
+
+    fn ask_about_risk(throttle: &mut Throttle, at: i64) -> ThrottleDecision {
+        throttle.admit(
+            LimitFamily::IdentityProtection,
+            WRITE,
+            ShedPriority::Normal,
+            SimTime(at),
+        )
+    }
+
+    fn is_admitted(decision: ThrottleDecision) -> bool {
+        matches!(decision, ThrottleDecision::Admitted { .. })
+    }
+
+    fn admitted(throttle: &mut Throttle, cost: RequestCost, at: i64) -> bool {
+        is_admitted(ask(throttle, cost, at))
     }
 
     #[test]
@@ -327,14 +344,14 @@ mod tests {
         let mut throttle = throttle(10);
         assert!((0..10).all(|_| admitted(&mut throttle, WRITE, 0)));
         // The refused write takes one as well, so it is two seconds until there is one again.
-        let refused = throttle.admit(WRITE, UnixMillis(0));
+        let refusal = Throttled {
+            scope: ThrottleScope::AppInTenant,
+            limit: ThrottleLimit::Write,
+            wait_ms: Some(2_000),
+        };
         assert_eq!(
-            refused,
-            Admission::Throttled(Throttled {
-                scope: Scope::AppInTenant,
-                limit: Limit::Write,
-                wait_ms: Some(2_000)
-            })
+            ask(&mut throttle, WRITE, 0),
+            ThrottleDecision::Refused(refusal)
         );
         assert!(admitted(&mut throttle, READ, 0), "reads cost no writes");
         assert!(admitted(&mut throttle, WRITE, 2_000) && !admitted(&mut throttle, WRITE, 2_000));
@@ -344,7 +361,7 @@ mod tests {
     fn debt_is_bounded() {
         let mut throttle = throttle(100);
         for _ in 0..1_000 {
-            throttle.admit(WRITE, UnixMillis(0));
+            ask(&mut throttle, WRITE, 0);
         }
         assert!(!admitted(&mut throttle, WRITE, 0));
         assert!(admitted(&mut throttle, WRITE, 11_000));
@@ -353,49 +370,53 @@ mod tests {
     #[test]
     fn a_warning_comes_above_four_fifths() {
         let mut throttle = throttle(10);
-        let warned = (0..10)
-            .map(|_| throttle.admit(WRITE, UnixMillis(0)))
-            .collect::<Vec<_>>();
+        let warned: Vec<_> = (0..10).map(|_| ask(&mut throttle, WRITE, 0)).collect();
         assert_eq!(
             warned[7],
-            Admission::Admitted {
+            ThrottleDecision::Admitted {
                 warning_share: None
             }
         );
         assert!(
-            matches!(warned[8], Admission::Admitted { warning_share: Some(share) } if (0.89..0.91).contains(&share))
+            matches!(warned[8], ThrottleDecision::Admitted { warning_share: Some(share) } if (0.89..0.91).contains(&share))
         );
     }
 
     #[test]
     fn the_tenants_limit_is_told_by_its_own_name_and_the_apps_comes_first() {
-        let limits = Limits {
+        let limits = ServiceLimits {
             writes: quota(5),
             tenant_writes: quota(5),
-            ..Limits::off()
+            ..ServiceLimits::off()
         };
-        let scope_of = |mut throttle: Throttle| match throttle.admit(WRITE, UnixMillis(0)) {
-            Admission::Throttled(refusal) => Some((refusal.scope, refusal.limit)),
-            Admission::Admitted { .. } => None,
+        let scope_of = |mut throttle: Throttle| match ask(&mut throttle, WRITE, 0) {
+            ThrottleDecision::Refused(refusal) => Some((refusal.scope, refusal.limit)),
+            ThrottleDecision::Admitted { .. } => None,
         };
         let mut both = Throttle::new(&limits, 10, 0.0);
         assert_eq!((0..5).filter(|_| admitted(&mut both, WRITE, 0)).count(), 4);
-        assert_eq!(scope_of(both), Some((Scope::AppInTenant, Limit::Write)));
+        assert_eq!(
+            scope_of(both),
+            Some((ThrottleScope::AppInTenant, ThrottleLimit::Write))
+        );
         let mut tenant = tenant(5);
         while admitted(&mut tenant, WRITE, 0) {}
-        assert_eq!(scope_of(tenant), Some((Scope::Tenant, Limit::Write)));
+        assert_eq!(
+            scope_of(tenant),
+            Some((ThrottleScope::Tenant, ThrottleLimit::Write))
+        );
     }
 
     #[test]
     fn another_app_takes_its_part_and_never_more_than_there_is() {
         let mut throttle = tenant(100);
-        throttle.load(0.5, UnixMillis(0));
+        throttle.load(0.5, SimTime(0));
         while admitted(&mut throttle, WRITE, 0) {}
         // 99 were paid for, and two are left to others; half of what refills is ours.
         assert!(!admitted(&mut throttle, WRITE, 3_000));
-        throttle.load(7.0, UnixMillis(8_000));
+        throttle.load(7.0, SimTime(8_000));
         assert!(!admitted(&mut throttle, WRITE, 3_600_000));
-        throttle.load(0.0, UnixMillis(3_600_000));
+        throttle.load(0.0, SimTime(3_600_000));
         assert!(admitted(&mut throttle, WRITE, 3_600_000 + 10_000));
     }
 
@@ -403,29 +424,21 @@ mod tests {
     fn low_priority_is_shed_first_and_high_last() {
         let taken = |priority| {
             let mut throttle = tenant(100);
-            let demand = Demand { priority, ..WRITE };
-            (0..100)
-                .filter(|_| admitted(&mut throttle, demand, 0))
-                .count()
+            let mut ask = || throttle.admit(LimitFamily::Directory, WRITE, priority, SimTime(0));
+            (0..100).filter(|_| is_admitted(ask())).count()
         };
-        assert_eq!(taken(Priority::Low), 95);
-        assert_eq!(taken(Priority::Normal), 98);
-        assert_eq!(taken(Priority::High), 100);
+        assert_eq!(taken(ShedPriority::Low), 95);
+        assert_eq!(taken(ShedPriority::Normal), 98);
+        assert_eq!(taken(ShedPriority::High), 100);
     }
 
     #[test]
     fn identity_protection_takes_one_a_second_of_any_verb_and_says_no_more() {
-        let mut throttle = Throttle::new(&Limits::default(), 10, 0.0);
-        assert!(admitted(&mut throttle, RISK, 0));
-        assert_eq!(
-            throttle.admit(RISK, UnixMillis(0)),
-            Admission::Throttled(Throttled {
-                scope: Scope::Tenant,
-                limit: Limit::ReadWrite,
-                wait_ms: None
-            })
-        );
+        let mut throttle = Throttle::new(&ServiceLimits::default(), 10, 0.0);
+        assert!(is_admitted(ask_about_risk(&mut throttle, 0)));
+        let refused = ThrottleDecision::Refused(Throttled::of(ThrottleScope::Tenant));
+        assert_eq!(ask_about_risk(&mut throttle, 0), refused);
         assert!(admitted(&mut throttle, WRITE, 0), "the directory goes on");
-        assert!(admitted(&mut throttle, RISK, 2_000));
+        assert!(is_admitted(ask_about_risk(&mut throttle, 2_000)));
     }
 }

@@ -18,12 +18,12 @@ impl Client {
         let options = Options {
             population: Population::Generated { users: 20 },
             faults: Faults::none(),
-            limits: Limits {
-                tenant_writes: Some(Quota {
+            limits: ServiceLimits {
+                tenant_writes: Some(RateQuota {
                     amount: 10,
                     window_ms: 10_000,
                 }),
-                ..Limits::default()
+                ..ServiceLimits::default()
             },
             other_app_writes_per_s,
             ..Options::default()
@@ -70,8 +70,8 @@ impl Client {
 
 fn reply(tenant: &Direct, request: Request<Vec<u8>>, at_ms: i64) -> Response<Vec<u8>> {
     match tenant.answer(request, BEGIN_MS + at_ms) {
-        Answer::Reply(reply) => reply,
-        Answer::Cut => panic!("cut"),
+        DirectReply::Reply(reply) => reply,
+        DirectReply::Cut => panic!("cut"),
     }
 }
 

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::chance::Identity;
 use super::claims;
-use super::clock::UnixMillis;
-use super::errors::Refusal;
-use super::permission::Permission;
-use super::world::ActorRole;
+use super::clock::SimTime;
+use super::permission::GraphPermission;
+use super::refusal::GraphRefusal;
+use super::tenant::ActorRole;
 
 /// The simulated tenant's id.
 pub const TENANT_ID: &str = "5e0d0d4c-51b1-4a7e-9d0a-51a1a7edc0de";
@@ -22,12 +22,12 @@ pub const SERVICE_PRINCIPAL_ID: &str = "51a1a7ed-0001-4000-8000-00000000a99b";
 /// That app's secret: obviously no real one, so it may stand in a source file.
 pub const CLIENT_SECRET: &str = "simulated-secret-of-no-value";
 
-/// Tokens remembered. A client needs one at a time; more than this many at once is a client gone wrong.
+/// TokensIssued remembered. A client needs one at a time; more than this many at once is a client gone wrong.
 const TOKENS_MAX: usize = 10_000;
 
 /// Who a token speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Subject {
+pub(super) enum TokenSubject {
     /// The app, by a secret or a certificate.
     App,
     /// The managed identity.
@@ -38,34 +38,34 @@ pub(super) enum Subject {
 
 /// What whoever has a token may do. It says what was granted when the token was given out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rights {
-    pub(super) permissions: BTreeSet<Permission>,
+pub(super) struct TokenRights {
+    pub(super) permissions: BTreeSet<GraphPermission>,
     pub(super) role: ActorRole,
 }
 
 #[derive(Debug)]
-struct Held {
-    end: UnixMillis,
-    rights: Arc<Rights>,
+struct HeldToken {
+    end: SimTime,
+    rights: Arc<TokenRights>,
 }
 
 /// The tokens given out so far.
 #[derive(Debug)]
-pub(super) struct Tokens {
+pub(super) struct TokensIssued {
     life_s: u64,
-    held: HashMap<Box<str>, Held>,
+    held: HashMap<Box<str>, HeldToken>,
 }
 
 /// What a token is given out for.
 #[derive(Debug)]
-pub(super) struct Wish<'a> {
-    pub(super) subject: Subject,
+pub(super) struct TokenWish<'a> {
+    pub(super) subject: TokenSubject,
     /// Graph's root.
     pub(super) resource: &'a str,
-    pub(super) rights: Rights,
+    pub(super) rights: TokenRights,
 }
 
-impl Tokens {
+impl TokensIssued {
     pub(super) fn new(life_s: u64) -> Self {
         Self {
             life_s,
@@ -74,7 +74,12 @@ impl Tokens {
     }
 
     /// Gives out a token in the body of a successful reply.
-    pub(super) fn issue(&mut self, wish: Wish<'_>, now: UnixMillis, identity: &Identity) -> Value {
+    pub(super) fn issue(
+        &mut self,
+        wish: TokenWish<'_>,
+        now: SimTime,
+        identity: &Identity,
+    ) -> Value {
         if self.held.len() >= TOKENS_MAX {
             self.make_room(now);
         }
@@ -82,7 +87,7 @@ impl Tokens {
         let token = claims::token(&wish, now, end, identity);
         let rights = Arc::new(wish.rights);
         self.held
-            .insert(token.as_str().into(), Held { end, rights });
+            .insert(token.as_str().into(), HeldToken { end, rights });
         json!({"token_type": "Bearer", "expires_in": self.life_s, "ext_expires_in": self.life_s, "access_token": token})
     }
 
@@ -92,29 +97,33 @@ impl Tokens {
     }
 
     /// What a token that is good at this moment allows.
-    pub(super) fn check(&self, token: &str, now: UnixMillis) -> Result<Arc<Rights>, Refusal> {
+    pub(super) fn check(
+        &self,
+        token: &str,
+        now: SimTime,
+    ) -> Result<Arc<TokenRights>, GraphRefusal> {
         match self.held.get(token) {
-            None => Err(Refusal::TokenUnknown),
-            Some(held) if held.end <= now => Err(Refusal::TokenExpired),
+            None => Err(GraphRefusal::token("The access token cannot be validated.")),
+            Some(held) if held.end <= now => Err(GraphRefusal::token_expired()),
             Some(held) => Ok(Arc::clone(&held.rights)),
         }
     }
 
     /// Ends a token's life early.
-    pub(super) fn expire(&mut self, token: &str, now: UnixMillis) {
+    pub(super) fn expire(&mut self, token: &str, now: SimTime) {
         if let Some(held) = self.held.get_mut(token) {
             held.end = now;
         }
     }
 
     /// Ends the life of all of them.
-    pub(super) fn end_all(&mut self, now: UnixMillis) {
+    pub(super) fn end_all(&mut self, now: SimTime) {
         for held in self.held.values_mut() {
             held.end = now.min(held.end);
         }
     }
 
-    fn make_room(&mut self, now: UnixMillis) {
+    fn make_room(&mut self, now: SimTime) {
         self.held.retain(|_, held| held.end > now);
         if self.held.len() >= TOKENS_MAX {
             self.held.clear();
@@ -128,26 +137,35 @@ mod tests {
 
     #[test]
     fn tokens_live_and_end() {
-        let mut tokens = Tokens::new(10);
-        let rights = Rights {
-            permissions: BTreeSet::from([Permission::UserReadAll]),
+        let mut tokens = TokensIssued::new(10);
+        let rights = TokenRights {
+            permissions: BTreeSet::from([GraphPermission::UserReadAll]),
             role: ActorRole::Nothing,
         };
-        let wish = Wish {
-            subject: Subject::App,
+        let wish = TokenWish {
+            subject: TokenSubject::App,
             resource: "https://graph.microsoft.com",
             rights: rights.clone(),
         };
-        let body = tokens.issue(wish, UnixMillis(0), &Identity::for_test(1));
+        let body = tokens.issue(wish, SimTime(0), &Identity::for_test(1));
         let token = body["access_token"].as_str().unwrap().to_owned();
-        let check = |tokens: &Tokens, token: &str, ms| {
-            let found = tokens.check(token, UnixMillis(ms));
+        let check = |tokens: &TokensIssued, token: &str, ms| {
+            let found = tokens.check(token, SimTime(ms));
             found.map(|rights| (*rights).clone())
         };
         assert_eq!(check(&tokens, &token, 9_999), Ok(rights));
-        assert_eq!(check(&tokens, &token, 10_000), Err(Refusal::TokenExpired));
-        assert_eq!(check(&tokens, "other", 0), Err(Refusal::TokenUnknown));
-        tokens.expire(&token, UnixMillis(5_000));
-        assert_eq!(check(&tokens, &token, 5_000), Err(Refusal::TokenExpired));
+        assert_eq!(
+            check(&tokens, &token, 10_000),
+            Err(GraphRefusal::token_expired())
+        );
+        assert_eq!(
+            check(&tokens, "other", 0),
+            Err(GraphRefusal::token("The access token cannot be validated."))
+        );
+        tokens.expire(&token, SimTime(5_000));
+        assert_eq!(
+            check(&tokens, &token, 5_000),
+            Err(GraphRefusal::token_expired())
+        );
     }
 }

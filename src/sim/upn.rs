@@ -46,11 +46,6 @@ pub(super) fn parse(upn: &str) -> Result<Parts<'_>, &'static str> {
     Ok(Parts { local, domain })
 }
 
-/// Two spellings of one name are one name to the directory.
-pub(super) fn same(one: &str, other: &str) -> bool {
-    one.eq_ignore_ascii_case(other)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

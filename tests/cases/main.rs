@@ -5,6 +5,8 @@
 //! test of its own name. The manifest's `about` says what its fields mean.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../support/environment.rs"]
+mod environment;
 mod expectation;
 mod manifest;
 mod wire;
@@ -77,15 +79,29 @@ fn copy_input(case: &Case, folder: &Path, wire: &Wire) {
     fs::write(folder.join(&case.file), bytes).unwrap();
 }
 
+/// The case's line; with limits of its own, it names the shipped job with these.
+fn with_limits(case: &Case, folder: &Path) -> String {
+    let Some(limits) = &case.limits else {
+        return case.line.clone();
+    };
+    let job = cutover::job::find("immutable-id").unwrap().source;
+    fs::write(
+        folder.join("job.toml"),
+        format!("{job}\n[limits]\n{limits}\n"),
+    )
+    .unwrap();
+    assert!(case.line.contains(" immutable-id "));
+    case.line.replacen(" immutable-id ", " job.toml ", 1)
+}
+
 fn run(case: &Case, folder: &Path, wire: &Wire) -> Ending {
     let out = folder.join("stdout");
     let err = folder.join("stderr");
-    let mut words = case.line.split(' ');
+    let line = with_limits(case, folder);
+    let mut words = line.split(' ');
     assert_eq!(words.next(), Some("cutover"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
-    for name in ["CUTOVER_TARGET", "CUTOVER_JOURNAL", "CUTOVER_LOG"] {
-        command.env_remove(name);
-    }
+    environment::clean(&mut command);
     command
         .args(words)
         .current_dir(folder)

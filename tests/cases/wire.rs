@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use cutover::sim::{Faults, Limits, Options, Population, Simulator};
+use cutover::sim::{Faults, Options, Population, ServiceLimits, Simulator};
 use percent_encoding::percent_decode_str;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ impl Wire {
                 latency_base_ms: case.latency(),
                 ..Faults::none()
             },
-            limits: Limits::off(),
+            limits: ServiceLimits::off(),
             ..Options::default()
         };
         let simulator = Simulator::start(options).await.unwrap();

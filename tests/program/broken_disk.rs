@@ -3,16 +3,16 @@
 //! good again the run ends right.
 //!
 //! A disk is a small file system in memory, mounted for the test; failing calls are made by `strace`. Both need root on
-//! Linux; elsewhere the tests say that they were skipped.
+//! Linux.
 
 use crate::support::oracle::{Oracle, Slack};
-use crate::support::{Going, Ran, Stage, one_line, slow, table};
+use crate::support::{Going, Ran, Stage, environment, one_line, slow, table, tools};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 /// The disk: room for the reserve, the checkpoint and the rows, and not much more.
@@ -38,8 +38,8 @@ impl Disk {
         let size = format!("size={DISK_MIB}m");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&at);
-        if !succeeds(&mut mount) {
-            println!("skipped: no file system can be mounted here (that needs root)");
+        if !tools::succeeds(&mut mount) {
+            tools::cannot_run("no file system can be mounted here (that needs root)");
             return None;
         }
         Some(Disk(at))
@@ -70,13 +70,8 @@ impl Drop for Disk {
         let mut unmount = Command::new("umount");
         // A child may still be ending.
         unmount.arg("--lazy").arg(&self.0);
-        succeeds(&mut unmount);
+        tools::succeeds(&mut unmount);
     }
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
 }
 
 fn is_root() -> bool {
@@ -286,12 +281,12 @@ fn a_report_and_a_terminal_on_the_full_disk_hide_nothing_and_end_nothing() {
 
 /// What the kernel would say, at a chosen call of the thread that writes the log and of all others.
 fn failing(stage: &Stage, journal: &str, injection: &str) -> Option<Command> {
-    if !succeeds(Command::new("strace").args(["-f", "-o", "/dev/null", "true"])) {
-        println!("skipped: `strace` is not here, or may not trace");
+    if !tools::succeeds(Command::new("strace").args(["-f", "-o", "/dev/null", "true"])) {
+        tools::cannot_run("`strace` is not here, or may not trace");
         return None;
     }
     let plain = line(stage, journal);
-    let mut traced = Command::new("strace");
+    let mut traced = environment::around(&plain, "strace");
     traced.args(["-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"]);
     let call = injection.split(':').next().unwrap();
     traced.args([
@@ -301,13 +296,6 @@ fn failing(stage: &Stage, journal: &str, injection: &str) -> Option<Command> {
         &format!("inject={injection}"),
     ]);
     traced.arg(plain.get_program()).args(plain.get_args());
-    traced.current_dir(plain.get_current_dir().unwrap());
-    for (name, value) in plain.get_envs() {
-        match value {
-            Some(value) => traced.env(name, value),
-            None => traced.env_remove(name),
-        };
-    }
     Some(traced)
 }
 
@@ -405,7 +393,7 @@ fn a_journal_that_is_renamed_goes_on_where_it_is() {
 #[test]
 fn rights_that_are_taken_away_under_way_cost_nothing_and_at_the_start_nothing_is_sent() {
     if !is_root() {
-        println!("skipped: only root can be somebody else");
+        tools::cannot_run("only root can be somebody else");
         return;
     }
     let (stage, oracle) = stage_and_oracle();
@@ -418,16 +406,10 @@ fn rights_that_are_taken_away_under_way_cost_nothing_and_at_the_start_nothing_is
     let journal = place.join("journal");
     let as_nobody = || {
         let plain = line(&stage, &journal.display().to_string());
-        let mut command = Command::new("setpriv");
+        let mut command = environment::around(&plain, "setpriv");
         let id = NOBODY.to_string();
         command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
         command.arg(&program).args(plain.get_args());
-        command.current_dir(plain.get_current_dir().unwrap());
-        command.envs(
-            plain
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
         command
     };
     let may =

@@ -2,15 +2,18 @@
 //! random moment, so that everything that was not synced is lost. Then it is mounted again and the run goes on, until in the
 //! end every row is told truly.
 //!
-//! Needs root on Linux, a loop device, and `mkfs.xfs` and `xfs_io` (Debian: xfsprogs) or `mkfs.ext4`; where something of that
-//! is not there, the test says so on standard error and is skipped. What a disk may leave in other ways is tried everywhere,
-//! beside the journal's code.
+//! Needs root on Linux, a loop device, `mkfs.xfs` and `xfs_io` (Debian: xfsprogs), and `mkfs.ext4`. What a disk may leave in other
+//! ways is tried everywhere, next to the journal's code.
 //!
 //! `CUTOVER_CUTS=n` sets the number of cuts, `CUTOVER_CUT_SEED=n` the seed of their moments.
 
 use crate::support::oracle::{Oracle, Slack};
+<<<<<<< HEAD
 use crate::support::{Ran, Stage, calm};
 use cutover::journal::RunId;
+=======
+use crate::support::{Ran, Stage, calm, number, tools};
+>>>>>>> f34aee387b3c70627261fba61c11813eb7634036
 use cutover::journal::error::LogError;
 use cutover::journal::log::inspect;
 use cutover::journal::log_file::DiskLogFile;
@@ -56,9 +59,7 @@ impl Disk {
         match Disk::made(file_system) {
             Ok(disk) => Some(disk),
             Err(why) => {
-                // Not by a macro: a passed test would keep it to itself.
-                let word = format!("skipped: no power is cut on {file_system:?}: {why}\n");
-                std::io::stderr().write_all(word.as_bytes()).unwrap();
+                tools::cannot_run(format!("no power is cut on {file_system:?}: {why}"));
                 None
             }
         }
@@ -319,8 +320,4 @@ fn forget_to_sync_the_last_group(journal: &Path) {
     file.set_len(last as u64).unwrap();
     file.sync_all().unwrap();
     file.write_all(&bytes[last..end]).unwrap();
-}
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }

@@ -1,7 +1,7 @@
 //! Nothing secret is written down, whatever goes wrong and however much is logged; and what holds names of people is for
 //! its owner only.
 
-use crate::support::{Going, Ran, Stage, calm, slow};
+use crate::support::{Going, Ran, Stage, calm, environment, slow};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use cutover::sim::{CLIENT_ID, CLIENT_SECRET, Faults, Options, SECRET_VARIABLE};
@@ -309,16 +309,9 @@ fn must_be_loud(stage: &Stage) {
 
 /// A command line under the most generous umask there is.
 fn generous(command: &Command) -> Command {
-    let mut shell = Command::new("sh");
+    let mut shell = environment::around(command, "sh");
     shell.args(["-c", "umask 000; exec \"$@\"", "sh"]);
     shell.arg(command.get_program()).args(command.get_args());
-    shell.current_dir(command.get_current_dir().unwrap());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
     shell
 }
 

@@ -3,7 +3,7 @@
 //! begin leaves nothing behind.
 
 use crate::support::oracle::{Oracle, Slack};
-use crate::support::{Going, Ran, Stage, calm, slow};
+use crate::support::{Going, Ran, Stage, calm, environment, slow, tools};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -251,7 +251,8 @@ impl Terminal {
             .chain(command.get_args());
         let words: Vec<String> = words.map(|word| format!("'{}'", word.display())).collect();
         let shown = stage.path("shown");
-        let mut script = Command::new("script");
+        let mut script = environment::around(command, "script");
+        script.env("TERM", "xterm");
         script.args([
             "--quiet",
             "--return",
@@ -260,13 +261,6 @@ impl Terminal {
             &format!("exec {}", words.join(" ")),
             "/dev/null",
         ]);
-        script.current_dir(stage.folder());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => script.env(name, value),
-                None => script.env_remove(name),
-            };
-        }
         script
             .stdin(Stdio::piped())
             .stdout(File::create(&shown).unwrap());
@@ -315,6 +309,9 @@ const QUESTION: &str = "Type yes to start";
 
 #[test]
 fn a_new_run_is_shown_and_asked_about_before_anything_is_written() {
+    if !tools::succeeds(Command::new("script").arg("--version")) {
+        return tools::cannot_run("`script` of util-linux is not here");
+    }
     let stage = Stage::new(calm(20));
     let mut terminal = Terminal::start(&stage, &stage.run_line());
     let header = terminal.await_question();
@@ -349,6 +346,9 @@ fn a_new_run_is_shown_and_asked_about_before_anything_is_written() {
 
 #[test]
 fn nobody_is_asked_who_agreed_already() {
+    if !tools::succeeds(Command::new("script").arg("--version")) {
+        return tools::cannot_run("`script` of util-linux is not here");
+    }
     let stage = Stage::new(calm(20));
     let said = Terminal::start(&stage, &stage.run_with(&["--yes"])).must_end(&ENDED);
     assert!(

@@ -3,10 +3,14 @@
 // Each test file is a program of its own and uses a part of this.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod environment;
 pub mod history;
 pub mod oracle;
+pub mod tools;
 
-use cutover::sim::{Faults, Limits, Options, Population, SECRET_VARIABLE, Simulator, write_csv};
+use cutover::sim::{
+    Faults, Options, Population, SECRET_VARIABLE, ServiceLimits, Simulator, write_csv,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -34,7 +38,7 @@ pub fn calm(users: u64) -> Options {
         seed: TENANT_SEED,
         population: Population::Generated { users },
         faults: Faults::none(),
-        limits: Limits::off(),
+        limits: ServiceLimits::off(),
         ..Options::default()
     }
 }
@@ -238,17 +242,8 @@ impl Stage {
         self.write("sim.toml", self.connection("100000/1s"));
         let program = env!("CARGO_BIN_EXE_cutover");
         let script = format!("'{program}' {command} --report report --progress none");
-        let plain = self.cutover(&[]);
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &script]);
-        shell.current_dir(plain.get_current_dir().unwrap());
-        for (name, value) in plain.get_envs() {
-            match value {
-                Some(value) => shell.env(name, value),
-                None => shell.env_remove(name),
-            };
-        }
-        self.end(&mut shell)
+        let mut shell = environment::around(&self.cutover(&[]), "sh");
+        self.end(shell.args(["-c", &script]))
     }
 
     /// A page of the tenant's own, by its path.
@@ -315,9 +310,7 @@ pub const WORKING: [&str; 6] = [
 /// The program in a folder, its journal there too.
 pub fn program(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
-    for name in ["CUTOVER_TARGET", "CUTOVER_JOURNAL", "CUTOVER_LOG"] {
-        command.env_remove(name);
-    }
+    environment::clean(&mut command);
     command
         .current_dir(folder)
         .env("NO_COLOR", "1")

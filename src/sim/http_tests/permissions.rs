@@ -10,7 +10,7 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
-fn with(permissions: &[Permission]) -> Options {
+fn with(permissions: &[GraphPermission]) -> Options {
     Options {
         permissions: permissions.iter().copied().collect(),
         ..quiet()
@@ -21,7 +21,7 @@ fn with(permissions: &[Permission]) -> Options {
 async fn a_token_tells_what_it_is_for() {
     let session = Session::start(quiet()).await;
     let claims = claims(&session.token);
-    let granted = Permission::of_shipped_jobs();
+    let granted = GraphPermission::of_shipped_jobs();
     let names: Vec<_> = granted.iter().map(|one| one.name()).collect();
     assert_eq!(claims["roles"], json!(names));
     assert_eq!(claims["tid"], TENANT_ID);
@@ -35,7 +35,7 @@ async fn a_token_tells_what_it_is_for() {
 
 #[tokio::test]
 async fn a_permission_is_missed_until_a_token_carries_it() {
-    let mut session = Session::start(with(&[Permission::UserReadAll])).await;
+    let mut session = Session::start(with(&[GraphPermission::UserReadAll])).await;
     let (id, _) = session.somebody().await;
     let path = format!("/v1.0/users/{id}");
     assert_eq!(session.get(&path).await.0, StatusCode::OK);
@@ -46,7 +46,7 @@ async fn a_permission_is_missed_until_a_token_carries_it() {
         (StatusCode::FORBIDDEN, &json!("Authorization_RequestDenied"))
     );
     session.simulator.change_permissions(|granted| {
-        granted.insert(Permission::UserReadWriteAll);
+        granted.insert(GraphPermission::UserReadWriteAll);
     });
     let old_token = session.patch(&path, &body).await.status();
     assert_eq!(old_token, StatusCode::FORBIDDEN);
@@ -124,7 +124,7 @@ async fn clearing_the_identifier_takes_its_permission_and_a_role() {
         StatusCode::BAD_REQUEST
     );
     session.simulator.change_permissions(|granted| {
-        granted.remove(&Permission::UserSyncBehaviorReadWriteAll);
+        granted.remove(&GraphPermission::UserSyncBehaviorReadWriteAll);
     });
     let whole = session.token.clone();
     session.token = token(&session.simulator, &session.client).await;

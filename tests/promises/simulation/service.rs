@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, Response};
 use cutover::core::Request;
 use cutover::services::{Class, Fault as TargetFault, Reply, Transport, classify};
-use cutover::sim::Answer;
+use cutover::sim::DirectReply;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 use uuid::Uuid;
@@ -83,8 +83,8 @@ impl Line {
             .carry_out(Some(number), self.http(request, attempt));
         self.pass(Edge::Done).await;
         match answer {
-            Answer::Reply(reply) => reply,
-            Answer::Cut => panic!("this tenant makes no troubles of its own"),
+            DirectReply::Reply(reply) => reply,
+            DirectReply::Cut => panic!("this tenant makes no troubles of its own"),
         }
     }
 

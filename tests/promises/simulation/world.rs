@@ -6,7 +6,7 @@ use super::disk::DiskEdge;
 use super::schedule::{DeedKind, Fault, Schedule, Stress};
 use axum::http::Request;
 use cutover::runner::Clock;
-use cutover::sim::{Answer, Direct, Faults, Limits, Options, Person, Population};
+use cutover::sim::{Direct, DirectReply, Faults, Options, Person, Population, ServiceLimits};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -125,7 +125,7 @@ impl World {
             seed: schedule.seed,
             population,
             faults: Faults::none(),
-            limits: Limits::off(),
+            limits: ServiceLimits::off(),
             replication_ms: schedule.replication_ms,
             token_life_s: 1 << 40,
             ..Options::default()
@@ -339,7 +339,7 @@ impl World {
     }
 
     /// Carries a request out on the tenant, after everything that was still on its way.
-    pub fn carry_out(&self, number: Option<u64>, request: Request<Vec<u8>>) -> Answer {
+    pub fn carry_out(&self, number: Option<u64>, request: Request<Vec<u8>>) -> DirectReply {
         let now_ms = self.now_ms();
         self.settle(now_ms);
         if let Some(number) = number {
@@ -431,7 +431,7 @@ impl World {
 /// A page of the tenant's own.
 fn page(tenant: &Direct, uri: &str) -> String {
     let request = Request::get(uri).body(Vec::new()).unwrap();
-    let Answer::Reply(reply) = tenant.answer(request, EPOCH_MS as i64) else {
+    let DirectReply::Reply(reply) = tenant.answer(request, EPOCH_MS as i64) else {
         panic!("the tenant's own pages are never cut");
     };
     String::from_utf8(reply.into_body()).unwrap()
@@ -449,7 +449,7 @@ fn settle(tenant: &Direct, being: &Being, now_ms: i64) -> String {
             Value::Null => Vec::new(),
             body => serde_json::to_vec(&body).unwrap(),
         };
-        let Answer::Reply(reply) = tenant.answer(request.body(body).unwrap(), now_ms) else {
+        let DirectReply::Reply(reply) = tenant.answer(request.body(body).unwrap(), now_ms) else {
             panic!("this tenant makes no troubles of its own");
         };
         assert!(reply.status().is_success(), "{being:?}: {reply:?}");

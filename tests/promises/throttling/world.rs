@@ -11,7 +11,7 @@ use cutover::services::budget::Priority;
 use cutover::services::{
     Class, Graph, GraphLimits, Patience, Registry, Reply, Transport, classify,
 };
-use cutover::sim::{Answer, Direct, Faults, Limits, Options, Population};
+use cutover::sim::{Direct, DirectReply, Faults, Options, Population, ServiceLimits};
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -35,7 +35,7 @@ const RISK_PATH: &str = "/identityProtection/riskyUsers?$top=1";
 #[derive(Debug, Clone)]
 pub struct Scene {
     pub seed: u64,
-    pub limits: Limits,
+    pub limits: ServiceLimits,
     /// The share of the tenant's bucket that is used when it begins.
     pub used: f64,
     /// What another app writes a second, from when on.
@@ -273,8 +273,8 @@ impl Line {
 
     fn answer(&self, request: &Request) -> Response<Vec<u8>> {
         match self.tenant.answer(self.http(request), self.now_ms()) {
-            Answer::Reply(answer) => answer,
-            Answer::Cut => panic!("this tenant makes no troubles of its own"),
+            DirectReply::Reply(answer) => answer,
+            DirectReply::Cut => panic!("this tenant makes no troubles of its own"),
         }
     }
 
@@ -312,7 +312,7 @@ fn busy() -> Response<Vec<u8>> {
 /// The id of a person who can be written to.
 fn somebody(tenant: &Direct) -> String {
     let request = HttpRequest::get("/sim/users").body(Vec::new()).unwrap();
-    let Answer::Reply(reply) = tenant.answer(request, BEGIN_MS) else {
+    let DirectReply::Reply(reply) = tenant.answer(request, BEGIN_MS) else {
         panic!("cut");
     };
     let lines = String::from_utf8(reply.into_body()).unwrap();

@@ -1,62 +1,63 @@
 //! Listings, and what a lagging replica shows.
 
 use super::*;
-use crate::sim::directory::Directory;
-use crate::sim::domains::Domains;
-use crate::sim::lag::Lag;
-use crate::sim::route::Version;
-use crate::sim::world::ActorRole;
+use crate::sim::chance;
+use crate::sim::odata::ODataQuery;
+use crate::sim::schema::{ApiVersion, USERS};
+use crate::sim::tenant::tests::tenant;
 
-fn id(n: u8) -> UserId {
-    UserId::from_octets([n; 16])
+fn id(n: u8) -> Uuid {
+    chance::uuid([n; 16])
 }
 
 /// Users 0 to 9 at contoso.com; the odd ones are deleted.
-fn world(replication_ms: u64) -> World {
-    let mut directory = Directory::default();
-    for n in 0..10 {
-        let user = User::new(
-            id(n),
-            &format!("user{n}@contoso.com"),
-            Some(&format!("anchor{n}")),
-        );
-        let deleted_at = (n % 2 == 1).then_some(UnixMillis(0));
-        directory.put(User { deleted_at, ..user });
-    }
-    let lag = Lag::new(replication_ms);
-    World {
-        seed: 7,
-        app_role: ActorRole::Nothing,
-        domains: Domains::new(),
-        directory,
-        lag,
-    }
+fn world(replication_ms: u64) -> Tenant {
+    let people = (0..10).map(|n| {
+        let anchor = format!("anchor{n}");
+        let user = users::document(id(n), &format!("user{n}@contoso.com"), Some(&anchor));
+        if n % 2 == 1 {
+            users::deleted(&user, SimTime(0))
+        } else {
+            user
+        }
+    });
+    tenant(people, &[], replication_ms)
 }
 
-fn listed(
-    world: &World,
-    collection: Collection,
-    query: &[(&str, &str)],
-) -> (Vec<String>, Option<Slot>) {
-    let identity = Identity::for_test(1);
-    let pairs: Vec<_> = query
+fn commit(tenant: &mut Tenant, user: Document, delay_ms: u64) {
+    let (slot, was) = tenant.users.put(user);
+    tenant.replica.record(slot, was, SimTime(0), delay_ms);
+}
+
+fn query(pairs: &[(&str, &str)]) -> ODataQuery {
+    let pairs: Vec<_> = pairs
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    let options = Options::parse(&pairs, true, Version::V1).unwrap();
-    let page = Reader {
-        world,
-        now: UnixMillis(0),
-        identity: &identity,
-    }
-    .page(collection, &options);
-    (
-        page.users.iter().map(|user| user.upn.to_string()).collect(),
-        page.next,
-    )
+    ODataQuery::parse(&pairs, &USERS, true, ApiVersion::V1).unwrap()
 }
 
-fn filtered(world: &World, collection: Collection, filter: &str) -> Vec<String> {
+fn listed(
+    world: &Tenant,
+    collection: Collection,
+    pairs: &[(&str, &str)],
+) -> (Vec<String>, Option<Slot>) {
+    let identity = Identity::for_test(1);
+    let query = query(pairs);
+    let view = ReplicaView {
+        tenant: world,
+        now: SimTime(0),
+        identity: &identity,
+    };
+    let mut rows = view.rows(collection, query.filter.as_ref(), query.from);
+    let page = rows.by_ref().take(query.page_size);
+    let names = page
+        .map(|(_, user)| users::home_upn(user).to_owned())
+        .collect();
+    (names, rows.next().map(|(slot, _)| slot))
+}
+
+fn filtered(world: &Tenant, collection: Collection, filter: &str) -> Vec<String> {
     listed(
         world,
         collection,
@@ -68,7 +69,7 @@ fn filtered(world: &World, collection: Collection, filter: &str) -> Vec<String> 
 #[test]
 fn every_filter_finds_its_user_in_its_collection_only() {
     let world = world(0);
-    let odd = world.directory.by_id(id(3)).unwrap().shown_upn();
+    let odd = users::upn(world.users.by_id(id(3)).unwrap()).to_owned();
     let ids = format!("id in ('{}','{}')", id(2), id(3));
     for (live, filter) in [
         (true, "userPrincipalName eq 'USER2@contoso.com'".to_owned()),
@@ -156,18 +157,14 @@ fn pages_together_are_the_whole_listing() {
 #[test]
 fn while_a_restore_replicates_a_read_sees_one_state_or_the_other() {
     let mut world = world(1_000);
-    let before = world.directory.by_id(id(3)).unwrap().clone();
-    let (slot, was) = world.directory.put(User {
-        deleted_at: None,
-        ..before
-    });
-    world.lag.record(slot, was, UnixMillis(0), 1_000);
+    let live = users::document(id(3), "user3@contoso.com", Some("anchor3"));
+    commit(&mut world, live, 1_000);
     let mut fresh = 0;
     for n in 0..100 {
         let identity = Identity::for_test(n);
-        let reader = Reader {
-            world: &world,
-            now: UnixMillis(500),
+        let reader = ReplicaView {
+            tenant: &world,
+            now: SimTime(500),
             identity: &identity,
         };
         let live = reader.live(&UserKey::Id(id(3))).is_some();
@@ -183,8 +180,8 @@ fn while_a_restore_replicates_a_read_sees_one_state_or_the_other() {
             live
         );
         fresh += usize::from(live);
-        let later = Reader {
-            now: UnixMillis(1_000),
+        let later = ReplicaView {
+            now: SimTime(1_000),
             ..reader
         };
         assert!(
@@ -198,22 +195,27 @@ fn while_a_restore_replicates_a_read_sees_one_state_or_the_other() {
 #[test]
 fn a_moved_user_is_still_found_by_the_old_name_on_a_lagging_replica() {
     let mut world = world(1_000);
-    let mut user = world.directory.by_id(id(2)).unwrap().clone();
-    user.move_to("moved@contoso.com");
-    let (slot, was) = world.directory.put(user);
-    world.lag.record(slot, was, UnixMillis(0), 1_000);
-    let old = Filter::Upn(vec!["user2@contoso.com".to_owned()]);
+    let mut user = world.users.by_id(id(2)).unwrap().clone();
+    user.insert("userPrincipalName".into(), "moved@contoso.com".into());
+    commit(&mut world, user, 1_000);
+    let old = query(&[("$filter", "userPrincipalName eq 'user2@contoso.com'")]);
     let stale = (0..100).filter(|n| {
         let identity = Identity::for_test(*n);
-        let reader = Reader {
-            world: &world,
-            now: UnixMillis(0),
+        let reader = ReplicaView {
+            tenant: &world,
+            now: SimTime(0),
             identity: &identity,
         };
         let by_key = reader
             .live(&UserKey::Upn("user2@contoso.com".to_owned()))
             .is_some();
-        assert_eq!(reader.count(Collection::Live, Some(&old)) == 1, by_key);
+        assert_eq!(
+            reader
+                .rows(Collection::Live, old.filter.as_ref(), 0)
+                .count()
+                == 1,
+            by_key
+        );
         by_key
     });
     assert!((20..80).contains(&stale.count()));

@@ -5,22 +5,18 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
-use super::clock::UnixMillis;
-use super::property::Property;
-use super::shape;
-use super::user::{User, UserId};
+use super::clock::SimTime;
+use super::schema::{Document, Property, USERS};
 
 /// Writes remembered. At some 400 bytes each this is 80 MB at most, and enough for every test that looks.
 const RECORDS_MAX: usize = 200_000;
 
-/// The kind of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum WriteKind {
-    /// A new user.
     Create,
-    /// Properties of a live user.
     Patch,
     /// Into the recycle bin.
     Delete,
@@ -43,21 +39,21 @@ pub(super) struct WriteRecord {
     /// Counts from 1 over the life of the tenant.
     pub(super) seq: u64,
     /// Milliseconds since 1970.
-    pub(super) at: UnixMillis,
-    pub(super) id: UserId,
+    pub(super) at: SimTime,
+    pub(super) id: Uuid,
     pub(super) method: WriteKind,
-    pub(super) changed: BTreeMap<Property, FromTo>,
+    pub(super) changed: BTreeMap<String, FromTo>,
     pub(super) client_request_id: Option<Box<str>>,
 }
 
 /// The writes made so far.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct WriteLog {
     last_seq: u64,
     records: VecDeque<WriteRecord>,
 }
 
-impl Ledger {
+impl WriteLog {
     pub(super) fn next_seq(&self) -> u64 {
         self.last_seq + 1
     }
@@ -77,33 +73,29 @@ impl Ledger {
 
 /// What a write changed, as a client sees it; nothing stands for a user that is not there.
 pub(super) fn difference(
-    before: Option<&User>,
-    after: Option<&User>,
-) -> BTreeMap<Property, FromTo> {
-    let always = [
-        Property::UserPrincipalName,
-        Property::OnPremisesImmutableId,
-        Property::Mail,
-        Property::AccountEnabled,
-        Property::DeletedDateTime,
-        Property::OnPremisesSyncEnabled,
-    ];
-    let written = after.into_iter().flat_map(User::written_properties);
-    let value = |user: Option<&User>, property| {
-        user.map_or(Value::Null, |user| shape::value(user, property))
-    };
-    always
-        .into_iter()
-        .chain(written)
-        .map(|property| {
-            (
-                property,
-                FromTo {
-                    from: value(before, property),
-                    to: value(after, property),
-                },
-            )
+    before: Option<&Document>,
+    after: Option<&Document>,
+) -> BTreeMap<String, FromTo> {
+    let shown = |document: Option<&Document>, property: &Property| {
+        document.map_or(Value::Null, |document| {
+            property.value(document).into_owned()
         })
+    };
+    let is_stored = |name: &str| {
+        before
+            .into_iter()
+            .chain(after)
+            .any(|document| document.contains_key(name))
+    };
+    let properties = USERS
+        .properties
+        .iter()
+        .filter(|property| property.name != "id" && is_stored(property.name));
+    let changes = properties.map(|property| {
+        let (from, to) = (shown(before, property), shown(after, property));
+        (property.name.to_owned(), FromTo { from, to })
+    });
+    changes
         .filter(|(_, change)| change.from != change.to)
         .collect()
 }
@@ -111,15 +103,17 @@ pub(super) fn difference(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::chance;
+    use crate::sim::rules::users;
 
     #[test]
     fn only_what_differs_is_listed() {
-        let before = User::new(UserId::from_octets([1; 16]), "a@contoso.com", Some("A=="));
+        let before = users::document(chance::uuid([1; 16]), "a@contoso.com", Some("A=="));
         let mut after = before.clone();
-        after.move_to("b@contoso.com");
+        after.insert("userPrincipalName".into(), "b@contoso.com".into());
         let changed = difference(Some(&before), Some(&after));
         assert_eq!(changed.len(), 1, "the mail address stays what it was");
-        assert_eq!(changed[&Property::UserPrincipalName].to, "b@contoso.com");
+        assert_eq!(changed["userPrincipalName"].to, "b@contoso.com");
         assert!(difference(Some(&after), Some(&after)).is_empty());
     }
 }

@@ -1,0 +1,235 @@
+//! The parts of a job file that hold expressions: each is compiled, and remembered with its place for the checks that need the
+//! whole job.
+
+use super::expr::{Expr, Json, Text};
+use super::names::{Place, Use};
+use super::scope::Named;
+use crate::core::config::{At, Table};
+use serde_json::Value as JsonValue;
+use std::sync::Arc;
+use toml::de::DeValue;
+
+/// What a text of a job file can be compiled to. The default stands in for one that could not be; a job with such a placeholder
+/// is never handed out.
+pub(super) trait Fragment: Default {
+    fn compile(source: &str) -> Result<Self, String>;
+
+    fn visit_exprs<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr));
+}
+
+impl Fragment for Expr {
+    fn compile(source: &str) -> Result<Expr, String> {
+        Expr::compile(source)
+    }
+
+    fn visit_exprs<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
+        visit(self);
+    }
+}
+
+impl Fragment for Text {
+    fn compile(source: &str) -> Result<Text, String> {
+        Text::compile(source)
+    }
+
+    fn visit_exprs<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
+        self.exprs().for_each(visit);
+    }
+}
+
+impl Fragment for Json {
+    fn compile(source: &str) -> Result<Json, String> {
+        Json::from_text(source)
+    }
+
+    fn visit_exprs<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
+        Json::visit_exprs(self, visit);
+    }
+}
+
+/// Compiles what the job file holds.
+#[derive(Default)]
+pub(super) struct Reader {
+    pub(super) uses: Vec<Use>,
+    /// The names that the job defines for expressions, with their places.
+    pub(super) defined: Vec<At<String>>,
+}
+
+impl Reader {
+    fn fragment<T: Fragment>(&mut self, table: &Table<'_>, text: &At<String>, place: Place) -> T {
+        let fragment = T::compile(&text.value).unwrap_or_else(|message| {
+            table.note_at(&text.span, message, None);
+            T::default()
+        });
+        fragment.visit_exprs(&mut |expr| {
+            self.uses.push(Use {
+                variables: expr.variables(),
+                place,
+                span: text.span.clone(),
+            });
+        });
+        fragment
+    }
+
+    pub(super) fn required<T: Fragment>(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        place: Place,
+    ) -> T {
+        let text = table.required_text(key);
+        text.map_or_else(T::default, |text| self.fragment(table, &text, place))
+    }
+
+    pub(super) fn optional<T: Fragment>(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        place: Place,
+    ) -> Option<T> {
+        let text = table.text(key)?;
+        Some(self.fragment(table, &text, place))
+    }
+
+    /// A path, which begins with a slash: it stands under the service's version root.
+    pub(super) fn path(&mut self, table: &Table<'_>, key: &str, place: Place) -> Option<Text> {
+        let text = table.text(key)?;
+        if !text.value.starts_with('/') {
+            let help = "it stands under the service's version root, as in `/users/…`";
+            table.note_at(
+                &text.span,
+                format!("`{key}` must begin with `/`"),
+                Some(help),
+            );
+        }
+        let path: Text = self.fragment(table, &text, place);
+        let has_blank = |text: &str| text.contains(char::is_whitespace);
+        if path.literals().any(has_blank) {
+            let message = format!("`{key}` has white space in it, which no address may have");
+            let help = "write `%20` for it, as in `$filter=mail%20eq%20'…'`";
+            table.note_at(&text.span, message, Some(help));
+        }
+        Some(path)
+    }
+
+    pub(super) fn required_path(&mut self, table: &Table<'_>, key: &str, place: Place) -> Text {
+        if !table.has(key) {
+            table.missing(key);
+        }
+        self.path(table, key, place).unwrap_or_default()
+    }
+
+    pub(super) fn json(&mut self, table: &Table<'_>, at: &At<&DeValue<'_>>, place: Place) -> Json {
+        let inner = |value, span| At { value, span };
+        match at.value {
+            DeValue::String(text) => {
+                let text = At {
+                    value: text.to_string(),
+                    span: at.span.clone(),
+                };
+                self.fragment(table, &text, place)
+            }
+            DeValue::Boolean(flag) => Json::Constant((*flag).into()),
+            DeValue::Integer(number) => {
+                let number = i64::from_str_radix(number.as_str(), number.radix());
+                Json::Constant(number.unwrap_or_default().into())
+            }
+            DeValue::Array(items) => Json::List(
+                items
+                    .iter()
+                    .map(|item| self.json(table, &inner(item.get_ref(), item.span()), place))
+                    .collect(),
+            ),
+            DeValue::Table(fields) => Json::Object(
+                fields
+                    .iter()
+                    .map(|(key, value)| {
+                        let value = inner(value.get_ref(), value.span());
+                        (key.get_ref().to_string(), self.json(table, &value, place))
+                    })
+                    .collect(),
+            ),
+            DeValue::Float(_) | DeValue::Datetime(_) => {
+                let message = format!("{} cannot be written as JSON here", at.value.type_str());
+                table.note_at(&at.span, message, None);
+                Json::default()
+            }
+        }
+    }
+
+    pub(super) fn fields(
+        &mut self,
+        table: &Table<'_>,
+        key: &str,
+        place: Place,
+    ) -> Option<Vec<(String, Json)>> {
+        table.section(key, |inner| {
+            let entries = inner.entries().into_iter();
+            let field =
+                |(key, value): (At<String>, _)| (key.value, self.json(inner, &value, place));
+            entries.map(field).collect()
+        })
+    }
+
+    /// Fields with values that do not depend on anything.
+    pub(super) fn constants(&mut self, table: &Table<'_>, key: &str) -> Vec<(String, JsonValue)> {
+        let fields = self.fields(table, key, Place::PARAMETERS);
+        let fields = fields.unwrap_or_default().into_iter();
+        let constant = |(field, value): (String, Json)| {
+            let constant = value.constant();
+            if constant.is_none() {
+                table.note(format!("`{key}.{field}` must be a constant"), None);
+            }
+            Some((field, constant?))
+        };
+        fields.filter_map(constant).collect()
+    }
+
+    /// The names of a section with their expressions, each of which has its own place.
+    pub(super) fn exprs(
+        &mut self,
+        table: &Table<'_>,
+        section: &str,
+        place: impl Fn(usize) -> Place,
+    ) -> Vec<(At<String>, Expr)> {
+        let exprs = table.section(section, |table| {
+            let mut exprs = Vec::new();
+            for (name, _) in table.entries() {
+                if let Some(text) = table.text(&name.value) {
+                    let place = place(exprs.len());
+                    exprs.push((name, self.fragment(table, &text, place)));
+                }
+            }
+            exprs
+        });
+        exprs.unwrap_or_default()
+    }
+
+    /// The same, where later expressions see the names.
+    pub(super) fn named(
+        &mut self,
+        table: &Table<'_>,
+        section: &str,
+        place: impl Fn(usize) -> Place,
+    ) -> Named {
+        let exprs = self.exprs(table, section, place);
+        self.defined
+            .extend(exprs.iter().map(|(name, _)| name.clone()));
+        let exprs = exprs.into_iter();
+        exprs
+            .map(|(name, expr)| (Arc::from(name.value), expr))
+            .collect()
+    }
+}
+
+pub(super) fn headers(table: &Table<'_>) -> Vec<(String, String)> {
+    let headers = table.section("headers", |headers| {
+        let names = headers.entries().into_iter();
+        let header = |(name, _): (At<String>, _)| {
+            let value = headers.text(&name.value)?.value;
+            Some((name.value, value))
+        };
+        names.filter_map(header).collect()
+    });
+    headers.unwrap_or_default()
+}

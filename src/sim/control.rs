@@ -1,0 +1,146 @@
+//! `/sim/…`: what no real tenant tells. Tests compare it with what a program claims: the counters, the true state
+//! of users, the writes that were made, the tokens that were given out. It needs no token, meets no faults and costs
+//! nothing; the server listens on loopback only.
+
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::call::Call;
+use super::endpoints::{ControlPage, Route};
+use super::operation::write_member;
+use super::refusal::GraphRefusal;
+use super::reply::GraphReply;
+use super::rules::users::{self, DirectoryRole};
+use super::schema::{Document, Property, USERS, parse_id};
+use super::service::{Service, ServiceOutcome, locked};
+use super::store::Collection;
+
+/// Users written while the tenant is locked, so that other requests get their turn in a long listing.
+const USERS_PER_LOCK: u32 = 4_096;
+
+const SHOWN: [&str; 9] = [
+    "id",
+    "userPrincipalName",
+    "onPremisesImmutableId",
+    "onPremisesSyncEnabled",
+    "accountEnabled",
+    "mail",
+    "deletedDateTime",
+    "onPremisesObjectIdentifier",
+    "lastPasswordChangeDateTime",
+];
+
+/// Serves the tenant's own pages; None where the request is for another one.
+pub(super) fn serve(service: &Service, call: &Call) -> Option<ServiceOutcome> {
+    let Ok(Route::Control(page)) = call.route else {
+        return None;
+    };
+    let reply = match page {
+        _ if !call.is_read() => Err(GraphRefusal::method()),
+        ControlPage::Stats => Ok(stats(service)),
+        ControlPage::Users => users(service, &call.pairs),
+        ControlPage::Writes => Ok(writes(service)),
+        ControlPage::Tokens => Ok(tokens(service)),
+    };
+    Some(reply.map_or_else(
+        |refusal| service.refuse(call, &refusal),
+        ServiceOutcome::Reply,
+    ))
+}
+
+fn stats(service: &Service) -> GraphReply {
+    let counters = &service.counters;
+    let value = json!({
+        "requests": counters.requests.read(),
+        "reads": counters.reads.read(),
+        "writes": counters.writes.read(),
+        "throttled": counters.throttled.read(),
+        "faults": counters.faults.read(),
+        "tokens": counters.tokens.read(),
+    });
+    GraphReply::value(StatusCode::OK, &value)
+}
+
+/// All users, or those with the UPN (`upn=`, live or deleted, without the digits of deletion) or the id (`id=`).
+fn users(service: &Service, pairs: &[(String, String)]) -> Result<GraphReply, GraphRefusal> {
+    let mut out = Vec::new();
+    match pairs.iter().find(|(name, _)| name == "upn" || name == "id") {
+        None => all_users(service, &mut out),
+        Some((name, value)) if name == "id" => {
+            let refusal = || GraphRefusal::bad_request(format!("'{value}' is not an id."));
+            let id = parse_id(value).ok_or_else(refusal)?;
+            let tenant = locked(&service.tenant);
+            tenant
+                .users
+                .by_id(id)
+                .into_iter()
+                .for_each(|user| write_user(&mut out, user));
+        }
+        Some((_, name)) => {
+            let store = &locked(&service.tenant).users;
+            let slots = store
+                .live_by_upn(name)
+                .into_iter()
+                .chain(store.deleted_with_tail(name));
+            let users = slots.filter_map(|slot| store.get(slot));
+            users
+                .filter(|user| users::home_upn(user).eq_ignore_ascii_case(name))
+                .for_each(|user| write_user(&mut out, user));
+        }
+    }
+    Ok(GraphReply::lines(out))
+}
+
+/// The writes that are remembered, oldest first.
+fn writes(service: &Service) -> GraphReply {
+    let tenant = locked(&service.tenant);
+    let mut out = Vec::new();
+    for record in tenant.writes.records() {
+        // A record is plain data; should it not serialise, an empty line shows it to the reader.
+        out.extend_from_slice(&serde_json::to_vec(record).unwrap_or_default());
+        out.push(b'\n');
+    }
+    GraphReply::lines(out)
+}
+
+/// The tokens that are remembered, in no order: so a test can look for them where they must not be.
+fn tokens(service: &Service) -> GraphReply {
+    let tokens = locked(&service.tokens);
+    let lines: String = tokens.given_out().flat_map(|token| [token, "\n"]).collect();
+    GraphReply::lines(lines.into_bytes())
+}
+
+fn all_users(service: &Service, out: &mut Vec<u8>) {
+    let mut from = 0;
+    loop {
+        let tenant = locked(&service.tenant);
+        let store = &tenant.users;
+        let to = store.slots().min(from + USERS_PER_LOCK);
+        (from..to)
+            .filter_map(|slot| store.get(slot))
+            .for_each(|user| write_user(out, user));
+        if to == store.slots() {
+            return;
+        }
+        from = to;
+    }
+}
+
+fn write_user(out: &mut Vec<u8>, user: &Document) {
+    out.push(b'{');
+    let is_shown = |property: &&Property| SHOWN.contains(&property.name);
+    for property in USERS.properties.iter().filter(is_shown) {
+        write_member(out, property.name, &property.value(user));
+    }
+    let role = users::role(user);
+    write_member(out, "homeUserPrincipalName", &json!(users::home_upn(user)));
+    write_member(
+        out,
+        "deleted",
+        &json!(Collection::of(user) == Collection::Deleted),
+    );
+    write_member(out, "administrator", &json!(role == DirectoryRole::Holder));
+    write_member(out, "eligible", &json!(role == DirectoryRole::Eligible));
+    out.pop();
+    out.extend_from_slice(b"}\n");
+}

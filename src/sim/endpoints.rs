@@ -1,0 +1,276 @@
+//! Addresses: which path means what, which permissions it takes, what it costs, and which rule serves it. Graph's key form
+//! `users('…')` and percent-encoded UPNs do not fit a router's patterns, so paths are taken apart here.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use super::operation::GraphOperation;
+use super::permission::{
+    DELETE_AND_RESTORE, Permissions, READ_ASSIGNMENTS, READ_DOMAINS, READ_ELIGIBILITIES,
+    READ_MEMBERS, READ_ORGANIZATION, READ_RISK, READ_USERS, WRITE_RISK, WRITE_USERS,
+};
+use super::refusal::GraphRefusal;
+use super::reply::GraphReply;
+use super::rules::{domains, risk, roles, users};
+use super::schema::parse_id;
+
+type Handler = fn(&mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal>;
+
+/// One address with one method.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    method: &'static str,
+    /// `{id}` takes a GUID, `{user}` that or a UPN, `{name}` anything; `~` marks an action, whose namespace may be named.
+    pattern: &'static str,
+    /// One of them is enough; none is asked for where there are none.
+    pub(super) permissions: Permissions,
+    /// What listing costs by Microsoft's table, in resource units.
+    pub(super) units: u32,
+    pub(super) handle: Handler,
+}
+
+const fn get(
+    pattern: &'static str,
+    units: u32,
+    permissions: Permissions,
+    handle: Handler,
+) -> Endpoint {
+    Endpoint {
+        method: "GET",
+        pattern,
+        permissions,
+        units,
+        handle,
+    }
+}
+
+const fn write(
+    method: &'static str,
+    pattern: &'static str,
+    permissions: Permissions,
+    handle: Handler,
+) -> Endpoint {
+    Endpoint {
+        method,
+        pattern,
+        permissions,
+        units: 1,
+        handle,
+    }
+}
+
+/// The first pattern that fits a path is the one that counts.
+#[rustfmt::skip]
+static ENDPOINTS: &[Endpoint] = &[
+    get("users", 2, READ_USERS, users::list_live),
+    write("POST", "users", WRITE_USERS, users::create),
+    get("users/{user}", 1, READ_USERS, users::get_live),
+    write("PATCH", "users/{user}", WRITE_USERS, users::patch),
+    write("DELETE", "users/{user}", DELETE_AND_RESTORE, users::delete),
+    get("directory/deletedItems", 1, &[], users::list_untyped),
+    get("directory/deletedItems/microsoft.graph.user", 1, DELETE_AND_RESTORE, users::list_deleted),
+    get("directory/deletedItems/{id}", 1, DELETE_AND_RESTORE, users::get_deleted),
+    get("directory/deletedItems/{id}/microsoft.graph.user", 1, DELETE_AND_RESTORE, users::get_deleted),
+    write("DELETE", "directory/deletedItems/{id}", DELETE_AND_RESTORE, users::purge),
+    write("POST", "directory/deletedItems/{id}/~restore", DELETE_AND_RESTORE, users::restore),
+    get("domains", 1, READ_DOMAINS, domains::list),
+    get("domains/{name}", 1, READ_DOMAINS, domains::get),
+    get("organization", 1, READ_ORGANIZATION, domains::organization),
+    get("roleManagement/directory/roleAssignments", 1, READ_ASSIGNMENTS, roles::assignments),
+    get("roleManagement/directory/roleEligibilityScheduleInstances", 1, READ_ELIGIBILITIES, roles::eligibilities),
+    get("groups/{id}/transitiveMembers", 5, READ_MEMBERS, roles::members),
+    get("groups/{id}/transitiveMembers/microsoft.graph.user", 5, READ_MEMBERS, roles::user_members),
+    get("identityProtection/riskyUsers", 1, READ_RISK, risk::list),
+    write("POST", "identityProtection/riskyUsers/~dismiss", WRITE_RISK, risk::dismiss),
+    write("POST", "identityProtection/riskyUsers/~confirmCompromised", WRITE_RISK, risk::confirm_compromised),
+    get("identityProtection/riskyUsers/{id}", 1, READ_RISK, risk::get),
+];
+
+/// The services that issue tokens, and what leads to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SignInRoute {
+    /// The token endpoint of a tenant.
+    Token { tenant: String },
+    /// Where a tenant hands out device codes.
+    DeviceCode { tenant: String },
+    /// The page on which a person enters one.
+    DevicePage,
+    /// The metadata service of a virtual machine.
+    Metadata,
+    /// The service for managed identities of App Service.
+    App,
+}
+
+/// The tenant's own pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ControlPage {
+    Stats,
+    Users,
+    Writes,
+    Tokens,
+}
+
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Route {
+    SignIn(SignInRoute),
+    Control(ControlPage),
+    Batch,
+    /// A pattern of Graph and the key in the path.
+    Graph(&'static str, String),
+}
+
+impl Route {
+    /// Reads a path as it came, still encoded.
+    pub(super) fn parse(path: &str) -> Result<Self, GraphRefusal> {
+        let decoded: Vec<Cow<'_, str>> = path
+            .trim_start_matches('/')
+            .split('/')
+            .map(|segment| percent_decode_str(segment).decode_utf8())
+            .collect::<Result<_, _>>()
+            .map_err(|_| {
+                GraphRefusal::bad_request(format!("The path '{path}' does not decode to UTF-8."))
+            })?;
+        let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
+        let tenant = segments.first().copied().unwrap_or_default().to_owned();
+        Ok(match segments.as_slice() {
+            [_, "oauth2", "v2.0", "token"] => Self::SignIn(SignInRoute::Token { tenant }),
+            [_, "oauth2", "v2.0", "devicecode"] => Self::SignIn(SignInRoute::DeviceCode { tenant }),
+            ["devicelogin"] => Self::SignIn(SignInRoute::DevicePage),
+            ["metadata", "identity", "oauth2", "token"] => Self::SignIn(SignInRoute::Metadata),
+            ["msi", "token"] => Self::SignIn(SignInRoute::App),
+            ["sim", "stats"] => Self::Control(ControlPage::Stats),
+            ["sim", "users"] => Self::Control(ControlPage::Users),
+            ["sim", "writes"] => Self::Control(ControlPage::Writes),
+            ["sim", "tokens"] => Self::Control(ControlPage::Tokens),
+            ["v1.0" | "beta", "$batch"] => Self::Batch,
+            ["v1.0" | "beta", rest @ ..] => graph(rest, path)?,
+            _ => return Err(GraphRefusal::no_such_path(path)),
+        })
+    }
+}
+
+fn graph(segments: &[&str], path: &str) -> Result<Route, GraphRefusal> {
+    if let [segment] = segments
+        && let Some(quoted) = segment
+            .strip_prefix("users('")
+            .and_then(|rest| rest.strip_suffix("')"))
+    {
+        return Ok(Route::Graph("users/{user}", quoted.replace("''", "'")));
+    }
+    for endpoint in ENDPOINTS {
+        let Some((kind, key)) = captured(endpoint.pattern, segments) else {
+            continue;
+        };
+        match kind {
+            "{id}" if parse_id(key).is_none() => {
+                return Err(GraphRefusal::bad_request(format!(
+                    "Invalid object identifier '{key}'."
+                )));
+            }
+            "{user}" if key.starts_with('$') => {
+                let message =
+                    format!("The segment '{key}' is not valid; use the key form users('…').");
+                return Err(GraphRefusal::bad_request(message));
+            }
+            _ => return Ok(Route::Graph(endpoint.pattern, key.to_owned())),
+        }
+    }
+    Err(GraphRefusal::no_such_path(path))
+}
+
+/// The key in a path that fits, and its kind; both are empty where the pattern has none.
+fn captured<'a>(pattern: &'static str, segments: &[&'a str]) -> Option<(&'static str, &'a str)> {
+    let mut found = ("", "");
+    let mut left = segments.iter();
+    for wanted in pattern.split('/') {
+        let segment = *left.next()?;
+        if wanted.starts_with('{') {
+            found = (wanted, segment);
+        } else if let Some(action) = wanted.strip_prefix('~') {
+            (segment.strip_prefix("microsoft.graph.").unwrap_or(segment) == action).then_some(())?;
+        } else {
+            (wanted == segment).then_some(())?;
+        }
+    }
+    left.next().is_none().then_some(found)
+}
+
+/// The endpoint of a pattern for a method, if there is one.
+pub(super) fn endpoint(pattern: &str, method: &str) -> Option<&'static Endpoint> {
+    ENDPOINTS
+        .iter()
+        .find(|endpoint| endpoint.pattern == pattern && endpoint.method == method)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "7e06b566-15f3-4013-8bf8-79874d52e68a";
+
+    fn graph(pattern: &'static str, key: &str) -> Result<Route, GraphRefusal> {
+        Ok(Route::Graph(pattern, key.to_owned()))
+    }
+
+    #[test]
+    fn users_are_named_in_three_ways() {
+        let user = |path: &str| Route::parse(path);
+        assert_eq!(
+            user(&format!("/v1.0/users/{ID}")),
+            graph("users/{user}", ID)
+        );
+        assert_eq!(
+            user("/v1.0/users/a%23EXT%23@c.com"),
+            graph("users/{user}", "a#EXT#@c.com")
+        );
+        assert_eq!(
+            user("/v1.0/users('o''brien@c.com')"),
+            graph("users/{user}", "o'brien@c.com")
+        );
+        assert_eq!(
+            user("/v1.0/users(%27$x%40c.com%27)"),
+            graph("users/{user}", "$x@c.com")
+        );
+    }
+
+    #[test]
+    fn a_dollar_needs_the_key_form_and_deleted_items_a_cast() {
+        assert!(Route::parse("/v1.0/users/$x@c.com").is_err());
+        let cast = "directory/deletedItems/microsoft.graph.user";
+        assert_eq!(Route::parse(&format!("/v1.0/{cast}")), graph(cast, ""));
+    }
+
+    #[test]
+    fn a_deleted_user_has_two_addresses_and_an_action() {
+        let deleted =
+            |rest: &str| Route::parse(&format!("/v1.0/directory/deletedItems/{ID}{rest}"));
+        assert_eq!(deleted(""), graph("directory/deletedItems/{id}", ID));
+        assert_eq!(
+            deleted("/microsoft.graph.user"),
+            graph("directory/deletedItems/{id}/microsoft.graph.user", ID)
+        );
+        assert_eq!(
+            deleted("/restore"),
+            graph("directory/deletedItems/{id}/~restore", ID)
+        );
+        assert_eq!(deleted("/microsoft.graph.restore"), deleted("/restore"));
+        assert!(Route::parse("/v1.0/directory/deletedItems/x").is_err());
+    }
+
+    #[test]
+    fn other_paths_are_refused() {
+        for path in [
+            "/",
+            "/v2.0/users",
+            "/v1.0/groups",
+            "/v1.0/groups/x/transitiveMembers",
+            "/v1.0/users/a/b",
+            "/v1.0/users/%ff",
+            "/v1.0/users(x)",
+        ] {
+            assert!(Route::parse(path).is_err(), "{path}");
+        }
+    }
+}

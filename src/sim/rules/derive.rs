@@ -1,0 +1,123 @@
+//! What follows from other properties of a user until something is written over it: names, addresses, the date of the
+//! first password.
+
+use serde_json::{Value, json};
+
+use super::users;
+use crate::sim::clock::SimTime;
+use crate::sim::schema::{Document, text};
+
+const MINUTE_MS: u64 = 60_000;
+/// 2022-01-01: the first day on which somebody's password was set.
+const PASSWORDS_BEGAN: SimTime = SimTime(1_640_995_200_000);
+/// Three years.
+const PASSWORD_MINUTES: u64 = 3 * 365 * 24 * 60;
+
+pub(crate) fn display_name(user: &Document) -> Value {
+    match names(user) {
+        (Some(given), Some(surname)) => json!(format!("{given} {surname}")),
+        (Some(name), None) | (None, Some(name)) => json!(name),
+        (None, None) => json!(users::home_upn(user)),
+    }
+}
+
+pub(crate) fn given_name(user: &Document) -> Value {
+    json!(names(user).0)
+}
+
+pub(crate) fn surname(user: &Document) -> Value {
+    json!(names(user).1)
+}
+
+/// The part before the `@` of the address that the user was born with, as far as it is known.
+pub(crate) fn nickname(user: &Document) -> Value {
+    json!(local_part(user))
+}
+
+pub(crate) fn proxy_addresses(user: &Document) -> Value {
+    let mail = text(user, "mail").map(|mail| format!("SMTP:{mail}"));
+    json!(Vec::from_iter(mail))
+}
+
+/// When a user's password was set, unless it was set while the tenant was simulated: some day of three years, which hangs
+/// on the id alone.
+pub(crate) fn first_password(user: &Document) -> Value {
+    let minutes = u64::from(users::number(user)) % PASSWORD_MINUTES;
+    json!(PASSWORDS_BEGAN.plus_ms(minutes * MINUTE_MS).zulu_text())
+}
+
+fn local_part(user: &Document) -> &str {
+    let address = text(user, "mail").unwrap_or_else(|| users::home_upn(user));
+    address.split_once('@').map_or(address, |(local, _)| local)
+}
+
+/// Given name and surname, guessed from `given.surname` as people do.
+fn names(user: &Document) -> (Option<String>, Option<String>) {
+    let local = local_part(user).trim_end_matches(|c: char| c.is_ascii_digit());
+    match local.split_once('.') {
+        Some((given, surname)) => (capitalised(given), capitalised(surname)),
+        None => (capitalised(local), None),
+    }
+}
+
+fn capitalised(name: &str) -> Option<String> {
+    let mut rest = name.chars();
+    let first = rest.next()?;
+    Some(first.to_uppercase().chain(rest).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::chance;
+    use crate::sim::schema::{ApiVersion, USERS};
+
+    fn shown(user: &Document, name: &str) -> Value {
+        USERS
+            .property(name, ApiVersion::Beta)
+            .unwrap()
+            .value(user)
+            .into_owned()
+    }
+
+    #[test]
+    fn names_and_addresses_follow_from_the_mail_address() {
+        let mut user = users::document(chance::uuid([1; 16]), "anna.o'hara7@contoso.com", None);
+        user.insert("onPremisesSyncEnabled".into(), json!(true));
+        assert_eq!(shown(&user, "displayName"), "Anna O'hara");
+        assert_eq!(
+            shown(&user, "proxyAddresses")[0],
+            "SMTP:anna.o'hara7@contoso.com"
+        );
+        assert_eq!(shown(&user, "onPremisesSyncEnabled"), true);
+        assert_eq!(shown(&user, "deletedDateTime"), Value::Null);
+        assert_eq!(shown(&user, "businessPhones"), json!([]));
+    }
+
+    #[test]
+    fn deletion_shows_in_date_and_upn_but_not_in_mail() {
+        let user = users::document(chance::uuid([1; 16]), "a@contoso.com", None);
+        let user = users::deleted(&user, SimTime(0));
+        assert_eq!(shown(&user, "deletedDateTime"), "1970-01-01T00:00:00Z");
+        let upn = shown(&user, "userPrincipalName");
+        let (digits, home) = upn.as_str().unwrap().split_at(32);
+        assert_eq!(
+            (digits, home),
+            (&*users::id(&user).simple().to_string(), "a@contoso.com")
+        );
+        assert_eq!(shown(&user, "mail"), "a@contoso.com");
+        assert_eq!(users::home_upn(&user), "a@contoso.com");
+    }
+
+    #[test]
+    fn a_password_has_a_date_and_who_never_had_one_has_null() {
+        let mut user = users::document(chance::uuid([1; 16]), "a@contoso.com", None);
+        let date = shown(&user, "lastPasswordChangeDateTime");
+        assert!(
+            date.as_str().is_some_and(|date| date.starts_with("202")),
+            "{date}"
+        );
+        user.insert("lastPasswordChangeDateTime".into(), Value::Null);
+        assert_eq!(shown(&user, "lastPasswordChangeDateTime"), Value::Null);
+    }
+}

@@ -1,0 +1,250 @@
+//! Identity Protection: who is at risk, in whose hands an account may be. A small share of people is found at risk; an
+//! operator dismisses that, or confirms that an account is compromised. The forms are those of Microsoft's description of
+//! `riskyUser`.
+//!
+//! Nobody but those at risk, now or before, is on the list. What an action does to somebody who is not is not documented in
+//! full: confirming puts them on it, dismissing does nothing. An id that is nobody's is refused.
+
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::derive;
+use super::domains::fields;
+use super::users;
+use crate::sim::clock::SimTime;
+use crate::sim::odata::{Comparison, FilterClause};
+use crate::sim::operation::{GraphOperation, Shown};
+use crate::sim::refusal::GraphRefusal;
+use crate::sim::reply::GraphReply;
+use crate::sim::schema::{Document, RISKY_USERS, parse_id};
+use crate::sim::store::{Collection, Slot};
+use crate::sim::tenant::Tenant;
+
+/// One in this many people is found at risk.
+const AT_RISK_ONE_IN: u32 = 50;
+/// 2026-03-01: when the first of them was found, and in how many minutes after it the others were.
+const FOUND_SINCE: SimTime = SimTime(1_772_323_200_000);
+const FOUND_MINUTES: u32 = 60 * 24 * 60;
+const MINUTE_MS: u64 = 60_000;
+const SET: &str = "identityProtection/riskyUsers";
+
+/// What an operator can do about a risk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RiskAction {
+    /// There was none.
+    Dismiss,
+    /// Somebody else has the account.
+    ConfirmCompromised,
+}
+
+impl RiskAction {
+    fn outcome(self, at: SimTime) -> Document {
+        match self {
+            Self::Dismiss => risk("none", "dismissed", "adminDismissedAllRiskForUser", at),
+            Self::ConfirmCompromised => risk(
+                "high",
+                "confirmedCompromised",
+                "adminConfirmedUserCompromised",
+                at,
+            ),
+        }
+    }
+}
+
+fn risk(level: &str, state: &str, detail: &str, at: SimTime) -> Document {
+    fields(json!({
+        "riskLevel": level,
+        "riskState": state,
+        "riskDetail": detail,
+        "riskLastUpdatedDateTime": at.zulu_text(),
+    }))
+}
+
+/// The risk that somebody was found with.
+fn found(user: &Document) -> Option<Document> {
+    let draw = users::number(user);
+    if !draw.is_multiple_of(AT_RISK_ONE_IN) {
+        return None;
+    }
+    let rest = draw / AT_RISK_ONE_IN;
+    let level = ["low", "medium", "high"][usize::try_from(rest % 3).unwrap_or_default()];
+    let at = FOUND_SINCE.plus_ms(u64::from(rest % FOUND_MINUTES) * MINUTE_MS);
+    Some(risk(level, "atRisk", "none", at))
+}
+
+/// Somebody who is or was at risk, as the list shows them.
+fn risky_user(tenant: &Tenant, slot: Slot) -> Option<(Slot, Document)> {
+    let user = tenant.users.get(slot)?;
+    let changed = tenant.risks.get(&users::id(user)).cloned();
+    let mut shown = changed.or_else(|| found(user))?;
+    shown.insert("id".into(), json!(users::id(user)));
+    shown.insert(
+        "isDeleted".into(),
+        json!(Collection::of(user) == Collection::Deleted),
+    );
+    shown.insert("isProcessing".into(), json!(false));
+    let name = user
+        .get("displayName")
+        .cloned()
+        .unwrap_or_else(|| derive::display_name(user));
+    shown.insert("userDisplayName".into(), name);
+    shown.insert("userPrincipalName".into(), json!(users::upn(user)));
+    Some((slot, shown))
+}
+
+pub(crate) fn list(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    let query = operation.query(&RISKY_USERS)?;
+    let tenant = &*operation.tenant;
+    let slots: Box<dyn Iterator<Item = Slot>> = match &query.filter {
+        Some(FilterClause {
+            comparison: Comparison::In(ids),
+            ..
+        }) => Box::new(
+            ids.iter()
+                .filter_map(|id| tenant.users.slot_of(parse_id(id)?)),
+        ),
+        Some(_) | None => Box::new(query.from..tenant.users.slots()),
+    };
+    let rows = slots.filter_map(|slot| risky_user(tenant, slot));
+    Ok(operation.page(SET, &query, None, Shown::Plain, rows))
+}
+
+pub(crate) fn get(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    let query = operation.query(&RISKY_USERS)?;
+    let tenant = &*operation.tenant;
+    let id = operation.id();
+    let found = tenant
+        .users
+        .slot_of(id)
+        .and_then(|slot| risky_user(tenant, slot));
+    let (_, risk) = found.ok_or_else(|| GraphRefusal::not_found(id))?;
+    Ok(operation.entity(StatusCode::OK, SET, &query, Shown::Plain, &risk))
+}
+
+pub(crate) fn dismiss(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    act(operation, RiskAction::Dismiss)
+}
+
+pub(crate) fn confirm_compromised(
+    operation: &mut GraphOperation<'_>,
+) -> Result<GraphReply, GraphRefusal> {
+    act(operation, RiskAction::ConfirmCompromised)
+}
+
+fn act(operation: &mut GraphOperation<'_>, action: RiskAction) -> Result<GraphReply, GraphRefusal> {
+    let planned = plan(
+        operation.tenant,
+        action,
+        operation.call.json_body()?,
+        operation.call.now,
+    )?;
+    operation.tenant.write_risks(planned)?;
+    Ok(GraphReply::no_content())
+}
+
+/// The changes that an action makes, none of them made yet.
+fn plan(
+    tenant: &Tenant,
+    action: RiskAction,
+    body: &[u8],
+    now: SimTime,
+) -> Result<Vec<(Uuid, Document)>, GraphRefusal> {
+    let mut planned = Vec::new();
+    for id in user_ids(body)? {
+        let slot = tenant
+            .users
+            .slot_of(id)
+            .ok_or_else(|| GraphRefusal::not_found(id))?;
+        if action == RiskAction::ConfirmCompromised || risky_user(tenant, slot).is_some() {
+            planned.push((id, action.outcome(now)));
+        }
+    }
+    Ok(planned)
+}
+
+fn user_ids(body: &[u8]) -> Result<Vec<Uuid>, GraphRefusal> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Parameters {
+        user_ids: Vec<String>,
+    }
+    let parameters: Parameters = serde_json::from_slice(body).map_err(|error| {
+        GraphRefusal::bad_request(format!("The parameters are not understood: {error}."))
+    })?;
+    let ids = parameters.user_ids.iter();
+    ids.map(|text| {
+        parse_id(text)
+            .ok_or_else(|| GraphRefusal::bad_request(format!("'{text}' is not the id of a user.")))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::chance;
+    use crate::sim::tenant::tests::tenant;
+
+    /// Octets 0, 0, 0, 100 make a number that is found at risk.
+    fn user(last: u8) -> Document {
+        let mut octets = [7; 16];
+        octets[..4].copy_from_slice(&[0, 0, 0, last]);
+        users::document(
+            chance::uuid(octets),
+            &format!("user{last}@contoso.com"),
+            None,
+        )
+    }
+
+    fn planned(tenant: &Tenant, action: RiskAction, ids: &[Uuid]) -> usize {
+        let body = json!({ "userIds": ids }).to_string();
+        plan(tenant, action, body.as_bytes(), SimTime(0))
+            .unwrap()
+            .len()
+    }
+
+    #[test]
+    fn a_risk_is_dismissed_and_a_compromise_confirmed() {
+        let mut tenant = tenant([user(100), user(101)], &[], 0);
+        let shown = |tenant: &Tenant, slot| risky_user(tenant, slot).map(|(_, shown)| shown);
+        assert_eq!(shown(&tenant, 0).unwrap()["riskState"], "atRisk");
+        assert_eq!(shown(&tenant, 1), None);
+        let both = [users::id(&user(100)), users::id(&user(101))];
+        assert_eq!(planned(&tenant, RiskAction::Dismiss, &both), 1);
+        assert_eq!(planned(&tenant, RiskAction::ConfirmCompromised, &both), 2);
+        tenant
+            .write_risks(vec![(both[0], RiskAction::Dismiss.outcome(SimTime(0)))])
+            .unwrap();
+        let after = shown(&tenant, 0).unwrap();
+        assert_eq!(
+            (&after["riskState"], &after["riskLevel"]),
+            (&json!("dismissed"), &json!("none"))
+        );
+    }
+
+    #[test]
+    fn malformed_parameters_and_strangers_are_refused() {
+        let nobody = tenant([], &[], 0);
+        let plan_text =
+            |body: &str| plan(&nobody, RiskAction::Dismiss, body.as_bytes(), SimTime(0));
+        for body in [
+            "",
+            "{}",
+            "[]",
+            r#"{"userIds":["x"]}"#,
+            r#"{"userIds":[],"more":1}"#,
+        ] {
+            assert_eq!(
+                plan_text(body).unwrap_err().status(),
+                StatusCode::BAD_REQUEST,
+                "{body}"
+            );
+        }
+        assert_eq!(plan_text(r#"{"userIds":[]}"#), Ok(Vec::new()));
+        let stranger = users::id(&user(9));
+        let refused = plan_text(&format!(r#"{{"userIds":["{stranger}"]}}"#));
+        assert_eq!(refused, Err(GraphRefusal::not_found(stranger)));
+    }
+}

@@ -1,0 +1,607 @@
+//! The rules of users: which writes are allowed and what they make of a user; UPNs and ImmutableIDs in federated domains,
+//! the recycle bin, addresses that nobody else may have, accounts that an on-premises directory is the master of.
+
+use std::fmt;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::sim::chance;
+use crate::sim::clock::SimTime;
+use crate::sim::odata::{Advanced, ODataQuery};
+use crate::sim::operation::{GraphOperation, Shown};
+use crate::sim::permission::{self, CLEAR_IDENTIFIER};
+use crate::sim::refusal::GraphRefusal;
+use crate::sim::reply::GraphReply;
+use crate::sim::rules::domains::DomainKind;
+use crate::sim::schema::{self, Document, Property, USERS, WriteRule, text};
+use crate::sim::store::{Collection, IndexKey, Slot};
+use crate::sim::tenant::{ActorRole, PlannedWrite, Tenant};
+use crate::sim::upn;
+use crate::sim::write_log::WriteKind;
+
+/// What a creation must say at least (user-post-users in Microsoft's reference).
+const REQUIRED_FOR_CREATION: [&str; 5] = [
+    "accountEnabled",
+    "displayName",
+    "mailNickname",
+    "passwordProfile",
+    "userPrincipalName",
+];
+const UPN: &str = "userPrincipalName";
+const ANCHOR: &str = "onPremisesImmutableId";
+const IDENTIFIER: &str = "onPremisesObjectIdentifier";
+const SYNCED: &str = "onPremisesSyncEnabled";
+/// Digits of the id before a deleted user's UPN.
+const ID_DIGITS: usize = uuid::fmt::Simple::LENGTH;
+/// Where the directory role is kept; a user has no property that tells it.
+const ROLE: &str = "#role";
+
+/// How a request names a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum UserKey {
+    Id(Uuid),
+    /// In any case.
+    Upn(String),
+}
+
+impl UserKey {
+    pub(crate) fn parse(text: &str) -> Self {
+        schema::parse_id(text).map_or_else(|| Self::Upn(text.to_owned()), Self::Id)
+    }
+}
+
+impl fmt::Display for UserKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Upn(upn) => f.write_str(upn),
+        }
+    }
+}
+
+/// Whether a user holds a role that ordinary apps may not touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DirectoryRole {
+    Ordinary,
+    Holder,
+    /// May activate one and has not: ordinary apps may act on them, and a hard match may not.
+    Eligible,
+}
+
+/// Who asks for a write, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UserActor {
+    pub(crate) role: ActorRole,
+    pub(crate) at: SimTime,
+}
+
+/// A live, enabled, ordinary cloud user whose mail address is the UPN.
+pub(crate) fn document(id: Uuid, upn: &str, anchor: Option<&str>) -> Document {
+    let mut user = Document::new();
+    user.insert("id".into(), json!(id));
+    user.insert(UPN.into(), json!(upn));
+    user.insert("mail".into(), json!(upn));
+    user.insert("accountEnabled".into(), json!(true));
+    if let Some(anchor) = anchor {
+        user.insert(ANCHOR.into(), json!(anchor));
+    }
+    user
+}
+
+/// The user in the recycle bin: the service puts the id's digits before the UPN.
+pub(crate) fn deleted(user: &Document, at: SimTime) -> Document {
+    let mut user = user.clone();
+    let mangled = format!("{}{}", id(&user).simple(), upn(&user));
+    user.insert(UPN.into(), json!(mangled));
+    user.insert("deletedDateTime".into(), json!(at.zulu_text()));
+    user
+}
+
+pub(crate) fn id(user: &Document) -> Uuid {
+    text(user, "id")
+        .and_then(schema::parse_id)
+        .unwrap_or_default()
+}
+
+/// A number that hangs on the id, for what is derived from it.
+pub(crate) fn number(user: &Document) -> u32 {
+    let [a, b, c, d, ..] = *id(user).as_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+pub(crate) fn upn(user: &Document) -> &str {
+    text(user, UPN).unwrap_or_default()
+}
+
+/// The UPN as it is while live.
+pub(crate) fn home_upn(user: &Document) -> &str {
+    match Collection::of(user) {
+        Collection::Live => upn(user),
+        Collection::Deleted => upn(user).get(ID_DIGITS..).unwrap_or_default(),
+    }
+}
+
+pub(crate) fn anchor(user: &Document) -> Option<&str> {
+    text(user, ANCHOR)
+}
+
+/// Whether an on-premises directory is the master; None when it never was.
+pub(crate) fn synced(user: &Document) -> Option<bool> {
+    user.get(SYNCED)?.as_bool()
+}
+
+pub(crate) fn set_synced(user: &mut Document, is_synced: bool) {
+    user.insert(SYNCED.into(), json!(is_synced));
+}
+
+/// What links the account to an object on premises.
+pub(crate) fn identifier(user: &Document) -> Option<&str> {
+    text(user, IDENTIFIER)
+}
+
+/// Stamps what links an account to its object on premises. Which object that is hangs on the ImmutableID.
+pub(crate) fn link(user: &mut Document, seed: u64) {
+    let draw = chance::digest(seed, "identifier", anchor(user).unwrap_or_default());
+    user.insert(
+        IDENTIFIER.into(),
+        json!(chance::uuid(chance::first_half(&draw))),
+    );
+}
+
+pub(crate) fn role(user: &Document) -> DirectoryRole {
+    match text(user, ROLE) {
+        None => DirectoryRole::Ordinary,
+        Some("eligible") => DirectoryRole::Eligible,
+        Some(_) => DirectoryRole::Holder,
+    }
+}
+
+pub(crate) fn set_role(user: &mut Document, role: DirectoryRole) {
+    match role {
+        DirectoryRole::Ordinary => user.remove(ROLE),
+        DirectoryRole::Holder => user.insert(ROLE.into(), json!("holder")),
+        DirectoryRole::Eligible => user.insert(ROLE.into(), json!("eligible")),
+    };
+}
+
+pub(crate) fn list_live(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    list(operation, Collection::Live, "users")
+}
+
+pub(crate) fn list_deleted(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    list(
+        operation,
+        Collection::Deleted,
+        "directoryObjects/microsoft.graph.user",
+    )
+}
+
+fn list(
+    operation: &GraphOperation<'_>,
+    collection: Collection,
+    set: &str,
+) -> Result<GraphReply, GraphRefusal> {
+    let query = operation.query(&USERS)?;
+    let view = operation.view();
+    let filter = query.filter.as_ref();
+    let count = (query.advanced == Advanced::Yes && query.from == 0)
+        .then(|| view.rows(collection, filter, 0).count());
+    Ok(operation.page(
+        set,
+        &query,
+        count,
+        Shown::Plain,
+        view.rows(collection, filter, query.from),
+    ))
+}
+
+pub(crate) fn list_untyped(_: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    Err(GraphRefusal::bad_request(
+        "The listing of deleted items needs a type, such as /directory/deletedItems/microsoft.graph.user.",
+    ))
+}
+
+pub(crate) fn get_live(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    let query = operation.query(&USERS)?;
+    let key = operation.user_key();
+    let user = operation
+        .view()
+        .live(&key)
+        .ok_or_else(|| GraphRefusal::not_found(&key))?;
+    Ok(operation.entity(StatusCode::OK, "users", &query, Shown::Plain, user))
+}
+
+pub(crate) fn get_deleted(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    let query = operation.query(&USERS)?;
+    let id = operation.id();
+    let user = operation
+        .view()
+        .deleted(id)
+        .ok_or_else(|| GraphRefusal::not_found(id))?;
+    Ok(operation.entity(
+        StatusCode::OK,
+        "directoryObjects",
+        &query,
+        Shown::Typed("user"),
+        user,
+    ))
+}
+
+pub(crate) fn create(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    // Read first, as everything that can refuse a request must come before its write.
+    let query = operation.query(&USERS)?;
+    let change = USERS.assignments(operation.call.json_body()?, operation.call.version())?;
+    let nth = operation.tenant.writes.next_seq();
+    let planned = plan_create(operation.tenant, operation.actor(), &change, nth)?;
+    let id = planned.id;
+    operation.write(planned)?;
+    written(
+        operation,
+        StatusCode::CREATED,
+        "users",
+        &query,
+        Shown::Plain,
+        id,
+    )
+}
+
+pub(crate) fn patch(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    let change = USERS.assignments(operation.call.json_body()?, operation.call.version())?;
+    if clears_identifier(&change) {
+        permission::check_any(&operation.rights.permissions, CLEAR_IDENTIFIER)?;
+    }
+    let planned = plan_patch(
+        operation.tenant,
+        operation.actor(),
+        &operation.user_key(),
+        &change,
+    )?;
+    operation.write(planned)
+}
+
+pub(crate) fn delete(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    let planned = plan_delete(operation.tenant, operation.actor(), &operation.user_key())?;
+    operation.write(planned)
+}
+
+pub(crate) fn purge(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    let planned = plan_purge(operation.tenant, operation.actor(), operation.id())?;
+    operation.write(planned)
+}
+
+pub(crate) fn restore(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
+    let query = operation.query(&USERS)?;
+    let wishes = RestoreWishes::parse(operation.call.json_body()?)?;
+    let id = operation.id();
+    let planned = plan_restore(operation.tenant, operation.actor(), id, &wishes)?;
+    operation.write(planned)?;
+    written(
+        operation,
+        StatusCode::OK,
+        "directoryObjects",
+        &query,
+        Shown::Typed("user"),
+        id,
+    )
+}
+
+/// The reply to a write shows the write, whatever the replicas say.
+fn written(
+    operation: &GraphOperation<'_>,
+    status: StatusCode,
+    set: &str,
+    query: &ODataQuery,
+    shown: Shown,
+    id: Uuid,
+) -> Result<GraphReply, GraphRefusal> {
+    let user = operation
+        .tenant
+        .users
+        .by_id(id)
+        .ok_or_else(|| GraphRefusal::not_found(id))?;
+    Ok(operation.entity(status, set, query, shown, user))
+}
+
+/// The optional body of a restore; Microsoft's own PowerShell module sends both to v1.0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RestoreWishes {
+    /// Restore straight to this UPN.
+    pub(crate) new_upn: Option<String>,
+    /// Drop the mail address when a live user has it by now, rather than refuse.
+    pub(crate) drops_taken_mail: bool,
+}
+
+impl RestoreWishes {
+    /// Reads the body; an empty one asks for nothing special.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, GraphRefusal> {
+        let mut wishes = Self::default();
+        let parameters = if body.is_empty() {
+            Document::new()
+        } else {
+            schema::object(body)?
+        };
+        for (name, value) in parameters {
+            match (name.as_str(), value) {
+                ("newUserPrincipalName", Value::String(new_upn)) => {
+                    upn::parse(&new_upn)
+                        .map_err(|reason| GraphRefusal::invalid_value(UPN, reason))?;
+                    wishes.new_upn = Some(new_upn);
+                }
+                ("autoReconcileProxyConflict", Value::Bool(drops)) => {
+                    wishes.drops_taken_mail = drops
+                }
+                ("newUserPrincipalName" | "autoReconcileProxyConflict", Value::Null) => {}
+                (name, _) => {
+                    return Err(GraphRefusal::bad_request(format!(
+                        "The parameter '{name}' is unknown or of the wrong type."
+                    )));
+                }
+            }
+        }
+        Ok(wishes)
+    }
+}
+
+type Assignments = [(&'static Property, Value)];
+
+/// Whether it cuts the link to an on-premises object.
+fn clears_identifier(change: &Assignments) -> bool {
+    change
+        .iter()
+        .any(|(property, _)| property.name == IDENTIFIER)
+}
+
+fn apply(change: &Assignments, user: &mut Document, at: SimTime) {
+    for (property, value) in change {
+        match property.write {
+            // The only secret is the password.
+            WriteRule::Secret => {
+                user.insert("lastPasswordChangeDateTime".into(), json!(at.zulu_text()))
+            }
+            _ => user.insert(property.name.into(), value.clone()),
+        };
+    }
+}
+
+/// `nth` makes the new user's id differ from that of an earlier user of the same name.
+pub(crate) fn plan_create(
+    tenant: &Tenant,
+    actor: UserActor,
+    change: &Assignments,
+    nth: u64,
+) -> Result<PlannedWrite, GraphRefusal> {
+    for required in REQUIRED_FOR_CREATION {
+        if !change.iter().any(|(property, _)| property.name == required) {
+            return Err(GraphRefusal::invalid_value(
+                required,
+                "it is required to create a user",
+            ));
+        }
+    }
+    let named = change.iter().find(|(property, _)| property.name == UPN);
+    let upn = named
+        .and_then(|(_, value)| value.as_str())
+        .unwrap_or_default();
+    let label = format!("{nth} {}", upn.to_ascii_lowercase());
+    let id = chance::uuid(chance::first_half(&chance::digest(
+        tenant.seed,
+        "created",
+        &label,
+    )));
+    let mut after = document(id, upn, None);
+    after.remove("mail");
+    apply(change, &mut after, actor.at);
+    check_domain(tenant, &after)?;
+    check_unique(tenant, &after, None)?;
+    Ok(PlannedWrite::new(WriteKind::Create, id, Some(after)))
+}
+
+pub(crate) fn plan_patch(
+    tenant: &Tenant,
+    actor: UserActor,
+    key: &UserKey,
+    change: &Assignments,
+) -> Result<PlannedWrite, GraphRefusal> {
+    let (slot, before) = live(tenant, key)?;
+    if change.iter().any(|(property, _)| property.is_sensitive) {
+        check_role(actor, before)?;
+    }
+    if clears_identifier(change) && actor.role == ActorRole::Nothing {
+        return Err(GraphRefusal::denied());
+    }
+    check_mastery(before, change)?;
+    let mut after = before.clone();
+    apply(change, &mut after, actor.at);
+    if upn(before) != upn(&after) {
+        check_domain(tenant, &after)?;
+    }
+    check_anchor_change(tenant, before, &after)?;
+    check_unique(tenant, &after, Some(slot))?;
+    Ok(PlannedWrite::new(WriteKind::Patch, id(before), Some(after)))
+}
+
+pub(crate) fn plan_delete(
+    tenant: &Tenant,
+    actor: UserActor,
+    key: &UserKey,
+) -> Result<PlannedWrite, GraphRefusal> {
+    let (_, before) = live(tenant, key)?;
+    check_role(actor, before)?;
+    Ok(PlannedWrite::new(
+        WriteKind::Delete,
+        id(before),
+        Some(deleted(before, actor.at)),
+    ))
+}
+
+pub(crate) fn plan_restore(
+    tenant: &Tenant,
+    actor: UserActor,
+    id: Uuid,
+    wishes: &RestoreWishes,
+) -> Result<PlannedWrite, GraphRefusal> {
+    let before = in_bin(tenant, id)?;
+    check_role(actor, before)?;
+    let mut after = before.clone();
+    after.insert(
+        UPN.into(),
+        json!(
+            wishes
+                .new_upn
+                .as_deref()
+                .unwrap_or_else(|| home_upn(before))
+        ),
+    );
+    after.remove("deletedDateTime");
+    // A restored account belongs to the cloud; its ImmutableID stays.
+    if synced(&after) == Some(true) {
+        set_synced(&mut after, false);
+    }
+    check_domain(tenant, &after)?;
+    if wishes.drops_taken_mail && mail_conflict(tenant, &after, None).is_some() {
+        after.remove("mail");
+    }
+    check_unique(tenant, &after, None)?;
+    Ok(PlannedWrite::new(WriteKind::Restore, id, Some(after)))
+}
+
+pub(crate) fn plan_purge(
+    tenant: &Tenant,
+    actor: UserActor,
+    id: Uuid,
+) -> Result<PlannedWrite, GraphRefusal> {
+    check_role(actor, in_bin(tenant, id)?)?;
+    Ok(PlannedWrite::new(WriteKind::Purge, id, None))
+}
+
+fn live<'a>(tenant: &'a Tenant, key: &UserKey) -> Result<(Slot, &'a Document), GraphRefusal> {
+    let slot = match key {
+        UserKey::Id(id) => tenant.users.slot_of(*id),
+        UserKey::Upn(upn) => tenant.users.live_by_upn(upn),
+    };
+    let found = slot.and_then(|slot| Some((slot, tenant.users.get(slot)?)));
+    let live = found.filter(|(_, user)| Collection::of(user) == Collection::Live);
+    live.ok_or_else(|| GraphRefusal::not_found(key))
+}
+
+fn in_bin(tenant: &Tenant, id: Uuid) -> Result<&Document, GraphRefusal> {
+    let user = tenant
+        .users
+        .by_id(id)
+        .filter(|user| Collection::of(user) == Collection::Deleted);
+    user.ok_or_else(|| GraphRefusal::not_found(id))
+}
+
+/// How the user's UPN signs in, if its domain is the tenant's.
+fn domain_kind(tenant: &Tenant, user: &Document) -> Result<DomainKind, GraphRefusal> {
+    let parts = upn::parse(upn(user)).map_err(|reason| GraphRefusal::invalid_value(UPN, reason))?;
+    let kind = tenant.domains.find(parts.domain);
+    kind.ok_or_else(|| unverified_domain(parts.domain))
+}
+
+fn unverified_domain(domain: &str) -> GraphRefusal {
+    GraphRefusal::bad_request(format!(
+        "The domain portion '{domain}' of the userPrincipalName is not a verified domain of this organization."
+    ))
+}
+
+/// A federated domain takes only users that its identity provider can find.
+fn check_domain(tenant: &Tenant, after: &Document) -> Result<(), GraphRefusal> {
+    match domain_kind(tenant, after)? {
+        DomainKind::Federated if anchor(after).is_none() => Err(anchor_required()),
+        DomainKind::Federated | DomainKind::Managed => Ok(()),
+    }
+}
+
+fn anchor_required() -> GraphRefusal {
+    GraphRefusal::bad_request(
+        "One or more property values are invalid: a user in a federated domain needs onPremisesImmutableId.",
+    )
+}
+
+/// Whether one PATCH could move a user and change the ImmutableID at once is not documented, so neither the
+/// old nor the new domain may be federated then.
+fn check_anchor_change(
+    tenant: &Tenant,
+    before: &Document,
+    after: &Document,
+) -> Result<(), GraphRefusal> {
+    if anchor(before) == anchor(after) {
+        return Ok(());
+    }
+    match (domain_kind(tenant, before)?, domain_kind(tenant, after)?) {
+        (DomainKind::Managed, DomainKind::Managed) => Ok(()),
+        (DomainKind::Federated, _) | (_, DomainKind::Federated) => Err(anchor_fixed()),
+    }
+}
+
+fn anchor_fixed() -> GraphRefusal {
+    GraphRefusal::bad_request(
+        "Unable to update the required property FederatedUser.SourceAnchor: the userPrincipalName is in a federated domain.",
+    )
+}
+
+fn check_unique(tenant: &Tenant, after: &Document, own: Option<Slot>) -> Result<(), GraphRefusal> {
+    let conflict = upn_conflict(tenant, after, own)
+        .or_else(|| mail_conflict(tenant, after, own))
+        .or_else(|| anchor_conflict(tenant, after, own));
+    conflict.map_or(Ok(()), Err)
+}
+
+fn upn_conflict(tenant: &Tenant, after: &Document, own: Option<Slot>) -> Option<GraphRefusal> {
+    let holder = tenant.users.holder(IndexKey::Address(upn(after)), own)?;
+    let is_upn = tenant
+        .users
+        .get(holder)
+        .is_some_and(|user| upn(user).eq_ignore_ascii_case(upn(after)));
+    Some(GraphRefusal::conflict(
+        if is_upn { UPN } else { "proxyAddresses" },
+        upn(after),
+    ))
+}
+
+fn mail_conflict(tenant: &Tenant, after: &Document, own: Option<Slot>) -> Option<GraphRefusal> {
+    let mail = text(after, "mail")?;
+    tenant.users.holder(IndexKey::Address(mail), own)?;
+    Some(GraphRefusal::conflict("proxyAddresses", mail))
+}
+
+fn anchor_conflict(tenant: &Tenant, after: &Document, own: Option<Slot>) -> Option<GraphRefusal> {
+    let anchor = anchor(after)?;
+    tenant.users.holder(IndexKey::Anchor(anchor), own)?;
+    Some(GraphRefusal::conflict(ANCHOR, anchor))
+}
+
+/// Acting on somebody who holds a role takes a role; who may only activate one is like everybody else.
+fn check_role(actor: UserActor, target: &Document) -> Result<(), GraphRefusal> {
+    match (role(target), actor.role) {
+        (DirectoryRole::Holder, ActorRole::Nothing) => Err(GraphRefusal::denied()),
+        (DirectoryRole::Holder, ActorRole::Administrator) => Ok(()),
+        (DirectoryRole::Ordinary | DirectoryRole::Eligible, _) => Ok(()),
+    }
+}
+
+fn check_mastery(before: &Document, change: &Assignments) -> Result<(), GraphRefusal> {
+    let mut mastered = change
+        .iter()
+        .filter(|(property, _)| !property.is_cloud_owned);
+    match mastered.next() {
+        Some((property, _)) if synced(before) == Some(true) => {
+            Err(mastered_elsewhere(property.name))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn mastered_elsewhere(property: &str) -> GraphRefusal {
+    GraphRefusal::bad_request(format!(
+        "Unable to update the property '{property}': on-premises mastered Directory Sync objects or objects currently \
+         undergoing migration are not writable here."
+    ))
+}
+
+#[cfg(test)]
+#[path = "users_tests.rs"]
+mod tests;
