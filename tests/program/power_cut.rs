@@ -8,12 +8,8 @@
 //! `CUTOVER_CUTS=n` sets the number of cuts, `CUTOVER_CUT_SEED=n` the seed of their moments.
 
 use crate::support::oracle::{Oracle, Slack};
-<<<<<<< HEAD
-use crate::support::{Ran, Stage, calm};
-use cutover::journal::RunId;
-=======
 use crate::support::{Ran, Stage, calm, number, tools};
->>>>>>> f34aee387b3c70627261fba61c11813eb7634036
+use cutover::journal::RunId;
 use cutover::journal::error::LogError;
 use cutover::journal::log::inspect;
 use cutover::journal::log_file::DiskLogFile;
