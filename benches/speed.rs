@@ -499,7 +499,7 @@ impl Graph {
             ("client_id", CLIENT_ID),
             ("client_secret", SECRET),
             ("grant_type", "client_credentials"),
-            ("scope", &format!("{url}/.default")),
+            ("scope", "https://graph.microsoft.com/.default"),
         ];
         let login = format!("{url}/{TENANT}/oauth2/v2.0/token");
         let reply = client
