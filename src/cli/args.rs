@@ -30,6 +30,7 @@ impl Cli {
             Command::Plan(_)
             | Command::Check(_)
             | Command::Doctor(_)
+            | Command::Verify(_)
             | Command::Pause(_)
             | Command::Continue(_)
             | Command::Drain(_)
@@ -99,6 +100,8 @@ pub(super) enum Command {
     Doctor(DoctorArgs),
     /// Go on with an interrupted run from the journal alone
     Resume(ResumeArgs),
+    /// Read finished rows again and report what is no longer as it should be; writes nothing
+    Verify(VerifyArgs),
     /// Begin no more rows, bring those under way to safety, and wait for `continue`
     Pause(SteerArgs),
     /// Begin rows again after a pause
@@ -237,6 +240,20 @@ pub(super) struct ResumeArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub work: WorkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
+    pub run: Option<String>,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Most rows read at once [default: from rate and latency]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrency: Option<u32>,
+    /// Machine-readable, on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Which live process is meant.

@@ -28,6 +28,7 @@ mod sim;
 mod status;
 mod steer;
 mod usage;
+mod verify;
 mod work;
 
 pub use exit::Exit;
@@ -81,6 +82,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Check(args) => on_runtime(async { check::main(&args) }),
         Command::Doctor(args) => on_runtime(doctor::main(&args)),
         Command::Resume(args) => on_runtime(resume::main(&global, &args)),
+        Command::Verify(args) => on_runtime(verify::main(&global, &args)),
         Command::Pause(args) => on_runtime(steer::pause(&global, &args)),
         Command::Continue(args) => on_runtime(steer::go_on(&global, &args)),
         Command::Drain(args) => on_runtime(steer::drain(&global, &args)),

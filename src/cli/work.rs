@@ -172,13 +172,11 @@ impl Attempt<'_> {
     }
 
     async fn connect(&self, target: Target, waits: &mut Waits) -> Result<Connected, Cut> {
-        let first = first_input(&*self.journal.lock().await, self.session.header());
-        let cast = cast(
-            self.global,
-            &first.map_err(Failure::from)?,
-            self.session,
-            self.job,
-        )?;
+        let header = self.session.header();
+        let runs = self.journal.lock().await.runs().map_err(Failure::from)?;
+        let mut reader = self.session.reader().map_err(Failure::from)?;
+        let first = first_input(&runs, header);
+        let cast = cast(self.global, first, header, &mut reader, self.job)?;
         let hitch = Hitch::new();
         let connecting = target.connect(self.session.header().id.0, self.job, cast, &hitch);
         Ok(waits.wait(|| hitch.words(), connecting).await??)
@@ -294,8 +292,13 @@ impl Attempt<'_> {
 }
 
 /// Who plays in the simulated tenant: the people of the run's rows.
-fn cast(global: &Global, input: &Digest, session: &Session, job: &Job) -> Result<Cast, Failure> {
-    let header = session.header();
+pub(super) fn cast(
+    global: &Global,
+    input: &Digest,
+    header: &RunHeader,
+    reader: &mut RunReader,
+    job: &Job,
+) -> Result<Cast, Failure> {
     if header.target_spec != "sim" {
         return Ok(Cast {
             people: Vec::new(),
@@ -303,13 +306,11 @@ fn cast(global: &Global, input: &Digest, session: &Session, job: &Job) -> Result
         });
     }
     let mut people = Vec::new();
-    session
-        .reader()?
-        .each::<crate::journal::JournalError>(|input, _| {
-            let values = canonical(&header.input.mapping, &job.layout, input);
-            people.extend(person(&job.layout, &values));
-            Ok(())
-        })?;
+    reader.each::<JournalError>(|input, _| {
+        let values = canonical(&header.input.mapping, &job.layout, input);
+        people.extend(person(&job.layout, &values));
+        Ok(())
+    })?;
     Ok(Cast {
         people,
         state: Some(super::sim::state_dir(global, input)),
@@ -317,15 +318,14 @@ fn cast(global: &Global, input: &Digest, session: &Session, job: &Job) -> Result
 }
 
 /// The file that the simulated tenant was made from: that of the first run, where people were taken over from one to the next.
-fn first_input(journal: &Journal, header: &RunHeader) -> Result<Digest, JournalError> {
-    let runs = journal.runs()?;
+pub(super) fn first_input<'r>(runs: &'r [RunRecord], header: &'r RunHeader) -> &'r Digest {
     let mut header = header;
     while let Some(from) = header.adopts
         && let Some(run) = runs.iter().find(|run| run.id() == from)
     {
         header = &run.header;
     }
-    Ok(header.input.digest.clone())
+    &header.input.digest
 }
 
 /// What tells the dispatcher when rows may begin, and where it shows that.

@@ -26,6 +26,11 @@ impl State {
         self.0.insert(key.to_owned(), value);
     }
 
+    /// The properties, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &JsonValue)> {
+        self.0.iter()
+    }
+
     /// As JSON text, for the journal.
     #[must_use]
     pub fn to_text(&self) -> String {
