@@ -30,6 +30,7 @@ impl Cli {
             CliCommand::Plan(_)
             | CliCommand::Check(_)
             | CliCommand::Doctor(_)
+            | CliCommand::Verify(_)
             | CliCommand::Pause(_)
             | CliCommand::Continue(_)
             | CliCommand::Drain(_)
@@ -99,6 +100,8 @@ pub(super) enum CliCommand {
     Doctor(DoctorArgs),
     /// Continue an interrupted run from the journal alone
     Resume(ResumeArgs),
+    /// Read finished rows again and report what is no longer as it should be; writes nothing
+    Verify(VerifyArgs),
     /// Start no more rows, bring those under way to safety, and wait for `continue`
     Pause(SteerArgs),
     /// Start rows again after a pause
@@ -237,6 +240,20 @@ pub(super) struct ResumeArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub work: WorkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
+    pub run: Option<String>,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Most rows read at once [default: from rate and latency]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrency: Option<u32>,
+    /// Machine-readable, on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Which live process is meant.

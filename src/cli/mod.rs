@@ -30,6 +30,7 @@ mod sim;
 mod status;
 mod steer;
 mod usage;
+mod verify;
 mod waits;
 mod work;
 
@@ -81,6 +82,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         CliCommand::Check(args) => on_runtime(async { check::main(&args) }),
         CliCommand::Doctor(args) => on_runtime(doctor::main(&args)),
         CliCommand::Resume(args) => on_runtime(resume::main(&global, &args)),
+        CliCommand::Verify(args) => on_runtime(verify::main(&global, &args)),
         CliCommand::Pause(args) => on_runtime(steer::pause(&global, &args)),
         CliCommand::Continue(args) => on_runtime(steer::go_on(&global, &args)),
         CliCommand::Drain(args) => on_runtime(steer::drain(&global, &args)),

@@ -48,7 +48,7 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
     .await
 }
 
-fn must_be_the_same(run: &RunRecord, target: &Target) -> Result<(), Failure> {
+pub(super) fn must_be_the_same(run: &RunRecord, target: &Target) -> Result<(), Failure> {
     let (then, now) = (&run.header.target, target.identity());
     if *then == now {
         return Ok(());
@@ -63,7 +63,7 @@ fn must_be_the_same(run: &RunRecord, target: &Target) -> Result<(), Failure> {
 }
 
 /// The job as it was when the run began.
-fn job_of(run: &RunRecord) -> Result<crate::job::Job, Failure> {
+pub(super) fn job_of(run: &RunRecord) -> Result<crate::job::Job, Failure> {
     let origin = format!("{} (as run {} was begun with)", run.header.job, run.id());
     crate::job::parse(&origin, &run.header.job_source).map_err(|mistakes| {
         Failure::usage(

@@ -186,13 +186,10 @@ impl RunAttempt<'_> {
     }
 
     async fn connect(&self, target: Target, waits: &mut Waits) -> Result<Connected, Cut> {
-        let cast = cast_of(
-            self.global,
-            &*self.journal.lock().await,
-            self.session,
-            self.job,
-        )
-        .await?;
+        let runs = self.journal.lock().await.runs().map_err(Failure::from)?;
+        let mut reader = self.session.reader().await.map_err(Failure::from)?;
+        let header = self.session.header();
+        let cast = cast_of(self.global, &runs, header, &mut reader, self.job)?;
         let hitch = Hitch::new();
         let connecting = target.connect(self.session.header().id.0, self.job, cast, &hitch);
         Ok(waits.wait(|| hitch.words(), connecting).await??)
