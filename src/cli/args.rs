@@ -1,6 +1,6 @@
 //! Arguments, by clap.
 
-use crate::journal::frame::ChainHash;
+use crate::journal::line::ChainHash;
 use crate::progress::{Color, Form, Manner, Style};
 use crate::runner::{Deadline, MaxFailed, Window};
 use crate::services::budget::{Quota, QuotaError};
