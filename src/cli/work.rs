@@ -2,7 +2,7 @@
 
 use super::args::{Global, WorkArgs};
 use super::connect::{Cast, Connected, Hitch, Target, person};
-use super::context::{print_json, report_dir};
+use super::context::{operator, print_json, report_dir};
 use super::errors;
 use super::exit::{Exit, Failure};
 use super::half_way::{exposed_in_words, mention_others, resume_command, warned_in_words};
@@ -24,6 +24,7 @@ use crate::runner::claims::Claims;
 use crate::runner::client::RunAbort;
 use crate::runner::exposed::{self, Person};
 use crate::runner::preflight::{Check, Ready, prepare};
+use crate::runner::reopen::{Retried, reopen};
 use crate::runner::stop::Gate;
 use crate::runner::worker::Work;
 use crate::runner::{
@@ -56,6 +57,8 @@ pub(super) enum Stage {
     New(Copied, Consent),
     /// It was begun before.
     Begun,
+    /// It was begun before, and these rows of it begin again.
+    Retry(Retried),
 }
 
 /// Works on an open run until it ends, writes the report and says how it went.
@@ -92,6 +95,11 @@ pub(super) async fn work(
                 tracing::info!("the run is removed when the journal is opened next: {error}");
             }
             let never_begun = || Failure::program("the run has ended and was never begun");
+            return Err(end.err().map_or_else(never_begun, Cut::into_failure));
+        }
+        // Nothing has begun again: the run stands as it stood.
+        (Stage::Retry(_), end) => {
+            let never_begun = || Failure::program("the retry has ended and was never begun");
             return Err(end.err().map_or_else(never_begun, Cut::into_failure));
         }
         (Stage::Begun, Ok(end)) => end,
@@ -223,13 +231,27 @@ impl Attempt<'_> {
         if let Stage::New(_, Consent::OfPerson) = stage {
             waits.ask().await?;
         }
-        if let Stage::New(copied, _) = std::mem::replace(stage, Stage::Begun) {
-            let begun = self.session.begin(copied, SystemClock.now()).await;
-            begun.map_err(Failure::from)?;
-            self.opened().await?;
+        match std::mem::replace(stage, Stage::Begun) {
+            Stage::New(copied, _) => {
+                let begun = self.session.begin(copied, SystemClock.now()).await;
+                begun.map_err(Failure::from)?;
+                self.opened().await?;
+            }
+            Stage::Retry(retried) => {
+                self.reopen(&retried).await.map_err(Cut::Journal)?;
+                self.opened().await?;
+            }
+            Stage::Begun => {}
         }
         let none = || Failure::program("there are no lookups");
         Ok(ready.settings.ok_or_else(none)?)
+    }
+
+    async fn reopen(&self, retried: &Retried) -> Result<(), JournalError> {
+        let rows = reopen(self.session, retried, &operator(), &SystemClock).await?;
+        let again = counted(rows, "row begins", "rows begin");
+        say(format_args!("{again} again"));
+        Ok(())
     }
 
     async fn opened(&self) -> Result<(), Cut> {
@@ -241,7 +263,7 @@ impl Attempt<'_> {
         let run = self.session.run();
         let rows = match stage {
             Stage::New(copied, _) => copied.rows(),
-            Stage::Begun => run.rows,
+            Stage::Begun | Stage::Retry(_) => run.rows,
         };
         let header = Header {
             journal: &self.global.journal,
