@@ -6,6 +6,7 @@ use super::exit::Failure;
 use crate::batch::{Finding, Input, InputError};
 use crate::core::nearest_first;
 use crate::job::{FindError, Job, SHIPPED};
+use crate::journal::sled_store::Why;
 use crate::journal::{Holder, Journal, JournalError, Snapshot};
 use crate::progress::{say, say_finding, show_json, warn};
 use crate::runner::{Clock, Schedule, SystemClock};
@@ -166,18 +167,14 @@ pub(super) fn existing_journal(global: &Global, command: &str) -> Result<Journal
 /// There is none, it may not be read, or it is damaged.
 pub(super) fn snapshot(global: &Global) -> Result<Snapshot, Failure> {
     must_be_there(global)?;
-    let snapshot = Snapshot::take(&global.journal)?;
-    tell_unused(&snapshot);
-    Ok(snapshot)
+    Ok(Snapshot::take(&global.journal)?)
 }
 
-/// Says why a snapshot is made from the logs alone, if it is.
-pub(super) fn tell_unused(snapshot: &Snapshot) {
-    if let Some(why) = snapshot.unused() {
-        warn(format_args!(
-            "the checkpoint is not used, and is built again from the log by the next `run` or `resume`: {why}"
-        ));
-    }
+/// Says why the checkpoint is not used.
+pub(super) fn tell_unused(why: &Why) {
+    warn(format_args!(
+        "the checkpoint is not used, and is built again from the log by the next `run` or `resume`: {why}"
+    ));
 }
 
 /// # Errors

@@ -473,11 +473,6 @@ pub(super) const ERRORS: &[ProblemKind] = &[
         "The file is no export of a run.",
         "`cutover journal export RUN --output FILE` writes one",
     ),
-    before(
-        "export-format",
-        "The export has a format that this version does not check.",
-        "check it with the version of cutover that wrote it",
-    ),
     at_work(
         "report-write",
         "The report cannot be written.",

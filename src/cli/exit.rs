@@ -291,6 +291,7 @@ impl From<crate::journal::JournalError> for Failure {
             | JournalError::Store(_)
             | JournalError::Entry(_)
             | JournalError::Checkpoint(_)
+            | JournalError::NoBeginning
             | JournalError::Impossible { .. }
             | JournalError::NoRoom { .. }
             | JournalError::LogGone { .. }

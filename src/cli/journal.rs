@@ -4,12 +4,13 @@ use super::args::{Global, JournalCommand, JournalExportArgs, JournalVerifyArgs};
 use super::context::{must_be_there, print_json, tell_unused};
 use super::exit::{Exit, Failure};
 use crate::journal::export::{self, ExportError, Exported};
-use crate::journal::verify::{Compared, Finding, Kind, Request, Scratch, Verdict, verify_beside};
-use crate::journal::{Holder, Journal, JournalError, Snapshot};
+use crate::journal::verify::{
+    self as checks, Compared, Finding, Kind, Request, Verdict, verify_beside, verify_export,
+};
+use crate::journal::{Holder, Journal, JournalError};
 use crate::progress::{say, say_result, show_text, warn};
 use serde::Serialize;
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use tempfile::NamedTempFile;
 
@@ -35,7 +36,7 @@ fn verify(global: &Global, args: &JournalVerifyArgs) -> Result<Exit, Failure> {
         ));
     }
     let verdicts = match &args.export {
-        Some(file) => vec![verify_export(file, args)?],
+        Some(file) => vec![verify_export(file, args.head).map_err(Failure::unusable)?],
         None => verify_journal(global, args)?,
     };
     if args.json {
@@ -53,22 +54,12 @@ fn verify(global: &Global, args: &JournalVerifyArgs) -> Result<Exit, Failure> {
     }
 }
 
-fn verify_export(file: &Path, args: &JournalVerifyArgs) -> Result<Verdict, Failure> {
-    let unreadable = |error: io::Error| {
-        let message = format!("cannot read the export {}: {error}", file.display());
-        Failure::usage(message, "check the path")
-    };
-    let mut reader = BufReader::new(File::open(file).map_err(unreadable)?);
-    export::check(&mut reader, args.head, Scratch::Folder).map_err(Failure::unusable)
-}
-
 fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdict>, Failure> {
     let dir = &global.journal;
     must_be_there(global)?;
     let request = Request {
         run: args.run.as_deref(),
         head: args.head,
-        scratch: Scratch::Folder,
     };
     if let Some(holder) = Journal::holder(dir)?.filter(Holder::may_live) {
         say(format_args!(
@@ -78,9 +69,11 @@ fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdi
         ));
         return verify_beside(dir, &request).map_err(Failure::unusable);
     }
-    let snapshot = Snapshot::as_it_is(dir).map_err(Failure::unusable)?;
-    tell_unused(&snapshot);
-    snapshot.verify(&request).map_err(Failure::unusable)
+    let (verdicts, unused) = checks::verify(dir, &request).map_err(Failure::unusable)?;
+    if let Some(why) = unused {
+        tell_unused(&why);
+    }
+    Ok(verdicts)
 }
 
 fn print_in_words(verdict: &Verdict) {
@@ -125,10 +118,9 @@ fn praise(compared: Compared) -> &'static str {
 }
 
 fn place(finding: &Finding) -> String {
-    let line = finding.line.map(|line| format!("line {line}"));
     let record = finding.record.map(|record| format!("record {record}"));
     let offset = finding.offset.map(|offset| format!("byte {offset}"));
-    let places: Vec<String> = [line, record, offset].into_iter().flatten().collect();
+    let places: Vec<String> = [record, offset].into_iter().flatten().collect();
     if places.is_empty() {
         return String::new();
     }

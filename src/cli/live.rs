@@ -246,7 +246,7 @@ impl Shared {
         let journal = journal.lock_owned().await;
         let session = self.session.upgrade().ok_or(Refusal::Ending)?;
         // Brings the checkpoint up to the log.
-        drop(session.reader()?);
+        drop(session.reader().await?);
         let mut run = journal.find(prefix)?;
         let own = session.header().id;
         if prefix.is_none() && run.id() < own {

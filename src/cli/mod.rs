@@ -21,6 +21,7 @@ mod plan;
 mod privacy;
 mod report;
 mod resume;
+mod retry;
 mod run;
 mod runs;
 mod signals;
@@ -82,6 +83,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::Check(args) => on_runtime(async { check::main(&args) }),
         Command::Doctor(args) => on_runtime(doctor::main(&args)),
         Command::Resume(args) => on_runtime(resume::main(&global, &args)),
+        Command::Retry(args) => on_runtime(retry::main(&global, &args)),
         Command::Verify(args) => on_runtime(verify::main(&global, &args)),
         Command::Pause(args) => on_runtime(steer::pause(&global, &args)),
         Command::Continue(args) => on_runtime(steer::go_on(&global, &args)),

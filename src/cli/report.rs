@@ -1,7 +1,7 @@
 //! `cutover report`: write the report files again.
 
 use super::args::{Global, ReportArgs};
-use super::context::{report_dir, snapshot};
+use super::context::{report_dir, snapshot, tell_unused};
 use super::exit::{Exit, Failure};
 use super::half_way::{exit_of, exposed_in_words};
 use super::live::{Question, WRITE_REPORT, ask};
@@ -63,8 +63,11 @@ fn by_ourselves(global: &Global, args: &ReportArgs) -> Result<(PathBuf, Value), 
     let run = journal.find(args.run.as_deref())?;
     let given = args.report.clone().map(absolute);
     let dir = report_dir(given.as_ref(), &run.id().to_string());
-    let mut reader = journal.reader(&run)?;
-    let idle = Liveness::idle(journal.taken_over_by(run.id())?);
+    let (mut reader, unused) = journal.rows(&run)?;
+    if let Some(why) = unused {
+        tell_unused(&why);
+    }
+    let idle = Liveness::idle(journal.taken_over_by(run.id()));
     let (_, summary) = report::write(&run, &mut reader, &dir, &idle)?;
     let summary = to_value(&summary)?;
     tracing::info!("{summary}");

@@ -107,7 +107,7 @@ async fn start(
     let mut show = |finding: &crate::batch::Finding| lines.show(finding);
     let (import, summary) =
         copy(journal, order, plan, adoptions, &SystemClock, &mut show).map_err(begin_failure)?;
-    let copied = import.copied().await?;
+    let copied = import.copied()?;
     lines.end(batch);
     let errors = summary.count(Severity::Error);
     if errors > 0 {

@@ -45,7 +45,7 @@ fn own(global: &Global) -> Result<serde_json::Value, Failure> {
     let mut summaries = Vec::new();
     if Journal::exists(&global.journal)? {
         let journal = snapshot(global)?;
-        let runs = journal.runs()?;
+        let runs = journal.runs();
         let takers = takers(&runs);
         for run in runs {
             let mut reader = journal.reader(&run)?;

@@ -15,7 +15,7 @@ pub(super) async fn main(global: &Global, args: &StatusArgs) -> Result<Exit, Fai
         None => {
             let journal = snapshot(global)?;
             let run = journal.find(args.run.as_deref())?;
-            let idle = Liveness::idle(journal.taken_over_by(run.id())?);
+            let idle = Liveness::idle(journal.taken_over_by(run.id()));
             to_value(&report::summarize(&run, &mut journal.reader(&run)?, &idle)?)?
         }
     };

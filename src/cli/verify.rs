@@ -116,7 +116,7 @@ async fn connect(
     target: Target,
     waits: &mut Waits,
 ) -> Result<Connected, Failure> {
-    let runs = snapshot.runs()?;
+    let runs = snapshot.runs();
     let input = first_input(&runs, &run.header);
     let cast = cast(global, input, &run.header, &mut snapshot.reader(run)?, job)?;
     let hitch = Hitch::new();

@@ -2,7 +2,7 @@
 
 use super::args::{Global, WorkArgs};
 use super::connect::{Cast, Connected, Hitch, Target, person};
-use super::context::{print_json, report_dir};
+use super::context::{operator, print_json, report_dir};
 use super::errors;
 use super::exit::{Exit, Failure};
 use super::half_way::{exposed_in_words, mention_others, resume_command, warned_in_words};
@@ -24,6 +24,7 @@ use crate::runner::claims::Claims;
 use crate::runner::client::RunAbort;
 use crate::runner::exposed::{self, Person};
 use crate::runner::preflight::{Check, Ready, prepare};
+use crate::runner::reopen::{Retried, reopen};
 use crate::runner::stop::Gate;
 use crate::runner::worker::Work;
 use crate::runner::{
@@ -56,6 +57,8 @@ pub(super) enum Stage {
     New(Copied, Consent),
     /// It was begun before.
     Begun,
+    /// It was begun before, and these rows of it begin again.
+    Retry(Retried),
 }
 
 /// Works on an open run until it ends, writes the report and says how it went.
@@ -88,10 +91,15 @@ pub(super) async fn work(
     let session = released(session).await?;
     let end = match (stage, end) {
         (Stage::New(..), end) => {
-            if let Err(error) = journal.lock().await.withdraw(session) {
+            if let Err(error) = journal.lock().await.withdraw(session).await {
                 tracing::info!("the run is removed when the journal is opened next: {error}");
             }
             let never_begun = || Failure::program("the run has ended and was never begun");
+            return Err(end.err().map_or_else(never_begun, Cut::into_failure));
+        }
+        // Nothing has begun again: the run stands as it stood.
+        (Stage::Retry(_), end) => {
+            let never_begun = || Failure::program("the retry has ended and was never begun");
             return Err(end.err().map_or_else(never_begun, Cut::into_failure));
         }
         (Stage::Begun, Ok(end)) => end,
@@ -113,7 +121,7 @@ pub(super) async fn work(
         .stopped
         .as_ref()
         .map_or(Stop::Finished, StopReason::stop);
-    let closed = session.close(SystemClock.now(), stop);
+    let closed = session.close(SystemClock.now(), stop).await;
     let (exit, told) = tell_end(global, args, closed, end.journal, &dir, &target_spec);
     let exposed = told.unwrap_or_else(|| Exposed::remembered(&exposed, run, &dir));
     exposed.name();
@@ -145,7 +153,7 @@ impl Attempt<'_> {
         let mut waits = Waits::new(commands, &target);
         let connected = match self.connect(target, &mut waits).await {
             Ok(connected) => connected,
-            Err(cut) => return (Err(cut), self.left_exposed()),
+            Err(cut) => return (Err(cut), self.left_exposed().await),
         };
         let services = Arc::clone(&connected.services);
         let bridge = Bridge {
@@ -174,7 +182,7 @@ impl Attempt<'_> {
     async fn connect(&self, target: Target, waits: &mut Waits) -> Result<Connected, Cut> {
         let header = self.session.header();
         let runs = self.journal.lock().await.runs().map_err(Failure::from)?;
-        let mut reader = self.session.reader().map_err(Failure::from)?;
+        let mut reader = self.session.reader().await.map_err(Failure::from)?;
         let first = first_input(&runs, header);
         let cast = cast(self.global, first, header, &mut reader, self.job)?;
         let hitch = Hitch::new();
@@ -183,17 +191,17 @@ impl Attempt<'_> {
     }
 
     /// Whom an earlier process left exposed, where this one came to nothing before it could ask.
-    fn left_exposed(&self) -> Vec<Person> {
+    async fn left_exposed(&self) -> Vec<Person> {
         let exposed = exposed::Exposed::default();
-        if let Err(error) = self.take_in(&exposed) {
+        if let Err(error) = self.take_in(&exposed).await {
             tracing::warn!("who is exposed cannot be read from the journal: {error}");
         }
         exposed.list()
     }
 
-    fn take_in(&self, exposed: &exposed::Exposed) -> Result<(), JournalError> {
+    async fn take_in(&self, exposed: &exposed::Exposed) -> Result<(), JournalError> {
         let mapping = &self.session.header().input.mapping;
-        exposed.take_in(&mut self.session.reader()?, mapping, &self.job.layout)
+        exposed.take_in(&mut self.session.reader().await?, mapping, &self.job.layout)
     }
 
     /// The checks before the run, the header, and the consent of whoever has to give it; a new run exists from then on.
@@ -205,6 +213,7 @@ impl Attempt<'_> {
     ) -> Result<Settings, Cut> {
         let services = &connected.services;
         self.take_in(&services.gauges.exposed)
+            .await
             .map_err(Failure::from)?;
         if matches!(stage, Stage::Begun) {
             self.opened().await?;
@@ -216,19 +225,33 @@ impl Attempt<'_> {
             Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice)))
         })?;
         let somebody_is_half_way =
-            has_written(&self.session.reader().map_err(Failure::from)?).map_err(Failure::from)?;
+            has_written(&self.session.reader().await.map_err(Failure::from)?);
         must_be_fit(&ready, somebody_is_half_way)?;
         self.show_header(connected, &ready, stage);
         if let Stage::New(_, Consent::OfPerson) = stage {
             waits.ask().await?;
         }
-        if let Stage::New(copied, _) = std::mem::replace(stage, Stage::Begun) {
-            let begun = self.session.begin(copied, SystemClock.now()).await;
-            begun.map_err(Failure::from)?;
-            self.opened().await?;
+        match std::mem::replace(stage, Stage::Begun) {
+            Stage::New(copied, _) => {
+                let begun = self.session.begin(copied, SystemClock.now()).await;
+                begun.map_err(Failure::from)?;
+                self.opened().await?;
+            }
+            Stage::Retry(retried) => {
+                self.reopen(&retried).await.map_err(Cut::Journal)?;
+                self.opened().await?;
+            }
+            Stage::Begun => {}
         }
         let none = || Failure::program("there are no lookups");
         Ok(ready.settings.ok_or_else(none)?)
+    }
+
+    async fn reopen(&self, retried: &Retried) -> Result<(), JournalError> {
+        let rows = reopen(self.session, retried, &operator(), &SystemClock).await?;
+        let again = counted(rows, "row begins", "rows begin");
+        say(format_args!("{again} again"));
+        Ok(())
     }
 
     async fn opened(&self) -> Result<(), Cut> {
@@ -240,7 +263,7 @@ impl Attempt<'_> {
         let run = self.session.run();
         let rows = match stage {
             Stage::New(copied, _) => copied.rows(),
-            Stage::Begun => run.rows,
+            Stage::Begun | Stage::Retry(_) => run.rows,
         };
         let header = Header {
             journal: &self.global.journal,
@@ -262,7 +285,7 @@ impl Attempt<'_> {
         orders: Orders,
     ) -> Result<DispatchEnd, Cut> {
         // The reader first: it waits until the checkpoint, and so what is known of the run, is up to the log.
-        let reader = self.session.reader().map_err(Failure::from)?;
+        let reader = self.session.reader().await.map_err(Failure::from)?;
         let run = self.session.run();
         let admission = Admission::new(reader, &run, &self.job.layout).map_err(Failure::from)?;
         let work = Arc::new(Work {
@@ -354,14 +377,9 @@ fn must_be_fit(ready: &Ready, somebody_is_half_way: bool) -> Result<(), Failure>
 }
 
 /// Whether somebody was changed who is not at an end yet.
-fn has_written(reader: &RunReader) -> Result<bool, JournalError> {
-    for row in reader.active()? {
-        let record = reader.row(row)?;
-        if record.is_some_and(|record| record.has_begun_writing()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+fn has_written(reader: &RunReader) -> bool {
+    let mut active = reader.active().into_iter();
+    active.any(|(_, record)| record.has_begun_writing())
 }
 
 /// What somebody should know before it begins.

@@ -1,6 +1,6 @@
 //! Writing the report files, in one pass over the rows.
 
-use super::gathered::{ExposedPerson, Gathered, exposed_person, key_of, reported, warnings_of};
+use super::gathered::{ExposedPerson, exposed_now, exposed_person, key_of, reported, warnings_of};
 use super::summary::{Liveness, Summary, rfc3339};
 use super::table::{ReportError, Table, beside, failed, make_folder, put_in_place};
 use crate::core::Problem;
@@ -85,10 +85,10 @@ pub fn write(
     let heading: Vec<&str> = header.chain(["cutover_outcome", "cutover_error"]).collect();
     let mut unfinished = Table::create(dir.join("unfinished.csv"), &heading)?;
     let mut warned = Rare::new(dir.join("warned.csv"), &WARNED_COLUMNS);
-    let mut gathered = Gathered::new();
+    let mut away = Vec::new();
     reader.each::<ReportError>(|input, record| {
         if let Some(record) = record {
-            gathered.add(run, live, input, record);
+            away.extend(exposed_now(run, live, input, record));
             for line in warned_lines(run, input, record) {
                 warned.line(&line)?;
             }
@@ -104,10 +104,10 @@ pub fn write(
         Ok(())
     })?;
     let mut exposed = Rare::new(dir.join("exposed.csv"), &EXPOSED_COLUMNS);
-    for person in &gathered.exposed {
+    for person in &away {
         exposed.line(&exposed_line(run, person))?;
     }
-    let summary = Summary::of(run, gathered, live);
+    let summary = Summary::of(run, away, live);
     let paths = ReportPaths {
         outcomes: outcomes.finish()?,
         unfinished: unfinished.finish()?,

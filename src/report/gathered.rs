@@ -1,19 +1,11 @@
 //! What a report says of single people: who cannot work now, who is done and still needs somebody, how long people could not
 //! work. Gathered in the one pass over the rows that a report makes anyway.
 
-use super::summary::{Exposed, Liveness, rfc3339};
+use super::summary::{Liveness, rfc3339};
 use crate::core::Problem;
 use crate::journal::{InputRow, RowRecord, RunRecord};
 use crate::machine::Outcome;
-use hdrhistogram::Histogram;
 use serde::Serialize;
-use std::collections::BTreeMap;
-
-/// Digits that the exposure's percentiles are kept to.
-const DIGITS: u8 = 3;
-
-/// Longest exposure that is told apart: 30 days, in milliseconds.
-const EXPOSED_MS_MAX: u64 = 30 * 24 * 3_600 * 1_000;
 
 /// Somebody who cannot work now, as far as the journal knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,67 +41,29 @@ pub struct Warned {
     pub advice: String,
 }
 
-/// All of it.
-pub(super) struct Gathered {
-    /// None only if the bounds above were nonsense.
-    histogram: Option<Histogram<u64>>,
-    pub(super) exposed: Vec<ExposedPerson>,
-    warned: BTreeMap<String, Warned>,
-    /// Rows with at least one warning.
-    pub(super) warned_rows: u64,
+/// What somebody should know of rows that are done, by its code.
+pub(super) fn warned(run: &RunRecord) -> Vec<Warned> {
+    let warned = run.warned.iter().map(|(code, warned)| Warned {
+        code: code.clone(),
+        rows: warned.rows,
+        warning: warned.warning.clone(),
+        advice: warned.advice.clone(),
+    });
+    warned.collect()
 }
 
-impl Gathered {
-    pub(super) fn new() -> Gathered {
-        Gathered {
-            histogram: Histogram::new_with_max(EXPOSED_MS_MAX, DIGITS).ok(),
-            exposed: Vec::new(),
-            warned: BTreeMap::new(),
-            warned_rows: 0,
+/// The person of a row, if they cannot work now. People whom another run has taken over are that run's.
+pub(super) fn exposed_now(
+    run: &RunRecord,
+    live: &Liveness,
+    input: &InputRow,
+    record: &RowRecord,
+) -> Option<ExposedPerson> {
+    match live {
+        Liveness::TakenOver { .. } if record.is_half_way() => None,
+        Liveness::Nobody | Liveness::Live { .. } | Liveness::TakenOver { .. } => {
+            exposed_person(run, input, record)
         }
-    }
-
-    /// Takes a row in. People whom another run has taken over are that run's.
-    pub(super) fn add(
-        &mut self,
-        run: &RunRecord,
-        live: &Liveness,
-        input: &InputRow,
-        record: &RowRecord,
-    ) {
-        if let Some(histogram) = self.histogram.as_mut().filter(|_| record.exposed_ms > 0) {
-            histogram.saturating_record(record.exposed_ms);
-        }
-        self.warned_rows += u64::from(!warnings_of(record).is_empty());
-        for warning in warnings_of(record) {
-            let known = self.warned.entry(warning.code.clone());
-            let known = known.or_insert_with(|| Warned {
-                code: warning.code.clone(),
-                rows: 0,
-                warning: warning.message.clone(),
-                advice: warning.advice.clone(),
-            });
-            known.rows += 1;
-        }
-        match live {
-            Liveness::TakenOver { .. } if record.is_half_way() => {}
-            Liveness::Nobody | Liveness::Live { .. } | Liveness::TakenOver { .. } => {
-                self.exposed.extend(exposed_person(run, input, record));
-            }
-        }
-    }
-
-    pub(super) fn warned(&self) -> Vec<Warned> {
-        self.warned.values().cloned().collect()
-    }
-
-    pub(super) fn figures(&self) -> Exposed {
-        let histogram = self.histogram.as_ref();
-        histogram.map_or_else(Exposed::default, |histogram| Exposed {
-            p50: histogram.value_at_quantile(0.5),
-            p99: histogram.value_at_quantile(0.99),
-            max: histogram.max(),
-        })
     }
 }
 

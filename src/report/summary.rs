@@ -1,6 +1,6 @@
 //! The numbers of a run, as `summary.json` and `status --json` give them.
 
-use super::gathered::{ExposedPerson, Gathered, Warned};
+use super::gathered::{ExposedPerson, Warned, exposed_now, warned};
 use crate::journal::{JournalError, RunId, RunReader, RunRecord, RunState, Stop, UnixMillis};
 use crate::machine::Outcome;
 use crate::runner::{Hold, Standing};
@@ -128,7 +128,7 @@ pub struct Rate {
     pub budget: f64,
 }
 
-/// The numbers of a run; reads every row once.
+/// The numbers of a run: costs the same however many rows it has.
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
@@ -137,18 +137,15 @@ pub fn summarize(
     reader: &mut RunReader,
     live: &Liveness,
 ) -> Result<Summary, JournalError> {
-    let mut gathered = Gathered::new();
-    reader.each::<JournalError>(|input, record| {
-        if let Some(record) = record {
-            gathered.add(run, live, input, record);
-        }
-        Ok(())
-    })?;
-    Ok(Summary::of(run, gathered, live))
+    let mut exposed = Vec::new();
+    for (input, record) in reader.exposed()? {
+        exposed.extend(exposed_now(run, live, &input, &record));
+    }
+    Ok(Summary::of(run, exposed, live))
 }
 
 impl Summary {
-    pub(super) fn of(run: &RunRecord, gathered: Gathered, live: &Liveness) -> Summary {
+    pub(super) fn of(run: &RunRecord, exposed: Vec<ExposedPerson>, live: &Liveness) -> Summary {
         let outcomes = Outcome::ALL.map(|outcome| (outcome.word(), run.outcome_count(outcome)));
         let seconds = run.worked_ms() as f64 / 1_000.0;
         let mean = if seconds > 0.0 {
@@ -167,7 +164,7 @@ impl Summary {
                 slow,
             } => (Some(*under_way), slow.clone(), Some(*writes)),
         };
-        let warned = gathered.warned();
+        let warned = warned(run);
         Summary {
             run: run.id().to_string(),
             job: run.header.job.clone(),
@@ -179,9 +176,13 @@ impl Summary {
                 .map(|one| (one.code.clone(), one.rows))
                 .collect(),
             warned,
-            warned_rows: gathered.warned_rows,
-            exposed_ms: gathered.figures(),
-            exposed: gathered.exposed,
+            warned_rows: run.warned_rows,
+            exposed_ms: Exposed {
+                p50: run.exposures.quantile_ms(0.5),
+                p99: run.exposures.quantile_ms(0.99),
+                max: run.exposures.max_ms(),
+            },
+            exposed,
             state: state_word(run, live),
             reason: reason(run, live),
             under_way,

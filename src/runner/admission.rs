@@ -92,9 +92,8 @@ impl Admission {
             selection: Selection::Unfinished,
             reader,
         };
-        for row in admission.reader.active()? {
-            let record = admission.reader.row(row)?;
-            if record.is_some_and(|record| record.has_begun_writing()) {
+        for (row, record) in admission.reader.active() {
+            if record.has_begun_writing() {
                 admission.written.push_back(row);
             } else {
                 admission.parked.push_back(row);

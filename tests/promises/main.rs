@@ -2,6 +2,8 @@
 //! file a subject.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../support/doubles/mod.rs"]
+mod doubles;
 mod foreign;
 mod graph_description;
 mod people;

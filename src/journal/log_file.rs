@@ -1,20 +1,20 @@
 //! The only place where the log touches a disk.
 //!
-//! A medium is a growing row of bytes with one promise: what was appended before a `sync` that returned `Ok` survives a
+//! A file is a growing row of bytes with one promise: what was appended before a `sync` that returned `Ok` survives a
 //! power cut. Everything above is written against that promise alone, so the same log runs on a file and on
-//! [`MemoryMedium`](super::memory::MemoryMedium), which can lose what was never synced. A medium does not retry: whether an error is final is decided by
+//! [`MemoryLogFile`](super::memory::MemoryLogFile), which can lose what was never synced. A file does not retry: whether an error is final is decided by
 //! the log.
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Copied at once (1 MiB).
 const COPY_BYTES: usize = 1 << 20;
 
 /// A growing row of bytes that can be made durable.
-pub trait Medium: Send {
-    /// Adds bytes at the end. They are readable at once, and durable only after [`Medium::sync`].
+pub trait LogFile: Send {
+    /// Adds bytes at the end. They are readable at once, and durable only after [`LogFile::sync`].
     ///
     /// # Errors
     /// After an error a part of the bytes may have been added.
@@ -36,7 +36,7 @@ pub trait Medium: Send {
     /// Whether there is not a single byte.
     ///
     /// # Errors
-    /// Those of [`Medium::len`].
+    /// Those of [`LogFile::len`].
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
@@ -47,14 +47,14 @@ pub trait Medium: Send {
     /// Those of the file system.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes bytes that are there already once more where they stand, so that the next [`Medium::sync`] makes them durable
+    /// Writes bytes that are there already once more where they stand, so that the next [`LogFile::sync`] makes them durable
     /// even if an earlier one failed for them.
     ///
     /// # Errors
     /// Those of the file system.
     fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Cuts everything from `len` bytes on; durable after [`Medium::sync`].
+    /// Cuts everything from `len` bytes on; durable after [`LogFile::sync`].
     ///
     /// # Errors
     /// Those of the file system.
@@ -74,45 +74,11 @@ pub trait Medium: Send {
     }
 }
 
-impl Medium for Box<dyn Medium> {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        (**self).append(bytes)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        (**self).sync()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        (**self).len()
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        (**self).read_at(offset, buf)
-    }
-
-    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        (**self).rewrite(offset, bytes)
-    }
-
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
-        (**self).truncate(len)
-    }
-
-    fn give_up_reserve(&mut self) -> io::Result<bool> {
-        (**self).give_up_reserve()
-    }
-
-    fn is_deleted(&self) -> bool {
-        (**self).is_deleted()
-    }
-}
-
-/// Copies all there is in one medium to the end of another and makes that durable.
+/// Copies all there is in one file to the end of another and makes that durable.
 ///
 /// # Errors
 /// Those of both.
-pub fn copy_all(from: &dyn Medium, to: &mut dyn Medium) -> io::Result<()> {
+pub fn copy_all(from: &dyn LogFile, to: &mut dyn LogFile) -> io::Result<()> {
     let mut chunk = vec![0; COPY_BYTES];
     let mut copied = 0;
     loop {
@@ -125,14 +91,14 @@ pub fn copy_all(from: &dyn Medium, to: &mut dyn Medium) -> io::Result<()> {
     }
 }
 
-/// Fills `buf` from `offset` on as far as the medium goes; answers how many bytes came.
+/// Fills `buf` from `offset` on as far as the file goes; answers how many bytes came.
 ///
 /// # Errors
-/// Those of [`Medium::read_at`], but for an interruption, after which it reads on.
-pub fn read_full(medium: &dyn Medium, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+/// Those of [`LogFile::read_at`], but for an interruption, after which it reads on.
+pub fn read_full(file: &dyn LogFile, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buf.len() {
-        match medium.read_at(offset + filled as u64, &mut buf[filled..]) {
+        match file.read_at(offset + filled as u64, &mut buf[filled..]) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -148,59 +114,52 @@ pub fn read_full(medium: &dyn Medium, offset: u64, buf: &mut [u8]) -> io::Result
 /// Whoever writes holds a lock on the file itself, so that no second process can write to it, whatever was deleted around it.
 /// Readers take none.
 #[derive(Debug)]
-pub struct FileMedium {
+pub struct DiskLogFile {
     file: File,
     // Kept here so that an append needs no system call to find the end.
     end: u64,
 }
 
-impl FileMedium {
+impl DiskLogFile {
     /// Creates a file that must not exist yet, readable by its owner only, and makes its name durable.
     ///
     /// # Errors
     /// `AlreadyExists`, and those of the file system.
-    pub fn create(path: &Path) -> io::Result<FileMedium> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.mode(0o600);
-        }
-        let file = options.open(path)?;
+    pub fn create(path: &Path) -> io::Result<DiskLogFile> {
+        let file = private().create_new(true).open(path)?;
         lock_to_write(&file)?;
         file.sync_all()?;
         sync_directory_of(path)?;
-        Ok(FileMedium::at(file, 0))
+        Ok(DiskLogFile::at(file, 0))
     }
 
     /// Opens an existing file for reading and writing.
     ///
     /// # Errors
     /// `NotFound`, `WouldBlock` when somebody else writes to it, and those of the file system.
-    pub fn open(path: &Path) -> io::Result<FileMedium> {
+    pub fn open(path: &Path) -> io::Result<DiskLogFile> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         lock_to_write(&file)?;
         let end = file.metadata()?.len();
-        Ok(FileMedium::at(file, end))
+        Ok(DiskLogFile::at(file, end))
     }
 
     /// Opens an existing file for reading only, as a second reader beside the one that writes; appending to it fails.
     ///
     /// # Errors
     /// `NotFound`, and those of the file system.
-    pub fn open_to_read(path: &Path) -> io::Result<FileMedium> {
+    pub fn open_to_read(path: &Path) -> io::Result<DiskLogFile> {
         let file = File::open(path)?;
         let end = file.metadata()?.len();
-        Ok(FileMedium::at(file, end))
+        Ok(DiskLogFile::at(file, end))
     }
 
-    fn at(file: File, end: u64) -> FileMedium {
-        FileMedium { file, end }
+    fn at(file: File, end: u64) -> DiskLogFile {
+        DiskLogFile { file, end }
     }
 }
 
-impl Medium for FileMedium {
+impl LogFile for DiskLogFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         write_all_at(&self.file, bytes, self.end)?;
         self.end += bytes.len() as u64;
@@ -317,51 +276,91 @@ pub fn sync_directory_of(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Opens or makes a file of the journal for its owner only. A link in its place is not followed.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    options
+}
+
+/// Makes a folder that only its owner can look into: the journal holds names of people. Every folder on the way that is
+/// made has a durable name then: a log is worth nothing in a folder that is gone after a power cut.
+pub(super) fn make_private(dir: &Path) -> std::io::Result<()> {
+    let nameless = nameless_folders(dir);
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)?;
+    nameless
+        .into_iter()
+        .rev()
+        .try_for_each(|made| sync_directory_of(&made))
+}
+
+/// The folder itself, whose maker may have been killed before its name was durable, and those above it that are not there
+/// yet.
+fn nameless_folders(dir: &Path) -> Vec<PathBuf> {
+    let above = dir.ancestors().skip(1);
+    let missing = above.take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+    std::iter::once(dir)
+        .chain(missing)
+        .map(Path::to_owned)
+        .collect()
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
 
-    /// What every medium must do, whatever it is made of.
-    pub(in crate::journal) fn keeps_the_contract(mut medium: impl Medium) {
-        assert!(medium.is_empty().unwrap());
-        medium.append(b"hello ").unwrap();
-        medium.append(b"world").unwrap();
-        assert_eq!(medium.len().unwrap(), 11);
+    /// What every file must do, whatever it is made of.
+    pub(in crate::journal) fn keeps_the_contract(mut file: impl LogFile) {
+        assert!(file.is_empty().unwrap());
+        file.append(b"hello ").unwrap();
+        file.append(b"world").unwrap();
+        assert_eq!(file.len().unwrap(), 11);
 
         let mut buf = [0; 16];
-        assert_eq!(read_full(&medium, 6, &mut buf).unwrap(), 5);
+        assert_eq!(read_full(&file, 6, &mut buf).unwrap(), 5);
         assert_eq!(&buf[..5], b"world");
-        assert_eq!(medium.read_at(11, &mut buf).unwrap(), 0);
-        assert_eq!(medium.read_at(1 << 40, &mut buf).unwrap(), 0);
+        assert_eq!(file.read_at(11, &mut buf).unwrap(), 0);
+        assert_eq!(file.read_at(1 << 40, &mut buf).unwrap(), 0);
 
-        medium.sync().unwrap();
-        medium.truncate(5).unwrap();
-        medium.append(b"!").unwrap();
-        medium.sync().unwrap();
-        assert_eq!(medium.len().unwrap(), 6);
-        assert_eq!(read_full(&medium, 0, &mut buf).unwrap(), 6);
+        file.sync().unwrap();
+        file.truncate(5).unwrap();
+        file.append(b"!").unwrap();
+        file.sync().unwrap();
+        assert_eq!(file.len().unwrap(), 6);
+        assert_eq!(read_full(&file, 0, &mut buf).unwrap(), 6);
         assert_eq!(&buf[..6], b"hello!");
     }
 
     #[test]
     fn a_file_keeps_the_contract() {
         let dir = tempfile::tempdir().unwrap();
-        keeps_the_contract(FileMedium::create(&dir.path().join("log")).unwrap());
+        keeps_the_contract(DiskLogFile::create(&dir.path().join("log")).unwrap());
     }
 
     #[test]
     fn a_file_goes_on_at_its_end_and_is_not_created_twice() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        FileMedium::create(&path).unwrap().append(b"one").unwrap();
+        DiskLogFile::create(&path).unwrap().append(b"one").unwrap();
         assert_eq!(
-            FileMedium::create(&path).unwrap_err().kind(),
+            DiskLogFile::create(&path).unwrap_err().kind(),
             io::ErrorKind::AlreadyExists
         );
-        FileMedium::open(&path).unwrap().append(b"two").unwrap();
+        DiskLogFile::open(&path).unwrap().append(b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"onetwo");
         assert!(
-            FileMedium::open_to_read(&path)
+            DiskLogFile::open_to_read(&path)
                 .unwrap()
                 .append(b"three")
                 .is_err()
@@ -373,18 +372,18 @@ pub(super) mod tests {
     fn a_deleted_file_is_noticed_at_the_next_barrier_and_a_renamed_one_goes_on() {
         let dir = tempfile::tempdir().unwrap();
         let (path, elsewhere) = (dir.path().join("log"), dir.path().join("elsewhere"));
-        let mut medium = FileMedium::create(&path).unwrap();
+        let mut file = DiskLogFile::create(&path).unwrap();
         std::fs::rename(&path, &elsewhere).unwrap();
-        medium.append(b"kept").unwrap();
-        medium.sync().unwrap();
+        file.append(b"kept").unwrap();
+        file.sync().unwrap();
         assert_eq!(std::fs::read(&elsewhere).unwrap(), b"kept");
         std::fs::remove_file(&elsewhere).unwrap();
-        medium.append(b"lost").unwrap();
-        let noticed = medium.sync().unwrap_err();
+        file.append(b"lost").unwrap();
+        let noticed = file.sync().unwrap_err();
         assert_eq!(noticed.kind(), io::ErrorKind::NotFound);
-        assert!(medium.is_deleted());
-        let mut copy = FileMedium::create(&path).unwrap();
-        copy_all(&medium, &mut copy).unwrap();
+        assert!(file.is_deleted());
+        let mut copy = DiskLogFile::create(&path).unwrap();
+        copy_all(&file, &mut copy).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"keptlost");
         assert!(!copy.is_deleted());
     }
@@ -394,11 +393,11 @@ pub(super) mod tests {
     fn a_file_that_is_written_to_opens_to_nobody_else_but_readers() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        for writer in [FileMedium::create, FileMedium::open] {
+        for writer in [DiskLogFile::create, DiskLogFile::open] {
             let held = writer(&path).unwrap();
-            let refused = FileMedium::open(&path).unwrap_err();
+            let refused = DiskLogFile::open(&path).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
-            FileMedium::open_to_read(&path).unwrap();
+            DiskLogFile::open_to_read(&path).unwrap();
             drop(held);
         }
     }
@@ -409,7 +408,7 @@ pub(super) mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        FileMedium::create(&path).unwrap();
+        DiskLogFile::create(&path).unwrap();
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600

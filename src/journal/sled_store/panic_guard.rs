@@ -62,9 +62,9 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    const ALONE: &str = "CUTOVER_TEST_QUIET_ALONE";
+    const ALONE: &str = "CUTOVER_TEST_PANIC_ALONE";
     const NAME: &str =
-        "journal::checkpoint::quiet::tests::a_panic_inside_is_not_shown_and_one_outside_is";
+        "journal::sled_store::panic_guard::tests::a_panic_inside_is_not_shown_and_one_outside_is";
 
     /// In a process of its own, since the hook is one for all threads.
     #[test]

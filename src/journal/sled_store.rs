@@ -6,9 +6,9 @@
 //! - its `flush` is no full barrier on Linux (issues 1351, 1452), and its own flusher is off: after a kill an earlier state is
 //!   found, to which the caller applies the log's tail;
 //! - memory grows with the pages that one batch touches, and does not come back: writing 500,000 keys in random order took
-//!   65 MB in batches of 100 and 2.3 GB in batches of 1,000. Hence [`BATCH_CHANGES_MAX`];
+//!   65 MB in batches of 100 and 2.3 GB in batches of 1,000. So keys in no order go in small batches (`cache`);
 //! - its threads may hold the file's lock for a moment after the database was dropped;
-//! - a damaged page may come to light only when it is read, by a panic: every call turns that into an error (`quiet`);
+//! - a damaged page may come to light only when it is read, by a panic: every call turns that into an error (`panic_guard`);
 //! - a damaged one may open without some of its entries, or with earlier ones: every entry is read and their sum compared
 //!   (`sum`) when it is opened, so that damage found under way is mended by opening it again.
 //!
@@ -17,7 +17,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -25,17 +24,17 @@ use thiserror::Error;
 
 use super::lock::lock_soon;
 use super::store::{Batch, Entries, Entry, Store, StoreError};
-use quiet::quietly;
+use panic_guard::quietly;
 use sum::Sum;
 
-mod quiet;
+mod panic_guard;
 mod sum;
 
-const DIRECTORY: &str = "checkpoint";
+use super::storage::CHECKPOINT as DIRECTORY;
 const DIRECTORY_SET_ASIDE: &str = "checkpoint.damaged-";
 
 /// The version of what is stored here. Another one is not converted, but built again.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 const FORMAT_TREE: &str = "format";
 const FORMAT_KEY: &str = "version";
 
@@ -51,9 +50,6 @@ const LET_GO_MS_MAX: u64 = 3000;
 /// Measured with a million rows of 200 bytes, each rewritten three times in about the order of the keys: 16 MiB kept the
 /// process under 90 MB, writing as well as reading all of them; 32 MiB took about 20 MB more and showed no gain.
 const CACHE_BYTES_MAX: u64 = 16 << 20;
-
-/// Most changes that are applied as one atomic batch; see above for why there is a limit.
-pub const BATCH_CHANGES_MAX: usize = 128;
 
 /// Why a database was not used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -221,8 +217,8 @@ impl SledStore {
         })
     }
 
-    /// Applies one part and answers the sum after it.
-    fn apply_part(
+    /// Applies changes as one and returns the sum after them.
+    fn apply_changes(
         &self,
         part: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
         mut sum: Sum,
@@ -263,19 +259,11 @@ impl Store for SledStore {
         self.entries(self.db.scan_prefix(prefix))
     }
 
-    fn range(&self, range: Range<&[u8]>) -> Entries<'_> {
-        self.entries(self.db.range(range))
-    }
-
-    /// At most [`BATCH_CHANGES_MAX`] changes are one atomic part.
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changes = batch.changes.into_iter().peekable();
-        while changes.peek().is_some() {
-            // Of several changes of one key the last one counts.
-            let part = changes.by_ref().take(BATCH_CHANGES_MAX).collect();
-            *sum = guarded(&self.path, || self.apply_part(part, *sum))?;
-        }
+        // Of several changes of one key the last one counts.
+        let changes = batch.into_changes().collect();
+        *sum = guarded(&self.path, || self.apply_changes(changes, *sum))?;
         Ok(())
     }
 

@@ -1,8 +1,7 @@
 //! What can go wrong with a journal as a whole, for the person at night.
 
-use super::committer::CommitError;
-use super::entry::EntryError;
-use super::error::LogError;
+use super::error::{CommitError, LogError};
+use super::line::EntryError;
 use super::lock::LockError;
 use super::reserve::RESERVE_BYTES;
 use super::row::RowNumber;
@@ -41,6 +40,7 @@ impl JournalError {
             | JournalError::Entry(_)
             | JournalError::Checkpoint(_)
             | JournalError::Impossible { .. }
+            | JournalError::NoBeginning
             | JournalError::File { .. }
             | JournalError::NoRoom { .. }
             | JournalError::LogGone { .. }
@@ -100,6 +100,13 @@ pub enum JournalError {
         )
     )]
     Checkpoint(String),
+    /// A log whose first line begins no run, or that begins one twice.
+    #[error("the log does not begin with the beginning of a run, or begins one twice")]
+    #[diagnostic(
+        code(journal::impossible),
+        help("the journal was edited, or was written by another version; nothing was sent")
+    )]
+    NoBeginning,
     /// A record that does not follow from those before it.
     #[error("the journal says of row {row} what cannot have happened: {source}")]
     #[diagnostic(

@@ -9,14 +9,14 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::medium::Medium;
+use cutover::journal::log_file::LogFile;
 
 /// Bytes that a disk writes whole or not at all.
 pub const SECTOR_BYTES: usize = 512;
 
 /// Bytes in memory that know which of them would survive a power cut. A clone is a second handle on the same bytes.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryMedium {
+pub struct MemoryLogFile {
     disk: Arc<Mutex<Disk>>,
 }
 
@@ -44,33 +44,33 @@ enum Change {
     Cut { len: usize },
 }
 
-impl MemoryMedium {
+impl MemoryLogFile {
     /// A medium that holds these bytes already, all of them durable.
     #[must_use]
-    pub fn holding(bytes: Vec<u8>) -> MemoryMedium {
+    pub fn holding(bytes: Vec<u8>) -> MemoryLogFile {
         let disk = Disk {
             durable_len: bytes.len(),
             platter: bytes.clone(),
             written: bytes,
             ..Disk::default()
         };
-        MemoryMedium::of(disk)
+        MemoryLogFile::of(disk)
     }
 
-    fn of(disk: Disk) -> MemoryMedium {
-        MemoryMedium {
+    fn of(disk: Disk) -> MemoryLogFile {
+        MemoryLogFile {
             disk: Arc::new(Mutex::new(disk)),
         }
     }
 
     /// Another disk with the same past, on which something else may happen.
     #[must_use]
-    pub fn fork(&self) -> MemoryMedium {
-        MemoryMedium::of(self.disk().clone())
+    pub fn fork(&self) -> MemoryLogFile {
+        MemoryLogFile::of(self.disk().clone())
     }
 
     /// A power cut after which the first `kept_bytes_max` bytes of what was not synced happen to have reached the disk:
-    /// 0 is the worst case that the promise of [`Medium::sync`] allows.
+    /// 0 is the worst case that the promise of [`LogFile::sync`] allows.
     pub fn cut_power(&self, kept_bytes_max: usize) {
         let mut disk = self.disk();
         let durable = disk.durable_len;
@@ -267,7 +267,7 @@ impl Disk {
     }
 }
 
-impl Medium for MemoryMedium {
+impl LogFile for MemoryLogFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk();
         let result = disk.may_fail();
@@ -346,15 +346,13 @@ impl Medium for MemoryMedium {
 }
 
 /// All ways to choose, one after the other: as a counter whose digits have each a base of their own.
-#[cfg(test)]
 #[derive(Debug, Default)]
-pub(super) struct Choices {
+pub struct Choices {
     digits: Vec<(usize, usize)>,
     at: usize,
     begun: bool,
 }
 
-#[cfg(test)]
 impl Choices {
     /// The next choice of this way.
     pub fn choose(&mut self, count: usize) -> usize {
@@ -380,143 +378,5 @@ impl Choices {
             }
         }
         false
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::journal::medium::tests::keeps_the_contract;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn memory_keeps_the_contract() {
-        keeps_the_contract(MemoryMedium::default());
-    }
-
-    #[test]
-    fn one_call_fails_and_the_next_succeeds() {
-        let mut medium = MemoryMedium::default();
-        medium.fail_after(1);
-        medium.append(b"good").unwrap();
-        assert!(medium.append(b"half").is_err());
-        assert_eq!(medium.bytes(), b"goodha");
-        medium.sync().unwrap();
-        medium.append(b"!").unwrap();
-        medium.cut_power(0);
-        assert_eq!(medium.bytes(), b"goodha");
-    }
-
-    #[test]
-    fn a_full_disk_takes_what_fits_and_has_a_reserve_once() {
-        let mut medium = MemoryMedium::default();
-        medium.limit_room(3, 2);
-        assert!(medium.append(b"abcd").is_err());
-        assert_eq!(medium.bytes(), b"abc");
-        medium.truncate(1).unwrap();
-        medium.append(b"BC").unwrap();
-        assert!(medium.give_up_reserve().unwrap());
-        medium.append(b"DE").unwrap();
-        assert!(!medium.give_up_reserve().unwrap());
-        assert!(medium.append(b"F").is_err());
-        assert_eq!(medium.bytes(), b"aBCDE");
-    }
-
-    #[test]
-    fn what_a_failed_sync_was_for_is_lost_unless_it_is_written_again() {
-        let mut medium = MemoryMedium::holding(b"old".to_vec());
-        medium.append(b"new").unwrap();
-        medium.fail_after(0);
-        assert!(medium.sync().is_err());
-        medium.sync().unwrap();
-        let forgotten = medium.fork();
-        forgotten.cut_power(0);
-        assert_eq!(forgotten.bytes(), b"old\0\0\0");
-        medium.rewrite(3, b"new").unwrap();
-        medium.sync().unwrap();
-        medium.cut_power(0);
-        assert_eq!(medium.bytes(), b"oldnew");
-    }
-
-    #[test]
-    fn a_power_cut_loses_what_was_not_synced() {
-        let mut medium = MemoryMedium::default();
-        medium.append(b"safe").unwrap();
-        medium.sync().unwrap();
-        medium.append(b"lost").unwrap();
-        let handle = medium.clone();
-        handle.cut_power(0);
-        assert_eq!(medium.bytes(), b"safe");
-
-        medium.append(b"half").unwrap();
-        handle.cut_power(2);
-        assert_eq!(medium.bytes(), b"safeha");
-    }
-
-    #[test]
-    fn a_power_cut_brings_back_what_was_cut_off_without_a_sync() {
-        let mut medium = MemoryMedium::holding(b"abcdef".to_vec());
-        medium.truncate(2).unwrap();
-        medium.append(b"X").unwrap();
-        medium.cut_power(0);
-        assert_eq!(medium.bytes(), b"abcdef");
-        medium.truncate(2).unwrap();
-        medium.append(b"X").unwrap();
-        medium.sync().unwrap();
-        medium.cut_power(0);
-        assert_eq!(medium.bytes(), b"abX");
-    }
-
-    /// Every disk that a cut may leave of this one.
-    fn disks(medium: &MemoryMedium) -> BTreeSet<Vec<u8>> {
-        let mut found = BTreeSet::new();
-        let mut choices = Choices::default();
-        while choices.again() {
-            let disk = medium.fork();
-            disk.cut_power_by(|count| choices.choose(count));
-            found.insert(disk.bytes());
-        }
-        found
-    }
-
-    fn sectors(letters: &str) -> Vec<u8> {
-        let repeated = letters.bytes().flat_map(|letter| [letter; SECTOR_BYTES]);
-        repeated.collect()
-    }
-
-    #[test]
-    fn sectors_arrive_in_any_order_and_the_length_by_itself() {
-        let mut medium = MemoryMedium::holding(sectors("a"));
-        medium.append(&sectors("bc")).unwrap();
-        let expected = ["a", "a\0", "ab", "a\0\0", "ab\0", "a\0c", "abc"];
-        assert_eq!(
-            disks(&medium),
-            expected.into_iter().map(sectors).collect::<BTreeSet<_>>()
-        );
-        medium.sync().unwrap();
-        assert_eq!(disks(&medium), [sectors("abc")].into());
-    }
-
-    #[test]
-    fn what_was_cut_off_may_come_back_under_what_was_written_over_it() {
-        let mut medium = MemoryMedium::holding(sectors("abc"));
-        medium.truncate(SECTOR_BYTES as u64).unwrap();
-        assert_eq!(
-            disks(&medium),
-            ["a", "abc", "ab\0", "a\0c", "a\0\0"].map(sectors).into()
-        );
-        medium.sync().unwrap();
-        assert_eq!(disks(&medium), [sectors("a")].into());
-        medium.append(&sectors("x")).unwrap();
-        assert_eq!(disks(&medium), ["a", "ax", "ab", "a\0"].map(sectors).into());
-    }
-
-    #[test]
-    fn who_chooses_nothing_gets_what_was_durable() {
-        let mut medium = MemoryMedium::holding(b"abcdef".to_vec());
-        medium.truncate(2).unwrap();
-        medium.append(&[7; 2000]).unwrap();
-        medium.cut_power_by(|_| 0);
-        assert_eq!(medium.bytes(), b"abcdef");
     }
 }
