@@ -2,6 +2,7 @@
 
 use crate::journal::line::ChainHash;
 use crate::progress::{Color, Manner, OutputForm, Style};
+use crate::runner::reopen::Retried;
 use crate::runner::{Deadline, MaxFailed, Window};
 use crate::services::budget::{Quota, QuotaError};
 use crate::sim::GraphPermission;
@@ -27,6 +28,7 @@ impl Cli {
         let style = match &self.command {
             CliCommand::Run(args) => Some(args.work.progress),
             CliCommand::Resume(args) => Some(args.work.progress),
+            CliCommand::Retry(args) => Some(args.work.progress),
             CliCommand::Plan(_)
             | CliCommand::Check(_)
             | CliCommand::Doctor(_)
@@ -100,6 +102,8 @@ pub(super) enum CliCommand {
     Doctor(DoctorArgs),
     /// Continue an interrupted run from the journal alone
     Resume(ResumeArgs),
+    /// A new try for rows that ended failed, reverted, held or stranded
+    Retry(RetryArgs),
     /// Read finished rows again and report what is no longer as it should be; writes nothing
     Verify(VerifyArgs),
     /// Start no more rows, bring those under way to safety, and wait for `continue`
@@ -236,6 +240,19 @@ pub(super) struct DoctorArgs {
 pub(super) struct ResumeArgs {
     /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
     pub run: Option<String>,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub work: WorkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RetryArgs {
+    /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
+    pub run: Option<String>,
+    /// Only these of the rows that ended so, such as 3,7-9
+    #[arg(long, value_name = "ROWS")]
+    pub rows: Option<Retried>,
     #[command(flatten)]
     pub target: TargetArgs,
     #[command(flatten)]

@@ -23,6 +23,7 @@ mod plan;
 mod privacy;
 mod report;
 mod resume;
+mod retry;
 mod run;
 mod runs;
 mod signals;
@@ -82,6 +83,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         CliCommand::Check(args) => on_runtime(async { check::main(&args) }),
         CliCommand::Doctor(args) => on_runtime(doctor::main(&args)),
         CliCommand::Resume(args) => on_runtime(resume::main(&global, &args)),
+        CliCommand::Retry(args) => on_runtime(retry::main(&global, &args)),
         CliCommand::Verify(args) => on_runtime(verify::main(&global, &args)),
         CliCommand::Pause(args) => on_runtime(steer::pause(&global, &args)),
         CliCommand::Continue(args) => on_runtime(steer::go_on(&global, &args)),

@@ -3,7 +3,7 @@
 use super::args::{Global, WorkArgs};
 use super::connect::{Connected, Hitch, Target};
 use super::consent::{Consent, RunHeading, ask};
-use super::context::report_dir;
+use super::context::{operator, report_dir};
 use super::control_server::{Bridge, ControlServer};
 use super::ending::{LeftExposed, RunEnding, advise};
 use super::errors;
@@ -15,12 +15,13 @@ use super::sim::cast_of;
 use super::waits::{Cut, Waits, trouble_of};
 use crate::job::{Job, Settings};
 use crate::journal::{Copied, Journal, JournalError, Session, Stop};
-use crate::progress::{self, name_run, warn};
+use crate::progress::{self, counted, name_run, print, warn};
 use crate::runner::admission::Admission;
 use crate::runner::claims::Claims;
 use crate::runner::client::RunAbort;
 use crate::runner::exposed::{Exposed, Person};
 use crate::runner::preflight::{Check, Ready, prepare};
+use crate::runner::reopen::{Retried, reopen};
 use crate::runner::stop::Gate;
 use crate::runner::worker::Work;
 use crate::runner::{
@@ -52,6 +53,10 @@ pub(super) enum RunStage {
     New(Copied, Consent),
     /// It was begun before.
     Begun,
+    /// It was begun before, and these rows of it begin again.
+    Retry(Retried),
+    /// It was begun before, and these rows of it begin again.
+    Retry(Retried),
 }
 
 /// Works on an open run until it ends, writes the report and says how it went.
@@ -87,6 +92,11 @@ pub(super) async fn work(
             tracing::info!("the run is removed when the journal is opened next: {error}");
         }
         let never_begun = || Failure::program("the run has ended and was never begun");
+        return Err(end.err().map_or_else(never_begun, Cut::into_failure));
+    }
+    if let RunStage::Retry(_) = stage {
+        // Nothing has begun again: the run stands as it stood.
+        let never_begun = || Failure::program("the retry has ended and was never begun");
         return Err(end.err().map_or_else(never_begun, Cut::into_failure));
     }
     let (stopped, fault) = match end {
@@ -234,13 +244,27 @@ impl RunAttempt<'_> {
         if let RunStage::New(_, Consent::OfPerson) = stage {
             ask(waits).await?;
         }
-        if let RunStage::New(copied, _) = std::mem::replace(stage, RunStage::Begun) {
-            let begun = self.session.begin(copied, SystemClock.now()).await;
-            begun.map_err(Failure::from)?;
-            self.opened().await?;
+        match std::mem::replace(stage, RunStage::Begun) {
+            RunStage::New(copied, _) => {
+                let begun = self.session.begin(copied, SystemClock.now()).await;
+                begun.map_err(Failure::from)?;
+                self.opened().await?;
+            }
+            RunStage::Retry(retried) => {
+                self.reopen(&retried).await.map_err(Cut::Journal)?;
+                self.opened().await?;
+            }
+            RunStage::Begun => {}
         }
         let none = || Failure::program("there are no lookups");
         Ok(ready.settings.ok_or_else(none)?)
+    }
+
+    async fn reopen(&self, retried: &Retried) -> Result<(), JournalError> {
+        let rows = reopen(self.session, retried, &operator(), &SystemClock).await?;
+        let again = counted(rows, "row begins", "rows begin");
+        print(format_args!("{again} again"));
+        Ok(())
     }
 
     async fn opened(&self) -> Result<(), Cut> {
@@ -248,8 +272,8 @@ impl RunAttempt<'_> {
         opened.map_err(Cut::Journal)
     }
 
-    /// Nothing must set_manner against the run, unless somebody is half way: those people are finished with whatever the app may still
-    /// do.
+    /// Nothing must speak against the run, unless somebody is half way: those people are finished with whatever the app may
+    /// still do.
     async fn must_be_fit(&self, ready: &Ready) -> Result<(), Failure> {
         warn_of(ready.warnings().chain(ready.unknown()));
         let bad: Vec<&Check> = ready.bad().collect();
@@ -270,7 +294,7 @@ impl RunAttempt<'_> {
         let run = self.session.run();
         let rows = match stage {
             RunStage::New(copied, _) => copied.rows(),
-            RunStage::Begun => run.rows,
+            RunStage::Begun | RunStage::Retry(_) => run.rows,
         };
         let header = RunHeading {
             journal: &self.global.journal,

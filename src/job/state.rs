@@ -66,7 +66,7 @@ impl State {
 
     /// The properties, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&String, &JsonValue)> {
-        self.0.iter()
+        self.0.json.iter()
     }
 
     /// As JSON text, for the journal.

@@ -294,7 +294,7 @@ fn note_warnings(run: &mut RunRecord, record: &RowRecord, count: fn(u64) -> u64)
 mod tests {
     use super::super::session_tests::{header, intended, rules};
     use super::*;
-    use crate::machine::{Ending, RowState};
+    use crate::machine::{Ended, Ending, Progress, RowState};
 
     fn moved(row: u64, at: UnixMillis, record: &RowRecord) -> Mark {
         Mark::Moved(Box::new(Moved {
@@ -314,7 +314,10 @@ mod tests {
         let mut half_way = RowRecord::default();
         half_way.apply(&intended(1), &rules()).unwrap();
         let ended = RowRecord {
-            state: RowState::Ended(Ending::Done),
+            state: RowState::Ended(Ended {
+                ending: Ending::Done,
+                progress: Progress::default(),
+            }),
             ended_at: Some(0),
             ..half_way.clone()
         };

@@ -25,6 +25,7 @@ pub mod policy;
 pub mod preflight;
 pub mod problems;
 pub mod reading;
+pub mod reopen;
 pub mod row;
 pub mod schedule;
 pub mod services;
