@@ -55,8 +55,6 @@ pub(super) enum RunStage {
     Begun,
     /// It was begun before, and these rows of it begin again.
     Retry(Retried),
-    /// It was begun before, and these rows of it begin again.
-    Retry(Retried),
 }
 
 /// Works on an open run until it ends, writes the report and says how it went.
