@@ -62,7 +62,7 @@ pub enum InputError {
     #[diagnostic(
         code(input::not_text),
         help(
-            "the file is damaged or of another kind, or a part in UTF-16 was put behind another (PowerShell's >> and \
+            "the file is damaged or of another kind, or a part in UTF-16 was appended (PowerShell's >> and \
              -Append); export it again as CSV"
         )
     )]

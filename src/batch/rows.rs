@@ -184,7 +184,7 @@ impl Input {
     fn no_row(&self, cells: &[String]) -> Option<Fault> {
         let is_rule = |cell: &String| cell.chars().all(|c| "-=+_| ".contains(c));
         let message = if is_repeated(&self.header, cells) {
-            "is the header again, as where one file was put behind another; take the line out"
+            "is the header again, as if one file was appended to another; delete the line"
         } else if cells.iter().all(is_rule) && cells.iter().any(|cell| cell.len() > 1) {
             "is a line between the rows of a table; take it out"
         } else if self.header.len() > 1 && cells.len() == 1 && is_count(&cells[0]) {

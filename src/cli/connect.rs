@@ -67,7 +67,7 @@ pub(super) struct Hitch(Mutex<Option<String>>);
 impl Hitch {
     /// Of a sign-in that has not been answered yet.
     pub fn new() -> Hitch {
-        Hitch(Mutex::new(Some("no answer yet".to_owned())))
+        Hitch(Mutex::new(Some("no reply yet".to_owned())))
     }
 
     /// None while it hangs on nothing, or on a person who was told so.
@@ -186,7 +186,7 @@ impl Target {
         let connection = &reached.connection;
         let directory = match &connection.ad {
             Some(ad) if job.directory.is_some() => {
-                hitch.set(Some("no answer of the directory yet".to_owned()));
+                hitch.set(Some("no reply from the directory yet".to_owned()));
                 Some(directory(ad.clone(), connection.graph.patience).await?)
             }
             Some(_) | None => None,

@@ -64,6 +64,11 @@ impl State {
         properties.json.extend(changes);
     }
 
+    /// The properties, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &JsonValue)> {
+        self.0.json.iter()
+    }
+
     /// As JSON text, for the journal.
     #[must_use]
     pub fn to_text(&self) -> String {

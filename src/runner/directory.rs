@@ -38,7 +38,7 @@ pub enum Answer {
     Entry(DirectoryEntry),
     /// This speaks against the row.
     Against(Problem),
-    /// The run drains, and there was no answer yet.
+    /// The run drains, and there was no reply yet.
     Parked,
 }
 
@@ -220,7 +220,7 @@ impl DirectoryBatcher {
             if begun.elapsed() >= self.patience {
                 return Err(Silence::Abort(self.out_of_patience(&fault)));
             }
-            tracing::warn!("the directory gives no answer: {}", fault.message);
+            tracing::warn!("the directory does not reply: {}", fault.message);
             self.pause(delays.next_delay(), parked).await?;
             self.permit(parked).await?;
         }
@@ -246,7 +246,7 @@ impl DirectoryBatcher {
         let seconds = self.patience.as_secs();
         Problem {
             message: format!(
-                "the directory has given no answer for {seconds} s: {}",
+                "the directory has given no reply for {seconds} s: {}",
                 fault.words()
             ),
             ..fault.problem()

@@ -12,6 +12,7 @@ use crate::machine::Outcome;
 use crate::runner::claims::Claims;
 use crate::runner::start::{Order, begin};
 use crate::runner::stop::Gate;
+use crate::runner::worker::Work;
 use crate::runner::{Clock, Gauges, MaxFailed, Services};
 use crate::services::{
     Class, Fault, Graph, GraphLimits, Patience, Payload, Registry, Reply, Success, Transport,
@@ -19,7 +20,7 @@ use crate::services::{
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use uuid::Uuid;
 

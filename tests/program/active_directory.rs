@@ -481,7 +481,7 @@ fn rows_that_were_begun_go_on_without_the_directory() {
     );
     let ran = stage.end(&mut stage.quick_run(&[])).must_end(4);
     assert!(
-        ran.stdout.contains("the directory has given no answer"),
+        ran.stdout.contains("the directory has given no reply"),
         "{}",
         ran.stdout
     );
