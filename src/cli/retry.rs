@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub(super) async fn main(global: &Global, args: &RetryArgs) -> Result<Exit, Failure> {
     let schedule = schedule(&args.work)?;
-    let journal = existing_journal(global, "retry").await?;
+    let journal = existing_journal(global, "retry")?;
     let run = journal.find(args.run.as_deref())?;
     let spec = args.target.target.as_deref();
     let spec = spec.unwrap_or(&run.header.target_spec).to_owned();

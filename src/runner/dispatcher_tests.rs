@@ -12,6 +12,7 @@ use crate::machine::Outcome;
 use crate::runner::claims::Claims;
 use crate::runner::start::{Order, begin};
 use crate::runner::stop::Gate;
+use crate::runner::worker::Work;
 use crate::runner::{Clock, Gauges, MaxFailed, Services};
 use crate::services::{
     Fault, Graph, GraphLimits, Patience, Payload, Registry, Reply, Success, Transport,
