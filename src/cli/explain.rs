@@ -6,13 +6,13 @@
 use super::context::job;
 use super::errors;
 use super::exit::{Exit, Failure};
-use crate::batch::Rule;
 use crate::core::nearest_first;
 use crate::core::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind};
 use crate::job::{Objection, SHIPPED};
 use crate::machine::Outcome;
 use crate::progress::show_text;
 use crate::services::{CLASSES, Class, KnownCode, Speaker, known_code, known_codes, statuses_of};
+use crate::values::Rule;
 use crate::{job, machine, runner};
 use std::fmt::{self, Write as _};
 

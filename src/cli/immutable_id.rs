@@ -1,8 +1,8 @@
 //! `cutover immutable-id`: convert between GUID, hex and ImmutableID.
 
 use super::exit::{Exit, Failure};
-use crate::batch::interpret;
 use crate::progress::{show_text, warn};
+use crate::values::interpret;
 
 /// Octets with blanks between them come as so many words.
 pub(super) fn main(words: &[String]) -> Result<Exit, Failure> {

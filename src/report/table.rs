@@ -163,7 +163,7 @@ pub(super) fn failed(path: &Path, source: io::Error) -> ReportError {
 #[cfg(test)]
 mod tests {
     use super::Table;
-    use crate::batch::{Column, Kind, Layout, Visit};
+    use crate::batch::{Column, Layout, Visit};
     use proptest::prelude::*;
     use std::ops::ControlFlow;
 
@@ -172,7 +172,7 @@ mod tests {
         let layout = Layout {
             columns: vec![Column {
                 name: "upn".into(),
-                kind: Kind::Text,
+                kind: crate::values::CellKind::Text,
                 aliases: Vec::new(),
                 required: true,
                 unique: None,
