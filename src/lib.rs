@@ -7,6 +7,8 @@
 pub mod core;
 pub mod sim;
 
+pub mod values;
+
 pub mod batch;
 pub mod job;
 

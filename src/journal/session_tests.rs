@@ -2,7 +2,7 @@
 
 use super::store::Store as _;
 use super::*;
-use crate::batch::{Column, Kind, Layout};
+use crate::batch::{Column, Layout};
 use crate::core::Problem;
 use crate::job::{Decision, StepId};
 use crate::machine::{Attempt, Event, Observation, Outcome, Rules, StepTraits};
@@ -35,7 +35,7 @@ pub(super) fn header(dir: &Path) -> RunHeader {
     let layout = Layout {
         columns: vec![Column {
             name: "upn".into(),
-            kind: Kind::Upn,
+            kind: crate::values::CellKind::Upn,
             aliases: Vec::new(),
             required: true,
             unique: Some("UPN".into()),
