@@ -4,10 +4,11 @@ use super::args::CheckArgs;
 use super::context::Batch;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::batch::{Finding, InputError, Severity, Summary, Visit};
+use crate::batch::{Finding, FindingCounts, InputError, Visit};
 use crate::job::Settings;
 use crate::progress::{counted, print_json_text, print_result, print_text, warn};
 use crate::runner::start::each_row;
+use crate::values::Severity;
 use serde_json::json;
 use std::path::Path;
 
@@ -51,7 +52,7 @@ pub(super) fn main(args: &CheckArgs) -> Result<Exit, Failure> {
 struct Output {
     json: bool,
     first: bool,
-    summary: Summary,
+    summary: FindingCounts,
 }
 
 impl Output {
@@ -59,7 +60,7 @@ impl Output {
         Output {
             json,
             first: true,
-            summary: Summary::default(),
+            summary: FindingCounts::default(),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::batch::interpret;
 use crate::progress::{print_text, warn};
+use crate::values::interpret;
 
 /// Octets with blanks between them come as so many words.
 pub(super) fn main(words: &[String]) -> Result<Exit, Failure> {

@@ -97,12 +97,12 @@ impl FromIterator<(String, JsonValue)> for State {
 
 /// A state as expressions see it: what was not read is none.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct SeenState {
     pub(super) state: Value,
     pub(super) unread: Arc<[String]>,
 }
 
-impl Object for Seen {
+impl Object for SeenState {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         self.get_value_by_str(key.as_str()?)
     }

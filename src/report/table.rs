@@ -73,7 +73,7 @@ fn quoting<C: AsRef<str>>(heading: &[C]) -> csv::QuoteStyle {
 #[cfg(test)]
 mod tests {
     use super::CsvTable;
-    use crate::batch::{Column, Kind, Layout, Visit};
+    use crate::batch::{Column, Layout, Visit};
     use proptest::prelude::*;
     use std::ops::ControlFlow;
 
@@ -82,7 +82,7 @@ mod tests {
         let layout = Layout {
             columns: vec![Column {
                 name: "upn".into(),
-                kind: Kind::Text,
+                kind: crate::values::CellKind::Text,
                 aliases: Vec::new(),
                 required: true,
                 unique: None,

@@ -183,9 +183,5 @@ impl Admission {
 /// The canonical values of a row of the input, in the order of the layout.
 #[must_use]
 pub fn canonical(mapping: &Mapping, layout: &Layout, input: &InputRow) -> Vec<Option<String>> {
-    let values = mapping.values(layout, &input.cells);
-    values
-        .into_iter()
-        .map(|value| value.map(|value| value.to_string()))
-        .collect()
+    mapping.values(layout, &input.cells)
 }

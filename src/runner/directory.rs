@@ -10,11 +10,11 @@
 
 use super::client::RunAbort;
 use super::problems::{DIRECTORY_VALUE, NOT_IN_DIRECTORY, SEVERAL_IN_DIRECTORY};
-use crate::batch::ObjectGuid;
 use crate::core::Problem;
 use crate::job::{DirectoryEntry, DirectoryPlan, EvalError, Job, Kept, KeptForm, Settings};
 use crate::services::budget::{Budget, Delays, Priority, Sequence, Trouble};
 use crate::services::{Account, Again, Directory, Fault, Question};
+use crate::values::ObjectGuid;
 use serde_json::Value as JsonValue;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,9 +4,9 @@
 //! It takes root and Debian's packages; `tests/samba-ad/up.sh` says how it is started.
 
 use crate::support::{Stage, calm, slow, tools};
-use cutover::batch::{ImmutableId, ObjectGuid};
 use cutover::services::{Account, ActiveDirectory, Class, Connection, Directory, Fault, Question};
 use cutover::sim::{Options, Person, Population};
+use cutover::values::{ImmutableId, ObjectGuid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;

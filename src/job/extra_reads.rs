@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// One read about a person who was found.
 #[derive(Debug, Clone)]
-pub struct AlsoRead {
+pub struct ExtraRead {
     /// The name of what it says, among the observed properties.
     pub name: String,
     /// When it makes sense.
@@ -69,7 +69,7 @@ impl RowView {
     /// [`EvalError`] when an expression does not work for the row.
     pub fn also(
         &self,
-        read: &AlsoRead,
+        read: &ExtraRead,
         before: Option<&State>,
         state: &State,
     ) -> Result<Option<Request>, EvalError> {
@@ -94,7 +94,7 @@ impl RowView {
     /// As [`RowView::also`].
     pub fn also_value(
         &self,
-        read: &AlsoRead,
+        read: &ExtraRead,
         before: Option<&State>,
         state: &State,
         items: Vec<JsonValue>,
