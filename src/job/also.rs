@@ -8,7 +8,7 @@ use super::expr::{EvalError, Expr, Text, to_json};
 use super::scope::Scope;
 use super::state::State;
 use super::view::{RowView, expects, problem_of};
-use super::{Job, Objection, Settings};
+use super::{Job, Objection, Observe, Settings};
 use crate::core::{Problem, Request};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
