@@ -81,11 +81,9 @@ fn measure(rows: u64, rounds: u64) -> Anyhow<()> {
         "and on to 70 % of the rows in {:.1} s",
         begun.elapsed().as_secs_f64()
     );
-    Arc::into_inner(work)
-        .ok_or("a task still has the session")?
-        .session
-        .close(now(), Stop::Requested("benchmark".into()))
-        .whole()?;
+    let work = Arc::into_inner(work).ok_or("a task still has the session")?;
+    let stop = Stop::Requested("benchmark".into());
+    runtime.block_on(work.session.close(now(), stop)).whole()?;
     drop(journal);
     openings(&dir, rounds)
 }
@@ -352,6 +350,7 @@ fn work_until_killed(dir: &Path) -> Anyhow<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
     let journal = Journal::open(dir, &holder())?;
     let run = journal.find(None)?;
+    let _entered = runtime.enter();
     let session = journal.resume(&run)?;
     runtime.block_on(session.opened(now()))?;
     let work = Arc::new(Work::new(session, run.begun_max + 1, run.rows));

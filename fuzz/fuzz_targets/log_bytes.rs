@@ -1,6 +1,8 @@
 //! Any bytes as a log; and logs that were written whole, then harmed. The first byte says which.
 #![no_main]
 
+#[path = "../../tests/support/doubles/mod.rs"]
+mod doubles;
 #[path = "../../tests/promises/foreign/log_bytes.rs"]
 mod log_bytes;
 

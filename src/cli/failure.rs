@@ -136,6 +136,7 @@ impl From<JournalError> for Failure {
             | JournalError::Store(_)
             | JournalError::Entry(_)
             | JournalError::Checkpoint(_)
+            | JournalError::NoBeginning
             | JournalError::Impossible { .. }
             | JournalError::NoRoom { .. }
             | JournalError::LogGone { .. }

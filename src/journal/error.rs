@@ -8,9 +8,9 @@ use std::sync::Arc;
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::frame::RecordTooLong;
+use super::line::RecordTooLong;
 
-/// What the log was doing when the medium failed.
+/// What the log was doing when the disk failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// Writing a group behind the others.
@@ -42,7 +42,7 @@ pub enum Fault {
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Fault::Checksum => "its checksum does not fit, and records that were committed later stand behind it",
+            Fault::Checksum => "its checksum does not fit, and records that were committed later follow it",
             Fault::Chain => "its checksum fits, but it does not follow the record before it: it was edited, or is another log's",
             Fault::Order => "its checksum fits, but a group of records before it is missing",
         })
@@ -52,7 +52,7 @@ impl std::fmt::Display for Fault {
 /// An error of the log.
 #[derive(Debug, Clone, Error, Diagnostic)]
 pub enum LogError {
-    /// The medium failed while reading.
+    /// The disk failed while reading.
     #[error("the journal's log cannot be read at byte {at}; nothing was changed")]
     #[diagnostic(
         code(journal::log_read),
@@ -61,12 +61,12 @@ pub enum LogError {
     Read {
         /// Offset in bytes.
         at: u64,
-        /// What the medium said.
+        /// What the system said.
         #[source]
         source: Arc<io::Error>,
     },
 
-    /// The medium failed while a group was written. Final: the log takes no more records.
+    /// The disk failed while a group was written. Final: the log takes no more records.
     #[error(
         "the journal's log could not be {operation}; {durable_records} records ({durable_bytes} bytes) before it are \
          durable, and nothing more is written to it"
@@ -74,7 +74,7 @@ pub enum LogError {
     #[diagnostic(
         code(journal::log_write),
         help(
-            "free disk space or mend the disk, then `cutover resume`: nothing was sent without a stored intent, and \
+            "free disk space or fix the disk, then `cutover resume`: nothing was sent without a stored intent, and \
              rows in doubt are read again before anything else is written"
         )
     )]
@@ -85,7 +85,7 @@ pub enum LogError {
         durable_records: u64,
         /// Bytes known to be durable.
         durable_bytes: u64,
-        /// What the medium said.
+        /// What the system said.
         #[source]
         source: Arc<io::Error>,
     },
@@ -96,14 +96,12 @@ pub enum LogError {
     )]
     #[diagnostic(
         code(journal::log_cut),
-        help(
-            "the records before that are there; free disk space or mend the disk, then try again"
-        )
+        help("the records before that are there; free disk space or fix the disk, then try again")
     )]
     Cut {
         /// Where the last whole group ends, in bytes.
         at: u64,
-        /// What the medium said.
+        /// What the system said.
         #[source]
         source: Arc<io::Error>,
     },
@@ -127,10 +125,8 @@ pub enum LogError {
         fault: Fault,
     },
 
-    /// There is no such record where a position points.
-    #[error(
-        "there is no whole record of {payload_bytes} bytes at byte {at} of the journal's log; nothing was changed"
-    )]
+    /// There is no line where a position points.
+    #[error("no whole line begins at byte {at} of the journal's log; nothing was changed")]
     #[diagnostic(
         code(journal::log_record),
         help(
@@ -140,8 +136,6 @@ pub enum LogError {
     NoRecord {
         /// Offset in bytes.
         at: u64,
-        /// The length that the position promised.
-        payload_bytes: u32,
     },
 
     /// The log ends before a position that was durable once.
@@ -208,4 +202,25 @@ pub enum LogError {
         /// The limit in bytes.
         bytes_max: usize,
     },
+}
+
+/// Why a commit is not known to be durable.
+#[derive(Debug, Clone, Error, Diagnostic)]
+pub enum CommitError {
+    /// The log refused the records or has failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Log(#[from] LogError),
+
+    /// The writer is gone without a word; a fault of the program.
+    #[error(
+        "the journal's writer has stopped; whether the last records were stored is known after opening the journal again"
+    )]
+    #[diagnostic(
+        code(journal::writer_stopped),
+        help(
+            "`cutover resume`: nothing was sent without a stored intent, and rows in doubt are read again first"
+        )
+    )]
+    Stopped,
 }

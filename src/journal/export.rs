@@ -1,29 +1,16 @@
-//! A run's whole history as JSON lines, to be kept where nobody who can write to the journal can write.
+//! A run's history, to be kept where nobody who can write to the journal can write.
 //!
-//! The first line names the format and the run, the last one the head. Between them is a line a record: what it says, for
-//! people and scripts, and the bytes it was made of, for whoever wants to prove it. All of it can be checked without the
-//! journal ([`check`]): the chain is computed from the bytes, everything else in the line follows from them and from what the
-//! checksum covers, and a line that reads differently from what follows is a finding. Memory holds one group of records.
+//! The log is its own export: what is copied are its whole groups. `verify` proves a copy as it proves the log, and so can
+//! anybody with thirty lines of another language (`samples/verify_log.py`).
 
-mod check;
-mod line;
-
-#[cfg(test)]
-mod tests;
-
-pub use check::{UnusableExport, check};
-
-use super::disk::{Disk, FileDisk};
-use super::entry::{Entry, EntryError};
-use super::error_run::JournalError;
-use super::frame::ChainHash;
+use super::error::LogError;
+use super::journal_error::JournalError;
+use super::line::ChainHash;
 use super::log::inspect;
-use super::medium::Medium;
-use super::open::genesis;
 use super::run::RunId;
-use super::scan::{End, Group};
+use super::scan::{End, Group, Head};
+use super::storage::{FolderStorage, Storage};
 use super::verify::chosen;
-use line::{Ending, Line, Opening, Writable as _};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -56,42 +43,26 @@ pub enum ExportError {
     Output(#[from] io::Error),
 }
 
-impl From<super::error::LogError> for ExportError {
-    fn from(error: super::error::LogError) -> Self {
+impl From<LogError> for ExportError {
+    fn from(error: LogError) -> Self {
         ExportError::Journal(error.into())
     }
 }
 
-impl From<EntryError> for ExportError {
-    fn from(error: EntryError) -> Self {
-        ExportError::Journal(error.into())
-    }
-}
-
-/// Writes the history of the run whose name begins so. Reads the log alone, so it may be done beside a process that works on
-/// the run.
+/// Copies the log of the run whose name begins so. May be done while a process works on the run.
 ///
 /// # Errors
-/// [`ExportError`]; what was written then has no last line, by which it is recognised.
+/// [`ExportError`]; what was written then is a part of the history.
 pub fn export(dir: &Path, run: &str, out: &mut dyn Write) -> Result<Exported, ExportError> {
-    let disk = FileDisk::of(dir);
+    let storage = FolderStorage::of(dir);
     let unknown = || JournalError::UnknownRun {
         prefix: run.to_owned(),
     };
-    let mut runs = chosen(dir, disk.logs()?, Some(run))?;
+    let mut runs = chosen(dir, storage.logs()?, Some(run))?;
     let id = runs.pop().ok_or_else(unknown)?;
-    export_log(id, &*disk.open_to_read(id)?, out)
-}
-
-fn export_log(
-    id: RunId,
-    medium: &dyn Medium,
-    out: &mut dyn Write,
-) -> Result<Exported, ExportError> {
-    Opening::of(id).write(out)?;
-    let visit = |group: &Group<'_>| write_group(group, out);
-    let (head, tail) = inspect(medium, genesis(id), visit)?;
-    Ending::of(&head).write(out)?;
+    let log = storage.open_to_read(id)?;
+    let copy = |group: &Group<'_>| Ok::<(), ExportError>(out.write_all(group.bytes())?);
+    let (head, tail) = inspect(&*log, Head::genesis(id), copy)?;
     out.flush()?;
     Ok(Exported {
         run: id,
@@ -102,14 +73,4 @@ fn export_log(
             End::Torn { at: _, bytes } => bytes,
         },
     })
-}
-
-fn write_group(group: &Group<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
-    let mut before = group.before();
-    for (_, header, payload) in group.frames() {
-        let entry = Entry::decode(payload)?;
-        Line::of(&before, header.place, payload, &entry).write(out)?;
-        before = before.after_frame(header.hash, payload.len());
-    }
-    Ok(())
 }

@@ -51,10 +51,11 @@ async fn live_through(seed: u64) {
         if dice.random_bool(0.3) {
             session
                 .close(clock, Stop::Requested("enough".into()))
+                .await
                 .whole()
                 .unwrap();
         } else {
-            drop(session);
+            session.kill().await;
         }
         if dice.random_bool(0.7) {
             world
@@ -80,7 +81,7 @@ async fn begin(journal: &Journal, dice: &mut impl Rng) -> Session {
 
 /// Drives rows as a worker does, in any order, and stops anywhere.
 async fn work(session: &Session, clock: &mut u64, dice: &mut impl Rng) {
-    let reader = session.reader().unwrap();
+    let reader = session.reader().await.unwrap();
     let mut rows: Vec<Row> = (1..=ROWS).filter_map(|row| Row::of(&reader, row)).collect();
     for _ in 0..dice.random_range(0..=COMMITS_MAX) {
         if rows.is_empty() {

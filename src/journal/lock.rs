@@ -2,7 +2,7 @@
 //!
 //! The lock is the operating system's, on the file `lock`, so it ends with the process however that ends, and nothing stale
 //! has to be judged by its age or its process id. Only processes that write take it. Somebody may delete the file under a live
-//! process, so the log that is written to is locked, too ([`medium`](super::medium)).
+//! process, so the log that is written to is locked, too ([`medium`](super::log_file)).
 //!
 //! Who holds it stands beside it in `holder.json`, replaced as a whole, so that nobody sees half of it. It names the holder's
 //! control port and the token for it, so it is readable by its owner only. Readers look there and take no lock; a process
@@ -10,8 +10,9 @@
 //!
 //! What the control port speaks is not known here. On a network file system the lock is as good as that system's own.
 
+use super::log_file::private;
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -246,20 +247,6 @@ fn write_private(dir: &Path, path: &Path, holder: &Holder) -> io::Result<()> {
     new.write_all(&serde_json::to_vec_pretty(holder)?)?;
     new.persist(path)?;
     Ok(())
-}
-
-/// Opens or makes a file of the journal for its owner only. A link in its place is not followed.
-pub(super) fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options
-            .mode(0o600)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    }
-    options
 }
 
 fn io_error(path: &Path, source: io::Error) -> LockError {

@@ -1,25 +1,23 @@
 //! The log: groups of records, appended one behind the other, each durable before the next.
 //!
-//! One append and one barrier a group. The first error of the medium is final, for this log and for this process: after a
+//! One append and one barrier a group. The first error of the file is final, for this log and for this process: after a
 //! failed `fdatasync` the kernel may have dropped the pages it could not write and will report success the next time, so a
 //! second try would promise what nobody knows. What is on the disk is found out by opening the log again.
 //!
 //! There is one exception, and it comes before any barrier: an append that finds no room. Nothing of it was promised to
-//! anybody; so what was written of it is cut off, the medium gives up its reserve, and the group is appended once more. From
+//! anybody; so what was written of it is cut off, the file gives up its reserve, and the group is appended once more. From
 //! then on the log says that room is short, and those above use what was gained to bring everybody to safety.
 //!
 //! It deliberately knows neither threads nor waiting (`committer`), nor what a record means.
 
+use super::error::{LogError, Operation};
+use super::line::{Place, line_bytes, write_line};
+use super::log_file::{LogFile, read_full};
+use super::reserve::{Reserve, Shortage, is_want_of_room};
+use super::run::RunId;
+use super::scan::{End, GROUP_BYTES_MAX, Group, Head, Scan, Step, Window};
 use std::io;
 use std::sync::Arc;
-
-use super::error::{LogError, Operation};
-use super::frame::{
-    ChainHash, HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, Place, encode, frame_bytes,
-};
-use super::medium::{Medium, read_full};
-use super::reserve::{Shortage, is_want_of_room};
-use super::scan::{End, GROUP_BYTES_MAX, Group, Head, Position, Scan, Step};
 
 /// Bytes of the write buffer that are kept between groups (4 MiB), so that one long group does not hold memory for good.
 const BUFFER_KEPT_BYTES_MAX: usize = 4 << 20;
@@ -40,27 +38,28 @@ pub struct Tail {
 
 /// A log that can be appended to.
 pub struct Log {
-    medium: Box<dyn Medium>,
+    file: Box<dyn LogFile>,
     head: Head,
     failed: Option<LogError>,
     shortage: Shortage,
+    reserve: Option<Reserve>,
     buffer: Vec<u8>,
 }
 
 impl Log {
-    /// Begins a log on an empty medium.
+    /// Begins a log in an empty file.
     ///
     /// # Errors
     /// [`LogError::NotEmpty`], [`LogError::Read`].
-    pub fn create(medium: impl Medium + 'static, genesis: ChainHash) -> Result<Log, LogError> {
-        let bytes = medium.len().map_err(|source| LogError::Read {
+    pub fn create(file: Box<dyn LogFile>, run: RunId) -> Result<Log, LogError> {
+        let bytes = file.len().map_err(|source| LogError::Read {
             at: 0,
             source: Arc::new(source),
         })?;
         if bytes > 0 {
             return Err(LogError::NotEmpty { bytes });
         }
-        Ok(Log::at(medium, Head::genesis(genesis)))
+        Ok(Log::at(file, Head::genesis(run)))
     }
 
     /// Opens a log: checks it from a known place to its end, shows every whole group to `visit`, cuts a torn end off.
@@ -70,31 +69,37 @@ impl Log {
     /// # Errors
     /// Those of [`inspect_durable`].
     pub fn open<E: From<LogError>>(
-        mut medium: impl Medium + 'static,
+        mut file: Box<dyn LogFile>,
         from: Head,
         visit: impl FnMut(&Group<'_>) -> Result<(), E>,
     ) -> Result<(Log, Tail), E> {
-        let (head, tail) = inspect_durable(&mut medium, from, visit)?;
+        let (head, tail) = inspect_durable(&mut *file, from, visit)?;
         if let End::Torn { at, bytes: _ } = tail.end {
-            medium
-                .truncate(at)
-                .and_then(|()| medium.sync())
+            file.truncate(at)
+                .and_then(|()| file.sync())
                 .map_err(|source| cut_error(at, source))?;
         }
-        Ok((Log::at(medium, head), tail))
+        Ok((Log::at(file, head), tail))
     }
 
-    fn at(medium: impl Medium + 'static, head: Head) -> Log {
+    fn at(file: Box<dyn LogFile>, head: Head) -> Log {
         Log {
-            medium: Box::new(medium),
+            file: file,
             head,
             failed: None,
             shortage: Shortage::default(),
+            reserve: None,
             buffer: Vec::new(),
         }
     }
 
-    /// Where it can be heard that room has become short.
+    /// Has it give this up when the disk is full.
+    #[must_use]
+    pub fn with_reserve(self, reserve: Option<Reserve>) -> Log {
+        Log { reserve, ..self }
+    }
+
+    /// Signals low disk space.
     #[must_use]
     pub fn shortage(&self) -> &Shortage {
         &self.shortage
@@ -106,29 +111,41 @@ impl Log {
         self.head
     }
 
-    /// Appends records as one group, whole or not at all, and answers where they lie once they are durable.
+    /// Appends records, each a JSON object, as one group, whole or not at all, and returns where each begins once they are
+    /// durable.
     ///
     /// # Errors
     /// [`LogError::RecordTooLong`] and [`LogError::GroupTooLong`], after which the log goes on; [`LogError::Write`], which
-    /// every later call answers too. Whether the group of a failed write is there is known only after opening the log anew.
-    pub fn append_group<B: AsRef<[u8]>>(
-        &mut self,
-        records: &[B],
-    ) -> Result<Vec<Position>, LogError> {
+    /// every later call returns too. Whether the group of a failed write is there is known only after opening the log anew.
+    pub fn append_group<B: AsRef<[u8]>>(&mut self, records: &[B]) -> Result<Vec<u64>, LogError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let Some((last, others)) = records.split_last() else {
-            return Ok(Vec::new());
-        };
         self.buffer.clear();
         self.buffer.reserve(group_bytes(records)?);
         let mut cursor = self.head;
         let mut positions = Vec::with_capacity(records.len());
-        for record in others {
-            cursor = self.add(cursor, Place::Within, record.as_ref(), &mut positions)?;
+        for (left, record) in (0..records.len()).rev().zip(records) {
+            let place = if left == 0 {
+                Place::Last
+            } else {
+                Place::Within
+            };
+            let start = self.buffer.len();
+            let group = cursor.group + 1;
+            let hash = write_line(
+                &mut self.buffer,
+                &cursor.hash,
+                group,
+                place,
+                record.as_ref(),
+            )?;
+            positions.push(cursor.offset);
+            cursor = cursor.after_line(hash, self.buffer.len() - start);
         }
-        cursor = self.add(cursor, Place::Last, last.as_ref(), &mut positions)?;
+        if records.is_empty() {
+            return Ok(positions);
+        }
         self.write()
             .inspect_err(|error| self.failed = Some(error.clone()))?;
         self.head = cursor.after_group();
@@ -136,57 +153,29 @@ impl Log {
         Ok(positions)
     }
 
-    /// Reads one record.
-    ///
-    /// # Errors
-    /// Those of [`read_record`].
-    pub fn read(&self, position: Position) -> Result<Vec<u8>, LogError> {
-        read_record(&*self.medium, position)
-    }
-
-    fn add(
-        &mut self,
-        cursor: Head,
-        place: Place,
-        payload: &[u8],
-        positions: &mut Vec<Position>,
-    ) -> Result<Head, LogError> {
-        let hash = encode(
-            &mut self.buffer,
-            &cursor.hash,
-            cursor.group + 1,
-            place,
-            payload,
-        )?;
-        // Fits: `encode` refuses what is longer than 16 MiB.
-        positions.push(Position {
-            offset: cursor.offset,
-            payload_bytes: payload.len() as u32,
-        });
-        Ok(cursor.after_frame(hash, payload.len()))
-    }
-
     fn write(&mut self) -> Result<(), LogError> {
-        if let Err(refused) = self.medium.append(&self.buffer) {
+        if let Err(refused) = self.file.append(&self.buffer) {
             self.append_on_reserve(refused)
                 .map_err(|source| self.write_error(Operation::Append, source))?;
         }
-        self.medium
+        self.file
             .sync()
             .map_err(|source| self.write_error(Operation::Sync, source))
     }
 
-    /// Appends once more after the medium had no room, if it has something to give up.
+    /// Appends once more after the file had no room, if it has something to give up.
     fn append_on_reserve(&mut self, refused: io::Error) -> io::Result<()> {
         if !is_want_of_room(&refused) {
             return Err(refused);
         }
         self.shortage.note(&refused);
-        self.medium.truncate(self.head.offset)?;
-        if !self.medium.give_up_reserve()? {
-            return Err(refused);
+        self.file.truncate(self.head.offset)?;
+        match self.reserve.take() {
+            Some(reserve) => reserve.give_up()?,
+            None if self.file.give_up_reserve()? => {}
+            None => return Err(refused),
         }
-        self.medium.append(&self.buffer)
+        self.file.append(&self.buffer)
     }
 
     fn write_error(&self, operation: Operation, source: io::Error) -> LogError {
@@ -206,7 +195,7 @@ impl Log {
 pub fn group_bytes<B: AsRef<[u8]>>(records: &[B]) -> Result<usize, LogError> {
     let mut bytes = 0;
     for record in records {
-        bytes += frame_bytes(record.as_ref())?;
+        bytes += line_bytes(record.as_ref())?;
     }
     if bytes > GROUP_BYTES_MAX {
         return Err(LogError::GroupTooLong {
@@ -224,11 +213,11 @@ pub fn group_bytes<B: AsRef<[u8]>>(records: &[B]) -> Result<usize, LogError> {
 /// [`LogError::Read`], [`LogError::Damaged`], [`LogError::Shortened`], [`LogError::Elsewhere`], and those of `visit`, which
 /// end the walk.
 pub fn inspect<E: From<LogError>>(
-    medium: &dyn Medium,
+    file: &dyn LogFile,
     from: Head,
     mut visit: impl FnMut(&Group<'_>) -> Result<(), E>,
 ) -> Result<(Head, Tail), E> {
-    let mut scan = Scan::new(medium, from)?;
+    let mut scan = Scan::new(file, from)?;
     let end = loop {
         match scan.step()? {
             Step::Group(group) => visit(&group)?,
@@ -254,29 +243,29 @@ pub fn inspect<E: From<LogError>>(
 /// # Errors
 /// Those of [`inspect`], and [`LogError::Cut`].
 pub fn inspect_durable<E: From<LogError>>(
-    medium: &mut dyn Medium,
+    file: &mut dyn LogFile,
     from: Head,
     visit: impl FnMut(&Group<'_>) -> Result<(), E>,
 ) -> Result<(Head, Tail), E> {
-    make_end_durable(medium, from.offset).map_err(|source| cut_error(from.offset, source))?;
-    inspect(&*medium, from, visit)
+    make_end_durable(file, from.offset).map_err(|source| cut_error(from.offset, source))?;
+    inspect(&*file, from, visit)
 }
 
 /// Makes everything behind `from` durable, where no more than one group can be lost to a failed sync.
-fn make_end_durable(medium: &mut dyn Medium, from: u64) -> std::io::Result<()> {
-    let end = medium.len()?;
+fn make_end_durable(file: &mut dyn LogFile, from: u64) -> std::io::Result<()> {
+    let end = file.len()?;
     let start = from.max(end.saturating_sub(GROUP_BYTES_MAX as u64));
     let mut buffer = vec![0; REWRITE_BYTES];
     let mut at = start;
     while at < end {
-        let count = read_full(&*medium, at, &mut buffer)?;
+        let count = read_full(&*file, at, &mut buffer)?;
         if count == 0 {
             break;
         }
-        medium.rewrite(at, &buffer[..count])?;
+        file.rewrite(at, &buffer[..count])?;
         at += count as u64;
     }
-    medium.sync()
+    file.sync()
 }
 
 fn cut_error(at: u64, source: std::io::Error) -> LogError {
@@ -286,33 +275,15 @@ fn cut_error(at: u64, source: std::io::Error) -> LogError {
     }
 }
 
-/// Reads one record; its checksum is checked, its place in the chain is not.
+/// Reads the record of one line, as JSON; its checksum is checked, its place in the chain is not.
 ///
 /// # Errors
-/// [`LogError::Read`]; [`LogError::NoRecord`] if no whole record of that length begins there.
-pub fn read_record(medium: &dyn Medium, position: Position) -> Result<Vec<u8>, LogError> {
-    let Position {
-        offset: at,
-        payload_bytes,
-    } = position;
-    let no_record = LogError::NoRecord { at, payload_bytes };
-    let length = payload_bytes as usize;
-    if length > PAYLOAD_BYTES_MAX {
-        return Err(no_record);
-    }
-    let mut bytes = vec![0; HEADER_BYTES + length];
-    let count = read_full(medium, at, &mut bytes).map_err(|source| LogError::Read {
-        at,
-        source: Arc::new(source),
-    })?;
-    let header = Header::parse(&bytes[..count]);
-    if count < bytes.len()
-        || !header.is_some_and(|header| header.vouches_for(&bytes[HEADER_BYTES..]))
-    {
-        return Err(no_record);
-    }
-    bytes.drain(..HEADER_BYTES);
-    Ok(bytes)
+/// [`LogError::Read`]; [`LogError::NoRecord`] if no whole line begins there.
+pub fn read_record(file: &dyn LogFile, at: u64) -> Result<Vec<u8>, LogError> {
+    let mut window = Window::new(file)?;
+    window.release(at);
+    let line = window.line_at(at)?.ok_or(LogError::NoRecord { at })?;
+    Ok(line.record(window.slice(at, line.bytes)))
 }
 
 #[cfg(test)]

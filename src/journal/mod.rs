@@ -1,38 +1,43 @@
 //! The journal: what a run was told to do, what it decided, and what came of it, safe from kills and power cuts.
 //!
-//! Two records of the same facts. The **log** ([`log`], one file a run) is append-only, checksummed and hash-chained; a
+//! Two records of the same facts. The **log** ([`log`], one file a run) is append-only, a hash-chained line of JSON a record; a
 //! transition is committed when the log is on disk, and it alone is enough to build everything else again. The
-//! **checkpoint** ([`checkpoint`], sled) says where everyone is, in constant memory. [`session`] writes both, [`open`]
-//! brings the checkpoint up to the log, [`snapshot`] reads beside whoever works, [`view`] reads rows, [`verify`] and [`export`] are for those who trust nobody. What a row's events mean is the machine's business; here they are folded.
+//! **checkpoint** ([`cache`] in sled, [`summary`] next to it) says where everyone is without reading the log, and may be thrown
+//! away at any time. [`fold`] is what records come to, live as well as when they are read again. [`session`] writes,
+//! [`open`] brings the checkpoint up to the log, [`snapshot`] and [`reader`] read, [`verify`] and [`export`] are for those who
+//! trust nobody. What a row's events mean is the machine's business.
 
-pub mod checkpoint;
-pub mod committer;
-pub mod disk;
-pub mod entry;
+pub mod blocking;
+mod cache;
+mod checkpoint_writer;
 pub mod error;
-pub mod error_run;
 pub mod export;
-pub mod frame;
-mod keeper;
-mod keys;
-pub mod ledger;
+mod exposures;
+pub mod fold;
+mod import;
+mod journal_error;
+pub mod line;
 pub mod lock;
 pub mod log;
-pub mod medium;
-pub mod memory;
-pub mod memory_store;
+pub mod log_file;
 pub mod open;
+mod reader;
 pub mod reserve;
-pub mod row;
-pub mod run;
+mod row;
+mod run;
 pub mod scan;
-pub mod scratch;
 pub mod session;
-pub mod snapshot;
+pub mod sled_store;
+mod snapshot;
+pub mod storage;
 pub mod store;
+mod summary;
 pub mod verify;
-pub mod view;
+mod writer;
 
+#[cfg(test)]
+#[path = "../../tests/support/doubles/mod.rs"]
+pub(crate) mod doubles;
 #[cfg(test)]
 mod kill_tests;
 #[cfg(test)]
@@ -42,15 +47,17 @@ mod session_tests;
 #[cfg(test)]
 mod test_world;
 
-pub use entry::Adoption;
-pub use error_run::JournalError;
-pub use keeper::Writing;
+pub use exposures::Exposures;
+pub use import::Import;
+pub use journal_error::JournalError;
+pub use line::Adoption;
 pub use lock::{Control, ControlToken, Holder, LockError};
 pub use open::{Journal, takers};
+pub use reader::{LastReader, RunReader};
 pub use row::{Exposure, Facts, RowNumber, RowRecord, Transition, UnixMillis};
 pub use run::{
     Counts, InputFacts, InputRow, Planned, RunHeader, RunId, RunRecord, RunState, Seal, Stop,
+    Warned,
 };
-pub use session::{Closed, Copied, Import, Session};
+pub use session::{Closed, Copied, Session};
 pub use snapshot::Snapshot;
-pub use view::RunReader;

@@ -1,21 +1,22 @@
 //! Opening a journal: the lock, the checkpoint, and the log's tails that the checkpoint does not stand for yet.
 
-use super::checkpoint::{SetAside, SledStore};
-use super::disk::{Disk, FileDisk};
-use super::entry::Entry;
-use super::error_run::JournalError;
-use super::frame::ChainHash;
-use super::keeper::Writing;
-use super::ledger::{self, Ledger};
+use super::blocking::{Blocking, Threads};
+use super::cache::{self, Cache};
+use super::fold::RunFold;
+use super::import::Import;
+use super::journal_error::JournalError;
+use super::line::Entry;
 use super::lock::{ENDING_MS_MAX, Holder, JournalLock, named_holder};
-use super::log::{Tail, inspect_durable};
-use super::medium::sync_directory_of;
-use super::row::RowNumber;
+use super::log::{Log, Tail, inspect_durable};
+use super::log_file::make_private;
+use super::reader::RunReader;
 use super::run::{RunHeader, RunId, RunRecord, RunState};
 use super::scan::{Group, Head, Scan};
-use super::session::{Import, Session};
+use super::session::{Parts, Session};
+use super::sled_store::{SetAside, SledStore};
+use super::storage::{FolderStorage, Storage};
 use super::store::{Store, StoreError};
-use super::view::RunReader;
+use super::summary;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,9 +24,7 @@ use std::sync::Arc;
 /// An open journal. Nobody else can open it while this lives.
 pub struct Journal {
     dir: PathBuf,
-    disk: Arc<dyn Disk>,
-    store: Arc<dyn Store>,
-    writing: Writing,
+    parts: Parts,
     set_aside: Option<SetAside>,
     /// None for a journal that nobody else could open. Given back last, when all else is closed.
     lock: Option<JournalLock>,
@@ -40,7 +39,7 @@ impl Journal {
     /// checkpoint.
     pub fn open(dir: &Path, holder: &Holder) -> Result<Journal, JournalError> {
         Journal::exists(dir)?;
-        let disk = FileDisk::of(dir);
+        let disk = FolderStorage::of(dir);
         make_private(disk.folder()).map_err(|source| JournalError::File {
             what: "folder",
             path: dir.to_owned(),
@@ -56,9 +55,11 @@ impl Journal {
         let opened = SledStore::open(dir).map_err(|error| no_room_or(error, dir))?;
         let journal = Journal {
             dir: dir.to_owned(),
-            disk: Arc::new(disk),
-            store: Arc::new(opened.store),
-            writing: Writing::Threads,
+            parts: Parts {
+                storage: Arc::new(disk),
+                store: Arc::new(opened.store),
+                blocking: Arc::new(Threads),
+            },
             set_aside: opened.set_aside,
             lock: Some(lock),
         };
@@ -73,15 +74,17 @@ impl Journal {
     /// As [`Journal::open`], apart from the lock.
     pub fn assemble(
         dir: &Path,
-        disk: Arc<dyn Disk>,
+        storage: Arc<dyn Storage>,
         store: Arc<dyn Store>,
-        writing: Writing,
+        blocking: Arc<dyn Blocking>,
     ) -> Result<Journal, JournalError> {
         let journal = Journal {
             dir: dir.to_owned(),
-            disk,
-            store,
-            writing,
+            parts: Parts {
+                storage,
+                store,
+                blocking,
+            },
             set_aside: None,
             lock: None,
         };
@@ -94,7 +97,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::NotAllowed`] when this user may not look, [`JournalError::File`].
     pub fn exists(dir: &Path) -> Result<bool, JournalError> {
-        let disk = FileDisk::of(dir);
+        let disk = FolderStorage::of(dir);
         let folder = disk.folder();
         match std::fs::read_dir(folder) {
             Ok(_) => Ok(true),
@@ -164,7 +167,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`] when the checkpoint cannot be read.
     pub fn runs(&self) -> Result<Vec<RunRecord>, JournalError> {
-        ledger::read_runs(&*self.store)
+        cache::read_runs(&*self.parts.store)
     }
 
     /// The run that has taken over the people who are half way in this one, if one has.
@@ -180,8 +183,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
     pub fn find(&self, prefix: Option<&str>) -> Result<RunRecord, JournalError> {
-        let exposed = |run: &RunRecord| self.reader(run)?.has_exposed();
-        find(self.runs()?, &self.dir, prefix, &exposed)
+        find(self.runs()?, &self.dir, prefix)
     }
 
     /// Begins a run; its rows are to be copied next.
@@ -189,45 +191,55 @@ impl Journal {
     /// # Errors
     /// [`JournalError`] when its log or the reserve cannot be made.
     pub fn begin(&self, header: RunHeader) -> Result<Import, JournalError> {
-        let store = Arc::clone(&self.store);
-        Import::begin(&self.dir, &self.disk, header, store, self.writing)
+        Import::begin(&self.dir, &self.parts, header)
     }
 
     /// Forgets a run that has not begun, as if it had never been there.
     ///
     /// # Errors
     /// [`JournalError`] when it cannot be removed now; then that is done when the journal is opened next.
-    pub fn withdraw(&self, session: Session) -> Result<(), JournalError> {
+    pub async fn withdraw(&self, session: Session) -> Result<(), JournalError> {
         let id = session.header().id;
-        session.abandon();
+        session.abandon().await;
         self.discard(id)
     }
 
-    /// Opens a run to go on with it.
+    /// Opens a run to go on with it. Needs a runtime.
     ///
     /// # Errors
     /// [`JournalError`] when its log cannot be opened or the reserve not be made, or another run has taken its people over.
     pub fn resume(&self, run: &RunRecord) -> Result<Session, JournalError> {
-        if let Some(by) = self.taken_over_by(run.id())? {
-            let run = run.id();
-            return Err(JournalError::TakenOver { run, by });
+        let id = run.id();
+        if let Some(by) = self.taken_over_by(id)? {
+            return Err(JournalError::TakenOver { run: id, by });
         }
-        let store = Arc::clone(&self.store);
-        Session::resume(&self.disk, run.clone(), store, self.writing)
+        let storage = &self.parts.storage;
+        let reserve = storage.reserve()?;
+        let fold = self.fold(run)?;
+        let file = storage.open(id)?;
+        let (log, _) = Log::open(file, run.head, |_| Ok::<(), JournalError>(()))?;
+        let cache = Cache::new(Arc::clone(&self.parts.store), fold);
+        Session::start(&self.parts, cache, log.with_reserve(reserve))
     }
 
     /// Reads a run's rows.
     ///
     /// # Errors
-    /// [`JournalError::File`] when its log cannot be opened.
+    /// [`JournalError`] when its log cannot be opened or the checkpoint not be read.
     pub fn reader(&self, run: &RunRecord) -> Result<RunReader, JournalError> {
-        RunReader::open(&*self.disk, run.id(), Arc::clone(&self.store))
+        let log = self.parts.storage.open_to_read(run.id())?;
+        let store = Some(Arc::clone(&self.parts.store));
+        Ok(RunReader::new(self.fold(run)?, log, store))
+    }
+
+    fn fold(&self, run: &RunRecord) -> Result<RunFold, JournalError> {
+        cache::read_fold(&*self.parts.store, run.clone())
     }
 
     /// Brings the checkpoint up to every log.
     fn catch_up(&self) -> Result<(), JournalError> {
         let known = self.runs()?;
-        let logs = self.disk.logs()?;
+        let logs = self.parts.storage.logs()?;
         for run in known.iter().filter(|run| !logs.contains(&run.id())) {
             self.forget_without_log(run)?;
         }
@@ -242,7 +254,7 @@ impl Journal {
     /// one.
     fn forget_without_log(&self, run: &RunRecord) -> Result<(), JournalError> {
         match run.state {
-            RunState::Importing => ledger::forget(&*self.store, run.id()),
+            RunState::Importing => cache::forget(&*self.parts.store, run.id()),
             RunState::Open | RunState::Stopped(_) | RunState::Finished => {
                 Err(JournalError::LogGone {
                     run: run.id(),
@@ -253,19 +265,19 @@ impl Journal {
     }
 
     fn catch_up_run(&self, id: RunId, known: Option<&RunRecord>) -> Result<(), JournalError> {
-        let mut medium = self.disk.open(id)?;
-        let bytes = medium
-            .len()
-            .map_err(|source| self.disk.failed(id, source))?;
+        let storage = &self.parts.storage;
+        let mut file = storage.open(id)?;
+        let bytes = file.len().map_err(|source| storage.failed(id, source))?;
         let state = match known {
             Some(run) if run.head.offset == bytes => {
                 // Nothing is to be read, but the checkpoint must be this log's.
-                Scan::new(&*medium, run.head)?;
+                Scan::new(&*file, run.head)?;
                 Some(run.state.clone())
             }
             Some(_) | None => {
-                let walk = |from, visit: &mut Visit<'_>| inspect_durable(&mut *medium, from, visit);
-                replay(&self.store, id, known, walk)?.map(|run| run.state)
+                let walk = |from, visit: &mut Visit<'_>| inspect_durable(&mut *file, from, visit);
+                let cache = replay(&self.parts.store, id, known, walk)?;
+                cache.map(|cache| self.caught_up(&cache.fold()))
             }
         };
         match state {
@@ -275,9 +287,16 @@ impl Journal {
         }
     }
 
+    fn caught_up(&self, fold: &RunFold) -> RunState {
+        if let Err(error) = summary::write(&*self.parts.storage, fold) {
+            tracing::debug!("readers have to look into the log: {error}");
+        }
+        fold.run.state.clone()
+    }
+
     fn discard(&self, id: RunId) -> Result<(), JournalError> {
-        ledger::forget(&*self.store, id)?;
-        self.disk.remove(id)
+        cache::forget(&*self.parts.store, id)?;
+        self.parts.storage.remove(id)
     }
 }
 
@@ -292,8 +311,7 @@ pub fn takers(runs: &[RunRecord]) -> BTreeMap<RunId, RunId> {
 /// What is done with every group of a log.
 pub(super) type Visit<'v> = dyn FnMut(&Group<'_>) -> Result<(), JournalError> + 'v;
 
-/// Brings a checkpoint up to the log of one run, which `walk` shows group by group; answers where the run stands, if the log
-/// says anything.
+/// Brings a checkpoint up to the log of one run, which `walk` shows group by group; `None` if the log says nothing.
 ///
 /// # Errors
 /// [`JournalError`] when the log cannot be believed, or the checkpoint takes nothing.
@@ -302,71 +320,45 @@ pub(super) fn replay(
     id: RunId,
     known: Option<&RunRecord>,
     walk: impl FnOnce(Head, &mut Visit<'_>) -> Result<(Head, Tail), JournalError>,
-) -> Result<Option<RunRecord>, JournalError> {
-    let mut ledger = known.map(|run| Ledger::new(Arc::clone(store), run.clone()));
-    let from = known.map_or_else(|| genesis(id), |run| run.head);
-    let (head, _) = walk(from, &mut |group| replay_group(store, &mut ledger, group))?;
-    let Some(mut ledger) = ledger else {
-        return Ok(None);
-    };
-    ledger.caught_up(head)?;
-    Ok(Some(ledger.run().clone()))
-}
-
-fn replay_group(
-    store: &Arc<dyn Store>,
-    ledger: &mut Option<Ledger>,
-    group: &Group<'_>,
-) -> Result<(), JournalError> {
-    for (position, bytes) in group.records() {
-        match ledger {
-            Some(ledger) => ledger.replay(position, Entry::decode(bytes)?)?,
-            None => *ledger = Some(first(store, bytes, group.head())?),
+) -> Result<Option<Cache>, JournalError> {
+    let from = known.map_or_else(|| Head::genesis(id), |run| run.head);
+    let cache = |fold| Cache::new(Arc::clone(store), fold);
+    let fold = known.map(|run| cache::read_fold(&**store, run.clone()));
+    let mut known = fold.transpose()?.map(cache);
+    let (head, _) = walk(from, &mut |group| {
+        for line in group.lines() {
+            let entry = Entry::decode(&line.record())?;
+            match &mut known {
+                Some(cache) => {
+                    let mark = cache.fold().mark_of(entry)?;
+                    cache.take(line.before.offset, mark);
+                }
+                None => known = Some(cache(RunFold::begun_by(entry, group.head())?)),
+            }
         }
-    }
-    match ledger {
-        Some(ledger) if ledger.is_full() => ledger.write_rows(),
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn first(store: &Arc<dyn Store>, bytes: &[u8], head: Head) -> Result<Ledger, JournalError> {
-    match Entry::decode(bytes)? {
-        Entry::Began(header) => {
-            let run = RunRecord::new(*header, head);
-            Ok(Ledger::new(Arc::clone(store), run))
+        match &mut known {
+            Some(cache) if cache.is_full() => cache.write(group.head()),
+            Some(_) | None => Ok(()),
         }
-        Entry::Rows(_)
-        | Entry::Imported { .. }
-        | Entry::Opened { .. }
-        | Entry::Moved(_)
-        | Entry::Adopted(_)
-        | Entry::Closed { .. } => Err(JournalError::Checkpoint(
-            "the log does not begin with the beginning of a run".into(),
-        )),
+    })?;
+    if let Some(cache) = &mut known {
+        cache.write(head)?;
     }
+    Ok(known)
 }
 
 /// The newest run in which somebody cannot work and that may still go on, else the newest.
-fn most_urgent(
-    runs: Vec<RunRecord>,
-    dir: &Path,
-    exposed: &dyn Fn(&RunRecord) -> Result<bool, JournalError>,
-) -> Result<RunRecord, JournalError> {
+fn most_urgent(runs: Vec<RunRecord>, dir: &Path) -> Result<RunRecord, JournalError> {
     let takers = takers(&runs);
-    let going_on = runs.iter().filter(|run| !takers.contains_key(&run.id()));
-    for run in going_on.rev() {
-        if exposed(run)? {
-            return Ok(run.clone());
-        }
-    }
-    let none = || JournalError::NoRun {
-        dir: dir.to_owned(),
-    };
-    runs.into_iter().next_back().ok_or_else(none)
+    let is_urgent = |run: &&RunRecord| run.exposed > 0 && !takers.contains_key(&run.id());
+    let urgent = runs.iter().rev().find(is_urgent).cloned();
+    let dir = dir.to_owned();
+    urgent
+        .or_else(|| runs.into_iter().next_back())
+        .ok_or(JournalError::NoRun { dir })
 }
 
-/// The run whose name begins so, of runs from the oldest on; without one the newest that is `exposed`, else the newest.
+/// The run whose name begins so, of runs from the oldest on; without a name the most urgent.
 ///
 /// # Errors
 /// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
@@ -374,10 +366,9 @@ pub(super) fn find(
     mut runs: Vec<RunRecord>,
     dir: &Path,
     prefix: Option<&str>,
-    exposed: &dyn Fn(&RunRecord) -> Result<bool, JournalError>,
 ) -> Result<RunRecord, JournalError> {
     let Some(prefix) = prefix else {
-        return most_urgent(runs, dir, exposed);
+        return most_urgent(runs, dir);
     };
     let wanted = prefix.to_lowercase();
     runs.retain(|run| run.id().to_string().starts_with(&wanted));
@@ -400,10 +391,6 @@ fn is_nothing(error: &std::io::Error) -> bool {
     )
 }
 
-pub(super) fn genesis(id: RunId) -> Head {
-    Head::genesis(ChainHash::genesis(id.0.as_bytes()))
-}
-
 /// A disk that is full is told as that.
 fn no_room_or(error: StoreError, dir: &Path) -> JournalError {
     match error.want_of_room() {
@@ -412,54 +399,5 @@ fn no_room_or(error: StoreError, dir: &Path) -> JournalError {
             source: full.kind().into(),
         },
         None => error.into(),
-    }
-}
-
-/// Makes a folder that only its owner can look into: the journal holds names of people. Every folder on the way that is
-/// made has a durable name then: a log is worth nothing in a folder that is gone after a power cut.
-pub(super) fn make_private(dir: &Path) -> std::io::Result<()> {
-    let nameless = nameless_folders(dir);
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)?;
-    nameless
-        .into_iter()
-        .rev()
-        .try_for_each(|made| sync_directory_of(&made))
-}
-
-/// The folder itself, whose maker may have been killed before its name was durable, and those above it that are not there
-/// yet.
-fn nameless_folders(dir: &Path) -> Vec<PathBuf> {
-    let above = dir.ancestors().skip(1);
-    let missing = above.take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
-    std::iter::once(dir)
-        .chain(missing)
-        .map(Path::to_owned)
-        .collect()
-}
-
-/// The number of the first row.
-pub(super) const FIRST_ROW: RowNumber = RowNumber(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The name of a folder is made durable by syncing the folder above it; that is done for every one of these.
-    #[test]
-    fn every_folder_that_is_made_gets_a_durable_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let (above, journal) = (dir.path().join("a"), dir.path().join("a/b"));
-        let logs = journal.join("runs");
-        assert_eq!(nameless_folders(&logs), [logs.clone(), journal, above]);
-        make_private(&logs).unwrap();
-        assert_eq!(nameless_folders(&logs), [logs]);
-        assert_eq!(
-            nameless_folders(Path::new("not-there/runs")),
-            [Path::new("not-there/runs"), Path::new("not-there")]
-        );
     }
 }

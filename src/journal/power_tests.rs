@@ -1,16 +1,15 @@
 //! A whole journal after power cuts and under damage: the log's last group in every state a disk may leave it in, and a
 //! checkpoint that is older, foreign, ahead, broken or gone. What was committed is there, or the journal says why not.
 
-use super::memory::MemoryMedium;
+use super::doubles::MemoryLogFile;
+use super::log_file::LogFile as _;
 use super::session_tests::{commit, header, holder, import, intended, rows_of};
 use super::*;
-use medium::Medium as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use store::Store as _;
 use tempfile::TempDir;
 
 /// Rows of the run; the second is refused by its input.
@@ -53,18 +52,19 @@ async fn lived() -> (Lived, Vec<Step>) {
     }];
     for number in (3..=ROWS).filter(|number| number % 3 != 0) {
         let mut transition = intended(number);
-        transition.facts.before = Some("x".repeat(100 + number as usize % 400));
+        transition.facts.before = Some(format!("\"{}\"", "x".repeat(100 + number as usize % 400)));
         let record = commit(&session, transition).await;
         let mut begun = steps[steps.len() - 1].begun.clone();
         begun.insert(number, record);
         let bytes = fs::metadata(&log).unwrap().len() as usize;
         steps.push(Step { bytes, begun });
         if number % 100 == 1 {
-            drop(session.reader().unwrap());
+            drop(session.reader().await.unwrap());
         }
     }
     let run = session
         .close(20, Stop::Requested("enough".into()))
+        .await
         .whole()
         .unwrap();
     let rows = rows_of(&journal, &run);
@@ -97,7 +97,9 @@ impl Lived {
                 .is_some_and(|record| record.ended_at.is_none())
         });
         let begun: Vec<RowNumber> = begun.map(|row| RowNumber(row.0)).collect();
-        assert_eq!(journal.reader(&run).unwrap().active().unwrap(), begun);
+        let reader = journal.reader(&run).unwrap();
+        let active = reader.active().into_iter().map(|(row, _)| row);
+        assert_eq!(active.collect::<Vec<_>>(), begun);
     }
 
     #[track_caller]
@@ -147,7 +149,7 @@ async fn after_any_cut_every_answered_commit_is_there_and_the_run_goes_on() {
             drop(Journal::open(&here, &holder()).unwrap());
         }
         let (answered, under_way) = (&steps[at], &steps[at + 1]);
-        let mut disk = MemoryMedium::holding(log[..answered.bytes].to_vec());
+        let mut disk = MemoryLogFile::holding(log[..answered.bytes].to_vec());
         disk.append(&log[answered.bytes..under_way.bytes]).unwrap();
         disk.cut_power_by(|count| dice.random_range(0..count));
         fs::write(&path, disk.bytes()).unwrap();
@@ -168,7 +170,7 @@ async fn after_any_cut_every_answered_commit_is_there_and_the_run_goes_on() {
         let session = journal.resume(&journal.find(None).unwrap()).unwrap();
         session.opened(30).await.unwrap();
         let record = commit(&session, intended(3)).await;
-        drop(session);
+        session.kill().await;
         drop(journal);
         let mut expected = whole.begun.clone();
         expected.insert(3, record);
@@ -318,6 +320,7 @@ async fn a_run_without_its_log_is_not_passed_over_in_silence() {
     drop(
         session
             .close(9, Stop::Requested("enough".into()))
+            .await
             .whole()
             .unwrap(),
     );
@@ -356,13 +359,13 @@ fn a_run_that_never_began_is_forgotten_without_its_log() {
     drop(Journal::open(&here, &holder()).unwrap());
     let run = RunRecord::new(
         header(folder.path()),
-        open::genesis(RunId(uuid::Uuid::nil())),
+        scan::Head::genesis(RunId(uuid::Uuid::nil())),
     );
-    let store = checkpoint::SledStore::open(&here).unwrap().store;
-    let mut batch = store::Batch::default();
-    batch.put(keys::run(run.id()), ledger::encode(&run).unwrap());
-    store.apply(batch).unwrap();
-    drop(store);
+    let store = sled_store::SledStore::open(&here).unwrap().store;
+    let fold = fold::RunFold::new(run.clone(), BTreeMap::new(), Vec::new());
+    let mut cache = cache::Cache::new(std::sync::Arc::new(store), fold);
+    cache.write(run.head).unwrap();
+    drop(cache);
     assert!(
         Journal::open(&here, &holder())
             .unwrap()

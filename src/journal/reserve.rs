@@ -8,9 +8,7 @@
 //! written rather than asked for, since a file system may promise more than it has. What is shared here between threads is
 //! one word only: that room has become short, and why ([`Shortage`]).
 
-use super::error_run::JournalError;
-use super::lock::private;
-use super::medium::{Medium, sync_directory_of};
+use super::log_file::{private, sync_directory_of};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::io::{self, Write as _};
@@ -82,29 +80,14 @@ impl Reserve {
     /// Makes the reserve of the journal in `dir`, or takes over what a killed process has left.
     ///
     /// # Errors
-    /// [`JournalError::NoRoom`] when the disk has no room for it, [`JournalError::File`] when it cannot be written. What was
-    /// written of it is removed.
-    pub fn make(dir: &Path) -> Result<Reserve, JournalError> {
+    /// Those of the file system. What was written of it is removed.
+    pub fn make(dir: &Path) -> io::Result<Reserve> {
         let reserve = Reserve {
             path: dir.join(RESERVE_FILE),
         };
-        if reserve.is_whole() {
-            return Ok(reserve);
+        if !reserve.is_whole() {
+            reserve.fill()?;
         }
-        reserve.fill().map_err(|source| {
-            if is_want_of_room(&source) {
-                JournalError::NoRoom {
-                    dir: dir.to_owned(),
-                    source,
-                }
-            } else {
-                JournalError::File {
-                    what: "reserve",
-                    path: reserve.path.clone(),
-                    source,
-                }
-            }
-        })?;
         Ok(reserve)
     }
 
@@ -150,57 +133,6 @@ impl Drop for Reserve {
     }
 }
 
-/// A medium with bytes to give up when the disk is full.
-pub struct OnReserve {
-    medium: Box<dyn Medium>,
-    reserve: Option<Reserve>,
-}
-
-impl OnReserve {
-    /// Both together.
-    #[must_use]
-    pub fn new(medium: Box<dyn Medium>, reserve: Option<Reserve>) -> OnReserve {
-        OnReserve { medium, reserve }
-    }
-}
-
-impl Medium for OnReserve {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.medium.append(bytes)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.medium.sync()
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.medium.len()
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        self.medium.read_at(offset, buf)
-    }
-
-    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.medium.rewrite(offset, bytes)
-    }
-
-    fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.medium.truncate(len)
-    }
-
-    fn give_up_reserve(&mut self) -> io::Result<bool> {
-        match self.reserve.take() {
-            Some(reserve) => reserve.give_up().map(|()| true),
-            None => self.medium.give_up_reserve(),
-        }
-    }
-
-    fn is_deleted(&self) -> bool {
-        self.medium.is_deleted()
-    }
-}
-
 /// A power cut may leave a file with its length and without its bytes.
 #[cfg(unix)]
 fn has_its_bytes(found: &std::fs::Metadata) -> bool {
@@ -236,18 +168,6 @@ mod tests {
         assert!(!path.exists());
         Reserve::make(dir.path()).unwrap().give_up().unwrap();
         assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_medium_gives_its_reserve_up_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let reserve = Reserve::make(dir.path()).unwrap();
-        let medium = crate::journal::memory::MemoryMedium::default();
-        let mut medium = OnReserve::new(Box::new(medium), Some(reserve));
-        assert!(dir.path().join(RESERVE_FILE).exists());
-        assert!(medium.give_up_reserve().unwrap());
-        assert!(!dir.path().join(RESERVE_FILE).exists());
-        assert!(!medium.give_up_reserve().unwrap());
     }
 
     #[test]

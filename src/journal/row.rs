@@ -25,24 +25,34 @@ impl std::fmt::Display for RowNumber {
 
 /// What a transition adds to what is known of a row. States are JSON objects as text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Facts {
     /// The before-image: what was observed before the first write.
+    #[serde(with = "json_text", skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
     /// The state as last observed or predicted, when it changed.
+    #[serde(with = "json_text", skip_serializing_if = "Option::is_none")]
     pub expected: Option<String>,
     /// Reads sent since the last transition.
+    #[serde(skip_serializing_if = "is_zero")]
     pub reads: u32,
     /// Answers since the last transition that said the service was throttling.
+    #[serde(skip_serializing_if = "is_zero")]
     pub throttled: u32,
     /// The service's id of the last request.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// The job's report columns: before each write as far as is known then, and at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<Vec<String>>,
     /// When the row was begun, if this is its first transition and it began earlier than that: a first read takes its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<UnixMillis>,
     /// What tells the row's account from all others, when it was first seen: from here on it is this row's.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// What somebody should know of the row although nothing speaks against it, at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub warnings: Option<Vec<Problem>>,
 }
 
@@ -65,8 +75,10 @@ pub struct RowRecord {
     /// Where it is.
     pub state: RowState,
     /// The before-image, as JSON text.
+    #[serde(with = "json_text")]
     pub before: Option<String>,
     /// The state last observed or predicted; none means the before-image.
+    #[serde(with = "json_text")]
     pub expected: Option<String>,
     /// When the row was begun.
     pub begun_at: Option<UnixMillis>,
@@ -180,14 +192,14 @@ impl RowRecord {
             | Event::Contended(..)
             | Event::Doubted(..)
             | Event::Recovered
-            | Event::Retried
+            | Event::Retried { .. }
             | Event::RolledBack(_) => None,
         };
         let applied = matches!(event, Event::Applied(..));
         // A process that died may have sent its write in its last moment, and nobody knows when that was.
         let died = matches!(event, Event::Recovered) && self.may_be_writing();
         let left = applied || died || matches!(event, Event::Doubted(..));
-        let reopens = matches!(event, Event::Retried | Event::RolledBack(_));
+        let reopens = matches!(event, Event::Retried { .. } | Event::RolledBack(_));
         let (state, effect) = before.clone().on(event, rules)?;
         if reopens {
             self.reopen(before.outcome());
@@ -455,6 +467,39 @@ fn settled(before: &RowState, after: &RowState) -> bool {
             | Outcome::Pending => false,
         },
         RowState::Waiting => false,
+    }
+}
+
+// The form that serde asks for.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// A state is JSON as text. In JSON it is an object that `jq` can look into, in every other form the text it is.
+mod json_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
+    use serde_json::value::RawValue;
+
+    pub fn serialize<S: Serializer>(
+        text: &Option<String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return text.serialize(serializer);
+        }
+        let raw = text.clone().map(RawValue::from_string).transpose();
+        raw.map_err(S::Error::custom)?.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<String>, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Option::deserialize(deserializer);
+        }
+        let raw = Option::<Box<RawValue>>::deserialize(deserializer)?;
+        Ok(raw.map(|raw| raw.get().to_owned()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! One run as the journal keeps it: what it was started with, and where it stands.
 
+use super::exposures::Exposures;
 use super::row::{RowNumber, UnixMillis};
 use super::scan::Head;
 use crate::batch::{Digest, Mapping};
@@ -7,6 +8,7 @@ use crate::machine::{Outcome, Rules};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// The name of a run: a UUID v7, so that runs sort by their beginning.
@@ -109,6 +111,12 @@ impl Counts {
         self.ended[outcome as usize] += 1;
     }
 
+    /// Counts a row that begins again.
+    pub fn remove(&mut self, outcome: Outcome) {
+        let ended = &mut self.ended[outcome as usize];
+        *ended = ended.saturating_sub(1);
+    }
+
     /// Rows that ended so. For pending rows ask [`RunRecord::outcome_count`].
     #[must_use]
     pub fn of(&self, outcome: Outcome) -> u64 {
@@ -122,11 +130,23 @@ impl Counts {
     }
 }
 
+/// Rows that are done and of which somebody should know the same thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warned {
+    /// How many.
+    pub rows: u64,
+    /// What it is, as it is told of the first of them.
+    pub warning: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
 /// The present state of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// What it was started with.
-    pub header: RunHeader,
+    #[serde(with = "shared")]
+    pub header: Arc<RunHeader>,
     /// Where it stands.
     pub state: RunState,
     /// How many rows it has.
@@ -143,10 +163,20 @@ pub struct RunRecord {
     pub reads: u64,
     /// Throttling answers.
     pub throttled: u64,
-    /// Milliseconds that processes have worked on it, without the time between them.
-    pub active_ms: u64,
-    /// When the latest process began.
-    pub session_at: UnixMillis,
+    /// Rows under way whose person cannot work now, or could not if the process died.
+    pub exposed: u64,
+    /// How long people could not work.
+    pub exposures: Exposures,
+    /// Rows that are done although somebody should know something, by its code.
+    pub warned: BTreeMap<String, Warned>,
+    /// How many rows those are; one may have several warnings.
+    pub warned_rows: u64,
+    /// Rows that have been written to and have not ended.
+    pub half_way: u64,
+    /// Since when there are any without a break, while a process works on them.
+    pub half_way_since: Option<UnixMillis>,
+    /// Milliseconds in which there were any: neither pauses nor the time between two processes count.
+    pub half_way_ms: u64,
     /// When the last record was written.
     pub last_at: UnixMillis,
     /// How much of the log this stands for.
@@ -159,7 +189,7 @@ impl RunRecord {
     pub fn new(header: RunHeader, head: Head) -> RunRecord {
         let at = header.started_at;
         RunRecord {
-            header,
+            header: Arc::new(header),
             state: RunState::Importing,
             rows: 0,
             counts: Counts::default(),
@@ -168,8 +198,13 @@ impl RunRecord {
             writes: 0,
             reads: 0,
             throttled: 0,
-            active_ms: 0,
-            session_at: at,
+            exposed: 0,
+            exposures: Exposures::default(),
+            warned: BTreeMap::new(),
+            warned_rows: 0,
+            half_way: 0,
+            half_way_since: None,
+            half_way_ms: 0,
             last_at: at,
             head,
         }
@@ -196,22 +231,24 @@ impl RunRecord {
         }
     }
 
+    /// Whether all its rows were copied: before that nothing is sent for it, and it counts as never begun.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.state != RunState::Importing
+    }
+
     /// Whether every row has ended.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.state != RunState::Importing && self.counts.total() >= self.rows
     }
 
-    /// Milliseconds of work, the present process's included.
+    /// Milliseconds in which rows were worked on, up to the last record.
     #[must_use]
     pub fn worked_ms(&self) -> u64 {
-        match self.state {
-            RunState::Open => {
-                let session_ms = self.last_at.saturating_sub(self.session_at);
-                self.active_ms.saturating_add(session_ms)
-            }
-            RunState::Importing | RunState::Stopped(_) | RunState::Finished => self.active_ms,
-        }
+        let now = self.half_way_since;
+        let now_ms = now.map_or(0, |since| self.last_at.saturating_sub(since));
+        self.half_way_ms.saturating_add(now_ms)
     }
 
     /// The name of a step.
@@ -226,12 +263,14 @@ impl RunRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputRow {
     /// Its number.
+    #[serde(rename = "row")]
     pub number: RowNumber,
     /// The physical line it begins at.
     pub line: u64,
     /// Its cells, as in the file.
     pub cells: Vec<String>,
     /// What a plan says of it, where the run executes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned: Option<Planned>,
 }
 
@@ -247,3 +286,22 @@ pub enum Planned {
 /// Half of a SHA-256 over how a person was seen and what is to be done to them: two that are alike stand for the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal(pub [u8; 16]);
+
+/// A shared value is stored as itself.
+pub(super) mod shared {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::sync::Arc;
+
+    pub fn serialize<T: Serialize, S: Serializer>(
+        value: &Arc<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        T::serialize(value, serializer)
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
+    }
+}

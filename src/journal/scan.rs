@@ -1,40 +1,35 @@
 //! Reading a log from a known place to its end, and telling a torn tail from a damaged log.
 //!
-//! A group is written only after the one before it was made durable. So a bad frame may be the trace of a power cut only if
-//! nothing of a *later* group stands behind it: then the group it belongs to was never committed, and is dropped whole.
-//! Where a later group is found, the bad frame was durable once, and something else destroyed it. No mark in the file could
-//! say this as surely, since a mark can be torn too. What this cannot see: damage to the very last group, committed or not,
-//! looks like a torn tail.
+//! A group is written only after the one before it was made durable. So a bad line may be the trace of a power cut only if
+//! nothing of a *later* group comes after it: then its group was never committed, and is dropped whole. Where a later group is
+//! found, the bad line was durable once, and something else destroyed it. No mark in the file could say this as surely, since a
+//! mark can be torn too. What this cannot see: damage to the very last group looks like a torn tail.
 //!
-//! A frame that is whole but does not follow is judged in the same way. Where data did not arrive, a disk may show what lay
-//! there before: frames of an earlier torn tail, with good checksums, between those of the group that was being written.
+//! A line that is whole but does not follow is judged in the same way. Where data did not arrive, a disk may show what was
+//! there before: lines of an earlier torn tail, with good checksums, between those of the group that was being written.
 //!
 //! Memory holds one group and one chunk, whatever the length of the log. Nothing here writes.
 
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
-
 use super::error::{Fault, LogError};
-use super::frame::{ChainHash, HEADER_BYTES, Header, Place};
-use super::medium::{Medium, read_full};
+use super::line::{ChainHash, LINE_BYTES_MAX, Line, Place};
+use super::log_file::{LogFile, read_full};
+use super::run::RunId;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Bytes read at once: enough that system calls do not count.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// The longest group in bytes, headers included (64 MiB): a reader holds one group in memory.
+/// The longest group in bytes (64 MiB): a reader holds one group in memory.
 pub const GROUP_BYTES_MAX: usize = 64 << 20;
 
-/// Where one record lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Position {
-    /// Where its frame begins, in bytes.
-    pub offset: u64,
-    /// Bytes of its payload.
-    pub payload_bytes: u32,
-}
+/// Places within one stretch of bytes at which a line may begin that are tried when damage is looked at.
+const STARTS_TRIED_MAX: usize = 1_000;
 
-/// The end of a whole group: what a reader must know to go on from there, and a writer to go on behind it.
+/// What every line begins with.
+const LINE_START: &[u8] = b"{\"";
+
+/// The end of a whole group: what a reader must know to go on from there, and a writer to append to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// Bytes up to here.
@@ -45,31 +40,31 @@ pub struct Head {
     pub group: u64,
     /// Records up to here.
     pub records: u64,
-    /// Where the last frame begins, by which a position that belongs to another log is recognised.
-    pub last_frame: u64,
+    /// Where the last line begins, by which a position that belongs to another log is recognised.
+    pub last_line: u64,
 }
 
 impl Head {
-    /// The place before the first record.
+    /// The place before the first record of a run's log.
     #[must_use]
-    pub fn genesis(hash: ChainHash) -> Head {
+    pub fn genesis(run: RunId) -> Head {
         Head {
             offset: 0,
-            hash,
+            hash: ChainHash::genesis(run),
             group: 0,
             records: 0,
-            last_frame: 0,
+            last_line: 0,
         }
     }
 
-    /// The place after one more frame of the group that follows this one; the group counts only with its last frame.
-    pub(super) fn after_frame(self, hash: ChainHash, payload_bytes: usize) -> Head {
+    /// The place after one more line of the group that follows this one; the group counts only with its last line.
+    pub(super) fn after_line(self, hash: ChainHash, bytes: usize) -> Head {
         Head {
-            offset: self.offset + (HEADER_BYTES + payload_bytes) as u64,
+            offset: self.offset + bytes as u64,
             hash,
             group: self.group,
             records: self.records + 1,
-            last_frame: self.offset,
+            last_line: self.offset,
         }
     }
 
@@ -81,18 +76,36 @@ impl Head {
     }
 }
 
+/// A line as it lies in the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// The place before it.
+    pub before: Head,
+    /// Its parts.
+    pub line: Line,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+impl Found<'_> {
+    /// Its record, as JSON.
+    #[must_use]
+    pub fn record(&self) -> Vec<u8> {
+        self.line.record(self.bytes)
+    }
+}
+
 /// A whole group, as it lies in the log.
 #[derive(Debug)]
 pub struct Group<'a> {
     before: Head,
     head: Head,
-    frames: &'a [(Position, Header)],
-    start: u64,
+    lines: &'a [(Head, Line)],
     bytes: &'a [u8],
 }
 
 impl<'a> Group<'a> {
-    /// The place behind this group.
+    /// The place after this group.
     #[must_use]
     pub fn head(&self) -> Head {
         self.head
@@ -104,20 +117,23 @@ impl<'a> Group<'a> {
         self.before
     }
 
-    /// The group's records, in order.
-    pub fn records(&self) -> impl Iterator<Item = (Position, &'a [u8])> {
-        self.frames()
-            .map(|(position, _, payload)| (position, payload))
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
-    /// The same with what stands before each.
-    pub fn frames(&self) -> impl Iterator<Item = (Position, Header, &'a [u8])> {
-        let (start, bytes) = (self.start, self.bytes);
-        self.frames.iter().map(move |(position, header)| {
+    /// Its lines, in order.
+    pub fn lines(&self) -> impl Iterator<Item = Found<'a>> {
+        let (start, bytes) = (self.before.offset, self.bytes);
+        self.lines.iter().map(move |(before, line)| {
             // Fits: the difference of two places in one buffer.
-            let payload = (position.offset - start) as usize + HEADER_BYTES;
-            let payload = &bytes[payload..payload + header.payload_bytes];
-            (*position, *header, payload)
+            let from = (before.offset - start) as usize;
+            Found {
+                before: *before,
+                line: *line,
+                bytes: &bytes[from..from + line.bytes],
+            }
         })
     }
 }
@@ -152,7 +168,7 @@ pub enum Step<'a> {
 pub struct Scan<'m> {
     window: Window<'m>,
     head: Head,
-    frames: Vec<(Position, Header)>,
+    lines: Vec<(Head, Line)>,
 }
 
 impl<'m> Scan<'m> {
@@ -160,22 +176,12 @@ impl<'m> Scan<'m> {
     ///
     /// # Errors
     /// [`LogError::Read`]; [`LogError::Shortened`] and [`LogError::Elsewhere`] if the place is not in this log.
-    pub fn new(medium: &'m dyn Medium, from: Head) -> Result<Scan<'m>, LogError> {
-        let end = medium.len().map_err(|source| LogError::Read {
-            at: 0,
-            source: Arc::new(source),
-        })?;
-        let window = Window {
-            medium,
-            end,
-            start: 0,
-            bytes: Vec::new(),
-            released: 0,
-        };
+    pub fn new(file: &'m dyn LogFile, from: Head) -> Result<Scan<'m>, LogError> {
+        let window = Window::new(file)?;
         let mut scan = Scan {
             window,
             head: from,
-            frames: Vec::new(),
+            lines: Vec::new(),
         };
         scan.check_start()?;
         Ok(scan)
@@ -198,27 +204,21 @@ impl<'m> Scan<'m> {
             return Ok(Step::End(End::Clean { at: start }));
         }
         self.window.release(start);
-        self.frames.clear();
+        self.lines.clear();
         let mut cursor = self.head;
         loop {
-            let Some(header) = self.window.frame_at(cursor.offset)? else {
+            let Some(line) = self.window.line_at(cursor.offset)? else {
                 return self
                     .torn_or_damaged(&cursor, Fault::Checksum)
                     .map(Step::End);
             };
-            let payload = self
-                .window
-                .slice(cursor.offset + HEADER_BYTES as u64, header.payload_bytes);
-            if let Err(fault) = check_order(&cursor, &header, payload) {
+            let bytes = self.window.slice(cursor.offset, line.bytes);
+            if let Err(fault) = check_order(&cursor, &line, bytes) {
                 return self.torn_or_damaged(&cursor, fault).map(Step::End);
             }
-            let position = Position {
-                offset: cursor.offset,
-                payload_bytes: header.payload_bytes as u32,
-            };
-            self.frames.push((position, header));
-            cursor = cursor.after_frame(header.hash, header.payload_bytes);
-            if header.place == Place::Last {
+            self.lines.push((cursor, line));
+            cursor = cursor.after_line(line.hash, line.bytes);
+            if line.place == Place::Last {
                 break;
             }
         }
@@ -230,8 +230,7 @@ impl<'m> Scan<'m> {
         Ok(Step::Group(Group {
             before,
             head: self.head,
-            frames: &self.frames,
-            start,
+            lines: &self.lines,
             bytes,
         }))
     }
@@ -247,17 +246,14 @@ impl<'m> Scan<'m> {
         if from.group == 0 {
             return Ok(());
         }
-        if from.last_frame >= from.offset {
+        if from.last_line >= from.offset {
             return Err(LogError::Elsewhere { known: from.offset });
         }
-        self.window.release(from.last_frame);
-        let fits = self
-            .window
-            .frame_at(from.last_frame)?
-            .is_some_and(|header| {
-                (header.group, header.place, header.hash) == (from.group, Place::Last, from.hash)
-                    && from.last_frame + header.frame_bytes() as u64 == from.offset
-            });
+        self.window.release(from.last_line);
+        let fits = self.window.line_at(from.last_line)?.is_some_and(|line| {
+            (line.group, line.place, line.hash) == (from.group, Place::Last, from.hash)
+                && from.last_line + line.bytes as u64 == from.offset
+        });
         if fits {
             Ok(())
         } else {
@@ -267,7 +263,7 @@ impl<'m> Scan<'m> {
 
     fn torn_or_damaged(&mut self, bad: &Head, fault: Fault) -> Result<End, LogError> {
         let torn_group = self.head.group + 1;
-        if self.window.frame_of_later_group(bad.offset, torn_group)? {
+        if self.window.line_of_later_group(bad.offset, torn_group)? {
             return Err(LogError::Damaged {
                 at: bad.offset,
                 record: bad.records + 1,
@@ -281,20 +277,20 @@ impl<'m> Scan<'m> {
     }
 }
 
-/// Whether a frame whose checksum fits is the one that must come next.
-fn check_order(before: &Head, header: &Header, payload: &[u8]) -> Result<(), Fault> {
-    if header.hash != before.hash.followed_by(payload) {
+/// Whether a line whose checksum fits is the one that must come next.
+fn check_order(before: &Head, line: &Line, bytes: &[u8]) -> Result<(), Fault> {
+    if !line.follows(&before.hash, bytes) {
         return Err(Fault::Chain);
     }
-    if header.group != before.group + 1 {
+    if line.group != before.group + 1 {
         return Err(Fault::Order);
     }
     Ok(())
 }
 
-/// The bytes of a medium around the place that is being read.
-struct Window<'m> {
-    medium: &'m dyn Medium,
+/// The bytes of a file around the place that is being read.
+pub(super) struct Window<'m> {
+    file: &'m dyn LogFile,
     end: u64,
     start: u64,
     bytes: Vec<u8>,
@@ -302,47 +298,74 @@ struct Window<'m> {
     released: u64,
 }
 
-impl Window<'_> {
-    fn release(&mut self, until: u64) {
+impl<'m> Window<'m> {
+    pub(super) fn new(file: &'m dyn LogFile) -> Result<Window<'m>, LogError> {
+        let end = file.len().map_err(|source| LogError::Read {
+            at: 0,
+            source: Arc::new(source),
+        })?;
+        Ok(Window {
+            file,
+            end,
+            start: 0,
+            bytes: Vec::new(),
+            released: 0,
+        })
+    }
+
+    pub(super) fn release(&mut self, until: u64) {
         self.released = until;
     }
 
-    /// A frame whose checksum fits.
-    fn frame_at(&mut self, at: u64) -> Result<Option<Header>, LogError> {
-        if !self.holds(at, HEADER_BYTES)? {
-            return Ok(None);
-        }
-        let Some(header) = Header::parse(self.slice(at, HEADER_BYTES)) else {
+    /// Whether nothing is left from `at` on.
+    pub(super) fn ends_at(&self, at: u64) -> bool {
+        at >= self.end
+    }
+
+    /// A line whose checksum fits.
+    pub(super) fn line_at(&mut self, at: u64) -> Result<Option<Line>, LogError> {
+        let Some(bytes) = self.bytes_to_line_end(at)? else {
             return Ok(None);
         };
-        if !self.holds(at, header.frame_bytes())? {
-            return Ok(None);
-        }
-        let payload = self.slice(at + HEADER_BYTES as u64, header.payload_bytes);
-        Ok(header.vouches_for(payload).then_some(header))
+        let bytes = self.slice(at, bytes);
+        let is_whole = |line: &Line| bytes.starts_with(LINE_START) && line.is_whole(bytes);
+        Ok(Line::parse(bytes).filter(is_whole))
     }
 
-    /// Whether a whole frame of a group after `group` begins at `from` or behind it.
-    fn frame_of_later_group(&mut self, from: u64, group: u64) -> Result<bool, LogError> {
+    /// How many bytes from `at` on make one line, its end included; `None` if no line ends before the file or the limit does.
+    pub(super) fn bytes_to_line_end(&mut self, at: u64) -> Result<Option<usize>, LogError> {
+        let mut known = 0;
+        loop {
+            // Fits: no more than the limit.
+            let wanted = (self.end - at.min(self.end)).min((known + CHUNK_BYTES) as u64) as usize;
+            let wanted = wanted.min(LINE_BYTES_MAX);
+            if wanted <= known || !self.holds(at, wanted)? {
+                return Ok(None);
+            }
+            let found = self.slice(at + known as u64, wanted - known);
+            if let Some(found) = found.iter().position(|byte| *byte == b'\n') {
+                return Ok(Some(known + found + 1));
+            }
+            known = wanted;
+        }
+    }
+
+    /// Whether a whole line of a group after `group` begins at `from` or after it.
+    fn line_of_later_group(&mut self, from: u64, group: u64) -> Result<bool, LogError> {
         let mut at = from;
-        while self.holds_from(at)? {
-            let room = self.end - at;
-            let later = Header::parse(self.slice(at, HEADER_BYTES)).is_some_and(|header| {
-                // So many groups cannot stand here: saves the checksum of bytes that look like a header by chance.
-                let group_max = group + room / HEADER_BYTES as u64;
-                header.group > group && header.group <= group_max
-            });
-            if later && self.frame_at(at)?.is_some() {
+        while at < self.end {
+            self.release(at);
+            let Some(bytes) = self.bytes_to_line_end(at)? else {
+                // A stretch without a line's end is skipped in steps that overlap by what a short line takes.
+                at += (LINE_BYTES_MAX / 2) as u64;
+                continue;
+            };
+            if ends_with_later_line(self.slice(at, bytes), group) {
                 return Ok(true);
             }
-            at += 1;
+            at += bytes as u64;
         }
         Ok(false)
-    }
-
-    fn holds_from(&mut self, at: u64) -> Result<bool, LogError> {
-        self.release(at);
-        self.holds(at, HEADER_BYTES)
     }
 
     /// Makes `count` bytes from `at` on present; `false` if the medium ends before.
@@ -363,7 +386,7 @@ impl Window<'_> {
         // Fits: at most one payload or one chunk.
         self.bytes.resize(filled + missing as usize, 0);
         let count =
-            read_full(self.medium, read_from, &mut self.bytes[filled..]).map_err(|source| {
+            read_full(self.file, read_from, &mut self.bytes[filled..]).map_err(|source| {
                 LogError::Read {
                     at: read_from,
                     source: Arc::new(source),
@@ -385,8 +408,21 @@ impl Window<'_> {
     }
 
     /// Bytes that `holds` has said to be present.
-    fn slice(&self, at: u64, count: usize) -> &[u8] {
+    pub(super) fn slice(&self, at: u64, count: usize) -> &[u8] {
         let from = (at - self.start) as usize;
         &self.bytes[from..from + count]
     }
+}
+
+/// Whether bytes end with a whole line of a group after `group`; what comes before it may have lost its own end.
+fn ends_with_later_line(bytes: &[u8], group: u64) -> bool {
+    if !Line::parse(bytes).is_some_and(|line| line.group > group) {
+        return false;
+    }
+    let starts = bytes.windows(LINE_START.len()).enumerate();
+    let starts = starts.filter(|(_, window)| *window == LINE_START);
+    starts.take(STARTS_TRIED_MAX).any(|(at, _)| {
+        let line = &bytes[at..];
+        Line::parse(line).is_some_and(|parsed| parsed.is_whole(line))
+    })
 }

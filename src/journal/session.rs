@@ -1,86 +1,62 @@
-//! One process working on one run: copying its rows in, committing transitions, and keeping the checkpoint in step.
-//!
-//! The log's writer answers as soon as a group is durable; a second thread then brings the checkpoint up to it. So a row
-//! never waits for the checkpoint, and the checkpoint never says what the log does not.
+//! One process working on one run: committing transitions, and keeping the checkpoint in step.
 
-use super::committer::{CommitError, Committer, Record};
-use super::disk::Disk;
-use super::entry::{Adoption, Entry};
-use super::error_run::JournalError;
-use super::keeper::{Checkpointer, Writing};
-use super::ledger::{Ledger, Mark, Moved, read_owner, read_row, read_runs};
+use super::blocking::Blocking;
+use super::cache::{Cache, locked, read_owner, read_row, read_runs};
+use super::checkpoint_writer::CheckpointWriter;
+use super::fold::{Mark, Moved, RunFold};
+use super::journal_error::JournalError;
+use super::line::{Entry, Reopening};
 use super::log::Log;
-use super::medium::Medium;
-use super::open::{FIRST_ROW, genesis, takers};
-use super::reserve::{OnReserve, Shortage};
-use super::row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
-use super::run::{InputRow, RunHeader, RunId, RunRecord, Stop};
-use super::scratch::LastReader;
+use super::log_file::LogFile;
+use super::open::takers;
+use super::reader::{LastReader, RunReader};
+use super::reserve::Shortage;
+use super::row::{RowNumber, RowRecord, Transition, UnixMillis};
+use super::run::{RunHeader, RunId, RunRecord, Stop};
+use super::storage::Storage;
 use super::store::Store;
-use super::view::RunReader;
-use crate::core::Problem;
-use crate::machine::Event;
-use std::io;
-use std::path::{Path, PathBuf};
+use super::writer::{Record, Writer};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Input rows in one record: few enough to be read for one row, enough that a million need few keys.
-const ROWS_PER_RECORD: usize = 256;
+/// A journal's parts, as all that work on it share them.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub storage: Arc<dyn Storage>,
+    pub store: Arc<dyn Store>,
+    pub blocking: Arc<dyn Blocking>,
+}
 
 /// A run being worked on.
 pub struct Session {
     /// The log, to be read at the end whatever has become of its name.
-    log: Mutex<Box<dyn Medium>>,
+    log: Mutex<Box<dyn LogFile>>,
     shortage: Shortage,
-    disk: Arc<dyn Disk>,
-    store: Arc<dyn Store>,
-    committer: Committer<Mark>,
-    checkpointer: Checkpointer,
+    parts: Parts,
+    writer: Writer,
+    checkpoint: CheckpointWriter,
     header: Arc<RunHeader>,
     /// The other runs against the same target that have not come to their end.
     others: Vec<RunId>,
 }
 
 impl Session {
-    pub(super) fn resume(
-        disk: &Arc<dyn Disk>,
-        run: RunRecord,
-        store: Arc<dyn Store>,
-        writing: Writing,
-    ) -> Result<Session, JournalError> {
-        let reserve = disk.reserve()?;
-        let medium = OnReserve::new(disk.open(run.id())?, reserve);
-        let (log, _) = Log::open(medium, run.head, |_| Ok::<(), JournalError>(()))?;
-        Session::start(disk, run, log, store, writing)
-    }
-
-    fn start(
-        disk: &Arc<dyn Disk>,
-        run: RunRecord,
-        log: Log,
-        store: Arc<dyn Store>,
-        writing: Writing,
-    ) -> Result<Session, JournalError> {
-        let no_thread = |source| disk.failed(run.id(), source);
-        let others = unfinished_beside(&*store, &run)?;
+    pub(super) fn start(parts: &Parts, cache: Cache, log: Log) -> Result<Session, JournalError> {
+        let run = cache.fold().run.clone();
+        let others = unfinished_beside(&*parts.store, &run)?;
         let shortage = log.shortage().clone();
-        let ledger = Ledger::new(Arc::clone(&store), run.clone());
-        let checkpointer =
-            Checkpointer::start(ledger, Arc::clone(&store), writing, shortage.clone())
-                .map_err(no_thread)?;
-        let listener = checkpointer.listener();
-        let committer = match writing {
-            Writing::Threads => Committer::spawn(log, listener).map_err(no_thread)?,
-            Writing::Inline { barrier, .. } => Committer::inline(log, listener, barrier),
-        };
+        let (checkpoint, durable) = CheckpointWriter::start(
+            cache,
+            Arc::clone(&parts.storage),
+            Arc::clone(&parts.blocking),
+            shortage.clone(),
+        );
         Ok(Session {
-            log: Mutex::new(disk.open_to_read(run.id())?),
+            log: Mutex::new(parts.storage.open_to_read(run.id())?),
             shortage,
-            disk: Arc::clone(disk),
-            store,
-            committer,
-            checkpointer,
-            header: Arc::new(run.header),
+            parts: parts.clone(),
+            writer: Writer::start(log, Arc::clone(&parts.blocking), durable),
+            checkpoint,
+            header: run.header,
             others,
         })
     }
@@ -98,10 +74,10 @@ impl Session {
         self.shortage.reason()
     }
 
-    /// The run as the checkpoint has it, a moment behind the log.
+    /// Where the run stands, a moment behind the log.
     #[must_use]
     pub fn run(&self) -> RunRecord {
-        self.checkpointer.run()
+        locked(&self.checkpoint.fold()).run.clone()
     }
 
     /// Begins a run whose rows were copied; from here on it can be resumed.
@@ -110,15 +86,8 @@ impl Session {
     /// [`JournalError`] when it could not be made durable.
     pub async fn begin(&self, copied: Copied, at: UnixMillis) -> Result<(), JournalError> {
         let rows = copied.rows;
-        let record = record(&Entry::Imported { rows, at }, Mark::Imported { rows, at })?;
-        Ok(self.committer.commit(vec![record]).await?)
-    }
-
-    /// Ends the work of this process without a word in the log.
-    pub(super) fn abandon(self) {
-        // What was not durable yet belongs to a run that is about to be forgotten.
-        let _lost = self.committer.close();
-        let _unusable = self.checkpointer.close();
+        self.commit_entry(&Entry::Imported { rows, at }, Mark::Imported { rows, at })
+            .await
     }
 
     /// Notes that a process begins to work on the run.
@@ -127,9 +96,12 @@ impl Session {
     /// [`JournalError`] when it could not be made durable.
     pub async fn opened(&self, at: UnixMillis) -> Result<(), JournalError> {
         let program = env!("CARGO_PKG_VERSION").to_owned();
-        let entry = Entry::Opened { at, program };
-        let record = record(&entry, Mark::Opened { at })?;
-        Ok(self.committer.commit(vec![record]).await?)
+        self.commit_entry(&Entry::Opened { at, program }, Mark::Opened { at })
+            .await
+    }
+
+    async fn commit_entry(&self, entry: &Entry, mark: Mark) -> Result<(), JournalError> {
+        Ok(self.writer.commit(record(entry, mark)?).await?)
     }
 
     /// Makes a transition durable. `after` is the row it leads to from `before`.
@@ -143,7 +115,7 @@ impl Session {
         after: &RowRecord,
     ) -> Result<(), JournalError> {
         let record = moved(transition, before, after)?;
-        Ok(self.committer.commit(vec![record]).await?)
+        Ok(self.writer.commit(record).await?)
     }
 
     /// Hands a transition in without waiting for the disk; it becomes durable before anything committed later.
@@ -156,25 +128,30 @@ impl Session {
         before: &RowRecord,
         after: &RowRecord,
     ) -> Result<(), JournalError> {
-        let record = moved(transition, before, after)?;
-        Ok(self.committer.post(vec![record])?)
+        Ok(self.writer.post(moved(transition, before, after)?)?)
     }
 
     /// Reads the run's rows as the checkpoint has them; brings the checkpoint up to the log first.
     ///
     /// # Errors
     /// [`JournalError`] when the checkpoint failed.
-    pub fn reader(&self) -> Result<RunReader, JournalError> {
-        self.checkpointer.sync()?;
-        RunReader::open(&*self.disk, self.header.id, Arc::clone(&self.store))
+    pub async fn reader(&self) -> Result<RunReader, JournalError> {
+        self.checkpoint.sync().await?;
+        self.glance()
     }
 
-    /// The same as far as the checkpoint has it now, a moment behind the log.
+    /// The same as far as it is known now, a moment behind the log.
     ///
     /// # Errors
     /// [`JournalError::File`] when the log cannot be opened.
     pub fn glance(&self) -> Result<RunReader, JournalError> {
-        RunReader::open(&*self.disk, self.header.id, Arc::clone(&self.store))
+        let fold = locked(&self.checkpoint.fold()).clone();
+        let log = self.parts.storage.open_to_read(self.header.id)?;
+        Ok(RunReader::new(
+            fold,
+            log,
+            Some(Arc::clone(&self.parts.store)),
+        ))
     }
 
     /// A row as the checkpoint has it now.
@@ -182,7 +159,7 @@ impl Session {
     /// # Errors
     /// [`JournalError`] when the checkpoint cannot be read.
     pub fn row(&self, row: RowNumber) -> Result<Option<RowRecord>, JournalError> {
-        read_row(&*self.store, self.header.id, row)
+        read_row(&*self.parts.store, self.header.id, row)
     }
 
     /// The row that an account is, as the checkpoint has it now.
@@ -190,7 +167,7 @@ impl Session {
     /// # Errors
     /// [`JournalError`] when the checkpoint cannot be read.
     pub fn owner(&self, account: &str) -> Result<Option<RowNumber>, JournalError> {
-        read_owner(&*self.store, self.header.id, account)
+        read_owner(&*self.parts.store, self.header.id, account)
     }
 
     /// The row of another run that has changed an account and has not ended.
@@ -201,34 +178,53 @@ impl Session {
         &self,
         account: &str,
     ) -> Result<Option<(RunId, RowNumber)>, JournalError> {
+        let store = &*self.parts.store;
         for run in &self.others {
-            let Some(row) = read_owner(&*self.store, *run, account)? else {
+            let Some(row) = read_owner(store, *run, account)? else {
                 continue;
             };
-            let record = read_row(&*self.store, *run, row)?;
-            if record.is_some_and(|record| record.ended_at.is_none() && record.has_begun_writing())
-            {
+            if read_row(store, *run, row)?.is_some_and(|record| record.is_half_way()) {
                 return Ok(Some((*run, row)));
             }
         }
         Ok(None)
     }
 
-    /// Ends the work of this process on the run and answers where it stands, as far as that is known.
-    #[must_use]
-    pub fn close(self, at: UnixMillis, stop: Stop) -> Closed {
-        let posted = closing(at, stop).and_then(|record| Ok(self.committer.post(vec![record])?));
-        let ended = self.committer.close().map_err(JournalError::from);
-        let (run, checkpoint) = self.checkpointer.close();
+    /// Ends the work of this process without a word in the log.
+    pub(super) async fn abandon(self) {
+        // What was not durable yet belongs to a run that is about to be forgotten.
+        let _lost = self.writer.close().await;
+        let _unusable = self.checkpoint.close().await;
+    }
+
+    /// As a kill does: nothing that waits is written any more.
+    #[cfg(test)]
+    pub(super) async fn kill(self) {
+        self.writer.kill().await;
+        self.checkpoint.kill().await;
+    }
+
+    /// Ends the work of this process on the run and returns where it stands, as far as that is known.
+    pub async fn close(self, at: UnixMillis, stop: Stop) -> Closed {
+        let entry = Entry::Closed {
+            at,
+            stop: stop.clone(),
+        };
+        let posted = record(&entry, Mark::Closed { at, stop })
+            .and_then(|record| Ok(self.writer.post(record)?));
+        let ended = self.writer.close().await.map_err(JournalError::from);
+        let fold = self.checkpoint.fold();
+        let checkpoint = self.checkpoint.close().await;
+        let fold = locked(&fold).clone();
         Closed {
-            run,
-            fault: posted.and(ended.map(|_| ())).err(),
+            run: fold.run.clone(),
+            fault: ended.and(posted).err(),
+            fold,
             log: self
                 .log
                 .into_inner()
                 .unwrap_or_else(PoisonError::into_inner),
-            disk: self.disk,
-            store: self.store,
+            parts: self.parts,
             checkpoint,
         }
     }
@@ -247,12 +243,18 @@ fn unfinished_beside(store: &dyn Store, run: &RunRecord) -> Result<Vec<RunId>, J
     Ok(others.map(|other| other.id()).collect())
 }
 
-fn closing(at: UnixMillis, stop: Stop) -> Result<Record<Mark>, JournalError> {
-    let entry = Entry::Closed {
-        at,
-        stop: stop.clone(),
-    };
-    record(&entry, Mark::Closed { at, stop })
+/// All rows of a run are in the journal, and it has not begun. A run that never begins is forgotten.
+#[derive(Debug)]
+pub struct Copied {
+    pub(super) rows: u64,
+}
+
+impl Copied {
+    /// How many rows.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
 }
 
 /// A run that this process has worked on.
@@ -261,9 +263,9 @@ pub struct Closed {
     pub run: RunRecord,
     /// Why the log could not be ended, where it could not: what came last may not be durable.
     pub fault: Option<JournalError>,
-    log: Box<dyn Medium>,
-    disk: Arc<dyn Disk>,
-    store: Arc<dyn Store>,
+    fold: RunFold,
+    log: Box<dyn LogFile>,
+    parts: Parts,
     /// Why the checkpoint cannot be used.
     checkpoint: Option<String>,
 }
@@ -281,7 +283,7 @@ impl Closed {
         }
     }
 
-    /// Puts the log back where it was, if somebody has deleted it meanwhile: it is still open here, and nowhere else. Answers
+    /// Puts the log back where it was, if somebody has deleted it meanwhile: it is still open here, and nowhere else. Returns
     /// whether it was so.
     ///
     /// # Errors
@@ -290,7 +292,7 @@ impl Closed {
         if !self.log.is_deleted() {
             return Ok(false);
         }
-        self.disk.put_back(self.run.id(), &*self.log)?;
+        self.parts.storage.put_back(self.run.id(), &*self.log)?;
         Ok(true)
     }
 
@@ -301,7 +303,7 @@ impl Closed {
     pub fn reader(self) -> Result<LastReader, JournalError> {
         match self.checkpoint {
             None => {
-                let reader = RunReader::new(self.log, self.run.id(), self.store);
+                let reader = RunReader::new(self.fold, self.log, Some(self.parts.store));
                 Ok(LastReader::of(reader))
             }
             Some(why) => {
@@ -312,183 +314,35 @@ impl Closed {
     }
 }
 
-fn record(entry: &Entry, tag: Mark) -> Result<Record<Mark>, JournalError> {
-    let bytes = entry.encode()?;
-    Ok(Record { bytes, tag })
+pub(super) fn record(entry: &Entry, mark: Mark) -> Result<Record, JournalError> {
+    let json = entry.encode()?;
+    Ok(Record { json, mark })
 }
 
-fn moved(
+pub(super) fn moved(
     transition: Transition,
     before: &RowRecord,
     after: &RowRecord,
-) -> Result<Record<Mark>, JournalError> {
-    let moved = Moved::new(&transition, before, after.clone());
-    record(&Entry::Moved(transition), Mark::Moved(Box::new(moved)))
+) -> Result<Record, JournalError> {
+    let was = before.ended_at.map(|_| before.clone());
+    let moved = Moved {
+        row: transition.row,
+        at: transition.at,
+        record: after.clone(),
+        was: was.clone(),
+    };
+    let entry = match was {
+        None => Entry::Moved(transition),
+        Some(was) => Entry::Reopened(Box::new(Reopening {
+            was,
+            moved: transition,
+        })),
+    };
+    record(&entry, Mark::Moved(Box::new(moved)))
 }
 
-/// A run whose rows are being copied in.
-pub struct Import {
-    session: Session,
-    dir: PathBuf,
-    waiting: Vec<InputRow>,
-    rows: u64,
-    rejected: RowSet,
-}
-
-impl Import {
-    pub(super) fn begin(
-        dir: &Path,
-        disk: &Arc<dyn Disk>,
-        header: RunHeader,
-        store: Arc<dyn Store>,
-        writing: Writing,
-    ) -> Result<Import, JournalError> {
-        let start = genesis(header.id);
-        let reserve = disk.reserve()?;
-        let medium = OnReserve::new(disk.create(header.id)?, reserve);
-        let mut log = Log::create(medium, start.hash)?;
-        let first = Entry::Began(Box::new(header.clone())).encode()?;
-        log.append_group(&[first])?;
-        let run = RunRecord::new(header, log.head());
-        Ok(Import {
-            session: Session::start(disk, run, log, store, writing)?,
-            dir: dir.to_owned(),
-            waiting: Vec::new(),
-            rows: 0,
-            rejected: RowSet::default(),
-        })
-    }
-
-    /// Copies one row.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the log failed, or had to touch the reserve.
-    pub fn push(&mut self, row: InputRow) -> Result<(), JournalError> {
-        self.rows = row.number.0;
-        self.waiting.push(row);
-        if self.waiting.len() >= ROWS_PER_RECORD {
-            self.write_waiting()?;
-        }
-        Ok(())
-    }
-
-    fn write_waiting(&mut self) -> Result<(), JournalError> {
-        let rows = std::mem::take(&mut self.waiting);
-        let first = rows.first().map_or(FIRST_ROW, |row| row.number);
-        let record = record(&Entry::Rows(rows), Mark::Rows { first })?;
-        let posted = self.session.committer.post(vec![record]);
-        self.with_room(posted.map_err(JournalError::from))
-    }
-
-    /// What is kept back is for people who are half way, and nobody is yet: rows that do not fit without it are removed,
-    /// since they may be what fills the disk.
-    fn with_room(&self, result: Result<(), JournalError>) -> Result<(), JournalError> {
-        let Some(why) = self.session.shortage() else {
-            return result;
-        };
-        // Left behind they are removed when the journal is opened next.
-        let _left_behind = self.session.disk.remove(self.session.header.id);
-        Err(JournalError::NoRoom {
-            dir: self.dir.clone(),
-            source: io::Error::new(io::ErrorKind::StorageFull, why.to_owned()),
-        })
-    }
-
-    /// Refuses a row that the input itself speaks against. A row is refused once, for the first reason.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the log failed.
-    pub fn reject(
-        &mut self,
-        row: RowNumber,
-        at: UnixMillis,
-        problem: Problem,
-    ) -> Result<(), JournalError> {
-        if !self.rejected.insert(row) {
-            return Ok(());
-        }
-        let transition = Transition {
-            row,
-            at,
-            events: vec![Event::Rejected(problem)],
-            facts: Facts::default(),
-        };
-        let before = RowRecord::default();
-        let mut after = before.clone();
-        after
-            .apply(&transition, &self.session.header.rules)
-            .map_err(|source| JournalError::Impossible { row, source })?;
-        self.session.post(transition, &before, &after)
-    }
-
-    /// Goes on with a row from where another run left it.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the log failed.
-    pub fn adopt(&mut self, adoption: Adoption) -> Result<(), JournalError> {
-        let moved = Mark::Moved(Box::new(Moved::adopted(adoption.clone())));
-        let record = record(&Entry::Adopted(Box::new(adoption)), moved)?;
-        Ok(self.session.committer.post(vec![record])?)
-    }
-
-    /// Ends the copying and begins the run: one that it takes over from cannot go on from here on.
-    ///
-    /// # Errors
-    /// [`JournalError`] when it could not be made durable.
-    pub async fn finish(self, at: UnixMillis) -> Result<Session, JournalError> {
-        let (session, copied) = self.copied().await?;
-        session.begin(copied, at).await?;
-        Ok(session)
-    }
-
-    /// Ends the copying: all rows are on the disk, and the run has not begun.
-    ///
-    /// # Errors
-    /// [`JournalError`] when it could not be made durable.
-    pub async fn copied(mut self) -> Result<(Session, Copied), JournalError> {
-        if !self.waiting.is_empty() {
-            self.write_waiting()?;
-        }
-        // All rows are on the disk before it is asked whether they found room, and before the run can be resumed.
-        let written = self.session.committer.commit(Vec::new()).await;
-        self.with_room(written.map_err(JournalError::from))?;
-        let copied = Copied { rows: self.rows };
-        Ok((self.session, copied))
-    }
-}
-
-/// All rows of a run are in the journal, and it has not begun. A run that never begins is forgotten.
-#[derive(Debug)]
-pub struct Copied {
-    rows: u64,
-}
-
-impl Copied {
-    /// How many rows.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-}
-
-/// Which rows were refused already: one bit a row.
-#[derive(Debug, Default)]
-struct RowSet(Vec<u64>);
-
-impl RowSet {
-    fn insert(&mut self, row: RowNumber) -> bool {
-        let (word, bit) = ((row.0 / 64) as usize, 1_u64 << (row.0 % 64));
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        let fresh = self.0[word] & bit == 0;
-        self.0[word] |= bit;
-        fresh
-    }
-}
-
-impl From<&CommitError> for Stop {
-    fn from(error: &CommitError) -> Stop {
+impl From<&super::error::CommitError> for Stop {
+    fn from(error: &super::error::CommitError) -> Stop {
         Stop::Fault(error.to_string())
     }
 }

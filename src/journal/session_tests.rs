@@ -1,8 +1,7 @@
 //! A run written, cut off, and opened again: the log alone is enough, and nothing is invented.
 
-use super::store::Store as _;
 use super::*;
-use crate::batch::{Column, Kind, Layout};
+use crate::batch::{Column, Layout};
 use crate::core::Problem;
 use crate::job::{Decision, StepId};
 use crate::machine::{Attempt, Event, Observation, Outcome, Rules, StepTraits};
@@ -35,7 +34,7 @@ pub(super) fn header(dir: &Path) -> RunHeader {
     let layout = Layout {
         columns: vec![Column {
             name: "upn".into(),
-            kind: Kind::Upn,
+            kind: crate::values::CellKind::Upn,
             aliases: Vec::new(),
             required: true,
             unique: Some("UPN".into()),
@@ -135,6 +134,10 @@ pub(super) fn rows_of(
     rows
 }
 
+fn active(reader: &RunReader) -> Vec<RowNumber> {
+    reader.active().into_iter().map(|(row, _)| row).collect()
+}
+
 #[tokio::test]
 async fn a_run_that_was_cut_off_stands_where_it_stood() {
     let dir = tempfile::tempdir().unwrap();
@@ -142,7 +145,7 @@ async fn a_run_that_was_cut_off_stands_where_it_stood() {
     let journal = Journal::open(&place, &holder()).unwrap();
     let session = import(&journal, header(dir.path()), 600).await;
     let kept = commit(&session, intended(300)).await;
-    drop(session);
+    session.kill().await;
     drop(journal);
 
     let journal = Journal::open(&place, &holder()).unwrap();
@@ -159,7 +162,7 @@ async fn a_run_that_was_cut_off_stands_where_it_stood() {
     assert_eq!(rows[299].2, Some(kept));
     assert_eq!(rows[599].1, ["p600@contoso.com"]);
     let mut reader = journal.reader(&run).unwrap();
-    assert_eq!(reader.active().unwrap(), [RowNumber(300)]);
+    assert_eq!(active(&reader), [RowNumber(300)]);
     assert_eq!(reader.input(RowNumber(257)).unwrap(), Some(row(257)));
     assert_eq!(reader.input(RowNumber(601)).unwrap(), None);
 }
@@ -172,7 +175,7 @@ async fn what_was_committed_is_in_the_next_reading() {
     let session = import(&journal, header(dir.path()), 200).await;
     for number in 3..=200 {
         let kept = commit(&session, intended(number)).await;
-        let reader = session.reader().unwrap();
+        let reader = session.reader().await.unwrap();
         assert_eq!(
             reader.row(RowNumber(number)).unwrap(),
             Some(kept),
@@ -190,6 +193,7 @@ async fn the_checkpoint_is_built_again_from_the_log() {
     commit(&session, intended(7)).await;
     let run = session
         .close(20, Stop::Requested("enough".into()))
+        .await
         .whole()
         .unwrap();
     let rows = rows_of(&journal, &run);
@@ -210,7 +214,7 @@ async fn a_torn_tail_is_dropped_and_the_run_goes_on() {
     let session = import(&journal, header(dir.path()), 3).await;
     let id = session.header().id;
     commit(&session, intended(1)).await;
-    drop(session);
+    session.kill().await;
     drop(journal);
     let log = place.join("runs").join(format!("{id}.log"));
     let mut bytes = std::fs::read(&log).unwrap();
@@ -222,7 +226,7 @@ async fn a_torn_tail_is_dropped_and_the_run_goes_on() {
     let session = journal.resume(&run).unwrap();
     session.opened(30).await.unwrap();
     commit(&session, intended(3)).await;
-    let run = session.close(40, Stop::Finished).whole().unwrap();
+    let run = session.close(40, Stop::Finished).await.whole().unwrap();
     assert_eq!(
         rows_of(&journal, &run)
             .iter()
@@ -255,13 +259,13 @@ fn a_discarded_run_that_the_checkpoint_brings_back_is_forgotten_again() {
     drop(Journal::open(&place, &holder()).unwrap());
     let header = header(dir.path());
     let id = header.id;
-    let store = checkpoint::SledStore::open(&place).unwrap().store;
-    let mut batch = store::Batch::default();
-    let half = RunRecord::new(header, open::genesis(id));
-    batch.put(keys::run(id), ledger::encode(&half).unwrap());
-    store.apply(batch).unwrap();
-    store.flush().unwrap();
-    drop(store);
+    let store = sled_store::SledStore::open(&place).unwrap().store;
+    let half = RunRecord::new(header, scan::Head::genesis(id));
+    let fold = fold::RunFold::new(half.clone(), BTreeMap::new(), Vec::new());
+    let mut cache = cache::Cache::new(std::sync::Arc::new(store), fold);
+    cache.write(half.head).unwrap();
+    cache.flush().unwrap();
+    drop(cache);
 
     let journal = Journal::open(&place, &holder()).unwrap();
     assert!(journal.runs().unwrap().is_empty());
@@ -282,7 +286,7 @@ async fn an_edited_record_is_refused_and_named() {
     for number in [1, 3] {
         commit(&session, intended(number)).await;
     }
-    drop(session);
+    session.kill().await;
     drop(journal);
     std::fs::remove_dir_all(place.join("checkpoint")).unwrap();
     let log = place.join("runs").join(format!("{id}.log"));
@@ -349,7 +353,7 @@ async fn a_row_began_when_it_was_admitted() {
     let mut transition = intended(1);
     transition.facts.begun_at = Some(8);
     assert_eq!(commit(&session, transition).await.begun_at, Some(8));
-    drop(session);
+    session.kill().await;
     drop(journal);
     std::fs::remove_dir_all(place.join("checkpoint")).unwrap();
 
@@ -359,34 +363,52 @@ async fn a_row_began_when_it_was_admitted() {
     assert_eq!((record.begun_at, record.wrote_at), (Some(8), Some(10)));
 }
 
-/// A kill between two parts of a long batch: the rows are ahead of the run's own record.
+/// What readers find without the checkpoint is what the checkpoint says, whether or not the summary is there and whole.
 #[tokio::test]
-async fn rows_that_are_ahead_of_the_run_are_not_folded_in_twice() {
+async fn readers_come_to_the_same_with_and_without_a_summary() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("journal");
     let journal = Journal::open(&place, &holder()).unwrap();
     let session = import(&journal, header(dir.path()), 300).await;
-    let early = session.reader().map(|_| session.run()).unwrap();
+    let id = session.header().id;
     for number in [1, 3] {
         commit(&session, intended(number)).await;
     }
-    let run = session
+    let summary = place.join("checkpoint").join(format!("{id}.json"));
+    session
         .close(20, Stop::Requested("enough".into()))
+        .await
         .whole()
         .unwrap();
-    let rows = rows_of(&journal, &run);
-    drop(journal);
-    let store = checkpoint::SledStore::open(&place).unwrap().store;
-    let mut batch = store::Batch::default();
-    batch.put(keys::run(run.id()), ledger::encode(&early).unwrap());
-    store.apply(batch).unwrap();
-    store.flush().unwrap();
-    drop(store);
-
-    let journal = Journal::open(&place, &holder()).unwrap();
-    let again = journal.find(None).unwrap();
-    assert_eq!(again, run);
-    assert_eq!(rows_of(&journal, &again), rows);
+    let run = journal.find(None).unwrap();
+    let early = std::fs::read(&summary).unwrap();
+    let session = journal.resume(&run).unwrap();
+    session.opened(30).await.unwrap();
+    commit(&session, intended(5)).await;
+    let run = session.close(40, Stop::Finished).await.whole().unwrap();
+    let whole = std::fs::read(&summary).unwrap();
+    let seen = || {
+        let snapshot = Snapshot::take(&place).unwrap();
+        let mut seen = snapshot.find(None).unwrap();
+        let mut reader = snapshot.reader(&seen).unwrap();
+        let exposed = reader.exposed().unwrap().into_iter();
+        let exposed: Vec<u64> = exposed.map(|(input, _)| input.number.0).collect();
+        assert_eq!(exposed, [1, 3, 5]);
+        seen.begun_through = run.begun_through;
+        seen
+    };
+    assert_eq!((run.exposed, seen()), (3, run.clone()));
+    for other in [
+        &early[..],
+        &whole[..whole.len() / 2],
+        b"",
+        b"{}\n00000000\n",
+    ] {
+        std::fs::write(&summary, other).unwrap();
+        assert_eq!(seen(), run);
+    }
+    std::fs::remove_file(&summary).unwrap();
+    assert_eq!(seen(), run);
 }
 
 /// Found by reading logs of any records: sums went over the greatest number.
@@ -406,11 +428,11 @@ async fn the_greatest_numbers_in_a_log_end_no_program() {
     session.commit(transition, &first, &second).await.unwrap();
     for _ in 0..2 {
         let stop = Stop::Requested("enough".into());
-        let run = session.close(u64::MAX, stop).whole().unwrap();
+        let run = session.close(u64::MAX, stop).await.whole().unwrap();
         session = journal.resume(&run).unwrap();
         session.opened(0).await.unwrap();
     }
-    drop(session);
+    session.kill().await;
     drop(journal);
     std::fs::remove_dir_all(place.join("checkpoint")).unwrap();
 
@@ -445,6 +467,7 @@ async fn an_account_is_its_rows_for_good() {
         commit(&session, seen_as(1, "bob")).await;
         session
             .close(20, Stop::Requested("enough".into()))
+            .await
             .whole()
             .unwrap();
     }
@@ -477,7 +500,7 @@ async fn a_row_that_was_taken_over_is_in_one_run() {
     let session = import(&journal, first, 4).await;
     let left = commit(&session, intended(3)).await;
     let stop = Stop::Requested("enough".into());
-    session.close(20, stop.clone()).whole().unwrap();
+    session.close(20, stop.clone()).await.whole().unwrap();
     assert!(left.is_half_way() && left.exposure(&rules()).is_some());
     assert_eq!(journal.find(None).unwrap().id(), id);
 
@@ -493,7 +516,7 @@ async fn a_row_that_was_taken_over_is_in_one_run() {
     import.adopt(adoption).unwrap();
     assert_eq!(journal.taken_over_by(id).unwrap(), None);
     let session = import.finish(31).await.unwrap();
-    session.close(40, stop).whole().unwrap();
+    session.close(40, stop).await.whole().unwrap();
     drop(journal);
     std::fs::remove_dir_all(dir.path().join("checkpoint")).unwrap();
 
@@ -506,7 +529,7 @@ async fn a_row_that_was_taken_over_is_in_one_run() {
     ));
     let mut reader = journal.reader(&run(by)).unwrap();
     assert_eq!(reader.row(RowNumber(2)).unwrap(), Some(left.taken_over()));
-    assert_eq!(reader.active().unwrap(), [RowNumber(2)]);
+    assert_eq!(active(&reader), [RowNumber(2)]);
     let (input, _) = &reader.half_way().unwrap()[0];
     assert_eq!(input.number, RowNumber(2));
     assert_eq!(journal.find(None).unwrap().id(), by);

@@ -1,120 +1,74 @@
-//! Reading a journal as it is at this moment, whoever works on it: what `status`, `runs`, `report` and `journal verify` do.
+//! Reading a journal as it is at this moment, whoever works on it: what `status`, `runs` and `report` do.
 //!
-//! Takes no lock and writes nothing to the journal, so it holds nobody up, and works on a read-only disk. The checkpoint is
-//! copied to the system's folder for temporary files and brought up to the logs there. What matters is in the logs: a copy that
-//! is not whole, because it was written to meanwhile or is damaged, is not used, and built again from them.
+//! Takes no lock and writes nothing to the journal, so it holds nobody up, and works on a read-only disk. Where a run stands is
+//! read from its summary and the log's tail, in the same time however many rows it has. Only whoever wants every row needs the
+//! checkpoint: it is copied to the system's folder for temporary files and brought up to the log there. A copy that is not
+//! whole, because it was written to meanwhile or is damaged, is not used, and built again from the log.
 
-use super::checkpoint::{SledStore, Why, copy};
-use super::disk::{Disk, FileDisk};
+use super::cache::read_runs;
 use super::error::LogError;
-use super::error_run::JournalError;
-use super::ledger;
+use super::fold::RunFold;
+use super::journal_error::JournalError;
 use super::log::inspect;
 use super::open::{find, replay, takers};
-use super::run::{RunId, RunRecord, RunState};
-use super::scan::Scan;
-use super::scratch::temporary_folder;
+use super::reader::{LastReader, RunReader, temporary_folder};
+use super::run::{RunId, RunRecord};
+use super::sled_store::{SledStore, Why, copy};
+use super::storage::{FolderStorage, Storage};
 use super::store::Store;
-use super::view::RunReader;
+use super::summary::{self, fold_of};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tempfile::TempDir;
 
 /// A journal as it was at one moment.
 pub struct Snapshot {
-    pub(super) dir: PathBuf,
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) store: Arc<dyn Store>,
-    unused: Option<Why>,
-    /// Goes after the store that lies in it.
-    _folder: Option<TempDir>,
+    dir: PathBuf,
+    storage: FolderStorage,
+    /// Of every run that has begun, oldest first.
+    folds: Vec<RunFold>,
 }
 
 impl Snapshot {
     /// Reads the journal in a folder.
     ///
     /// # Errors
-    /// [`JournalError`]: not allowed, damaged, written by another version, or no room for temporary files.
+    /// [`JournalError`]: not allowed, damaged, or written by another version.
     pub fn take(dir: &Path) -> Result<Snapshot, JournalError> {
-        let snapshot = Snapshot::as_it_is(dir)?;
-        match snapshot.catch_up() {
-            Err(error) if may_be_of_the_moment(&error) => {
-                let snapshot = Snapshot::of_logs(dir)?;
-                snapshot.catch_up().map(|()| snapshot)
-            }
-            caught_up => caught_up.map(|()| snapshot),
-        }
-        .map_err(|error| error.or_not_allowed(dir))
-    }
-
-    /// The same without reading the logs: a journal that is to be verified may be damaged.
-    ///
-    /// # Errors
-    /// [`JournalError`]: not allowed, or no room for temporary files.
-    pub fn as_it_is(dir: &Path) -> Result<Snapshot, JournalError> {
-        let folder = temporary_folder()?;
-        match copy(dir, folder.path()) {
-            Ok(()) => Snapshot::opened(dir, folder),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let path = dir.to_owned();
-                let error = JournalError::File {
-                    what: "checkpoint",
-                    path,
-                    source: error,
-                };
-                Err(error.or_not_allowed(dir))
-            }
-            Err(error) => {
-                tracing::info!(
-                    "the checkpoint cannot be copied, the logs are read instead: {error}"
-                );
-                Snapshot::of_logs(dir)
-            }
-        }
-    }
-
-    fn of_logs(dir: &Path) -> Result<Snapshot, JournalError> {
-        Snapshot::opened(dir, temporary_folder()?)
-    }
-
-    fn opened(dir: &Path, folder: TempDir) -> Result<Snapshot, JournalError> {
-        let opened = SledStore::open(folder.path())?;
-        Ok(Snapshot {
+        let mut snapshot = Snapshot {
             dir: dir.to_owned(),
-            disk: Arc::new(FileDisk::of(dir)),
-            store: Arc::new(opened.store),
-            unused: opened.set_aside.map(|set_aside| set_aside.why),
-            _folder: Some(folder),
-        })
+            storage: FolderStorage::of(dir),
+            folds: Vec::new(),
+        };
+        snapshot.look().map_err(|error| error.or_not_allowed(dir))?;
+        Ok(snapshot)
     }
 
-    /// A journal on a disk and with a store of the caller's own.
-    #[cfg(test)]
-    pub(super) fn of(dir: &Path, disk: Arc<dyn Disk>, store: Arc<dyn Store>) -> Snapshot {
-        Snapshot {
-            dir: dir.to_owned(),
-            disk,
-            store,
-            unused: None,
-            _folder: None,
+    fn look(&mut self) -> Result<(), JournalError> {
+        let logs = self.storage.logs()?;
+        for run in self.storage.summaries() {
+            let is_gone = !logs.contains(&run) && summary::has_begun(&self.storage, run);
+            if is_gone {
+                let dir = self.dir.clone();
+                return Err(JournalError::LogGone { run, dir });
+            }
         }
-    }
-
-    /// Why the journal's checkpoint was not used, if it was not.
-    #[must_use]
-    pub fn unused(&self) -> Option<&Why> {
-        self.unused.as_ref()
+        for id in logs {
+            match fold_of(&self.storage, id) {
+                Ok(fold) => self.folds.extend(fold.filter(|fold| fold.run.has_begun())),
+                // One that never began is removed when the journal is opened to work on it.
+                Err(JournalError::File { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// All runs, oldest first; one whose rows are still being copied has not begun.
-    ///
-    /// # Errors
-    /// [`JournalError`] when they cannot be read.
-    pub fn runs(&self) -> Result<Vec<RunRecord>, JournalError> {
-        let mut runs = ledger::read_runs(&*self.store)?;
-        runs.retain(has_begun);
-        Ok(runs)
+    #[must_use]
+    pub fn runs(&self) -> Vec<RunRecord> {
+        self.folds.iter().map(|fold| fold.run.clone()).collect()
     }
 
     /// The run whose name begins so; without one the newest in which somebody cannot work, else the newest.
@@ -122,65 +76,62 @@ impl Snapshot {
     /// # Errors
     /// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
     pub fn find(&self, prefix: Option<&str>) -> Result<RunRecord, JournalError> {
-        let exposed = |run: &RunRecord| self.reader(run)?.has_exposed();
-        find(self.runs()?, &self.dir, prefix, &exposed)
+        find(self.runs(), &self.dir, prefix)
     }
 
     /// The run that has taken over the people who are half way in this one, if one has.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the runs cannot be read.
-    pub fn taken_over_by(&self, id: RunId) -> Result<Option<RunId>, JournalError> {
-        Ok(takers(&self.runs()?).get(&id).copied())
+    #[must_use]
+    pub fn taken_over_by(&self, id: RunId) -> Option<RunId> {
+        takers(&self.runs()).get(&id).copied()
     }
 
-    /// Reads a run's rows.
+    /// Reads where a run stands and who is under way in it; of no other row.
     ///
     /// # Errors
     /// [`JournalError::File`] when its log cannot be opened.
     pub fn reader(&self, run: &RunRecord) -> Result<RunReader, JournalError> {
-        RunReader::open(&*self.disk, run.id(), Arc::clone(&self.store))
+        let is_it = |fold: &&RunFold| fold.run.id() == run.id();
+        let fold = self
+            .folds
+            .iter()
+            .find(is_it)
+            .ok_or(JournalError::NoBeginning)?;
+        let log = self.storage.open_to_read(run.id())?;
+        Ok(RunReader::new(fold.clone(), log, None))
     }
 
-    fn catch_up(&self) -> Result<(), JournalError> {
-        let known = ledger::read_runs(&*self.store)?;
-        let logs = self.disk.logs()?;
-        let is_gone = |run: &&RunRecord| has_begun(run) && !logs.contains(&run.id());
-        if let Some(run) = known.iter().find(is_gone) {
-            return Err(JournalError::LogGone {
-                run: run.id(),
-                dir: self.dir.clone(),
-            });
-        }
-        for id in logs {
-            let record = known.iter().find(|run| run.id() == id);
-            match self.catch_up_run(id, record) {
-                // One that never began is removed when the journal is opened to work on it.
-                Err(JournalError::File { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound
-                        && !record.is_some_and(has_begun) => {}
-                caught_up => caught_up?,
+    /// Reads every row of a run. Also returns why the journal's checkpoint was not used, if it was not.
+    ///
+    /// # Errors
+    /// [`JournalError`]: not allowed, damaged, or no room for temporary files.
+    pub fn rows(&self, run: &RunRecord) -> Result<(LastReader, Option<Why>), JournalError> {
+        let id = run.id();
+        match self.copied(id) {
+            Err(error) if may_be_of_the_moment(&error) => {
+                tracing::info!("the checkpoint is not used, the log is read instead: {error}");
+                let log = self.storage.open_to_read(id)?;
+                Ok((LastReader::from_log_alone(log, id)?, None))
             }
+            reader => reader,
         }
-        Ok(())
     }
 
-    pub(super) fn catch_up_run(
-        &self,
-        id: RunId,
-        known: Option<&RunRecord>,
-    ) -> Result<(), JournalError> {
-        let log = self.disk.open_to_read(id)?;
-        let bytes = log.len().map_err(|source| self.disk.failed(id, source))?;
-        if let Some(run) = known.filter(|run| run.head.offset == bytes) {
-            // Nothing is to be read, but the checkpoint must be this log's.
-            Scan::new(&*log, run.head)?;
-            return Ok(());
-        }
-        replay(&self.store, id, known, |from, visit| {
-            inspect(&*log, from, visit)
-        })?;
-        Ok(())
+    fn copied(&self, id: RunId) -> Result<(LastReader, Option<Why>), JournalError> {
+        let folder = temporary_folder()?;
+        copy(&self.dir, folder.path())
+            .map_err(|error| JournalError::Checkpoint(error.to_string()))?;
+        let opened = SledStore::open(folder.path())?;
+        let store: Arc<dyn Store> = Arc::new(opened.store);
+        let known = read_runs(&*store)?
+            .into_iter()
+            .find(|known| known.id() == id);
+        let log = self.storage.open_to_read(id)?;
+        let walk = |from, visit: &mut super::open::Visit<'_>| inspect(&*log, from, visit);
+        let cache = replay(&store, id, known.as_ref(), walk)?.ok_or(JournalError::NoBeginning)?;
+        let fold = cache.fold().clone();
+        let reader = RunReader::new(fold, log, Some(store));
+        let unused = opened.set_aside.map(|set_aside| set_aside.why);
+        Ok((LastReader::in_folder(reader, folder), unused))
     }
 }
 
@@ -194,11 +145,4 @@ fn may_be_of_the_moment(error: &JournalError) -> bool {
             | JournalError::Impossible { .. }
             | JournalError::Log(LogError::Damaged { .. })
     )
-}
-
-fn has_begun(run: &RunRecord) -> bool {
-    match run.state {
-        RunState::Importing => false,
-        RunState::Open | RunState::Stopped(_) | RunState::Finished => true,
-    }
 }

@@ -1,12 +1,10 @@
-//! What the checkpoint asks of a database: ordered keys, changes applied in order, and a flush that may be forgotten.
+//! What the checkpoint asks of a database: ordered keys, atomic batches of changes, and a flush that may be forgotten.
 //!
-//! The log alone is the truth, so little is promised here: after a kill or a power cut a store may be as it was at any
-//! moment since its last flush, or be gone. Whoever writes to it puts what a batch stands for last. Two stores keep this:
-//! [`SledStore`](super::checkpoint::SledStore) on a disk, and [`MemoryStore`](super::memory_store::MemoryStore), which tests and
-//! simulations can throw back on purpose. One suite of tests holds for both.
+//! The log alone is the truth, so little is promised here: after a kill or a power cut a store may be as it was after any batch
+//! since its last flush, or be gone. [`SledStore`](super::sled_store::SledStore) keeps this on a disk; tests bring one in memory
+//! that they can throw back on purpose.
 
 use std::io;
-use std::ops::Range;
 use std::path::PathBuf;
 
 use super::reserve::is_want_of_room;
@@ -93,7 +91,7 @@ impl StoreError {
 /// Changes to be applied together, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    pub(super) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl Batch {
@@ -105,6 +103,11 @@ impl Batch {
     /// Removes a key, if it is there.
     pub fn remove(&mut self, key: impl Into<Vec<u8>>) {
         self.changes.push((key.into(), None));
+    }
+
+    /// The changes, each a key and its new value or none.
+    pub fn into_changes(self) -> impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> {
+        self.changes.into_iter()
     }
 
     /// How many changes.
@@ -137,12 +140,7 @@ pub trait Store: Send + Sync {
     /// Every key that begins so, with its value, in the order of the keys. What changes meanwhile may or may not be seen.
     fn scan_prefix(&self, prefix: &[u8]) -> Entries<'_>;
 
-    /// Every key in a range, its end excluded, with its value, in the order of the keys; from behind with `rev`. What
-    /// changes meanwhile may or may not be seen.
-    fn range(&self, range: Range<&[u8]>) -> Entries<'_>;
-
-    /// Applies changes in order. Many are applied in parts, each atomic and none before the one ahead of it: who puts
-    /// the log's position last never has it ahead of what it stands for. Nothing is durable before [`Store::flush`].
+    /// Applies changes in order, all of them or none. Nothing is durable before [`Store::flush`].
     ///
     /// # Errors
     /// [`StoreError::Failed`], [`StoreError::Panicked`].

@@ -1,19 +1,15 @@
 //! A small run in memory, whose log tests may forge.
 
-use super::Writing;
-use super::disk::Disk;
-use super::entry::Entry;
-use super::error_run::JournalError;
-use super::frame::{ChainHash, HEADER_BYTES, Header, Place, crc_of, encode};
-use super::medium::Medium;
-use super::memory::MemoryMedium;
-use super::memory_store::MemoryStore;
-use super::open::{Journal, genesis};
+use super::doubles::{Inline, MemoryLogFile, MemoryStore};
+use super::journal_error::JournalError;
+use super::line::{ChainHash, Entry, Line, Place, resealed, write_line};
+use super::log_file::LogFile;
+use super::open::Journal;
 use super::row::{Facts, RowNumber, Transition};
 use super::run::{InputRow, RunHeader, RunId, Stop};
 use super::session_tests::header;
-use super::snapshot::Snapshot;
-use super::verify::{Request, Scratch, Verdict};
+use super::storage::Storage;
+use super::verify::{Request, Verdict, verify_in};
 use crate::core::Problem;
 use crate::job::{Decision, StepId};
 use crate::machine::{Attempt, Event, Forecast, Look, Observation};
@@ -21,25 +17,19 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use uuid::Uuid;
-
-pub(super) const INLINE: Writing = Writing::Inline {
-    barrier: Duration::ZERO,
-    groups_per_write: 3,
-};
 
 /// Logs in memory.
 #[derive(Debug, Clone, Default)]
-pub(super) struct MemoryDisk {
-    logs: Arc<Mutex<BTreeMap<RunId, MemoryMedium>>>,
+pub(super) struct MemoryStorage {
+    logs: Arc<Mutex<BTreeMap<RunId, MemoryLogFile>>>,
 }
 
-impl MemoryDisk {
+impl MemoryStorage {
     pub fn bytes(&self, run: RunId) -> Vec<u8> {
         let medium = self.open_to_read(run).unwrap();
         let mut bytes = vec![0; medium.len().unwrap() as usize];
-        super::medium::read_full(&*medium, 0, &mut bytes).unwrap();
+        super::log_file::read_full(&*medium, 0, &mut bytes).unwrap();
         bytes
     }
 
@@ -48,28 +38,28 @@ impl MemoryDisk {
     }
 
     pub fn put(&self, run: RunId, bytes: Vec<u8>) {
-        let medium = MemoryMedium::holding(bytes);
+        let medium = MemoryLogFile::holding(bytes);
         self.logs.lock().unwrap().insert(run, medium);
     }
 }
 
-impl Disk for MemoryDisk {
+impl Storage for MemoryStorage {
     fn logs(&self) -> Result<Vec<RunId>, JournalError> {
         Ok(self.logs.lock().unwrap().keys().copied().collect())
     }
 
-    fn create(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+    fn create(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError> {
         self.put(run, Vec::new());
         self.open(run)
     }
 
-    fn open(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+    fn open(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError> {
         let logs = self.logs.lock().unwrap();
         let gone = || self.failed(run, io::ErrorKind::NotFound.into());
         Ok(Box::new(logs.get(&run).ok_or_else(gone)?.clone()))
     }
 
-    fn open_to_read(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+    fn open_to_read(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError> {
         self.open(run)
     }
 
@@ -87,59 +77,64 @@ impl Disk for MemoryDisk {
     }
 }
 
-/// A frame taken apart.
+/// A line taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Frame {
+pub(super) struct Parts {
     pub group: u64,
     pub place: Place,
     pub hash: ChainHash,
-    pub payload: Vec<u8>,
+    pub record: Vec<u8>,
 }
 
-/// The frames of a whole log.
-pub(super) fn frames(bytes: &[u8]) -> Vec<Frame> {
-    let mut frames = Vec::new();
-    let mut rest = bytes;
-    while let Some(header) = Header::parse(rest) {
-        frames.push(Frame {
-            group: header.group,
-            place: header.place,
-            hash: header.hash,
-            payload: rest[HEADER_BYTES..header.frame_bytes()].to_vec(),
-        });
-        rest = &rest[header.frame_bytes()..];
-    }
-    frames
+/// The lines of a whole log.
+pub(super) fn lines(bytes: &[u8]) -> Vec<Parts> {
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let parts = lines.map(|bytes| {
+        let line = Line::parse(bytes).unwrap();
+        Parts {
+            group: line.group,
+            place: line.place,
+            hash: line.hash,
+            record: line.record(bytes),
+        }
+    });
+    parts.collect()
 }
 
-/// The log of these frames, every checksum mended and every hash as it stands.
-pub(super) fn mended(frames: &[Frame]) -> Vec<u8> {
+/// The log of these lines, every checksum computed anew and every hash as it stands.
+pub(super) fn mended(lines: &[Parts]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for frame in frames {
-        let (group, last) = (frame.group, frame.place == Place::Last);
-        let crc = crc_of(group, frame.place, &frame.hash, &frame.payload);
-        bytes.extend((frame.payload.len() as u32).to_le_bytes());
-        bytes.extend(crc.to_le_bytes());
-        bytes.extend((group | u64::from(last) << 63).to_le_bytes());
-        bytes.extend(frame.hash.as_bytes());
-        bytes.extend(&frame.payload);
+    for line in lines {
+        resealed(&mut bytes, line.group, line.place, &line.hash, &line.record);
     }
     bytes
+}
+
+/// The link that such a line should have.
+pub(super) fn hash_of(before: &ChainHash, line: &Parts) -> ChainHash {
+    write_line(
+        &mut Vec::new(),
+        before,
+        line.group,
+        line.place,
+        &line.record,
+    )
+    .unwrap()
 }
 
 /// The log of groups of records, as a run writes it.
 pub(super) fn log_of(id: RunId, groups: &[Vec<Entry>]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut hash = genesis(id).hash;
+    let mut hash = ChainHash::genesis(id);
     for (group, entries) in (1..).zip(groups) {
-        for (at, entry) in entries.iter().enumerate() {
-            let place = if at + 1 == entries.len() {
+        for (left, entry) in (0..entries.len()).rev().zip(entries) {
+            let place = if left == 0 {
                 Place::Last
             } else {
                 Place::Within
             };
-            let payload = entry.encode().unwrap();
-            hash = encode(&mut bytes, &hash, group, place, &payload).unwrap();
+            let record = entry.encode().unwrap();
+            hash = write_line(&mut bytes, &hash, group, place, &record).unwrap();
         }
     }
     bytes
@@ -215,7 +210,7 @@ pub(super) fn done(row: u64) -> Entry {
 pub(super) fn groups() -> Vec<Vec<Entry>> {
     let rejected = moved(2, 5, vec![Event::Rejected(problem("Guid"))]);
     vec![
-        vec![Entry::Began(Box::new(run_header()))],
+        vec![Entry::began(run_header())],
         vec![
             Entry::Rows((1..=3).map(input_row).collect()),
             rejected,
@@ -238,7 +233,7 @@ pub(super) fn groups() -> Vec<Vec<Entry>> {
 /// A journal in memory.
 pub(super) struct World {
     pub id: RunId,
-    pub disk: MemoryDisk,
+    pub disk: MemoryStorage,
     pub store: MemoryStore,
 }
 
@@ -247,7 +242,7 @@ impl World {
     pub fn of(groups: &[Vec<Entry>]) -> World {
         let world = World {
             id: run_header().id,
-            disk: MemoryDisk::default(),
+            disk: MemoryStorage::default(),
             store: MemoryStore::default(),
         };
         world.disk.put(world.id, log_of(world.id, groups));
@@ -258,25 +253,23 @@ impl World {
     /// Opened as every command does.
     pub fn journal(&self) -> Journal {
         let (disk, store) = (Arc::new(self.disk.clone()), Arc::new(self.store.clone()));
-        Journal::assemble(Path::new("journal"), disk, store, INLINE).unwrap()
+        Journal::assemble(
+            Path::new("journal"),
+            disk,
+            store,
+            Arc::new(Inline::default()),
+        )
+        .unwrap()
     }
 
-    pub fn frames(&self) -> Vec<Frame> {
-        frames(&self.disk.bytes(self.id))
+    pub fn lines(&self) -> Vec<Parts> {
+        lines(&self.disk.bytes(self.id))
     }
 
     /// Verified as it lies there, whatever was done to it.
     pub fn verdict(&self, head: Option<ChainHash>) -> Verdict {
-        let journal = Snapshot::of(
-            Path::new("journal"),
-            Arc::new(self.disk.clone()),
-            Arc::new(self.store.clone()),
-        );
-        let request = Request {
-            run: None,
-            head,
-            scratch: Scratch::Memory,
-        };
-        journal.verify(&request).unwrap().remove(0)
+        let request = Request { run: None, head };
+        let verdicts = verify_in(Path::new("journal"), &self.disk, &self.store, &request);
+        verdicts.unwrap().remove(0)
     }
 }

@@ -2,132 +2,159 @@
 //!
 //! Every record of a log is checked (checksum, chain from the name of the run on, order), folded anew through the machine
 //! that ran live, and what comes of it is compared with the checkpoint, row by row. Memory does not grow with the rows. Nothing
-//! is written to the journal: it is a snapshot's checkpoint that is brought up to the end of a good log first.
+//! is written to the journal. A log is its own export: a copy that lies elsewhere is checked in the same way.
 //!
 //! The checkpoint is a witness, too: it knows how much of the log was durable, so a tail that was cut off or damaged is told
 //! from one that a power cut tore. What neither can prove is that a whole journal was not made anew; for that there is a
 //! head noted elsewhere.
 
-mod audit;
 mod compare;
 mod describe;
 mod diagnose;
 mod finding;
+mod story;
 
 #[cfg(test)]
 mod tests;
 
-pub use audit::Scratch;
-pub(super) use audit::{Audit, Link};
-pub(super) use describe::describe_bytes;
-pub(super) use finding::Noted;
 pub use finding::{Compared, Finding, Kind, Verdict};
 
-use super::disk::{Disk, FileDisk};
+use super::cache::read_runs;
 use super::error::LogError;
-use super::error_run::JournalError;
-use super::frame::ChainHash;
-use super::keys;
-use super::ledger::decode;
-use super::medium::Medium;
-use super::open::genesis;
+use super::fold::{Mark, RunFold};
+use super::import::RowSet;
+use super::journal_error::JournalError;
+use super::line::{ChainHash, Entry};
+use super::log_file::{DiskLogFile, LogFile};
+use super::reader::temporary_folder;
+use super::row::RowNumber;
 use super::run::{RunId, RunRecord, RunState};
-use super::scan::{End, Group, Head, Scan, Step};
-use super::snapshot::Snapshot;
+use super::scan::{End, Found, Group, Head, Scan, Step};
+use super::sled_store::{SledStore, Why, copy};
+use super::storage::{FolderStorage, Storage};
+use super::store::Store;
 use diagnose::Suspect;
-use std::collections::BTreeSet;
+use finding::Noted;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
-use uuid::Uuid;
+use story::Story;
 
 /// What is to be verified.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Request<'a> {
     /// The run, or the beginning of its name; all, if none is given.
     pub run: Option<&'a str>,
     /// A head that was noted elsewhere and must be in the chain.
     pub head: Option<ChainHash>,
-    /// Where the fold is kept.
-    pub scratch: Scratch,
 }
 
-impl Snapshot {
-    /// Verifies runs. Best on a snapshot from [`Snapshot::as_it_is`], since one of a damaged journal cannot be taken otherwise.
-    ///
-    /// # Errors
-    /// [`JournalError`] when there is no such run or the journal cannot be read; what is wrong with it is in the verdicts.
-    pub fn verify(&self, request: &Request<'_>) -> Result<Vec<Verdict>, JournalError> {
-        let logs: BTreeSet<RunId> = self.disk.logs()?.into_iter().collect();
-        let mut runs = logs.clone();
-        for entry in self.store.scan_prefix(&keys::RUNS) {
-            runs.extend(id_of(&entry?.0));
-        }
-        let runs = chosen(&self.dir, runs.into_iter().collect(), request.run)?;
-        let verify = |id| {
-            if logs.contains(&id) {
-                self.verify_run(id, request)
-            } else {
-                Ok(gone(id))
-            }
-        };
-        runs.into_iter().map(verify).collect()
-    }
-
-    fn verify_run(&self, id: RunId, request: &Request<'_>) -> Result<Verdict, JournalError> {
-        let medium = self.disk.open_to_read(id)?;
-        let known = self.known(id);
-        let mut check = LogCheck::new(id, request)?;
-        if let Err(text) = &known {
-            check.verdict.find(Finding::of(Kind::Checkpoint, text));
-        }
-        let known = known.ok().flatten();
-        check.read(&*medium, known.as_ref().map(|run| run.head))?;
-        check.verdict.checkpoint = self.compared(id, known.as_ref(), &mut check)?;
-        Ok(check.verdict)
-    }
-
-    /// The run as the checkpoint has it, or why it cannot be read.
-    fn known(&self, id: RunId) -> Result<Option<RunRecord>, String> {
-        let unreadable = |error: JournalError| format!("the run's own record: {error}");
-        let bytes = self.store.get(&keys::run(id)).map_err(JournalError::from);
-        let run = bytes.and_then(|bytes| bytes.map(|bytes| decode(&bytes)).transpose());
-        run.map_err(unreadable)
-    }
-
-    fn compared(
-        &self,
-        id: RunId,
-        known: Option<&RunRecord>,
-        check: &mut LogCheck,
-    ) -> Result<Compared, JournalError> {
-        if !check.verdict.ok {
-            return Ok(Compared::LogNotGood);
-        }
-        match check.audit.state() {
-            // Bringing the checkpoint up to this log would remove it.
-            None | Some(RunState::Importing) => return Ok(Compared::NeverBegan),
-            Some(RunState::Open | RunState::Stopped(_) | RunState::Finished) => {}
-        }
-        self.catch_up_run(id, known)?;
-        let fold = check.audit.store();
-        compare::compare(id, &*self.store, fold, &mut check.verdict)?;
-        Ok(Compared::Compared)
-    }
-}
-
-/// Verifies the logs of a journal that another process has open, beside that process: its checkpoint cannot be compared.
+/// Verifies the runs of the journal in a folder that nobody works on. Also returns why its checkpoint is not used, if it is not.
 ///
 /// # Errors
-/// As [`Snapshot::verify`].
-pub fn verify_beside(dir: &Path, request: &Request<'_>) -> Result<Vec<Verdict>, JournalError> {
-    let disk = FileDisk::of(dir);
+/// [`JournalError`] when there is no such run or the journal cannot be read; what is wrong with it is in the verdicts.
+pub fn verify(
+    dir: &Path,
+    request: &Request<'_>,
+) -> Result<(Vec<Verdict>, Option<Why>), JournalError> {
+    let folder = temporary_folder()?;
+    copy(dir, folder.path()).map_err(|source| JournalError::File {
+        what: "checkpoint in",
+        path: dir.to_owned(),
+        source,
+    })?;
+    let opened = SledStore::open(folder.path())?;
+    let unused = opened.set_aside.map(|set_aside| set_aside.why);
+    let verdicts = verify_in(dir, &FolderStorage::of(dir), &opened.store, request)?;
+    Ok((verdicts, unused))
+}
+
+/// The same of logs and a checkpoint wherever they are.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_in(
+    dir: &Path,
+    storage: &dyn Storage,
+    store: &dyn Store,
+    request: &Request<'_>,
+) -> Result<Vec<Verdict>, JournalError> {
+    let logs: BTreeSet<RunId> = storage.logs()?.into_iter().collect();
+    let known = read_runs(store);
+    let mut runs = logs.clone();
+    runs.extend(known.iter().flatten().map(RunRecord::id));
     let mut verdicts = Vec::new();
-    for id in chosen(dir, disk.logs()?, request.run)? {
-        let mut check = LogCheck::new(id, request)?;
-        check.read(&*disk.open_to_read(id)?, None)?;
-        check.verdict.checkpoint = Compared::InUse;
-        verdicts.push(check.verdict);
+    for id in chosen(dir, runs.into_iter().collect(), request.run)? {
+        if !logs.contains(&id) {
+            verdicts.push(gone(id));
+            continue;
+        }
+        let mut check = LogCheck::new(id, request);
+        match &known {
+            Ok(known) => {
+                let known = known.iter().find(|run| run.id() == id).cloned();
+                check.witness = known.map(|known| Witness { store, known });
+            }
+            Err(error) => {
+                let text = format!("the run's own record: {error}");
+                check.verdict.find(Finding::of(Kind::Checkpoint, text));
+            }
+        }
+        verdicts.push(check.read(&*storage.open_to_read(id)?)?);
     }
     Ok(verdicts)
+}
+
+/// Verifies the logs of a journal that another process has open: its checkpoint cannot be compared.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_beside(dir: &Path, request: &Request<'_>) -> Result<Vec<Verdict>, JournalError> {
+    let storage = FolderStorage::of(dir);
+    let mut verdicts = Vec::new();
+    for id in chosen(dir, storage.logs()?, request.run)? {
+        let mut verdict = LogCheck::new(id, request).read(&*storage.open_to_read(id)?)?;
+        if verdict.ok {
+            verdict.checkpoint = Compared::InUse;
+        }
+        verdicts.push(verdict);
+    }
+    Ok(verdicts)
+}
+
+/// Why a file cannot be verified at all.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum UnusableExport {
+    /// It does not begin as a log does.
+    #[error("this file is no export of a run: its first line begins none")]
+    #[diagnostic(
+        code(export::foreign),
+        help("`cutover journal export RUN --output FILE` writes one")
+    )]
+    NoExport,
+    /// It cannot be read.
+    #[error("the export cannot be read")]
+    #[diagnostic(code(export::read), help("check the path"))]
+    Unreadable(#[source] io::Error),
+    /// Anything else.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Verifies a copy of a log, wherever it is.
+///
+/// # Errors
+/// [`UnusableExport`]; what is wrong with it is in the verdict.
+pub fn verify_export(path: &Path, head: Option<ChainHash>) -> Result<Verdict, UnusableExport> {
+    let file = DiskLogFile::open_to_read(path).map_err(UnusableExport::Unreadable)?;
+    let first = super::log::read_record(&file, 0).map_err(|_| UnusableExport::NoExport)?;
+    let id = match Entry::decode(&first) {
+        Ok(Entry::Began { run, format: _ }) => run.id,
+        Ok(_) => return Err(UnusableExport::NoExport),
+        Err(error) => return Err(JournalError::from(error).into()),
+    };
+    Ok(LogCheck::new(id, &Request { run: None, head }).read(&file)?)
 }
 
 /// The runs whose name begins so; all, if nothing was named.
@@ -158,45 +185,56 @@ pub(super) fn chosen(
 
 /// A run that only the checkpoint has.
 fn gone(id: RunId) -> Verdict {
-    let mut verdict = Verdict::new(id, genesis(id).hash);
+    let mut verdict = Verdict::new(id, ChainHash::genesis(id));
     let text = "its log is gone, but the checkpoint knows the run";
     verdict.find(Finding::of(Kind::Missing, text));
     verdict.checkpoint = Compared::LogNotGood;
     verdict
 }
 
-fn id_of(key: &[u8]) -> Option<RunId> {
-    let bytes = key.strip_prefix(&keys::RUNS)?;
-    Some(RunId(Uuid::from_slice(bytes).ok()?))
+/// The checkpoint, as far as it knows a run.
+struct Witness<'a> {
+    store: &'a dyn Store,
+    known: RunRecord,
 }
 
 /// One log being checked.
-struct LogCheck {
+struct LogCheck<'a> {
     id: RunId,
-    audit: Audit,
+    story: Story,
+    fold: Option<RunFold>,
+    /// Every row that the log knows.
+    moved: RowSet,
+    /// Rows of which the checkpoint has something else than how they ended, unless they begin again.
+    suspects: BTreeMap<RowNumber, String>,
+    witness: Option<Witness<'a>>,
     noted: Option<Noted>,
     verdict: Verdict,
     /// The records still make sense.
     folding: bool,
 }
 
-impl LogCheck {
-    fn new(id: RunId, request: &Request<'_>) -> Result<LogCheck, JournalError> {
-        Ok(LogCheck {
+impl<'a> LogCheck<'a> {
+    fn new(id: RunId, request: &Request<'_>) -> LogCheck<'a> {
+        LogCheck {
             id,
-            audit: Audit::new(id, request.scratch)?,
+            story: Story::default(),
+            fold: None,
+            moved: RowSet::default(),
+            suspects: BTreeMap::new(),
+            witness: None,
             noted: request.head.map(Noted::new),
-            verdict: Verdict::new(id, genesis(id).hash),
+            verdict: Verdict::new(id, ChainHash::genesis(id)),
             folding: true,
-        })
+        }
     }
 
-    /// Reads a log from its beginning. `witness` is how much of it the checkpoint stands for.
-    fn read(&mut self, medium: &dyn Medium, witness: Option<Head>) -> Result<(), JournalError> {
-        let mut scan = Scan::new(medium, genesis(self.id))?;
+    /// Reads a log from its beginning.
+    fn read(mut self, file: &dyn LogFile) -> Result<Verdict, JournalError> {
+        let mut scan = Scan::new(file, Head::genesis(self.id))?;
         let end = loop {
             match scan.step() {
-                Ok(Step::Group(group)) => self.group(&group, witness)?,
+                Ok(Step::Group(group)) => self.group(&group),
                 Ok(Step::End(end)) => break Some(end),
                 Err(LogError::Damaged { .. }) => break None,
                 Err(error) => return Err(error.into()),
@@ -205,56 +243,100 @@ impl LogCheck {
         let head = scan.head();
         self.verdict.proven(&head);
         match end {
-            Some(end) => self.ended(medium, head, end, witness)?,
-            None => self.broken(medium, head)?,
+            Some(end) => self.ended(file, head, end)?,
+            None => self.broken(file, head)?,
         }
         if let Some(noted) = &self.noted {
             noted.tell(&mut self.verdict);
         }
-        if self.folding {
-            self.audit.end(head)?;
-        }
-        Ok(())
+        self.verdict.checkpoint = self.compared();
+        Ok(self.verdict)
     }
 
-    fn group(&mut self, group: &Group<'_>, witness: Option<Head>) -> Result<(), JournalError> {
-        let mut before = None;
-        for (position, header, payload) in group.frames() {
-            let link = Link {
-                before: before.unwrap_or_else(|| group.before()),
-                position,
-                payload,
-            };
-            let after = link.before.after_frame(header.hash, payload.len());
-            before = Some(after);
+    fn compared(&self) -> Compared {
+        let on_log = |finding: &Finding| finding.kind != Kind::Checkpoint;
+        if self.verdict.findings.iter().any(on_log) {
+            return Compared::LogNotGood;
+        }
+        match self.fold.as_ref().map(|fold| &fold.run.state) {
+            None | Some(RunState::Importing) => Compared::NeverBegan,
+            Some(_) if self.witness.is_none() => Compared::None,
+            Some(RunState::Open | RunState::Stopped(_) | RunState::Finished) => Compared::Compared,
+        }
+    }
+
+    fn group(&mut self, group: &Group<'_>) {
+        for line in group.lines() {
             if let Some(noted) = &mut self.noted {
-                noted.see(after.records, &after.hash);
+                noted.see(line.before.records + 1, &line.line.hash);
             }
-            if let Some(finding) = self.fold(&link)? {
+            if self.folding
+                && let Err(finding) = self.take(&line, group.head())
+            {
+                self.folding = false;
                 self.verdict.find(finding);
             }
         }
-        self.question(group, witness);
+        self.question(group);
+    }
+
+    fn take(&mut self, line: &Found<'_>, head: Head) -> Result<(), Finding> {
+        let wrong = |kind, what| Finding::at(&line.before, kind, what);
+        let entry = Entry::decode(&line.record())
+            .map_err(|error| wrong(Kind::Unreadable, error.to_string()))?;
+        let steps = self
+            .fold
+            .as_ref()
+            .map(|fold| fold.run.header.steps.as_slice());
+        let name = describe::describe(&entry, steps.unwrap_or_default());
+        self.story
+            .take(self.id, &entry)
+            .map_err(|what| wrong(Kind::Misplaced, format!("{name}: {what}")))?;
+        let impossible = |error: JournalError| match error {
+            JournalError::Impossible { row: _, source } => {
+                wrong(Kind::Impossible, format!("{name}: {source}"))
+            }
+            error => wrong(Kind::Misplaced, format!("{name}: {error}")),
+        };
+        match &mut self.fold {
+            Some(fold) => {
+                let mark = fold.mark_of(entry).map_err(impossible)?;
+                self.note(line.before.offset, &mark);
+                if let Some(fold) = &mut self.fold {
+                    fold.take(line.before.offset, mark);
+                }
+            }
+            None => self.fold = Some(RunFold::begun_by(entry, head).map_err(impossible)?),
+        }
         Ok(())
     }
 
-    fn fold(&mut self, link: &Link<'_>) -> Result<Option<Finding>, JournalError> {
-        if !self.folding {
-            return Ok(None);
+    fn note(&mut self, offset: u64, mark: &Mark) {
+        let Mark::Moved(moved) = mark else {
+            return;
+        };
+        self.moved.insert(moved.row);
+        self.suspects.remove(&moved.row);
+        self.story.note(moved.row, &moved.record);
+        if let (Some(witness), Some(fold)) = (&self.witness, &self.fold)
+            && moved.record.ended_at.is_some()
+            && offset < witness.known.head.offset
+        {
+            let suspect = compare::row(witness.store, fold, moved.row, &moved.record);
+            self.suspects.extend(suspect.map(|text| (moved.row, text)));
         }
-        let finding = self.audit.take(link)?;
-        self.folding = finding.is_none();
-        Ok(finding)
     }
 
     /// Asks the witness about the group in which its word ends.
-    fn question(&mut self, group: &Group<'_>, witness: Option<Head>) {
-        let Some(known) = witness else {
+    fn question(&mut self, group: &Group<'_>) {
+        let Some(witness) = &self.witness else {
             return;
         };
-        let (from, head) = (group.before(), group.head());
-        let ends_here = from.offset < known.offset && known.offset <= head.offset;
-        if ends_here && known != head {
+        let (from, head, known) = (group.before(), group.head(), witness.known.head);
+        if from.offset >= known.offset || known.offset > head.offset {
+            return;
+        }
+        if known != head {
             let text = format!(
                 "the checkpoint stands for {} records with head {}, which this log does not have: one of the two is not the \
                  original",
@@ -262,17 +344,19 @@ impl LogCheck {
             );
             let kind = Kind::Rewritten;
             self.verdict.find(Finding::at(&from, kind, text));
+        } else if let Some(fold) = self.fold.as_ref().filter(|_| self.folding) {
+            for text in std::mem::take(&mut self.suspects).into_values() {
+                self.verdict.find(Finding::of(Kind::Checkpoint, text));
+            }
+            let moved = |row| self.moved.contains(row);
+            let (store, verdict) = (witness.store, &mut self.verdict);
+            compare::rest(store, fold, &witness.known, moved, verdict);
         }
     }
 
-    fn ended(
-        &mut self,
-        medium: &dyn Medium,
-        head: Head,
-        end: End,
-        witness: Option<Head>,
-    ) -> Result<(), JournalError> {
-        let lacking = witness.filter(|known| known.offset > head.offset);
+    fn ended(&mut self, file: &dyn LogFile, head: Head, end: End) -> Result<(), JournalError> {
+        let known = self.witness.as_ref().map(|witness| witness.known.head);
+        let lacking = known.filter(|known| known.offset > head.offset);
         match (end, lacking) {
             (End::Clean { .. }, None) => {}
             (End::Clean { .. }, Some(known)) => {
@@ -286,15 +370,16 @@ impl LogCheck {
                 "the last {bytes} bytes are no whole group of records: they were never committed, and are dropped when the \
                  run goes on"
             )),
-            (End::Torn { .. }, Some(_)) => self.broken(medium, head)?,
+            (End::Torn { .. }, Some(_)) => self.broken(file, head)?,
         }
         Ok(())
     }
 
-    fn broken(&mut self, medium: &dyn Medium, sound: Head) -> Result<(), JournalError> {
+    fn broken(&mut self, file: &dyn LogFile, sound: Head) -> Result<(), JournalError> {
+        let fold = self.fold.as_ref();
         let suspect = Suspect {
-            medium,
-            steps: self.audit.steps(),
+            file,
+            steps: fold.map_or(&[], |fold| &fold.run.header.steps),
         };
         self.verdict.find(suspect.diagnose(sound)?);
         Ok(())

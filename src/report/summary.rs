@@ -1,20 +1,13 @@
 //! The numbers of a run, as `summary.json` and `status --json` give them.
 
 use super::outcome::{ExposedPerson, OutcomeRow, rfc3339};
-use crate::journal::{JournalError, RowRecord, RunId, RunReader, RunRecord, RunState, Stop};
+use crate::journal::{JournalError, RunId, RunReader, RunRecord, RunState, Stop};
 use crate::machine::Outcome;
 use crate::runner::{Hold, Standing};
 use crate::services::Binding;
 use crate::services::budget::Quota;
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Digits that the exposure's percentiles are kept to.
-const DIGITS: u8 = 3;
-
-/// The longest exposure that is told apart: 30 days, in milliseconds.
-const EXPOSED_MS_MAX: u64 = 30 * 24 * 3_600 * 1_000;
 
 /// What a live process is doing with a run, where there is one.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,7 +89,7 @@ pub struct UnderWay {
 
 /// The numbers of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct RunSummary {
     /// Its name.
     pub run: String,
     /// The job.
@@ -124,14 +117,14 @@ pub struct Summary {
     /// Rows that are done although somebody should know something, by its code.
     pub warnings: BTreeMap<String, u64>,
     /// The same in words.
-    pub warned: Vec<Warned>,
+    pub warned: Vec<WarningGroup>,
     /// How many rows those are; one may have several warnings.
     pub warned_rows: u64,
     /// Writes that took effect.
     pub writes: u64,
     /// Reads sent.
     pub reads: u64,
-    /// Answers that said the service was throttling.
+    /// Replies that said the service was throttling.
     pub throttled: u64,
     /// RFC 3339, UTC.
     pub started_at: String,
@@ -168,7 +161,7 @@ pub struct ExposureTimes {
 /// Writes a second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
-    /// Over the time that processes worked on the run.
+    /// Over the time in which rows were worked on; pauses do not count.
     pub mean: f64,
     /// What the budget of writes allows.
     pub budget: f64,
@@ -178,7 +171,7 @@ pub struct Rate {
 
 /// People who are done and of whom somebody should know the same thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warned {
+pub struct WarningGroup {
     /// Its code.
     pub code: String,
     /// How many they are.
@@ -189,54 +182,7 @@ pub struct Warned {
     pub advice: String,
 }
 
-/// What a summary gathers from single rows.
-pub(super) struct Tally {
-    /// None only if the bounds above were nonsense.
-    exposure: Option<Histogram<u64>>,
-    exposed: Vec<ExposedPerson>,
-    warned: BTreeMap<String, Warned>,
-    warned_rows: u64,
-}
-
-impl Tally {
-    pub fn new() -> Tally {
-        Tally {
-            exposure: Histogram::new_with_max(EXPOSED_MS_MAX, DIGITS).ok(),
-            exposed: Vec::new(),
-            warned: BTreeMap::new(),
-            warned_rows: 0,
-        }
-    }
-
-    pub fn add(&mut self, row: &OutcomeRow<'_>) {
-        if let Some(histogram) = self.exposure.as_mut().filter(|_| row.exposed_ms > 0) {
-            histogram.saturating_record(row.exposed_ms);
-        }
-        self.exposed.extend(row.exposed.clone());
-        self.warned_rows += u64::from(!row.warnings.is_empty());
-        for warning in row.warnings {
-            let known = self.warned.entry(warning.code.clone());
-            let known = known.or_insert_with(|| Warned {
-                code: warning.code.clone(),
-                rows: 0,
-                warning: warning.message.clone(),
-                advice: warning.advice.clone(),
-            });
-            known.rows += 1;
-        }
-    }
-
-    fn exposure_times(&self) -> ExposureTimes {
-        let histogram = self.exposure.as_ref();
-        histogram.map_or_else(ExposureTimes::default, |histogram| ExposureTimes {
-            p50: histogram.value_at_quantile(0.5),
-            p99: histogram.value_at_quantile(0.99),
-            max: histogram.max(),
-        })
-    }
-}
-
-/// The numbers of a run; reads every row once.
+/// The numbers of a run: costs the same however many rows it has.
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
@@ -244,19 +190,16 @@ pub fn summarize(
     run: &RunRecord,
     reader: &mut RunReader,
     live: &Liveness,
-) -> Result<Summary, JournalError> {
-    let mut tally = Tally::new();
-    reader.each::<JournalError>(|input, record: Option<&RowRecord>| {
-        if let Some(record) = record {
-            tally.add(&OutcomeRow::new(run, live, input, record));
-        }
-        Ok(())
-    })?;
-    Ok(Summary::of(run, tally, live))
+) -> Result<RunSummary, JournalError> {
+    let exposed = reader.exposed()?;
+    let exposed = exposed
+        .iter()
+        .filter_map(|(input, record)| OutcomeRow::new(run, live, input, record).exposed);
+    Ok(RunSummary::of(run, exposed.collect(), live))
 }
 
-impl Summary {
-    pub(super) fn of(run: &RunRecord, tally: Tally, live: &Liveness) -> Summary {
+impl RunSummary {
+    pub(super) fn of(run: &RunRecord, exposed: Vec<ExposedPerson>, live: &Liveness) -> RunSummary {
         let outcomes =
             Outcome::ALL.map(|outcome| (outcome.word().to_owned(), run.outcome_count(outcome)));
         let mut rate = Rate {
@@ -280,9 +223,15 @@ impl Summary {
             }
         };
         rate.budget = round(quota.map_or(0.0, Quota::per_second));
-        let warned: Vec<Warned> = tally.warned.values().cloned().collect();
+        let warned = run.warned.iter().map(|(code, warned)| WarningGroup {
+            code: code.clone(),
+            rows: warned.rows,
+            warning: warned.warning.clone(),
+            advice: warned.advice.clone(),
+        });
+        let warned: Vec<WarningGroup> = warned.collect();
         let by_code = warned.iter().map(|one| (one.code.clone(), one.rows));
-        Summary {
+        RunSummary {
             run: run.id().to_string(),
             job: run.header.job.clone(),
             target: run.header.target.clone(),
@@ -290,9 +239,13 @@ impl Summary {
             taken_over_by: taken_over_by(live),
             warnings: by_code.collect(),
             warned,
-            warned_rows: tally.warned_rows,
-            exposed_ms: tally.exposure_times(),
-            exposed: tally.exposed,
+            warned_rows: run.warned_rows,
+            exposed_ms: ExposureTimes {
+                p50: run.exposures.quantile_ms(0.5),
+                p99: run.exposures.quantile_ms(0.99),
+                max: run.exposures.max_ms(),
+            },
+            exposed,
             state: status(run, live),
             reason: reason(run, live),
             under_way,

@@ -3,7 +3,7 @@
 use super::error::ReportError;
 use super::outcome::OutcomeRow;
 use super::sink::{SINKS, Sink};
-use super::summary::{Liveness, Summary, Tally};
+use super::summary::{Liveness, RunSummary};
 use crate::core::remove_abandoned_parts;
 use crate::journal::{RowRecord, RunReader, RunRecord};
 use std::path::{Path, PathBuf};
@@ -42,19 +42,19 @@ pub fn write(
     reader: &mut RunReader,
     dir: &Path,
     live: &Liveness,
-) -> Result<(Report, Summary), ReportError> {
+) -> Result<(Report, RunSummary), ReportError> {
     make_folder(dir)?;
     let begin = SINKS.map(|(name, begin)| Ok((name, begin(&dir.join(name), run)?)));
     let mut sinks: Vec<(&str, Box<dyn Sink>)> =
         begin.into_iter().collect::<Result<_, ReportError>>()?;
-    let mut tally = Tally::new();
+    let mut exposed = Vec::new();
     let not_begun = RowRecord::default();
     reader.each::<ReportError>(|input, record| {
         let row = OutcomeRow::new(run, live, input, record.unwrap_or(&not_begun));
-        tally.add(&row);
+        exposed.extend(row.exposed.clone());
         sinks.iter_mut().try_for_each(|(_, sink)| sink.row(&row))
     })?;
-    let summary = Summary::of(run, tally, live);
+    let summary = RunSummary::of(run, exposed, live);
     let mut files = Vec::new();
     for (name, sink) in sinks {
         if sink.finish(&summary)? {

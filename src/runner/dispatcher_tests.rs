@@ -5,13 +5,14 @@ use super::*;
 use crate::batch::Input;
 use crate::core::Request;
 use crate::job::{AppFacts, Job, Settings};
-use crate::journal::disk::FileDisk;
-use crate::journal::memory_store::MemoryStore;
-use crate::journal::{Journal, RunId, Session, UnixMillis, Writing};
+use crate::journal::doubles::{Inline, MemoryStore};
+use crate::journal::storage::FolderStorage;
+use crate::journal::{Journal, RunId, Session, UnixMillis};
 use crate::machine::Outcome;
 use crate::runner::claims::Claims;
 use crate::runner::start::{Order, begin};
 use crate::runner::stop::Gate;
+use crate::runner::worker::Work;
 use crate::runner::{Clock, Gauges, MaxFailed, Services};
 use crate::services::{
     Class, Fault, Graph, GraphLimits, Patience, Payload, Registry, Reply, Success, Transport,
@@ -19,7 +20,7 @@ use crate::services::{
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -246,14 +247,12 @@ impl World {
         (1..=rows).for_each(|row| csv.push_str(&format!("{}\n", upn(row))));
         std::fs::write(folder.path().join("in.csv"), csv).unwrap();
         let input: Input = crate::batch::open(&folder.path().join("in.csv"), &job.layout).unwrap();
-        let disk = FileDisk::of(folder.path());
+        let disk = FolderStorage::of(folder.path());
         std::fs::create_dir_all(disk.folder()).unwrap();
         let store = Arc::new(MemoryStore::default());
-        let writing = Writing::Inline {
-            barrier: Duration::from_millis(5),
-            groups_per_write: 8,
-        };
-        let journal = Journal::assemble(folder.path(), Arc::new(disk), store, writing).unwrap();
+        let barrier = Duration::from_millis(5);
+        let inline = Arc::new(Inline { barrier });
+        let journal = Journal::assemble(folder.path(), Arc::new(disk), store, inline).unwrap();
         let clock = Arc::new(Simulated(Instant::now()));
         let order = Order {
             run: RunId(Uuid::now_v7()),
@@ -298,7 +297,7 @@ impl World {
         let (sender, commands) = mpsc::channel(16);
         let mut script = script;
         let consumer = Script(move |event: &RunEvent| script(event, &sender));
-        let reader = self.session.reader().unwrap();
+        let reader = self.session.reader().await.unwrap();
         let run = self.session.run();
         let admission = Admission::new(reader, &run, &self.job.layout).unwrap();
         let policy = Policy {
@@ -355,9 +354,9 @@ impl World {
     }
 
     /// Every row is done, with the three writes it needs.
-    fn must_be_done(&self, end: &DispatchEnd) {
+    async fn must_be_done(&self, end: &DispatchEnd) {
         assert!(end.stopped.is_none() && end.journal.is_none(), "{end:?}");
-        drop(self.session.reader().unwrap());
+        drop(self.session.reader().await.unwrap());
         assert_eq!(self.session.run().outcome_count(Outcome::Done), ROWS);
         assert_eq!(self.writes().len() as u64, 3 * ROWS);
         assert_eq!(self.people.away(), 0);
@@ -433,7 +432,7 @@ async fn a_pause_leaves_nobody_exposed_and_sends_nothing_until_it_is_ended() {
             },
         )
         .await;
-    world.must_be_done(&end);
+    world.must_be_done(&end).await;
     let still = still.lock().unwrap();
     assert_eq!(still.ticks, STILL_TICKS);
     let asked = world.people.asked();
@@ -623,7 +622,7 @@ async fn a_new_pace_is_the_budget_from_then_on_and_may_be_raised_again() {
             },
         )
         .await;
-    world.must_be_done(&end);
+    world.must_be_done(&end).await;
     let budgets = budgets.lock().unwrap();
     let slow = budgets.iter().filter(|budget| **budget <= 2.0).count();
     assert!(
@@ -648,7 +647,7 @@ async fn a_closed_window_admits_nobody_and_an_open_one_goes_on() {
             }
         })
         .await;
-    world.must_be_done(&end);
+    world.must_be_done(&end).await;
     assert!(world.clock.now() >= opens);
 }
 
@@ -676,7 +675,7 @@ async fn a_window_that_closes_brings_everybody_to_safety_and_the_next_goes_on() 
             },
         )
         .await;
-    world.must_be_done(&end);
+    world.must_be_done(&end).await;
     assert_eq!(*holds.lock().unwrap(), 1);
     let again = NOON + 10 * 60_000;
     assert!(
@@ -770,7 +769,7 @@ async fn a_drain_ends_the_wait_for_a_place_and_those_who_waited_are_untouched() 
         (IN_FLIGHT, 1)
     );
     let begun = || world.session.run().begun_max;
-    let reader = world.session.reader().unwrap();
+    let reader = world.session.reader().await.unwrap();
     for row in 1..=begun() {
         let record = reader.row(RowNumber(row)).unwrap();
         let writes = record.map_or(0, |record| record.attempts);
@@ -779,7 +778,7 @@ async fn a_drain_ends_the_wait_for_a_place_and_those_who_waited_are_untouched() 
     let end = world
         .work(IN_FLIGHT, Schedule::default(), |_event, _sender| {})
         .await;
-    world.must_be_done(&end);
+    world.must_be_done(&end).await;
 }
 
 /// How long people are away where the budget is used up, and how much of it is used. Without a latency each row has its own.

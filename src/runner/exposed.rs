@@ -57,11 +57,10 @@ impl Exposed {
         mapping: &Mapping,
         layout: &Layout,
     ) -> Result<(), JournalError> {
-        for row in reader.active()? {
-            let exposed = reader.row(row)?.is_some_and(|record| record.exposed());
-            if let Some(input) = reader.input(row)?.filter(|_| exposed) {
+        for (input, record) in reader.exposed()? {
+            if record.exposed() {
                 let values = canonical(mapping, layout, &input);
-                self.note(row, key_of(layout, &values), Some(Away::Now));
+                self.note(input.number, key_of(layout, &values), Some(Away::Now));
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use super::assess::{States, nobody};
 use super::claims::Claims;
 use super::client::{NoAnswer, ServiceClient};
 use crate::core::{Problem, Request};
-use crate::job::{AlsoRead, EvalError, Hit, Job, LookAt, RowView, State};
+use crate::job::{EvalError, ExtraRead, Hit, Job, LookAt, RowView, State};
 use crate::journal::{JournalError, RowNumber};
 use crate::services::Class;
 use crate::services::budget::Priority;
@@ -154,7 +154,7 @@ fn passed_over(
 
 /// Adds to the state what further reads say that can be made at the same time, or said before the first write.
 async fn further(
-    reads: &[AlsoRead],
+    reads: &[ExtraRead],
     view: &RowView,
     before: Option<&State>,
     state: &mut State,

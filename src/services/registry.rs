@@ -339,7 +339,10 @@ impl Endpoint {
 fn in_words(fault: &Fault) -> String {
     let what = fault.brief_words();
     match fault.concerns_app() {
-        true => format!("{what}; {}; the run then goes on by itself", fault.advice()),
+        true => format!(
+            "{what}; {}; the run then continues by itself",
+            fault.advice()
+        ),
         false => what,
     }
 }

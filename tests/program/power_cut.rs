@@ -9,10 +9,10 @@
 
 use crate::support::oracle::{Oracle, Slack};
 use crate::support::{Ran, Stage, calm, number, tools};
+use cutover::journal::RunId;
 use cutover::journal::error::LogError;
-use cutover::journal::frame::ChainHash;
 use cutover::journal::log::inspect;
-use cutover::journal::medium::FileMedium;
+use cutover::journal::log_file::DiskLogFile;
 use cutover::journal::scan::Head;
 use cutover::sim::{Faults, Options};
 use rand::{RngExt as _, SeedableRng as _};
@@ -303,9 +303,9 @@ fn forget_to_sync_the_last_group(journal: &Path) {
         .path();
     let name = log.file_stem().unwrap().to_str().unwrap();
     let id = uuid::Uuid::parse_str(name).unwrap();
-    let start = Head::genesis(ChainHash::genesis(id.as_bytes()));
+    let start = Head::genesis(RunId(id));
     let mut ends = vec![0];
-    inspect(&FileMedium::open_to_read(&log).unwrap(), start, |group| {
+    inspect(&DiskLogFile::open_to_read(&log).unwrap(), start, |group| {
         ends.push(group.head().offset);
         Ok::<(), LogError>(())
     })

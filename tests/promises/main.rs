@@ -6,6 +6,8 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+#[path = "../support/doubles/mod.rs"]
+mod doubles;
 mod foreign;
 mod graph_description;
 mod people;

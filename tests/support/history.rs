@@ -2,12 +2,11 @@
 //! made, without asking the program that is tested.
 
 use cutover::core::Problem;
-use cutover::journal::entry::Entry;
-use cutover::journal::frame::ChainHash;
+use cutover::journal::line::Entry;
 use cutover::journal::log::inspect;
-use cutover::journal::medium::FileMedium;
+use cutover::journal::log_file::DiskLogFile;
 use cutover::journal::scan::{Group, Head};
-use cutover::journal::{JournalError, RowRecord, Transition};
+use cutover::journal::{JournalError, RowRecord, RunId, Transition};
 use cutover::machine::{Event, Phase, RowState, Rules};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,7 +42,7 @@ impl Tally {
                 | Event::Lagging
                 | Event::Unobservable(_)
                 | Event::Durable(_)
-                | Event::Retried
+                | Event::Retried { .. }
                 | Event::RolledBack(_) => {}
             }
             let left_behind = self.is_intending() && *event == Event::Recovered;
@@ -93,17 +92,21 @@ pub fn tallies(journal: &Path) -> BTreeMap<u64, Tally> {
     assert_eq!(logs.len(), 1, "{logs:?}");
     let path = logs.remove(0);
     let id = Uuid::parse_str(path.file_stem().unwrap().to_str().unwrap()).unwrap();
-    let genesis = Head::genesis(ChainHash::genesis(id.as_bytes()));
-    let medium = FileMedium::open_to_read(&path).unwrap();
+    let genesis = Head::genesis(RunId(id));
+    let file = DiskLogFile::open_to_read(&path).unwrap();
     let mut rules = None;
     let mut rows = BTreeMap::<u64, Tally>::new();
-    inspect(&medium, genesis, |group: &Group<'_>| {
-        for (_, bytes) in group.records() {
-            match Entry::decode(bytes)? {
-                Entry::Began(header) => rules = Some(header.rules),
+    inspect(&file, genesis, |group: &Group<'_>| {
+        for line in group.lines() {
+            match Entry::decode(&line.record())? {
+                Entry::Began { run, format: _ } => rules = Some(run.rules),
                 Entry::Moved(transition) => {
                     let row = rows.entry(transition.row.0).or_default();
                     row.take(&transition, rules.as_ref().unwrap());
+                }
+                Entry::Reopened(reopening) => {
+                    let row = rows.entry(reopening.moved.row.0).or_default();
+                    row.take(&reopening.moved, rules.as_ref().unwrap());
                 }
                 Entry::Rows(_)
                 | Entry::Imported { .. }

@@ -5,8 +5,10 @@
 //! leave are made: all of them where the log is small, some by a seed where it is long. Recovery is recorded and cut in the
 //! same way.
 
+use super::tests::{RUN, genesis, long, rec};
 use super::*;
-use crate::journal::memory::{Choices, MemoryMedium, SECTOR_BYTES};
+use crate::journal::doubles::{Choices, MemoryLogFile, SECTOR_BYTES};
+use crate::journal::line::ChainHash;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
@@ -18,10 +20,6 @@ const SEEDS: u64 = 400;
 
 type Records = Vec<Vec<u8>>;
 
-fn genesis() -> Head {
-    Head::genesis(ChainHash::genesis(b"test"))
-}
-
 /// The groups of a log, as `Log::open` or `inspect` show them.
 #[derive(Default)]
 struct Found {
@@ -31,14 +29,14 @@ struct Found {
 
 impl Found {
     fn add(&mut self, group: &Group<'_>) -> Result<(), LogError> {
-        let records = group.records().map(|(_, record)| record.to_vec());
+        let records = group.lines().map(|line| line.record());
         self.groups.push(records.collect());
         self.heads.push(group.head());
         Ok(())
     }
 }
 
-fn inspected(disk: &MemoryMedium) -> Found {
+fn inspected(disk: &MemoryLogFile) -> Found {
     let mut found = Found::default();
     inspect(disk, genesis(), |group| found.add(group)).unwrap();
     found
@@ -46,13 +44,13 @@ fn inspected(disk: &MemoryMedium) -> Found {
 
 /// A medium that remembers how the disk was after every call that may change it.
 struct Recorded {
-    medium: MemoryMedium,
+    medium: MemoryLogFile,
     moments: Moments,
 }
 
-type Moments = Arc<Mutex<Vec<MemoryMedium>>>;
+type Moments = Arc<Mutex<Vec<MemoryLogFile>>>;
 
-fn recorded(medium: &MemoryMedium) -> (Recorded, Moments) {
+fn recorded(medium: &MemoryLogFile) -> (Recorded, Moments) {
     let moments = Moments::default();
     let recorded = Recorded {
         medium: medium.clone(),
@@ -61,7 +59,7 @@ fn recorded(medium: &MemoryMedium) -> (Recorded, Moments) {
     (recorded, moments)
 }
 
-fn taken(moments: &Moments) -> Vec<MemoryMedium> {
+fn taken(moments: &Moments) -> Vec<MemoryLogFile> {
     std::mem::take(&mut *moments.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -72,7 +70,7 @@ impl Recorded {
     }
 }
 
-impl Medium for Recorded {
+impl LogFile for Recorded {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let result = self.medium.append(bytes);
         self.remember(result)
@@ -157,13 +155,13 @@ impl Past {
 }
 
 /// Opens a disk; what it shows must be what is allowed, be there again, and be there after another cut that keeps nothing.
-fn reopened(disk: &MemoryMedium, past: &Past) -> Past {
+fn reopened(disk: &MemoryLogFile, past: &Past) -> Past {
     let mut found = Found::default();
-    let (log, _) = Log::open(disk.clone(), genesis(), |group| found.add(group)).unwrap();
+    let (log, _) = Log::open(Box::new(disk.clone()), genesis(), |group| found.add(group)).unwrap();
     let past = past.shown(&found.groups);
     assert_eq!(log.head(), found.heads.last().copied().unwrap_or(genesis()));
     let mut again = Found::default();
-    let (_, tail) = Log::open(disk.clone(), genesis(), |group| again.add(group)).unwrap();
+    let (_, tail) = Log::open(Box::new(disk.clone()), genesis(), |group| again.add(group)).unwrap();
     assert_eq!(
         (tail.end, again.groups.len()),
         (
@@ -180,7 +178,7 @@ fn reopened(disk: &MemoryMedium, past: &Past) -> Past {
 }
 
 /// Every disk that a cut may leave of this one, each kind of content once.
-fn every_cut(disk: &MemoryMedium, mut see: impl FnMut(&MemoryMedium)) {
+fn every_cut(disk: &MemoryLogFile, mut see: impl FnMut(&MemoryLogFile)) {
     let mut seen = BTreeSet::new();
     let mut choices = Choices::default();
     while choices.again() {
@@ -195,18 +193,25 @@ fn every_cut(disk: &MemoryMedium, mut see: impl FnMut(&MemoryMedium)) {
 /// Records of sizes that share sectors, fill them, and cross them.
 fn small() -> Vec<Records> {
     vec![
-        vec![b"a1".to_vec(), vec![2; 130]],
-        vec![vec![3; SECTOR_BYTES - HEADER_BYTES - 100]],
-        vec![vec![4; 300], Vec::new(), vec![5; 400]],
-        vec![vec![6; 700]],
-        vec![vec![7; 900], vec![8; 1200]],
+        vec![rec("a1"), long('2', 40)],
+        vec![filling(SECTOR_BYTES - 100, '3', 2, Place::Last)],
+        vec![long('4', 60), rec(""), long('5', 200)],
+        vec![long('6', 600)],
+        vec![long('7', 800), long('8', 1000)],
     ]
+}
+
+/// A record whose line takes exactly so many bytes.
+fn filling(bytes: usize, letter: char, group: u64, place: Place) -> Vec<u8> {
+    let mut line = Vec::new();
+    write_line(&mut line, &ChainHash::genesis(RUN), group, place, &rec("")).unwrap();
+    long(letter, bytes - line.len())
 }
 
 #[test]
 fn every_disk_that_a_cut_may_leave_has_what_was_answered_and_opens_twice() {
-    let (medium, moments) = recorded(&MemoryMedium::default());
-    let mut log = Log::create(medium, ChainHash::genesis(b"test")).unwrap();
+    let (medium, moments) = recorded(&MemoryLogFile::default());
+    let mut log = Log::create(Box::new(medium), RUN).unwrap();
     let mut past = Past::default();
     let mut disks = 0;
     for group in small() {
@@ -229,18 +234,19 @@ fn every_disk_that_a_cut_may_leave_has_what_was_answered_and_opens_twice() {
 /// The tail is cut off and made durable; a cut at each point of that, and at each point of the group after it.
 #[test]
 fn every_cut_during_recovery_and_in_the_group_after_it_loses_nothing() {
-    let group = vec![vec![1; 464], vec![2; 464]];
-    let next = vec![vec![3; 464], vec![4; 200]];
-    let mut medium = MemoryMedium::default();
-    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
-    log.append_group(&[b"first"]).unwrap();
-    let past = Past::default()
-        .answered(&[b"first".to_vec()])
-        .handed_in(&group);
+    let group = vec![
+        filling(SECTOR_BYTES, '1', 2, Place::Within),
+        filling(SECTOR_BYTES, '2', 2, Place::Last),
+    ];
+    let next = vec![filling(SECTOR_BYTES, '3', 3, Place::Within), long('4', 100)];
+    let mut medium = MemoryLogFile::default();
+    let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
+    log.append_group(&[rec("first")]).unwrap();
+    let past = Past::default().answered(&[rec("first")]).handed_in(&group);
     let mut bytes = Vec::new();
     let hash = log.head().hash;
-    let hash = encode(&mut bytes, &hash, 2, Place::Within, &group[0]).unwrap();
-    encode(&mut bytes, &hash, 2, Place::Last, &group[1]).unwrap();
+    let hash = write_line(&mut bytes, &hash, 2, Place::Within, &group[0]).unwrap();
+    write_line(&mut bytes, &hash, 2, Place::Last, &group[1]).unwrap();
     medium.append(&bytes).unwrap();
 
     let mut disks = 0;
@@ -248,7 +254,8 @@ fn every_cut_during_recovery_and_in_the_group_after_it_loses_nothing() {
         let (recovering, moments) = recorded(&disk.fork());
         let recovered = recovering.medium.clone();
         let mut found = Found::default();
-        let (mut log, _) = Log::open(recovering, genesis(), |group| found.add(group)).unwrap();
+        let (mut log, _) =
+            Log::open(Box::new(recovering), genesis(), |group| found.add(group)).unwrap();
         for moment in taken(&moments) {
             every_cut(&moment, |disk| drop(reopened(disk, &past)));
         }
@@ -273,11 +280,18 @@ fn every_cut_during_recovery_and_in_the_group_after_it_loses_nothing() {
 /// A group that a killed process wrote and never synced: who is shown it must find it after a cut.
 #[test]
 fn nobody_is_shown_a_group_that_a_cut_could_still_take_away() {
-    let mut medium = MemoryMedium::default();
-    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
-    log.append_group(&[b"synced"]).unwrap();
+    let mut medium = MemoryLogFile::default();
+    let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
+    log.append_group(&[rec("synced")]).unwrap();
     let mut bytes = Vec::new();
-    encode(&mut bytes, &log.head().hash, 2, Place::Last, b"written").unwrap();
+    write_line(
+        &mut bytes,
+        &log.head().hash,
+        2,
+        Place::Last,
+        &rec("written"),
+    )
+    .unwrap();
     medium.append(&bytes).unwrap();
 
     let disk = medium.fork();
@@ -300,29 +314,32 @@ fn nobody_is_shown_a_group_that_a_cut_could_still_take_away() {
         assert!(inspected(&left).groups.len() as u64 >= shown);
         Ok::<(), LogError>(())
     };
-    Log::open(disk.clone(), genesis(), |group| {
+    Log::open(Box::new(disk.clone()), genesis(), |group| {
         after_a_cut(group.head().group)
     })
     .unwrap();
 }
 
-/// What lay on the disk before shows where data did not arrive: whole frames of a group that was dropped, between those of
+/// What lay on the disk before shows where data did not arrive: whole lines of a group that was dropped, between those of
 /// the one written over it. They do not follow, and are no reason to refuse the log.
 #[test]
-fn old_frames_between_new_ones_are_a_torn_tail() {
-    let frame = vec![7; SECTOR_BYTES - HEADER_BYTES];
+fn old_lines_between_new_ones_are_a_torn_tail() {
     let (mut old, mut new) = (Vec::new(), Vec::new());
-    let start = ChainHash::genesis(b"test");
-    for (bytes, record) in [(&mut old, &frame), (&mut new, &vec![8; frame.len()])] {
-        let hash = encode(bytes, &start, 1, Place::Within, record).unwrap();
-        encode(bytes, &hash, 1, Place::Last, record).unwrap();
+    let start = ChainHash::genesis(RUN);
+    for (bytes, letter) in [(&mut old, '7'), (&mut new, '8')] {
+        let record = |place| filling(SECTOR_BYTES, letter, 1, place);
+        let hash = write_line(bytes, &start, 1, Place::Within, &record(Place::Within)).unwrap();
+        write_line(bytes, &hash, 1, Place::Last, &record(Place::Last)).unwrap();
     }
     for mixed in [
         [&old[..SECTOR_BYTES], &new[SECTOR_BYTES..]],
         [&new[..SECTOR_BYTES], &old[SECTOR_BYTES..]],
     ] {
-        let medium = MemoryMedium::holding(mixed.concat());
-        let (_, tail) = Log::open(medium.clone(), genesis(), |_| Ok::<(), LogError>(())).unwrap();
+        let medium = MemoryLogFile::holding(mixed.concat());
+        let (_, tail) = Log::open(Box::new(medium.clone()), genesis(), |_| {
+            Ok::<(), LogError>(())
+        })
+        .unwrap();
         let bytes = mixed.concat().len() as u64;
         assert_eq!((tail.groups, tail.end), (0, End::Torn { at: 0, bytes }));
         assert!(medium.is_empty().unwrap());
@@ -332,7 +349,7 @@ fn old_frames_between_new_ones_are_a_torn_tail() {
 /// One long life of a log by a seed: groups of all sizes, cut off at any point, recovered, cut off again.
 struct Life {
     dice: ChaCha8Rng,
-    disk: MemoryMedium,
+    disk: MemoryLogFile,
     past: Past,
     written: u64,
 }
@@ -341,7 +358,7 @@ impl Life {
     fn new(seed: u64) -> Life {
         Life {
             dice: ChaCha8Rng::seed_from_u64(seed),
-            disk: MemoryMedium::default(),
+            disk: MemoryLogFile::default(),
             past: Past::default(),
             written: 0,
         }
@@ -350,17 +367,20 @@ impl Life {
     /// Records that were never written before.
     fn group(&mut self) -> Records {
         let records = self.dice.random_range(1..=6);
-        // A frame that fills its sectors makes old and new ones begin at the same places.
+        // Lines that nearly fill their sectors make old and new ones begin at about the same places.
         let sizes: &[usize] = if self.dice.random_bool(0.5) {
-            &[464]
+            &[376]
         } else {
-            &[0, 40, 464, 976, 1488, 3000, 9000]
+            &[0, 40, 376, 888, 1400, 3000, 9000]
         };
         let mut record = |size: usize| {
             self.written += 1;
-            let mut bytes = self.written.to_be_bytes().to_vec();
-            bytes.resize(bytes.len().max(size), self.written as u8);
-            bytes
+            let letter = char::from(b'a' + (self.written % 26) as u8);
+            rec(&format!(
+                "{:08}{}",
+                self.written,
+                letter.to_string().repeat(size)
+            ))
         };
         (0..records)
             .map(|_| sizes[self.dice.random_range(0..sizes.len())])
@@ -368,7 +388,7 @@ impl Life {
             .collect()
     }
 
-    fn cut(&mut self, disk: &MemoryMedium) {
+    fn cut(&mut self, disk: &MemoryLogFile) {
         disk.cut_power_by(|count| self.dice.random_range(0..count));
         self.disk = disk.clone();
     }
@@ -377,7 +397,8 @@ impl Life {
     fn process(&mut self) {
         let (medium, moments) = recorded(&self.disk);
         let mut found = Found::default();
-        let (mut log, _) = Log::open(medium, genesis(), |group| found.add(group)).unwrap();
+        let (mut log, _) =
+            Log::open(Box::new(medium), genesis(), |group| found.add(group)).unwrap();
         if self.dice.random_bool(0.3) {
             let moments = taken(&moments);
             let moment = &moments[self.dice.random_range(0..moments.len())];

@@ -1,13 +1,27 @@
 //! Every cut, every changed byte, every failed call: what a log must still say.
 
 use super::*;
+use crate::journal::doubles::MemoryLogFile;
 use crate::journal::error::Fault;
-use crate::journal::medium::FileMedium;
-use crate::journal::memory::MemoryMedium;
+use crate::journal::line::LINE_BYTES_MAX;
+use crate::journal::log_file::DiskLogFile;
 use proptest::prelude::*;
+use uuid::Uuid;
 
-fn genesis() -> Head {
-    Head::genesis(ChainHash::genesis(b"test"))
+pub(super) const RUN: RunId = RunId(Uuid::from_u128(1));
+
+pub(super) fn genesis() -> Head {
+    Head::genesis(RUN)
+}
+
+/// A record that says this.
+pub(super) fn rec(text: &str) -> Vec<u8> {
+    serde_json::to_vec(&serde_json::json!({ "t": text })).unwrap()
+}
+
+/// A record with a text of so many letters.
+pub(super) fn long(letter: char, count: usize) -> Vec<u8> {
+    rec(&letter.to_string().repeat(count))
 }
 
 fn nothing(_: &Group<'_>) -> Result<(), LogError> {
@@ -17,10 +31,10 @@ fn nothing(_: &Group<'_>) -> Result<(), LogError> {
 type Records = Vec<Vec<u8>>;
 
 /// The records of a log from `from` on, group by group, and how it ends.
-fn groups(medium: &dyn Medium, from: Head) -> Result<(Vec<Records>, Tail), LogError> {
+fn groups(medium: &dyn LogFile, from: Head) -> Result<(Vec<Records>, Tail), LogError> {
     let mut found = Vec::new();
     let (_, tail) = inspect(medium, from, |group| {
-        found.push(group.records().map(|(_, record)| record.to_vec()).collect());
+        found.push(group.lines().map(|line| line.record()).collect());
         Ok::<_, LogError>(())
     })?;
     Ok((found, tail))
@@ -28,17 +42,17 @@ fn groups(medium: &dyn Medium, from: Head) -> Result<(Vec<Records>, Tail), LogEr
 
 fn small() -> Vec<Vec<Vec<u8>>> {
     vec![
-        vec![b"a1".to_vec(), b"a2, a longer one".to_vec()],
-        vec![b"b1".to_vec()],
-        vec![Vec::new(), b"c2".to_vec(), vec![0; 70]],
-        vec![b"d1".to_vec(), b"d2".to_vec()],
+        vec![rec("a1"), rec("a2, a longer one")],
+        vec![rec("b1")],
+        vec![rec(""), rec("c2"), long('c', 70)],
+        vec![rec("d1"), rec("d2")],
     ]
 }
 
 /// A log of these groups, and the head after each of them, the one before the first included.
-fn written(groups: &[Vec<Vec<u8>>]) -> (MemoryMedium, Vec<Head>) {
-    let medium = MemoryMedium::default();
-    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+fn written(groups: &[Vec<Vec<u8>>]) -> (MemoryLogFile, Vec<Head>) {
+    let medium = MemoryLogFile::default();
+    let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
     let mut heads = vec![log.head()];
     for group in groups {
         log.append_group(group).unwrap();
@@ -51,21 +65,21 @@ fn written(groups: &[Vec<Vec<u8>>]) -> (MemoryMedium, Vec<Head>) {
 fn a_group_costs_one_barrier_and_its_records_are_where_it_says() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let mut log = Log::create(
-        FileMedium::create(&path).unwrap(),
-        ChainHash::genesis(b"test"),
-    )
-    .unwrap();
-    let records = [b"one".to_vec(), Vec::new(), b"three".to_vec()];
+    let mut log = Log::create(Box::new(DiskLogFile::create(&path).unwrap()), RUN).unwrap();
+    let records = [rec("one"), rec(""), rec("three")];
     let positions = log.append_group(&records).unwrap();
-    let second = FileMedium::open_to_read(&path).unwrap();
+    let second = DiskLogFile::open_to_read(&path).unwrap();
     for (position, record) in positions.iter().zip(&records) {
-        assert_eq!(log.read(*position).unwrap(), *record);
         assert_eq!(read_record(&second, *position).unwrap(), *record);
     }
     let head = log.head();
     drop(log);
-    let (mut log, tail) = Log::open(FileMedium::open(&path).unwrap(), genesis(), nothing).unwrap();
+    let (mut log, tail) = Log::open(
+        Box::new(DiskLogFile::open(&path).unwrap()),
+        genesis(),
+        nothing,
+    )
+    .unwrap();
     assert_eq!(log.head(), head);
     assert_eq!(
         tail,
@@ -75,7 +89,7 @@ fn a_group_costs_one_barrier_and_its_records_are_where_it_says() {
             end: End::Clean { at: head.offset }
         }
     );
-    log.append_group(&[b"four"]).unwrap();
+    log.append_group(&[rec("four")]).unwrap();
     assert_eq!(log.head().records, 4);
 
     let (medium, _) = written(&small());
@@ -85,23 +99,10 @@ fn a_group_costs_one_barrier_and_its_records_are_where_it_says() {
 #[test]
 fn what_is_no_record_is_not_read() {
     let (medium, heads) = written(&small());
-    let wrong = [
-        (1, 2),
-        (0, 3),
-        (heads[4].offset, 0),
-        (u64::from(u32::MAX), 9),
-        (0, u32::MAX),
-    ];
-    for (offset, payload_bytes) in wrong {
-        let read = read_record(
-            &medium,
-            Position {
-                offset,
-                payload_bytes,
-            },
-        );
+    for at in [1, 40, heads[4].offset, u64::from(u32::MAX), u64::MAX] {
+        let read = read_record(&medium, at);
         assert!(
-            matches!(read, Err(LogError::NoRecord { at, .. }) if at == offset),
+            matches!(read, Err(LogError::NoRecord { at: told }) if told == at),
             "{read:?}"
         );
     }
@@ -109,9 +110,9 @@ fn what_is_no_record_is_not_read() {
 
 #[test]
 fn a_group_without_records_costs_nothing() {
-    let medium = MemoryMedium::default();
-    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
-    assert_eq!(log.append_group::<Vec<u8>>(&[]).unwrap(), []);
+    let medium = MemoryLogFile::default();
+    let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
+    assert!(log.append_group::<Vec<u8>>(&[]).unwrap().is_empty());
     assert_eq!((medium.syncs(), log.head()), (0, genesis()));
 }
 
@@ -126,11 +127,11 @@ fn every_cut_leaves_the_groups_before_it() {
             .count()
             - 1;
         let at = heads[whole].offset;
-        let medium = MemoryMedium::holding(bytes[..cut].to_vec());
+        let medium = MemoryLogFile::holding(bytes[..cut].to_vec());
         let (found, _) = groups(&medium, genesis()).unwrap();
         assert_eq!(found, small()[..whole], "cut at {cut}");
 
-        let (mut log, tail) = Log::open(medium.clone(), genesis(), nothing).unwrap();
+        let (mut log, tail) = Log::open(Box::new(medium.clone()), genesis(), nothing).unwrap();
         let torn = cut as u64 - at;
         let end = if torn == 0 {
             End::Clean { at }
@@ -138,7 +139,7 @@ fn every_cut_leaves_the_groups_before_it() {
             End::Torn { at, bytes: torn }
         };
         assert_eq!(tail.end, end, "cut at {cut}");
-        log.append_group(&[b"next"]).unwrap();
+        log.append_group(&[rec("next")]).unwrap();
         medium.cut_power(0);
         let (found, tail) = groups(&medium, genesis()).unwrap();
         assert_eq!(
@@ -163,7 +164,7 @@ fn every_changed_byte_is_dropped_with_its_group_or_reported() {
         for change in [0x01, 0x80, 0xff] {
             let mut bytes = bytes.clone();
             bytes[at] ^= change;
-            let medium = MemoryMedium::holding(bytes);
+            let medium = MemoryLogFile::holding(bytes);
             let found = groups(&medium, genesis());
             if at as u64 >= last_group.offset {
                 let (found, tail) = found.unwrap();
@@ -186,7 +187,7 @@ fn every_changed_byte_is_dropped_with_its_group_or_reported() {
                     panic!("byte {at}: {found:?}");
                 };
                 assert!(told <= at as u64 && record <= last_group.records);
-                assert!(Log::open(medium.clone(), genesis(), nothing).is_err());
+                assert!(Log::open(Box::new(medium.clone()), genesis(), nothing).is_err());
                 assert_eq!(
                     medium.len().unwrap(),
                     heads[heads.len() - 1].offset,
@@ -204,7 +205,7 @@ fn bytes_behind_the_last_group_are_torn() {
     for garbage in [vec![0; 300], vec![0xff; 300], b"x".to_vec()] {
         let mut bytes = medium.bytes();
         bytes.extend(&garbage);
-        let (found, tail) = groups(&MemoryMedium::holding(bytes), genesis()).unwrap();
+        let (found, tail) = groups(&MemoryLogFile::holding(bytes), genesis()).unwrap();
         assert_eq!(found, small());
         assert_eq!(
             tail.end,
@@ -219,7 +220,7 @@ fn bytes_behind_the_last_group_are_torn() {
 #[test]
 fn a_log_longer_than_one_chunk_is_read_whole() {
     let long: Vec<Records> = (0..3000u32)
-        .map(|group| vec![vec![group as u8; 150]; 1 + group as usize % 3])
+        .map(|group| vec![long('g', 150 + group as usize % 7); 1 + group as usize % 3])
         .collect();
     let (medium, heads) = written(&long);
     assert!(medium.len().unwrap() > 1 << 20);
@@ -230,11 +231,11 @@ fn a_log_longer_than_one_chunk_is_read_whole() {
 
 #[test]
 fn damage_is_found_over_a_long_way() {
-    let long = vec![vec![vec![7; 900_000]], vec![b"later".to_vec()]];
+    let long = vec![vec![long('7', 900_000)], vec![rec("later")]];
     let (medium, heads) = written(&long);
     let mut bytes = medium.bytes();
     bytes[0] ^= 1;
-    let found = groups(&MemoryMedium::holding(bytes.clone()), genesis());
+    let found = groups(&MemoryLogFile::holding(bytes.clone()), genesis());
     assert!(
         matches!(
             found,
@@ -247,7 +248,7 @@ fn damage_is_found_over_a_long_way() {
         "{found:?}"
     );
     bytes.truncate(heads[1].offset as usize);
-    let (found, tail) = groups(&MemoryMedium::holding(bytes), genesis()).unwrap();
+    let (found, tail) = groups(&MemoryLogFile::holding(bytes), genesis()).unwrap();
     assert_eq!(
         (found.len(), tail.end),
         (
@@ -263,9 +264,7 @@ fn damage_is_found_over_a_long_way() {
 #[test]
 fn an_edited_log_breaks_its_chain() {
     let (medium, heads) = written(&small());
-    let other = written(&[vec![b"x1".to_vec()], vec![b"b1".to_vec()]])
-        .0
-        .bytes();
+    let other = written(&[vec![rec("x1")], vec![rec("b1")]]).0.bytes();
     let mut bytes = medium.bytes();
     // The same record in the same group, with a good checksum, out of another history.
     let (from, until) = (heads[1].offset as usize, heads[2].offset as usize);
@@ -273,7 +272,7 @@ fn an_edited_log_breaks_its_chain() {
         from..until,
         other[other.len() - (until - from)..].iter().copied(),
     );
-    let found = groups(&MemoryMedium::holding(bytes), genesis());
+    let found = groups(&MemoryLogFile::holding(bytes), genesis());
     let at = heads[1].offset;
     assert!(
         matches!(found, Err(LogError::Damaged { at: told, record: 3, fault: Fault::Chain }) if told == at)
@@ -281,7 +280,7 @@ fn an_edited_log_breaks_its_chain() {
 
     let mut bytes = medium.bytes();
     bytes.drain(from..until);
-    let found = groups(&MemoryMedium::holding(bytes), genesis());
+    let found = groups(&MemoryLogFile::holding(bytes), genesis());
     assert!(
         matches!(
             found,
@@ -294,7 +293,7 @@ fn an_edited_log_breaks_its_chain() {
         "{found:?}"
     );
 
-    let foreign = Head::genesis(ChainHash::genesis(b"another run"));
+    let foreign = Head::genesis(RunId(Uuid::from_u128(2)));
     let found = groups(&medium, foreign);
     assert!(
         matches!(
@@ -334,15 +333,15 @@ fn a_place_that_is_not_in_the_log_is_refused() {
         },
         Head { group: 3, ..last },
         Head {
-            last_frame: heads[3].offset,
+            last_line: heads[3].offset,
             ..last
         },
         Head {
-            last_frame: u64::MAX,
+            last_line: u64::MAX,
             ..last
         },
         Head {
-            last_frame: last.offset,
+            last_line: last.offset,
             ..last
         },
     ];
@@ -353,7 +352,7 @@ fn a_place_that_is_not_in_the_log_is_refused() {
             "{head:?}: {found:?}"
         );
     }
-    let shorter = MemoryMedium::holding(medium.bytes()[..heads[3].offset as usize].to_vec());
+    let shorter = MemoryLogFile::holding(medium.bytes()[..heads[3].offset as usize].to_vec());
     let found = groups(&shorter, last);
     assert!(
         matches!(found, Err(LogError::Shortened { known, .. }) if known == last.offset),
@@ -364,9 +363,9 @@ fn a_place_that_is_not_in_the_log_is_refused() {
 #[test]
 fn the_first_error_is_final_and_says_what_is_durable() {
     for calls in 0..6 {
-        let medium = MemoryMedium::default();
+        let medium = MemoryLogFile::default();
         medium.fail_after(calls);
-        let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+        let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
         let mut results = small()
             .into_iter()
             .map(|group| log.append_group(&group).map_err(|e| e.to_string()));
@@ -392,46 +391,46 @@ fn the_first_error_is_final_and_says_what_is_durable() {
 
 #[test]
 fn a_whole_group_whose_barrier_failed_is_made_durable_before_it_counts() {
-    let medium = MemoryMedium::default();
-    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+    let medium = MemoryLogFile::default();
+    let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
     medium.fail_after(1);
-    log.append_group(&[b"in doubt"]).unwrap_err();
+    log.append_group(&[rec("in doubt")]).unwrap_err();
     drop(log);
 
     medium.fail_after(0);
-    let opened = Log::open(medium.clone(), genesis(), nothing);
+    let opened = Log::open(Box::new(medium.clone()), genesis(), nothing);
     assert!(matches!(opened.err(), Some(LogError::Cut { .. })));
 
-    let (log, tail) = Log::open(medium.clone(), genesis(), nothing).unwrap();
+    let (log, tail) = Log::open(Box::new(medium.clone()), genesis(), nothing).unwrap();
     medium.cut_power(0);
     assert_eq!((tail.records, log.head().records), (1, 1));
     let (found, _) = groups(&medium, genesis()).unwrap();
-    assert_eq!(found, [[b"in doubt".to_vec()]]);
+    assert_eq!(found, [[rec("in doubt")]]);
 }
 
 #[test]
 fn a_record_over_the_limit_does_not_end_the_log() {
-    let medium = MemoryMedium::default();
-    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
-    let long = vec![0; crate::journal::frame::PAYLOAD_BYTES_MAX];
-    let longer = vec![0; long.len() + 1];
+    let medium = MemoryLogFile::default();
+    let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
+    let long = vec![b' '; LINE_BYTES_MAX - crate::journal::line::TRAILER_BYTES_MAX];
+    let longer = vec![b' '; long.len() + 1];
     assert!(matches!(
         log.append_group(&[&longer]),
         Err(LogError::RecordTooLong(_))
     ));
-    let many = [&long, &long, &long, &long];
+    let many = [&long, &long, &long, &long, &long];
     assert!(matches!(
         log.append_group(&many),
         Err(LogError::GroupTooLong { .. })
     ));
     assert!(medium.is_empty().unwrap());
-    log.append_group(&[b"fits"]).unwrap();
-    assert_eq!(groups(&medium, genesis()).unwrap().0, [[b"fits".to_vec()]]);
+    log.append_group(&[rec("fits")]).unwrap();
+    assert_eq!(groups(&medium, genesis()).unwrap().0, [[rec("fits")]]);
 }
 
 #[test]
 fn a_log_is_not_begun_over_another() {
-    let again = Log::create(written(&small()).0, ChainHash::genesis(b"test"));
+    let again = Log::create(Box::new(written(&small()).0), RUN);
     assert!(matches!(again.err(), Some(LogError::NotEmpty { .. })));
 }
 
@@ -454,11 +453,12 @@ fn the_visitor_can_end_the_walk() {
 proptest! {
     #[test]
     fn any_power_cut_leaves_whole_groups_and_all_that_was_synced(
-        groups_in in proptest::collection::vec(
-            proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..90), 1..4), 1..6),
+        groups_in in proptest::collection::vec(proptest::collection::vec("\\PC{0,60}", 1..4), 1..6),
         kept in 0usize..400,
         unsynced in proptest::collection::vec(any::<u8>(), 0..400),
     ) {
+        let records = |group: &Vec<String>| group.iter().map(|text| rec(text)).collect();
+        let groups_in: Vec<Records> = groups_in.iter().map(records).collect();
         let (mut medium, heads) = written(&groups_in);
         medium.append(&unsynced).unwrap();
         medium.cut_power(kept);
@@ -469,10 +469,10 @@ proptest! {
 }
 
 /// A log of the small groups on a disk with so much room; how many groups were taken, and what the log then says.
-fn written_with_room(free: usize, reserve: usize) -> (MemoryMedium, Log, usize) {
-    let medium = MemoryMedium::default();
+fn written_with_room(free: usize, reserve: usize) -> (MemoryLogFile, Log, usize) {
+    let medium = MemoryLogFile::default();
     medium.limit_room(free, reserve);
-    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+    let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
     let groups = small();
     let taken = groups.iter().map(|group| log.append_group(group));
     let taken = taken.take_while(Result::is_ok).count();
@@ -509,7 +509,7 @@ fn when_the_reserve_is_used_up_the_error_is_final_and_nothing_durable_is_lost() 
                 "{free} bytes free, {reserve} kept back"
             );
             medium.limit_room(1 << 20, 1 << 20);
-            let told = log.append_group(&[b"later"]).unwrap_err().to_string();
+            let told = log.append_group(&[rec("later")]).unwrap_err().to_string();
             assert!(told.contains("could not be written"), "{told}");
             medium.cut_power(0);
             let (found, tail) = groups(&medium, genesis()).unwrap();
@@ -527,15 +527,15 @@ fn when_the_reserve_is_used_up_the_error_is_final_and_nothing_durable_is_lost() 
 /// Without a cut the half group would stand before the whole one.
 #[test]
 fn half_a_group_is_cut_off_before_it_is_appended_once_more() {
-    let medium = MemoryMedium::default();
+    let medium = MemoryLogFile::default();
     medium.limit_room(1 << 20, 1);
-    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
-    log.append_group(&[b"first"]).unwrap();
+    let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
+    log.append_group(&[rec("first")]).unwrap();
     medium.fail_after(0);
-    log.append_group(&[b"second"]).unwrap();
+    log.append_group(&[rec("second")]).unwrap();
     assert!(log.shortage().reason().is_some());
     let (found, tail) = groups(&medium, genesis()).unwrap();
-    assert_eq!(found, [[b"first".to_vec()], [b"second".to_vec()]]);
+    assert_eq!(found, [[rec("first")], [rec("second")]]);
     assert_eq!(
         tail.end,
         End::Clean {
@@ -544,30 +544,33 @@ fn half_a_group_is_cut_off_before_it_is_appended_once_more() {
     );
     // Full a second time: there is nothing left to give up.
     medium.fail_after(0);
-    assert!(log.append_group(&[b"third"]).is_err());
-    assert!(log.append_group(&[b"fourth"]).is_err());
+    assert!(log.append_group(&[rec("third")]).is_err());
+    assert!(log.append_group(&[rec("fourth")]).is_err());
     assert_eq!(groups(&medium, genesis()).unwrap().0.len(), 2);
 }
 
 #[test]
 fn a_failed_barrier_is_final_whatever_is_kept_back() {
-    let medium = MemoryMedium::default();
+    let medium = MemoryLogFile::default();
     medium.limit_room(1 << 20, 1 << 20);
-    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"test")).unwrap();
+    let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
     // The medium says that it is full, but at the barrier.
     medium.fail_after(1);
-    let told = log.append_group(&[b"in doubt"]).unwrap_err().to_string();
+    let told = log
+        .append_group(&[rec("in doubt")])
+        .unwrap_err()
+        .to_string();
     assert!(told.contains("could not be made durable"), "{told}");
     assert_eq!(log.shortage().reason(), None);
-    assert!(log.append_group(&[b"later"]).is_err());
+    assert!(log.append_group(&[rec("later")]).is_err());
     medium.cut_power(0);
     assert!(medium.is_empty().unwrap());
 }
 
 /// A medium that fails for a reason of its own, and would have something to give up.
-struct Failing(MemoryMedium, std::io::ErrorKind);
+struct Failing(MemoryLogFile, std::io::ErrorKind);
 
-impl Medium for Failing {
+impl LogFile for Failing {
     fn append(&mut self, _bytes: &[u8]) -> std::io::Result<()> {
         Err(self.1.into())
     }
@@ -595,11 +598,11 @@ impl Medium for Failing {
 fn nothing_is_given_up_for_another_error() {
     use std::io::ErrorKind::{FileTooLarge, Other, PermissionDenied, ReadOnlyFilesystem};
     for kind in [FileTooLarge, Other, PermissionDenied, ReadOnlyFilesystem] {
-        let medium = MemoryMedium::default();
+        let medium = MemoryLogFile::default();
         medium.limit_room(0, 9);
         let failing = Failing(medium.clone(), kind);
-        let mut log = Log::create(failing, ChainHash::genesis(b"test")).unwrap();
-        assert!(log.append_group(&[b"one"]).is_err());
+        let mut log = Log::create(Box::new(failing), RUN).unwrap();
+        assert!(log.append_group(&[rec("one")]).is_err());
         assert_eq!(log.shortage().reason(), None);
         assert!(medium.clone().give_up_reserve().unwrap(), "{kind:?}");
     }

@@ -1,175 +1,128 @@
-//! The checkpoint beside what the log folds to: two walks over ordered keys, side by side.
+//! Comparing the checkpoint with what the log folds to, up to the place that the checkpoint stands for.
+//!
+//! A row is compared as it ends, since it is not held any longer; one that differs may begin again later, and is told only at
+//! that place. The others, and the run's own record, are compared there, too. Memory does not grow with the rows that agree.
 
 use super::finding::{Finding, Kind, Verdict};
-use crate::journal::error_run::JournalError;
-use crate::journal::keys;
-use crate::journal::ledger::{StoredRow, decode};
-use crate::journal::row::RowNumber;
-use crate::journal::run::{RunId, RunRecord};
-use crate::journal::store::{Entry, Store, StoreError};
+use crate::journal::cache::{read_fold, read_owners, read_row, read_rows};
+use crate::journal::fold::RunFold;
+use crate::journal::journal_error::JournalError;
+use crate::journal::row::{RowNumber, RowRecord};
+use crate::journal::run::RunRecord;
+use crate::journal::store::Store;
 use serde::Serialize;
 use serde_json::Value;
-use std::cmp::Ordering;
 
-/// What a group of keys is about.
-#[derive(Debug, Clone, Copy)]
-enum Part {
-    Run,
-    Chunks,
-    Rows,
-    Active,
-    Owners,
+/// What the checkpoint has of a row that has ended, if it is something else.
+pub(super) fn row(
+    store: &dyn Store,
+    fold: &RunFold,
+    row: RowNumber,
+    ours: &RowRecord,
+) -> Option<String> {
+    let text = match read_row(store, fold.run.id(), row) {
+        Ok(Some(theirs)) if theirs == *ours => return None,
+        Ok(Some(theirs)) => format!("the checkpoint has {}", differing(ours, &theirs)),
+        Ok(None) => "the checkpoint lacks it".into(),
+        Err(error) => error.to_string(),
+    };
+    Some(format!("row {row}: {text}"))
 }
 
-/// Tells every difference between a checkpoint and a fold of the same run.
-///
-/// # Errors
-/// [`JournalError`] when the fold cannot be read; a checkpoint that cannot be read is a finding.
-pub(super) fn compare(
-    id: RunId,
-    checkpoint: &dyn Store,
-    fold: &dyn Store,
+/// Compares all that has not ended; `moved` tells whether the log knows a row.
+pub(super) fn rest(
+    store: &dyn Store,
+    ours: &RunFold,
+    known: &RunRecord,
+    moved: impl Fn(RowNumber) -> bool,
     verdict: &mut Verdict,
-) -> Result<(), JournalError> {
-    let parts = [
-        (Part::Run, keys::run(id)),
-        (Part::Chunks, keys::chunks(id)),
-        (Part::Rows, keys::rows(id)),
-        (Part::Active, keys::all_active(id)),
-        (Part::Owners, keys::owners(id)),
-    ];
-    for (part, prefix) in parts {
-        let mut stored = checkpoint.scan_prefix(&prefix);
-        let mut folded = fold.scan_prefix(&prefix);
-        if let Err(error) = side_by_side(part, &mut stored, &mut folded, verdict)? {
-            let text = format!("the checkpoint cannot be read: {error}");
-            verdict.find(Finding::of(Kind::Checkpoint, text));
-        }
-    }
-    Ok(())
-}
-
-type Walk<'w> = &'w mut dyn Iterator<Item = Result<Entry, StoreError>>;
-
-/// The inner error is the checkpoint's.
-fn side_by_side(
-    part: Part,
-    stored: Walk<'_>,
-    folded: Walk<'_>,
-    verdict: &mut Verdict,
-) -> Result<Result<(), StoreError>, JournalError> {
-    let mut ours = folded.next().transpose()?;
-    let mut theirs = match stored.next().transpose() {
-        Ok(entry) => entry,
-        Err(error) => return Ok(Err(error)),
+) {
+    let mut find = |text: String| verdict.find(Finding::of(Kind::Checkpoint, text));
+    let own = RunRecord {
+        // A low-water mark: how far it is behind costs a look at a few rows, and nothing else.
+        begun_through: known.begun_through,
+        head: known.head,
+        ..ours.run.clone()
     };
-    loop {
-        let order = match (&ours, &theirs) {
-            (None, None) => return Ok(Ok(())),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some((our_key, _)), Some((their_key, _))) => our_key.cmp(their_key),
-        };
-        let mine = ours.take_if(|_| order != Ordering::Greater);
-        let other = theirs.take_if(|_| order != Ordering::Less);
-        if let Some(finding) = difference(part, mine.as_ref(), other.as_ref())? {
-            verdict.find(finding);
-        }
-        if order != Ordering::Greater {
-            ours = folded.next().transpose()?;
-        }
-        if order != Ordering::Less {
-            theirs = match stored.next().transpose() {
-                Ok(entry) => entry,
-                Err(error) => return Ok(Err(error)),
-            };
-        }
-    }
-}
-
-fn difference(
-    part: Part,
-    ours: Option<&Entry>,
-    theirs: Option<&Entry>,
-) -> Result<Option<Finding>, JournalError> {
-    let Some((key, _)) = ours.or(theirs) else {
-        return Ok(None);
-    };
-    let name = name(part, key);
-    let text = match (ours, theirs) {
-        (Some((_, our)), Some((_, their))) if our == their => return Ok(None),
-        (Some((_, our)), Some((_, their))) => {
-            format!("{name}: the checkpoint has {}", in_words(part, our, their)?)
-        }
-        (Some(_), None) => format!("{name}: the checkpoint lacks it"),
-        (None, _) => format!("{name}: the checkpoint has it, and the log does not say so"),
-    };
-    let mut finding = Finding::of(Kind::Checkpoint, text);
-    if let (Part::Rows, Some((_, our))) = (part, ours) {
-        finding.offset = Some(decode::<StoredRow>(our)?.through);
-    }
-    Ok(Some(finding))
-}
-
-fn name(part: Part, key: &[u8]) -> String {
-    let number = keys::number(key).unwrap_or(RowNumber(0));
-    match part {
-        Part::Run => "the run's own record".into(),
-        Part::Chunks => format!("the place of input rows {number} and following"),
-        Part::Rows => format!("row {number}"),
-        Part::Active => format!("row {number} as one that is under way"),
-        Part::Owners => format!("whose account {} is", keys::account(key)),
-    }
-}
-
-fn in_words(part: Part, ours: &[u8], theirs: &[u8]) -> Result<String, JournalError> {
-    let fields = match part {
-        Part::Run => fields::<RunRecord>(ours, theirs)?,
-        Part::Rows => row_fields(ours, theirs)?,
-        Part::Chunks | Part::Active | Part::Owners => None,
-    };
-    Ok(match fields {
-        Some(fields) => fields.join("; "),
-        None => "something else than follows from the log".into(),
-    })
-}
-
-fn row_fields(ours: &[u8], theirs: &[u8]) -> Result<Option<Vec<String>>, JournalError> {
-    let ours: StoredRow = decode(ours)?;
-    let Ok(theirs) = decode::<StoredRow>(theirs) else {
-        return Ok(None);
-    };
-    let mut different = differing(&ours.record, &theirs.record);
-    if different.is_empty() {
-        different.push(format!(
-            "that it stands for the record at byte {}, where the log has byte {}",
-            theirs.through, ours.through
+    if own != *known {
+        find(format!(
+            "the run's own record: the checkpoint has {}",
+            differing(&own, known)
         ));
     }
-    Ok(Some(different))
+    match read_fold(store, known.clone()) {
+        Ok(theirs) => held(ours, &theirs, &mut find),
+        Err(error) => find(error.to_string()),
+    }
+    let id = known.id();
+    for entry in read_rows(store, id) {
+        match entry {
+            Ok((row, _)) if !moved(row) => find(format!(
+                "row {row}: the checkpoint has it, and the log does not say so"
+            )),
+            Ok(_) => {}
+            Err(error) => find(error.to_string()),
+        }
+    }
+    for entry in read_owners(store, id) {
+        if let Err(text) = entry.and_then(|(account, row)| owner(store, ours, &account, row)) {
+            find(text.to_string());
+        }
+    }
 }
 
-fn fields<T>(ours: &[u8], theirs: &[u8]) -> Result<Option<Vec<String>>, JournalError>
-where
-    T: Serialize + serde::de::DeserializeOwned,
-{
-    let ours: T = decode(ours)?;
-    let theirs: Option<T> = decode(theirs).ok();
-    Ok(theirs.map(|theirs| differing(&ours, &theirs)))
+fn held(ours: &RunFold, theirs: &RunFold, find: &mut impl FnMut(String)) {
+    if ours.chunks() != theirs.chunks() {
+        find("the places of the input rows: the checkpoint has others than the log".into());
+    }
+    for (row, record) in ours.rows() {
+        match theirs.held(row) {
+            Some(found) if found == record => {}
+            Some(found) => find(format!(
+                "row {row}: the checkpoint has {}",
+                differing(record, found)
+            )),
+            None => find(format!(
+                "row {row} as one that is under way: the checkpoint lacks it"
+            )),
+        }
+    }
+    for (row, _) in theirs.rows().filter(|(row, _)| ours.held(*row).is_none()) {
+        find(format!(
+            "row {row} as one that is under way: the checkpoint has it, and the log does not say so"
+        ));
+    }
+}
+
+/// An account may have been seen by several rows; the checkpoint must name one of them. It may be ahead of the rows it was
+/// written with.
+fn owner(
+    store: &dyn Store,
+    ours: &RunFold,
+    account: &str,
+    row: RowNumber,
+) -> Result<(), JournalError> {
+    let record = read_row(store, ours.run.id(), row)?;
+    let known = record.and_then(|record| record.account);
+    if known.is_none_or(|known| known == account) {
+        return Ok(());
+    }
+    Err(JournalError::Checkpoint(format!(
+        "it says that account {account} is row {row}, and that row does not"
+    )))
 }
 
 /// The fields that differ, with both values.
-fn differing<T: Serialize>(ours: &T, theirs: &T) -> Vec<String> {
+fn differing<T: Serialize>(ours: &T, theirs: &T) -> String {
     let value = |of: &T| serde_json::to_value(of).unwrap_or(Value::Null);
     let (ours, theirs) = (value(ours), value(theirs));
     let fields = ours.as_object().into_iter().flatten();
     let different = fields.filter(|(field, our)| theirs.get(field) != Some(our));
-    different
-        .map(|(field, our)| {
-            format!(
-                "{field} {}, where the log says {our}",
-                theirs[field.as_str()]
-            )
-        })
-        .collect()
+    let different = different.map(|(field, our)| {
+        format!(
+            "{field} {}, where the log says {our}",
+            theirs[field.as_str()]
+        )
+    });
+    different.collect::<Vec<_>>().join("; ")
 }

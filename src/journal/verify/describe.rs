@@ -1,14 +1,14 @@
 //! A record in a few words, so that a finding can say what it is about.
 
-use crate::journal::entry::Entry;
+use crate::journal::line::Entry;
 use crate::journal::row::Transition;
 use crate::journal::run::Stop;
 use crate::machine::{Attempt, Event};
 
 /// What a record says. `steps` are the names of the job's steps, as far as they are known.
-pub(in crate::journal) fn describe(entry: &Entry, steps: &[String]) -> String {
+pub(super) fn describe(entry: &Entry, steps: &[String]) -> String {
     match entry {
-        Entry::Began(header) => format!("the beginning of run {}", header.id),
+        Entry::Began { run, format: _ } => format!("the beginning of run {}", run.id),
         Entry::Rows(rows) => match (rows.first(), rows.last()) {
             (Some(first), Some(last)) => {
                 format!("rows {} to {} of the input", first.number, last.number)
@@ -18,6 +18,7 @@ pub(in crate::journal) fn describe(entry: &Entry, steps: &[String]) -> String {
         Entry::Imported { rows, at: _ } => format!("the end of the input after {rows} rows"),
         Entry::Opened { at: _, program } => format!("a process of cutover {program} began"),
         Entry::Moved(transition) => moved(transition, steps),
+        Entry::Reopened(reopening) => moved(&reopening.moved, steps),
         Entry::Adopted(adoption) => format!(
             "row {}: taken over from row {} of run {}",
             adoption.row, adoption.from_row, adoption.from
@@ -30,8 +31,8 @@ pub(in crate::journal) fn describe(entry: &Entry, steps: &[String]) -> String {
 }
 
 /// The same of bytes that may be none.
-pub(in crate::journal) fn describe_bytes(payload: &[u8], steps: &[String]) -> String {
-    match Entry::decode(payload) {
+pub(super) fn describe_bytes(record: &[u8], steps: &[String]) -> String {
+    match Entry::decode(record) {
         Ok(entry) => describe(&entry, steps),
         Err(_) => "no readable record".into(),
     }
@@ -67,7 +68,7 @@ fn event_words(event: &Event, steps: &[String]) -> String {
         Event::Contended(attempt, _) => of("contended", attempt),
         Event::Doubted(attempt, _) => of("doubted", attempt),
         Event::Recovered => "recovered".into(),
-        Event::Retried => "retried".into(),
+        Event::Retried { by } => format!("retried by {by}"),
         Event::RolledBack(cause) => format!("rolled back: {}", cause.message),
     }
 }

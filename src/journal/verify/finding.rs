@@ -1,6 +1,6 @@
 //! What a verification says: findings by name, and a verdict for each run.
 
-use crate::journal::frame::ChainHash;
+use crate::journal::line::ChainHash;
 use crate::journal::run::RunId;
 use crate::journal::scan::Head;
 use serde::Serialize;
@@ -45,13 +45,10 @@ pub enum Kind {
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The number of the record, from 1.
+    /// The number of the record, from 1: that of its line.
     pub record: Option<u64>,
-    /// Where its frame begins in the log, in bytes.
+    /// Where its line begins in the log, in bytes.
     pub offset: Option<u64>,
-    /// The line of the export.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<u64>,
     /// What it is.
     pub kind: Kind,
     /// What it is, in words.
@@ -60,18 +57,17 @@ pub struct Finding {
 
 impl Finding {
     /// About no record by itself.
-    pub(in crate::journal) fn of(kind: Kind, message: impl Into<String>) -> Finding {
+    pub(super) fn of(kind: Kind, message: impl Into<String>) -> Finding {
         Finding {
             record: None,
             offset: None,
-            line: None,
             kind,
             message: message.into(),
         }
     }
 
     /// About the record that comes after `before`.
-    pub(in crate::journal) fn at(before: &Head, kind: Kind, message: impl Into<String>) -> Finding {
+    pub(super) fn at(before: &Head, kind: Kind, message: impl Into<String>) -> Finding {
         Finding {
             record: Some(before.records + 1),
             offset: Some(before.offset),
@@ -92,7 +88,7 @@ pub enum Compared {
     InUse,
     /// Not, since the run never began: its rows were not all copied, and the next command drops it.
     NeverBegan,
-    /// Not, since there is none beside an export.
+    /// Not, since there is none of this run.
     None,
 }
 
@@ -119,7 +115,7 @@ pub struct Verdict {
 
 impl Verdict {
     /// Nothing was looked at yet.
-    pub(in crate::journal) fn new(id: RunId, head: ChainHash) -> Verdict {
+    pub(super) fn new(id: RunId, head: ChainHash) -> Verdict {
         Verdict {
             run: id.to_string(),
             records: 0,
@@ -132,7 +128,7 @@ impl Verdict {
         }
     }
 
-    pub(in crate::journal) fn find(&mut self, finding: Finding) {
+    pub(super) fn find(&mut self, finding: Finding) {
         self.ok = false;
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(finding);
@@ -142,31 +138,31 @@ impl Verdict {
     }
 
     /// So much of the run is proven.
-    pub(in crate::journal) fn proven(&mut self, head: &Head) {
+    pub(super) fn proven(&mut self, head: &Head) {
         self.records = head.records;
         self.head = head.hash.to_string();
     }
 }
 
 /// A head that somebody noted elsewhere.
-pub(in crate::journal) struct Noted {
+pub(super) struct Noted {
     hash: ChainHash,
     record: Option<u64>,
 }
 
 impl Noted {
-    pub(in crate::journal) fn new(hash: ChainHash) -> Noted {
+    pub(super) fn new(hash: ChainHash) -> Noted {
         Noted { hash, record: None }
     }
 
-    pub(in crate::journal) fn see(&mut self, record: u64, hash: &ChainHash) {
+    pub(super) fn see(&mut self, record: u64, hash: &ChainHash) {
         if self.hash == *hash {
             self.record = Some(record);
         }
     }
 
     /// Says where it was met.
-    pub(in crate::journal) fn tell(&self, verdict: &mut Verdict) {
+    pub(super) fn tell(&self, verdict: &mut Verdict) {
         let Some(record) = self.record else {
             let text = format!(
                 "the head {} is not in this chain: records up to it were cut off or changed, or it is another run's",

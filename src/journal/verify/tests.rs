@@ -1,17 +1,17 @@
 //! Every way of changing a journal is found and named, and nothing is found where nothing was changed.
 
 use super::*;
-use crate::journal::entry::Entry;
-use crate::journal::frame::{HEADER_BYTES, Place};
-use crate::journal::ledger::{StoredRow, decode, encode};
-use crate::journal::row::RowNumber;
+use crate::journal::cache::{decode, encode, keys};
+use crate::journal::line::Place;
+use crate::journal::row::{RowNumber, RowRecord};
 use crate::journal::run::Stop;
-use crate::journal::store::{Batch, Store as _};
+use crate::journal::store::Batch;
 use crate::journal::test_world::{
-    Frame, World, begun, done, groups, log_of, mended, moved, run_header,
+    Parts, World, begun, done, groups, hash_of, log_of, mended, moved, run_header,
 };
 use crate::machine::{Event, RowState};
 use proptest::prelude::*;
+use uuid::Uuid;
 
 /// What was found, a line each.
 fn told(verdict: &Verdict) -> String {
@@ -24,12 +24,18 @@ fn told(verdict: &Verdict) -> String {
 }
 
 /// A world whose log was put in order by a forger.
-fn forged(change: impl FnOnce(&mut Vec<Frame>)) -> World {
+fn forged(change: impl FnOnce(&mut Vec<Parts>)) -> World {
     let world = World::of(&groups());
-    let mut frames = world.frames();
-    change(&mut frames);
-    world.disk.put(world.id, mended(&frames));
+    let mut lines = world.lines();
+    change(&mut lines);
+    world.disk.put(world.id, mended(&lines));
     world
+}
+
+fn edit(line: &mut Parts, from: &str, to: &str) {
+    let record = String::from_utf8(line.record.clone()).unwrap();
+    assert!(record.contains(from), "{record}");
+    line.record = record.replace(from, to).into();
 }
 
 #[test]
@@ -40,53 +46,56 @@ fn a_journal_that_nobody_touched_is_good() {
     assert!(verdict.ok);
     assert_eq!(verdict.records, 10);
     assert_eq!(verdict.checkpoint, Compared::Compared);
-    assert_eq!(verdict.head, world.frames()[9].hash.to_string());
+    assert_eq!(verdict.head, world.lines()[9].hash.to_string());
 }
 
-type Forgery = (&'static str, fn(&mut Vec<Frame>));
+type Forgery = (&'static str, fn(&mut Vec<Parts>));
 
 #[test]
 fn every_forgery_with_mended_checksums_is_named() {
     let forgeries: [Forgery; 14] = [
-        ("a record's content, hash as it was", |frames| {
-            frames[6].payload[3] ^= 1;
+        ("a record's content, hash as it was", |lines| {
+            edit(&mut lines[6], "\"at\":10", "\"at\":11");
         }),
-        ("a record's content and its own hash", |frames| {
-            frames[6].payload[3] ^= 1;
-            frames[6].hash = frames[5].hash.followed_by(&frames[6].payload);
+        ("a record's content and its own hash", |lines| {
+            edit(&mut lines[6], "\"at\":10", "\"at\":11");
+            lines[6].hash = hash_of(&lines[5].hash, &lines[6]);
         }),
-        ("the first record's content", |frames| {
-            frames[0].payload[30] ^= 1;
+        ("the first record's content", |lines| {
+            edit(&mut lines[0], "\"me\"", "\"he\"");
         }),
-        ("the last record's content", |frames| {
-            frames[9].payload[3] ^= 1;
+        ("the last record's content", |lines| {
+            edit(&mut lines[9], "enough", "rather");
         }),
-        ("a record's hash", |frames| {
-            frames[7].hash = ChainHash::genesis(b"forged");
+        ("a record's hash", |lines| {
+            lines[7].hash = ChainHash::genesis(RunId(Uuid::from_u128(7)));
         }),
-        ("a record's group", |frames| frames[5].group = 9),
-        ("a record taken out of its group", |frames| {
-            frames.remove(2);
+        ("a record's group and its own hash", |lines| {
+            lines[5].group = 9;
+            lines[5].hash = hash_of(&lines[4].hash, &lines[5]);
         }),
-        ("a group taken out", |frames| {
-            frames.remove(5);
+        ("a record taken out of its group", |lines| {
+            lines.remove(2);
         }),
-        ("the first record taken out", |frames| {
-            frames.remove(0);
+        ("a group taken out", |lines| {
+            lines.remove(5);
         }),
-        ("two records of a group swapped", |frames| frames.swap(1, 2)),
-        ("two groups swapped", |frames| frames.swap(4, 5)),
-        ("a record twice", |frames| {
-            frames.insert(6, frames[5].clone());
+        ("the first record taken out", |lines| {
+            lines.remove(0);
         }),
-        ("an earlier record once more", |frames| {
-            frames.insert(8, frames[4].clone());
+        ("two records of a group swapped", |lines| lines.swap(1, 2)),
+        ("two groups swapped", |lines| lines.swap(4, 5)),
+        ("a record twice", |lines| {
+            lines.insert(6, lines[5].clone());
         }),
-        ("a record put in", |frames| {
-            let mut forged = frames[8].clone();
-            forged.payload = begun(4).encode().unwrap();
-            forged.hash = frames[7].hash.followed_by(&forged.payload);
-            frames.insert(8, forged);
+        ("an earlier record once more", |lines| {
+            lines.insert(8, lines[4].clone());
+        }),
+        ("a record put in", |lines| {
+            let mut forged = lines[8].clone();
+            forged.record = begun(4).encode().unwrap();
+            forged.hash = hash_of(&lines[7].hash, &forged);
+            lines.insert(8, forged);
         }),
     ];
     let mut all = String::new();
@@ -105,8 +114,8 @@ fn bytes_that_were_changed_without_a_care_are_named_with_their_record() {
     let good = world.disk.bytes(world.id);
     let mut all = String::new();
     let mut at = 0;
-    for (number, frame) in (1..).zip(world.frames()) {
-        for (what, byte) in [("group", at + 10), ("content", at + HEADER_BYTES + 3)] {
+    for (number, line) in (1..).zip(good.split_inclusive(|byte| *byte == b'\n')) {
+        for (what, byte) in [("content", at + 3), ("hash", at + line.len() - 50)] {
             let mut bytes = good.clone();
             bytes[byte] ^= 1;
             world.disk.put(world.id, bytes);
@@ -119,7 +128,7 @@ fn bytes_that_were_changed_without_a_care_are_named_with_their_record() {
             assert_eq!(finding.offset, Some(at as u64));
             all += &format!("{what} of record {number}\n    {}\n", told(&verdict));
         }
-        at += HEADER_BYTES + frame.payload.len();
+        at += line.len();
     }
     insta::assert_snapshot!(all);
 }
@@ -128,8 +137,8 @@ fn bytes_that_were_changed_without_a_care_are_named_with_their_record() {
 fn a_tail_that_was_cut_off_is_missed_by_the_checkpoint() {
     let world = World::of(&groups());
     let bytes = world.disk.bytes(world.id);
-    let frames = world.frames();
-    let last = HEADER_BYTES + frames[9].payload.len();
+    let lines = world.lines();
+    let last = bytes.len() - mended(&lines[..9]).len();
     for cut in [1, last - 1, last, last + 1, bytes.len() - 60] {
         world
             .disk
@@ -138,11 +147,11 @@ fn a_tail_that_was_cut_off_is_missed_by_the_checkpoint() {
         assert_eq!(verdict.findings.len(), 1, "cut {cut}: {}", told(&verdict));
         assert_eq!(verdict.findings[0].kind, Kind::Cut, "cut {cut}");
     }
-    world.disk.put(world.id, mended(&frames[..7]));
+    world.disk.put(world.id, mended(&lines[..7]));
     let in_a_group = world.verdict(None);
     assert_eq!(in_a_group.findings[0].kind, Kind::Cut);
     assert_eq!(in_a_group.findings[0].record, Some(8));
-    world.disk.put(world.id, mended(&frames[..9]));
+    world.disk.put(world.id, mended(&lines[..9]));
     insta::assert_snapshot!(told(&world.verdict(None)));
 }
 
@@ -164,7 +173,7 @@ fn a_torn_tail_is_worth_a_note() {
 #[test]
 fn a_log_that_was_written_anew_is_not_the_one_that_the_checkpoint_knows() {
     let world = World::of(&groups());
-    let head = world.frames()[9].hash;
+    let head = world.lines()[9].hash;
     let mut others = groups();
     others[6] = vec![Entry::Closed {
         at: 30,
@@ -188,17 +197,17 @@ fn a_log_that_was_written_anew_is_not_the_one_that_the_checkpoint_knows() {
 #[test]
 fn a_noted_head_proves_everything_before_it() {
     let world = World::of(&groups());
-    let frames = world.frames();
+    let lines = world.lines();
     let note = |at: usize| {
-        let verdict = world.verdict(Some(frames[at].hash));
+        let verdict = world.verdict(Some(lines[at].hash));
         assert!(verdict.ok, "{}", told(&verdict));
         verdict.notes[0].clone()
     };
     assert!(note(9).ends_with("record 10, the last one"));
     assert!(note(6).ends_with("record 7; 3 records follow it"));
     world.store.lose();
-    world.disk.put(world.id, mended(&frames[..9]));
-    let verdict = world.verdict(Some(frames[9].hash));
+    world.disk.put(world.id, mended(&lines[..9]));
+    let verdict = world.verdict(Some(lines[9].hash));
     assert_eq!(verdict.findings[0].kind, Kind::Head, "{}", told(&verdict));
 }
 
@@ -220,7 +229,7 @@ fn what_cannot_have_happened_is_named() {
     let stranger = || {
         let mut header = run_header();
         header.id = RunId(Uuid::from_u128(9));
-        Entry::Began(Box::new(header))
+        Entry::began(header)
     };
     let worlds = [
         (
@@ -262,9 +271,9 @@ fn what_cannot_have_happened_is_named() {
 
 #[test]
 fn a_record_of_a_later_version_is_named() {
-    let world = forged(|frames| {
-        frames[9].payload[0] = 99;
-        frames[9].hash = frames[8].hash.followed_by(&frames[9].payload);
+    let world = forged(|lines| {
+        lines[9].record = br#"{"closed_for_good":{}}"#.to_vec();
+        lines[9].hash = hash_of(&lines[8].hash, &lines[9]);
     });
     world.store.lose();
     let verdict = world.verdict(None);
@@ -281,9 +290,9 @@ fn with_checkpoint(change: impl FnOnce(&World, &mut Batch)) -> Verdict {
     world.verdict(None)
 }
 
-fn with_row(world: &World, change: impl FnOnce(&mut StoredRow)) -> Vec<u8> {
+fn with_row(world: &World, change: impl FnOnce(&mut RowRecord)) -> Vec<u8> {
     let key = keys::row(world.id, RowNumber(1));
-    let mut row: StoredRow = decode(&world.store.get(&key).unwrap().unwrap()).unwrap();
+    let mut row: RowRecord = decode(&world.store.get(&key).unwrap().unwrap()).unwrap();
     change(&mut row);
     encode(&row).unwrap()
 }
@@ -291,17 +300,13 @@ fn with_row(world: &World, change: impl FnOnce(&mut StoredRow)) -> Vec<u8> {
 #[test]
 fn a_checkpoint_that_says_something_else_is_told_row_by_row() {
     type Change = fn(&World, &mut Batch);
-    let changes: [(&str, Change); 9] = [
+    let changes: [(&str, Change); 8] = [
         ("a row's state", |world, batch| {
-            let row = with_row(world, |row| row.record.state = RowState::Waiting);
+            let row = with_row(world, |row| row.state = RowState::Waiting);
             batch.put(keys::row(world.id, RowNumber(1)), row);
         }),
         ("a row's numbers", |world, batch| {
-            let row = with_row(world, |row| row.record.writes = 7);
-            batch.put(keys::row(world.id, RowNumber(1)), row);
-        }),
-        ("what a row stands for", |world, batch| {
-            let row = with_row(world, |row| row.through += 1);
+            let row = with_row(world, |row| row.writes = 7);
             batch.put(keys::row(world.id, RowNumber(1)), row);
         }),
         ("a row that is gone", |world, batch| {
@@ -312,10 +317,10 @@ fn a_checkpoint_that_says_something_else_is_told_row_by_row() {
             batch.put(keys::row(world.id, RowNumber(4)), row);
         }),
         ("a row that nobody would go on with", |world, batch| {
-            batch.remove(keys::active(world.id, RowNumber(3)));
+            batch.remove(keys::held(world.id, RowNumber(3)));
         }),
         ("a place of input rows", |world, batch| {
-            batch.put(keys::chunk(world.id, RowNumber(4)), vec![1, 2]);
+            batch.put(keys::chunk(world.id, RowNumber(4)), encode(&7_u64).unwrap());
         }),
         ("the run's counts", |world, batch| {
             let run = world.journal().runs().unwrap().remove(0);
@@ -397,7 +402,7 @@ fn a_row_may_move_more_than_once_in_a_group() {
     let world = World::of(&all);
     let verdict = world.verdict(None);
     assert_eq!(told(&verdict), "");
-    let places = world.frames().into_iter().map(|frame| frame.place);
+    let places = world.lines().into_iter().map(|line| line.place);
     assert_eq!(places.filter(|place| *place == Place::Last).count(), 6);
 }
 
@@ -414,7 +419,7 @@ proptest! {
         let verdict = world.verdict(None);
         prop_assert_eq!(verdict.findings.len(), 1);
         let finding = &verdict.findings[0];
-        let (from, number) = frame_around(&world, at);
+        let (from, number) = line_around(&world, at);
         prop_assert_eq!((finding.offset, finding.record), (Some(from), Some(number)), "{}", told(&verdict));
     }
 
@@ -431,17 +436,15 @@ proptest! {
     }
 }
 
-/// Where the record of the undamaged log begins that has this byte, and its number.
-fn frame_around(world: &World, at: usize) -> (u64, u64) {
+/// Where the line of the undamaged log begins that has this byte, and its number.
+fn line_around(world: &World, at: usize) -> (u64, u64) {
     let log = log_of(world.id, &groups());
-    let mut from = 0;
-    let mut number = 1;
-    for frame in crate::journal::test_world::frames(&log) {
-        let next = from + HEADER_BYTES + frame.payload.len();
-        if at < next {
+    let (mut from, mut number) = (0, 1);
+    for line in log.split_inclusive(|byte| *byte == b'\n') {
+        if at < from + line.len() {
             break;
         }
-        from = next;
+        from += line.len();
         number += 1;
     }
     (from as u64, number)

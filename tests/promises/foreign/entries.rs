@@ -3,7 +3,7 @@
 use cutover::batch::Digest;
 use cutover::core::Problem;
 use cutover::job::{Decision, StepId};
-use cutover::journal::entry::Entry;
+use cutover::journal::line::Entry;
 use cutover::journal::{
     Adoption, Facts, InputFacts, InputRow, Planned, RowNumber, RowRecord, RunHeader, RunId, Seal,
     Stop, Transition,
@@ -85,6 +85,11 @@ fn row_number() -> impl Strategy<Value = RowNumber> {
     prop_oneof![0_u64..9, Just(u64::MAX)].prop_map(RowNumber)
 }
 
+/// A state is a JSON object as text.
+fn state_of(text: String) -> String {
+    serde_json::json!({ "is": text }).to_string()
+}
+
 fn facts() -> impl Strategy<Value = Facts> {
     let state = || option::of(text());
     let report = option::of(vec(text(), 0..3));
@@ -116,8 +121,8 @@ fn facts() -> impl Strategy<Value = Facts> {
                 warnings,
                 account,
                 begun_at,
-                before,
-                expected,
+                before: before.map(state_of),
+                expected: expected.map(state_of),
                 reads,
                 throttled,
                 request_id,
@@ -268,7 +273,7 @@ fn header() -> impl Strategy<Value = RunHeader> {
 /// Any entry.
 pub fn entry() -> impl Strategy<Value = Entry> {
     prop_oneof![
-        1 => header().prop_map(|header| Entry::Began(Box::new(header))),
+        1 => header().prop_map(Entry::began),
         6 => later_entry(),
     ]
 }
@@ -288,10 +293,10 @@ pub fn later_entry() -> impl Strategy<Value = Entry> {
 /// The records of a log: the first one begins a run, as the others may or may not follow from it.
 pub fn log() -> impl Strategy<Value = Vec<Entry>> {
     let first = header().prop_map(|header| {
-        Entry::Began(Box::new(RunHeader {
+        Entry::began(RunHeader {
             id: RunId(Uuid::from_u128(7)),
             ..header
-        }))
+        })
     });
     let imported = Just(Entry::Imported { rows: 3, at: 1 });
     (first, imported, vec(later_entry(), 0..5), any::<bool>()).prop_map(

@@ -1,9 +1,8 @@
 //! A journal whose log has whole records of any bytes: opened, or refused without a change to the log.
 
-use cutover::journal::frame::ChainHash;
 use cutover::journal::log::Log;
-use cutover::journal::medium::FileMedium;
-use cutover::journal::{Holder, Journal, JournalError, RunRecord};
+use cutover::journal::log_file::DiskLogFile;
+use cutover::journal::{Holder, Journal, JournalError, RunId, RunRecord};
 use uuid::Uuid;
 
 /// Opens a journal whose only log has these records, one a group: opened, or refused without a change to the log; opened
@@ -14,14 +13,12 @@ pub fn check(records: &[Vec<u8>]) {
     let runs = dir.path().join("runs");
     std::fs::create_dir(&runs).unwrap();
     let path = runs.join(format!("{id}.log"));
-    let mut log = Log::create(
-        FileMedium::create(&path).unwrap(),
-        ChainHash::genesis(id.as_bytes()),
-    )
-    .unwrap();
+    let file = DiskLogFile::create(&path).unwrap();
+    let mut log = Log::create(Box::new(file), RunId(id)).unwrap();
     records
         .iter()
         .for_each(|record| drop(log.append_group(&[record]).unwrap()));
+    drop(log);
     let before = std::fs::read(&path).unwrap();
     let first = opened(dir.path());
     let again = opened(dir.path());
@@ -45,7 +42,8 @@ fn opened(dir: &std::path::Path) -> Result<Vec<(RunRecord, u64)>, JournalError> 
     for run in journal.runs()? {
         let mut rows = 0;
         let mut reader = journal.reader(&run)?;
-        for row in reader.active()? {
+        let active: Vec<_> = reader.active().into_iter().map(|(row, _)| row).collect();
+        for row in active {
             reader.input(row)?;
         }
         reader.each::<JournalError>(|_, _| {

@@ -1,39 +1,41 @@
 //! A log of any bytes: whole groups and a torn end, or damage that is named; what is cut off stays cut off.
 
+use crate::doubles::MemoryLogFile;
+use cutover::journal::RunId;
 use cutover::journal::error::LogError;
-use cutover::journal::frame::ChainHash;
 use cutover::journal::log::{Log, inspect, read_record};
-use cutover::journal::memory::MemoryMedium;
-use cutover::journal::scan::{End, Head, Position};
+use cutover::journal::scan::{End, Head};
+use uuid::Uuid;
+
+const RUN: RunId = RunId(Uuid::from_u128(1));
 
 type Records = Vec<Vec<u8>>;
 
 /// The place before the first record of the logs that are made here.
 pub fn genesis() -> Head {
-    Head::genesis(ChainHash::genesis(b"foreign"))
+    Head::genesis(RUN)
 }
 
 /// Reads the bytes as a log from its beginning; answers its groups if it is not damaged.
 pub fn check(bytes: &[u8]) -> Option<Vec<Records>> {
-    let medium = MemoryMedium::holding(bytes.to_vec());
+    let medium = MemoryLogFile::holding(bytes.to_vec());
     let mut groups: Vec<Records> = Vec::new();
-    let mut positions: Vec<Position> = Vec::new();
+    let mut positions: Vec<u64> = Vec::new();
     let walked = inspect(&medium, genesis(), |group| {
-        let records: Vec<_> = group.records().collect();
-        positions.extend(records.iter().map(|(position, _)| *position));
-        groups.push(
-            records
-                .into_iter()
-                .map(|(_, record)| record.to_vec())
-                .collect(),
-        );
+        positions.extend(group.lines().map(|line| line.before.offset));
+        groups.push(group.lines().map(|line| line.record()).collect());
         Ok::<_, LogError>(())
     });
     let (head, tail) = match walked {
         Ok(walked) => walked,
         Err(LogError::Damaged { at, .. }) => {
             assert!(at < bytes.len() as u64);
-            assert!(Log::open(medium.clone(), genesis(), |_| Ok::<_, LogError>(())).is_err());
+            assert!(
+                Log::open(Box::new(medium.clone()), genesis(), |_| Ok::<_, LogError>(
+                    ()
+                ))
+                .is_err()
+            );
             assert_eq!(medium.bytes(), bytes, "a damaged log is not cut");
             return None;
         }
@@ -54,10 +56,13 @@ pub fn check(bytes: &[u8]) -> Option<Vec<Records>> {
 }
 
 /// Opened to be written, the log has the same groups, takes one more, and has all of them the next time.
-fn goes_on(medium: &MemoryMedium, groups: &[Records], head: Head) {
-    let (mut log, _) = Log::open(medium.clone(), genesis(), |_| Ok::<_, LogError>(())).unwrap();
+fn goes_on(medium: &MemoryLogFile, groups: &[Records], head: Head) {
+    let (mut log, _) = Log::open(Box::new(medium.clone()), genesis(), |_| {
+        Ok::<_, LogError>(())
+    })
+    .unwrap();
     assert_eq!(log.head(), head);
-    log.append_group(&[b"one more"]).unwrap();
+    log.append_group(&[record(b"one more")]).unwrap();
     medium.cut_power(0);
     let mut found = 0;
     let (_, tail) = inspect(medium, genesis(), |_| {
@@ -67,6 +72,11 @@ fn goes_on(medium: &MemoryMedium, groups: &[Records], head: Head) {
     .unwrap();
     assert_eq!(found, groups.len() + 1);
     assert!(matches!(tail.end, End::Clean { .. }));
+}
+
+/// A record that holds these bytes.
+fn record(bytes: &[u8]) -> Vec<u8> {
+    serde_json::to_vec(&serde_json::json!({ "bytes": bytes })).unwrap()
 }
 
 /// What becomes of a log on the way to its reader.
@@ -84,8 +94,10 @@ pub enum Harm {
 
 /// Writes groups and does harm to the bytes: what is read must be groups that were written, from the first on.
 pub fn check_harmed(groups: &[Records], harm: Harm) {
-    let medium = MemoryMedium::default();
-    let mut log = Log::create(medium.clone(), ChainHash::genesis(b"foreign")).unwrap();
+    let medium = MemoryLogFile::default();
+    let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
+    let records = |group: &Records| group.iter().map(|bytes| record(bytes)).collect();
+    let groups: Vec<Records> = groups.iter().map(records).collect();
     groups
         .iter()
         .for_each(|group| drop(log.append_group(group).unwrap()));

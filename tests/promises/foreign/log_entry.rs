@@ -1,6 +1,6 @@
 //! A record of any bytes: an entry that is written as it was read, or an error.
 
-use cutover::journal::entry::Entry;
+use cutover::journal::line::Entry;
 
 /// Reads the bytes as one record.
 pub fn check(bytes: &[u8]) -> Option<Entry> {

@@ -4,11 +4,11 @@
 use super::line::{Exchange, Line, Trouble};
 use super::parts::Tagged;
 use super::scenario::Scenario;
+use crate::doubles::{Inline, MemoryStore};
 use cutover::batch::Input;
 use cutover::job::{AppFacts, Job};
-use cutover::journal::disk::FileDisk;
-use cutover::journal::memory_store::MemoryStore;
-use cutover::journal::{Journal, RunId, Session, Writing};
+use cutover::journal::storage::FolderStorage;
+use cutover::journal::{Journal, RunId, Session};
 use cutover::machine::Outcome;
 use cutover::runner::admission::Admission;
 use cutover::runner::claims::Claims;
@@ -76,7 +76,7 @@ async fn work(
     let settings = ready.settings.unwrap();
     line.begin_rows();
     // The reader first: opening it is what makes the run's counts those of its rows.
-    let reader = session.reader().unwrap();
+    let reader = session.reader().await.unwrap();
     let run = session.run();
     let admission = Admission::new(reader, &run, &job.layout).unwrap();
     let session = Arc::new(session);
@@ -105,7 +105,7 @@ async fn work(
     let (_nobody_commands, commands) = mpsc::channel(1);
     let end = dispatcher.run(commands).await;
     assert!(end.stopped.is_none() && end.journal.is_none(), "{end:?}");
-    drop(session.reader().unwrap());
+    drop(session.reader().await.unwrap());
     let run = session.run();
     let began = run.rows - run.outcome_count(Outcome::Refused);
     assert!(began > 0, "of {} rows none was begun", run.rows);
@@ -124,14 +124,12 @@ async fn begun(
     let file = folder.join("people.csv");
     std::fs::write(&file, csv).unwrap();
     let input: Input = cutover::batch::open(&file, &job.layout).unwrap();
-    let disk = FileDisk::of(folder);
+    let disk = FolderStorage::of(folder);
     std::fs::create_dir_all(disk.folder()).unwrap();
-    let writing = Writing::Inline {
-        barrier: Duration::from_millis(5),
-        groups_per_write: 64,
-    };
+    let barrier = Duration::from_millis(5);
+    let inline = Arc::new(Inline { barrier });
     let store = Arc::new(MemoryStore::default());
-    let journal = Journal::assemble(folder, Arc::new(disk), store, writing).unwrap();
+    let journal = Journal::assemble(folder, Arc::new(disk), store, inline).unwrap();
     let order = Order {
         run: RunId(Uuid::now_v7()),
         job,

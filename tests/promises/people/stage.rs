@@ -2,12 +2,12 @@
 //!
 //! A test may stand between program and tenant: its service sees every request and may answer in the tenant's place.
 
+use crate::doubles::{Inline, MemoryStore};
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Request as HttpRequest};
 use cutover::core::{Method, Request};
-use cutover::journal::disk::FileDisk;
-use cutover::journal::memory_store::MemoryStore;
-use cutover::journal::{Journal, RunId, Writing};
+use cutover::journal::storage::FolderStorage;
+use cutover::journal::{Journal, RunId};
 use cutover::runner::admission::Admission;
 use cutover::runner::claims::Claims;
 use cutover::runner::client::ServiceClient;
@@ -331,14 +331,11 @@ impl Stage {
         let job = Arc::new(cutover::job::find("immutable-id").unwrap());
         let file = folder.path().join("people.csv");
         std::fs::write(&file, csv).unwrap();
-        let disk = FileDisk::of(folder.path());
+        let disk = FolderStorage::of(folder.path());
         std::fs::create_dir_all(disk.folder()).unwrap();
-        let writing = Writing::Inline {
-            barrier: Duration::ZERO,
-            groups_per_write: 1,
-        };
+        let inline = Arc::new(Inline::default());
         let store = Arc::new(MemoryStore::default());
-        let journal = Journal::assemble(folder.path(), Arc::new(disk), store, writing).unwrap();
+        let journal = Journal::assemble(folder.path(), Arc::new(disk), store, inline).unwrap();
         let params = job.parameters(&self.params).unwrap();
         let order = Order {
             run: RunId(uuid::Uuid::nil()),
@@ -397,7 +394,7 @@ impl Stage {
         let mut client = ServiceClient::new(&services, "lookups".into());
         let settings = look_up(&job, &params, &mut client).await.unwrap();
         let run = session.run();
-        let admission = Admission::new(session.reader().unwrap(), &run, &job.layout).unwrap();
+        let admission = Admission::new(session.reader().await.unwrap(), &run, &job.layout).unwrap();
         let work = Arc::new(Work {
             services,
             job: Arc::clone(&job),
@@ -417,7 +414,7 @@ impl Stage {
         let end = dispatcher.run(commands).await;
         assert!(end.stopped.is_none() && end.journal.is_none(), "{end:?}");
         let mut rows = Vec::new();
-        let mut reader = session.reader().unwrap();
+        let mut reader = session.reader().await.unwrap();
         let read = reader.each::<cutover::journal::JournalError>(|_, record| {
             let record = record.unwrap();
             let problem = record.problem().cloned();

@@ -2,15 +2,15 @@
 //! without its data, and after a sync that failed holds the lost bytes in its cache as if they were safe.
 
 use super::world::World;
-use cutover::journal::disk::Disk;
-use cutover::journal::medium::Medium;
+use crate::doubles::MemoryStore;
+use cutover::journal::log_file::LogFile;
+use cutover::journal::storage::Storage;
 use cutover::journal::store::{Batch, Entries, Store, StoreError};
-use cutover::journal::{JournalError, RunId, memory_store::MemoryStore};
+use cutover::journal::{JournalError, RunId};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -132,7 +132,7 @@ impl SimDisk {
         Ok(())
     }
 
-    fn medium(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+    fn medium(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError> {
         let missing = || self.failed(run, io::ErrorKind::NotFound.into());
         let file = self.file(run).ok_or_else(missing)?;
         Ok(Box::new(SimMedium {
@@ -143,12 +143,12 @@ impl SimDisk {
     }
 }
 
-impl Disk for SimDisk {
+impl Storage for SimDisk {
     fn logs(&self) -> Result<Vec<RunId>, JournalError> {
         Ok(self.files.lock().unwrap().keys().copied().collect())
     }
 
-    fn create(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+    fn create(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError> {
         self.must_live(run)?;
         self.files
             .lock()
@@ -157,11 +157,11 @@ impl Disk for SimDisk {
         self.medium(run)
     }
 
-    fn open(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+    fn open(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError> {
         self.medium(run)
     }
 
-    fn open_to_read(&self, run: RunId) -> Result<Box<dyn Medium>, JournalError> {
+    fn open_to_read(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError> {
         self.medium(run)
     }
 
@@ -192,7 +192,7 @@ fn dead() -> io::Error {
     io::Error::other("the process is dead")
 }
 
-impl Medium for SimMedium {
+impl LogFile for SimMedium {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !self.world.lives_past(DiskEdge::BeforeAppend.into()) {
             return Err(dead());
@@ -278,10 +278,6 @@ impl Store for SimStore {
 
     fn scan_prefix(&self, prefix: &[u8]) -> Entries<'_> {
         self.memory.scan_prefix(prefix)
-    }
-
-    fn range(&self, range: Range<&[u8]>) -> Entries<'_> {
-        self.memory.range(range)
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {

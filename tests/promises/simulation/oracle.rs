@@ -4,11 +4,10 @@
 use super::disk::SimDisk;
 use super::schedule::{Fault, Spell};
 use super::world::{Account, World, accounts, anchor, is_away};
-use cutover::journal::entry::Entry;
-use cutover::journal::error::LogError;
-use cutover::journal::frame::ChainHash;
+use crate::doubles::MemoryLogFile;
+use cutover::journal::error::{CommitError, LogError};
+use cutover::journal::line::Entry;
 use cutover::journal::log::inspect;
-use cutover::journal::memory::MemoryMedium;
 use cutover::journal::scan::Head;
 use cutover::journal::{JournalError, RowRecord, RunId, Transition};
 use cutover::machine::{Outcome, Phase, RowState, Rules};
@@ -125,7 +124,7 @@ impl Ledger {
 }
 
 fn genesis(run: RunId) -> Head {
-    Head::genesis(ChainHash::genesis(run.0.as_bytes()))
+    Head::genesis(run)
 }
 
 /// Rows, folded from a log.
@@ -138,12 +137,13 @@ struct Folded {
 impl Folded {
     /// Takes in what lies behind `from`, and answers where that ends.
     fn take(&mut self, from: Head, bytes: &[u8]) -> Result<Head, JournalError> {
-        let medium = MemoryMedium::holding(bytes.to_vec());
+        let medium = MemoryLogFile::holding(bytes.to_vec());
         let (head, _) = inspect::<JournalError>(&medium, from, |group| {
-            for (_, bytes) in group.records() {
-                match Entry::decode(bytes)? {
-                    Entry::Began(header) => self.rules = Some(header.rules),
+            for line in group.lines() {
+                match Entry::decode(&line.record())? {
+                    Entry::Began { run, format: _ } => self.rules = Some(run.rules),
                     Entry::Moved(transition) => self.moved(&transition)?,
+                    Entry::Reopened(reopening) => self.moved(&reopening.moved)?,
                     Entry::Adopted(adoption) => {
                         let row = adoption.record.taken_over();
                         self.rows.insert(adoption.row.0, row);
@@ -185,7 +185,6 @@ fn is_intending(row: &RowRecord) -> bool {
 
 /// Whether an error of the journal is one that a disk which fails may cause.
 pub fn is_of_the_disk(error: &JournalError) -> bool {
-    use cutover::journal::committer::CommitError;
     matches!(
         error,
         JournalError::Commit(CommitError::Log(LogError::Write { .. }))

@@ -5,10 +5,10 @@ use super::oracle::{self, Ledger, Told, Urgent, is_of_the_disk, over_both};
 use super::schedule::{Crash, Manner, Order, Schedule, Stress};
 use super::service::Line;
 use super::world::{SimClock, World, guid};
+use crate::doubles::{Inline, MemoryStore};
 use cutover::batch::Input;
 use cutover::job::Job;
-use cutover::journal::memory_store::MemoryStore;
-use cutover::journal::{Journal, JournalError, RunId, RunRecord, Stop, Writing, takers};
+use cutover::journal::{Journal, JournalError, RunId, RunRecord, Stop, takers};
 use cutover::machine::Outcome;
 use cutover::runner::admission::Admission;
 use cutover::runner::claims::Claims;
@@ -269,16 +269,13 @@ impl Stage {
         began_at: u64,
     ) -> Result<End, JournalError> {
         let schedule = &self.world.schedule;
-        let writing = Writing::Inline {
-            barrier: Duration::from_millis(schedule.barrier_ms),
-            groups_per_write: schedule.groups_per_write,
-        };
+        let barrier = Duration::from_millis(schedule.barrier_ms);
         let clock = Arc::new(SimClock(Arc::clone(&self.world)));
         let journal = Journal::assemble(
             Path::new("simulated"),
             Arc::clone(&self.disk) as _,
             Arc::new(self.store.clone()),
-            writing,
+            Arc::new(Inline { barrier }),
         )?;
         let mut order = self.order(number);
         order.adopts = self.left_behind(&journal, number)?;
@@ -310,7 +307,7 @@ impl Stage {
             Ok(Err(_)) | Err(_) => return Ok(End::NotTold),
         };
         let run = {
-            let reader = session.reader()?;
+            let reader = session.reader().await?;
             let run = session.run();
             let admission = Admission::new(reader, &run, &self.job.layout)?;
             let session = Arc::new(session);
@@ -338,7 +335,7 @@ impl Stage {
                 .as_ref()
                 .map_or(Stop::Finished, StopReason::stop);
             let session = Arc::into_inner(session).expect("all workers have ended");
-            (session.close(clock.now(), stop).whole()?, end.stopped)
+            (session.close(clock.now(), stop).await.whole()?, end.stopped)
         };
         Ok(match run {
             (run, None) if run.is_complete() => End::Finished,
@@ -417,7 +414,7 @@ impl Stage {
             Path::new("simulated"),
             Arc::clone(&self.disk) as _,
             Arc::new(self.store.clone()),
-            Writing::Threads,
+            Arc::new(Inline::default()),
         );
         let told = journal.and_then(|journal| self.read(&journal));
         self.world.look_on(false);

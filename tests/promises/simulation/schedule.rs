@@ -36,8 +36,6 @@ pub struct Schedule {
     pub window: Option<&'static str>,
     /// What a barrier of the log takes, in milliseconds.
     pub barrier_ms: u64,
-    /// Groups of the log for each write of the checkpoint.
-    pub groups_per_write: u32,
     /// The process that begins a new run and takes over whoever is half way, if somebody is.
     pub takes_over: Option<usize>,
     /// What happens to each process, one after the other; those that come later are left alone.
@@ -266,7 +264,6 @@ impl Schedule {
             concurrency: pick(&mut dice, &[None, None, Some(1), Some(2), Some(5)]),
             window: pick(&mut dice, &WINDOWS),
             barrier_ms: pick(&mut dice, &[0, 1, 10]),
-            groups_per_write: pick(&mut dice, &[1, 1, 3, 20]),
             takes_over: None,
             processes: processes(&mut dice, edges_max),
             faults: faults(&mut dice),

@@ -1,0 +1,33 @@
+//! What stands in for disk, database and threads where a test must see them at their worst, or run the same way twice.
+
+#![allow(dead_code)]
+
+mod log_file;
+mod store;
+
+pub use log_file::{Choices, MemoryLogFile, SECTOR_BYTES};
+pub use store::MemoryStore;
+
+use cutover::journal::blocking::{Blocking, Work};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// Blocking work on the task that asks for it, which takes some time by tokio's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Inline {
+    /// What a barrier takes.
+    pub barrier: Duration,
+}
+
+impl Blocking for Inline {
+    fn run(&self, work: Work) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let barrier = self.barrier;
+        Box::pin(async move {
+            if !barrier.is_zero() {
+                tokio::time::sleep(barrier).await;
+            }
+            work();
+        })
+    }
+}
