@@ -148,7 +148,7 @@ fn exposure(people: usize) -> Anyhow<()> {
     let summary: Value = serde_json::from_slice(&summary)?;
     let least_s = 3.0 * latency_ms as f64 / 1_000.0;
     for percentile in ["p50", "p99"] {
-        let ms = summary["exposure_ms"][percentile]
+        let ms = summary["exposed_ms"][percentile]
             .as_f64()
             .ok_or("the summary tells no exposure")?;
         beside(
@@ -499,7 +499,7 @@ impl Graph {
             ("client_id", CLIENT_ID),
             ("client_secret", SECRET),
             ("grant_type", "client_credentials"),
-            ("scope", &format!("{url}/.default")),
+            ("scope", "https://graph.microsoft.com/.default"),
         ];
         let login = format!("{url}/{TENANT}/oauth2/v2.0/token");
         let reply = client

@@ -11,6 +11,8 @@ extern crate self as cutover;
 pub mod core;
 pub mod sim;
 
+pub mod values;
+
 pub mod batch;
 pub mod job;
 

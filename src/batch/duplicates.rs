@@ -11,8 +11,9 @@ use std::io;
 
 use sha2::{Digest as _, Sha256};
 
-use super::column::{Layout, Value};
+use super::column::{Column, Layout};
 use super::external_sort::{Sorted, Sorter};
+use crate::values::CellKind;
 
 /// How many other lines a clash names. A person looks at the first few; a column full of one value has them all.
 pub const OTHER_LINES_MAX: usize = 3;
@@ -113,24 +114,25 @@ impl Clash {
 
 /// The values of a row that must be unique.
 struct Unique {
-    /// For each column of the layout, which group its values belong to.
-    group_of: Vec<Option<usize>>,
+    /// For each column of the layout, what kind it is and which group its values belong to.
+    columns: Vec<(CellKind, Option<usize>)>,
     key: String,
 }
 
 impl Unique {
     fn new(layout: &Layout) -> Unique {
-        let names: Vec<Option<&String>> = layout
-            .columns
-            .iter()
-            .map(|column| column.unique.as_ref())
-            .collect();
-        let group_of = names
-            .iter()
-            .map(|name| name.and_then(|_| names.iter().position(|other| other == name)))
-            .collect();
+        let columns = &layout.columns;
+        let group_of = |column: &Column| {
+            let name = column.unique.as_ref()?;
+            columns
+                .iter()
+                .position(|other| other.unique.as_ref() == Some(name))
+        };
         Unique {
-            group_of,
+            columns: columns
+                .iter()
+                .map(|column| (column.kind, group_of(column)))
+                .collect(),
             key: String::new(),
         }
     }
@@ -138,15 +140,15 @@ impl Unique {
     /// Shows each value that must be unique as it is compared, with its column and its group.
     fn each(
         &mut self,
-        values: &[Option<Value>],
+        values: &[Option<String>],
         mut show: impl FnMut(usize, usize, &str) -> io::Result<()>,
     ) -> io::Result<()> {
-        for (column, (value, group)) in values.iter().zip(&self.group_of).enumerate() {
+        for (column, (value, (kind, group))) in values.iter().zip(&self.columns).enumerate() {
             let (Some(value), Some(group)) = (value, group) else {
                 continue;
             };
             self.key.clear();
-            value.write_unique_key(&mut self.key);
+            kind.write_unique_key(value, &mut self.key);
             show(column, *group, &self.key)?;
         }
         Ok(())
@@ -184,7 +186,7 @@ impl Duplicates {
     ///
     /// # Errors
     /// When the temporary file cannot be written.
-    pub fn note(&mut self, values: &[Option<Value>]) -> io::Result<()> {
+    pub fn note(&mut self, values: &[Option<String>]) -> io::Result<()> {
         let mut of_row: Vec<[u8; SHORT_BYTES]> = Vec::new();
         let sorter = &mut self.sorter;
         self.unique.each(values, |_, group, key| {
@@ -242,7 +244,7 @@ impl Suspects {
     ///
     /// # Errors
     /// When the temporary file cannot be written.
-    pub fn note(&mut self, row: u64, line: u64, values: &[Option<Value>]) -> io::Result<()> {
+    pub fn note(&mut self, row: u64, line: u64, values: &[Option<String>]) -> io::Result<()> {
         let (suspects, entries) = (&self.short, &mut self.entries);
         self.unique.each(values, |column, group, key| {
             let short = short(group, key);
@@ -354,12 +356,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::batch::column::{Column, Kind};
 
     fn layout() -> Layout {
         let column = |name: &str, group: &str| Column {
             name: name.into(),
-            kind: Kind::Text,
+            kind: CellKind::Text,
             aliases: vec![],
             required: false,
             unique: Some(group.into()),
@@ -371,7 +372,7 @@ mod tests {
     }
 
     fn clashes(rows: &[[Option<u8>; 3]], held_bytes_max: usize) -> Vec<Clash> {
-        let value = |cell: Option<u8>| cell.map(|cell| Value::Text(cell.to_string()));
+        let value = |cell: Option<u8>| cell.map(|cell| cell.to_string());
         let rows = rows.iter().map(|cells| cells.map(value));
         let mut duplicates = Duplicates::new(&layout(), held_bytes_max);
         rows.clone()

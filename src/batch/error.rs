@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 
-use super::finding::{Fault, Finding};
-use super::rule::Rule;
+use super::finding::Finding;
+use crate::values::{Rule, Violation};
 
 /// A file that cannot be used. Nothing has been written to any target when it arises.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -62,7 +62,7 @@ pub enum InputError {
     #[diagnostic(
         code(input::not_text),
         help(
-            "the file is damaged or of another kind, or a part in UTF-16 was put behind another (PowerShell's >> and \
+            "the file is damaged or of another kind, or a part in UTF-16 was appended (PowerShell's >> and \
              -Append); export it again as CSV"
         )
     )]
@@ -140,7 +140,7 @@ impl InputError {
             | InputError::Changed { .. }
             | InputError::Temporary { .. } => None,
         };
-        Fault::error(Rule::Unreadable, message).in_file(line)
+        Violation::error(Rule::Unreadable, message).in_file(line)
     }
 
     /// For `map_err` on what fails while the file is read.

@@ -1,75 +1,17 @@
-//! What the lint has to say: findings, the rules they stand for, and their counts.
-//!
-//! A finding is a value and never a message alone: the rule's name and the severity decide what happens to the row,
-//! the words are for the person who mends the file. It keeps no reference to the row, so it can outlive it.
+//! What the lint has to say: findings and their counts. A finding keeps no reference to the row, so it can outlive it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::rule::Rule;
+use crate::values::{Rule, Severity, Violation};
 
 /// Longest value that a finding repeats, in characters. A cell may hold a megabyte; a report line should not.
 const VALUE_CHARS_MAX: usize = 300;
 
-/// What a finding means for its row, or for the file when it names no row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The row is refused, or the whole file when the finding names no row.
-    Error,
-    /// The row is used; somebody should look at it.
-    Warning,
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        })
-    }
-}
-
-/// What is wrong with a value, before anyone knows where the value stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The rule that the value breaks.
-    pub rule: Rule,
-    /// Whether the value can still be used.
-    pub severity: Severity,
-    /// What is wrong and what to do, in one line, without the place.
-    pub message: String,
-    /// A value that passes the rules, if one can be told without guessing.
-    pub suggestion: Option<String>,
-}
-
-impl Fault {
-    /// A fault that refuses the row.
-    pub fn error(rule: Rule, message: impl Into<String>) -> Fault {
-        Fault {
-            rule,
-            severity: Severity::Error,
-            message: message.into(),
-            suggestion: None,
-        }
-    }
-
-    /// A fault that leaves the row usable.
-    pub fn warning(rule: Rule, message: impl Into<String>) -> Fault {
-        Fault {
-            severity: Severity::Warning,
-            ..Fault::error(rule, message)
-        }
-    }
-
-    /// The same fault with a value to use instead.
-    pub fn suggesting(self, suggestion: Option<String>) -> Fault {
-        Fault { suggestion, ..self }
-    }
-
-    /// The fault as a finding about the whole file.
+impl Violation {
+    /// As a finding about the whole file.
     pub fn in_file(self, line: Option<u64>) -> Finding {
         Finding {
             line,
@@ -83,7 +25,7 @@ impl Fault {
         }
     }
 
-    /// The fault as a finding about one row.
+    /// As a finding about one row.
     pub fn in_row(self, row: u64, line: u64) -> Finding {
         Finding {
             row: Some(row),
@@ -154,11 +96,11 @@ impl fmt::Display for Finding {
 
 /// How many findings there were, by severity and rule. Holds counts only, so it does not grow with the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct FindingCounts {
     counts: BTreeMap<(Severity, Rule), u64>,
 }
 
-impl Summary {
+impl FindingCounts {
     /// Counts one finding.
     pub fn add(&mut self, finding: &Finding) {
         *self
@@ -196,7 +138,7 @@ impl Summary {
     }
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for FindingCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: Vec<String> = [Severity::Error, Severity::Warning]
             .into_iter()
@@ -214,14 +156,14 @@ mod tests {
     use super::*;
 
     fn blank_in(line: u64) -> Finding {
-        Fault::error(Rule::Blank, "no value")
+        Violation::error(Rule::Blank, "no value")
             .in_row(line - 1, line)
             .about("upn", " ")
     }
 
     #[test]
     fn a_finding_reads_as_one_line() {
-        let finding = Fault::error(Rule::Character, "a blank")
+        let finding = Violation::error(Rule::Character, "a blank")
             .suggesting(Some("a@b.de".into()))
             .in_row(16, 17)
             .about("upn", "x");
@@ -230,7 +172,7 @@ mod tests {
             "line 17, column upn: a blank (suggested: a@b.de) [Character, error]"
         );
         assert_eq!(
-            Fault::warning(Rule::Empty, "no rows")
+            Violation::warning(Rule::Empty, "no rows")
                 .in_file(None)
                 .to_string(),
             "no rows [Empty, warning]"
@@ -253,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_long_value_is_shortened_at_a_character() {
-        let finding = Fault::error(Rule::Length, "long")
+        let finding = Violation::error(Rule::Length, "long")
             .in_row(1, 2)
             .about("upn", &"ü".repeat(VALUE_CHARS_MAX + 1));
         assert_eq!(
@@ -264,12 +206,12 @@ mod tests {
 
     #[test]
     fn the_summary_counts_by_severity_and_rule() {
-        let mut summary = Summary::default();
+        let mut summary = FindingCounts::default();
         assert_eq!(summary.to_string(), "no findings");
         summary.add(&blank_in(2));
         summary.add(&blank_in(3));
-        summary.add(&Fault::error(Rule::Ragged, "short").in_row(4, 5));
-        summary.add(&Fault::warning(Rule::TopLevelDomain, "odd").in_row(4, 5));
+        summary.add(&Violation::error(Rule::Ragged, "short").in_row(4, 5));
+        summary.add(&Violation::warning(Rule::TopLevelDomain, "odd").in_row(4, 5));
         assert_eq!(
             summary.to_string(),
             "3 errors (2 Blank, 1 Ragged), 1 warning (1 TopLevelDomain)"

@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::column::{Column, Kind, Layout, Value};
-use super::finding::{Fault, Finding};
-use super::rule::Rule;
+use super::column::{Column, Layout};
+use super::finding::Finding;
+use crate::values::{CellKind, Rule, Violation};
 
 /// How many headings a message repeats; a file may have a thousand.
 const HEADINGS_TOLD_MAX: usize = 12;
@@ -36,7 +36,7 @@ impl Mapping {
 
     /// The canonical values of a row, one per column of the layout. A cell that is absent, empty or faulty gives
     /// `None`. The same cells always give the same values.
-    pub fn values(&self, layout: &Layout, cells: &[String]) -> Vec<Option<Value>> {
+    pub fn values(&self, layout: &Layout, cells: &[String]) -> Vec<Option<String>> {
         self.read(layout, cells, |_, _, _| {})
     }
 
@@ -45,8 +45,8 @@ impl Mapping {
         &self,
         layout: &Layout,
         cells: &[String],
-        mut tell: impl FnMut(&Column, &str, Fault),
-    ) -> Vec<Option<Value>> {
+        mut tell: impl FnMut(&Column, &str, Violation),
+    ) -> Vec<Option<String>> {
         let read_one = |(index, column): (usize, &Column)| {
             let cell = cells.get(self.cell(index)?)?;
             let (value, faults) = column.read(cell);
@@ -79,7 +79,7 @@ pub struct Headings {
 pub fn map(layout: &Layout, header: &[String], line: u64) -> Headings {
     let mut findings = Vec::new();
     let mut cells = Vec::with_capacity(layout.columns.len());
-    let mut note = |column: &Column, fault: Fault| {
+    let mut note = |column: &Column, fault: Violation| {
         let finding = fault.in_file(Some(line));
         findings.push(Finding {
             column: Some(column.name.clone()),
@@ -138,8 +138,8 @@ pub fn is_repeated(header: &[String], cells: &[String]) -> bool {
     cells.len() == header.len() && cells.iter().zip(header).all(is_same)
 }
 
-fn doubled<'a>(column: &Column, headings: impl Iterator<Item = &'a str>) -> Fault {
-    Fault::error(
+fn doubled<'a>(column: &Column, headings: impl Iterator<Item = &'a str>) -> Violation {
+    Violation::error(
         Rule::DuplicateColumn,
         format!(
             "more than one heading belongs to {}: {}; keep one of them",
@@ -156,12 +156,12 @@ fn anchor_column<'a>(layout: &'a Layout, heading: &str) -> Option<&'a Column> {
     let anchors = layout
         .columns
         .iter()
-        .find(|column| column.kind == Kind::ImmutableId)?;
+        .find(|column| column.kind == CellKind::ImmutableId)?;
     if has(&["immutableid", "anchor", "consistencyguid", "base64"]) {
         return Some(anchors);
     }
     let is_guid_of_it =
-        |column: &&Column| column.kind == Kind::Guid && column.unique == anchors.unique;
+        |column: &&Column| column.kind == CellKind::Guid && column.unique == anchors.unique;
     let guids = layout.columns.iter().find(is_guid_of_it)?;
     (name.ends_with("guid") || has(&["objectguid"])).then_some(guids)
 }
@@ -173,7 +173,7 @@ fn is_of_another(heading: &str) -> bool {
 }
 
 /// A file that has an old and a new anchor under headings of which only the old one is known would set the old one.
-fn unread_anchor(layout: &Layout, mapping: &Mapping, column: &Column, heading: &str) -> Fault {
+fn unread_anchor(layout: &Layout, mapping: &Mapping, column: &Column, heading: &str) -> Violation {
     let rival = layout
         .columns
         .iter()
@@ -192,9 +192,9 @@ fn unread_anchor(layout: &Layout, mapping: &Mapping, column: &Column, heading: &
         column.name
     );
     let fault = if rival.is_some() && is_wanted {
-        Fault::error(Rule::UnreadColumn, message)
+        Violation::error(Rule::UnreadColumn, message)
     } else {
-        Fault::warning(Rule::UnreadColumn, message)
+        Violation::warning(Rule::UnreadColumn, message)
     };
     fault.suggesting(Some(column.name.clone()))
 }
@@ -217,20 +217,20 @@ fn slip<'a>(layout: &'a Layout, mapping: &Mapping, heading: &str) -> Option<(&'a
     Some((column, name))
 }
 
-fn misspelled(heading: &str, name: &str) -> Fault {
-    Fault::warning(
+fn misspelled(heading: &str, name: &str) -> Violation {
+    Violation::warning(
         Rule::UnreadColumn,
         format!("the heading `{heading}` is not read; rename it if {name} is meant"),
     )
     .suggesting(Some(name.to_owned()))
 }
 
-fn absent(layout: &Layout, column: &Column, header: &[String]) -> Fault {
+fn absent(layout: &Layout, column: &Column, header: &[String]) -> Violation {
     let names = listed(column_names(column));
     let headings = listed(header.iter().map(|heading| heading.trim()));
     let message = format!("no heading is {names}; the headings are {headings}");
     if let Some(hint) = hint(layout, header) {
-        return Fault::error(Rule::MissingColumn, format!("{message}; {hint}"));
+        return Violation::error(Rule::MissingColumn, format!("{message}; {hint}"));
     }
     // More slips are forgiven here, since something must be said anyway.
     let near = header
@@ -240,12 +240,12 @@ fn absent(layout: &Layout, column: &Column, header: &[String]) -> Fault {
         .min_by_key(|((distance, _), _)| *distance)
         .filter(|((distance, _), heading)| distance * 2 <= folded(heading).chars().count());
     match near {
-        Some(((_, name), heading)) => Fault::error(
+        Some(((_, name), heading)) => Violation::error(
             Rule::MissingColumn,
             format!("{message}; rename `{}` if that is it", heading.trim()),
         )
         .suggesting(Some(name.to_owned())),
-        None => Fault::error(Rule::MissingColumn, message),
+        None => Violation::error(Rule::MissingColumn, message),
     }
 }
 
@@ -352,7 +352,7 @@ fn nearest_name<'a>(column: &'a Column, heading: &str) -> Option<(usize, &'a str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::finding::Severity;
+    use crate::values::Severity;
 
     fn layout() -> Layout {
         let column = |name: &str, kind, required, aliases: &[&str]| Column {
@@ -369,13 +369,13 @@ mod tests {
         let columns = vec![
             column(
                 "upn",
-                Kind::Upn,
+                CellKind::Upn,
                 true,
                 &["UserPrincipalName", "User principal name"],
             ),
-            anchor("immutable_id", Kind::ImmutableId, &[]),
-            anchor("object_guid", Kind::Guid, &["objectGUID"]),
-            column("object_id", Kind::Guid, false, &["ObjectId"]),
+            anchor("immutable_id", CellKind::ImmutableId, &[]),
+            anchor("object_guid", CellKind::Guid, &["objectGUID"]),
+            column("object_id", CellKind::Guid, false, &["ObjectId"]),
         ];
         Layout { columns, key: 0 }
     }
@@ -542,10 +542,7 @@ mod tests {
         let stored = serde_json::to_string(&mapping).unwrap();
         let mapping: Mapping = serde_json::from_str(&stored).unwrap();
         let values = mapping.values(&layout(), &["System.Byte[]".into(), "a@b.com".into()]);
-        assert_eq!(
-            values,
-            [Some(Value::Upn("a@b.com".into())), None, None, None]
-        );
+        assert_eq!(values, [Some("a@b.com".into()), None, None, None]);
         assert_eq!(mapping.values(&layout(), &[]), [None, None, None, None]);
     }
 }

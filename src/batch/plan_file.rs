@@ -70,9 +70,7 @@ pub enum PlanFileError {
     #[error("the plan `{}` was made for another file, job, parameter or target", path.display())]
     #[diagnostic(
         code(batch::plan_other),
-        help(
-            "plan anew with the same job, file, --set and --target as this run; nothing was sent"
-        )
+        help("plan again with this run's job, file, --set and --target; nothing was sent")
     )]
     Other {
         /// Which file.

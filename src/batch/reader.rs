@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use super::column::Layout;
 use super::dialect::{Dialect, Encoding, delimiter_and_preamble, known_binary, known_text};
 use super::error::InputError;
-use super::finding::{Fault, Finding};
+use super::finding::Finding;
 use super::header::{self, Headings, Mapping, is_read};
-use super::records::Records;
-use super::rule::Rule;
+use super::records::RecordReader;
 use super::source::{Probe, Source, probe};
+use crate::values::{Rule, Violation};
 
 pub use super::rows::{Judge, Row, Visit};
 pub use super::source::Digest;
@@ -51,7 +51,7 @@ pub fn open(path: &Path, layout: &Layout) -> Result<Input, InputError> {
     refuse_other_kinds(path, &probed)?;
 
     let dialect = dialect_of(&probed, layout);
-    let mut records = Records::open(&source, path, dialect)?;
+    let mut records = RecordReader::open(&source, path, dialect)?;
     let Some(first) = records.next()? else {
         return Err(InputError::Empty {
             path: path.to_owned(),
@@ -68,7 +68,8 @@ pub fn open(path: &Path, layout: &Layout) -> Result<Input, InputError> {
     let mut findings: Vec<Finding> = encoding_finding(&probed).into_iter().collect();
     findings.extend(columns);
     if records.next()?.is_none() {
-        findings.push(Fault::error(Rule::Empty, "the file has a header and no rows").in_file(None));
+        findings
+            .push(Violation::error(Rule::Empty, "the file has a header and no rows").in_file(None));
     }
     Ok(Input {
         source,
@@ -114,12 +115,12 @@ fn dialect_of(probed: &Probe, layout: &Layout) -> Dialect {
 fn encoding_finding(probed: &Probe) -> Option<Finding> {
     let line = probed.malformed_line?;
     let fault = match probed.encoding {
-        Encoding::Windows1252 => Fault::warning(
+        Encoding::Windows1252 => Violation::warning(
             Rule::Encoding,
             "is not UTF-8 from this line on, so the file is read as Windows-1252; check the letters with accents, or \
              save the file as UTF-8",
         ),
-        marked @ (Encoding::Utf8 | Encoding::Utf16Le | Encoding::Utf16Be) => Fault::error(
+        marked @ (Encoding::Utf8 | Encoding::Utf16Le | Encoding::Utf16Be) => Violation::error(
             Rule::Encoding,
             format!(
                 "has bytes that {marked} does not allow, though the file is marked so; export the file again"
@@ -138,13 +139,14 @@ mod tests {
     use tempfile::NamedTempFile;
 
     use super::*;
-    use crate::batch::column::{Column, Kind};
-    use crate::batch::finding::Severity;
+    use crate::batch::column::Column;
+    use crate::values::CellKind;
+    use crate::values::Severity;
 
     fn layout() -> Layout {
         let upn = Column {
             name: "upn".into(),
-            kind: Kind::Text,
+            kind: CellKind::Text,
             aliases: vec!["UserPrincipalName".into()],
             required: true,
             unique: Some("UPN".into()),

@@ -10,7 +10,7 @@ use super::dialect::Dialect;
 use super::error::InputError;
 use super::lines::{RECORD_BYTES_MAX, RecordError, RecordLines};
 use super::source::{Hashing, RunningDigest, Source};
-use super::upn::is_invisible;
+use crate::values::is_blank;
 
 /// How much is read, and how much decoded text the csv crate takes at once, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -18,7 +18,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 type Decoded = RecordLines<DecodeReaderBytes<Hashing<File>, Vec<u8>>>;
 
 /// Reads records from the beginning of a file to its end.
-pub struct Records<'a> {
+pub struct RecordReader<'a> {
     path: &'a Path,
     reader: csv::Reader<Decoded>,
     digest: RunningDigest,
@@ -26,14 +26,14 @@ pub struct Records<'a> {
 }
 
 /// A record and the physical line, from 1, in which it begins.
-pub struct Record<'a> {
+pub struct CsvRecord<'a> {
     /// Physical line, from 1.
     pub line: u64,
     /// Its cells.
     pub cells: &'a StringRecord,
 }
 
-impl<'a> Records<'a> {
+impl<'a> RecordReader<'a> {
     /// Opens a file once more. `path` is the name for messages.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl<'a> Records<'a> {
         source: &Source,
         path: &'a Path,
         dialect: Dialect,
-    ) -> Result<Records<'a>, InputError> {
+    ) -> Result<RecordReader<'a>, InputError> {
         let file = source.reader().map_err(|source| InputError::Open {
             path: path.to_owned(),
             source,
@@ -59,7 +59,7 @@ impl<'a> Records<'a> {
             .delimiter(dialect.delimiter)
             .buffer_capacity(BUFFER_BYTES)
             .from_reader(lines);
-        Ok(Records {
+        Ok(RecordReader {
             path,
             reader,
             digest,
@@ -72,7 +72,7 @@ impl<'a> Records<'a> {
     ///
     /// # Errors
     /// When the file cannot be read on, or cut into records.
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, InputError> {
+    pub fn next(&mut self) -> Result<Option<CsvRecord<'_>>, InputError> {
         loop {
             let found = self
                 .reader
@@ -83,7 +83,7 @@ impl<'a> Records<'a> {
             }
             let line = self.reader.get_mut().next_record_line();
             if !self.record.iter().all(is_blank) {
-                return Ok(Some(Record {
+                return Ok(Some(CsvRecord {
                     line,
                     cells: &self.record,
                 }));
@@ -116,10 +116,4 @@ impl<'a> Records<'a> {
             },
         }
     }
-}
-
-/// Whether a cell holds nothing that could be seen: a mark in the middle of a file, or the one that ended files under
-/// DOS, is no value.
-pub fn is_blank(cell: &str) -> bool {
-    cell.chars().all(|c| c.is_whitespace() || is_invisible(c))
 }

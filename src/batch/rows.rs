@@ -5,15 +5,15 @@ use std::ops::ControlFlow;
 use memchr::memchr2;
 use serde::Serialize;
 
-use super::column::{Kind, Layout, Value};
+use super::column::Layout;
 use super::duplicates::{Clash, Clashes, Duplicates, Suspects};
 use super::error::InputError;
 use super::external_sort::HELD_BYTES_MAX;
-use super::finding::{Fault, Finding};
+use super::finding::Finding;
 use super::header::is_repeated;
 use super::reader::Input;
-use super::records::{Record, Records, is_blank};
-use super::rule::Rule;
+use super::records::{CsvRecord, RecordReader};
+use crate::values::{CellKind, Rule, Violation, is_blank};
 
 /// What ends a file under DOS, and belongs to no cell.
 const END_OF_FILE: char = '\u{1a}';
@@ -29,7 +29,7 @@ pub struct Row {
     /// the end are added or left out.
     pub cells: Vec<String>,
     /// The canonical values, one per column of the layout.
-    pub values: Vec<Option<Value>>,
+    pub values: Vec<Option<String>>,
     /// Whether an error was found that refuses the row. Duplicates are not known yet when a row is shown.
     pub faulty: bool,
 }
@@ -114,13 +114,13 @@ impl Input {
         suspects.finish().map_err(InputError::temporary)
     }
 
-    fn records_after_header(&self) -> Result<Records<'_>, InputError> {
-        let mut records = Records::open(&self.source, &self.file, self.dialect)?;
+    fn records_after_header(&self) -> Result<RecordReader<'_>, InputError> {
+        let mut records = RecordReader::open(&self.source, &self.file, self.dialect)?;
         records.next()?;
         Ok(records)
     }
 
-    fn check(&self, layout: &Layout, number: u64, record: &Record<'_>) -> (Row, Vec<Finding>) {
+    fn check(&self, layout: &Layout, number: u64, record: &CsvRecord<'_>) -> (Row, Vec<Finding>) {
         let line = record.line;
         let mut cells = cells_of(record);
         let mut findings = Vec::new();
@@ -152,13 +152,13 @@ impl Input {
     }
 
     /// A quote that is closed rows later takes them into one cell, where nobody would ever look for them.
-    fn swallowed(&self, layout: &Layout, cells: &[String]) -> Option<Fault> {
+    fn swallowed(&self, layout: &Layout, cells: &[String]) -> Option<Violation> {
         let broken = cells
             .iter()
             .filter(|cell| memchr2(b'\n', b'\r', cell.as_bytes()).is_some());
         let mut lines = broken.flat_map(|cell| cell.split(['\n', '\r']).skip(1));
         let key = lines.find_map(|line| self.key_in(layout, line))?;
-        Some(Fault::error(
+        Some(Violation::error(
             Rule::Ragged,
             format!(
                 "has a quote that closes lines later, so that the line of {key} stands inside of a cell; close the quote, \
@@ -172,19 +172,21 @@ impl Input {
         let parts: Vec<&str> = line.split(char::from(self.dialect.delimiter)).collect();
         let column = layout.columns.get(layout.key)?;
         let is_row = match column.kind {
-            Kind::Text => parts.len() == self.header.len(),
-            Kind::Upn | Kind::Guid | Kind::ImmutableId => parts.len() > 1 || self.header.len() == 1,
+            CellKind::Text => parts.len() == self.header.len(),
+            CellKind::Upn | CellKind::Guid | CellKind::ImmutableId => {
+                parts.len() > 1 || self.header.len() == 1
+            }
         };
         let key = parts.get(self.mapping.cell(layout.key)?)?.trim_matches('"');
         let (value, _) = column.read(key);
-        value.filter(|_| is_row).map(|value| value.to_string())
+        value.filter(|_| is_row)
     }
 
     /// What other programs write between rows and behind them.
-    fn no_row(&self, cells: &[String]) -> Option<Fault> {
+    fn no_row(&self, cells: &[String]) -> Option<Violation> {
         let is_rule = |cell: &String| cell.chars().all(|c| "-=+_| ".contains(c));
         let message = if is_repeated(&self.header, cells) {
-            "is the header again, as where one file was put behind another; take the line out"
+            "is the header again, as if one file was appended to another; delete the line"
         } else if cells.iter().all(is_rule) && cells.iter().any(|cell| cell.len() > 1) {
             "is a line between the rows of a table; take it out"
         } else if self.header.len() > 1 && cells.len() == 1 && is_count(&cells[0]) {
@@ -192,11 +194,11 @@ impl Input {
         } else {
             return None;
         };
-        Some(Fault::error(Rule::NoRow, message))
+        Some(Violation::error(Rule::NoRow, message))
     }
 
     /// A row with fewer cells than named columns, or with something beyond the last one.
-    fn ragged(&self, cells: &[String]) -> Option<Fault> {
+    fn ragged(&self, cells: &[String]) -> Option<Violation> {
         let headings = self.header.len();
         let named = self
             .header
@@ -213,7 +215,7 @@ impl Input {
             return None;
         };
         let count = cells.len();
-        Some(Fault::error(
+        Some(Violation::error(
             Rule::Ragged,
             format!("has {count} cells under {headings} headings; {advice}"),
         ))
@@ -259,7 +261,7 @@ impl Input {
             "has the same value as {}; only one of them can be right",
             clash.describe_others()
         );
-        let finding = Fault::error(Rule::Duplicate, message).in_row(clash.row, clash.line);
+        let finding = Violation::error(Rule::Duplicate, message).in_row(clash.row, clash.line);
         let cell = self
             .mapping
             .cell(clash.column)
@@ -271,7 +273,7 @@ impl Input {
     }
 }
 
-fn cells_of(record: &Record<'_>) -> Vec<String> {
+fn cells_of(record: &CsvRecord<'_>) -> Vec<String> {
     let mut cells: Vec<String> = record.cells.iter().map(str::to_owned).collect();
     if let Some(last) = cells.last_mut().filter(|last| last.ends_with(END_OF_FILE)) {
         last.pop();
@@ -294,9 +296,9 @@ mod tests {
     use tempfile::NamedTempFile;
 
     use super::*;
-    use crate::batch::column::{Column, Kind};
-    use crate::batch::finding::Severity;
+    use crate::batch::column::Column;
     use crate::batch::reader::open;
+    use crate::values::Severity;
 
     const GUID: &str = "9c5923e9-de52-33ea-88de-7ebc8633b9cc";
     const ID: &str = "6SNZnFLe6jOI3n68hjO5zA==";
@@ -311,10 +313,10 @@ mod tests {
             unique: Some(group.into()),
         };
         let columns = vec![
-            column("upn", Kind::Upn, "UPN"),
-            column("temp_upn", Kind::Upn, "UPN"),
-            column("object_guid", Kind::Guid, "ImmutableID"),
-            column("immutable_id", Kind::ImmutableId, "ImmutableID"),
+            column("upn", CellKind::Upn, "UPN"),
+            column("temp_upn", CellKind::Upn, "UPN"),
+            column("object_guid", CellKind::Guid, "ImmutableID"),
+            column("immutable_id", CellKind::ImmutableId, "ImmutableID"),
         ];
         Layout { columns, key: 0 }
     }
@@ -369,7 +371,7 @@ mod tests {
             (1, 3, false)
         );
         assert_eq!(rows[0].cells, ["a@b.de", "x\r\ny", GUID]);
-        assert_eq!(rows[0].values[0], Some(Value::Upn("a@b.de".into())));
+        assert_eq!(rows[0].values[0], Some("a@b.de".into()));
         assert_eq!(rows[0].values[1], None);
         assert!(rows[1].faulty);
     }
@@ -473,8 +475,9 @@ mod tests {
         let input = open(file.path(), &layout()).unwrap();
         let mut judge = |row: &Row, findings: &mut Vec<Finding>| {
             if row.number == 2 {
-                findings
-                    .push(Fault::error(Rule::Job("NoB".into()), "no").in_row(row.number, row.line));
+                findings.push(
+                    Violation::error(Rule::Job("NoB".into()), "no").in_row(row.number, row.line),
+                );
             }
         };
         let mut faulty = Vec::new();

@@ -1,7 +1,8 @@
 //! Arguments, by clap.
 
 use crate::journal::line::ChainHash;
-use crate::progress::{Color, Form, Manner, Style};
+use crate::progress::{Color, Manner, OutputForm, Style};
+use crate::runner::reopen::Retried;
 use crate::runner::{Deadline, MaxFailed, Window};
 use crate::services::budget::{Quota, QuotaError};
 use crate::sim::GraphPermission;
@@ -9,45 +10,47 @@ use clap::{Args, Parser, Subcommand};
 use miette::Diagnostic;
 use std::path::PathBuf;
 
-/// Runs a change over many people of a Microsoft 365 tenant, one row of a CSV each, and never loses its place.
+/// Applies a change to many people in a Microsoft 365 tenant, one row of a CSV each, and never loses its place.
 #[derive(Debug, Parser)]
 #[command(name = "cutover", version, max_term_width = 110)]
 pub struct Cli {
-    /// What every command knows.
+    /// The options of every command.
     #[command(flatten)]
     pub(super) global: Global,
     /// The command.
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) command: CliCommand,
 }
 
 impl Cli {
-    /// How the command line wants to be spoken to.
+    /// How the command line asks to be answered.
     pub(super) fn manner(&self) -> Manner {
         let style = match &self.command {
-            Command::Run(args) => Some(args.work.progress),
-            Command::Resume(args) => Some(args.work.progress),
-            Command::Plan(_)
-            | Command::Check(_)
-            | Command::Doctor(_)
-            | Command::Pause(_)
-            | Command::Continue(_)
-            | Command::Drain(_)
-            | Command::Pace(_)
-            | Command::Status(_)
-            | Command::Report(_)
-            | Command::Runs(_)
-            | Command::Journal(_)
-            | Command::Jobs(_)
-            | Command::Explain(_)
-            | Command::ImmutableId(_)
-            | Command::Sim(_) => None,
+            CliCommand::Run(args) => Some(args.work.progress),
+            CliCommand::Resume(args) => Some(args.work.progress),
+            CliCommand::Retry(args) => Some(args.work.progress),
+            CliCommand::Plan(_)
+            | CliCommand::Check(_)
+            | CliCommand::Doctor(_)
+            | CliCommand::Verify(_)
+            | CliCommand::Pause(_)
+            | CliCommand::Continue(_)
+            | CliCommand::Drain(_)
+            | CliCommand::Pace(_)
+            | CliCommand::Status(_)
+            | CliCommand::Report(_)
+            | CliCommand::Runs(_)
+            | CliCommand::Journal(_)
+            | CliCommand::Jobs(_)
+            | CliCommand::Explain(_)
+            | CliCommand::ImmutableId(_)
+            | CliCommand::Sim(_) => None,
         };
         Manner {
             form: if style == Some(Style::Json) {
-                Form::JsonLines
+                OutputForm::JsonLines
             } else {
-                Form::Words
+                OutputForm::Words
             },
             quiet: self.global.quiet,
             color: self.global.color,
@@ -67,10 +70,10 @@ pub(super) struct Global {
         default_value = "cutover-journal"
     )]
     pub journal: PathBuf,
-    /// Say more (twice: still more)
+    /// Print more (twice: still more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Say nothing but warnings and errors
+    /// Print only warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// When to use colour
@@ -88,7 +91,7 @@ pub(super) struct Global {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum CliCommand {
     /// Start a run, or pick up the unfinished one of the same job, rows and target
     Run(RunArgs),
     /// Read live state, write nothing: what would change, and what it would cost
@@ -97,23 +100,27 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Whether the target can be reached, with which permissions, domains and limits; changes nothing
     Doctor(DoctorArgs),
-    /// Go on with an interrupted run from the journal alone
+    /// Continue an interrupted run from the journal alone
     Resume(ResumeArgs),
-    /// Begin no more rows, bring those under way to safety, and wait for `continue`
+    /// A new try for rows that ended failed, reverted, held or stranded
+    Retry(RetryArgs),
+    /// Read finished rows again and report what is no longer as it should be; writes nothing
+    Verify(VerifyArgs),
+    /// Start no more rows, bring those under way to safety, and wait for `continue`
     Pause(SteerArgs),
-    /// Begin rows again after a pause
+    /// Start rows again after a pause
     Continue(SteerArgs),
-    /// Begin no more rows, bring those under way to safety, and stop
+    /// Start no more rows, bring those under way to safety, and stop
     Drain(SteerArgs),
     /// Change the write budget of the live process
     Pace(PaceArgs),
-    /// Where a run stands; works while another process is running it
+    /// How a run stands; works while another process is running it
     Status(StatusArgs),
     /// Write the report files again
     Report(ReportArgs),
     /// The runs in the journal
     Runs(RunsArgs),
-    /// Prove that the journal says what it said when it was written, or take its history elsewhere
+    /// Prove that the journal was not changed since it was written, or export its history
     Journal(JournalArgs),
     /// The shipped jobs; show one, lint a file, draw one
     Jobs(JobsArgs),
@@ -144,7 +151,7 @@ pub(super) struct TargetArgs {
     pub target: Option<String>,
 }
 
-/// How a run is worked on.
+/// How to work on a run.
 #[derive(Debug, Args)]
 pub(super) struct WorkArgs {
     /// Where report files go [default: cutover-report/RUN]
@@ -159,16 +166,16 @@ pub(super) struct WorkArgs {
     /// Stop when more rows than this are stranded
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub max_stranded: u64,
-    /// Begin rows only inside these hours of the day, and wait for the next ones outside; the zone left out is the system's
+    /// Start rows only in these hours of the day, and wait outside of them; without a zone, the system's is used
     #[arg(long, value_name = "HH:MM-HH:MM[ ZONE]")]
     pub window: Option<Window>,
-    /// Stop then, with everybody in safety: the next HH:MM here, or a moment such as 2026-01-31T05:00:00+01:00
+    /// Stop at this time, with everybody in safety: the next HH:MM, or a moment such as 2026-01-31T05:00:00+01:00
     #[arg(long, value_name = "TIME")]
     pub deadline: Option<Deadline>,
     /// How progress is shown
     #[arg(long, value_enum, default_value = "auto")]
     pub progress: Style,
-    /// Start a new run without asking; needed where there is no terminal to ask on
+    /// Start a new run without asking; needed if there is no terminal to ask on
     #[arg(long)]
     pub yes: bool,
     /// Machine-readable, on standard output: summary.json at the end
@@ -187,10 +194,10 @@ pub(super) struct RunArgs {
     /// Execute exactly what `plan` wrote there; rows that have changed since are refused
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
-    /// A new run, though an unfinished one is there
+    /// A new run, even if there is an unfinished one
     #[arg(long)]
     pub fresh: bool,
-    /// A new run that takes over people who are half way in this one, with how they were before; that one goes on no more
+    /// A new run that takes over the people who are half way in RUN and knows how they were before; RUN cannot be resumed any more
     #[arg(long, value_name = "RUN")]
     pub adopt_run: Option<String>,
 }
@@ -239,10 +246,37 @@ pub(super) struct ResumeArgs {
     pub work: WorkArgs,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct RetryArgs {
+    /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
+    pub run: Option<String>,
+    /// Only these of the rows that ended so, such as 3,7-9
+    #[arg(long, value_name = "ROWS")]
+    pub rows: Option<Retried>,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub work: WorkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
+    pub run: Option<String>,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Most rows read at once [default: from rate and latency]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub concurrency: Option<u32>,
+    /// Machine-readable, on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Which live process is meant.
 #[derive(Debug, Args)]
 pub(super) struct SteerArgs {
-    /// The run, or an unambiguous beginning of its name [default: the one that is worked on]
+    /// The run, or an unambiguous beginning of its name [default: the run in progress]
     pub run: Option<String>,
 }
 
@@ -298,7 +332,7 @@ pub(super) enum JournalCommand {
 pub(super) struct JournalVerifyArgs {
     /// The run, or an unambiguous beginning of its name [default: all]
     pub run: Option<String>,
-    /// A head that was noted elsewhere: it must be in the run's chain
+    /// A head that was noted earlier: it must be in the run's chain
     #[arg(long, value_name = "HASH")]
     pub head: Option<ChainHash>,
     /// Check an export instead of the journal
@@ -328,7 +362,7 @@ pub(super) struct JobsArgs {
 pub(super) enum JobsCommand {
     /// The shipped jobs
     List,
-    /// Print a job's file, to read or to begin one's own with
+    /// Print a job's file, to read it or to start your own from it
     Show {
         /// The name of a shipped job, or the path of a TOML file
         job: String,
@@ -364,13 +398,13 @@ pub(super) struct SimArgs {
     /// The port on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = 0)]
     pub port: u16,
-    /// How many people live there
+    /// How many people it has
     #[arg(long, default_value_t = 1_000)]
     pub users: u64,
-    /// The source of every decision
+    /// The seed of every random decision
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Remember changes in this folder
+    /// Keep its state in this folder
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
     /// Write a CSV of the people, ready for the job immutable-id
@@ -430,7 +464,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// clap shows an error without its advice, so both go into one sentence.
+/// clap prints an error without its advice, so both go into one sentence.
 fn rate(text: &str) -> Result<Quota, String> {
     text.parse()
         .map_err(|error: QuotaError| match error.help() {

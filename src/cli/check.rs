@@ -4,10 +4,11 @@ use super::args::CheckArgs;
 use super::context::Batch;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::batch::{Finding, InputError, Severity, Summary, Visit};
+use crate::batch::{Finding, FindingCounts, InputError, Visit};
 use crate::job::Settings;
-use crate::progress::{counted, say_result, show_json, show_text, warn};
+use crate::progress::{counted, print_json_text, print_result, print_text, warn};
 use crate::runner::start::each_row;
+use crate::values::Severity;
 use serde_json::json;
 use std::path::Path;
 
@@ -51,7 +52,7 @@ pub(super) fn main(args: &CheckArgs) -> Result<Exit, Failure> {
 struct Output {
     json: bool,
     first: bool,
-    summary: Summary,
+    summary: FindingCounts,
 }
 
 impl Output {
@@ -59,7 +60,7 @@ impl Output {
         Output {
             json,
             first: true,
-            summary: Summary::default(),
+            summary: FindingCounts::default(),
         }
     }
 
@@ -82,7 +83,7 @@ impl Output {
     /// The object stays open: findings follow one by one, and the number of rows at the end.
     fn head(head: &serde_json::Value) {
         let head = head.to_string();
-        show_json(&format!("{},\"findings\":[", head.trim_end_matches('}')));
+        print_json_text(&format!("{},\"findings\":[", head.trim_end_matches('}')));
     }
 
     /// Whoever reads JSON gets a whole object, though the file cannot be read.
@@ -110,25 +111,25 @@ impl Output {
     fn finding(&mut self, finding: &Finding) {
         self.summary.add(finding);
         if !self.json {
-            show_text(format_args!("{finding}\n"));
+            print_text(format_args!("{finding}\n"));
             return;
         }
         let comma = if self.first { "" } else { "," };
         self.first = false;
         match serde_json::to_string(finding) {
-            Ok(text) => show_json(&format!("{comma}\n{text}")),
+            Ok(text) => print_json_text(&format!("{comma}\n{text}")),
             Err(error) => warn(format_args!("a finding cannot be shown: {error}")),
         }
     }
 
     fn end(&self, rows: u64) {
         if self.json {
-            show_json(&format!("],\"rows\":{rows}}}\n"));
+            print_json_text(&format!("],\"rows\":{rows}}}\n"));
             return;
         }
         let errors = self.summary.count(Severity::Error);
         let warnings = self.summary.count(Severity::Warning);
-        say_result(format_args!(
+        print_result(format_args!(
             "{}, {}, {}",
             counted(rows, "row", "rows"),
             counted(errors, "error", "errors"),

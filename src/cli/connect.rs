@@ -3,7 +3,7 @@
 use super::errors;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::batch::{Kind, Layout};
+use crate::batch::Layout;
 use crate::job::{AppFacts, Job};
 use crate::progress::warn;
 use crate::runner::directory::DirectoryBatcher;
@@ -14,6 +14,7 @@ use crate::services::{
     HttpTransport, Registry,
 };
 use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
+use crate::values::{CellKind, ImmutableId, ObjectGuid};
 use reqwest::Url;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,7 +68,7 @@ pub(super) struct Hitch(Mutex<Option<String>>);
 impl Hitch {
     /// Of a sign-in that has not been answered yet.
     pub fn new() -> Hitch {
-        Hitch(Mutex::new(Some("no answer yet".to_owned())))
+        Hitch(Mutex::new(Some("no reply yet".to_owned())))
     }
 
     /// None while it hangs on nothing, or on a person who was told so.
@@ -186,7 +187,7 @@ impl Target {
         let connection = &reached.connection;
         let directory = match &connection.ad {
             Some(ad) if job.directory.is_some() => {
-                hitch.set(Some("no answer of the directory yet".to_owned()));
+                hitch.set(Some("no reply from the directory yet".to_owned()));
                 Some(directory(ad.clone(), connection.graph.patience).await?)
             }
             Some(_) | None => None,
@@ -338,22 +339,22 @@ fn refused(fault: &Fault) -> Failure {
 /// The person that a row is about, for the simulated tenant to have.
 pub(super) fn person(layout: &Layout, values: &[Option<String>]) -> Option<Person> {
     let upn = values.get(layout.key)?.clone()?;
-    let of_kind = |wanted: &[Kind]| {
+    let of_kind = |wanted: &[CellKind]| {
         let cells = layout.columns.iter().zip(values).enumerate();
         cells
             .filter(|(at, (column, _))| *at != layout.key && wanted.contains(&column.kind))
             .find_map(|(_, (column, value))| Some((column.kind, value.clone()?)))
     };
     let wanted_immutable_id =
-        of_kind(&[Kind::ImmutableId, Kind::Guid]).map(|(kind, value)| match kind {
-            Kind::Guid => crate::batch::ObjectGuid::parse(&value).map_or(value, |guid| {
-                crate::batch::ImmutableId::from(guid).to_string()
-            }),
-            Kind::ImmutableId | Kind::Upn | Kind::Text => value,
+        of_kind(&[CellKind::ImmutableId, CellKind::Guid]).map(|(kind, value)| match kind {
+            CellKind::Guid => {
+                ObjectGuid::parse(&value).map_or(value, |guid| ImmutableId::from(guid).to_string())
+            }
+            CellKind::ImmutableId | CellKind::Upn | CellKind::Text => value,
         });
     Some(Person {
         upn,
-        temp_upn: of_kind(&[Kind::Upn]).map(|(_, value)| value),
+        temp_upn: of_kind(&[CellKind::Upn]).map(|(_, value)| value),
         wanted_immutable_id,
     })
 }

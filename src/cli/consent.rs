@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::waits::{Cut, Waits};
 use crate::job::Job;
 use crate::journal::RunId;
-use crate::progress::{prompt, say, short, warn_if_quiet};
+use crate::progress::{print, prompt, short, warn_if_quiet};
 use crate::runner::StopReason;
 use crate::runner::preflight::Ready;
 use std::io::IsTerminal as _;
@@ -90,7 +90,7 @@ fn is_yes(line: &str) -> bool {
 }
 
 /// What is about to be worked on.
-pub(super) struct Header<'h> {
+pub(super) struct RunHeading<'h> {
     pub journal: &'h Path,
     pub job: &'h Job,
     pub connected: &'h Connected,
@@ -102,11 +102,11 @@ pub(super) struct Header<'h> {
     pub report: &'h Path,
 }
 
-impl Header<'_> {
+impl RunHeading<'_> {
     /// A person who is asked sees it even with `--quiet`.
     pub fn print(&self, is_asked: bool) {
         let words = self.in_words();
-        say(&words);
+        print(&words);
         if is_asked {
             warn_if_quiet(words);
         }

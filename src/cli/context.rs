@@ -8,7 +8,7 @@ use crate::core::nearest_first;
 use crate::job::{FindError, Job, SHIPPED};
 use crate::journal::sled_store::Why;
 use crate::journal::{Holder, Journal, JournalError, Snapshot};
-use crate::progress::{say, say_finding, show_json, warn};
+use crate::progress::{print, print_finding, print_json_text, warn};
 use crate::runner::{Clock, Schedule, SystemClock};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -89,7 +89,7 @@ impl Batch {
             none if none.is_empty() => none,
             some => format!("; not read: {some}"),
         };
-        say(format_args!(
+        print(format_args!(
             "{}: {}{unread}",
             self.input.file.display(),
             self.input.dialect
@@ -171,9 +171,9 @@ pub(super) fn snapshot(global: &Global) -> Result<Snapshot, Failure> {
 }
 
 /// Says why the checkpoint is not used.
-pub(super) fn tell_unused(why: &Why) {
+pub(super) fn warn_unused(why: &Why) {
     warn(format_args!(
-        "the checkpoint is not used, and is built again from the log by the next `run` or `resume`: {why}"
+        "the checkpoint is not used, and is rebuilt from the log by the next `run` or `resume`: {why}"
     ));
 }
 
@@ -231,7 +231,7 @@ impl FindingLines {
     pub fn show(&mut self, finding: &Finding) {
         self.0 += 1;
         if self.0 <= FINDINGS_SHOWN_MAX {
-            say_finding(finding);
+            print_finding(finding);
         }
     }
 
@@ -239,7 +239,7 @@ impl FindingLines {
         if self.0 > FINDINGS_SHOWN_MAX {
             let (job, file) = (&batch.job.name, batch.input.file.display());
             let more = self.0 - FINDINGS_SHOWN_MAX;
-            say_finding(format_args!(
+            print_finding(format_args!(
                 "… and {more} more; `cutover check {job} {file}` shows them all"
             ));
         }
@@ -260,6 +260,6 @@ pub(super) fn report_dir(given: Option<&PathBuf>, run: &str) -> PathBuf {
 pub(super) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
     let text =
         serde_json::to_string_pretty(value).map_err(|error| Failure::program(error.to_string()))?;
-    show_json(&format!("{text}\n"));
+    print_json_text(&format!("{text}\n"));
     Ok(())
 }

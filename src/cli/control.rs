@@ -8,7 +8,7 @@ use super::failure::Failure;
 use crate::core::Secret;
 use crate::journal::{Control, Holder, Journal};
 use crate::progress::warn;
-use crate::report::Summary;
+use crate::report::RunSummary;
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -36,12 +36,15 @@ pub(super) enum ControlRequest {
     /// Write the report of a run into a folder.
     Report { run: String, dir: PathBuf },
     /// Steer the run.
-    Steer { run: Option<String>, order: Order },
+    Steer {
+        run: Option<String>,
+        order: SteerOrder,
+    },
 }
 
 /// An operator's order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) enum Order {
+pub(super) enum SteerOrder {
     /// With the reason.
     Pause(String),
     Continue,
@@ -59,11 +62,11 @@ pub(super) enum Order {
 pub(super) async fn ask(
     journal: &Path,
     request: &ControlRequest,
-) -> Result<Option<Vec<Summary>>, Failure> {
+) -> Result<Option<Vec<RunSummary>>, Failure> {
     match send(journal, request).await? {
-        Reply::Nobody => Ok(None),
-        Reply::Summaries(summaries) => Ok(Some(summaries)),
-        Reply::Silent(holder) => {
+        Contact::Nobody => Ok(None),
+        Contact::Summaries(summaries) => Ok(Some(summaries)),
+        Contact::Silent(holder) => {
             warn(format_args!(
                 "{}, so this is what the journal has",
                 silent(&holder)
@@ -80,14 +83,14 @@ pub(super) async fn ask(
 pub(super) async fn steer(
     journal: &Path,
     run: Option<&str>,
-    order: Order,
-) -> Result<Summary, Failure> {
+    order: SteerOrder,
+) -> Result<RunSummary, Failure> {
     let run = run.map(str::to_owned);
     match send(journal, &ControlRequest::Steer { run, order }).await? {
-        Reply::Summaries(mut summaries) => summaries
+        Contact::Summaries(mut summaries) => summaries
             .pop()
             .ok_or_else(|| Failure::program("the live process sent no summary")),
-        Reply::Nobody => Err(Failure::usage(
+        Contact::Nobody => Err(Failure::usage(
             format!(
                 "no process works on a run of the journal `{}`, so there is nothing to steer",
                 journal.display()
@@ -95,7 +98,7 @@ pub(super) async fn steer(
             "`cutover status` shows how the newest run stands, `cutover resume` continues it",
         )
         .coded(errors::NO_LIVE_RUN)),
-        Reply::Silent(holder) => Err(Failure::usage(
+        Contact::Silent(holder) => Err(Failure::usage(
             silent(&holder),
             format!(
                 "it may be starting or ending: try again in a moment. If it was stopped, `kill -CONT {pid}` wakes it; if it hangs, \
@@ -112,35 +115,35 @@ fn silent(holder: &Holder) -> String {
     format!("process {pid} (`cutover {command}`) has the journal and does not reply")
 }
 
-enum Reply {
+enum Contact {
     Nobody,
-    Summaries(Vec<Summary>),
+    Summaries(Vec<RunSummary>),
     /// It may be at its beginning, at its end, or stopped.
     Silent(Holder),
 }
 
 /// Asks again for a few seconds: the process may just be starting or ending.
-async fn send(journal: &Path, request: &ControlRequest) -> Result<Reply, Failure> {
+async fn send(journal: &Path, request: &ControlRequest) -> Result<Contact, Failure> {
     let mut tries = 0;
     loop {
         let Some(holder) = Journal::holder(journal)?.filter(Holder::may_live) else {
-            return Ok(Reply::Nobody);
+            return Ok(Contact::Nobody);
         };
         let attempt = match &holder.control {
             Some(control) => send_once(&holder, control, request).await?,
-            None => Attempt::NotYet,
+            None => Sent::NotYet,
         };
         tries += 1;
         match attempt {
-            Attempt::Summaries(summaries) => return Ok(Reply::Summaries(summaries)),
-            Attempt::NotYet if tries < TRIES_MAX => tokio::time::sleep(TRY_AGAIN_AFTER).await,
-            Attempt::NotYet | Attempt::TimedOut => return Ok(Reply::Silent(holder)),
+            Sent::Summaries(summaries) => return Ok(Contact::Summaries(summaries)),
+            Sent::NotYet if tries < TRIES_MAX => tokio::time::sleep(TRY_AGAIN_AFTER).await,
+            Sent::NotYet | Sent::TimedOut => return Ok(Contact::Silent(holder)),
         }
     }
 }
 
-enum Attempt {
-    Summaries(Vec<Summary>),
+enum Sent {
+    Summaries(Vec<RunSummary>),
     /// No reply, or not one of ours. In a moment this may be different.
     NotYet,
     TimedOut,
@@ -150,7 +153,7 @@ async fn send_once(
     holder: &Holder,
     control: &Control,
     request: &ControlRequest,
-) -> Result<Attempt, Failure> {
+) -> Result<Sent, Failure> {
     let token = control.token.expose();
     let patience = match request {
         ControlRequest::Report { .. } => REPORT_MAX,
@@ -161,8 +164,8 @@ async fn send_once(
     let url = format!("http://127.0.0.1:{}/", control.port);
     let sent = client()?.post(url).bearer_auth(token).json(request);
     let failed = |error: reqwest::Error| match error.is_timeout() {
-        true => Attempt::TimedOut,
-        false => Attempt::NotYet,
+        true => Sent::TimedOut,
+        false => Sent::NotYet,
     };
     let reply = match sent.timeout(patience).send().await {
         Ok(reply) => reply,
@@ -178,9 +181,9 @@ async fn send_once(
         );
     }
     if !reply.status().is_success() {
-        return Ok(Attempt::NotYet);
+        return Ok(Sent::NotYet);
     }
-    Ok(reply.json().await.map_or_else(failed, Attempt::Summaries))
+    Ok(reply.json().await.map_or_else(failed, Sent::Summaries))
 }
 
 /// No proxy: what is said here stays on this machine.

@@ -2,12 +2,12 @@
 //! and `pause`, `continue`, `drain` and `pace` steer it.
 
 use super::context::holder;
-use super::control::{ControlRequest, Order};
+use super::control::{ControlRequest, SteerOrder};
 use crate::journal::{
     Control, ControlToken, Holder, Journal, JournalError, RunId, RunRecord, Session, takers,
 };
 use crate::progress::waiting_in_words;
-use crate::report::{self, Liveness, ReportError, Summary, UnderWay};
+use crate::report::{self, Liveness, ReportError, RunSummary, UnderWay};
 use crate::runner::stop::Gate;
 use crate::runner::{Asked, Command, Services};
 use axum::extract::State;
@@ -41,7 +41,7 @@ pub(super) struct Bridge {
 
 /// Weak, so that a question under way does not keep the session from being closed.
 #[derive(Clone)]
-struct Shared {
+struct LiveProcess {
     journal: Weak<Mutex<Journal>>,
     session: Weak<Session>,
     bridge: Bridge,
@@ -58,7 +58,7 @@ impl ControlServer {
         session: &Arc<Session>,
         bridge: Bridge,
     ) -> ControlServer {
-        let shared = Shared {
+        let shared = LiveProcess {
             journal: Arc::downgrade(journal),
             session: Arc::downgrade(session),
             bridge,
@@ -84,7 +84,7 @@ impl ControlServer {
 }
 
 async fn listen(
-    shared: Shared,
+    shared: LiveProcess,
     journal: &Arc<Mutex<Journal>>,
     run: RunId,
 ) -> std::io::Result<JoinHandle<()>> {
@@ -121,7 +121,7 @@ async fn announce_again(journal: Weak<Mutex<Journal>>, holder: Holder) {
 }
 
 async fn serve(
-    State(shared): State<Shared>,
+    State(shared): State<LiveProcess>,
     headers: HeaderMap,
     Json(request): Json<ControlRequest>,
 ) -> Response {
@@ -137,20 +137,22 @@ async fn serve(
         ControlRequest::Report { run, dir } => shared.write_report(&run, &dir).await,
         ControlRequest::Steer { run, order } => shared.steer(run.as_deref(), order).await,
     };
-    reply.map_or_else(Refusal::into_response, |all| Json(all).into_response())
+    reply.map_or_else(ControlRefusal::into_response, |all| {
+        Json(all).into_response()
+    })
 }
 
 /// Summaries: of one run, or of all.
-type Reply = Result<Vec<Summary>, Refusal>;
+type Summaries = Result<Vec<RunSummary>, ControlRefusal>;
 
-impl Shared {
-    async fn status(&self, run: Option<&str>) -> Reply {
+impl LiveProcess {
+    async fn status(&self, run: Option<&str>) -> Summaries {
         let (run, live, journal) = self.find(run).await?;
         let mut reader = journal.reader(&run)?;
         Ok(vec![report::summarize(&run, &mut reader, &live)?])
     }
 
-    async fn runs(&self) -> Reply {
+    async fn runs(&self) -> Summaries {
         let own = self.own_run()?;
         let (_, live, journal) = self.find(Some(&own.to_string())).await?;
         let runs = journal.runs()?;
@@ -163,7 +165,7 @@ impl Shared {
         runs.into_iter().map(summarize).collect()
     }
 
-    async fn write_report(&self, run: &str, dir: &Path) -> Reply {
+    async fn write_report(&self, run: &str, dir: &Path) -> Summaries {
         let (run, live, journal) = self.find(Some(run)).await?;
         let mut reader = journal.reader(&run)?;
         let (_, summary) = report::write(&run, &mut reader, dir, &live)?;
@@ -171,40 +173,40 @@ impl Shared {
     }
 
     /// Hands a command to the dispatcher, and returns how the run stands then.
-    async fn steer(&self, named: Option<&str>, order: Order) -> Reply {
+    async fn steer(&self, named: Option<&str>, order: SteerOrder) -> Summaries {
         if let Some(named) = named {
             self.must_be_live(named).await?;
         }
         let command = match order {
-            Order::Pause(why) => Command::Pause(why),
-            Order::Continue => Command::Continue,
-            Order::Drain(why) => Command::Drain(why),
-            Order::Pace(rate) => Command::Pace(rate.parse().map_err(Refusal::words)?),
+            SteerOrder::Pause(why) => Command::Pause(why),
+            SteerOrder::Continue => Command::Continue,
+            SteerOrder::Drain(why) => Command::Drain(why),
+            SteerOrder::Pace(rate) => Command::Pace(rate.parse().map_err(ControlRefusal::words)?),
         };
         // Held until the reply: a run with nobody under way ends as soon as it is told to drain.
-        let session = self.session.upgrade().ok_or(Refusal::Ending)?;
+        let session = self.session.upgrade().ok_or(ControlRefusal::Ending)?;
         let (asked, answered) = Asked::new(command);
         let sent = self.bridge.commands.send(asked).await;
-        sent.map_err(|_| Refusal::Ending)?;
-        let answer = answered.await.map_err(|_| Refusal::Ending)?;
+        sent.map_err(|_| ControlRefusal::Ending)?;
+        let answer = answered.await.map_err(|_| ControlRefusal::Ending)?;
         answer
-            .map_err(|refused| Refusal::words(format!("the run goes on as it did: {refused}")))?;
+            .map_err(|refused| ControlRefusal::words(format!("nothing has changed: {refused}")))?;
         self.status(Some(&session.header().id.to_string())).await
     }
 
-    async fn must_be_live(&self, named: &str) -> Result<(), Refusal> {
+    async fn must_be_live(&self, named: &str) -> Result<(), ControlRefusal> {
         let (run, ..) = self.find(Some(named)).await?;
         let (named, own) = (run.id(), self.own_run()?);
         match named == own {
             true => Ok(()),
-            false => Err(Refusal::words(format!(
+            false => Err(ControlRefusal::words(format!(
                 "nobody works on run {named}; the one that is worked on is {own}"
             ))),
         }
     }
 
-    fn own_run(&self) -> Result<RunId, Refusal> {
-        let session = self.session.upgrade().ok_or(Refusal::Ending)?;
+    fn own_run(&self) -> Result<RunId, ControlRefusal> {
+        let session = self.session.upgrade().ok_or(ControlRefusal::Ending)?;
         Ok(session.header().id)
     }
 
@@ -213,10 +215,10 @@ impl Shared {
     async fn find(
         &self,
         prefix: Option<&str>,
-    ) -> Result<(RunRecord, Liveness, OwnedMutexGuard<Journal>), Refusal> {
-        let journal = self.journal.upgrade().ok_or(Refusal::Ending)?;
+    ) -> Result<(RunRecord, Liveness, OwnedMutexGuard<Journal>), ControlRefusal> {
+        let journal = self.journal.upgrade().ok_or(ControlRefusal::Ending)?;
         let journal = journal.lock_owned().await;
-        let session = self.session.upgrade().ok_or(Refusal::Ending)?;
+        let session = self.session.upgrade().ok_or(ControlRefusal::Ending)?;
         // Brings the checkpoint up to the log.
         drop(session.reader().await?);
         let mut run = journal.find(prefix)?;
@@ -251,37 +253,37 @@ impl Bridge {
 }
 
 /// Why there is no reply.
-enum Refusal {
+enum ControlRefusal {
     Ending,
     Words(String),
 }
 
-impl Refusal {
-    fn words(text: impl ToString) -> Refusal {
-        Refusal::Words(text.to_string())
+impl ControlRefusal {
+    fn words(text: impl ToString) -> ControlRefusal {
+        ControlRefusal::Words(text.to_string())
     }
 }
 
-impl From<JournalError> for Refusal {
+impl From<JournalError> for ControlRefusal {
     fn from(error: JournalError) -> Self {
-        Refusal::words(error)
+        ControlRefusal::words(error)
     }
 }
 
-impl From<ReportError> for Refusal {
+impl From<ReportError> for ControlRefusal {
     fn from(error: ReportError) -> Self {
-        Refusal::words(error)
+        ControlRefusal::words(error)
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ControlRefusal {
     fn into_response(self) -> Response {
         match self {
-            Refusal::Ending => {
+            ControlRefusal::Ending => {
                 let text = "the process is about to end";
                 (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
             }
-            Refusal::Words(text) => (StatusCode::UNPROCESSABLE_ENTITY, text).into_response(),
+            ControlRefusal::Words(text) => (StatusCode::UNPROCESSABLE_ENTITY, text).into_response(),
         }
     }
 }

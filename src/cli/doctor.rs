@@ -9,7 +9,7 @@ use super::context::{job, print_json};
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::job::{Job, SHIPPED};
-use crate::progress::{say_result, show_text};
+use crate::progress::{print_result, print_text};
 use crate::runner::Services;
 use crate::runner::client::RunAbort;
 use crate::runner::preflight::{Check, Verdict, introductions, permissions};
@@ -117,7 +117,7 @@ async fn tenant(services: &Arc<Services>) -> Vec<Check> {
             vec![Check::bad("tenant", problem.to_string(), problem.advice)]
         }
         Err(_) => {
-            let detail = format!("no answer within {} s", patience.as_secs());
+            let detail = format!("no reply within {} s", patience.as_secs());
             let advice = "check the network, the proxy, and the service's health page";
             vec![Check::bad("tenant", detail, advice)]
         }
@@ -136,7 +136,7 @@ fn limits(services: &Services) -> Check {
 async fn active_directory(connection: AdConnection) -> Check {
     let base = connection.base.clone();
     match ActiveDirectory::new(connection).check().await {
-        Ok(()) => Check::good("active directory", format!("{base} answers")),
+        Ok(()) => Check::good("active directory", format!("{base} can be reached")),
         Err(fault) => refused("active directory", &fault),
     }
 }
@@ -168,7 +168,7 @@ fn show(check: &Check) {
     }
     // What is good is not worth a word when it is to be quiet.
     match check.verdict {
-        Verdict::Good => say_result(text.trim_end()),
-        Verdict::Unknown | Verdict::Warning | Verdict::Bad => show_text(text),
+        Verdict::Good => print_result(text.trim_end()),
+        Verdict::Unknown | Verdict::Warning | Verdict::Bad => print_text(text),
     }
 }

@@ -8,9 +8,10 @@ use super::failure::Failure;
 use super::half_way::mention_others;
 use crate::journal::reserve::RESERVE_BYTES;
 use crate::journal::{Closed, Journal, JournalError, RunId, RunReader, RunRecord};
-use crate::progress::{counted, name_run, note_end, say, say_result, warn, warn_if_quiet};
+use crate::progress::{counted, name_run, note_end, print, print_result, warn, warn_if_quiet};
 use crate::report::{
-    self, Liveness, OUTCOMES, PEOPLE_NAMED_MAX, Report, ReportError, SUMMARY, Summary, UNFINISHED,
+    self, Liveness, OUTCOMES, PEOPLE_NAMED_MAX, Report, ReportError, RunSummary, SUMMARY,
+    UNFINISHED,
 };
 use crate::runner::StopReason;
 use crate::runner::exposed::Person;
@@ -18,7 +19,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// What the ending of a run is printed with.
-pub(super) struct Ending<'a> {
+pub(super) struct RunEnding<'a> {
     pub global: &'a Global,
     pub args: &'a WorkArgs,
     /// The folder of its report.
@@ -36,7 +37,7 @@ pub(super) fn finish(
 ) -> Result<Exit, Failure> {
     name_run(run.id());
     let dir = report_dir(args.report.as_ref(), &run.id().to_string());
-    let ending = Ending {
+    let ending = RunEnding {
         global,
         args,
         dir: &dir,
@@ -47,7 +48,7 @@ pub(super) fn finish(
     Ok(Exit::of_run(run).if_exposed(exposed.is_anybody()))
 }
 
-impl Ending<'_> {
+impl RunEnding<'_> {
     /// Prints how a run ended that this process worked on: first what went wrong with the journal, then as much as can still be
     /// read and written. Returns who is left exposed, if the journal can be trusted about that.
     pub fn print_closed(
@@ -102,13 +103,13 @@ impl Ending<'_> {
         })
     }
 
-    fn print_numbers(&self, summary: &Summary, written: Option<&Report>) -> Result<(), Failure> {
+    fn print_numbers(&self, summary: &RunSummary, written: Option<&Report>) -> Result<(), Failure> {
         note_last_event(summary, written);
         if self.args.json {
             return print_json(summary);
         }
         let lines = report::end_lines(summary, &self.global.journal);
-        say_result(lines.join("\n"));
+        print_result(lines.join("\n"));
         if let Some(why) = report::stop_reason(summary) {
             warn_if_quiet(format_args!("run {} stopped: {why}", summary.run));
         }
@@ -122,7 +123,7 @@ impl Ending<'_> {
                     "run {run}: {left} neither done nor unchanged: {file}"
                 ));
             }
-            say_result(format_args!("report    {file}"));
+            print_result(format_args!("report    {file}"));
         }
         Ok(())
     }
@@ -130,8 +131,8 @@ impl Ending<'_> {
     /// With `--json`, standard output is for the JSON alone.
     fn print_result(&self, text: String) {
         match self.args.json {
-            true => say(text),
-            false => say_result(text),
+            true => print(text),
+            false => print_result(text),
         }
     }
 
@@ -143,7 +144,7 @@ impl Ending<'_> {
 }
 
 /// What the last line of `--progress json` says about the run.
-fn note_last_event(summary: &Summary, written: Option<&Report>) {
+fn note_last_event(summary: &RunSummary, written: Option<&Report>) {
     let files = written.map(|report| {
         let path = |name: &str| report.dir.join(name).display().to_string();
         json!({

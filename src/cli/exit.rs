@@ -2,7 +2,7 @@
 
 use crate::journal::{RunRecord, RunState, Stop};
 use crate::machine::Outcome;
-use crate::report::Summary;
+use crate::report::RunSummary;
 use std::process::{ExitCode, Termination};
 
 /// How a command ends.
@@ -72,7 +72,7 @@ impl Exit {
 
     /// How a command ends that has only shown a run.
     #[must_use]
-    pub(super) fn of_shown(summary: &Summary) -> Exit {
+    pub(super) fn of_shown(summary: &RunSummary) -> Exit {
         Exit::Good.if_exposed(summary.left_exposed().next().is_some())
     }
 }

@@ -8,12 +8,12 @@ use super::context::job;
 use super::errors;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::batch::Rule;
 use crate::core::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind, nearest_first};
 use crate::job::{Objection, SHIPPED};
 use crate::machine::Outcome;
-use crate::progress::show_text;
+use crate::progress::print_text;
 use crate::services::{CLASSES, Class, KnownCode, Speaker, known_code, known_codes, statuses_of};
+use crate::values::Rule;
 use crate::{job, machine, runner};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -35,8 +35,8 @@ const WARNING_CHANGED: &str = "as the row's outcome says: this is a warning and 
 pub(super) fn main(code: Option<&str>) -> Result<Exit, Failure> {
     let pages = pages()?;
     match code {
-        None => show_text(list(&pages)),
-        Some(code) => show_text(explain(code, &pages)?),
+        None => print_text(list(&pages)),
+        Some(code) => print_text(explain(code, &pages)?),
     }
     Ok(Exit::Good)
 }
@@ -73,7 +73,7 @@ impl Topic {
 }
 
 /// What is known about one code.
-struct Page {
+struct ExplainPage {
     code: String,
     topic: Topic,
     meaning: String,
@@ -83,9 +83,9 @@ struct Page {
     lines: Vec<(&'static str, String)>,
 }
 
-impl Page {
-    fn new(topic: &Topic, code: &str, meaning: &str) -> Page {
-        Page {
+impl ExplainPage {
+    fn new(topic: &Topic, code: &str, meaning: &str) -> ExplainPage {
+        ExplainPage {
             code: code.to_owned(),
             topic: topic.clone(),
             meaning: meaning.to_owned(),
@@ -94,19 +94,19 @@ impl Page {
         }
     }
 
-    fn line(mut self, label: &'static str, text: &str) -> Page {
+    fn line(mut self, label: &'static str, text: &str) -> ExplainPage {
         self.lines.push((label, text.to_owned()));
         self
     }
 
-    fn action(self, changed: &str, again: &str, advice: &str) -> Page {
+    fn action(self, changed: &str, again: &str, advice: &str) -> ExplainPage {
         self.line("changed", changed)
             .line("tried again", again)
             .line("what to do", advice)
     }
 
-    fn of_problem(topic: &Topic, kind: &ProblemKind) -> Page {
-        let page = Page::new(topic, kind.code, kind.meaning);
+    fn of_problem(topic: &Topic, kind: &ProblemKind) -> ExplainPage {
+        let page = ExplainPage::new(topic, kind.code, kind.meaning);
         page.action(kind.changed, kind.again, kind.advice)
     }
 }
@@ -125,15 +125,15 @@ impl ErrorPages {
             .map_err(|error| Failure::program(format!("explain.toml: {error}")))
     }
 
-    fn into_pages(self) -> Vec<Page> {
+    fn into_pages(self) -> Vec<ExplainPage> {
         let exits = Topic::new("an exit code", "Exit codes");
         let errors = Topic::new("an error of a command", "Errors of commands");
         let exits = self.exit_code.iter().map(|(code, [meaning, advice])| {
-            Page::new(&exits, code, meaning).line("what to do", advice)
+            ExplainPage::new(&exits, code, meaning).line("what to do", advice)
         });
-        let of_errors = |changed, pages: &BTreeMap<String, [String; 2]>| -> Vec<Page> {
+        let of_errors = |changed, pages: &BTreeMap<String, [String; 2]>| -> Vec<ExplainPage> {
             let pages = pages.iter().map(|(code, [meaning, advice])| {
-                Page::new(&errors, code, meaning).action(changed, AGAIN_BY_HAND, advice)
+                ExplainPage::new(&errors, code, meaning).action(changed, AGAIN_BY_HAND, advice)
             });
             pages.collect()
         };
@@ -145,11 +145,12 @@ impl ErrorPages {
 }
 
 /// Every page there is, in the order of the list.
-fn pages() -> Result<Vec<Page>, Failure> {
+fn pages() -> Result<Vec<ExplainPage>, Failure> {
     let mut pages = ErrorPages::read()?.into_pages();
     let outcomes = Topic::new("an outcome of a row", "Outcomes of rows");
     pages.extend(Outcome::ALL.map(|outcome| {
-        Page::new(&outcomes, outcome.word(), outcome.meaning()).line("what to do", outcome.advice())
+        ExplainPage::new(&outcomes, outcome.word(), outcome.meaning())
+            .line("what to do", outcome.advice())
     }));
     let classes = Topic::new("a class of replies", "Classes of replies");
     pages.extend(CLASSES.map(|class| class_page(&classes, class)));
@@ -157,16 +158,20 @@ fn pages() -> Result<Vec<Page>, Failure> {
     let of_rooms = (job::PROBLEMS.into_iter())
         .chain(machine::PROBLEMS)
         .chain(runner::problems::PROBLEMS);
-    pages.extend(of_rooms.map(|kind| Page::of_problem(&problems, kind)));
+    pages.extend(of_rooms.map(|kind| ExplainPage::of_problem(&problems, kind)));
     let rules = Topic::new("a rule of the file", "Rules of the file");
     let of_rules = Rule::ALL.iter().filter_map(|rule| rule.page().ok());
     pages.extend(of_rules.map(|rule| {
-        Page::new(&rules, rule.name, rule.meaning).action(NOTHING_CHANGED, NOT_AGAIN, rule.advice)
+        ExplainPage::new(&rules, rule.name, rule.meaning).action(
+            NOTHING_CHANGED,
+            NOT_AGAIN,
+            rule.advice,
+        )
     }));
     for file in SHIPPED {
         let job = job(file.name)?;
         let topic = Topic::of_job(&job.name);
-        let page = |one: &Objection| Page::new(&topic, &one.code, &one.reason.to_string());
+        let page = |one: &Objection| ExplainPage::new(&topic, &one.code, &one.reason.to_string());
         let refusals = job.obstacles.iter().chain(&job.checks).chain(&job.refusals);
         pages.extend(refusals.map(|one| page(one).action(NOTHING_CHANGED, NOT_AGAIN, &one.advice)));
         pages.extend(job.warnings.iter().map(|one| {
@@ -179,25 +184,25 @@ fn pages() -> Result<Vec<Page>, Failure> {
     Ok(pages)
 }
 
-fn class_page(topic: &Topic, class: Class) -> Page {
+fn class_page(topic: &Topic, class: Class) -> ExplainPage {
     let kind = class.kind();
     let codes = known_codes().filter(|known| known.class.kind() == kind);
     let leads: Vec<String> = statuses_of(class)
         .map(|status| format!("http-{status}"))
         .chain(codes.map(|known| known.code.to_owned()))
         .collect();
-    Page::of_problem(topic, kind)
+    ExplainPage::of_problem(topic, kind)
         .line("comes from", &leads.join(", "))
         .line("source", Speaker::Graph.source())
 }
 
-fn code_page(code: &str, known: &KnownCode) -> Page {
+fn code_page(code: &str, known: &KnownCode) -> ExplainPage {
     let kind = known.class.kind();
     let meaning = match known.note {
         Some(note) => sentence(note),
         None => kind.meaning.to_owned(),
     };
-    let mut page = Page::new(&Topic::of_speaker(known.speaker), code, &meaning);
+    let mut page = ExplainPage::new(&Topic::of_speaker(known.speaker), code, &meaning);
     page.summary = match known.note.or(known.advice) {
         Some(more) => format!("{}: {more}", kind.code),
         None => kind.code.to_owned(),
@@ -218,7 +223,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// The pages of a code: by its name, else by its form.
-fn explain(code: &str, pages: &[Page]) -> Result<String, Failure> {
+fn explain(code: &str, pages: &[ExplainPage]) -> Result<String, Failure> {
     let code = code.trim().trim_end_matches([':', ',']);
     // As it is printed: error[CODE].
     let code = code.strip_prefix("error[").unwrap_or(code);
@@ -226,7 +231,7 @@ fn explain(code: &str, pages: &[Page]) -> Result<String, Failure> {
     let by_name = pages
         .iter()
         .filter(|page| page.code.eq_ignore_ascii_case(code));
-    let texts: Vec<String> = by_name.map(Page::to_string).collect();
+    let texts: Vec<String> = by_name.map(ExplainPage::to_string).collect();
     if !texts.is_empty() {
         return Ok(texts.join("\n"));
     }
@@ -242,7 +247,7 @@ fn explain(code: &str, pages: &[Page]) -> Result<String, Failure> {
     }
 }
 
-fn unknown(code: &str, pages: &[Page]) -> Failure {
+fn unknown(code: &str, pages: &[ExplainPage]) -> Failure {
     let codes: Vec<&str> = pages.iter().map(|page| page.code.as_str()).collect();
     let wanted = code.to_ascii_lowercase();
     let holds = |known: &&str| wanted.len() > 2 && known.to_ascii_lowercase().contains(&wanted);
@@ -260,7 +265,7 @@ fn unknown(code: &str, pages: &[Page]) -> Failure {
     Failure::usage(format!("the code `{code}` is not known"), help).coded(errors::UNKNOWN_CODE)
 }
 
-impl fmt::Display for Page {
+impl fmt::Display for ExplainPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({})\n", self.code, self.topic.one)?;
         writeln!(f, "{}\n", wrapped(&self.meaning, "", ""))?;
@@ -282,7 +287,7 @@ fn wrapped(text: &str, first: &str, rest: &str) -> String {
 }
 
 /// A line a code, under a heading a topic.
-fn list(pages: &[Page]) -> String {
+fn list(pages: &[ExplainPage]) -> String {
     let mut text = String::new();
     let mut topic: Option<&Topic> = None;
     for page in pages {

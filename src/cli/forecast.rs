@@ -4,7 +4,7 @@ use super::failure::Failure;
 use crate::batch::Finding;
 use crate::core::Problem;
 use crate::job::Job;
-use crate::progress::{counted, say_result, short, show_text};
+use crate::progress::{counted, print_result, print_text, short};
 use crate::runner::preflight::Check;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -124,7 +124,7 @@ impl Forecast {
 
     /// For a person at a terminal.
     pub fn tell(&self, job: &Job) {
-        say_result(format_args!(
+        print_result(format_args!(
             "{} for {} on {}",
             counted(self.rows, "row", "rows"),
             self.job,
@@ -132,19 +132,19 @@ impl Forecast {
         ));
         for step in &job.steps {
             let rows = self.changes.get(&step.name).copied().unwrap_or(0);
-            say_result(format_args!("  {rows:>7}  {}", step.title));
+            print_result(format_args!("  {rows:>7}  {}", step.title));
         }
-        say_result(format_args!("  {:>7}  unchanged", self.unchanged));
-        say_result(format_args!("  {:>7}  refused", self.refused));
+        print_result(format_args!("  {:>7}  unchanged", self.unchanged));
+        print_result(format_args!("  {:>7}  refused", self.refused));
         self.tell_findings();
         let time = short(Duration::from_secs_f64(self.seconds_at_budget));
-        say_result(format_args!(
+        print_result(format_args!(
             "{}, some {}; {time} at the budget, finished {} if it began now",
             counted(self.writes, "write", "writes"),
             counted(self.reads, "read", "reads"),
             self.local_end()
         ));
-        say_result(format_args!(
+        print_result(format_args!(
             "plan      {} (`cutover run … --plan` executes exactly this)",
             self.plan
         ));
@@ -158,7 +158,7 @@ impl Forecast {
             kinds.entry(kind).or_insert((0, &finding.message)).0 += 1;
         }
         for ((severity, rule), (count, example)) in kinds {
-            show_text(format_args!(
+            print_text(format_args!(
                 "  {count:>7}  {rule} ({severity}): {example}\n"
             ));
         }
@@ -166,7 +166,7 @@ impl Forecast {
         for finding in blocked().take(SHOWN_MAX) {
             let (row, key) = (finding.row.unwrap_or(0), finding.key.as_deref());
             let key = key.unwrap_or_default();
-            show_text(format_args!(
+            print_text(format_args!(
                 "row {row} {key}: {} [{}]\n",
                 finding.message, finding.rule
             ));
@@ -174,7 +174,7 @@ impl Forecast {
         let more = blocked().count().saturating_sub(SHOWN_MAX);
         if more > 0 {
             let more = counted(more as u64, "more row", "more rows");
-            show_text(format_args!("… and {more}; the plan has all of them\n"));
+            print_text(format_args!("… and {more}; the plan has all of them\n"));
         }
     }
 

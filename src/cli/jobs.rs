@@ -6,19 +6,19 @@ use super::errors;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::job::{SHIPPED, mermaid, parse, text_of};
-use crate::progress::{say_result, show_file, show_text};
+use crate::progress::{print_file, print_result, print_text};
 
 pub(super) fn main(what: Option<&JobsCommand>) -> Result<Exit, Failure> {
     match what {
         None | Some(JobsCommand::List) => list(),
         Some(JobsCommand::Show { job }) => {
             let (_, text) = text_of(job).map_err(job_failure)?;
-            show_file(&text);
+            print_file(&text);
             Ok(Exit::Good)
         }
         Some(JobsCommand::Lint { file }) => lint(file),
         Some(JobsCommand::Diagram { job: name }) => {
-            show_text(mermaid(&job(name)?));
+            print_text(mermaid(&job(name)?));
             Ok(Exit::Good)
         }
     }
@@ -26,7 +26,7 @@ pub(super) fn main(what: Option<&JobsCommand>) -> Result<Exit, Failure> {
 
 fn list() -> Result<Exit, Failure> {
     for file in SHIPPED {
-        show_text(format_args!(
+        print_text(format_args!(
             "{:<16} {}\n",
             file.name,
             job(file.name)?.title
@@ -40,11 +40,11 @@ fn lint(file: &str) -> Result<Exit, Failure> {
     let (origin, text) = text_of(file).map_err(job_failure)?;
     match parse(&origin, &text) {
         Ok(job) => {
-            say_result(format_args!("{origin}: job {} has no mistakes", job.name));
+            print_result(format_args!("{origin}: job {} has no mistakes", job.name));
             Ok(Exit::Good)
         }
         Err(mistakes) => {
-            show_text(mistakes.listing());
+            print_text(mistakes.listing());
             let failure = Failure::usage(mistakes.to_string(), "fix what is listed");
             Ok(failure.coded(errors::JOB_FILE).print())
         }

@@ -1,19 +1,19 @@
 //! `cutover journal`: proving that the journal says what it said when it was written, and taking its history elsewhere.
 
 use super::args::{Global, JournalCommand, JournalExportArgs, JournalVerifyArgs};
-use super::context::{must_be_there, print_json, tell_unused};
+use super::context::{must_be_there, print_json, warn_unused};
 use super::exit::Exit;
 use super::failure::Failure;
+use crate::core::AtomicFile;
 use crate::journal::export::{self, ExportError, Exported};
 use crate::journal::verify::{
     self as checks, Compared, Finding, Kind, Request, Verdict, verify_beside, verify_export,
 };
 use crate::journal::{Holder, Journal, JournalError};
-use crate::progress::{say, say_result, show_text, warn};
+use crate::progress::{print, print_result, print_text, warn};
 use serde::Serialize;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::path::Path;
-use tempfile::NamedTempFile;
 
 pub(super) fn main(global: &Global, what: Option<JournalCommand>) -> Result<Exit, Failure> {
     match what {
@@ -63,7 +63,7 @@ fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdi
         head: args.head,
     };
     if let Some(holder) = Journal::holder(dir)?.filter(Holder::may_live) {
-        say(format_args!(
+        print(format_args!(
             "note: process {} (`cutover {}`) has the journal: its logs are checked as far as they are written, and the \
              checkpoint can be compared when it has ended",
             holder.pid, holder.command
@@ -72,32 +72,32 @@ fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdi
     }
     let (verdicts, unused) = checks::verify(dir, &request).map_err(Failure::unusable)?;
     if let Some(why) = unused {
-        tell_unused(&why);
+        warn_unused(&why);
     }
     Ok(verdicts)
 }
 
 fn print_in_words(verdict: &Verdict) {
-    say_result(format_args!("run       {}", verdict.run));
-    say_result(format_args!(
+    print_result(format_args!("run       {}", verdict.run));
+    print_result(format_args!(
         "records   {}, head {}",
         verdict.records, verdict.head
     ));
     for note in &verdict.notes {
-        say_result(format_args!("note      {note}"));
+        print_result(format_args!("note      {note}"));
     }
     if verdict.ok {
-        say_result(format_args!("good      {}", praise(verdict.checkpoint)));
+        print_result(format_args!("good      {}", praise(verdict.checkpoint)));
     }
     for finding in &verdict.findings {
-        show_text(format_args!(
+        print_text(format_args!(
             "FOUND     {}{}\n",
             place(finding),
             finding.message
         ));
     }
     if verdict.more_findings > 0 {
-        say_result(format_args!(
+        print_result(format_args!(
             "          … and {} more",
             verdict.more_findings
         ));
@@ -159,26 +159,18 @@ fn export(global: &Global, args: &JournalExportArgs) -> Result<Exit, Failure> {
             exported.torn_bytes
         ));
     }
-    say(format_args!(
+    print(format_args!(
         "exported {} records of run {}, head {}",
         exported.records, exported.run, exported.head
     ));
     Ok(Exit::Good)
 }
 
-/// Beside its place, readable by its owner only, and renamed at the end: nobody finds half of one.
+/// In its place only once it is whole, and readable by its owner only.
 fn export_to(global: &Global, run: &str, file: &Path) -> Result<Exported, ExportError> {
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        Some(_) | None => Path::new("."),
-    };
-    let mut beside = NamedTempFile::new_in(folder)?;
-    let mut out = BufWriter::new(&mut beside);
+    let mut out = AtomicFile::create(file)?;
     let exported = export::export(&global.journal, run, &mut out)?;
-    out.flush()?;
-    drop(out);
-    beside.as_file().sync_all()?;
-    beside.persist(file).map_err(|error| error.error)?;
+    out.commit()?;
     Ok(exported)
 }
 

@@ -1,5 +1,5 @@
-//! Logging, by tracing: warnings on standard error, in the voice of everything else there, more or less on demand; and JSON lines
-//! into a file.
+//! Logging, by tracing: warnings on standard error in the style of everything else there, more or less on request; and JSON lines
+//! to a file.
 
 use super::args::Global;
 use super::failure::Failure;
@@ -21,13 +21,13 @@ pub(super) fn init(global: &Global) -> Result<(), Failure> {
     let to_stderr = Spoken.with_filter(filter(global)?);
     let to_file = match &global.log {
         Some(path) => {
-            // Behind what is there: the same line is run again after a kill, and beside a live process that writes here.
+            // Appends: the same command is run again after a kill, and other processes may write to the file, too.
             let file = OpenOptions::new().append(true).create(true).open(path);
             let file = file.map_err(|error| {
                 let message = format!("the log `{}` cannot be written: {error}", path.display());
                 Failure::usage(message, "name another file with --log")
             })?;
-            // That a line cannot be written would be said on standard error, by a panic where that cannot be written either.
+            // tracing reports its own errors on standard error, and panics if that fails.
             let layer = tracing_subscriber::fmt::layer()
                 .log_internal_errors(false)
                 .json()
@@ -43,7 +43,7 @@ pub(super) fn init(global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says each event on standard error.
+/// Prints each event on standard error.
 struct Spoken;
 
 impl<S: Subscriber> Layer<S> for Spoken {
@@ -69,7 +69,7 @@ impl Visit for Words {
     }
 }
 
-/// The checkpoint's database complains in words of its own of what the journal has told in the operator's.
+/// sled is off: the journal reports its errors in the operator's words.
 fn level(global: &Global) -> &'static str {
     match (global.quiet, global.verbose) {
         (true, _) => "error,sled=off",
@@ -87,7 +87,7 @@ fn filter(global: &Global) -> Result<EnvFilter, Failure> {
     }
 }
 
-/// A file is for looking things up later: it gets more than the terminal.
+/// A file is for later, so it gets more than the terminal.
 fn file_filter(global: &Global) -> Result<EnvFilter, Failure> {
     match std::env::var("CUTOVER_LOG") {
         Ok(text) => parsed(&text),
@@ -98,7 +98,7 @@ fn file_filter(global: &Global) -> Result<EnvFilter, Failure> {
 
 fn parsed(text: &str) -> Result<EnvFilter, Failure> {
     EnvFilter::try_new(text).map_err(|error| {
-        let message = format!("`CUTOVER_LOG={text}` is no log level: {error}");
+        let message = format!("`CUTOVER_LOG={text}` is not a log level: {error}");
         Failure::usage(message, "write error, warn, info, debug or trace")
     })
 }

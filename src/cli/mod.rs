@@ -23,6 +23,7 @@ mod plan;
 mod privacy;
 mod report;
 mod resume;
+mod retry;
 mod run;
 mod runs;
 mod signals;
@@ -30,13 +31,14 @@ mod sim;
 mod status;
 mod steer;
 mod usage;
+mod verify;
 mod waits;
 mod work;
 
 pub use exit::Exit;
 
 use crate::progress::{end, fail};
-use args::{Cli, Command};
+use args::{Cli, CliCommand};
 use failure::Failure;
 use std::ffi::OsString;
 use std::num::NonZero;
@@ -57,13 +59,13 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
     exit
 }
 
-/// A panic is told like every other error, and ends in the exit code of a fault of the program.
+/// A panic is printed like any other error, and ends with the exit code of a fault of the program.
 fn guarded(cli: Cli) -> Exit {
     set_hook(Box::new(|panic| {
         let help = "please report it, with the log; then `cutover resume`";
         fail(errors::INTERNAL, &panic.to_string(), Some(help));
     }));
-    // What a panic leaves behind is not looked at any more: the process ends.
+    // Unwind safe: the process ends, so nothing sees a broken state.
     catch_unwind(AssertUnwindSafe(|| work_on(cli))).unwrap_or(Exit::Program)
 }
 
@@ -76,23 +78,25 @@ fn work_on(cli: Cli) -> Exit {
 fn dispatch(cli: Cli) -> Result<Exit, Failure> {
     let global = cli.global;
     match cli.command {
-        Command::Run(args) => on_runtime(run::main(&global, &args)),
-        Command::Plan(args) => on_runtime(plan::main(&global, &args)),
-        Command::Check(args) => on_runtime(async { check::main(&args) }),
-        Command::Doctor(args) => on_runtime(doctor::main(&args)),
-        Command::Resume(args) => on_runtime(resume::main(&global, &args)),
-        Command::Pause(args) => on_runtime(steer::pause(&global, &args)),
-        Command::Continue(args) => on_runtime(steer::go_on(&global, &args)),
-        Command::Drain(args) => on_runtime(steer::drain(&global, &args)),
-        Command::Pace(args) => on_runtime(steer::pace(&global, &args)),
-        Command::Status(args) => on_runtime(status::main(&global, &args)),
-        Command::Report(args) => on_runtime(report::main(&global, &args)),
-        Command::Runs(args) => on_runtime(runs::main(&global, &args)),
-        Command::Journal(args) => on_runtime(async { journal::main(&global, args.what) }),
-        Command::Jobs(args) => jobs::main(args.what.as_ref()),
-        Command::Explain(args) => explain::main(args.code.as_deref()),
-        Command::ImmutableId(args) => immutable_id::main(&args.value),
-        Command::Sim(args) => on_runtime(sim::main(&args)),
+        CliCommand::Run(args) => on_runtime(run::main(&global, &args)),
+        CliCommand::Plan(args) => on_runtime(plan::main(&global, &args)),
+        CliCommand::Check(args) => on_runtime(async { check::main(&args) }),
+        CliCommand::Doctor(args) => on_runtime(doctor::main(&args)),
+        CliCommand::Resume(args) => on_runtime(resume::main(&global, &args)),
+        CliCommand::Retry(args) => on_runtime(retry::main(&global, &args)),
+        CliCommand::Verify(args) => on_runtime(verify::main(&global, &args)),
+        CliCommand::Pause(args) => on_runtime(steer::pause(&global, &args)),
+        CliCommand::Continue(args) => on_runtime(steer::go_on(&global, &args)),
+        CliCommand::Drain(args) => on_runtime(steer::drain(&global, &args)),
+        CliCommand::Pace(args) => on_runtime(steer::pace(&global, &args)),
+        CliCommand::Status(args) => on_runtime(status::main(&global, &args)),
+        CliCommand::Report(args) => on_runtime(report::main(&global, &args)),
+        CliCommand::Runs(args) => on_runtime(runs::main(&global, &args)),
+        CliCommand::Journal(args) => on_runtime(async { journal::main(&global, args.what) }),
+        CliCommand::Jobs(args) => jobs::main(args.what.as_ref()),
+        CliCommand::Explain(args) => explain::main(args.code.as_deref()),
+        CliCommand::ImmutableId(args) => immutable_id::main(&args.value),
+        CliCommand::Sim(args) => on_runtime(sim::main(&args)),
     }
 }
 
@@ -113,7 +117,7 @@ fn on_runtime<F: Future<Output = Result<Exit, Failure>>>(future: F) -> Result<Ex
 fn survive_file_limit() {
     use tokio::signal::unix::{SignalKind, signal};
     let over_limit = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-    // Nobody listens: that it is heard at all takes its default away.
+    // Registering the signal replaces its default action, which would end the process.
     if let Err(error) = signal(over_limit) {
         tracing::warn!("a file over the limit of its size will end the process: {error}");
     }
@@ -123,8 +127,8 @@ fn survive_file_limit() {
 #[cfg(not(unix))]
 fn survive_file_limit() {}
 
-/// tokio panics where the system refuses it a thread, and then may wait for ever; so as many as it begins with, and those of the
-/// journal, are asked for first.
+/// tokio panics if the system refuses it a thread, and may then hang. So this first starts as many threads as tokio and the journal
+/// will need.
 fn must_give_threads() -> Result<(), Failure> {
     let (held, release) = mpsc::sync_channel::<()>(0);
     let release = Arc::new(Mutex::new(release));
@@ -132,14 +136,14 @@ fn must_give_threads() -> Result<(), Failure> {
     let threads: std::io::Result<Vec<_>> = (0..wanted)
         .map(|_| {
             let release = Arc::clone(&release);
-            // All of them at once: each waits until the last one was begun.
+            // All at once: each waits until the last one has started.
             std::thread::Builder::new().spawn(move || drop(release.lock().map(|end| end.recv())))
         })
         .collect();
     drop(held);
     let refused = match threads {
         Ok(threads) => {
-            // They do nothing that could fail.
+            // They cannot panic.
             threads.into_iter().for_each(|thread| drop(thread.join()));
             return Ok(());
         }

@@ -14,7 +14,7 @@ use crate::batch::{InputError, Row, Visit};
 use crate::core::Problem;
 use crate::job::{Job, RowView, Settings};
 use crate::journal::{RowNumber, Seal};
-use crate::progress::say;
+use crate::progress::print;
 use crate::report::{PlanLine, write_plan};
 use crate::runner::Services;
 use crate::runner::client::{RunAbort, ServiceClient};
@@ -171,7 +171,7 @@ async fn rows(
         });
         if Instant::now() >= word_at {
             word_at += WORD_EVERY;
-            say(format_args!(
+            print(format_args!(
                 "{} of {all} rows read",
                 all - rows.len() - tasks.len()
             ));

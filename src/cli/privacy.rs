@@ -1,9 +1,8 @@
-//! Whatever this process makes is for its owner only: journal, checkpoint, reports and logs all hold names of people, and its
-//! memory holds tokens and secrets.
+//! Everything this process creates is for its owner only: journal, checkpoint, reports and logs name people, and its memory holds
+//! tokens and secrets.
 //!
-//! Said once for the process rather than file by file, since libraries make files of their own (sled the checkpoint's).
-//! Files and folders that are there already keep their rights, so a report folder or a log that others should read is
-//! made by whoever wants that.
+//! Set once for the process, not file by file, because libraries create files, too (sled's for example). Existing files and folders
+//! keep their permissions, so operators can prepare a report folder or a log that others may read.
 
 /// Called before any thread is started.
 pub(super) fn keep_private() {
@@ -11,14 +10,14 @@ pub(super) fn keep_private() {
     keep_memory_private();
 }
 
-/// Takes all rights of group and others from files that are made from here on.
+/// New files get no permissions for group and others.
 #[cfg(unix)]
 fn keep_files_private() {
     use rustix::fs::Mode;
     use rustix::process::umask;
     let others = Mode::RWXG | Mode::RWXO;
     let given = umask(others);
-    // Who asked for less than that still gets it.
+    // Keeps what the user's own umask takes away, too.
     umask(given | others);
 }
 
@@ -26,8 +25,8 @@ fn keep_files_private() {
 #[cfg(not(unix))]
 fn keep_files_private() {}
 
-/// Switches core images off: one would hold every token and secret that the process has. The limit alone does not bind a
-/// system that pipes them into a program, as Ubuntu's does.
+/// Switches core dumps off: one would contain every token and secret of the process. The limit alone does not stop a system that
+/// pipes them into a program, as Ubuntu does.
 #[cfg(unix)]
 fn keep_memory_private() {
     use rustix::process::{Resource, Rlimit, setrlimit};
@@ -36,17 +35,17 @@ fn keep_memory_private() {
         maximum: Some(0),
     };
     if let Err(error) = setrlimit(Resource::Core, none) {
-        tracing::debug!("core images cannot be limited: {error}");
+        tracing::debug!("core dumps cannot be limited: {error}");
     }
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-            tracing::debug!("core images cannot be switched off: {error}");
+            tracing::debug!("core dumps cannot be switched off: {error}");
         }
     }
 }
 
-/// Windows writes none unless an administrator has asked for that.
+/// Windows writes none unless an administrator has configured that.
 #[cfg(not(unix))]
 fn keep_memory_private() {}

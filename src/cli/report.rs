@@ -1,12 +1,12 @@
 //! `cutover report`: write the report files again.
 
 use super::args::{Global, ReportArgs};
-use super::context::{report_dir, snapshot, tell_unused};
+use super::context::{report_dir, snapshot, warn_unused};
 use super::control::{ControlRequest, ask};
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::progress::say_result;
-use crate::report::{Liveness, Report, Summary, exposed_lines, write};
+use crate::progress::print_result;
+use crate::report::{Liveness, Report, RunSummary, exposed_lines, write};
 use std::path::PathBuf;
 
 pub(super) async fn main(global: &Global, args: &ReportArgs) -> Result<Exit, Failure> {
@@ -16,9 +16,9 @@ pub(super) async fn main(global: &Global, args: &ReportArgs) -> Result<Exit, Fai
     };
     exposed_lines(&summary, &global.journal)
         .iter()
-        .for_each(say_result);
+        .for_each(print_result);
     for file in &report.files {
-        say_result(report.dir.join(file).display());
+        print_result(report.dir.join(file).display());
     }
     Ok(Exit::of_shown(&summary))
 }
@@ -27,7 +27,7 @@ pub(super) async fn main(global: &Global, args: &ReportArgs) -> Result<Exit, Fai
 async fn by_live_process(
     global: &Global,
     args: &ReportArgs,
-) -> Result<Option<(Report, Summary)>, Failure> {
+) -> Result<Option<(Report, RunSummary)>, Failure> {
     let run = args.run.clone();
     let status = ask(&global.journal, &ControlRequest::Status { run }).await?;
     let Some(run) = status.and_then(|mut all| all.pop()).map(|one| one.run) else {
@@ -44,15 +44,13 @@ async fn by_live_process(
     Ok(summary.map(|summary| (Report::in_folder(dir), summary)))
 }
 
-fn from_journal(global: &Global, args: &ReportArgs) -> Result<(Report, Summary), Failure> {
+fn from_journal(global: &Global, args: &ReportArgs) -> Result<(Report, RunSummary), Failure> {
     let journal = snapshot(global)?;
     let run = journal.find(args.run.as_deref())?;
     let dir = absolute(report_dir(args.report.as_ref(), &run.id().to_string()));
     let idle = Liveness::idle(journal.taken_over_by(run.id()));
     let (mut reader, unused) = journal.rows(&run)?;
-    if let Some(why) = unused {
-        tell_unused(&why);
-    }
+    unused.iter().for_each(warn_unused);
     Ok(write(&run, &mut reader, &dir, &idle)?)
 }
 

@@ -1,4 +1,4 @@
-//! `cutover resume`: go on with an interrupted run from the journal alone.
+//! `cutover resume`: continue an interrupted run from the journal alone.
 
 use super::args::{Global, ResumeArgs};
 use super::connect::Target;
@@ -6,9 +6,9 @@ use super::context::{existing_journal, schedule};
 use super::ending::finish;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::work::{Opening, Stage, work};
+use super::work::{Opening, RunStage, work};
 use crate::journal::{RunRecord, RunState};
-use crate::progress::{name_run, say};
+use crate::progress::{name_run, print};
 use std::sync::Arc;
 
 pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Failure> {
@@ -22,7 +22,7 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
         .unwrap_or_else(|| run.header.target_spec.clone());
     name_run(run.id());
     if run.is_complete() && run.state == RunState::Finished {
-        say(format_args!(
+        print(format_args!(
             "run {} has finished; nothing is left to do",
             run.id()
         ));
@@ -32,7 +32,7 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
     must_be_the_same(&run, &target)?;
     let job = job_of(&run)?;
     let session = journal.resume(&run)?;
-    say(format_args!("continuing run {}", run.id()));
+    print(format_args!("continuing run {}", run.id()));
     work(
         global,
         &args.work,
@@ -40,7 +40,7 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
         journal,
         Opening {
             session,
-            stage: Stage::Begun,
+            stage: RunStage::Begun,
         },
         Arc::new(job),
         target,
@@ -48,22 +48,22 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
     .await
 }
 
-fn must_be_the_same(run: &RunRecord, target: &Target) -> Result<(), Failure> {
+pub(super) fn must_be_the_same(run: &RunRecord, target: &Target) -> Result<(), Failure> {
     let (then, now) = (&run.header.target, target.identity());
     if *then == now {
         return Ok(());
     }
     Err(Failure::usage(
         format!(
-            "run {} was begun against {then}, and this is {now}",
+            "run {} was started against {then}, and this is {now}",
             run.id()
         ),
-        "name the connection file it was begun with; nothing was sent",
+        "name the connection file it was started with; nothing was sent",
     ))
 }
 
 /// The job as it was when the run began.
-fn job_of(run: &RunRecord) -> Result<crate::job::Job, Failure> {
+pub(super) fn job_of(run: &RunRecord) -> Result<crate::job::Job, Failure> {
     let origin = format!("{} (as run {} was begun with)", run.header.job, run.id());
     crate::job::parse(&origin, &run.header.job_source).map_err(|mistakes| {
         Failure::usage(

@@ -9,14 +9,15 @@ use super::errors;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::half_way::refusal;
-use super::work::{Opening, Stage, work};
-use crate::batch::{PlanFile, Severity};
+use super::work::{Opening, RunStage, work};
+use crate::batch::PlanFile;
 use crate::journal::{Adoption, Copied, Journal, RunId, RunRecord, Session};
-use crate::progress::{counted, name_run, say, warn};
+use crate::progress::{counted, name_run, print, warn};
 use crate::runner::half_way::take_over;
 use crate::runner::plan::plan_seal;
 use crate::runner::start::{Before, BeginError, Order, copy, look_back};
 use crate::runner::{Clock, SystemClock};
+use crate::values::Severity;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -58,20 +59,20 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
             let adoptions = adoptions.map_err(|error| refusal(error, global))?;
             let consent = Consent::needed(&target, args.work.yes)?;
             let (session, copied) = start(&journal, &batch, &order, plan, adoptions).await?;
-            let stage = Stage::New(copied, consent);
+            let stage = RunStage::New(copied, consent);
             Opening { session, stage }
         }
         Before::Unfinished(run) => {
             name_run(run.id());
-            say(format_args!("continuing run {}", run.id()));
+            print(format_args!("continuing run {}", run.id()));
             Opening {
                 session: journal.resume(&run)?,
-                stage: Stage::Begun,
+                stage: RunStage::Begun,
             }
         }
         Before::Finished(run) => {
             name_run(run.id());
-            say(format_args!(
+            print(format_args!(
                 "run {} of these rows has finished; nothing is left to do (--fresh starts a new one)",
                 run.id()
             ));
@@ -100,8 +101,8 @@ async fn start(
 ) -> Result<(Session, Copied), Failure> {
     if let Some(from) = order.adopts {
         let people = counted(adoptions.len() as u64, "person who is", "people who are");
-        say(format_args!(
-            "{people} half way in run {from} would be taken over; that run goes on no more then"
+        print(format_args!(
+            "{people} half way in run {from} would be taken over; that run can then not be resumed"
         ));
     }
     batch.tell_dialect();
@@ -136,7 +137,7 @@ fn different(run: &RunRecord, differences: &[String]) -> Failure {
         differences.join("\n  ")
     );
     let help = format!(
-        "`cutover resume {id}` goes on with it as it was begun; `--fresh` starts a new run beside it; nothing was sent"
+        "`cutover resume {id}` continues it as it was started; `--fresh` starts a new run next to it; nothing was sent"
     );
     Failure::usage(message, help).coded(errors::RUN_DIFFERS)
 }

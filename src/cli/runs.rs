@@ -7,8 +7,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::journal::{Journal, takers};
 use crate::machine::Outcome;
-use crate::progress::say_result;
-use crate::report::{Liveness, Summary, exposed_lines, summarize};
+use crate::progress::print_result;
+use crate::report::{Liveness, RunSummary, exposed_lines, summarize};
 
 pub(super) async fn main(global: &Global, args: &RunsArgs) -> Result<Exit, Failure> {
     let summaries = match ask(&global.journal, &ControlRequest::Runs).await? {
@@ -22,9 +22,9 @@ pub(super) async fn main(global: &Global, args: &RunsArgs) -> Result<Exit, Failu
     let exposed = summaries
         .iter()
         .flat_map(|one| exposed_lines(one, &global.journal));
-    exposed.for_each(say_result);
+    exposed.for_each(print_result);
     for summary in &summaries {
-        say_result(format_args!(
+        print_result(format_args!(
             "{}  {}  {:<11}  {:<16}  {} rows, {} done  {}",
             summary.run,
             summary.started_at,
@@ -38,7 +38,7 @@ pub(super) async fn main(global: &Global, args: &RunsArgs) -> Result<Exit, Failu
     Ok(Exit::Good)
 }
 
-fn from_journal(global: &Global) -> Result<Vec<Summary>, Failure> {
+fn from_journal(global: &Global) -> Result<Vec<RunSummary>, Failure> {
     if !Journal::exists(&global.journal)? {
         return Ok(Vec::new());
     }

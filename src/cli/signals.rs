@@ -1,23 +1,22 @@
-//! The signals that end a run: which ones are heard, and which of them count as one.
+//! The signals that end a run, and which of them count as one.
 //!
-//! A dropped connection (SIGHUP) and Ctrl-\ (SIGQUIT) bring everybody to safety as Ctrl-C does: whoever sends them rarely means
-//! "leave people locked out". One wish may arrive as several signals: `timeout` signals its child and then the whole group, and
-//! a person presses Ctrl-C until something happens. So whatever comes soon after the first signal is the same wish.
+//! A dropped connection (SIGHUP) and Ctrl-\ (SIGQUIT) bring everybody to safety as Ctrl-C does: they rarely mean "leave people
+//! locked out". One request may arrive as several signals: `timeout` signals its child and then the whole group, and a person presses
+//! Ctrl-C until something happens. So signals soon after the first one count as the same request.
 
 use crate::runner::{Asked, Command};
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 
 /// Signals within this time after the first one are part of it.
-const ONE_WISH: Duration = Duration::from_secs(2);
+const ONE_REQUEST: Duration = Duration::from_secs(2);
 
-/// The first signal drains, a second wish stops at once. Signals are heard from here on, so that none is lost before the run
-/// is worked on.
+/// The first signal drains, a second request stops at once. Called early, so that no signal is lost before the run is worked on.
 pub(super) fn hear(sender: mpsc::Sender<Asked>) {
     match Signals::listen() {
         Ok(signals) => drop(tokio::spawn(pass_on(signals, sender))),
         Err(error) => {
-            tracing::warn!("signals are not heard; the run ends at once when told to: {error}");
+            tracing::warn!("signals cannot be handled; the run ends at once on one: {error}");
         }
     }
 }
@@ -29,7 +28,7 @@ async fn pass_on(mut signals: Signals, sender: mpsc::Sender<Asked>) {
     // A run that has ended takes no more commands.
     let _ended = sender.send(drain.into()).await;
     let mut again = signals.next().await;
-    while heard.elapsed() < ONE_WISH {
+    while heard.elapsed() < ONE_REQUEST {
         again = signals.next().await;
     }
     let stop = Command::StopNow(format!("{again} received twice"));

@@ -6,8 +6,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::batch::Digest;
 use crate::job::Job;
-use crate::journal::{Journal, JournalError, Session};
-use crate::progress::{say_result, show_text};
+use crate::journal::{JournalError, RunHeader, RunReader, RunRecord};
+use crate::progress::{print_result, print_text};
 use crate::runner::admission::canonical;
 use crate::sim::{
     Batching, Faults, GraphPermission, Options, Population, RateQuota, SECRET_VARIABLE,
@@ -28,12 +28,12 @@ pub(super) async fn main(args: &SimArgs) -> Result<Exit, Failure> {
     let simulator = Simulator::start(options(args))
         .await
         .map_err(Failure::unusable)?;
-    say_result(format_args!("# simulated tenant at {}", simulator.url()));
-    say_result(format_args!(
+    print_result(format_args!("# simulated tenant at {}", simulator.url()));
+    print_result(format_args!(
         "# save this as sim.toml, then: {SECRET_VARIABLE}={} cutover run … --target sim.toml",
         simulator.client_secret()
     ));
-    show_text(simulator.connection_file());
+    print_text(simulator.connection_file());
     tokio::signal::ctrl_c()
         .await
         .map_err(|error| Failure::program(format!("signals cannot be heard: {error}")))?;
@@ -110,13 +110,13 @@ fn jitter(args: &SimArgs, pleasant: u64) -> u64 {
 ///
 /// # Errors
 /// The journal cannot be read.
-pub(super) async fn cast_of(
+pub(super) fn cast_of(
     global: &Global,
-    journal: &Journal,
-    session: &Session,
+    runs: &[RunRecord],
+    header: &RunHeader,
+    reader: &mut RunReader,
     job: &Job,
 ) -> Result<Cast, Failure> {
-    let header = session.header();
     if header.target_spec != SIM {
         return Ok(Cast {
             people: Vec::new(),
@@ -124,14 +124,13 @@ pub(super) async fn cast_of(
         });
     }
     let mut people = Vec::new();
-    session.reader().await?.each::<JournalError>(|input, _| {
+    reader.each::<JournalError>(|input, _| {
         let values = canonical(&header.input.mapping, &job.layout, input);
         people.extend(person(&job.layout, &values));
         Ok(())
     })?;
-    // The tenant was made from the file of the first run, where people were taken over from one run to the next.
-    let runs = journal.runs()?;
-    let mut first = &**header;
+    // The tenant was made from the file of the first run, if people were taken over from one run to the next.
+    let mut first = header;
     while let Some(from) = first.adopts
         && let Some(run) = runs.iter().find(|run| run.id() == from)
     {

@@ -5,8 +5,8 @@ use super::context::{print_json, snapshot};
 use super::control::{ControlRequest, ask};
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::progress::say_result;
-use crate::report::{Liveness, Summary, exposed_lines, status_lines, summarize};
+use crate::progress::print_result;
+use crate::report::{Liveness, RunSummary, exposed_lines, status_lines, summarize};
 
 pub(super) async fn main(global: &Global, args: &StatusArgs) -> Result<Exit, Failure> {
     let run = args.run.clone();
@@ -25,12 +25,12 @@ pub(super) async fn main(global: &Global, args: &StatusArgs) -> Result<Exit, Fai
         lines
             .iter()
             .chain(&status_lines(&summary))
-            .for_each(say_result);
+            .for_each(print_result);
     }
     Ok(Exit::of_shown(&summary))
 }
 
-fn from_journal(global: &Global, run: Option<&str>) -> Result<Summary, Failure> {
+fn from_journal(global: &Global, run: Option<&str>) -> Result<RunSummary, Failure> {
     let journal = snapshot(global)?;
     let run = journal.find(run)?;
     let idle = Liveness::idle(journal.taken_over_by(run.id()));

@@ -2,48 +2,48 @@
 
 use super::args::{Global, PaceArgs, SteerArgs};
 use super::context::operator;
-use super::control::{Order, steer};
+use super::control::{SteerOrder, steer};
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::progress::{counted, say_result};
-use crate::report::Summary;
+use crate::progress::{counted, print_result};
+use crate::report::RunSummary;
 
 pub(super) async fn pause(global: &Global, args: &SteerArgs) -> Result<Exit, Failure> {
-    let summary = order(global, args, Order::Pause(reason())).await?;
-    say_result(format_args!(
+    let summary = order(global, args, SteerOrder::Pause(reason())).await?;
+    print_result(format_args!(
         "run {} is paused; {}",
         summary.run,
         under_way(&summary)
     ));
-    say_result("continue with: cutover continue");
+    print_result("continue with: cutover continue");
     Ok(Exit::Good)
 }
 
 pub(super) async fn go_on(global: &Global, args: &SteerArgs) -> Result<Exit, Failure> {
-    let summary = order(global, args, Order::Continue).await?;
+    let summary = order(global, args, SteerOrder::Continue).await?;
     match &summary.reason {
         // The pause is over, and something else still holds the run.
-        Some(reason) => say_result(format_args!(
+        Some(reason) => print_result(format_args!(
             "run {} is no longer paused, but {reason}",
             summary.run
         )),
-        None => say_result(format_args!("run {} continues", summary.run)),
+        None => print_result(format_args!("run {} continues", summary.run)),
     }
     Ok(Exit::Good)
 }
 
 pub(super) async fn drain(global: &Global, args: &SteerArgs) -> Result<Exit, Failure> {
-    let summary = order(global, args, Order::Drain(reason())).await?;
+    let summary = order(global, args, SteerOrder::Drain(reason())).await?;
     let run = &summary.run;
-    say_result(format_args!("run {run} stops; {}", under_way(&summary)));
-    say_result(format_args!("continue later with: cutover resume {run}"));
+    print_result(format_args!("run {run} stops; {}", under_way(&summary)));
+    print_result(format_args!("continue later with: cutover resume {run}"));
     Ok(Exit::Good)
 }
 
 pub(super) async fn pace(global: &Global, args: &PaceArgs) -> Result<Exit, Failure> {
     let rate = args.rate;
-    let summary = order(global, &args.which, Order::Pace(rate.to_string())).await?;
-    say_result(format_args!(
+    let summary = order(global, &args.which, SteerOrder::Pace(rate.to_string())).await?;
+    print_result(format_args!(
         "run {} sends at most {rate} writes from now on, until this process ends; {}",
         summary.run,
         under_way(&summary)
@@ -51,7 +51,11 @@ pub(super) async fn pace(global: &Global, args: &PaceArgs) -> Result<Exit, Failu
     Ok(Exit::Good)
 }
 
-async fn order(global: &Global, args: &SteerArgs, order: Order) -> Result<Summary, Failure> {
+async fn order(
+    global: &Global,
+    args: &SteerArgs,
+    order: SteerOrder,
+) -> Result<RunSummary, Failure> {
     steer(&global.journal, args.run.as_deref(), order).await
 }
 
@@ -60,7 +64,7 @@ fn reason() -> String {
 }
 
 /// Who is not in safety yet.
-fn under_way(summary: &Summary) -> String {
+fn under_way(summary: &RunSummary) -> String {
     match &summary.under_way {
         Some(under_way) if under_way.rows > 0 => format!(
             "{} still under way, {} exposed",

@@ -4,12 +4,12 @@ use super::args::Cli;
 use super::errors;
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::progress::{Color, Form, Manner, speak};
+use crate::progress::{Color, Manner, OutputForm, set_manner};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
 use std::ffi::OsString;
 
-/// What other programs call it when nothing is to be written.
+/// What other programs call a run that writes nothing.
 const ONLY_LOOK: [&str; 6] = [
     "--dry-run",
     "--dryrun",
@@ -22,7 +22,7 @@ const ONLY_LOOK: [&str; 6] = [
 /// Reads the command line and sets how this process speaks.
 ///
 /// # Errors
-/// The exit code, where there is nothing more to do: a mistake was told, or help was shown.
+/// The exit code, if there is nothing more to do: a mistake or the help was printed.
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Cli, Exit> {
     let color = given_color(&arguments);
     let choice = match color {
@@ -32,9 +32,9 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Cli, Exit> {
     };
     let manner = Manner {
         form: if is_given(&arguments, "--progress", "json") {
-            Form::JsonLines
+            OutputForm::JsonLines
         } else {
-            Form::Words
+            OutputForm::Words
         },
         quiet: false,
         color,
@@ -42,12 +42,12 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Cli, Exit> {
     let matches = Cli::command().color(choice).try_get_matches_from(arguments);
     match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => {
-            speak(cli.manner());
+            set_manner(cli.manner());
             Ok(cli)
         }
         Err(error) => {
-            speak(manner);
-            Err(told(&error))
+            set_manner(manner);
+            Err(printed(&error))
         }
     }
 }
@@ -68,11 +68,10 @@ fn is_given(arguments: &[OsString], option: &str, value: &str) -> bool {
     arguments.windows(2).any(is_pair) || arguments.iter().any(|argument| *argument == *joined)
 }
 
-/// Help and version are what was asked for; everything else is a mistake.
-fn told(error: &clap::Error) -> Exit {
+/// Help and version were asked for; everything else is a mistake.
+fn printed(error: &clap::Error) -> Exit {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Whoever closed standard output does not want to read on.
             let _unheard = error.print();
             Exit::Good
         }
@@ -96,7 +95,7 @@ fn failure(error: &clap::Error) -> Failure {
     Failure::usage(message, help.join("\n  ")).coded(errors::USAGE)
 }
 
-/// For whoever comes from another program.
+/// For people who know another program's options.
 fn hint(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
         return None;

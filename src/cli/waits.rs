@@ -7,7 +7,7 @@ use super::connect::Target;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::journal::{JournalError, Stop};
-use crate::progress::{say, short, waiting_in_words};
+use crate::progress::{print, short, waiting_in_words};
 use crate::runner::{Asked, Command, Refused, Services, StopReason};
 use crate::services::Endpoint;
 use std::pin::pin;
@@ -48,7 +48,7 @@ impl Cut {
                     Stop::Fault(_) | Stop::Finished => Exit::Fault,
                 },
                 format!("stopped: {}", reason.text()),
-                "nothing was begun or changed; run the same command again to start",
+                "nothing was changed or begun; run the same command again to start",
             ),
             Cut::Journal(error) => error.into(),
             Cut::Failed(failure) => failure,
@@ -175,7 +175,7 @@ impl Hang {
         };
         if is_new {
             let left = self.patience.saturating_sub(self.since.elapsed());
-            say(format_args!(
+            print(format_args!(
                 "connecting to {whom}: {why}; retrying until {}; Ctrl-C stops",
                 clock_in(left)
             ));

@@ -2,10 +2,10 @@
 
 use super::args::{Global, WorkArgs};
 use super::connect::{Connected, Hitch, Target};
-use super::consent::{Consent, Header, ask};
-use super::context::report_dir;
+use super::consent::{Consent, RunHeading, ask};
+use super::context::{operator, report_dir};
 use super::control_server::{Bridge, ControlServer};
-use super::ending::{Ending, LeftExposed, advise};
+use super::ending::{LeftExposed, RunEnding, advise};
 use super::errors;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -15,12 +15,13 @@ use super::sim::cast_of;
 use super::waits::{Cut, Waits, trouble_of};
 use crate::job::{Job, Settings};
 use crate::journal::{Copied, Journal, JournalError, Session, Stop};
-use crate::progress::{self, name_run, warn};
+use crate::progress::{self, counted, name_run, print, warn};
 use crate::runner::admission::Admission;
 use crate::runner::claims::Claims;
 use crate::runner::client::RunAbort;
 use crate::runner::exposed::{Exposed, Person};
 use crate::runner::preflight::{Check, Ready, prepare};
+use crate::runner::reopen::{Retried, reopen};
 use crate::runner::stop::Gate;
 use crate::runner::worker::Work;
 use crate::runner::{
@@ -43,15 +44,17 @@ const RELEASE_POLLS_MAX: u32 = 200;
 /// A run that is open in this process.
 pub(super) struct Opening {
     pub session: Session,
-    pub stage: Stage,
+    pub stage: RunStage,
 }
 
 /// How far it is.
-pub(super) enum Stage {
+pub(super) enum RunStage {
     /// Its rows are in the journal, but it does not exist before it is begun.
     New(Copied, Consent),
     /// It was begun before.
     Begun,
+    /// It was begun before, and these rows of it begin again.
+    Retry(Retried),
 }
 
 /// Works on an open run until it ends, writes the report and says how it went.
@@ -72,7 +75,7 @@ pub(super) async fn work(
     let session = Arc::new(session);
     let journal = Arc::new(Mutex::new(journal));
     let dir = report_dir(args.report.as_ref(), &run.to_string());
-    let attempt = Attempt {
+    let attempt = RunAttempt {
         global,
         args,
         journal: &journal,
@@ -82,11 +85,16 @@ pub(super) async fn work(
     };
     let (end, people) = attempt.make(target, schedule, &mut stage).await;
     let session = released(session).await?;
-    if let Stage::New(..) = stage {
+    if let RunStage::New(..) = stage {
         if let Err(error) = journal.lock().await.withdraw(session).await {
             tracing::info!("the run is removed when the journal is opened next: {error}");
         }
         let never_begun = || Failure::program("the run has ended and was never begun");
+        return Err(end.err().map_or_else(never_begun, Cut::into_failure));
+    }
+    if let RunStage::Retry(_) = stage {
+        // Nothing has begun again: the run stands as it stood.
+        let never_begun = || Failure::program("the retry has ended and was never begun");
         return Err(end.err().map_or_else(never_begun, Cut::into_failure));
     }
     let (stopped, fault) = match end {
@@ -101,7 +109,7 @@ pub(super) async fn work(
     };
     let stop = stopped.as_ref().map_or(Stop::Finished, StopReason::stop);
     let closed = session.close(SystemClock.now(), stop).await;
-    let ending = Ending {
+    let ending = RunEnding {
         global,
         args,
         dir: &dir,
@@ -130,7 +138,7 @@ async fn released(session: Arc<Session>) -> Result<Session, Failure> {
 }
 
 /// What leads from an open run to its end.
-struct Attempt<'a> {
+struct RunAttempt<'a> {
     global: &'a Global,
     args: &'a WorkArgs,
     journal: &'a Arc<Mutex<Journal>>,
@@ -146,13 +154,13 @@ struct Orders {
     schedule: Schedule,
 }
 
-impl Attempt<'_> {
+impl RunAttempt<'_> {
     /// Returns how the work ended, and who cannot sign in then.
     async fn make(
         &self,
         target: Target,
         schedule: Schedule,
-        stage: &mut Stage,
+        stage: &mut RunStage,
     ) -> (Result<DispatchEnd, Cut>, Vec<Person>) {
         let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
         signals::hear(sender.clone());
@@ -186,13 +194,10 @@ impl Attempt<'_> {
     }
 
     async fn connect(&self, target: Target, waits: &mut Waits) -> Result<Connected, Cut> {
-        let cast = cast_of(
-            self.global,
-            &*self.journal.lock().await,
-            self.session,
-            self.job,
-        )
-        .await?;
+        let runs = self.journal.lock().await.runs().map_err(Failure::from)?;
+        let mut reader = self.session.reader().await.map_err(Failure::from)?;
+        let header = self.session.header();
+        let cast = cast_of(self.global, &runs, header, &mut reader, self.job)?;
         let hitch = Hitch::new();
         let connecting = target.connect(self.session.header().id.0, self.job, cast, &hitch);
         Ok(waits.wait(|| hitch.words(), connecting).await??)
@@ -217,13 +222,13 @@ impl Attempt<'_> {
         &self,
         connected: &Connected,
         waits: &mut Waits,
-        stage: &mut Stage,
+        stage: &mut RunStage,
     ) -> Result<Settings, Cut> {
         let services = &connected.services;
         self.take_in(&services.gauges.exposed)
             .await
             .map_err(Failure::from)?;
-        if matches!(stage, Stage::Begun) {
+        if matches!(stage, RunStage::Begun) {
             self.opened().await?;
         }
         let params = &self.session.header().params;
@@ -234,16 +239,30 @@ impl Attempt<'_> {
         })?;
         self.must_be_fit(&ready).await?;
         self.print_header(connected, &ready, stage);
-        if let Stage::New(_, Consent::OfPerson) = stage {
+        if let RunStage::New(_, Consent::OfPerson) = stage {
             ask(waits).await?;
         }
-        if let Stage::New(copied, _) = std::mem::replace(stage, Stage::Begun) {
-            let begun = self.session.begin(copied, SystemClock.now()).await;
-            begun.map_err(Failure::from)?;
-            self.opened().await?;
+        match std::mem::replace(stage, RunStage::Begun) {
+            RunStage::New(copied, _) => {
+                let begun = self.session.begin(copied, SystemClock.now()).await;
+                begun.map_err(Failure::from)?;
+                self.opened().await?;
+            }
+            RunStage::Retry(retried) => {
+                self.reopen(&retried).await.map_err(Cut::Journal)?;
+                self.opened().await?;
+            }
+            RunStage::Begun => {}
         }
         let none = || Failure::program("there are no lookups");
         Ok(ready.settings.ok_or_else(none)?)
+    }
+
+    async fn reopen(&self, retried: &Retried) -> Result<(), JournalError> {
+        let rows = reopen(self.session, retried, &operator(), &SystemClock).await?;
+        let again = counted(rows, "row begins", "rows begin");
+        print(format_args!("{again} again"));
+        Ok(())
     }
 
     async fn opened(&self) -> Result<(), Cut> {
@@ -251,8 +270,8 @@ impl Attempt<'_> {
         opened.map_err(Cut::Journal)
     }
 
-    /// Nothing must speak against the run, unless somebody is half way: those people are finished with whatever the app may still
-    /// do.
+    /// Nothing must speak against the run, unless somebody is half way: those people are finished with whatever the app may
+    /// still do.
     async fn must_be_fit(&self, ready: &Ready) -> Result<(), Failure> {
         warn_of(ready.warnings().chain(ready.unknown()));
         let bad: Vec<&Check> = ready.bad().collect();
@@ -269,13 +288,13 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    fn print_header(&self, connected: &Connected, ready: &Ready, stage: &Stage) {
+    fn print_header(&self, connected: &Connected, ready: &Ready, stage: &RunStage) {
         let run = self.session.run();
         let rows = match stage {
-            Stage::New(copied, _) => copied.rows(),
-            Stage::Begun => run.rows,
+            RunStage::New(copied, _) => copied.rows(),
+            RunStage::Begun | RunStage::Retry(_) => run.rows,
         };
-        let header = Header {
+        let header = RunHeading {
             journal: &self.global.journal,
             job: self.job,
             connected,
@@ -285,7 +304,7 @@ impl Attempt<'_> {
             ended: run.counts.total(),
             report: self.report,
         };
-        header.print(matches!(stage, Stage::New(_, Consent::OfPerson)));
+        header.print(matches!(stage, RunStage::New(_, Consent::OfPerson)));
     }
 
     async fn dispatch(

@@ -58,7 +58,7 @@ pub struct ProblemKind {
 /// Said of problems that come up before anything is sent.
 pub const NOTHING_CHANGED: &str = "nothing";
 /// Said of problems that end a row.
-pub const NOT_AGAIN: &str = "no; once the cause is mended, run `unfinished.csv`";
+pub const NOT_AGAIN: &str = "no; once the cause is fixed, run `unfinished.csv`";
 /// Said of problems that may come up after a write.
 pub const UNDONE: &str =
     "what this run had changed is undone; the row's outcome says whether that worked";

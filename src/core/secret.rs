@@ -144,7 +144,8 @@ impl Secrets {
         }
     }
 
-    fn strike_value(&self, value: &mut Value) {
+    /// The same in a value that was read already.
+    pub fn strike_value(&self, value: &mut Value) {
         match value {
             Value::String(text) => *text = self.strike(text),
             Value::Array(values) => values.iter_mut().for_each(|value| self.strike_value(value)),

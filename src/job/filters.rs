@@ -3,7 +3,7 @@
 //! They are what this field needs again and again: parts of a UPN, the ImmutableID of a GUID, OData literals, and finding an
 //! entry in a list that a service gave.
 
-use crate::batch::{ImmutableId, ObjectGuid, decode, domain, local_part, same_upn};
+use crate::values::{ImmutableId, ObjectGuid, decode, domain, local_part, same_upn};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -119,15 +119,15 @@ const JSON_BYTES_MAX: usize = 1_024 * 1_024;
 
 /// A value as JSON. minijinja's own indents as far as it is told, and counts afterwards.
 fn to_json_text(value: &Value) -> Result<String, Error> {
-    let mut json = Bounded(Vec::new());
+    let mut json = BoundedJson(Vec::new());
     serde_json::to_writer(&mut json, value)
         .map_err(|error| invalid(format!("this has no JSON: {error}")))?;
     String::from_utf8(json.0).map_err(|error| invalid(error.to_string()))
 }
 
-struct Bounded(Vec<u8>);
+struct BoundedJson(Vec<u8>);
 
-impl Write for Bounded {
+impl Write for BoundedJson {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > JSON_BYTES_MAX {
             let message = format!("it is longer than {JSON_BYTES_MAX} bytes");

@@ -2,7 +2,7 @@
 //! whole job.
 
 use super::expr::{Expr, Json, Text};
-use super::names::{Place, Use};
+use super::names::{NameUse, Visible};
 use super::scope::Named;
 use crate::core::config::{At, Table};
 use serde_json::Value as JsonValue;
@@ -49,20 +49,20 @@ impl Fragment for Json {
 
 /// Compiles what the job file holds.
 #[derive(Default)]
-pub(super) struct Reader {
-    pub(super) uses: Vec<Use>,
+pub(super) struct JobReader {
+    pub(super) uses: Vec<NameUse>,
     /// The names that the job defines for expressions, with their places.
     pub(super) defined: Vec<At<String>>,
 }
 
-impl Reader {
-    fn fragment<T: Fragment>(&mut self, table: &Table<'_>, text: &At<String>, place: Place) -> T {
+impl JobReader {
+    fn fragment<T: Fragment>(&mut self, table: &Table<'_>, text: &At<String>, place: Visible) -> T {
         let fragment = T::compile(&text.value).unwrap_or_else(|message| {
             table.note_at(&text.span, message, None);
             T::default()
         });
         fragment.visit_exprs(&mut |expr| {
-            self.uses.push(Use {
+            self.uses.push(NameUse {
                 variables: expr.variables(),
                 place,
                 span: text.span.clone(),
@@ -75,7 +75,7 @@ impl Reader {
         &mut self,
         table: &Table<'_>,
         key: &str,
-        place: Place,
+        place: Visible,
     ) -> T {
         let text = table.required_text(key);
         text.map_or_else(T::default, |text| self.fragment(table, &text, place))
@@ -85,14 +85,14 @@ impl Reader {
         &mut self,
         table: &Table<'_>,
         key: &str,
-        place: Place,
+        place: Visible,
     ) -> Option<T> {
         let text = table.text(key)?;
         Some(self.fragment(table, &text, place))
     }
 
     /// A path, which begins with a slash: it stands under the service's version root.
-    pub(super) fn path(&mut self, table: &Table<'_>, key: &str, place: Place) -> Option<Text> {
+    pub(super) fn path(&mut self, table: &Table<'_>, key: &str, place: Visible) -> Option<Text> {
         let text = table.text(key)?;
         if !text.value.starts_with('/') {
             let help = "it stands under the service's version root, as in `/users/…`";
@@ -112,14 +112,19 @@ impl Reader {
         Some(path)
     }
 
-    pub(super) fn required_path(&mut self, table: &Table<'_>, key: &str, place: Place) -> Text {
+    pub(super) fn required_path(&mut self, table: &Table<'_>, key: &str, place: Visible) -> Text {
         if !table.has(key) {
             table.missing(key);
         }
         self.path(table, key, place).unwrap_or_default()
     }
 
-    pub(super) fn json(&mut self, table: &Table<'_>, at: &At<&DeValue<'_>>, place: Place) -> Json {
+    pub(super) fn json(
+        &mut self,
+        table: &Table<'_>,
+        at: &At<&DeValue<'_>>,
+        place: Visible,
+    ) -> Json {
         let inner = |value, span| At { value, span };
         match at.value {
             DeValue::String(text) => {
@@ -161,7 +166,7 @@ impl Reader {
         &mut self,
         table: &Table<'_>,
         key: &str,
-        place: Place,
+        place: Visible,
     ) -> Option<Vec<(String, Json)>> {
         table.section(key, |inner| {
             let entries = inner.entries().into_iter();
@@ -173,7 +178,7 @@ impl Reader {
 
     /// Fields with values that do not depend on anything.
     pub(super) fn constants(&mut self, table: &Table<'_>, key: &str) -> Vec<(String, JsonValue)> {
-        let fields = self.fields(table, key, Place::PARAMETERS);
+        let fields = self.fields(table, key, Visible::PARAMETERS);
         let fields = fields.unwrap_or_default().into_iter();
         let constant = |(field, value): (String, Json)| {
             let constant = value.constant();
@@ -190,7 +195,7 @@ impl Reader {
         &mut self,
         table: &Table<'_>,
         section: &str,
-        place: impl Fn(usize) -> Place,
+        place: impl Fn(usize) -> Visible,
     ) -> Vec<(At<String>, Expr)> {
         let exprs = table.section(section, |table| {
             let mut exprs = Vec::new();
@@ -210,7 +215,7 @@ impl Reader {
         &mut self,
         table: &Table<'_>,
         section: &str,
-        place: impl Fn(usize) -> Place,
+        place: impl Fn(usize) -> Visible,
     ) -> Named {
         let exprs = self.exprs(table, section, place);
         self.defined

@@ -5,12 +5,12 @@
 //! (`parse`), finds every mistake in it (`names`), and evaluates it for one row (`view`). It does no I/O but reading the
 //! file, and it never decides what happens after a failure: that is the machine's.
 
-mod also;
 mod claims;
 mod decision;
 mod diagram;
 mod directory;
 mod expr;
+mod extra_reads;
 mod filters;
 mod fragments;
 mod names;
@@ -26,20 +26,20 @@ mod steps;
 mod view;
 
 #[cfg(test)]
-mod foresight_tests;
-#[cfg(test)]
 mod parse_tests;
 #[cfg(test)]
 mod people_tests;
 #[cfg(test)]
+mod preview_tests;
+#[cfg(test)]
 mod view_tests;
 
-pub use also::AlsoRead;
 pub use claims::{Claimed, Claims, InTheWay};
 pub use decision::Decision;
 pub use diagram::mermaid;
 pub use directory::{DirectoryEntry, DirectoryPlan, Kept, KeptForm};
 pub use expr::{EvalError, Expr, Json, Text, to_json};
+pub use extra_reads::ExtraRead;
 pub use parse::parse;
 pub use permission::Permission;
 pub(crate) use problem::OFF_GOAL;
@@ -170,7 +170,7 @@ pub struct Observe {
     /// The looks, tried in order until one finds something.
     pub looks: Vec<LookAt>,
     /// What is read about the person beside.
-    pub also: Vec<AlsoRead>,
+    pub also: Vec<ExtraRead>,
     /// What to do when several are found.
     pub if_several: Option<String>,
 }

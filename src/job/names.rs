@@ -20,7 +20,7 @@ const FIXED: [&str; 13] = [
 
 /// What an expression can see where it stands. Parameters are seen everywhere.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Visible {
     row: bool,
     /// So many lookups, of those in the order of the file; None where no lookup is seen.
     lookups: Option<usize>,
@@ -36,8 +36,8 @@ pub(super) struct Place {
     own: &'static [&'static str],
 }
 
-impl Place {
-    pub(super) const PARAMETERS: Place = Place {
+impl Visible {
+    pub(super) const PARAMETERS: Visible = Visible {
         row: false,
         lookups: None,
         app: false,
@@ -48,100 +48,100 @@ impl Place {
         own: &[],
     };
     /// What speaks against the whole run.
-    pub(super) const OBSTACLE: Place = Place {
+    pub(super) const OBSTACLE: Visible = Visible {
         lookups: Some(ALL),
         app: true,
-        ..Place::PARAMETERS
+        ..Visible::PARAMETERS
     };
     /// A check of the row before anything is read.
-    pub(super) const CHECK: Place = Place {
+    pub(super) const CHECK: Visible = Visible {
         row: true,
-        ..Place::PARAMETERS
+        ..Visible::PARAMETERS
     };
-    const ROW: Place = Place {
+    const ROW: Visible = Visible {
         row: true,
         directory: true,
-        ..Place::OBSTACLE
+        ..Visible::OBSTACLE
     };
-    pub(super) const LOOK: Place = Place {
+    pub(super) const LOOK: Visible = Visible {
         derived: ALL,
         own: &["known", "select"],
-        ..Place::ROW
+        ..Visible::ROW
     };
     /// Which item of an answer is meant.
-    pub(super) const PICK: Place = Place {
+    pub(super) const PICK: Visible = Visible {
         own: &["known", "item"],
-        ..Place::LOOK
+        ..Visible::LOOK
     };
     /// Anything about observed state.
-    pub(super) const STATE: Place = Place {
+    pub(super) const STATE: Visible = Visible {
         state: true,
         facts: ALL,
         own: &[],
-        ..Place::LOOK
+        ..Visible::LOOK
     };
-    pub(super) const ALSO_ITEM: Place = Place {
+    pub(super) const ALSO_ITEM: Visible = Visible {
         own: &["item"],
-        ..Place::STATE
+        ..Visible::STATE
     };
-    pub(super) const ALSO_ITEMS: Place = Place {
+    pub(super) const ALSO_ITEMS: Visible = Visible {
         own: &["items"],
-        ..Place::STATE
+        ..Visible::STATE
     };
-    pub(super) const REPORT: Place = Place {
+    pub(super) const REPORT: Visible = Visible {
         own: &["warnings"],
-        ..Place::STATE
+        ..Visible::STATE
     };
 
     /// The `at`-th lookup, which sees those before it.
-    pub(super) fn lookup(at: usize) -> Place {
-        Place {
+    pub(super) fn lookup(at: usize) -> Visible {
+        Visible {
             lookups: Some(at),
-            ..Place::PARAMETERS
+            ..Visible::PARAMETERS
         }
     }
 
     /// The path of a lookup that is read for each entry of a list.
-    pub(super) fn lookup_each(at: usize) -> Place {
-        Place {
+    pub(super) fn lookup_each(at: usize) -> Visible {
+        Visible {
             own: &["each"],
-            ..Place::lookup(at)
+            ..Visible::lookup(at)
         }
     }
 
-    pub(super) fn lookup_value(at: usize) -> Place {
-        Place {
+    pub(super) fn lookup_value(at: usize) -> Visible {
+        Visible {
             own: &["items"],
-            ..Place::lookup(at)
+            ..Visible::lookup(at)
         }
     }
 
     /// The `at`-th derived name, which sees those before it.
-    pub(super) fn derived(at: usize) -> Place {
-        Place {
+    pub(super) fn derived(at: usize) -> Visible {
+        Visible {
             derived: at,
-            ..Place::ROW
+            ..Visible::ROW
         }
     }
 
     /// The `at`-th fact, which sees those before it.
-    pub(super) fn fact(at: usize) -> Place {
-        Place {
+    pub(super) fn fact(at: usize) -> Visible {
+        Visible {
             facts: at,
-            ..Place::STATE
+            ..Visible::STATE
         }
     }
 }
 
 /// The variables one expression uses.
-pub(super) struct Use {
+pub(super) struct NameUse {
     pub(super) variables: BTreeSet<String>,
-    pub(super) place: Place,
+    pub(super) place: Visible,
     pub(super) span: Range<usize>,
 }
 
 /// Notes every name that is not there, and every one that is defined twice.
-pub(super) fn check(root: &Table<'_>, job: &Job, uses: &[Use], defined: &[At<String>]) {
+pub(super) fn check(root: &Table<'_>, job: &Job, uses: &[NameUse], defined: &[At<String>]) {
     for (at, name) in defined.iter().enumerate() {
         let mut before = defined[..at].iter();
         let is_taken = FIXED.contains(&name.value.as_str());
@@ -181,7 +181,7 @@ impl<'a> Names<'a> {
     }
 
     /// The names at the top that this place can see.
-    fn tops(&self, place: Place) -> Vec<&'a str> {
+    fn tops(&self, place: Visible) -> Vec<&'a str> {
         let asks = place.directory && self.job.directory.is_some();
         let fixed = [
             ("row", place.row),
@@ -204,7 +204,7 @@ impl<'a> Names<'a> {
         tops
     }
 
-    fn mistake(&self, variable: &str, place: Place) -> Option<String> {
+    fn mistake(&self, variable: &str, place: Visible) -> Option<String> {
         let (top, rest) = variable.split_once('.').unwrap_or((variable, ""));
         if !self.tops(place).contains(&top) {
             return Some(format!("there is no `{top}` here"));
@@ -220,7 +220,7 @@ impl<'a> Names<'a> {
     }
 
     /// What can be read of a name, and what that is called; None where anything can be.
-    fn attributes(&self, top: &str, place: Place) -> Option<(BTreeSet<&'a str>, &'static str)> {
+    fn attributes(&self, top: &str, place: Visible) -> Option<(BTreeSet<&'a str>, &'static str)> {
         let job = self.job;
         let lookups = job.lookups.iter().take(place.lookups.unwrap_or(0));
         Some(match top {

@@ -1,6 +1,6 @@
 //! From the text of a job file to a [`Job`], or to all of its mistakes at once.
 
-use super::fragments::Reader;
+use super::fragments::JobReader;
 use super::{Job, JobMistakes, names};
 use crate::core::config::{self, Mistake};
 
@@ -29,8 +29,9 @@ fn read(source: &str) -> Result<Job, Vec<Mistake>> {
         }]);
     }
     config::read(source, &[], |root| {
-        let mut reader = Reader::default();
-        let job = reader.job(root, source);
+        let mut reader = JobReader::default();
+        let mut job = reader.job(root, source);
+        job.observe.order(&job.facts);
         names::check(root, &job, &reader.uses, &reader.defined);
         job
     })

@@ -2,29 +2,22 @@
 //!
 //! A mistake never ends the walk: a placeholder takes the place of what could not be read.
 
-use super::fragments::{Reader, headers};
-use super::names::Place;
+use super::fragments::{JobReader, headers};
+use super::names::Visible;
 use super::{
-    AlsoRead, Claims, DirectoryPlan, Job, Kept, KeptForm, Limits, LookAt, Lookup, Objection,
+    Claims, DirectoryPlan, ExtraRead, Job, Kept, KeptForm, Limits, LookAt, Lookup, Objection,
     Observe, Param, PassedOver, Permission,
 };
-use crate::batch::{Column, Digest, Kind, Layout};
+use crate::batch::{Column, Digest, Layout};
 use crate::core::config::{At, Table};
+use crate::values::{CellKind, KINDS};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The format of job files this program reads.
 const FORMAT: u32 = 1;
 
-/// What can stand in a column.
-const KINDS: &[(&str, Kind)] = &[
-    ("upn", Kind::Upn),
-    ("guid", Kind::Guid),
-    ("immutable-id", Kind::ImmutableId),
-    ("text", Kind::Text),
-];
-
-impl Reader {
+impl JobReader {
     pub(super) fn job(&mut self, root: &Table<'_>, source: &str) -> Job {
         format(root);
         Job {
@@ -36,26 +29,26 @@ impl Reader {
             params: root.each_named("params", param),
             permissions: root.each("permission", |table| self.permission(table)),
             lookups: self.lookups(root),
-            obstacles: self.objections(root, "obstacle", Place::OBSTACLE),
+            obstacles: self.objections(root, "obstacle", Visible::OBSTACLE),
             directory: root.section("directory", |table| self.directory(table)),
-            derived: self.named(root, "derive", Place::derived),
-            checks: self.objections(root, "check", Place::CHECK),
+            derived: self.named(root, "derive", Visible::derived),
+            checks: self.objections(root, "check", Visible::CHECK),
             observe: root
                 .required_section("observe", |table| self.observe(table))
                 .unwrap_or_default(),
-            facts: self.named(root, "facts", Place::fact),
+            facts: self.named(root, "facts", Visible::fact),
             claims: root.section("claims", |table| self.claims(table)),
-            refusals: self.objections(root, "refuse", Place::STATE),
-            warnings: self.objections(root, "warn", Place::STATE),
+            refusals: self.objections(root, "refuse", Visible::STATE),
+            warnings: self.objections(root, "warn", Visible::STATE),
             steps: self.steps(root),
             exposed: root.section("exposure", |table| {
-                self.required(table, "when", Place::STATE)
+                self.required(table, "when", Visible::STATE)
             }),
             goal: root
-                .required_section("goal", |table| self.required(table, "when", Place::STATE))
+                .required_section("goal", |table| self.required(table, "when", Visible::STATE))
                 .unwrap_or_default(),
             report: self
-                .exprs(root, "report", |_| Place::REPORT)
+                .exprs(root, "report", |_| Visible::REPORT)
                 .into_iter()
                 .map(|(name, expr)| (name.value, expr))
                 .collect(),
@@ -72,7 +65,7 @@ impl Reader {
         Permission {
             any,
             why: table.required_string("why"),
-            when: self.optional(table, "when", Place::PARAMETERS),
+            when: self.optional(table, "when", Visible::PARAMETERS),
             optional: table.flag("optional"),
         }
     }
@@ -80,15 +73,15 @@ impl Reader {
     fn lookups(&mut self, root: &Table<'_>) -> Vec<Lookup> {
         let mut at = 0;
         root.each_named("lookups", |name, table| {
-            let each = self.optional(table, "each", Place::lookup(at));
+            let each = self.optional(table, "each", Visible::lookup(at));
             let path = match each {
-                Some(_) => Place::lookup_each(at),
-                None => Place::lookup(at),
+                Some(_) => Visible::lookup_each(at),
+                None => Visible::lookup(at),
             };
             let lookup = Lookup {
                 name: name.value,
                 get: self.required_path(table, "get", path),
-                value: self.required(table, "value", Place::lookup_value(at)),
+                value: self.required(table, "value", Visible::lookup_value(at)),
                 headers: headers(table),
                 each,
                 optional: table.flag("optional"),
@@ -112,15 +105,15 @@ impl Reader {
             table.note("`directory` keeps nothing of what it finds", Some(help));
         }
         DirectoryPlan {
-            when: self.optional(table, "when", Place::CHECK),
+            when: self.optional(table, "when", Visible::CHECK),
             among: ldap_filter(table, "among"),
             attribute: attribute(table, table.required_text("attribute")),
-            equals: self.required(table, "equals", Place::CHECK),
+            equals: self.required(table, "equals", Visible::CHECK),
             kept,
         }
     }
 
-    fn objections(&mut self, root: &Table<'_>, section: &str, place: Place) -> Vec<Objection> {
+    fn objections(&mut self, root: &Table<'_>, section: &str, place: Visible) -> Vec<Objection> {
         root.each(section, |table| Objection {
             code: table.required_string("code"),
             when: self.required(table, "when", place),
@@ -132,13 +125,13 @@ impl Reader {
     }
 
     fn claims(&mut self, table: &Table<'_>) -> Claims {
-        let values = self.exprs(table, "values", |_| Place::STATE).into_iter();
+        let values = self.exprs(table, "values", |_| Visible::STATE).into_iter();
         Claims {
             values: values
                 .map(|(name, expr)| (Arc::from(name.value), expr))
                 .collect(),
-            account: self.required(table, "account", Place::STATE),
-            gives_way: self.optional(table, "gives_way", Place::STATE),
+            account: self.required(table, "account", Visible::STATE),
+            gives_way: self.optional(table, "gives_way", Visible::STATE),
         }
     }
 
@@ -165,44 +158,45 @@ impl Reader {
 
     fn look(&mut self, table: &Table<'_>) -> LookAt {
         let list = table.flag("list");
-        let pick = self.optional(table, "pick", Place::PICK);
+        let pick = self.optional(table, "pick", Visible::PICK);
         if list && pick.is_none() {
             let help = "say which `item` of the list is the row's person";
             table.note("a look at a list needs `pick`", Some(help));
         }
         LookAt {
             name: table.required_string("name"),
-            when: self.optional(table, "when", Place::LOOK),
-            get: self.required_path(table, "get", Place::LOOK),
-            if_unsupported: self.path(table, "if_unsupported", Place::LOOK),
+            when: self.optional(table, "when", Visible::LOOK),
+            get: self.required_path(table, "get", Visible::LOOK),
+            if_unsupported: self.path(table, "if_unsupported", Visible::LOOK),
             headers: headers(table),
             list,
             pick,
             set: self.constants(table, "set"),
             with_next: table.flag("with_next"),
-            tell: self.optional(table, "tell", Place::PICK),
+            tell: self.optional(table, "tell", Visible::PICK),
             passed_over: table.section("passed_over", |inner| PassedOver {
-                reason: self.required(inner, "reason", Place::PICK),
+                reason: self.required(inner, "reason", Visible::PICK),
                 advice: inner.required_string("advice"),
             }),
         }
     }
 
-    fn also(&mut self, table: &Table<'_>) -> AlsoRead {
+    fn also(&mut self, table: &Table<'_>) -> ExtraRead {
         let list = table.flag("list");
         let value = match list {
-            true => Place::ALSO_ITEMS,
-            false => Place::ALSO_ITEM,
+            true => Visible::ALSO_ITEMS,
+            false => Visible::ALSO_ITEM,
         };
-        AlsoRead {
+        ExtraRead {
             name: table.required_string("name"),
-            when: self.optional(table, "when", Place::STATE),
-            get: self.required_path(table, "get", Place::STATE),
+            when: self.optional(table, "when", Visible::STATE),
+            get: self.required_path(table, "get", Visible::STATE),
             headers: headers(table),
             list,
             value: self.required(table, "value", value),
             optional: table.flag("optional"),
             always: table.flag("always"),
+            follows: false,
         }
     }
 }
@@ -257,12 +251,12 @@ fn layout(root: &Table<'_>) -> Layout {
     }
 }
 
-fn kind(table: &Table<'_>) -> Kind {
+fn kind(table: &Table<'_>) -> CellKind {
     if !table.has("kind") {
         table.missing("kind");
     }
     let kind = table.one_of("kind", "a kind of column", KINDS);
-    kind.unwrap_or(Kind::Text)
+    kind.unwrap_or(CellKind::Text)
 }
 
 fn param(name: At<String>, table: &Table<'_>) -> Param {

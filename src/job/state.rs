@@ -64,6 +64,11 @@ impl State {
         properties.json.extend(changes);
     }
 
+    /// The properties, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &JsonValue)> {
+        self.0.json.iter()
+    }
+
     /// As JSON text, for the journal.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -92,12 +97,12 @@ impl FromIterator<(String, JsonValue)> for State {
 
 /// A state as expressions see it: what was not read is none.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct SeenState {
     pub(super) state: Value,
     pub(super) unread: Arc<[String]>,
 }
 
-impl Object for Seen {
+impl Object for SeenState {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         self.get_value_by_str(key.as_str()?)
     }

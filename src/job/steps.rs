@@ -4,8 +4,8 @@
 //! are bound at the end.
 
 use super::expr::{Json, Text};
-use super::fragments::Reader;
-use super::names::Place;
+use super::fragments::JobReader;
+use super::names::Visible;
 use super::{InDoubt, RequestPlan, Step, StepId, Undo, Way};
 use crate::core::Method;
 use crate::core::config::{At, Table};
@@ -22,15 +22,15 @@ const METHODS: [(&str, Method); 4] = [
 ];
 
 /// A step with what can be checked and bound only when all of them were read.
-struct Read {
+struct ReadStep {
     step: Step,
     span: Range<usize>,
     undone_as: Vec<At<String>>,
 }
 
-impl Reader {
+impl JobReader {
     pub(super) fn steps(&mut self, root: &Table<'_>) -> Vec<Step> {
-        let read = root.each("step", |table| Read {
+        let read = root.each("step", |table| ReadStep {
             step: self.step(table),
             span: table.span(),
             undone_as: table.texts("undone_as"),
@@ -64,7 +64,7 @@ impl Reader {
         };
         for (key, method) in given {
             plan.method = *method;
-            plan.path = self.path(table, key, Place::STATE).unwrap_or_default();
+            plan.path = self.path(table, key, Visible::STATE).unwrap_or_default();
         }
         plan
     }
@@ -73,14 +73,14 @@ impl Reader {
     fn body(&mut self, table: &Table<'_>) -> Option<Json> {
         let is_table = table.value("body")?.value.as_table().is_some();
         match is_table {
-            true => self.fields(table, "body", Place::STATE).map(Json::Object),
-            false => self.optional(table, "body", Place::STATE),
+            true => self.fields(table, "body", Visible::STATE).map(Json::Object),
+            false => self.optional(table, "body", Visible::STATE),
         }
     }
 
     /// A PATCH changes what its body says; for anything else the job has to say it.
     fn effect(&mut self, table: &Table<'_>, request: &RequestPlan) -> Vec<(String, Json)> {
-        if let Some(effect) = self.fields(table, "effect", Place::STATE) {
+        if let Some(effect) = self.fields(table, "effect", Visible::STATE) {
             return effect;
         }
         match (&request.method, &request.body) {
@@ -104,7 +104,7 @@ impl Reader {
         Step {
             name: table.required_string("name"),
             title: table.required_string("title"),
-            when: self.required(table, "when", Place::STATE),
+            when: self.required(table, "when", Visible::STATE),
             request,
             effect,
             observe_after,
@@ -115,7 +115,7 @@ impl Reader {
                 let request = self.request(undo);
                 Undo {
                     effect: self.effect(undo, &request),
-                    when: self.required(undo, "when", Place::STATE),
+                    when: self.required(undo, "when", Visible::STATE),
                     request,
                 }
             }),
@@ -134,8 +134,8 @@ impl Reader {
 }
 
 /// The steps that a step is undone as.
-fn bind(root: &Table<'_>, read: &[Read], of: usize) -> Vec<StepId> {
-    let Read {
+fn bind(root: &Table<'_>, read: &[ReadStep], of: usize) -> Vec<StepId> {
+    let ReadStep {
         step, undone_as, ..
     } = &read[of];
     if let Some(first) = undone_as.first().filter(|_| step.undo.is_some()) {
@@ -153,7 +153,7 @@ fn bind(root: &Table<'_>, read: &[Read], of: usize) -> Vec<StepId> {
 }
 
 /// The step of that name, if `of` can be undone as it is.
-fn step_named(read: &[Read], of: usize, name: &str) -> Result<StepId, String> {
+fn step_named(read: &[ReadStep], of: usize, name: &str) -> Result<StepId, String> {
     let Some(at) = read.iter().position(|read| read.step.name == name) else {
         let all: Vec<&str> = read.iter().map(|read| read.step.name.as_str()).collect();
         let all = all.join(", ");
@@ -171,10 +171,10 @@ fn step_named(read: &[Read], of: usize, name: &str) -> Result<StepId, String> {
 }
 
 /// Whether the steps make sense together.
-fn make_sense(root: &Table<'_>, read: &[Read]) {
+fn make_sense(root: &Table<'_>, read: &[ReadStep]) {
     for (
         at,
-        Read {
+        ReadStep {
             step,
             span,
             undone_as,

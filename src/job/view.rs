@@ -3,14 +3,14 @@
 //! Everything here is a pure function of the job, the run's settings, the row's values and the observed state. The answers
 //! are values; whoever drives the row does the talking.
 
-use super::also::those_that_hold;
 use super::decision::Decision;
 use super::directory::{self, DirectoryEntry};
 use super::expr::{EvalError, Expr, to_json};
+use super::extra_reads::those_that_hold;
 use super::problem::{CHANGED_BY_OTHERS, OFF_GOAL};
 use super::scope::{RowCells, STATE, Scope, empty_cells};
 use super::settings::Settings;
-use super::state::{Seen, State};
+use super::state::{SeenState, State};
 use super::{InDoubt, Job, LookAt, Objection, RequestPlan, StepId};
 use crate::core::{Expects, Problem, Request};
 use minijinja::value::{Serde, Value};
@@ -280,7 +280,7 @@ impl RowView {
         }
         let value = |state: &State| {
             let (state, unread) = (state.value(), Arc::clone(&self.job.observe.unread));
-            Value::from_object(Seen { state, unread })
+            Value::from_object(SeenState { state, unread })
         };
         let scope = Scope::inside(&self.base)
             .with("before", value(before))

@@ -244,7 +244,7 @@ impl Keeper {
         {
             self.shortage.note(full);
         }
-        tracing::info!("the checkpoint is left behind; it is built again from the log: {error}");
+        tracing::info!("the checkpoint is out of date and will be rebuilt from the log: {error}");
         self.failed = Some(error.to_string());
     }
 }

@@ -42,7 +42,7 @@ pub enum Fault {
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Fault::Checksum => "its checksum does not fit, and records that were committed later stand behind it",
+            Fault::Checksum => "its checksum does not fit, and records that were committed later follow it",
             Fault::Chain => "its checksum fits, but it does not follow the record before it: it was edited, or is another log's",
             Fault::Order => "its checksum fits, but a group of records before it is missing",
         })
@@ -74,7 +74,7 @@ pub enum LogError {
     #[diagnostic(
         code(journal::log_write),
         help(
-            "free disk space or mend the disk, then `cutover resume`: nothing was sent without a stored intent, and \
+            "free disk space or fix the disk, then `cutover resume`: nothing was sent without a stored intent, and \
              rows in doubt are read again before anything else is written"
         )
     )]
@@ -96,9 +96,7 @@ pub enum LogError {
     )]
     #[diagnostic(
         code(journal::log_cut),
-        help(
-            "the records before that are there; free disk space or mend the disk, then try again"
-        )
+        help("the records before that are there; free disk space or fix the disk, then try again")
     )]
     Cut {
         /// Where the last whole group ends, in bytes.

@@ -206,15 +206,17 @@ impl RunFold {
                 self.run.last_at = at;
             }
             Mark::Opened { at } => {
-                self.run.active_ms = self.run.worked_ms();
+                // The last process may have been killed: nobody worked between its last record and now.
+                self.run.half_way_ms = self.run.worked_ms();
+                self.run.half_way_since = (self.run.half_way > 0).then_some(at);
                 self.run.state = RunState::Open;
-                self.run.session_at = at;
                 self.run.last_at = at;
             }
             Mark::Moved(moved) => self.take_moved(*moved),
             Mark::Closed { at, stop } => {
                 self.run.last_at = at;
-                self.run.active_ms = self.run.worked_ms();
+                self.run.half_way_ms = self.run.worked_ms();
+                self.run.half_way_since = None;
                 self.run.state = match stop {
                     Stop::Finished => RunState::Finished,
                     Stop::Requested(_) | Stop::Fault(_) => RunState::Stopped(stop),
@@ -242,6 +244,7 @@ impl RunFold {
         let rules = &run.header.rules;
         run.exposed -= u64::from(before.may_be_exposed(rules));
         run.exposed += u64::from(record.may_be_exposed(rules));
+        note_half_way(run, &before, &record);
         if before.ended_at.is_some() {
             run.counts.remove(before.outcome());
             note_warnings(run, &before, |rows| rows.saturating_sub(1));
@@ -254,6 +257,18 @@ impl RunFold {
         if record.ended_at.is_none() || record.exposed_since.is_some() {
             self.rows.insert(row, record);
         }
+    }
+}
+
+/// Keeps the time in which rows are half way; `last_at` is the time of this move.
+fn note_half_way(run: &mut RunRecord, before: &RowRecord, record: &RowRecord) {
+    let rows = run.half_way + u64::from(record.is_half_way());
+    run.half_way = rows.saturating_sub(u64::from(before.is_half_way()));
+    if run.half_way == 0 {
+        run.half_way_ms = run.worked_ms();
+        run.half_way_since = None;
+    } else {
+        run.half_way_since.get_or_insert(run.last_at);
     }
 }
 
@@ -273,4 +288,62 @@ fn note_warnings(run: &mut RunRecord, record: &RowRecord, count: fn(u64) -> u64)
         known.rows = count(known.rows);
     }
     run.warned.retain(|_, warned| warned.rows > 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::session_tests::{header, intended, rules};
+    use super::*;
+    use crate::machine::{Ended, Ending, Progress, RowState};
+
+    fn moved(row: u64, at: UnixMillis, record: &RowRecord) -> Mark {
+        Mark::Moved(Box::new(Moved {
+            row: RowNumber(row),
+            at,
+            record: record.clone(),
+            was: None,
+        }))
+    }
+
+    #[test]
+    fn neither_pauses_nor_the_time_after_a_kill_count_as_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let header = header(dir.path());
+        let head = Head::genesis(header.id);
+        let mut fold = RunFold::new(RunRecord::new(header, head), BTreeMap::new(), Vec::new());
+        let mut half_way = RowRecord::default();
+        half_way.apply(&intended(1), &rules()).unwrap();
+        let ended = RowRecord {
+            state: RowState::Ended(Ended {
+                ending: Ending::Done,
+                progress: Progress::default(),
+            }),
+            ended_at: Some(0),
+            ..half_way.clone()
+        };
+        let work = [
+            Mark::Opened { at: 1_000 },
+            moved(1, 2_000, &half_way),
+            moved(2, 2_500, &half_way),
+            moved(1, 3_000, &ended),
+            moved(2, 4_000, &ended),
+        ];
+        let after_a_pause = [
+            moved(3, 100_000, &half_way),
+            moved(4, 100_100, &half_way),
+            Mark::Opened { at: 500_000 },
+            moved(3, 500_200, &ended),
+            moved(4, 500_400, &ended),
+        ];
+        let stop = Stop::Finished;
+        let closed = Mark::Closed { at: 900_000, stop };
+        for (marks, worked_ms) in [
+            (work.to_vec(), 2_000),
+            (after_a_pause.to_vec(), 2_500),
+            (vec![closed], 2_500),
+        ] {
+            marks.into_iter().for_each(|mark| fold.take(0, mark));
+            assert_eq!(fold.run.worked_ms(), worked_ms);
+        }
+    }
 }

@@ -221,7 +221,7 @@ pub enum JournalError {
     #[diagnostic(
         code(journal::taken_over),
         help(
-            "go on with `cutover resume {by}`; rows that run {run} had not begun can be run anew"
+            "continue with `cutover resume {by}`; rows that run {run} had not begun can be run again"
         )
     )]
     TakenOver {

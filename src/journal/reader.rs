@@ -166,15 +166,15 @@ impl RunReader {
 /// Reads a run after all work on it has ended.
 pub struct LastReader {
     reader: RunReader,
-    // Removed when the reader has let go of what is in it.
-    _folder: Option<TempDir>,
+    // Dropped after the reader, which uses the files in it.
+    folder: Option<TempDir>,
 }
 
 impl LastReader {
     pub(super) fn of(reader: RunReader) -> LastReader {
         LastReader {
             reader,
-            _folder: None,
+            folder: None,
         }
     }
 
@@ -182,8 +182,14 @@ impl LastReader {
     pub(super) fn in_folder(reader: RunReader, folder: TempDir) -> LastReader {
         LastReader {
             reader,
-            _folder: Some(folder),
+            folder: Some(folder),
         }
+    }
+
+    /// The reader, and the folder that must outlive it.
+    #[must_use]
+    pub fn into_parts(self) -> (RunReader, Option<TempDir>) {
+        (self.reader, self.folder)
     }
 
     /// Reads a run when its journal's checkpoint cannot be used: on a full or read-only disk, or when its folder is gone. The

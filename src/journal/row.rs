@@ -192,14 +192,14 @@ impl RowRecord {
             | Event::Contended(..)
             | Event::Doubted(..)
             | Event::Recovered
-            | Event::Retried
+            | Event::Retried { .. }
             | Event::RolledBack(_) => None,
         };
         let applied = matches!(event, Event::Applied(..));
         // A process that died may have sent its write in its last moment, and nobody knows when that was.
         let died = matches!(event, Event::Recovered) && self.may_be_writing();
         let left = applied || died || matches!(event, Event::Doubted(..));
-        let reopens = matches!(event, Event::Retried | Event::RolledBack(_));
+        let reopens = matches!(event, Event::Retried { .. } | Event::RolledBack(_));
         let (state, effect) = before.clone().on(event, rules)?;
         if reopens {
             self.reopen(before.outcome());

@@ -171,10 +171,12 @@ pub struct RunRecord {
     pub warned: BTreeMap<String, Warned>,
     /// How many rows those are; one may have several warnings.
     pub warned_rows: u64,
-    /// Milliseconds that processes have worked on it, without the time between them.
-    pub active_ms: u64,
-    /// When the latest process began.
-    pub session_at: UnixMillis,
+    /// Rows that have been written to and have not ended.
+    pub half_way: u64,
+    /// Since when there are any without a break, while a process works on them.
+    pub half_way_since: Option<UnixMillis>,
+    /// Milliseconds in which there were any: neither pauses nor the time between two processes count.
+    pub half_way_ms: u64,
     /// When the last record was written.
     pub last_at: UnixMillis,
     /// How much of the log this stands for.
@@ -200,8 +202,9 @@ impl RunRecord {
             exposures: Exposures::default(),
             warned: BTreeMap::new(),
             warned_rows: 0,
-            active_ms: 0,
-            session_at: at,
+            half_way: 0,
+            half_way_since: None,
+            half_way_ms: 0,
             last_at: at,
             head,
         }
@@ -240,16 +243,12 @@ impl RunRecord {
         self.state != RunState::Importing && self.counts.total() >= self.rows
     }
 
-    /// Milliseconds of work, the present process's included.
+    /// Milliseconds in which rows were worked on, up to the last record.
     #[must_use]
     pub fn worked_ms(&self) -> u64 {
-        match self.state {
-            RunState::Open => {
-                let session_ms = self.last_at.saturating_sub(self.session_at);
-                self.active_ms.saturating_add(session_ms)
-            }
-            RunState::Importing | RunState::Stopped(_) | RunState::Finished => self.active_ms,
-        }
+        let now = self.half_way_since;
+        let now_ms = now.map_or(0, |since| self.last_at.saturating_sub(since));
+        self.half_way_ms.saturating_add(now_ms)
     }
 
     /// The name of a step.

@@ -1,7 +1,7 @@
 //! A run written, cut off, and opened again: the log alone is enough, and nothing is invented.
 
 use super::*;
-use crate::batch::{Column, Kind, Layout};
+use crate::batch::{Column, Layout};
 use crate::core::Problem;
 use crate::job::{Decision, StepId};
 use crate::machine::{Attempt, Event, Observation, Outcome, Rules, StepTraits};
@@ -34,7 +34,7 @@ pub(super) fn header(dir: &Path) -> RunHeader {
     let layout = Layout {
         columns: vec![Column {
             name: "upn".into(),
-            kind: Kind::Upn,
+            kind: crate::values::CellKind::Upn,
             aliases: Vec::new(),
             required: true,
             unique: Some("UPN".into()),

@@ -60,7 +60,10 @@ pub enum Event {
     /// The process was started again with the row in this state.
     Recovered,
     /// Somebody wants a new try of a row that ended short of its goal.
-    Retried,
+    Retried {
+        /// Who.
+        by: String,
+    },
     /// Somebody wants a row that is done put back to its before-image, for this reason.
     RolledBack(Problem),
 }
@@ -81,7 +84,7 @@ impl Event {
             | Event::Lagging
             | Event::Unobservable(_)
             | Event::Recovered
-            | Event::Retried
+            | Event::Retried { .. }
             | Event::RolledBack(_) => None,
         }
     }

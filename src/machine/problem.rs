@@ -5,7 +5,7 @@ use crate::core::{ProblemKind, UNDONE};
 /// Own writes do not show within the patience for replication.
 pub(super) const REPLICATION: ProblemKind = ProblemKind {
     code: "Replication",
-    meaning: "The target took a write and never showed it, longer than replicas may be behind.",
+    meaning: "The target took a write and never showed it, for longer than replicas may lag.",
     changed: UNDONE,
     again: "yes, the person is read again and again until the job's patience is over; then no more",
     advice: "look at the person in the portal, then run the row again",

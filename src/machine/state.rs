@@ -336,18 +336,18 @@ impl Outcome {
     pub fn advice(self) -> &'static str {
         match self {
             Outcome::Done | Outcome::Unchanged => "nothing",
-            Outcome::Refused => "mend what `error` and `advice` name, then run `unfinished.csv`",
+            Outcome::Refused => "fix what `error` and `advice` name, then run `unfinished.csv`",
             Outcome::Failed | Outcome::Reverted => {
-                "mend what `error` and `advice` name, then run `unfinished.csv`; nobody is waiting for it"
+                "fix what `error` and `advice` name, then run `unfinished.csv`; nobody is waiting for it"
             }
             Outcome::Held => {
-                "find out whether the change was made, as `advice` says, then go on by hand"
+                "find out whether the change was made, as `advice` says, then continue by hand"
             }
             Outcome::Stranded => {
-                "at once: the person may be unable to work; look at them in the portal, beside `step` and the columns with what \
+                "at once: the person may be unable to work; look at them in the portal, together with `step` and the columns with what \
                  was before, and put them right by hand"
             }
-            Outcome::Pending => "go on with the run: `cutover resume`",
+            Outcome::Pending => "continue the run: `cutover resume`",
         }
     }
 }

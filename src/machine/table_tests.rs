@@ -149,7 +149,7 @@ fn events() -> Vec<Event> {
         Event::Contended(attempt(2), problem("contended")),
         Event::Doubted(attempt(2), problem("doubted")),
         Event::Recovered,
-        Event::Retried,
+        Event::Retried { by: "ann".into() },
         Event::RolledBack(problem("rollback")),
     ];
     for look in [Look::Next(StepId(1)), Look::Rest, Look::Again] {
@@ -195,9 +195,8 @@ fn short(event: &Event) -> String {
             format!("Observed {decision}{exposed}")
         }
         Event::RolledBack(_) => "RolledBack".into(),
-        Event::Admitted | Event::Lagging | Event::Recovered | Event::Retried => {
-            format!("{event:?}")
-        }
+        Event::Retried { .. } => "Retried".into(),
+        Event::Admitted | Event::Lagging | Event::Recovered => format!("{event:?}"),
     }
 }
 
@@ -406,7 +405,7 @@ proptest! {
         let outcome = ended.outcome();
         let event = match back {
             true => Event::RolledBack(problem("rollback")),
-            false => Event::Retried,
+            false => Event::Retried { by: "ann".into() },
         };
         let may = match back {
             true => outcome == Outcome::Done,

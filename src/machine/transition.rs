@@ -89,7 +89,7 @@ fn waiting(event: Event) -> Result<Move, IllegalMove> {
         | Event::Refused(..)
         | Event::Contended(..)
         | Event::Doubted(..)
-        | Event::Retried
+        | Event::Retried { .. }
         | Event::RolledBack(_) => Err(illegal(&RowState::Waiting, event)),
     }
 }
@@ -130,7 +130,7 @@ impl Active {
                 | Event::Refused(..)
                 | Event::Contended(..)
                 | Event::Doubted(..)
-                | Event::Retried
+                | Event::Retried { .. }
                 | Event::RolledBack(_)),
             )
             | (
@@ -144,7 +144,7 @@ impl Active {
                 | Event::Refused(..)
                 | Event::Contended(..)
                 | Event::Doubted(..)
-                | Event::Retried
+                | Event::Retried { .. }
                 | Event::RolledBack(_)),
             )
             | (
@@ -155,7 +155,7 @@ impl Active {
                 | Event::Lagging
                 | Event::Unobservable(_)
                 | Event::Durable(_)
-                | Event::Retried
+                | Event::Retried { .. }
                 | Event::RolledBack(_)),
             ) => Err(illegal(&RowState::Active(self), event)),
         }
@@ -474,10 +474,10 @@ impl Ended {
     fn on(self, event: Event) -> Result<Move, IllegalMove> {
         let Ended { ending, progress } = &self;
         match event {
-            Event::Retried => {
+            Event::Retried { .. } => {
                 let progress = match ending {
                     Ending::Done | Ending::Unchanged => {
-                        return Err(illegal(&RowState::Ended(self), Event::Retried));
+                        return Err(illegal(&RowState::Ended(self), event));
                     }
                     // The person is as before: nothing of the earlier try is left.
                     Ending::Refused(_) | Ending::Failed(_) | Ending::Reverted(_) => {

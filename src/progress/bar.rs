@@ -43,7 +43,7 @@ impl Consumer for Bar {
             }
             RunEvent::RowEnded { .. } => {}
             RunEvent::Held(hold) => self.0.println(visible(&hold_in_words(hold))),
-            RunEvent::GoingOn => self.0.println("going on"),
+            RunEvent::GoingOn => self.0.println("continuing"),
             RunEvent::Draining(_)
             | RunEvent::Interrupted { .. }
             | RunEvent::StillDraining { .. }

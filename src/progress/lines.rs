@@ -1,13 +1,13 @@
 //! Progress without a terminal: plain lines for people, JSON lines for programs. On standard error.
 
 use super::voice::event;
-use super::{hold_in_words, outcomes_in_words, pace_in_words, say, stop_in_words, warn_if_quiet};
+use super::{hold_in_words, outcomes_in_words, pace_in_words, print, stop_in_words, warn_if_quiet};
 use crate::machine::Outcome;
 use crate::runner::{Consumer, Hold, RunEvent, Snapshot, Standing};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
-/// How often a line is written: often enough to see that it lives, rarely enough for a night's log.
+/// Often enough to see that it lives, rarely enough for a night's log.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// When the last line was written.
@@ -24,14 +24,14 @@ impl Every {
     }
 }
 
-/// Only how the run stops: what is at stake then is said in every style.
+/// Only how the run stops, which every style prints.
 #[derive(Debug, Default)]
 pub struct StopLines;
 
 impl Consumer for StopLines {
     fn on_event(&mut self, event: &RunEvent) {
         if let Some(words) = stop_in_words(event) {
-            say(&words);
+            print(&words);
             warn_if_quiet(&words);
         }
     }
@@ -44,7 +44,7 @@ pub struct PlainLines(Every);
 impl PlainLines {
     fn show(snapshot: &Snapshot) {
         let ended = snapshot.counts.total();
-        say(format_args!(
+        print(format_args!(
             "{ended} of {} rows: {}; {}",
             snapshot.rows,
             outcomes_in_words(snapshot),
@@ -57,15 +57,15 @@ impl Consumer for PlainLines {
     fn on_event(&mut self, event: &RunEvent) {
         match event {
             RunEvent::Started { run, snapshot } => {
-                say(format_args!("run {run}"));
+                print(format_args!("run {run}"));
                 if self.0.is_due() {
                     PlainLines::show(snapshot);
                 }
             }
             RunEvent::Tick(snapshot) if self.0.is_due() => PlainLines::show(snapshot),
             RunEvent::Tick(_) | RunEvent::RowEnded { .. } => {}
-            RunEvent::Held(hold) => say(hold_in_words(hold)),
-            RunEvent::GoingOn => say("going on"),
+            RunEvent::Held(hold) => print(hold_in_words(hold)),
+            RunEvent::GoingOn => print("continuing"),
             RunEvent::Draining(_)
             | RunEvent::Interrupted { .. }
             | RunEvent::StillDraining { .. }
@@ -125,7 +125,7 @@ impl JsonLines {
     }
 }
 
-/// No more digits than anybody reads.
+/// One decimal is enough.
 fn tenths(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }

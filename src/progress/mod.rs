@@ -1,8 +1,6 @@
-//! What a process says: progress on standard error (a bar on a terminal, else a plain line every ten seconds, or JSON lines), and
-//! every other word of the program, through `voice`.
-//!
-//! A consumer of run events. It shows rows by outcome, the rate against the budget, the time left, who is exposed, and the
-//! reason whenever the run waits; all from the same snapshot.
+//! What the program prints. Progress goes to standard error: a bar on a terminal, otherwise a plain line every ten seconds, or JSON
+//! lines. It shows rows by outcome, the rate against the budget, the time left, how many people are exposed, and the reason whenever
+//! the run waits. Everything is printed through `voice`.
 
 mod bar;
 mod lines;
@@ -11,8 +9,9 @@ mod voice;
 pub use bar::Bar;
 pub use lines::{JsonLines, PlainLines, StopLines};
 pub use voice::{
-    Color, Form, Manner, end, fail, log, name_run, note_end, prompt, say, say_finding, say_result,
-    show_file, show_json, show_text, speak, visible, warn, warn_if_quiet,
+    Color, Manner, OutputForm, end, fail, log, name_run, note_end, print, print_file,
+    print_finding, print_json_text, print_result, print_text, prompt, set_manner, visible, warn,
+    warn_if_quiet,
 };
 
 use crate::machine::Outcome;
@@ -42,7 +41,7 @@ pub enum Style {
     Plain,
     /// JSON lines.
     Json,
-    /// Nothing, but what is at stake when the run stops.
+    /// Nothing, except how the run stops.
     None,
 }
 
@@ -109,11 +108,11 @@ fn standing_in_words(standing: &Standing) -> Option<String> {
     }
 }
 
-/// How the run stops, and what is at stake.
+/// How the run stops, and who would be left exposed.
 fn stop_in_words(event: &RunEvent) -> Option<String> {
     match event {
         RunEvent::Draining(reason) => Some(format!(
-            "stopping: {}; no more rows start, rows in flight are finished or rolled back",
+            "stopping: {}; no more rows start, rows in flight are finished or undone",
             reason.text()
         )),
         RunEvent::Interrupted { at_stake, .. } => Some(match at_stake {
@@ -173,7 +172,7 @@ fn hold_in_words(hold: &Hold) -> String {
     }
 }
 
-/// Waiting for the budget's next permit is what a run does all night; it is told only when it takes a while.
+/// A run waits for the budget's next permit all night, so only longer waits are mentioned.
 #[must_use]
 pub fn waiting_in_words(waiting: Option<&(String, Duration)>) -> Option<String> {
     let (reason, left) = waiting?;
@@ -262,7 +261,7 @@ mod tests {
             at_stake,
         };
         let reason = StopReason::Requested("SIGTERM received".into());
-        insta::assert_snapshot!(words(RunEvent::Draining(reason.clone())), @"stopping: SIGTERM received; no more rows start, rows in flight are finished or rolled back");
+        insta::assert_snapshot!(words(RunEvent::Draining(reason.clone())), @"stopping: SIGTERM received; no more rows start, rows in flight are finished or undone");
         insta::assert_snapshot!(words(interrupted(1)), @"Ctrl-C again abandons 1 user in mid-change: they could not sign in until the run is resumed");
         insta::assert_snapshot!(words(interrupted(0)), @"no user is in mid-change now; Ctrl-C again stops at once");
         let still = |snapshot, gives_up_in| RunEvent::StillDraining {

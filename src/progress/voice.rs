@@ -1,7 +1,7 @@
-//! The one way to standard error and standard output: everything that people, or programs with `--progress json`, are told.
+//! The only way to standard output and standard error, for people and for programs (`--progress json`).
 //!
-//! Foreign text (a heading, a job's name, a service's message) may hold characters that steer a terminal or turn the text
-//! around. They are made visible here, at the edge, so that no caller has to think of them.
+//! Text from elsewhere (a heading, a job's name, a service's message) may contain characters that control a terminal or reverse the
+//! text. They are made visible here, so that no caller has to think of them.
 
 use crate::journal::RunId;
 use clap::ValueEnum;
@@ -47,7 +47,7 @@ fn may_colour() -> bool {
 
 /// What standard error carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Form {
+pub enum OutputForm {
     /// Words for people.
     #[default]
     Words,
@@ -55,12 +55,12 @@ pub enum Form {
     JsonLines,
 }
 
-/// How this process speaks.
+/// How this process prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Manner {
     /// What standard error carries.
-    pub form: Form,
-    /// Only warnings and errors are said.
+    pub form: OutputForm,
+    /// Only warnings and errors are printed.
     pub quiet: bool,
     /// When colour is used.
     pub color: Color,
@@ -68,19 +68,19 @@ pub struct Manner {
 
 static MANNER: OnceLock<Manner> = OnceLock::new();
 
-/// What the last JSON line says, and the run that every line names.
-static STORY: Mutex<Story> = Mutex::new(Story {
+/// The run that every JSON line names, and what the last line says.
+static STORY: Mutex<RunStory> = Mutex::new(RunStory {
     run: None,
     end: None,
 });
 
-struct Story {
+struct RunStory {
     run: Option<RunId>,
     end: Option<Map<String, Value>>,
 }
 
-/// Says how this process speaks; the first word counts.
-pub fn speak(manner: Manner) {
+/// Sets how this process prints; the first call counts.
+pub fn set_manner(manner: Manner) {
     // Set twice only in tests.
     let _first = MANNER.set(manner);
 }
@@ -89,7 +89,7 @@ pub(super) fn manner() -> Manner {
     MANNER.get().copied().unwrap_or_default()
 }
 
-fn story() -> MutexGuard<'static, Story> {
+fn story() -> MutexGuard<'static, RunStory> {
     STORY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -105,55 +105,55 @@ pub fn note_end(facts: Value) {
     }
 }
 
-/// Says something on standard error, unless it is to be quiet. That nobody can hear it, as on a full disk that standard error
-/// goes to, is no reason to leave a run.
-pub fn say(text: impl Display) {
+/// Prints a line on standard error, unless `--quiet`. Errors are ignored: a full disk under standard error is no reason to stop a run.
+pub fn print(text: impl Display) {
     match manner() {
         Manner { quiet: true, .. } => {}
         Manner {
-            form: Form::JsonLines,
+            form: OutputForm::JsonLines,
             ..
         } => event("message", json!({"text": text.to_string()})),
         Manner {
-            form: Form::Words, ..
+            form: OutputForm::Words,
+            ..
         } => line(&visible(&text.to_string())),
     }
 }
 
-/// Says what must be heard, also when it is to be quiet.
+/// Prints a warning, also with `--quiet`.
 pub fn warn(text: impl Display) {
     match manner().form {
-        Form::JsonLines => event("warning", json!({"text": text.to_string()})),
-        Form::Words => {
+        OutputForm::JsonLines => event("warning", json!({"text": text.to_string()})),
+        OutputForm::Words => {
             let label = Paint::Yellow.on_stderr("warning");
             line(&format!("{label}: {}", visible(&text.to_string())));
         }
     }
 }
 
-/// Says in short what the results would have told, when it is to be quiet and they are not shown.
+/// Prints a warning only with `--quiet`, in place of results that are not shown then.
 pub fn warn_if_quiet(text: impl Display) {
     if manner().quiet {
         warn(text);
     }
 }
 
-/// Says a finding, which names its severity itself, also when it is to be quiet.
-pub fn say_finding(text: impl Display) {
+/// Prints a finding, which names its severity itself, also with `--quiet`.
+pub fn print_finding(text: impl Display) {
     match manner().form {
-        Form::JsonLines => event("warning", json!({"text": text.to_string()})),
-        Form::Words => line(&visible(&text.to_string())),
+        OutputForm::JsonLines => event("warning", json!({"text": text.to_string()})),
+        OutputForm::Words => line(&visible(&text.to_string())),
     }
 }
 
-/// Says why a command ended early.
+/// Prints why a command ended early.
 pub fn fail(code: &str, message: &str, help: Option<&str>) {
     match manner().form {
-        Form::JsonLines => event(
+        OutputForm::JsonLines => event(
             "error",
             json!({"code": code, "message": message, "help": help}),
         ),
-        Form::Words => {
+        OutputForm::Words => {
             let label = Paint::Red.on_stderr(&format!("error[{}]", visible(code)));
             let mut text = format!("{label}: {}", visible(message));
             if let Some(help) = help {
@@ -185,8 +185,8 @@ pub fn log(level: tracing::Level, text: &str) {
         tracing::Level::TRACE => "trace",
     };
     match manner().form {
-        Form::JsonLines => event("log", json!({"level": word, "text": text})),
-        Form::Words => {
+        OutputForm::JsonLines => event("log", json!({"level": word, "text": text})),
+        OutputForm::Words => {
             let label = match level {
                 tracing::Level::ERROR => Paint::Red.on_stderr(word),
                 tracing::Level::WARN => Paint::Yellow.on_stderr(word),
@@ -212,7 +212,7 @@ pub(super) fn event(name: &str, facts: Value) {
 
 /// The last JSON line: how the process ends, and what is known of its run.
 pub fn end(exit_code: u8) {
-    if manner().form == Form::Words {
+    if manner().form == OutputForm::Words {
         return;
     }
     let mut facts = Map::new();
@@ -228,38 +228,37 @@ fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
-/// In one piece, so that lines of several threads do not mix.
+/// In one write, so that lines of several threads do not mix.
 fn line(text: &str) {
-    // There is nowhere else to say so.
     let _unheard = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-/// Says a result on standard output, unless it is to be quiet.
-pub fn say_result(text: impl Display) {
+/// Prints a result on standard output, unless `--quiet`.
+pub fn print_result(text: impl Display) {
     if !manner().quiet {
-        // The exit code and the report say it, too.
+        // A closed pipe is no error: the exit code and the report print it, too.
         let _unheard = writeln!(std::io::stdout(), "{}", visible(&text.to_string()));
     }
 }
 
-/// Shows a document that was asked for on standard output, with its own line ends.
-pub fn show_text(text: impl Display) {
-    // Whoever closed it does not want to read on.
+/// Prints a requested document on standard output, with its own line ends.
+pub fn print_text(text: impl Display) {
+    // A closed pipe is no error.
     let _unheard = write!(std::io::stdout(), "{}", visible(&text.to_string()));
 }
 
-/// The same where the document is a file of somebody's, which stays as it is on its way into another file.
-pub fn show_file(text: &str) {
+/// The same for a user's file, which is not changed when standard output is no terminal.
+pub fn print_file(text: &str) {
     if std::io::stdout().is_terminal() {
-        return show_text(text);
+        return print_text(text);
     }
-    // Whoever closed it does not want to read on.
+    // A closed pipe is no error.
     let _unheard = std::io::stdout().write_all(text.as_bytes());
 }
 
-/// Shows JSON on standard output, with its own line ends.
-pub fn show_json(text: &str) {
-    // Whoever closed it does not want to read on.
+/// Prints JSON on standard output, with its own line ends.
+pub fn print_json_text(text: &str) {
+    // A closed pipe is no error.
     let _unheard = std::io::stdout().write_all(escaped(text).as_bytes());
 }
 
@@ -284,7 +283,7 @@ impl Paint {
     }
 }
 
-/// Whether a character steers a terminal, is invisible, or turns around what stands near it.
+/// Whether a character controls a terminal, is invisible, or reverses the text around it.
 fn is_hidden(letter: char) -> bool {
     match letter {
         '\n' | '\t' => false,
@@ -295,13 +294,13 @@ fn is_hidden(letter: char) -> bool {
     }
 }
 
-/// A text as a terminal may have it: what is hidden in it is spelt out, as in `\u{1b}`.
+/// The text with hidden characters spelt out, as in `\u{1b}`.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
     replaced(text, |letter, out| out.extend(letter.escape_unicode()))
 }
 
-/// JSON with the same characters escaped, which stand in strings only: the value stays as it is.
+/// JSON with the same characters escaped. They occur in strings only, so the value stays the same.
 fn escaped(json: &str) -> Cow<'_, str> {
     replaced(json, |letter, out| {
         for unit in letter.encode_utf16(&mut [0; 2]) {

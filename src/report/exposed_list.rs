@@ -2,7 +2,7 @@
 //! room.
 
 use super::error::ReportError;
-use super::table::Table;
+use super::table::CsvTable;
 use super::write::make_folder;
 use crate::core::defused;
 use crate::journal::RunId;
@@ -34,7 +34,7 @@ pub fn write_exposed_list(
 }
 
 fn write_table(people: &[Person], path: &Path) -> Result<PathBuf, ReportError> {
-    let mut table = Table::create(path, &["row", "key"])?;
+    let mut table = CsvTable::create(path, &["row", "key"])?;
     for person in people {
         table.line([&person.row.to_string(), defused(&person.key).as_ref()])?;
     }

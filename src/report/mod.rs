@@ -18,8 +18,8 @@ pub use exposed_list::write_exposed_list;
 pub use outcome::{ExposedPerson, OutcomeRow};
 pub use plan::{PlanLine, write_plan};
 pub use sink::Sink;
-pub use summary::{Liveness, LogHead, RunStatus, Summary, UnderWay, Warned, summarize};
-pub use table::Table;
+pub use summary::{Liveness, LogHead, RunStatus, RunSummary, UnderWay, WarningGroup, summarize};
+pub use table::CsvTable;
 pub use words::{
     PEOPLE_NAMED_MAX, end_lines, exposed_lines, rerun_command, resume_command, status_lines,
     stop_reason,

@@ -138,7 +138,7 @@ impl<'a> OutcomeRow<'a> {
         })
     }
 
-    /// What to do about the row: what its problem says; for a row that has not ended, how it goes on.
+    /// What to do about the row: what its problem says; for a row that has not ended, how it continues.
     #[must_use]
     pub fn advice(&self) -> Cow<'a, str> {
         let of_problem = || Cow::Borrowed(self.problem.map_or("", |problem| &problem.advice));

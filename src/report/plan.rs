@@ -1,7 +1,7 @@
 //! `plan.csv`: what a run would do with each row, for people to read and for `run --plan` to be held to.
 
 use super::error::ReportError;
-use super::table::Table;
+use super::table::CsvTable;
 use super::write::make_folder;
 use crate::core::defused;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ pub fn write_plan<'l>(
         .chain(own)
         .chain([seal_column])
         .collect();
-    let mut table = Table::create(path, &heading)?;
+    let mut table = CsvTable::create(path, &heading)?;
     for line in lines {
         let cells = cells(line, report_columns.len());
         table.line(cells.iter().map(|cell| defused(cell)))?;

@@ -89,7 +89,7 @@ pub struct UnderWay {
 
 /// The numbers of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct RunSummary {
     /// Its name.
     pub run: String,
     /// The job.
@@ -117,14 +117,14 @@ pub struct Summary {
     /// Rows that are done although somebody should know something, by its code.
     pub warnings: BTreeMap<String, u64>,
     /// The same in words.
-    pub warned: Vec<Warned>,
+    pub warned: Vec<WarningGroup>,
     /// How many rows those are; one may have several warnings.
     pub warned_rows: u64,
     /// Writes that took effect.
     pub writes: u64,
     /// Reads sent.
     pub reads: u64,
-    /// Answers that said the service was throttling.
+    /// Replies that said the service was throttling.
     pub throttled: u64,
     /// RFC 3339, UTC.
     pub started_at: String,
@@ -161,7 +161,7 @@ pub struct ExposureTimes {
 /// Writes a second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
-    /// Over the time that processes worked on the run.
+    /// Over the time in which rows were worked on; pauses do not count.
     pub mean: f64,
     /// What the budget of writes allows.
     pub budget: f64,
@@ -171,7 +171,7 @@ pub struct Rate {
 
 /// People who are done and of whom somebody should know the same thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warned {
+pub struct WarningGroup {
     /// Its code.
     pub code: String,
     /// How many they are.
@@ -190,26 +190,16 @@ pub fn summarize(
     run: &RunRecord,
     reader: &mut RunReader,
     live: &Liveness,
-) -> Result<Summary, JournalError> {
-    let mut exposed = Vec::new();
-    for (input, record) in reader.exposed()? {
-        exposed.extend(OutcomeRow::new(run, live, &input, &record).exposed);
-    }
-    Ok(Summary::of(run, exposed, live))
+) -> Result<RunSummary, JournalError> {
+    let exposed = reader.exposed()?;
+    let exposed = exposed
+        .iter()
+        .filter_map(|(input, record)| OutcomeRow::new(run, live, input, record).exposed);
+    Ok(RunSummary::of(run, exposed.collect(), live))
 }
 
-fn warned(run: &RunRecord) -> Vec<Warned> {
-    let warned = run.warned.iter().map(|(code, warned)| Warned {
-        code: code.clone(),
-        rows: warned.rows,
-        warning: warned.warning.clone(),
-        advice: warned.advice.clone(),
-    });
-    warned.collect()
-}
-
-impl Summary {
-    pub(super) fn of(run: &RunRecord, exposed: Vec<ExposedPerson>, live: &Liveness) -> Summary {
+impl RunSummary {
+    pub(super) fn of(run: &RunRecord, exposed: Vec<ExposedPerson>, live: &Liveness) -> RunSummary {
         let outcomes =
             Outcome::ALL.map(|outcome| (outcome.word().to_owned(), run.outcome_count(outcome)));
         let mut rate = Rate {
@@ -233,9 +223,15 @@ impl Summary {
             }
         };
         rate.budget = round(quota.map_or(0.0, Quota::per_second));
-        let warned = warned(run);
+        let warned = run.warned.iter().map(|(code, warned)| WarningGroup {
+            code: code.clone(),
+            rows: warned.rows,
+            warning: warned.warning.clone(),
+            advice: warned.advice.clone(),
+        });
+        let warned: Vec<WarningGroup> = warned.collect();
         let by_code = warned.iter().map(|one| (one.code.clone(), one.rows));
-        Summary {
+        RunSummary {
             run: run.id().to_string(),
             job: run.header.job.clone(),
             target: run.header.target.clone(),

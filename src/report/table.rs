@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A CSV file under construction.
-pub struct Table {
+pub struct CsvTable {
     path: PathBuf,
     writer: csv::Writer<AtomicFile>,
 }
 
-impl Table {
+impl CsvTable {
     /// Begins a file with its heading.
     ///
     /// # Errors
     /// [`ReportError`] when it cannot be made.
-    pub fn create<C: AsRef<str>>(path: &Path, heading: &[C]) -> Result<Table, ReportError> {
+    pub fn create<C: AsRef<str>>(path: &Path, heading: &[C]) -> Result<CsvTable, ReportError> {
         let mut file = AtomicFile::create(path).map_err(ReportError::of_file(path))?;
         file.write_all(BOM).map_err(ReportError::of_file(path))?;
         let writer = csv::WriterBuilder::new()
@@ -27,7 +27,7 @@ impl Table {
             .quote_style(quoting(heading))
             .flexible(true)
             .from_writer(file);
-        let mut table = Table {
+        let mut table = CsvTable {
             path: path.to_owned(),
             writer,
         };
@@ -72,8 +72,8 @@ fn quoting<C: AsRef<str>>(heading: &[C]) -> csv::QuoteStyle {
 
 #[cfg(test)]
 mod tests {
-    use super::Table;
-    use crate::batch::{Column, Kind, Layout, Visit};
+    use super::CsvTable;
+    use crate::batch::{Column, Layout, Visit};
     use proptest::prelude::*;
     use std::ops::ControlFlow;
 
@@ -82,7 +82,7 @@ mod tests {
         let layout = Layout {
             columns: vec![Column {
                 name: "upn".into(),
-                kind: Kind::Text,
+                kind: crate::values::CellKind::Text,
                 aliases: Vec::new(),
                 required: true,
                 unique: None,
@@ -112,7 +112,7 @@ mod tests {
         ) {
             let dir = tempfile::tempdir().unwrap();
             let heading = ["upn", &heading, "cutover_outcome", "cutover_error"];
-            let mut table = Table::create(&dir.path().join("unfinished.csv"), &heading).unwrap();
+            let mut table = CsvTable::create(&dir.path().join("unfinished.csv"), &heading).unwrap();
             let mut written = vec![heading.map(str::to_owned).to_vec()];
             written.extend(rows.into_iter().map(|(upn, note, error)| vec![upn, note, "failed".to_owned(), error]));
             written[1..].iter().for_each(|row| table.line(row).unwrap());
@@ -124,7 +124,7 @@ mod tests {
     fn a_heading_with_another_delimiter_in_it_misleads_nobody() {
         let dir = tempfile::tempdir().unwrap();
         let heading = ["upn", ";;;;a"];
-        let mut table = Table::create(&dir.path().join("unfinished.csv"), &heading).unwrap();
+        let mut table = CsvTable::create(&dir.path().join("unfinished.csv"), &heading).unwrap();
         table.line(["ann", "b"]).unwrap();
         let rows = read_back(&table.finish().unwrap());
         assert_eq!(rows, [heading, ["ann", "b"]]);

@@ -1,7 +1,7 @@
 //! A run's numbers in words, for people: how it stands, who cannot sign in, and the command that helps.
 
 use super::outcome::ExposedPerson;
-use super::summary::{RunStatus, Summary};
+use super::summary::{RunStatus, RunSummary};
 use crate::machine::Outcome;
 use crate::progress::counted;
 use std::path::Path;
@@ -11,7 +11,7 @@ pub const PEOPLE_NAMED_MAX: usize = 20;
 
 /// Who cannot sign in in a run that no process works on, and what to do. Empty if there is nobody.
 #[must_use]
-pub fn exposed_lines(summary: &Summary, journal: &Path) -> Vec<String> {
+pub fn exposed_lines(summary: &RunSummary, journal: &Path) -> Vec<String> {
     let people: Vec<&ExposedPerson> = summary.left_exposed().collect();
     if people.is_empty() {
         return Vec::new();
@@ -62,7 +62,7 @@ fn person_line(person: &ExposedPerson) -> String {
 
 /// Warnings about people who are done, by code.
 #[must_use]
-pub fn warned_lines(summary: &Summary) -> Vec<String> {
+pub fn warned_lines(summary: &RunSummary) -> Vec<String> {
     if summary.warned.is_empty() {
         return Vec::new();
     }
@@ -85,7 +85,7 @@ pub fn warned_lines(summary: &Summary) -> Vec<String> {
 
 /// How a run stands: one fact a line.
 #[must_use]
-pub fn status_lines(summary: &Summary) -> Vec<String> {
+pub fn status_lines(summary: &RunSummary) -> Vec<String> {
     let mut lines = vec![
         format!("run        {}", summary.run),
         format!("job        {}", summary.job),
@@ -121,7 +121,7 @@ pub fn status_lines(summary: &Summary) -> Vec<String> {
 
 /// How a run ended, for a tired person.
 #[must_use]
-pub fn end_lines(summary: &Summary, journal: &Path) -> Vec<String> {
+pub fn end_lines(summary: &RunSummary, journal: &Path) -> Vec<String> {
     let mut lines = vec![String::new()];
     lines.extend(exposed_lines(summary, journal));
     lines.push(format!(
@@ -162,7 +162,7 @@ pub fn end_lines(summary: &Summary, journal: &Path) -> Vec<String> {
 
 /// Why a run stopped before its end, if it did.
 #[must_use]
-pub fn stop_reason(summary: &Summary) -> Option<&str> {
+pub fn stop_reason(summary: &RunSummary) -> Option<&str> {
     let reason = summary.reason.as_deref();
     reason.filter(|_| summary.state == RunStatus::Stopped)
 }
@@ -209,10 +209,10 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{LogHead, UnderWay, Warned};
+    use crate::report::{LogHead, UnderWay, WarningGroup};
 
-    fn summary(exposed: Vec<ExposedPerson>) -> Summary {
-        Summary {
+    fn summary(exposed: Vec<ExposedPerson>) -> RunSummary {
+        RunSummary {
             run: "0199".into(),
             job: "immutable-id".into(),
             target: "contoso".into(),
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn warnings_are_told_in_words() {
-        let warned = |code: &str, rows, warning: &str, advice: &str| Warned {
+        let warned = |code: &str, rows, warning: &str, advice: &str| WarningGroup {
             code: code.into(),
             rows,
             warning: warning.into(),

@@ -3,7 +3,7 @@
 use super::error::ReportError;
 use super::outcome::OutcomeRow;
 use super::sink::{SINKS, Sink};
-use super::summary::{Liveness, Summary};
+use super::summary::{Liveness, RunSummary};
 use crate::core::remove_abandoned_parts;
 use crate::journal::{RowRecord, RunReader, RunRecord};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub fn write(
     reader: &mut RunReader,
     dir: &Path,
     live: &Liveness,
-) -> Result<(Report, Summary), ReportError> {
+) -> Result<(Report, RunSummary), ReportError> {
     make_folder(dir)?;
     let begin = SINKS.map(|(name, begin)| Ok((name, begin(&dir.join(name), run)?)));
     let mut sinks: Vec<(&str, Box<dyn Sink>)> =
@@ -54,7 +54,7 @@ pub fn write(
         exposed.extend(row.exposed.clone());
         sinks.iter_mut().try_for_each(|(_, sink)| sink.row(&row))
     })?;
-    let summary = Summary::of(run, exposed, live);
+    let summary = RunSummary::of(run, exposed, live);
     let mut files = Vec::new();
     for (name, sink) in sinks {
         if sink.finish(&summary)? {

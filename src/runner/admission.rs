@@ -3,7 +3,7 @@
 
 use crate::batch::{Layout, Mapping};
 use crate::journal::{InputRow, JournalError, Planned, RowNumber, RowRecord, RunReader, RunRecord};
-use crate::machine::RowState;
+use crate::machine::{Outcome, RowState};
 use std::collections::VecDeque;
 
 /// A row to be worked on.
@@ -42,6 +42,37 @@ pub struct Admission {
     next: u64,
     begun_max: u64,
     rows: u64,
+    selection: Selection,
+}
+
+/// Which rows of a run are walked over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// Those that have not ended.
+    Unfinished,
+    /// Those that ended as they should: done or unchanged.
+    Good,
+}
+
+impl Selection {
+    /// How many of a run's rows it has.
+    #[must_use]
+    pub fn count(self, run: &RunRecord) -> u64 {
+        let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);
+        match self {
+            Selection::Unfinished => run.outcome_count(Outcome::Pending),
+            Selection::Good => good,
+        }
+    }
+
+    fn has(self, record: Option<&RowRecord>) -> bool {
+        match self {
+            Selection::Unfinished => record.is_none_or(|record| record.state == RowState::Waiting),
+            Selection::Good => record.is_some_and(|record| {
+                matches!(record.outcome(), Outcome::Done | Outcome::Unchanged)
+            }),
+        }
+    }
 }
 
 impl Admission {
@@ -58,6 +89,7 @@ impl Admission {
             next: run.begun_through + 1,
             begun_max: run.begun_max,
             rows: run.rows,
+            selection: Selection::Unfinished,
             reader,
         };
         for (row, record) in admission.reader.active() {
@@ -68,6 +100,22 @@ impl Admission {
             }
         }
         Ok(admission)
+    }
+
+    /// Only the rows of a run that ended as they should, to read them again.
+    #[must_use]
+    pub fn of_good_rows(reader: RunReader, run: &RunRecord, layout: &Layout) -> Self {
+        Admission {
+            written: VecDeque::new(),
+            parked: VecDeque::new(),
+            layout: layout.clone(),
+            mapping: run.header.input.mapping.clone(),
+            next: 1,
+            begun_max: run.begun_max,
+            rows: run.begun_max,
+            selection: Selection::Good,
+            reader,
+        }
     }
 
     /// The next row, or None when all within reach were handed out.
@@ -87,8 +135,12 @@ impl Admission {
         while self.next <= self.rows {
             let row = RowNumber(self.next);
             self.next += 1;
-            if row.0 > self.begun_max || self.is_new(row)? {
-                return self.admit(row, None);
+            let record = match row.0 > self.begun_max {
+                true => None,
+                false => self.reader.row(row)?,
+            };
+            if self.selection.has(record.as_ref()) {
+                return self.admit(row, record);
             }
         }
         Ok(None)
@@ -104,11 +156,6 @@ impl Admission {
         self.written.clear();
         self.parked.clear();
         self.next = self.rows + 1;
-    }
-
-    fn is_new(&self, row: RowNumber) -> Result<bool, JournalError> {
-        let record = self.reader.row(row)?;
-        Ok(record.is_none_or(|record| record.state == RowState::Waiting))
     }
 
     fn admit_again(&mut self, row: RowNumber) -> Result<Option<Admitted>, JournalError> {
@@ -136,9 +183,5 @@ impl Admission {
 /// The canonical values of a row of the input, in the order of the layout.
 #[must_use]
 pub fn canonical(mapping: &Mapping, layout: &Layout, input: &InputRow) -> Vec<Option<String>> {
-    let values = mapping.values(layout, &input.cells);
-    values
-        .into_iter()
-        .map(|value| value.map(|value| value.to_string()))
-        .collect()
+    mapping.values(layout, &input.cells)
 }

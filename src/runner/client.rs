@@ -11,6 +11,7 @@ use crate::core::{Problem, Request};
 use crate::job::AppFacts;
 use crate::services::budget::{Delays, Priority, Sequence, row_wait};
 use crate::services::{Again, Class, Endpoint, Fault, Listing, Payload, Reply, Success};
+use futures_util::future::join_all;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,6 +136,39 @@ impl ServiceClient {
         self.read_pages(request, priority).await
     }
 
+    /// Reads several things at the same time.
+    pub async fn read_all(
+        &mut self,
+        requests: &[Request],
+        priority: Priority,
+    ) -> Vec<Result<Vec<Value>, NoAnswer>> {
+        if let [only] = requests {
+            return vec![self.read(only, priority).await];
+        }
+        let names = (1..=requests.len()).map(|at| format!("{}-{at}", self.name));
+        let mut clients: Vec<ServiceClient> = names.map(|name| self.beside(name)).collect();
+        let reads = clients.iter_mut().zip(requests);
+        let answers = join_all(reads.map(|(client, request)| client.read(request, priority))).await;
+        let longest = clients.iter().map(|client| client.waited).max();
+        self.waited += longest.unwrap_or_default();
+        for client in clients {
+            // A later fork has the same names.
+            self.sent = self.sent.max(client.sent);
+            self.costs.reads += client.costs.reads;
+            self.costs.throttled += client.costs.throttled;
+            self.costs.request_id = client.costs.request_id.or(self.costs.request_id.take());
+        }
+        answers
+    }
+
+    /// Another client for the same row.
+    fn beside(&self, name: String) -> ServiceClient {
+        let mut client = ServiceClient::new(&self.services, name);
+        client.sent = self.sent;
+        client.leave_by(self.leaves_by.as_ref());
+        client
+    }
+
     async fn read_pages(
         &mut self,
         request: &Request,
@@ -194,6 +228,10 @@ impl ServiceClient {
                 Ok(success) => return Ok(success),
                 Err(fault) => fault,
             };
+            let is_main = services.registry.is_main(endpoint);
+            if !is_main && fault.trouble().is_some() && endpoint.is_given_up() {
+                return Err(NoAnswer::Fault(silence(endpoint)));
+            }
             let wait = match fault.class.facts().again {
                 Again::Never => return Err(NoAnswer::Fault(fault)),
                 Again::AfterRead => {
@@ -235,7 +273,19 @@ impl ServiceClient {
                 _ => self.delays.next_delay(),
             });
         }
-        hold(endpoint, fault).map(|()| Duration::ZERO)
+        let held = hold(endpoint, fault);
+        match held {
+            // Rows that need nothing of it go on.
+            Err(RunAbort(problem)) if !self.services.registry.is_main(endpoint) => {
+                let message = problem.message;
+                Err(NoAnswer::Fault(Fault {
+                    message,
+                    ..fault.clone()
+                }))
+            }
+            Err(abort) => Err(NoAnswer::Abort(abort)),
+            Ok(()) => Ok(Duration::ZERO),
+        }
     }
 
     async fn send(
@@ -246,7 +296,17 @@ impl ServiceClient {
         priority: Priority,
     ) -> Result<Reply, NoAnswer> {
         let budget = endpoint.budget(request);
-        let permit = self.take_turn(budget.take(priority)).await?;
+        let is_main = self.services.registry.is_main(endpoint);
+        let turn = async {
+            tokio::select! {
+                biased;
+                permit = budget.take(priority) => Some(permit),
+                () = endpoint.out_of_patience(), if !is_main => None,
+            }
+        };
+        let Some(permit) = self.take_turn(turn).await? else {
+            return Err(NoAnswer::Fault(silence(endpoint)));
+        };
         let id = self.request_id(attempt);
         let reply = endpoint.service().send(request, id).await;
         self.services.gauges.count(request, &reply);
@@ -320,9 +380,9 @@ impl ServiceClient {
 }
 
 /// Makes everybody wait for a sign-in that is refused. One that never worked for this process will not by waiting.
-fn hold(endpoint: &Endpoint, fault: &Fault) -> Result<(), NoAnswer> {
+fn hold(endpoint: &Endpoint, fault: &Fault) -> Result<(), RunAbort> {
     if !endpoint.has_served() {
-        return Err(NoAnswer::Abort(RunAbort(fault.problem())));
+        return Err(RunAbort(fault.problem()));
     }
     let refused_for = endpoint.refused_for().unwrap_or_default();
     if refused_for >= endpoint.patience().sign_in {
@@ -332,13 +392,28 @@ fn hold(endpoint: &Endpoint, fault: &Fault) -> Result<(), NoAnswer> {
             refused_for.as_secs(),
             problem.message
         );
-        return Err(NoAnswer::Abort(RunAbort(problem)));
+        return Err(RunAbort(problem));
     }
     // A refusal by the sign-in service itself was told to the budgets with its reply.
     if fault.class == Class::Unauthenticated {
         endpoint.hold_for_sign_in(fault);
     }
     Ok(())
+}
+
+/// What a row is told of a service that others do without.
+fn silence(endpoint: &Endpoint) -> Fault {
+    let given_up = endpoint.as_given_up();
+    let seconds = given_up.patience.as_secs();
+    Fault {
+        class: Class::NotSent,
+        code: "service-silent".to_owned(),
+        message: format!(
+            "{} has given no good answer for {seconds} s: {}",
+            given_up.service, given_up.why
+        ),
+        status: None,
+    }
 }
 
 #[cfg(test)]

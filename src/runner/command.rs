@@ -25,7 +25,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// A run that stops cannot be held or set going again.
-    #[error("it is stopping already ({0}); `cutover resume` goes on with it afterwards")]
+    #[error("it is stopping already ({0}); `cutover resume` continues it afterwards")]
     Stopping(String),
     /// It still waits for the target or for an answer on its terminal.
     #[error("it has not begun yet; try again once it has, or end it with `cutover drain`")]

@@ -10,11 +10,11 @@
 
 use super::client::RunAbort;
 use super::problems::{DIRECTORY_VALUE, NOT_IN_DIRECTORY, SEVERAL_IN_DIRECTORY};
-use crate::batch::ObjectGuid;
 use crate::core::Problem;
 use crate::job::{DirectoryEntry, DirectoryPlan, EvalError, Job, Kept, KeptForm, Settings};
 use crate::services::budget::{Budget, Delays, Priority, Sequence, Trouble};
 use crate::services::{Account, Again, Directory, Fault, Question};
+use crate::values::ObjectGuid;
 use serde_json::Value as JsonValue;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,7 @@ pub enum Answer {
     Entry(DirectoryEntry),
     /// This speaks against the row.
     Against(Problem),
-    /// The run drains, and there was no answer yet.
+    /// The run drains, and there was no reply yet.
     Parked,
 }
 
@@ -220,7 +220,7 @@ impl DirectoryBatcher {
             if begun.elapsed() >= self.patience {
                 return Err(Silence::Abort(self.out_of_patience(&fault)));
             }
-            tracing::warn!("the directory gives no answer: {}", fault.message);
+            tracing::warn!("the directory does not reply: {}", fault.message);
             self.pause(delays.next_delay(), parked).await?;
             self.permit(parked).await?;
         }
@@ -246,7 +246,7 @@ impl DirectoryBatcher {
         let seconds = self.patience.as_secs();
         Problem {
             message: format!(
-                "the directory has given no answer for {seconds} s: {}",
+                "the directory has given no reply for {seconds} s: {}",
                 fault.words()
             ),
             ..fault.problem()

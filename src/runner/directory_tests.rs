@@ -227,7 +227,7 @@ async fn a_silent_directory_is_waited_for_with_patience_and_no_longer() {
         .await
         .unwrap_err();
     assert_eq!(halt.0.code, "NotSent");
-    assert!(halt.0.message.contains("no answer for 60 s"), "{}", halt.0);
+    assert!(halt.0.message.contains("no reply for 60 s"), "{}", halt.0);
 }
 
 #[tokio::test(start_paused = true)]

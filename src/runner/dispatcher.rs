@@ -9,17 +9,17 @@ use super::admission::{Admission, Reach};
 use super::command::{Answer, Asked, Command, Refused};
 use super::event::{Consumer, RunEvent, Snapshot, Who};
 use super::flight::Flight;
+use super::pass::Pass;
 use super::policy::Policy;
 use super::schedule::Schedule;
 use super::stop::{Hold, Standing, StopReason};
-use super::worker::{Halted, Work, WorkerEnd, work};
+use super::worker::{Halted, WorkerEnd};
 use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
 use crate::machine::Outcome;
 use crate::services::GivenUp;
 use crate::services::budget::{Quota, fits};
 use std::collections::HashMap;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -45,7 +45,7 @@ const ROWS_BEFORE_ESTIMATE: u64 = 20;
 
 /// Everything the dispatcher works with.
 pub struct Dispatcher {
-    work: Arc<Work>,
+    pass: Pass,
     admission: Admission,
     flight: Flight,
     policy: Policy,
@@ -83,7 +83,7 @@ impl Dispatcher {
     /// For a run as it stands.
     #[must_use]
     pub fn new(
-        work: Arc<Work>,
+        pass: impl Into<Pass>,
         admission: Admission,
         run: &RunRecord,
         concurrency: Option<usize>,
@@ -91,9 +91,10 @@ impl Dispatcher {
         schedule: Schedule,
         consumers: Vec<Box<dyn Consumer>>,
     ) -> Dispatcher {
+        let pass = pass.into();
         Dispatcher {
-            writes_allowed: work.services.registry.main().paced().quota(),
-            work,
+            writes_allowed: pass.services().registry.main().paced().quota(),
+            pass,
             admission,
             flight: Flight::new(concurrency),
             policy,
@@ -115,7 +116,7 @@ impl Dispatcher {
 
     /// Works until every row has ended, or until the run has to stop.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Asked>) -> DispatchEnd {
-        let run = self.work.session.header().id;
+        let run = self.pass.run();
         let snapshot = self.snapshot();
         self.tell(&RunEvent::Started { run, snapshot });
         let mut ticks = interval(TICK);
@@ -155,10 +156,16 @@ impl Dispatcher {
         }
     }
 
+    fn is_anybody_waiting(&self) -> bool {
+        self.pass
+            .claims()
+            .is_some_and(|claims| claims.is_anybody_waiting())
+    }
+
     /// Nobody is under way, and nobody will be: all were handed out, or none may begin any more.
     fn has_ended(&self) -> bool {
-        let all_ended = self.counts.total() >= self.rows
-            || (self.exhausted && !self.work.claims.is_anybody_waiting());
+        let all_ended =
+            self.counts.total() >= self.rows || (self.exhausted && !self.is_anybody_waiting());
         self.workers.is_empty() && (all_ended || self.standing.stopping().is_some())
     }
 
@@ -172,10 +179,9 @@ impl Dispatcher {
     }
 
     fn admit_some(&mut self) -> Result<(), JournalError> {
-        let services = &self.work.services;
+        let services = self.pass.services();
         let main = services.registry.main();
-        let rate = |at: usize| main.budgets().get(at).map_or(f64::MAX, |one| one.rate());
-        let room = self.flight.rows(rate(1), rate(0));
+        let room = self.flight.rows(main.read_rate(), main.paced().rate());
         let reach = match self.standing {
             Standing::Running => Reach::All,
             Standing::Held(_) | Standing::Stopping(_) => Reach::Written,
@@ -184,7 +190,7 @@ impl Dispatcher {
             match self.admission.next_row(reach)? {
                 Some(row) => {
                     let number = row.row;
-                    let handle = self.workers.spawn(work(Arc::clone(&self.work), row));
+                    let handle = self.pass.begin(&mut self.workers, row);
                     self.rows_of.insert(handle.id(), number);
                 }
                 None if reach == Reach::All => self.exhausted = true,
@@ -192,7 +198,7 @@ impl Dispatcher {
             }
         }
         let in_flight = self.workers.len() as u64;
-        let gauge = &self.work.services.gauges.in_flight;
+        let gauge = &self.pass.services().gauges.in_flight;
         gauge.store(in_flight, Ordering::Relaxed);
         Ok(())
     }
@@ -202,7 +208,7 @@ impl Dispatcher {
         if self.standing.stopping().is_some() {
             return;
         }
-        let now = self.work.services.clock.now();
+        let now = self.pass.services().clock.now();
         if let Some(why) = self.schedule.overdue(now) {
             return self.drain(StopReason::Requested(why));
         }
@@ -228,7 +234,7 @@ impl Dispatcher {
     }
 
     fn stand(&mut self, standing: Standing) {
-        self.work.gate.set(standing.clone());
+        self.pass.gate().set(standing.clone());
         self.standing = standing;
     }
 
@@ -252,7 +258,7 @@ impl Dispatcher {
                     effort,
                 },
             )) => {
-                self.flight.learn(&effort);
+                self.flight.learn(&effort, Instant::now());
                 self.row_ended(row, who, outcome, error_code);
             }
             Ok((_, WorkerEnd::Parked)) => self.row_parked(row),
@@ -283,7 +289,9 @@ impl Dispatcher {
     /// It had nothing begun, and begins before all new ones when rows may begin again.
     fn row_parked(&mut self, row: Option<RowNumber>) {
         if let Some(row) = row {
-            self.work.claims.let_go(row);
+            if let Some(claims) = self.pass.claims() {
+                claims.let_go(row);
+            }
             self.send_back(&[row]);
         }
     }
@@ -299,7 +307,10 @@ impl Dispatcher {
         if self.standing != Standing::Running || !self.exhausted || !self.workers.is_empty() {
             return false;
         }
-        let rows = self.work.claims.all_were_seen();
+        let Some(claims) = self.pass.claims() else {
+            return false;
+        };
+        let rows = claims.all_were_seen();
         self.send_back(&rows);
         !rows.is_empty()
     }
@@ -315,8 +326,9 @@ impl Dispatcher {
         self.here.add(outcome);
         if let Some(row) = row {
             tracing::info!(row = row.0, key = %who.key, %outcome, error_code);
-            let now = self.work.services.clock.now();
-            let woken = self.work.claims.ended(row, outcome, now);
+            let now = self.pass.services().clock.now();
+            let claims = self.pass.claims();
+            let woken = claims.map_or_else(Vec::new, |claims| claims.ended(row, outcome, now));
             self.send_back(&woken);
             self.tell(&RunEvent::RowEnded {
                 row,
@@ -332,7 +344,7 @@ impl Dispatcher {
 
     /// What is kept back on the disk is for the rows under way.
     fn heed_shortage(&mut self) {
-        if let Some(why) = self.work.session.shortage() {
+        if let Some(why) = self.pass.shortage() {
             let text = format!("the disk with the journal is full ({why})");
             self.drain(StopReason::DiskFull(text));
         }
@@ -372,7 +384,7 @@ impl Dispatcher {
         };
         tracing::info!("stopping at once: {}", reason.text());
         self.stand(Standing::Stopping(reason.clone()));
-        let exposed = self.work.services.gauges.exposed.at_stake();
+        let exposed = self.pass.services().gauges.exposed.at_stake();
         self.tell(&RunEvent::StoppingNow { reason, exposed });
         self.admission.close();
         self.workers.shutdown().await;
@@ -390,7 +402,7 @@ impl Dispatcher {
             }
             Command::Interrupt(why) => {
                 self.drain(StopReason::Requested(why));
-                let at_stake = self.work.services.gauges.exposed.at_stake();
+                let at_stake = self.pass.services().gauges.exposed.at_stake();
                 let snapshot = self.snapshot();
                 self.tell(&RunEvent::Interrupted { snapshot, at_stake });
                 Ok(())
@@ -436,7 +448,12 @@ impl Dispatcher {
             return Err(Refused::TooFast { wanted, allowed });
         }
         tracing::info!("new pace: {wanted}");
-        self.work.services.registry.main().paced().set_quota(wanted);
+        self.pass
+            .services()
+            .registry
+            .main()
+            .paced()
+            .set_quota(wanted);
         Ok(())
     }
 
@@ -446,7 +463,7 @@ impl Dispatcher {
         }
         if let Some(given_up) = self.out_of_patience() {
             let (seconds, why) = (given_up.patience.as_secs(), given_up.why);
-            let text = format!("the target has given no good answer for {seconds} s: {why}");
+            let text = format!("the target has given no good reply for {seconds} s: {why}");
             self.stop_now(StopReason::Target(text)).await;
         }
         self.stop_in_vain().await;
@@ -458,14 +475,14 @@ impl Dispatcher {
 
     /// While nobody is under way nothing is asked, and no answer is nobody's fault.
     fn out_of_patience(&self) -> Option<GivenUp> {
-        let registry = &self.work.services.registry;
-        let given_up = registry.given_up(self.open_since).next();
+        let registry = &self.pass.services().registry;
+        let given_up = registry.given_up(self.open_since);
         given_up.filter(|_| !self.workers.is_empty())
     }
 
     /// While the sign-in is refused a drain could last for hours, and there is nobody whom it would bring to safety.
     async fn stop_in_vain(&mut self) {
-        let services = &self.work.services;
+        let services = self.pass.services();
         let is_held = services
             .registry
             .iter()
@@ -483,7 +500,7 @@ impl Dispatcher {
             return;
         }
         self.word_at = Some(now + DRAIN_WORD_EVERY);
-        let services = &self.work.services;
+        let services = self.pass.services();
         let left = services.registry.iter().filter_map(|endpoint| {
             let silent_for = endpoint.silent_for(self.open_since)?;
             Some(endpoint.patience().silence.saturating_sub(silent_for))
@@ -503,7 +520,7 @@ impl Dispatcher {
 
     fn note_rate(&mut self) {
         let now = Instant::now();
-        let writes = self.work.services.gauges.writes.load(Ordering::Relaxed);
+        let writes = self.pass.services().gauges.writes.load(Ordering::Relaxed);
         self.rates.push_back((now, writes, self.here.total()));
         while self.rates.len() > 2
             && self
@@ -529,7 +546,7 @@ impl Dispatcher {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let services = &self.work.services;
+        let services = self.pass.services();
         let (writes_per_s, rows_per_s) = self.present_rates();
         Snapshot {
             rows: self.rows,

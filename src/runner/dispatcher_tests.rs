@@ -12,14 +12,15 @@ use crate::machine::Outcome;
 use crate::runner::claims::Claims;
 use crate::runner::start::{Order, begin};
 use crate::runner::stop::Gate;
+use crate::runner::worker::Work;
 use crate::runner::{Clock, Gauges, MaxFailed, Services};
 use crate::services::{
-    Fault, Graph, GraphLimits, Patience, Payload, Registry, Reply, Success, Transport,
+    Class, Fault, Graph, GraphLimits, Patience, Payload, Registry, Reply, Success, Transport,
 };
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -168,12 +169,22 @@ impl People {
 #[async_trait]
 impl Transport for People {
     async fn send(&self, request: &Request, _attempt: Uuid) -> Reply {
+        if request.path.ends_with("/$batch") {
+            return Fault {
+                class: Class::Unsupported,
+                code: "BadRequest".to_owned(),
+                message: "no batches here".to_owned(),
+                status: Some(400),
+            }
+            .into();
+        }
         self.note(request);
         tokio::time::sleep(self.latency(request)).await;
         Reply {
             result: self.answer(request),
             request_id: None,
             usage: None,
+            is_echo: false,
         }
     }
 }

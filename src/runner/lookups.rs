@@ -91,7 +91,7 @@ fn tell_refusal(lookup: &Lookup, fault: &Fault) {
         tracing::info!("the lookup {name} is refused: {code}: {message}");
     } else {
         tracing::warn!(
-            "the lookup {name} is refused, and the run goes on without it: {code}: {message}"
+            "the lookup {name} is refused, and the run continues without it: {code}: {message}"
         );
     }
 }

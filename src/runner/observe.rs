@@ -4,7 +4,7 @@ use super::assess::{States, nobody};
 use super::claims::Claims;
 use super::client::{NoAnswer, ServiceClient};
 use crate::core::{Problem, Request};
-use crate::job::{AlsoRead, EvalError, Hit, Job, LookAt, RowView, State};
+use crate::job::{EvalError, ExtraRead, Hit, Job, LookAt, RowView, State};
 use crate::journal::{JournalError, RowNumber};
 use crate::services::Class;
 use crate::services::budget::Priority;
@@ -74,8 +74,9 @@ pub async fn observe(
     let mut found = find(job, view, known, others, client, priority).await?;
     if let Found::One(state) = &mut found {
         let before = states.map(|states| &states.before);
-        for read in &job.observe.also {
-            also(read, view, before, state, client, priority).await?;
+        // Those that need what others find are asked once these were answered.
+        for reads in job.observe.also.chunk_by(|_, next| !next.follows) {
+            further(reads, view, before, state, client, priority).await?;
         }
     }
     Ok(found)
@@ -151,32 +152,41 @@ fn passed_over(
     Ok(None)
 }
 
-/// Adds to the state what a further read says, or said before the first write.
-async fn also(
-    read: &AlsoRead,
+/// Adds to the state what further reads say that can be made at the same time, or said before the first write.
+async fn further(
+    reads: &[ExtraRead],
     view: &RowView,
     before: Option<&State>,
     state: &mut State,
     client: &mut ServiceClient,
     priority: Priority,
 ) -> Result<(), ObserveError> {
-    let said = match view.also(read, before, state)? {
-        None => before.map(|before| before.get(&read.name).clone()),
-        Some(ask) => match client.read(&ask, priority).await {
-            Ok(items) => Some(view.also_value(read, before, state, items)?),
+    let (mut asked, mut requests) = (Vec::new(), Vec::new());
+    for read in reads {
+        match view.also(read, before, state)? {
+            Some(request) => {
+                asked.push(read);
+                requests.push(request);
+            }
+            None => {
+                let said = before.map(|before| before.get(&read.name).clone());
+                state.set(&read.name, said.unwrap_or_default());
+            }
+        }
+    }
+    let answers = client.read_all(&requests, priority).await;
+    for (read, answer) in asked.into_iter().zip(answers) {
+        let said = match answer {
+            Ok(items) => view.also_value(read, before, state, items)?,
             Err(NoAnswer::Fault(fault)) if read.optional && fault.is_refusal() => {
-                tracing::info!(
-                    "{} is not known: {}: {}",
-                    read.name,
-                    fault.code,
-                    fault.message
-                );
-                None
+                let (code, message) = (&fault.code, &fault.message);
+                tracing::info!("{} is not known: {code}: {message}", read.name);
+                serde_json::Value::Null
             }
             Err(no_answer) => return Err(no_answer.into()),
-        },
-    };
-    state.set(&read.name, said.unwrap_or_default());
+        };
+        state.set(&read.name, said);
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use super::claims::Wanted;
 use super::client::{NoAnswer, RunAbort, ServiceClient, left};
 use super::observe::{Found, ObserveError, observe};
 use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, unread};
+use super::reading::Drift;
 use crate::batch::Digest;
 use crate::core::Problem;
 use crate::job::{Decision, EvalError, Job, OFF_GOAL, Operation, RowView, State, StepId, Write};
@@ -101,7 +102,7 @@ fn foresee_beside_others(job: &Job, view: &RowView, before: &State) -> Result<Ro
 
 /// What a run would do with a person who was seen like this.
 fn foresee(job: &Job, view: &RowView, before: &State) -> Result<RowPlan, EvalError> {
-    let mut walk = Walk::from(before);
+    let mut walk = Walk::from(before, before);
     let plan = walk.plan(job, view)?;
     Ok(RowPlan {
         seal: match plan {
@@ -117,7 +118,7 @@ fn foresee(job: &Job, view: &RowView, before: &State) -> Result<RowPlan, EvalErr
 }
 
 /// The way of a row through the predicted effects of its steps.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     before: &'a State,
     state: State,
     steps: Vec<StepId>,
@@ -125,41 +126,71 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn from(before: &State) -> Walk<'_> {
+    pub fn from<'a>(before: &'a State, state: &State) -> Walk<'a> {
         let mut hash = Sha256::new();
         feed(&mut hash, &before.to_text());
         Walk {
             before,
-            state: before.clone(),
+            state: state.clone(),
             steps: Vec::new(),
             hash,
         }
     }
 
+    /// What a run would do with somebody whom it sees for the first time.
     fn plan(&mut self, job: &Job, view: &RowView) -> Result<Plan, EvalError> {
-        loop {
-            let applied = |step| self.steps.contains(&step);
-            let decision = match self.steps.is_empty() {
-                true => view.decide(self.before, &self.state, &applied)?,
-                false => view.forecast(self.before, &self.state, &applied)?,
-            };
-            match decision {
-                // A step that is needed twice would be needed for ever.
-                Decision::Next(step) if self.steps.contains(&step) => break,
-                Decision::Next(step) => {
-                    let write = view.write(Operation::Do(step), self.before, &self.state)?;
-                    self.go(step, &write);
-                }
-                Decision::Goal if self.steps.is_empty() => return Ok(Plan::Unchanged),
-                Decision::Goal => return Ok(Plan::Change(self.steps.clone())),
-                Decision::Refused(problems) => return Ok(Plan::Refused(problems)),
-                Decision::Adrift(problem) | Decision::Unknowable(problem) => {
-                    return Ok(Plan::Refused(vec![problem]));
-                }
+        let first = view.decide(self.before, &self.state, &|_| false)?;
+        Ok(match self.follow(job, view, first, false)? {
+            Decision::Next(_) | Decision::Goal if self.steps.is_empty() => Plan::Unchanged,
+            Decision::Next(_) | Decision::Goal => Plan::Change(self.steps.clone()),
+            Decision::Refused(problems) => Plan::Refused(problems),
+            Decision::Adrift(problem) | Decision::Unknowable(problem) => {
+                Plan::Refused(vec![problem])
             }
+        })
+    }
+
+    /// Where the steps would lead that are needed now. Those that leave no trace are over.
+    pub fn to_the_end(&mut self, job: &Job, view: &RowView) -> Result<Decision, EvalError> {
+        let first = view.forecast(self.before, &self.state, &|_| true)?;
+        self.follow(job, view, first, true)
+    }
+
+    /// The decision at the end of the way; never a step.
+    fn follow(
+        &mut self,
+        job: &Job,
+        view: &RowView,
+        first: Decision,
+        without_trace_is_over: bool,
+    ) -> Result<Decision, EvalError> {
+        let mut decision = first;
+        while let Decision::Next(step) = decision {
+            // A step that is needed twice would be needed for ever.
+            if self.steps.contains(&step) {
+                let message = format!("the steps of job {} would not reach its goal", job.name);
+                return Ok(Decision::Adrift(OFF_GOAL.problem(message)));
+            }
+            let write = view.write(Operation::Do(step), self.before, &self.state)?;
+            self.go(step, &write);
+            let applied = |step| without_trace_is_over || self.steps.contains(&step);
+            decision = view.forecast(self.before, &self.state, &applied)?;
         }
-        let message = format!("the steps of job {} would not reach its goal", job.name);
-        Ok(Plan::Refused(vec![OFF_GOAL.problem(message)]))
+        Ok(decision)
+    }
+
+    /// The properties in which the end of the way differs from a state.
+    pub fn changed_from(&self, state: &State) -> Vec<Drift> {
+        let changed = self
+            .state
+            .iter()
+            .filter(|(key, value)| state.get(key) != *value);
+        let drifts = changed.map(|(key, value)| Drift {
+            property: key.clone(),
+            expected: value.clone(),
+            found: state.get(key).clone(),
+        });
+        drifts.collect()
     }
 
     fn go(&mut self, step: StepId, write: &Write) {

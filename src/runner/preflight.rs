@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// The page where permissions are granted.
 const GRANT: &str = "Entra admin center, App registrations, the app, API permissions: add the application permission and \
-     grant admin consent; then sign in anew, since a token keeps what it was issued with";
+     grant admin consent; then sign in again: a token keeps the permissions it was issued with";
 
 /// What was found before a run, and what its rows can be worked on with.
 #[derive(Debug)]

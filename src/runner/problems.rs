@@ -44,9 +44,9 @@ pub(super) const DIRECTORY_VALUE: ProblemKind = ProblemKind {
 /// A read has no answer that says anything.
 pub(super) const NO_ANSWER: ProblemKind = ProblemKind {
     code: "NoAnswer",
-    meaning: "A read was sent, several times, and no clear answer came.",
+    meaning: "A read was sent several times and got no clear reply.",
     changed: NOTHING_CHANGED,
-    again: "yes, up to twelve times, and for as long as the target answers nobody; then by running the row again",
+    again: "yes, up to twelve times, and for as long as the target serves nobody; after that, run the row again",
     advice: "check the network and the proxy between here and the target, and Microsoft 365 admin center > Health > Service \
              health; then run the same line again",
 };
@@ -99,7 +99,7 @@ pub(super) const CIRCLE: ProblemKind = ProblemKind {
 /// A row of a plan that is changed after another one.
 pub(super) const AFTER_ROW: ProblemKind = ProblemKind {
     code: "AfterRow",
-    meaning: "The row needs what another row of the file has or gives up, so it is worked on after that one.",
+    meaning: "The row needs what another row of the file has or gives up, so it waits for that row.",
     changed: NOTHING_CHANGED,
     again: "yes: a run waits for the other row by itself",
     advice: "nothing has to be done: a run waits by itself",
@@ -114,7 +114,8 @@ pub(super) const OTHER_RUN: ProblemKind = ProblemKind {
     advice: "bring that run to its end first: `cutover resume RUN`",
 };
 
-const PLAN_ANEW: &str = "plan anew, look at what the plan says of this row now, and run that plan";
+const PLAN_ANEW: &str =
+    "plan again, look at what the plan now says about this row, and run that plan";
 
 /// All of them.
 pub const PROBLEMS: [&ProblemKind; 11] = [

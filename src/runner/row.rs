@@ -405,7 +405,8 @@ impl Row {
     }
 }
 
-fn states_of(record: &RowRecord) -> Option<States> {
+/// The states of a row as the journal has it, if it was seen.
+pub(super) fn states_of(record: &RowRecord) -> Option<States> {
     let before = State::from_text(record.before.as_deref()?)?;
     let now = match record.expected.as_deref() {
         Some(text) => State::from_text(text)?,

@@ -5,7 +5,7 @@
 
 use super::services::Clock;
 use crate::batch::{
-    Digest, Finding, Input, InputError, PlanFile, PlanFileError, Row, Rule, Summary, Visit,
+    Digest, Finding, FindingCounts, Input, InputError, PlanFile, PlanFileError, Row, Visit,
 };
 use crate::core::Problem;
 use crate::job::{Job, Settings};
@@ -14,6 +14,7 @@ use crate::journal::{
     RunId, RunRecord, RunState, Seal, Session, takers,
 };
 use crate::machine::{Rules, StepTraits};
+use crate::values::{Rule, Violation};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -229,17 +230,12 @@ fn objections(job: &Job, settings: &Settings, row: &Row, findings: &mut Vec<Find
     if findings.iter().any(Finding::is_error) {
         return;
     }
-    let values: Vec<Option<String>> = row
-        .values
-        .iter()
-        .map(|value| value.as_ref().map(ToString::to_string))
-        .collect();
-    let found = job.objections(settings, &values);
+    let found = job.objections(settings, &row.values);
     let found = found.unwrap_or_else(|error| vec![error.problem()]);
     findings.extend(found.into_iter().map(|problem| {
         let message = format!("{}; {}", problem.message, problem.advice);
         let rule = Rule::Job(problem.code);
-        crate::batch::Fault::error(rule, message).in_row(row.number, row.line)
+        Violation::error(rule, message).in_row(row.number, row.line)
     }));
 }
 
@@ -254,7 +250,7 @@ pub async fn begin(
     adoptions: BTreeMap<u64, Adoption>,
     clock: &dyn Clock,
     tell: &mut dyn FnMut(&Finding),
-) -> Result<(Session, Summary), BeginError> {
+) -> Result<(Session, FindingCounts), BeginError> {
     let (import, summary) = copy(journal, order, plan, adoptions, clock, tell)?;
     let session = import.finish(clock.now()).await?;
     Ok((session, summary))
@@ -272,11 +268,11 @@ pub fn copy(
     mut adoptions: BTreeMap<u64, Adoption>,
     clock: &dyn Clock,
     tell: &mut dyn FnMut(&Finding),
-) -> Result<(Import, Summary), BeginError> {
+) -> Result<(Import, FindingCounts), BeginError> {
     let settings = Settings::new(&order.params, &serde_json::Map::new());
     let key = order.input.mapping.cell(order.job.layout.key);
     let mut import = journal.begin(header(order, clock))?;
-    let mut summary = Summary::default();
+    let mut summary = FindingCounts::default();
     each_row::<BeginError>(order.job, &settings, order.input, |item| {
         let findings = match item {
             Visit::Row { row, findings } => {

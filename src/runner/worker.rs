@@ -569,7 +569,7 @@ impl Worker {
             | Event::Unobservable(_)
             | Event::Durable(_)
             | Event::Recovered
-            | Event::Retried
+            | Event::Retried { .. }
             | Event::RolledBack(_) => {}
         }
         Ok(Next::Do(self.tell(event)?))

@@ -156,7 +156,7 @@ const SIGN_IN_REFUSED: ProblemKind = ProblemKind {
     code: "SignInRefused",
     meaning: "The sign-in is refused as the connection file has it, or the service refuses every fresh token.",
     changed: "nothing: the request never left, or was refused",
-    again: "yes, the run waits and goes on by itself once the sign-in works; one that never worked, and one of the on-premises \
+    again: "yes, the run waits and continues by itself once the sign-in works; a sign-in that never worked, and one to the on-premises \
             directory, ends the command",
     advice: "look the code up at https://login.microsoftonline.com/error, and check tenant, cloud and how the connection file says \
              to sign in",
@@ -172,12 +172,12 @@ const NOT_SENT: ProblemKind = ProblemKind {
 
 const IN_DOUBT: ProblemKind = ProblemKind {
     code: "InDoubt",
-    meaning: "The request left and no clear answer came.",
+    meaning: "The request was sent and got no clear reply.",
     changed: PERHAPS,
     again: "a read: yes; a write: only when a later read shows that it is still needed, and a step that leaves no trace only where \
             its job says so",
     advice: "find out whether the change was made (the person in the portal, the service's audit log), then run the row again or \
-             go on by hand",
+             continue by hand",
 };
 
 const UNSUPPORTED: ProblemKind = ProblemKind {
@@ -185,7 +185,7 @@ const UNSUPPORTED: ProblemKind = ProblemKind {
     meaning: "The service does not do this, or not in this form: a fault of the job or of cutover.",
     changed: NOT_APPLIED,
     again: NOT_AGAIN,
-    advice: "the job asks for something the service does not do: mend the job, or report it with the request id",
+    advice: "the job asks for something the service does not do: fix the job, or report it with the request id",
 };
 
 const REJECTED: ProblemKind = ProblemKind {

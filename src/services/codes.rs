@@ -48,7 +48,7 @@ impl Speaker {
                 "https://learn.microsoft.com/entra/identity-platform/reference-error-codes, and cutover itself"
             }
             Speaker::Directory => {
-                "RFC 4511, appendix A; behind 49/ Windows' system error codes; and cutover itself"
+                "RFC 4511, appendix A; after 49/ Windows' system error codes; and cutover itself"
             }
             Speaker::Transport => "cutover itself",
         }

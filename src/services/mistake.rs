@@ -202,7 +202,7 @@ fn of_other_way(key: &str, way: Way) -> String {
         "client_secret" => "to sign in with a secret, write `auth = \"client-secret\"`",
         "certificate" => "to sign in with a certificate, write `auth = \"certificate\"`",
         "login" => "the Azure CLI knows its own, from `az cloud set`",
-        _ => "the Azure CLI signs in as whoever ran `az login`",
+        _ => "the Azure CLI signs in as the user who ran `az login`",
     };
     let keys = way.keys();
     if keys.is_empty() {

@@ -4,12 +4,12 @@
 use super::class::Class;
 use super::reply::{Fault, Reply};
 use super::service::{BudgetId, Patience, Service};
-use crate::core::{Request, ServiceName};
+use crate::core::{Expects, Request, ServiceName};
 use crate::services::budget::{Budget, PauseReason, Permit};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// All services that requests may go to. The first one is where most of them go.
 pub struct Registry(Vec<Endpoint>);
@@ -81,6 +81,13 @@ impl Registry {
         })
     }
 
+    /// Whether this is where most requests go. Without it no row can go on, so that the run stops when it is given up; of any
+    /// other, only the rows that need it.
+    #[must_use]
+    pub fn is_main(&self, endpoint: &Endpoint) -> bool {
+        endpoint.name() == self.main().name()
+    }
+
     /// Why nothing is being sent, and for how much longer: the wait that lasts longest.
     #[must_use]
     pub fn waiting(&self) -> Option<(String, Duration)> {
@@ -114,18 +121,12 @@ impl Registry {
         })
     }
 
-    /// The services that were waited for long enough. Silence before `open_since` says nothing: nobody asked.
-    pub fn given_up(&self, open_since: Instant) -> impl Iterator<Item = GivenUp> {
-        self.iter()
-            .filter(move |endpoint| {
-                let silent_for = endpoint.silent_for(open_since);
-                silent_for.is_some_and(|silent_for| silent_for >= endpoint.patience.silence)
-            })
-            .map(|endpoint| GivenUp {
-                service: endpoint.name(),
-                patience: endpoint.patience.silence,
-                why: endpoint.trouble().unwrap_or_default(),
-            })
+    /// That the main service was waited for long enough. Silence before `open_since` says nothing: nobody asked.
+    #[must_use]
+    pub fn given_up(&self, open_since: Instant) -> Option<GivenUp> {
+        let main = self.main();
+        let silent_for = main.silent_for(open_since)?;
+        (silent_for >= main.patience.silence).then(|| main.as_given_up())
     }
 }
 
@@ -206,6 +207,41 @@ impl Endpoint {
         Some(since.max(open_since).elapsed())
     }
 
+    /// Permits a second for plain reads.
+    #[must_use]
+    pub fn read_rate(&self) -> f64 {
+        self.budget(&Request::get("/", Expects::Object)).rate()
+    }
+
+    /// Whether it has answered nothing for as long as a run waits for it.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.patience_left().is_zero()
+    }
+
+    /// Ends once it is given up.
+    pub async fn out_of_patience(&self) {
+        while !self.is_given_up() {
+            sleep(self.patience_left()).await;
+        }
+    }
+
+    fn patience_left(&self) -> Duration {
+        let silent_for = self.paced().trouble_since().map(|since| since.elapsed());
+        let silence = self.patience.silence;
+        silence.saturating_sub(silent_for.unwrap_or_default())
+    }
+
+    /// What is told of it once it was waited for long enough.
+    #[must_use]
+    pub fn as_given_up(&self) -> GivenUp {
+        GivenUp {
+            service: self.name(),
+            patience: self.patience.silence,
+            why: self.trouble().unwrap_or_default(),
+        }
+    }
+
     /// How long it has refused the sign-in.
     #[must_use]
     pub fn refused_for(&self) -> Option<Duration> {
@@ -222,6 +258,9 @@ impl Endpoint {
     /// Tells the budgets what became of a request. If the service is down for one budget, it is for all of them; a limit
     /// concerns only the budget that it limits.
     pub fn learn(&self, budget: &Budget, permit: Permit, reply: &Reply) {
+        if reply.is_echo {
+            return;
+        }
         let fault = match &reply.result {
             Ok(_) => {
                 self.served.store(true, Ordering::Relaxed);
@@ -300,7 +339,10 @@ impl Endpoint {
 fn in_words(fault: &Fault) -> String {
     let what = fault.brief_words();
     match fault.concerns_app() {
-        true => format!("{what}; {}; the run then goes on by itself", fault.advice()),
+        true => format!(
+            "{what}; {}; the run then continues by itself",
+            fault.advice()
+        ),
         false => what,
     }
 }

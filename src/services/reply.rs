@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::class::{Again, Applied, Class, Concerns};
-use super::graph::codes::EXPIRED_PAGE;
+use super::graph::codes::{EXPIRED_PAGE, UNREADABLE};
 use crate::services::budget::Trouble;
 
 /// What became of a request.
@@ -16,6 +16,8 @@ pub struct Reply {
     pub request_id: Option<String>,
     /// Fraction of a limit in use, reported by the service above 0.8 only (`x-ms-throttle-limit-percentage`).
     pub usage: Option<f64>,
+    /// It came for another request, too, whose own says what there is to learn of the service.
+    pub is_echo: bool,
 }
 
 impl From<Fault> for Reply {
@@ -25,6 +27,7 @@ impl From<Fault> for Reply {
             result: Err(fault),
             request_id: None,
             usage: None,
+            is_echo: false,
         }
     }
 }
@@ -97,6 +100,12 @@ impl Fault {
     #[must_use]
     pub fn is_expired_page(&self) -> bool {
         self.code.split('/').any(|code| code == EXPIRED_PAGE)
+    }
+
+    /// Whether something else than the service answered, or the service in a form that nobody knows.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.code == UNREADABLE
     }
 
     /// What the fault says about the service as a whole: `None` where it answered, even if it refused this request.

@@ -15,7 +15,7 @@ pub(super) fn warn_of_others(what: &str, path: &Path) {
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o066 != 0 {
         tracing::warn!(
-            "the {what} `{}` can be read or written by others than its owner (mode {mode:04o}); `chmod 600` mends that",
+            "the {what} `{}` can be read or written by others than its owner (mode {mode:04o}); `chmod 600` fixes that",
             path.display()
         );
     }

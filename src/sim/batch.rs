@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::call::Call;
 use super::refusal::GraphRefusal;
 use super::reply::GraphReply;
-use super::service::{Service, ServiceOutcome};
+use super::service::{ServiceOutcome, SimService};
 
 /// Most requests in one batch.
 const PARTS_MAX: usize = 20;
@@ -56,11 +56,11 @@ struct BatchPart {
 }
 
 /// Runs the parts of a batch one after the other; their replies come back in any order, as Graph's do.
-pub(super) fn carry_out(service: &Service, call: &Call) -> GraphReply {
+pub(super) fn carry_out(service: &SimService, call: &Call) -> GraphReply {
     responses(service, call).unwrap_or_else(|refusal| service.refused(call, &refusal))
 }
 
-fn responses(service: &Service, call: &Call) -> Result<GraphReply, GraphRefusal> {
+fn responses(service: &SimService, call: &Call) -> Result<GraphReply, GraphRefusal> {
     if call.method != Method::POST {
         return Err(GraphRefusal::method());
     }
@@ -136,7 +136,7 @@ fn check(part: &BatchPart) -> Result<(), GraphRefusal> {
     Ok(())
 }
 
-fn run(service: &Service, outer: &Call, part: &BatchPart) -> Result<GraphReply, GraphRefusal> {
+fn run(service: &SimService, outer: &Call, part: &BatchPart) -> Result<GraphReply, GraphRefusal> {
     let version = outer.version().segment();
     let url = utf8_percent_encode(part.url.trim_start_matches('/'), UNENCODED);
     let mut request = Request::builder()

@@ -11,7 +11,7 @@ use super::endpoints::{Route, endpoint};
 use super::limits::{LimitFamily, RequestCost, ShedPriority};
 use super::refusal::{GraphRefusal, Trace};
 use super::schema::ApiVersion;
-use super::service::Service;
+use super::service::SimService;
 
 /// Longest client-request-id that is echoed. It should be a GUID; more is cut from the protocol, not stored.
 const CLIENT_REQUEST_ID_BYTES_MAX: usize = 128;
@@ -35,7 +35,7 @@ pub(super) struct Call {
 
 impl Call {
     /// The request without its body.
-    pub(super) fn new(service: &Service, parts: &Parts, now: SimTime) -> Self {
+    pub(super) fn new(service: &SimService, parts: &Parts, now: SimTime) -> Self {
         let path = parts.uri.path();
         let identity = service.sequencer.next(parts.method.as_str(), path);
         let (route, pairs) = match Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) {

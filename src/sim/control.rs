@@ -12,7 +12,7 @@ use super::refusal::GraphRefusal;
 use super::reply::GraphReply;
 use super::rules::users::{self, DirectoryRole};
 use super::schema::{Document, Property, USERS, parse_id};
-use super::service::{Service, ServiceOutcome, locked};
+use super::service::{ServiceOutcome, SimService, locked};
 use super::store::Collection;
 
 /// Users written while the tenant is locked, so that other requests get their turn in a long listing.
@@ -31,7 +31,7 @@ const SHOWN: [&str; 9] = [
 ];
 
 /// Serves the tenant's own pages; None where the request is for another one.
-pub(super) fn serve(service: &Service, call: &Call) -> Option<ServiceOutcome> {
+pub(super) fn serve(service: &SimService, call: &Call) -> Option<ServiceOutcome> {
     let Ok(Route::Control(page)) = call.route else {
         return None;
     };
@@ -48,7 +48,7 @@ pub(super) fn serve(service: &Service, call: &Call) -> Option<ServiceOutcome> {
     ))
 }
 
-fn stats(service: &Service) -> GraphReply {
+fn stats(service: &SimService) -> GraphReply {
     let counters = &service.counters;
     let value = json!({
         "requests": counters.requests.read(),
@@ -62,7 +62,7 @@ fn stats(service: &Service) -> GraphReply {
 }
 
 /// All users, or those with the UPN (`upn=`, live or deleted, without the digits of deletion) or the id (`id=`).
-fn users(service: &Service, pairs: &[(String, String)]) -> Result<GraphReply, GraphRefusal> {
+fn users(service: &SimService, pairs: &[(String, String)]) -> Result<GraphReply, GraphRefusal> {
     let mut out = Vec::new();
     match pairs.iter().find(|(name, _)| name == "upn" || name == "id") {
         None => all_users(service, &mut out),
@@ -92,7 +92,7 @@ fn users(service: &Service, pairs: &[(String, String)]) -> Result<GraphReply, Gr
 }
 
 /// The writes that are remembered, oldest first.
-fn writes(service: &Service) -> GraphReply {
+fn writes(service: &SimService) -> GraphReply {
     let tenant = locked(&service.tenant);
     let mut out = Vec::new();
     for record in tenant.writes.records() {
@@ -104,13 +104,13 @@ fn writes(service: &Service) -> GraphReply {
 }
 
 /// The tokens that are remembered, in no order: so a test can look for them where they must not be.
-fn tokens(service: &Service) -> GraphReply {
+fn tokens(service: &SimService) -> GraphReply {
     let tokens = locked(&service.tokens);
     let lines: String = tokens.given_out().flat_map(|token| [token, "\n"]).collect();
     GraphReply::lines(lines.into_bytes())
 }
 
-fn all_users(service: &Service, out: &mut Vec<u8>) {
+fn all_users(service: &SimService, out: &mut Vec<u8>) {
     let mut from = 0;
     loop {
         let tenant = locked(&service.tenant);

@@ -17,7 +17,7 @@ const REMEMBERED_MAX: usize = 1_000;
 const SLOWER_MS: u64 = 5_000;
 
 #[derive(Debug)]
-struct DeviceCode {
+struct IssuedCode {
     user_code: String,
     polls: u32,
     asked_at: SimTime,
@@ -29,7 +29,7 @@ struct DeviceCode {
 /// What was handed out so far.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
-    codes: HashMap<String, DeviceCode>,
+    codes: HashMap<String, IssuedCode>,
     refresh_tokens: HashSet<String>,
 }
 
@@ -49,7 +49,7 @@ impl Devices {
         let digits = identity.request_id().simple().to_string().to_uppercase();
         let user_code: String = digits.chars().take(USER_CODE_DIGITS).collect();
         let page = format!("{root}/devicelogin");
-        let code = DeviceCode {
+        let code = IssuedCode {
             user_code: user_code.clone(),
             polls: 0,
             asked_at: now,

@@ -11,7 +11,7 @@ use super::control;
 use super::permission::GraphPermission;
 use super::rules::domains::INITIAL_DOMAIN;
 use super::rules::hard_match::NoHardMatch;
-use super::service::{Service, ServiceOutcome, locked};
+use super::service::{ServiceOutcome, SimService, locked};
 use super::token::TokenSubject;
 use super::{Options, SimError, build};
 
@@ -30,7 +30,7 @@ pub enum DirectReply {
 /// A simulated tenant inside the caller.
 #[derive(Debug)]
 pub struct Direct {
-    service: Service,
+    service: SimService,
 }
 
 impl Direct {

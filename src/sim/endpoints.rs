@@ -19,7 +19,7 @@ type Handler = fn(&mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal>;
 
 /// One address with one method.
 #[derive(Debug)]
-pub(super) struct Endpoint {
+pub(super) struct GraphEndpoint {
     method: &'static str,
     /// `{id}` takes a GUID, `{user}` that or a UPN, `{name}` anything; `~` marks an action, whose namespace may be named.
     pattern: &'static str,
@@ -35,8 +35,8 @@ const fn get(
     units: u32,
     permissions: Permissions,
     handle: Handler,
-) -> Endpoint {
-    Endpoint {
+) -> GraphEndpoint {
+    GraphEndpoint {
         method: "GET",
         pattern,
         permissions,
@@ -50,8 +50,8 @@ const fn write(
     pattern: &'static str,
     permissions: Permissions,
     handle: Handler,
-) -> Endpoint {
-    Endpoint {
+) -> GraphEndpoint {
+    GraphEndpoint {
         method,
         pattern,
         permissions,
@@ -62,7 +62,7 @@ const fn write(
 
 /// The first pattern that fits a path is the one that counts.
 #[rustfmt::skip]
-static ENDPOINTS: &[Endpoint] = &[
+static ENDPOINTS: &[GraphEndpoint] = &[
     get("users", 2, READ_USERS, users::list_live),
     write("POST", "users", WRITE_USERS, users::create),
     get("users/{user}", 1, READ_USERS, users::get_live),
@@ -198,7 +198,7 @@ fn captured<'a>(pattern: &'static str, segments: &[&'a str]) -> Option<(&'static
 }
 
 /// The endpoint of a pattern for a method, if there is one.
-pub(super) fn endpoint(pattern: &str, method: &str) -> Option<&'static Endpoint> {
+pub(super) fn endpoint(pattern: &str, method: &str) -> Option<&'static GraphEndpoint> {
     ENDPOINTS
         .iter()
         .find(|endpoint| endpoint.pattern == pattern && endpoint.method == method)

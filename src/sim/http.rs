@@ -14,18 +14,18 @@ use super::control;
 use super::endpoints::Route;
 use super::login;
 use super::refusal::GraphRefusal;
-use super::service::{Service, ServiceOutcome};
+use super::service::{ServiceOutcome, SimService};
 
 /// Longest body that is read. A user's properties need a small part of it.
 const BODY_BYTES_MAX: usize = 256 * 1_024;
 
 /// The server's one door: every path comes to the same handler, which reads it itself.
-pub(super) fn router(service: Arc<Service>) -> Router {
+pub(super) fn router(service: Arc<SimService>) -> Router {
     Router::new().fallback(any(handle)).with_state(service)
 }
 
 async fn handle(
-    State(service): State<Arc<Service>>,
+    State(service): State<Arc<SimService>>,
     ConnectInfo(connection): ConnectInfo<ServerConnection>,
     request: Request,
 ) -> Response<Body> {

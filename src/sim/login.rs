@@ -12,7 +12,7 @@ use super::device::Devices;
 use super::endpoints::SignInRoute;
 use super::reply::GraphReply;
 use super::rules::domains::Domains;
-use super::service::{Service, locked};
+use super::service::{SimService, locked};
 use super::sign_in::{AppSecret, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
 use super::token::{CLIENT_ID, TENANT_ID, TokenSubject};
 
@@ -25,7 +25,7 @@ type Fields = [(String, String)];
 
 /// Answers a request for a token, or for what leads to one.
 pub(super) fn serve(
-    service: &Service,
+    service: &SimService,
     route: &SignInRoute,
     fields: &Fields,
     call: &Call,
@@ -45,7 +45,12 @@ pub(super) fn serve(
     .with("cache-control", "no-store")
 }
 
-fn token(service: &Service, tenant: &str, fields: &Fields, call: &Call) -> Result<Value, Denial> {
+fn token(
+    service: &SimService,
+    tenant: &str,
+    fields: &Fields,
+    call: &Call,
+) -> Result<Value, Denial> {
     check_tenant(tenant, &locked(&service.tenant).domains)?;
     let mut settings = locked(&service.sign_in);
     let audience = format!("{}/{tenant}/oauth2/v2.0/token", service.root);
@@ -76,7 +81,7 @@ fn token(service: &Service, tenant: &str, fields: &Fields, call: &Call) -> Resul
 }
 
 fn device_code(
-    service: &Service,
+    service: &SimService,
     tenant: &str,
     fields: &Fields,
     call: &Call,
@@ -89,7 +94,7 @@ fn device_code(
 }
 
 /// The page on which a person enters a code.
-fn page(service: &Service, fields: &Fields, call: &Call) -> GraphReply {
+fn page(service: &SimService, fields: &Fields, call: &Call) -> GraphReply {
     let text = match field(fields, "code") {
         Ok(code) if locked(&service.devices).enter(code, call.now) => "You are signed in.",
         Ok(_) => "There is no such code, or its time is over.",
@@ -99,7 +104,7 @@ fn page(service: &Service, fields: &Fields, call: &Call) -> GraphReply {
 }
 
 /// The metadata service of a virtual machine. All its numbers are texts.
-fn metadata(service: &Service, call: &Call) -> Result<Value, Denial> {
+fn metadata(service: &SimService, call: &Call) -> Result<Value, Denial> {
     if call.header("metadata") != Some("true") {
         return Err(Denial::MetadataHeader);
     }
@@ -113,7 +118,7 @@ fn metadata(service: &Service, call: &Call) -> Result<Value, Denial> {
 }
 
 /// The service of App Service: tells the end of a token, not its lifetime.
-fn app(service: &Service, call: &Call) -> Result<Value, Denial> {
+fn app(service: &SimService, call: &Call) -> Result<Value, Denial> {
     if call.header("x-identity-header") != Some(IDENTITY_HEADER) {
         return Err(Denial::IdentityHeader);
     }
@@ -132,12 +137,12 @@ fn end_s(call: &Call, seconds: u64) -> u64 {
     call.now.ms_since(SimTime(0)) / 1_000 + seconds
 }
 
-fn issued(service: &Service, subject: TokenSubject, resource: &str, call: &Call) -> Value {
+fn issued(service: &SimService, subject: TokenSubject, resource: &str, call: &Call) -> Value {
     service.issue(subject, resource, call.now, &call.identity)
 }
 
 fn issued_to_person(
-    service: &Service,
+    service: &SimService,
     devices: &mut Devices,
     resource: &str,
     call: &Call,
@@ -222,7 +227,7 @@ fn check_secret(secret: &str, secrets: &[AppSecret], age_ms: u64) -> Result<(), 
     }
 }
 
-fn check_identity(service: &Service, call: &Call, version: &str) -> Result<(), Denial> {
+fn check_identity(service: &SimService, call: &Call, version: &str) -> Result<(), Denial> {
     if field(&call.pairs, "api-version") != Ok(version) {
         return Err(Denial::Parameter("api-version"));
     }

@@ -68,7 +68,7 @@ use tokio::task::JoinHandle;
 use chance::Sequencer;
 use clock::{SimClock, SimTime};
 use connection::{CuttableListener, ServerConnection};
-use service::{Counters, Service, locked};
+use service::{Counters, SimService, locked};
 use tenant::{ActorRole, Founding, Tenant};
 use throttle::Throttle;
 use token::TokensIssued;
@@ -227,7 +227,7 @@ pub enum SimError {
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
-    service: Arc<Service>,
+    service: Arc<SimService>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<io::Result<()>>,
 }
@@ -376,7 +376,7 @@ fn build(
     root: String,
     clock: SimClock,
     now: SimTime,
-) -> Result<Service, SimError> {
+) -> Result<SimService, SimError> {
     let founding = Founding {
         seed: options.seed,
         population: &options.population,
@@ -393,7 +393,7 @@ fn build(
         options.population.len(),
         options.other_app_writes_per_s,
     );
-    Ok(Service {
+    Ok(SimService {
         root,
         clock,
         sequencer: Sequencer::new(options.seed),

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use uuid::Uuid;
 
 use super::call::Call;
-use super::endpoints::Endpoint;
+use super::endpoints::GraphEndpoint;
 use super::odata::{NAVIGATION, ODataQuery};
 use super::permission;
 use super::refusal::GraphRefusal;
@@ -40,7 +40,10 @@ pub(super) struct GraphOperation<'a> {
 }
 
 impl GraphOperation<'_> {
-    pub(super) fn carry_out(mut self, endpoint: &Endpoint) -> Result<GraphReply, GraphRefusal> {
+    pub(super) fn carry_out(
+        mut self,
+        endpoint: &GraphEndpoint,
+    ) -> Result<GraphReply, GraphRefusal> {
         permission::check_any(&self.rights.permissions, endpoint.permissions)?;
         (endpoint.handle)(&mut self)
     }

@@ -81,7 +81,7 @@ impl ServiceOutcome {
 
 /// Everything that requests share. The locks are held for the time of a look or a write, never while waiting.
 #[derive(Debug)]
-pub(super) struct Service {
+pub(super) struct SimService {
     pub(super) root: String,
     pub(super) clock: SimClock,
     pub(super) sequencer: Sequencer,
@@ -106,7 +106,7 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Service {
+impl SimService {
     /// Serves a request to Graph.
     pub(super) fn serve(&self, call: &Call, dice: &mut ChaCha8Rng) -> ServiceOutcome {
         match call.route {

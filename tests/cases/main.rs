@@ -5,6 +5,8 @@
 //! test of its own name. The manifest's `about` says what its fields mean.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+// It puts no other program around ours.
+#[allow(dead_code)]
 #[path = "../support/environment.rs"]
 mod environment;
 mod expectation;

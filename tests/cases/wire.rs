@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use cutover::sim::{Faults, Options, Population, ServiceLimits, Simulator};
+use cutover::sim::{Batching, Faults, Options, Population, ServiceLimits, Simulator};
 use percent_encoding::percent_decode_str;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -53,6 +53,8 @@ impl Wire {
                 ..Faults::none()
             },
             limits: ServiceLimits::off(),
+            // Cases twist single requests.
+            batching: Batching::Unknown,
             ..Options::default()
         };
         let simulator = Simulator::start(options).await.unwrap();
@@ -173,12 +175,13 @@ async fn pass(State(between): State<Arc<Between>>, request: Request) -> Response
     let body = to_bytes(body, REQUEST_BYTES_MAX).await.unwrap();
     let target = parts.uri.path_and_query().unwrap().as_str().to_owned();
     let plain = percent_decode_str(&target).decode_utf8_lossy().into_owned();
-    let is_write = parts.method != Method::GET && !plain.ends_with("/token");
+    let is_batch = plain.ends_with("/$batch");
+    let is_write = parts.method != Method::GET && !plain.ends_with("/token") && !is_batch;
     if is_write {
         between.writes.fetch_add(1, Ordering::Relaxed);
     }
     let text = String::from_utf8_lossy(&body);
-    for twisting in &between.twists {
+    for twisting in between.twists.iter().filter(|_| !is_batch) {
         if twisting.lock().unwrap().meets(&parts.method, &plain, &text) {
             let reply = twisting.lock().unwrap().twist.reply.clone();
             return between.instead(&reply, &target);

@@ -4,9 +4,9 @@
 //! It takes root and Debian's packages; `tests/samba-ad/up.sh` says how it is started.
 
 use crate::support::{Stage, calm, slow, tools};
-use cutover::batch::{ImmutableId, ObjectGuid};
 use cutover::services::{Account, ActiveDirectory, Class, Connection, Directory, Fault, Question};
 use cutover::sim::{Options, Person, Population};
+use cutover::values::{ImmutableId, ObjectGuid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
@@ -481,7 +481,7 @@ fn rows_that_were_begun_go_on_without_the_directory() {
     );
     let ran = stage.end(&mut stage.quick_run(&[])).must_end(4);
     assert!(
-        ran.stdout.contains("the directory has given no answer"),
+        ran.stdout.contains("the directory has given no reply"),
         "{}",
         ran.stdout
     );

@@ -384,10 +384,11 @@ fn a_schedule_that_makes_no_sense_is_refused_before_anything_is_sent() {
 
 #[test]
 fn a_deadline_stops_the_run_with_everybody_in_safety() {
-    let stage = Stage::new(slow(150, 10));
+    let stage = Stage::new(slow(900, 10));
     let oracle = Oracle::look(&stage);
     stage.write("sim.toml", stage.connection(SLOW_WRITES));
-    let soon = jiff::Timestamp::now() + Duration::from_millis(2_500);
+    // Later than a busy machine takes to begin, and sooner than so many rows take.
+    let soon = jiff::Timestamp::now() + Duration::from_secs(8);
     let deadline = soon.to_string();
     let stopped = stage
         .end(&mut stage.quick_run(&["--deadline", &deadline]))

@@ -1,10 +1,10 @@
 //! `cutover explain` at the command line: a page of every kind as it reads, and a page for every code that a row can end with.
 
 use crate::support::{Ran, end};
-use cutover::batch::Rule;
 use cutover::job::{SHIPPED, find};
 use cutover::machine::Outcome;
 use cutover::services::{CLASSES, known_codes};
+use cutover::values::Rule;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;

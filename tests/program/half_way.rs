@@ -461,7 +461,8 @@ fn whoever_fails_after_the_taking_over_is_as_before_the_first_run() {
 
 #[test]
 fn a_second_signal_that_leaves_somebody_locked_out_ends_with_five() {
-    let stage = Stage::new(slow(60, 900));
+    // The drain alone takes several requests, and so longer than the signals are apart.
+    let stage = Stage::new(slow(60, 2_000));
     let oracle = Oracle::look(&stage);
     let mut going = stage.start(&mut stage.quick_run(&["--concurrency", "20"]));
     while oracle.exposed(&stage).len() < 3 {

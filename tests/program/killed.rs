@@ -136,7 +136,7 @@ fn kill_again_and_again(test: u64) {
         let gait = moment.gait(&mut dice);
         let going = stage.start(&mut line(&stage, &gait, begun && dice.random()));
         met += u64::from(moment.strike(&stage, going));
-        if kill % KILLS_PER_LOOK == KILLS_PER_LOOK - 1 {
+        if begun && kill % KILLS_PER_LOOK == KILLS_PER_LOOK - 1 {
             ended.look(&stage, seed);
         }
     }

@@ -27,6 +27,7 @@ mod output;
 mod power_cut;
 mod preflight;
 mod report;
+mod retry;
 mod run_again;
 #[cfg(unix)]
 mod secrets;
@@ -34,3 +35,4 @@ mod sign_in;
 #[cfg(unix)]
 mod stopping;
 mod two_processes;
+mod verify;

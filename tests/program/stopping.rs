@@ -193,7 +193,7 @@ fn a_target_that_does_not_answer_is_named_and_the_wait_ends_when_told_to() {
         let stopped = going.wait().must_end(3);
         let words = stopped.complaint();
         for part in [
-            "connection refused; trying again until",
+            "connection refused; retrying until",
             &format!("SIG{name} received while waiting for"),
             "nothing was changed",
         ] {
@@ -215,7 +215,7 @@ fn a_target_that_stays_silent_ends_the_wait_with_advice_for_a_read() {
     let mut line = stage.cutover(&["run", "immutable-id", "people.csv", "--target", "down.toml"]);
     let words = stage.end(&mut line).must_end(4).complaint();
     assert!(
-        words.contains("did not answer for 2 s: connection refused"),
+        words.contains("did not reply for 2 s: connection refused"),
         "{words}"
     );
     assert!(words.contains("nothing was changed"), "{words}");

@@ -18,6 +18,9 @@ const SEED: u64 = 20;
 const SLOW_WRITES: &str = "60/1s";
 const RACERS: usize = 10;
 
+/// However busy the machine is.
+const HANGS_AFTER: Duration = Duration::from_secs(300);
+
 #[cfg(unix)]
 const NOBODY: u32 = 65_534;
 
@@ -172,7 +175,7 @@ fn has_begun(stage: &Stage, going: &mut Going) -> bool {
     let pid = u64::from(going.pid());
     let holder = stage.journal().join("holder.json");
     let since = Instant::now();
-    while since.elapsed() < Duration::from_secs(20) {
+    while since.elapsed() < HANGS_AFTER {
         let said: Option<Value> = fs::read(&holder)
             .ok()
             .and_then(|json| serde_json::from_slice(&json).ok());

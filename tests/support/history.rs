@@ -42,7 +42,7 @@ impl Tally {
                 | Event::Lagging
                 | Event::Unobservable(_)
                 | Event::Durable(_)
-                | Event::Retried
+                | Event::Retried { .. }
                 | Event::RolledBack(_) => {}
             }
             let left_behind = self.is_intending() && *event == Event::Recovered;

@@ -68,7 +68,7 @@ fn event_words(event: &Event, steps: &[String]) -> String {
         Event::Contended(attempt, _) => of("contended", attempt),
         Event::Doubted(attempt, _) => of("doubted", attempt),
         Event::Recovered => "recovered".into(),
-        Event::Retried => "retried".into(),
+        Event::Retried { by } => format!("retried by {by}"),
         Event::RolledBack(cause) => format!("rolled back: {}", cause.message),
     }
 }

@@ -110,7 +110,7 @@ impl Suspect<'_> {
             (Kind::Edited, what.into())
         } else {
             let what = format!(
-                "it does not follow record {}: it or that one was edited and its checksum computed anew, or records between \
+                "it does not follow record {}: one of the two was edited and its checksum computed again, or records between \
                  them were removed",
                 before.records
             );

@@ -3,17 +3,17 @@
 use super::Sink;
 use crate::report::error::ReportError;
 use crate::report::outcome::OutcomeRow;
-use crate::report::summary::Summary;
-use crate::report::table::Table;
+use crate::report::summary::RunSummary;
+use crate::report::table::CsvTable;
 use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// The cells of one line.
-pub(super) type Line<'a> = Vec<Cow<'a, str>>;
+pub(super) type Cells<'a> = Vec<Cow<'a, str>>;
 
 /// Makes the lines of a row: mostly none or one.
-pub(super) type ToLines = for<'r> fn(&'r OutcomeRow<'_>) -> Vec<Line<'r>>;
+pub(super) type ToLines = for<'r> fn(&'r OutcomeRow<'_>) -> Vec<Cells<'r>>;
 
 /// A CSV file of a report.
 pub(super) struct CsvSink {
@@ -21,7 +21,7 @@ pub(super) struct CsvSink {
     heading: Vec<String>,
     lines: ToLines,
     /// None as long as there is nothing to say in a file that is left out when it is empty.
-    table: Option<Table>,
+    table: Option<CsvTable>,
 }
 
 impl CsvSink {
@@ -31,7 +31,7 @@ impl CsvSink {
         heading: Vec<String>,
         lines: ToLines,
     ) -> Result<Box<dyn Sink>, ReportError> {
-        let table = Some(Table::create(path, &heading)?);
+        let table = Some(CsvTable::create(path, &heading)?);
         let path = path.to_owned();
         Ok(Box::new(CsvSink {
             path,
@@ -57,14 +57,14 @@ impl Sink for CsvSink {
         for line in (self.lines)(row) {
             let table = match self.table.take() {
                 Some(table) => table,
-                None => Table::create(&self.path, &self.heading)?,
+                None => CsvTable::create(&self.path, &self.heading)?,
             };
             self.table.insert(table).line(line)?;
         }
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _summary: &Summary) -> Result<bool, ReportError> {
+    fn finish(self: Box<Self>, _summary: &RunSummary) -> Result<bool, ReportError> {
         match self.table {
             Some(table) => table.finish().map(|_| true),
             // An old one is not true any more.

@@ -1,7 +1,7 @@
 //! `exposed.csv`: who cannot sign in now.
 
 use super::Sink;
-use super::csv_sink::{CsvSink, Line};
+use super::csv_sink::{Cells, CsvSink};
 use crate::core::defused;
 use crate::journal::RunRecord;
 use crate::report::error::ReportError;
@@ -24,7 +24,7 @@ pub(super) fn begin(path: &Path, _run: &RunRecord) -> Result<Box<dyn Sink>, Repo
     Ok(CsvSink::if_any(path, &COLUMNS, lines))
 }
 
-fn lines<'r>(row: &'r OutcomeRow<'_>) -> Vec<Line<'r>> {
+fn lines<'r>(row: &'r OutcomeRow<'_>) -> Vec<Cells<'r>> {
     let Some(person) = &row.exposed else {
         return Vec::new();
     };

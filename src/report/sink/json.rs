@@ -5,7 +5,7 @@ use crate::core::AtomicFile;
 use crate::journal::RunRecord;
 use crate::report::error::ReportError;
 use crate::report::outcome::OutcomeRow;
-use crate::report::summary::Summary;
+use crate::report::summary::RunSummary;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ impl Sink for JsonSink {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, summary: &Summary) -> Result<bool, ReportError> {
+    fn finish(self: Box<Self>, summary: &RunSummary) -> Result<bool, ReportError> {
         let write = || -> io::Result<()> {
             let text = serde_json::to_string_pretty(summary)?;
             let mut file = AtomicFile::create(&self.0)?;

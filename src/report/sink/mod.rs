@@ -10,7 +10,7 @@ mod warned;
 
 use super::error::ReportError;
 use super::outcome::OutcomeRow;
-use super::summary::Summary;
+use super::summary::RunSummary;
 use crate::journal::RunRecord;
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub trait Sink {
     ///
     /// # Errors
     /// [`ReportError`] when it cannot be written.
-    fn finish(self: Box<Self>, summary: &Summary) -> Result<bool, ReportError>;
+    fn finish(self: Box<Self>, summary: &RunSummary) -> Result<bool, ReportError>;
 }
 
 type Begin = fn(&Path, &RunRecord) -> Result<Box<dyn Sink>, ReportError>;

@@ -1,7 +1,7 @@
 //! `outcomes.csv`: a line a row.
 
 use super::Sink;
-use super::csv_sink::{CsvSink, Line};
+use super::csv_sink::{Cells, CsvSink};
 use crate::core::{Problem, defused};
 use crate::journal::{RunRecord, UnixMillis};
 use crate::report::error::ReportError;
@@ -33,12 +33,12 @@ pub(super) fn begin(path: &Path, run: &RunRecord) -> Result<Box<dyn Sink>, Repor
     CsvSink::always(path, heading.collect(), lines)
 }
 
-fn lines<'r>(row: &'r OutcomeRow<'_>) -> Vec<Line<'r>> {
+fn lines<'r>(row: &'r OutcomeRow<'_>) -> Vec<Cells<'r>> {
     let time = |at: Option<UnixMillis>| at.map_or_else(String::new, rfc3339).into();
     let duration = row.begun_at.zip(row.ended_at);
     let duration = duration.map(|(from, to)| to.saturating_sub(from).to_string());
     let of_problem = |part: fn(&Problem) -> &String| row.problem.map_or("", |one| part(one));
-    let mut line: Line<'r> = vec![
+    let mut line: Cells<'r> = vec![
         row.number.to_string().into(),
         defused(row.key),
         row.outcome.word().into(),

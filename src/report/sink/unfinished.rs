@@ -1,7 +1,7 @@
 //! `unfinished.csv`: the rows that are neither done nor unchanged, with their cells as they were, so that it can be run again.
 
 use super::Sink;
-use super::csv_sink::{CsvSink, Line};
+use super::csv_sink::{Cells, CsvSink};
 use crate::core::defused;
 use crate::journal::RunRecord;
 use crate::machine::Outcome;
@@ -15,7 +15,7 @@ pub(super) fn begin(path: &Path, run: &RunRecord) -> Result<Box<dyn Sink>, Repor
     CsvSink::always(path, heading, lines)
 }
 
-fn lines<'r>(row: &'r OutcomeRow<'_>) -> Vec<Line<'r>> {
+fn lines<'r>(row: &'r OutcomeRow<'_>) -> Vec<Cells<'r>> {
     match row.outcome {
         Outcome::Done | Outcome::Unchanged => return Vec::new(),
         Outcome::Refused
@@ -25,7 +25,7 @@ fn lines<'r>(row: &'r OutcomeRow<'_>) -> Vec<Line<'r>> {
         | Outcome::Stranded
         | Outcome::Pending => {}
     }
-    let mut line: Line<'r> = row.cells.iter().map(Into::into).collect();
+    let mut line: Cells<'r> = row.cells.iter().map(Into::into).collect();
     line.push(row.outcome.word().into());
     line.push(defused(row.problem.map_or("", |problem| &problem.message)));
     vec![line]

@@ -1,7 +1,7 @@
 //! `warned.csv`: rows that are done and still need somebody's attention, a line a warning.
 
 use super::Sink;
-use super::csv_sink::{CsvSink, Line};
+use super::csv_sink::{Cells, CsvSink};
 use crate::core::{Problem, defused};
 use crate::journal::RunRecord;
 use crate::report::error::ReportError;
@@ -22,7 +22,7 @@ pub(super) fn begin(path: &Path, _run: &RunRecord) -> Result<Box<dyn Sink>, Repo
     Ok(CsvSink::if_any(path, &COLUMNS, lines))
 }
 
-fn lines<'r>(row: &'r OutcomeRow<'_>) -> Vec<Line<'r>> {
+fn lines<'r>(row: &'r OutcomeRow<'_>) -> Vec<Cells<'r>> {
     let line = |warning: &'r Problem| {
         vec![
             row.number.to_string().into(),

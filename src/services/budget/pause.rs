@@ -49,8 +49,8 @@ impl fmt::Display for PauseReason {
         match self {
             PauseReason::RetryAfter(whose) => write!(f, "{whose}, Retry-After"),
             PauseReason::Backoff(whose) => write!(f, "{whose}, no time given"),
-            PauseReason::ServerErrors => write!(f, "service answers 5xx"),
-            PauseReason::NoAnswer => write!(f, "target does not answer"),
+            PauseReason::ServerErrors => write!(f, "service returns 5xx"),
+            PauseReason::NoAnswer => write!(f, "target does not reply"),
             PauseReason::SignInRefused => write!(f, "sign-in is refused"),
             PauseReason::BudgetUsedUp => write!(f, "budget used up"),
         }
@@ -159,7 +159,7 @@ mod tests {
             shown(PauseReason::Backoff(ThrottleReason::Unstated)),
             "throttled, no time given"
         );
-        assert_eq!(shown(PauseReason::NoAnswer), "target does not answer");
+        assert_eq!(shown(PauseReason::NoAnswer), "target does not reply");
         let eased = |reason| Eased { rate: 9.81, reason }.to_string();
         assert_eq!(
             eased(EasedReason::Throttled(ThrottleReason::Tenant)),

@@ -157,7 +157,7 @@ impl Reader<'_> {
         self.known_only(
             source.table,
             &SOURCE_KEYS,
-            "beside the name of a secret's source",
+            "next to the name of a secret's source",
         );
         let variable = self.optional(&source, "env");
         let file = self.optional(&source, "file");

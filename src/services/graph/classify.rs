@@ -10,9 +10,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
+use super::batch;
 use super::codes;
 use super::error_body::{self, ErrorBody};
 use crate::core::{Expects, Request};
@@ -35,24 +36,61 @@ pub fn classify(
     body: &[u8],
     now: SystemTime,
 ) -> Reply {
+    sort(request, status, headers, Body::Bytes(body), now)
+}
+
+/// The same for a part of a batch, whose headers and body are JSON.
+pub(super) fn classify_part(
+    request: &Request,
+    status: u16,
+    headers: Option<&Value>,
+    body: Option<Value>,
+    now: SystemTime,
+) -> Reply {
+    let given = headers.and_then(Value::as_object);
+    let headers = given.into_iter().flatten().filter_map(|(name, value)| {
+        let name = HeaderName::try_from(name).ok()?;
+        let value = HeaderValue::from_str(value.as_str()?).ok()?;
+        Some((name, value))
+    });
+    let body = match body {
+        Some(Value::Null) | None => Body::Bytes(b""),
+        Some(body) => Body::Json(body),
+    };
+    sort(request, status, &headers.collect(), body, now)
+}
+
+fn sort(
+    request: &Request,
+    status: u16,
+    headers: &HeaderMap,
+    body: Body<'_>,
+    now: SystemTime,
+) -> Reply {
     let came = Came {
         status,
         headers,
-        body,
+        is_empty: matches!(body, Body::Bytes([])),
         now,
     };
     let result = match status {
-        200..=299 => came.success(request),
-        _ => Err(came.refusal()),
+        200..=299 => came.success(request, body),
+        _ => Err(came.refusal(body)),
     };
     reply(headers, result)
+}
+
+/// A body as it came, or as a part of something that was read already.
+enum Body<'a> {
+    Bytes(&'a [u8]),
+    Json(Value),
 }
 
 /// A reply as it came over the line.
 struct Came<'a> {
     status: u16,
     headers: &'a HeaderMap,
-    body: &'a [u8],
+    is_empty: bool,
     now: SystemTime,
 }
 
@@ -83,6 +121,7 @@ pub(super) fn reply(headers: &HeaderMap, result: Result<Success, Fault>) -> Repl
         usage: text(headers, "x-ms-throttle-limit-percentage")
             .and_then(|value| value.trim().parse().ok())
             .filter(|usage: &f64| usage.is_finite()),
+        is_echo: false,
     }
 }
 
@@ -102,15 +141,19 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 impl Came<'_> {
-    fn success(&self, request: &Request) -> Result<Success, Fault> {
+    fn success(&self, request: &Request, body: Body<'_>) -> Result<Success, Fault> {
         let (status, expects) = (self.status, request.expects);
-        if expects == Expects::Done && self.body.is_empty() && matches!(status, 202 | 204) {
+        if expects == Expects::Done && self.is_empty && matches!(status, 202 | 204) {
             return Ok(Success {
                 status,
                 payload: Payload::Nothing,
             });
         }
-        let body = match bounded_json::read(self.body, memory_max(expects)) {
+        let read = match body {
+            Body::Bytes(bytes) => bounded_json::read(bytes, memory_max(expects)),
+            Body::Json(value) => Ok(value),
+        };
+        let body = match read {
             Ok(body) => body,
             Err(Unreadable::NoJson) => return Err(self.foreign()),
             Err(Unreadable::TooLarge) => {
@@ -123,9 +166,13 @@ impl Came<'_> {
         }
     }
 
-    fn refusal(&self) -> Fault {
+    fn refusal(&self, body: Body<'_>) -> Fault {
         let status = self.status;
-        let body = match error_body::read(self.body) {
+        let read = match &body {
+            Body::Bytes(bytes) => error_body::read(bytes),
+            Body::Json(value) => error_body::of(value),
+        };
+        let body = match read {
             Some(body) => body,
             None if self.is_bare_limit() => ErrorBody::default(),
             None => return self.foreign(),
@@ -152,15 +199,15 @@ impl Came<'_> {
             "x-ms-throttle-information",
         ];
         let is_signed = || named.iter().any(|name| self.headers.contains_key(*name));
-        is_limit && (self.body.is_empty() || is_signed())
+        is_limit && (self.is_empty || is_signed())
     }
 
     /// Not the service's reply: it was not reached, or what it answered was lost.
     fn foreign(&self) -> Fault {
         let status = self.status;
-        let form = match self.body {
-            [] => "nothing".to_owned(),
-            _ => match text(self.headers, "content-type") {
+        let form = match self.is_empty {
+            true => "nothing".to_owned(),
+            false => match text(self.headers, "content-type") {
                 Some(kind) => error_body::one_line(kind.split(';').next().unwrap_or(kind)),
                 None => "something".to_owned(),
             },
@@ -224,6 +271,10 @@ fn payload(request: &Request, body: Value) -> Option<Payload> {
         return None;
     };
     let names = |name: &str| members.contains_key(name);
+    if batch::is_batch(request) {
+        let is_wanted = names(batch::RESPONSES);
+        return is_wanted.then_some(Payload::Object(Value::Object(members)));
+    }
     let is_entity = || names("id") || names("@odata.context");
     let is_wanted = match request.expects {
         Expects::Page | Expects::Survey => {
@@ -310,7 +361,6 @@ fn throttle_reason(headers: &HeaderMap) -> ThrottleReason {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use reqwest::header::{HeaderName, HeaderValue};
     use serde_json::json;
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;

@@ -23,13 +23,13 @@ pub(in crate::services) const DECIDING: &[KnownCode] = &[
         .noting("two writes to the same object or tenant met; the usual reason of a 409"),
     // One of Azure AD Graph's old names, which shine through at times.
     code("Directory_ReplicaUnavailable", Class::Contended)
-        .noting("the replica that was asked was out of service; another one answers next time"),
+        .noting("the replica that was asked was out of service; the next request goes to another"),
     // Other old names: Azure AD Graph's errors, as its client library sorted them.
     code("Request_ThrottledTemporarily", Class::THROTTLED),
     code("Authentication_ExpiredToken", Class::Unauthenticated),
     code("Authentication_MissingOrMalformed", Class::Unauthenticated),
     code("Directory_QuotaExceeded", Class::Rejected)
-        .noting("the tenant, or whoever writes, has as many objects as the directory allows")
+        .noting("the tenant, or the account that writes, has as many objects as the directory allows")
         .advising(
             "purge deleted objects that nobody needs (Entra admin center > Users > Deleted users), verify a domain, or ask \
              Microsoft for a higher quota; then run the row again",
@@ -55,9 +55,9 @@ pub(in crate::services) const DECIDING: &[KnownCode] = &[
     code("Authorization_RequestDenied", Class::Denied),
     // Reports and audit logs, of somebody who holds no role that may read them.
     code("Authentication_RequestFromUnsupportedUserRole", Class::Denied)
-        .noting("whoever signed in holds no role that may read this")
+        .noting("the signed-in account holds no role that may read this")
         .advising(
-            "give whoever signs in the role Reports Reader or Security Reader (Entra admin center > Roles & admins)",
+            "give the account that signs in the role Reports Reader or Security Reader (Entra admin center > Roles & admins)",
         ),
     code("PermissionScopeNotGranted", Class::Denied),
     // Reports and sign-in activity without Entra ID P1: MicrosoftDocs/azure-docs#77948, microsoft-graph-docs#14120. Seen
@@ -85,14 +85,14 @@ pub(in crate::services) const TELLING: &[KnownCode] = &[
     code("Authorization_IdentityNotFound", Class::Unauthenticated)
         .noting("with status 401: the app is not in this tenant"),
     code("Authorization_IdentityDisabled", Class::Unauthenticated)
-        .noting("with status 401: the app, or whoever signed in, is disabled"),
+        .noting("with status 401: the app, or the signed-in account, is disabled"),
     // Identity protection and conditional access say no more than this where a licence is missing, so that by their code
     // they cannot be told from a missing permission.
     code("Forbidden", Class::Denied).noting(
-        "with status 403; identity protection answers so, too, where the tenant has no Entra ID P2 licence",
+        "with status 403; identity protection also returns this if the tenant has no Entra ID P2 licence",
     ),
     code("accessDenied", Class::Denied).noting(
-        "with status 403; conditional access answers so, too, where the tenant has no Entra ID P1 licence",
+        "with status 403; conditional access also returns this if the tenant has no Entra ID P1 licence",
     ),
     code("Request_ThrottledPermanently", Class::THROTTLED).noting("with status 429"),
     code("Service_InternalServerError", Class::UNAVAILABLE).noting("with status 500"),
@@ -115,27 +115,27 @@ pub(in crate::services) const TRANSPORT: &[KnownCode] = &[
     ours(
         "timeout",
         Class::InDoubt,
-        "the request left, and no answer came in time",
+        "the request was sent, and no reply came in time",
     ),
     ours(
         "connection-lost",
         Class::InDoubt,
-        "the request left, and the connection was lost before the answer was whole",
+        "the request was sent, and the connection was lost before the reply was complete",
     ),
     ours(
         "reply-too-large",
         Class::UNAVAILABLE,
-        "the answer is larger than any that makes sense",
+        "the reply is larger than any that makes sense",
     )
-    .advising("look at what answers in the service's place; the person is read again and nothing is taken from such an answer"),
+    .advising("find out what replies in the service's place; the person is read again and such a reply is ignored"),
     ours(
         UNREADABLE,
         Class::UNAVAILABLE,
-        "the answer is not in the service's form, whatever its status: most often the page of a proxy, a firewall or a network \
+        "the reply does not have the service's form, whatever its status: most often the page of a proxy, a firewall or a network \
          that wants a sign-in",
     )
     .advising(
-        "open the service's address from this machine and look at what answers there: a proxy, a firewall or a network's \
+        "open the service's address from this machine and see what replies there: a proxy, a firewall or a network's \
          sign-in page; let this machine through, then run the row again",
     ),
     ours(
@@ -153,6 +153,11 @@ pub(in crate::services) const TRANSPORT: &[KnownCode] = &[
         "request-malformed",
         Class::Rejected,
         "no request could be made of what the job says",
+    ),
+    ours(
+        "service-silent",
+        Class::NotSent,
+        "a service that only some rows need answered nobody for as long as a run waits for it",
     ),
     ours(
         "no-such-service",

@@ -28,8 +28,12 @@ pub(in crate::services) struct ErrorBody {
 /// Reads a body; none where it is not of the form, which has an error with a code, be it empty: then no service of OData said
 /// this.
 pub(in crate::services) fn read(body: &[u8]) -> Option<ErrorBody> {
-    let parsed = bounded_json::read(body, MEMORY_MAX).ok()?;
-    let error = member(&parsed, "error")?;
+    of(&bounded_json::read(body, MEMORY_MAX).ok()?)
+}
+
+/// The same for a body that was read already.
+pub(super) fn of(body: &Value) -> Option<ErrorBody> {
+    let error = member(body, "error")?;
     member(error, "code")?.as_str()?;
     let general = code_of(error);
     let details: Vec<String> = member(error, "details")

@@ -15,15 +15,16 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 
-use super::Transport;
 use super::classify::{bytes_max, classify, reply, too_large};
 use super::error_body::one_line;
+use super::{BETA, Transport, batch};
 use crate::core::{Expects, Method, Request, Secrets};
 use crate::services::claims::Claims;
 use crate::services::class::Class;
 use crate::services::connection::{Connection, GraphConnection, is_loopback};
-use crate::services::reply::{Fault, Reply};
+use crate::services::reply::{Fault, Payload, Reply};
 use crate::services::token::{Token, Tokens};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// A host that does not even take a connection in this time is down.
@@ -35,8 +36,6 @@ const IDLE_CONNECTIONS_MAX: usize = 256;
 /// `NONISV|company|app/version` is the form Microsoft asks of programs that are not sold.
 const USER_AGENT: &str = concat!("NONISV|cutover|cutover/", env!("CARGO_PKG_VERSION"));
 const VERSION: &str = "v1.0";
-/// Paths that begin so are of Graph's beta version; no path of its version 1.0 does. For properties that only it has.
-const BETA: &str = "/beta/";
 
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const RETURN_CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("return-client-request-id");
@@ -147,7 +146,8 @@ impl HttpTransport {
 
     /// The full address; a next page must be on this very endpoint, or the token would go elsewhere.
     fn url(&self, path: &str) -> Result<String, Fault> {
-        if path.starts_with(BETA) {
+        let beta = path.strip_prefix(BETA);
+        if beta.is_some_and(|rest| rest.starts_with('/')) {
             return Ok(format!("{}{path}", self.endpoint.trim_end_matches('/')));
         }
         if path.starts_with('/') {
@@ -221,7 +221,25 @@ async fn receive(request: &Request, mut response: Response, secrets: &Secrets) -
         Err(fault) => reply(&headers, Err(fault)),
     };
     reply.request_id = reply.request_id.map(|id| secrets.strike(&id));
+    if let (true, Ok(success)) = (batch::is_batch(request), &mut reply.result)
+        && let Payload::Object(body) = &mut success.payload
+    {
+        strike_refusals(body, secrets);
+    }
     reply
+}
+
+/// As for a refusal that comes alone.
+fn strike_refusals(batch: &mut Value, secrets: &Secrets) {
+    let parts = batch
+        .get_mut(batch::RESPONSES)
+        .and_then(Value::as_array_mut);
+    for part in parts.into_iter().flatten() {
+        let status = part.get("status").and_then(Value::as_u64);
+        if !status.is_some_and(|status| (200..300).contains(&status)) {
+            secrets.strike_value(part);
+        }
+    }
 }
 
 /// The whole body, up to the bound of what is expected. A refusal may repeat what it refuses, so our secrets are struck out before anybody reads it;

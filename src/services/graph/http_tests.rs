@@ -51,6 +51,7 @@ async fn a_write_arrives_whole_and_its_reply_is_read() {
             }),
             request_id: Some("r-1".to_owned()),
             usage: Some(0.91),
+            is_echo: false,
         }
     );
     let call = &server.calls()[0];

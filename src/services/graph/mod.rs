@@ -2,6 +2,7 @@
 //!
 //! What is said in OData's words is said in this folder only.
 
+mod batch;
 mod budgets;
 mod classify;
 pub(super) mod codes;
@@ -14,6 +15,7 @@ use super::reply::{Fault, Reply};
 use super::service::{BudgetId, BudgetPlan, Check, Patience, Service};
 use crate::core::{Request, ServiceName};
 use async_trait::async_trait;
+use batch::Batcher;
 use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -22,6 +24,10 @@ pub use classify::classify;
 pub(super) use classify::{STATUSES, class_of_status, retry_after};
 pub use http::{GraphError, HttpTransport};
 pub(super) use http::{read_body, transport_fault};
+
+/// Paths that begin with this segment are of Graph's beta version; no path of its version 1.0 does. For properties that only it
+/// has.
+const BETA: &str = "/beta";
 
 /// What carries a request to Graph and its reply back, once.
 #[async_trait]
@@ -33,6 +39,8 @@ pub trait Transport: Send + Sync {
 /// A tenant behind Microsoft Graph.
 pub struct Graph {
     transport: Arc<dyn Transport>,
+    reads: Arc<Batcher>,
+    beta_reads: Arc<Batcher>,
     tenant: String,
     limits: GraphLimits,
     patience: Patience,
@@ -64,6 +72,8 @@ impl Graph {
         patience: Patience,
     ) -> Graph {
         Graph {
+            reads: Batcher::new(Arc::clone(&transport), ""),
+            beta_reads: Batcher::new(Arc::clone(&transport), BETA),
             transport,
             tenant: tenant.into(),
             limits,
@@ -95,7 +105,14 @@ impl Service for Graph {
     }
 
     async fn send(&self, request: &Request, attempt: Uuid) -> Reply {
-        self.transport.send(request, attempt).await
+        let reads = match request.path.strip_prefix(BETA) {
+            Some(rest) if rest.starts_with('/') => &self.beta_reads,
+            Some(_) | None => &self.reads,
+        };
+        match reads.takes(request) {
+            true => reads.send(request, attempt).await,
+            false => self.transport.send(request, attempt).await,
+        }
     }
 
     fn introduction(&self) -> Option<Request> {

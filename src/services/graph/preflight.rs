@@ -44,7 +44,7 @@ fn right_tenant(named: &str, signed_in: Option<&str>, domains: Option<&[Value]>)
              identity of a machine belongs to one tenant, and `az login --tenant …` chooses one";
         return Check::bad("tenant", detail, advice);
     }
-    Check::good("tenant", format!("{named}{id} answers"))
+    Check::good("tenant", format!("{named}{id} can be reached"))
 }
 
 fn is_named(domain: &Value, name: &str) -> bool {

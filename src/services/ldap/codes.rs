@@ -98,7 +98,7 @@ pub(in crate::services) const CODES: &[KnownCode] = &[
         .noting("no connection to the directory could be made, or it was lost")
         .advising(CHECK_THE_WAY),
     code("ldap-timeout", Class::NotSent)
-        .noting("the directory did not answer in time")
+        .noting("the directory did not reply in time")
         .advising(CHECK_THE_WAY),
 ];
 

@@ -69,7 +69,7 @@ pub(super) fn connect_fault(error: &LdapError, password: &Secret) -> Fault {
         LdapError::Timeout { .. } => fault(
             Class::NotSent,
             "ldap-timeout",
-            "the directory did not answer in time",
+            "the directory did not reply in time",
         ),
         LdapError::DNSName { .. } => fault(
             Class::SignIn,

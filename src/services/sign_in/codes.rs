@@ -69,7 +69,7 @@ pub(in crate::services) const CODES: &[KnownCode] = &[
     ),
     refused(
         PENDING,
-        "whoever signs in must be allowed to do what the job does",
+        "the account that signs in must be allowed to do what the job does",
     ),
     refused("expired_token", ENTER_AGAIN),
     refused("authorization_declined", ENTER_AGAIN),
@@ -100,7 +100,7 @@ pub(in crate::services) const CODES: &[KnownCode] = &[
     passing("azure-cli-timeout", "the Azure CLI did not end in time"),
     passing(
         "sign-in-unreadable",
-        "the sign-in service answered, and its answer cannot be read",
+        "the sign-in service sent a reply that cannot be read",
     ),
     passing(
         "sign-in-not-connected",
@@ -108,11 +108,11 @@ pub(in crate::services) const CODES: &[KnownCode] = &[
     ),
     passing(
         "sign-in-timeout",
-        "the sign-in service did not answer in time",
+        "the sign-in service did not reply in time",
     ),
     passing(
         "sign-in-connection-lost",
-        "the connection to the sign-in service was lost before its answer was whole",
+        "the connection to the sign-in service was lost before its reply was complete",
     ),
 ];
 

@@ -102,7 +102,7 @@ impl Machine {
                 class: Class::SignIn,
                 code: "no-managed-identity".to_owned(),
                 message: format!(
-                    "no service for managed identities answers: {}",
+                    "no service for managed identities replies: {}",
                     fault.message
                 ),
                 status: None,

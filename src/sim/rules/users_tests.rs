@@ -15,7 +15,7 @@ const ADMIN: UserActor = UserActor {
     at: NOW,
 };
 
-type Change = Vec<(&'static Property, Value)>;
+type Assigned = Vec<(&'static Property, Value)>;
 
 fn id(n: u8) -> Uuid {
     chance::uuid([n; 16])
@@ -44,17 +44,17 @@ fn world() -> Tenant {
     tenant(people, &["contoso.com", "fabrikam.com"], 0)
 }
 
-fn change(body: &str) -> Change {
+fn change(body: &str) -> Assigned {
     USERS
         .assignments(body.as_bytes(), ApiVersion::Beta)
         .unwrap()
 }
 
-fn upn_to(upn: &str) -> Change {
+fn upn_to(upn: &str) -> Assigned {
     change(&format!(r#"{{"userPrincipalName":"{upn}"}}"#))
 }
 
-fn anchor_to(json: &str) -> Change {
+fn anchor_to(json: &str) -> Assigned {
     change(&format!(r#"{{"onPremisesImmutableId":{json}}}"#))
 }
 
@@ -63,7 +63,7 @@ fn apply(world: &mut Tenant, planned: Result<PlannedWrite, GraphRefusal>) {
     world.commit(planned.id, planned.after, NOW, &Identity::for_test(1));
 }
 
-fn patch(world: &mut Tenant, n: u8, change: &Change) {
+fn patch(world: &mut Tenant, n: u8, change: &Assigned) {
     let planned = plan_patch(world, APP, &key(n), change);
     apply(world, planned);
 }
@@ -174,7 +174,7 @@ fn only_verified_domains_take_users() {
 #[test]
 fn synced_users_are_mastered_on_premises() {
     let world = world();
-    let refused = |change: &Change| plan_patch(&world, APP, &key(3), change);
+    let refused = |change: &Assigned| plan_patch(&world, APP, &key(3), change);
     assert_eq!(
         refused(&anchor_to("\"ZZZ\"")),
         Err(mastered_elsewhere(ANCHOR))

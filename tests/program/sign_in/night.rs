@@ -146,7 +146,7 @@ fn a_sign_in_service_that_stays_down_stops_the_run_within_its_patience() {
     let ran = going.wait().must_end(5);
     let said = format!("{}{}", ran.stdout, ran.complaint());
     assert!(
-        said.contains("no good answer for 2 s: temporarily_unavailable"),
+        said.contains("no good reply for 2 s: temporarily_unavailable"),
         "{said}"
     );
     stage

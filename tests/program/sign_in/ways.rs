@@ -126,7 +126,7 @@ fn a_run_that_waits_for_a_person_can_be_stopped() {
     going.interrupt();
     let ran = going.wait().must_end(3);
     assert!(
-        ran.complaint().contains("nothing was begun or changed"),
+        ran.complaint().contains("nothing was changed or begun"),
         "{}",
         ran.stderr
     );

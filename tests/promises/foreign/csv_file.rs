@@ -1,6 +1,7 @@
 //! A CSV file of any bytes: refused as a whole, or read to rows and findings that have their places inside the file.
 
-use cutover::batch::{Finding, Input, InputError, Layout, Row, Severity, Visit};
+use cutover::batch::{Finding, Input, InputError, Layout, Row, Visit};
+use cutover::values::Severity;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 

@@ -1,10 +1,10 @@
 //! Short texts that people and other programs write: quotas, times, UPNs, GUIDs and ImmutableIDs, a journal's holder.
 
-use cutover::batch::{
-    self, Fault, ImmutableId, ObjectGuid, Severity, anchor, immutable_id, spelling, upn,
-};
 use cutover::journal::Holder;
 use cutover::services::budget::{Quota, parse_duration};
+use cutover::values::{
+    self, ImmutableId, ObjectGuid, Severity, Violation, anchor, guid, spelling, upn,
+};
 use std::time::Duration;
 
 /// Reads the text as each of them.
@@ -34,10 +34,10 @@ fn person(text: &str) {
         let found = upn::faults(text);
         found.iter().any(|fault| fault.severity == Severity::Error)
     };
-    assert!(batch::same_upn(text, text));
+    assert!(values::same_upn(text, text));
     if !has_errors(text) {
         assert_eq!(
-            format!("{}@{}", batch::local_part(text), batch::domain(text)),
+            format!("{}@{}", values::local_part(text), values::domain(text)),
             text
         );
         assert_eq!(upn::repair(text), None);
@@ -51,18 +51,18 @@ fn person(text: &str) {
 fn guid(text: &str) {
     for read in [
         ObjectGuid::parse(text),
-        batch::decode(text),
-        immutable_id::decode_unpadded(text),
+        values::decode(text),
+        guid::decode_unpadded(text),
         spelling::decode_encoded_text(text),
         spelling::spelled(text).map(|spelling| spelling.guid),
     ] {
         let Some(guid) = read else { continue };
         let id = ImmutableId::from(guid);
-        assert_eq!(batch::decode(id.as_str()), Some(guid));
+        assert_eq!(values::decode(id.as_str()), Some(guid));
         assert_eq!(ObjectGuid::parse(&guid.to_string()), Some(guid));
     }
     let is_refused =
-        |faults: &[Fault]| faults.iter().any(|fault| fault.severity == Severity::Error);
+        |faults: &[Violation]| faults.iter().any(|fault| fault.severity == Severity::Error);
     let mut faults = Vec::new();
     let read = anchor::read_guid(text, &mut faults);
     assert_eq!(read.is_none(), is_refused(&faults), "{text:?}: {faults:?}");
@@ -81,12 +81,12 @@ fn guid(text: &str) {
 }
 
 fn conversion(text: &str) {
-    let Ok(read) = batch::interpret(text) else {
+    let Ok(read) = values::interpret(text) else {
         return;
     };
     assert!(!read.guid.is_nil());
     for spelling in [read.guid.to_string(), read.immutable_id.to_string()] {
-        let again = batch::interpret(&spelling).map(|again| again.guid);
+        let again = values::interpret(&spelling).map(|again| again.guid);
         assert_eq!(again, Ok(read.guid), "{text:?} by way of {spelling:?}");
     }
 }

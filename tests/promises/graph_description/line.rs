@@ -146,6 +146,11 @@ fn refused(code: &str) -> (Came, HeaderMap) {
 #[async_trait]
 impl Transport for Line {
     async fn send(&self, request: &Request, attempt: Uuid) -> Reply {
+        // Here single requests are looked at.
+        if request.path.ends_with("/$batch") {
+            let no = br#"{"error":{"code":"BadRequest","message":"no batches here"}}"#;
+            return classify(request, 400, &HeaderMap::new(), no, UNIX_EPOCH);
+        }
         let (sent, part) = self.sent(request);
         let is_of = |wanted: &Part| part.as_ref() == Some(wanted);
         let answered = match &self.trouble {

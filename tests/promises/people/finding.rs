@@ -159,7 +159,7 @@ async fn the_accounts_own_object_id_becomes_nobodys_anchor() {
         let id = tenant.hire(ANN, Some(OLD));
         let value = match column {
             "object_guid" => id.clone(),
-            _ => cutover::batch::interpret(&id)
+            _ => cutover::values::interpret(&id)
                 .unwrap()
                 .immutable_id
                 .to_string(),

@@ -186,6 +186,11 @@ struct Line {
 #[async_trait]
 impl Transport for Line {
     async fn send(&self, request: &Request, _attempt: uuid::Uuid) -> Reply {
+        // Here single requests are looked at.
+        if request.path.ends_with("/$batch") {
+            let no = br#"{"error":{"code":"BadRequest","message":"no batches here"}}"#;
+            return classify(request, 400, &HeaderMap::new(), no, UNIX_EPOCH);
+        }
         self.asked.lock().unwrap().push(request.clone());
         tokio::time::sleep(LATENCY).await;
         let moment = Moment {

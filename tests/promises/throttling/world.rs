@@ -328,6 +328,11 @@ fn somebody(tenant: &Direct) -> String {
 #[async_trait]
 impl Transport for Line {
     async fn send(&self, request: &Request, _attempt: Uuid) -> Reply {
+        // Here single requests are looked at.
+        if request.path.ends_with("/$batch") {
+            let no = br#"{"error":{"code":"BadRequest","message":"no batches here"}}"#;
+            return classify(request, 400, &axum::http::HeaderMap::new(), no, UNIX_EPOCH);
+        }
         let latency_ms = self
             .dice
             .lock()

@@ -54,7 +54,7 @@ pub struct RulePage {
     pub name: &'static str,
     /// What breaks it.
     pub meaning: &'static str,
-    /// How to mend the file.
+    /// How to fix the file.
     pub advice: &'static str,
 }
 

@@ -8,15 +8,16 @@ use super::expr::{EvalError, Expr, Text, to_json};
 use super::scope::Scope;
 use super::state::State;
 use super::view::{RowView, expects, problem_of};
-use super::{Job, Objection, Settings};
+use super::{Job, Objection, Observe, Settings};
 use crate::core::{Problem, Request};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// One read about a person who was found.
 #[derive(Debug, Clone)]
-pub struct AlsoRead {
+pub struct ExtraRead {
     /// The name of what it says, among the observed properties.
     pub name: String,
     /// When it makes sense.
@@ -33,6 +34,31 @@ pub struct AlsoRead {
     pub optional: bool,
     /// It is read at every look, since a step changes it; else only before the first write.
     pub always: bool,
+    /// It can be asked only once the further reads before it were answered: it names what they found. The others can be asked at
+    /// the same time.
+    pub follows: bool,
+}
+
+impl Observe {
+    /// Finds out which further reads name what others find, themselves or by way of a fact.
+    pub(super) fn order(&mut self, facts: &[(Arc<str>, Expr)]) {
+        let mut found: BTreeSet<String> = ["state".to_owned(), "before".to_owned()].into();
+        for read in &self.also {
+            found.insert(format!("state.{}", read.name));
+            found.insert(format!("before.{}", read.name));
+        }
+        let names_one =
+            |expr: &Expr, found: &BTreeSet<String>| !expr.variables().is_disjoint(found);
+        for (name, fact) in facts {
+            if names_one(fact, &found) {
+                found.insert(name.to_string());
+            }
+        }
+        for read in &mut self.also {
+            let mut exprs = read.when.iter().chain(read.get.exprs());
+            read.follows = exprs.any(|expr| names_one(expr, &found));
+        }
+    }
 }
 
 impl RowView {
@@ -43,7 +69,7 @@ impl RowView {
     /// [`EvalError`] when an expression does not work for the row.
     pub fn also(
         &self,
-        read: &AlsoRead,
+        read: &ExtraRead,
         before: Option<&State>,
         state: &State,
     ) -> Result<Option<Request>, EvalError> {
@@ -68,7 +94,7 @@ impl RowView {
     /// As [`RowView::also`].
     pub fn also_value(
         &self,
-        read: &AlsoRead,
+        read: &ExtraRead,
         before: Option<&State>,
         state: &State,
         items: Vec<JsonValue>,

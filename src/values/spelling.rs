@@ -8,11 +8,11 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::immutable_id::{ObjectGuid, decode};
+use super::guid::{ObjectGuid, decode};
 
 /// How a value was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum Notation {
     /// The text of a GUID.
     GuidText,
     /// The octets in hexadecimal.
@@ -27,15 +27,15 @@ pub enum Form {
     HexOfBase64,
 }
 
-impl fmt::Display for Form {
+impl fmt::Display for Notation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Form::GuidText => "the text of a GUID",
-            Form::Hex => "octets in hexadecimal",
-            Form::LdapEscapes => "octets with LDAP's escapes",
-            Form::Decimal => "octets in decimal",
-            Form::Base64 => "an ImmutableID",
-            Form::HexOfBase64 => "the characters of an ImmutableID in hexadecimal",
+            Notation::GuidText => "the text of a GUID",
+            Notation::Hex => "octets in hexadecimal",
+            Notation::LdapEscapes => "octets with LDAP's escapes",
+            Notation::Decimal => "octets in decimal",
+            Notation::Base64 => "an ImmutableID",
+            Notation::HexOfBase64 => "the characters of an ImmutableID in hexadecimal",
         })
     }
 }
@@ -44,14 +44,14 @@ impl fmt::Display for Form {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spelling {
     /// How.
-    pub form: Form,
+    pub form: Notation,
     /// Which one.
     pub guid: ObjectGuid,
 }
 
 /// What 32 hexadecimal digits are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum OctetOrder {
     /// A GUID's text without its dashes.
     Text,
     /// The octets as LDAP hands them out.
@@ -61,15 +61,15 @@ pub enum Order {
 }
 
 /// Which order digits have that were read as a GUID's text.
-pub fn order(digits: ObjectGuid) -> Order {
+pub fn order(digits: ObjectGuid) -> OctetOrder {
     let octets = digits.swapped();
     if octets == digits {
-        return Order::Text;
+        return OctetOrder::Text;
     }
     match digits.plausibility().cmp(&octets.plausibility()) {
-        std::cmp::Ordering::Greater => Order::Text,
-        std::cmp::Ordering::Less => Order::Octets,
-        std::cmp::Ordering::Equal => Order::Unclear,
+        std::cmp::Ordering::Greater => OctetOrder::Text,
+        std::cmp::Ordering::Less => OctetOrder::Octets,
+        std::cmp::Ordering::Equal => OctetOrder::Unclear,
     }
 }
 
@@ -115,16 +115,22 @@ fn in_groups(text: &str) -> Option<Spelling> {
     }
     let read = ObjectGuid::parse(&groups.concat())?;
     let form = match (is_text, is_marked, order(read)) {
-        (true, _, _) | (false, false, Order::Text) => Form::GuidText,
-        (false, false, Order::Unclear) if groups.len() == 1 => return None,
-        (false, true, _) if text.starts_with('\\') && !text.starts_with("\\x") => Form::LdapEscapes,
-        (false, true, _) | (false, false, Order::Octets | Order::Unclear) => Form::Hex,
+        (true, _, _) | (false, false, OctetOrder::Text) => Notation::GuidText,
+        (false, false, OctetOrder::Unclear) if groups.len() == 1 => return None,
+        (false, true, _) if text.starts_with('\\') && !text.starts_with("\\x") => {
+            Notation::LdapEscapes
+        }
+        (false, true, _) | (false, false, OctetOrder::Octets | OctetOrder::Unclear) => {
+            Notation::Hex
+        }
     };
     let guid = match form {
-        Form::GuidText => read,
-        Form::Hex | Form::LdapEscapes | Form::Decimal | Form::Base64 | Form::HexOfBase64 => {
-            read.swapped()
-        }
+        Notation::GuidText => read,
+        Notation::Hex
+        | Notation::LdapEscapes
+        | Notation::Decimal
+        | Notation::Base64
+        | Notation::HexOfBase64 => read.swapped(),
     };
     Some(Spelling { form, guid })
 }
@@ -137,7 +143,7 @@ fn decimal(text: &str, groups: &[&str]) -> Option<Spelling> {
     let octets: Option<Vec<u8>> = groups.iter().map(|group| group.parse().ok()).collect();
     let octets: [u8; 16] = octets?.try_into().ok()?;
     Some(Spelling {
-        form: Form::Decimal,
+        form: Notation::Decimal,
         guid: ObjectGuid::from_octets(octets),
     })
 }
@@ -158,7 +164,7 @@ fn hex_of_base64(text: &str) -> Option<Spelling> {
         })
         .collect();
     decode(&characters?).map(|guid| Spelling {
-        form: Form::HexOfBase64,
+        form: Notation::HexOfBase64,
         guid,
     })
 }
@@ -178,7 +184,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::batch::ImmutableId;
+    use crate::values::ImmutableId;
 
     /// GUIDs as Active Directory makes them.
     pub fn random_guids() -> impl Strategy<Value = ObjectGuid> {
@@ -197,7 +203,7 @@ pub(super) mod tests {
     }
 
     /// What programs make of a GUID, and of its octets.
-    pub fn spellings(guid: ObjectGuid) -> Vec<(String, Form)> {
+    pub fn spellings(guid: ObjectGuid) -> Vec<(String, Notation)> {
         let hex = guid.hex();
         let pairs = pairs(&hex);
         let text = guid.to_string();
@@ -214,7 +220,7 @@ pub(super) mod tests {
             .bytes()
             .map(|byte| format!("{byte:02X}"))
             .collect();
-        let mut all: Vec<(String, Form)> = [
+        let mut all: Vec<(String, Notation)> = [
             pairs.join(" "),
             pairs.join(" ").to_uppercase(),
             pairs.join("-").to_uppercase(),
@@ -227,9 +233,9 @@ pub(super) mod tests {
             format!("\\x{}", pairs.join("\\x")),
         ]
         .into_iter()
-        .map(|text| (text, Form::Hex))
+        .map(|text| (text, Notation::Hex))
         .collect();
-        all.push((format!("\\{}", pairs.join("\\")), Form::LdapEscapes));
+        all.push((format!("\\{}", pairs.join("\\")), Notation::LdapEscapes));
         for written in [
             format!("({text})"),
             format!("urn:uuid:{text}"),
@@ -237,13 +243,13 @@ pub(super) mod tests {
             text.replace('-', "\u{2013}"),
             x_format,
         ] {
-            all.push((written, Form::GuidText));
+            all.push((written, Notation::GuidText));
         }
-        all.push((format!("CN={{{characters}}}"), Form::HexOfBase64));
+        all.push((format!("CN={{{characters}}}"), Notation::HexOfBase64));
         // Sixteen numbers of two digits each are taken for hexadecimal.
         if decimal.iter().any(|number| number.len() != 2) {
-            all.push((decimal.join(" "), Form::Decimal));
-            all.push((format!("{{{}}}", decimal.join(", ")), Form::Decimal));
+            all.push((decimal.join(" "), Notation::Decimal));
+            all.push((format!("{{{}}}", decimal.join(", ")), Notation::Decimal));
         }
         all
     }
@@ -251,12 +257,12 @@ pub(super) mod tests {
     #[test]
     fn the_version_digit_tells_the_order() {
         for (digits, expected) in [
-            ("e923599c52deea4388de7ebc8633b901", Order::Octets),
-            ("9c5923e9de5243ea88de7ebc8633b901", Order::Text),
-            ("9c5923e9de5233ea88de7ebc8633b901", Order::Text),
-            ("9c5923e9de52434a88de7ebc8633b901", Order::Unclear),
-            ("9c5923e9de52e3ea88de7ebc8633b901", Order::Unclear),
-            ("11111111111111111111111111111111", Order::Text),
+            ("e923599c52deea4388de7ebc8633b901", OctetOrder::Octets),
+            ("9c5923e9de5243ea88de7ebc8633b901", OctetOrder::Text),
+            ("9c5923e9de5233ea88de7ebc8633b901", OctetOrder::Text),
+            ("9c5923e9de52434a88de7ebc8633b901", OctetOrder::Unclear),
+            ("9c5923e9de52e3ea88de7ebc8633b901", OctetOrder::Unclear),
+            ("11111111111111111111111111111111", OctetOrder::Text),
         ] {
             let guid = ObjectGuid::parse(digits).unwrap();
             assert_eq!(order(guid), expected, "{digits}");

@@ -1,21 +1,12 @@
-//! The two forms in which Active Directory and Entra ID know the same person: objectGUID and ImmutableID.
-//!
-//! objectGUID is 16 octets. As text it is written with its first three fields turned round (Microsoft stores them
-//! little-endian), while the ImmutableID is the base64 of the octets as they are stored. Everything that knows about
-//! this order is in this file. Reading what people paste is the business of `anchor`.
+//! The anchor of a person in Entra ID: base64 of the GUID's octets, or another text that the tenant was set up with.
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD, URL_SAFE_NO_PAD};
 use serde::Serialize;
-use uuid::Uuid;
 
+use super::guid::{ObjectGuid, decode};
 use super::upn::is_mail_address;
 
-/// Length of an ImmutableID made from a GUID, in characters: base64 of 16 octets.
-pub const BINARY_ANCHOR_CHARS: usize = 24;
 /// A free-text anchor has fewer characters than this, letters and digits counted once and others three times
 /// (Microsoft, "Azure AD Connect: Design concepts", on sourceAnchor).
 pub const FREE_ANCHOR_UNITS_LIMIT: usize = 60;
@@ -23,89 +14,6 @@ pub const FREE_ANCHOR_UNITS_LIMIT: usize = 60;
 const FREE_ANCHOR_OTHER_UNITS: usize = 3;
 /// Characters that a free-text anchor may not contain (same page).
 const FREE_ANCHOR_FORBIDDEN: &str = "\\!#$%&*+/=?^`{}|~<>()';:,[]\"@_";
-
-/// Accepts set bits after the 16th octet, which encoders never write and some converters leave behind.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    PAD.with_decode_allow_trailing_bits(true),
-);
-
-/// A GUID as Active Directory's objectGUID and mS-DS-ConsistencyGuid hold it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct ObjectGuid(Uuid);
-
-impl ObjectGuid {
-    /// The GUID that LDAP hands out as these octets.
-    pub fn from_octets(octets: [u8; 16]) -> ObjectGuid {
-        ObjectGuid(Uuid::from_bytes_le(octets))
-    }
-
-    /// The octets as LDAP hands them out.
-    pub fn octets(self) -> [u8; 16] {
-        self.0.to_bytes_le()
-    }
-
-    /// The octets in their order as 32 lower-case hexadecimal digits. Not the GUID's text without dashes.
-    pub fn hex(self) -> String {
-        ObjectGuid::from_text_order(self.octets())
-            .0
-            .simple()
-            .to_string()
-    }
-
-    /// Adds the text of the ImmutableID that is made from it.
-    pub fn write_base64(self, text: &mut String) {
-        STANDARD.encode_string(self.octets(), text);
-    }
-
-    /// Reads a GUID's text: 32 hexadecimal digits in either case, with or without dashes, with or without braces.
-    /// White space around it is not accepted.
-    pub fn parse(text: &str) -> Option<ObjectGuid> {
-        let bare = text
-            .strip_prefix('{')
-            .map_or(Some(text), |rest| rest.strip_suffix('}'))?;
-        // The uuid crate reads `urn:uuid:` and more; only the lengths of the two plain forms are wanted here.
-        matches!(bare.len(), 32 | 36)
-            .then(|| Uuid::try_parse(bare).ok())
-            .flatten()
-            .map(ObjectGuid)
-    }
-
-    /// The GUID whose first three fields are turned round, which is what a converter makes that forgets the order.
-    pub fn swapped(self) -> ObjectGuid {
-        ObjectGuid::from_text_order(self.octets())
-    }
-
-    /// Whether it is the GUID of only zeros, which belongs to nobody.
-    pub fn is_nil(self) -> bool {
-        self.0.is_nil()
-    }
-
-    /// How likely a directory has made it. Active Directory makes random ones (version 4); other versions of the
-    /// standard are rarer, and anything else is rather the octets in another order.
-    pub fn plausibility(self) -> u8 {
-        match (self.0.get_variant(), self.0.get_version_num()) {
-            (uuid::Variant::RFC4122, 4) => 2,
-            (uuid::Variant::RFC4122, 1..=5) => 1,
-            _ => 0,
-        }
-    }
-
-    /// Whether it is a random GUID, as Active Directory makes them for new objects.
-    pub fn is_random(self) -> bool {
-        self.plausibility() == 2
-    }
-
-    fn from_text_order(bytes: [u8; 16]) -> ObjectGuid {
-        ObjectGuid(Uuid::from_bytes(bytes))
-    }
-}
-
-impl fmt::Display for ObjectGuid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.hyphenated())
-    }
-}
 
 /// An anchor as Entra ID's onPremisesImmutableId holds it. Upper and lower case differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -193,9 +101,17 @@ impl ImmutableId {
     }
 }
 
+impl From<ImmutableId> for String {
+    fn from(id: ImmutableId) -> String {
+        id.0
+    }
+}
+
 impl From<ObjectGuid> for ImmutableId {
     fn from(guid: ObjectGuid) -> ImmutableId {
-        ImmutableId(STANDARD.encode(guid.octets()))
+        let mut text = String::new();
+        guid.write_base64(&mut text);
+        ImmutableId(text)
     }
 }
 
@@ -205,37 +121,11 @@ impl fmt::Display for ImmutableId {
     }
 }
 
-/// The GUID in a base64 text of 24 characters, also when the last symbol has bits that no encoder sets.
-pub fn decode(text: &str) -> Option<ObjectGuid> {
-    let mut octets = [0; 16];
-    // Room for the estimate that the decoder makes before it knows the padding.
-    let mut buffer = [0; 18];
-    if text.len() != BINARY_ANCHOR_CHARS
-        || LENIENT.decode_slice(text, &mut buffer) != Ok(octets.len())
-    {
-        return None;
-    }
-    octets.copy_from_slice(&buffer[..16]);
-    Some(ObjectGuid::from_octets(octets))
-}
-
-/// The octets of a base64 text in the URL-safe alphabet or without its padding: 22 symbols that stand for a GUID.
-pub fn decode_unpadded(text: &str) -> Option<ObjectGuid> {
-    let symbols = text
-        .trim_end_matches('=')
-        .replace('+', "-")
-        .replace('/', "_");
-    if symbols.len() != BINARY_ANCHOR_CHARS - 2 {
-        return None;
-    }
-    let octets = URL_SAFE_NO_PAD.decode(symbols).ok()?;
-    octets.try_into().ok().map(ObjectGuid::from_octets)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::guid::{BINARY_ANCHOR_CHARS, decode_unpadded};
     use super::*;
 
     /// GUID text, octets in hexadecimal, ImmutableID, and the base64 of the octets in the order of the text.

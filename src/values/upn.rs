@@ -1,16 +1,17 @@
-//! The rules of a user principal name, and how a broken one may be mended.
+//! The rules of a user principal name, and how a broken one may be fixed.
 //!
 //! The rules bear IdFix's names, but where IdFix and Entra ID disagree Entra decides: an apostrophe is fine, `$` and
 //! the grave accent are not, and the parts have limits of their own (Microsoft, "Self-service password reset
 //! policies", table of user name policies). Each rule looks at the value as it stands in the file, never at one
-//! that an earlier rule has mended.
+//! that an earlier rule has fixed.
 //!
 //! Not done here: whether the domain is verified in the tenant, and whether someone else has the name; both need the
 //! tenant.
 
-use super::finding::Fault;
-use super::immutable_id::ObjectGuid;
+use super::guid::ObjectGuid;
 use super::rule::Rule;
+use super::text::is_invisible;
+use super::violation::{Severity, Violation};
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -71,14 +72,34 @@ pub fn is_mail_address(text: &str) -> bool {
         && wrong_domain(domain).is_none()
 }
 
-/// Everything that is wrong with a user principal name, in the order in which a person would mend it. Empty if
-/// nothing is. Every error carries the same suggestion: the mended value, if mending needs no guess.
-pub fn faults(upn: &str) -> Vec<Fault> {
+/// Reads a cell of a column of user principal names, with the case it has in the file.
+pub fn read(cell: &str, violations: &mut Vec<Violation>) -> Option<String> {
+    let found = faults(cell);
+    let refused = found.iter().any(|fault| fault.severity == Severity::Error);
+    violations.extend(found);
+    (!refused).then(|| cell.to_owned())
+}
+
+/// What is compared where values must be unique: the name without case.
+pub fn write_unique_key(upn: &str, key: &mut String) {
+    let start = key.len();
+    key.push_str(upn);
+    if let Some(written) = key.get_mut(start..) {
+        written.make_ascii_lowercase();
+    }
+}
+
+/// Everything that is wrong with a user principal name, in the order in which a person would fix it. Empty if
+/// nothing is. Every error carries the same suggestion: the fixed value, if that needs no guess.
+pub fn faults(upn: &str) -> Vec<Violation> {
     if is_plain(upn) {
         return Vec::new();
     }
     if upn.trim().is_empty() {
-        return vec![Fault::error(Rule::Blank, "there is no user principal name")];
+        return vec![Violation::error(
+            Rule::Blank,
+            "there is no user principal name",
+        )];
     }
     if let Some(fault) = object_id_in_front(upn) {
         return vec![fault];
@@ -121,7 +142,7 @@ fn is_plain(upn: &str) -> bool {
 }
 
 /// The list of deleted users shows each UPN with the account's object id in front, without its dashes.
-fn object_id_in_front(upn: &str) -> Option<Fault> {
+fn object_id_in_front(upn: &str) -> Option<Violation> {
     let (digits, rest) = upn.split_at_checked(DELETED_PREFIX_CHARS)?;
     let id = ObjectGuid::parse(digits)?;
     // Letters alone may be a name.
@@ -131,7 +152,7 @@ fn object_id_in_front(upn: &str) -> Option<Fault> {
             "has an object id in front, as the list of deleted users shows it; write {rest}, and where there are \
              several such accounts {id} into the column object_id"
         );
-        Fault::error(Rule::Format, message).suggesting(Some(rest.to_owned()))
+        Violation::error(Rule::Format, message).suggesting(Some(rest.to_owned()))
     })
 }
 
@@ -161,28 +182,22 @@ fn is_droppable(c: char) -> bool {
         )
 }
 
-/// Characters that a spreadsheet shows as nothing: controls, zero-width characters, direction marks, soft hyphen.
-pub(super) fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
-}
-
 /// Entra ID's list of characters in a user name, the separating @ left out.
 fn is_upn_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '\'' | '.' | '-' | '_' | '!' | '#' | '^' | '~')
 }
 
-fn errors(upn: &str) -> Vec<Fault> {
+fn errors(upn: &str) -> Vec<Violation> {
     let mut faults = Vec::new();
     // Outer white space has a fault of its own and must not be blamed on a part again.
     let bare = upn.trim();
     match bare.rsplit_once('@') {
-        None => faults.push(Fault::error(
+        None => faults.push(Violation::error(
             Rule::Format,
             "has no @; a user principal name is name@domain",
         )),
         Some((local, _)) if local.contains('@') => {
-            faults.push(Fault::error(
+            faults.push(Violation::error(
                 Rule::LocalPart,
                 "has more than one @; only one may stand, before the domain",
             ));
@@ -198,8 +213,8 @@ fn errors(upn: &str) -> Vec<Fault> {
     faults
 }
 
-fn wrong_characters(upn: &str) -> Option<Fault> {
-    let fault = |message: String| Some(Fault::error(Rule::Character, message));
+fn wrong_characters(upn: &str) -> Option<Violation> {
+    let fault = |message: String| Some(Violation::error(Rule::Character, message));
     if upn.starts_with("Example:") {
         return fault("is the example row of Entra's bulk template; remove the row".into());
     }
@@ -226,7 +241,7 @@ pub(super) fn described(c: char) -> String {
     }
 }
 
-fn too_long(upn: &str) -> Option<Fault> {
+fn too_long(upn: &str) -> Option<Violation> {
     let limits = match upn.rsplit_once('@') {
         Some((local, domain)) => [
             (local, LOCAL_CHARS_MAX, "the part before the @"),
@@ -238,13 +253,13 @@ fn too_long(upn: &str) -> Option<Fault> {
         text.len() > *chars_max && text.chars().count() > *chars_max
     })?;
     let length = text.chars().count();
-    Some(Fault::error(
+    Some(Violation::error(
         Rule::Length,
         format!("{name} has {length} characters; Entra ID allows {chars_max}"),
     ))
 }
 
-fn wrong_local_part(local: &str) -> Option<Fault> {
+fn wrong_local_part(local: &str) -> Option<Violation> {
     let message = if local.is_empty() {
         "has nothing before the @"
     } else if local.ends_with('.') {
@@ -256,11 +271,11 @@ fn wrong_local_part(local: &str) -> Option<Fault> {
     } else {
         return None;
     };
-    Some(Fault::error(Rule::LocalPart, message))
+    Some(Violation::error(Rule::LocalPart, message))
 }
 
-fn wrong_domain(domain: &str) -> Option<Fault> {
-    let fault = |message: String| Some(Fault::error(Rule::DomainPart, message));
+fn wrong_domain(domain: &str) -> Option<Violation> {
+    let fault = |message: String| Some(Violation::error(Rule::DomainPart, message));
     if domain.is_empty() {
         return fault("has nothing after the @".into());
     }
@@ -301,20 +316,20 @@ fn is_domain_char(c: char) -> bool {
 }
 
 /// A warning, never an error: the list in this program grows old, and the tenant knows its domains better.
-fn unknown_tld(domain: &str) -> Option<Fault> {
+fn unknown_tld(domain: &str) -> Option<Violation> {
     let (_, tld) = domain.rsplit_once('.')?;
     if tld.is_empty() || !tld.chars().all(is_domain_char) {
         return None;
     }
     let tld = tld.to_ascii_lowercase();
     if RESERVED_TLDS.contains(&tld.as_str()) {
-        return Some(Fault::warning(
+        return Some(Violation::warning(
             Rule::TopLevelDomain,
             format!(".{tld} is reserved for private use, so Entra ID cannot verify the domain"),
         ));
     }
     (!is_top_level_domain(&tld)).then(|| {
-        Fault::warning(
+        Violation::warning(
             Rule::TopLevelDomain,
             format!(".{tld} is not a known top-level domain"),
         )
@@ -335,7 +350,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::batch::finding::Severity;
 
     fn rules(upn: &str) -> Vec<Rule> {
         faults(upn).into_iter().map(|fault| fault.rule).collect()

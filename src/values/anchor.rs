@@ -4,21 +4,22 @@
 //! A column takes one spelling, so that a whole file cannot mix two orders of octets unseen; the command takes all.
 //! Values that are none of them are diagnosed in `mistake`.
 
-use super::finding::Fault;
-use super::immutable_id::{ImmutableId, ObjectGuid, decode};
+use super::guid::{ObjectGuid, decode};
+use super::immutable_id::ImmutableId;
 use super::mistake::{classic_mistake, has_lost_its_case, has_one_case};
 use super::rule::Rule;
-use super::spelling::{Order, Spelling, order, spelled};
+use super::spelling::{OctetOrder, Spelling, order, spelled};
+use super::violation::Violation;
 use crate::core::undefused;
 
 pub use super::mistake::AnchorError;
-pub use super::spelling::Form;
+pub use super::spelling::Notation;
 
 /// One person's anchor in its three spellings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Anchor {
     /// How the value was written.
-    pub form: Form,
+    pub form: Notation,
     /// The GUID.
     pub guid: ObjectGuid,
     /// The octets as LDAP shows them, in hexadecimal.
@@ -55,43 +56,45 @@ pub fn interpret(text: &str) -> Result<Anchor, AnchorError> {
 }
 
 /// What the person who asked should know of the reading.
-fn assumed(text: &str, form: Form, guid: ObjectGuid) -> Vec<String> {
+fn assumed(text: &str, form: Notation, guid: ObjectGuid) -> Vec<String> {
     let is_bare = ObjectGuid::parse(text).is_some() && !text.contains('-');
     let other = guid.swapped();
     let other_id = ImmutableId::from(other);
     match form {
-        Form::GuidText if is_bare => vec![format!(
+        Notation::GuidText if is_bare => vec![format!(
             "read as a GUID without dashes; octets in their order, as LDAP shows them, look the same and would be \
              {other}, ImmutableID {other_id}"
         )],
-        Form::Hex if is_bare => vec![format!(
+        Notation::Hex if is_bare => vec![format!(
             "read as the octets in their order, as LDAP shows them; a GUID without dashes looks the same and would be \
              {other}, ImmutableID {other_id}"
         )],
-        Form::Base64 => doubts(text, guid)
+        Notation::Base64 => doubts(text, guid)
             .into_iter()
             .map(|fault| fault.message)
             .collect(),
-        Form::GuidText | Form::Hex | Form::LdapEscapes | Form::Decimal | Form::HexOfBase64 => {
-            Vec::new()
-        }
+        Notation::GuidText
+        | Notation::Hex
+        | Notation::LdapEscapes
+        | Notation::Decimal
+        | Notation::HexOfBase64 => Vec::new(),
     }
 }
 
 fn read_any(text: &str) -> Result<Spelling, AnchorError> {
     if let Some(read) = ObjectGuid::parse(text) {
-        let is_text = text.contains('-') || order(read) == Order::Text;
+        let is_text = text.contains('-') || order(read) == OctetOrder::Text;
         let (form, guid) = if is_text {
-            (Form::GuidText, read)
+            (Notation::GuidText, read)
         } else {
-            (Form::Hex, read.swapped())
+            (Notation::Hex, read.swapped())
         };
         return Ok(Spelling { form, guid });
     }
     match (decode(text), spelled(text)) {
         (Some(_), _) if has_lost_its_case(text) => Err(AnchorError::LostCase),
         (Some(guid), _) => Ok(Spelling {
-            form: Form::Base64,
+            form: Notation::Base64,
             guid,
         }),
         (None, Some(spelling)) => Ok(spelling),
@@ -99,11 +102,56 @@ fn read_any(text: &str) -> Result<Spelling, AnchorError> {
     }
 }
 
-/// Reads a cell of a column of GUIDs. What it finds wrong goes to `faults`; an error there means no value.
-pub fn read_guid(text: &str, faults: &mut Vec<Fault>) -> Option<ObjectGuid> {
+/// Reads a cell of a column of GUIDs.
+pub fn read_guid_cell(cell: &str, violations: &mut Vec<Violation>) -> Option<String> {
+    let text = trimmed(undefused(cell), violations);
+    read_guid(text, violations).map(|guid| guid.to_string())
+}
+
+/// A GUID is compared as the ImmutableID it will be.
+pub fn write_unique_key(guid: &str, key: &mut String) {
+    match ObjectGuid::parse(guid) {
+        Some(guid) => guid.write_base64(key),
+        None => key.push_str(guid),
+    }
+}
+
+/// Reads a cell of a column of ImmutableIDs.
+pub fn read_immutable_id_cell(cell: &str, violations: &mut Vec<Violation>) -> Option<String> {
+    let text = trimmed(undefused(cell), violations);
+    read_immutable_id(text, violations).map(String::from)
+}
+
+/// White space around an anchor can mean nothing, nor can the apostrophe with which spreadsheets and reports mark a
+/// text, so the rest is used; it is still told.
+fn trimmed<'a>(cell: &'a str, faults: &mut Vec<Violation>) -> &'a str {
+    let bare = cell.trim_matches(|c: char| c.is_ascii_whitespace());
+    let unmarked = bare
+        .strip_prefix('\'')
+        .filter(|rest| decode(rest).is_some() || ObjectGuid::parse(rest).is_some());
+    if let Some(rest) = unmarked {
+        let message = "has an apostrophe before it; the value is used without it";
+        let fault = Violation::warning(Rule::Character, message);
+        faults.push(fault.suggesting(Some(rest.to_owned())));
+        return rest;
+    }
+    if bare.len() != cell.len() {
+        faults.push(
+            Violation::warning(
+                Rule::Character,
+                "has white space around it; the value is used without it",
+            )
+            .suggesting(Some(bare.to_owned())),
+        );
+    }
+    bare
+}
+
+/// Reads the text of a GUID. What it finds wrong goes to `faults`; an error there means no value.
+pub fn read_guid(text: &str, faults: &mut Vec<Violation>) -> Option<ObjectGuid> {
     let refused = |mistake: AnchorError| {
         let meant = mistake.meant().map(|guid| guid.to_string());
-        Fault::error(Rule::Guid, mistake.sentence()).suggesting(meant)
+        Violation::error(Rule::Guid, mistake.sentence()).suggesting(meant)
     };
     match ObjectGuid::parse(text) {
         Some(guid) if guid.is_nil() => faults.push(refused(AnchorError::Nil)),
@@ -112,15 +160,15 @@ pub fn read_guid(text: &str, faults: &mut Vec<Fault>) -> Option<ObjectGuid> {
             return Some(guid);
         }
         Some(digits) => match order(digits) {
-            Order::Text => {
+            OctetOrder::Text => {
                 faults.extend(hardly_text(digits));
                 return Some(digits);
             }
-            Order::Octets => faults.push(not_a_guid(Spelling {
-                form: Form::Hex,
+            OctetOrder::Octets => faults.push(not_a_guid(Spelling {
+                form: Notation::Hex,
                 guid: digits.swapped(),
             })),
-            Order::Unclear => faults.push(refused(AnchorError::UnclearOrder(digits))),
+            OctetOrder::Unclear => faults.push(refused(AnchorError::UnclearOrder(digits))),
         },
         None => faults.push(match read_any(text) {
             Ok(spelling) => not_a_guid(spelling),
@@ -130,29 +178,29 @@ pub fn read_guid(text: &str, faults: &mut Vec<Fault>) -> Option<ObjectGuid> {
     None
 }
 
-fn not_a_guid(spelling: Spelling) -> Fault {
+fn not_a_guid(spelling: Spelling) -> Violation {
     let Spelling { form, guid } = spelling;
     if guid.is_nil() {
-        return Fault::error(Rule::Guid, AnchorError::Nil.sentence());
+        return Violation::error(Rule::Guid, AnchorError::Nil.sentence());
     }
     let message = match form {
-        Form::GuidText => "is a GUID in an unusual spelling".to_owned(),
-        Form::Base64 => format!("is {form}, not the text of a GUID"),
-        Form::Hex | Form::LdapEscapes | Form::Decimal | Form::HexOfBase64 => {
+        Notation::GuidText => "is a GUID in an unusual spelling".to_owned(),
+        Notation::Base64 => format!("is {form}, not the text of a GUID"),
+        Notation::Hex | Notation::LdapEscapes | Notation::Decimal | Notation::HexOfBase64 => {
             format!(
                 "is {form}, not the text of a GUID; its ImmutableID is {}",
                 ImmutableId::from(guid)
             )
         }
     };
-    Fault::error(Rule::Guid, message).suggesting(Some(guid.to_string()))
+    Violation::error(Rule::Guid, message).suggesting(Some(guid.to_string()))
 }
 
 /// A GUID's text that is the octets with dashes between them, as far as anybody can tell.
-fn turned_round(guid: ObjectGuid) -> Option<Fault> {
+fn turned_round(guid: ObjectGuid) -> Option<Violation> {
     let other = guid.swapped();
     (guid.plausibility() == 0 && other.is_random()).then(|| {
-        Fault::warning(
+        Violation::warning(
             Rule::Guid,
             format!(
                 "is no GUID that Active Directory would make; {other} would be usual, so check the order of the \
@@ -163,10 +211,10 @@ fn turned_round(guid: ObjectGuid) -> Option<Fault> {
     })
 }
 
-fn hardly_text(guid: ObjectGuid) -> Option<Fault> {
+fn hardly_text(guid: ObjectGuid) -> Option<Violation> {
     let is_doubtful = !guid.is_random() && guid.swapped() != guid;
     is_doubtful.then(|| {
-        Fault::warning(
+        Violation::warning(
             Rule::Guid,
             "is read as a GUID without dashes; octets in hexadecimal look the same",
         )
@@ -174,23 +222,23 @@ fn hardly_text(guid: ObjectGuid) -> Option<Fault> {
     })
 }
 
-/// Reads a cell of a column of ImmutableIDs. What it finds wrong goes to `faults`; an error there means no value.
-pub fn read_immutable_id(text: &str, faults: &mut Vec<Fault>) -> Option<ImmutableId> {
+/// Reads an ImmutableID. What it finds wrong goes to `faults`; an error there means no value.
+pub fn read_immutable_id(text: &str, faults: &mut Vec<Violation>) -> Option<ImmutableId> {
     let refused = |mistake: AnchorError| {
         let meant = mistake.meant().map(ImmutableId::from);
-        Fault::error(Rule::ImmutableId, mistake.sentence())
+        Violation::error(Rule::ImmutableId, mistake.sentence())
             .suggesting(meant.map(|id| id.to_string()))
     };
     let is_bare = ObjectGuid::parse(text).filter(|_| !text.contains('-'));
     match (is_bare.map(order), read_any(text)) {
-        (Some(Order::Unclear), Ok(Spelling { guid, .. })) => {
+        (Some(OctetOrder::Unclear), Ok(Spelling { guid, .. })) => {
             faults.push(refused(AnchorError::UnclearOrder(guid.swapped())));
         }
         (_, Ok(Spelling { guid, .. })) if guid.is_nil() => faults.push(refused(AnchorError::Nil)),
         (
             _,
             Ok(Spelling {
-                form: Form::Base64,
+                form: Notation::Base64,
                 guid,
             }),
         ) => {
@@ -204,15 +252,19 @@ pub fn read_immutable_id(text: &str, faults: &mut Vec<Fault>) -> Option<Immutabl
     None
 }
 
-fn not_an_immutable_id(spelling: Spelling) -> Fault {
+fn not_an_immutable_id(spelling: Spelling) -> Violation {
     let Spelling { form, guid } = spelling;
     let told = match form {
-        Form::GuidText => String::new(),
-        Form::Hex | Form::LdapEscapes | Form::Decimal | Form::Base64 | Form::HexOfBase64 => {
+        Notation::GuidText => String::new(),
+        Notation::Hex
+        | Notation::LdapEscapes
+        | Notation::Decimal
+        | Notation::Base64
+        | Notation::HexOfBase64 => {
             format!("; its GUID is {guid}")
         }
     };
-    Fault::error(
+    Violation::error(
         Rule::ImmutableId,
         format!("is {form}, not an ImmutableID{told}"),
     )
@@ -220,9 +272,9 @@ fn not_an_immutable_id(spelling: Spelling) -> Fault {
 }
 
 /// An anchor that is not made from a GUID. Whether the tenant has such ones the job must know.
-fn read_other_anchor(text: &str, faults: &mut Vec<Fault>) -> Option<ImmutableId> {
+fn read_other_anchor(text: &str, faults: &mut Vec<Violation>) -> Option<ImmutableId> {
     if let Some(id) = ImmutableId::from_mail_address(text) {
-        faults.push(Fault::warning(
+        faults.push(Violation::warning(
             Rule::ImmutableId,
             "is a mail address: right only where another identity provider, such as Google or Okta, signs people in \
              (--set anchors=any allows its other anchors, too)",
@@ -231,14 +283,14 @@ fn read_other_anchor(text: &str, faults: &mut Vec<Fault>) -> Option<ImmutableId>
     }
     match ImmutableId::from_free_text(text) {
         Ok(id) => {
-            faults.push(Fault::warning(
+            faults.push(Violation::warning(
                 Rule::ImmutableId,
                 "is not made from a GUID; it can only be an anchor of free text",
             ));
             Some(id)
         }
         Err(error) => {
-            faults.push(Fault::error(
+            faults.push(Violation::error(
                 Rule::ImmutableId,
                 format!("is not base64 of 16 octets, and {error}"),
             ));
@@ -248,27 +300,27 @@ fn read_other_anchor(text: &str, faults: &mut Vec<Fault>) -> Option<ImmutableId>
 }
 
 /// What speaks against a readable ImmutableID without making it wrong.
-fn doubts(text: &str, guid: ObjectGuid) -> Vec<Fault> {
+fn doubts(text: &str, guid: ObjectGuid) -> Vec<Violation> {
     let canonical = ImmutableId::from(guid);
     let mut doubts = Vec::new();
     if canonical.as_str() != text {
         doubts.push(
-            Fault::warning(
+            Violation::warning(
                 Rule::ImmutableId,
                 format!("ends in a symbol that no encoder writes; {canonical} is used"),
             )
             .suggesting(Some(canonical.to_string())),
         );
     } else if has_one_case(text) {
-        doubts.push(Fault::warning(
+        doubts.push(Violation::warning(
             Rule::ImmutableId,
             "has letters of one case only; check that nothing has changed its case",
         ));
     }
     let other = guid.swapped();
-    if order(guid) == Order::Octets && other.is_random() {
+    if order(guid) == OctetOrder::Octets && other.is_random() {
         doubts.push(
-            Fault::warning(
+            Violation::warning(
                 Rule::ImmutableId,
                 format!(
                     "stands for the GUID {guid}, which Active Directory would hardly make; {other} would be usual, so \
@@ -286,14 +338,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::batch::finding::Severity;
-    use crate::batch::spelling::tests::{random_guids, spellings};
+    use crate::values::Severity;
+    use crate::values::spelling::tests::{random_guids, spellings};
 
     const GUID: &str = "9c5923e9-de52-33ea-88de-7ebc8633b9cc";
     const HEX: &str = "e923599c52deea3388de7ebc8633b9cc";
     const ID: &str = "6SNZnFLe6jOI3n68hjO5zA==";
 
-    fn as_id(text: &str) -> (Option<String>, Vec<Fault>) {
+    fn as_id(text: &str) -> (Option<String>, Vec<Violation>) {
         let mut faults = Vec::new();
         let id = read_immutable_id(text, &mut faults);
         (id.map(|id| id.to_string()), faults)
@@ -307,10 +359,10 @@ mod tests {
             .map(|pair| format!("\\{}", str::from_utf8(pair).unwrap()))
             .collect();
         for (text, form) in [
-            (GUID, Form::GuidText),
-            (HEX, Form::Hex),
-            (ldap.as_str(), Form::LdapEscapes),
-            (ID, Form::Base64),
+            (GUID, Notation::GuidText),
+            (HEX, Notation::Hex),
+            (ldap.as_str(), Notation::LdapEscapes),
+            (ID, Notation::Base64),
         ] {
             let anchor = interpret(text).unwrap();
             assert_eq!(
@@ -336,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn classic_mistakes_are_named_and_mended() {
+    fn classic_mistakes_are_named_and_fixed() {
         let guid = ObjectGuid::parse(GUID).unwrap();
         let table = [
             ("", AnchorError::Blank),
@@ -540,7 +592,7 @@ mod tests {
 
         #[test]
         fn a_spelling_that_a_column_does_not_take_is_refused_with_the_value_that_it_takes(guid in random_guids()) {
-            let hex = if order(guid.swapped()) == Order::Octets { vec![guid.hex()] } else { vec![] };
+            let hex = if order(guid.swapped()) == OctetOrder::Octets { vec![guid.hex()] } else { vec![] };
             for text in spellings(guid).into_iter().map(|(text, _)| text).chain(hex) {
                 let (id, faults) = as_id(&text);
                 prop_assert_eq!(&id, &None, "{}", text);

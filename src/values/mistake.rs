@@ -8,9 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use miette::Diagnostic;
 use percent_encoding::percent_decode_str;
 
-use super::immutable_id::{BINARY_ANCHOR_CHARS, ImmutableId, ObjectGuid, decode, decode_unpadded};
-use super::spelling::{Order, decode_encoded_text, is_dash, order, spelled};
-use super::upn::{described, is_invisible};
+use super::guid::{BINARY_ANCHOR_CHARS, ObjectGuid, decode, decode_unpadded};
+use super::immutable_id::ImmutableId;
+use super::spelling::{OctetOrder, decode_encoded_text, is_dash, order, spelled};
+use super::text::is_invisible;
+use super::upn::described;
 
 /// What spreadsheets leave of a cell that they took for a formula.
 const SPREADSHEET_ERRORS: [&str; 9] = [
@@ -334,9 +336,9 @@ fn plus_for_blank(text: &str) -> Option<ObjectGuid> {
 fn meant_by(text: &str) -> Option<ObjectGuid> {
     if let Some(guid) = ObjectGuid::parse(text) {
         return match (text.contains('-'), order(guid)) {
-            (true, _) | (false, Order::Text) => Some(guid),
-            (false, Order::Octets) => Some(guid.swapped()),
-            (false, Order::Unclear) => None,
+            (true, _) | (false, OctetOrder::Text) => Some(guid),
+            (false, OctetOrder::Octets) => Some(guid.swapped()),
+            (false, OctetOrder::Unclear) => None,
         };
     }
     decode(text)

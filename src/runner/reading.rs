@@ -1,0 +1,278 @@
+//! The passes that only read: what would be done with a row (`plan`), and whether a row that ended well still is as it should
+//! be (`verify`). Neither writes to the target or to the journal of the run.
+
+use super::admission::Admitted;
+use super::client::{NoAnswer, RunAbort, ServiceClient};
+use super::directory::{Answer, ask};
+use super::event::Who;
+use super::exposed::key_of;
+use super::observe::{Found, ObserveError, observe};
+use super::plan::{RowPlan, Walk, plan_row};
+use super::problems::unread;
+use super::row::states_of;
+use super::services::Services;
+use super::stop::Gate;
+use super::worker::{Effort, Halted, WorkerEnd};
+use crate::core::Problem;
+use crate::job::{Decision, DirectoryEntry, EvalError, Job, RowView, Settings, State};
+use crate::journal::{JournalError, RowNumber, RowRecord, RunId};
+use crate::machine::Outcome;
+use crate::services::budget::{Delays, Priority, Sequence};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What the workers of a reading pass share.
+pub struct ReadWork {
+    /// Target, budgets, clock.
+    pub services: Arc<Services>,
+    /// The job.
+    pub job: Arc<Job>,
+    /// Its parameters and lookups.
+    pub settings: Settings,
+    /// The run whose rows are read.
+    pub run: RunId,
+    /// Whether rows may still begin.
+    pub gate: Gate,
+    /// What is asked of each row, and who is told.
+    pub question: Question,
+}
+
+/// Takes in what was read of a row.
+pub type Sink<T> = Box<dyn Fn(Reading<T>) + Send + Sync>;
+
+/// What is asked of each row.
+pub enum Question {
+    /// What a run would do with it.
+    Plan(Sink<RowPlan>),
+    /// Whether it still is at its goal.
+    Verify(Sink<Verification>),
+}
+
+/// What was read of a row.
+#[derive(Debug)]
+pub struct Reading<T> {
+    /// Which.
+    pub row: RowNumber,
+    /// The physical line it begins at.
+    pub line: u64,
+    /// What identifies it to people.
+    pub key: String,
+    /// Reads sent for it.
+    pub reads: u32,
+    /// What was read.
+    pub result: T,
+}
+
+/// Whether a row still is at its goal.
+#[derive(Debug)]
+pub enum Verification {
+    /// These properties are not as they should be; none, if it is.
+    Drifts(Vec<Drift>),
+    /// It could not be read.
+    Unread(Problem),
+}
+
+/// A property that is not as it should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drift {
+    /// Which.
+    pub property: String,
+    /// What it is at the goal.
+    pub expected: Value,
+    /// What it is.
+    pub found: Value,
+}
+
+/// Why a row was not read.
+enum Unfinished {
+    Parked,
+    Halted(Halted),
+}
+
+impl From<RunAbort> for Unfinished {
+    fn from(abort: RunAbort) -> Self {
+        Unfinished::Halted(abort.into())
+    }
+}
+
+impl From<JournalError> for Unfinished {
+    fn from(error: JournalError) -> Self {
+        Unfinished::Halted(error.into())
+    }
+}
+
+/// Reads one row.
+pub async fn read(work: Arc<ReadWork>, admitted: Admitted) -> WorkerEnd {
+    let begun = Instant::now();
+    let gate = work.gate.clone();
+    let mut client = ServiceClient::new(&work.services, format!("read/{}", admitted.row));
+    let key = key_of(&work.job.layout, &admitted.values).to_owned();
+    let reading = work.answer(&admitted, &key, &mut client);
+    let answered = tokio::select! {
+        biased;
+        () = gate.closed() => Err(Unfinished::Parked),
+        answered = reading => answered,
+    };
+    match answered {
+        Ok(reads) => WorkerEnd::Ended {
+            outcome: Outcome::Unchanged,
+            who: Who {
+                line: admitted.line,
+                key,
+            },
+            error_code: None,
+            effort: Effort {
+                busy: begun.elapsed().saturating_sub(client.waited()),
+                reads,
+                writes: 0,
+            },
+        },
+        Err(Unfinished::Parked) => WorkerEnd::Parked,
+        Err(Unfinished::Halted(halted)) => WorkerEnd::Halted(halted),
+    }
+}
+
+impl ReadWork {
+    /// Tells the sink, and returns how many reads it took.
+    async fn answer(
+        &self,
+        admitted: &Admitted,
+        key: &str,
+        client: &mut ServiceClient,
+    ) -> Result<u32, Unfinished> {
+        match &self.question {
+            Question::Plan(sink) => {
+                let plan = self.plan(&admitted.values, client).await?;
+                Ok(tell(sink, admitted, key, client, plan))
+            }
+            Question::Verify(sink) => {
+                let verification = self.verify(admitted, client).await?;
+                Ok(tell(sink, admitted, key, client, verification))
+            }
+        }
+    }
+
+    async fn plan(
+        &self,
+        values: &[Option<String>],
+        client: &mut ServiceClient,
+    ) -> Result<RowPlan, Unfinished> {
+        let directory = self.services.directory.as_ref();
+        let asked = ask(directory, &self.job, &self.settings, values, &|| false).await;
+        let entry = match asked
+            .map_err(|RunAbort(problem)| Unfinished::Halted(Halted::Directory(problem)))?
+        {
+            Answer::NotAsked => None,
+            Answer::Entry(entry) => Some(entry),
+            Answer::Against(problem) => return Ok(RowPlan::against(problem)),
+            Answer::Parked => return Err(Unfinished::Parked),
+        };
+        match RowView::new(&self.job, &self.settings, values, entry) {
+            Ok(view) => Ok(plan_row(&self.job, &view, client).await?),
+            Err(error) => Ok(RowPlan::against(error.problem())),
+        }
+    }
+
+    async fn verify(
+        &self,
+        admitted: &Admitted,
+        client: &mut ServiceClient,
+    ) -> Result<Verification, Unfinished> {
+        let states = admitted.record.as_ref().and_then(states_of);
+        let (Some(record), Some(states)) = (&admitted.record, states) else {
+            let missing = format!("row {} has no state to compare with", admitted.row);
+            return Err(JournalError::Checkpoint(missing).into());
+        };
+        let entry = DirectoryEntry::of_state(&states.before);
+        let view = match RowView::new(&self.job, &self.settings, &admitted.values, entry) {
+            Ok(view) => view,
+            Err(error) => return Ok(Verification::Unread(error.problem())),
+        };
+        let seed = self.services.seed_of(&admitted.row.to_string());
+        let mut delays = Delays::new(Sequence::ReplicationRead, seed);
+        loop {
+            let looked = observe(&self.job, &view, Some(&states), None, client, Priority::New);
+            let drifts = match looked.await {
+                Ok(found) => drifts(&self.job, &view, &states.before, found),
+                Err(ObserveError::NoAnswer(NoAnswer::Abort(abort))) => return Err(abort.into()),
+                Err(ObserveError::NoAnswer(NoAnswer::Left)) => return Err(Unfinished::Parked),
+                Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
+                    return Ok(Verification::Unread(unread(&fault)));
+                }
+                Err(ObserveError::Job(error)) => Err(error),
+                Err(ObserveError::Journal(error)) => return Err(error.into()),
+            };
+            match drifts {
+                Ok(drifts) if drifts.is_empty() || !self.may_be_old(record) => {
+                    return Ok(Verification::Drifts(drifts));
+                }
+                // A replica may not have seen the run's last write yet.
+                Ok(_) => tokio::time::sleep(delays.next_delay()).await,
+                Err(error) => return Ok(Verification::Unread(error.problem())),
+            }
+        }
+    }
+
+    fn may_be_old(&self, record: &RowRecord) -> bool {
+        let now = self.services.clock.now();
+        let since = |at: u64| Duration::from_millis(now.saturating_sub(at));
+        let wrote_at = record.wrote_at.filter(|_| record.has_begun_writing());
+        wrote_at.is_some_and(|at| since(at) < self.job.limits.replication)
+    }
+}
+
+fn tell<T>(
+    sink: &Sink<T>,
+    admitted: &Admitted,
+    key: &str,
+    client: &mut ServiceClient,
+    result: T,
+) -> u32 {
+    let reads = client.take_costs().reads;
+    sink(Reading {
+        row: admitted.row,
+        line: admitted.line,
+        key: key.to_owned(),
+        reads,
+        result,
+    });
+    reads
+}
+
+/// In what a person who was found differs from the goal: what the job's steps would change now.
+fn drifts(
+    job: &Job,
+    view: &RowView,
+    before: &State,
+    found: Found,
+) -> Result<Vec<Drift>, EvalError> {
+    let gone = |found: Value| {
+        vec![Drift {
+            property: "id".into(),
+            expected: before.get("id").clone(),
+            found,
+        }]
+    };
+    let state = match found {
+        Found::One(state) => state,
+        Found::Nobody(_) => return Ok(gone(Value::Null)),
+        Found::Several(places) => {
+            return Ok(gone(
+                format!("several were found: {}", places.join("; ")).into(),
+            ));
+        }
+    };
+    let mut walk = Walk::from(before, &state);
+    let end = walk.to_the_end(job, view)?;
+    let mut drifts = walk.changed_from(&state);
+    if drifts.is_empty() && end != Decision::Goal {
+        drifts.push(Drift {
+            property: "goal".into(),
+            expected: job.goal.source().into(),
+            found: "it does not hold".into(),
+        });
+    }
+    Ok(drifts)
+}

@@ -1,0 +1,273 @@
+//! Gathers reads: those that wait at the same moment travel together, as the parts of one `$batch` of up to twenty.
+//!
+//! Nobody waits for company. A read yields once to whoever is ready to ask, too, and then leaves with them; only while several
+//! requests are under way does it wait a few milliseconds longer. Each part keeps the permit, the class and the name of its own
+//! request, so that nothing changes for whoever asked. A service that does not serve batches is found out once, and then every
+//! read goes alone.
+
+use super::Transport;
+use super::classify::classify_part;
+use crate::core::{Expects, Method, Request};
+use crate::services::class::{Class, Concerns};
+use crate::services::reply::{Fault, Payload, Reply, Success};
+use serde_json::{Map, Value, json};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// Most parts that Graph takes.
+const PARTS_MAX: usize = 20;
+/// While fewer requests are under way, a read leaves at once.
+const UNDER_WAY_MAX: usize = 4;
+/// The longest that a read waits for one of them to end: a slow reply must not hold up the others.
+const WAIT_MAX: Duration = Duration::from_millis(15);
+/// Batches in a row that may fail as a whole. A service that serves no batch may fail like one that is down.
+const FAILURES_MAX: u32 = 3;
+const PATH: &str = "/$batch";
+
+/// Whether a request is a batch.
+pub(super) fn is_batch(request: &Request) -> bool {
+    request.path.ends_with(PATH)
+}
+
+/// The replies to the parts of a batch.
+pub(super) const RESPONSES: &str = "responses";
+
+/// The reads of one version of the API, on their way into batches.
+pub(super) struct Batcher {
+    transport: Arc<dyn Transport>,
+    /// The version's prefix in paths; none for the usual one.
+    version: &'static str,
+    state: Mutex<State>,
+    /// A request has ended, or enough reads wait.
+    go: Notify,
+    failures: AtomicU32,
+    /// The service serves no batches.
+    is_refused: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<Part>,
+    /// Somebody is about to take those who wait.
+    is_leaving: bool,
+    under_way: usize,
+}
+
+/// A read that waits.
+struct Part {
+    request: Request,
+    attempt: Uuid,
+    reply: oneshot::Sender<Reply>,
+}
+
+impl Batcher {
+    pub(super) fn new(transport: Arc<dyn Transport>, version: &'static str) -> Arc<Batcher> {
+        Arc::new(Batcher {
+            transport,
+            version,
+            state: Mutex::default(),
+            go: Notify::new(),
+            failures: AtomicU32::new(0),
+            is_refused: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether a request may travel with others: it reads something small, by a path of this version.
+    pub(super) fn takes(&self, request: &Request) -> bool {
+        let is_small = matches!(request.expects, Expects::Object | Expects::Page);
+        let is_plain = request.method == Method::Get && request.path.starts_with('/');
+        is_small && is_plain && !self.is_refused.load(Ordering::Relaxed)
+    }
+
+    /// Sends a read, perhaps with others.
+    pub(super) async fn send(self: &Arc<Self>, request: &Request, attempt: Uuid) -> Reply {
+        let (reply, answer) = oneshot::channel();
+        let part = Part {
+            request: request.clone(),
+            attempt,
+            reply,
+        };
+        if self.enter(part) {
+            tokio::spawn(Arc::clone(self).leave());
+        }
+        // The other end is dropped with the runtime only.
+        answer.await.unwrap_or_else(|_| lost().into())
+    }
+
+    /// Answers whether nobody is about to take those who wait.
+    fn enter(&self, part: Part) -> bool {
+        let mut state = self.lock();
+        state.waiting.push(part);
+        if state.waiting.len() >= PARTS_MAX {
+            self.go.notify_waiters();
+        }
+        !std::mem::replace(&mut state.is_leaving, true)
+    }
+
+    async fn leave(self: Arc<Self>) {
+        tokio::task::yield_now().await;
+        // From before the look at the state, so that no end is missed.
+        let one_ended = self.go.notified();
+        let is_busy = {
+            let state = self.lock();
+            state.under_way >= UNDER_WAY_MAX && state.waiting.len() < PARTS_MAX
+        };
+        if is_busy {
+            let _ended_or_late = timeout(WAIT_MAX, one_ended).await;
+        }
+        let mut waiting = {
+            let mut state = self.lock();
+            state.is_leaving = false;
+            std::mem::take(&mut state.waiting)
+        };
+        // Whoever gave up meanwhile needs no answer.
+        waiting.retain(|part| !part.reply.is_closed());
+        while !waiting.is_empty() {
+            let rest = waiting.split_off(waiting.len().min(PARTS_MAX));
+            let group = std::mem::replace(&mut waiting, rest);
+            self.lock().under_way += 1;
+            tokio::spawn(Arc::clone(&self).travel(group));
+        }
+    }
+
+    async fn travel(self: Arc<Self>, group: Vec<Part>) {
+        let replies = self.replies(&group).await;
+        self.lock().under_way -= 1;
+        self.go.notify_waiters();
+        for (part, reply) in group.into_iter().zip(replies) {
+            // Nobody may be there any more.
+            let _gone = part.reply.send(reply);
+        }
+    }
+
+    async fn replies(&self, group: &[Part]) -> Vec<Reply> {
+        if group.len() > 1 && !self.is_refused.load(Ordering::Relaxed) {
+            let reply = self
+                .transport
+                .send(&self.batch(group), Uuid::new_v4())
+                .await;
+            if let Some(replies) = self.sorted(group, reply) {
+                return replies;
+            }
+            tracing::info!("the service serves no batches; reads go one by one from now on");
+            self.is_refused.store(true, Ordering::Relaxed);
+        }
+        let mut alone = tokio::task::JoinSet::new();
+        for (at, part) in group.iter().enumerate() {
+            let (transport, request) = (Arc::clone(&self.transport), part.request.clone());
+            let attempt = part.attempt;
+            alone.spawn(async move { (at, transport.send(&request, attempt).await) });
+        }
+        let mut replies: Vec<Reply> = group.iter().map(|_| lost().into()).collect();
+        while let Some(ended) = alone.join_next().await {
+            if let Ok((at, reply)) = ended {
+                replies[at] = reply;
+            }
+        }
+        replies
+    }
+
+    fn batch(&self, group: &[Part]) -> Request {
+        let parts = group.iter().enumerate().map(|(at, part)| {
+            let url = part.request.path.strip_prefix(self.version);
+            let mut headers: Map<String, Value> = (part.request.headers.iter())
+                .map(|(name, value)| (name.clone(), value.as_str().into()))
+                .collect();
+            headers.insert("client-request-id".into(), part.attempt.to_string().into());
+            json!({
+                "id": at.to_string(),
+                "method": "GET",
+                "url": url.unwrap_or(&part.request.path),
+                "headers": headers,
+            })
+        });
+        let body = json!({ "requests": parts.collect::<Vec<_>>() });
+        Request {
+            expects: Expects::Survey,
+            ..Request::write(Method::Post, format!("{}{PATH}", self.version), Some(body))
+        }
+    }
+
+    /// The reply to each part; none where the service does not serve batches.
+    fn sorted(&self, group: &[Part], reply: Reply) -> Option<Vec<Reply>> {
+        let fault = match reply.result {
+            Ok(Success {
+                payload: Payload::Object(body),
+                ..
+            }) => {
+                self.failures.store(0, Ordering::Relaxed);
+                return parts_of(group, body);
+            }
+            Ok(_) => return None,
+            Err(fault) => fault,
+        };
+        // It may be down, or refuse the token: that is true of each part. It may also be what batches come to there.
+        let concerns_all = fault.class.facts().concerns != Concerns::Request;
+        let failures = 1 + self.failures.fetch_add(1, Ordering::Relaxed);
+        if !concerns_all || fault.is_unreadable() || failures >= FAILURES_MAX {
+            return None;
+        }
+        let replies = (0..group.len()).map(|at| Reply {
+            result: Err(fault.clone()),
+            request_id: reply.request_id.clone(),
+            usage: None,
+            is_echo: at > 0,
+        });
+        Some(replies.collect())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The reply to each part. A part without one is in doubt; a body without any is no batch's.
+fn parts_of(group: &[Part], mut body: Value) -> Option<Vec<Reply>> {
+    let responses = match body.get_mut(RESPONSES).map(Value::take) {
+        Some(Value::Array(responses)) => responses,
+        Some(_) | None => return None,
+    };
+    let mut replies: Vec<Option<Reply>> = group.iter().map(|_| None).collect();
+    let now = SystemTime::now();
+    for mut response in responses {
+        let at = response.get("id").and_then(Value::as_str);
+        let at = at.and_then(|id| id.parse::<usize>().ok());
+        let (Some(at), Some(status)) = (at, response.get("status").and_then(Value::as_u64)) else {
+            continue;
+        };
+        let (Some(part), Some(slot)) = (group.get(at), replies.get_mut(at)) else {
+            continue;
+        };
+        let status = u16::try_from(status).unwrap_or_default();
+        let body = response.get_mut("body").map(Value::take);
+        let headers = response.get("headers");
+        *slot = Some(classify_part(&part.request, status, headers, body, now));
+    }
+    if replies.iter().all(Option::is_none) {
+        return None;
+    }
+    let replies = replies.into_iter();
+    Some(
+        replies
+            .map(|reply| reply.unwrap_or_else(|| lost().into()))
+            .collect(),
+    )
+}
+
+/// The request left, and its reply did not come.
+fn lost() -> Fault {
+    Fault {
+        class: Class::InDoubt,
+        code: "connection-lost".to_owned(),
+        message: "the service answered a batch without this part".to_owned(),
+        status: None,
+    }
+}
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;
