@@ -7,12 +7,12 @@ use std::pin::Pin;
 use tokio::sync::oneshot;
 
 /// A call that blocks.
-pub type Work = Box<dyn FnOnce() + Send>;
+pub type BlockingWork = Box<dyn FnOnce() + Send>;
 
 /// Runs calls that block.
 pub trait Blocking: Send + Sync {
     /// Ends when the call has.
-    fn run(&self, work: Work) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    fn run(&self, work: BlockingWork) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 /// On the runtime's threads for that.
@@ -20,7 +20,7 @@ pub trait Blocking: Send + Sync {
 pub struct Threads;
 
 impl Blocking for Threads {
-    fn run(&self, work: Work) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn run(&self, work: BlockingWork) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async {
             // A panic has been shown already; who waits for its result finds none.
             let _panicked = tokio::task::spawn_blocking(work).await;

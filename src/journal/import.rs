@@ -9,7 +9,7 @@ use super::line::{Adoption, Entry};
 use super::log::Log;
 use super::row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
 use super::run::{InputRow, RunHeader};
-use super::session::{Copied, Parts, Session, moved, record};
+use super::session::{Copied, JournalParts, Session, moved, record};
 use super::writer::Record;
 use crate::core::Problem;
 use crate::machine::Event;
@@ -24,7 +24,7 @@ const GROUP_BYTES: usize = 2 << 20;
 
 /// A run whose rows are being copied in.
 pub struct Import {
-    parts: Parts,
+    parts: JournalParts,
     dir: PathBuf,
     log: Log,
     cache: Cache,
@@ -38,7 +38,7 @@ pub struct Import {
 impl Import {
     pub(super) fn begin(
         dir: &Path,
-        parts: &Parts,
+        parts: &JournalParts,
         header: RunHeader,
     ) -> Result<Import, JournalError> {
         let id = header.id;

@@ -12,7 +12,7 @@ use super::log_file::make_private;
 use super::reader::RunReader;
 use super::run::{RunHeader, RunId, RunRecord, RunState};
 use super::scan::{Group, Head, Scan};
-use super::session::{Parts, Session};
+use super::session::{JournalParts, Session};
 use super::sled_store::{SetAside, SledStore};
 use super::storage::{FolderStorage, Storage};
 use super::store::{Store, StoreError};
@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// An open journal. Nobody else can open it while this lives.
 pub struct Journal {
     dir: PathBuf,
-    parts: Parts,
+    parts: JournalParts,
     set_aside: Option<SetAside>,
     /// None for a journal that nobody else could open. Given back last, when all else is closed.
     lock: Option<JournalLock>,
@@ -55,7 +55,7 @@ impl Journal {
         let opened = SledStore::open(dir).map_err(|error| no_room_or(error, dir))?;
         let journal = Journal {
             dir: dir.to_owned(),
-            parts: Parts {
+            parts: JournalParts {
                 storage: Arc::new(disk),
                 store: Arc::new(opened.store),
                 blocking: Arc::new(Threads),
@@ -80,7 +80,7 @@ impl Journal {
     ) -> Result<Journal, JournalError> {
         let journal = Journal {
             dir: dir.to_owned(),
-            parts: Parts {
+            parts: JournalParts {
                 storage,
                 store,
                 blocking,

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A journal's parts, as all that work on it share them.
 #[derive(Clone)]
-pub(super) struct Parts {
+pub(super) struct JournalParts {
     pub storage: Arc<dyn Storage>,
     pub store: Arc<dyn Store>,
     pub blocking: Arc<dyn Blocking>,
@@ -31,7 +31,7 @@ pub struct Session {
     /// The log, to be read at the end whatever has become of its name.
     log: Mutex<Box<dyn LogFile>>,
     shortage: Shortage,
-    parts: Parts,
+    parts: JournalParts,
     writer: Writer,
     checkpoint: CheckpointWriter,
     header: Arc<RunHeader>,
@@ -40,7 +40,11 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn start(parts: &Parts, cache: Cache, log: Log) -> Result<Session, JournalError> {
+    pub(super) fn start(
+        parts: &JournalParts,
+        cache: Cache,
+        log: Log,
+    ) -> Result<Session, JournalError> {
         let run = cache.fold().run.clone();
         let others = unfinished_beside(&*parts.store, &run)?;
         let shortage = log.shortage().clone();
@@ -265,7 +269,7 @@ pub struct Closed {
     pub fault: Option<JournalError>,
     fold: RunFold,
     log: Box<dyn LogFile>,
-    parts: Parts,
+    parts: JournalParts,
     /// Why the checkpoint cannot be used.
     checkpoint: Option<String>,
 }

@@ -79,7 +79,7 @@ impl Storage for MemoryStorage {
 
 /// A line taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Parts {
+pub(super) struct LineParts {
     pub group: u64,
     pub place: Place,
     pub hash: ChainHash,
@@ -87,11 +87,11 @@ pub(super) struct Parts {
 }
 
 /// The lines of a whole log.
-pub(super) fn lines(bytes: &[u8]) -> Vec<Parts> {
+pub(super) fn lines(bytes: &[u8]) -> Vec<LineParts> {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let parts = lines.map(|bytes| {
         let line = Line::parse(bytes).unwrap();
-        Parts {
+        LineParts {
             group: line.group,
             place: line.place,
             hash: line.hash,
@@ -102,7 +102,7 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<Parts> {
 }
 
 /// The log of these lines, every checksum computed anew and every hash as it stands.
-pub(super) fn mended(lines: &[Parts]) -> Vec<u8> {
+pub(super) fn mended(lines: &[LineParts]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for line in lines {
         resealed(&mut bytes, line.group, line.place, &line.hash, &line.record);
@@ -111,7 +111,7 @@ pub(super) fn mended(lines: &[Parts]) -> Vec<u8> {
 }
 
 /// The link that such a line should have.
-pub(super) fn hash_of(before: &ChainHash, line: &Parts) -> ChainHash {
+pub(super) fn hash_of(before: &ChainHash, line: &LineParts) -> ChainHash {
     write_line(
         &mut Vec::new(),
         before,
@@ -262,7 +262,7 @@ impl World {
         .unwrap()
     }
 
-    pub fn lines(&self) -> Vec<Parts> {
+    pub fn lines(&self) -> Vec<LineParts> {
         lines(&self.disk.bytes(self.id))
     }
 

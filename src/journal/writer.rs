@@ -386,7 +386,7 @@ mod tests {
         impl Blocking for Panicking {
             fn run(
                 &self,
-                work: super::super::blocking::Work,
+                work: super::super::blocking::BlockingWork,
             ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
                 drop(work);
                 Box::pin(async {})

@@ -145,11 +145,13 @@ impl Assessment {
         self.disown(Event::Lagging);
     }
 
-    /// Another row has something against it, too.
+    /// Another row has something against it, too. The job's own word for the same is left out: it tells people to change by hand
+    /// what the other row is about to change.
     pub fn refuse(&mut self, problem: Problem) {
         if let Event::Observed(observation) = &mut self.event {
             let mut problems = vec![problem];
             if let Decision::Refused(others) = &mut observation.decision {
+                others.retain(|other| !problems[0].message.starts_with(&other.message));
                 problems.append(others);
             }
             observation.decision = Decision::Refused(problems);

@@ -36,23 +36,23 @@ pub struct ReadWork {
     /// Whether rows may still begin.
     pub gate: Gate,
     /// What is asked of each row, and who is told.
-    pub question: Question,
+    pub question: ReadQuestion,
 }
 
 /// Takes in what was read of a row.
-pub type Sink<T> = Box<dyn Fn(Reading<T>) + Send + Sync>;
+pub type ReadingSink<T> = Box<dyn Fn(RowReading<T>) + Send + Sync>;
 
 /// What is asked of each row.
-pub enum Question {
+pub enum ReadQuestion {
     /// What a run would do with it.
-    Plan(Sink<RowPlan>),
+    Plan(ReadingSink<RowPlan>),
     /// Whether it still is at its goal.
-    Verify(Sink<Verification>),
+    Verify(ReadingSink<Verification>),
 }
 
 /// What was read of a row.
 #[derive(Debug)]
-pub struct Reading<T> {
+pub struct RowReading<T> {
     /// Which.
     pub row: RowNumber,
     /// The physical line it begins at.
@@ -143,11 +143,11 @@ impl ReadWork {
         client: &mut ServiceClient,
     ) -> Result<u32, Unfinished> {
         match &self.question {
-            Question::Plan(sink) => {
+            ReadQuestion::Plan(sink) => {
                 let plan = self.plan(&admitted.values, client).await?;
                 Ok(tell(sink, admitted, key, client, plan))
             }
-            Question::Verify(sink) => {
+            ReadQuestion::Verify(sink) => {
                 let verification = self.verify(admitted, client).await?;
                 Ok(tell(sink, admitted, key, client, verification))
             }
@@ -224,14 +224,14 @@ impl ReadWork {
 }
 
 fn tell<T>(
-    sink: &Sink<T>,
+    sink: &ReadingSink<T>,
     admitted: &Admitted,
     key: &str,
     client: &mut ServiceClient,
     result: T,
 ) -> u32 {
     let reads = client.take_costs().reads;
-    sink(Reading {
+    sink(RowReading {
         row: admitted.row,
         line: admitted.line,
         key: key.to_owned(),

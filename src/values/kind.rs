@@ -17,19 +17,19 @@ pub enum CellKind {
 }
 
 /// How a kind of cell is read and compared.
-struct Reading {
+struct CellReader {
     /// The canonical text, if the cell has one; what is wrong with the cell is added. An error means no value.
     read: fn(&str, &mut Vec<Violation>) -> Option<String>,
     /// Adds what is compared where canonical texts must be unique.
     write_unique_key: fn(&str, &mut String),
 }
 
-impl Reading {
+impl CellReader {
     fn new(
         read: fn(&str, &mut Vec<Violation>) -> Option<String>,
         write_unique_key: fn(&str, &mut String),
-    ) -> Reading {
-        Reading {
+    ) -> CellReader {
+        CellReader {
             read,
             write_unique_key,
         }
@@ -45,14 +45,14 @@ pub const KINDS: &[(&str, CellKind)] = &[
 ];
 
 impl CellKind {
-    fn reading(self) -> Reading {
+    fn reading(self) -> CellReader {
         match self {
-            CellKind::Upn => Reading::new(upn::read, upn::write_unique_key),
-            CellKind::Guid => Reading::new(anchor::read_guid_cell, anchor::write_unique_key),
+            CellKind::Upn => CellReader::new(upn::read, upn::write_unique_key),
+            CellKind::Guid => CellReader::new(anchor::read_guid_cell, anchor::write_unique_key),
             CellKind::ImmutableId => {
-                Reading::new(anchor::read_immutable_id_cell, text::write_unique_key)
+                CellReader::new(anchor::read_immutable_id_cell, text::write_unique_key)
             }
-            CellKind::Text => Reading::new(text::read, text::write_unique_key),
+            CellKind::Text => CellReader::new(text::read, text::write_unique_key),
         }
     }
 

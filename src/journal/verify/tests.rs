@@ -7,7 +7,7 @@ use crate::journal::row::{RowNumber, RowRecord};
 use crate::journal::run::Stop;
 use crate::journal::store::Batch;
 use crate::journal::test_world::{
-    Parts, World, begun, done, groups, hash_of, log_of, mended, moved, run_header,
+    LineParts, World, begun, done, groups, hash_of, log_of, mended, moved, run_header,
 };
 use crate::machine::{Event, RowState};
 use proptest::prelude::*;
@@ -24,7 +24,7 @@ fn told(verdict: &Verdict) -> String {
 }
 
 /// A world whose log was put in order by a forger.
-fn forged(change: impl FnOnce(&mut Vec<Parts>)) -> World {
+fn forged(change: impl FnOnce(&mut Vec<LineParts>)) -> World {
     let world = World::of(&groups());
     let mut lines = world.lines();
     change(&mut lines);
@@ -32,7 +32,7 @@ fn forged(change: impl FnOnce(&mut Vec<Parts>)) -> World {
     world
 }
 
-fn edit(line: &mut Parts, from: &str, to: &str) {
+fn edit(line: &mut LineParts, from: &str, to: &str) {
     let record = String::from_utf8(line.record.clone()).unwrap();
     assert!(record.contains(from), "{record}");
     line.record = record.replace(from, to).into();
@@ -49,7 +49,7 @@ fn a_journal_that_nobody_touched_is_good() {
     assert_eq!(verdict.head, world.lines()[9].hash.to_string());
 }
 
-type Forgery = (&'static str, fn(&mut Vec<Parts>));
+type Forgery = (&'static str, fn(&mut Vec<LineParts>));
 
 #[test]
 fn every_forgery_with_mended_checksums_is_named() {

@@ -228,7 +228,7 @@ pub fn exposed_came_last(world: &World, from: usize, urgent: &Urgent) -> Option<
     let until = world.seen_by_a_good_disk().max(from);
     for person in seen[from..until]
         .iter()
-        .filter_map(|request| request.person)
+        .flat_map(|request| request.people.iter().copied())
     {
         waiting.remove(&person);
         if !urgent.maybe.contains(&person) && !waiting.is_empty() {
@@ -288,7 +288,7 @@ pub fn judge(world: &World, told: &Told, wrote: &Wrote) -> Vec<String> {
             touched: world
                 .seen()
                 .iter()
-                .any(|seen| seen.person == Some(person) && seen.writes && seen.changed),
+                .any(|seen| seen.people.contains(&person) && seen.writes && seen.changed),
         };
         if meddled.contains(&person) {
             continue;
@@ -355,7 +355,7 @@ const TROUBLES_MIN: usize = 12;
 /// Requests about a person that something happened to.
 fn troubles(world: &World, person: usize) -> usize {
     let seen = world.seen();
-    let about = seen.iter().filter(|seen| seen.person == Some(person));
+    let about = seen.iter().filter(|seen| seen.people.contains(&person));
     about.filter(|seen| seen.fault.is_some()).count()
 }
 
@@ -363,7 +363,7 @@ fn longest_silence(world: &World, person: usize) -> usize {
     let seen = world.seen();
     let reads = seen
         .iter()
-        .filter(|seen| !seen.writes && seen.person == Some(person));
+        .filter(|seen| !seen.writes && seen.people.contains(&person));
     let (mut longest, mut silent) = (0, 0);
     for read in reads {
         silent = if read.fault.is_none() { 0 } else { silent + 1 };
@@ -475,7 +475,7 @@ pub fn needless_writes(world: &World) -> Vec<String> {
         .filter_map(|person| {
             let of = seen
                 .iter()
-                .filter(|seen| seen.writes && seen.person == Some(person));
+                .filter(|seen| seen.writes && seen.people.contains(&person));
             let needless = of
                 .clone()
                 .filter(|seen| seen.answered && !seen.changed)

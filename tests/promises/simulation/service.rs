@@ -161,8 +161,7 @@ impl Transport for Line {
     async fn send(&self, request: &Request, attempt: Uuid) -> Reply {
         self.pass(Edge::BeforeSend).await;
         let writes = request.is_write();
-        let person = self.world.person_of(&request.path);
-        let (number, fault) = self.world.departs(writes, person);
+        let (number, fault) = self.world.departs(writes, self.people_of(request));
         if writes {
             let account = self.world.account_of(&request.path);
             self.ledger.lock().unwrap().write_leaves(account, number);
@@ -197,6 +196,23 @@ impl Transport for Line {
 }
 
 impl Line {
+    /// Whom a request is about, or the reads that go together in it.
+    fn people_of(&self, request: &Request) -> Vec<usize> {
+        let parts = request.body.as_ref().map(|body| &body["requests"]);
+        let parts = parts.and_then(serde_json::Value::as_array);
+        let paths = match parts {
+            Some(parts) => parts
+                .iter()
+                .filter_map(|part| part["url"].as_str())
+                .collect(),
+            None => vec![&*request.path],
+        };
+        let people = paths.into_iter();
+        people
+            .filter_map(|path| self.world.person_of(path))
+            .collect()
+    }
+
     /// Different for every request, and no other from run to run.
     fn latency_ms(&self, number: u64) -> u64 {
         let most = self.world.schedule.latency_ms;

@@ -54,8 +54,8 @@ pub struct Account {
 pub struct Seen {
     pub at_ms: u64,
     pub writes: bool,
-    /// The person of the batch it was about.
-    pub person: Option<usize>,
+    /// The people of the batch it was about, in its order: reads of several may go together.
+    pub people: Vec<usize>,
     /// What happened to it.
     pub fault: Option<Fault>,
     /// The tenant was not the same afterwards.
@@ -282,7 +282,7 @@ impl World {
     }
 
     /// Notes that a request leaves; answers its number and what happens to it.
-    pub fn departs(&self, writes: bool, person: Option<usize>) -> (u64, Option<Fault>) {
+    pub fn departs(&self, writes: bool, people: Vec<usize>) -> (u64, Option<Fault>) {
         let at_ms = self.now_ms();
         let mut state = self.state();
         let number = state.requests;
@@ -292,7 +292,7 @@ impl World {
         state.seen.push(Seen {
             at_ms,
             writes,
-            person,
+            people,
             fault,
             changed: false,
             answered: false,

@@ -9,7 +9,7 @@ mod store;
 pub use log_file::{Choices, MemoryLogFile, SECTOR_BYTES};
 pub use store::MemoryStore;
 
-use cutover::journal::blocking::{Blocking, Work};
+use cutover::journal::blocking::{Blocking, BlockingWork};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Inline {
 }
 
 impl Blocking for Inline {
-    fn run(&self, work: Work) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn run(&self, work: BlockingWork) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let barrier = self.barrier;
         Box::pin(async move {
             if !barrier.is_zero() {
