@@ -112,7 +112,7 @@ fn people(people: usize, latency_ms: u64) -> Anyhow<()> {
     tenant.limit_writes("1000000/1s")?;
     tenant.write_people(people..2 * people)?;
     let before = tenant.stats()?;
-    let ran = tenant.run()?.to_the_end()?;
+    let ran = tenant.run()?.wait_for_end()?;
     let after = tenant.stats()?;
     let each = |name: &str| {
         count(&after, name).saturating_sub(count(&before, name)) as f64 / people as f64
@@ -143,7 +143,7 @@ fn exposure(people: usize) -> Anyhow<()> {
     tenant.in_parallel(0..people, Step::Create)?;
     tenant.limit_writes("20/1s")?;
     tenant.write_people(0..people)?;
-    tenant.run()?.to_the_end()?;
+    tenant.run()?.wait_for_end()?;
     let summary = std::fs::read(tenant.path("report/summary.json"))?;
     let summary: Value = serde_json::from_slice(&summary)?;
     let least_s = 3.0 * latency_ms as f64 / 1_000.0;
@@ -264,7 +264,7 @@ impl Run {
         }
     }
 
-    fn to_the_end(mut self) -> Anyhow<Taken> {
+    fn wait_for_end(mut self) -> Anyhow<Taken> {
         while self.look()? {
             std::thread::sleep(POLL);
         }

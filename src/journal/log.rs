@@ -84,7 +84,7 @@ impl Log {
 
     fn at(file: Box<dyn LogFile>, head: Head) -> Log {
         Log {
-            file: file,
+            file,
             head,
             failed: None,
             shortage: Shortage::default(),

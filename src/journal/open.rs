@@ -1,6 +1,6 @@
 //! Opening a journal: the lock, the checkpoint, and the log's tails that the checkpoint does not stand for yet.
 
-use super::blocking::{Blocking, Threads};
+use super::blocking::{Blocking, OwnThread, Threads};
 use super::cache::{self, Cache};
 use super::fold::RunFold;
 use super::import::Import;
@@ -58,6 +58,7 @@ impl Journal {
             parts: JournalParts {
                 storage: Arc::new(disk),
                 store: Arc::new(opened.store),
+                log_blocking: log_thread(),
                 blocking: Arc::new(Threads),
             },
             set_aside: opened.set_aside,
@@ -83,6 +84,7 @@ impl Journal {
             parts: JournalParts {
                 storage,
                 store,
+                log_blocking: Arc::clone(&blocking),
                 blocking,
             },
             set_aside: None,
@@ -389,6 +391,14 @@ fn is_nothing(error: &std::io::Error) -> bool {
         error.kind(),
         std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
     )
+}
+
+/// The runtime's threads serve where the system has none to give now.
+fn log_thread() -> Arc<dyn Blocking> {
+    match OwnThread::start("journal-log") {
+        Ok(thread) => Arc::new(thread),
+        Err(_) => Arc::new(Threads),
+    }
 }
 
 /// A disk that is full is told as that.

@@ -416,7 +416,7 @@ impl<'m> Window<'m> {
 
 /// Whether bytes end with a whole line of a group after `group`; what comes before it may have lost its own end.
 fn ends_with_later_line(bytes: &[u8], group: u64) -> bool {
-    if !Line::parse(bytes).is_some_and(|line| line.group > group) {
+    if Line::parse(bytes).is_none_or(|line| line.group <= group) {
         return false;
     }
     let starts = bytes.windows(LINE_START.len()).enumerate();

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct JournalParts {
     pub storage: Arc<dyn Storage>,
     pub store: Arc<dyn Store>,
+    pub log_blocking: Arc<dyn Blocking>,
     pub blocking: Arc<dyn Blocking>,
 }
 
@@ -58,7 +59,7 @@ impl Session {
             log: Mutex::new(parts.storage.open_to_read(run.id())?),
             shortage,
             parts: parts.clone(),
-            writer: Writer::start(log, Arc::clone(&parts.blocking), durable),
+            writer: Writer::start(log, Arc::clone(&parts.log_blocking), durable),
             checkpoint,
             header: run.header,
             others,

@@ -151,7 +151,7 @@ impl Walk<'_> {
     }
 
     /// Where the steps would lead that are needed now. Those that leave no trace are over.
-    pub fn to_the_end(&mut self, job: &Job, view: &RowView) -> Result<Decision, EvalError> {
+    pub fn sealed_decision(&mut self, job: &Job, view: &RowView) -> Result<Decision, EvalError> {
         let first = view.forecast(self.before, &self.state, &|_| true)?;
         self.follow(job, view, first, true)
     }

@@ -265,7 +265,7 @@ fn drifts(
         }
     };
     let mut walk = Walk::from(before, &state);
-    let end = walk.to_the_end(job, view)?;
+    let end = walk.sealed_decision(job, view)?;
     let mut drifts = walk.changed_from(&state);
     if drifts.is_empty() && end != Decision::Goal {
         drifts.push(Drift {

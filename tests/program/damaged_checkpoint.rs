@@ -47,7 +47,7 @@ fn whatever_happened_to_the_checkpoint_the_rows_are_told_truly_and_calmly() {
     }
     fs::write(checkpoint.join("conf"), "no settings").unwrap();
     let said = must_tell_truly(first);
-    assert!(said.contains("is built again from the log"), "{said}");
+    assert!(said.contains("is rebuilt from the log"), "{said}");
 }
 
 /// What is said of every row, but for the milliseconds.

@@ -1,6 +1,7 @@
 //! A new try for rows that ended short of their goal, in the run that they belong to: through the real program, and over a
 //! kill.
 
+use crate::stopping::await_words;
 use crate::support::{Ran, Stage, WORKING, calm};
 use std::collections::BTreeMap;
 
@@ -79,10 +80,9 @@ fn only_the_named_rows_begin_again() {
 fn a_retry_that_is_killed_is_gone_on_with() {
     let (stage, before) = failed_run();
     stage.write("sim.toml", stage.connection("20/1s"));
-    let writes = stage.stat("writes");
     let mut line = stage.cutover(&["retry"]);
     let mut going = stage.start(line.args(WORKING).args(ALL));
-    stage.await_writes(writes + 1, &mut going);
+    await_words(&mut going, "begins again");
     going.kill();
     stage.write("sim.toml", stage.connection("100000/1s"));
     stage.end(&mut stage.resume_line(&ALL)).must_end(1);

@@ -40,7 +40,7 @@ fn signal(going: &Going, signals: &[&str]) {
     assert!(sent.unwrap().success());
 }
 
-fn await_words(going: &mut Going, words: &str) {
+pub fn await_words(going: &mut Going, words: &str) {
     while !going.said().1.contains(words) {
         assert!(!going.has_ended(), "it ended too soon: {:?}", going.said());
         std::thread::sleep(POLL);
