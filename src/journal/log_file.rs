@@ -2,7 +2,7 @@
 //!
 //! A file is a growing row of bytes with one promise: what was appended before a `sync` that returned `Ok` survives a
 //! power cut. Everything above is written against that promise alone, so the same log runs on a file and on
-//! [`MemoryLogFile`](super::memory::MemoryLogFile), which can lose what was never synced. A file does not retry: whether an error is final is decided by
+//! the tests' `MemoryLogFile`, which can lose what was never synced. A file does not retry: whether an error is final is decided by
 //! the log.
 
 use std::fs::{File, OpenOptions};

@@ -2,9 +2,9 @@
 //!
 //! Two records of the same facts. The **log** ([`log`], one file a run) is append-only, a hash-chained line of JSON a record; a
 //! transition is committed when the log is on disk, and it alone is enough to build everything else again. The
-//! **checkpoint** ([`cache`] in sled, [`summary`] next to it) says where everyone is without reading the log, and may be thrown
+//! **checkpoint** (`cache` in sled, `summary` next to it) says where everyone is without reading the log, and may be thrown
 //! away at any time. [`fold`] is what records come to, live as well as when they are read again. [`session`] writes,
-//! [`open`] brings the checkpoint up to the log, [`snapshot`] and [`reader`] read, [`verify`] and [`export`] are for those who
+//! [`open`] brings the checkpoint up to the log, `snapshot` and `reader` read, [`verify`] and [`export`] are for those who
 //! trust nobody. What a row's events mean is the machine's business.
 
 pub mod blocking;

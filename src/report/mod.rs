@@ -1,6 +1,6 @@
 //! The report files of a run, and `plan.csv` before it.
 //!
-//! Made from the journal, so they can be written again at any time. One pass over the rows ([`write`]) makes an [`OutcomeRow`]
+//! Made from the journal, so they can be written again at any time. One pass over the rows ([`write()`]) makes an [`OutcomeRow`]
 //! of each and hands it to every sink in `sink/`. Each file is put in its place when it is whole.
 
 mod error;

@@ -1,4 +1,4 @@
-//! What a cell of a file may hold: a kind of cell is one file that reads it, and one line in the table of [`kind`].
+//! What a cell of a file may hold: a kind of cell is one file that reads it, and one line in the table of `kind`.
 //!
 //! Nothing here changes a value: what is wrong with it is a [`Violation`], and a repair is only ever suggested.
 
