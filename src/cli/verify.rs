@@ -18,7 +18,7 @@ use crate::runner::admission::{Admission, Selection};
 use crate::runner::client::RunAbort;
 use crate::runner::pass::Pass;
 use crate::runner::preflight::{Check, prepare};
-use crate::runner::reading::{Drift, ReadQuestion, ReadWork, RowReading, Verification};
+use crate::runner::reading::{Drift, ReadWork, RowReading, Verification};
 use crate::runner::stop::Gate;
 use crate::runner::{
     Asked, Consumer, DispatchEnd, Dispatcher, MaxFailed, Policy, RunEvent, Schedule,
@@ -184,12 +184,12 @@ async fn dispatch(
         settings: settings.clone(),
         run: run.id(),
         gate: Gate::default(),
-        question: ReadQuestion::Verify(Box::new(move |reading| {
+        sink: Box::new(move |reading| {
             found
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take(reading);
-        })),
+        }),
     };
     let rows = Selection::Good.count(run);
     let walked = RunRecord {
@@ -222,7 +222,7 @@ async fn dispatch(
 }
 
 impl Findings {
-    fn take(&mut self, reading: RowReading<Verification>) {
+    fn take(&mut self, reading: RowReading) {
         let (row, key) = (reading.row.0, reading.key);
         match reading.result {
             Verification::Drifts(drifts) => {

@@ -1,13 +1,12 @@
-//! The passes that only read: what would be done with a row (`plan`), and whether a row that ended well still is as it should
-//! be (`verify`). Neither writes to the target or to the journal of the run.
+//! The pass that only reads: whether a row that ended well still is as it should be (`verify`). It writes neither to the target
+//! nor to the journal of the run.
 
 use super::admission::Admitted;
 use super::client::{NoAnswer, RunAbort, ServiceClient};
-use super::directory::{Answer, ask};
 use super::event::Who;
 use super::exposed::key_of;
 use super::observe::{Found, ObserveError, observe};
-use super::plan::{RowPlan, Walk, plan_row};
+use super::plan::Walk;
 use super::problems::unread;
 use super::row::states_of;
 use super::services::Services;
@@ -35,24 +34,16 @@ pub struct ReadWork {
     pub run: RunId,
     /// Whether rows may still begin.
     pub gate: Gate,
-    /// What is asked of each row, and who is told.
-    pub question: ReadQuestion,
+    /// Who is told of each row.
+    pub sink: ReadingSink,
 }
 
 /// Takes in what was read of a row.
-pub type ReadingSink<T> = Box<dyn Fn(RowReading<T>) + Send + Sync>;
-
-/// What is asked of each row.
-pub enum ReadQuestion {
-    /// What a run would do with it.
-    Plan(ReadingSink<RowPlan>),
-    /// Whether it still is at its goal.
-    Verify(ReadingSink<Verification>),
-}
+pub type ReadingSink = Box<dyn Fn(RowReading) + Send + Sync>;
 
 /// What was read of a row.
 #[derive(Debug)]
-pub struct RowReading<T> {
+pub struct RowReading {
     /// Which.
     pub row: RowNumber,
     /// The physical line it begins at.
@@ -61,8 +52,8 @@ pub struct RowReading<T> {
     pub key: String,
     /// Reads sent for it.
     pub reads: u32,
-    /// What was read.
-    pub result: T,
+    /// What came of it.
+    pub result: Verification,
 }
 
 /// Whether a row still is at its goal.
@@ -142,37 +133,16 @@ impl ReadWork {
         key: &str,
         client: &mut ServiceClient,
     ) -> Result<u32, Unfinished> {
-        match &self.question {
-            ReadQuestion::Plan(sink) => {
-                let plan = self.plan(&admitted.values, client).await?;
-                Ok(tell(sink, admitted, key, client, plan))
-            }
-            ReadQuestion::Verify(sink) => {
-                let verification = self.verify(admitted, client).await?;
-                Ok(tell(sink, admitted, key, client, verification))
-            }
-        }
-    }
-
-    async fn plan(
-        &self,
-        values: &[Option<String>],
-        client: &mut ServiceClient,
-    ) -> Result<RowPlan, Unfinished> {
-        let directory = self.services.directory.as_ref();
-        let asked = ask(directory, &self.job, &self.settings, values, &|| false).await;
-        let entry = match asked
-            .map_err(|RunAbort(problem)| Unfinished::Halted(Halted::Directory(problem)))?
-        {
-            Answer::NotAsked => None,
-            Answer::Entry(entry) => Some(entry),
-            Answer::Against(problem) => return Ok(RowPlan::against(problem)),
-            Answer::Parked => return Err(Unfinished::Parked),
-        };
-        match RowView::new(&self.job, &self.settings, values, entry) {
-            Ok(view) => Ok(plan_row(&self.job, &view, client).await?),
-            Err(error) => Ok(RowPlan::against(error.problem())),
-        }
+        let result = self.verify(admitted, client).await?;
+        let reads = client.take_costs().reads;
+        (self.sink)(RowReading {
+            row: admitted.row,
+            line: admitted.line,
+            key: key.to_owned(),
+            reads,
+            result,
+        });
+        Ok(reads)
     }
 
     async fn verify(
@@ -221,24 +191,6 @@ impl ReadWork {
         let wrote_at = record.wrote_at.filter(|_| record.has_begun_writing());
         wrote_at.is_some_and(|at| since(at) < self.job.limits.replication)
     }
-}
-
-fn tell<T>(
-    sink: &ReadingSink<T>,
-    admitted: &Admitted,
-    key: &str,
-    client: &mut ServiceClient,
-    result: T,
-) -> u32 {
-    let reads = client.take_costs().reads;
-    sink(RowReading {
-        row: admitted.row,
-        line: admitted.line,
-        key: key.to_owned(),
-        reads,
-        result,
-    });
-    reads
 }
 
 /// In what a person who was found differs from the goal: what the job's steps would change now.
