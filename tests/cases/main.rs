@@ -81,26 +81,10 @@ fn copy_input(case: &Case, folder: &Path, wire: &Wire) {
     fs::write(folder.join(&case.file), bytes).unwrap();
 }
 
-/// The case's line; with limits of its own, it names the shipped job with these.
-fn with_limits(case: &Case, folder: &Path) -> String {
-    let Some(limits) = &case.limits else {
-        return case.line.clone();
-    };
-    let job = cutover::job::find("immutable-id").unwrap().source;
-    fs::write(
-        folder.join("job.toml"),
-        format!("{job}\n[limits]\n{limits}\n"),
-    )
-    .unwrap();
-    assert!(case.line.contains(" immutable-id "));
-    case.line.replacen(" immutable-id ", " job.toml ", 1)
-}
-
 fn run(case: &Case, folder: &Path, wire: &Wire) -> Ending {
     let out = folder.join("stdout");
     let err = folder.join("stderr");
-    let line = with_limits(case, folder);
-    let mut words = line.split(' ');
+    let mut words = case.line.split(' ');
     assert_eq!(words.next(), Some("cutover"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
     environment::clean(&mut command);

@@ -34,8 +34,6 @@ pub struct Case {
     pub tenant: Vec<String>,
     #[serde(default)]
     pub replies: Vec<Twist>,
-    /// Lines for `[limits]` of the job, where those of the shipped one would only make the case wait.
-    pub limits: Option<String>,
     #[serde(deserialize_with = "one_or_more")]
     pub expect: Vec<Expectation>,
 }

@@ -17,11 +17,11 @@ const KILLS: u64 = 15;
 const SEED: u64 = 20;
 
 /// Copying so many takes long enough to be met often; a campaign takes more.
-const ROWS_TO_COPY: u64 = 8_000;
+const ROWS_TO_COPY: u64 = 20_000;
 const ROWS_TO_COPY_IN_A_CAMPAIGN: u64 = 100_000;
 
 /// Every one of them is refused, which is a record each: a long log without a single request.
-const ROWS_REFUSED: u64 = 8_000;
+const ROWS_REFUSED: u64 = 12_000;
 
 const REPORT_FILES: [&str; 3] = ["outcomes.csv", "unfinished.csv", "summary.json"];
 
