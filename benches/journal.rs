@@ -10,8 +10,7 @@
 use cutover::batch::Digest;
 use cutover::job::{Decision, Job, StepId};
 use cutover::journal::{
-    Facts, Holder, InputFacts, InputRow, Journal, RowNumber, RowRecord, RunHeader, RunId, Session,
-    Stop, Transition,
+    Facts, Holder, InputFacts, InputRow, Journal, RowNumber, RowRecord, RunHeader, RunId, Session, Stop, Transition,
 };
 use cutover::machine::{Attempt, Event, Forecast, Look, Observation, Rules};
 use cutover::runner::start::rules_of;
@@ -49,10 +48,7 @@ fn main() -> Anyhow<()> {
         [mode, dir] if mode == "open" => open_and_tell(Path::new(dir)),
         [mode, dir] if mode == "work" => work_until_killed(Path::new(dir)),
         // What cargo passes to every benchmark.
-        _ => measure(
-            number("CUTOVER_BENCH_ROWS", 1_000_000),
-            number("CUTOVER_BENCH_ROUNDS", 15),
-        ),
+        _ => measure(number("CUTOVER_BENCH_ROWS", 1_000_000), number("CUTOVER_BENCH_ROUNDS", 15)),
     }
 }
 
@@ -68,19 +64,13 @@ fn measure(rows: u64, rounds: u64) -> Anyhow<()> {
     let journal = Journal::open(&dir, &holder())?;
     let begun = Instant::now();
     let session = import(&runtime, &journal, place.path(), rows)?;
-    println!(
-        "{rows} rows copied in {:.2} s",
-        begun.elapsed().as_secs_f64()
-    );
+    println!("{rows} rows copied in {:.2} s", begun.elapsed().as_secs_f64());
 
     let work = Arc::new(Work::new(session, 1, rows));
     rates(&runtime, &work, place.path(), &log_of(&dir)?, rounds)?;
     let begun = Instant::now();
     work.turn(&runtime, 256, Until::Row(rows * 7 / 10))?;
-    println!(
-        "and on to 70 % of the rows in {:.1} s",
-        begun.elapsed().as_secs_f64()
-    );
+    println!("and on to 70 % of the rows in {:.1} s", begun.elapsed().as_secs_f64());
     let work = Arc::into_inner(work).ok_or("a task still has the session")?;
     let stop = Stop::Requested("benchmark".into());
     runtime.block_on(work.session.close(now(), stop)).whole()?;
@@ -151,12 +141,7 @@ impl Work {
     async fn row(&self, row: RowNumber) -> Anyhow<()> {
         let mut stored = RowRecord::default();
         for (events, facts) in life(row.0) {
-            let transition = Transition {
-                row,
-                at: now(),
-                events,
-                facts,
-            };
+            let transition = Transition { row, at: now(), events, facts };
             let mut after = stored.clone();
             after.apply(&transition, &self.rules)?;
             self.session.commit(transition, &stored, &after).await?;
@@ -173,51 +158,30 @@ fn life(row: u64) -> [(Vec<Event>, Facts); TRANSITIONS as usize] {
     let attempt = |step| Attempt { step, number: 1 };
     let old = format!("\"AAAAAAAAAAAAAAAA{row:08}\"");
     let new = format!("\"5c0deAAAAAAAAAA{row:07}==\"");
-    let seen = |decision| {
-        Event::Observed(Observation {
-            decision,
-            exposed: false,
-        })
-    };
+    let seen = |decision| Event::Observed(Observation { decision, exposed: false });
     let applied = |attempt, look| {
         let exposed = false;
         Event::Applied(attempt, Forecast { look, exposed })
     };
-    let facts = |reads| Facts {
-        reads,
-        request_id: Some(format!("5c0de000-0000-4000-9000-{row:012x}")),
-        ..Facts::default()
-    };
+    let facts =
+        |reads| Facts { reads, request_id: Some(format!("5c0de000-0000-4000-9000-{row:012x}")), ..Facts::default() };
     let (first, second) = (attempt(clear), attempt(set));
     [
         (
             vec![Event::Admitted, seen(Decision::Next(clear))],
-            Facts {
-                before: Some(state(row, &old)),
-                account: Some(object_id(row)),
-                ..facts(1)
-            },
+            Facts { before: Some(state(row, &old)), account: Some(object_id(row)), ..facts(1) },
         ),
         (
             vec![Event::Durable(first), applied(first, Look::Next(set))],
-            Facts {
-                expected: Some(state(row, "null")),
-                ..facts(0)
-            },
+            Facts { expected: Some(state(row, "null")), ..facts(0) },
         ),
         (
             vec![Event::Durable(second), applied(second, Look::Rest)],
-            Facts {
-                expected: Some(state(row, &new)),
-                ..facts(0)
-            },
+            Facts { expected: Some(state(row, &new)), ..facts(0) },
         ),
         (
             vec![seen(Decision::Goal)],
-            Facts {
-                report: Some(vec![object_id(row), upn(row), upn(row), old, new]),
-                ..facts(1)
-            },
+            Facts { report: Some(vec![object_id(row), upn(row), upn(row), old, new]), ..facts(1) },
         ),
     ]
 }
@@ -244,10 +208,7 @@ fn rates(runtime: &Runtime, work: &Arc<Work>, dir: &Path, log: &Path, rounds: u6
     work.turn(runtime, 64, Until::Time(TURN))?;
     let committed = work.committed.load(Ordering::Relaxed);
     let bytes = (std::fs::metadata(log)?.len() - before) / committed.max(1);
-    println!(
-        "{bytes} bytes of log a transition, {} a row",
-        bytes * TRANSITIONS
-    );
+    println!("{bytes} bytes of log a transition, {} a row", bytes * TRANSITIONS);
     println!(
         "{:<10} {:>26} {:>26} {:>20}",
         "in flight", "bare /s (min-max)", "journal /s (min-max)", "ratio (min-max)"
@@ -261,12 +222,7 @@ fn rates(runtime: &Runtime, work: &Arc<Work>, dir: &Path, log: &Path, rounds: u6
             ours.push(journal);
             ratios.push(100.0 * journal / theirs);
         }
-        println!(
-            "{in_flight:<10} {:>26} {:>26} {:>18} %",
-            spread(&mut bare),
-            spread(&mut ours),
-            spread(&mut ratios)
-        );
+        println!("{in_flight:<10} {:>26} {:>26} {:>18} %", spread(&mut bare), spread(&mut ours), spread(&mut ratios));
     }
     Ok(())
 }
@@ -300,10 +256,7 @@ fn spread(values: &mut [f64]) -> String {
 
 fn openings(dir: &Path, rounds: u64) -> Anyhow<()> {
     for round in 1..=rounds.min(3) {
-        println!(
-            "opened after a clean end, {round}: {}",
-            told_by("open", dir)?
-        );
+        println!("opened after a clean end, {round}: {}", told_by("open", dir)?);
     }
     for round in 1..=rounds.min(3) {
         let mut working = program("work", dir)?.stdout(Stdio::null()).spawn()?;
@@ -339,9 +292,7 @@ fn open_and_tell(dir: &Path) -> Anyhow<()> {
         resident_max_mb(),
         run.counts.total(),
         run.rows,
-        journal
-            .set_aside()
-            .map_or(String::new(), |word| format!("; {word}")),
+        journal.set_aside().map_or(String::new(), |word| format!("; {word}")),
     );
     Ok(())
 }

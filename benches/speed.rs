@@ -72,16 +72,10 @@ fn main() -> Anyhow<()> {
     // An error says that a provider is in place already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let wanted: Vec<&String> = wanted
-        .iter()
-        .filter(|word| !word.starts_with("--"))
-        .collect();
+    let wanted: Vec<&String> = wanted.iter().filter(|word| !word.starts_with("--")).collect();
     let is_full = std::env::var("CUTOVER_BENCH").is_ok_and(|size| size == "full");
     let size = if is_full { FULL } else { SMALL };
-    println!(
-        "{:<44} {:>12} {:>12} {:>8}",
-        "figure", "cutover", "anchor", "ratio"
-    );
+    println!("{:<44} {:>12} {:>12} {:>8}", "figure", "cutover", "anchor", "ratio");
     for (name, part) in PARTS {
         if wanted.is_empty() || wanted.iter().any(|word| *word == name) {
             part(&size)?;
@@ -91,10 +85,7 @@ fn main() -> Anyhow<()> {
 }
 
 fn beside(figure: &str, ours: f64, anchor: f64) {
-    println!(
-        "{figure:<44} {ours:>12.2} {anchor:>12.2} {:>8.2}",
-        ours / anchor
-    );
+    println!("{figure:<44} {ours:>12.2} {anchor:>12.2} {:>8.2}", ours / anchor);
 }
 
 fn alone(figure: &str, ours: f64) {
@@ -114,24 +105,14 @@ fn people(people: usize, latency_ms: u64) -> Anyhow<()> {
     let before = tenant.stats()?;
     let ran = tenant.run()?.wait_for_end()?;
     let after = tenant.stats()?;
-    let each = |name: &str| {
-        count(&after, name).saturating_sub(count(&before, name)) as f64 / people as f64
-    };
+    let each = |name: &str| count(&after, name).saturating_sub(count(&before, name)) as f64 / people as f64;
     let per_s = |seconds: f64| people as f64 / seconds;
     let at = format!("{people} people at {latency_ms} ms");
-    beside(
-        &format!("{at}: people/s"),
-        per_s(ran.seconds),
-        per_s(bare_s),
-    );
+    beside(&format!("{at}: people/s"), per_s(ran.seconds), per_s(bare_s));
     beside(&format!("{at}: reads a person"), each("reads"), 2.0);
     beside(&format!("{at}: writes a person"), each("writes"), 4.0);
     let per_person_ms = 1_000.0 / people as f64;
-    beside(
-        &format!("{at}: CPU ms a person"),
-        ran.cpu_s * per_person_ms,
-        bare_cpu * per_person_ms,
-    );
+    beside(&format!("{at}: CPU ms a person"), ran.cpu_s * per_person_ms, bare_cpu * per_person_ms);
     alone(&format!("{at}: resident MB"), ran.resident_mb);
     Ok(())
 }
@@ -148,14 +129,8 @@ fn exposure(people: usize) -> Anyhow<()> {
     let summary: Value = serde_json::from_slice(&summary)?;
     let least_s = 3.0 * latency_ms as f64 / 1_000.0;
     for percentile in ["p50", "p99"] {
-        let ms = summary["exposed_ms"][percentile]
-            .as_f64()
-            .ok_or("the summary tells no exposure")?;
-        beside(
-            &format!("{people} people at 20/s, 200 ms: exposed {percentile}, s"),
-            ms / 1_000.0,
-            least_s,
-        );
+        let ms = summary["exposed_ms"][percentile].as_f64().ok_or("the summary tells no exposure")?;
+        beside(&format!("{people} people at 20/s, 200 ms: exposed {percentile}, s"), ms / 1_000.0, least_s);
     }
     Ok(())
 }
@@ -178,11 +153,7 @@ fn check(rows: usize) -> Anyhow<()> {
     let status = program(folder.path(), &["check", "immutable-id", "people.csv"]).status()?;
     let ours_s = begun.elapsed().as_secs_f64();
     assert!(status.success(), "check ended with {status}");
-    beside(
-        &format!("check {rows} rows: rows/s"),
-        rows as f64 / ours_s,
-        rows as f64 / bare_s,
-    );
+    beside(&format!("check {rows} rows: rows/s"), rows as f64 / ours_s, rows as f64 / bare_s);
     Ok(())
 }
 
@@ -192,31 +163,16 @@ fn many_rows(rows: usize, work: Duration) -> Anyhow<()> {
     tenant.limit_writes("1000000/1s")?;
     let at = format!("{rows} rows");
     let mut fresh = tenant.run()?;
-    alone(
-        &format!("{at}: fresh run, s to the first write"),
-        fresh.first_write_s(&tenant)?,
-    );
+    alone(&format!("{at}: fresh run, s to the first write"), fresh.first_write_s(&tenant)?);
     fresh.work_for(work)?;
-    alone(
-        &format!("{at}: status of the live run, s"),
-        tenant.status_s()?,
-    );
+    alone(&format!("{at}: status of the live run, s"), tenant.status_s()?);
     let killed = fresh.kill()?;
     alone(&format!("{at}: resident MB"), killed.resident_mb);
-    alone(
-        &format!("{at}: status after the kill, s"),
-        tenant.status_s()?,
-    );
+    alone(&format!("{at}: status after the kill, s"), tenant.status_s()?);
     let mut resumed = tenant.run()?;
-    alone(
-        &format!("{at}: resumed, s to the first write"),
-        resumed.first_write_s(&tenant)?,
-    );
+    alone(&format!("{at}: resumed, s to the first write"), resumed.first_write_s(&tenant)?);
     resumed.work_for(work / 4)?;
-    alone(
-        &format!("{at}: resumed, resident MB"),
-        resumed.kill()?.resident_mb,
-    );
+    alone(&format!("{at}: resumed, resident MB"), resumed.kill()?.resident_mb);
     Ok(())
 }
 
@@ -257,11 +213,7 @@ impl Run {
     }
 
     fn taken(&self) -> Taken {
-        Taken {
-            seconds: self.begun.elapsed().as_secs_f64(),
-            cpu_s: self.cpu_s,
-            resident_mb: self.resident_mb,
-        }
+        Taken { seconds: self.begun.elapsed().as_secs_f64(), cpu_s: self.cpu_s, resident_mb: self.resident_mb }
     }
 
     fn wait_for_end(mut self) -> Anyhow<Taken> {
@@ -309,10 +261,7 @@ impl Tenant {
     fn start(options: &[&str], latency_ms: u64) -> Anyhow<Tenant> {
         let folder = tempfile::tempdir()?;
         let latency = latency_ms.to_string();
-        let mut command = program(
-            folder.path(),
-            &["sim", "--unlimited", "--latency", &latency],
-        );
+        let mut command = program(folder.path(), &["sim", "--unlimited", "--latency", &latency]);
         let mut process = Killed(command.args(options).stdout(Stdio::piped()).spawn()?);
         let output = process.0.stdout.take().ok_or("the tenant has no output")?;
         let mut connection = String::new();
@@ -322,13 +271,7 @@ impl Tenant {
             if let Some(url) = line.strip_prefix("login = ") {
                 let url = url.trim_matches('"').to_owned();
                 let runtime = Runtime::new()?;
-                return Ok(Tenant {
-                    folder,
-                    _process: process,
-                    runtime,
-                    connection,
-                    url,
-                });
+                return Ok(Tenant { folder, _process: process, runtime, connection, url });
             }
         }
         Err("the tenant did not tell its address".into())
@@ -340,35 +283,17 @@ impl Tenant {
 
     fn limit_writes(&self, rate: &str) -> Anyhow<()> {
         let limits = format!("[graph.limits]\nwrites = \"{rate}\"\n");
-        Ok(std::fs::write(
-            self.path("sim.toml"),
-            self.connection.clone() + &limits,
-        )?)
+        Ok(std::fs::write(self.path("sim.toml"), self.connection.clone() + &limits)?)
     }
 
     fn write_people(&self, people: std::ops::Range<usize>) -> Anyhow<()> {
-        Ok(std::fs::write(
-            self.path("people.csv"),
-            people_csv(people)?,
-        )?)
+        Ok(std::fs::write(self.path("people.csv"), people_csv(people)?)?)
     }
 
     fn run(&self) -> Anyhow<Run> {
         let writes_before = count(&self.stats()?, "writes");
-        let mut command = program(
-            self.folder.path(),
-            &["run", "immutable-id", "people.csv", "--target", "sim.toml"],
-        );
-        command.args([
-            "--report",
-            "report",
-            "--progress",
-            "none",
-            "--max-failed",
-            "100%",
-            "--max-stranded",
-            "1000000",
-        ]);
+        let mut command = program(self.folder.path(), &["run", "immutable-id", "people.csv", "--target", "sim.toml"]);
+        command.args(["--report", "report", "--progress", "none", "--max-failed", "100%", "--max-stranded", "1000000"]);
         Ok(Run {
             begun: Instant::now(),
             process: Killed(command.spawn()?),
@@ -382,17 +307,13 @@ impl Tenant {
         let begun = Instant::now();
         let status = program(self.folder.path(), &["status"]).status()?;
         // 5: the run was killed with somebody exposed.
-        assert!(
-            matches!(status.code(), Some(0 | 5)),
-            "status ended with {status}"
-        );
+        assert!(matches!(status.code(), Some(0 | 5)), "status ended with {status}");
         Ok(begun.elapsed().as_secs_f64())
     }
 
     fn stats(&self) -> Anyhow<Value> {
         let url = format!("{}/sim/stats", self.url);
-        self.runtime
-            .block_on(async { Ok(reqwest::get(url).await?.json().await?) })
+        self.runtime.block_on(async { Ok(reqwest::get(url).await?.json().await?) })
     }
 
     fn in_parallel(&self, people: std::ops::Range<usize>, step: Step) -> Anyhow<()> {
@@ -403,14 +324,8 @@ impl Tenant {
 fn program(folder: &Path, arguments: &[&str]) -> Command {
     let path = std::env::var_os("CUTOVER_BENCH_PROGRAM");
     let mut command = Command::new(path.unwrap_or_else(|| env!("CARGO_BIN_EXE_cutover").into()));
-    command
-        .current_dir(folder)
-        .args(arguments)
-        .env("CUTOVER_SIM_SECRET", SECRET);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.current_dir(folder).args(arguments).env("CUTOVER_SIM_SECRET", SECRET);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
@@ -422,11 +337,7 @@ fn cpu_s(process: &str) -> Anyhow<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The name before it may have blanks; user and system time are the 14th and 15th field of all.
     let (_, fields) = stat.rsplit_once(')').ok_or("no name in stat")?;
-    let ticks = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(str::parse::<f64>);
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
     Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_S)
 }
 
@@ -444,11 +355,7 @@ fn upn(at: usize, domain: &str) -> String {
 fn people_csv(people: std::ops::Range<usize>) -> Anyhow<String> {
     let mut csv = String::from("upn,object_guid\n");
     for at in people {
-        writeln!(
-            csv,
-            "{},5c0de000-0000-4000-8000-{at:012x}",
-            upn(at, "contoso.com")
-        )?;
+        writeln!(csv, "{},5c0de000-0000-4000-8000-{at:012x}", upn(at, "contoso.com"))?;
     }
     Ok(csv)
 }
@@ -502,27 +409,14 @@ impl Graph {
             ("scope", "https://graph.microsoft.com/.default"),
         ];
         let login = format!("{url}/{TENANT}/oauth2/v2.0/token");
-        let reply = client
-            .post(login)
-            .form(&form)
-            .send()
-            .await?
-            .error_for_status()?;
+        let reply = client.post(login).form(&form).send().await?.error_for_status()?;
         let reply: Value = reply.json().await?;
         let token = reply["access_token"].as_str().ok_or("no token")?.to_owned();
-        Ok(Graph {
-            client,
-            users: format!("{url}/v1.0/users"),
-            token,
-        })
+        Ok(Graph { client, users: format!("{url}/v1.0/users"), token })
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Anyhow<Vec<u8>> {
-        let reply = request
-            .bearer_auth(&self.token)
-            .send()
-            .await?
-            .error_for_status()?;
+        let reply = request.bearer_auth(&self.token).send().await?.error_for_status()?;
         Ok(reply.bytes().await?.into())
     }
 
@@ -552,8 +446,7 @@ impl Graph {
         ] {
             self.send(self.client.patch(&person).json(&body)).await?;
         }
-        self.send(self.client.get(format!("{person}?{SELECT}")))
-            .await?;
+        self.send(self.client.get(format!("{person}?{SELECT}"))).await?;
         Ok(())
     }
 }

@@ -35,9 +35,7 @@ impl Column {
     pub fn read(&self, cell: &str) -> (Option<String>, Vec<Violation>) {
         if is_blank(cell) {
             let message = format!("there is no {}", self.name);
-            let blank = self
-                .required
-                .then(|| Violation::error(Rule::Blank, message));
+            let blank = self.required.then(|| Violation::error(Rule::Blank, message));
             return (None, blank.into_iter().collect());
         }
         let mut faults = Vec::new();
@@ -55,29 +53,15 @@ mod tests {
     const GUID: &str = "9c5923e9-de52-33ea-88de-7ebc8633b9cc";
 
     fn column(kind: CellKind, required: bool) -> Column {
-        Column {
-            name: "c".into(),
-            kind,
-            aliases: vec![],
-            required,
-            unique: None,
-        }
+        Column { name: "c".into(), kind, aliases: vec![], required, unique: None }
     }
 
     #[test]
     fn an_empty_cell_is_wrong_only_where_a_value_is_required() {
-        for kind in [
-            CellKind::Upn,
-            CellKind::Guid,
-            CellKind::ImmutableId,
-            CellKind::Text,
-        ] {
+        for kind in [CellKind::Upn, CellKind::Guid, CellKind::ImmutableId, CellKind::Text] {
             assert_eq!(column(kind, false).read(" \t"), (None, vec![]));
             let (value, faults) = column(kind, true).read("");
-            assert_eq!(
-                (value, faults[0].rule.clone(), faults.len()),
-                (None, Rule::Blank, 1)
-            );
+            assert_eq!((value, faults[0].rule.clone(), faults.len()), (None, Rule::Blank, 1));
         }
     }
 
@@ -87,10 +71,7 @@ mod tests {
         assert_eq!((value, faults[0].rule.clone()), (None, Rule::Character));
         let (value, faults) = column(CellKind::Guid, true).read(&format!("{GUID} "));
         assert_eq!(value, ObjectGuid::parse(GUID).map(|guid| guid.to_string()));
-        assert_eq!(
-            (faults[0].severity, faults[0].suggestion.as_deref()),
-            (Severity::Warning, Some(GUID))
-        );
+        assert_eq!((faults[0].severity, faults[0].suggestion.as_deref()), (Severity::Warning, Some(GUID)));
     }
 
     #[test]
@@ -123,9 +104,6 @@ mod tests {
 
     #[test]
     fn text_is_taken_as_it_stands() {
-        assert_eq!(
-            column(CellKind::Text, true).read(" x "),
-            (Some(" x ".into()), vec![])
-        );
+        assert_eq!(column(CellKind::Text, true).read(" x "), (Some(" x ".into()), vec![]));
     }
 }

@@ -102,17 +102,10 @@ pub fn marked_encoding(sample: &[u8]) -> Option<(Encoding, bool)> {
 /// UTF-16 without a mark: the ASCII in it (headings, addresses, delimiters) has a NUL in every second byte.
 fn encoding_by_nuls(sample: &[u8]) -> Option<Encoding> {
     let (pairs, _) = sample.as_chunks::<2>();
-    let first = pairs
-        .iter()
-        .filter(|[first, second]| *first == 0 && *second != 0)
-        .count();
-    let second = pairs
-        .iter()
-        .filter(|[first, second]| *first != 0 && *second == 0)
-        .count();
+    let first = pairs.iter().filter(|[first, second]| *first == 0 && *second != 0).count();
+    let second = pairs.iter().filter(|[first, second]| *first != 0 && *second == 0).count();
     // A quarter, since the cells may be in a script that has few ASCII characters.
-    let is_pattern =
-        |with: usize, against: usize| with * 4 >= pairs.len().max(1) && against * 10 <= with;
+    let is_pattern = |with: usize, against: usize| with * 4 >= pairs.len().max(1) && against * 10 <= with;
     if is_pattern(second, first) {
         Some(Encoding::Utf16Le)
     } else if is_pattern(first, second) {
@@ -163,10 +156,7 @@ pub fn delimiter_and_preamble(text: &str, is_heading: &dyn Fn(&str) -> bool) -> 
             Preamble::Separator(delimiter) => declared = Some(delimiter),
             Preamble::Other => {}
             Preamble::None => {
-                return (
-                    declared.unwrap_or_else(|| best_delimiter(line, is_heading)),
-                    preamble_lines,
-                );
+                return (declared.unwrap_or_else(|| best_delimiter(line, is_heading)), preamble_lines);
             }
         }
         preamble_lines += 1;
@@ -195,10 +185,8 @@ fn preamble(line: &str) -> Preamble {
     // A spreadsheet that saves such a line again puts quotes around it and empty cells behind it.
     let bare = line.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | ','));
     let lower = bare.to_ascii_lowercase();
-    if let [b's', b'e', b'p', b'=', delimiter] = *without_line_end(line)
-        .to_ascii_lowercase()
-        .trim_matches('"')
-        .as_bytes()
+    if let [b's', b'e', b'p', b'=', delimiter] =
+        *without_line_end(line).to_ascii_lowercase().trim_matches('"').as_bytes()
         && is_delimiter(delimiter)
     {
         return Preamble::Separator(delimiter);
@@ -206,9 +194,7 @@ fn preamble(line: &str) -> Preamble {
     if lower == "sep=" {
         return Preamble::Separator(b',');
     }
-    let is_blank = bare
-        .trim_matches(|c: char| c.is_whitespace() || c == ';')
-        .is_empty();
+    let is_blank = bare.trim_matches(|c: char| c.is_whitespace() || c == ';').is_empty();
     if is_blank || lower.starts_with("#type ") || lower.starts_with("version:v") {
         return Preamble::Other;
     }
@@ -226,20 +212,10 @@ fn is_delimiter(byte: u8) -> bool {
 fn best_delimiter(header: &str, is_heading: &dyn Fn(&str) -> bool) -> u8 {
     let score = |delimiter: u8| {
         let headings = split(header, delimiter);
-        (
-            headings
-                .iter()
-                .filter(|heading| is_heading(heading))
-                .count(),
-            headings.len(),
-        )
+        (headings.iter().filter(|heading| is_heading(heading)).count(), headings.len())
     };
     // Of equal scores `max_by_key` takes the last, and the first is wanted.
-    DELIMITERS
-        .into_iter()
-        .rev()
-        .max_by_key(|delimiter| score(*delimiter))
-        .unwrap_or(DELIMITERS[0])
+    DELIMITERS.into_iter().rev().max_by_key(|delimiter| score(*delimiter)).unwrap_or(DELIMITERS[0])
 }
 
 /// The headings of one line, well enough to count them; the real reading is the csv crate's.
@@ -276,10 +252,7 @@ mod tests {
 
     #[test]
     fn lines_before_the_header_are_known() {
-        assert_eq!(
-            detected("#TYPE System.Management.Automation.PSCustomObject\r\nupn;b"),
-            (b';', 1)
-        );
+        assert_eq!(detected("#TYPE System.Management.Automation.PSCustomObject\r\nupn;b"), (b';', 1));
         assert_eq!(detected("version:v1.0\nupn,b"), (b',', 1));
         assert_eq!(detected("version:v1.0,,,\nupn,b"), (b',', 1));
         assert_eq!(detected("sep=;\r\nupn"), (b';', 1));
@@ -293,26 +266,11 @@ mod tests {
 
     #[test]
     fn marks_and_nuls_show_the_encoding() {
-        assert_eq!(
-            marked_encoding(b"\xef\xbb\xbfupn"),
-            Some((Encoding::Utf8, true))
-        );
-        assert_eq!(
-            marked_encoding(b"\xff\xfeu\0"),
-            Some((Encoding::Utf16Le, true))
-        );
-        assert_eq!(
-            marked_encoding(b"\xfe\xff\0u"),
-            Some((Encoding::Utf16Be, true))
-        );
-        assert_eq!(
-            marked_encoding(b"u\0p\0n\0\r\0\n\0"),
-            Some((Encoding::Utf16Le, false))
-        );
-        assert_eq!(
-            marked_encoding(b"\0u\0p\0n\0\r\0\n"),
-            Some((Encoding::Utf16Be, false))
-        );
+        assert_eq!(marked_encoding(b"\xef\xbb\xbfupn"), Some((Encoding::Utf8, true)));
+        assert_eq!(marked_encoding(b"\xff\xfeu\0"), Some((Encoding::Utf16Le, true)));
+        assert_eq!(marked_encoding(b"\xfe\xff\0u"), Some((Encoding::Utf16Be, true)));
+        assert_eq!(marked_encoding(b"u\0p\0n\0\r\0\n\0"), Some((Encoding::Utf16Le, false)));
+        assert_eq!(marked_encoding(b"\0u\0p\0n\0\r\0\n"), Some((Encoding::Utf16Be, false)));
         assert_eq!(marked_encoding(b"upn\r\n"), None);
         assert_eq!(marked_encoding(b"upn;guid\0"), None);
         assert_eq!(marked_encoding(&[0; 64]), None);
@@ -343,22 +301,9 @@ mod tests {
 
     #[test]
     fn the_description_is_one_line() {
-        let dialect = Dialect {
-            encoding: Encoding::Utf16Le,
-            delimiter: b';',
-            preamble_lines: 1,
-            bom: true,
-        };
-        assert_eq!(
-            dialect.to_string(),
-            "UTF-16 LE with BOM, semicolon, 1 line before the header"
-        );
-        let dialect = Dialect {
-            encoding: Encoding::Utf8,
-            delimiter: b'^',
-            preamble_lines: 0,
-            bom: false,
-        };
+        let dialect = Dialect { encoding: Encoding::Utf16Le, delimiter: b';', preamble_lines: 1, bom: true };
+        assert_eq!(dialect.to_string(), "UTF-16 LE with BOM, semicolon, 1 line before the header");
+        let dialect = Dialect { encoding: Encoding::Utf8, delimiter: b'^', preamble_lines: 0, bom: false };
         assert_eq!(dialect.to_string(), "UTF-8, delimiter ^");
     }
 

@@ -42,18 +42,12 @@ impl CellPlace {
     }
 
     fn from_bytes(bytes: &[u8]) -> CellPlace {
-        CellPlace {
-            row: number(&bytes[..8]),
-            line: number(&bytes[8..16]),
-            column: number(&bytes[16..20]) as u32,
-        }
+        CellPlace { row: number(&bytes[..8]), line: number(&bytes[8..16]), column: number(&bytes[16..20]) as u32 }
     }
 }
 
 fn number(big_endian: &[u8]) -> u64 {
-    big_endian
-        .iter()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    big_endian.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// A row whose value another row has too.
@@ -73,19 +67,12 @@ pub struct Clash {
 
 impl Clash {
     fn to_bytes(&self) -> [u8; CLASH_BYTES] {
-        let place = CellPlace {
-            row: self.row,
-            line: self.line,
-            column: self.column as u32,
-        };
+        let place = CellPlace { row: self.row, line: self.line, column: self.column as u32 };
         let mut bytes = [0; CLASH_BYTES];
         bytes[..PLACE_BYTES].copy_from_slice(&place.to_bytes());
         bytes[PLACE_BYTES] = u8::from(self.more);
         // Lines count from 1, so the zeros behind the last one cannot be taken for a line.
-        for (slot, line) in bytes[PLACE_BYTES + 1..]
-            .chunks_exact_mut(8)
-            .zip(&self.other_lines)
-        {
+        for (slot, line) in bytes[PLACE_BYTES + 1..].chunks_exact_mut(8).zip(&self.other_lines) {
             slot.copy_from_slice(&line.to_be_bytes());
         }
         bytes
@@ -124,17 +111,9 @@ impl Unique {
         let columns = &layout.columns;
         let group_of = |column: &Column| {
             let name = column.unique.as_ref()?;
-            columns
-                .iter()
-                .position(|other| other.unique.as_ref() == Some(name))
+            columns.iter().position(|other| other.unique.as_ref() == Some(name))
         };
-        Unique {
-            columns: columns
-                .iter()
-                .map(|column| (column.kind, group_of(column)))
-                .collect(),
-            key: String::new(),
-        }
+        Unique { columns: columns.iter().map(|column| (column.kind, group_of(column))).collect(), key: String::new() }
     }
 
     /// Shows each value that must be unique as it is compared, with its column and its group.
@@ -156,10 +135,7 @@ impl Unique {
 }
 
 fn hash(group: usize, key: &str) -> [u8; KEY_BYTES] {
-    let digest = Sha256::new()
-        .chain_update((group as u64).to_be_bytes())
-        .chain_update(key)
-        .finalize();
+    let digest = Sha256::new().chain_update((group as u64).to_be_bytes()).chain_update(key).finalize();
     let mut hash = [0; KEY_BYTES];
     hash.copy_from_slice(&digest[..KEY_BYTES]);
     hash
@@ -175,11 +151,7 @@ pub struct Duplicates {
 impl Duplicates {
     /// A search over the unique groups of a layout that holds so many bytes in memory, twice at most.
     pub fn new(layout: &Layout, held_bytes_max: usize) -> Duplicates {
-        Duplicates {
-            unique: Unique::new(layout),
-            sorter: Sorter::new(held_bytes_max),
-            held_bytes_max,
-        }
+        Duplicates { unique: Unique::new(layout), sorter: Sorter::new(held_bytes_max), held_bytes_max }
     }
 
     /// Remembers the values of a row, one per column of the layout.
@@ -273,10 +245,7 @@ impl Suspects {
             let (key, place) = entry.split_at(KEY_BYTES);
             if key != same.key {
                 same.tell(&mut clashes)?;
-                same = SameValue {
-                    key: key.to_vec(),
-                    ..SameValue::default()
-                };
+                same = SameValue { key: key.to_vec(), ..SameValue::default() };
             }
             same.add(CellPlace::from_bytes(place), &mut clashes)?;
         }
@@ -314,17 +283,11 @@ impl SameValue {
         if self.first.len() < 2 {
             return Ok(());
         }
-        self.first
-            .iter()
-            .try_for_each(|place| clashes.push(self.clash_of(*place).to_bytes()))
+        self.first.iter().try_for_each(|place| clashes.push(self.clash_of(*place).to_bytes()))
     }
 
     fn clash_of(&self, place: CellPlace) -> Clash {
-        let others = self
-            .first
-            .iter()
-            .filter(|other| other.row != place.row)
-            .map(|other| other.line);
+        let others = self.first.iter().filter(|other| other.row != place.row).map(|other| other.line);
         let is_late = !self.first.contains(&place);
         Clash {
             row: place.row,
@@ -343,9 +306,7 @@ impl Iterator for Clashes {
     type Item = io::Result<Clash>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0
-            .next()
-            .map(|bytes| bytes.map(|bytes| Clash::from_bytes(&bytes)))
+        self.0.next().map(|bytes| bytes.map(|bytes| Clash::from_bytes(&bytes)))
     }
 }
 
@@ -365,18 +326,14 @@ mod tests {
             required: false,
             unique: Some(group.into()),
         };
-        Layout {
-            columns: vec![column("a", "X"), column("b", "X"), column("c", "Y")],
-            key: 0,
-        }
+        Layout { columns: vec![column("a", "X"), column("b", "X"), column("c", "Y")], key: 0 }
     }
 
     fn clashes(rows: &[[Option<u8>; 3]], held_bytes_max: usize) -> Vec<Clash> {
         let value = |cell: Option<u8>| cell.map(|cell| cell.to_string());
         let rows = rows.iter().map(|cells| cells.map(value));
         let mut duplicates = Duplicates::new(&layout(), held_bytes_max);
-        rows.clone()
-            .for_each(|values| duplicates.note(&values).unwrap());
+        rows.clone().for_each(|values| duplicates.note(&values).unwrap());
         let Some(mut suspects) = duplicates.finish().unwrap() else {
             return Vec::new();
         };
@@ -389,25 +346,10 @@ mod tests {
 
     #[test]
     fn both_rows_of_a_clash_are_told_across_columns_of_a_group() {
-        let found = clashes(
-            &[[Some(1), None, Some(2)], [None, Some(1), Some(1)]],
-            1 << 20,
-        );
+        let found = clashes(&[[Some(1), None, Some(2)], [None, Some(1), Some(1)]], 1 << 20);
         let expected = [
-            Clash {
-                row: 1,
-                line: 2,
-                column: 0,
-                other_lines: vec![3],
-                more: false,
-            },
-            Clash {
-                row: 2,
-                line: 3,
-                column: 1,
-                other_lines: vec![2],
-                more: false,
-            },
+            Clash { row: 1, line: 2, column: 0, other_lines: vec![3], more: false },
+            Clash { row: 2, line: 3, column: 1, other_lines: vec![2], more: false },
         ];
         assert_eq!(found, expected);
     }
@@ -421,20 +363,11 @@ mod tests {
     fn many_rows_name_the_first_few_others() {
         let found = clashes(&[[Some(1), None, None]; 6], 0);
         assert_eq!(found.len(), 6);
-        assert_eq!(
-            (&found[0].other_lines, found[0].more),
-            (&vec![3, 4, 5], true)
-        );
-        assert_eq!(
-            (&found[5].other_lines, found[5].more),
-            (&vec![2, 3, 4], true)
-        );
+        assert_eq!((&found[0].other_lines, found[0].more), (&vec![3, 4, 5], true));
+        assert_eq!((&found[5].other_lines, found[5].more), (&vec![2, 3, 4], true));
         assert_eq!(found[5].describe_others(), "lines 2, 3, 4 and more");
         let four = clashes(&[[Some(1), None, None]; 4], 0);
-        assert_eq!(
-            (&four[3].other_lines, four[3].more),
-            (&vec![2, 3, 4], false)
-        );
+        assert_eq!((&four[3].other_lines, four[3].more), (&vec![2, 3, 4], false));
     }
 
     proptest! {

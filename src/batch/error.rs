@@ -13,10 +13,7 @@ use crate::values::{Rule, Violation};
 pub enum InputError {
     /// It is not there, or may not be read.
     #[error("cannot open `{}`", path.display())]
-    #[diagnostic(
-        code(input::open),
-        help("check the path and whether this account may read the file")
-    )]
+    #[diagnostic(code(input::open), help("check the path and whether this account may read the file"))]
     Open {
         /// The file.
         path: PathBuf,
@@ -25,10 +22,7 @@ pub enum InputError {
     },
     /// Reading stopped half way.
     #[error("cannot read `{}` to its end", path.display())]
-    #[diagnostic(
-        code(input::read),
-        help("copy the file to a local disk and try again; nothing was changed")
-    )]
+    #[diagnostic(code(input::read), help("copy the file to a local disk and try again; nothing was changed"))]
     Read {
         /// The file.
         path: PathBuf,
@@ -37,20 +31,14 @@ pub enum InputError {
     },
     /// There is not even a header.
     #[error("`{}` has no header and no rows", path.display())]
-    #[diagnostic(
-        code(input::empty),
-        help("the first line must name the columns; check that the export succeeded")
-    )]
+    #[diagnostic(code(input::empty), help("the first line must name the columns; check that the export succeeded"))]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// It is another kind of file.
     #[error("`{}` is {kind}, not CSV", path.display())]
-    #[diagnostic(
-        code(input::binary),
-        help("open it with the program it belongs to and save it as \"CSV UTF-8\"")
-    )]
+    #[diagnostic(code(input::binary), help("open it with the program it belongs to and save it as \"CSV UTF-8\""))]
     Binary {
         /// The file.
         path: PathBuf,
@@ -74,10 +62,7 @@ pub enum InputError {
     },
     /// A quote that is opened and never closed.
     #[error("`{}`: the quote opened in line {line} is never closed", path.display())]
-    #[diagnostic(
-        code(input::open_quote),
-        help("close the quote, or double it (\"\") where it belongs to the text")
-    )]
+    #[diagnostic(code(input::open_quote), help("close the quote, or double it (\"\") where it belongs to the text"))]
     OpenQuote {
         /// The file.
         path: PathBuf,
@@ -86,10 +71,7 @@ pub enum InputError {
     },
     /// A record beyond all measure.
     #[error("`{}`: the record in line {line} is longer than {bytes_max} bytes", path.display())]
-    #[diagnostic(
-        code(input::record),
-        help("check whether the line ends are missing or the file is not CSV")
-    )]
+    #[diagnostic(code(input::record), help("check whether the line ends are missing or the file is not CSV"))]
     RecordTooLong {
         /// The file.
         path: PathBuf,
@@ -102,9 +84,7 @@ pub enum InputError {
     #[error("`{}` was changed while it was being read", path.display())]
     #[diagnostic(
         code(input::changed),
-        help(
-            "wait until the export is finished, then start again; what was read must not be used"
-        )
+        help("wait until the export is finished, then start again; what was read must not be used")
     )]
     Changed {
         /// The file.
@@ -112,10 +92,7 @@ pub enum InputError {
     },
     /// The search for duplicates, or the copy of a pipe, needs a temporary file.
     #[error("cannot use a temporary file in `{}`", std::env::temp_dir().display())]
-    #[diagnostic(
-        code(input::temporary),
-        help("free some space there, or set TMPDIR to another directory")
-    )]
+    #[diagnostic(code(input::temporary), help("free some space there, or set TMPDIR to another directory"))]
     Temporary {
         /// What the system says.
         source: io::Error,
@@ -145,10 +122,7 @@ impl InputError {
 
     /// For `map_err` on what fails while the file is read.
     pub(super) fn read(path: &Path) -> impl Fn(io::Error) -> InputError {
-        move |source| InputError::Read {
-            path: path.to_owned(),
-            source,
-        }
+        move |source| InputError::Read { path: path.to_owned(), source }
     }
 
     /// For `map_err` on what fails in a temporary file.

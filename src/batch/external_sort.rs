@@ -33,11 +33,7 @@ struct Spilled {
 impl<const N: usize> Sorter<N> {
     /// A sorter that holds so many bytes of records in memory, and at least one record.
     pub fn new(held_bytes_max: usize) -> Sorter<N> {
-        Sorter {
-            held: Vec::new(),
-            held_records_max: (held_bytes_max / N).max(1),
-            spilled: Spilled::default(),
-        }
+        Sorter { held: Vec::new(), held_records_max: (held_bytes_max / N).max(1), spilled: Spilled::default() }
     }
 
     /// Takes a record.
@@ -131,18 +127,10 @@ impl<const N: usize> Merge<N> {
         let mut begin = 0;
         let mut runs = Vec::with_capacity(spilled.ends.len());
         for end in spilled.ends {
-            runs.push(Run {
-                unread: begin..end,
-                buffer: Vec::new().into_iter(),
-                buffer_records,
-            });
+            runs.push(Run { unread: begin..end, buffer: Vec::new().into_iter(), buffer_records });
             begin = end;
         }
-        let mut merge = Merge {
-            file: spilled.file,
-            heads: BinaryHeap::with_capacity(runs.len()),
-            runs,
-        };
+        let mut merge = Merge { file: spilled.file, heads: BinaryHeap::with_capacity(runs.len()), runs };
         for index in 0..merge.runs.len() {
             merge.advance(index)?;
         }

@@ -27,10 +27,7 @@ impl Violation {
 
     /// As a finding about one row.
     pub fn in_row(self, row: u64, line: u64) -> Finding {
-        Finding {
-            row: Some(row),
-            ..self.in_file(Some(line))
-        }
+        Finding { row: Some(row), ..self.in_file(Some(line)) }
     }
 }
 
@@ -58,11 +55,7 @@ pub struct Finding {
 impl Finding {
     /// The same finding, naming the column and the value it is about.
     pub fn about(self, column: &str, value: &str) -> Finding {
-        Finding {
-            column: Some(column.to_owned()),
-            value: Some(shortened(value)),
-            ..self
-        }
+        Finding { column: Some(column.to_owned()), value: Some(shortened(value)), ..self }
     }
 
     /// Whether it refuses the row or the file.
@@ -103,10 +96,7 @@ pub struct FindingCounts {
 impl FindingCounts {
     /// Counts one finding.
     pub fn add(&mut self, finding: &Finding) {
-        *self
-            .counts
-            .entry((finding.severity, finding.rule.clone()))
-            .or_default() += 1;
+        *self.counts.entry((finding.severity, finding.rule.clone())).or_default() += 1;
     }
 
     /// How many findings of a severity there were.
@@ -121,17 +111,11 @@ impl FindingCounts {
 
     /// The rules broken with a severity, in the order of [`Rule`], with their counts.
     pub fn of(&self, severity: Severity) -> impl Iterator<Item = (&Rule, u64)> {
-        self.counts
-            .iter()
-            .filter(move |((of, _), _)| *of == severity)
-            .map(|((_, rule), count)| (rule, *count))
+        self.counts.iter().filter(move |((of, _), _)| *of == severity).map(|((_, rule), count)| (rule, *count))
     }
 
     fn part(&self, severity: Severity) -> Option<String> {
-        let rules: Vec<String> = self
-            .of(severity)
-            .map(|(rule, count)| format!("{count} {rule}"))
-            .collect();
+        let rules: Vec<String> = self.of(severity).map(|(rule, count)| format!("{count} {rule}")).collect();
         let total = self.count(severity);
         let plural = if total == 1 { "" } else { "s" };
         (total > 0).then(|| format!("{total} {severity}{plural} ({})", rules.join(", ")))
@@ -140,10 +124,8 @@ impl FindingCounts {
 
 impl fmt::Display for FindingCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<String> = [Severity::Error, Severity::Warning]
-            .into_iter()
-            .filter_map(|severity| self.part(severity))
-            .collect();
+        let parts: Vec<String> =
+            [Severity::Error, Severity::Warning].into_iter().filter_map(|severity| self.part(severity)).collect();
         if parts.is_empty() {
             return f.write_str("no findings");
         }
@@ -156,9 +138,7 @@ mod tests {
     use super::*;
 
     fn blank_in(line: u64) -> Finding {
-        Violation::error(Rule::Blank, "no value")
-            .in_row(line - 1, line)
-            .about("upn", " ")
+        Violation::error(Rule::Blank, "no value").in_row(line - 1, line).about("upn", " ")
     }
 
     #[test]
@@ -167,16 +147,8 @@ mod tests {
             .suggesting(Some("a@b.de".into()))
             .in_row(16, 17)
             .about("upn", "x");
-        assert_eq!(
-            finding.to_string(),
-            "line 17, column upn: a blank (suggested: a@b.de) [Character, error]"
-        );
-        assert_eq!(
-            Violation::warning(Rule::Empty, "no rows")
-                .in_file(None)
-                .to_string(),
-            "no rows [Empty, warning]"
-        );
+        assert_eq!(finding.to_string(), "line 17, column upn: a blank (suggested: a@b.de) [Character, error]");
+        assert_eq!(Violation::warning(Rule::Empty, "no rows").in_file(None).to_string(), "no rows [Empty, warning]");
     }
 
     #[test]
@@ -187,21 +159,14 @@ mod tests {
             "value": " ", "message": "no value", "suggestion": null,
         });
         assert_eq!(json, expected);
-        assert_eq!(
-            serde_json::to_value(Rule::Job("NoGuests".into())).unwrap(),
-            "NoGuests"
-        );
+        assert_eq!(serde_json::to_value(Rule::Job("NoGuests".into())).unwrap(), "NoGuests");
     }
 
     #[test]
     fn a_long_value_is_shortened_at_a_character() {
-        let finding = Violation::error(Rule::Length, "long")
-            .in_row(1, 2)
-            .about("upn", &"ü".repeat(VALUE_CHARS_MAX + 1));
-        assert_eq!(
-            finding.value,
-            Some(format!("{}…", "ü".repeat(VALUE_CHARS_MAX)))
-        );
+        let finding =
+            Violation::error(Rule::Length, "long").in_row(1, 2).about("upn", &"ü".repeat(VALUE_CHARS_MAX + 1));
+        assert_eq!(finding.value, Some(format!("{}…", "ü".repeat(VALUE_CHARS_MAX))));
     }
 
     #[test]
@@ -212,10 +177,7 @@ mod tests {
         summary.add(&blank_in(3));
         summary.add(&Violation::error(Rule::Ragged, "short").in_row(4, 5));
         summary.add(&Violation::warning(Rule::TopLevelDomain, "odd").in_row(4, 5));
-        assert_eq!(
-            summary.to_string(),
-            "3 errors (2 Blank, 1 Ragged), 1 warning (1 TopLevelDomain)"
-        );
+        assert_eq!(summary.to_string(), "3 errors (2 Blank, 1 Ragged), 1 warning (1 TopLevelDomain)");
         assert_eq!(summary.count(Severity::Error), 3);
     }
 }

@@ -15,10 +15,8 @@ const HEADINGS_TOLD_MAX: usize = 12;
 /// Longest heading that is compared letter by letter, in characters; longer ones are prose.
 const HEADING_CHARS_MAX: usize = 64;
 /// Words in headings of values that are not, or no longer, what a job asks for.
-const OTHER_VALUES: [&str; 10] = [
-    "old", "before", "after", "current", "previous", "mailbox", "exch", "archive", "parent",
-    "schema",
-];
+const OTHER_VALUES: [&str; 10] =
+    ["old", "before", "after", "current", "previous", "mailbox", "exch", "archive", "parent", "schema"];
 /// So many letters of a heading bear one slip of the pen.
 const LETTERS_PER_SLIP: usize = 4;
 
@@ -50,9 +48,7 @@ impl Mapping {
         let read_one = |(index, column): (usize, &Column)| {
             let cell = cells.get(self.cell(index)?)?;
             let (value, faults) = column.read(cell);
-            faults
-                .into_iter()
-                .for_each(|fault| tell(column, cell, fault));
+            faults.into_iter().for_each(|fault| tell(column, cell, fault));
             value
         };
         layout.columns.iter().enumerate().map(read_one).collect()
@@ -81,15 +77,10 @@ pub fn map(layout: &Layout, header: &[String], line: u64) -> Headings {
     let mut cells = Vec::with_capacity(layout.columns.len());
     let mut note = |column: &Column, fault: Violation| {
         let finding = fault.in_file(Some(line));
-        findings.push(Finding {
-            column: Some(column.name.clone()),
-            ..finding
-        });
+        findings.push(Finding { column: Some(column.name.clone()), ..finding });
     };
     for column in &layout.columns {
-        let found: Vec<usize> = (0..header.len())
-            .filter(|index| is_heading_of(column, &header[*index]))
-            .collect();
+        let found: Vec<usize> = (0..header.len()).filter(|index| is_heading_of(column, &header[*index])).collect();
         match found.as_slice() {
             [] if column.required => note(column, absent(layout, column, header)),
             [] | [_] => {}
@@ -109,9 +100,7 @@ pub fn map(layout: &Layout, header: &[String], line: u64) -> Headings {
         .collect();
     // Of a first line that is no header more would only mislead.
     let is_header = mapping.cell(layout.key).is_some() || hint(layout, header).is_none();
-    let speaking = unread
-        .iter()
-        .filter(|heading| is_header && !is_of_another(heading));
+    let speaking = unread.iter().filter(|heading| is_header && !is_of_another(heading));
     for heading in speaking {
         if let Some(column) = anchor_column(layout, heading) {
             note(column, unread_anchor(layout, &mapping, column, heading));
@@ -119,11 +108,7 @@ pub fn map(layout: &Layout, header: &[String], line: u64) -> Headings {
             note(column, misspelled(heading, name));
         }
     }
-    Headings {
-        mapping,
-        unread,
-        findings,
-    }
+    Headings { mapping, unread, findings }
 }
 
 /// Whether a heading belongs to a column of the layout.
@@ -141,11 +126,7 @@ pub fn is_repeated(header: &[String], cells: &[String]) -> bool {
 fn doubled<'a>(column: &Column, headings: impl Iterator<Item = &'a str>) -> Violation {
     Violation::error(
         Rule::DuplicateColumn,
-        format!(
-            "more than one heading belongs to {}: {}; keep one of them",
-            column.name,
-            listed(headings)
-        ),
+        format!("more than one heading belongs to {}: {}; keep one of them", column.name, listed(headings)),
     )
 }
 
@@ -153,15 +134,11 @@ fn doubled<'a>(column: &Column, headings: impl Iterator<Item = &'a str>) -> Viol
 fn anchor_column<'a>(layout: &'a Layout, heading: &str) -> Option<&'a Column> {
     let name = folded(heading);
     let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
-    let anchors = layout
-        .columns
-        .iter()
-        .find(|column| column.kind == CellKind::ImmutableId)?;
+    let anchors = layout.columns.iter().find(|column| column.kind == CellKind::ImmutableId)?;
     if has(&["immutableid", "anchor", "consistencyguid", "base64"]) {
         return Some(anchors);
     }
-    let is_guid_of_it =
-        |column: &&Column| column.kind == CellKind::Guid && column.unique == anchors.unique;
+    let is_guid_of_it = |column: &&Column| column.kind == CellKind::Guid && column.unique == anchors.unique;
     let guids = layout.columns.iter().find(is_guid_of_it)?;
     (name.ends_with("guid") || has(&["objectguid"])).then_some(guids)
 }
@@ -180,9 +157,7 @@ fn unread_anchor(layout: &Layout, mapping: &Mapping, column: &Column, heading: &
         .enumerate()
         .find(|(index, other)| mapping.cell(*index).is_some() && other.unique == column.unique);
     let name = folded(heading);
-    let is_wanted = ["new", "target", "desired", "wanted"]
-        .iter()
-        .any(|word| name.contains(word));
+    let is_wanted = ["new", "target", "desired", "wanted"].iter().any(|word| name.contains(word));
     let read_instead = match rival {
         Some((_, other)) => format!(", and {} is; take one of the two out", other.name),
         None => String::new(),
@@ -202,11 +177,8 @@ fn unread_anchor(layout: &Layout, mapping: &Mapping, column: &Column, heading: &
 /// The column that the file lacks and whose name an unread heading almost is, with the name.
 fn slip<'a>(layout: &'a Layout, mapping: &Mapping, heading: &str) -> Option<(&'a Column, &'a str)> {
     let letters = folded(heading).chars().count();
-    let lacking = layout
-        .columns
-        .iter()
-        .enumerate()
-        .filter(|(index, column)| mapping.cell(*index).is_none() && !column.required);
+    let lacking =
+        layout.columns.iter().enumerate().filter(|(index, column)| mapping.cell(*index).is_none() && !column.required);
     let (_, name, column) = lacking
         .filter_map(|(_, column)| {
             let (distance, name) = nearest_name(column, heading)?;
@@ -218,11 +190,8 @@ fn slip<'a>(layout: &'a Layout, mapping: &Mapping, heading: &str) -> Option<(&'a
 }
 
 fn misspelled(heading: &str, name: &str) -> Violation {
-    Violation::warning(
-        Rule::UnreadColumn,
-        format!("the heading `{heading}` is not read; rename it if {name} is meant"),
-    )
-    .suggesting(Some(name.to_owned()))
+    Violation::warning(Rule::UnreadColumn, format!("the heading `{heading}` is not read; rename it if {name} is meant"))
+        .suggesting(Some(name.to_owned()))
 }
 
 fn absent(layout: &Layout, column: &Column, header: &[String]) -> Violation {
@@ -240,11 +209,10 @@ fn absent(layout: &Layout, column: &Column, header: &[String]) -> Violation {
         .min_by_key(|((distance, _), _)| *distance)
         .filter(|((distance, _), heading)| distance * 2 <= folded(heading).chars().count());
     match near {
-        Some(((_, name), heading)) => Violation::error(
-            Rule::MissingColumn,
-            format!("{message}; rename `{}` if that is it", heading.trim()),
-        )
-        .suggesting(Some(name.to_owned())),
+        Some(((_, name), heading)) => {
+            Violation::error(Rule::MissingColumn, format!("{message}; rename `{}` if that is it", heading.trim()))
+                .suggesting(Some(name.to_owned()))
+        }
         None => Violation::error(Rule::MissingColumn, message),
     }
 }
@@ -260,25 +228,15 @@ fn hint(layout: &Layout, header: &[String]) -> Option<&'static str> {
     let is = |name: &'static str| move |heading: &String| folded(heading) == name;
     let holds_delimiters = |heading: &String| heading.split([',', ';', '\t', '|']).any(is_name);
     if header.iter().any(is("pageheaderentry")) {
-        Some(
-            "Format-Table stood before Export-Csv, which then exports its layout; take it out and export again",
-        )
+        Some("Format-Table stood before Export-Csv, which then exports its layout; take it out and export again")
     } else if header.len() == 1 && header.iter().any(is("length")) {
-        Some(
-            "Export-Csv was given texts and exported their length; give it the objects (Select-Object)",
-        )
+        Some("Export-Csv was given texts and exported their length; give it the objects (Select-Object)")
     } else if header.iter().any(is_list) {
-        Some(
-            "the file has a line per attribute, as Format-List and LDIF have; export it as CSV (Export-Csv, csvde)",
-        )
+        Some("the file has a line per attribute, as Format-List and LDIF have; export it as CSV (Export-Csv, csvde)")
     } else if header.iter().any(holds_delimiters) {
-        Some(
-            "the whole line stands in quotes and so is one cell; take the quotes around each line away",
-        )
+        Some("the whole line stands in quotes and so is one cell; take the quotes around each line away")
     } else if header.iter().any(is_table) {
-        Some(
-            "the file looks like a table on the screen (Format-Table); export it as CSV (Export-Csv)",
-        )
+        Some("the file looks like a table on the screen (Format-Table); export it as CSV (Export-Csv)")
     } else if header.iter().any(|heading| heading.contains('@')) {
         Some("the first line looks like data, so the header itself may be missing")
     } else {
@@ -287,10 +245,7 @@ fn hint(layout: &Layout, header: &[String]) -> Option<&'static str> {
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut names: Vec<String> = names
-        .filter(|name| !name.is_empty())
-        .map(|name| format!("`{name}`"))
-        .collect();
+    let mut names: Vec<String> = names.filter(|name| !name.is_empty()).map(|name| format!("`{name}`")).collect();
     if names.len() > HEADINGS_TOLD_MAX {
         names.truncate(HEADINGS_TOLD_MAX);
         names.push("…".to_owned());
@@ -299,27 +254,15 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn column_names(column: &Column) -> impl Iterator<Item = &str> {
-    std::iter::once(&column.name)
-        .chain(&column.aliases)
-        .map(String::as_str)
+    std::iter::once(&column.name).chain(&column.aliases).map(String::as_str)
 }
 
 /// The names that a heading can stand for: the one in brackets, and the whole.
 fn candidates(heading: &str) -> [String; 2] {
-    let bracketed = heading
-        .split_once('[')
-        .and_then(|(_, rest)| rest.split_once(']'))
-        .map_or("", |(name, _)| name);
+    let bracketed = heading.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map_or("", |(name, _)| name);
     let whole = folded(heading);
     let bracketed = folded(bracketed);
-    [
-        if bracketed.is_empty() {
-            whole.clone()
-        } else {
-            bracketed
-        },
-        whole,
-    ]
+    [if bracketed.is_empty() { whole.clone() } else { bracketed }, whole]
 }
 
 fn folded(heading: &str) -> String {
@@ -327,10 +270,7 @@ fn folded(heading: &str) -> String {
 }
 
 fn letters(heading: &str) -> impl Iterator<Item = char> {
-    heading
-        .chars()
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_lowercase)
+    heading.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
 /// The column's name that a heading differs least from, and by how many slips of the pen: letters added, left out,
@@ -344,9 +284,7 @@ fn nearest_name<'a>(column: &'a Column, heading: &str) -> Option<(usize, &'a str
             .map(|candidate| strsim::osa_distance(&folded(name), candidate))
             .min()
     };
-    column_names(column)
-        .filter_map(|name| Some((slips(name)?, name)))
-        .min_by_key(|(slips, _)| *slips)
+    column_names(column).filter_map(|name| Some((slips(name)?, name))).min_by_key(|(slips, _)| *slips)
 }
 
 #[cfg(test)]
@@ -367,12 +305,7 @@ mod tests {
             ..column(name, kind, false, aliases)
         };
         let columns = vec![
-            column(
-                "upn",
-                CellKind::Upn,
-                true,
-                &["UserPrincipalName", "User principal name"],
-            ),
+            column("upn", CellKind::Upn, true, &["UserPrincipalName", "User principal name"]),
             anchor("immutable_id", CellKind::ImmutableId, &[]),
             anchor("object_guid", CellKind::Guid, &["objectGUID"]),
             column("object_id", CellKind::Guid, false, &["ObjectId"]),
@@ -408,33 +341,20 @@ mod tests {
         let (cells, findings) = mapped(&["UserPrincipleName", "Department"]);
         assert_eq!((cells, findings.len()), (vec![None; 4], 1));
         let finding = &findings[0];
-        assert_eq!(
-            (finding.rule.clone(), finding.severity, finding.row),
-            (Rule::MissingColumn, Severity::Error, None)
-        );
+        assert_eq!((finding.rule.clone(), finding.severity, finding.row), (Rule::MissingColumn, Severity::Error, None));
         assert_eq!(finding.suggestion.as_deref(), Some("UserPrincipalName"));
         assert!(finding.message.contains("`Department`"), "{finding}");
-        assert!(
-            mapped(&["adele@contoso.com"]).1[0]
-                .message
-                .contains("header itself may be missing")
-        );
+        assert!(mapped(&["adele@contoso.com"]).1[0].message.contains("header itself may be missing"));
     }
 
     #[test]
     fn a_slip_in_the_name_of_an_optional_column_is_a_warning() {
         let (cells, findings) = mapped(&["upn", "imutable_id"]);
         assert_eq!(cells, [Some(0), None, None, None]);
-        assert_eq!(
-            (findings[0].rule.clone(), findings[0].severity),
-            (Rule::UnreadColumn, Severity::Warning)
-        );
+        assert_eq!((findings[0].rule.clone(), findings[0].severity), (Rule::UnreadColumn, Severity::Warning));
         assert_eq!(mapped(&["upn", "display name"]).1, []);
         let (_, findings) = mapped(&["upn", "objectGIUD"]);
-        assert_eq!(
-            (findings.len(), findings[0].suggestion.as_deref()),
-            (1, Some("object_guid"))
-        );
+        assert_eq!((findings.len(), findings[0].suggestion.as_deref()), (1, Some("object_guid")));
     }
 
     #[test]
@@ -456,12 +376,7 @@ mod tests {
             assert_eq!(finding.severity, Severity::Warning, "{heading}");
             assert!(finding.message.contains(heading), "{finding}");
         }
-        for heading in [
-            "OldImmutableId",
-            "immutable_id_before",
-            "ExchangeGuid",
-            "msExchMailboxGuid",
-        ] {
+        for heading in ["OldImmutableId", "immutable_id_before", "ExchangeGuid", "msExchMailboxGuid"] {
             assert_eq!(mapped(&["upn", heading]).1, [], "{heading}");
         }
     }
@@ -469,15 +384,9 @@ mod tests {
     #[test]
     fn a_new_anchor_beside_one_that_is_read_is_an_error() {
         let (_, findings) = mapped(&["upn", "immutable id", "NewImmutableId"]);
-        assert_eq!(
-            (findings.len(), findings[0].severity, findings[0].row),
-            (1, Severity::Error, None)
-        );
+        assert_eq!((findings.len(), findings[0].severity, findings[0].row), (1, Severity::Error, None));
         let (_, findings) = mapped(&["upn", "objectGUID", "mS-DS-ConsistencyGuid"]);
-        assert_eq!(
-            (findings.len(), findings[0].severity),
-            (1, Severity::Warning)
-        );
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Warning));
     }
 
     #[test]
@@ -486,10 +395,7 @@ mod tests {
             (&["UserPrincipalName   ImmutableId    "][..], "Format-Table"),
             (&["UserPrincipalName ImmutableId"], "Format-Table"),
             (&["upn,immutable_id"], "quotes"),
-            (
-                &["ClassId2e4f51ef21dd47e99d3c952918aff9cd", "pageHeaderEntry"],
-                "Format-Table",
-            ),
+            (&["ClassId2e4f51ef21dd47e99d3c952918aff9cd", "pageHeaderEntry"], "Format-Table"),
             (&["Length"], "Select-Object"),
             (&["UserPrincipalName : a@contoso.com"], "Format-List"),
             (&["dn: CN=Anna", "OU=x", "DC=contoso"], "LDIF"),
@@ -512,28 +418,17 @@ mod tests {
 
     #[test]
     fn a_header_that_comes_again_is_known() {
-        let texts = |cells: &[&str]| {
-            cells
-                .iter()
-                .map(|cell| (*cell).to_owned())
-                .collect::<Vec<_>>()
-        };
+        let texts = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
         let header = texts(&["upn", "Object GUID"]);
         assert!(is_repeated(&header, &texts(&["\u{feff}UPN", "objectguid"])));
-        assert!(!is_repeated(
-            &header,
-            &texts(&["a@contoso.com", "objectguid"])
-        ));
+        assert!(!is_repeated(&header, &texts(&["a@contoso.com", "objectguid"])));
         assert!(!is_repeated(&header, &texts(&["upn"])));
     }
 
     #[test]
     fn two_headings_for_one_column_are_an_error() {
         let (_, findings) = mapped(&["upn", "UserPrincipalName"]);
-        assert_eq!(
-            (findings[0].rule.clone(), findings[0].severity),
-            (Rule::DuplicateColumn, Severity::Error)
-        );
+        assert_eq!((findings[0].rule.clone(), findings[0].severity), (Rule::DuplicateColumn, Severity::Error));
     }
 
     #[test]

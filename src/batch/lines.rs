@@ -184,10 +184,9 @@ impl<R: Read> RecordLines<R> {
     fn overlong(&self) -> RecordError {
         match self.state {
             ScanState::InQuotes => RecordError::OpenQuote(self.quote_line),
-            ScanState::BeforeRecord
-            | ScanState::BeforeCell
-            | ScanState::InCell
-            | ScanState::AfterQuote => RecordError::TooLong(self.record_line),
+            ScanState::BeforeRecord | ScanState::BeforeCell | ScanState::InCell | ScanState::AfterQuote => {
+                RecordError::TooLong(self.record_line)
+            }
         }
     }
 
@@ -231,19 +230,15 @@ mod tests {
     fn records(text: &str, preamble_lines: u64) -> Result<Vec<(u64, String)>, RecordError> {
         let lines = RecordLines::new(text.as_bytes(), b',', preamble_lines);
         // A small buffer, so that records and line ends fall across its ends.
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .buffer_capacity(3)
-            .from_reader(lines);
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(3).from_reader(lines);
         let mut record = csv::StringRecord::new();
         let mut found = Vec::new();
         loop {
             match reader.read_record(&mut record) {
-                Ok(true) => found.push((
-                    reader.get_mut().next_record_line(),
-                    record.iter().collect::<Vec<_>>().join("|"),
-                )),
+                Ok(true) => {
+                    found.push((reader.get_mut().next_record_line(), record.iter().collect::<Vec<_>>().join("|")))
+                }
                 Ok(false) => return Ok(found),
                 Err(_) => return Err(reader.get_mut().error().unwrap()),
             }
@@ -251,11 +246,7 @@ mod tests {
     }
 
     fn lines_of(text: &str) -> Vec<u64> {
-        records(text, 0)
-            .unwrap()
-            .into_iter()
-            .map(|(line, _)| line)
-            .collect()
+        records(text, 0).unwrap().into_iter().map(|(line, _)| line).collect()
     }
 
     #[test]
@@ -270,11 +261,7 @@ mod tests {
     fn lines_before_the_header_are_left_out_and_counted() {
         for end in ["\n", "\r\n", "\r"] {
             let text = ["#TYPE \"x", "", "a", "b"].join(end);
-            assert_eq!(
-                records(&text, 2).unwrap(),
-                [(3, "a".to_owned()), (4, "b".to_owned())],
-                "{end:?}"
-            );
+            assert_eq!(records(&text, 2).unwrap(), [(3, "a".to_owned()), (4, "b".to_owned())], "{end:?}");
         }
     }
 
@@ -289,10 +276,7 @@ mod tests {
         assert_eq!(records("a\nb,\"c\nd\n", 0), Err(RecordError::OpenQuote(2)));
         let long = format!("a\n\n\"{}", "x\n".repeat(1 << 20));
         assert_eq!(records(&long, 0), Err(RecordError::OpenQuote(3)));
-        assert_eq!(
-            records(&"x".repeat(2 << 20), 0),
-            Err(RecordError::TooLong(1))
-        );
+        assert_eq!(records(&"x".repeat(2 << 20), 0), Err(RecordError::TooLong(1)));
     }
 
     proptest! {

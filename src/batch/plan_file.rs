@@ -26,10 +26,7 @@ pub type SealOctets = [u8; 16];
 pub enum PlanFileError {
     /// The file.
     #[error("the plan `{}` cannot be read", path.display())]
-    #[diagnostic(
-        code(batch::plan_unreadable),
-        help("check the path of --plan; `cutover plan` writes it as plan.csv")
-    )]
+    #[diagnostic(code(batch::plan_unreadable), help("check the path of --plan; `cutover plan` writes it as plan.csv"))]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -40,9 +37,7 @@ pub enum PlanFileError {
     #[error("the plan `{}` has no column `{column}`", path.display())]
     #[diagnostic(
         code(batch::plan_column),
-        help(
-            "use the file as `cutover plan` wrote it: commas between the cells, all columns kept"
-        )
+        help("use the file as `cutover plan` wrote it: commas between the cells, all columns kept")
     )]
     Column {
         /// Which file.
@@ -54,9 +49,7 @@ pub enum PlanFileError {
     #[error("line {line} of the plan `{}` {what}", path.display())]
     #[diagnostic(
         code(batch::plan_line),
-        help(
-            "use the file as `cutover plan` wrote it; lines may be taken out, and their rows are then refused"
-        )
+        help("use the file as `cutover plan` wrote it; lines may be taken out, and their rows are then refused")
     )]
     Line {
         /// Which file.
@@ -116,10 +109,7 @@ impl PlanFile {
     /// # Errors
     /// [`PlanFileError`]: it cannot be read, is no plan, or another one.
     pub fn open(path: &Path, whole: SealOctets) -> Result<PlanFile, PlanFileError> {
-        let unreadable = |source: csv::Error| PlanFileError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
+        let unreadable = |source: csv::Error| PlanFileError::Unreadable { path: path.to_owned(), source };
         let open = || File::open(path).map(BufReader::new);
         let digest = open().and_then(Digest::of_stream);
         let digest = digest.map_err(|error| unreadable(error.into()))?;
@@ -164,10 +154,7 @@ impl PlanFile {
     fn next_line(&mut self) -> Result<Option<PlanLine>, PlanFileError> {
         let mut record = StringRecord::new();
         let more = self.reader.read_record(&mut record);
-        let more = more.map_err(|source| PlanFileError::Unreadable {
-            path: self.path.clone(),
-            source,
-        })?;
+        let more = more.map_err(|source| PlanFileError::Unreadable { path: self.path.clone(), source })?;
         if !more {
             return Ok(None);
         }
@@ -189,25 +176,13 @@ impl PlanFile {
             return Err(wrong("is out of order: rows stand as in the input"));
         }
         let seal = cell(self.columns.seal);
-        let (whole, own) = seal
-            .split_once(BETWEEN)
-            .ok_or_else(|| wrong("has no seal of a plan"))?;
+        let (whole, own) = seal.split_once(BETWEEN).ok_or_else(|| wrong("has no seal of a plan"))?;
         let octets = |text: &str| octets(text).ok_or_else(|| wrong("has a damaged seal"));
         if octets(whole)? != self.whole {
-            return Err(PlanFileError::Other {
-                path: self.path.clone(),
-            });
+            return Err(PlanFileError::Other { path: self.path.clone() });
         }
-        let seal = if own.is_empty() {
-            None
-        } else {
-            Some(octets(own)?)
-        };
-        Ok(PlanLine {
-            row,
-            key: cell(self.columns.key).to_owned(),
-            seal,
-        })
+        let seal = if own.is_empty() { None } else { Some(octets(own)?) };
+        Ok(PlanLine { row, key: cell(self.columns.key).to_owned(), seal })
     }
 }
 
@@ -216,16 +191,9 @@ impl Columns {
         let place = |column: &'static str| {
             let mut names = headers.iter();
             let found = names.position(|name| name.trim_start_matches(BOM) == column);
-            found.ok_or_else(|| PlanFileError::Column {
-                path: path.to_owned(),
-                column,
-            })
+            found.ok_or_else(|| PlanFileError::Column { path: path.to_owned(), column })
         };
-        Ok(Columns {
-            row: place("row")?,
-            key: place("key")?,
-            seal: place(SEAL_COLUMN)?,
-        })
+        Ok(Columns { row: place("row")?, key: place("key")?, seal: place(SEAL_COLUMN)? })
     }
 }
 
@@ -264,10 +232,7 @@ mod tests {
     }
 
     fn plan(lines: &[String]) -> tempfile::NamedTempFile {
-        file(&format!(
-            "\u{feff}row,key,anything,seal\n{}",
-            lines.concat()
-        ))
+        file(&format!("\u{feff}row,key,anything,seal\n{}", lines.concat()))
     }
 
     #[test]
@@ -282,10 +247,7 @@ mod tests {
         let seals: Vec<_> = [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "e"), (6, "f")]
             .map(|(row, key)| plan.seal_of(row, key).unwrap())
             .into();
-        assert_eq!(
-            seals,
-            [Some([1; 16]), None, Some([3; 16]), None, None, None]
-        );
+        assert_eq!(seals, [Some([1; 16]), None, Some([3; 16]), None, None, None]);
     }
 
     #[test]
@@ -299,27 +261,12 @@ mod tests {
         };
         let head = "row,key,anything,seal\n";
         let good = line(1, "a", None);
-        assert!(matches!(
-            error("row,key\n", WHOLE),
-            PlanFileError::Column { column: "seal", .. }
-        ));
-        assert!(matches!(
-            error(&format!("{head}{good}"), [8; 16]),
-            PlanFileError::Other { .. }
-        ));
+        assert!(matches!(error("row,key\n", WHOLE), PlanFileError::Column { column: "seal", .. }));
+        assert!(matches!(error(&format!("{head}{good}"), [8; 16]), PlanFileError::Other { .. }));
         for wrong in ["x,a,,b.c\n", "1,a,,b\n", "1,a,,b.c\n"] {
-            assert!(
-                matches!(
-                    error(&format!("{head}{wrong}"), WHOLE),
-                    PlanFileError::Line { line: 2, .. }
-                ),
-                "{wrong}"
-            );
+            assert!(matches!(error(&format!("{head}{wrong}"), WHOLE), PlanFileError::Line { line: 2, .. }), "{wrong}");
         }
-        assert!(matches!(
-            error(&format!("{head}{good}{good}"), WHOLE),
-            PlanFileError::Line { line: 3, .. }
-        ));
+        assert!(matches!(error(&format!("{head}{good}{good}"), WHOLE), PlanFileError::Line { line: 3, .. }));
     }
 
     proptest! {

@@ -53,34 +53,18 @@ pub fn open(path: &Path, layout: &Layout) -> Result<Input, InputError> {
     let dialect = dialect_of(&probed, layout);
     let mut records = RecordReader::open(&source, path, dialect)?;
     let Some(first) = records.next()? else {
-        return Err(InputError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(InputError::Empty { path: path.to_owned() });
     };
     let header: Vec<String> = first.cells.iter().map(str::to_owned).collect();
     let headings = header::map(layout, &header, first.line);
-    let Headings {
-        mapping,
-        unread,
-        findings: columns,
-    } = headings;
+    let Headings { mapping, unread, findings: columns } = headings;
 
     let mut findings: Vec<Finding> = encoding_finding(&probed).into_iter().collect();
     findings.extend(columns);
     if records.next()?.is_none() {
-        findings
-            .push(Violation::error(Rule::Empty, "the file has a header and no rows").in_file(None));
+        findings.push(Violation::error(Rule::Empty, "the file has a header and no rows").in_file(None));
     }
-    Ok(Input {
-        source,
-        file: path.to_owned(),
-        digest: probed.digest,
-        dialect,
-        header,
-        mapping,
-        unread,
-        findings,
-    })
+    Ok(Input { source, file: path.to_owned(), digest: probed.digest, dialect, header, mapping, unread, findings })
 }
 
 fn refuse_other_kinds(path: &Path, probed: &Probe) -> Result<(), InputError> {
@@ -104,12 +88,7 @@ fn text_of(probed: &Probe) -> Cow<'_, str> {
 fn dialect_of(probed: &Probe, layout: &Layout) -> Dialect {
     let is_heading = |heading: &str| is_read(layout, heading);
     let (delimiter, preamble_lines) = delimiter_and_preamble(&text_of(probed), &is_heading);
-    Dialect {
-        encoding: probed.encoding,
-        delimiter,
-        preamble_lines,
-        bom: probed.bom,
-    }
+    Dialect { encoding: probed.encoding, delimiter, preamble_lines, bom: probed.bom }
 }
 
 fn encoding_finding(probed: &Probe) -> Option<Finding> {
@@ -122,9 +101,7 @@ fn encoding_finding(probed: &Probe) -> Option<Finding> {
         ),
         marked @ (Encoding::Utf8 | Encoding::Utf16Le | Encoding::Utf16Be) => Violation::error(
             Rule::Encoding,
-            format!(
-                "has bytes that {marked} does not allow, though the file is marked so; export the file again"
-            ),
+            format!("has bytes that {marked} does not allow, though the file is marked so; export the file again"),
         ),
     };
     Some(fault.in_file(Some(line)))
@@ -151,10 +128,7 @@ mod tests {
             required: true,
             unique: Some("UPN".into()),
         };
-        Layout {
-            columns: vec![upn],
-            key: 0,
-        }
+        Layout { columns: vec![upn], key: 0 }
     }
 
     fn file(bytes: &[u8]) -> NamedTempFile {
@@ -177,26 +151,14 @@ mod tests {
 
     #[test]
     fn the_files_of_known_programs_open() {
-        let excel = utf16(
-            "\u{feff}UserPrincipalName\tOrt\r\na@b.de\tKöln\r\n",
-            u16::to_le_bytes,
-        );
+        let excel = utf16("\u{feff}UserPrincipalName\tOrt\r\na@b.de\tKöln\r\n", u16::to_le_bytes);
         assert_eq!(described(&excel), "UTF-16 LE with BOM, tab");
         let bare = utf16("sep=;\r\nupn;Ort\r\na@b.de;Köln\r\n", u16::to_be_bytes);
-        assert_eq!(
-            described(&bare),
-            "UTF-16 BE, semicolon, 1 line before the header"
-        );
+        assert_eq!(described(&bare), "UTF-16 BE, semicolon, 1 line before the header");
         let powershell = b"#TYPE Selected.User\r\n\"upn\",\"x\"\r\n\"a@b.de\",\"y\"\r\n";
-        assert_eq!(
-            described(powershell),
-            "UTF-8, comma, 1 line before the header"
-        );
+        assert_eq!(described(powershell), "UTF-8, comma, 1 line before the header");
         let entra = b"\xef\xbb\xbfversion:v1.0\nUser name [userPrincipalName] Required\na@b.de\n";
-        assert_eq!(
-            described(entra),
-            "UTF-8 with BOM, comma, 1 line before the header"
-        );
+        assert_eq!(described(entra), "UTF-8 with BOM, comma, 1 line before the header");
     }
 
     #[test]
@@ -214,20 +176,14 @@ mod tests {
     fn malformed_bytes_under_a_mark_are_an_error_of_the_file() {
         let input = opened(b"\xef\xbb\xbfupn\na@b.de\n\xff\n").unwrap();
         let finding = &input.findings[0];
-        assert_eq!(
-            (finding.rule.clone(), finding.severity, finding.line),
-            (Rule::Encoding, Severity::Error, Some(3))
-        );
+        assert_eq!((finding.rule.clone(), finding.severity, finding.line), (Rule::Encoding, Severity::Error, Some(3)));
     }
 
     #[test]
     fn a_missing_column_is_told_with_the_line_of_the_header() {
         let input = opened(b"sep=,\n\nname\nadele\n").unwrap();
         let finding = &input.findings[0];
-        assert_eq!(
-            (finding.rule.clone(), finding.line, finding.row),
-            (Rule::MissingColumn, Some(3), None)
-        );
+        assert_eq!((finding.rule.clone(), finding.line, finding.row), (Rule::MissingColumn, Some(3), None));
     }
 
     #[test]
@@ -237,38 +193,20 @@ mod tests {
             let [finding] = input.findings.as_slice() else {
                 panic!("{bytes:?}: {:?}", input.findings);
             };
-            assert_eq!(
-                (finding.rule.clone(), finding.severity, finding.row),
-                (Rule::Empty, Severity::Error, None)
-            );
+            assert_eq!((finding.rule.clone(), finding.severity, finding.row), (Rule::Empty, Severity::Error, None));
         }
     }
 
     #[test]
     fn files_that_are_no_csv_are_errors() {
         assert!(matches!(opened(b""), Err(InputError::Empty { .. })));
-        assert!(matches!(
-            opened(b"\xef\xbb\xbf\r\n;;\r\n"),
-            Err(InputError::Empty { .. })
-        ));
-        assert!(matches!(
-            opened(b"PK\x03\x04xxxx"),
-            Err(InputError::Binary { .. })
-        ));
-        assert!(matches!(
-            opened(b"upn,b\n\0,c\n"),
-            Err(InputError::NotText { line: 2, .. })
-        ));
-        assert!(matches!(
-            opened(b"upn,\"b\n"),
-            Err(InputError::OpenQuote { line: 1, .. })
-        ));
+        assert!(matches!(opened(b"\xef\xbb\xbf\r\n;;\r\n"), Err(InputError::Empty { .. })));
+        assert!(matches!(opened(b"PK\x03\x04xxxx"), Err(InputError::Binary { .. })));
+        assert!(matches!(opened(b"upn,b\n\0,c\n"), Err(InputError::NotText { line: 2, .. })));
+        assert!(matches!(opened(b"upn,\"b\n"), Err(InputError::OpenQuote { line: 1, .. })));
         let missing = open(Path::new("no such file.csv"), &layout());
         assert!(matches!(missing, Err(InputError::Open { .. })));
-        assert!(matches!(
-            open(&std::env::temp_dir(), &layout()),
-            Err(InputError::Open { .. })
-        ));
+        assert!(matches!(open(&std::env::temp_dir(), &layout()), Err(InputError::Open { .. })));
     }
 
     /// How a file may be written: the encoding, a mark, the delimiter, the line end and where quotes stand.
@@ -282,30 +220,19 @@ mod tests {
     }
 
     fn writings() -> impl Strategy<Value = Writing> {
-        let encodings = [
-            Encoding::Utf8,
-            Encoding::Utf16Le,
-            Encoding::Utf16Be,
-            Encoding::Windows1252,
-        ];
+        let encodings = [Encoding::Utf8, Encoding::Utf16Le, Encoding::Utf16Be, Encoding::Windows1252];
         let delimiter = prop::sample::select(vec![b',', b';', b'\t']);
         let terminator = prop::sample::select(vec!["\n", "\r\n", "\r"]);
-        let quotes =
-            prop::sample::select(vec![csv::QuoteStyle::Necessary, csv::QuoteStyle::Always]);
-        (
-            prop::sample::select(encodings.to_vec()),
-            any::<bool>(),
-            delimiter,
-            terminator,
-            quotes,
-        )
-            .prop_map(|(encoding, bom, delimiter, terminator, quotes)| Writing {
+        let quotes = prop::sample::select(vec![csv::QuoteStyle::Necessary, csv::QuoteStyle::Always]);
+        (prop::sample::select(encodings.to_vec()), any::<bool>(), delimiter, terminator, quotes).prop_map(
+            |(encoding, bom, delimiter, terminator, quotes)| Writing {
                 encoding,
                 bom: bom && encoding != Encoding::Windows1252,
                 delimiter,
                 terminator,
                 quotes,
-            })
+            },
+        )
     }
 
     fn written(writing: &Writing, rows: &[Vec<String>]) -> Vec<u8> {
@@ -318,14 +245,9 @@ mod tests {
             .terminator(terminator)
             .quote_style(writing.quotes)
             .from_writer(Vec::new());
-        rows.iter()
-            .for_each(|row| writer.write_record(row).unwrap());
+        rows.iter().for_each(|row| writer.write_record(row).unwrap());
         let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
-        let text = if writing.bom {
-            format!("\u{feff}{text}")
-        } else {
-            text
-        };
+        let text = if writing.bom { format!("\u{feff}{text}") } else { text };
         match writing.encoding {
             Encoding::Utf8 => text.into_bytes(),
             Encoding::Utf16Le => utf16(&text, u16::to_le_bytes),
@@ -342,12 +264,7 @@ mod tests {
             }
             ControlFlow::<()>::Continue(())
         };
-        assert!(
-            input
-                .rows(&layout(), &mut |_, _| {}, &mut keep)
-                .unwrap()
-                .is_continue()
-        );
+        assert!(input.rows(&layout(), &mut |_, _| {}, &mut keep).unwrap().is_continue());
         rows
     }
 

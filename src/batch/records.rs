@@ -38,15 +38,8 @@ impl<'a> RecordReader<'a> {
     ///
     /// # Errors
     /// When the file cannot be opened again.
-    pub fn open(
-        source: &Source,
-        path: &'a Path,
-        dialect: Dialect,
-    ) -> Result<RecordReader<'a>, InputError> {
-        let file = source.reader().map_err(|source| InputError::Open {
-            path: path.to_owned(),
-            source,
-        })?;
+    pub fn open(source: &Source, path: &'a Path, dialect: Dialect) -> Result<RecordReader<'a>, InputError> {
+        let file = source.reader().map_err(|source| InputError::Open { path: path.to_owned(), source })?;
         let (hashing, digest) = Hashing::new(file);
         let decoded = DecodeReaderBytesBuilder::new()
             .encoding(Some(dialect.encoding.decoder()))
@@ -59,12 +52,7 @@ impl<'a> RecordReader<'a> {
             .delimiter(dialect.delimiter)
             .buffer_capacity(BUFFER_BYTES)
             .from_reader(lines);
-        Ok(RecordReader {
-            path,
-            reader,
-            digest,
-            record: StringRecord::new(),
-        })
+        Ok(RecordReader { path, reader, digest, record: StringRecord::new() })
     }
 
     /// The next record that holds anything. Lines without any text in their cells are passed over: spreadsheets
@@ -74,19 +62,13 @@ impl<'a> RecordReader<'a> {
     /// When the file cannot be read on, or cut into records.
     pub fn next(&mut self) -> Result<Option<CsvRecord<'_>>, InputError> {
         loop {
-            let found = self
-                .reader
-                .read_record(&mut self.record)
-                .map_err(|error| self.explain(error))?;
+            let found = self.reader.read_record(&mut self.record).map_err(|error| self.explain(error))?;
             if !found {
                 return Ok(None);
             }
             let line = self.reader.get_mut().next_record_line();
             if !self.record.iter().all(is_blank) {
-                return Ok(Some(CsvRecord {
-                    line,
-                    cells: &self.record,
-                }));
+                return Ok(Some(CsvRecord { line, cells: &self.record }));
             }
         }
     }
@@ -105,15 +87,8 @@ impl<'a> RecordReader<'a> {
         let path = self.path.to_owned();
         match self.reader.get_ref().error() {
             Some(RecordError::OpenQuote(line)) => InputError::OpenQuote { path, line },
-            Some(RecordError::TooLong(line)) => InputError::RecordTooLong {
-                path,
-                line,
-                bytes_max: RECORD_BYTES_MAX,
-            },
-            None => InputError::Read {
-                path,
-                source: error.into(),
-            },
+            Some(RecordError::TooLong(line)) => InputError::RecordTooLong { path, line, bytes_max: RECORD_BYTES_MAX },
+            None => InputError::Read { path, source: error.into() },
         }
     }
 }

@@ -75,17 +75,13 @@ impl Input {
             let (mut row, mut findings) = self.check(layout, count, &record);
             judge(&row, &mut findings);
             row.faulty = findings.iter().any(Finding::is_error);
-            duplicates
-                .note(&row.values)
-                .map_err(InputError::temporary)?;
+            duplicates.note(&row.values).map_err(InputError::temporary)?;
             if let ControlFlow::Break(stop) = visit(Visit::Row { row, findings }) {
                 return Ok(ControlFlow::Break(stop));
             }
         }
         if records.digest().so_far() != self.digest {
-            return Err(InputError::Changed {
-                path: self.file.clone(),
-            });
+            return Err(InputError::Changed { path: self.file.clone() });
         }
         let Some(suspects) = duplicates.finish().map_err(InputError::temporary)? else {
             return Ok(ControlFlow::Continue(count));
@@ -102,14 +98,10 @@ impl Input {
         while let Some(record) = records.next()? {
             number += 1;
             let values = self.mapping.values(layout, &cells_of(&record));
-            suspects
-                .note(number, record.line, &values)
-                .map_err(InputError::temporary)?;
+            suspects.note(number, record.line, &values).map_err(InputError::temporary)?;
         }
         if records.digest().so_far() != self.digest {
-            return Err(InputError::Changed {
-                path: self.file.clone(),
-            });
+            return Err(InputError::Changed { path: self.file.clone() });
         }
         suspects.finish().map_err(InputError::temporary)
     }
@@ -139,23 +131,12 @@ impl Input {
                 })
             }
         };
-        (
-            Row {
-                number,
-                line,
-                cells,
-                values,
-                faulty: false,
-            },
-            findings,
-        )
+        (Row { number, line, cells, values, faulty: false }, findings)
     }
 
     /// A quote that is closed rows later takes them into one cell, where nobody would ever look for them.
     fn swallowed(&self, layout: &Layout, cells: &[String]) -> Option<Violation> {
-        let broken = cells
-            .iter()
-            .filter(|cell| memchr2(b'\n', b'\r', cell.as_bytes()).is_some());
+        let broken = cells.iter().filter(|cell| memchr2(b'\n', b'\r', cell.as_bytes()).is_some());
         let mut lines = broken.flat_map(|cell| cell.split(['\n', '\r']).skip(1));
         let key = lines.find_map(|line| self.key_in(layout, line))?;
         Some(Violation::error(
@@ -173,9 +154,7 @@ impl Input {
         let column = layout.columns.get(layout.key)?;
         let is_row = match column.kind {
             CellKind::Text => parts.len() == self.header.len(),
-            CellKind::Upn | CellKind::Guid | CellKind::ImmutableId => {
-                parts.len() > 1 || self.header.len() == 1
-            }
+            CellKind::Upn | CellKind::Guid | CellKind::ImmutableId => parts.len() > 1 || self.header.len() == 1,
         };
         let key = parts.get(self.mapping.cell(layout.key)?)?.trim_matches('"');
         let (value, _) = column.read(key);
@@ -200,11 +179,7 @@ impl Input {
     /// A row with fewer cells than named columns, or with something beyond the last one.
     fn ragged(&self, cells: &[String]) -> Option<Violation> {
         let headings = self.header.len();
-        let named = self
-            .header
-            .iter()
-            .rposition(|heading| !is_blank(heading))
-            .map_or(0, |last| last + 1);
+        let named = self.header.iter().rposition(|heading| !is_blank(heading)).map_or(0, |last| last + 1);
         let advice = if named > 1 && self.is_line_in_quotes(cells) {
             "the whole line stands in quotes and so is one cell; take the quotes around it away"
         } else if cells.len() < named {
@@ -215,10 +190,7 @@ impl Input {
             return None;
         };
         let count = cells.len();
-        Some(Violation::error(
-            Rule::Ragged,
-            format!("has {count} cells under {headings} headings; {advice}"),
-        ))
+        Some(Violation::error(Rule::Ragged, format!("has {count} cells under {headings} headings; {advice}")))
     }
 
     fn is_line_in_quotes(&self, cells: &[String]) -> bool {
@@ -243,9 +215,7 @@ impl Input {
             while number < clash.row {
                 number += 1;
                 if records.next()?.is_none() {
-                    return Err(InputError::Changed {
-                        path: self.file.clone(),
-                    });
+                    return Err(InputError::Changed { path: self.file.clone() });
                 }
             }
             let finding = self.describe(layout, &clash, records.current());
@@ -257,15 +227,9 @@ impl Input {
     }
 
     fn describe(&self, layout: &Layout, clash: &Clash, cells: &csv::StringRecord) -> Finding {
-        let message = format!(
-            "has the same value as {}; only one of them can be right",
-            clash.describe_others()
-        );
+        let message = format!("has the same value as {}; only one of them can be right", clash.describe_others());
         let finding = Violation::error(Rule::Duplicate, message).in_row(clash.row, clash.line);
-        let cell = self
-            .mapping
-            .cell(clash.column)
-            .and_then(|index| cells.get(index));
+        let cell = self.mapping.cell(clash.column).and_then(|index| cells.get(index));
         match layout.columns.get(clash.column) {
             Some(column) => finding.about(&column.name, cell.unwrap_or_default()),
             None => finding,
@@ -349,10 +313,7 @@ mod tests {
     }
 
     fn places(findings: &[Finding]) -> Vec<(Option<u64>, Option<u64>, Rule, Severity)> {
-        findings
-            .iter()
-            .map(|found| (found.row, found.line, found.rule.clone(), found.severity))
-            .collect()
+        findings.iter().map(|found| (found.row, found.line, found.rule.clone(), found.severity)).collect()
     }
 
     #[test]
@@ -361,15 +322,9 @@ mod tests {
             "sep=;\r\nupn;note;object_guid\r\na@b.de;\"x\r\ny\";{GUID}\r\n\r\n;;\r\nc@b.de\r;;;\r\n\r\n"
         ));
         // The third line end of "c@b.de\r" is an old one, and its row is too short.
-        assert_eq!(
-            places(&findings),
-            [(Some(2), Some(7), Rule::Ragged, Severity::Error)]
-        );
+        assert_eq!(places(&findings), [(Some(2), Some(7), Rule::Ragged, Severity::Error)]);
         assert_eq!(rows.len(), 2);
-        assert_eq!(
-            (rows[0].number, rows[0].line, rows[0].faulty),
-            (1, 3, false)
-        );
+        assert_eq!((rows[0].number, rows[0].line, rows[0].faulty), (1, 3, false));
         assert_eq!(rows[0].cells, ["a@b.de", "x\r\ny", GUID]);
         assert_eq!(rows[0].values[0], Some("a@b.de".into()));
         assert_eq!(rows[0].values[1], None);
@@ -392,10 +347,7 @@ mod tests {
             "upn,object_guid\n--,-----\na@b.de,{GUID}\n\u{feff}UPN,Object_GUID\n\n(1 rows affected)\n\u{1a}"
         ));
         let no_row = |row, line| (Some(row), Some(line), Rule::NoRow, Severity::Error);
-        assert_eq!(
-            places(&findings),
-            [no_row(1, 2), no_row(3, 4), no_row(4, 6)]
-        );
+        assert_eq!(places(&findings), [no_row(1, 2), no_row(3, 4), no_row(4, 6)]);
         assert_eq!(rows.len(), 4);
     }
 
@@ -407,13 +359,9 @@ mod tests {
 
     #[test]
     fn a_line_in_quotes_is_told_as_such() {
-        let (_, findings) = read(&format!(
-            "upn,object_guid,x\n\"a@b.de,{GUID},Anna\"\n\"b@b.de,\"\"{GUID}\"\",Bob\"\n"
-        ));
-        let messages: Vec<bool> = findings
-            .iter()
-            .map(|found| found.message.contains("stands in quotes"))
-            .collect();
+        let (_, findings) =
+            read(&format!("upn,object_guid,x\n\"a@b.de,{GUID},Anna\"\n\"b@b.de,\"\"{GUID}\"\",Bob\"\n"));
+        let messages: Vec<bool> = findings.iter().map(|found| found.message.contains("stands in quotes")).collect();
         assert_eq!(messages, [true, true]);
     }
 
@@ -425,18 +373,13 @@ mod tests {
             format!("a@b.de,\"{GUID},Anna\nb@b.de,\"{GUID}\",Bob\nc@b.de,{OTHER},Cid\n"),
         ] {
             let (rows, findings) = read(&format!("upn,object_guid,x\n{text}"));
-            assert_eq!(
-                places(&findings),
-                [(Some(1), Some(2), Rule::Ragged, Severity::Error)],
-                "{text}"
-            );
+            assert_eq!(places(&findings), [(Some(1), Some(2), Rule::Ragged, Severity::Error)], "{text}");
             assert!(findings[0].message.contains("b@b.de"), "{}", findings[0]);
             assert_eq!(rows.len(), 2);
         }
         // A text over several lines is fine.
-        let (_, findings) = read(&format!(
-            "upn,object_guid,x\na@b.de,{GUID},\"Anna\nRoom 7, first floor\nanna@b.de\"\n"
-        ));
+        let (_, findings) =
+            read(&format!("upn,object_guid,x\na@b.de,{GUID},\"Anna\nRoom 7, first floor\nanna@b.de\"\n"));
         assert_eq!(findings, []);
     }
 
@@ -453,20 +396,9 @@ mod tests {
 
     #[test]
     fn a_guid_clashes_with_its_immutable_id() {
-        let (_, findings) = read(&format!(
-            "upn,object_guid,immutable_id\na@b.de,{GUID},{ID}\nb@b.de,,{ID}\n"
-        ));
-        let told: Vec<_> = findings
-            .iter()
-            .map(|found| (found.row, found.column.as_deref()))
-            .collect();
-        assert_eq!(
-            told,
-            [
-                (Some(1), Some("object_guid")),
-                (Some(2), Some("immutable_id"))
-            ]
-        );
+        let (_, findings) = read(&format!("upn,object_guid,immutable_id\na@b.de,{GUID},{ID}\nb@b.de,,{ID}\n"));
+        let told: Vec<_> = findings.iter().map(|found| (found.row, found.column.as_deref())).collect();
+        assert_eq!(told, [(Some(1), Some("object_guid")), (Some(2), Some("immutable_id"))]);
     }
 
     #[test]
@@ -475,9 +407,7 @@ mod tests {
         let input = open(file.path(), &layout()).unwrap();
         let mut judge = |row: &Row, findings: &mut Vec<Finding>| {
             if row.number == 2 {
-                findings.push(
-                    Violation::error(Rule::Job("NoB".into()), "no").in_row(row.number, row.line),
-                );
+                findings.push(Violation::error(Rule::Job("NoB".into()), "no").in_row(row.number, row.line));
             }
         };
         let mut faulty = Vec::new();
@@ -495,11 +425,7 @@ mod tests {
     fn the_visitor_may_stop() {
         let file = file("upn\na@b.de\nb@b.de\n");
         let input = open(file.path(), &layout()).unwrap();
-        let ended = input
-            .rows(&layout(), &mut no_judge, &mut |_| {
-                ControlFlow::Break("enough")
-            })
-            .unwrap();
+        let ended = input.rows(&layout(), &mut no_judge, &mut |_| ControlFlow::Break("enough")).unwrap();
         assert_eq!(ended, ControlFlow::Break("enough"));
     }
 
@@ -508,9 +434,7 @@ mod tests {
         let file = file("upn\na@b.de\n");
         let input = open(file.path(), &layout()).unwrap();
         fs::write(file.path(), "upn\nb@b.de\n").unwrap();
-        let ended = input.rows(&layout(), &mut no_judge, &mut |_| {
-            ControlFlow::<()>::Continue(())
-        });
+        let ended = input.rows(&layout(), &mut no_judge, &mut |_| ControlFlow::<()>::Continue(()));
         assert!(matches!(ended, Err(InputError::Changed { .. })));
     }
 
@@ -518,9 +442,7 @@ mod tests {
     fn an_open_quote_in_the_rows_is_an_error_with_its_line() {
         let file = file("upn,x\na@b.de,1\nb@b.de,\"2\nc@b.de,3\n");
         let input = open(file.path(), &layout()).unwrap();
-        let ended = input.rows(&layout(), &mut no_judge, &mut |_| {
-            ControlFlow::<()>::Continue(())
-        });
+        let ended = input.rows(&layout(), &mut no_judge, &mut |_| ControlFlow::<()>::Continue(()));
         assert!(matches!(ended, Err(InputError::OpenQuote { line: 3, .. })));
     }
 }

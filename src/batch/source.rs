@@ -50,13 +50,7 @@ impl Digest {
     }
 
     fn finished(hasher: Sha256) -> Digest {
-        Digest(
-            hasher
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-        )
+        Digest(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The digits.
@@ -86,10 +80,7 @@ impl Source {
     /// # Errors
     /// When it cannot be opened, or a pipe cannot be copied.
     pub fn prepare(path: &Path) -> Result<Source, InputError> {
-        let cannot_open = |source| InputError::Open {
-            path: path.to_owned(),
-            source,
-        };
+        let cannot_open = |source| InputError::Open { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(cannot_open)?;
         let kind = file.metadata().map_err(cannot_open)?.file_type();
         if kind.is_dir() {
@@ -135,13 +126,7 @@ impl<R: Read> Hashing<R> {
     /// Wraps a reader.
     pub fn new(inner: R) -> (Hashing<R>, RunningDigest) {
         let hasher = Rc::new(RefCell::new(Sha256::new()));
-        (
-            Hashing {
-                inner,
-                hasher: Rc::clone(&hasher),
-            },
-            RunningDigest(hasher),
-        )
+        (Hashing { inner, hasher: Rc::clone(&hasher) }, RunningDigest(hasher))
     }
 }
 
@@ -179,10 +164,7 @@ pub struct Probe {
 pub fn probe(reader: impl Read) -> io::Result<Probe> {
     let (mut reader, digest) = Hashing::new(reader);
     let mut sample = Vec::new();
-    reader
-        .by_ref()
-        .take(SAMPLE_BYTES_MAX as u64)
-        .read_to_end(&mut sample)?;
+    reader.by_ref().take(SAMPLE_BYTES_MAX as u64).read_to_end(&mut sample)?;
     let marked = marked_encoding(&sample);
     let (supposed, bom) = marked.unwrap_or((Encoding::Utf8, false));
 
@@ -199,11 +181,7 @@ pub fn probe(reader: impl Read) -> io::Result<Probe> {
     let is_other = marked.is_none() && text.malformed_line.is_some();
     Ok(Probe {
         digest: digest.so_far(),
-        encoding: if is_other {
-            Encoding::Windows1252
-        } else {
-            supposed
-        },
+        encoding: if is_other { Encoding::Windows1252 } else { supposed },
         bom,
         sample,
         malformed_line: text.malformed_line,
@@ -234,8 +212,7 @@ impl TextCheck {
     fn feed(&mut self, mut bytes: &[u8], is_last: bool) {
         loop {
             let (result, read, written) =
-                self.decoder
-                    .decode_to_utf8_without_replacement(bytes, &mut self.decoded, is_last);
+                self.decoder.decode_to_utf8_without_replacement(bytes, &mut self.decoded, is_last);
             bytes = &bytes[read..];
             self.look_at(written);
             match result {
@@ -274,43 +251,26 @@ mod tests {
         assert_eq!(probe(bytes.as_slice()).unwrap().encoding, Encoding::Utf8);
         bytes.extend(b"\r\n\r\n\xfc;");
         let probe = probe(bytes.as_slice()).unwrap();
-        assert_eq!(
-            (probe.encoding, probe.malformed_line),
-            (Encoding::Windows1252, Some(4))
-        );
+        assert_eq!((probe.encoding, probe.malformed_line), (Encoding::Windows1252, Some(4)));
     }
 
     #[test]
     fn a_marked_file_keeps_its_encoding_and_shows_its_first_bad_line() {
         let probed = probe(&b"\xef\xbb\xbfupn\n\xfc\n"[..]).unwrap();
-        assert_eq!(
-            (probed.encoding, probed.bom, probed.malformed_line),
-            (Encoding::Utf8, true, Some(2))
-        );
+        assert_eq!((probed.encoding, probed.bom, probed.malformed_line), (Encoding::Utf8, true, Some(2)));
         let probed = probe(&b"\xff\xfeu\0\n\0\0\xd8n\0"[..]).unwrap();
-        assert_eq!(
-            (probed.encoding, probed.malformed_line),
-            (Encoding::Utf16Le, Some(2))
-        );
+        assert_eq!((probed.encoding, probed.malformed_line), (Encoding::Utf16Le, Some(2)));
     }
 
     #[test]
     fn the_digest_is_that_of_the_bytes() {
         let probed = probe(&b"abc"[..]).unwrap();
-        assert_eq!(
-            probed.digest.as_str(),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(probed.digest.as_str(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]
     fn a_nul_is_found_with_its_line() {
-        assert_eq!(
-            probe(&b"upn,guid\na\0@contoso.com,\n"[..])
-                .unwrap()
-                .nul_line,
-            Some(2)
-        );
+        assert_eq!(probe(&b"upn,guid\na\0@contoso.com,\n"[..]).unwrap().nul_line, Some(2));
     }
 
     proptest! {

@@ -47,11 +47,7 @@ impl Cli {
             | CliCommand::Sim(_) => None,
         };
         Manner {
-            form: if style == Some(Style::Json) {
-                OutputForm::JsonLines
-            } else {
-                OutputForm::Words
-            },
+            form: if style == Some(Style::Json) { OutputForm::JsonLines } else { OutputForm::Words },
             quiet: self.global.quiet,
             color: self.global.color,
         }
@@ -62,13 +58,7 @@ impl Cli {
 #[derive(Debug, Args)]
 pub(super) struct Global {
     /// The journal's folder
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "CUTOVER_JOURNAL",
-        default_value = "cutover-journal"
-    )]
+    #[arg(long, global = true, value_name = "DIR", env = "CUTOVER_JOURNAL", default_value = "cutover-journal")]
     pub journal: PathBuf,
     /// Print more (twice: still more)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -77,13 +67,7 @@ pub(super) struct Global {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// When to use colour
-    #[arg(
-        long,
-        global = true,
-        value_name = "WHEN",
-        value_enum,
-        default_value = "auto"
-    )]
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value = "auto")]
     pub color: Color,
     /// Write a log of JSON lines to this file
     #[arg(long, global = true, value_name = "FILE")]
@@ -466,9 +450,8 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 
 /// clap prints an error without its advice, so both go into one sentence.
 fn rate(text: &str) -> Result<Quota, String> {
-    text.parse()
-        .map_err(|error: QuotaError| match error.help() {
-            Some(help) => format!("{error}; {help}"),
-            None => error.to_string(),
-        })
+    text.parse().map_err(|error: QuotaError| match error.help() {
+        Some(help) => format!("{error}; {help}"),
+        None => error.to_string(),
+    })
 }

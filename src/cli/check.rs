@@ -57,11 +57,7 @@ struct Output {
 
 impl Output {
     fn new(json: bool) -> Output {
-        Output {
-            json,
-            first: true,
-            summary: FindingCounts::default(),
-        }
+        Output { json, first: true, summary: FindingCounts::default() }
     }
 
     fn begin(&self, batch: &Batch) {

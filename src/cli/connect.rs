@@ -10,8 +10,7 @@ use crate::runner::directory::DirectoryBatcher;
 use crate::runner::{Clock, Gauges, Services, SystemClock};
 use crate::services::budget::Budget;
 use crate::services::{
-    ActiveDirectory, AdConnection, Claims, Class, Connection, Fault, Graph, GraphConnection,
-    HttpTransport, Registry,
+    ActiveDirectory, AdConnection, Claims, Class, Connection, Fault, Graph, GraphConnection, HttpTransport, Registry,
 };
 use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
 use crate::values::{CellKind, ImmutableId, ObjectGuid};
@@ -113,10 +112,7 @@ impl Target {
         }
         let connection = Connection::load(path).map_err(Failure::unusable)?;
         let absolute = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        Ok(Target::File {
-            spec: absolute.display().to_string(),
-            connection: Box::new(connection),
-        })
+        Ok(Target::File { spec: absolute.display().to_string(), connection: Box::new(connection) })
     }
 
     /// What the journal keeps to name it again.
@@ -167,13 +163,7 @@ impl Target {
     ///
     /// # Errors
     /// The sign-in is refused, or the simulated tenant cannot start.
-    pub async fn connect(
-        self,
-        run: Uuid,
-        job: &Job,
-        cast: Cast,
-        hitch: &Hitch,
-    ) -> Result<Connected, Failure> {
+    pub async fn connect(self, run: Uuid, job: &Job, cast: Cast, hitch: &Hitch) -> Result<Connected, Failure> {
         let reached = self.reach(cast).await?;
         let claims = loop {
             match reached.sign_in(hitch).await {
@@ -208,11 +198,7 @@ impl Target {
             }
         };
         let transport = HttpTransport::new(&connection).map_err(Failure::unusable)?;
-        Ok(Reached {
-            connection,
-            transport,
-            simulator,
-        })
+        Ok(Reached { connection, transport, simulator })
     }
 }
 
@@ -251,12 +237,7 @@ impl Reached {
     }
 
     /// What rows are worked on with.
-    pub fn connected(
-        self,
-        run: Uuid,
-        claims: Option<&Claims>,
-        directory: Option<DirectoryBatcher>,
-    ) -> Connected {
+    pub fn connected(self, run: Uuid, claims: Option<&Claims>, directory: Option<DirectoryBatcher>) -> Connected {
         let service = Graph::of(&self.connection, Arc::new(self.transport));
         let graph = self.connection.graph;
         let app = claims.and_then(|claims| claims.app.as_deref());
@@ -285,17 +266,12 @@ fn root(endpoint: &Url) -> String {
 }
 
 async fn simulate(cast: Cast) -> Result<Simulator, Failure> {
-    let options = Options {
-        population: Population::People(cast.people),
-        state: cast.state,
-        ..Options::default()
-    };
+    let options = Options { population: Population::People(cast.people), state: cast.state, ..Options::default() };
     Simulator::start(options).await.map_err(Failure::unusable)
 }
 
 fn connection_to(simulator: &Simulator) -> Result<Connection, Failure> {
-    let secret =
-        |name: &str| (name == SECRET_VARIABLE).then(|| simulator.client_secret().to_owned());
+    let secret = |name: &str| (name == SECRET_VARIABLE).then(|| simulator.client_secret().to_owned());
     Connection::parse(Path::new(SIM), &simulator.connection_file(), &secret)
         .map_err(|error| Failure::new(Exit::Program, error))
 }
@@ -323,12 +299,7 @@ async fn directory(ad: AdConnection, patience: Duration) -> Result<DirectoryBatc
     }
     let queries = Budget::new("directory", limits.queries);
     let directory = Arc::new(directory);
-    Ok(DirectoryBatcher::new(
-        directory,
-        queries,
-        limits.at_once,
-        patience,
-    ))
+    Ok(DirectoryBatcher::new(directory, queries, limits.at_once, patience))
 }
 
 fn refused(fault: &Fault) -> Failure {
@@ -345,16 +316,9 @@ pub(super) fn person(layout: &Layout, values: &[Option<String>]) -> Option<Perso
             .filter(|(at, (column, _))| *at != layout.key && wanted.contains(&column.kind))
             .find_map(|(_, (column, value))| Some((column.kind, value.clone()?)))
     };
-    let wanted_immutable_id =
-        of_kind(&[CellKind::ImmutableId, CellKind::Guid]).map(|(kind, value)| match kind {
-            CellKind::Guid => {
-                ObjectGuid::parse(&value).map_or(value, |guid| ImmutableId::from(guid).to_string())
-            }
-            CellKind::ImmutableId | CellKind::Upn | CellKind::Text => value,
-        });
-    Some(Person {
-        upn,
-        temp_upn: of_kind(&[CellKind::Upn]).map(|(_, value)| value),
-        wanted_immutable_id,
-    })
+    let wanted_immutable_id = of_kind(&[CellKind::ImmutableId, CellKind::Guid]).map(|(kind, value)| match kind {
+        CellKind::Guid => ObjectGuid::parse(&value).map_or(value, |guid| ImmutableId::from(guid).to_string()),
+        CellKind::ImmutableId | CellKind::Upn | CellKind::Text => value,
+    });
+    Some(Person { upn, temp_upn: of_kind(&[CellKind::Upn]).map(|(_, value)| value), wanted_immutable_id })
 }

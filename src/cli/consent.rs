@@ -35,14 +35,9 @@ impl Consent {
             _ if yes => Ok(Consent::Given),
             Target::Sim => Ok(Consent::Given),
             Target::File { .. } if is_on_terminal => Ok(Consent::OfPerson),
-            Target::File { connection, .. } if connection.is_on_this_machine() => {
-                Ok(Consent::Given)
-            }
+            Target::File { connection, .. } if connection.is_on_this_machine() => Ok(Consent::Given),
             Target::File { .. } => Err(Failure::usage(
-                format!(
-                    "a new run changes {}, and there is no terminal to ask on",
-                    target.address()
-                ),
+                format!("a new run changes {}, and there is no terminal to ask on", target.address()),
                 "add --yes to agree beforehand; nothing was written or sent",
             )
             .coded(errors::NOT_AGREED)),
@@ -152,10 +147,7 @@ impl RunHeading<'_> {
         let most = rows.saturating_mul(self.job.steps.len() as u64);
         let rate = self.connected.services.registry.main().paced().full_rate();
         let time = Duration::try_from_secs_f64(most as f64 / rate).unwrap_or(Duration::MAX);
-        format!(
-            "at most {most}, which take {} at {rate:.1} a second; `cutover plan` says how many",
-            short(time)
-        )
+        format!("at most {most}, which take {} at {rate:.1} a second; `cutover plan` says how many", short(time))
     }
 }
 

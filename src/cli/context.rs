@@ -40,18 +40,11 @@ impl Batch {
     pub fn read(args: &BatchArgs) -> Result<Result<Batch, InputError>, Failure> {
         let job = job(&args.job)?;
         let params = job.parameters(&args.set).map_err(|wrong| {
-            Failure::usage(
-                wrong.join("\n"),
-                format!("`cutover jobs show {}` explains them", job.name),
-            )
-            .coded(errors::PARAMETER)
+            Failure::usage(wrong.join("\n"), format!("`cutover jobs show {}` explains them", job.name))
+                .coded(errors::PARAMETER)
         })?;
         let input = crate::batch::open(&args.csv, &job.layout);
-        Ok(input.map(|input| Batch {
-            job: Arc::new(job),
-            params,
-            input,
-        }))
+        Ok(input.map(|input| Batch { job: Arc::new(job), params, input }))
     }
 
     /// Refuses a file whose rows must not be used, with everything that is wrong with it.
@@ -67,20 +60,14 @@ impl Batch {
         let file = self.input.file.display();
         Err(Failure::usage(
             format!("`{file}` cannot be used\n{}", list.join("\n")),
-            format!(
-                "`cutover check {} {file}` shows everything; nothing was sent",
-                self.job.name
-            ),
+            format!("`cutover check {} {file}` shows everything; nothing was sent", self.job.name),
         )
         .coded(errors::INPUT_UNUSABLE))
     }
 
     /// Errors about the file as a whole.
     pub fn file_errors(&self) -> impl Iterator<Item = &Finding> {
-        self.input
-            .findings
-            .iter()
-            .filter(|finding| finding.is_error())
+        self.input.findings.iter().filter(|finding| finding.is_error())
     }
 
     /// Says what was detected, and which columns are left alone.
@@ -89,11 +76,7 @@ impl Batch {
             none if none.is_empty() => none,
             some => format!("; not read: {some}"),
         };
-        print(format_args!(
-            "{}: {}{unread}",
-            self.input.file.display(),
-            self.input.dialect
-        ));
+        print(format_args!("{}: {}{unread}", self.input.file.display(), self.input.dialect));
     }
 }
 
@@ -107,19 +90,15 @@ pub(super) fn job(name: &str) -> Result<Job, Failure> {
 
 pub(super) fn job_failure(error: FindError) -> Failure {
     match error {
-        FindError::Mistakes(mistakes) => Failure::usage(
-            format!("{mistakes}\n{}", mistakes.listing()),
-            "fix the job file; nothing was sent",
-        )
-        .coded(errors::JOB_FILE),
-        FindError::Unreadable { path, source } => Failure::usage(
-            format!("cannot read the job file {path}: {source}"),
-            "check the path",
-        )
-        .coded(errors::JOB_FILE),
-        FindError::TooLong { .. } => {
-            Failure::usage(error.to_string(), "check the path").coded(errors::JOB_FILE)
+        FindError::Mistakes(mistakes) => {
+            Failure::usage(format!("{mistakes}\n{}", mistakes.listing()), "fix the job file; nothing was sent")
+                .coded(errors::JOB_FILE)
         }
+        FindError::Unreadable { path, source } => {
+            Failure::usage(format!("cannot read the job file {path}: {source}"), "check the path")
+                .coded(errors::JOB_FILE)
+        }
+        FindError::TooLong { .. } => Failure::usage(error.to_string(), "check the path").coded(errors::JOB_FILE),
         FindError::Unknown { ref name, .. } => {
             Failure::usage(error.to_string(), near_job(name)).coded(errors::UNKNOWN_JOB)
         }
@@ -172,9 +151,7 @@ pub(super) fn snapshot(global: &Global) -> Result<Snapshot, Failure> {
 
 /// Says why the checkpoint is not used.
 pub(super) fn warn_unused(why: &Why) {
-    warn(format_args!(
-        "the checkpoint is not used, and is rebuilt from the log by the next `run` or `resume`: {why}"
-    ));
+    warn(format_args!("the checkpoint is not used, and is rebuilt from the log by the next `run` or `resume`: {why}"));
 }
 
 /// # Errors
@@ -193,13 +170,7 @@ pub(super) fn must_be_there(global: &Global) -> Result<(), Failure> {
 /// No row could ever begin.
 pub(super) fn schedule(args: &WorkArgs) -> Result<Schedule, Failure> {
     let zone = jiff::tz::TimeZone::system();
-    Schedule::new(
-        args.window.clone(),
-        args.deadline.as_ref(),
-        SystemClock.now(),
-        &zone,
-    )
-    .map_err(Failure::unusable)
+    Schedule::new(args.window.clone(), args.deadline.as_ref(), SystemClock.now(), &zone).map_err(Failure::unusable)
 }
 
 /// How this process names itself to others.
@@ -239,18 +210,14 @@ impl FindingLines {
         if self.0 > FINDINGS_SHOWN_MAX {
             let (job, file) = (&batch.job.name, batch.input.file.display());
             let more = self.0 - FINDINGS_SHOWN_MAX;
-            print_finding(format_args!(
-                "… and {more} more; `cutover check {job} {file}` shows them all"
-            ));
+            print_finding(format_args!("… and {more} more; `cutover check {job} {file}` shows them all"));
         }
     }
 }
 
 /// Where a run's report goes when nobody says otherwise.
 pub(super) fn report_dir(given: Option<&PathBuf>, run: &str) -> PathBuf {
-    given
-        .cloned()
-        .unwrap_or_else(|| PathBuf::from("cutover-report").join(run))
+    given.cloned().unwrap_or_else(|| PathBuf::from("cutover-report").join(run))
 }
 
 /// A value as JSON on standard output.
@@ -258,8 +225,7 @@ pub(super) fn report_dir(given: Option<&PathBuf>, run: &str) -> PathBuf {
 /// # Errors
 /// Never for the program's own types; not hidden either.
 pub(super) fn print_json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
-    let text =
-        serde_json::to_string_pretty(value).map_err(|error| Failure::program(error.to_string()))?;
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::program(error.to_string()))?;
     print_json_text(&format!("{text}\n"));
     Ok(())
 }

@@ -36,10 +36,7 @@ pub(super) enum ControlRequest {
     /// Write the report of a run into a folder.
     Report { run: String, dir: PathBuf },
     /// Steer the run.
-    Steer {
-        run: Option<String>,
-        order: SteerOrder,
-    },
+    Steer { run: Option<String>, order: SteerOrder },
 }
 
 /// An operator's order.
@@ -59,18 +56,12 @@ pub(super) enum SteerOrder {
 ///
 /// # Errors
 /// The process refuses, or this user may not ask.
-pub(super) async fn ask(
-    journal: &Path,
-    request: &ControlRequest,
-) -> Result<Option<Vec<RunSummary>>, Failure> {
+pub(super) async fn ask(journal: &Path, request: &ControlRequest) -> Result<Option<Vec<RunSummary>>, Failure> {
     match send(journal, request).await? {
         Contact::Nobody => Ok(None),
         Contact::Summaries(summaries) => Ok(Some(summaries)),
         Contact::Silent(holder) => {
-            warn(format_args!(
-                "{}, so this is what the journal has",
-                silent(&holder)
-            ));
+            warn(format_args!("{}, so this is what the journal has", silent(&holder)));
             Ok(None)
         }
     }
@@ -80,11 +71,7 @@ pub(super) async fn ask(
 ///
 /// # Errors
 /// There is none, it does not reply or refuses, or this user may not ask.
-pub(super) async fn steer(
-    journal: &Path,
-    run: Option<&str>,
-    order: SteerOrder,
-) -> Result<RunSummary, Failure> {
+pub(super) async fn steer(journal: &Path, run: Option<&str>, order: SteerOrder) -> Result<RunSummary, Failure> {
     let run = run.map(str::to_owned);
     match send(journal, &ControlRequest::Steer { run, order }).await? {
         Contact::Summaries(mut summaries) => summaries
@@ -149,17 +136,11 @@ enum Sent {
     TimedOut,
 }
 
-async fn send_once(
-    holder: &Holder,
-    control: &Control,
-    request: &ControlRequest,
-) -> Result<Sent, Failure> {
+async fn send_once(holder: &Holder, control: &Control, request: &ControlRequest) -> Result<Sent, Failure> {
     let token = control.token.expose();
     let patience = match request {
         ControlRequest::Report { .. } => REPORT_MAX,
-        ControlRequest::Status { .. } | ControlRequest::Runs | ControlRequest::Steer { .. } => {
-            REPLY_MAX
-        }
+        ControlRequest::Status { .. } | ControlRequest::Runs | ControlRequest::Steer { .. } => REPLY_MAX,
     };
     let url = format!("http://127.0.0.1:{}/", control.port);
     let sent = client()?.post(url).bearer_auth(token).json(request);
@@ -175,10 +156,7 @@ async fn send_once(
         let text = reply.text().await.unwrap_or_default();
         let text = Secret::new(token).redact(&text);
         let message = format!("process {} works on a run and says: {text}", holder.pid);
-        return Err(
-            Failure::usage(message, "`cutover status` shows how it stands")
-                .coded(errors::LIVE_PROCESS),
-        );
+        return Err(Failure::usage(message, "`cutover status` shows how it stands").coded(errors::LIVE_PROCESS));
     }
     if !reply.status().is_success() {
         return Ok(Sent::NotYet);

@@ -3,9 +3,7 @@
 
 use super::context::holder;
 use super::control::{ControlRequest, SteerOrder};
-use crate::journal::{
-    Control, ControlToken, Holder, Journal, JournalError, RunId, RunRecord, Session, takers,
-};
+use crate::journal::{Control, ControlToken, Holder, Journal, JournalError, RunId, RunRecord, Session, takers};
 use crate::progress::waiting_in_words;
 use crate::report::{self, Liveness, ReportError, RunSummary, UnderWay};
 use crate::runner::stop::Gate;
@@ -53,11 +51,7 @@ pub(super) struct ControlServer(Option<JoinHandle<()>>);
 
 impl ControlServer {
     /// Starts listening. A run goes on without it; other processes then cannot ask this one.
-    pub async fn start(
-        journal: &Arc<Mutex<Journal>>,
-        session: &Arc<Session>,
-        bridge: Bridge,
-    ) -> ControlServer {
+    pub async fn start(journal: &Arc<Mutex<Journal>>, session: &Arc<Session>, bridge: Bridge) -> ControlServer {
         let shared = LiveProcess {
             journal: Arc::downgrade(journal),
             session: Arc::downgrade(session),
@@ -83,17 +77,11 @@ impl ControlServer {
     }
 }
 
-async fn listen(
-    shared: LiveProcess,
-    journal: &Arc<Mutex<Journal>>,
-    run: RunId,
-) -> std::io::Result<JoinHandle<()>> {
+async fn listen(shared: LiveProcess, journal: &Arc<Mutex<Journal>>, run: RunId) -> std::io::Result<JoinHandle<()>> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let mut holder = holder("run", Some(run.to_string()));
-    holder.control = Some(Control {
-        port: listener.local_addr()?.port(),
-        token: ControlToken::new(shared.token.to_string()),
-    });
+    holder.control =
+        Some(Control { port: listener.local_addr()?.port(), token: ControlToken::new(shared.token.to_string()) });
     let announced = journal.lock().await.announce(&holder);
     announced.map_err(std::io::Error::other)?;
     let announcing = announce_again(Arc::downgrade(journal), holder);
@@ -120,11 +108,7 @@ async fn announce_again(journal: Weak<Mutex<Journal>>, holder: Holder) {
     }
 }
 
-async fn serve(
-    State(shared): State<LiveProcess>,
-    headers: HeaderMap,
-    Json(request): Json<ControlRequest>,
-) -> Response {
+async fn serve(State(shared): State<LiveProcess>, headers: HeaderMap, Json(request): Json<ControlRequest>) -> Response {
     let given = headers.get("authorization").map(|value| value.as_bytes());
     let wanted = format!("Bearer {}", shared.token);
     // Digests, so that the time the comparison takes says nothing about the token.
@@ -137,9 +121,7 @@ async fn serve(
         ControlRequest::Report { run, dir } => shared.write_report(&run, &dir).await,
         ControlRequest::Steer { run, order } => shared.steer(run.as_deref(), order).await,
     };
-    reply.map_or_else(ControlRefusal::into_response, |all| {
-        Json(all).into_response()
-    })
+    reply.map_or_else(ControlRefusal::into_response, |all| Json(all).into_response())
 }
 
 /// Summaries: of one run, or of all.
@@ -189,8 +171,7 @@ impl LiveProcess {
         let sent = self.bridge.commands.send(asked).await;
         sent.map_err(|_| ControlRefusal::Ending)?;
         let answer = answered.await.map_err(|_| ControlRefusal::Ending)?;
-        answer
-            .map_err(|refused| ControlRefusal::words(format!("nothing has changed: {refused}")))?;
+        answer.map_err(|refused| ControlRefusal::words(format!("nothing has changed: {refused}")))?;
         self.status(Some(&session.header().id.to_string())).await
     }
 
@@ -199,9 +180,9 @@ impl LiveProcess {
         let (named, own) = (run.id(), self.own_run()?);
         match named == own {
             true => Ok(()),
-            false => Err(ControlRefusal::words(format!(
-                "nobody works on run {named}; the one that is worked on is {own}"
-            ))),
+            false => {
+                Err(ControlRefusal::words(format!("nobody works on run {named}; the one that is worked on is {own}")))
+            }
         }
     }
 
@@ -241,10 +222,7 @@ impl Bridge {
         let waiting = waiting_in_words(registry.waiting().as_ref());
         Liveness::Live {
             standing: self.gate.standing(),
-            under_way: UnderWay {
-                rows: gauges.in_flight.load(Ordering::Relaxed),
-                exposed: gauges.exposed.count(),
-            },
+            under_way: UnderWay { rows: gauges.in_flight.load(Ordering::Relaxed), exposed: gauges.exposed.count() },
             writes: registry.main().paced().quota(),
             binding: registry.binding(),
             slow: waiting.or_else(|| registry.eased()),

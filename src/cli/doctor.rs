@@ -43,11 +43,7 @@ pub(super) async fn main(args: &DoctorArgs) -> Result<Exit, Failure> {
         checks.iter().for_each(show);
     }
     let is_bad = |check: &Check| check.verdict == Verdict::Bad;
-    Ok(if checks.iter().any(is_bad) {
-        Exit::Unusable
-    } else {
-        Exit::Good
-    })
+    Ok(if checks.iter().any(is_bad) { Exit::Unusable } else { Exit::Good })
 }
 
 /// The one that was named, or all that come with the program.
@@ -59,10 +55,7 @@ fn jobs(name: Option<&str>) -> Result<Vec<Job>, Failure> {
 }
 
 async fn examine(target: Target, jobs: &[Job]) -> Result<Vec<Check>, Failure> {
-    let nobody = Cast {
-        people: Vec::new(),
-        state: None,
-    };
+    let nobody = Cast { people: Vec::new(), state: None };
     let reached = target.reach(nobody).await?;
     let mut checks = Vec::new();
     let directory = reached.connection.ad.clone();
@@ -147,12 +140,7 @@ fn refused(name: &str, fault: &Fault) -> Check {
 }
 
 fn told(check: &Check) -> Told<'_> {
-    Told {
-        name: &check.name,
-        ok: check.verdict != Verdict::Bad,
-        detail: &check.detail,
-        advice: &check.advice,
-    }
+    Told { name: &check.name, ok: check.verdict != Verdict::Bad, detail: &check.detail, advice: &check.advice }
 }
 
 fn show(check: &Check) {

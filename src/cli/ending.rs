@@ -9,10 +9,7 @@ use super::half_way::mention_others;
 use crate::journal::reserve::RESERVE_BYTES;
 use crate::journal::{Closed, Journal, JournalError, RunId, RunReader, RunRecord};
 use crate::progress::{counted, name_run, note_end, print, print_result, warn, warn_if_quiet};
-use crate::report::{
-    self, Liveness, OUTCOMES, PEOPLE_NAMED_MAX, Report, ReportError, RunSummary, SUMMARY,
-    UNFINISHED,
-};
+use crate::report::{self, Liveness, OUTCOMES, PEOPLE_NAMED_MAX, Report, ReportError, RunSummary, SUMMARY, UNFINISHED};
 use crate::runner::StopReason;
 use crate::runner::exposed::Person;
 use serde_json::json;
@@ -37,12 +34,7 @@ pub(super) fn finish(
 ) -> Result<Exit, Failure> {
     name_run(run.id());
     let dir = report_dir(args.report.as_ref(), &run.id().to_string());
-    let ending = RunEnding {
-        global,
-        args,
-        dir: &dir,
-        target_spec,
-    };
+    let ending = RunEnding { global, args, dir: &dir, target_spec };
     let exposed = ending.print(run, &mut journal.reader(run)?)?;
     mention_others(journal, run.id(), &global.journal);
     Ok(Exit::of_run(run).if_exposed(exposed.is_anybody()))
@@ -51,11 +43,7 @@ pub(super) fn finish(
 impl RunEnding<'_> {
     /// Prints how a run ended that this process worked on: first what went wrong with the journal, then as much as can still be
     /// read and written. Returns who is left exposed, if the journal can be trusted about that.
-    pub fn print_closed(
-        &self,
-        mut closed: Closed,
-        fault: Option<JournalError>,
-    ) -> (Exit, Option<LeftExposed>) {
+    pub fn print_closed(&self, mut closed: Closed, fault: Option<JournalError>) -> (Exit, Option<LeftExposed>) {
         let run = closed.run.clone();
         let fault = fault.or(closed.fault.take());
         let is_whole = fault.is_none();
@@ -119,9 +107,7 @@ impl RunEnding<'_> {
             if summary.good() < summary.rows {
                 let left = counted(summary.rows - summary.good(), "row is", "rows are");
                 let run = &summary.run;
-                warn_if_quiet(format_args!(
-                    "run {run}: {left} neither done nor unchanged: {file}"
-                ));
+                warn_if_quiet(format_args!("run {run}: {left} neither done nor unchanged: {file}"));
             }
             print_result(format_args!("report    {file}"));
         }
@@ -166,10 +152,9 @@ fn note_last_event(summary: &RunSummary, written: Option<&Report>) {
 fn put_back(closed: &Closed, journal: &Path) {
     match closed.put_back() {
         Ok(false) => {}
-        Ok(true) => warn(format_args!(
-            "the journal's log was still open and has been put back into `{}`",
-            journal.display()
-        )),
+        Ok(true) => {
+            warn(format_args!("the journal's log was still open and has been put back into `{}`", journal.display()))
+        }
         Err(error) => {
             // The exit code is decided by what went wrong before.
             let _ = Failure::from(error).print();
@@ -234,10 +219,7 @@ fn left_in_words(people: &[String]) -> String {
         1 => "this person".to_owned(),
         count => format!("these {count} people"),
     };
-    format!(
-        "{who} cannot sign in until the run continues: {}{more}",
-        named.join(", ")
-    )
+    format!("{who} cannot sign in until the run continues: {}{more}", named.join(", "))
 }
 
 #[cfg(test)]
@@ -246,15 +228,8 @@ mod tests {
 
     #[test]
     fn a_few_are_named_and_many_are_counted() {
-        let keys = |count| -> Vec<String> {
-            (1..=count)
-                .map(|row| format!("p{row}@contoso.com"))
-                .collect()
-        };
-        assert_eq!(
-            left_in_words(&keys(1)),
-            "this person cannot sign in until the run continues: p1@contoso.com"
-        );
+        let keys = |count| -> Vec<String> { (1..=count).map(|row| format!("p{row}@contoso.com")).collect() };
+        assert_eq!(left_in_words(&keys(1)), "this person cannot sign in until the run continues: p1@contoso.com");
         let many = left_in_words(&keys(23));
         assert!(many.starts_with("these 23 people cannot sign in until the run continues: p1@"));
         assert!(many.ends_with("p20@contoso.com, and 3 more"), "{many}");

@@ -52,10 +52,7 @@ mod tests {
             let mut letters = code.chars();
             letters.all(|c| c.is_ascii_lowercase() || "_:-".contains(c))
         };
-        codes
-            .map(|(code, _)| code)
-            .filter(is_code)
-            .map(str::to_owned)
+        codes.map(|(code, _)| code).filter(is_code).map(str::to_owned)
     }
 
     /// Every code in the source has a page, and no page is of a code that nothing prints.

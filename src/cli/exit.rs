@@ -56,9 +56,7 @@ impl Exit {
             return Exit::Stranded;
         }
         match &run.state {
-            RunState::Stopped(Stop::Requested(_)) | RunState::Open | RunState::Importing => {
-                Exit::Requested
-            }
+            RunState::Stopped(Stop::Requested(_)) | RunState::Open | RunState::Importing => Exit::Requested,
             RunState::Stopped(Stop::Fault(_)) => Exit::Fault,
             RunState::Stopped(Stop::Finished) | RunState::Finished => {
                 let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);

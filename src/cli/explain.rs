@@ -27,8 +27,7 @@ const LABEL_COLUMNS: usize = 15;
 const CODE_COLUMNS: usize = 30;
 
 const BEFORE_A_RUN: &str = "nothing was written to any target";
-const DURING_A_RUN: &str =
-    "the journal has everything that was done; nothing was sent without a stored intent";
+const DURING_A_RUN: &str = "the journal has everything that was done; nothing was sent without a stored intent";
 const AGAIN_BY_HAND: &str = "no; run the same command again once the cause is fixed";
 const WARNING_CHANGED: &str = "as the row's outcome says: this is a warning and stops nothing";
 
@@ -50,10 +49,7 @@ struct Topic {
 
 impl Topic {
     fn new(one: &str, many: &str) -> Topic {
-        Topic {
-            one: one.to_owned(),
-            many: many.to_owned(),
-        }
+        Topic { one: one.to_owned(), many: many.to_owned() }
     }
 
     fn of_speaker(speaker: Speaker) -> Topic {
@@ -100,9 +96,7 @@ impl ExplainPage {
     }
 
     fn action(self, changed: &str, again: &str, advice: &str) -> ExplainPage {
-        self.line("changed", changed)
-            .line("tried again", again)
-            .line("what to do", advice)
+        self.line("changed", changed).line("tried again", again).line("what to do", advice)
     }
 
     fn of_problem(topic: &Topic, kind: &ProblemKind) -> ExplainPage {
@@ -121,16 +115,16 @@ pub(super) struct ErrorPages {
 
 impl ErrorPages {
     pub fn read() -> Result<ErrorPages, Failure> {
-        toml::from_str(include_str!("explain.toml"))
-            .map_err(|error| Failure::program(format!("explain.toml: {error}")))
+        toml::from_str(include_str!("explain.toml")).map_err(|error| Failure::program(format!("explain.toml: {error}")))
     }
 
     fn into_pages(self) -> Vec<ExplainPage> {
         let exits = Topic::new("an exit code", "Exit codes");
         let errors = Topic::new("an error of a command", "Errors of commands");
-        let exits = self.exit_code.iter().map(|(code, [meaning, advice])| {
-            ExplainPage::new(&exits, code, meaning).line("what to do", advice)
-        });
+        let exits = self
+            .exit_code
+            .iter()
+            .map(|(code, [meaning, advice])| ExplainPage::new(&exits, code, meaning).line("what to do", advice));
         let of_errors = |changed, pages: &BTreeMap<String, [String; 2]>| -> Vec<ExplainPage> {
             let pages = pages.iter().map(|(code, [meaning, advice])| {
                 ExplainPage::new(&errors, code, meaning).action(changed, AGAIN_BY_HAND, advice)
@@ -149,36 +143,29 @@ fn pages() -> Result<Vec<ExplainPage>, Failure> {
     let mut pages = ErrorPages::read()?.into_pages();
     let outcomes = Topic::new("an outcome of a row", "Outcomes of rows");
     pages.extend(Outcome::ALL.map(|outcome| {
-        ExplainPage::new(&outcomes, outcome.word(), outcome.meaning())
-            .line("what to do", outcome.advice())
+        ExplainPage::new(&outcomes, outcome.word(), outcome.meaning()).line("what to do", outcome.advice())
     }));
     let classes = Topic::new("a class of replies", "Classes of replies");
     pages.extend(CLASSES.map(|class| class_page(&classes, class)));
     let problems = Topic::new("a problem of a row", "Problems of rows");
-    let of_rooms = (job::PROBLEMS.into_iter())
-        .chain(machine::PROBLEMS)
-        .chain(runner::problems::PROBLEMS);
+    let of_rooms = (job::PROBLEMS.into_iter()).chain(machine::PROBLEMS).chain(runner::problems::PROBLEMS);
     pages.extend(of_rooms.map(|kind| ExplainPage::of_problem(&problems, kind)));
     let rules = Topic::new("a rule of the file", "Rules of the file");
     let of_rules = Rule::ALL.iter().filter_map(|rule| rule.page().ok());
-    pages.extend(of_rules.map(|rule| {
-        ExplainPage::new(&rules, rule.name, rule.meaning).action(
-            NOTHING_CHANGED,
-            NOT_AGAIN,
-            rule.advice,
-        )
-    }));
+    pages.extend(
+        of_rules.map(|rule| {
+            ExplainPage::new(&rules, rule.name, rule.meaning).action(NOTHING_CHANGED, NOT_AGAIN, rule.advice)
+        }),
+    );
     for file in SHIPPED {
         let job = job(file.name)?;
         let topic = Topic::of_job(&job.name);
         let page = |one: &Objection| ExplainPage::new(&topic, &one.code, &one.reason.to_string());
         let refusals = job.obstacles.iter().chain(&job.checks).chain(&job.refusals);
         pages.extend(refusals.map(|one| page(one).action(NOTHING_CHANGED, NOT_AGAIN, &one.advice)));
-        pages.extend(job.warnings.iter().map(|one| {
-            page(one)
-                .line("changed", WARNING_CHANGED)
-                .line("what to do", &one.advice)
-        }));
+        pages.extend(
+            job.warnings.iter().map(|one| page(one).line("changed", WARNING_CHANGED).line("what to do", &one.advice)),
+        );
     }
     pages.extend(known_codes().map(|known| code_page(known.code, known)));
     Ok(pages)
@@ -191,9 +178,7 @@ fn class_page(topic: &Topic, class: Class) -> ExplainPage {
         .map(|status| format!("http-{status}"))
         .chain(codes.map(|known| known.code.to_owned()))
         .collect();
-    ExplainPage::of_problem(topic, kind)
-        .line("comes from", &leads.join(", "))
-        .line("source", Speaker::Graph.source())
+    ExplainPage::of_problem(topic, kind).line("comes from", &leads.join(", ")).line("source", Speaker::Graph.source())
 }
 
 fn code_page(code: &str, known: &KnownCode) -> ExplainPage {
@@ -212,8 +197,7 @@ fn code_page(code: &str, known: &KnownCode) -> ExplainPage {
         page = page.line("that is", kind.meaning);
     }
     let advice = known.advice.unwrap_or(kind.advice);
-    page.action(kind.changed, kind.again, advice)
-        .line("source", known.speaker.source())
+    page.action(kind.changed, kind.again, advice).line("source", known.speaker.source())
 }
 
 fn sentence(text: &str) -> String {
@@ -228,9 +212,7 @@ fn explain(code: &str, pages: &[ExplainPage]) -> Result<String, Failure> {
     // As it is printed: error[CODE].
     let code = code.strip_prefix("error[").unwrap_or(code);
     let code = code.trim_end_matches(']');
-    let by_name = pages
-        .iter()
-        .filter(|page| page.code.eq_ignore_ascii_case(code));
+    let by_name = pages.iter().filter(|page| page.code.eq_ignore_ascii_case(code));
     let texts: Vec<String> = by_name.map(ExplainPage::to_string).collect();
     if !texts.is_empty() {
         return Ok(texts.join("\n"));

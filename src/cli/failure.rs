@@ -42,12 +42,7 @@ impl Failure {
 
     /// A message and advice.
     pub fn with(exit: Exit, message: impl Into<String>, help: impl Into<String>) -> Failure {
-        Failure {
-            exit,
-            code: default_code(exit).to_owned(),
-            message: message.into(),
-            help: Some(help.into()),
-        }
+        Failure { exit, code: default_code(exit).to_owned(), message: message.into(), help: Some(help.into()) }
     }
 
     /// A fault of the program.

@@ -124,12 +124,7 @@ impl Forecast {
 
     /// For a person at a terminal.
     pub fn tell(&self, job: &Job) {
-        print_result(format_args!(
-            "{} for {} on {}",
-            counted(self.rows, "row", "rows"),
-            self.job,
-            self.target
-        ));
+        print_result(format_args!("{} for {} on {}", counted(self.rows, "row", "rows"), self.job, self.target));
         for step in &job.steps {
             let rows = self.changes.get(&step.name).copied().unwrap_or(0);
             print_result(format_args!("  {rows:>7}  {}", step.title));
@@ -144,10 +139,7 @@ impl Forecast {
             counted(self.reads, "read", "reads"),
             self.local_end()
         ));
-        print_result(format_args!(
-            "plan      {} (`cutover run … --plan` executes exactly this)",
-            self.plan
-        ));
+        print_result(format_args!("plan      {} (`cutover run … --plan` executes exactly this)", self.plan));
     }
 
     /// Each kind with how often it was found and what it says of the first row; then whose change is blocked, one by one.
@@ -158,18 +150,13 @@ impl Forecast {
             kinds.entry(kind).or_insert((0, &finding.message)).0 += 1;
         }
         for ((severity, rule), (count, example)) in kinds {
-            print_text(format_args!(
-                "  {count:>7}  {rule} ({severity}): {example}\n"
-            ));
+            print_text(format_args!("  {count:>7}  {rule} ({severity}): {example}\n"));
         }
         let blocked = || self.findings.iter().filter(|one| one.severity == BLOCKS);
         for finding in blocked().take(SHOWN_MAX) {
             let (row, key) = (finding.row.unwrap_or(0), finding.key.as_deref());
             let key = key.unwrap_or_default();
-            print_text(format_args!(
-                "row {row} {key}: {} [{}]\n",
-                finding.message, finding.rule
-            ));
+            print_text(format_args!("row {row} {key}: {} [{}]\n", finding.message, finding.rule));
         }
         let more = blocked().count().saturating_sub(SHOWN_MAX);
         if more > 0 {

@@ -19,9 +19,7 @@ pub(super) fn mention_others(journal: &Journal, own: RunId, dir: &Path) {
     for behind in &left {
         let (run, people) = (behind.run.id(), count(behind));
         let command = resume(behind, dir);
-        warn(format_args!(
-            "run {run} has left {people} half way: {command}"
-        ));
+        warn(format_args!("run {run} has left {people} half way: {command}"));
     }
 }
 
@@ -46,11 +44,10 @@ pub(super) fn refusal(error: HalfWayError, global: &Global) -> Failure {
         HalfWayError::Journal(error) => error.into(),
         HalfWayError::Input(error) => Failure::unusable(error),
         HalfWayError::Elsewhere(left) => elsewhere(&left, global),
-        error @ HalfWayError::CannotTakeOver { .. } => Failure::usage(
-            error.to_string(),
-            "`cutover resume` that run to finish them; nothing was written",
-        )
-        .coded(errors::HALF_WAY),
+        error @ HalfWayError::CannotTakeOver { .. } => {
+            Failure::usage(error.to_string(), "`cutover resume` that run to finish them; nothing was written")
+                .coded(errors::HALF_WAY)
+        }
     }
 }
 

@@ -26,11 +26,7 @@ pub(super) fn main(what: Option<&JobsCommand>) -> Result<Exit, Failure> {
 
 fn list() -> Result<Exit, Failure> {
     for file in SHIPPED {
-        print_text(format_args!(
-            "{:<16} {}\n",
-            file.name,
-            job(file.name)?.title
-        ));
+        print_text(format_args!("{:<16} {}\n", file.name, job(file.name)?.title));
     }
     Ok(Exit::Good)
 }

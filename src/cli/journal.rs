@@ -6,9 +6,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::core::AtomicFile;
 use crate::journal::export::{self, ExportError, Exported};
-use crate::journal::verify::{
-    self as checks, Compared, Finding, Kind, Request, Verdict, verify_beside, verify_export,
-};
+use crate::journal::verify::{self as checks, Compared, Finding, Kind, Request, Verdict, verify_beside, verify_export};
 use crate::journal::{Holder, Journal, JournalError};
 use crate::progress::{print, print_result, print_text, warn};
 use serde::Serialize;
@@ -58,10 +56,7 @@ fn verify(global: &Global, args: &JournalVerifyArgs) -> Result<Exit, Failure> {
 fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdict>, Failure> {
     let dir = &global.journal;
     must_be_there(global)?;
-    let request = Request {
-        run: args.run.as_deref(),
-        head: args.head,
-    };
+    let request = Request { run: args.run.as_deref(), head: args.head };
     if let Some(holder) = Journal::holder(dir)?.filter(Holder::may_live) {
         print(format_args!(
             "note: process {} (`cutover {}`) has the journal: its logs are checked as far as they are written, and the \
@@ -79,10 +74,7 @@ fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdi
 
 fn print_in_words(verdict: &Verdict) {
     print_result(format_args!("run       {}", verdict.run));
-    print_result(format_args!(
-        "records   {}, head {}",
-        verdict.records, verdict.head
-    ));
+    print_result(format_args!("records   {}, head {}", verdict.records, verdict.head));
     for note in &verdict.notes {
         print_result(format_args!("note      {note}"));
     }
@@ -90,17 +82,10 @@ fn print_in_words(verdict: &Verdict) {
         print_result(format_args!("good      {}", praise(verdict.checkpoint)));
     }
     for finding in &verdict.findings {
-        print_text(format_args!(
-            "FOUND     {}{}\n",
-            place(finding),
-            finding.message
-        ));
+        print_text(format_args!("FOUND     {}{}\n", place(finding), finding.message));
     }
     if verdict.more_findings > 0 {
-        print_result(format_args!(
-            "          … and {} more",
-            verdict.more_findings
-        ));
+        print_result(format_args!("          … and {} more", verdict.more_findings));
     }
 }
 
@@ -159,10 +144,7 @@ fn export(global: &Global, args: &JournalExportArgs) -> Result<Exit, Failure> {
             exported.torn_bytes
         ));
     }
-    print(format_args!(
-        "exported {} records of run {}, head {}",
-        exported.records, exported.run, exported.head
-    ));
+    print(format_args!("exported {} records of run {}, head {}", exported.records, exported.run, exported.head));
     Ok(Exit::Good)
 }
 

@@ -28,18 +28,13 @@ pub(super) fn init(global: &Global) -> Result<(), Failure> {
                 Failure::usage(message, "name another file with --log")
             })?;
             // tracing reports its own errors on standard error, and panics if that fails.
-            let layer = tracing_subscriber::fmt::layer()
-                .log_internal_errors(false)
-                .json()
-                .with_writer(Mutex::new(file));
+            let layer =
+                tracing_subscriber::fmt::layer().log_internal_errors(false).json().with_writer(Mutex::new(file));
             Some(layer.with_filter(file_filter(global)?))
         }
         None => None,
     };
-    tracing_subscriber::registry()
-        .with(to_stderr)
-        .with(to_file)
-        .init();
+    tracing_subscriber::registry().with(to_stderr).with(to_file).init();
     Ok(())
 }
 

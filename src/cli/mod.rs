@@ -149,9 +149,7 @@ fn must_give_threads() -> Result<(), Failure> {
         }
         Err(error) => error,
     };
-    Err(over_limit(format!(
-        "the system refuses to start a thread: {refused}"
-    )))
+    Err(over_limit(format!("the system refuses to start a thread: {refused}")))
 }
 
 fn over_limit(message: String) -> Failure {

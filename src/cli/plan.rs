@@ -66,12 +66,7 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     let target = Target::named(args.target.target.as_deref())?;
     let identity = target.identity();
     let mut planning = Planning {
-        whole: plan_seal(
-            &batch.job.digest,
-            &batch.params,
-            &identity,
-            &batch.input.digest,
-        ),
+        whole: plan_seal(&batch.job.digest, &batch.params, &identity, &batch.input.digest),
         forecast: Forecast::new(&batch.job, identity),
         lines: BTreeMap::new(),
         batch: &batch,
@@ -101,31 +96,18 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     } else {
         forecast.tell(&batch.job);
     }
-    Ok(if forecast.findings.is_empty() {
-        Exit::Good
-    } else {
-        Exit::Findings
-    })
+    Ok(if forecast.findings.is_empty() { Exit::Good } else { Exit::Findings })
 }
 
 /// Who plays in the simulated tenant, which is used as an earlier run left it, and only looked at.
 fn cast(global: &Global, batch: &Batch, good: &[Good]) -> Cast {
     let state = super::sim::state_dir(global, &batch.input.digest);
-    let people = good
-        .iter()
-        .filter_map(|row| person(&batch.job.layout, &row.values));
-    Cast {
-        people: people.collect(),
-        state: state.exists().then_some(state),
-    }
+    let people = good.iter().filter_map(|row| person(&batch.job.layout, &row.values));
+    Cast { people: people.collect(), state: state.exists().then_some(state) }
 }
 
 /// The preflight, and then every row.
-async fn read(
-    planning: &mut Planning<'_>,
-    services: &Arc<Services>,
-    good: Vec<Good>,
-) -> Result<(), Failure> {
+async fn read(planning: &mut Planning<'_>, services: &Arc<Services>, good: Vec<Good>) -> Result<(), Failure> {
     let (job, params) = (&planning.batch.job, &planning.batch.params);
     let ready = prepare(job, params, services).await.map_err(no_answer)?;
     warn_of(ready.unknown());
@@ -163,18 +145,10 @@ async fn rows(
         let read = ended.map_err(|error| Failure::program(error.to_string()))?;
         let Read { row, plan, reads } = read.map_err(no_answer)?;
         planning.forecast.reads += u64::from(reads);
-        seen.push(Beside {
-            row: RowNumber(row.number),
-            line: row.line,
-            key: row.key,
-            plan,
-        });
+        seen.push(Beside { row: RowNumber(row.number), line: row.line, key: row.key, plan });
         if Instant::now() >= word_at {
             word_at += WORD_EVERY;
-            print(format_args!(
-                "{} of {all} rows read",
-                all - rows.len() - tasks.len()
-            ));
+            print(format_args!("{} of {all} rows read", all - rows.len() - tasks.len()));
         }
     }
     seen.sort_by_key(|row| row.row);
@@ -187,29 +161,16 @@ fn no_answer(RunAbort(problem): RunAbort) -> Failure {
     Failure::of_problem(Exit::Fault, &problem)
 }
 
-async fn one(
-    job: Arc<Job>,
-    settings: Settings,
-    services: Arc<Services>,
-    row: Good,
-) -> Result<Read, RunAbort> {
+async fn one(job: Arc<Job>, settings: Settings, services: Arc<Services>, row: Good) -> Result<Read, RunAbort> {
     let mut client = ServiceClient::new(&services, format!("plan/{}", row.number));
     let view = match bind(&job, &settings, &row.values, &services).await? {
         Ok(view) => view,
         Err(problem) => {
-            return Ok(Read {
-                row,
-                plan: RowPlan::against(problem),
-                reads: 0,
-            });
+            return Ok(Read { row, plan: RowPlan::against(problem), reads: 0 });
         }
     };
     let plan = plan_row(&job, &view, &mut client).await?;
-    Ok(Read {
-        reads: client.take_costs().reads,
-        plan,
-        row,
-    })
+    Ok(Read { reads: client.take_costs().reads, plan, row })
 }
 
 /// The row as the job sees it, with what the on-premises directory says of it where that is asked; or what speaks against it.
@@ -274,13 +235,7 @@ impl Planning<'_> {
         self.line(row, key, "refused", problem);
     }
 
-    fn line(
-        &mut self,
-        row: u64,
-        key: &str,
-        change: &'static str,
-        problem: Option<[String; 3]>,
-    ) -> &mut PlanLine {
+    fn line(&mut self, row: u64, key: &str, change: &'static str, problem: Option<[String; 3]>) -> &mut PlanLine {
         let line = self.lines.entry(row).or_default();
         line.row = row;
         key.clone_into(&mut line.key);
@@ -340,12 +295,7 @@ impl Planning<'_> {
         let path = folder.join("plan.csv");
         let columns = self.batch.job.report.iter();
         let columns: Vec<&str> = columns.map(|(name, _)| name.as_str()).collect();
-        Ok(write_plan(
-            &path,
-            &columns,
-            SEAL_COLUMN,
-            self.lines.values(),
-        )?)
+        Ok(write_plan(&path, &columns, SEAL_COLUMN, self.lines.values())?)
     }
 }
 
@@ -356,16 +306,12 @@ impl Good {
             number: row.number,
             line: row.line,
             key,
-            values: values
-                .map(|value| value.as_ref().map(ToString::to_string))
-                .collect(),
+            values: values.map(|value| value.as_ref().map(ToString::to_string)).collect(),
         }
     }
 }
 
 fn key_of(batch: &Batch, row: &Row) -> String {
     let cell = batch.input.mapping.cell(batch.job.layout.key);
-    cell.and_then(|cell| row.cells.get(cell))
-        .cloned()
-        .unwrap_or_default()
+    cell.and_then(|cell| row.cells.get(cell)).cloned().unwrap_or_default()
 }

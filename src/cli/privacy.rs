@@ -30,10 +30,7 @@ fn keep_files_private() {}
 #[cfg(unix)]
 fn keep_memory_private() {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, none) {
         tracing::debug!("core dumps cannot be limited: {error}");
     }

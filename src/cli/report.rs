@@ -14,9 +14,7 @@ pub(super) async fn main(global: &Global, args: &ReportArgs) -> Result<Exit, Fai
         Some(written) => written,
         None => from_journal(global, args)?,
     };
-    exposed_lines(&summary, &global.journal)
-        .iter()
-        .for_each(print_result);
+    exposed_lines(&summary, &global.journal).iter().for_each(print_result);
     for file in &report.files {
         print_result(report.dir.join(file).display());
     }
@@ -24,10 +22,7 @@ pub(super) async fn main(global: &Global, args: &ReportArgs) -> Result<Exit, Fai
 }
 
 /// None when there is no such process, or it ended meanwhile.
-async fn by_live_process(
-    global: &Global,
-    args: &ReportArgs,
-) -> Result<Option<(Report, RunSummary)>, Failure> {
+async fn by_live_process(global: &Global, args: &ReportArgs) -> Result<Option<(Report, RunSummary)>, Failure> {
     let run = args.run.clone();
     let status = ask(&global.journal, &ControlRequest::Status { run }).await?;
     let Some(run) = status.and_then(|mut all| all.pop()).map(|one| one.run) else {
@@ -35,10 +30,7 @@ async fn by_live_process(
     };
     // The live process may have another working directory.
     let dir = absolute(report_dir(args.report.as_ref(), &run));
-    let request = ControlRequest::Report {
-        run,
-        dir: dir.clone(),
-    };
+    let request = ControlRequest::Report { run, dir: dir.clone() };
     let written = ask(&global.journal, &request).await?;
     let summary = written.and_then(|mut all| all.pop());
     Ok(summary.map(|summary| (Report::in_folder(dir), summary)))

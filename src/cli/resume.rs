@@ -15,17 +15,10 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
     let schedule = schedule(&args.work)?;
     let journal = existing_journal(global, "resume")?;
     let run = journal.find(args.run.as_deref())?;
-    let spec = args
-        .target
-        .target
-        .clone()
-        .unwrap_or_else(|| run.header.target_spec.clone());
+    let spec = args.target.target.clone().unwrap_or_else(|| run.header.target_spec.clone());
     name_run(run.id());
     if run.is_complete() && run.state == RunState::Finished {
-        print(format_args!(
-            "run {} has finished; nothing is left to do",
-            run.id()
-        ));
+        print(format_args!("run {} has finished; nothing is left to do", run.id()));
         return finish(global, &args.work, &journal, &run, &spec);
     }
     let target = Target::named(Some(&spec))?;
@@ -33,19 +26,8 @@ pub(super) async fn main(global: &Global, args: &ResumeArgs) -> Result<Exit, Fai
     let job = job_of(&run)?;
     let session = journal.resume(&run)?;
     print(format_args!("continuing run {}", run.id()));
-    work(
-        global,
-        &args.work,
-        schedule,
-        journal,
-        Opening {
-            session,
-            stage: RunStage::Begun,
-        },
-        Arc::new(job),
-        target,
-    )
-    .await
+    work(global, &args.work, schedule, journal, Opening { session, stage: RunStage::Begun }, Arc::new(job), target)
+        .await
 }
 
 pub(super) fn must_be_the_same(run: &RunRecord, target: &Target) -> Result<(), Failure> {
@@ -54,10 +36,7 @@ pub(super) fn must_be_the_same(run: &RunRecord, target: &Target) -> Result<(), F
         return Ok(());
     }
     Err(Failure::usage(
-        format!(
-            "run {} was started against {then}, and this is {now}",
-            run.id()
-        ),
+        format!("run {} was started against {then}, and this is {now}", run.id()),
         "name the connection file it was started with; nothing was sent",
     ))
 }
@@ -68,10 +47,7 @@ pub(super) fn job_of(run: &RunRecord) -> Result<crate::job::Job, Failure> {
     crate::job::parse(&origin, &run.header.job_source).map_err(|mistakes| {
         Failure::usage(
             format!("{mistakes}\n{}", mistakes.listing()),
-            format!(
-                "it was written for cutover {}; use that version",
-                run.header.program
-            ),
+            format!("it was written for cutover {}; use that version", run.header.program),
         )
     })
 }

@@ -23,9 +23,7 @@ pub(super) async fn main(global: &Global, args: &RetryArgs) -> Result<Exit, Fail
     name_run(run.id());
     if retriable(&run) == 0 && run.is_complete() {
         let id = run.id();
-        print(format_args!(
-            "no row of run {id} ended failed, reverted, held or stranded; there is nothing to retry"
-        ));
+        print(format_args!("no row of run {id} ended failed, reverted, held or stranded; there is nothing to retry"));
         return finish(global, &args.work, &journal, &run, &spec);
     }
     let target = Target::named(Some(&spec))?;
@@ -39,8 +37,6 @@ pub(super) async fn main(global: &Global, args: &RetryArgs) -> Result<Exit, Fail
 
 /// Rows that a retry takes where none are named.
 fn retriable(run: &RunRecord) -> u64 {
-    let outcomes = Outcome::ALL
-        .into_iter()
-        .filter(|outcome| may_be_retried(*outcome));
+    let outcomes = Outcome::ALL.into_iter().filter(|outcome| may_be_retried(*outcome));
     outcomes.map(|outcome| run.outcome_count(outcome)).sum()
 }

@@ -48,11 +48,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         plan: plan.as_ref().map(|plan| plan.digest().clone()),
         adopts: adopted.map(|run| run.id()),
     };
-    let before = if args.fresh {
-        Before::New
-    } else {
-        look_back(&journal, &order)?
-    };
+    let before = if args.fresh { Before::New } else { look_back(&journal, &order)? };
     let opening = match before {
         Before::New => {
             let adoptions = take_over(&journal, &order, SystemClock.now());
@@ -65,10 +61,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         Before::Unfinished(run) => {
             name_run(run.id());
             print(format_args!("continuing run {}", run.id()));
-            Opening {
-                session: journal.resume(&run)?,
-                stage: RunStage::Begun,
-            }
+            Opening { session: journal.resume(&run)?, stage: RunStage::Begun }
         }
         Before::Finished(run) => {
             name_run(run.id());
@@ -80,16 +73,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         }
         Before::Different(run, differences) => return Err(different(&run, &differences)),
     };
-    work(
-        global,
-        &args.work,
-        schedule,
-        journal,
-        opening,
-        Arc::clone(&batch.job),
-        target,
-    )
-    .await
+    work(global, &args.work, schedule, journal, opening, Arc::clone(&batch.job), target).await
 }
 
 async fn start(
@@ -101,15 +85,12 @@ async fn start(
 ) -> Result<(Session, Copied), Failure> {
     if let Some(from) = order.adopts {
         let people = counted(adoptions.len() as u64, "person who is", "people who are");
-        print(format_args!(
-            "{people} half way in run {from} would be taken over; that run can then not be resumed"
-        ));
+        print(format_args!("{people} half way in run {from} would be taken over; that run can then not be resumed"));
     }
     batch.tell_dialect();
     let mut lines = FindingLines::default();
     let mut show = |finding: &crate::batch::Finding| lines.show(finding);
-    let (import, summary) =
-        copy(journal, order, plan, adoptions, &SystemClock, &mut show).map_err(begin_failure)?;
+    let (import, summary) = copy(journal, order, plan, adoptions, &SystemClock, &mut show).map_err(begin_failure)?;
     let copied = import.copied()?;
     lines.end(batch);
     let errors = summary.count(Severity::Error);
@@ -132,10 +113,7 @@ fn begin_failure(error: BeginError) -> Failure {
 
 fn different(run: &RunRecord, differences: &[String]) -> Failure {
     let id = run.id();
-    let message = format!(
-        "run {id} has not finished, and this is not the same:\n  {}",
-        differences.join("\n  ")
-    );
+    let message = format!("run {id} has not finished, and this is not the same:\n  {}", differences.join("\n  "));
     let help = format!(
         "`cutover resume {id}` continues it as it was started; `--fresh` starts a new run next to it; nothing was sent"
     );

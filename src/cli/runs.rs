@@ -19,9 +19,7 @@ pub(super) async fn main(global: &Global, args: &RunsArgs) -> Result<Exit, Failu
         print_json(&summaries)?;
         return Ok(Exit::Good);
     }
-    let exposed = summaries
-        .iter()
-        .flat_map(|one| exposed_lines(one, &global.journal));
+    let exposed = summaries.iter().flat_map(|one| exposed_lines(one, &global.journal));
     exposed.for_each(print_result);
     for summary in &summaries {
         print_result(format_args!(

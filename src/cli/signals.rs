@@ -113,9 +113,7 @@ mod tests {
 
     #[test]
     fn nohup_is_seen() {
-        let status = |mask| {
-            format!("Name:\tcutover\nSigBlk:\t0000000000000000\nSigIgn:\t{mask}\nSigCgt:\t1\n")
-        };
+        let status = |mask| format!("Name:\tcutover\nSigBlk:\t0000000000000000\nSigIgn:\t{mask}\nSigCgt:\t1\n");
         assert!(is_hangup_ignored(&status("0000000000001001")));
         assert!(!is_hangup_ignored(&status("0000000000001000")));
         assert!(!is_hangup_ignored("Name:\tcutover\n"));

@@ -10,8 +10,8 @@ use crate::journal::{JournalError, RunHeader, RunReader, RunRecord};
 use crate::progress::{print_result, print_text};
 use crate::runner::admission::canonical;
 use crate::sim::{
-    Batching, Faults, GraphPermission, Options, Population, RateQuota, SECRET_VARIABLE,
-    ServiceLimits, SignIn, Simulator, Takeover, write_csv,
+    Batching, Faults, GraphPermission, Options, Population, RateQuota, SECRET_VARIABLE, ServiceLimits, SignIn,
+    Simulator, Takeover, write_csv,
 };
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -25,25 +25,20 @@ pub(super) async fn main(args: &SimArgs) -> Result<Exit, Failure> {
     if let Some(path) = &args.csv {
         write_people(args, path)?;
     }
-    let simulator = Simulator::start(options(args))
-        .await
-        .map_err(Failure::unusable)?;
+    let simulator = Simulator::start(options(args)).await.map_err(Failure::unusable)?;
     print_result(format_args!("# simulated tenant at {}", simulator.url()));
     print_result(format_args!(
         "# save this as sim.toml, then: {SECRET_VARIABLE}={} cutover run … --target sim.toml",
         simulator.client_secret()
     ));
     print_text(simulator.connection_file());
-    tokio::signal::ctrl_c()
-        .await
-        .map_err(|error| Failure::program(format!("signals cannot be heard: {error}")))?;
+    tokio::signal::ctrl_c().await.map_err(|error| Failure::program(format!("signals cannot be heard: {error}")))?;
     simulator.stop().await;
     Ok(Exit::Good)
 }
 
 fn write_people(args: &SimArgs, path: &Path) -> Result<(), Failure> {
-    let written = File::create(path)
-        .and_then(|file| write_csv(args.seed, args.users, &mut BufWriter::new(file)));
+    let written = File::create(path).and_then(|file| write_csv(args.seed, args.users, &mut BufWriter::new(file)));
     written.map_err(|error| {
         let message = format!("`{}` cannot be written: {error}", path.display());
         Failure::usage(message, "name another file")
@@ -94,16 +89,12 @@ fn limits(args: &SimArgs) -> ServiceLimits {
         amount: given.count(),
         window_ms: u64::try_from(given.period().as_millis()).unwrap_or(u64::MAX),
     });
-    ServiceLimits {
-        tenant_writes: tenant_writes.or(published.tenant_writes),
-        ..published
-    }
+    ServiceLimits { tenant_writes: tenant_writes.or(published.tenant_writes), ..published }
 }
 
 /// A latency that was given gets no jitter on top, unless that was given, too.
 fn jitter(args: &SimArgs, pleasant: u64) -> u64 {
-    args.jitter
-        .unwrap_or(if args.latency.is_some() { 0 } else { pleasant })
+    args.jitter.unwrap_or(if args.latency.is_some() { 0 } else { pleasant })
 }
 
 /// Who plays in the simulated tenant of a run: the people of its rows.
@@ -118,10 +109,7 @@ pub(super) fn cast_of(
     job: &Job,
 ) -> Result<Cast, Failure> {
     if header.target_spec != SIM {
-        return Ok(Cast {
-            people: Vec::new(),
-            state: None,
-        });
+        return Ok(Cast { people: Vec::new(), state: None });
     }
     let mut people = Vec::new();
     reader.each::<JournalError>(|input, _| {

@@ -22,10 +22,7 @@ pub(super) async fn main(global: &Global, args: &StatusArgs) -> Result<Exit, Fai
         print_json(&summary)?;
     } else {
         let lines = exposed_lines(&summary, &global.journal);
-        lines
-            .iter()
-            .chain(&status_lines(&summary))
-            .for_each(print_result);
+        lines.iter().chain(&status_lines(&summary)).for_each(print_result);
     }
     Ok(Exit::of_shown(&summary))
 }

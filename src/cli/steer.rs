@@ -10,11 +10,7 @@ use crate::report::RunSummary;
 
 pub(super) async fn pause(global: &Global, args: &SteerArgs) -> Result<Exit, Failure> {
     let summary = order(global, args, SteerOrder::Pause(reason())).await?;
-    print_result(format_args!(
-        "run {} is paused; {}",
-        summary.run,
-        under_way(&summary)
-    ));
+    print_result(format_args!("run {} is paused; {}", summary.run, under_way(&summary)));
     print_result("continue with: cutover continue");
     Ok(Exit::Good)
 }
@@ -23,10 +19,7 @@ pub(super) async fn go_on(global: &Global, args: &SteerArgs) -> Result<Exit, Fai
     let summary = order(global, args, SteerOrder::Continue).await?;
     match &summary.reason {
         // The pause is over, and something else still holds the run.
-        Some(reason) => print_result(format_args!(
-            "run {} is no longer paused, but {reason}",
-            summary.run
-        )),
+        Some(reason) => print_result(format_args!("run {} is no longer paused, but {reason}", summary.run)),
         None => print_result(format_args!("run {} continues", summary.run)),
     }
     Ok(Exit::Good)
@@ -51,11 +44,7 @@ pub(super) async fn pace(global: &Global, args: &PaceArgs) -> Result<Exit, Failu
     Ok(Exit::Good)
 }
 
-async fn order(
-    global: &Global,
-    args: &SteerArgs,
-    order: SteerOrder,
-) -> Result<RunSummary, Failure> {
+async fn order(global: &Global, args: &SteerArgs, order: SteerOrder) -> Result<RunSummary, Failure> {
     steer(&global.journal, args.run.as_deref(), order).await
 }
 

@@ -10,14 +10,7 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
 use std::ffi::OsString;
 
 /// What other programs call a run that writes nothing.
-const ONLY_LOOK: [&str; 6] = [
-    "--dry-run",
-    "--dryrun",
-    "--what-if",
-    "--whatif",
-    "--noop",
-    "--simulate",
-];
+const ONLY_LOOK: [&str; 6] = ["--dry-run", "--dryrun", "--what-if", "--whatif", "--noop", "--simulate"];
 
 /// Reads the command line and sets how this process speaks.
 ///
@@ -31,11 +24,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Cli, Exit> {
         Color::Never => ColorChoice::Never,
     };
     let manner = Manner {
-        form: if is_given(&arguments, "--progress", "json") {
-            OutputForm::JsonLines
-        } else {
-            OutputForm::Words
-        },
+        form: if is_given(&arguments, "--progress", "json") { OutputForm::JsonLines } else { OutputForm::Words },
         quiet: false,
         color,
     };
@@ -101,8 +90,5 @@ fn hint(error: &clap::Error) -> Option<String> {
         return None;
     };
     let is_look = ONLY_LOOK.contains(&argument.to_ascii_lowercase().as_str());
-    is_look.then(|| {
-        "`cutover plan JOB CSV` shows what a run would do, and writes nothing to the target"
-            .to_owned()
-    })
+    is_look.then(|| "`cutover plan JOB CSV` shows what a run would do, and writes nothing to the target".to_owned())
 }

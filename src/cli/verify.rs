@@ -20,9 +20,7 @@ use crate::runner::pass::Pass;
 use crate::runner::preflight::{Check, prepare};
 use crate::runner::reading::{Drift, ReadWork, RowReading, Verification};
 use crate::runner::stop::Gate;
-use crate::runner::{
-    Asked, Consumer, DispatchEnd, Dispatcher, MaxFailed, Policy, RunEvent, Schedule,
-};
+use crate::runner::{Asked, Consumer, DispatchEnd, Dispatcher, MaxFailed, Policy, RunEvent, Schedule};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -99,11 +97,7 @@ fn exit_of(end: &DispatchEnd, findings: &Findings, run: &RunRecord) -> Result<Ex
         let rows = Selection::Good.count(run);
         return Err(Failure::with(
             exit,
-            format!(
-                "stopped after {} of {rows} rows: {}",
-                findings.checked,
-                reason.text()
-            ),
+            format!("stopped after {} of {rows} rows: {}", findings.checked, reason.text()),
             "nothing was changed; run the same command again to read all of them",
         ));
     }
@@ -150,16 +144,7 @@ async fn read(
         return Err(preflight_failure(&bad));
     };
     let admission = Admission::of_good_rows(reader, run, &job.layout);
-    dispatch(
-        run,
-        job,
-        connected,
-        settings,
-        admission,
-        waits.into_commands(),
-        concurrency,
-    )
-    .await
+    dispatch(run, job, connected, settings, admission, waits.into_commands(), concurrency).await
 }
 
 async fn dispatch(
@@ -185,39 +170,24 @@ async fn dispatch(
         run: run.id(),
         gate: Gate::default(),
         sink: Box::new(move |reading| {
-            found
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(reading);
+            found.lock().unwrap_or_else(PoisonError::into_inner).take(reading);
         }),
     };
     let rows = Selection::Good.count(run);
-    let walked = RunRecord {
-        rows,
-        counts: Counts::default(),
-        ..run.clone()
-    };
+    let walked = RunRecord { rows, counts: Counts::default(), ..run.clone() };
     let end = Dispatcher::new(
         Pass::Read(Arc::new(work)),
         admission,
         &walked,
         concurrency.map(|rows| rows as usize),
-        Policy {
-            max_failed: MaxFailed::Rows(u64::MAX),
-            max_stranded: u64::MAX,
-        },
+        Policy { max_failed: MaxFailed::Rows(u64::MAX), max_stranded: u64::MAX },
         Schedule::default(),
         vec![Box::new(HowFar::default())],
     )
     .run(commands)
     .await;
     let mut findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
-    let empty = Findings {
-        run: String::new(),
-        checked: 0,
-        drifted: Vec::new(),
-        unread: Vec::new(),
-    };
+    let empty = Findings { run: String::new(), checked: 0, drifted: Vec::new(), unread: Vec::new() };
     Ok((end, std::mem::replace(&mut *findings, empty)))
 }
 
@@ -228,18 +198,8 @@ impl Findings {
             Verification::Drifts(drifts) => {
                 self.checked += 1;
                 let drifted = drifts.into_iter().map(|drift| {
-                    let Drift {
-                        property,
-                        expected,
-                        found,
-                    } = drift;
-                    Drifted {
-                        row,
-                        key: key.clone(),
-                        property,
-                        expected,
-                        found,
-                    }
+                    let Drift { property, expected, found } = drift;
+                    Drifted { row, key: key.clone(), property, expected, found }
                 });
                 self.drifted.extend(drifted);
             }

@@ -66,11 +66,7 @@ pub(super) struct Waits {
 
 impl Waits {
     pub fn new(commands: mpsc::Receiver<Asked>, target: &Target) -> Waits {
-        Waits {
-            commands,
-            whom: target.address(),
-            patience: target.patience(),
-        }
+        Waits { commands, whom: target.address(), patience: target.patience() }
     }
 
     pub fn into_commands(self) -> mpsc::Receiver<Asked> {
@@ -82,11 +78,7 @@ impl Waits {
     ///
     /// # Errors
     /// [`Cut::Stopped`]: somebody asked for it, or the patience is over.
-    pub async fn wait<T>(
-        &mut self,
-        why: impl Fn() -> Option<String>,
-        what: impl Future<Output = T>,
-    ) -> Result<T, Cut> {
+    pub async fn wait<T>(&mut self, why: impl Fn() -> Option<String>, what: impl Future<Output = T>) -> Result<T, Cut> {
         let mut hang = Hang::new(self.patience);
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         let mut what = pin!(what);
@@ -114,10 +106,7 @@ impl Waits {
     ///
     /// # Errors
     /// The reason to stop.
-    pub async fn answer(
-        &mut self,
-        mut answer: oneshot::Receiver<String>,
-    ) -> Result<Option<String>, String> {
+    pub async fn answer(&mut self, mut answer: oneshot::Receiver<String>) -> Result<Option<String>, String> {
         loop {
             tokio::select! {
                 biased;
@@ -141,9 +130,7 @@ impl Waits {
 /// Why the process has to stop, if it has to. Commands are answered.
 fn stop_asked(asked: Asked) -> Option<String> {
     let (answer, reason) = match asked.command {
-        Command::Drain(why) | Command::Interrupt(why) | Command::StopNow(why) => {
-            (Ok(()), Some(why))
-        }
+        Command::Drain(why) | Command::Interrupt(why) | Command::StopNow(why) => (Ok(()), Some(why)),
         Command::Pause(_) | Command::Continue | Command::Pace(_) => (Err(Refused::NotBegun), None),
     };
     // Nobody may be waiting for it any more.
@@ -161,11 +148,7 @@ struct Hang {
 
 impl Hang {
     fn new(patience: Duration) -> Hang {
-        Hang {
-            since: Instant::now(),
-            patience,
-            printed: None,
-        }
+        Hang { since: Instant::now(), patience, printed: None }
     }
 
     fn print(&mut self, whom: &str, why: String) {
@@ -175,10 +158,7 @@ impl Hang {
         };
         if is_new {
             let left = self.patience.saturating_sub(self.since.elapsed());
-            print(format_args!(
-                "connecting to {whom}: {why}; retrying until {}; Ctrl-C stops",
-                clock_in(left)
-            ));
+            print(format_args!("connecting to {whom}: {why}; retrying until {}; Ctrl-C stops", clock_in(left)));
             self.printed = Some((why, Instant::now()));
         }
     }
@@ -187,10 +167,7 @@ impl Hang {
 /// The local time then.
 fn clock_in(left: Duration) -> String {
     let then = jiff::Zoned::now().checked_add(left);
-    then.map_or_else(
-        |_| format!("{} from now", short(left)),
-        |then| then.strftime("%H:%M:%S").to_string(),
-    )
+    then.map_or_else(|_| format!("{} from now", short(left)), |then| then.strftime("%H:%M:%S").to_string())
 }
 
 /// What reads hang on: a service is in trouble, or the main one has not replied at all.

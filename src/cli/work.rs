@@ -24,9 +24,7 @@ use crate::runner::preflight::{Check, Ready, prepare};
 use crate::runner::reopen::{Retried, reopen};
 use crate::runner::stop::Gate;
 use crate::runner::worker::Work;
-use crate::runner::{
-    Asked, Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopReason, SystemClock,
-};
+use crate::runner::{Asked, Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopReason, SystemClock};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,14 +73,7 @@ pub(super) async fn work(
     let session = Arc::new(session);
     let journal = Arc::new(Mutex::new(journal));
     let dir = report_dir(args.report.as_ref(), &run.to_string());
-    let attempt = RunAttempt {
-        global,
-        args,
-        journal: &journal,
-        session: &session,
-        job: &job,
-        report: &dir,
-    };
+    let attempt = RunAttempt { global, args, journal: &journal, session: &session, job: &job, report: &dir };
     let (end, people) = attempt.make(target, schedule, &mut stage).await;
     let session = released(session).await?;
     if let RunStage::New(..) = stage {
@@ -109,12 +100,7 @@ pub(super) async fn work(
     };
     let stop = stopped.as_ref().map_or(Stop::Finished, StopReason::stop);
     let closed = session.close(SystemClock.now(), stop).await;
-    let ending = RunEnding {
-        global,
-        args,
-        dir: &dir,
-        target_spec: &target_spec,
-    };
+    let ending = RunEnding { global, args, dir: &dir, target_spec: &target_spec };
     let (exit, exposed) = ending.print_closed(closed, fault);
     let exposed = exposed.unwrap_or_else(|| LeftExposed::remembered(&people, run, &dir));
     exposed.warn();
@@ -170,20 +156,12 @@ impl RunAttempt<'_> {
             Err(cut) => return (Err(cut), self.left_exposed().await),
         };
         let services = Arc::clone(&connected.services);
-        let bridge = Bridge {
-            gate: Gate::default(),
-            commands: sender,
-            services: Arc::clone(&services),
-        };
+        let bridge = Bridge { gate: Gate::default(), commands: sender, services: Arc::clone(&services) };
         let gate = bridge.gate.clone();
         let server = ControlServer::start(self.journal, self.session, bridge).await;
         let end = match self.begin(&connected, &mut waits, stage).await {
             Ok(settings) => {
-                let orders = Orders {
-                    gate,
-                    commands: waits.into_commands(),
-                    schedule,
-                };
+                let orders = Orders { gate, commands: waits.into_commands(), schedule };
                 self.dispatch(&services, settings, orders).await
             }
             Err(cut) => Err(cut),
@@ -218,25 +196,17 @@ impl RunAttempt<'_> {
     }
 
     /// The preflight, the header, and the consent; after that a new run exists.
-    async fn begin(
-        &self,
-        connected: &Connected,
-        waits: &mut Waits,
-        stage: &mut RunStage,
-    ) -> Result<Settings, Cut> {
+    async fn begin(&self, connected: &Connected, waits: &mut Waits, stage: &mut RunStage) -> Result<Settings, Cut> {
         let services = &connected.services;
-        self.take_in(&services.gauges.exposed)
-            .await
-            .map_err(Failure::from)?;
+        self.take_in(&services.gauges.exposed).await.map_err(Failure::from)?;
         if matches!(stage, RunStage::Begun) {
             self.opened().await?;
         }
         let params = &self.session.header().params;
         let preparing = prepare(self.job, params, services);
         let ready = waits.wait(|| trouble_of(services), preparing).await?;
-        let ready = ready.map_err(|RunAbort(problem)| {
-            Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice)))
-        })?;
+        let ready = ready
+            .map_err(|RunAbort(problem)| Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice))))?;
         self.must_be_fit(&ready).await?;
         self.print_header(connected, &ready, stage);
         if let RunStage::New(_, Consent::OfPerson) = stage {
@@ -307,12 +277,7 @@ impl RunAttempt<'_> {
         header.print(matches!(stage, RunStage::New(_, Consent::OfPerson)));
     }
 
-    async fn dispatch(
-        &self,
-        services: &Arc<Services>,
-        settings: Settings,
-        orders: Orders,
-    ) -> Result<DispatchEnd, Cut> {
+    async fn dispatch(&self, services: &Arc<Services>, settings: Settings, orders: Orders) -> Result<DispatchEnd, Cut> {
         // The reader first: it waits until the checkpoint, and so what is known of the run, is up to the log.
         let reader = self.session.reader().await.map_err(Failure::from)?;
         let run = self.session.run();
@@ -326,10 +291,7 @@ impl RunAttempt<'_> {
             exposure_gate: Arc::default(),
             gate: orders.gate,
         });
-        let policy = Policy {
-            max_failed: self.args.max_failed,
-            max_stranded: self.args.max_stranded,
-        };
+        let policy = Policy { max_failed: self.args.max_failed, max_stranded: self.args.max_stranded };
         let dispatcher = Dispatcher::new(
             work,
             admission,
@@ -352,9 +314,7 @@ pub(super) fn warn_of<'c>(checks: impl Iterator<Item = &'c Check>) {
 
 /// Everything that stands in the way of a run or a plan.
 pub(super) fn preflight_failure(bad: &[&Check]) -> Failure {
-    let lines = bad
-        .iter()
-        .map(|check| format!("{}: {}\n    {}", check.name, check.detail, check.advice));
+    let lines = bad.iter().map(|check| format!("{}: {}\n    {}", check.name, check.detail, check.advice));
     let lines: Vec<String> = lines.collect();
     Failure::usage(
         format!("the run cannot begin\n{}", lines.join("\n")),

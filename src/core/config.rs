@@ -71,11 +71,7 @@ pub fn shortened(text: &str) -> String {
 ///
 /// # Errors
 /// The mistakes. After a mistake in the syntax nothing is walked, since what a parser guesses would only bring more of them.
-pub fn read<T>(
-    source: &str,
-    examples: Examples,
-    walk: impl FnOnce(&Table<'_>) -> T,
-) -> Result<T, Vec<Mistake>> {
+pub fn read<T>(source: &str, examples: Examples, walk: impl FnOnce(&Table<'_>) -> T) -> Result<T, Vec<Mistake>> {
     let mistakes = Mistakes::new(source, examples);
     let (root, errors) = DeTable::parse_recoverable(source);
     for error in &errors {
@@ -118,9 +114,7 @@ impl<'s> Mistakes<'s> {
             self.untold.set(self.untold.get() + 1);
             return;
         }
-        let line = self
-            .line_starts
-            .partition_point(|start| *start <= span.start);
+        let line = self.line_starts.partition_point(|start| *start <= span.start);
         let line_start = self.line_starts.get(line - 1).copied().unwrap_or(0);
         let before = self.source.get(line_start..span.start).unwrap_or_default();
         let mistake = Mistake {
@@ -149,8 +143,7 @@ impl<'s> Mistakes<'s> {
         if self.untold.get() > 0
             && let Some(last) = found.last_mut()
         {
-            last.message
-                .push_str("; there are more mistakes, which are not told");
+            last.message.push_str("; there are more mistakes, which are not told");
         }
         found
     }
@@ -176,19 +169,8 @@ pub struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn new(
-        name: String,
-        span: Range<usize>,
-        table: Option<&'a DeTable<'a>>,
-        mistakes: &'a Mistakes<'a>,
-    ) -> Self {
-        Table {
-            name,
-            span,
-            table,
-            asked: RefCell::default(),
-            mistakes,
-        }
+    fn new(name: String, span: Range<usize>, table: Option<&'a DeTable<'a>>, mistakes: &'a Mistakes<'a>) -> Self {
+        Table { name, span, table, asked: RefCell::default(), mistakes }
     }
 
     fn child(&self, key: &str, value: &'a Spanned<DeValue<'a>>) -> Self {
@@ -291,8 +273,7 @@ impl<'a> Table<'a> {
 
     /// As [`Table::required_text`], without its place; empty after a mistake.
     pub fn required_string(&self, key: &str) -> String {
-        self.required_text(key)
-            .map_or_else(String::new, |text| text.value)
+        self.required_text(key).map_or_else(String::new, |text| text.value)
     }
 
     /// What a text stands for, if the key is there. `what` names it in a message, as in `a kind of column`.
@@ -368,17 +349,11 @@ impl<'a> Table<'a> {
     /// What `read` makes of each table of a list (`[[key]]`).
     pub fn each<T>(&self, key: &str, mut read: impl FnMut(&Table<'a>) -> T) -> Vec<T> {
         let items = self.list(key, "a list of tables ([[…]])").into_iter();
-        items
-            .map(|item| self.child(key, item).finished(&mut read))
-            .collect()
+        items.map(|item| self.child(key, item).finished(&mut read)).collect()
     }
 
     /// What `read` makes of each table inside the table of that key (`[key.NAME]`), in the order of the file.
-    pub fn each_named<T>(
-        &self,
-        key: &str,
-        mut read: impl FnMut(At<String>, &Table<'a>) -> T,
-    ) -> Vec<T> {
+    pub fn each_named<T>(&self, key: &str, mut read: impl FnMut(At<String>, &Table<'a>) -> T) -> Vec<T> {
         let all = self.section(key, |outer| {
             let entries = outer.sorted().into_iter();
             let inner = entries.map(|(name, value)| {
@@ -405,10 +380,7 @@ impl<'a> Table<'a> {
             .map(|(key, value)| {
                 let name = key.get_ref().to_string();
                 self.asked.borrow_mut().push(name.clone());
-                let key = At {
-                    value: name,
-                    span: key.span(),
-                };
+                let key = At { value: name, span: key.span() };
                 (key, value)
             })
             .collect();
@@ -427,12 +399,7 @@ impl<'a> Table<'a> {
         self.few(key, items.len(), items).collect()
     }
 
-    fn few<I: IntoIterator>(
-        &self,
-        name: &str,
-        count: usize,
-        all: I,
-    ) -> std::iter::Take<I::IntoIter> {
+    fn few<I: IntoIterator>(&self, name: &str, count: usize, all: I) -> std::iter::Take<I::IntoIter> {
         if count > ENTRIES_MAX {
             let message = format!("`{name}` has {count} entries; {ENTRIES_MAX} are the most");
             self.note(message, None);
@@ -467,17 +434,11 @@ impl<'a> Table<'a> {
 }
 
 fn at<'a>(value: &'a Spanned<DeValue<'a>>) -> At<&'a DeValue<'a>> {
-    At {
-        value: value.get_ref(),
-        span: value.span(),
-    }
+    At { value: value.get_ref(), span: value.span() }
 }
 
 fn text_of(value: &Spanned<DeValue<'_>>) -> Option<At<String>> {
-    value.get_ref().as_str().map(|text| At {
-        value: text.to_owned(),
-        span: value.span(),
-    })
+    value.get_ref().as_str().map(|text| At { value: text.to_owned(), span: value.span() })
 }
 
 #[cfg(test)]
@@ -531,10 +492,7 @@ mod tests {
     #[test]
     fn after_broken_syntax_nothing_else_is_told() {
         let found = mistakes("[server]\nhost = \n");
-        assert!(
-            found[0].starts_with("line 2, column 8: this is not TOML"),
-            "{found:?}"
-        );
+        assert!(found[0].starts_with("line 2, column 8: this is not TOML"), "{found:?}");
         assert_eq!(found.len(), 1);
     }
 }

@@ -26,14 +26,9 @@ impl AtomicFile {
     /// The folder is missing or cannot be written.
     pub fn create(path: &Path) -> io::Result<AtomicFile> {
         let folder = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let part = tempfile::Builder::new()
-            .prefix(PART.0)
-            .suffix(PART.1)
-            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        Ok(AtomicFile {
-            path: path.to_owned(),
-            part: BufWriter::new(part),
-        })
+        let part =
+            tempfile::Builder::new().prefix(PART.0).suffix(PART.1).tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        Ok(AtomicFile { path: path.to_owned(), part: BufWriter::new(part) })
     }
 
     /// Puts it in its place. The content is synced before the rename, or a power cut could leave an empty file there.
@@ -62,9 +57,7 @@ impl Write for AtomicFile {
 pub fn remove_abandoned_parts(dir: &Path) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let is_part = name
-            .to_str()
-            .is_some_and(|name| name.starts_with(PART.0) && name.ends_with(PART.1));
+        let is_part = name.to_str().is_some_and(|name| name.starts_with(PART.0) && name.ends_with(PART.1));
         let written = entry.metadata().and_then(|file| file.modified());
         let age = written.ok().and_then(|written| written.elapsed().ok());
         if is_part && age.is_some_and(|age| age > ABANDONED) {

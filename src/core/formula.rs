@@ -4,18 +4,12 @@
 use std::borrow::Cow;
 
 /// What a formula begins with, in Excel or after it has taken white space away; East Asian editions take the wide signs, too.
-const SIGNS: [char; 11] = [
-    '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
-];
+const SIGNS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
 /// The cell as no spreadsheet runs it.
 #[must_use]
 pub fn defused(cell: &str) -> Cow<'_, str> {
-    if cell.starts_with(SIGNS) {
-        Cow::Owned(format!("'{cell}"))
-    } else {
-        Cow::Borrowed(cell)
-    }
+    if cell.starts_with(SIGNS) { Cow::Owned(format!("'{cell}")) } else { Cow::Borrowed(cell) }
 }
 
 /// The cell as it was before [`defused`], for values that never begin with an apostrophe themselves.
@@ -33,9 +27,7 @@ mod tests {
 
     #[test]
     fn formulas_are_defused_and_nothing_else_is_touched() {
-        for formula in [
-            "=1+1", "+49", "-2", "@SUM", "\tx", "\rx", "\n=1", "＝1", "＋1", "－1", "＠x",
-        ] {
+        for formula in ["=1+1", "+49", "-2", "@SUM", "\tx", "\rx", "\n=1", "＝1", "＋1", "－1", "＠x"] {
             assert_eq!(defused(formula), format!("'{formula}"));
             assert_eq!(undefused(&defused(formula)), formula);
         }

@@ -18,9 +18,7 @@ pub fn nearest_first<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
             let differences = strsim::osa_distance(&word, &folded(candidate));
             (differences, *candidate)
         })
-        .filter(|(differences, candidate)| {
-            *differences <= DIFFERENCES_MAX && *differences * 2 < candidate.len()
-        })
+        .filter(|(differences, candidate)| *differences <= DIFFERENCES_MAX && *differences * 2 < candidate.len())
         .collect();
     near.sort_by_key(|(differences, _)| *differences);
     near.into_iter().map(|(_, candidate)| candidate).collect()

@@ -60,17 +60,12 @@ pub const NOTHING_CHANGED: &str = "nothing";
 /// Said of problems that end a row.
 pub const NOT_AGAIN: &str = "no; once the cause is fixed, run `unfinished.csv`";
 /// Said of problems that may come up after a write.
-pub const UNDONE: &str =
-    "what this run had changed is undone; the row's outcome says whether that worked";
+pub const UNDONE: &str = "what this run had changed is undone; the row's outcome says whether that worked";
 
 impl ProblemKind {
     /// A problem of this kind, with what happened this time.
     #[must_use]
     pub fn problem(&self, message: impl Into<String>) -> Problem {
-        Problem {
-            code: self.code.to_owned(),
-            message: message.into(),
-            advice: self.advice.to_owned(),
-        }
+        Problem { code: self.code.to_owned(), message: message.into(), advice: self.advice.to_owned() }
     }
 }

@@ -101,20 +101,13 @@ impl Request {
     /// Changes what `path` names.
     #[must_use]
     pub fn write(method: Method, path: impl Into<String>, body: Option<Value>) -> Request {
-        Request {
-            method,
-            body,
-            ..Request::get(path, Expects::Done)
-        }
+        Request { method, body, ..Request::get(path, Expects::Done) }
     }
 
     /// With these headers.
     #[must_use]
     pub fn with_headers(self, headers: &[(String, String)]) -> Request {
-        Request {
-            headers: headers.to_vec(),
-            ..self
-        }
+        Request { headers: headers.to_vec(), ..self }
     }
 
     /// Whether it may change something. What may not can be sent again at will.
@@ -148,9 +141,6 @@ mod tests {
         let request = Request::write(Method::Patch, "/users/1", Some(body))
             .with_headers(&[("Prefer".to_owned(), "hush".to_owned())]);
         let shown = format!("{request:?}");
-        assert!(
-            shown.contains("/users/1") && !shown.contains("hush"),
-            "{shown}"
-        );
+        assert!(shown.contains("/users/1") && !shown.contains("hush"), "{shown}");
     }
 }

@@ -53,10 +53,7 @@ impl Secret {
     fn within_base64(&self) -> Vec<String> {
         let bytes = self.0.as_bytes();
         let encoded = (0..3).flat_map(|before| {
-            [
-                within_base64(&STANDARD_NO_PAD, before, bytes),
-                within_base64(&URL_SAFE_NO_PAD, before, bytes),
-            ]
+            [within_base64(&STANDARD_NO_PAD, before, bytes), within_base64(&URL_SAFE_NO_PAD, before, bytes)]
         });
         encoded.filter(|text| text.len() >= BYTES_MIN).collect()
     }
@@ -185,10 +182,7 @@ mod tests {
     #[test]
     fn is_never_shown() {
         let secret = Secret::new("hush");
-        assert_eq!(
-            format!("{secret:?} {:?}", Some(&secret)),
-            "Secret(***) Some(Secret(***))"
-        );
+        assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "Secret(***) Some(Secret(***))");
         assert_eq!(secret.redact("you said hush, hush"), "you said ***, ***");
         assert_eq!(Secret::new("").redact("as is"), "as is");
     }
@@ -197,14 +191,12 @@ mod tests {
     fn a_body_is_struck_however_its_texts_are_written() {
         let secrets = Secrets::default();
         secrets.note(&Secret::new("Zq8~hush/hush"));
-        let body = br#"{"fault": {"code": "Zq8~hush\/hush", "message": "you sent \u005aq8~hush/hush", "Zq8~hush/hush": [1]}}"#;
+        let body =
+            br#"{"fault": {"code": "Zq8~hush\/hush", "message": "you sent \u005aq8~hush/hush", "Zq8~hush/hush": [1]}}"#;
         let struck: Value = serde_json::from_slice(&secrets.strike_body(body)).unwrap();
         let expected = json!({"fault": {"code": "***", "message": "you sent ***", "***": [1]}});
         assert_eq!(struck, expected);
-        assert_eq!(
-            secrets.strike_body(b"<p>Zq8%7ehush%2fhush</p>"),
-            b"<p>***</p>"
-        );
+        assert_eq!(secrets.strike_body(b"<p>Zq8%7ehush%2fhush</p>"), b"<p>***</p>");
     }
 
     #[test]

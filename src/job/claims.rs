@@ -61,10 +61,7 @@ impl RowView {
         let mut claimed = Vec::new();
         for (what, expr) in claims.flat_map(|claims| &claims.values) {
             let values = texts(to_json(&expr.value(&scope)?)).into_iter();
-            claimed.extend(values.map(|value| Claimed {
-                what: Arc::clone(what),
-                value,
-            }));
+            claimed.extend(values.map(|value| Claimed { what: Arc::clone(what), value }));
         }
         claimed.sort();
         claimed.dedup();
@@ -97,11 +94,7 @@ impl RowView {
                 return Ok(None);
             };
             let accounts = texts(to_json(&holders.value(&scope)?));
-            return Ok(Some(InTheWay {
-                code: refusal.code.clone(),
-                reason: refusal.reason.render(&scope)?,
-                accounts,
-            }));
+            return Ok(Some(InTheWay { code: refusal.code.clone(), reason: refusal.reason.render(&scope)?, accounts }));
         }
         Ok(None)
     }
@@ -115,10 +108,7 @@ impl RowView {
         let mut freed = state.clone();
         for refusal in &self.job().refusals {
             if refusal.holders.is_some() && refusal.when.holds(&scope)? {
-                refusal
-                    .freed
-                    .iter()
-                    .for_each(|(key, value)| freed.set(key, value.clone()));
+                refusal.freed.iter().for_each(|(key, value)| freed.set(key, value.clone()));
             }
         }
         Ok(freed)

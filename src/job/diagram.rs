@@ -20,39 +20,18 @@ pub fn mermaid(job: &Job) -> String {
         let id = format!("step{}", index + 1);
         let title = plain(&step.title);
         line(&mut out, &format!("state \"{}\" as {id}", title));
-        line(
-            &mut out,
-            &format!("observing --> {id}: {}", plain(step.when.source())),
-        );
+        line(&mut out, &format!("observing --> {id}: {}", plain(step.when.source())));
         match job.steps.get(index + 1) {
-            Some(_) if step.observe_after => {
-                line(&mut out, &format!("{id} --> observing: read again"))
-            }
+            Some(_) if step.observe_after => line(&mut out, &format!("{id} --> observing: read again")),
             Some(_) => line(&mut out, &format!("{id} --> step{}", index + 2)),
             None => line(&mut out, &format!("{id} --> verifying")),
         }
-        line(
-            &mut out,
-            &format!("{id} --> observing: in doubt, read first"),
-        );
+        line(&mut out, &format!("{id} --> observing: in doubt, read first"));
         if let Some(undo) = &step.undo {
-            line(
-                &mut out,
-                &format!("state \"undo: {title}\" as undo{}", index + 1),
-            );
-            line(
-                &mut out,
-                &format!(
-                    "failing --> undo{}: {}",
-                    index + 1,
-                    plain(undo.when.source())
-                ),
-            );
+            line(&mut out, &format!("state \"undo: {title}\" as undo{}", index + 1));
+            line(&mut out, &format!("failing --> undo{}: {}", index + 1, plain(undo.when.source())));
             line(&mut out, &format!("undo{} --> reverted", index + 1));
-            line(
-                &mut out,
-                &format!("undo{} --> stranded: it cannot be undone", index + 1),
-            );
+            line(&mut out, &format!("undo{} --> stranded: it cannot be undone", index + 1));
         }
         if !step.undone_as.is_empty() {
             let names = step.undone_as.iter().filter_map(|other| job.step(*other));
@@ -61,38 +40,19 @@ pub fn mermaid(job: &Job) -> String {
             line(&mut out, &note);
         }
         if step.otherwise.is_some() {
-            line(
-                &mut out,
-                &format!("{id} --> observing: refused at first, then done the other way"),
-            );
+            line(&mut out, &format!("{id} --> observing: refused at first, then done the other way"));
         }
         line(&mut out, &format!("{id} --> failing: refused"));
         if step.exposes {
-            line(
-                &mut out,
-                &format!("note right of {id}: from here on the person cannot work"),
-            );
+            line(&mut out, &format!("note right of {id}: from here on the person cannot work"));
         }
         if step.ends_exposure {
-            line(
-                &mut out,
-                &format!("note right of {id}: from here on the person can work again"),
-            );
+            line(&mut out, &format!("note right of {id}: from here on the person can work again"));
         }
     }
-    line(
-        &mut out,
-        &format!("verifying --> done: {}", plain(job.goal.source())),
-    );
+    line(&mut out, &format!("verifying --> done: {}", plain(job.goal.source())));
     line(&mut out, "failing --> failed: nothing was written");
-    for end in [
-        "done",
-        "unchanged",
-        "refused",
-        "failed",
-        "reverted",
-        "stranded",
-    ] {
+    for end in ["done", "unchanged", "refused", "failed", "reverted", "stranded"] {
         line(&mut out, &format!("{end} --> [*]"));
     }
     out
@@ -106,14 +66,8 @@ fn directory(out: &mut String, plan: &DirectoryPlan) {
     if plan.when.is_some() {
         line(out, "[*] --> observing: else");
     }
-    line(
-        out,
-        "directory --> refused: nobody, several, or a value of no use",
-    );
-    line(
-        out,
-        "directory --> observing: one entry, or no directory in the connection file",
-    );
+    line(out, "directory --> refused: nobody, several, or a value of no use");
+    line(out, "directory --> observing: one entry, or no directory in the connection file");
 }
 
 fn line(out: &mut String, text: &str) {

@@ -84,11 +84,7 @@ impl Job {
     ///
     /// # Errors
     /// [`EvalError`] when an expression does not work for the row.
-    pub fn directory_value(
-        &self,
-        settings: &Settings,
-        row: &[Option<String>],
-    ) -> Result<Option<String>, EvalError> {
+    pub fn directory_value(&self, settings: &Settings, row: &[Option<String>]) -> Result<Option<String>, EvalError> {
         let Some(plan) = &self.directory else {
             return Ok(None);
         };

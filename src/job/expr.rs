@@ -52,9 +52,7 @@ pub enum EvalError {
         detail: String,
     },
     /// A value would lead to another address than the job means.
-    #[error(
-        "with the row's values `{template}` becomes `{path}`, which is the address of something else"
-    )]
+    #[error("with the row's values `{template}` becomes `{path}`, which is the address of something else")]
     Address {
         /// The path as the job has it.
         template: String,
@@ -101,9 +99,7 @@ impl Expr {
     /// What minijinja says of the syntax, or the names of filters, tests and functions that do not exist.
     pub fn compile(source: &str) -> Result<Expr, String> {
         must_be_short(source)?;
-        let compiled = ENVIRONMENT
-            .compile_expression_owned(source.to_owned())
-            .map_err(|error| plain(&error))?;
+        let compiled = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(|error| plain(&error))?;
         unknown_names(source)?;
         Ok(Expr {
             source: Arc::from(source),
@@ -158,19 +154,11 @@ impl Expr {
         is_sound.then_some(value)
     }
 
-    fn evaluated(
-        &self,
-        compiled: &Expression<'static, 'static>,
-        scope: &Arc<Scope>,
-    ) -> Result<Value, EvalError> {
+    fn evaluated(&self, compiled: &Expression<'static, 'static>, scope: &Arc<Scope>) -> Result<Value, EvalError> {
         let context = Value::from_dyn_object(Arc::clone(scope));
         let value = compiled.eval(context).map_err(|error| {
-            let of_name = error
-                .source()
-                .and_then(|source| source.downcast_ref::<EvalError>());
-            of_name
-                .cloned()
-                .unwrap_or_else(|| self.error(plain(&error)))
+            let of_name = error.source().and_then(|source| source.downcast_ref::<EvalError>());
+            of_name.cloned().unwrap_or_else(|| self.error(plain(&error)))
         })?;
         if value.is_undefined() {
             return Err(self.error("it is undefined".into()));
@@ -191,10 +179,7 @@ impl Expr {
     }
 
     fn error(&self, detail: String) -> EvalError {
-        EvalError::Expression {
-            source_text: shortened(&self.source),
-            detail: shortened(&detail),
-        }
+        EvalError::Expression { source_text: shortened(&self.source), detail: shortened(&detail) }
     }
 
     /// Whether it holds.
@@ -235,9 +220,7 @@ impl Text {
                     pieces.push(Piece::Expr(Expr::compile(inner.trim())?));
                 }
                 Token::BlockStart => {
-                    return Err(
-                        "statements ({% … %}) are not allowed in a job; use an expression".into(),
-                    );
+                    return Err("statements ({% … %}) are not allowed in a job; use an expression".into());
                 }
                 // The rest stands inside an expression, which is compiled as a whole at its end.
                 _ => {}
@@ -285,19 +268,12 @@ impl Text {
             false => filters::encode_path(&value.to_string()),
         })?;
         if leads_elsewhere(&path) {
-            return Err(EvalError::Address {
-                template: self.to_string(),
-                path,
-            });
+            return Err(EvalError::Address { template: self.to_string(), path });
         }
         Ok(path)
     }
 
-    fn render_with(
-        &self,
-        scope: &Arc<Scope>,
-        show: impl Fn(&Value) -> String,
-    ) -> Result<String, EvalError> {
+    fn render_with(&self, scope: &Arc<Scope>, show: impl Fn(&Value) -> String) -> Result<String, EvalError> {
         let mut out = String::new();
         for piece in &self.0 {
             match piece {
@@ -379,9 +355,7 @@ impl Json {
             Json::List(items) => items.into_iter().map(Json::constant).collect(),
             Json::Object(fields) => {
                 let fields = fields.into_iter();
-                fields
-                    .map(|(key, item)| Some((key, item.constant()?)))
-                    .collect()
+                fields.map(|(key, item)| Some((key, item.constant()?))).collect()
             }
             Json::Expr(_) | Json::Text(_) => None,
         }
@@ -408,10 +382,7 @@ impl Json {
             Json::Expr(expr) => Ok(to_json(&expr.value(scope)?)),
             Json::Text(text) => Ok(text.render(scope)?.into()),
             Json::List(items) => items.iter().map(|item| item.render(scope)).collect(),
-            Json::Object(fields) => fields
-                .iter()
-                .map(|(key, item)| Ok((key.clone(), item.render(scope)?)))
-                .collect(),
+            Json::Object(fields) => fields.iter().map(|(key, item)| Ok((key.clone(), item.render(scope)?))).collect(),
         }
     }
 }
@@ -439,10 +410,7 @@ fn end_of(span: Span) -> usize {
 
 fn must_be_short(source: &str) -> Result<(), String> {
     if source.len() > EXPR_BYTES_MAX {
-        return Err(format!(
-            "the expression has {} bytes; {EXPR_BYTES_MAX} are the most",
-            source.len()
-        ));
+        return Err(format!("the expression has {} bytes; {EXPR_BYTES_MAX} are the most", source.len()));
     }
     let tokens = tokenize(source, true, SyntaxConfig::default());
     // The tokenizer repeats an error for ever.
@@ -493,8 +461,7 @@ fn unknown_names(source: &str) -> Result<(), String> {
         let Token::Ident(name) = token else { continue };
         let before = |back: usize| index.checked_sub(back).and_then(|at| tokens.get(at));
         let is_test = matches!(before(1), Some(Token::Ident("is")))
-            || (matches!(before(1), Some(Token::Ident("not")))
-                && matches!(before(2), Some(Token::Ident("is"))));
+            || (matches!(before(1), Some(Token::Ident("not"))) && matches!(before(2), Some(Token::Ident("is"))));
         let called = matches!(tokens.get(index + 1), Some(Token::ParenOpen));
         if matches!(before(1), Some(Token::Pipe)) {
             if !filters::exists_filter(&mut state, name) {
@@ -589,10 +556,7 @@ mod tests {
     #[test]
     fn values_in_a_path_are_percent_encoded_and_the_rest_is_not() {
         let text = Text::compile("/users/{{ row.upn }}?$select=id,mail").unwrap();
-        assert_eq!(
-            text.render_path(&scope()).unwrap(),
-            "/users/o%27brien%23x@contoso.com?$select=id,mail"
-        );
+        assert_eq!(text.render_path(&scope()).unwrap(), "/users/o%27brien%23x@contoso.com?$select=id,mail");
     }
 
     #[test]
@@ -611,15 +575,9 @@ mod tests {
         for path in paths {
             for value in ["", ".", ".."] {
                 let found = rendered(path, value);
-                assert!(
-                    matches!(found, Err(EvalError::Address { .. })),
-                    "{path} {value}: {found:?}"
-                );
+                assert!(matches!(found, Err(EvalError::Address { .. })), "{path} {value}: {found:?}");
             }
-            for value in [
-                "...", ".a", "a..", "%2e%2e", "/..", "../", "a/../b", "..;x", "?", "#", "\\..",
-                " ..",
-            ] {
+            for value in ["...", ".a", "a..", "%2e%2e", "/..", "../", "a/../b", "..;x", "?", "#", "\\..", " .."] {
                 let path = rendered(path, value).unwrap();
                 let url: reqwest::Url = format!("http://localhost/v1.0{path}").parse().unwrap();
                 let kept = url.path().trim_start_matches("/v1.0");
@@ -633,27 +591,15 @@ mod tests {
 
     #[test]
     fn an_undefined_name_is_an_error_and_not_an_empty_string() {
-        let error = Text::compile("{{ row.nothing }}")
-            .unwrap()
-            .render(&scope())
-            .unwrap_err();
+        let error = Text::compile("{{ row.nothing }}").unwrap().render(&scope()).unwrap_err();
         assert!(error.to_string().contains("row.nothing"), "{error}");
     }
 
     #[test]
     fn unknown_filters_tests_and_functions_are_found_when_compiling() {
-        assert_eq!(
-            Expr::compile("row.upn | uper").unwrap_err(),
-            "there is no filter `uper`"
-        );
-        assert_eq!(
-            Expr::compile("row is lost").unwrap_err(),
-            "there is no test `lost`"
-        );
-        assert_eq!(
-            Expr::compile("sam(1)").unwrap_err(),
-            "there is no function `sam`"
-        );
+        assert_eq!(Expr::compile("row.upn | uper").unwrap_err(), "there is no filter `uper`");
+        assert_eq!(Expr::compile("row is lost").unwrap_err(), "there is no test `lost`");
+        assert_eq!(Expr::compile("sam(1)").unwrap_err(), "there is no function `sam`");
         assert!(Expr::compile("row.upn is not none and not (row.guid)").is_ok());
         assert!(Expr::compile("row.upn | domain == 'a | b'").is_ok());
         assert!(Expr::compile("row.upn |").is_err());

@@ -47,8 +47,7 @@ impl Observe {
             found.insert(format!("state.{}", read.name));
             found.insert(format!("before.{}", read.name));
         }
-        let names_one =
-            |expr: &Expr, found: &BTreeSet<String>| !expr.variables().is_disjoint(found);
+        let names_one = |expr: &Expr, found: &BTreeSet<String>| !expr.variables().is_disjoint(found);
         for (name, fact) in facts {
             if names_one(fact, &found) {
                 found.insert(name.to_string());
@@ -67,12 +66,7 @@ impl RowView {
     ///
     /// # Errors
     /// [`EvalError`] when an expression does not work for the row.
-    pub fn also(
-        &self,
-        read: &ExtraRead,
-        before: Option<&State>,
-        state: &State,
-    ) -> Result<Option<Request>, EvalError> {
+    pub fn also(&self, read: &ExtraRead, before: Option<&State>, state: &State) -> Result<Option<Request>, EvalError> {
         if before.is_some() && !read.always {
             return Ok(None);
         }
@@ -83,9 +77,7 @@ impl RowView {
             return Ok(None);
         }
         let path = read.get.render_path(&scope)?;
-        Ok(Some(
-            Request::get(path, expects(read.list)).with_headers(&read.headers),
-        ))
+        Ok(Some(Request::get(path, expects(read.list)).with_headers(&read.headers)))
     }
 
     /// What the answer to such a read says.
@@ -118,11 +110,7 @@ impl RowView {
     }
 
     /// What report columns see.
-    pub(super) fn report_scope(
-        &self,
-        before: &State,
-        state: &State,
-    ) -> Result<Arc<Scope>, EvalError> {
+    pub(super) fn report_scope(&self, before: &State, state: &State) -> Result<Arc<Scope>, EvalError> {
         let warnings = self.warnings(before)?;
         let words: Vec<String> = warnings.iter().map(Problem::to_string).collect();
         let scope = Scope::inside(&self.scope(before, state));
@@ -141,10 +129,7 @@ impl Job {
 }
 
 /// The objections that hold, with their words.
-pub(super) fn those_that_hold(
-    objections: &[Objection],
-    scope: &Arc<Scope>,
-) -> Result<Vec<Problem>, EvalError> {
+pub(super) fn those_that_hold(objections: &[Objection], scope: &Arc<Scope>) -> Result<Vec<Problem>, EvalError> {
     let mut found = Vec::new();
     for objection in objections {
         if objection.when.holds(scope)? {

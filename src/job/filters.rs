@@ -14,14 +14,8 @@ pub const FUNCTIONS: &[&str] = &["same"];
 
 /// What stays as it is when a value is put into a path: RFC 3986's unreserved characters, and three that are legal in a
 /// path and a query and common in them.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~')
-    .remove(b'@')
-    .remove(b',')
-    .remove(b':');
+const PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b',').remove(b':');
 
 /// Percent-encodes a value for a path or a query (RFC 3986).
 #[must_use]
@@ -35,9 +29,7 @@ pub fn register(environment: &mut Environment<'static>) {
     environment.add_filter("local_part", |upn: &str| local_part(upn).to_owned());
     environment.add_filter("immutable_id", immutable_id);
     environment.add_filter("guid", guid);
-    environment.add_filter("anchor_kind", |text: &str| {
-        ImmutableId::kind_of(text).to_string()
-    });
+    environment.add_filter("anchor_kind", |text: &str| ImmutableId::kind_of(text).to_string());
     environment.add_filter("key", key);
     environment.add_filter("odata", |text: &str| text.replace('\'', "''"));
     environment.add_filter("find", find);
@@ -49,19 +41,13 @@ pub fn register(environment: &mut Environment<'static>) {
 /// Whether a filter of that name exists.
 #[must_use]
 pub fn exists_filter(state: &mut State<'_, '_>, name: &str) -> bool {
-    knows(
-        state.apply_filter(name, &[] as &[Value]),
-        ErrorKind::UnknownFilter,
-    )
+    knows(state.apply_filter(name, &[] as &[Value]), ErrorKind::UnknownFilter)
 }
 
 /// Whether a test of that name exists.
 #[must_use]
 pub fn exists_test(state: &mut State<'_, '_>, name: &str) -> bool {
-    knows(
-        state.perform_test(name, &[] as &[Value]),
-        ErrorKind::UnknownTest,
-    )
+    knows(state.perform_test(name, &[] as &[Value]), ErrorKind::UnknownTest)
 }
 
 fn knows<T>(answer: Result<T, Error>, unknown: ErrorKind) -> bool {
@@ -120,8 +106,7 @@ const JSON_BYTES_MAX: usize = 1_024 * 1_024;
 /// A value as JSON. minijinja's own indents as far as it is told, and counts afterwards.
 fn to_json_text(value: &Value) -> Result<String, Error> {
     let mut json = BoundedJson(Vec::new());
-    serde_json::to_writer(&mut json, value)
-        .map_err(|error| invalid(format!("this has no JSON: {error}")))?;
+    serde_json::to_writer(&mut json, value).map_err(|error| invalid(format!("this has no JSON: {error}")))?;
     String::from_utf8(json.0).map_err(|error| invalid(error.to_string()))
 }
 
@@ -166,47 +151,25 @@ mod tests {
     use std::sync::Arc;
 
     fn value(source: &str) -> String {
-        let domains = serde_json::json!([{"id": "Contoso.com", "initial": false}, {"id": "x.onmicrosoft.com", "initial": true}]);
+        let domains =
+            serde_json::json!([{"id": "Contoso.com", "initial": false}, {"id": "x.onmicrosoft.com", "initial": true}]);
         let scope = Scope::default().with("domains", Value::from(Serde(domains)));
-        Expr::compile(source)
-            .unwrap()
-            .value(&Arc::new(scope))
-            .unwrap()
-            .to_string()
+        Expr::compile(source).unwrap().value(&Arc::new(scope)).unwrap().to_string()
     }
 
     #[test]
     fn they_do_what_the_field_needs() {
         assert_eq!(value("'a.b@contoso.com' | domain"), "contoso.com");
         assert_eq!(value("'a.b@contoso.com' | local_part"), "a.b");
-        assert_eq!(
-            value("'00112233-4455-6677-8899-aabbccddeeff' | immutable_id"),
-            "MyIRAFVEd2aImaq7zN3u/w=="
-        );
-        assert_eq!(
-            value("'MyIRAFVEd2aImaq7zN3u/w==' | guid"),
-            "00112233-4455-6677-8899-aabbccddeeff"
-        );
-        for (anchor, kind) in [
-            ("MyIRAFVEd2aImaq7zN3u/w==", "guid"),
-            ("ann@contoso.com", "mail"),
-            ("E-10023", "text"),
-        ] {
+        assert_eq!(value("'00112233-4455-6677-8899-aabbccddeeff' | immutable_id"), "MyIRAFVEd2aImaq7zN3u/w==");
+        assert_eq!(value("'MyIRAFVEd2aImaq7zN3u/w==' | guid"), "00112233-4455-6677-8899-aabbccddeeff");
+        for (anchor, kind) in [("MyIRAFVEd2aImaq7zN3u/w==", "guid"), ("ann@contoso.com", "mail"), ("E-10023", "text")] {
             assert_eq!(value(&format!("'{anchor}' | anchor_kind")), kind);
         }
         assert_eq!(value("\"o'brien\" | odata"), "o''brien");
-        assert_eq!(
-            value("(domains | find('id', 'CONTOSO.COM')).id"),
-            "Contoso.com"
-        );
-        assert_eq!(
-            value("(domains | find('initial', true)).id"),
-            "x.onmicrosoft.com"
-        );
-        assert_eq!(
-            value("(domains | find('id', 'none.example')) is none"),
-            "True"
-        );
+        assert_eq!(value("(domains | find('id', 'CONTOSO.COM')).id"), "Contoso.com");
+        assert_eq!(value("(domains | find('initial', true)).id"), "x.onmicrosoft.com");
+        assert_eq!(value("(domains | find('id', 'none.example')) is none"), "True");
         assert_eq!(
             value(
                 "[{'@odata.type': 'a', 'id': 1}, none, {'@odata.type': 'b', 'id': 2}] | of_type('b') | map(attribute='id') | join"

@@ -62,31 +62,17 @@ impl JobReader {
             T::default()
         });
         fragment.visit_exprs(&mut |expr| {
-            self.uses.push(NameUse {
-                variables: expr.variables(),
-                place,
-                span: text.span.clone(),
-            });
+            self.uses.push(NameUse { variables: expr.variables(), place, span: text.span.clone() });
         });
         fragment
     }
 
-    pub(super) fn required<T: Fragment>(
-        &mut self,
-        table: &Table<'_>,
-        key: &str,
-        place: Visible,
-    ) -> T {
+    pub(super) fn required<T: Fragment>(&mut self, table: &Table<'_>, key: &str, place: Visible) -> T {
         let text = table.required_text(key);
         text.map_or_else(T::default, |text| self.fragment(table, &text, place))
     }
 
-    pub(super) fn optional<T: Fragment>(
-        &mut self,
-        table: &Table<'_>,
-        key: &str,
-        place: Visible,
-    ) -> Option<T> {
+    pub(super) fn optional<T: Fragment>(&mut self, table: &Table<'_>, key: &str, place: Visible) -> Option<T> {
         let text = table.text(key)?;
         Some(self.fragment(table, &text, place))
     }
@@ -96,11 +82,7 @@ impl JobReader {
         let text = table.text(key)?;
         if !text.value.starts_with('/') {
             let help = "it stands under the service's version root, as in `/users/…`";
-            table.note_at(
-                &text.span,
-                format!("`{key}` must begin with `/`"),
-                Some(help),
-            );
+            table.note_at(&text.span, format!("`{key}` must begin with `/`"), Some(help));
         }
         let path: Text = self.fragment(table, &text, place);
         let has_blank = |text: &str| text.contains(char::is_whitespace);
@@ -119,19 +101,11 @@ impl JobReader {
         self.path(table, key, place).unwrap_or_default()
     }
 
-    pub(super) fn json(
-        &mut self,
-        table: &Table<'_>,
-        at: &At<&DeValue<'_>>,
-        place: Visible,
-    ) -> Json {
+    pub(super) fn json(&mut self, table: &Table<'_>, at: &At<&DeValue<'_>>, place: Visible) -> Json {
         let inner = |value, span| At { value, span };
         match at.value {
             DeValue::String(text) => {
-                let text = At {
-                    value: text.to_string(),
-                    span: at.span.clone(),
-                };
+                let text = At { value: text.to_string(), span: at.span.clone() };
                 self.fragment(table, &text, place)
             }
             DeValue::Boolean(flag) => Json::Constant((*flag).into()),
@@ -140,10 +114,7 @@ impl JobReader {
                 Json::Constant(number.unwrap_or_default().into())
             }
             DeValue::Array(items) => Json::List(
-                items
-                    .iter()
-                    .map(|item| self.json(table, &inner(item.get_ref(), item.span()), place))
-                    .collect(),
+                items.iter().map(|item| self.json(table, &inner(item.get_ref(), item.span()), place)).collect(),
             ),
             DeValue::Table(fields) => Json::Object(
                 fields
@@ -162,16 +133,10 @@ impl JobReader {
         }
     }
 
-    pub(super) fn fields(
-        &mut self,
-        table: &Table<'_>,
-        key: &str,
-        place: Visible,
-    ) -> Option<Vec<(String, Json)>> {
+    pub(super) fn fields(&mut self, table: &Table<'_>, key: &str, place: Visible) -> Option<Vec<(String, Json)>> {
         table.section(key, |inner| {
             let entries = inner.entries().into_iter();
-            let field =
-                |(key, value): (At<String>, _)| (key.value, self.json(inner, &value, place));
+            let field = |(key, value): (At<String>, _)| (key.value, self.json(inner, &value, place));
             entries.map(field).collect()
         })
     }
@@ -211,19 +176,11 @@ impl JobReader {
     }
 
     /// The same, where later expressions see the names.
-    pub(super) fn named(
-        &mut self,
-        table: &Table<'_>,
-        section: &str,
-        place: impl Fn(usize) -> Visible,
-    ) -> Named {
+    pub(super) fn named(&mut self, table: &Table<'_>, section: &str, place: impl Fn(usize) -> Visible) -> Named {
         let exprs = self.exprs(table, section, place);
-        self.defined
-            .extend(exprs.iter().map(|(name, _)| name.clone()));
+        self.defined.extend(exprs.iter().map(|(name, _)| name.clone()));
         let exprs = exprs.into_iter();
-        exprs
-            .map(|(name, expr)| (Arc::from(name.value), expr))
-            .collect()
+        exprs.map(|(name, expr)| (Arc::from(name.value), expr)).collect()
     }
 }
 

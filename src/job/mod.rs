@@ -314,46 +314,26 @@ impl Job {
     ///
     /// # Errors
     /// Every parameter that the job does not have or that cannot have this value, in words.
-    pub fn parameters(
-        &self,
-        given: &[(String, String)],
-    ) -> Result<BTreeMap<String, String>, Vec<String>> {
-        let mut values: BTreeMap<String, String> = self
-            .params
-            .iter()
-            .map(|param| (param.name.clone(), param.default.clone()))
-            .collect();
+    pub fn parameters(&self, given: &[(String, String)]) -> Result<BTreeMap<String, String>, Vec<String>> {
+        let mut values: BTreeMap<String, String> =
+            self.params.iter().map(|param| (param.name.clone(), param.default.clone())).collect();
         let mut wrong = Vec::new();
         for (name, value) in given {
             match self.params.iter().find(|param| param.name == *name) {
                 None => wrong.push(self.no_such_parameter(name)),
-                Some(param) if !param.accepts(value) => wrong.push(format!(
-                    "parameter `{name}` cannot be `{value}`: it is one of {}",
-                    param.values.join(", ")
-                )),
+                Some(param) if !param.accepts(value) => wrong
+                    .push(format!("parameter `{name}` cannot be `{value}`: it is one of {}", param.values.join(", "))),
                 Some(_) => {
                     values.insert(name.clone(), value.clone());
                 }
             }
         }
-        if wrong.is_empty() {
-            Ok(values)
-        } else {
-            Err(wrong)
-        }
+        if wrong.is_empty() { Ok(values) } else { Err(wrong) }
     }
 
     fn no_such_parameter(&self, name: &str) -> String {
-        let known: Vec<&str> = self
-            .params
-            .iter()
-            .map(|param| param.name.as_str())
-            .collect();
-        format!(
-            "job `{}` has no parameter `{name}`; it has: {}",
-            self.name,
-            known.join(", ")
-        )
+        let known: Vec<&str> = self.params.iter().map(|param| param.name.as_str()).collect();
+        format!("job `{}` has no parameter `{name}`; it has: {}", self.name, known.join(", "))
     }
 }
 
@@ -385,12 +365,7 @@ impl JobMistakes {
     #[must_use]
     pub fn listing(&self) -> String {
         let told = |mistake: &Mistake| {
-            let Mistake {
-                line,
-                column,
-                message,
-                help,
-            } = mistake;
+            let Mistake { line, column, message, help } = mistake;
             let help = help.as_ref().map(|help| format!("    {help}\n"));
             let help = help.unwrap_or_default();
             format!("{}:{line}:{column}: {message}\n{help}", self.origin)

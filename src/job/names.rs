@@ -14,8 +14,7 @@ const APP: [&str; 3] = ["permissions", "roles", "tenant"];
 
 /// Names that are fixed by the program.
 const FIXED: [&str; 13] = [
-    "row", "params", "lookups", "app", "ad", "before", "state", "known", "select", "item", "items",
-    "each", "warnings",
+    "row", "params", "lookups", "app", "ad", "before", "state", "known", "select", "item", "items", "each", "warnings",
 ];
 
 /// What an expression can see where it stands. Parameters are seen everywhere.
@@ -48,88 +47,41 @@ impl Visible {
         own: &[],
     };
     /// What speaks against the whole run.
-    pub(super) const OBSTACLE: Visible = Visible {
-        lookups: Some(ALL),
-        app: true,
-        ..Visible::PARAMETERS
-    };
+    pub(super) const OBSTACLE: Visible = Visible { lookups: Some(ALL), app: true, ..Visible::PARAMETERS };
     /// A check of the row before anything is read.
-    pub(super) const CHECK: Visible = Visible {
-        row: true,
-        ..Visible::PARAMETERS
-    };
-    const ROW: Visible = Visible {
-        row: true,
-        directory: true,
-        ..Visible::OBSTACLE
-    };
-    pub(super) const LOOK: Visible = Visible {
-        derived: ALL,
-        own: &["known", "select"],
-        ..Visible::ROW
-    };
+    pub(super) const CHECK: Visible = Visible { row: true, ..Visible::PARAMETERS };
+    const ROW: Visible = Visible { row: true, directory: true, ..Visible::OBSTACLE };
+    pub(super) const LOOK: Visible = Visible { derived: ALL, own: &["known", "select"], ..Visible::ROW };
     /// Which item of an answer is meant.
-    pub(super) const PICK: Visible = Visible {
-        own: &["known", "item"],
-        ..Visible::LOOK
-    };
+    pub(super) const PICK: Visible = Visible { own: &["known", "item"], ..Visible::LOOK };
     /// Anything about observed state.
-    pub(super) const STATE: Visible = Visible {
-        state: true,
-        facts: ALL,
-        own: &[],
-        ..Visible::LOOK
-    };
-    pub(super) const ALSO_ITEM: Visible = Visible {
-        own: &["item"],
-        ..Visible::STATE
-    };
-    pub(super) const ALSO_ITEMS: Visible = Visible {
-        own: &["items"],
-        ..Visible::STATE
-    };
-    pub(super) const REPORT: Visible = Visible {
-        own: &["warnings"],
-        ..Visible::STATE
-    };
+    pub(super) const STATE: Visible = Visible { state: true, facts: ALL, own: &[], ..Visible::LOOK };
+    pub(super) const ALSO_ITEM: Visible = Visible { own: &["item"], ..Visible::STATE };
+    pub(super) const ALSO_ITEMS: Visible = Visible { own: &["items"], ..Visible::STATE };
+    pub(super) const REPORT: Visible = Visible { own: &["warnings"], ..Visible::STATE };
 
     /// The `at`-th lookup, which sees those before it.
     pub(super) fn lookup(at: usize) -> Visible {
-        Visible {
-            lookups: Some(at),
-            ..Visible::PARAMETERS
-        }
+        Visible { lookups: Some(at), ..Visible::PARAMETERS }
     }
 
     /// The path of a lookup that is read for each entry of a list.
     pub(super) fn lookup_each(at: usize) -> Visible {
-        Visible {
-            own: &["each"],
-            ..Visible::lookup(at)
-        }
+        Visible { own: &["each"], ..Visible::lookup(at) }
     }
 
     pub(super) fn lookup_value(at: usize) -> Visible {
-        Visible {
-            own: &["items"],
-            ..Visible::lookup(at)
-        }
+        Visible { own: &["items"], ..Visible::lookup(at) }
     }
 
     /// The `at`-th derived name, which sees those before it.
     pub(super) fn derived(at: usize) -> Visible {
-        Visible {
-            derived: at,
-            ..Visible::ROW
-        }
+        Visible { derived: at, ..Visible::ROW }
     }
 
     /// The `at`-th fact, which sees those before it.
     pub(super) fn fact(at: usize) -> Visible {
-        Visible {
-            facts: at,
-            ..Visible::STATE
-        }
+        Visible { facts: at, ..Visible::STATE }
     }
 }
 
@@ -174,10 +126,7 @@ impl<'a> Names<'a> {
         let also = job.observe.also.iter().map(|read| &read.name);
         let properties = job.observe.properties.iter();
         let state = properties.chain(set.map(|(key, _)| key)).chain(also);
-        Names {
-            job,
-            state: state.map(String::as_str).collect(),
-        }
+        Names { job, state: state.map(String::as_str).collect() }
     }
 
     /// The names at the top that this place can see.
@@ -228,19 +177,13 @@ impl<'a> Names<'a> {
                 let columns = job.layout.columns.iter();
                 (columns.map(|column| &*column.name).collect(), "column")
             }
-            "params" => (
-                job.params.iter().map(|param| &*param.name).collect(),
-                "parameter",
-            ),
+            "params" => (job.params.iter().map(|param| &*param.name).collect(), "parameter"),
             "lookups" => (lookups.map(|lookup| &*lookup.name).collect(), "lookup"),
             "app" => (APP.into(), "fact about the app"),
             "state" | "before" | "known" => (self.state.clone(), "observed property"),
             directory::NAME => {
                 let kept = job.directory.iter().flat_map(|plan| &plan.kept);
-                (
-                    kept.map(|kept| &*kept.name).collect(),
-                    "value of the directory",
-                )
+                (kept.map(|kept| &*kept.name).collect(), "value of the directory")
             }
             _ => return None,
         })

@@ -12,10 +12,7 @@ pub(super) const SOURCE_BYTES_MAX: usize = 256 * 1_024;
 /// # Errors
 /// [`JobMistakes`] with every mistake, each with line and column.
 pub fn parse(origin: &str, source: &str) -> Result<Job, JobMistakes> {
-    read(source).map_err(|mistakes| JobMistakes {
-        origin: origin.to_owned(),
-        mistakes,
-    })
+    read(source).map_err(|mistakes| JobMistakes { origin: origin.to_owned(), mistakes })
 }
 
 fn read(source: &str) -> Result<Job, Vec<Mistake>> {

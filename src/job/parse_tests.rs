@@ -19,14 +19,8 @@ fn all_mistakes_are_told_at_once_with_line_and_column() {
     let found = mistakes(&[
         ("kind = \"guid\"", "kind = \"gid\""),
         ("default = \"auto\"", "default = \"perhaps\""),
-        (
-            "lookups.domains | find('isInitial'",
-            "lookups.domain | find('isInitial'",
-        ),
-        (
-            "title = \"clear the ImmutableID\"",
-            "titel = \"clear the ImmutableID\"",
-        ),
+        ("lookups.domains | find('isInitial'", "lookups.domain | find('isInitial'"),
+        ("title = \"clear the ImmutableID\"", "titel = \"clear the ImmutableID\""),
         ("when = \"wrong_id\"", "when = \"wrong_id |\""),
         ("same(item.userPrincipalName", "sane(item.userPrincipalName"),
     ]);
@@ -36,21 +30,14 @@ fn all_mistakes_are_told_at_once_with_line_and_column() {
 #[test]
 fn an_exposing_step_needs_an_undo_an_end_and_a_way_to_be_seen() {
     let found = mistakes(&[
-        (
-            "[exposure]\nwhen = \"not state.deleted and not at_home\"",
-            "",
-        ),
+        ("[exposure]\nwhen = \"not state.deleted and not at_home\"", ""),
         ("ends_exposure = true", ""),
         (
             "undo.when = \"not state.deleted and not at_home\"\nundo.patch = \"/users/{{ state.id }}\"\nundo.body = { userPrincipalName = \"{{ home }}\" }",
             "",
         ),
     ]);
-    for wanted in [
-        "nothing says how to see that",
-        "no later step ends the exposure",
-        "exposes and has no undo",
-    ] {
+    for wanted in ["nothing says how to see that", "no later step ends the exposure", "exposes and has no undo"] {
         assert!(found.contains(wanted), "{wanted} is missing in:\n{found}");
     }
 }
@@ -61,14 +48,8 @@ fn a_step_is_undone_as_other_steps_that_have_an_undo() {
     let found = |text: &str| mistakes(&[(as_it_is, text)]);
     for (text, wanted) in [
         ("undone_as = [\"restor\"]", "there is no step `restor`"),
-        (
-            "undone_as = [\"original-upn\"]",
-            "step `original-upn` has no undo",
-        ),
-        (
-            "undone_as = [\"restore-to-temporary-upn\"]",
-            "a step cannot be undone as itself",
-        ),
+        ("undone_as = [\"original-upn\"]", "step `original-upn` has no undo"),
+        ("undone_as = [\"restore-to-temporary-upn\"]", "a step cannot be undone as itself"),
         (
             "undone_as = [\"restore\"]\nundo.when = \"state.deleted\"\nundo.delete = \"/x\"",
             "a step has an `undo` of its own, or",
@@ -90,19 +71,14 @@ fn a_path_has_no_white_space() {
 #[test]
 fn another_way_is_a_whole_request() {
     let found = mistakes(&[("otherwise.post =", "otherwise.pots =")]);
-    for wanted in [
-        "exactly one of `post`",
-        "unknown key `pots` in [step.otherwise]",
-    ] {
+    for wanted in ["exactly one of `post`", "unknown key `pots` in [step.otherwise]"] {
         assert!(found.contains(wanted), "{wanted} is missing in:\n{found}");
     }
 }
 
 #[test]
 fn broken_toml_and_an_unknown_format_say_so() {
-    let found = parse("a.toml", "format = 1\nname = \n")
-        .unwrap_err()
-        .listing();
+    let found = parse("a.toml", "format = 1\nname = \n").unwrap_err().listing();
     assert!(found.starts_with("a.toml:2:"), "{found}");
     assert!(mistakes(&[("format = 1", "format = 7")]).contains("format 7 is not known"));
 }

@@ -23,8 +23,7 @@ impl Permission {
     /// Whether one of those that were granted is enough.
     #[must_use]
     pub fn is_among(&self, granted: &[String]) -> bool {
-        let is_granted =
-            |wanted: &String| granted.iter().any(|name| name.eq_ignore_ascii_case(wanted));
+        let is_granted = |wanted: &String| granted.iter().any(|name| name.eq_ignore_ascii_case(wanted));
         self.any.iter().any(is_granted)
     }
 

@@ -27,15 +27,10 @@ struct Around {
 fn codes(around: Around) -> (Option<String>, Vec<String>) {
     let job = Arc::new(find("immutable-id").unwrap());
     let given = around.params.iter();
-    let given: Vec<_> = given
-        .map(|(name, value)| ((*name).into(), (*value).into()))
-        .collect();
+    let given: Vec<_> = given.map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let domain = |id: &str, kind: &str, initial: bool| json!({"id": id, "authenticationType": kind, "isInitial": initial, "isVerified": true});
-    let mut lookups: serde_json::Map<_, _> = job
-        .lookups
-        .iter()
-        .map(|lookup| (lookup.name.clone(), JsonValue::Null))
-        .collect();
+    let mut lookups: serde_json::Map<_, _> =
+        job.lookups.iter().map(|lookup| (lookup.name.clone(), JsonValue::Null)).collect();
     lookups.insert(
         "domains".into(),
         json!([
@@ -44,27 +39,16 @@ fn codes(around: Around) -> (Option<String>, Vec<String>) {
             domain("contoso.onmicrosoft.com", "Managed", true),
         ]),
     );
-    lookups.extend(
-        around
-            .lookups
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value)),
-    );
-    let app = AppFacts {
-        roles: Some(around.app_roles.iter().map(ToString::to_string).collect()),
-        ..AppFacts::default()
-    };
+    lookups.extend(around.lookups.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let app =
+        AppFacts { roles: Some(around.app_roles.iter().map(ToString::to_string).collect()), ..AppFacts::default() };
     let settings = Settings::new(&job.parameters(&given).unwrap(), &lookups).of_app(&app);
     let upn = around.upn.unwrap_or(UPN);
-    let values = job
-        .layout
-        .columns
-        .iter()
-        .map(|column| match &column.name[..] {
-            "upn" => Some(upn.to_owned()),
-            "object_guid" => Some(GUID.to_owned()),
-            _ => None,
-        });
+    let values = job.layout.columns.iter().map(|column| match &column.name[..] {
+        "upn" => Some(upn.to_owned()),
+        "object_guid" => Some(GUID.to_owned()),
+        _ => None,
+    });
     let view = RowView::new(&job, &settings, &values.collect::<Vec<_>>(), None).unwrap();
     let mut state = json!({
         "id": ID, "userPrincipalName": upn, "onPremisesImmutableId": "AAAAAAAAAAAAAAAAAAAAAA==", "onPremisesSyncEnabled": null,
@@ -84,10 +68,7 @@ fn codes(around: Around) -> (Option<String>, Vec<String>) {
 }
 
 fn with<const N: usize>(state: [(&'static str, JsonValue); N]) -> Around {
-    Around {
-        state: Map::from(state),
-        ..Around::default()
-    }
+    Around { state: Map::from(state), ..Around::default() }
 }
 
 fn blocked(code: &str) -> (Option<String>, Vec<String>) {
@@ -111,10 +92,7 @@ fn the_accounts_own_object_id_is_no_anchor() {
     let own = with([("id", json!(GUID.to_uppercase()))]);
     assert_eq!(codes(own), blocked("EntraObjectId"));
     // Where it was set long ago, nothing is written and nothing speaks against the person.
-    let there = with([
-        ("id", json!(GUID)),
-        ("onPremisesImmutableId", json!(NEW_ID)),
-    ]);
+    let there = with([("id", json!(GUID)), ("onPremisesImmutableId", json!(NEW_ID))]);
     assert_eq!(codes(there), FREE);
 }
 
@@ -129,10 +107,7 @@ fn values_that_others_have_block() {
     assert_eq!(codes(both), blocked("TemporaryUpnTaken"));
     let own = with([
         ("deleted", json!(true)),
-        (
-            "userPrincipalName",
-            json!(format!("7e06b56615f340138bf879874d52e68a{UPN}")),
-        ),
+        ("userPrincipalName", json!(format!("7e06b56615f340138bf879874d52e68a{UPN}"))),
         ("upn_holders", json!([holder(UPN)])),
     ]);
     assert_eq!(codes(own), blocked("UpnTaken"));
@@ -161,40 +136,21 @@ fn a_deleted_holder_of_the_value_is_a_warning() {
 #[test]
 fn a_role_blocks_an_app_that_has_none_and_is_a_warning_otherwise() {
     let holds = |lookup: &'static str, value: JsonValue, app_roles: &[&'static str]| {
-        codes(Around {
-            lookups: Map::from([(lookup, value)]),
-            app_roles: app_roles.to_vec(),
-            ..Around::default()
-        })
+        codes(Around { lookups: Map::from([(lookup, value)]), app_roles: app_roles.to_vec(), ..Around::default() })
     };
     let ids = json!({"ids": [ID], "groups": []});
     let role = vec!["HardMatchRole".to_owned()];
-    assert_eq!(
-        holds("held", ids.clone(), &[]),
-        (Some("RoleHeld".into()), role.clone())
-    );
-    assert_eq!(
-        holds("held_by_group", json!([ID]), &[]),
-        (Some("RoleHeld".into()), role)
-    );
-    assert_eq!(
-        holds("held", ids.clone(), &[ADMINISTRATOR]),
-        warned("HardMatchRole")
-    );
+    assert_eq!(holds("held", ids.clone(), &[]), (Some("RoleHeld".into()), role.clone()));
+    assert_eq!(holds("held_by_group", json!([ID]), &[]), (Some("RoleHeld".into()), role));
+    assert_eq!(holds("held", ids.clone(), &[ADMINISTRATOR]), warned("HardMatchRole"));
     assert_eq!(holds("eligible", ids, &[]), warned("HardMatchRole"));
-    assert_eq!(
-        holds("eligible_by_group", json!([ID]), &[]),
-        warned("HardMatchRole")
-    );
+    assert_eq!(holds("eligible_by_group", json!([ID]), &[]), warned("HardMatchRole"));
 }
 
 #[test]
 fn an_identifier_that_is_kept_is_a_warning_and_one_that_is_cleared_is_not() {
     let identified = |params: Vec<(&'static str, &'static str)>| {
-        codes(Around {
-            params,
-            ..with([("beside", json!({"identifier": GUID, "password": true}))])
-        })
+        codes(Around { params, ..with([("beside", json!({"identifier": GUID, "password": true}))]) })
     };
     assert_eq!(identified(Vec::new()), warned("HardMatchIdentifier"));
     assert_eq!(identified(vec![("identifier", "clear")]), FREE);
@@ -203,10 +159,7 @@ fn an_identifier_that_is_kept_is_a_warning_and_one_that_is_cleared_is_not() {
 #[test]
 fn a_password_is_needed_in_a_managed_domain_only() {
     let without = |upn: &'static str| {
-        codes(Around {
-            upn: Some(upn),
-            ..with([("beside", json!({"identifier": null, "password": false}))])
-        })
+        codes(Around { upn: Some(upn), ..with([("beside", json!({"identifier": null, "password": false}))]) })
     };
     assert_eq!(without("ann@fabrikam.com"), warned("PasswordNeeded"));
     assert_eq!(without(UPN), FREE);
@@ -215,16 +168,10 @@ fn a_password_is_needed_in_a_managed_domain_only() {
 /// What stands in the way of a whole run.
 fn obstacles(given: &[(&str, &str)], initial: bool, roles: Option<&str>) -> Vec<String> {
     let job = find("immutable-id").unwrap();
-    let given: Vec<_> = given
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+    let given: Vec<_> = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let domains = json!([{"id": "contoso.com", "isInitial": initial}]);
     let lookups = serde_json::Map::from_iter([("domains".to_owned(), domains)]);
-    let app = AppFacts {
-        roles: roles.map(|role| vec![role.to_owned()]),
-        ..AppFacts::default()
-    };
+    let app = AppFacts { roles: roles.map(|role| vec![role.to_owned()]), ..AppFacts::default() };
     let settings = Settings::new(&job.parameters(&given).unwrap(), &lookups).of_app(&app);
     let found = job.obstacles(&settings).unwrap();
     found.into_iter().map(|problem| problem.code).collect()
@@ -241,10 +188,7 @@ fn a_tenant_without_an_initial_domain_is_an_obstacle() {
 fn clearing_the_identifier_without_the_role_for_it_is_an_obstacle() {
     let clear = [("identifier", "clear")];
     let hybrid = "8ac3fc64-6eca-42ea-9e69-59f4c7b60eb2";
-    assert_eq!(
-        obstacles(&clear, true, Some(ADMINISTRATOR)),
-        ["IdentifierRole"]
-    );
+    assert_eq!(obstacles(&clear, true, Some(ADMINISTRATOR)), ["IdentifierRole"]);
     assert_eq!(obstacles(&clear, true, Some(hybrid)), [""; 0]);
     assert_eq!(obstacles(&clear, true, None), [""; 0]);
     assert_eq!(obstacles(&[], true, Some(ADMINISTRATOR)), [""; 0]);

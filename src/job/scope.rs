@@ -50,10 +50,7 @@ fn note(reads: Reads) {
 }
 
 fn note_varying() {
-    note(Reads {
-        varying: true,
-        ..Reads::default()
-    });
+    note(Reads { varying: true, ..Reads::default() });
 }
 
 /// Evaluates, and returns what was read. Whoever evaluates around it depends on the same.
@@ -97,16 +94,12 @@ impl Constants {
 
     fn keep(&self, id: u64, value: &Value, reads: Reads) {
         // A value may hold the row itself, whose cells are read only later.
-        let is_plain =
-            value.is_none() || value.as_str().is_some() || value.is_number() || is_bool(value);
+        let is_plain = value.is_none() || value.as_str().is_some() || value.is_number() || is_bool(value);
         if reads.varying || (reads.row && !is_plain) {
             return;
         }
         let mut constants = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        constants.entry(id).or_insert_with(|| Constant {
-            value: value.clone(),
-            reads,
-        });
+        constants.entry(id).or_insert_with(|| Constant { value: value.clone(), reads });
     }
 }
 
@@ -138,12 +131,7 @@ struct Lazy {
 impl Scope {
     /// A run's scope: every name in it is the same for all rows.
     pub(super) fn of_run(given: Vec<(&'static str, Value)>) -> Scope {
-        Scope {
-            given,
-            constants: Some(Arc::default()),
-            is_of_run: true,
-            ..Scope::default()
-        }
+        Scope { given, constants: Some(Arc::default()), is_of_run: true, ..Scope::default() }
     }
 
     /// A scope inside another one.
@@ -173,10 +161,7 @@ impl Scope {
     /// Adds the names that a job defines.
     #[must_use]
     pub(super) fn naming(mut self, named: &Named) -> Scope {
-        self.named = Some(Lazy {
-            named: Arc::clone(named),
-            values: named.iter().map(|_| OnceLock::new()).collect(),
-        });
+        self.named = Some(Lazy { named: Arc::clone(named), values: named.iter().map(|_| OnceLock::new()).collect() });
         self
     }
 
@@ -237,15 +222,8 @@ impl Scope {
         if let Some((_, value)) = self.given.iter().rev().find(|(given, _)| *given == name) {
             match name {
                 _ if self.is_of_run => {}
-                ROW => note(Reads {
-                    row: true,
-                    ..Reads::default()
-                }),
-                STATE => note(Reads {
-                    varying: true,
-                    state: true,
-                    ..Reads::default()
-                }),
+                ROW => note(Reads { row: true, ..Reads::default() }),
+                STATE => note(Reads { varying: true, state: true, ..Reads::default() }),
                 _ => note_varying(),
             }
             return Some(value.clone());
@@ -297,10 +275,7 @@ pub(super) struct RowCells(Vec<(String, Value)>);
 const CELLS_TRACKED_MAX: usize = 64;
 
 impl RowCells {
-    pub(super) fn new<'a>(
-        names: impl Iterator<Item = &'a String>,
-        cells: &[Option<impl Display>],
-    ) -> RowCells {
+    pub(super) fn new<'a>(names: impl Iterator<Item = &'a String>, cells: &[Option<impl Display>]) -> RowCells {
         let cell = |cell: &Option<_>| match cell {
             Some(cell) => Value::from(format!("{cell}")),
             None => Value::from(()),
@@ -329,10 +304,7 @@ impl Object for RowCells {
         let at = self.0.iter().position(|(name, _)| name == key)?;
         let cell = &self.0[at].1;
         if cell.is_none() && at < CELLS_TRACKED_MAX {
-            note(Reads {
-                empty: 1 << at,
-                ..Reads::default()
-            });
+            note(Reads { empty: 1 << at, ..Reads::default() });
         } else {
             note_varying();
         }
@@ -351,10 +323,7 @@ mod tests {
     use minijinja::value::Serde;
 
     fn run() -> Arc<Scope> {
-        Arc::new(Scope::of_run(vec![(
-            "params",
-            Value::from(Serde(params())),
-        )]))
+        Arc::new(Scope::of_run(vec![("params", Value::from(Serde(params())))]))
     }
 
     fn params() -> BTreeMap<&'static str, &'static str> {
@@ -385,11 +354,7 @@ mod tests {
         assert!(is_known("params.mode == 'on' and row.a", [x, x], [y, y]));
         assert!(is_known("row.a and row.b == 'y'", [None, x], [None, y]));
         assert!(!is_known("row.a and row.b == 'y'", [None, x], [x, y]));
-        assert!(!is_known(
-            "params.mode == 'off' and row.a == 'y'",
-            [x, x],
-            [y, y]
-        ));
+        assert!(!is_known("params.mode == 'off' and row.a == 'y'", [x, x], [y, y]));
         assert!(!is_known("[row]", [None, x], [None, y]), "it holds the row");
         assert!(!is_known("row.a or row.b", [None, x], [None, y]));
     }

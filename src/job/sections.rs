@@ -5,8 +5,8 @@
 use super::fragments::{JobReader, headers};
 use super::names::Visible;
 use super::{
-    Claims, DirectoryPlan, ExtraRead, Job, Kept, KeptForm, Limits, LookAt, Lookup, Objection,
-    Observe, Param, PassedOver, Permission,
+    Claims, DirectoryPlan, ExtraRead, Job, Kept, KeptForm, Limits, LookAt, Lookup, Objection, Observe, Param,
+    PassedOver, Permission,
 };
 use crate::batch::{Column, Digest, Layout};
 use crate::core::config::{At, Table};
@@ -33,17 +33,13 @@ impl JobReader {
             directory: root.section("directory", |table| self.directory(table)),
             derived: self.named(root, "derive", Visible::derived),
             checks: self.objections(root, "check", Visible::CHECK),
-            observe: root
-                .required_section("observe", |table| self.observe(table))
-                .unwrap_or_default(),
+            observe: root.required_section("observe", |table| self.observe(table)).unwrap_or_default(),
             facts: self.named(root, "facts", Visible::fact),
             claims: root.section("claims", |table| self.claims(table)),
             refusals: self.objections(root, "refuse", Visible::STATE),
             warnings: self.objections(root, "warn", Visible::STATE),
             steps: self.steps(root),
-            exposed: root.section("exposure", |table| {
-                self.required(table, "when", Visible::STATE)
-            }),
+            exposed: root.section("exposure", |table| self.required(table, "when", Visible::STATE)),
             goal: root
                 .required_section("goal", |table| self.required(table, "when", Visible::STATE))
                 .unwrap_or_default(),
@@ -127,9 +123,7 @@ impl JobReader {
     fn claims(&mut self, table: &Table<'_>) -> Claims {
         let values = self.exprs(table, "values", |_| Visible::STATE).into_iter();
         Claims {
-            values: values
-                .map(|(name, expr)| (Arc::from(name.value), expr))
-                .collect(),
+            values: values.map(|(name, expr)| (Arc::from(name.value), expr)).collect(),
             account: self.required(table, "account", Visible::STATE),
             gives_way: self.optional(table, "gives_way", Visible::STATE),
         }
@@ -205,9 +199,7 @@ fn format(root: &Table<'_>) {
     match root.count("format") {
         Some(FORMAT) => {}
         Some(other) => root.note(
-            format!(
-                "format {other} is not known to this version of cutover, which reads format {FORMAT}"
-            ),
+            format!("format {other} is not known to this version of cutover, which reads format {FORMAT}"),
             Some("use the version of cutover that the job was written for"),
         ),
         None if root.has("format") => {}
@@ -245,10 +237,7 @@ fn layout(root: &Table<'_>) -> Layout {
         let message = format!("a job has exactly one key column, not {}", keys.len());
         root.note(message, Some("write `key = true` in one of [columns.…]"));
     }
-    Layout {
-        columns,
-        key: keys.first().copied().unwrap_or(0),
-    }
+    Layout { columns, key: keys.first().copied().unwrap_or(0) }
 }
 
 fn kind(table: &Table<'_>) -> CellKind {
@@ -264,9 +253,7 @@ fn param(name: At<String>, table: &Table<'_>) -> Param {
     let param = Param {
         name: name.value,
         values: table.strings("values"),
-        default: default
-            .as_ref()
-            .map_or_else(String::new, |at| at.value.clone()),
+        default: default.as_ref().map_or_else(String::new, |at| at.value.clone()),
         help: table.required_string("help"),
     };
     if let Some(default) = default.filter(|at| !param.accepts(&at.value)) {
@@ -294,11 +281,7 @@ fn ldap_filter(table: &Table<'_>, key: &str) -> String {
     };
     if !text.value.starts_with('(') || ldap3::parse_filter(&text.value).is_err() {
         let help = "write one in parentheses, as in `(&(objectCategory=person)(objectClass=user))`";
-        table.note_at(
-            &text.span,
-            format!("`{key}` is not a filter of LDAP"),
-            Some(help),
-        );
+        table.note_at(&text.span, format!("`{key}` is not a filter of LDAP"), Some(help));
     }
     text.value
 }
@@ -312,11 +295,7 @@ fn attribute(table: &Table<'_>, text: Option<At<String>>) -> String {
     let begins = value.starts_with(|letter: char| letter.is_ascii_alphabetic());
     if !begins || !value.chars().all(is_letter) {
         let help = "letters, digits and dashes, as in `userPrincipalName`";
-        table.note_at(
-            &span,
-            format!("`{value}` is not the name of an attribute"),
-            Some(help),
-        );
+        table.note_at(&span, format!("`{value}` is not the name of an attribute"), Some(help));
     }
     value
 }

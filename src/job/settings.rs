@@ -31,15 +31,8 @@ impl Default for Settings {
 impl Settings {
     /// From the parameters and what the lookups gave; nothing is known of the app.
     #[must_use]
-    pub fn new(
-        params: &BTreeMap<String, String>,
-        lookups: &serde_json::Map<String, JsonValue>,
-    ) -> Settings {
-        Settings::of_values(
-            Value::from(Serde(params)),
-            Value::from(Serde(lookups)),
-            &AppFacts::default(),
-        )
+    pub fn new(params: &BTreeMap<String, String>, lookups: &serde_json::Map<String, JsonValue>) -> Settings {
+        Settings::of_values(Value::from(Serde(params)), Value::from(Serde(lookups)), &AppFacts::default())
     }
 
     /// The same, for that app.

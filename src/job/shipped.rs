@@ -15,10 +15,8 @@ pub struct JobFile {
 }
 
 /// All of them, by name.
-pub const SHIPPED: &[JobFile] = &[JobFile {
-    name: "immutable-id",
-    source: include_str!("../../jobs/immutable-id.toml"),
-}];
+pub const SHIPPED: &[JobFile] =
+    &[JobFile { name: "immutable-id", source: include_str!("../../jobs/immutable-id.toml") }];
 
 /// Why a job could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -71,10 +69,7 @@ pub fn text_of(name: &str) -> Result<(String, String), FindError> {
     let is_path = name.ends_with(".toml") || Path::new(name).exists();
     if !is_path {
         let known: Vec<&str> = SHIPPED.iter().map(|file| file.name).collect();
-        return Err(FindError::Unknown {
-            name: name.to_owned(),
-            known: known.join(", "),
-        });
+        return Err(FindError::Unknown { name: name.to_owned(), known: known.join(", ") });
     }
     let path = name.to_owned();
     match read(name) {
@@ -88,8 +83,7 @@ pub fn text_of(name: &str) -> Result<(String, String), FindError> {
 fn read(name: &str) -> std::io::Result<Option<String>> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(name)?;
-    file.take(SOURCE_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)?;
+    file.take(SOURCE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > SOURCE_BYTES_MAX {
         return Ok(None);
     }

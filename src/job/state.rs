@@ -23,10 +23,7 @@ impl Clone for Properties {
 
 impl From<Map<String, JsonValue>> for Properties {
     fn from(json: Map<String, JsonValue>) -> Properties {
-        Properties {
-            json,
-            value: OnceLock::new(),
-        }
+        Properties { json, value: OnceLock::new() }
     }
 }
 

@@ -14,12 +14,8 @@ use std::ops::Range;
 /// Most steps of a job: their number is stored in a byte.
 const STEPS_MAX: usize = 100;
 
-const METHODS: [(&str, Method); 4] = [
-    ("post", Method::Post),
-    ("patch", Method::Patch),
-    ("put", Method::Put),
-    ("delete", Method::Delete),
-];
+const METHODS: [(&str, Method); 4] =
+    [("post", Method::Post), ("patch", Method::Patch), ("put", Method::Put), ("delete", Method::Delete)];
 
 /// A step with what can be checked and bound only when all of them were read.
 struct ReadStep {
@@ -42,26 +38,16 @@ impl JobReader {
         let bound: Vec<Vec<StepId>> = (0..read.len()).map(|at| bind(root, &read, at)).collect();
         make_sense(root, &read);
         let steps = read.into_iter().zip(bound);
-        steps
-            .map(|(read, undone_as)| Step {
-                undone_as,
-                ..read.step
-            })
-            .collect()
+        steps.map(|(read, undone_as)| Step { undone_as, ..read.step }).collect()
     }
 
     fn request(&mut self, table: &Table<'_>) -> RequestPlan {
         let given: Vec<_> = METHODS.iter().filter(|(key, _)| table.has(key)).collect();
         if given.len() != 1 {
-            let message =
-                "a request has exactly one of `post`, `patch`, `put`, `delete`, with its path";
+            let message = "a request has exactly one of `post`, `patch`, `put`, `delete`, with its path";
             table.note(message, None);
         }
-        let mut plan = RequestPlan {
-            method: Method::Post,
-            path: Text::default(),
-            body: self.body(table),
-        };
+        let mut plan = RequestPlan { method: Method::Post, path: Text::default(), body: self.body(table) };
         for (key, method) in given {
             plan.method = *method;
             plan.path = self.path(table, key, Visible::STATE).unwrap_or_default();
@@ -85,9 +71,7 @@ impl JobReader {
         }
         match (&request.method, &request.body) {
             (Method::Patch, Some(Json::Object(fields))) => fields.clone(),
-            (Method::Get | Method::Post | Method::Patch | Method::Put | Method::Delete, _) => {
-                Vec::new()
-            }
+            (Method::Get | Method::Post | Method::Patch | Method::Put | Method::Delete, _) => Vec::new(),
         }
     }
 
@@ -113,19 +97,12 @@ impl JobReader {
             once,
             undo: table.section("undo", |undo| {
                 let request = self.request(undo);
-                Undo {
-                    effect: self.effect(undo, &request),
-                    when: self.required(undo, "when", Visible::STATE),
-                    request,
-                }
+                Undo { effect: self.effect(undo, &request), when: self.required(undo, "when", Visible::STATE), request }
             }),
             undone_as: Vec::new(),
             otherwise: table.section("otherwise", |way| {
                 let request = self.request(way);
-                Way {
-                    effect: self.effect(way, &request),
-                    request,
-                }
+                Way { effect: self.effect(way, &request), request }
             }),
             if_taken: table.text("if_taken").map(|at| at.value),
             if_refused: table.text("if_refused").map(|at| at.value),
@@ -135,9 +112,7 @@ impl JobReader {
 
 /// The steps that a step is undone as.
 fn bind(root: &Table<'_>, read: &[ReadStep], of: usize) -> Vec<StepId> {
-    let ReadStep {
-        step, undone_as, ..
-    } = &read[of];
+    let ReadStep { step, undone_as, .. } = &read[of];
     if let Some(first) = undone_as.first().filter(|_| step.undo.is_some()) {
         let message = "a step has an `undo` of its own, or it is undone as others are";
         root.note_at(&first.span, message, None);
@@ -172,15 +147,7 @@ fn step_named(read: &[ReadStep], of: usize, name: &str) -> Result<StepId, String
 
 /// Whether the steps make sense together.
 fn make_sense(root: &Table<'_>, read: &[ReadStep]) {
-    for (
-        at,
-        ReadStep {
-            step,
-            span,
-            undone_as,
-        },
-    ) in read.iter().enumerate()
-    {
+    for (at, ReadStep { step, span, undone_as }) in read.iter().enumerate() {
         let name = &step.name;
         if read[..at].iter().any(|before| before.step.name == *name) {
             root.note_at(span, format!("there are two steps `{name}`"), None);
@@ -200,10 +167,6 @@ fn make_sense(root: &Table<'_>, read: &[ReadStep]) {
     let ends = read.iter().rposition(|read| read.step.ends_exposure);
     if let Some(open) = opens.filter(|open| ends.is_none_or(|end| end < *open)) {
         let help = "write `ends_exposure = true` at the step that does";
-        root.note_at(
-            &read[open].span,
-            "no later step ends the exposure",
-            Some(help),
-        );
+        root.note_at(&read[open].span, "no later step ends the exposure", Some(help));
     }
 }

@@ -107,11 +107,7 @@ impl Job {
         those_that_hold(&self.checks, &scope)
     }
 
-    pub(super) fn row_scope(
-        &self,
-        settings: &Settings,
-        row: &[Option<impl fmt::Display>],
-    ) -> Scope {
+    pub(super) fn row_scope(&self, settings: &Settings, row: &[Option<impl fmt::Display>]) -> Scope {
         let names = self.layout.columns.iter().map(|column| &column.name);
         Scope::inside(&settings.0).with_row(RowCells::new(names, row))
     }
@@ -121,10 +117,7 @@ impl Job {
 fn told(look: &LookAt, item: &JsonValue, scope: &Arc<Scope>) -> Result<String, EvalError> {
     let which = match &look.tell {
         Some(text) => Some(text.render(scope)?),
-        None => item
-            .get("id")
-            .and_then(JsonValue::as_str)
-            .map(str::to_owned),
+        None => item.get("id").and_then(JsonValue::as_str).map(str::to_owned),
     };
     Ok(match which {
         Some(which) => format!("{} ({which})", look.name),
@@ -161,19 +154,12 @@ impl RowView {
         let scope = job.row_scope(settings, row).with(directory::NAME, entry);
         let base = Arc::new(scope.naming(&job.derived));
         base.settle()?;
-        Ok(RowView {
-            job: Arc::clone(job),
-            base,
-            directory,
-            seen: Mutex::default(),
-        })
+        Ok(RowView { job: Arc::clone(job), base, directory, seen: Mutex::default() })
     }
 
     fn look_scope(&self, known: Option<&State>) -> Scope {
         let known = known.map_or(Value::from(()), State::value);
-        Scope::inside(&self.base)
-            .with("known", known)
-            .with("select", self.job.observe.select.clone())
+        Scope::inside(&self.base).with("known", known).with("select", self.job.observe.select.clone())
     }
 
     /// The read of one look, or None where it makes no sense for this row. `known` is the state as it was last seen.
@@ -188,20 +174,14 @@ impl RowView {
             return Ok(None);
         }
         let path = look.get.render_path(&scope)?;
-        Ok(Some(
-            Request::get(path, expects(look.list)).with_headers(&look.headers),
-        ))
+        Ok(Some(Request::get(path, expects(look.list)).with_headers(&look.headers)))
     }
 
     /// The read to make instead, for a service that does not support the look's query.
     ///
     /// # Errors
     /// As [`RowView::look`].
-    pub fn look_instead(
-        &self,
-        look: &LookAt,
-        known: Option<&State>,
-    ) -> Result<Option<Request>, EvalError> {
+    pub fn look_instead(&self, look: &LookAt, known: Option<&State>) -> Result<Option<Request>, EvalError> {
         let Some(text) = &look.if_unsupported else {
             return Ok(None);
         };
@@ -213,12 +193,7 @@ impl RowView {
     ///
     /// # Errors
     /// As [`RowView::look`].
-    pub fn hits(
-        &self,
-        look: &LookAt,
-        known: Option<&State>,
-        items: &[JsonValue],
-    ) -> Result<Vec<Hit>, EvalError> {
+    pub fn hits(&self, look: &LookAt, known: Option<&State>, items: &[JsonValue]) -> Result<Vec<Hit>, EvalError> {
         let mut hits = Vec::new();
         for item in items {
             let scope = self.look_scope(known);
@@ -228,10 +203,7 @@ impl RowView {
                 None => true,
             };
             if is_meant {
-                hits.push(Hit {
-                    state: self.state_of(look, item),
-                    told: told(look, item, &scope)?,
-                });
+                hits.push(Hit { state: self.state_of(look, item), told: told(look, item, &scope)? });
             }
         }
         Ok(hits)
@@ -242,11 +214,7 @@ impl RowView {
     ///
     /// # Errors
     /// As [`RowView::look`].
-    pub fn passed_over(
-        &self,
-        look: &LookAt,
-        item: &JsonValue,
-    ) -> Result<Option<(Hit, String)>, EvalError> {
+    pub fn passed_over(&self, look: &LookAt, item: &JsonValue) -> Result<Option<(Hit, String)>, EvalError> {
         let (Some(passed_over), Some(pick)) = (&look.passed_over, &look.pick) else {
             return Ok(None);
         };
@@ -255,10 +223,7 @@ impl RowView {
         if pick.holds(&scope)? {
             return Ok(None);
         }
-        let hit = Hit {
-            state: self.state_of(look, item),
-            told: passed_over.reason.render(&scope)?,
-        };
+        let hit = Hit { state: self.state_of(look, item), told: passed_over.reason.render(&scope)? };
         Ok(Some((hit, passed_over.advice.clone())))
     }
 
@@ -282,9 +247,7 @@ impl RowView {
             let (state, unread) = (state.value(), Arc::clone(&self.job.observe.unread));
             Value::from_object(SeenState { state, unread })
         };
-        let scope = Scope::inside(&self.base)
-            .with("before", value(before))
-            .with(STATE, value(state));
+        let scope = Scope::inside(&self.base).with("before", value(before)).with(STATE, value(state));
         let facts = &self.job.facts;
         let scope = match seen.iter().find(|seen| seen.before == *before) {
             Some(other) => scope.naming_as(&other.scope, facts),
@@ -292,11 +255,7 @@ impl RowView {
         };
         let scope = Arc::new(scope);
         seen.truncate(REMEMBERED_MAX - 1);
-        seen.push_front(Remembered {
-            before: before.clone(),
-            state: state.clone(),
-            scope: Arc::clone(&scope),
-        });
+        seen.push_front(Remembered { before: before.clone(), state: state.clone(), scope: Arc::clone(&scope) });
         scope
     }
 
@@ -344,11 +303,7 @@ impl RowView {
         self.next(&self.scope(before, state), applied)
     }
 
-    fn next(
-        &self,
-        scope: &Arc<Scope>,
-        applied: &dyn Fn(StepId) -> bool,
-    ) -> Result<Decision, EvalError> {
+    fn next(&self, scope: &Arc<Scope>, applied: &dyn Fn(StepId) -> bool) -> Result<Decision, EvalError> {
         for (id, step) in self.job.step_ids().zip(&self.job.steps) {
             let over = step.once.is_some() && applied(id);
             if !over && step.when.holds(scope)? {
@@ -384,10 +339,8 @@ impl RowView {
             if given_up(id) || !undo.when.holds(&scope)? {
                 continue;
             }
-            if let Some(key) = foreign_key(undo.effect.iter().map(|(key, _)| key), state, &history)
-            {
-                let message =
-                    format!("somebody else changed {key} meanwhile; it was left as it is");
+            if let Some(key) = foreign_key(undo.effect.iter().map(|(key, _)| key), state, &history) {
+                let message = format!("somebody else changed {key} meanwhile; it was left as it is");
                 return Ok(Decision::Adrift(CHANGED_BY_OTHERS.problem(message)));
             }
             return Ok(Decision::Next(id));
@@ -439,14 +392,9 @@ impl RowView {
             }
             if !values.contains(seen) {
                 // Somebody else made that; but before our last write, and not since.
-                let alike =
-                    |was: &State| history.keys().all(|key| was.get(key) == observed.get(key));
+                let alike = |was: &State| history.keys().all(|key| was.get(key) == observed.get(key));
                 let known = was.is_some_and(alike);
-                return Ok(if known {
-                    Agreement::Behind
-                } else {
-                    Agreement::Foreign
-                });
+                return Ok(if known { Agreement::Behind } else { Agreement::Foreign });
             }
             agreement = Agreement::Behind;
         }
@@ -457,12 +405,7 @@ impl RowView {
     ///
     /// # Errors
     /// As [`RowView::decide`].
-    pub fn write(
-        &self,
-        operation: Operation,
-        before: &State,
-        state: &State,
-    ) -> Result<Write, EvalError> {
+    pub fn write(&self, operation: Operation, before: &State, state: &State) -> Result<Write, EvalError> {
         let scope = self.scope(before, state);
         let Some((request, effect)) = self.plan(operation) else {
             return Err(EvalError::Expression {
@@ -473,18 +416,10 @@ impl RowView {
         let path = request.path.render_path(&scope)?;
         let body = request.body.as_ref().map(|body| body.render(&scope));
         let body = body.transpose()?.filter(|body| !body.is_null());
-        Ok(Write {
-            request: Request::write(request.method, path, body),
-            effect: render_effect(effect, &scope)?,
-        })
+        Ok(Write { request: Request::write(request.method, path, body), effect: render_effect(effect, &scope)? })
     }
 
-    fn effect(
-        &self,
-        operation: Operation,
-        before: &State,
-        state: &State,
-    ) -> Result<State, EvalError> {
+    fn effect(&self, operation: Operation, before: &State, state: &State) -> Result<State, EvalError> {
         match self.plan(operation) {
             Some((_, effect)) => render_effect(effect, &self.scope(before, state)),
             None => Ok(State::default()),
@@ -493,10 +428,7 @@ impl RowView {
 
     fn plan(&self, operation: Operation) -> Option<(&RequestPlan, &[(String, super::Json)])> {
         match operation {
-            Operation::Do(id) => self
-                .job
-                .step(id)
-                .map(|step| (&step.request, step.effect.as_slice())),
+            Operation::Do(id) => self.job.step(id).map(|step| (&step.request, step.effect.as_slice())),
             Operation::Otherwise(id) => {
                 let way = self.job.step(id)?.otherwise.as_ref()?;
                 Some((&way.request, way.effect.as_slice()))
@@ -537,11 +469,7 @@ impl RowView {
 
 type History = BTreeMap<String, Vec<JsonValue>>;
 
-fn foreign_key<'k>(
-    mut keys: impl Iterator<Item = &'k String>,
-    state: &State,
-    history: &History,
-) -> Option<&'k str> {
+fn foreign_key<'k>(mut keys: impl Iterator<Item = &'k String>, state: &State, history: &History) -> Option<&'k str> {
     keys.find(|key| {
         let values = history.get(*key);
         values.is_some_and(|values| !values.contains(state.get(key)))
@@ -550,11 +478,8 @@ fn foreign_key<'k>(
 }
 
 fn as_before(before: &State, state: &State, history: &History) -> Decision {
-    let differing: BTreeSet<&str> = history
-        .keys()
-        .filter(|key| before.get(key) != state.get(key))
-        .map(String::as_str)
-        .collect();
+    let differing: BTreeSet<&str> =
+        history.keys().filter(|key| before.get(key) != state.get(key)).map(String::as_str).collect();
     if differing.is_empty() {
         return Decision::Goal;
     }
@@ -564,10 +489,7 @@ fn as_before(before: &State, state: &State, history: &History) -> Decision {
 }
 
 fn render_effect(effect: &[(String, super::Json)], scope: &Arc<Scope>) -> Result<State, EvalError> {
-    effect
-        .iter()
-        .map(|(key, value)| Ok((key.clone(), value.render(scope)?)))
-        .collect()
+    effect.iter().map(|(key, value)| Ok((key.clone(), value.render(scope)?))).collect()
 }
 
 impl Job {

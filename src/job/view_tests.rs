@@ -10,10 +10,7 @@ pub(super) const NEW_ID: &str = "MyIRAFVEd2aImaq7zN3u/w==";
 pub(super) const OLD_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
 
 pub(super) fn settings(job: &Job, given: &[(&str, &str)]) -> Settings {
-    let given: Vec<(String, String)> = given
-        .iter()
-        .map(|(name, value)| ((*name).into(), (*value).into()))
-        .collect();
+    let given: Vec<(String, String)> = given.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let params = job.parameters(&given).unwrap();
     let domain = |id: &str, kind: &str, initial: bool| json!({"id": id, "authenticationType": kind, "isInitial": initial, "isVerified": true});
     let domains = json!([
@@ -33,13 +30,7 @@ pub(super) fn settings(job: &Job, given: &[(&str, &str)]) -> Settings {
 pub(super) fn view_with(upn: &str, guid: Option<&str>, given: &[(&str, &str)]) -> RowView {
     let job = Arc::new(find("immutable-id").unwrap());
     let settings = settings(&job, given);
-    let row = [
-        Some(upn.to_owned()),
-        guid.map(str::to_owned),
-        None,
-        None,
-        None,
-    ];
+    let row = [Some(upn.to_owned()), guid.map(str::to_owned), None, None, None];
     RowView::new(&job, &settings, &row, None).unwrap()
 }
 
@@ -74,12 +65,7 @@ fn path(view: &RowView, before: &State) -> Vec<String> {
         match view.decide(before, &now, &|_| false).unwrap() {
             Decision::Next(step) => {
                 names.push(job.step(step).unwrap().name.clone());
-                now.merge(
-                    &view
-                        .write(Operation::Do(step), before, &now)
-                        .unwrap()
-                        .effect,
-                );
+                now.merge(&view.write(Operation::Do(step), before, &now).unwrap().effect);
             }
             Decision::Goal => return names,
             Decision::Refused(problems) => return vec![problems[0].code.clone()],
@@ -94,10 +80,7 @@ fn every_kind_of_person_takes_the_fewest_steps() {
     let all = ["temporary-upn", "clear", "set", "original-upn"];
     let federated = view();
     assert_eq!(path(&federated, &state(HOME, json!(OLD_ID), false)), all);
-    assert_eq!(
-        path(&federated, &state(HOME, json!(NEW_ID), false)),
-        Vec::<String>::new()
-    );
+    assert_eq!(path(&federated, &state(HOME, json!(NEW_ID), false)), Vec::<String>::new());
     assert_eq!(
         path(&federated, &state("Ann@Contoso.com", json!(NEW_ID), false)),
         Vec::<String>::new(),
@@ -113,50 +96,26 @@ fn every_kind_of_person_takes_the_fewest_steps() {
         path(&federated, &state(&mangled_away, json!(OLD_ID), true)),
         ["restore-away", "clear", "set", "original-upn"]
     );
-    assert_eq!(
-        path(&federated, &state(&mangled, json!(NEW_ID), true)),
-        ["restore"]
-    );
-    assert_eq!(
-        path(&federated, &state(TEMP, JsonValue::Null, false)),
-        ["set", "original-upn"]
-    );
-    assert_eq!(
-        path(&federated, &state(TEMP, json!(NEW_ID), false)),
-        ["original-upn"]
-    );
+    assert_eq!(path(&federated, &state(&mangled, json!(NEW_ID), true)), ["restore"]);
+    assert_eq!(path(&federated, &state(TEMP, JsonValue::Null, false)), ["set", "original-upn"]);
+    assert_eq!(path(&federated, &state(TEMP, json!(NEW_ID), false)), ["original-upn"]);
     let managed = view_with("ann@fabrikam.com", Some(GUID), &[]);
-    assert_eq!(
-        path(&managed, &state("ann@fabrikam.com", json!(OLD_ID), false)),
-        ["clear", "set"]
-    );
-    assert_eq!(
-        path(&managed, &state("ann@fabrikam.com", JsonValue::Null, false)),
-        ["set"]
-    );
+    assert_eq!(path(&managed, &state("ann@fabrikam.com", json!(OLD_ID), false)), ["clear", "set"]);
+    assert_eq!(path(&managed, &state("ann@fabrikam.com", JsonValue::Null, false)), ["set"]);
     let mangled = "7e06b56615f340138bf879874d52e68aann@fabrikam.com";
-    assert_eq!(
-        path(&managed, &state(mangled, json!(OLD_ID), true)),
-        ["restore", "clear", "set"]
-    );
+    assert_eq!(path(&managed, &state(mangled, json!(OLD_ID), true)), ["restore", "clear", "set"]);
 }
 
 #[test]
 fn parameters_change_the_path() {
     let old = state(HOME, json!(OLD_ID), false);
     let with = |given: &[(&str, &str)]| path(&view_with(HOME, Some(GUID), given), &old);
-    assert_eq!(
-        with(&[("clear", "never")]),
-        ["temporary-upn", "set", "original-upn"]
-    );
+    assert_eq!(with(&[("clear", "never")]), ["temporary-upn", "set", "original-upn"]);
     assert_eq!(with(&[("swap", "never")]), ["clear", "set"]);
     let mangled = format!("7e06b56615f340138bf879874d52e68a{HOME}");
     let deleted = state(&mangled, json!(OLD_ID), true);
     assert_eq!(
-        path(
-            &view_with(HOME, Some(GUID), &[("restore", "plain")]),
-            &deleted
-        ),
+        path(&view_with(HOME, Some(GUID), &[("restore", "plain")]), &deleted),
         ["restore", "temporary-upn", "clear", "set", "original-upn"]
     );
     let managed = view_with("ann@fabrikam.com", Some(GUID), &[("swap", "always")]);
@@ -173,11 +132,7 @@ fn what_speaks_against_a_row_is_said_by_code() {
     let elsewhere = view_with("ann@elsewhere.example", Some(GUID), &[]);
     assert_eq!(path(&elsewhere, &old), ["UnknownDomain"]);
     let mut synced = old;
-    synced.merge(
-        &[("onPremisesSyncEnabled".to_owned(), json!(true))]
-            .into_iter()
-            .collect(),
-    );
+    synced.merge(&[("onPremisesSyncEnabled".to_owned(), json!(true))].into_iter().collect());
     assert_eq!(path(&view(), &synced), ["Synchronized"]);
 }
 
@@ -186,18 +141,10 @@ fn clearing_sends_null_and_the_swap_exposes() {
     let view = view();
     let before = state(HOME, json!(OLD_ID), false);
     let moved = state(TEMP, json!(OLD_ID), false);
-    let clear = view
-        .write(Operation::Do(step("clear")), &before, &moved)
-        .unwrap();
+    let clear = view.write(Operation::Do(step("clear")), &before, &moved).unwrap();
     assert_eq!(clear.request.method, Method::Patch);
-    assert_eq!(
-        clear.request.path,
-        "/users/7e06b566-15f3-4013-8bf8-79874d52e68a"
-    );
-    assert_eq!(
-        clear.request.body,
-        Some(json!({"onPremisesImmutableId": null}))
-    );
+    assert_eq!(clear.request.path, "/users/7e06b566-15f3-4013-8bf8-79874d52e68a");
+    assert_eq!(clear.request.body, Some(json!({"onPremisesImmutableId": null})));
     assert!(view.exposed(&before, &moved).unwrap());
     assert!(!view.exposed(&before, &before).unwrap());
 }
@@ -211,24 +158,12 @@ fn the_way_back_undoes_in_reverse_and_ends_as_before() {
     let mut undone = Vec::new();
     while let Decision::Next(step) = view.decide_back(&before, &now, &begun, &|_| false).unwrap() {
         undone.push(step);
-        now.merge(
-            &view
-                .write(Operation::Undo(step), &before, &now)
-                .unwrap()
-                .effect,
-        );
+        now.merge(&view.write(Operation::Undo(step), &before, &now).unwrap().effect);
         assert!(undone.len() < 10, "{undone:?}");
     }
-    assert_eq!(
-        undone,
-        ["set", "clear", "temporary-upn"].map(step),
-        "new id to null, null to the old id, then the UPN"
-    );
+    assert_eq!(undone, ["set", "clear", "temporary-upn"].map(step), "new id to null, null to the old id, then the UPN");
     assert_eq!(now, before);
-    assert_eq!(
-        view.decide_back(&before, &now, &begun, &|_| false).unwrap(),
-        Decision::Goal
-    );
+    assert_eq!(view.decide_back(&before, &now, &begun, &|_| false).unwrap(), Decision::Goal);
 }
 
 #[test]
@@ -250,27 +185,14 @@ fn a_lagging_replica_is_told_from_another_hand() {
     let before = state(HOME, json!(OLD_ID), false);
     let expected = state(TEMP, JsonValue::Null, false);
     let begun = ["temporary-upn", "clear"].map(step);
-    let agreement = |seen: &State, doubtful| {
-        view.agreement(&before, &expected, None, seen, &begun, doubtful)
-            .unwrap()
-    };
+    let agreement = |seen: &State, doubtful| view.agreement(&before, &expected, None, seen, &begun, doubtful).unwrap();
     assert_eq!(agreement(&expected, None), Agreement::Agrees);
     assert_eq!(agreement(&before, None), Agreement::Behind);
-    assert_eq!(
-        agreement(&state(TEMP, json!(OLD_ID), false), None),
-        Agreement::Behind
-    );
-    assert_eq!(
-        agreement(&state(TEMP, json!("other"), false), None),
-        Agreement::Foreign
-    );
+    assert_eq!(agreement(&state(TEMP, json!(OLD_ID), false), None), Agreement::Behind);
+    assert_eq!(agreement(&state(TEMP, json!("other"), false), None), Agreement::Foreign);
     let set = Some(Operation::Do(step("set")));
     let shows = state(TEMP, json!(NEW_ID), false);
-    assert_eq!(
-        agreement(&shows, set),
-        Agreement::Agrees,
-        "the doubtful write took effect"
-    );
+    assert_eq!(agreement(&shows, set), Agreement::Agrees, "the doubtful write took effect");
 }
 
 #[test]
@@ -280,16 +202,8 @@ fn a_deleted_account_is_picked_by_its_whole_mangled_upn() {
     let mut looks = job.observe.looks.iter();
     let look = looks.find(|look| look.if_unsupported.is_some()).unwrap();
     let ask = view.look(look, None).unwrap().unwrap();
-    assert!(
-        ask.path
-            .contains("endsWith(userPrincipalName,'ann@contoso.com')"),
-        "{}",
-        ask.path
-    );
-    assert_eq!(
-        ask.headers,
-        [("ConsistencyLevel".to_owned(), "eventual".to_owned())]
-    );
+    assert!(ask.path.contains("endsWith(userPrincipalName,'ann@contoso.com')"), "{}", ask.path);
+    assert_eq!(ask.headers, [("ConsistencyLevel".to_owned(), "eventual".to_owned())]);
     let item = |upn: &str| json!({"id": "7e06b566-15f3-4013-8bf8-79874d52e68a", "userPrincipalName": upn, "deletedDateTime": "2026-01-31T12:00:00Z"});
     let items = [
         item("7e06b56615f340138bf879874d52e68aann@contoso.com"),
@@ -308,21 +222,10 @@ fn a_deleted_account_is_picked_by_its_whole_mangled_upn() {
 fn two_cells_that_disagree_are_found_before_anything_is_read() {
     let job = find("immutable-id").unwrap();
     let settings = Settings::new(&job.parameters(&[]).unwrap(), &serde_json::Map::new());
-    let row = |id: &str| {
-        [
-            Some(HOME.to_owned()),
-            Some(GUID.to_owned()),
-            Some(id.to_owned()),
-            None,
-            None,
-        ]
-    };
+    let row = |id: &str| [Some(HOME.to_owned()), Some(GUID.to_owned()), Some(id.to_owned()), None, None];
     assert!(job.objections(&settings, &row(NEW_ID)).unwrap().is_empty());
     let found = job.objections(&settings, &row(OLD_ID)).unwrap();
-    assert!(
-        matches!(&found[..], [problem] if problem.code == "ImmutableId"),
-        "{found:?}"
-    );
+    assert!(matches!(&found[..], [problem] if problem.code == "ImmutableId"), "{found:?}");
 }
 
 #[test]
@@ -349,12 +252,9 @@ fn what_the_directory_said_is_kept_with_what_was_observed() {
     let job = Arc::new(find("immutable-id").unwrap());
     let row = [Some(HOME.to_owned()), None, None, None, None];
     let said = |object: Option<&str>, consistency: Option<&str>| -> DirectoryEntry {
-        [
-            ("object_guid".to_owned(), json!(object)),
-            ("consistency_guid".to_owned(), json!(consistency)),
-        ]
-        .into_iter()
-        .collect()
+        [("object_guid".to_owned(), json!(object)), ("consistency_guid".to_owned(), json!(consistency))]
+            .into_iter()
+            .collect()
     };
     let wanted = |entry: &DirectoryEntry, anchor: &str| {
         let settings = settings(&job, &[("anchor", anchor)]);
@@ -367,12 +267,8 @@ fn what_the_directory_said_is_kept_with_what_was_observed() {
         match view.decide(&seen[0], &seen[0], &|_| false).unwrap() {
             Decision::Refused(problems) => problems[0].code.clone(),
             _ => {
-                let set = job
-                    .step_ids()
-                    .find(|id| job.step(*id).unwrap().name == "set");
-                let write = view
-                    .write(Operation::Do(set.unwrap()), &seen[0], &seen[0])
-                    .unwrap();
+                let set = job.step_ids().find(|id| job.step(*id).unwrap().name == "set");
+                let write = view.write(Operation::Do(set.unwrap()), &seen[0], &seen[0]).unwrap();
                 let body = write.request.body.unwrap();
                 body["onPremisesImmutableId"].as_str().unwrap().to_owned()
             }

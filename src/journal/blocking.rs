@@ -46,9 +46,7 @@ impl OwnThread {
                 let _nobody_waits = ended.send(());
             }
         };
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(work_off)?;
+        std::thread::Builder::new().name(name.to_owned()).spawn(work_off)?;
         Ok(OwnThread(calls))
     }
 }

@@ -30,12 +30,7 @@ impl Cache {
     /// Goes on with a run.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, fold: RunFold) -> Cache {
-        Cache {
-            store,
-            fold: Arc::new(Mutex::new(fold)),
-            rows: BTreeMap::new(),
-            chunks: Vec::new(),
-        }
+        Cache { store, fold: Arc::new(Mutex::new(fold)), rows: BTreeMap::new(), chunks: Vec::new() }
     }
 
     /// The run as far as it was taken in, for readers elsewhere.
@@ -169,11 +164,7 @@ pub(super) fn read_fold(store: &dyn Store, run: RunRecord) -> Result<RunFold, Jo
 }
 
 /// A row as the checkpoint has it.
-pub(super) fn read_row(
-    store: &dyn Store,
-    id: RunId,
-    row: RowNumber,
-) -> Result<Option<RowRecord>, JournalError> {
+pub(super) fn read_row(store: &dyn Store, id: RunId, row: RowNumber) -> Result<Option<RowRecord>, JournalError> {
     let bytes = store.get(&keys::row(id, row))?;
     bytes.map(|bytes| decode(&bytes)).transpose()
 }
@@ -190,11 +181,7 @@ pub(super) fn read_rows(
 }
 
 /// The row that an account is, as the checkpoint has it.
-pub(super) fn read_owner(
-    store: &dyn Store,
-    id: RunId,
-    account: &str,
-) -> Result<Option<RowNumber>, JournalError> {
+pub(super) fn read_owner(store: &dyn Store, id: RunId, account: &str) -> Result<Option<RowNumber>, JournalError> {
     let bytes = store.get(&keys::owner(id, account))?;
     bytes.map(|bytes| decode(&bytes)).transpose()
 }
@@ -220,8 +207,7 @@ pub(super) fn read_runs(store: &dyn Store) -> Result<Vec<RunRecord>, JournalErro
 pub(super) fn forget(store: &dyn Store, id: RunId) -> Result<(), JournalError> {
     for prefix in keys::all_of(id) {
         loop {
-            let keys: Result<Vec<_>, StoreError> =
-                store.scan_prefix(&prefix).take(ROWS_HELD_MAX).collect();
+            let keys: Result<Vec<_>, StoreError> = store.scan_prefix(&prefix).take(ROWS_HELD_MAX).collect();
             let keys = keys?;
             if keys.is_empty() {
                 break;

@@ -146,9 +146,7 @@ async fn run(
         }
     }
     let end = move || keeper.end();
-    result_of(&*blocking, end)
-        .await
-        .unwrap_or_else(|| Some(PANICKED.into()))
+    result_of(&*blocking, end).await.unwrap_or_else(|| Some(PANICKED.into()))
 }
 
 /// What brings the checkpoint up to the log.

@@ -43,7 +43,9 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Fault::Checksum => "its checksum does not fit, and records that were committed later follow it",
-            Fault::Chain => "its checksum fits, but it does not follow the record before it: it was edited, or is another log's",
+            Fault::Chain => {
+                "its checksum fits, but it does not follow the record before it: it was edited, or is another log's"
+            }
             Fault::Order => "its checksum fits, but a group of records before it is missing",
         })
     }
@@ -54,10 +56,7 @@ impl std::fmt::Display for Fault {
 pub enum LogError {
     /// The disk failed while reading.
     #[error("the journal's log cannot be read at byte {at}; nothing was changed")]
-    #[diagnostic(
-        code(journal::log_read),
-        help("look at the disk and at the system's log, then try again")
-    )]
+    #[diagnostic(code(journal::log_read), help("look at the disk and at the system's log, then try again"))]
     Read {
         /// Offset in bytes.
         at: u64,
@@ -91,9 +90,7 @@ pub enum LogError {
     },
 
     /// A torn tail could not be cut off, or what is before it not be made durable.
-    #[error(
-        "the journal's log could not be made durable up to its last whole group, which ends at byte {at}"
-    )]
+    #[error("the journal's log could not be made durable up to its last whole group, which ends at byte {at}")]
     #[diagnostic(
         code(journal::log_cut),
         help("the records before that are there; free disk space or fix the disk, then try again")
@@ -107,14 +104,10 @@ pub enum LogError {
     },
 
     /// A committed record is not what was written.
-    #[error(
-        "the journal's log is damaged at byte {at}, record {record}: {fault}; nothing was changed"
-    )]
+    #[error("the journal's log is damaged at byte {at}, record {record}: {fault}; nothing was changed")]
     #[diagnostic(
         code(journal::log_damaged),
-        help(
-            "run nothing on this journal: copy its directory away, and put a backup in its place"
-        )
+        help("run nothing on this journal: copy its directory away, and put a backup in its place")
     )]
     Damaged {
         /// Offset in bytes.
@@ -129,9 +122,7 @@ pub enum LogError {
     #[error("no whole line begins at byte {at} of the journal's log; nothing was changed")]
     #[diagnostic(
         code(journal::log_record),
-        help(
-            "move the folder `checkpoint` out of the journal: it is built again from the log, and no row is lost"
-        )
+        help("move the folder `checkpoint` out of the journal: it is built again from the log, and no row is lost")
     )]
     NoRecord {
         /// Offset in bytes.
@@ -139,9 +130,7 @@ pub enum LogError {
     },
 
     /// The log ends before a position that was durable once.
-    #[error(
-        "the journal's log ends at byte {log_bytes}, but {known} bytes of it were committed; nothing was changed"
-    )]
+    #[error("the journal's log ends at byte {log_bytes}, but {known} bytes of it were committed; nothing was changed")]
     #[diagnostic(
         code(journal::log_shortened),
         help(
@@ -189,13 +178,8 @@ pub enum LogError {
     RecordTooLong(#[from] RecordTooLong),
 
     /// A group is too long to be stored. The log goes on.
-    #[error(
-        "a group of {bytes} bytes is over the log's limit of {bytes_max} bytes; nothing was written"
-    )]
-    #[diagnostic(
-        code(journal::group_too_long),
-        help("commit the records in smaller groups")
-    )]
+    #[error("a group of {bytes} bytes is over the log's limit of {bytes_max} bytes; nothing was written")]
+    #[diagnostic(code(journal::group_too_long), help("commit the records in smaller groups"))]
     GroupTooLong {
         /// Its length in bytes, headers included.
         bytes: usize,
@@ -218,9 +202,7 @@ pub enum CommitError {
     )]
     #[diagnostic(
         code(journal::writer_stopped),
-        help(
-            "`cutover resume`: nothing was sent without a stored intent, and rows in doubt are read again first"
-        )
+        help("`cutover resume`: nothing was sent without a stored intent, and rows in doubt are read again first")
     )]
     Stopped,
 }

@@ -55,9 +55,7 @@ impl From<LogError> for ExportError {
 /// [`ExportError`]; what was written then is a part of the history.
 pub fn export(dir: &Path, run: &str, out: &mut dyn Write) -> Result<Exported, ExportError> {
     let storage = FolderStorage::of(dir);
-    let unknown = || JournalError::UnknownRun {
-        prefix: run.to_owned(),
-    };
+    let unknown = || JournalError::UnknownRun { prefix: run.to_owned() };
     let mut runs = chosen(dir, storage.logs()?, Some(run))?;
     let id = runs.pop().ok_or_else(unknown)?;
     let log = storage.open_to_read(id)?;

@@ -62,12 +62,7 @@ impl Moved {
     /// A row that goes on from where another run left it.
     #[must_use]
     pub fn adopted(adoption: Adoption) -> Moved {
-        Moved {
-            row: adoption.row,
-            at: adoption.at,
-            record: adoption.record.taken_over(),
-            was: None,
-        }
+        Moved { row: adoption.row, at: adoption.at, record: adoption.record.taken_over(), was: None }
     }
 }
 
@@ -86,16 +81,8 @@ pub struct RunFold {
 impl RunFold {
     /// A run of which this is known already.
     #[must_use]
-    pub fn new(
-        run: RunRecord,
-        rows: BTreeMap<RowNumber, RowRecord>,
-        chunks: Vec<(RowNumber, u64)>,
-    ) -> RunFold {
-        RunFold {
-            run,
-            rows,
-            chunks: Arc::new(chunks),
-        }
+    pub fn new(run: RunRecord, rows: BTreeMap<RowNumber, RowRecord>, chunks: Vec<(RowNumber, u64)>) -> RunFold {
+        RunFold { run, rows, chunks: Arc::new(chunks) }
     }
 
     /// The run that this first record begins; `head` is the end of its group.
@@ -161,9 +148,7 @@ impl RunFold {
     pub fn mark_of(&self, entry: Entry) -> Result<Mark, JournalError> {
         Ok(match entry {
             Entry::Began { .. } => return Err(JournalError::NoBeginning),
-            Entry::Rows(rows) => Mark::Rows {
-                first: rows.first().map_or(RowNumber(0), |row| row.number),
-            },
+            Entry::Rows(rows) => Mark::Rows { first: rows.first().map_or(RowNumber(0), |row| row.number) },
             Entry::Imported { rows, at } => Mark::Imported { rows, at },
             Entry::Opened { at, program: _ } => Mark::Opened { at },
             Entry::Moved(transition) => Mark::Moved(Box::new(self.moved(&transition, None)?)),
@@ -176,24 +161,13 @@ impl RunFold {
         })
     }
 
-    fn moved(
-        &self,
-        transition: &Transition,
-        was: Option<RowRecord>,
-    ) -> Result<Moved, JournalError> {
+    fn moved(&self, transition: &Transition, was: Option<RowRecord>) -> Result<Moved, JournalError> {
         let row = transition.row;
         let before = was.as_ref().or_else(|| self.rows.get(&row));
         let mut record = before.cloned().unwrap_or_default();
         let rules = &self.run.header.rules;
-        record
-            .apply(transition, rules)
-            .map_err(|source| JournalError::Impossible { row, source })?;
-        Ok(Moved {
-            row,
-            at: transition.at,
-            record,
-            was,
-        })
+        record.apply(transition, rules).map_err(|source| JournalError::Impossible { row, source })?;
+        Ok(Moved { row, at: transition.at, record, was })
     }
 
     /// Takes in the record that begins at this byte of the log.
@@ -226,12 +200,7 @@ impl RunFold {
     }
 
     fn take_moved(&mut self, moved: Moved) {
-        let Moved {
-            row,
-            at,
-            record,
-            was,
-        } = moved;
+        let Moved { row, at, record, was } = moved;
         let before = was.or_else(|| self.rows.remove(&row)).unwrap_or_default();
         let run = &mut self.run;
         run.last_at = run.last_at.max(at);
@@ -297,12 +266,7 @@ mod tests {
     use crate::machine::{Ended, Ending, Progress, RowState};
 
     fn moved(row: u64, at: UnixMillis, record: &RowRecord) -> Mark {
-        Mark::Moved(Box::new(Moved {
-            row: RowNumber(row),
-            at,
-            record: record.clone(),
-            was: None,
-        }))
+        Mark::Moved(Box::new(Moved { row: RowNumber(row), at, record: record.clone(), was: None }))
     }
 
     #[test]
@@ -314,10 +278,7 @@ mod tests {
         let mut half_way = RowRecord::default();
         half_way.apply(&intended(1), &rules()).unwrap();
         let ended = RowRecord {
-            state: RowState::Ended(Ended {
-                ending: Ending::Done,
-                progress: Progress::default(),
-            }),
+            state: RowState::Ended(Ended { ending: Ending::Done, progress: Progress::default() }),
             ended_at: Some(0),
             ..half_way.clone()
         };
@@ -337,11 +298,7 @@ mod tests {
         ];
         let stop = Stop::Finished;
         let closed = Mark::Closed { at: 900_000, stop };
-        for (marks, worked_ms) in [
-            (work.to_vec(), 2_000),
-            (after_a_pause.to_vec(), 2_500),
-            (vec![closed], 2_500),
-        ] {
+        for (marks, worked_ms) in [(work.to_vec(), 2_000), (after_a_pause.to_vec(), 2_500), (vec![closed], 2_500)] {
             marks.into_iter().for_each(|mark| fold.take(0, mark));
             assert_eq!(fold.run.worked_ms(), worked_ms);
         }

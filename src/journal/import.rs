@@ -36,11 +36,7 @@ pub struct Import {
 }
 
 impl Import {
-    pub(super) fn begin(
-        dir: &Path,
-        parts: &JournalParts,
-        header: RunHeader,
-    ) -> Result<Import, JournalError> {
+    pub(super) fn begin(dir: &Path, parts: &JournalParts, header: RunHeader) -> Result<Import, JournalError> {
         let id = header.id;
         let reserve = parts.storage.reserve()?;
         let log = Log::create(parts.storage.create(id)?, id)?;
@@ -86,27 +82,15 @@ impl Import {
     ///
     /// # Errors
     /// [`JournalError`] when the log failed.
-    pub fn reject(
-        &mut self,
-        row: RowNumber,
-        at: UnixMillis,
-        problem: Problem,
-    ) -> Result<(), JournalError> {
+    pub fn reject(&mut self, row: RowNumber, at: UnixMillis, problem: Problem) -> Result<(), JournalError> {
         if !self.rejected.insert(row) {
             return Ok(());
         }
-        let transition = Transition {
-            row,
-            at,
-            events: vec![Event::Rejected(problem)],
-            facts: Facts::default(),
-        };
+        let transition = Transition { row, at, events: vec![Event::Rejected(problem)], facts: Facts::default() };
         let before = RowRecord::default();
         let mut after = before.clone();
         let rules = &self.cache.fold().run.header.clone().rules;
-        after
-            .apply(&transition, rules)
-            .map_err(|source| JournalError::Impossible { row, source })?;
+        after.apply(&transition, rules).map_err(|source| JournalError::Impossible { row, source })?;
         self.add(moved(transition, &before, &after)?)
     }
 
@@ -193,9 +177,7 @@ pub(super) struct RowSet(Vec<u64>);
 impl RowSet {
     /// Whether a row is in it.
     pub(super) fn contains(&self, row: RowNumber) -> bool {
-        let word = usize::try_from(row.0 / 64)
-            .ok()
-            .and_then(|word| self.0.get(word));
+        let word = usize::try_from(row.0 / 64).ok().and_then(|word| self.0.get(word));
         word.is_some_and(|word| word & (1 << (row.0 % 64)) != 0)
     }
 

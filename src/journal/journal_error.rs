@@ -16,8 +16,7 @@ impl JournalError {
     #[must_use]
     pub(super) fn or_not_allowed(self, dir: &Path) -> JournalError {
         match self {
-            JournalError::File { path, source, .. }
-            | JournalError::Lock(LockError::Io { path, source })
+            JournalError::File { path, source, .. } | JournalError::Lock(LockError::Io { path, source })
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
                 JournalError::NotAllowed {
@@ -86,18 +85,13 @@ pub enum JournalError {
     Store(#[from] StoreError),
     /// A record that cannot be read.
     #[error(transparent)]
-    #[diagnostic(
-        code(journal::record),
-        help("use the version of cutover that wrote it; nothing was changed")
-    )]
+    #[diagnostic(code(journal::record), help("use the version of cutover that wrote it; nothing was changed"))]
     Entry(#[from] EntryError),
     /// A value of the checkpoint that cannot be read.
     #[error("the checkpoint cannot be read: {0}")]
     #[diagnostic(
         code(journal::checkpoint),
-        help(
-            "move the folder `checkpoint` out of the journal: it is built again from the log, and no row is lost"
-        )
+        help("move the folder `checkpoint` out of the journal: it is built again from the log, and no row is lost")
     )]
     Checkpoint(String),
     /// A log whose first line begins no run, or that begins one twice.
@@ -121,10 +115,7 @@ pub enum JournalError {
     },
     /// A file or folder of the journal.
     #[error("the journal's {what} `{}` cannot be used", path.display())]
-    #[diagnostic(
-        code(journal::file),
-        help("check the disk's space and the rights on this path; nothing was sent")
-    )]
+    #[diagnostic(code(journal::file), help("check the disk's space and the rights on this path; nothing was sent"))]
     File {
         /// What it is.
         what: &'static str,
@@ -197,10 +188,7 @@ pub enum JournalError {
     },
     /// No run of this name.
     #[error("no run begins with `{prefix}`")]
-    #[diagnostic(
-        code(journal::unknown_run),
-        help("`cutover runs` lists the runs of this journal")
-    )]
+    #[diagnostic(code(journal::unknown_run), help("`cutover runs` lists the runs of this journal"))]
     UnknownRun {
         /// What was asked for.
         prefix: String,
@@ -215,14 +203,10 @@ pub enum JournalError {
         runs: Vec<String>,
     },
     /// Another run goes on with its people.
-    #[error(
-        "the people who were half way in run {run} were taken over by run {by}; nothing was sent"
-    )]
+    #[error("the people who were half way in run {run} were taken over by run {by}; nothing was sent")]
     #[diagnostic(
         code(journal::taken_over),
-        help(
-            "continue with `cutover resume {by}`; rows that run {run} had not begun can be run again"
-        )
+        help("continue with `cutover resume {by}`; rows that run {run} had not begun can be run again")
     )]
     TakenOver {
         /// The run.

@@ -49,18 +49,12 @@ async fn live_through(seed: u64) {
         session.opened(clock).await.unwrap();
         work(&session, &mut clock, &mut dice).await;
         if dice.random_bool(0.3) {
-            session
-                .close(clock, Stop::Requested("enough".into()))
-                .await
-                .whole()
-                .unwrap();
+            session.close(clock, Stop::Requested("enough".into())).await.whole().unwrap();
         } else {
             session.kill().await;
         }
         if dice.random_bool(0.7) {
-            world
-                .store
-                .throw_back(dice.random_range(0..=world.store.unflushed()));
+            world.store.throw_back(dice.random_range(0..=world.store.unflushed()));
         }
         let verdict = world.verdict(None);
         assert!(verdict.ok, "seed {seed}, process {process}: {verdict:#?}");
@@ -107,11 +101,7 @@ impl Row {
         let number = RowNumber(row);
         let stored = reader.row(number).unwrap().unwrap_or_default();
         let ended = matches!(stored.state, RowState::Ended(_));
-        (!ended).then_some(Row {
-            number,
-            stored,
-            next: None,
-        })
+        (!ended).then_some(Row { number, stored, next: None })
     }
 
     /// Until the next transition is committed.
@@ -137,18 +127,10 @@ impl Row {
             begun_at: live.begun_at.filter(|_| self.stored.begun_at.is_none()),
             ..Facts::default()
         };
-        let transition = Transition {
-            row: self.number,
-            at: *clock,
-            events,
-            facts,
-        };
+        let transition = Transition { row: self.number, at: *clock, events, facts };
         let mut after = self.stored.clone();
         after.apply(&transition, &rules()).unwrap();
-        session
-            .commit(transition, &self.stored, &after)
-            .await
-            .unwrap();
+        session.commit(transition, &self.stored, &after).await.unwrap();
         self.stored = after;
         if let Some(Effect::Persist(attempt)) = effect {
             self.durable(attempt, session, *clock).await;
@@ -156,12 +138,8 @@ impl Row {
     }
 
     async fn durable(&mut self, attempt: crate::machine::Attempt, session: &Session, at: u64) {
-        let transition = Transition {
-            row: self.number,
-            at,
-            events: vec![Event::Durable(attempt)],
-            facts: Facts::default(),
-        };
+        let transition =
+            Transition { row: self.number, at, events: vec![Event::Durable(attempt)], facts: Facts::default() };
         let mut after = self.stored.clone();
         after.apply(&transition, &rules()).unwrap();
         session.post(transition, &self.stored, &after).unwrap();
@@ -177,10 +155,7 @@ fn seen(dice: &mut impl Rng) -> Event {
         7 => Decision::Adrift(problem("Adrift")),
         _ => return Event::Lagging,
     };
-    Event::Observed(Observation {
-        decision,
-        exposed: dice.random_bool(0.5),
-    })
+    Event::Observed(Observation { decision, exposed: dice.random_bool(0.5) })
 }
 
 fn answer(attempt: crate::machine::Attempt, dice: &mut impl Rng) -> Event {
@@ -188,12 +163,6 @@ fn answer(attempt: crate::machine::Attempt, dice: &mut impl Rng) -> Event {
         0 => Event::Doubted(attempt, problem("timeout")),
         1 => Event::Refused(attempt, problem("refused")),
         2 => Event::Contended(attempt, problem("contended")),
-        _ => Event::Applied(
-            attempt,
-            Forecast {
-                look: Look::Rest,
-                exposed: dice.random_bool(0.5),
-            },
-        ),
+        _ => Event::Applied(attempt, Forecast { look: Look::Rest, exposed: dice.random_bool(0.5) }),
     }
 }

@@ -85,9 +85,7 @@ impl FromStr for ChainHash {
 
 impl fmt::Display for ChainHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|digit| write!(f, "{}", char::from(*digit)))
+        self.0.iter().try_for_each(|digit| write!(f, "{}", char::from(*digit)))
     }
 }
 
@@ -180,9 +178,7 @@ pub struct Adoption {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
     /// Written by another version.
-    #[error(
-        "the log has format {format}, which cutover {program} wrote; this version reads format {FORMAT}"
-    )]
+    #[error("the log has format {format}, which cutover {program} wrote; this version reads format {FORMAT}")]
     Version {
         /// Its format.
         format: u64,
@@ -198,10 +194,7 @@ impl Entry {
     /// The beginning of a run.
     #[must_use]
     pub fn began(run: RunHeader) -> Entry {
-        Entry::Began {
-            format: FORMAT,
-            run: Box::new(run),
-        }
+        Entry::Began { format: FORMAT, run: Box::new(run) }
     }
 
     /// Its JSON.
@@ -218,10 +211,9 @@ impl Entry {
     /// [`EntryError`].
     pub fn decode(json: &[u8]) -> Result<Entry, EntryError> {
         match serde_json::from_slice(json) {
-            Ok(Entry::Began { format, run }) if format != FORMAT => Err(EntryError::Version {
-                format: format.into(),
-                program: run.program,
-            }),
+            Ok(Entry::Began { format, run }) if format != FORMAT => {
+                Err(EntryError::Version { format: format.into(), program: run.program })
+            }
             Ok(entry) => Ok(entry),
             Err(error) => Err(other_version(json).unwrap_or_else(|| malformed(error))),
         }
@@ -233,13 +225,8 @@ fn other_version(json: &[u8]) -> Option<EntryError> {
     let value: serde_json::Value = serde_json::from_slice(json).ok()?;
     let began = value.get("began")?;
     let format = began.get("format")?.as_u64()?;
-    let program = began["run"]["program"]
-        .as_str()
-        .unwrap_or("of another version");
-    (format != u64::from(FORMAT)).then(|| EntryError::Version {
-        format,
-        program: program.to_owned(),
-    })
+    let program = began["run"]["program"].as_str().unwrap_or("of another version");
+    (format != u64::from(FORMAT)).then(|| EntryError::Version { format, program: program.to_owned() })
 }
 
 fn malformed(error: serde_json::Error) -> EntryError {
@@ -257,9 +244,7 @@ pub enum Place {
 
 /// A record over [`LINE_BYTES_MAX`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a record of {bytes} bytes is over the log's limit of {LINE_BYTES_MAX} bytes; nothing was written"
-)]
+#[error("a record of {bytes} bytes is over the log's limit of {LINE_BYTES_MAX} bytes; nothing was written")]
 pub struct RecordTooLong {
     /// Its length in bytes.
     pub bytes: usize,
@@ -272,9 +257,7 @@ pub struct RecordTooLong {
 pub fn line_bytes(record: &[u8]) -> Result<usize, RecordTooLong> {
     let bytes = record.len() + TRAILER_BYTES_MAX;
     if bytes > LINE_BYTES_MAX {
-        return Err(RecordTooLong {
-            bytes: record.len(),
-        });
+        return Err(RecordTooLong { bytes: record.len() });
     }
     Ok(bytes)
 }
@@ -357,11 +340,7 @@ impl Line {
             Some(front) => (front, Place::Last),
             None => (front, Place::Within),
         };
-        let digits = front
-            .iter()
-            .rev()
-            .take(20)
-            .take_while(|byte| byte.is_ascii_digit());
+        let digits = front.iter().rev().take(20).take_while(|byte| byte.is_ascii_digit());
         let (front, group) = front.split_at(front.len() - digits.count());
         Some(Line {
             bytes: line.len(),
@@ -395,13 +374,7 @@ impl Line {
 
 /// A line with a hash of the caller's own, as a forger writes it.
 #[cfg(test)]
-pub(super) fn resealed(
-    out: &mut Vec<u8>,
-    group: u64,
-    place: Place,
-    hash: &ChainHash,
-    record: &[u8],
-) {
+pub(super) fn resealed(out: &mut Vec<u8>, group: u64, place: Place, hash: &ChainHash, record: &[u8]) {
     let mut line = Vec::new();
     write_line(&mut line, hash, group, place, record).unwrap();
     line.truncate(line.len() - TAIL_BYTES);
@@ -471,9 +444,7 @@ mod tests {
         let digits: String = expected.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hash.to_string(), digits);
         let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with(&format!(
-            "{{\"a\":1,\"group\":258,\"last\":true,\"hash\":\"{digits}\",\"crc\":\""
-        )));
+        assert!(text.starts_with(&format!("{{\"a\":1,\"group\":258,\"last\":true,\"hash\":\"{digits}\",\"crc\":\"")));
         assert!(text.ends_with("\"}\n"));
     }
 

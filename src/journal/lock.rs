@@ -132,10 +132,7 @@ pub enum LockError {
 
     /// The file system did not let us.
     #[error("the journal's lock `{}` cannot be used", path.display())]
-    #[diagnostic(
-        code(journal::lock),
-        help("check that the directory is there, is yours, and can be written")
-    )]
+    #[diagnostic(code(journal::lock), help("check that the directory is there, is yours, and can be written"))]
     Io {
         /// The file.
         path: PathBuf,
@@ -160,16 +157,11 @@ impl JournalLock {
     /// [`LockError::InUse`] or [`LockError::InUseUnnamed`] when it is still held after `patience_ms`; [`LockError::Io`].
     pub(super) fn acquire(dir: &Path, patience_ms: u64) -> Result<JournalLock, LockError> {
         let path = dir.join(LOCK_FILE);
-        let file = private()
-            .open(&path)
-            .map_err(|source| io_error(&path, source))?;
+        let file = private().open(&path).map_err(|source| io_error(&path, source))?;
         if !lock_soon(&file, patience_ms).map_err(|source| io_error(&path, source))? {
             return Err(in_use(dir));
         }
-        Ok(JournalLock {
-            dir: dir.to_owned(),
-            _file: file,
-        })
+        Ok(JournalLock { dir: dir.to_owned(), _file: file })
     }
 
     /// Says who holds the journal, such as when its run or its control port is known. Nothing is written where that stands
@@ -220,9 +212,7 @@ pub(super) fn lock_soon(file: &File, patience_ms: u64) -> io::Result<bool> {
     for _ in 0..patience_ms / TRY_AGAIN_AFTER_MS {
         match file.try_lock() {
             Ok(()) => return Ok(true),
-            Err(TryLockError::WouldBlock) => {
-                thread::sleep(Duration::from_millis(TRY_AGAIN_AFTER_MS))
-            }
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(TRY_AGAIN_AFTER_MS)),
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
@@ -233,10 +223,7 @@ pub(super) fn lock_soon(file: &File, patience_ms: u64) -> io::Result<bool> {
 pub(super) fn in_use(dir: &Path) -> LockError {
     let dir = dir.to_owned();
     match named(&dir) {
-        Some(holder) => LockError::InUse {
-            dir,
-            holder: Box::new(holder),
-        },
+        Some(holder) => LockError::InUse { dir, holder: Box::new(holder) },
         None => LockError::InUseUnnamed { dir },
     }
 }
@@ -250,10 +237,7 @@ fn write_private(dir: &Path, path: &Path, holder: &Holder) -> io::Result<()> {
 }
 
 fn io_error(path: &Path, source: io::Error) -> LockError {
-    LockError::Io {
-        path: path.to_owned(),
-        source,
-    }
+    LockError::Io { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -281,10 +265,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let _lock = acquire(dir.path(), &holder()).unwrap();
         let refused = acquire(dir.path(), &holder()).unwrap_err().to_string();
-        assert!(
-            refused.contains("process 4711 (`cutover run`) since 2026-01-31T22:00:00Z"),
-            "{refused}"
-        );
+        assert!(refused.contains("process 4711 (`cutover run`) since 2026-01-31T22:00:00Z"), "{refused}");
         assert_eq!(named_holder(dir.path()).unwrap(), Some(holder()));
     }
 
@@ -292,10 +273,7 @@ mod tests {
     fn a_lock_that_was_given_back_can_be_taken_and_names_nobody() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(named_holder(dir.path()).unwrap(), None);
-        let own = Holder {
-            pid: std::process::id(),
-            ..holder()
-        };
+        let own = Holder { pid: std::process::id(), ..holder() };
         drop(acquire(dir.path(), &own).unwrap());
         assert_eq!(named_holder(dir.path()).unwrap(), None);
         acquire(dir.path(), &own).unwrap();
@@ -313,10 +291,7 @@ mod tests {
     fn what_a_killed_process_left_holds_nobody_back() {
         let dir = tempfile::tempdir().unwrap();
         drop(acquire(dir.path(), &holder()).unwrap());
-        let next = Holder {
-            pid: 4712,
-            ..holder()
-        };
+        let next = Holder { pid: 4712, ..holder() };
         let _lock = acquire(dir.path(), &next).unwrap();
         assert_eq!(named_holder(dir.path()).unwrap(), Some(next));
     }
@@ -343,10 +318,7 @@ mod tests {
         drop(acquire(dir.path(), &holder()).unwrap());
         fs::remove_file(dir.path().join(LOCK_FILE)).unwrap();
         planted(LOCK_FILE);
-        assert!(matches!(
-            acquire(dir.path(), &holder()),
-            Err(LockError::Io { .. })
-        ));
+        assert!(matches!(acquire(dir.path(), &holder()), Err(LockError::Io { .. })));
         assert_eq!(fs::read_to_string(victim).unwrap(), "as it was");
     }
 
@@ -354,22 +326,12 @@ mod tests {
     fn the_holder_can_say_more_later() {
         let dir = tempfile::tempdir().unwrap();
         let mut lock = acquire(dir.path(), &holder()).unwrap();
-        let control = Control {
-            port: 4000,
-            token: ControlToken::new("let-me-in".to_owned()),
-        };
-        let more = Holder {
-            run: Some("0198".to_owned()),
-            control: Some(control),
-            ..holder()
-        };
+        let control = Control { port: 4000, token: ControlToken::new("let-me-in".to_owned()) };
+        let more = Holder { run: Some("0198".to_owned()), control: Some(control), ..holder() };
         lock.name(&more).unwrap();
         let read = named_holder(dir.path()).unwrap().unwrap();
         assert_eq!(read, more);
-        assert_eq!(
-            read.control.as_ref().map(|control| control.token.expose()),
-            Some("let-me-in")
-        );
+        assert_eq!(read.control.as_ref().map(|control| control.token.expose()), Some("let-me-in"));
         assert!(!format!("{read:?}").contains("let-me-in"));
         let refused = acquire(dir.path(), &more).unwrap_err();
         assert!(!format!("{refused:?} {refused}").contains("let-me-in"));
@@ -392,10 +354,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let _lock = acquire(dir.path(), &holder()).unwrap();
         for name in [LOCK_FILE, HOLDER_FILE] {
-            let mode = fs::metadata(dir.path().join(name))
-                .unwrap()
-                .permissions()
-                .mode();
+            let mode = fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
     }

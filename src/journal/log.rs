@@ -52,10 +52,7 @@ impl Log {
     /// # Errors
     /// [`LogError::NotEmpty`], [`LogError::Read`].
     pub fn create(file: Box<dyn LogFile>, run: RunId) -> Result<Log, LogError> {
-        let bytes = file.len().map_err(|source| LogError::Read {
-            at: 0,
-            source: Arc::new(source),
-        })?;
+        let bytes = file.len().map_err(|source| LogError::Read { at: 0, source: Arc::new(source) })?;
         if bytes > 0 {
             return Err(LogError::NotEmpty { bytes });
         }
@@ -75,22 +72,13 @@ impl Log {
     ) -> Result<(Log, Tail), E> {
         let (head, tail) = inspect_durable(&mut *file, from, visit)?;
         if let End::Torn { at, bytes: _ } = tail.end {
-            file.truncate(at)
-                .and_then(|()| file.sync())
-                .map_err(|source| cut_error(at, source))?;
+            file.truncate(at).and_then(|()| file.sync()).map_err(|source| cut_error(at, source))?;
         }
         Ok((Log::at(file, head), tail))
     }
 
     fn at(file: Box<dyn LogFile>, head: Head) -> Log {
-        Log {
-            file,
-            head,
-            failed: None,
-            shortage: Shortage::default(),
-            reserve: None,
-            buffer: Vec::new(),
-        }
+        Log { file, head, failed: None, shortage: Shortage::default(), reserve: None, buffer: Vec::new() }
     }
 
     /// Has it give this up when the disk is full.
@@ -126,28 +114,17 @@ impl Log {
         let mut cursor = self.head;
         let mut positions = Vec::with_capacity(records.len());
         for (left, record) in (0..records.len()).rev().zip(records) {
-            let place = if left == 0 {
-                Place::Last
-            } else {
-                Place::Within
-            };
+            let place = if left == 0 { Place::Last } else { Place::Within };
             let start = self.buffer.len();
             let group = cursor.group + 1;
-            let hash = write_line(
-                &mut self.buffer,
-                &cursor.hash,
-                group,
-                place,
-                record.as_ref(),
-            )?;
+            let hash = write_line(&mut self.buffer, &cursor.hash, group, place, record.as_ref())?;
             positions.push(cursor.offset);
             cursor = cursor.after_line(hash, self.buffer.len() - start);
         }
         if records.is_empty() {
             return Ok(positions);
         }
-        self.write()
-            .inspect_err(|error| self.failed = Some(error.clone()))?;
+        self.write().inspect_err(|error| self.failed = Some(error.clone()))?;
         self.head = cursor.after_group();
         self.buffer.shrink_to(BUFFER_KEPT_BYTES_MAX);
         Ok(positions)
@@ -155,12 +132,9 @@ impl Log {
 
     fn write(&mut self) -> Result<(), LogError> {
         if let Err(refused) = self.file.append(&self.buffer) {
-            self.append_on_reserve(refused)
-                .map_err(|source| self.write_error(Operation::Append, source))?;
+            self.append_on_reserve(refused).map_err(|source| self.write_error(Operation::Append, source))?;
         }
-        self.file
-            .sync()
-            .map_err(|source| self.write_error(Operation::Sync, source))
+        self.file.sync().map_err(|source| self.write_error(Operation::Sync, source))
     }
 
     /// Appends once more after the file had no room, if it has something to give up.
@@ -198,10 +172,7 @@ pub fn group_bytes<B: AsRef<[u8]>>(records: &[B]) -> Result<usize, LogError> {
         bytes += line_bytes(record.as_ref())?;
     }
     if bytes > GROUP_BYTES_MAX {
-        return Err(LogError::GroupTooLong {
-            bytes,
-            bytes_max: GROUP_BYTES_MAX,
-        });
+        return Err(LogError::GroupTooLong { bytes, bytes_max: GROUP_BYTES_MAX });
     }
     Ok(bytes)
 }
@@ -225,11 +196,7 @@ pub fn inspect<E: From<LogError>>(
         }
     };
     let head = scan.head();
-    let tail = Tail {
-        groups: head.group - from.group,
-        records: head.records - from.records,
-        end,
-    };
+    let tail = Tail { groups: head.group - from.group, records: head.records - from.records, end };
     Ok((head, tail))
 }
 
@@ -269,10 +236,7 @@ fn make_end_durable(file: &mut dyn LogFile, from: u64) -> std::io::Result<()> {
 }
 
 fn cut_error(at: u64, source: std::io::Error) -> LogError {
-    LogError::Cut {
-        at,
-        source: Arc::new(source),
-    }
+    LogError::Cut { at, source: Arc::new(source) }
 }
 
 /// Reads the record of one line, as JSON; its checksum is checked, its place in the chain is not.

@@ -211,10 +211,7 @@ fn lock_to_write(_file: &File) -> io::Result<()> {
 fn still_has_a_name(file: &File) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     if file.metadata()?.nlink() == 0 {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the file was deleted while it was being written",
-        ));
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted while it was being written"));
     }
     Ok(())
 }
@@ -283,9 +280,7 @@ pub(super) fn private() -> OpenOptions {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        options
-            .mode(0o600)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     }
     options
 }
@@ -299,10 +294,7 @@ pub(super) fn make_private(dir: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)?;
-    nameless
-        .into_iter()
-        .rev()
-        .try_for_each(|made| sync_directory_of(&made))
+    nameless.into_iter().rev().try_for_each(|made| sync_directory_of(&made))
 }
 
 /// The folder itself, whose maker may have been killed before its name was durable, and those above it that are not there
@@ -310,10 +302,7 @@ pub(super) fn make_private(dir: &Path) -> std::io::Result<()> {
 fn nameless_folders(dir: &Path) -> Vec<PathBuf> {
     let above = dir.ancestors().skip(1);
     let missing = above.take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
-    std::iter::once(dir)
-        .chain(missing)
-        .map(Path::to_owned)
-        .collect()
+    std::iter::once(dir).chain(missing).map(Path::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -353,18 +342,10 @@ pub(super) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         DiskLogFile::create(&path).unwrap().append(b"one").unwrap();
-        assert_eq!(
-            DiskLogFile::create(&path).unwrap_err().kind(),
-            io::ErrorKind::AlreadyExists
-        );
+        assert_eq!(DiskLogFile::create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         DiskLogFile::open(&path).unwrap().append(b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"onetwo");
-        assert!(
-            DiskLogFile::open_to_read(&path)
-                .unwrap()
-                .append(b"three")
-                .is_err()
-        );
+        assert!(DiskLogFile::open_to_read(&path).unwrap().append(b"three").is_err());
     }
 
     #[cfg(unix)]
@@ -409,9 +390,6 @@ pub(super) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         DiskLogFile::create(&path).unwrap();
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

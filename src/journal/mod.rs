@@ -55,9 +55,6 @@ pub use lock::{Control, ControlToken, Holder, LockError};
 pub use open::{Journal, takers};
 pub use reader::{LastReader, RunReader};
 pub use row::{Exposure, Facts, RowNumber, RowRecord, Transition, UnixMillis};
-pub use run::{
-    Counts, InputFacts, InputRow, Planned, RunHeader, RunId, RunRecord, RunState, Seal, Stop,
-    Warned,
-};
+pub use run::{Counts, InputFacts, InputRow, Planned, RunHeader, RunId, RunRecord, RunState, Seal, Stop, Warned};
 pub use session::{Closed, Copied, Session};
 pub use snapshot::Snapshot;

@@ -81,12 +81,7 @@ impl Journal {
     ) -> Result<Journal, JournalError> {
         let journal = Journal {
             dir: dir.to_owned(),
-            parts: JournalParts {
-                storage,
-                store,
-                log_blocking: Arc::clone(&blocking),
-                blocking,
-            },
+            parts: JournalParts { storage, store, log_blocking: Arc::clone(&blocking), blocking },
             set_aside: None,
             lock: None,
         };
@@ -104,12 +99,9 @@ impl Journal {
         match std::fs::read_dir(folder) {
             Ok(_) => Ok(true),
             Err(error) if is_nothing(&error) => Ok(false),
-            Err(source) => Err(JournalError::File {
-                what: "folder",
-                path: folder.to_owned(),
-                source,
+            Err(source) => {
+                Err(JournalError::File { what: "folder", path: folder.to_owned(), source }.or_not_allowed(dir))
             }
-            .or_not_allowed(dir)),
         }
     }
 
@@ -258,10 +250,7 @@ impl Journal {
         match run.state {
             RunState::Importing => cache::forget(&*self.parts.store, run.id()),
             RunState::Open | RunState::Stopped(_) | RunState::Finished => {
-                Err(JournalError::LogGone {
-                    run: run.id(),
-                    dir: self.dir.clone(),
-                })
+                Err(JournalError::LogGone { run: run.id(), dir: self.dir.clone() })
             }
         }
     }
@@ -355,29 +344,21 @@ fn most_urgent(runs: Vec<RunRecord>, dir: &Path) -> Result<RunRecord, JournalErr
     let is_urgent = |run: &&RunRecord| run.exposed > 0 && !takers.contains_key(&run.id());
     let urgent = runs.iter().rev().find(is_urgent).cloned();
     let dir = dir.to_owned();
-    urgent
-        .or_else(|| runs.into_iter().next_back())
-        .ok_or(JournalError::NoRun { dir })
+    urgent.or_else(|| runs.into_iter().next_back()).ok_or(JournalError::NoRun { dir })
 }
 
 /// The run whose name begins so, of runs from the oldest on; without a name the most urgent.
 ///
 /// # Errors
 /// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
-pub(super) fn find(
-    mut runs: Vec<RunRecord>,
-    dir: &Path,
-    prefix: Option<&str>,
-) -> Result<RunRecord, JournalError> {
+pub(super) fn find(mut runs: Vec<RunRecord>, dir: &Path, prefix: Option<&str>) -> Result<RunRecord, JournalError> {
     let Some(prefix) = prefix else {
         return most_urgent(runs, dir);
     };
     let wanted = prefix.to_lowercase();
     runs.retain(|run| run.id().to_string().starts_with(&wanted));
     match runs.len() {
-        0 => Err(JournalError::UnknownRun {
-            prefix: prefix.to_owned(),
-        }),
+        0 => Err(JournalError::UnknownRun { prefix: prefix.to_owned() }),
         1 => Ok(runs.remove(0)),
         _ => Err(JournalError::AmbiguousRun {
             prefix: prefix.to_owned(),
@@ -387,10 +368,7 @@ pub(super) fn find(
 }
 
 fn is_nothing(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-    )
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 /// The runtime's threads serve where the system has none to give now.
@@ -404,10 +382,7 @@ fn log_thread() -> Arc<dyn Blocking> {
 /// A disk that is full is told as that.
 fn no_room_or(error: StoreError, dir: &Path) -> JournalError {
     match error.want_of_room() {
-        Some(full) => JournalError::NoRoom {
-            dir: dir.to_owned(),
-            source: full.kind().into(),
-        },
+        Some(full) => JournalError::NoRoom { dir: dir.to_owned(), source: full.kind().into() },
         None => error.into(),
     }
 }

@@ -46,10 +46,7 @@ async fn lived() -> (Lived, Vec<Step>) {
     let journal = Journal::open(&place(&folder), &holder()).unwrap();
     let session = import(&journal, header(folder.path()), ROWS).await;
     let log = log_of(&place(&folder), &session.run());
-    let mut steps = vec![Step {
-        bytes: fs::metadata(&log).unwrap().len() as usize,
-        begun: BTreeMap::new(),
-    }];
+    let mut steps = vec![Step { bytes: fs::metadata(&log).unwrap().len() as usize, begun: BTreeMap::new() }];
     for number in (3..=ROWS).filter(|number| number % 3 != 0) {
         let mut transition = intended(number);
         transition.facts.before = Some(format!("\"{}\"", "x".repeat(100 + number as usize % 400)));
@@ -62,11 +59,7 @@ async fn lived() -> (Lived, Vec<Step>) {
             drop(session.reader().await.unwrap());
         }
     }
-    let run = session
-        .close(20, Stop::Requested("enough".into()))
-        .await
-        .whole()
-        .unwrap();
+    let run = session.close(20, Stop::Requested("enough".into())).await.whole().unwrap();
     let rows = rows_of(&journal, &run);
     let refused = rows[1].2.clone().unwrap();
     for step in &mut steps {
@@ -91,11 +84,7 @@ impl Lived {
         run.begun_through = self.run.begun_through;
         assert_eq!(run, self.run);
         assert!(rows_of(journal, &run) == self.rows, "the rows differ");
-        let begun = self.rows.iter().filter(|row| {
-            row.2
-                .as_ref()
-                .is_some_and(|record| record.ended_at.is_none())
-        });
+        let begun = self.rows.iter().filter(|row| row.2.as_ref().is_some_and(|record| record.ended_at.is_none()));
         let begun: Vec<RowNumber> = begun.map(|row| RowNumber(row.0)).collect();
         let reader = journal.reader(&run).unwrap();
         let active = reader.active().into_iter().map(|(row, _)| row);
@@ -124,8 +113,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn seeds() -> std::ops::Range<u64> {
-    let number =
-        |name, default| std::env::var(name).map_or(default, |text: String| text.parse().unwrap());
+    let number = |name, default| std::env::var(name).map_or(default, |text: String| text.parse().unwrap());
     let first = number("CUTOVER_CUT_SEED", 0);
     first..first + number("CUTOVER_CUT_SEEDS", SEEDS)
 }
@@ -155,16 +143,9 @@ async fn after_any_cut_every_answered_commit_is_there_and_the_run_goes_on() {
         fs::write(&path, disk.bytes()).unwrap();
 
         let found = begun(&here);
-        let whole = if found.len() > answered.begun.len() {
-            under_way
-        } else {
-            answered
-        };
+        let whole = if found.len() > answered.begun.len() { under_way } else { answered };
         assert!(found == whole.begun, "seed {seed}: rows differ");
-        assert!(
-            begun(&here) == whole.begun,
-            "seed {seed}: rows differ the second time"
-        );
+        assert!(begun(&here) == whole.begun, "seed {seed}: rows differ the second time");
 
         let journal = Journal::open(&here, &holder()).unwrap();
         let session = journal.resume(&journal.find(None).unwrap()).unwrap();
@@ -174,10 +155,7 @@ async fn after_any_cut_every_answered_commit_is_there_and_the_run_goes_on() {
         drop(journal);
         let mut expected = whole.begun.clone();
         expected.insert(3, record);
-        assert!(
-            begun(&here) == expected,
-            "seed {seed}: rows differ after going on"
-        );
+        assert!(begun(&here) == expected, "seed {seed}: rows differ after going on");
     }
 }
 
@@ -186,9 +164,7 @@ fn begun(place: &Path) -> BTreeMap<u64, RowRecord> {
     let journal = Journal::open(place, &holder()).unwrap();
     let rows = rows_of(&journal, &journal.find(None).unwrap());
     assert_eq!(rows.len() as u64, ROWS);
-    let begun = rows
-        .into_iter()
-        .filter_map(|(row, _, record)| Some((row, record?)));
+    let begun = rows.into_iter().filter_map(|(row, _, record)| Some((row, record?)));
     begun.collect()
 }
 
@@ -212,21 +188,13 @@ async fn a_damaged_checkpoint_never_tells_an_untruth() {
 }
 
 fn damage(dice: &mut ChaCha8Rng, checkpoint: &Path) {
-    let files = fs::read_dir(checkpoint)
-        .unwrap()
-        .map(|entry| entry.unwrap());
+    let files = fs::read_dir(checkpoint).unwrap().map(|entry| entry.unwrap());
     let files = files.filter(|entry| entry.metadata().unwrap().len() > 0);
-    let mut files: Vec<PathBuf> = files
-        .map(|entry| entry.path())
-        .filter(|path| path.is_file())
-        .collect();
+    let mut files: Vec<PathBuf> = files.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort();
     // Most of it is in one file.
-    let path = if dice.random_bool(0.8) {
-        checkpoint.join("db")
-    } else {
-        files[dice.random_range(0..files.len())].clone()
-    };
+    let path =
+        if dice.random_bool(0.8) { checkpoint.join("db") } else { files[dice.random_range(0..files.len())].clone() };
     let mut bytes = fs::read(&path).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) + 1;
     let at = dice.random_range(0..used);
@@ -294,10 +262,9 @@ async fn a_checkpoint_that_knows_more_than_the_log_is_refused() {
     let mut torn = bytes.clone();
     let last = torn.len() - 1;
     torn[last] ^= 1;
-    for (log, words) in [
-        (shorter, "committed; nothing was changed"),
-        (torn, "something else there; nothing was changed"),
-    ] {
+    for (log, words) in
+        [(shorter, "committed; nothing was changed"), (torn, "something else there; nothing was changed")]
+    {
         let folder = lived.copy();
         let path = log_of(&place(&folder), &lived.run);
         fs::write(&path, &log).unwrap();
@@ -317,38 +284,16 @@ async fn a_run_without_its_log_is_not_passed_over_in_silence() {
     let here = place(&folder);
     let journal = Journal::open(&here, &holder()).unwrap();
     let session = import(&journal, header(folder.path()), 3).await;
-    drop(
-        session
-            .close(9, Stop::Requested("enough".into()))
-            .await
-            .whole()
-            .unwrap(),
-    );
+    drop(session.close(9, Stop::Requested("enough".into())).await.whole().unwrap());
     drop(journal);
     fs::remove_dir_all(here.join("checkpoint")).unwrap();
-    copy(
-        &place(&lived.folder).join("checkpoint"),
-        &here.join("checkpoint"),
-    );
+    copy(&place(&lived.folder).join("checkpoint"), &here.join("checkpoint"));
     let refused = Journal::open(&here, &holder()).err().unwrap();
     let told = refused.to_string();
-    assert!(
-        told.contains(&format!(
-            "the log of run {} is not in the journal",
-            lived.run.id()
-        )),
-        "{told}"
-    );
+    assert!(told.contains(&format!("the log of run {} is not in the journal", lived.run.id())), "{told}");
     // What the advice says.
     fs::rename(here.join("checkpoint"), here.join("elsewhere")).unwrap();
-    assert_eq!(
-        Journal::open(&here, &holder())
-            .unwrap()
-            .runs()
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(Journal::open(&here, &holder()).unwrap().runs().unwrap().len(), 1);
 }
 
 /// A cut may keep the removal of a log and lose the forgetting of its run.
@@ -357,20 +302,11 @@ fn a_run_that_never_began_is_forgotten_without_its_log() {
     let folder = tempfile::tempdir().unwrap();
     let here = place(&folder);
     drop(Journal::open(&here, &holder()).unwrap());
-    let run = RunRecord::new(
-        header(folder.path()),
-        scan::Head::genesis(RunId(uuid::Uuid::nil())),
-    );
+    let run = RunRecord::new(header(folder.path()), scan::Head::genesis(RunId(uuid::Uuid::nil())));
     let store = sled_store::SledStore::open(&here).unwrap().store;
     let fold = fold::RunFold::new(run.clone(), BTreeMap::new(), Vec::new());
     let mut cache = cache::Cache::new(std::sync::Arc::new(store), fold);
     cache.write(run.head).unwrap();
     drop(cache);
-    assert!(
-        Journal::open(&here, &holder())
-            .unwrap()
-            .runs()
-            .unwrap()
-            .is_empty()
-    );
+    assert!(Journal::open(&here, &holder()).unwrap().runs().unwrap().is_empty());
 }

@@ -25,17 +25,8 @@ pub struct RunReader {
 }
 
 impl RunReader {
-    pub(super) fn new(
-        fold: RunFold,
-        log: Box<dyn LogFile>,
-        store: Option<Arc<dyn Store>>,
-    ) -> RunReader {
-        RunReader {
-            fold,
-            log,
-            store,
-            chunk: Vec::new(),
-        }
+    pub(super) fn new(fold: RunFold, log: Box<dyn LogFile>, store: Option<Arc<dyn Store>>) -> RunReader {
+        RunReader { fold, log, store, chunk: Vec::new() }
     }
 
     /// Where the run stands.
@@ -95,10 +86,7 @@ impl RunReader {
         self.with_input(rows)
     }
 
-    fn with_input(
-        &mut self,
-        rows: Vec<(RowNumber, RowRecord)>,
-    ) -> Result<Vec<(InputRow, RowRecord)>, JournalError> {
+    fn with_input(&mut self, rows: Vec<(RowNumber, RowRecord)>) -> Result<Vec<(InputRow, RowRecord)>, JournalError> {
         let mut found = Vec::new();
         for (row, record) in rows {
             found.extend(self.input(row)?.map(|input| (input, record)));
@@ -135,9 +123,9 @@ impl RunReader {
             | Entry::Moved(_)
             | Entry::Reopened(_)
             | Entry::Adopted(_)
-            | Entry::Closed { .. } => Err(JournalError::Checkpoint(
-                "it points at a line of the log that holds no rows".into(),
-            )),
+            | Entry::Closed { .. } => {
+                Err(JournalError::Checkpoint("it points at a line of the log that holds no rows".into()))
+            }
         }
     }
 
@@ -172,18 +160,12 @@ pub struct LastReader {
 
 impl LastReader {
     pub(super) fn of(reader: RunReader) -> LastReader {
-        LastReader {
-            reader,
-            folder: None,
-        }
+        LastReader { reader, folder: None }
     }
 
     /// Reads a run from a checkpoint in a temporary folder.
     pub(super) fn in_folder(reader: RunReader, folder: TempDir) -> LastReader {
-        LastReader {
-            reader,
-            folder: Some(folder),
-        }
+        LastReader { reader, folder: Some(folder) }
     }
 
     /// The reader, and the folder that must outlive it.
@@ -197,17 +179,11 @@ impl LastReader {
     ///
     /// # Errors
     /// [`JournalError`] when the log cannot be read, or the temporary folder not be used.
-    pub(super) fn from_log_alone(
-        log: Box<dyn LogFile>,
-        id: RunId,
-    ) -> Result<LastReader, JournalError> {
+    pub(super) fn from_log_alone(log: Box<dyn LogFile>, id: RunId) -> Result<LastReader, JournalError> {
         let folder = temporary_folder()?;
         let store: Arc<dyn Store> = Arc::new(SledStore::open(folder.path())?.store);
         let cache = replay(&store, id, None, |from, visit| inspect(&*log, from, visit))?;
-        let fold = cache
-            .as_ref()
-            .map(Cache::fold)
-            .ok_or(JournalError::NoBeginning)?;
+        let fold = cache.as_ref().map(Cache::fold).ok_or(JournalError::NoBeginning)?;
         let reader = RunReader::new(fold.clone(), log, Some(store));
         Ok(LastReader::in_folder(reader, folder))
     }
@@ -216,11 +192,7 @@ impl LastReader {
 /// A folder for a checkpoint that goes with its reader.
 pub(super) fn temporary_folder() -> Result<TempDir, JournalError> {
     let folder = tempfile::Builder::new().prefix("cutover-").tempdir();
-    folder.map_err(|source| JournalError::File {
-        what: "temporary folder in",
-        path: std::env::temp_dir(),
-        source,
-    })
+    folder.map_err(|source| JournalError::File { what: "temporary folder in", path: std::env::temp_dir(), source })
 }
 
 impl Deref for LastReader {

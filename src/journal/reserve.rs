@@ -30,8 +30,7 @@ const TRANSITIONS_PER_ROW_MAX: u64 = 16;
 const BYTES_PER_TRANSITION_MAX: u64 = 2 << 10;
 
 /// What is kept back: 8 MiB.
-pub const RESERVE_BYTES: u64 =
-    ROWS_IN_FLIGHT_MAX * TRANSITIONS_PER_ROW_MAX * BYTES_PER_TRANSITION_MAX;
+pub const RESERVE_BYTES: u64 = ROWS_IN_FLIGHT_MAX * TRANSITIONS_PER_ROW_MAX * BYTES_PER_TRANSITION_MAX;
 
 /// Written at once while the file is made.
 const CHUNK_BYTES: usize = 1 << 16;
@@ -40,10 +39,7 @@ const CHUNK_BYTES: usize = 1 << 16;
 /// its file system or its owner's limit is none of these: room elsewhere does not help it.
 #[must_use]
 pub fn is_want_of_room(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Whether room has become short, for everybody who wants to know. It never becomes enough again in the same process: what
@@ -82,9 +78,7 @@ impl Reserve {
     /// # Errors
     /// Those of the file system. What was written of it is removed.
     pub fn make(dir: &Path) -> io::Result<Reserve> {
-        let reserve = Reserve {
-            path: dir.join(RESERVE_FILE),
-        };
+        let reserve = Reserve { path: dir.join(RESERVE_FILE) };
         if !reserve.is_whole() {
             reserve.fill()?;
         }
@@ -185,19 +179,8 @@ mod tests {
     #[test]
     fn only_want_of_room_counts_as_such() {
         use io::ErrorKind::*;
-        assert!(
-            [StorageFull, QuotaExceeded]
-                .map(io::Error::from)
-                .iter()
-                .all(is_want_of_room)
-        );
-        let others = [
-            FileTooLarge,
-            ReadOnlyFilesystem,
-            PermissionDenied,
-            WriteZero,
-            Other,
-        ];
+        assert!([StorageFull, QuotaExceeded].map(io::Error::from).iter().all(is_want_of_room));
+        let others = [FileTooLarge, ReadOnlyFilesystem, PermissionDenied, WriteZero, Other];
         assert!(!others.map(io::Error::from).iter().any(is_want_of_room));
     }
 

@@ -5,9 +5,7 @@
 
 use crate::core::Problem;
 use crate::job::StepId;
-use crate::machine::{
-    Attempt, Course, Event, IllegalMove, Outcome, Phase, Progress, RowState, Rules,
-};
+use crate::machine::{Attempt, Course, Event, IllegalMove, Outcome, Phase, Progress, RowState, Rules};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -173,12 +171,7 @@ impl RowRecord {
     ///
     /// # Errors
     /// [`IllegalMove`] when the event cannot happen now.
-    pub fn take(
-        &mut self,
-        event: Event,
-        at: UnixMillis,
-        rules: &Rules,
-    ) -> Result<crate::machine::Effect, IllegalMove> {
+    pub fn take(&mut self, event: Event, at: UnixMillis, rules: &Rules) -> Result<crate::machine::Effect, IllegalMove> {
         let before = self.state.clone();
         let seen = match &event {
             Event::Observed(observation) => Some(observation.exposed),
@@ -213,8 +206,7 @@ impl RowRecord {
         if left {
             self.wrote_at = Some(at);
         }
-        if let Some(attempt) = intending(&self.state).filter(|new| intending(&before) != Some(*new))
-        {
+        if let Some(attempt) = intending(&self.state).filter(|new| intending(&before) != Some(*new)) {
             self.note_attempt(attempt, at);
         }
         self.note_exposure(at, seen.unwrap_or(exposes(&before)));
@@ -345,20 +337,14 @@ impl RowRecord {
             RowState::Waiting => return None,
             RowState::Ended(_) => {
                 let since = self.exposed_since?;
-                return Some(Exposure {
-                    since: Some(since),
-                    doubtful: false,
-                });
+                return Some(Exposure { since: Some(since), doubtful: false });
             }
             RowState::Active(active) => match active.phase {
                 Phase::Intending(_) | Phase::Applying(_) | Phase::Doubtful(_) => true,
                 Phase::Observing | Phase::Verifying => false,
             },
         };
-        self.may_be_exposed(rules).then(|| Exposure {
-            since: self.exposed_since.or(self.wrote_at),
-            doubtful,
-        })
+        self.may_be_exposed(rules).then(|| Exposure { since: self.exposed_since.or(self.wrote_at), doubtful })
     }
 
     /// Whether the row has been written to and is not at its end: the person may be anywhere between before-image and goal.
@@ -370,12 +356,7 @@ impl RowRecord {
     /// The row as another run goes on with it. What was sent for it is counted where it was sent.
     #[must_use]
     pub fn taken_over(self) -> RowRecord {
-        RowRecord {
-            writes: 0,
-            reads: 0,
-            throttled: 0,
-            ..self
-        }
+        RowRecord { writes: 0, reads: 0, throttled: 0, ..self }
     }
 
     /// Whether a write of this try has been begun, or of an earlier one that left something behind.
@@ -481,10 +462,7 @@ mod json_text {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
     use serde_json::value::RawValue;
 
-    pub fn serialize<S: Serializer>(
-        text: &Option<String>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
         if !serializer.is_human_readable() {
             return text.serialize(serializer);
         }
@@ -492,9 +470,7 @@ mod json_text {
         raw.map_err(S::Error::custom)?.serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<String>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
         if !deserializer.is_human_readable() {
             return Option::deserialize(deserializer);
         }
@@ -513,31 +489,12 @@ mod tests {
     /// back, before what was done after them.
     #[test]
     fn an_undo_begins_no_step() {
-        let rules = Rules {
-            steps: vec![StepTraits::default(); 3],
-            attempts_max: 2,
-            undo_attempts_max: 2,
-            looks_max: 2,
-        };
-        let seen = |decision| {
-            Event::Observed(Observation {
-                decision,
-                exposed: false,
-            })
-        };
-        let first = Attempt {
-            step: StepId(0),
-            number: 1,
-        };
-        let forecast = Forecast {
-            look: Look::Again,
-            exposed: false,
-        };
-        let adrift = Problem {
-            code: String::new(),
-            message: String::new(),
-            advice: String::new(),
-        };
+        let rules =
+            Rules { steps: vec![StepTraits::default(); 3], attempts_max: 2, undo_attempts_max: 2, looks_max: 2 };
+        let seen = |decision| Event::Observed(Observation { decision, exposed: false });
+        let first = Attempt { step: StepId(0), number: 1 };
+        let forecast = Forecast { look: Look::Again, exposed: false };
+        let adrift = Problem { code: String::new(), message: String::new(), advice: String::new() };
         let events = [
             Event::Admitted,
             seen(Decision::Next(StepId(0))),
@@ -558,18 +515,10 @@ mod tests {
     /// Whoever is given up while they cannot work is exposed for longer than the row lasts; whoever comes home is not.
     #[test]
     fn an_exposure_lasts_beyond_a_row_that_ends_stranded() {
-        let rules = Rules {
-            steps: vec![StepTraits { exposes: true }],
-            attempts_max: 2,
-            undo_attempts_max: 2,
-            looks_max: 2,
-        };
+        let rules =
+            Rules { steps: vec![StepTraits { exposes: true }], attempts_max: 2, undo_attempts_max: 2, looks_max: 2 };
         let seen = |decision, exposed| Event::Observed(Observation { decision, exposed });
-        let barred = || Problem {
-            code: String::new(),
-            message: String::new(),
-            advice: String::new(),
-        };
+        let barred = || Problem { code: String::new(), message: String::new(), advice: String::new() };
         let row_after = |events: Vec<Event>| {
             let mut row = RowRecord::default();
             for (at, event) in events.into_iter().enumerate() {
@@ -577,34 +526,19 @@ mod tests {
             }
             row
         };
-        let found_away = row_after(vec![
-            Event::Admitted,
-            seen(Decision::Refused(vec![barred()]), true),
-        ]);
+        let found_away = row_after(vec![Event::Admitted, seen(Decision::Refused(vec![barred()]), true)]);
         let since = |row: &RowRecord| row.exposure(&rules).map(|exposure| exposure.since);
         assert_eq!(found_away.outcome(), Outcome::Stranded);
-        assert_eq!(
-            (since(&found_away), found_away.exposed_ms),
-            (Some(Some(1)), 0)
-        );
+        assert_eq!((since(&found_away), found_away.exposed_ms), (Some(Some(1)), 0));
 
-        let first = Attempt {
-            step: StepId(0),
-            number: 1,
-        };
+        let first = Attempt { step: StepId(0), number: 1 };
         let begun = vec![Event::Admitted, seen(Decision::Next(StepId(0)), false)];
         let intending = row_after(begun.clone());
         let exposure = intending.exposure(&rules).unwrap();
         assert!(exposure.doubtful && exposure.since == Some(1));
         let away = [
             Event::Durable(first),
-            Event::Applied(
-                first,
-                Forecast {
-                    look: Look::Again,
-                    exposed: true,
-                },
-            ),
+            Event::Applied(first, Forecast { look: Look::Again, exposed: true }),
             seen(Decision::Adrift(barred()), true),
         ];
         let given_up = seen(Decision::Adrift(barred()), true);

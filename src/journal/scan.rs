@@ -48,13 +48,7 @@ impl Head {
     /// The place before the first record of a run's log.
     #[must_use]
     pub fn genesis(run: RunId) -> Head {
-        Head {
-            offset: 0,
-            hash: ChainHash::genesis(run),
-            group: 0,
-            records: 0,
-            last_line: 0,
-        }
+        Head { offset: 0, hash: ChainHash::genesis(run), group: 0, records: 0, last_line: 0 }
     }
 
     /// The place after one more line of the group that follows this one; the group counts only with its last line.
@@ -69,10 +63,7 @@ impl Head {
     }
 
     pub(super) fn after_group(self) -> Head {
-        Head {
-            group: self.group + 1,
-            ..self
-        }
+        Head { group: self.group + 1, ..self }
     }
 }
 
@@ -129,11 +120,7 @@ impl<'a> Group<'a> {
         self.lines.iter().map(move |(before, line)| {
             // Fits: the difference of two places in one buffer.
             let from = (before.offset - start) as usize;
-            Found {
-                before: *before,
-                line: *line,
-                bytes: &bytes[from..from + line.bytes],
-            }
+            Found { before: *before, line: *line, bytes: &bytes[from..from + line.bytes] }
         })
     }
 }
@@ -178,11 +165,7 @@ impl<'m> Scan<'m> {
     /// [`LogError::Read`]; [`LogError::Shortened`] and [`LogError::Elsewhere`] if the place is not in this log.
     pub fn new(file: &'m dyn LogFile, from: Head) -> Result<Scan<'m>, LogError> {
         let window = Window::new(file)?;
-        let mut scan = Scan {
-            window,
-            head: from,
-            lines: Vec::new(),
-        };
+        let mut scan = Scan { window, head: from, lines: Vec::new() };
         scan.check_start()?;
         Ok(scan)
     }
@@ -208,9 +191,7 @@ impl<'m> Scan<'m> {
         let mut cursor = self.head;
         loop {
             let Some(line) = self.window.line_at(cursor.offset)? else {
-                return self
-                    .torn_or_damaged(&cursor, Fault::Checksum)
-                    .map(Step::End);
+                return self.torn_or_damaged(&cursor, Fault::Checksum).map(Step::End);
             };
             let bytes = self.window.slice(cursor.offset, line.bytes);
             if let Err(fault) = check_order(&cursor, &line, bytes) {
@@ -224,24 +205,14 @@ impl<'m> Scan<'m> {
         }
         self.head = cursor.after_group();
         // Fits: the window holds these bytes in memory.
-        let bytes = self
-            .window
-            .slice(start, (self.head.offset - start) as usize);
-        Ok(Step::Group(Group {
-            before,
-            head: self.head,
-            lines: &self.lines,
-            bytes,
-        }))
+        let bytes = self.window.slice(start, (self.head.offset - start) as usize);
+        Ok(Step::Group(Group { before, head: self.head, lines: &self.lines, bytes }))
     }
 
     fn check_start(&mut self) -> Result<(), LogError> {
         let from = self.head;
         if from.offset > self.window.end {
-            return Err(LogError::Shortened {
-                known: from.offset,
-                log_bytes: self.window.end,
-            });
+            return Err(LogError::Shortened { known: from.offset, log_bytes: self.window.end });
         }
         if from.group == 0 {
             return Ok(());
@@ -254,26 +225,15 @@ impl<'m> Scan<'m> {
             (line.group, line.place, line.hash) == (from.group, Place::Last, from.hash)
                 && from.last_line + line.bytes as u64 == from.offset
         });
-        if fits {
-            Ok(())
-        } else {
-            Err(LogError::Elsewhere { known: from.offset })
-        }
+        if fits { Ok(()) } else { Err(LogError::Elsewhere { known: from.offset }) }
     }
 
     fn torn_or_damaged(&mut self, bad: &Head, fault: Fault) -> Result<End, LogError> {
         let torn_group = self.head.group + 1;
         if self.window.line_of_later_group(bad.offset, torn_group)? {
-            return Err(LogError::Damaged {
-                at: bad.offset,
-                record: bad.records + 1,
-                fault,
-            });
+            return Err(LogError::Damaged { at: bad.offset, record: bad.records + 1, fault });
         }
-        Ok(End::Torn {
-            at: self.head.offset,
-            bytes: self.window.end - self.head.offset,
-        })
+        Ok(End::Torn { at: self.head.offset, bytes: self.window.end - self.head.offset })
     }
 }
 
@@ -300,17 +260,8 @@ pub(super) struct Window<'m> {
 
 impl<'m> Window<'m> {
     pub(super) fn new(file: &'m dyn LogFile) -> Result<Window<'m>, LogError> {
-        let end = file.len().map_err(|source| LogError::Read {
-            at: 0,
-            source: Arc::new(source),
-        })?;
-        Ok(Window {
-            file,
-            end,
-            start: 0,
-            bytes: Vec::new(),
-            released: 0,
-        })
+        let end = file.len().map_err(|source| LogError::Read { at: 0, source: Arc::new(source) })?;
+        Ok(Window { file, end, start: 0, bytes: Vec::new(), released: 0 })
     }
 
     pub(super) fn release(&mut self, until: u64) {
@@ -379,19 +330,12 @@ impl<'m> Window<'m> {
         }
         self.make_room();
         let read_from = self.start + self.bytes.len() as u64;
-        let missing = (wanted_until - read_from)
-            .max(CHUNK_BYTES as u64)
-            .min(self.end - read_from);
+        let missing = (wanted_until - read_from).max(CHUNK_BYTES as u64).min(self.end - read_from);
         let filled = self.bytes.len();
         // Fits: at most one payload or one chunk.
         self.bytes.resize(filled + missing as usize, 0);
-        let count =
-            read_full(self.file, read_from, &mut self.bytes[filled..]).map_err(|source| {
-                LogError::Read {
-                    at: read_from,
-                    source: Arc::new(source),
-                }
-            })?;
+        let count = read_full(self.file, read_from, &mut self.bytes[filled..])
+            .map_err(|source| LogError::Read { at: read_from, source: Arc::new(source) })?;
         self.bytes.truncate(filled + count);
         Ok(wanted_until <= self.start + self.bytes.len() as u64)
     }

@@ -41,20 +41,12 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn start(
-        parts: &JournalParts,
-        cache: Cache,
-        log: Log,
-    ) -> Result<Session, JournalError> {
+    pub(super) fn start(parts: &JournalParts, cache: Cache, log: Log) -> Result<Session, JournalError> {
         let run = cache.fold().run.clone();
         let others = unfinished_beside(&*parts.store, &run)?;
         let shortage = log.shortage().clone();
-        let (checkpoint, durable) = CheckpointWriter::start(
-            cache,
-            Arc::clone(&parts.storage),
-            Arc::clone(&parts.blocking),
-            shortage.clone(),
-        );
+        let (checkpoint, durable) =
+            CheckpointWriter::start(cache, Arc::clone(&parts.storage), Arc::clone(&parts.blocking), shortage.clone());
         Ok(Session {
             log: Mutex::new(parts.storage.open_to_read(run.id())?),
             shortage,
@@ -91,8 +83,7 @@ impl Session {
     /// [`JournalError`] when it could not be made durable.
     pub async fn begin(&self, copied: Copied, at: UnixMillis) -> Result<(), JournalError> {
         let rows = copied.rows;
-        self.commit_entry(&Entry::Imported { rows, at }, Mark::Imported { rows, at })
-            .await
+        self.commit_entry(&Entry::Imported { rows, at }, Mark::Imported { rows, at }).await
     }
 
     /// Notes that a process begins to work on the run.
@@ -101,8 +92,7 @@ impl Session {
     /// [`JournalError`] when it could not be made durable.
     pub async fn opened(&self, at: UnixMillis) -> Result<(), JournalError> {
         let program = env!("CARGO_PKG_VERSION").to_owned();
-        self.commit_entry(&Entry::Opened { at, program }, Mark::Opened { at })
-            .await
+        self.commit_entry(&Entry::Opened { at, program }, Mark::Opened { at }).await
     }
 
     async fn commit_entry(&self, entry: &Entry, mark: Mark) -> Result<(), JournalError> {
@@ -127,12 +117,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::commit`], for what is known by now.
-    pub fn post(
-        &self,
-        transition: Transition,
-        before: &RowRecord,
-        after: &RowRecord,
-    ) -> Result<(), JournalError> {
+    pub fn post(&self, transition: Transition, before: &RowRecord, after: &RowRecord) -> Result<(), JournalError> {
         Ok(self.writer.post(moved(transition, before, after)?)?)
     }
 
@@ -152,11 +137,7 @@ impl Session {
     pub fn glance(&self) -> Result<RunReader, JournalError> {
         let fold = locked(&self.checkpoint.fold()).clone();
         let log = self.parts.storage.open_to_read(self.header.id)?;
-        Ok(RunReader::new(
-            fold,
-            log,
-            Some(Arc::clone(&self.parts.store)),
-        ))
+        Ok(RunReader::new(fold, log, Some(Arc::clone(&self.parts.store))))
     }
 
     /// A row as the checkpoint has it now.
@@ -179,10 +160,7 @@ impl Session {
     ///
     /// # Errors
     /// [`JournalError`] when the checkpoint cannot be read.
-    pub fn half_way_elsewhere(
-        &self,
-        account: &str,
-    ) -> Result<Option<(RunId, RowNumber)>, JournalError> {
+    pub fn half_way_elsewhere(&self, account: &str) -> Result<Option<(RunId, RowNumber)>, JournalError> {
         let store = &*self.parts.store;
         for run in &self.others {
             let Some(row) = read_owner(store, *run, account)? else {
@@ -211,12 +189,8 @@ impl Session {
 
     /// Ends the work of this process on the run and returns where it stands, as far as that is known.
     pub async fn close(self, at: UnixMillis, stop: Stop) -> Closed {
-        let entry = Entry::Closed {
-            at,
-            stop: stop.clone(),
-        };
-        let posted = record(&entry, Mark::Closed { at, stop })
-            .and_then(|record| Ok(self.writer.post(record)?));
+        let entry = Entry::Closed { at, stop: stop.clone() };
+        let posted = record(&entry, Mark::Closed { at, stop }).and_then(|record| Ok(self.writer.post(record)?));
         let ended = self.writer.close().await.map_err(JournalError::from);
         let fold = self.checkpoint.fold();
         let checkpoint = self.checkpoint.close().await;
@@ -225,10 +199,7 @@ impl Session {
             run: fold.run.clone(),
             fault: ended.and(posted).err(),
             fold,
-            log: self
-                .log
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
+            log: self.log.into_inner().unwrap_or_else(PoisonError::into_inner),
             parts: self.parts,
             checkpoint,
         }
@@ -240,10 +211,7 @@ fn unfinished_beside(store: &dyn Store, run: &RunRecord) -> Result<Vec<RunId>, J
     let takers = takers(&runs);
     let others = runs.into_iter().filter(|other| {
         let goes_on = !takers.contains_key(&other.id()) && run.header.adopts != Some(other.id());
-        goes_on
-            && other.id() != run.id()
-            && other.header.target == run.header.target
-            && !other.is_complete()
+        goes_on && other.id() != run.id() && other.header.target == run.header.target && !other.is_complete()
     });
     Ok(others.map(|other| other.id()).collect())
 }
@@ -324,24 +292,12 @@ pub(super) fn record(entry: &Entry, mark: Mark) -> Result<Record, JournalError> 
     Ok(Record { json, mark })
 }
 
-pub(super) fn moved(
-    transition: Transition,
-    before: &RowRecord,
-    after: &RowRecord,
-) -> Result<Record, JournalError> {
+pub(super) fn moved(transition: Transition, before: &RowRecord, after: &RowRecord) -> Result<Record, JournalError> {
     let was = before.ended_at.map(|_| before.clone());
-    let moved = Moved {
-        row: transition.row,
-        at: transition.at,
-        record: after.clone(),
-        was: was.clone(),
-    };
+    let moved = Moved { row: transition.row, at: transition.at, record: after.clone(), was: was.clone() };
     let entry = match was {
         None => Entry::Moved(transition),
-        Some(was) => Entry::Reopened(Box::new(Reopening {
-            was,
-            moved: transition,
-        })),
+        Some(was) => Entry::Reopened(Box::new(Reopening { was, moved: transition })),
     };
     record(&entry, Mark::Moved(Box::new(moved)))
 }

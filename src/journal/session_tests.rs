@@ -20,12 +20,7 @@ pub(super) fn holder() -> Holder {
 }
 
 pub(super) fn rules() -> Rules {
-    Rules {
-        steps: vec![StepTraits { exposes: true }],
-        attempts_max: 3,
-        undo_attempts_max: 3,
-        looks_max: 3,
-    }
+    Rules { steps: vec![StepTraits { exposes: true }], attempts_max: 3, undo_attempts_max: 3, looks_max: 3 }
 }
 
 pub(super) fn header(dir: &Path) -> RunHeader {
@@ -83,30 +78,19 @@ pub(super) async fn import(journal: &Journal, header: RunHeader, rows: u64) -> S
     for number in 1..=rows {
         import.push(row(number)).unwrap();
     }
-    let problem = Problem {
-        code: "Guid".into(),
-        message: "m".into(),
-        advice: "a".into(),
-    };
+    let problem = Problem { code: "Guid".into(), message: "m".into(), advice: "a".into() };
     import.reject(RowNumber(2), 5, problem.clone()).unwrap();
     import.reject(RowNumber(2), 6, problem).unwrap();
     import.finish(7).await.unwrap()
 }
 
 pub(super) fn intended(number: u64) -> Transition {
-    let seen = Observation {
-        decision: Decision::Next(StepId(0)),
-        exposed: false,
-    };
+    let seen = Observation { decision: Decision::Next(StepId(0)), exposed: false };
     Transition {
         row: RowNumber(number),
         at: 10,
         events: vec![Event::Admitted, Event::Observed(seen)],
-        facts: Facts {
-            before: Some("{\"a\":1}".into()),
-            reads: 1,
-            ..Facts::default()
-        },
+        facts: Facts { before: Some("{\"a\":1}".into()), reads: 1, ..Facts::default() },
     }
 }
 
@@ -119,10 +103,7 @@ pub(super) async fn commit(session: &Session, transition: Transition) -> RowReco
 }
 
 /// What the journal says of every row.
-pub(super) fn rows_of(
-    journal: &Journal,
-    run: &RunRecord,
-) -> Vec<(u64, Vec<String>, Option<RowRecord>)> {
+pub(super) fn rows_of(journal: &Journal, run: &RunRecord) -> Vec<(u64, Vec<String>, Option<RowRecord>)> {
     let mut rows = Vec::new();
     let mut reader = journal.reader(run).unwrap();
     reader
@@ -151,11 +132,7 @@ async fn a_run_that_was_cut_off_stands_where_it_stood() {
     let journal = Journal::open(&place, &holder()).unwrap();
     let run = journal.find(None).unwrap();
     assert_eq!((run.rows, run.state.clone()), (600, RunState::Open));
-    assert_eq!(
-        run.outcome_count(Outcome::Refused),
-        1,
-        "refused once, though said twice"
-    );
+    assert_eq!(run.outcome_count(Outcome::Refused), 1, "refused once, though said twice");
     assert_eq!(run.outcome_count(Outcome::Pending), 599);
     let rows = rows_of(&journal, &run);
     assert_eq!(rows.len(), 600);
@@ -176,11 +153,7 @@ async fn what_was_committed_is_in_the_next_reading() {
     for number in 3..=200 {
         let kept = commit(&session, intended(number)).await;
         let reader = session.reader().await.unwrap();
-        assert_eq!(
-            reader.row(RowNumber(number)).unwrap(),
-            Some(kept),
-            "row {number}"
-        );
+        assert_eq!(reader.row(RowNumber(number)).unwrap(), Some(kept), "row {number}");
     }
 }
 
@@ -191,11 +164,7 @@ async fn the_checkpoint_is_built_again_from_the_log() {
     let journal = Journal::open(&place, &holder()).unwrap();
     let session = import(&journal, header(dir.path()), 300).await;
     commit(&session, intended(7)).await;
-    let run = session
-        .close(20, Stop::Requested("enough".into()))
-        .await
-        .whole()
-        .unwrap();
+    let run = session.close(20, Stop::Requested("enough".into())).await.whole().unwrap();
     let rows = rows_of(&journal, &run);
     drop(journal);
     std::fs::remove_dir_all(place.join("checkpoint")).unwrap();
@@ -227,13 +196,7 @@ async fn a_torn_tail_is_dropped_and_the_run_goes_on() {
     session.opened(30).await.unwrap();
     commit(&session, intended(3)).await;
     let run = session.close(40, Stop::Finished).await.whole().unwrap();
-    assert_eq!(
-        rows_of(&journal, &run)
-            .iter()
-            .filter(|row| row.2.is_some())
-            .count(),
-        3
-    );
+    assert_eq!(rows_of(&journal, &run).iter().filter(|row| row.2.is_some()).count(), 3);
 }
 
 #[test]
@@ -270,10 +233,7 @@ fn a_discarded_run_that_the_checkpoint_brings_back_is_forgotten_again() {
     let journal = Journal::open(&place, &holder()).unwrap();
     assert!(journal.runs().unwrap().is_empty());
     let found = journal.find(None);
-    assert!(
-        matches!(found, Err(JournalError::NoRun { .. })),
-        "{found:?}"
-    );
+    assert!(matches!(found, Err(JournalError::NoRun { .. })), "{found:?}");
 }
 
 #[tokio::test]
@@ -300,33 +260,15 @@ async fn an_edited_record_is_refused_and_named() {
 
 #[test]
 fn attempts_and_doubts_are_counted_from_events() {
-    let token = Attempt {
-        step: StepId(0),
-        number: 1,
-    };
-    let problem = Problem {
-        code: "timeout".into(),
-        message: "m".into(),
-        advice: "a".into(),
-    };
-    let goal = Observation {
-        decision: Decision::Goal,
-        exposed: false,
-    };
+    let token = Attempt { step: StepId(0), number: 1 };
+    let problem = Problem { code: "timeout".into(), message: "m".into(), advice: "a".into() };
+    let goal = Observation { decision: Decision::Goal, exposed: false };
     let mut transition = intended(1);
-    transition.events.extend([
-        Event::Durable(token),
-        Event::Doubted(token, problem),
-        Event::Observed(goal),
-    ]);
+    transition.events.extend([Event::Durable(token), Event::Doubted(token, problem), Event::Observed(goal)]);
     let mut record = RowRecord::default();
     record.apply(&transition, &rules()).unwrap();
     assert_eq!(record.outcome(), Outcome::Done);
-    assert_eq!(
-        (record.attempts, record.writes),
-        (1, 1),
-        "the doubtful write took effect"
-    );
+    assert_eq!((record.attempts, record.writes), (1, 1), "the doubtful write took effect");
     assert_eq!(record.begun, [StepId(0)]);
 }
 
@@ -375,11 +317,7 @@ async fn readers_come_to_the_same_with_and_without_a_summary() {
         commit(&session, intended(number)).await;
     }
     let summary = place.join("checkpoint").join(format!("{id}.json"));
-    session
-        .close(20, Stop::Requested("enough".into()))
-        .await
-        .whole()
-        .unwrap();
+    session.close(20, Stop::Requested("enough".into())).await.whole().unwrap();
     let run = journal.find(None).unwrap();
     let early = std::fs::read(&summary).unwrap();
     let session = journal.resume(&run).unwrap();
@@ -398,12 +336,7 @@ async fn readers_come_to_the_same_with_and_without_a_summary() {
         seen
     };
     assert_eq!((run.exposed, seen()), (3, run.clone()));
-    for other in [
-        &early[..],
-        &whole[..whole.len() / 2],
-        b"",
-        b"{}\n00000000\n",
-    ] {
+    for other in [&early[..], &whole[..whole.len() / 2], b"", b"{}\n00000000\n"] {
         std::fs::write(&summary, other).unwrap();
         assert_eq!(seen(), run);
     }
@@ -465,11 +398,7 @@ async fn an_account_is_its_rows_for_good() {
         let session = import(&journal, first, 4).await;
         commit(&session, seen_as(3, "ann")).await;
         commit(&session, seen_as(1, "bob")).await;
-        session
-            .close(20, Stop::Requested("enough".into()))
-            .await
-            .whole()
-            .unwrap();
+        session.close(20, Stop::Requested("enough".into())).await.whole().unwrap();
     }
     std::fs::remove_dir_all(dir.path().join("checkpoint")).unwrap();
     let journal = Journal::open(dir.path(), &holder()).unwrap();
@@ -506,13 +435,7 @@ async fn a_row_that_was_taken_over_is_in_one_run() {
 
     let mut import = journal.begin(second).unwrap();
     (1..=4).for_each(|number| import.push(row(number)).unwrap());
-    let adoption = Adoption {
-        row: RowNumber(2),
-        at: 30,
-        from: id,
-        from_row: RowNumber(3),
-        record: left.clone(),
-    };
+    let adoption = Adoption { row: RowNumber(2), at: 30, from: id, from_row: RowNumber(3), record: left.clone() };
     import.adopt(adoption).unwrap();
     assert_eq!(journal.taken_over_by(id).unwrap(), None);
     let session = import.finish(31).await.unwrap();

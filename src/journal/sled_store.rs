@@ -61,9 +61,7 @@ pub enum Why {
     #[error("it is damaged: {0}")]
     Panicked(String),
     /// Entries are not there, or are not those that were written.
-    #[error(
-        "it is damaged: of {expected} entries {found} are there, and not all of them are as they were written"
-    )]
+    #[error("it is damaged: of {expected} entries {found} are there, and not all of them are as they were written")]
     NotWhole {
         /// Entries that were written.
         expected: u64,
@@ -71,14 +69,10 @@ pub enum Why {
         found: u64,
     },
     /// It was written by an earlier version of this program.
-    #[error(
-        "it has format {0}, which an older version of cutover wrote; this one knows format {FORMAT}"
-    )]
+    #[error("it has format {0}, which an older version of cutover wrote; this one knows format {FORMAT}")]
     Older(u32),
     /// It was written by a later version of this program.
-    #[error(
-        "it has format {0}, which a newer version of cutover wrote; this one knows format {FORMAT}"
-    )]
+    #[error("it has format {0}, which a newer version of cutover wrote; this one knows format {FORMAT}")]
     Newer(u32),
     /// Its format is none that this program ever wrote.
     #[error("it does not say that it has format {FORMAT}")]
@@ -122,28 +116,20 @@ impl SledStore {
         let path = dir.join(DIRECTORY);
         let why = match SledStore::attempt(&path) {
             Ok(Ok(store)) => {
-                return Ok(Opened {
-                    store,
-                    set_aside: None,
-                });
+                return Ok(Opened { store, set_aside: None });
             }
             Ok(Err(why)) => why,
             Err(StoreError::Failed { source, .. }) if !is_of_the_system(&source) => {
                 Why::WouldNotOpen(source.to_string())
             }
             Err(StoreError::Panicked { message, .. }) => Why::Panicked(message),
-            Err(
-                error @ (StoreError::Failed { .. }
-                | StoreError::Directory { .. }
-                | StoreError::InUse { .. }),
-            ) => return Err(error),
+            Err(error @ (StoreError::Failed { .. } | StoreError::Directory { .. } | StoreError::InUse { .. })) => {
+                return Err(error);
+            }
         };
         let moved_to = set_aside(dir, &path)?;
         let store = SledStore::fresh(path)?;
-        Ok(Opened {
-            store,
-            set_aside: Some(SetAside { why, moved_to }),
-        })
+        Ok(Opened { store, set_aside: Some(SetAside { why, moved_to }) })
     }
 
     /// Opens what is there; the inner error says why it must not be used.
@@ -160,8 +146,7 @@ impl SledStore {
         if is_new {
             return SledStore::marked(path.to_owned(), db).map(Ok);
         }
-        let format =
-            format.and_then(|format| Some(u32::from_be_bytes(format.as_ref().try_into().ok()?)));
+        let format = format.and_then(|format| Some(u32::from_be_bytes(format.as_ref().try_into().ok()?)));
         match format {
             Some(FORMAT) => SledStore::whole(path, db),
             Some(newer) if newer > FORMAT => Ok(Err(Why::Newer(newer))),
@@ -187,16 +172,9 @@ impl SledStore {
             None => Some(Sum::default()),
         };
         if expected != Some(found) {
-            return Ok(Err(Why::NotWhole {
-                expected: expected.unwrap_or_default().entries(),
-                found: found.entries(),
-            }));
+            return Ok(Err(Why::NotWhole { expected: expected.unwrap_or_default().entries(), found: found.entries() }));
         }
-        Ok(Ok(SledStore {
-            path: path.to_owned(),
-            db,
-            sum: Mutex::new(found),
-        }))
+        Ok(Ok(SledStore { path: path.to_owned(), db, sum: Mutex::new(found) }))
     }
 
     fn fresh(path: PathBuf) -> Result<SledStore, StoreError> {
@@ -206,23 +184,14 @@ impl SledStore {
 
     fn marked(path: PathBuf, db: sled::Db) -> Result<SledStore, StoreError> {
         guarded(&path, || {
-            db.open_tree(FORMAT_TREE)?
-                .insert(FORMAT_KEY, &FORMAT.to_be_bytes())?;
+            db.open_tree(FORMAT_TREE)?.insert(FORMAT_KEY, &FORMAT.to_be_bytes())?;
             db.flush()
         })?;
-        Ok(SledStore {
-            path,
-            db,
-            sum: Mutex::default(),
-        })
+        Ok(SledStore { path, db, sum: Mutex::default() })
     }
 
     /// Applies changes as one and returns the sum after them.
-    fn apply_changes(
-        &self,
-        part: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-        mut sum: Sum,
-    ) -> sled::Result<Sum> {
+    fn apply_changes(&self, part: BTreeMap<Vec<u8>, Option<Vec<u8>>>, mut sum: Sum) -> sled::Result<Sum> {
         let mut changes = sled::Batch::default();
         for (key, value) in part {
             if let Some(old) = self.db.get(&key)? {
@@ -242,10 +211,7 @@ impl SledStore {
     }
 
     fn entries(&self, found: sled::Iter) -> Entries<'_> {
-        Box::new(Walk {
-            path: &self.path,
-            found,
-        })
+        Box::new(Walk { path: &self.path, found })
     }
 }
 
@@ -344,10 +310,7 @@ fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 /// sled reports a locked file by words only, and a database that is in use must not be taken for a damaged one.
 fn wait_until_let_go(path: &Path) -> Result<(), StoreError> {
-    let directory = |source| StoreError::Directory {
-        path: path.to_owned(),
-        source,
-    };
+    let directory = |source| StoreError::Directory { path: path.to_owned(), source };
     let file = match File::open(path.join(DATA_FILE)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -356,17 +319,12 @@ fn wait_until_let_go(path: &Path) -> Result<(), StoreError> {
     if lock_soon(&file, LET_GO_MS_MAX).map_err(directory)? {
         Ok(())
     } else {
-        Err(StoreError::InUse {
-            path: path.to_owned(),
-        })
+        Err(StoreError::InUse { path: path.to_owned() })
     }
 }
 
 fn config(path: &Path) -> sled::Config {
-    sled::Config::new()
-        .path(path)
-        .flush_every_ms(None)
-        .cache_capacity(CACHE_BYTES_MAX)
+    sled::Config::new().path(path).flush_every_ms(None).cache_capacity(CACHE_BYTES_MAX)
 }
 
 /// Turns a panic of sled into an error. What it leaves behind is not looked at again: after an error of the checkpoint the
@@ -374,14 +332,8 @@ fn config(path: &Path) -> sled::Config {
 fn guarded<R>(path: &Path, call: impl FnOnce() -> sled::Result<R>) -> Result<R, StoreError> {
     match quietly(call) {
         Ok(Ok(result)) => Ok(result),
-        Ok(Err(source)) => Err(StoreError::Failed {
-            path: path.to_owned(),
-            source,
-        }),
-        Err(message) => Err(StoreError::Panicked {
-            path: path.to_owned(),
-            message,
-        }),
+        Ok(Err(source)) => Err(StoreError::Failed { path: path.to_owned(), source }),
+        Err(message) => Err(StoreError::Panicked { path: path.to_owned(), message }),
     }
 }
 
@@ -400,10 +352,7 @@ fn is_of_the_system(error: &sled::Error) -> bool {
 }
 
 fn set_aside(dir: &Path, path: &Path) -> Result<PathBuf, StoreError> {
-    let directory = |source| StoreError::Directory {
-        path: path.to_owned(),
-        source,
-    };
+    let directory = |source| StoreError::Directory { path: path.to_owned(), source };
     let mut number = 1;
     let moved_to = loop {
         let candidate = dir.join(format!("{DIRECTORY_SET_ASIDE}{number}"));

@@ -35,11 +35,7 @@ impl Snapshot {
     /// # Errors
     /// [`JournalError`]: not allowed, damaged, or written by another version.
     pub fn take(dir: &Path) -> Result<Snapshot, JournalError> {
-        let mut snapshot = Snapshot {
-            dir: dir.to_owned(),
-            storage: FolderStorage::of(dir),
-            folds: Vec::new(),
-        };
+        let mut snapshot = Snapshot { dir: dir.to_owned(), storage: FolderStorage::of(dir), folds: Vec::new() };
         snapshot.look().map_err(|error| error.or_not_allowed(dir))?;
         Ok(snapshot)
     }
@@ -57,8 +53,7 @@ impl Snapshot {
             match fold_of(&self.storage, id) {
                 Ok(fold) => self.folds.extend(fold.filter(|fold| fold.run.has_begun())),
                 // One that never began is removed when the journal is opened to work on it.
-                Err(JournalError::File { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound => {}
+                Err(JournalError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
@@ -91,11 +86,7 @@ impl Snapshot {
     /// [`JournalError::File`] when its log cannot be opened.
     pub fn reader(&self, run: &RunRecord) -> Result<RunReader, JournalError> {
         let is_it = |fold: &&RunFold| fold.run.id() == run.id();
-        let fold = self
-            .folds
-            .iter()
-            .find(is_it)
-            .ok_or(JournalError::NoBeginning)?;
+        let fold = self.folds.iter().find(is_it).ok_or(JournalError::NoBeginning)?;
         let log = self.storage.open_to_read(run.id())?;
         Ok(RunReader::new(fold.clone(), log, None))
     }
@@ -118,13 +109,10 @@ impl Snapshot {
 
     fn copied(&self, id: RunId) -> Result<(LastReader, Option<Why>), JournalError> {
         let folder = temporary_folder()?;
-        copy(&self.dir, folder.path())
-            .map_err(|error| JournalError::Checkpoint(error.to_string()))?;
+        copy(&self.dir, folder.path()).map_err(|error| JournalError::Checkpoint(error.to_string()))?;
         let opened = SledStore::open(folder.path())?;
         let store: Arc<dyn Store> = Arc::new(opened.store);
-        let known = read_runs(&*store)?
-            .into_iter()
-            .find(|known| known.id() == id);
+        let known = read_runs(&*store)?.into_iter().find(|known| known.id() == id);
         let log = self.storage.open_to_read(id)?;
         let walk = |from, visit: &mut super::open::Visit<'_>| inspect(&*log, from, visit);
         let cache = replay(&store, id, known.as_ref(), walk)?.ok_or(JournalError::NoBeginning)?;

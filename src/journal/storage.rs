@@ -97,10 +97,7 @@ impl FolderStorage {
     /// The logs of the journal in `dir`.
     #[must_use]
     pub fn of(dir: &Path) -> FolderStorage {
-        FolderStorage {
-            dir: dir.to_owned(),
-            folder: dir.join(FOLDER),
-        }
+        FolderStorage { dir: dir.to_owned(), folder: dir.join(FOLDER) }
     }
 
     /// The folder.
@@ -120,24 +117,14 @@ impl FolderStorage {
     /// The runs whose summaries are kept.
     pub(super) fn summaries(&self) -> Vec<RunId> {
         let entries = std::fs::read_dir(self.dir.join(CHECKPOINT));
-        let paths = entries
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path());
+        let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
         paths.filter_map(|path| run_of(&path, "json")).collect()
     }
 
-    fn file(
-        &self,
-        run: RunId,
-        open: fn(&Path) -> io::Result<DiskLogFile>,
-    ) -> Result<Box<dyn LogFile>, JournalError> {
+    fn file(&self, run: RunId, open: fn(&Path) -> io::Result<DiskLogFile>) -> Result<Box<dyn LogFile>, JournalError> {
         match open(&self.path(run)) {
             Ok(file) => Ok(Box::new(file)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(in_use(&self.dir).into())
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(in_use(&self.dir).into()),
             Err(source) => Err(self.failed(run, source)),
         }
     }
@@ -154,11 +141,7 @@ impl FolderStorage {
 
 impl Storage for FolderStorage {
     fn logs(&self) -> Result<Vec<RunId>, JournalError> {
-        let unreadable = |source| JournalError::File {
-            what: "folder",
-            path: self.folder.clone(),
-            source,
-        };
+        let unreadable = |source| JournalError::File { what: "folder", path: self.folder.clone(), source };
         let mut logs = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
@@ -191,11 +174,7 @@ impl Storage for FolderStorage {
             let dir = self.dir.clone();
             match is_want_of_room(&source) {
                 true => JournalError::NoRoom { dir, source },
-                false => JournalError::File {
-                    what: "reserve in",
-                    path: dir,
-                    source,
-                },
+                false => JournalError::File { what: "reserve in", path: dir, source },
             }
         });
         reserve.map(Some)
@@ -213,11 +192,7 @@ impl Storage for FolderStorage {
     }
 
     fn failed(&self, run: RunId, source: io::Error) -> JournalError {
-        JournalError::File {
-            what: "log",
-            path: self.path(run),
-            source,
-        }
+        JournalError::File { what: "log", path: self.path(run), source }
     }
 }
 

@@ -56,10 +56,7 @@ pub enum StoreError {
 
     /// Its directory could not be read, moved or removed.
     #[error("the directory of the journal's checkpoint `{}` cannot be used; the log is not affected", path.display())]
-    #[diagnostic(
-        code(journal::checkpoint_directory),
-        help("move it away by hand: it is built again from the log")
-    )]
+    #[diagnostic(code(journal::checkpoint_directory), help("move it away by hand: it is built again from the log"))]
     Directory {
         /// The database.
         path: PathBuf,
@@ -74,16 +71,10 @@ impl StoreError {
     #[must_use]
     pub fn want_of_room(&self) -> Option<&io::Error> {
         match self {
-            StoreError::Failed {
-                source: sled::Error::Io(source),
-                ..
-            }
-            | StoreError::Directory { source, .. } => {
+            StoreError::Failed { source: sled::Error::Io(source), .. } | StoreError::Directory { source, .. } => {
                 Some(source).filter(|source| is_want_of_room(source))
             }
-            StoreError::Failed { .. } | StoreError::Panicked { .. } | StoreError::InUse { .. } => {
-                None
-            }
+            StoreError::Failed { .. } | StoreError::Panicked { .. } | StoreError::InUse { .. } => None,
         }
     }
 }

@@ -43,9 +43,7 @@ pub(super) fn has_begun(storage: &dyn Storage, run: RunId) -> bool {
 pub(super) fn fold_of(storage: &dyn Storage, run: RunId) -> Result<Option<RunFold>, JournalError> {
     let file = storage.open_to_read(run)?;
     let mut fold = read(storage, run);
-    let from = fold
-        .as_ref()
-        .map_or_else(|| Head::genesis(run), |fold| fold.run.head);
+    let from = fold.as_ref().map_or_else(|| Head::genesis(run), |fold| fold.run.head);
     let (head, _) = inspect(&*file, from, |group| take_group(&mut fold, group))?;
     if let Some(fold) = &mut fold {
         fold.run.head = head;

@@ -69,11 +69,7 @@ impl Storage for MemoryStorage {
     }
 
     fn failed(&self, run: RunId, source: io::Error) -> JournalError {
-        JournalError::File {
-            what: "log",
-            path: run.to_string().into(),
-            source,
-        }
+        JournalError::File { what: "log", path: run.to_string().into(), source }
     }
 }
 
@@ -91,12 +87,7 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<LineParts> {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let parts = lines.map(|bytes| {
         let line = Line::parse(bytes).unwrap();
-        LineParts {
-            group: line.group,
-            place: line.place,
-            hash: line.hash,
-            record: line.record(bytes),
-        }
+        LineParts { group: line.group, place: line.place, hash: line.hash, record: line.record(bytes) }
     });
     parts.collect()
 }
@@ -112,14 +103,7 @@ pub(super) fn mended(lines: &[LineParts]) -> Vec<u8> {
 
 /// The link that such a line should have.
 pub(super) fn hash_of(before: &ChainHash, line: &LineParts) -> ChainHash {
-    write_line(
-        &mut Vec::new(),
-        before,
-        line.group,
-        line.place,
-        &line.record,
-    )
-    .unwrap()
+    write_line(&mut Vec::new(), before, line.group, line.place, &line.record).unwrap()
 }
 
 /// The log of groups of records, as a run writes it.
@@ -128,11 +112,7 @@ pub(super) fn log_of(id: RunId, groups: &[Vec<Entry>]) -> Vec<u8> {
     let mut hash = ChainHash::genesis(id);
     for (group, entries) in (1..).zip(groups) {
         for (left, entry) in (0..entries.len()).rev().zip(entries) {
-            let place = if left == 0 {
-                Place::Last
-            } else {
-                Place::Within
-            };
+            let place = if left == 0 { Place::Last } else { Place::Within };
             let record = entry.encode().unwrap();
             hash = write_line(&mut bytes, &hash, group, place, &record).unwrap();
         }
@@ -158,51 +138,23 @@ pub(super) fn input_row(number: u64) -> InputRow {
 }
 
 pub(super) fn problem(code: &str) -> Problem {
-    Problem {
-        code: code.into(),
-        message: "m".into(),
-        advice: "a".into(),
-    }
+    Problem { code: code.into(), message: "m".into(), advice: "a".into() }
 }
 
 pub(super) fn moved(row: u64, at: u64, events: Vec<Event>) -> Entry {
-    Entry::Moved(Transition {
-        row: RowNumber(row),
-        at,
-        events,
-        facts: Facts {
-            reads: 1,
-            ..Facts::default()
-        },
-    })
+    Entry::Moved(Transition { row: RowNumber(row), at, events, facts: Facts { reads: 1, ..Facts::default() } })
 }
 
 pub(super) fn begun(row: u64) -> Entry {
-    let seen = Observation {
-        decision: Decision::Next(StepId(0)),
-        exposed: false,
-    };
+    let seen = Observation { decision: Decision::Next(StepId(0)), exposed: false };
     moved(row, 10, vec![Event::Admitted, Event::Observed(seen)])
 }
 
 pub(super) fn done(row: u64) -> Entry {
-    let attempt = Attempt {
-        step: StepId(0),
-        number: 1,
-    };
-    let forecast = Forecast {
-        look: Look::Rest,
-        exposed: false,
-    };
-    let goal = Observation {
-        decision: Decision::Goal,
-        exposed: false,
-    };
-    let events = vec![
-        Event::Durable(attempt),
-        Event::Applied(attempt, forecast),
-        Event::Observed(goal),
-    ];
+    let attempt = Attempt { step: StepId(0), number: 1 };
+    let forecast = Forecast { look: Look::Rest, exposed: false };
+    let goal = Observation { decision: Decision::Goal, exposed: false };
+    let events = vec![Event::Durable(attempt), Event::Applied(attempt, forecast), Event::Observed(goal)];
     moved(row, 20, events)
 }
 
@@ -211,22 +163,12 @@ pub(super) fn groups() -> Vec<Vec<Entry>> {
     let rejected = moved(2, 5, vec![Event::Rejected(problem("Guid"))]);
     vec![
         vec![Entry::began(run_header())],
-        vec![
-            Entry::Rows((1..=3).map(input_row).collect()),
-            rejected,
-            Entry::Rows(vec![input_row(4)]),
-        ],
+        vec![Entry::Rows((1..=3).map(input_row).collect()), rejected, Entry::Rows(vec![input_row(4)])],
         vec![Entry::Imported { rows: 4, at: 6 }],
-        vec![Entry::Opened {
-            at: 7,
-            program: "0".into(),
-        }],
+        vec![Entry::Opened { at: 7, program: "0".into() }],
         vec![begun(1), begun(3)],
         vec![done(1)],
-        vec![Entry::Closed {
-            at: 30,
-            stop: Stop::Requested("enough".into()),
-        }],
+        vec![Entry::Closed { at: 30, stop: Stop::Requested("enough".into()) }],
     ]
 }
 
@@ -240,11 +182,7 @@ pub(super) struct World {
 impl World {
     /// With one run of these groups, and a checkpoint that is up to it.
     pub fn of(groups: &[Vec<Entry>]) -> World {
-        let world = World {
-            id: run_header().id,
-            disk: MemoryStorage::default(),
-            store: MemoryStore::default(),
-        };
+        let world = World { id: run_header().id, disk: MemoryStorage::default(), store: MemoryStore::default() };
         world.disk.put(world.id, log_of(world.id, groups));
         world.journal();
         world
@@ -253,13 +191,7 @@ impl World {
     /// Opened as every command does.
     pub fn journal(&self) -> Journal {
         let (disk, store) = (Arc::new(self.disk.clone()), Arc::new(self.store.clone()));
-        Journal::assemble(
-            Path::new("journal"),
-            disk,
-            store,
-            Arc::new(Inline::default()),
-        )
-        .unwrap()
+        Journal::assemble(Path::new("journal"), disk, store, Arc::new(Inline::default())).unwrap()
     }
 
     pub fn lines(&self) -> Vec<LineParts> {

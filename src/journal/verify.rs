@@ -53,10 +53,7 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// [`JournalError`] when there is no such run or the journal cannot be read; what is wrong with it is in the verdicts.
-pub fn verify(
-    dir: &Path,
-    request: &Request<'_>,
-) -> Result<(Vec<Verdict>, Option<Why>), JournalError> {
+pub fn verify(dir: &Path, request: &Request<'_>) -> Result<(Vec<Verdict>, Option<Why>), JournalError> {
     let folder = temporary_folder()?;
     copy(dir, folder.path()).map_err(|source| JournalError::File {
         what: "checkpoint in",
@@ -127,10 +124,7 @@ pub fn verify_beside(dir: &Path, request: &Request<'_>) -> Result<Vec<Verdict>, 
 pub enum UnusableExport {
     /// It does not begin as a log does.
     #[error("this file is no export of a run: its first line begins none")]
-    #[diagnostic(
-        code(export::foreign),
-        help("`cutover journal export RUN --output FILE` writes one")
-    )]
+    #[diagnostic(code(export::foreign), help("`cutover journal export RUN --output FILE` writes one"))]
     NoExport,
     /// It cannot be read.
     #[error("the export cannot be read")]
@@ -158,11 +152,7 @@ pub fn verify_export(path: &Path, head: Option<ChainHash>) -> Result<Verdict, Un
 }
 
 /// The runs whose name begins so; all, if nothing was named.
-pub(super) fn chosen(
-    dir: &Path,
-    mut runs: Vec<RunId>,
-    prefix: Option<&str>,
-) -> Result<Vec<RunId>, JournalError> {
+pub(super) fn chosen(dir: &Path, mut runs: Vec<RunId>, prefix: Option<&str>) -> Result<Vec<RunId>, JournalError> {
     if runs.is_empty() {
         let dir = dir.to_owned();
         return Err(JournalError::NoRun { dir });
@@ -282,20 +272,12 @@ impl<'a> LogCheck<'a> {
 
     fn take(&mut self, line: &Found<'_>, head: Head) -> Result<(), Finding> {
         let wrong = |kind, what| Finding::at(&line.before, kind, what);
-        let entry = Entry::decode(&line.record())
-            .map_err(|error| wrong(Kind::Unreadable, error.to_string()))?;
-        let steps = self
-            .fold
-            .as_ref()
-            .map(|fold| fold.run.header.steps.as_slice());
+        let entry = Entry::decode(&line.record()).map_err(|error| wrong(Kind::Unreadable, error.to_string()))?;
+        let steps = self.fold.as_ref().map(|fold| fold.run.header.steps.as_slice());
         let name = describe::describe(&entry, steps.unwrap_or_default());
-        self.story
-            .take(self.id, &entry)
-            .map_err(|what| wrong(Kind::Misplaced, format!("{name}: {what}")))?;
+        self.story.take(self.id, &entry).map_err(|what| wrong(Kind::Misplaced, format!("{name}: {what}")))?;
         let impossible = |error: JournalError| match error {
-            JournalError::Impossible { row: _, source } => {
-                wrong(Kind::Impossible, format!("{name}: {source}"))
-            }
+            JournalError::Impossible { row: _, source } => wrong(Kind::Impossible, format!("{name}: {source}")),
             error => wrong(Kind::Misplaced, format!("{name}: {error}")),
         };
         match &mut self.fold {
@@ -377,10 +359,7 @@ impl<'a> LogCheck<'a> {
 
     fn broken(&mut self, file: &dyn LogFile, sound: Head) -> Result<(), JournalError> {
         let fold = self.fold.as_ref();
-        let suspect = Suspect {
-            file,
-            steps: fold.map_or(&[], |fold| &fold.run.header.steps),
-        };
+        let suspect = Suspect { file, steps: fold.map_or(&[], |fold| &fold.run.header.steps) };
         self.verdict.find(suspect.diagnose(sound)?);
         Ok(())
     }

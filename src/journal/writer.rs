@@ -72,18 +72,8 @@ impl Writer {
     pub fn start(log: Log, blocking: Arc<dyn Blocking>, durable: mpsc::Sender<Durable>) -> Writer {
         let (requests, received) = mpsc::unbounded_channel();
         let ended = Arc::new(OnceLock::new());
-        let task = Task {
-            requests: received,
-            blocking,
-            durable,
-            ended: Arc::clone(&ended),
-            held: None,
-        };
-        Writer {
-            requests,
-            task: tokio::spawn(task.run(log)),
-            ended,
-        }
+        let task = Task { requests: received, blocking, durable, ended: Arc::clone(&ended), held: None };
+        Writer { requests, task: tokio::spawn(task.run(log)), ended }
     }
 
     /// Stores a record; `Ok` means that it is durable. Given up half way, it may be stored.
@@ -125,11 +115,7 @@ impl Writer {
     /// # Errors
     /// The error that ended the log, if one did.
     pub async fn close(self) -> Result<(), CommitError> {
-        let Writer {
-            requests,
-            task,
-            ended,
-        } = self;
+        let Writer { requests, task, ended } = self;
         drop(requests);
         if task.await.is_err() {
             return Err(CommitError::Stopped);
@@ -156,10 +142,8 @@ impl Task {
             if requests.is_empty() {
                 return;
             }
-            let (records, answers): (Vec<Record>, Vec<Option<Answer>>) = requests
-                .into_iter()
-                .map(|request| (request.record, request.answer))
-                .unzip();
+            let (records, answers): (Vec<Record>, Vec<Option<Answer>>) =
+                requests.into_iter().map(|request| (request.record, request.answer)).unzip();
             let append = move || {
                 let stored = log.append_group(&records);
                 (log, records, stored)
@@ -172,10 +156,7 @@ impl Task {
             match stored {
                 Ok(positions) => {
                     let marks = records.into_iter().map(|record| record.mark);
-                    let durable = Durable {
-                        marks: positions.into_iter().zip(marks).collect(),
-                        head: log.head(),
-                    };
+                    let durable = Durable { marks: positions.into_iter().zip(marks).collect(), head: log.head() };
                     // The checkpoint outlives this task; without it the log is still whole.
                     let _gone = self.durable.send(durable).await;
                 }
@@ -255,10 +236,7 @@ mod tests {
     const RUN: RunId = RunId(Uuid::from_u128(1));
 
     fn record(number: u64) -> Record {
-        Record {
-            json: format!("{{\"n\":{number}}}").into_bytes(),
-            mark: Mark::Opened { at: number },
-        }
+        Record { json: format!("{{\"n\":{number}}}").into_bytes(), mark: Mark::Opened { at: number } }
     }
 
     fn stored(file: &MemoryLogFile) -> Vec<Vec<u8>> {
@@ -326,13 +304,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_record_over_the_limit_is_refused_and_only_it() {
         let (file, writer) = writer(slow());
-        let too_long = Record {
-            json: vec![b' '; LINE_BYTES_MAX],
-            mark: Mark::Opened { at: 0 },
-        };
+        let too_long = Record { json: vec![b' '; LINE_BYTES_MAX], mark: Mark::Opened { at: 0 } };
         let refused = writer.commit(too_long).await;
-        let is_it =
-            |error: &CommitError| matches!(error, CommitError::Log(LogError::RecordTooLong(_)));
+        let is_it = |error: &CommitError| matches!(error, CommitError::Log(LogError::RecordTooLong(_)));
         assert!(refused.as_ref().is_err_and(is_it), "{refused:?}");
         writer.commit(record(1)).await.unwrap();
         assert_eq!(stored(&file).len(), 1);
@@ -356,17 +330,9 @@ mod tests {
         writer.commit(record(0)).await.unwrap();
         file.fail_after(1);
         let (first, second) = tokio::join!(writer.commit(record(1)), writer.commit(record(2)));
-        for result in [
-            first,
-            second,
-            writer.commit(record(3)).await,
-            writer.post(record(4)),
-        ] {
+        for result in [first, second, writer.commit(record(3)).await, writer.post(record(4))] {
             let told = result.unwrap_err().to_string();
-            assert!(
-                told.contains("could not be made durable; 1 records"),
-                "{told}"
-            );
+            assert!(told.contains("could not be made durable; 1 records"), "{told}");
         }
         assert!(writer.close().await.is_err());
     }
@@ -394,10 +360,7 @@ mod tests {
             }
         }
         let (_, writer) = writer(Arc::new(Panicking));
-        assert!(matches!(
-            writer.commit(record(1)).await,
-            Err(CommitError::Stopped)
-        ));
+        assert!(matches!(writer.commit(record(1)).await, Err(CommitError::Stopped)));
         assert!(writer.commit(record(2)).await.is_err());
         assert!(writer.close().await.is_err());
     }

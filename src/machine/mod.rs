@@ -16,7 +16,5 @@ mod table_tests;
 
 pub use event::{Effect, Event, Forecast, Look, Observation};
 pub use problem::PROBLEMS;
-pub use state::{
-    Active, Attempt, Begun, Course, Ended, Ending, Outcome, Phase, Progress, RowState,
-};
+pub use state::{Active, Attempt, Begun, Course, Ended, Ending, Outcome, Phase, Progress, RowState};
 pub use transition::{IllegalMove, Rules, StepTraits};

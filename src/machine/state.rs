@@ -60,38 +60,24 @@ impl Progress {
     }
 
     pub(super) fn of_mut(&mut self, step: StepId) -> &mut Begun {
-        let index = self
-            .begun
-            .iter()
-            .position(|begun| begun.step == step)
-            .unwrap_or_else(|| {
-                self.begun.push(Begun {
-                    step,
-                    attempts: 0,
-                    undo_attempts: 0,
-                    applied: false,
-                    unsettled: false,
-                    undo_given_up: false,
-                });
-                self.begun.len() - 1
+        let index = self.begun.iter().position(|begun| begun.step == step).unwrap_or_else(|| {
+            self.begun.push(Begun {
+                step,
+                attempts: 0,
+                undo_attempts: 0,
+                applied: false,
+                unsettled: false,
+                undo_given_up: false,
             });
+            self.begun.len() - 1
+        });
         &mut self.begun[index]
     }
 
     /// The same for a row that begins again: what was written stays known, and tries are counted anew.
     pub(super) fn anew(&self) -> Progress {
-        let again = |begun: &Begun| Begun {
-            attempts: 0,
-            undo_attempts: 0,
-            undo_given_up: false,
-            ..begun.clone()
-        };
-        Progress {
-            begun: self.begun.iter().map(again).collect(),
-            looks: 0,
-            last_problem: None,
-            ..self.clone()
-        }
+        let again = |begun: &Begun| Begun { attempts: 0, undo_attempts: 0, undo_given_up: false, ..begun.clone() };
+        Progress { begun: self.begun.iter().map(again).collect(), looks: 0, last_problem: None, ..self.clone() }
     }
 
     /// Whether a doubt was given up without an answer.
@@ -115,10 +101,7 @@ impl Progress {
     /// All attempts of all steps, forward and back.
     #[must_use]
     pub fn attempts(&self) -> u32 {
-        self.begun
-            .iter()
-            .map(|begun| begun.attempts + begun.undo_attempts)
-            .sum()
+        self.begun.iter().map(|begun| begun.attempts + begun.undo_attempts).sum()
     }
 }
 
@@ -308,25 +291,17 @@ impl Outcome {
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
-            Outcome::Done => {
-                "The person is at the goal, changed by this run, and a fresh read has verified it."
-            }
+            Outcome::Done => "The person is at the goal, changed by this run, and a fresh read has verified it.",
             Outcome::Unchanged => "The person was at the goal already; nothing was written.",
             Outcome::Refused => {
                 "The person is untouched: a precondition of the job or a rule of the file speaks against the row."
             }
-            Outcome::Failed => {
-                "The person is as before: the first write was refused or could not be made."
-            }
-            Outcome::Reverted => {
-                "The person is as before: something failed on the way and was undone."
-            }
+            Outcome::Failed => "The person is as before: the first write was refused or could not be made.",
+            Outcome::Reverted => "The person is as before: something failed on the way and was undone.",
             Outcome::Held => {
                 "A write may have been made, it leaves no trace that could be read, and it must not be repeated."
             }
-            Outcome::Stranded => {
-                "The person was changed, is not at the goal, and could not be put back."
-            }
+            Outcome::Stranded => "The person was changed, is not at the goal, and could not be put back.",
             Outcome::Pending => "The row was not begun, or was begun and has not ended yet.",
         }
     }
@@ -340,9 +315,7 @@ impl Outcome {
             Outcome::Failed | Outcome::Reverted => {
                 "fix what `error` and `advice` name, then run `unfinished.csv`; nobody is waiting for it"
             }
-            Outcome::Held => {
-                "find out whether the change was made, as `advice` says, then continue by hand"
-            }
+            Outcome::Held => "find out whether the change was made, as `advice` says, then continue by hand",
             Outcome::Stranded => {
                 "at once: the person may be unable to work; look at them in the portal, together with `step` and the columns with what \
                  was before, and put them right by hand"

@@ -16,18 +16,11 @@ fn rules() -> Rules {
 }
 
 fn problem(code: &str) -> Problem {
-    Problem {
-        code: code.into(),
-        message: "m".into(),
-        advice: "a".into(),
-    }
+    Problem { code: code.into(), message: "m".into(), advice: "a".into() }
 }
 
 fn attempt(number: u32) -> Attempt {
-    Attempt {
-        step: StepId(0),
-        number,
-    }
+    Attempt { step: StepId(0), number }
 }
 
 /// What is known of the writes of a row.
@@ -63,12 +56,7 @@ fn begun(course: &Course, phase: Phase, known: Known, exposed: bool) -> RowState
 
 /// A row that wrote, and was tried as often as it may be.
 fn ended(ending: Ending) -> RowState {
-    let state = begun(
-        &Course::Back(problem("")),
-        Phase::Observing,
-        Known::Changed,
-        true,
-    );
+    let state = begun(&Course::Back(problem("")), Phase::Observing, Known::Changed, true);
     let RowState::Active(active) = state else {
         panic!("it is under way");
     };
@@ -102,11 +90,7 @@ fn states() -> Vec<(String, RowState)> {
                     },
                     if exposed { " exposed" } else { "" }
                 );
-                let direction = if course == Course::Forward {
-                    ""
-                } else {
-                    "back "
-                };
+                let direction = if course == Course::Forward { "" } else { "back " };
                 all.push((format!("{direction}{phase:?}{marks}"), state));
             }
         }
@@ -153,20 +137,11 @@ fn events() -> Vec<Event> {
         Event::RolledBack(problem("rollback")),
     ];
     for look in [Look::Next(StepId(1)), Look::Rest, Look::Again] {
-        all.push(Event::Applied(
-            attempt(2),
-            Forecast {
-                look,
-                exposed: false,
-            },
-        ));
+        all.push(Event::Applied(attempt(2), Forecast { look, exposed: false }));
     }
     for decision in decisions() {
         for exposed in [false, true] {
-            all.push(Event::Observed(Observation {
-                decision: decision.clone(),
-                exposed,
-            }));
+            all.push(Event::Observed(Observation { decision: decision.clone(), exposed }));
         }
     }
     all
@@ -220,11 +195,7 @@ fn shape(state: &RowState) -> String {
                 state.name(),
                 if progress.changed { " changed" } else { "" },
                 if progress.exposed { " exposed" } else { "" },
-                if matches!(active.course, Course::Back(_)) {
-                    " <back>"
-                } else {
-                    ""
-                }
+                if matches!(active.course, Course::Back(_)) { " <back>" } else { "" }
             )
         }
     }
@@ -248,56 +219,30 @@ fn every_state_meets_every_event() {
 
 #[test]
 fn an_illegal_move_names_state_and_event() {
-    let error = ended(Ending::Done)
-        .on(Event::Admitted, &rules())
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "a row that is done cannot take the event Admitted"
-    );
+    let error = ended(Ending::Done).on(Event::Admitted, &rules()).unwrap_err();
+    assert_eq!(error.to_string(), "a row that is done cannot take the event Admitted");
 }
 
 #[test]
 fn attempts_of_a_step_are_bounded_and_the_last_trouble_is_told() {
     let mut state = RowState::Waiting.on(Event::Admitted, &rules()).unwrap().0;
     for number in 1..=3 {
-        let seen = Event::Observed(Observation {
-            decision: Decision::Next(StepId(1)),
-            exposed: false,
-        });
-        let token = Attempt {
-            step: StepId(1),
-            number,
-        };
+        let seen = Event::Observed(Observation { decision: Decision::Next(StepId(1)), exposed: false });
+        let token = Attempt { step: StepId(1), number };
         let (next, effect) = state.on(seen, &rules()).unwrap();
         assert_eq!(effect, Effect::Persist(token));
         let (next, effect) = next.on(Event::Durable(token), &rules()).unwrap();
         assert_eq!(effect, Effect::Send(token));
-        state = next
-            .on(Event::Doubted(token, problem("timeout")), &rules())
-            .unwrap()
-            .0;
+        state = next.on(Event::Doubted(token, problem("timeout")), &rules()).unwrap().0;
     }
-    let seen = Event::Observed(Observation {
-        decision: Decision::Next(StepId(1)),
-        exposed: false,
-    });
+    let seen = Event::Observed(Observation { decision: Decision::Next(StepId(1)), exposed: false });
     // Three doubts that no read has answered: whether anything has happened is looked for on the way back.
     let (back, effect) = state.on(seen, &rules()).unwrap();
     assert_eq!((back.name(), effect), ("failing", Effect::Observe));
-    let seen = Event::Observed(Observation {
-        decision: Decision::Goal,
-        exposed: false,
-    });
+    let seen = Event::Observed(Observation { decision: Decision::Goal, exposed: false });
     let (end, effect) = back.on(seen, &rules()).unwrap();
     assert_eq!(effect, Effect::Finish);
-    let RowState::Ended(Ended {
-        ending: Ending::Failed(problem),
-        ..
-    }) = end
-    else {
-        panic!("{end:?}")
-    };
+    let RowState::Ended(Ended { ending: Ending::Failed(problem), .. }) = end else { panic!("{end:?}") };
     assert_eq!(problem.code, "timeout");
     assert_eq!(problem.message, "m (gave up after 3 attempts)");
 }
@@ -311,10 +256,7 @@ fn answer(effect: Effect, draw: u8) -> Event {
             2 => Event::Recovered,
             n => {
                 let all = decisions();
-                Event::Observed(Observation {
-                    decision: all[usize::from(n) % all.len()].clone(),
-                    exposed: draw >= 128,
-                })
+                Event::Observed(Observation { decision: all[usize::from(n) % all.len()].clone(), exposed: draw >= 128 })
             }
         },
         Effect::Persist(attempt) => match draw % 8 {
@@ -329,8 +271,7 @@ fn answer(effect: Effect, draw: u8) -> Event {
             n => Event::Applied(
                 attempt,
                 Forecast {
-                    look: [Look::Next(StepId(1)), Look::Rest, Look::Again, Look::Rest]
-                        [usize::from(n - 4)],
+                    look: [Look::Next(StepId(1)), Look::Rest, Look::Again, Look::Rest][usize::from(n - 4)],
                     exposed: draw >= 128,
                 },
             ),
@@ -340,10 +281,7 @@ fn answer(effect: Effect, draw: u8) -> Event {
 }
 
 /// Drives a row until it ends; returns where, and how many writes were sent.
-fn walk(
-    (mut state, mut effect): (RowState, Effect),
-    draws: &[u8],
-) -> Result<(RowState, u32), TestCaseError> {
+fn walk((mut state, mut effect): (RowState, Effect), draws: &[u8]) -> Result<(RowState, u32), TestCaseError> {
     let rules = rules();
     let mut durable = None;
     let mut sent = 0_u32;
@@ -372,11 +310,7 @@ fn walk(
             );
         }
     }
-    prop_assert!(
-        matches!(state, RowState::Ended(_)),
-        "still {}",
-        state.name()
-    );
+    prop_assert!(matches!(state, RowState::Ended(_)), "still {}", state.name());
     Ok((state, sent))
 }
 

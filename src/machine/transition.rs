@@ -34,9 +34,7 @@ impl Rules {
     /// Whether from this step on the person cannot work.
     #[must_use]
     pub fn exposes(&self, step: StepId) -> bool {
-        self.steps
-            .get(usize::from(step.0))
-            .is_some_and(|traits| traits.exposes)
+        self.steps.get(usize::from(step.0)).is_some_and(|traits| traits.exposes)
     }
 }
 
@@ -70,12 +68,7 @@ impl RowState {
 
 fn waiting(event: Event) -> Result<Move, IllegalMove> {
     match event {
-        Event::Admitted => Ok(active(
-            Course::Forward,
-            Phase::Observing,
-            Progress::default(),
-            Effect::Observe,
-        )),
+        Event::Admitted => Ok(active(Course::Forward, Phase::Observing, Progress::default(), Effect::Observe)),
         Event::Rejected(problem) => {
             let ending = Ending::Refused(problem);
             Ok(ended(ending, Progress::default()))
@@ -101,26 +94,18 @@ impl Active {
         }
         match (self.phase, event) {
             (_, Event::Recovered) => Ok(self.recovered(rules)),
-            (
-                Phase::Observing | Phase::Doubtful(_) | Phase::Verifying,
-                Event::Observed(observation),
-            ) => Ok(self.observed(observation, rules)),
-            (Phase::Observing | Phase::Doubtful(_) | Phase::Verifying, Event::Lagging) => {
-                Ok(self.lagging(rules))
+            (Phase::Observing | Phase::Doubtful(_) | Phase::Verifying, Event::Observed(observation)) => {
+                Ok(self.observed(observation, rules))
             }
-            (
-                Phase::Observing | Phase::Doubtful(_) | Phase::Verifying,
-                Event::Unobservable(problem),
-            ) => Ok(self.unobservable(problem)),
+            (Phase::Observing | Phase::Doubtful(_) | Phase::Verifying, Event::Lagging) => Ok(self.lagging(rules)),
+            (Phase::Observing | Phase::Doubtful(_) | Phase::Verifying, Event::Unobservable(problem)) => {
+                Ok(self.unobservable(problem))
+            }
             (Phase::Intending(attempt), Event::Durable(_)) => Ok(self.durable(attempt)),
-            (Phase::Applying(attempt), Event::Applied(_, forecast)) => {
-                Ok(self.applied(attempt, forecast, rules))
-            }
+            (Phase::Applying(attempt), Event::Applied(_, forecast)) => Ok(self.applied(attempt, forecast, rules)),
             (Phase::Applying(_), Event::Refused(_, problem)) => Ok(self.refused(problem)),
             (Phase::Applying(_), Event::Contended(_, problem)) => Ok(self.contended(problem)),
-            (Phase::Applying(attempt), Event::Doubted(_, problem)) => {
-                Ok(self.doubted(attempt, problem, rules))
-            }
+            (Phase::Applying(attempt), Event::Doubted(_, problem)) => Ok(self.doubted(attempt, problem, rules)),
             (
                 Phase::Observing | Phase::Doubtful(_) | Phase::Verifying,
                 event @ (Event::Admitted
@@ -178,9 +163,7 @@ impl Active {
     /// After a restart an attempt with a durable intent may have left; what was only being read is read again.
     fn recovered(self, rules: &Rules) -> Move {
         match self.phase {
-            phase @ (Phase::Observing | Phase::Verifying) => {
-                active(self.course, phase, self.progress, Effect::Observe)
-            }
+            phase @ (Phase::Observing | Phase::Verifying) => active(self.course, phase, self.progress, Effect::Observe),
             Phase::Intending(attempt) | Phase::Applying(attempt) | Phase::Doubtful(attempt) => {
                 self.doubt(attempt, Effect::Observe, rules)
             }
@@ -269,9 +252,7 @@ impl Active {
         match self.course {
             Course::Forward if self.progress.changed => ended(Ending::Done, self.progress),
             Course::Forward => ended(Ending::Unchanged, self.progress),
-            Course::Back(cause) if self.progress.exposed => {
-                ended(Ending::Stranded(cause), self.progress)
-            }
+            Course::Back(cause) if self.progress.exposed => ended(Ending::Stranded(cause), self.progress),
             Course::Back(cause) if self.progress.changed || self.progress.undoing() => {
                 ended(Ending::Reverted(cause), self.progress)
             }
@@ -300,17 +281,10 @@ impl Active {
         };
         if *count >= max {
             let problem = self.out_of_attempts(max);
-            return if forward {
-                self.fail(problem)
-            } else {
-                self.skip_undo(step)
-            };
+            return if forward { self.fail(problem) } else { self.skip_undo(step) };
         }
         *count += 1;
-        let attempt = Attempt {
-            step,
-            number: *count,
-        };
+        let attempt = Attempt { step, number: *count };
         let phase = Phase::Intending(attempt);
         active(self.course, phase, self.progress, Effect::Persist(attempt))
     }
@@ -322,9 +296,7 @@ impl Active {
                 message: format!("{} (gave up after {max} attempts)", last.message),
                 advice: last.advice.clone(),
             },
-            None => NO_EFFECT.problem(format!(
-                "the write was accepted {max} times and never showed"
-            )),
+            None => NO_EFFECT.problem(format!("the write was accepted {max} times and never showed")),
         }
     }
 
@@ -339,18 +311,8 @@ impl Active {
         self.progress.looks = 0;
         match forecast.look {
             Look::Next(step) => self.intend(step, rules),
-            Look::Rest => active(
-                self.course,
-                Phase::Verifying,
-                self.progress,
-                Effect::Observe,
-            ),
-            Look::Again => active(
-                self.course,
-                Phase::Observing,
-                self.progress,
-                Effect::Observe,
-            ),
+            Look::Rest => active(self.course, Phase::Verifying, self.progress, Effect::Observe),
+            Look::Again => active(self.course, Phase::Observing, self.progress, Effect::Observe),
         }
     }
 
@@ -365,22 +327,12 @@ impl Active {
     /// This undo was tried often enough; the others may still bring the person back to work.
     fn skip_undo(mut self, step: StepId) -> Move {
         self.progress.of_mut(step).undo_given_up = true;
-        active(
-            self.course,
-            Phase::Observing,
-            self.progress,
-            Effect::Observe,
-        )
+        active(self.course, Phase::Observing, self.progress, Effect::Observe)
     }
 
     fn contended(mut self, problem: Problem) -> Move {
         self.progress.last_problem = Some(problem);
-        active(
-            self.course,
-            Phase::Observing,
-            self.progress,
-            Effect::ObserveLater,
-        )
+        active(self.course, Phase::Observing, self.progress, Effect::ObserveLater)
     }
 
     fn doubted(mut self, attempt: Attempt, problem: Problem, rules: &Rules) -> Move {
@@ -391,9 +343,7 @@ impl Active {
     fn unobservable(self, problem: Problem) -> Move {
         match self.phase {
             Phase::Doubtful(_) => self.give_up_in_doubt(problem),
-            Phase::Observing | Phase::Verifying | Phase::Intending(_) | Phase::Applying(_) => {
-                self.fail(problem)
-            }
+            Phase::Observing | Phase::Verifying | Phase::Intending(_) | Phase::Applying(_) => self.fail(problem),
         }
     }
 
@@ -409,15 +359,10 @@ impl Active {
     /// The row cannot reach its goal: back to the before-image if anything was changed, and if that fails too, say so.
     fn fail(self, problem: Problem) -> Move {
         match self.course {
-            Course::Forward if self.progress.touched() => active(
-                Course::Back(problem),
-                Phase::Observing,
-                self.progress,
-                Effect::Observe,
-            ),
-            Course::Forward if self.progress.exposed => {
-                ended(Ending::Stranded(problem), self.progress)
+            Course::Forward if self.progress.touched() => {
+                active(Course::Back(problem), Phase::Observing, self.progress, Effect::Observe)
             }
+            Course::Forward if self.progress.exposed => ended(Ending::Stranded(problem), self.progress),
             Course::Forward => ended(Ending::Failed(problem), self.progress),
             Course::Back(cause) => {
                 let both = both(cause, &self.progress.hindrance(problem));
@@ -433,10 +378,7 @@ impl Progress {
         let given_up = self.begun.iter().find(|begun| begun.undo_given_up);
         match (given_up, &self.last_problem) {
             (Some(begun), Some(last)) => Problem {
-                message: format!(
-                    "{} (tried {} times, at last: {last})",
-                    problem.message, begun.undo_attempts
-                ),
+                message: format!("{} (tried {} times, at last: {last})", problem.message, begun.undo_attempts),
                 ..problem
             },
             (Some(_) | None, _) => problem,
@@ -448,20 +390,13 @@ impl Progress {
 fn both(cause: Problem, hindrance: &Problem) -> Problem {
     Problem {
         message: format!("{}; not undone: {}", cause.message, hindrance.message),
-        advice: format!(
-            "at once: put back by hand what is not as before; then, for the cause: {}",
-            cause.advice
-        ),
+        advice: format!("at once: put back by hand what is not as before; then, for the cause: {}", cause.advice),
         ..cause
     }
 }
 
 fn active(course: Course, phase: Phase, progress: Progress, effect: Effect) -> Move {
-    let state = RowState::Active(Active {
-        course,
-        phase,
-        progress,
-    });
+    let state = RowState::Active(Active { course, phase, progress });
     (state, effect)
 }
 
@@ -480,9 +415,7 @@ impl Ended {
                         return Err(illegal(&RowState::Ended(self), event));
                     }
                     // The person is as before: nothing of the earlier try is left.
-                    Ending::Refused(_) | Ending::Failed(_) | Ending::Reverted(_) => {
-                        Progress::default()
-                    }
+                    Ending::Refused(_) | Ending::Failed(_) | Ending::Reverted(_) => Progress::default(),
                     Ending::Held(_) | Ending::Stranded(_) => progress.anew(),
                 };
                 let (course, phase) = (Course::Forward, Phase::Observing);
@@ -509,8 +442,5 @@ impl Ended {
 }
 
 fn illegal(state: &RowState, event: Event) -> IllegalMove {
-    IllegalMove {
-        state: state.name(),
-        event: Box::new(event),
-    }
+    IllegalMove { state: state.name(), event: Box::new(event) }
 }

@@ -30,17 +30,14 @@ impl Bar {
         self.0.set_length(snapshot.rows);
         self.0.set_position(snapshot.counts.total());
         let (outcomes, pace) = (outcomes_in_words(snapshot), pace_in_words(snapshot));
-        self.0
-            .set_message(visible(&format!("{outcomes}\n{pace}")).into_owned());
+        self.0.set_message(visible(&format!("{outcomes}\n{pace}")).into_owned());
     }
 }
 
 impl Consumer for Bar {
     fn on_event(&mut self, event: &RunEvent) {
         match event {
-            RunEvent::Started { run: _, snapshot } | RunEvent::Tick(snapshot) => {
-                self.show(snapshot)
-            }
+            RunEvent::Started { run: _, snapshot } | RunEvent::Tick(snapshot) => self.show(snapshot),
             RunEvent::RowEnded { .. } => {}
             RunEvent::Held(hold) => self.0.println(visible(&hold_in_words(hold))),
             RunEvent::GoingOn => self.0.println("continuing"),

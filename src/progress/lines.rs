@@ -88,10 +88,8 @@ impl JsonLines {
             Outcome::Pending => snapshot.rows.saturating_sub(ended),
             ended => snapshot.counts.of(ended),
         };
-        let outcomes: Map<String, Value> = Outcome::ALL
-            .into_iter()
-            .map(|outcome| (outcome.word().to_owned(), count(outcome).into()))
-            .collect();
+        let outcomes: Map<String, Value> =
+            Outcome::ALL.into_iter().map(|outcome| (outcome.word().to_owned(), count(outcome).into())).collect();
         let numbers = json!({
             "rows": snapshot.rows,
             "ended": ended,
@@ -136,12 +134,7 @@ impl Consumer for JsonLines {
             RunEvent::Started { run: _, snapshot } => JsonLines::show("started", snapshot),
             RunEvent::Tick(snapshot) if self.0.is_due() => JsonLines::show("progress", snapshot),
             RunEvent::Tick(_) => {}
-            RunEvent::RowEnded {
-                row,
-                who,
-                outcome,
-                error_code,
-            } => event(
+            RunEvent::RowEnded { row, who, outcome, error_code } => event(
                 "row",
                 json!({
                     "row": row.0,
@@ -160,10 +153,9 @@ impl Consumer for JsonLines {
             RunEvent::StillDraining { snapshot, .. } => {
                 JsonLines::show("still_draining", snapshot);
             }
-            RunEvent::StoppingNow { reason, exposed } => event(
-                "stopping_now",
-                json!({"reason": reason.text(), "exposed": exposed}),
-            ),
+            RunEvent::StoppingNow { reason, exposed } => {
+                event("stopping_now", json!({"reason": reason.text(), "exposed": exposed}))
+            }
             // The last line of the process is `end`, once the report is written.
             RunEvent::Ended(snapshot) => JsonLines::show("progress", snapshot),
         }

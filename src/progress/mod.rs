@@ -9,9 +9,8 @@ mod voice;
 pub use bar::Bar;
 pub use lines::{JsonLines, PlainLines, StopLines};
 pub use voice::{
-    Color, Manner, OutputForm, end, fail, log, name_run, note_end, print, print_file,
-    print_finding, print_json_text, print_result, print_text, prompt, set_manner, visible, warn,
-    warn_if_quiet,
+    Color, Manner, OutputForm, end, fail, log, name_run, note_end, print, print_file, print_finding, print_json_text,
+    print_result, print_text, prompt, set_manner, visible, warn, warn_if_quiet,
 };
 
 use crate::machine::Outcome;
@@ -68,20 +67,13 @@ pub fn outcomes_in_words(snapshot: &Snapshot) -> String {
             parts.push(format!("{count} {outcome}"));
         }
     }
-    if parts.is_empty() {
-        "none ended yet".into()
-    } else {
-        parts.join(", ")
-    }
+    if parts.is_empty() { "none ended yet".into() } else { parts.join(", ") }
 }
 
 /// Rate, exposure, time left and the reason for waiting, in words.
 #[must_use]
 pub fn pace_in_words(snapshot: &Snapshot) -> String {
-    let mut parts = vec![format!(
-        "{:.1} of {:.1} writes/s",
-        snapshot.writes_per_s, snapshot.budget_per_s
-    )];
+    let mut parts = vec![format!("{:.1} of {:.1} writes/s", snapshot.writes_per_s, snapshot.budget_per_s)];
     parts.extend(binding_in_words(snapshot.binding.as_ref()));
     parts.push(format!("{} exposed", snapshot.exposed));
     if let Some(left) = snapshot.left {
@@ -111,10 +103,9 @@ fn standing_in_words(standing: &Standing) -> Option<String> {
 /// How the run stops, and who would be left exposed.
 fn stop_in_words(event: &RunEvent) -> Option<String> {
     match event {
-        RunEvent::Draining(reason) => Some(format!(
-            "stopping: {}; no more rows start, rows in flight are finished or undone",
-            reason.text()
-        )),
+        RunEvent::Draining(reason) => {
+            Some(format!("stopping: {}; no more rows start, rows in flight are finished or undone", reason.text()))
+        }
         RunEvent::Interrupted { at_stake, .. } => Some(match at_stake {
             0 => "no user is in mid-change now; Ctrl-C again stops at once".to_owned(),
             at_stake => format!(
@@ -122,17 +113,10 @@ fn stop_in_words(event: &RunEvent) -> Option<String> {
                 users(*at_stake)
             ),
         }),
-        RunEvent::StillDraining {
-            snapshot,
-            gives_up_in,
-        } => Some(drain_in_words(snapshot, *gives_up_in)),
+        RunEvent::StillDraining { snapshot, gives_up_in } => Some(drain_in_words(snapshot, *gives_up_in)),
         RunEvent::StoppingNow { reason, exposed } => Some(match exposed {
             0 => format!("stopping now: {}", reason.text()),
-            exposed => format!(
-                "stopping now: {}; {} in mid-change abandoned",
-                reason.text(),
-                users(*exposed)
-            ),
+            exposed => format!("stopping now: {}; {} in mid-change abandoned", reason.text(), users(*exposed)),
         }),
         RunEvent::Started { .. }
         | RunEvent::RowEnded { .. }
@@ -146,10 +130,7 @@ fn stop_in_words(event: &RunEvent) -> Option<String> {
 /// What a drain waits for, for how long, and why.
 fn drain_in_words(snapshot: &Snapshot, gives_up_in: Option<Duration>) -> String {
     let rows = counted(snapshot.in_flight as u64, "row", "rows");
-    let mut text = format!(
-        "still stopping: {rows} in flight, {} in mid-change; ",
-        users(snapshot.exposed)
-    );
+    let mut text = format!("still stopping: {rows} in flight, {} in mid-change; ", users(snapshot.exposed));
     text.push_str(
         &waiting_in_words(snapshot.waiting.as_ref())
             .unwrap_or_else(|| "waiting until the target shows what was written".to_owned()),
@@ -209,10 +190,7 @@ mod tests {
             writes_per_s: 19.76,
             budget_per_s: 19.8,
             left: Some(Duration::from_secs(4_000)),
-            waiting: Some((
-                "tenant throttled, Retry-After".into(),
-                Duration::from_secs(42),
-            )),
+            waiting: Some(("tenant throttled, Retry-After".into(), Duration::from_secs(42))),
             eased: None,
             binding: None,
             standing: Standing::Stopping(StopReason::Requested("SIGINT".into())),
@@ -227,23 +205,13 @@ mod tests {
 
     #[test]
     fn a_hold_says_who_or_what_and_until_when() {
-        let with = |hold| Snapshot {
-            standing: Standing::Held(hold),
-            left: None,
-            waiting: None,
-            ..snapshot()
-        };
+        let with = |hold| Snapshot { standing: Standing::Held(hold), left: None, waiting: None, ..snapshot() };
         let paused = with(Hold::Operator("asked for by ann@pc1".into()));
         insta::assert_snapshot!(pace_in_words(&paused), @"19.8 of 19.8 writes/s, 1 exposed, paused: asked for by ann@pc1");
-        let waiting = with(Hold::Window {
-            window: "22:00-05:00".into(),
-            until: 0,
-            opens: "2026-01-31 22:00 CET".into(),
-        });
-        let eased = Snapshot {
-            eased: Some("rate of writes eased to 9.8/s: tenant throttled".into()),
-            ..paused.clone()
-        };
+        let waiting =
+            with(Hold::Window { window: "22:00-05:00".into(), until: 0, opens: "2026-01-31 22:00 CET".into() });
+        let eased =
+            Snapshot { eased: Some("rate of writes eased to 9.8/s: tenant throttled".into()), ..paused.clone() };
         insta::assert_snapshot!(pace_in_words(&eased), @"19.8 of 19.8 writes/s, 1 exposed, rate of writes eased to 9.8/s: tenant throttled, paused: asked for by ann@pc1");
         insta::assert_snapshot!(pace_in_words(&waiting), @"19.8 of 19.8 writes/s, 1 exposed, waiting: outside the window 22:00-05:00 until 2026-01-31 22:00 CET");
     }
@@ -251,29 +219,16 @@ mod tests {
     #[test]
     fn a_stop_says_what_it_waits_for_and_what_would_be_abandoned() {
         let words = |event| stop_in_words(&event).unwrap();
-        let nobody = Snapshot {
-            exposed: 0,
-            waiting: None,
-            ..snapshot()
-        };
-        let interrupted = |at_stake| RunEvent::Interrupted {
-            snapshot: snapshot(),
-            at_stake,
-        };
+        let nobody = Snapshot { exposed: 0, waiting: None, ..snapshot() };
+        let interrupted = |at_stake| RunEvent::Interrupted { snapshot: snapshot(), at_stake };
         let reason = StopReason::Requested("SIGTERM received".into());
         insta::assert_snapshot!(words(RunEvent::Draining(reason.clone())), @"stopping: SIGTERM received; no more rows start, rows in flight are finished or undone");
         insta::assert_snapshot!(words(interrupted(1)), @"Ctrl-C again abandons 1 user in mid-change: they could not sign in until the run is resumed");
         insta::assert_snapshot!(words(interrupted(0)), @"no user is in mid-change now; Ctrl-C again stops at once");
-        let still = |snapshot, gives_up_in| RunEvent::StillDraining {
-            snapshot,
-            gives_up_in,
-        };
+        let still = |snapshot, gives_up_in| RunEvent::StillDraining { snapshot, gives_up_in };
         insta::assert_snapshot!(words(still(snapshot(), None)), @"still stopping: 3 rows in flight, 1 user in mid-change; waiting 42 s: tenant throttled, Retry-After");
         insta::assert_snapshot!(words(still(nobody, Some(Duration::from_secs(240)))), @"still stopping: 3 rows in flight, 0 users in mid-change; waiting until the target shows what was written; gives up in 4 min");
-        let now = |exposed| RunEvent::StoppingNow {
-            reason: reason.clone(),
-            exposed,
-        };
+        let now = |exposed| RunEvent::StoppingNow { reason: reason.clone(), exposed };
         insta::assert_snapshot!(words(now(2)), @"stopping now: SIGTERM received; 2 users in mid-change abandoned");
         insta::assert_snapshot!(words(now(0)), @"stopping now: SIGTERM received");
     }
@@ -281,9 +236,6 @@ mod tests {
     #[test]
     fn durations_are_short() {
         let shown = |s| short(Duration::from_secs(s));
-        assert_eq!(
-            [shown(0), shown(119), shown(120), shown(11_100)],
-            ["0 s", "119 s", "2 min", "3 h 05 min"]
-        );
+        assert_eq!([shown(0), shown(119), shown(120), shown(11_100)], ["0 s", "119 s", "2 min", "3 h 05 min"]);
     }
 }

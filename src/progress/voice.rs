@@ -69,10 +69,7 @@ pub struct Manner {
 static MANNER: OnceLock<Manner> = OnceLock::new();
 
 /// The run that every JSON line names, and what the last line says.
-static STORY: Mutex<RunStory> = Mutex::new(RunStory {
-    run: None,
-    end: None,
-});
+static STORY: Mutex<RunStory> = Mutex::new(RunStory { run: None, end: None });
 
 struct RunStory {
     run: Option<RunId>,
@@ -109,14 +106,8 @@ pub fn note_end(facts: Value) {
 pub fn print(text: impl Display) {
     match manner() {
         Manner { quiet: true, .. } => {}
-        Manner {
-            form: OutputForm::JsonLines,
-            ..
-        } => event("message", json!({"text": text.to_string()})),
-        Manner {
-            form: OutputForm::Words,
-            ..
-        } => line(&visible(&text.to_string())),
+        Manner { form: OutputForm::JsonLines, .. } => event("message", json!({"text": text.to_string()})),
+        Manner { form: OutputForm::Words, .. } => line(&visible(&text.to_string())),
     }
 }
 
@@ -149,10 +140,7 @@ pub fn print_finding(text: impl Display) {
 /// Prints why a command ended early.
 pub fn fail(code: &str, message: &str, help: Option<&str>) {
     match manner().form {
-        OutputForm::JsonLines => event(
-            "error",
-            json!({"code": code, "message": message, "help": help}),
-        ),
+        OutputForm::JsonLines => event("error", json!({"code": code, "message": message, "help": help})),
         OutputForm::Words => {
             let label = Paint::Red.on_stderr(&format!("error[{}]", visible(code)));
             let mut text = format!("{label}: {}", visible(message));
@@ -170,9 +158,7 @@ pub fn fail(code: &str, message: &str, help: Option<&str>) {
 pub fn prompt(text: &str) {
     let mut terminal = std::io::stderr();
     // Without a terminal no answer comes either.
-    let _ = terminal
-        .write_all(text.as_bytes())
-        .and_then(|()| terminal.flush());
+    let _ = terminal.write_all(text.as_bytes()).and_then(|()| terminal.flush());
 }
 
 /// A line of the log.
@@ -333,10 +319,7 @@ mod tests {
     #[test]
     fn what_steers_a_terminal_is_spelt_out() {
         assert_eq!(visible("a\x1b]0;x\x07b"), "a\\u{1b}]0;x\\u{7}b");
-        assert_eq!(
-            visible("\u{9b}31m\u{202e}txt\u{2066}"),
-            "\\u{9b}31m\\u{202e}txt\\u{2066}"
-        );
+        assert_eq!(visible("\u{9b}31m\u{202e}txt\u{2066}"), "\\u{9b}31m\\u{202e}txt\\u{2066}");
         assert_eq!(visible("Zoë\tO'Brien\n"), "Zoë\tO'Brien\n");
     }
 

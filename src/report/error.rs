@@ -11,9 +11,7 @@ pub enum ReportError {
     #[error("the report `{}` cannot be written", path.display())]
     #[diagnostic(
         code(report::write),
-        help(
-            "free disk space or name another folder, then `cutover report`: everything is in the journal"
-        )
+        help("free disk space or name another folder, then `cutover report`: everything is in the journal")
     )]
     File {
         /// Which.

@@ -14,11 +14,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// [`ReportError`] when it fits nowhere.
-pub fn write_exposed_list(
-    people: &[Person],
-    run: RunId,
-    report_dir: &Path,
-) -> Result<Option<PathBuf>, ReportError> {
+pub fn write_exposed_list(people: &[Person], run: RunId, report_dir: &Path) -> Result<Option<PathBuf>, ReportError> {
     let path = report_dir.join(super::EXPOSED);
     if people.is_empty() {
         // Mostly there is none.
@@ -49,20 +45,14 @@ mod tests {
 
     #[test]
     fn the_list_goes_where_it_can_and_an_old_one_is_removed() {
-        let people = [1, 2].map(|row| Person {
-            row: RowNumber(row),
-            key: format!("p{row}@contoso.com"),
-        });
+        let people = [1, 2].map(|row| Person { row: RowNumber(row), key: format!("p{row}@contoso.com") });
         let dir = tempfile::tempdir().unwrap();
         let run = RunId(Uuid::now_v7());
         let report = dir.path().join("report");
         let path = write_exposed_list(&people, run, &report).unwrap().unwrap();
         assert_eq!(path, report.join("exposed.csv"));
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(
-            text,
-            "\u{feff}row,key\r\n1,p1@contoso.com\r\n2,p2@contoso.com\r\n"
-        );
+        assert_eq!(text, "\u{feff}row,key\r\n1,p1@contoso.com\r\n2,p2@contoso.com\r\n");
         write_exposed_list(&[], run, &report).unwrap();
         assert!(!path.exists());
 

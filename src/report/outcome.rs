@@ -75,12 +75,7 @@ pub struct ExposedPerson {
 impl<'a> OutcomeRow<'a> {
     /// A row of a run. `record` is `RowRecord::default()` for one that was not begun.
     #[must_use]
-    pub fn new(
-        run: &'a RunRecord,
-        live: &'a Liveness,
-        input: &'a InputRow,
-        record: &'a RowRecord,
-    ) -> OutcomeRow<'a> {
+    pub fn new(run: &'a RunRecord, live: &'a Liveness, input: &'a InputRow, record: &'a RowRecord) -> OutcomeRow<'a> {
         let cell = input.cells.get(run.header.input.key_cell);
         let outcome = record.outcome();
         let mut row = OutcomeRow {
@@ -172,9 +167,7 @@ impl<'a> OutcomeRow<'a> {
         };
         match person.stranded {
             true => {
-                format!(
-                    "{place}; bring them back to {home} by hand: outcomes.csv says what went wrong"
-                )
+                format!("{place}; bring them back to {home} by hand: outcomes.csv says what went wrong")
             }
             false => format!("{place}; `cutover resume {}` finishes the row", self.run),
         }

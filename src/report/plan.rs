@@ -7,9 +7,7 @@ use crate::core::defused;
 use std::path::{Path, PathBuf};
 
 /// The columns every job's plan begins with.
-const COLUMNS: [&str; 8] = [
-    "row", "key", "change", "steps", "writes", "code", "message", "advice",
-];
+const COLUMNS: [&str; 8] = ["row", "key", "change", "steps", "writes", "code", "message", "advice"];
 
 /// A row of a plan.
 #[derive(Debug, Clone, Default)]
@@ -44,11 +42,7 @@ pub fn write_plan<'l>(
         make_folder(dir)?;
     }
     let own = report_columns.iter().copied();
-    let heading: Vec<&str> = COLUMNS
-        .into_iter()
-        .chain(own)
-        .chain([seal_column])
-        .collect();
+    let heading: Vec<&str> = COLUMNS.into_iter().chain(own).chain([seal_column]).collect();
     let mut table = CsvTable::create(path, &heading)?;
     for line in lines {
         let cells = cells(line, report_columns.len());

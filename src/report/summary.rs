@@ -186,38 +186,19 @@ pub struct WarningGroup {
 ///
 /// # Errors
 /// [`JournalError`] when the journal cannot be read.
-pub fn summarize(
-    run: &RunRecord,
-    reader: &mut RunReader,
-    live: &Liveness,
-) -> Result<RunSummary, JournalError> {
+pub fn summarize(run: &RunRecord, reader: &mut RunReader, live: &Liveness) -> Result<RunSummary, JournalError> {
     let exposed = reader.exposed()?;
-    let exposed = exposed
-        .iter()
-        .filter_map(|(input, record)| OutcomeRow::new(run, live, input, record).exposed);
+    let exposed = exposed.iter().filter_map(|(input, record)| OutcomeRow::new(run, live, input, record).exposed);
     Ok(RunSummary::of(run, exposed.collect(), live))
 }
 
 impl RunSummary {
     pub(super) fn of(run: &RunRecord, exposed: Vec<ExposedPerson>, live: &Liveness) -> RunSummary {
-        let outcomes =
-            Outcome::ALL.map(|outcome| (outcome.word().to_owned(), run.outcome_count(outcome)));
-        let mut rate = Rate {
-            mean: round(mean_rate(run)),
-            budget: 0.0,
-            binding: None,
-        };
+        let outcomes = Outcome::ALL.map(|outcome| (outcome.word().to_owned(), run.outcome_count(outcome)));
+        let mut rate = Rate { mean: round(mean_rate(run)), budget: 0.0, binding: None };
         let (under_way, slow, quota) = match live {
-            Liveness::Nobody | Liveness::TakenOver { .. } => {
-                (None, None, run.header.write_quota.parse().ok())
-            }
-            Liveness::Live {
-                standing: _,
-                under_way,
-                writes,
-                binding,
-                slow,
-            } => {
+            Liveness::Nobody | Liveness::TakenOver { .. } => (None, None, run.header.write_quota.parse().ok()),
+            Liveness::Live { standing: _, under_way, writes, binding, slow } => {
                 rate.binding = binding.as_ref().map(|binding| binding.budget.clone());
                 (Some(*under_way), slow.clone(), Some(*writes))
             }
@@ -258,10 +239,7 @@ impl RunSummary {
             started_at: rfc3339(run.header.started_at),
             finished_at: run.is_complete().then(|| rfc3339(run.last_at)),
             rate,
-            journal: LogHead {
-                head: run.head.hash.to_string(),
-                records: run.head.records,
-            },
+            journal: LogHead { head: run.head.hash.to_string(), records: run.head.records },
         }
     }
 
@@ -321,18 +299,11 @@ fn reason(run: &RunRecord, live: &Liveness) -> Option<String> {
             Standing::Held(hold) => Some(hold.to_string()),
             Standing::Stopping(reason) => Some(reason.text().to_owned()),
         },
-        (Liveness::TakenOver { by }, _) => Some(format!(
-            "run {by} has taken over the people who were half way"
-        )),
-        (Liveness::Nobody, RunState::Stopped(Stop::Requested(why) | Stop::Fault(why))) => {
-            Some(why.clone())
-        }
+        (Liveness::TakenOver { by }, _) => Some(format!("run {by} has taken over the people who were half way")),
+        (Liveness::Nobody, RunState::Stopped(Stop::Requested(why) | Stop::Fault(why))) => Some(why.clone()),
         (
             Liveness::Nobody,
-            RunState::Stopped(Stop::Finished)
-            | RunState::Finished
-            | RunState::Open
-            | RunState::Importing,
+            RunState::Stopped(Stop::Finished) | RunState::Finished | RunState::Open | RunState::Importing,
         ) => None,
     }
 }

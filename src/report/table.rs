@@ -27,10 +27,7 @@ impl CsvTable {
             .quote_style(quoting(heading))
             .flexible(true)
             .from_writer(file);
-        let mut table = CsvTable {
-            path: path.to_owned(),
-            writer,
-        };
+        let mut table = CsvTable { path: path.to_owned(), writer };
         table.line(heading)?;
         Ok(table)
     }
@@ -39,10 +36,7 @@ impl CsvTable {
     ///
     /// # Errors
     /// [`ReportError`] when it cannot be written.
-    pub fn line<C: AsRef<str>>(
-        &mut self,
-        cells: impl IntoIterator<Item = C>,
-    ) -> Result<(), ReportError> {
+    pub fn line<C: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = C>) -> Result<(), ReportError> {
         let mut cells = cells.into_iter();
         let written = cells
             .try_for_each(|cell| self.writer.write_field(cell.as_ref()))
@@ -56,8 +50,7 @@ impl CsvTable {
     /// [`ReportError`] when it cannot be made durable or put there.
     pub fn finish(self) -> Result<PathBuf, ReportError> {
         let file = self.writer.into_inner().map_err(|error| error.into_error());
-        file.and_then(AtomicFile::commit)
-            .map_err(ReportError::of_file(&self.path))
+        file.and_then(AtomicFile::commit).map_err(ReportError::of_file(&self.path))
     }
 }
 

@@ -19,23 +19,13 @@ pub fn exposed_lines(summary: &RunSummary, journal: &Path) -> Vec<String> {
     let run = &summary.run;
     let count = counted(people.len() as u64, "person", "people");
     let mut lines = vec![format!("{count} cannot sign in (run {run}):")];
-    lines.extend(
-        people
-            .iter()
-            .take(PEOPLE_NAMED_MAX)
-            .map(|one| person_line(one)),
-    );
+    lines.extend(people.iter().take(PEOPLE_NAMED_MAX).map(|one| person_line(one)));
     if people.len() > PEOPLE_NAMED_MAX {
         let more = people.len() - PEOPLE_NAMED_MAX;
-        lines.push(format!(
-            "  and {more} more: `cutover report {run}` lists them in exposed.csv"
-        ));
+        lines.push(format!("  and {more} more: `cutover report {run}` lists them in exposed.csv"));
     }
     if people.iter().any(|person| !person.stranded) {
-        lines.push(format!(
-            "now: {}",
-            resume_command(run, &summary.target_spec, journal)
-        ));
+        lines.push(format!("now: {}", resume_command(run, &summary.target_spec, journal)));
     }
     if people.iter().any(|person| person.stranded) {
         lines.push("bring the stranded ones back by hand: outcomes.csv says how they were".into());
@@ -51,10 +41,7 @@ fn person_line(person: &ExposedPerson) -> String {
         None => "half way".to_owned(),
     };
     let since = person.since.iter().map(|since| format!(", since {since}"));
-    let id = person
-        .object_id
-        .iter()
-        .map(|id| format!(", object id {id}"));
+    let id = person.object_id.iter().map(|id| format!(", object id {id}"));
     let more: String = since.chain(id).collect();
     let stranded = if person.stranded { ", stranded" } else { "" };
     format!("  {} {is} {place}{more}{stranded}", person.key)
@@ -66,19 +53,12 @@ pub fn warned_lines(summary: &RunSummary) -> Vec<String> {
     if summary.warned.is_empty() {
         return Vec::new();
     }
-    let people = counted(
-        summary.warned_rows,
-        "person is done and still needs",
-        "people are done and still need",
-    );
+    let people = counted(summary.warned_rows, "person is done and still needs", "people are done and still need");
     let mut lines = vec![format!("warnings  {people} something (warned.csv):")];
     for one in &summary.warned {
         lines.push(format!("  {:<9} {}: {}", one.rows, one.code, one.warning));
         let advice = &one.advice;
-        lines.push(format!(
-            "            {advice}; more: cutover explain {}",
-            one.code
-        ));
+        lines.push(format!("            {advice}; more: cutover explain {}", one.code));
     }
     lines
 }
@@ -112,10 +92,7 @@ pub fn status_lines(summary: &RunSummary) -> Vec<String> {
         summary.writes, summary.reads, summary.throttled
     ));
     let log = &summary.journal;
-    lines.push(format!(
-        "journal    {} records, head {}",
-        log.records, log.head
-    ));
+    lines.push(format!("journal    {} records, head {}", log.records, log.head));
     lines
 }
 
@@ -124,11 +101,7 @@ pub fn status_lines(summary: &RunSummary) -> Vec<String> {
 pub fn end_lines(summary: &RunSummary, journal: &Path) -> Vec<String> {
     let mut lines = vec![String::new()];
     lines.extend(exposed_lines(summary, journal));
-    lines.push(format!(
-        "run       {} ({})",
-        summary.run,
-        summary.state.word()
-    ));
+    lines.push(format!("run       {} ({})", summary.run, summary.state.word()));
     lines.extend(stop_reason(summary).map(|why| format!("stopped   {why}")));
     lines.push(format!("rows      {}", summary.rows));
     for outcome in Outcome::ALL {
@@ -153,10 +126,7 @@ pub fn end_lines(summary: &RunSummary, journal: &Path) -> Vec<String> {
     }
     lines.extend(warned_lines(summary));
     let log = &summary.journal;
-    lines.push(format!(
-        "journal   {} records, head {}",
-        log.records, log.head
-    ));
+    lines.push(format!("journal   {} records, head {}", log.records, log.head));
     lines
 }
 
@@ -235,10 +205,7 @@ mod tests {
             finished_at: None,
             exposed_ms: Default::default(),
             rate: Default::default(),
-            journal: LogHead {
-                head: String::new(),
-                records: 0,
-            },
+            journal: LogHead { head: String::new(), records: 0 },
         }
     }
 
@@ -280,10 +247,7 @@ mod tests {
           eve@contoso.com is at x@contoso.onmicrosoft.com, since 2026-01-31T05:00:00.000Z, object id 7c9e, stranded
         bring the stranded ones back by hand: outcomes.csv says how they were
         ");
-        let nothing_known = ExposedPerson {
-            upn_now: None,
-            ..person("ann@contoso.com", true, false)
-        };
+        let nothing_known = ExposedPerson { upn_now: None, ..person("ann@contoso.com", true, false) };
         assert!(words(vec![nothing_known]).contains("\n  ann@contoso.com may be half way,"));
         assert_eq!(words(Vec::new()), "");
     }
@@ -303,10 +267,7 @@ mod tests {
     fn people_of_a_live_run_are_not_left_exposed() {
         let mut live = summary(vec![person("ann@contoso.com", false, false)]);
         assert_eq!(live.left_exposed().count(), 1);
-        live.under_way = Some(UnderWay {
-            rows: 1,
-            exposed: 1,
-        });
+        live.under_way = Some(UnderWay { rows: 1, exposed: 1 });
         assert_eq!(live.left_exposed().count(), 0);
         assert!(exposed_lines(&live, Path::new("journal")).is_empty());
     }

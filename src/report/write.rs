@@ -45,8 +45,7 @@ pub fn write(
 ) -> Result<(Report, RunSummary), ReportError> {
     make_folder(dir)?;
     let begin = SINKS.map(|(name, begin)| Ok((name, begin(&dir.join(name), run)?)));
-    let mut sinks: Vec<(&str, Box<dyn Sink>)> =
-        begin.into_iter().collect::<Result<_, ReportError>>()?;
+    let mut sinks: Vec<(&str, Box<dyn Sink>)> = begin.into_iter().collect::<Result<_, ReportError>>()?;
     let mut exposed = Vec::new();
     let not_begun = RowRecord::default();
     reader.each::<ReportError>(|input, record| {

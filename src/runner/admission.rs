@@ -68,9 +68,9 @@ impl Selection {
     fn has(self, record: Option<&RowRecord>) -> bool {
         match self {
             Selection::Unfinished => record.is_none_or(|record| record.state == RowState::Waiting),
-            Selection::Good => record.is_some_and(|record| {
-                matches!(record.outcome(), Outcome::Done | Outcome::Unchanged)
-            }),
+            Selection::Good => {
+                record.is_some_and(|record| matches!(record.outcome(), Outcome::Done | Outcome::Unchanged))
+            }
         }
     }
 }
@@ -163,11 +163,7 @@ impl Admission {
         self.admit(row, record)
     }
 
-    fn admit(
-        &mut self,
-        row: RowNumber,
-        record: Option<RowRecord>,
-    ) -> Result<Option<Admitted>, JournalError> {
+    fn admit(&mut self, row: RowNumber, record: Option<RowRecord>) -> Result<Option<Admitted>, JournalError> {
         let missing = || JournalError::Checkpoint(format!("row {row} of the input is not in it"));
         let input = self.reader.input(row)?.ok_or_else(missing)?;
         Ok(Some(Admitted {

@@ -7,13 +7,9 @@ use super::plan::deviation;
 use super::problems::AMBIGUOUS;
 use super::staleness::{Memory, Reading, Staleness, Verdict};
 use crate::core::Problem;
-use crate::job::{
-    Agreement, Decision, EvalError, InDoubt, Job, Operation, RowView, State, StepId, Write,
-};
+use crate::job::{Agreement, Decision, EvalError, InDoubt, Job, Operation, RowView, State, StepId, Write};
 use crate::journal::{Planned, RowRecord, UnixMillis};
-use crate::machine::{
-    Active, Attempt, Begun, Course, Event, Forecast, Look, Observation, Phase, RowState,
-};
+use crate::machine::{Active, Attempt, Begun, Course, Event, Forecast, Look, Observation, Phase, RowState};
 use crate::services::Class;
 
 /// A row's states as the job sees them.
@@ -35,21 +31,13 @@ impl States {
             true => self.was.clone(),
             false => Some(self.now.clone()),
         };
-        States {
-            before: self.before.clone(),
-            now,
-            was,
-        }
+        States { before: self.before.clone(), now, was }
     }
 
     /// The states of somebody who was never seen before.
     #[must_use]
     pub fn of(now: State) -> States {
-        States {
-            before: now.clone(),
-            now,
-            was: None,
-        }
+        States { before: now.clone(), now, was: None }
     }
 }
 
@@ -113,31 +101,25 @@ pub fn assess(case: &Case<'_>, seen: Seen) -> Assessment {
     let staleness = Staleness::of(case.record, case.memory, &case.job.limits, case.now);
     let nothing = |reading, event| case.nothing(staleness, reading, event);
     match seen {
-        Seen::Found(Found::One(state)) => case
-            .one(staleness, state)
-            .unwrap_or_else(|error| case.job_error(staleness, &error)),
+        Seen::Found(Found::One(state)) => {
+            case.one(staleness, state).unwrap_or_else(|error| case.job_error(staleness, &error))
+        }
         Seen::Found(Found::Nobody(problem)) => nothing(Reading::Nobody, refused(problem, false)),
         Seen::Found(Found::Several(places)) => {
             let problem = several(case.job, &places);
             nothing(Reading::Nothing, refused(problem, false))
         }
         Seen::Refused(problem) => nothing(Reading::Nothing, Event::Unobservable(problem)),
-        Seen::Silence(problem) => Assessment {
-            unseen_since: case.memory.unseen_since,
-            ..Assessment::of(Event::Unobservable(problem))
-        },
+        Seen::Silence(problem) => {
+            Assessment { unseen_since: case.memory.unseen_since, ..Assessment::of(Event::Unobservable(problem)) }
+        }
         Seen::JobError(error) => case.job_error(staleness, &error),
     }
 }
 
 impl Assessment {
     fn of(event: Event) -> Assessment {
-        Assessment {
-            event,
-            states: None,
-            prepared: None,
-            unseen_since: None,
-        }
+        Assessment { event, states: None, prepared: None, unseen_since: None }
     }
 
     /// It says nothing yet.
@@ -168,10 +150,7 @@ impl Assessment {
 /// Something speaks against the row.
 #[must_use]
 pub fn refused(problem: Problem, exposed: bool) -> Event {
-    Event::Observed(Observation {
-        decision: Decision::Refused(vec![problem]),
-        exposed,
-    })
+    Event::Observed(Observation { decision: Decision::Refused(vec![problem]), exposed })
 }
 
 /// No look finds the row's person; but perhaps somebody who may be, with what to do about it.
@@ -180,10 +159,7 @@ pub fn nobody(passed_over: Option<(String, String)>) -> Problem {
     let kind = Class::NotFound.kind();
     match passed_over {
         None => kind.problem("nobody was found"),
-        Some((message, advice)) => Problem {
-            advice,
-            ..kind.problem(message)
-        },
+        Some((message, advice)) => Problem { advice, ..kind.problem(message) },
     }
 }
 
@@ -217,9 +193,7 @@ impl Case<'_> {
     fn job_error(&self, staleness: Staleness, error: &EvalError) -> Assessment {
         let problem = error.problem();
         match error {
-            EvalError::Address { .. } if !staleness.touched => {
-                Assessment::of(refused(problem, false))
-            }
+            EvalError::Address { .. } if !staleness.touched => Assessment::of(refused(problem, false)),
             EvalError::Address { .. } | EvalError::Expression { .. } => {
                 self.nothing(staleness, Reading::Nothing, Event::Unobservable(problem))
             }
@@ -227,10 +201,7 @@ impl Case<'_> {
     }
 
     fn one(&self, staleness: Staleness, state: State) -> Result<Assessment, EvalError> {
-        let again = || Assessment {
-            unseen_since: self.memory.unseen_since,
-            ..Assessment::of(Event::Lagging)
-        };
+        let again = || Assessment { unseen_since: self.memory.unseen_since, ..Assessment::of(Event::Lagging) };
         if let Some(known) = self.states
             && staleness.verdict(Reading::Older) == Verdict::LookAgain
             && self.is_behind(&state, known)?
@@ -266,8 +237,7 @@ impl Case<'_> {
         let (before, now) = (&states.before, &states.now);
         if self.is_back() {
             let given_up = |step| self.begun(step).is_some_and(|begun| begun.undo_given_up);
-            self.view
-                .decide_back(before, now, &self.been_through(), &given_up)
+            self.view.decide_back(before, now, &self.been_through(), &given_up)
         } else {
             let applied = |step| self.begun(step).is_some_and(|begun| begun.applied);
             self.view.decide(before, now, &applied)
@@ -293,10 +263,7 @@ impl Case<'_> {
                 let write = self.view.write(operation, &states.before, &states.now)?;
                 Ok(Some(Prepared { operation, write }))
             }
-            Decision::Goal
-            | Decision::Adrift(_)
-            | Decision::Refused(_)
-            | Decision::Unknowable(_) => Ok(None),
+            Decision::Goal | Decision::Adrift(_) | Decision::Refused(_) | Decision::Unknowable(_) => Ok(None),
         }
     }
 
@@ -354,9 +321,11 @@ impl Case<'_> {
         match self.job.in_doubt(doubt.step) {
             None => decision,
             Some(InDoubt::Repeat) => Decision::Next(doubt.step),
-            Some(InDoubt::Hold) => Decision::Unknowable(Class::InDoubt.kind().problem(
-                "nobody can tell whether the step took effect, and it must not be repeated",
-            )),
+            Some(InDoubt::Hold) => Decision::Unknowable(
+                Class::InDoubt
+                    .kind()
+                    .problem("nobody can tell whether the step took effect, and it must not be repeated"),
+            ),
         }
     }
 
@@ -376,10 +345,7 @@ impl Case<'_> {
             return None;
         }
         let applied = |id| id == step || self.begun(id).is_some_and(|begun| begun.applied);
-        let decision = self
-            .view
-            .forecast(&states.before, &states.now, &applied)
-            .ok()?;
+        let decision = self.view.forecast(&states.before, &states.now, &applied).ok()?;
         let prepared = self.prepare(&decision, states).ok()?;
         match decision {
             Decision::Next(next) => Some((Look::Next(next), prepared)),

@@ -57,12 +57,7 @@ impl Wanted {
             true => (view.claimed(state, state)?, view.gives_way_to(state)?),
             false => (Vec::new(), Vec::new()),
         };
-        Ok(Some(Wanted {
-            account,
-            values,
-            in_the_way: view.in_the_way(state)?,
-            gives_way_to,
-        }))
+        Ok(Some(Wanted { account, values, in_the_way: view.in_the_way(state)?, gives_way_to }))
     }
 }
 
@@ -75,9 +70,7 @@ pub fn named(row: RowNumber, line: u64, key: &str) -> String {
 /// The account of a row is another one's.
 #[must_use]
 pub fn same_account(account: &str, other: &str) -> Problem {
-    OTHER_ROW.problem(format!(
-        "this account (object id {account}) is the account of {other}"
-    ))
+    OTHER_ROW.problem(format!("this account (object id {account}) is the account of {other}"))
 }
 
 /// Another row, with the number and the end given, keeps what a row wants.
@@ -87,9 +80,7 @@ pub fn kept(in_the_way: &InTheWay, row: RowNumber, other: &str, end: &str) -> Pr
     Problem {
         code: in_the_way.code.clone(),
         message: format!("{reason}: that is {other}, which {end} and keeps it"),
-        advice: format!(
-            "decide which of the two rows is right; then run both again, row {row} first put right"
-        ),
+        advice: format!("decide which of the two rows is right; then run both again, row {row} first put right"),
     }
 }
 
@@ -97,9 +88,7 @@ pub fn kept(in_the_way: &InTheWay, row: RowNumber, other: &str, end: &str) -> Pr
 #[must_use]
 pub fn circle(in_the_way: &InTheWay, other: &str) -> Problem {
     let reason = &in_the_way.reason;
-    CIRCLE.problem(format!(
-        "{reason}: that is {other}, which waits for this row in turn"
-    ))
+    CIRCLE.problem(format!("{reason}: that is {other}, which waits for this row in turn"))
 }
 
 /// Whether a row may go on.
@@ -166,24 +155,14 @@ impl Claims {
     /// For a run as it stands.
     #[must_use]
     pub fn new(session: &Arc<Session>) -> Claims {
-        Claims {
-            session: Arc::clone(session),
-            known: Mutex::new(Known {
-                tidy_at: ACCOUNTS_HELD,
-                ..Known::default()
-            }),
-        }
+        Claims { session: Arc::clone(session), known: Mutex::new(Known { tidy_at: ACCOUNTS_HELD, ..Known::default() }) }
     }
 
     /// What speaks against taking an account for `row`'s: that it is another's.
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
-    pub fn of_another(
-        &self,
-        row: RowNumber,
-        account: &str,
-    ) -> Result<Option<Problem>, JournalError> {
+    pub fn of_another(&self, row: RowNumber, account: &str) -> Result<Option<Problem>, JournalError> {
         self.not_its(&self.known(), row, account)
     }
 
@@ -274,12 +253,7 @@ impl Claims {
         rows.into_iter().collect()
     }
 
-    fn not_its(
-        &self,
-        known: &Known,
-        row: RowNumber,
-        account: &str,
-    ) -> Result<Option<Problem>, JournalError> {
+    fn not_its(&self, known: &Known, row: RowNumber, account: &str) -> Result<Option<Problem>, JournalError> {
         let owner = self.owner(known, account)?;
         match owner.filter(|owner| owner.row != row) {
             Some(owner) => Ok(Some(same_account(account, &self.name(owner.row)?))),
@@ -313,9 +287,7 @@ impl Claims {
                 None => {
                     return self.wait(known, row, Behind::Holder(owner.row), Some(in_the_way));
                 }
-                Some((Outcome::Done, at))
-                    if Duration::from_millis(now.saturating_sub(at)) < patience =>
-                {
+                Some((Outcome::Done, at)) if Duration::from_millis(now.saturating_sub(at)) < patience => {
                     lagging = true;
                 }
                 Some((outcome, _)) => {
@@ -381,11 +353,7 @@ impl Claims {
             return Ok(());
         }
         let mut stored = Vec::new();
-        for (account, _) in known
-            .accounts
-            .iter()
-            .filter(|(_, owner)| owner.ended.is_some())
-        {
+        for (account, _) in known.accounts.iter().filter(|(_, owner)| owner.ended.is_some()) {
             let owner = self.stored_owner(account)?;
             if owner.is_some_and(|owner| owner.ended.is_some()) {
                 stored.push(account.clone());
@@ -403,9 +371,8 @@ impl Claims {
         let Some((run, row)) = self.session.half_way_elsewhere(account)? else {
             return Ok(None);
         };
-        let mut problem = OTHER_RUN.problem(format!(
-            "this account (object id {account}) is half way in run {run}, as its row {row}"
-        ));
+        let mut problem =
+            OTHER_RUN.problem(format!("this account (object id {account}) is half way in run {run}, as its row {row}"));
         problem.advice = resume_advice(run);
         Ok(Some(problem))
     }
@@ -471,9 +438,7 @@ impl Known {
 
     /// The row at work that is one of these accounts.
     fn first_at_work(&self, row: RowNumber, accounts: &[String]) -> Option<RowNumber> {
-        let owners = accounts
-            .iter()
-            .filter_map(|account| self.accounts.get(account));
+        let owners = accounts.iter().filter_map(|account| self.accounts.get(account));
         let at_work = |other: &RowNumber| {
             let has = self.rows.get(other);
             *other != row && has.is_some_and(|has| !has.values.is_empty())
@@ -490,10 +455,7 @@ impl Known {
 
     fn let_go(&mut self, row: RowNumber) {
         let had = self.rows.get_mut(&row);
-        for value in had
-            .map(|had| std::mem::take(&mut had.values))
-            .unwrap_or_default()
-        {
+        for value in had.map(|had| std::mem::take(&mut had.values)).unwrap_or_default() {
             if self.values.get(&value) == Some(&row) {
                 self.values.remove(&value);
             }

@@ -49,9 +49,7 @@ pub enum NoAnswer {
 /// What is told of a request that was not waited for any longer.
 #[must_use]
 pub fn left() -> Problem {
-    Class::NotSent
-        .kind()
-        .problem("the run drained before the request could be sent")
+    Class::NotSent.kind().problem("the run drained before the request could be sent")
 }
 
 /// The requests of one row, with what they cost.
@@ -122,11 +120,7 @@ impl ServiceClient {
     /// # Errors
     /// [`NoAnswer`] when the service refuses, when it answers nothing useful though it answers others, and when a list has no
     /// end.
-    pub async fn read(
-        &mut self,
-        request: &Request,
-        priority: Priority,
-    ) -> Result<Vec<Value>, NoAnswer> {
+    pub async fn read(&mut self, request: &Request, priority: Priority) -> Result<Vec<Value>, NoAnswer> {
         for _ in 1..LISTINGS_MAX {
             match self.read_pages(request, priority).await {
                 Err(NoAnswer::Fault(fault)) if fault.is_expired_page() => {}
@@ -137,11 +131,7 @@ impl ServiceClient {
     }
 
     /// Reads several things at the same time.
-    pub async fn read_all(
-        &mut self,
-        requests: &[Request],
-        priority: Priority,
-    ) -> Vec<Result<Vec<Value>, NoAnswer>> {
+    pub async fn read_all(&mut self, requests: &[Request], priority: Priority) -> Vec<Result<Vec<Value>, NoAnswer>> {
         if let [only] = requests {
             return vec![self.read(only, priority).await];
         }
@@ -169,11 +159,7 @@ impl ServiceClient {
         client
     }
 
-    async fn read_pages(
-        &mut self,
-        request: &Request,
-        priority: Priority,
-    ) -> Result<Vec<Value>, NoAnswer> {
+    async fn read_pages(&mut self, request: &Request, priority: Priority) -> Result<Vec<Value>, NoAnswer> {
         let mut listing = Listing::default();
         let mut next_page;
         let mut request = request;
@@ -187,10 +173,7 @@ impl ServiceClient {
             let Some(path) = listing.take(items, next).map_err(NoAnswer::Fault)? else {
                 return Ok(listing.into_items());
             };
-            next_page = Request {
-                path,
-                ..request.clone()
-            };
+            next_page = Request { path, ..request.clone() };
             request = &next_page;
         }
     }
@@ -199,27 +182,14 @@ impl ServiceClient {
     ///
     /// # Errors
     /// [`NoAnswer`]; with a fault whose class says so the write may have taken effect, with any other it did not.
-    pub async fn write(
-        &mut self,
-        request: &Request,
-        attempt: &str,
-        priority: Priority,
-    ) -> Result<(), NoAnswer> {
+    pub async fn write(&mut self, request: &Request, attempt: &str, priority: Priority) -> Result<(), NoAnswer> {
         self.deliver(request, attempt, priority).await.map(drop)
     }
 
     /// The one loop in which requests are sent again: by the table of classes.
-    async fn deliver(
-        &mut self,
-        request: &Request,
-        attempt: &str,
-        priority: Priority,
-    ) -> Result<Success, NoAnswer> {
+    async fn deliver(&mut self, request: &Request, attempt: &str, priority: Priority) -> Result<Success, NoAnswer> {
         let services = Arc::clone(&self.services);
-        let endpoint = services
-            .registry
-            .endpoint(request)
-            .map_err(NoAnswer::Fault)?;
+        let endpoint = services.registry.endpoint(request).map_err(NoAnswer::Fault)?;
         self.delays.reset();
         let (mut reads, mut refused_tokens) = (0, 0);
         loop {
@@ -254,11 +224,7 @@ impl ServiceClient {
         fault: &Fault,
         refused_tokens: &mut u32,
     ) -> Result<Duration, NoAnswer> {
-        if let Class::Throttled {
-            retry_after,
-            reason,
-        } = fault.class
-        {
+        if let Class::Throttled { retry_after, reason } = fault.class {
             self.costs.throttled += 1;
             return Ok(row_wait(retry_after, reason));
         }
@@ -278,10 +244,7 @@ impl ServiceClient {
             // Rows that need nothing of it go on.
             Err(RunAbort(problem)) if !self.services.registry.is_main(endpoint) => {
                 let message = problem.message;
-                Err(NoAnswer::Fault(Fault {
-                    message,
-                    ..fault.clone()
-                }))
+                Err(NoAnswer::Fault(Fault { message, ..fault.clone() }))
             }
             Err(abort) => Err(NoAnswer::Abort(abort)),
             Ok(()) => Ok(Duration::ZERO),
@@ -387,11 +350,7 @@ fn hold(endpoint: &Endpoint, fault: &Fault) -> Result<(), RunAbort> {
     let refused_for = endpoint.refused_for().unwrap_or_default();
     if refused_for >= endpoint.patience().sign_in {
         let mut problem = fault.problem();
-        problem.message = format!(
-            "the sign-in has been refused for {} s: {}",
-            refused_for.as_secs(),
-            problem.message
-        );
+        problem.message = format!("the sign-in has been refused for {} s: {}", refused_for.as_secs(), problem.message);
         return Err(RunAbort(problem));
     }
     // A refusal by the sign-in service itself was told to the budgets with its reply.
@@ -408,10 +367,7 @@ fn silence(endpoint: &Endpoint) -> Fault {
     Fault {
         class: Class::NotSent,
         code: "service-silent".to_owned(),
-        message: format!(
-            "{} has given no good answer for {seconds} s: {}",
-            given_up.service, given_up.why
-        ),
+        message: format!("{} has given no good answer for {seconds} s: {}", given_up.service, given_up.why),
         status: None,
     }
 }

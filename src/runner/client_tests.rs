@@ -5,9 +5,7 @@ use crate::core::{Expects, ServiceName};
 use crate::job::AppFacts;
 use crate::runner::{Gauges, SystemClock};
 use crate::services::budget::{Quota, ThrottleReason};
-use crate::services::{
-    BudgetId, BudgetPlan, Graph, GraphLimits, Patience, Registry, Service, Transport, classify,
-};
+use crate::services::{BudgetId, BudgetPlan, Graph, GraphLimits, Patience, Registry, Service, Transport, classify};
 use async_trait::async_trait;
 use reqwest::header::HeaderMap;
 use serde_json::json;
@@ -27,12 +25,7 @@ struct Pages {
 impl Transport for Pages {
     async fn send(&self, request: &Request, _attempt: Uuid) -> Reply {
         let first = || (200, json!({"value": [1], "@odata.nextLink": NEXT}));
-        let expired = || {
-            (
-                400,
-                json!({"error": {"code": "Directory_ExpiredPageToken", "message": "too late"}}),
-            )
-        };
+        let expired = || (400, json!({"error": {"code": "Directory_ExpiredPageToken", "message": "too late"}}));
         let (status, body) = match request.path == NEXT {
             false => first(),
             true if self.asked.fetch_add(1, Ordering::Relaxed) < self.expires => expired(),
@@ -48,20 +41,10 @@ async fn listed(expires: u32) -> Result<Vec<serde_json::Value>, NoAnswer> {
     let services = Arc::new(Services {
         registry: Registry::of(
             Arc::new(Graph::new(
-                Arc::new(Pages {
-                    expires,
-                    asked: AtomicU32::new(0),
-                }),
+                Arc::new(Pages { expires, asked: AtomicU32::new(0) }),
                 "contoso.test",
-                GraphLimits {
-                    writes: fast,
-                    reads: fast,
-                    identity_protection: fast,
-                },
-                Patience {
-                    silence: Duration::from_secs(300),
-                    sign_in: Duration::from_secs(300),
-                },
+                GraphLimits { writes: fast, reads: fast, identity_protection: fast },
+                Patience { silence: Duration::from_secs(300), sign_in: Duration::from_secs(300) },
             )),
             Vec::new(),
         ),
@@ -129,38 +112,24 @@ impl Service for Memory {
     }
 
     fn patience(&self) -> Patience {
-        Patience {
-            silence: PATIENCE,
-            sign_in: PATIENCE,
-        }
+        Patience { silence: PATIENCE, sign_in: PATIENCE }
     }
 
     async fn send(&self, _request: &Request, _attempt: Uuid) -> Reply {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let fault = |class, code: &str| {
-            Reply::from(Fault {
-                class,
-                code: code.to_owned(),
-                message: "in a test".to_owned(),
-                status: None,
-            })
+            Reply::from(Fault { class, code: code.to_owned(), message: "in a test".to_owned(), status: None })
         };
         let manner = *self.manner.lock().unwrap();
         match manner {
             Manner::Answers => Reply {
-                result: Ok(Success {
-                    status: 200,
-                    payload: Payload::Object(json!({"of": self.name.0})),
-                }),
+                result: Ok(Success { status: 200, payload: Payload::Object(json!({"of": self.name.0})) }),
                 request_id: None,
                 usage: None,
                 is_echo: false,
             },
             Manner::Throttles => fault(
-                Class::Throttled {
-                    retry_after: Some(Duration::from_secs(600)),
-                    reason: ThrottleReason::Tenant,
-                },
+                Class::Throttled { retry_after: Some(Duration::from_secs(600)), reason: ThrottleReason::Tenant },
                 "slow-down",
             ),
             Manner::IsSilent => fault(Class::NotSent, "not-connected"),
@@ -195,10 +164,7 @@ async fn two(manner: Manner) -> (Arc<Services>, Arc<Memory>) {
 }
 
 async fn ask(services: &Arc<Services>, service: ServiceName) -> Result<Vec<Value>, NoAnswer> {
-    let request = Request {
-        service,
-        ..Request::get("/people/1", Expects::Object)
-    };
+    let request = Request { service, ..Request::get("/people/1", Expects::Object) };
     let mut client = ServiceClient::new(services, format!("{service}"));
     client.read(&request, Priority::New).await
 }
@@ -209,11 +175,7 @@ async fn the_main_one_is_served(services: &Arc<Services>) {
         let begun = Instant::now();
         let items = ask(services, ServiceName::GRAPH).await.unwrap();
         assert_eq!(items, [json!({"of": "graph"})]);
-        assert!(
-            begun.elapsed() < Duration::from_secs(1),
-            "{:?}",
-            begun.elapsed()
-        );
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
         sleep(Duration::from_secs(10)).await;
     }
 }
@@ -245,11 +207,7 @@ async fn a_silent_service_is_given_up_for_the_rows_that_need_it_alone() {
     match waiting.await.unwrap() {
         Err(NoAnswer::Fault(fault)) => {
             assert_eq!(fault.code, "service-silent");
-            assert!(
-                fault
-                    .message
-                    .starts_with("crm has given no good answer for 60 s")
-            );
+            assert!(fault.message.starts_with("crm has given no good answer for 60 s"));
         }
         other => panic!("{other:?}"),
     }
@@ -288,8 +246,5 @@ async fn the_budget_that_limits_is_named() {
         ask(&services, CRM).await.unwrap();
     }
     let binding = services.registry.binding().unwrap();
-    assert_eq!(
-        (binding.service, binding.budget.as_str()),
-        (CRM, "requests")
-    );
+    assert_eq!((binding.service, binding.budget.as_str()), (CRM, "requests"));
 }

@@ -91,12 +91,7 @@ impl DirectoryBatcher {
     }
 
     /// The accounts with this value, compared without regard to case. `parked` says whether the row need not begin.
-    async fn accounts(
-        &self,
-        plan: &DirectoryPlan,
-        value: &str,
-        parked: &(dyn Fn() -> bool + Sync),
-    ) -> Shared {
+    async fn accounts(&self, plan: &DirectoryPlan, value: &str, parked: &(dyn Fn() -> bool + Sync)) -> Shared {
         loop {
             let (ticket, mut answer) = self.enter(value);
             let told = loop {
@@ -126,11 +121,7 @@ impl DirectoryBatcher {
         let (reply, answer) = oneshot::channel();
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         let value = value.to_owned();
-        self.lock().push_back(Waiter {
-            ticket,
-            value,
-            reply,
-        });
+        self.lock().push_back(Waiter { ticket, value, reply });
         (ticket, answer)
     }
 
@@ -152,11 +143,7 @@ impl DirectoryBatcher {
             among: plan.among.clone(),
             attribute: plan.attribute.clone(),
             values: group.iter().map(|waiter| waiter.value.clone()).collect(),
-            wanted: plan
-                .kept
-                .iter()
-                .map(|kept| kept.attribute.clone())
-                .collect(),
+            wanted: plan.kept.iter().map(|kept| kept.attribute.clone()).collect(),
         };
         let found = match permit {
             Ok(()) => self.find(&question, parked).await,
@@ -226,11 +213,7 @@ impl DirectoryBatcher {
         }
     }
 
-    async fn pause(
-        &self,
-        delay: Duration,
-        parked: &(dyn Fn() -> bool + Sync),
-    ) -> Result<(), Silence> {
+    async fn pause(&self, delay: Duration, parked: &(dyn Fn() -> bool + Sync)) -> Result<(), Silence> {
         let until = Instant::now() + delay;
         while Instant::now() < until {
             if parked() {
@@ -245,10 +228,7 @@ impl DirectoryBatcher {
     fn out_of_patience(&self, fault: &Fault) -> Problem {
         let seconds = self.patience.as_secs();
         Problem {
-            message: format!(
-                "the directory has given no reply for {seconds} s: {}",
-                fault.words()
-            ),
+            message: format!("the directory has given no reply for {seconds} s: {}", fault.words()),
             ..fault.problem()
         }
     }
@@ -259,9 +239,7 @@ impl DirectoryBatcher {
 fn has(account: &Account, attribute: &str, value: &str) -> bool {
     let wanted = value.to_lowercase();
     let values = account.values(attribute).iter();
-    values
-        .filter_map(|octets| std::str::from_utf8(octets).ok())
-        .any(|text| text.to_lowercase() == wanted)
+    values.filter_map(|octets| std::str::from_utf8(octets).ok()).any(|text| text.to_lowercase() == wanted)
 }
 
 /// Asks about a row where its job wants that and there is a directory. `parked` says whether the row need not begin.
@@ -297,9 +275,9 @@ fn against(error: &EvalError) -> Answer {
 fn judge(plan: &DirectoryPlan, value: &str, accounts: &[Account]) -> Answer {
     let attribute = &plan.attribute;
     match accounts {
-        [] => Answer::Against(NOT_IN_DIRECTORY.problem(format!(
-            "no account of the on-premises directory has the {attribute} {value}"
-        ))),
+        [] => Answer::Against(
+            NOT_IN_DIRECTORY.problem(format!("no account of the on-premises directory has the {attribute} {value}")),
+        ),
         [account] => match entry(plan, account) {
             Ok(entry) => Answer::Entry(entry),
             Err(problem) => Answer::Against(problem),
@@ -307,26 +285,19 @@ fn judge(plan: &DirectoryPlan, value: &str, accounts: &[Account]) -> Answer {
         several => Answer::Against(SEVERAL_IN_DIRECTORY.problem(format!(
             "{} accounts of the on-premises directory have the {attribute} {value}: {}",
             several.len(),
-            several
-                .iter()
-                .map(|account| account.name.as_str())
-                .collect::<Vec<_>>()
-                .join("; ")
+            several.iter().map(|account| account.name.as_str()).collect::<Vec<_>>().join("; ")
         ))),
     }
 }
 
 fn entry(plan: &DirectoryPlan, account: &Account) -> Result<DirectoryEntry, Problem> {
     let kept = plan.kept.iter();
-    kept.map(|kept| Ok((kept.name.clone(), read(kept, account)?)))
-        .collect()
+    kept.map(|kept| Ok((kept.name.clone(), read(kept, account)?))).collect()
 }
 
 /// A value of an account; null where it has none.
 fn read(kept: &Kept, account: &Account) -> Result<JsonValue, Problem> {
-    let unusable = |why: String| {
-        DIRECTORY_VALUE.problem(format!("{} of {} {why}", kept.attribute, account.name))
-    };
+    let unusable = |why: String| DIRECTORY_VALUE.problem(format!("{} of {} {why}", kept.attribute, account.name));
     let octets = match account.values(&kept.attribute) {
         [] => return Ok(JsonValue::Null),
         [octets] => octets,

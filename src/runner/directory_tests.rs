@@ -7,9 +7,7 @@ use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
 
-const GUID: [u8; 16] = [
-    0x33, 0x22, 0x11, 0x00, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
-];
+const GUID: [u8; 16] = [0x33, 0x22, 0x11, 0x00, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
 
 /// What it does with a question.
 #[derive(Clone, Copy)]
@@ -30,10 +28,7 @@ struct Told {
 }
 
 fn account(name: &str, upn: &str, guid: &[u8]) -> Account {
-    let upn = (
-        "userPrincipalName".to_owned(),
-        vec![upn.as_bytes().to_vec()],
-    );
+    let upn = ("userPrincipalName".to_owned(), vec![upn.as_bytes().to_vec()]);
     let guid = ("objectGUID".to_owned(), vec![guid.to_vec()]);
     Account::new(name, [upn, guid])
 }
@@ -61,17 +56,10 @@ impl Directory for Told {
         };
         tokio::time::sleep(self.latency).await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
-        let fault = |class, code: &str| Fault {
-            class,
-            code: code.into(),
-            message: "no".into(),
-            status: None,
-        };
+        let fault = |class, code: &str| Fault { class, code: code.into(), message: "no".into(), status: None };
         match self.manner {
             Manner::Refuses => Err(fault(Class::SignIn, "ldap-49/775")),
-            Manner::SilentAtFirst(times) if asked <= times => {
-                Err(fault(Class::NotSent, "ldap-timeout"))
-            }
+            Manner::SilentAtFirst(times) if asked <= times => Err(fault(Class::NotSent, "ldap-timeout")),
             // Like Active Directory, without regard to case and to some accents.
             Manner::SilentAtFirst(_) | Manner::Answers => {
                 let plain = |text: &str| text.to_lowercase().replace('ü', "u");
@@ -89,12 +77,7 @@ impl Directory for Told {
 fn batcher(directory: &Arc<Told>) -> Arc<DirectoryBatcher> {
     let queries = Budget::new("directory", "1000/s".parse().unwrap());
     let directory = Arc::clone(directory) as Arc<dyn Directory>;
-    Arc::new(DirectoryBatcher::new(
-        directory,
-        queries,
-        2,
-        Duration::from_secs(60),
-    ))
+    Arc::new(DirectoryBatcher::new(directory, queries, 2, Duration::from_secs(60)))
 }
 
 /// What the shipped job is told about a person of whom the row says nothing but the name.
@@ -136,23 +119,14 @@ async fn rows_that_wait_together_are_asked_for_together_and_each_gets_its_own() 
             panic!("row {n}: {answer:?}");
         };
         let wanted = ObjectGuid::from_octets(guid(n)).to_string();
-        let expected: BTreeMap<&str, JsonValue> = [
-            ("object_guid", wanted.into()),
-            ("consistency_guid", JsonValue::Null),
-        ]
-        .into();
-        let wanted: DirectoryEntry = expected
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
+        let expected: BTreeMap<&str, JsonValue> =
+            [("object_guid", wanted.into()), ("consistency_guid", JsonValue::Null)].into();
+        let wanted: DirectoryEntry = expected.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         assert_eq!(entry, wanted, "row {n}");
     }
     let questions = directory.questions.lock().unwrap().clone();
     assert_eq!(questions.iter().sum::<usize>(), 1000, "{questions:?}");
-    assert!(
-        questions.iter().all(|values| *values <= VALUES_MAX),
-        "{questions:?}"
-    );
+    assert!(questions.iter().all(|values| *values <= VALUES_MAX), "{questions:?}");
     assert!(questions.len() <= 12, "{questions:?}");
     assert!(directory.most_at_once.load(Ordering::SeqCst) <= 2);
 }
@@ -187,10 +161,7 @@ async fn what_the_directory_says_of_a_row_speaks_against_the_row_alone() {
     let Ok(Answer::Against(problem)) = answer(&batcher, "twin@contoso.com", false).await else {
         panic!("twins are one");
     };
-    assert!(
-        problem.message.contains("CN=Twin 1; CN=Twin 2"),
-        "{problem}"
-    );
+    assert!(problem.message.contains("CN=Twin 1; CN=Twin 2"), "{problem}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,12 +171,7 @@ async fn a_row_that_says_it_itself_needs_no_directory() {
     let job = find("immutable-id").unwrap();
     let settings = Settings::new(&job.parameters(&[]).unwrap(), &serde_json::Map::new());
     let guid = "00112233-4455-6677-8899-aabbccddeeff";
-    let row = [
-        Some("ann@contoso.com".to_owned()),
-        Some(guid.to_owned()),
-        None,
-        None,
-    ];
+    let row = [Some("ann@contoso.com".to_owned()), Some(guid.to_owned()), None, None];
     let said = ask(Some(&batcher), &job, &settings, &row, &|| false).await;
     assert_eq!(code(said), "not asked");
     assert_eq!(directory.questions.lock().unwrap().len(), 0);
@@ -213,19 +179,11 @@ async fn a_row_that_says_it_itself_needs_no_directory() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_directory_is_waited_for_with_patience_and_no_longer() {
-    let directory = told(
-        vec![account("CN=Ann", "ann@contoso.com", &GUID)],
-        Manner::SilentAtFirst(3),
-    );
-    assert_eq!(
-        code(answer(&batcher(&directory), "ann@contoso.com", false).await),
-        "entry"
-    );
+    let directory = told(vec![account("CN=Ann", "ann@contoso.com", &GUID)], Manner::SilentAtFirst(3));
+    assert_eq!(code(answer(&batcher(&directory), "ann@contoso.com", false).await), "entry");
 
     let silent = told(Vec::new(), Manner::SilentAtFirst(usize::MAX));
-    let halt = answer(&batcher(&silent), "ann@contoso.com", false)
-        .await
-        .unwrap_err();
+    let halt = answer(&batcher(&silent), "ann@contoso.com", false).await.unwrap_err();
     assert_eq!(halt.0.code, "NotSent");
     assert!(halt.0.message.contains("no reply for 60 s"), "{}", halt.0);
 }
@@ -233,9 +191,7 @@ async fn a_silent_directory_is_waited_for_with_patience_and_no_longer() {
 #[tokio::test(start_paused = true)]
 async fn a_directory_that_refuses_ends_the_run_with_its_reason() {
     let directory = told(Vec::new(), Manner::Refuses);
-    let halt = answer(&batcher(&directory), "ann@contoso.com", false)
-        .await
-        .unwrap_err();
+    let halt = answer(&batcher(&directory), "ann@contoso.com", false).await.unwrap_err();
     assert_eq!(halt.0.code, "SignInRefused");
     assert!(halt.0.message.starts_with("ldap-49/775"), "{}", halt.0);
     assert!(halt.0.advice.contains("unlock"), "{}", halt.0.advice);
@@ -245,27 +201,19 @@ async fn a_directory_that_refuses_ends_the_run_with_its_reason() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_drains_does_not_wait_for_the_directory() {
     let directory = told(Vec::new(), Manner::SilentAtFirst(usize::MAX));
-    assert_eq!(
-        code(answer(&batcher(&directory), "ann@contoso.com", true).await),
-        "parked"
-    );
+    assert_eq!(code(answer(&batcher(&directory), "ann@contoso.com", true).await), "parked");
     assert_eq!(directory.questions.lock().unwrap().len(), 0);
 }
 
 /// Regression: the others would have waited for ever.
 #[tokio::test(start_paused = true)]
 async fn whoever_asks_for_others_may_be_stopped_in_the_middle() {
-    let directory = told(
-        vec![account("CN=Ann", "ann@contoso.com", &GUID)],
-        Manner::Answers,
-    );
+    let directory = told(vec![account("CN=Ann", "ann@contoso.com", &GUID)], Manner::Answers);
     let batcher = batcher(&directory);
     let mut rows = Vec::new();
     for _ in 0..8 {
         let batcher = Arc::clone(&batcher);
-        rows.push(tokio::spawn(async move {
-            answer(&batcher, "ann@contoso.com", false).await
-        }));
+        rows.push(tokio::spawn(async move { answer(&batcher, "ann@contoso.com", false).await }));
     }
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert!(!directory.questions.lock().unwrap().is_empty());
@@ -281,14 +229,8 @@ async fn whoever_asks_for_others_may_be_stopped_in_the_middle() {
 fn a_directory_section_with_mistakes_is_told_all_of_them() {
     let (_, text) = crate::job::text_of("immutable-id").unwrap();
     let broken = text
-        .replace(
-            "(&(objectCategory=person)(objectClass=user))",
-            "(objectClass=user",
-        )
-        .replace(
-            "attribute = \"userPrincipalName\"",
-            "attribute = \"user)(x\"",
-        )
+        .replace("(&(objectCategory=person)(objectClass=user))", "(objectClass=user")
+        .replace("attribute = \"userPrincipalName\"", "attribute = \"user)(x\"")
         .replace("ad.object_guid if", "ad.objectguid if");
     let listing = parse("broken.toml", &broken).unwrap_err().listing();
     for part in [
@@ -324,7 +266,8 @@ proptest::proptest! {
 
 fn settings_of(job: &Job) -> Settings {
     let mut lookups = serde_json::Map::new();
-    let domains = serde_json::json!([{"id": "x", "isInitial": true, "isVerified": true, "authenticationType": "Managed"}]);
+    let domains =
+        serde_json::json!([{"id": "x", "isInitial": true, "isVerified": true, "authenticationType": "Managed"}]);
     for lookup in &job.lookups {
         lookups.insert(lookup.name.clone(), serde_json::Value::Null);
     }
@@ -338,15 +281,7 @@ fn new_id(job: &Job, view: &crate::job::RowView) -> String {
         r#"{"id": "1", "userPrincipalName": "ann@x", "onPremisesImmutableId": null, "onPremisesSyncEnabled": null, "deleted": false}"#,
     )
     .unwrap();
-    let set = job
-        .step_ids()
-        .find(|id| job.step(*id).unwrap().name == "set")
-        .unwrap();
-    let write = view
-        .write(crate::job::Operation::Do(set), &state, &state)
-        .unwrap();
-    write.request.body.unwrap()["onPremisesImmutableId"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+    let set = job.step_ids().find(|id| job.step(*id).unwrap().name == "set").unwrap();
+    let write = view.write(crate::job::Operation::Do(set), &state, &state).unwrap();
+    write.request.body.unwrap()["onPremisesImmutableId"].as_str().unwrap().to_owned()
 }

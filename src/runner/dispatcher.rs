@@ -146,26 +146,16 @@ impl Dispatcher {
         }
         let last = self.snapshot();
         self.tell(&RunEvent::Ended(last));
-        DispatchEnd {
-            stopped: self
-                .standing
-                .stopping()
-                .filter(|_| self.counts.total() < self.rows)
-                .cloned(),
-            journal,
-        }
+        DispatchEnd { stopped: self.standing.stopping().filter(|_| self.counts.total() < self.rows).cloned(), journal }
     }
 
     fn is_anybody_waiting(&self) -> bool {
-        self.pass
-            .claims()
-            .is_some_and(|claims| claims.is_anybody_waiting())
+        self.pass.claims().is_some_and(|claims| claims.is_anybody_waiting())
     }
 
     /// Nobody is under way, and nobody will be: all were handed out, or none may begin any more.
     fn has_ended(&self) -> bool {
-        let all_ended =
-            self.counts.total() >= self.rows || (self.exhausted && !self.is_anybody_waiting());
+        let all_ended = self.counts.total() >= self.rows || (self.exhausted && !self.is_anybody_waiting());
         self.workers.is_empty() && (all_ended || self.standing.stopping().is_some())
     }
 
@@ -238,26 +228,14 @@ impl Dispatcher {
         self.standing = standing;
     }
 
-    async fn worker_ended(
-        &mut self,
-        ended: Result<(Id, WorkerEnd), JoinError>,
-        journal: &mut Option<JournalError>,
-    ) {
+    async fn worker_ended(&mut self, ended: Result<(Id, WorkerEnd), JoinError>, journal: &mut Option<JournalError>) {
         let id = match &ended {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
         let row = self.rows_of.remove(&id);
         match ended {
-            Ok((
-                _,
-                WorkerEnd::Ended {
-                    outcome,
-                    who,
-                    error_code,
-                    effort,
-                },
-            )) => {
+            Ok((_, WorkerEnd::Ended { outcome, who, error_code, effort })) => {
                 self.flight.learn(&effort, Instant::now());
                 self.row_ended(row, who, outcome, error_code);
             }
@@ -315,13 +293,7 @@ impl Dispatcher {
         !rows.is_empty()
     }
 
-    fn row_ended(
-        &mut self,
-        row: Option<RowNumber>,
-        who: Who,
-        outcome: Outcome,
-        error_code: Option<String>,
-    ) {
+    fn row_ended(&mut self, row: Option<RowNumber>, who: Who, outcome: Outcome, error_code: Option<String>) {
         self.counts.add(outcome);
         self.here.add(outcome);
         if let Some(row) = row {
@@ -330,12 +302,7 @@ impl Dispatcher {
             let claims = self.pass.claims();
             let woken = claims.map_or_else(Vec::new, |claims| claims.ended(row, outcome, now));
             self.send_back(&woken);
-            self.tell(&RunEvent::RowEnded {
-                row,
-                who,
-                outcome,
-                error_code,
-            });
+            self.tell(&RunEvent::RowEnded { row, who, outcome, error_code });
         }
         if let Some(verdict) = self.policy.verdict(&self.here) {
             self.drain(StopReason::Policy(verdict));
@@ -354,8 +321,7 @@ impl Dispatcher {
     fn journal_failed(&mut self, first: &mut Option<JournalError>, error: JournalError) {
         self.drain(StopReason::Journal(error.to_string()));
         if error.is_final() {
-            self.give_up_at
-                .get_or_insert_with(|| Instant::now() + END_WITHOUT_JOURNAL);
+            self.give_up_at.get_or_insert_with(|| Instant::now() + END_WITHOUT_JOURNAL);
         }
         first.get_or_insert(error);
     }
@@ -371,8 +337,7 @@ impl Dispatcher {
         }
         tracing::info!("draining: {}", reason.text());
         self.stand(Standing::Stopping(reason.clone()));
-        self.word_at
-            .get_or_insert_with(|| Instant::now() + DRAIN_WORD_AFTER);
+        self.word_at.get_or_insert_with(|| Instant::now() + DRAIN_WORD_AFTER);
         self.tell(&RunEvent::Draining(reason));
     }
 
@@ -448,12 +413,7 @@ impl Dispatcher {
             return Err(Refused::TooFast { wanted, allowed });
         }
         tracing::info!("new pace: {wanted}");
-        self.pass
-            .services()
-            .registry
-            .main()
-            .paced()
-            .set_quota(wanted);
+        self.pass.services().registry.main().paced().set_quota(wanted);
         Ok(())
     }
 
@@ -483,10 +443,7 @@ impl Dispatcher {
     /// While the sign-in is refused a drain could last for hours, and there is nobody whom it would bring to safety.
     async fn stop_in_vain(&mut self) {
         let services = self.pass.services();
-        let is_held = services
-            .registry
-            .iter()
-            .any(|one| one.refused_for().is_some());
+        let is_held = services.registry.iter().any(|one| one.refused_for().is_some());
         let nobody = services.gauges.exposed.count() == 0;
         let stopping = self.standing.stopping().filter(|_| is_held && nobody);
         if let Some(reason) = stopping.cloned() {
@@ -506,10 +463,7 @@ impl Dispatcher {
             Some(endpoint.patience().silence.saturating_sub(silent_for))
         });
         let gives_up_in = left.min();
-        self.tell(&RunEvent::StillDraining {
-            snapshot: snapshot.clone(),
-            gives_up_in,
-        });
+        self.tell(&RunEvent::StillDraining { snapshot: snapshot.clone(), gives_up_in });
     }
 
     fn tell(&mut self, event: &RunEvent) {
@@ -522,12 +476,7 @@ impl Dispatcher {
         let now = Instant::now();
         let writes = self.pass.services().gauges.writes.load(Ordering::Relaxed);
         self.rates.push_back((now, writes, self.here.total()));
-        while self.rates.len() > 2
-            && self
-                .rates
-                .front()
-                .is_some_and(|(at, ..)| now - *at > RATE_WINDOW)
-        {
+        while self.rates.len() > 2 && self.rates.front().is_some_and(|(at, ..)| now - *at > RATE_WINDOW) {
             self.rates.pop_front();
         }
     }

@@ -14,9 +14,7 @@ use crate::runner::start::{Order, begin};
 use crate::runner::stop::Gate;
 use crate::runner::worker::Work;
 use crate::runner::{Clock, Gauges, MaxFailed, Services};
-use crate::services::{
-    Class, Fault, Graph, GraphLimits, Patience, Payload, Registry, Reply, Success, Transport,
-};
+use crate::services::{Class, Fault, Graph, GraphLimits, Patience, Payload, Registry, Reply, Success, Transport};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,10 +124,7 @@ impl People {
 
     fn latency(&self, request: &Request) -> Duration {
         let slow = &self.0.lock().unwrap().slow;
-        let slow = slow
-            .iter()
-            .rev()
-            .find(|(kind, _)| *kind == kind_of(request));
+        let slow = slow.iter().rev().find(|(kind, _)| *kind == kind_of(request));
         let digit = request.path.bytes().rfind(u8::is_ascii_digit);
         match slow {
             Some((_, time)) => *time,
@@ -147,11 +142,7 @@ impl People {
         let upn = upn_of(request);
         let fresh = || json!({"id": upn, "away": false, "mark": false});
         let person = memory.people.entry(upn.clone()).or_insert_with(fresh);
-        for (key, value) in request
-            .body
-            .iter()
-            .flat_map(|body| body.as_object().unwrap())
-        {
+        for (key, value) in request.body.iter().flat_map(|body| body.as_object().unwrap()) {
             person[key] = value.clone();
         }
         let (person, away) = (person.clone(), person["away"] == true);
@@ -159,10 +150,7 @@ impl People {
             memory.written.push(Instant::now());
         }
         memory.note_way(&upn, away);
-        Ok(Success {
-            status: 200,
-            payload: Payload::Object(person),
-        })
+        Ok(Success { status: 200, payload: Payload::Object(person) })
     }
 }
 
@@ -180,12 +168,7 @@ impl Transport for People {
         }
         self.note(request);
         tokio::time::sleep(self.latency(request)).await;
-        Reply {
-            result: self.answer(request),
-            request_id: None,
-            usage: None,
-            is_echo: false,
-        }
+        Reply { result: self.answer(request), request_id: None, usage: None, is_echo: false }
     }
 }
 
@@ -241,8 +224,7 @@ impl World {
 
     async fn with(job: &str, rows: u64, writes: &str) -> World {
         let folder = TempDir::new().unwrap();
-        let job = crate::job::parse("mark.toml", job)
-            .unwrap_or_else(|found| panic!("{}", found.listing()));
+        let job = crate::job::parse("mark.toml", job).unwrap_or_else(|found| panic!("{}", found.listing()));
         let mut csv = String::from("upn\n");
         (1..=rows).for_each(|row| csv.push_str(&format!("{}\n", upn(row))));
         std::fs::write(folder.path().join("in.csv"), csv).unwrap();
@@ -266,16 +248,7 @@ impl World {
             plan: None,
             adopts: None,
         };
-        let (session, _) = begin(
-            &journal,
-            &order,
-            None,
-            BTreeMap::new(),
-            &*clock,
-            &mut |_| {},
-        )
-        .await
-        .unwrap();
+        let (session, _) = begin(&journal, &order, None, BTreeMap::new(), &*clock, &mut |_| {}).await.unwrap();
         World {
             _folder: folder,
             people: Arc::default(),
@@ -300,10 +273,7 @@ impl World {
         let reader = self.session.reader().await.unwrap();
         let run = self.session.run();
         let admission = Admission::new(reader, &run, &self.job.layout).unwrap();
-        let policy = Policy {
-            max_failed: MaxFailed::Rows(0),
-            max_stranded: 0,
-        };
+        let policy = Policy { max_failed: MaxFailed::Rows(0), max_stranded: 0 };
         let work = Arc::new(Work {
             services: Arc::new(self.services(run.id())),
             job: Arc::clone(&self.job),
@@ -313,15 +283,8 @@ impl World {
             exposure_gate: Arc::default(),
             gate: Gate::default(),
         });
-        let dispatcher = Dispatcher::new(
-            work,
-            admission,
-            &run,
-            Some(concurrency),
-            policy,
-            schedule,
-            vec![Box::new(consumer)],
-        );
+        let dispatcher =
+            Dispatcher::new(work, admission, &run, Some(concurrency), policy, schedule, vec![Box::new(consumer)]);
         dispatcher.run(commands).await
     }
 
@@ -333,15 +296,8 @@ impl World {
                 Arc::new(Graph::new(
                     Arc::clone(&self.people) as Arc<dyn Transport>,
                     "contoso.test",
-                    GraphLimits {
-                        writes: self.writes,
-                        reads: fast,
-                        identity_protection: fast,
-                    },
-                    Patience {
-                        silence: Duration::from_secs(300),
-                        sign_in: Duration::from_secs(300),
-                    },
+                    GraphLimits { writes: self.writes, reads: fast, identity_protection: fast },
+                    Patience { silence: Duration::from_secs(300), sign_in: Duration::from_secs(300) },
                 )),
                 Vec::new(),
             ),
@@ -401,50 +357,34 @@ async fn a_pause_leaves_nobody_exposed_and_sends_nothing_until_it_is_ended() {
     let still = Arc::new(Mutex::new(Still::default()));
     let seen = Arc::clone(&still);
     let end = world
-        .work(
-            IN_FLIGHT,
-            Schedule::default(),
-            move |event, sender| match event {
-                RunEvent::Tick(snapshot)
-                    if snapshot.exposed >= 3 && seen.lock().unwrap().ticks == 0 =>
-                {
-                    drop(send(sender, Command::Pause("lunch".into())));
+        .work(IN_FLIGHT, Schedule::default(), move |event, sender| match event {
+            RunEvent::Tick(snapshot) if snapshot.exposed >= 3 && seen.lock().unwrap().ticks == 0 => {
+                drop(send(sender, Command::Pause("lunch".into())));
+            }
+            RunEvent::Tick(snapshot) if snapshot.in_flight == 0 => {
+                let held = Standing::Held(Hold::Operator("lunch".into()));
+                assert_eq!(snapshot.standing, held);
+                assert_eq!((snapshot.exposed, people.away()), (0, 0));
+                let mut still = seen.lock().unwrap();
+                still.ticks += 1;
+                if still.ticks == 1 {
+                    still.asked = people.asked().len();
                 }
-                RunEvent::Tick(snapshot) if snapshot.in_flight == 0 => {
-                    let held = Standing::Held(Hold::Operator("lunch".into()));
-                    assert_eq!(snapshot.standing, held);
-                    assert_eq!((snapshot.exposed, people.away()), (0, 0));
-                    let mut still = seen.lock().unwrap();
-                    still.ticks += 1;
-                    if still.ticks == 1 {
-                        still.asked = people.asked().len();
-                    }
-                    assert_eq!(
-                        people.asked().len(),
-                        still.asked,
-                        "nothing is sent while it is paused"
-                    );
-                    if still.ticks == STILL_TICKS {
-                        drop(send(sender, Command::Continue));
-                    }
+                assert_eq!(people.asked().len(), still.asked, "nothing is sent while it is paused");
+                if still.ticks == STILL_TICKS {
+                    drop(send(sender, Command::Continue));
                 }
-                _ => {}
-            },
-        )
+            }
+            _ => {}
+        })
         .await;
     world.must_be_done(&end).await;
     let still = still.lock().unwrap();
     assert_eq!(still.ticks, STILL_TICKS);
     let asked = world.people.asked();
     let (before, after) = asked.split_at(still.asked);
-    let parked: BTreeSet<String> = people_of(before)
-        .into_iter()
-        .filter(|upn| was_only_read(before, upn))
-        .collect();
-    assert!(
-        !parked.is_empty(),
-        "a pause that parks nobody proves nothing"
-    );
+    let parked: BTreeSet<String> = people_of(before).into_iter().filter(|upn| was_only_read(before, upn)).collect();
+    assert!(!parked.is_empty(), "a pause that parks nobody proves nothing");
     let next = people_of(&after[..parked.len()]);
     assert_eq!(next, parked, "who was sent back comes first");
 }
@@ -464,26 +404,18 @@ async fn a_drain_ends_a_pause_at_once_when_nobody_is_under_way() {
     let people = Arc::clone(&world.people);
     let mut drained = false;
     let end = world
-        .work(
-            IN_FLIGHT,
-            Schedule::default(),
-            move |event, sender| match event {
-                RunEvent::Started { .. } => drop(send(sender, Command::Pause("lunch".into()))),
-                RunEvent::Tick(_) if !drained => {
-                    drained = true;
-                    drop(send(sender, Command::Drain("enough".into())));
-                }
-                _ => {}
-            },
-        )
+        .work(IN_FLIGHT, Schedule::default(), move |event, sender| match event {
+            RunEvent::Started { .. } => drop(send(sender, Command::Pause("lunch".into()))),
+            RunEvent::Tick(_) if !drained => {
+                drained = true;
+                drop(send(sender, Command::Drain("enough".into())));
+            }
+            _ => {}
+        })
         .await;
     assert_eq!(end.stopped, Some(StopReason::Requested("enough".into())));
     assert_eq!(people.away(), 0);
-    assert_eq!(
-        world.writes().len() % 3,
-        0,
-        "whoever began was brought to the end"
-    );
+    assert_eq!(world.writes().len() % 3, 0, "whoever began was brought to the end");
     assert!((world.writes().len() as u64) < 3 * ROWS);
 }
 
@@ -510,23 +442,10 @@ async fn a_drain_is_for_good_and_a_command_that_makes_no_sense_is_refused() {
         .await;
     assert_eq!(end.stopped, Some(StopReason::Requested("enough".into())));
     let mut answers = std::mem::take(&mut *answers.lock().unwrap());
-    let answers: Vec<Answer> = answers
-        .iter_mut()
-        .map(|answer| answer.try_recv().unwrap())
-        .collect();
-    let too_fast = Refused::TooFast {
-        wanted: "1001/s".parse().unwrap(),
-        allowed: "1000/s".parse().unwrap(),
-    };
+    let answers: Vec<Answer> = answers.iter_mut().map(|answer| answer.try_recv().unwrap()).collect();
+    let too_fast = Refused::TooFast { wanted: "1001/s".parse().unwrap(), allowed: "1000/s".parse().unwrap() };
     let stopping = || Err(Refused::Stopping("enough".into()));
-    let expected = [
-        Err(Refused::NotPaused),
-        Err(too_fast),
-        Ok(()),
-        Ok(()),
-        stopping(),
-        stopping(),
-    ];
+    let expected = [Err(Refused::NotPaused), Err(too_fast), Ok(()), Ok(()), stopping(), stopping()];
     assert_eq!(answers, expected);
 }
 
@@ -543,10 +462,7 @@ async fn a_drain_does_not_wait_for_reads_of_people_who_were_not_touched() {
             }
         })
         .await;
-    assert_eq!(
-        end.stopped,
-        Some(StopReason::Requested("SIGTERM received".into()))
-    );
+    assert_eq!(end.stopped, Some(StopReason::Requested("SIGTERM received".into())));
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(world.writes(), Vec::<String>::new());
 }
@@ -569,9 +485,7 @@ async fn a_drain_says_what_it_waits_for_and_what_ends_when_it_is_cut_short() {
         .work(IN_FLIGHT, Schedule::default(), move |event, sender| {
             let mut words = seen.lock().unwrap();
             match event {
-                RunEvent::Tick(snapshot)
-                    if snapshot.exposed >= 3 && snapshot.standing == Standing::Running =>
-                {
+                RunEvent::Tick(snapshot) if snapshot.exposed >= 3 && snapshot.standing == Standing::Running => {
                     people.slow_down(Kind::Write, Duration::from_secs(60));
                     drop(send(sender, Command::Interrupt("SIGINT received".into())));
                 }
@@ -607,28 +521,21 @@ async fn a_new_pace_is_the_budget_from_then_on_and_may_be_raised_again() {
     let budgets = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&budgets);
     let end = world
-        .work(
-            IN_FLIGHT,
-            Schedule::default(),
-            move |event, sender| match event {
-                RunEvent::Started { .. } => {
-                    drop(send(sender, Command::Pace("2/s".parse().unwrap())));
-                }
-                RunEvent::RowEnded { row, .. } if row.0 == 2 => {
-                    drop(send(sender, Command::Pace("1000/s".parse().unwrap())));
-                }
-                RunEvent::Tick(snapshot) => seen.lock().unwrap().push(snapshot.budget_per_s),
-                _ => {}
-            },
-        )
+        .work(IN_FLIGHT, Schedule::default(), move |event, sender| match event {
+            RunEvent::Started { .. } => {
+                drop(send(sender, Command::Pace("2/s".parse().unwrap())));
+            }
+            RunEvent::RowEnded { row, .. } if row.0 == 2 => {
+                drop(send(sender, Command::Pace("1000/s".parse().unwrap())));
+            }
+            RunEvent::Tick(snapshot) => seen.lock().unwrap().push(snapshot.budget_per_s),
+            _ => {}
+        })
         .await;
     world.must_be_done(&end).await;
     let budgets = budgets.lock().unwrap();
     let slow = budgets.iter().filter(|budget| **budget <= 2.0).count();
-    assert!(
-        slow > 4 && budgets[budgets.len() - 1] > 900.0,
-        "{budgets:?}"
-    );
+    assert!(slow > 4 && budgets[budgets.len() - 1] > 900.0, "{budgets:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -659,29 +566,20 @@ async fn a_window_that_closes_brings_everybody_to_safety_and_the_next_goes_on() 
     let holds = Arc::new(Mutex::new(0));
     let seen = Arc::clone(&holds);
     let end = world
-        .work(
-            2,
-            window("12:10-12:01 UTC", NOON),
-            move |event, sender| match event {
-                RunEvent::Started { .. } => {
-                    drop(send(sender, Command::Pace("12/m".parse().unwrap())))
-                }
-                RunEvent::Held(_) => *seen.lock().unwrap() += 1,
-                RunEvent::GoingOn => {
-                    assert_eq!(people.away(), 0);
-                    drop(send(sender, Command::Pace("1000/s".parse().unwrap())));
-                }
-                _ => {}
-            },
-        )
+        .work(2, window("12:10-12:01 UTC", NOON), move |event, sender| match event {
+            RunEvent::Started { .. } => drop(send(sender, Command::Pace("12/m".parse().unwrap()))),
+            RunEvent::Held(_) => *seen.lock().unwrap() += 1,
+            RunEvent::GoingOn => {
+                assert_eq!(people.away(), 0);
+                drop(send(sender, Command::Pace("1000/s".parse().unwrap())));
+            }
+            _ => {}
+        })
         .await;
     world.must_be_done(&end).await;
     assert_eq!(*holds.lock().unwrap(), 1);
     let again = NOON + 10 * 60_000;
-    assert!(
-        world.clock.now() >= again,
-        "it went on when it opened again"
-    );
+    assert!(world.clock.now() >= again, "it went on when it opened again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -689,8 +587,7 @@ async fn a_deadline_drains_and_stops_also_while_it_waits() {
     for concurrency in [1, IN_FLIGHT] {
         let world = World::new().await;
         let deadline = "2026-01-31T12:00:02Z".parse().unwrap();
-        let schedule =
-            Schedule::new(None, Some(&deadline), NOON, &jiff::tz::TimeZone::UTC).unwrap();
+        let schedule = Schedule::new(None, Some(&deadline), NOON, &jiff::tz::TimeZone::UTC).unwrap();
         let mut first = true;
         let end = world
             .work(concurrency, schedule, move |event, sender| {
@@ -710,10 +607,7 @@ async fn a_deadline_drains_and_stops_also_while_it_waits() {
 /// A process that was cut off left people exposed. The next one may begin nobody, has room for one, and helps them all.
 #[tokio::test(start_paused = true)]
 async fn people_left_exposed_are_helped_while_nobody_else_may_begin() {
-    for command in [
-        Command::Pause("lunch".into()),
-        Command::Drain("enough".into()),
-    ] {
+    for command in [Command::Pause("lunch".into()), Command::Drain("enough".into())] {
         let world = World::new().await;
         let people = Arc::clone(&world.people);
         let mut cut = false;
@@ -725,10 +619,7 @@ async fn people_left_exposed_are_helped_while_nobody_else_may_begin() {
                 }
             })
             .await;
-        assert!(
-            world.people.away() > 1,
-            "a cut that leaves nobody exposed proves nothing"
-        );
+        assert!(world.people.away() > 1, "a cut that leaves nobody exposed proves nothing");
         let begun = people_of(&world.people.asked());
         let first = command.clone();
         world
@@ -741,11 +632,7 @@ async fn people_left_exposed_are_helped_while_nobody_else_may_begin() {
             })
             .await;
         assert_eq!(world.people.away(), 0, "{command:?}");
-        assert_eq!(
-            people_of(&world.people.asked()),
-            begun,
-            "and nobody new began"
-        );
+        assert_eq!(people_of(&world.people.asked()), begun, "and nobody new began");
     }
 }
 
@@ -764,10 +651,7 @@ async fn a_drain_ends_the_wait_for_a_place_and_those_who_waited_are_untouched() 
         .await;
     assert!(end.stopped.is_some() && world.people.away() == 0, "{end:?}");
     let written: BTreeSet<String> = world.writes().into_iter().collect();
-    assert_eq!(
-        (people_of(&world.people.asked()).len(), written.len()),
-        (IN_FLIGHT, 1)
-    );
+    assert_eq!((people_of(&world.people.asked()).len(), written.len()), (IN_FLIGHT, 1));
     let begun = || world.session.run().begun_max;
     let reader = world.session.reader().await.unwrap();
     for row in 1..=begun() {
@@ -775,9 +659,7 @@ async fn a_drain_ends_the_wait_for_a_place_and_those_who_waited_are_untouched() 
         let writes = record.map_or(0, |record| record.attempts);
         assert!(writes == 0 || written.contains(&upn(row)), "row {row}");
     }
-    let end = world
-        .work(IN_FLIGHT, Schedule::default(), |_event, _sender| {})
-        .await;
+    let end = world.work(IN_FLIGHT, Schedule::default(), |_event, _sender| {}).await;
     world.must_be_done(&end).await;
 }
 
@@ -798,9 +680,7 @@ async fn away(rows: u64, writes: &str, latency: Option<Duration>) -> Away {
         world.people.slow_down(Kind::Read, latency);
         world.people.slow_down(Kind::Write, latency);
     }
-    let end = world
-        .work(256, Schedule::default(), |_event, _sender| {})
-        .await;
+    let end = world.work(256, Schedule::default(), |_event, _sender| {}).await;
     assert!(end.stopped.is_none() && end.journal.is_none(), "{end:?}");
     let memory = &mut *world.people.0.lock().unwrap();
     memory.away_for.sort();
@@ -814,12 +694,7 @@ async fn away(rows: u64, writes: &str, latency: Option<Duration>) -> Away {
     let seconds = (written[to] - written[from]).as_secs_f64();
     let per_s = writes.parse::<Quota>().unwrap().per_second();
     let used = (to - from) as f64 / seconds / per_s;
-    println!(
-        "{writes} {latency:?}: away {:?} {:?} {:?}, {used:.4} used",
-        of(50),
-        of(99),
-        of(100)
-    );
+    println!("{writes} {latency:?}: away {:?} {:?} {:?}, {used:.4} used", of(50), of(99), of(100));
     Away { p99: of(99), used }
 }
 
@@ -830,11 +705,7 @@ async fn nobody_is_away_for_long_though_the_budget_is_used_up() {
     // Of its own accord the slowest row takes 1,110 ms.
     for (latency, most_ms) in [(even, 1_200), (None, 1_600)] {
         let away = away(400, "3000/150s", latency).await;
-        assert!(
-            away.p99 <= Duration::from_millis(most_ms),
-            "{latency:?}: {:?}",
-            away.p99
-        );
+        assert!(away.p99 <= Duration::from_millis(most_ms), "{latency:?}: {:?}", away.p99);
         assert!(away.used >= 0.98, "{latency:?}: {}", away.used);
     }
 }
@@ -859,10 +730,6 @@ async fn places_for_those_away_cost_nothing_at_any_pace_and_latency() {
         let case = format!("{writes} {latency_ms} ms");
         let away = away(rows, writes, Some(Duration::from_millis(latency_ms))).await;
         assert!(away.used >= least, "{case}: {}", away.used);
-        assert!(
-            away.p99 <= Duration::from_millis(most_ms),
-            "{case}: {:?}",
-            away.p99
-        );
+        assert!(away.p99 <= Duration::from_millis(most_ms), "{case}: {:?}", away.p99);
     }
 }

@@ -51,12 +51,7 @@ impl Exposed {
     ///
     /// # Errors
     /// [`JournalError`] when the journal cannot be read.
-    pub fn take_in(
-        &self,
-        reader: &mut RunReader,
-        mapping: &Mapping,
-        layout: &Layout,
-    ) -> Result<(), JournalError> {
+    pub fn take_in(&self, reader: &mut RunReader, mapping: &Mapping, layout: &Layout) -> Result<(), JournalError> {
         for (input, record) in reader.exposed()? {
             if record.exposed() {
                 let values = canonical(mapping, layout, &input);
@@ -70,10 +65,7 @@ impl Exposed {
     #[must_use]
     pub fn count(&self) -> u64 {
         let people = self.people();
-        people
-            .values()
-            .filter(|(_, away)| *away == Away::Now)
-            .count() as u64
+        people.values().filter(|(_, away)| *away == Away::Now).count() as u64
     }
 
     /// How many could not work if the process ended at this moment.
@@ -87,10 +79,7 @@ impl Exposed {
     pub fn list(&self) -> Vec<Person> {
         let people = self.people();
         let now = people.iter().filter(|(_, (_, away))| *away == Away::Now);
-        let person = |(row, (key, _)): (&RowNumber, &(String, Away))| Person {
-            row: *row,
-            key: key.clone(),
-        };
+        let person = |(row, (key, _)): (&RowNumber, &(String, Away))| Person { row: *row, key: key.clone() };
         now.map(person).collect()
     }
 
@@ -129,11 +118,7 @@ mod tests {
         exposed.note(RowNumber(1), "ann", Some(Away::Now));
         exposed.note(RowNumber(3), "eve", None);
         assert_eq!((exposed.count(), exposed.at_stake()), (2, 2));
-        let names: Vec<String> = exposed
-            .list()
-            .into_iter()
-            .map(|person| person.key)
-            .collect();
+        let names: Vec<String> = exposed.list().into_iter().map(|person| person.key).collect();
         assert_eq!(names, ["ann", "bob"]);
         exposed.note(RowNumber(2), "bob", None);
         assert_eq!(exposed.count(), 1);

@@ -92,10 +92,7 @@ impl Flight {
         let by_work = self.rows_per_s() * self.least_s() * HEADROOM;
         // A float to integer cast saturates.
         let by_work = (by_work.ceil() as usize).max(ROWS_AT_FIRST);
-        (by_budget.ceil() as usize)
-            .min(by_work)
-            .clamp(ROWS_MIN, ROWS_MAX)
-            .min(self.cap)
+        (by_budget.ceil() as usize).min(by_work).clamp(ROWS_MIN, ROWS_MAX).min(self.cap)
     }
 
     /// Rows that ended a second, lately.
@@ -123,11 +120,7 @@ mod tests {
         let mut flight = Flight::new(cap);
         let begun = Instant::now();
         for row in 0..100 {
-            let effort = Effort {
-                busy: Duration::from_millis(busy_ms),
-                reads: 2,
-                writes,
-            };
+            let effort = Effort { busy: Duration::from_millis(busy_ms), reads: 2, writes };
             flight.learn(&effort, begun + Duration::from_secs(1) / per_s * row);
         }
         flight
@@ -148,11 +141,7 @@ mod tests {
         let mut full = flight(None, 200, 5, 320);
         let last = *full.ends.back().unwrap();
         for row in 1..=64 {
-            let effort = Effort {
-                busy: Duration::from_millis(800),
-                reads: 2,
-                writes: 5,
-            };
+            let effort = Effort { busy: Duration::from_millis(800), reads: 2, writes: 5 };
             full.learn(&effort, last + Duration::from_secs(1) / 320 * row);
         }
         assert!(full.rows(1e6, 1e6) < 160, "{}", full.rows(1e6, 1e6));

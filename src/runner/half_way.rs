@@ -8,9 +8,7 @@ use super::admission::canonical;
 use super::start::{Order, each_row};
 use crate::batch::{Finding, InputError, Mapping, Visit};
 use crate::job::{Job, Settings, State};
-use crate::journal::{
-    Adoption, InputRow, Journal, JournalError, RowNumber, RowRecord, RunId, RunRecord, takers,
-};
+use crate::journal::{Adoption, InputRow, Journal, JournalError, RowNumber, RowRecord, RunId, RunRecord, takers};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The column, of the input and of the report, that names an account for good.
@@ -83,23 +81,12 @@ impl Person {
     fn names(&self, run: &RunRecord) -> BTreeSet<String> {
         let mut names = BTreeSet::from([self.key.to_lowercase()]);
         let states = [&self.record.before, &self.record.expected];
-        for state in states
-            .into_iter()
-            .flatten()
-            .filter_map(|text| State::from_text(text))
-        {
+        for state in states.into_iter().flatten().filter_map(|text| State::from_text(text)) {
             let values = ["id", "userPrincipalName"].map(|name| state.get(name).clone());
-            names.extend(
-                values
-                    .iter()
-                    .filter_map(|value| value.as_str())
-                    .map(str::to_lowercase),
-            );
+            names.extend(values.iter().filter_map(|value| value.as_str()).map(str::to_lowercase));
         }
         let columns = run.header.report_columns.iter().zip(&self.record.report);
-        let shown = columns.filter(|(column, _)| {
-            [OBJECT_ID, "upn_before", "upn_after"].contains(&column.as_str())
-        });
+        let shown = columns.filter(|(column, _)| [OBJECT_ID, "upn_before", "upn_after"].contains(&column.as_str()));
         names.extend(shown.map(|(_, value)| value.to_lowercase()));
         names.remove("");
         names
@@ -117,10 +104,7 @@ struct Named {
 }
 
 /// Which rows of a file name whom. One pass over the file, and only where somebody is half way.
-fn named(
-    order: &Order<'_>,
-    left: &[LeftBehind],
-) -> Result<BTreeMap<(usize, usize), Vec<Named>>, InputError> {
+fn named(order: &Order<'_>, left: &[LeftBehind]) -> Result<BTreeMap<(usize, usize), Vec<Named>>, InputError> {
     let mut whose: BTreeMap<String, BTreeSet<(usize, usize)>> = BTreeMap::new();
     for (at, behind) in left.iter().enumerate() {
         for (which, person) in behind.people.iter().enumerate() {
@@ -134,29 +118,17 @@ fn named(
         return Ok(found);
     }
     let layout = &order.job.layout;
-    let object_id = layout
-        .columns
-        .iter()
-        .position(|column| column.name == OBJECT_ID);
+    let object_id = layout.columns.iter().position(|column| column.name == OBJECT_ID);
     let columns = [Some(layout.key), object_id];
     let settings = Settings::new(&order.params, &serde_json::Map::new());
     let mut clashes = BTreeSet::new();
     each_row::<InputError>(order.job, &settings, order.input, |item| {
         match item {
             Visit::Row { row, findings } => {
-                let values: Vec<Option<String>> = row
-                    .values
-                    .iter()
-                    .map(|value| value.as_ref().map(ToString::to_string))
-                    .collect();
-                let names = columns
-                    .iter()
-                    .flatten()
-                    .filter_map(|at| values.get(*at)?.as_deref());
-                let people: BTreeSet<_> = names
-                    .filter_map(|name| whose.get(&name.to_lowercase()))
-                    .flatten()
-                    .collect();
+                let values: Vec<Option<String>> =
+                    row.values.iter().map(|value| value.as_ref().map(ToString::to_string)).collect();
+                let names = columns.iter().flatten().filter_map(|at| values.get(*at)?.as_deref());
+                let people: BTreeSet<_> = names.filter_map(|name| whose.get(&name.to_lowercase())).flatten().collect();
                 let key = values.get(layout.key).and_then(Option::as_deref);
                 for person in people {
                     let theirs = left[person.0].people[person.1].key.to_lowercase();
@@ -204,22 +176,14 @@ pub enum HalfWayError {
 ///
 /// # Errors
 /// [`HalfWayError`]; nothing was written.
-pub fn take_over(
-    journal: &Journal,
-    order: &Order<'_>,
-    at: u64,
-) -> Result<BTreeMap<u64, Adoption>, HalfWayError> {
+pub fn take_over(journal: &Journal, order: &Order<'_>, at: u64) -> Result<BTreeMap<u64, Adoption>, HalfWayError> {
     let mut left = left_behind(journal, None)?;
     left.retain(|behind| behind.run.header.target == order.target);
     let found = named(order, &left)?;
     let mut elsewhere = left.clone();
     for (which, behind) in elsewhere.iter_mut().enumerate() {
         let mut person = 0..;
-        behind.people.retain(|_| {
-            person
-                .next()
-                .is_some_and(|at| found.contains_key(&(which, at)))
-        });
+        behind.people.retain(|_| person.next().is_some_and(|at| found.contains_key(&(which, at))));
     }
     elsewhere.retain(|behind| !behind.people.is_empty() && Some(behind.run.id()) != order.adopts);
     if !elsewhere.is_empty() {
@@ -235,8 +199,7 @@ pub fn take_over(
         };
         return Err(cannot_take_over(from, vec![reason]));
     };
-    adoptions(order, &left[which], which, &found, at)
-        .map_err(|reasons| cannot_take_over(from, reasons))
+    adoptions(order, &left[which], which, &found, at).map_err(|reasons| cannot_take_over(from, reasons))
 }
 
 fn cannot_take_over(run: RunId, reasons: Vec<String>) -> HalfWayError {
@@ -254,21 +217,13 @@ fn adoptions(
     let header = &behind.run.header;
     let steps = order.job.steps.iter().map(|step| &step.name);
     let columns = order.job.report.iter().map(|(name, _)| name);
-    if header.job != order.job.name
-        || !steps.eq(&header.steps)
-        || !columns.eq(&header.report_columns)
-    {
-        return Err(vec![format!(
-            "it was begun with another job, or another version of the job {}",
-            header.job
-        )]);
+    if header.job != order.job.name || !steps.eq(&header.steps) || !columns.eq(&header.report_columns) {
+        return Err(vec![format!("it was begun with another job, or another version of the job {}", header.job)]);
     }
     let mut adoptions = BTreeMap::new();
     let mut reasons = Vec::new();
     for (person_at, person) in behind.people.iter().enumerate() {
-        let rows = found
-            .get(&(which, person_at))
-            .map_or(&[][..], Vec::as_slice);
+        let rows = found.get(&(which, person_at)).map_or(&[][..], Vec::as_slice);
         let named = match objection(order.job, &header.input.mapping, person, rows) {
             Ok(named) => named,
             Err(reason) => {
@@ -293,12 +248,7 @@ fn adoptions(
 
 /// The one row that a person goes on with: it must say the same as the one they were begun with, since what was written for
 /// them came from that.
-fn objection<'n>(
-    job: &Job,
-    mapping: &Mapping,
-    person: &Person,
-    rows: &'n [Named],
-) -> Result<&'n Named, String> {
+fn objection<'n>(job: &Job, mapping: &Mapping, person: &Person, rows: &'n [Named]) -> Result<&'n Named, String> {
     let key = &person.key;
     let by_key: Vec<&Named> = rows.iter().filter(|named| named.by_key).collect();
     let rows = match by_key.is_empty() {
@@ -317,22 +267,13 @@ fn objection<'n>(
     }
     let then = canonical(mapping, &job.layout, &person.input);
     let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "empty".into());
-    let columns = job
-        .layout
-        .columns
-        .iter()
-        .zip(then.iter().zip(&named.values));
+    let columns = job.layout.columns.iter().zip(then.iter().zip(&named.values));
     let changed = columns.filter(|(_, (then, now))| then != now);
     let changed: Vec<String> = changed
-        .map(|(column, (then, now))| {
-            format!("{} was {}, now {}", column.name, shown(then), shown(now))
-        })
+        .map(|(column, (then, now))| format!("{} was {}, now {}", column.name, shown(then), shown(now)))
         .collect();
     match changed.is_empty() {
         true => Ok(named),
-        false => Err(format!(
-            "row {row} ({key}) has changed: {}",
-            changed.join(", ")
-        )),
+        false => Err(format!("row {row} ({key}) has changed: {}", changed.join(", "))),
     }
 }

@@ -48,9 +48,8 @@ pub async fn look_up(
 ) -> Result<Settings, LookupError> {
     let mut values = serde_json::Map::new();
     for lookup in &job.lookups {
-        let scope = Scope::default()
-            .with("params", Value::from(Serde(params)))
-            .with("lookups", Value::from(Serde(&values)));
+        let scope =
+            Scope::default().with("params", Value::from(Serde(params))).with("lookups", Value::from(Serde(&values)));
         let value = match items(lookup, &scope, client).await? {
             Some(items) => {
                 let scope = Arc::new(scope.with("items", Value::from(Serde(items))));
@@ -90,9 +89,7 @@ fn tell_refusal(lookup: &Lookup, fault: &Fault) {
     if matches!(fault.class, Class::Denied | Class::Licence) {
         tracing::info!("the lookup {name} is refused: {code}: {message}");
     } else {
-        tracing::warn!(
-            "the lookup {name} is refused, and the run continues without it: {code}: {message}"
-        );
+        tracing::warn!("the lookup {name} is refused, and the run continues without it: {code}: {message}");
     }
 }
 

@@ -122,11 +122,7 @@ async fn find(
 }
 
 /// What speaks against taking a hit for the row's account: that it is another row's.
-fn of_another(
-    view: &RowView,
-    others: Option<Others<'_>>,
-    hit: &Hit,
-) -> Result<Option<Problem>, ObserveError> {
+fn of_another(view: &RowView, others: Option<Others<'_>>, hit: &Hit) -> Result<Option<Problem>, ObserveError> {
     let (Some(others), Some(account)) = (others, view.account(&hit.state)?) else {
         return Ok(None);
     };
@@ -145,9 +141,7 @@ fn passed_over(
             continue;
         };
         let problem = of_another(view, others, &hit)?;
-        return Ok(Some(
-            problem.unwrap_or_else(|| nobody(Some((hit.told, advice)))),
-        ));
+        return Ok(Some(problem.unwrap_or_else(|| nobody(Some((hit.told, advice))))));
     }
     Ok(None)
 }
@@ -212,10 +206,7 @@ async fn look_at(
     if fault.class == Class::NotFound {
         return Ok(Vec::new());
     }
-    let is_of_the_query = matches!(
-        fault.class,
-        Class::Unsupported | Class::InvalidValue | Class::Rejected
-    );
+    let is_of_the_query = matches!(fault.class, Class::Unsupported | Class::InvalidValue | Class::Rejected);
     match view.look_instead(look, known)? {
         Some(instead) if is_of_the_query => Ok(client.read(&instead, priority).await?),
         Some(_) | None => Err(NoAnswer::Fault(fault).into()),

@@ -66,11 +66,7 @@ impl RowPlan {
 ///
 /// # Errors
 /// [`RunAbort`] when no row can be read.
-pub async fn plan_row(
-    job: &Job,
-    view: &RowView,
-    client: &mut ServiceClient,
-) -> Result<RowPlan, RunAbort> {
+pub async fn plan_row(job: &Job, view: &RowView, client: &mut ServiceClient) -> Result<RowPlan, RunAbort> {
     let problem = match observe(job, view, None, None, client, Priority::New).await {
         Ok(Found::One(state)) => match foresee_beside_others(job, view, &state) {
             Ok(foreseen) => return Ok(foreseen),
@@ -129,12 +125,7 @@ impl Walk<'_> {
     pub fn from<'a>(before: &'a State, state: &State) -> Walk<'a> {
         let mut hash = Sha256::new();
         feed(&mut hash, &before.to_text());
-        Walk {
-            before,
-            state: state.clone(),
-            steps: Vec::new(),
-            hash,
-        }
+        Walk { before, state: state.clone(), steps: Vec::new(), hash }
     }
 
     /// What a run would do with somebody whom it sees for the first time.
@@ -144,9 +135,7 @@ impl Walk<'_> {
             Decision::Next(_) | Decision::Goal if self.steps.is_empty() => Plan::Unchanged,
             Decision::Next(_) | Decision::Goal => Plan::Change(self.steps.clone()),
             Decision::Refused(problems) => Plan::Refused(problems),
-            Decision::Adrift(problem) | Decision::Unknowable(problem) => {
-                Plan::Refused(vec![problem])
-            }
+            Decision::Adrift(problem) | Decision::Unknowable(problem) => Plan::Refused(vec![problem]),
         })
     }
 
@@ -181,10 +170,7 @@ impl Walk<'_> {
 
     /// The properties in which the end of the way differs from a state.
     pub fn changed_from(&self, state: &State) -> Vec<Drift> {
-        let changed = self
-            .state
-            .iter()
-            .filter(|(key, value)| state.get(key) != *value);
+        let changed = self.state.iter().filter(|(key, value)| state.get(key) != *value);
         let drifts = changed.map(|(key, value)| Drift {
             property: key.clone(),
             expected: value.clone(),
@@ -222,12 +208,7 @@ fn first_half(hash: Sha256) -> [u8; 16] {
 
 /// Stands for everything that a plan was made for as a whole.
 #[must_use]
-pub fn plan_seal(
-    job: &Digest,
-    params: &BTreeMap<String, String>,
-    target: &str,
-    input: &Digest,
-) -> Seal {
+pub fn plan_seal(job: &Digest, params: &BTreeMap<String, String>, target: &str, input: &Digest) -> Seal {
     let mut hash = Sha256::new();
     for text in [job.as_str(), target, input.as_str()] {
         feed(&mut hash, text);

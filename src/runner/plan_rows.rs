@@ -82,9 +82,7 @@ fn give_and_take(rows: &mut [Beside], owners: &HashMap<String, usize>) {
                 continue;
             }
             if marks[at] != Mark::Settled {
-                let in_turn = holders
-                    .iter()
-                    .find(|other| marks[**other] == Mark::OnTheWay);
+                let in_turn = holders.iter().find(|other| marks[**other] == Mark::OnTheWay);
                 settle_one(rows, at, owners, in_turn.copied());
                 marks[at] = Mark::Settled;
             }
@@ -100,12 +98,7 @@ fn holders(row: &Beside, at: usize, owners: &HashMap<String, usize>) -> Vec<usiz
     rows.filter(|other| *other != at).collect()
 }
 
-fn settle_one(
-    rows: &mut [Beside],
-    at: usize,
-    owners: &HashMap<String, usize>,
-    in_turn: Option<usize>,
-) {
+fn settle_one(rows: &mut [Beside], at: usize, owners: &HashMap<String, usize>, in_turn: Option<usize>) {
     let Some(in_the_way) = rows[at].in_the_way().cloned() else {
         return;
     };
@@ -132,11 +125,7 @@ fn settle_one(
         return;
     }
     if let Some(mut freed) = rows[at].plan.freed.take() {
-        let message = format!(
-            "it is changed after {}: until then {}",
-            after.join(" and "),
-            in_the_way.reason
-        );
+        let message = format!("it is changed after {}: until then {}", after.join(" and "), in_the_way.reason);
         freed.warnings.push(AFTER_ROW.problem(message));
         rows[at].plan = *freed;
     }
@@ -161,9 +150,7 @@ fn one_after_the_other(rows: &mut [Beside]) {
         }
         if let Some((Claimed { what, value }, other)) = shared {
             let other = rows[other].name();
-            let message = format!(
-                "it is not changed at the same time as {other}: both need the {what} {value}"
-            );
+            let message = format!("it is not changed at the same time as {other}: both need the {what} {value}");
             rows[at].plan.warnings.push(AFTER_ROW.problem(message));
         }
     }

@@ -5,34 +5,20 @@ use crate::core::Problem;
 use crate::job::StepId;
 
 fn plan(plan: Plan) -> RowPlan {
-    RowPlan {
-        plan,
-        ..RowPlan::against(Problem {
-            code: String::new(),
-            message: String::new(),
-            advice: String::new(),
-        })
-    }
+    RowPlan { plan, ..RowPlan::against(Problem { code: String::new(), message: String::new(), advice: String::new() }) }
 }
 
 /// A row with an account that wants what others have.
 fn row(number: u64, account: &str, wants_of: &[&str], values: &[&str]) -> Beside {
     let change = || Plan::Change(vec![StepId(0)]);
-    let refused = Problem {
-        code: "Taken".into(),
-        message: "by the job's words".into(),
-        advice: String::new(),
-    };
+    let refused = Problem { code: "Taken".into(), message: "by the job's words".into(), advice: String::new() };
     let is_free = wants_of.is_empty();
     let in_the_way = InTheWay {
         code: "Taken".into(),
         reason: "it has it".into(),
         accounts: wants_of.iter().map(|account| (*account).into()).collect(),
     };
-    let claimed = values.iter().map(|value| Claimed {
-        what: "UPN".into(),
-        value: (*value).into(),
-    });
+    let claimed = values.iter().map(|value| Claimed { what: "UPN".into(), value: (*value).into() });
     let alone = plan(match is_free {
         true => change(),
         false => Plan::Refused(vec![refused]),
@@ -71,37 +57,18 @@ fn told(mut rows: Vec<Beside>) -> Vec<String> {
 
 #[test]
 fn an_account_is_its_first_rows() {
-    let rows = vec![
-        row(1, "a", &[], &[]),
-        row(2, "b", &[], &[]),
-        row(3, "a", &[], &[]),
-    ];
+    let rows = vec![row(1, "a", &[], &[]), row(2, "b", &[], &[]), row(3, "a", &[], &[])];
     assert_eq!(
         told(rows),
-        [
-            "change",
-            "change",
-            "OtherRow: this account (object id a) is the account of row 1 (line 2, p1)"
-        ]
+        ["change", "change", "OtherRow: this account (object id a) is the account of row 1 (line 2, p1)"]
     );
 }
 
 #[test]
 fn a_chain_is_changed_from_its_end() {
-    let rows = vec![
-        row(1, "a", &["b"], &[]),
-        row(2, "b", &["c"], &[]),
-        row(3, "c", &[], &[]),
-    ];
+    let rows = vec![row(1, "a", &["b"], &[]), row(2, "b", &["c"], &[]), row(3, "c", &[], &[])];
     let after = |name: &str| format!("change it is changed after {name}: until then it has it");
-    assert_eq!(
-        told(rows),
-        [
-            after("row 2 (line 3, p2)"),
-            after("row 3 (line 4, p3)"),
-            "change".to_owned()
-        ]
-    );
+    assert_eq!(told(rows), [after("row 2 (line 3, p2)"), after("row 3 (line 4, p3)"), "change".to_owned()]);
 }
 
 #[test]
@@ -114,11 +81,7 @@ fn a_chain_that_ends_at_a_stranger_or_in_a_circle_is_refused() {
             "Taken: by the job's words"
         ]
     );
-    let in_a_circle = vec![
-        row(1, "a", &["b"], &[]),
-        row(2, "b", &["c"], &[]),
-        row(3, "c", &["b"], &[]),
-    ];
+    let in_a_circle = vec![row(1, "a", &["b"], &[]), row(2, "b", &["c"], &[]), row(3, "c", &["b"], &[])];
     assert_eq!(
         told(in_a_circle),
         [
@@ -147,9 +110,6 @@ fn rows_that_need_one_value_are_told_so() {
     let rows = vec![row(1, "a", &[], &["x", "y"]), row(2, "b", &[], &["y"])];
     assert_eq!(
         told(rows),
-        [
-            "change",
-            "change it is not changed at the same time as row 1 (line 2, p1): both need the UPN y"
-        ]
+        ["change", "change it is not changed at the same time as row 1 (line 2, p1): both need the UPN y"]
     );
 }

@@ -21,15 +21,12 @@ impl FromStr for MaxFailed {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is neither a number of rows (20) nor a share of them (10%)");
+        let wrong = || format!("`{text}` is neither a number of rows (20) nor a share of them (10%)");
         match text.strip_suffix('%') {
             Some(number) => {
                 let percent: f64 = number.trim().parse().map_err(|_| wrong())?;
                 let sensible = (0.0..=100.0).contains(&percent);
-                sensible
-                    .then_some(MaxFailed::Percent(percent))
-                    .ok_or_else(wrong)
+                sensible.then_some(MaxFailed::Percent(percent)).ok_or_else(wrong)
             }
             None => text.parse().map(MaxFailed::Rows).map_err(|_| wrong()),
         }
@@ -60,25 +57,16 @@ impl Policy {
     pub fn verdict(&self, counts: &Counts) -> Option<String> {
         let stranded = counts.of(Outcome::Stranded);
         if stranded > self.max_stranded {
-            return Some(format!(
-                "{stranded} people are stranded (--max-stranded {})",
-                self.max_stranded
-            ));
+            return Some(format!("{stranded} people are stranded (--max-stranded {})", self.max_stranded));
         }
-        let failed =
-            counts.of(Outcome::Failed) + counts.of(Outcome::Reverted) + counts.of(Outcome::Held);
+        let failed = counts.of(Outcome::Failed) + counts.of(Outcome::Reverted) + counts.of(Outcome::Held);
         let ended = counts.total();
         let too_many = match self.max_failed {
             MaxFailed::Rows(most) => failed > most,
-            MaxFailed::Percent(percent) => {
-                ended >= ROWS_BEFORE_SHARE && failed as f64 > ended as f64 * percent / 100.0
-            }
+            MaxFailed::Percent(percent) => ended >= ROWS_BEFORE_SHARE && failed as f64 > ended as f64 * percent / 100.0,
         };
         too_many.then(|| {
-            format!(
-                "{failed} of {ended} rows ended failed, reverted or held (--max-failed {})",
-                self.max_failed
-            )
+            format!("{failed} of {ended} rows ended failed, reverted or held (--max-failed {})", self.max_failed)
         })
     }
 }
@@ -96,10 +84,7 @@ mod tests {
     }
 
     fn policy(max_failed: &str, max_stranded: u64) -> Policy {
-        Policy {
-            max_failed: max_failed.parse().unwrap(),
-            max_stranded,
-        }
+        Policy { max_failed: max_failed.parse().unwrap(), max_stranded }
     }
 
     #[test]
@@ -107,11 +92,7 @@ mod tests {
         let policy = policy("10%", 0);
         assert_eq!(policy.verdict(&counts(0, 49, 0)), None);
         assert!(policy.verdict(&counts(44, 6, 0)).is_some());
-        assert_eq!(
-            policy.verdict(&counts(45, 5, 0)),
-            None,
-            "10 % is not more than 10 %"
-        );
+        assert_eq!(policy.verdict(&counts(45, 5, 0)), None, "10 % is not more than 10 %");
     }
 
     #[test]
@@ -125,10 +106,7 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_what_to_write() {
         for text in ["", "ten", "-1", "101%", "%"] {
-            assert!(
-                text.parse::<MaxFailed>().unwrap_err().contains("10%"),
-                "{text}"
-            );
+            assert!(text.parse::<MaxFailed>().unwrap_err().contains("10%"), "{text}");
         }
     }
 }

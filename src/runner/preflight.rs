@@ -49,9 +49,7 @@ impl Ready {
     }
 
     fn of(&self, verdict: Verdict) -> impl Iterator<Item = &Check> {
-        self.checks
-            .iter()
-            .filter(move |check| check.verdict == verdict)
+        self.checks.iter().filter(move |check| check.verdict == verdict)
     }
 }
 
@@ -77,19 +75,11 @@ pub async fn prepare(
         Err(LookupError::Abort(abort)) => return Err(abort),
         Err(LookupError::Against(problem)) => {
             checks.push(Check::bad("lookups", problem.to_string(), problem.advice));
-            return Ok(Ready {
-                checks,
-                initial_domain,
-                settings: None,
-            });
+            return Ok(Ready { checks, initial_domain, settings: None });
         }
     };
     checks.extend(obstacles(job, &settings));
-    Ok(Ready {
-        checks,
-        initial_domain,
-        settings: Some(settings),
-    })
+    Ok(Ready { checks, initial_domain, settings: Some(settings) })
 }
 
 /// Whether the app was given what the job needs with these parameters: one check a permission.
@@ -106,10 +96,7 @@ pub fn permissions(job: &Job, params: &BTreeMap<String, String>, app: &AppFacts)
         let advice = format!("make sure that it has {}", names.join(", "));
         return vec![Check::new("permissions", Verdict::Unknown, detail, advice)];
     };
-    needed
-        .into_iter()
-        .map(|needed| permission(needed, granted))
-        .collect()
+    needed.into_iter().map(|needed| permission(needed, granted)).collect()
 }
 
 fn permission(needed: &Permission, granted: &[String]) -> Check {
@@ -121,11 +108,7 @@ fn permission(needed: &Permission, granted: &[String]) -> Check {
         Some(others) if !others.is_empty() => format!(" (or {})", others.join(", ")),
         Some(_) | None => String::new(),
     };
-    let verdict = if needed.optional {
-        Verdict::Warning
-    } else {
-        Verdict::Bad
-    };
+    let verdict = if needed.optional { Verdict::Warning } else { Verdict::Bad };
     let detail = format!("not granted{others}; it is needed to {}", needed.why);
     Check::new(&name, verdict, detail, GRANT)
 }
@@ -162,9 +145,7 @@ pub async fn introductions(services: &Arc<Services>) -> Result<Vec<Check>, RunAb
         let mut client = ServiceClient::new(services, "preflight".into());
         checks.extend(match client.read(&question, Priority::Exposed).await {
             Ok(items) => service.recognise(tenant, Ok(&items)),
-            Err(NoAnswer::Fault(fault)) if fault.is_refusal() => {
-                service.recognise(tenant, Err(&fault))
-            }
+            Err(NoAnswer::Fault(fault)) if fault.is_refusal() => service.recognise(tenant, Err(&fault)),
             Err(NoAnswer::Fault(fault)) => return Err(RunAbort(unread(&fault))),
             Err(NoAnswer::Abort(abort)) => return Err(abort),
             Err(NoAnswer::Left) => return Err(RunAbort(left())),
@@ -189,24 +170,15 @@ mod tests {
         let job = crate::job::find("immutable-id").unwrap();
         let params = job.parameters(&[]).unwrap();
         let checks = permissions(&job, &params, app);
-        checks
-            .into_iter()
-            .map(|check| (check.name, check.verdict))
-            .collect()
+        checks.into_iter().map(|check| (check.name, check.verdict)).collect()
     }
 
     #[test]
     fn a_missing_permission_forbids_the_run_and_an_optional_one_does_not() {
         let none = verdicts(&app(Some(&[]), None));
         assert!(none.contains(&("permission User.ReadWrite.All".into(), Verdict::Bad)));
-        assert!(none.contains(&(
-            "permission RoleManagement.Read.Directory".into(),
-            Verdict::Warning
-        )));
-        let higher = verdicts(&app(
-            Some(&["user.readwrite.all", "Directory.ReadWrite.All"]),
-            None,
-        ));
+        assert!(none.contains(&("permission RoleManagement.Read.Directory".into(), Verdict::Warning)));
+        let higher = verdicts(&app(Some(&["user.readwrite.all", "Directory.ReadWrite.All"]), None));
         let bad = higher.iter().find(|(_, verdict)| *verdict == Verdict::Bad);
         assert_eq!(bad, None);
     }

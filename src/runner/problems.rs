@@ -53,11 +53,7 @@ pub(super) const NO_ANSWER: ProblemKind = ProblemKind {
 
 /// What a read came to that a fault answered: no read leaves a doubt.
 pub(super) fn unread(fault: &Fault) -> Problem {
-    if fault.class == Class::InDoubt {
-        NO_ANSWER.problem(fault.words())
-    } else {
-        fault.problem()
-    }
+    if fault.class == Class::InDoubt { NO_ANSWER.problem(fault.words()) } else { fault.problem() }
 }
 
 /// A run that executes a plan meets a row that the plan does not change.
@@ -114,8 +110,7 @@ pub(super) const OTHER_RUN: ProblemKind = ProblemKind {
     advice: "bring that run to its end first: `cutover resume RUN`",
 };
 
-const PLAN_ANEW: &str =
-    "plan again, look at what the plan now says about this row, and run that plan";
+const PLAN_ANEW: &str = "plan again, look at what the plan now says about this row, and run that plan";
 
 /// All of them.
 pub const PROBLEMS: [&ProblemKind; 11] = [

@@ -109,16 +109,9 @@ pub async fn read(work: Arc<ReadWork>, admitted: Admitted) -> WorkerEnd {
     match answered {
         Ok(reads) => WorkerEnd::Ended {
             outcome: Outcome::Unchanged,
-            who: Who {
-                line: admitted.line,
-                key,
-            },
+            who: Who { line: admitted.line, key },
             error_code: None,
-            effort: Effort {
-                busy: begun.elapsed().saturating_sub(client.waited()),
-                reads,
-                writes: 0,
-            },
+            effort: Effort { busy: begun.elapsed().saturating_sub(client.waited()), reads, writes: 0 },
         },
         Err(Unfinished::Parked) => WorkerEnd::Parked,
         Err(Unfinished::Halted(halted)) => WorkerEnd::Halted(halted),
@@ -127,29 +120,14 @@ pub async fn read(work: Arc<ReadWork>, admitted: Admitted) -> WorkerEnd {
 
 impl ReadWork {
     /// Tells the sink, and returns how many reads it took.
-    async fn answer(
-        &self,
-        admitted: &Admitted,
-        key: &str,
-        client: &mut ServiceClient,
-    ) -> Result<u32, Unfinished> {
+    async fn answer(&self, admitted: &Admitted, key: &str, client: &mut ServiceClient) -> Result<u32, Unfinished> {
         let result = self.verify(admitted, client).await?;
         let reads = client.take_costs().reads;
-        (self.sink)(RowReading {
-            row: admitted.row,
-            line: admitted.line,
-            key: key.to_owned(),
-            reads,
-            result,
-        });
+        (self.sink)(RowReading { row: admitted.row, line: admitted.line, key: key.to_owned(), reads, result });
         Ok(reads)
     }
 
-    async fn verify(
-        &self,
-        admitted: &Admitted,
-        client: &mut ServiceClient,
-    ) -> Result<Verification, Unfinished> {
+    async fn verify(&self, admitted: &Admitted, client: &mut ServiceClient) -> Result<Verification, Unfinished> {
         let states = admitted.record.as_ref().and_then(states_of);
         let (Some(record), Some(states)) = (&admitted.record, states) else {
             let missing = format!("row {} has no state to compare with", admitted.row);
@@ -194,26 +172,13 @@ impl ReadWork {
 }
 
 /// In what a person who was found differs from the goal: what the job's steps would change now.
-fn drifts(
-    job: &Job,
-    view: &RowView,
-    before: &State,
-    found: Found,
-) -> Result<Vec<Drift>, EvalError> {
-    let gone = |found: Value| {
-        vec![Drift {
-            property: "id".into(),
-            expected: before.get("id").clone(),
-            found,
-        }]
-    };
+fn drifts(job: &Job, view: &RowView, before: &State, found: Found) -> Result<Vec<Drift>, EvalError> {
+    let gone = |found: Value| vec![Drift { property: "id".into(), expected: before.get("id").clone(), found }];
     let state = match found {
         Found::One(state) => state,
         Found::Nobody(_) => return Ok(gone(Value::Null)),
         Found::Several(places) => {
-            return Ok(gone(
-                format!("several were found: {}", places.join("; ")).into(),
-            ));
+            return Ok(gone(format!("several were found: {}", places.join("; ")).into()));
         }
     };
     let mut walk = Walk::from(before, &state);

@@ -58,12 +58,7 @@ pub fn may_be_retried(outcome: Outcome) -> bool {
 ///
 /// # Errors
 /// [`JournalError`]; rows that began again before it stay so.
-pub async fn reopen(
-    session: &Session,
-    retried: &Retried,
-    by: &str,
-    clock: &dyn Clock,
-) -> Result<u64, JournalError> {
+pub async fn reopen(session: &Session, retried: &Retried, by: &str, clock: &dyn Clock) -> Result<u64, JournalError> {
     // The reader first: it waits until what is known of the run is up to the log.
     let reader = session.reader().await?;
     let rules = &session.header().rules;
@@ -77,9 +72,7 @@ pub async fn reopen(
         let mut again = Row::new(row, Some(record));
         let event = Event::Retried { by: by.to_owned() };
         again.tell(event, clock.now(), rules).map_err(impossible)?;
-        let news = again
-            .news(Costs::default(), clock.now(), rules)
-            .map_err(impossible)?;
+        let news = again.news(Costs::default(), clock.now(), rules).map_err(impossible)?;
         session.post(news.transition, &news.before, &news.after)?;
         rows += 1;
     }
@@ -94,16 +87,10 @@ mod tests {
     fn rows_are_named_by_numbers_and_ranges() {
         let rows: Retried = "3, 7-9".parse().unwrap();
         let named = |row| rows.has(row, Outcome::Failed);
-        assert_eq!(
-            (1..=10).filter(|row| named(*row)).collect::<Vec<_>>(),
-            [3, 7, 8, 9]
-        );
+        assert_eq!((1..=10).filter(|row| named(*row)).collect::<Vec<_>>(), [3, 7, 8, 9]);
         assert!(!rows.has(3, Outcome::Done));
         for wrong in ["", "0", "3-", "9-7", "a"] {
-            assert!(
-                wrong.parse::<Retried>().unwrap_err().contains("3,7-9"),
-                "{wrong}"
-            );
+            assert!(wrong.parse::<Retried>().unwrap_err().contains("3,7-9"), "{wrong}");
         }
     }
 }

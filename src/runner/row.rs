@@ -9,9 +9,7 @@ use super::staleness::Memory;
 use crate::core::Problem;
 use crate::job::{DirectoryEntry, Job, RowView, State, Step, Write};
 use crate::journal::{Facts, Planned, RowNumber, RowRecord, Transition, UnixMillis};
-use crate::machine::{
-    Active, Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, RowState, Rules,
-};
+use crate::machine::{Active, Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, RowState, Rules};
 use crate::services::budget::Priority;
 use crate::services::{Class, Fault};
 use std::time::Duration;
@@ -50,10 +48,7 @@ impl Row {
         let record = record.unwrap_or_default();
         Row {
             states: states_of(&record),
-            memory: Memory {
-                left_at: record.wrote_at,
-                unseen_since: None,
-            },
+            memory: Memory { left_at: record.wrote_at, unseen_since: None },
             prepared: None,
             stored: record.clone(),
             record,
@@ -116,12 +111,7 @@ impl Row {
     ///
     /// # Errors
     /// [`IllegalMove`] when that cannot happen now.
-    pub fn tell(
-        &mut self,
-        event: Event,
-        now: UnixMillis,
-        rules: &Rules,
-    ) -> Result<Effect, IllegalMove> {
+    pub fn tell(&mut self, event: Event, now: UnixMillis, rules: &Rules) -> Result<Effect, IllegalMove> {
         self.events.push(event.clone());
         let left = matches!(event, Event::Applied(..) | Event::Doubted(..));
         let recovered = matches!(event, Event::Recovered);
@@ -162,10 +152,7 @@ impl Row {
     pub fn doubt_left(&self, job: &Job, now: UnixMillis) -> Option<Duration> {
         let wrote_at = self.record.wrote_at.filter(|_| self.is_in_doubt())?;
         let since = Duration::from_millis(now.saturating_sub(wrote_at));
-        job.limits
-            .doubt
-            .checked_sub(since)
-            .filter(|left| !left.is_zero())
+        job.limits.doubt.checked_sub(since).filter(|left| !left.is_zero())
     }
 
     fn case<'a>(&'a self, job: &'a Job, view: &'a RowView, now: UnixMillis) -> Case<'a> {
@@ -210,12 +197,7 @@ impl Row {
     ///
     /// # Errors
     /// The job does not work for the row.
-    pub fn write(
-        &self,
-        job: &Job,
-        view: &RowView,
-        attempt: Attempt,
-    ) -> Result<Option<Write>, Problem> {
+    pub fn write(&self, job: &Job, view: &RowView, attempt: Attempt) -> Result<Option<Write>, Problem> {
         let Some(states) = &self.states else {
             return Ok(None);
         };
@@ -229,30 +211,15 @@ impl Row {
         {
             return Ok(Some(prepared.write.clone()));
         }
-        view.write(operation, &states.before, &states.now)
-            .map(Some)
-            .map_err(|error| error.problem())
+        view.write(operation, &states.before, &states.now).map(Some).map_err(|error| error.problem())
     }
 
     /// What it means that the write of an attempt succeeded.
-    pub fn applied(
-        &mut self,
-        job: &Job,
-        view: &RowView,
-        attempt: Attempt,
-        write: &Write,
-        now: UnixMillis,
-    ) -> Event {
+    pub fn applied(&mut self, job: &Job, view: &RowView, attempt: Attempt, write: &Write, now: UnixMillis) -> Event {
         // Without a state there was no write; what a read will show is right in any case.
         let Some(known) = &self.states else {
             let look = Look::Again;
-            return Event::Applied(
-                attempt,
-                Forecast {
-                    look,
-                    exposed: true,
-                },
-            );
+            return Event::Applied(attempt, Forecast { look, exposed: true });
         };
         let mut after = known.now.clone();
         after.merge(&write.effect);
@@ -269,9 +236,7 @@ impl Row {
         match fault.class {
             Class::InDoubt | Class::Unavailable { .. } => Event::Doubted(attempt, fault.problem()),
             Class::NotFound | Class::Contended => Event::Contended(attempt, fault.problem()),
-            Class::InvalidValue | Class::Unsupported | Class::Rejected
-                if self.has_another_way(job, attempt) =>
-            {
+            Class::InvalidValue | Class::Unsupported | Class::Rejected if self.has_another_way(job, attempt) => {
                 Event::Contended(attempt, fault.problem())
             }
             Class::Duplicate => {
@@ -305,9 +270,7 @@ impl Row {
         fault: &Fault,
         advice: impl FnOnce(&Step) -> Option<String>,
     ) -> Problem {
-        let step = job
-            .step(attempt.step)
-            .filter(|_| !self.record.is_going_back());
+        let step = job.step(attempt.step).filter(|_| !self.record.is_going_back());
         let advice = step.and_then(advice);
         let problem = fault.problem();
         match advice {
@@ -319,16 +282,10 @@ impl Row {
     fn learn(&mut self, states: States) {
         if self.record.before.is_none() {
             self.facts.before = Some(states.before.to_text());
-        } else if self
-            .states
-            .as_ref()
-            .is_none_or(|known| known.now != states.now)
-        {
+        } else if self.states.as_ref().is_none_or(|known| known.now != states.now) {
             self.facts.expected = Some(states.now.to_text());
         }
-        self.record
-            .before
-            .get_or_insert_with(|| states.before.to_text());
+        self.record.before.get_or_insert_with(|| states.before.to_text());
         self.states = Some(states);
     }
 
@@ -373,35 +330,18 @@ impl Row {
     ///
     /// # Errors
     /// [`IllegalMove`] when the row cannot have gone this way.
-    pub fn news(
-        &mut self,
-        costs: Costs,
-        now: UnixMillis,
-        rules: &Rules,
-    ) -> Result<News, IllegalMove> {
+    pub fn news(&mut self, costs: Costs, now: UnixMillis, rules: &Rules) -> Result<News, IllegalMove> {
         let mut facts = std::mem::take(&mut self.facts);
         facts.reads = costs.reads;
         facts.throttled = costs.throttled;
         facts.request_id = costs.request_id;
-        facts.begun_at = self
-            .record
-            .begun_at
-            .filter(|_| self.stored.begun_at.is_none());
-        let transition = Transition {
-            row: self.number,
-            at: now,
-            events: std::mem::take(&mut self.events),
-            facts,
-        };
+        facts.begun_at = self.record.begun_at.filter(|_| self.stored.begun_at.is_none());
+        let transition = Transition { row: self.number, at: now, events: std::mem::take(&mut self.events), facts };
         let mut after = self.stored.clone();
         after.apply(&transition, rules)?;
         self.record.clone_from(&after);
         let before = std::mem::replace(&mut self.stored, after.clone());
-        Ok(News {
-            transition,
-            before,
-            after,
-        })
+        Ok(News { transition, before, after })
     }
 }
 

@@ -99,11 +99,7 @@ impl Schedule {
         if let (Some(window), Some(deadline)) = (&window, deadline) {
             must_open_before(window, deadline, now)?;
         }
-        Ok(Schedule {
-            paused: None,
-            window,
-            deadline,
-        })
+        Ok(Schedule { paused: None, window, deadline })
     }
 
     /// Somebody wants no row to begin.
@@ -127,11 +123,7 @@ impl Schedule {
             return None;
         }
         let until = window.next_change(now);
-        Some(Hold::Window {
-            window: window.text().to_owned(),
-            until,
-            opens: window.shown(until),
-        })
+        Some(Hold::Window { window: window.text().to_owned(), until, opens: window.shown(until) })
     }
 
     /// The deadline, once it has come.
@@ -142,11 +134,7 @@ impl Schedule {
     }
 }
 
-fn ahead(
-    deadline: &Deadline,
-    now: UnixMillis,
-    zone: &TimeZone,
-) -> Result<UnixMillis, ScheduleError> {
+fn ahead(deadline: &Deadline, now: UnixMillis, zone: &TimeZone) -> Result<UnixMillis, ScheduleError> {
     let moment = deadline.moment(now, zone).filter(|at| *at > now);
     moment.ok_or_else(|| {
         ScheduleError::Passed(match deadline {
@@ -156,11 +144,7 @@ fn ahead(
     })
 }
 
-fn must_open_before(
-    window: &Window,
-    deadline: UnixMillis,
-    now: UnixMillis,
-) -> Result<(), ScheduleError> {
+fn must_open_before(window: &Window, deadline: UnixMillis, now: UnixMillis) -> Result<(), ScheduleError> {
     let opens = window.next_change(now);
     if window.is_open(now) || opens < deadline {
         return Ok(());
@@ -228,14 +212,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_what_to_write() {
-        for text in [
-            "",
-            "tomorrow",
-            "5:00",
-            "25:00",
-            "2026-01-31",
-            "2026-01-31T05:00:00",
-        ] {
+        for text in ["", "tomorrow", "5:00", "25:00", "2026-01-31", "2026-01-31T05:00:00"] {
             let error = text.parse::<Deadline>().unwrap_err();
             assert!(error.to_string().contains("+01:00"), "{text}: {error}");
         }
@@ -246,10 +223,7 @@ mod tests {
         let mut schedule = schedule("22:00-05:00 UTC", "", "2026-01-31T12:00:00Z").unwrap();
         let (day, night) = (at("2026-01-31T12:00:00Z"), at("2026-01-31T23:00:00Z"));
         let waiting = schedule.hold(day).unwrap();
-        assert_eq!(
-            waiting.to_string(),
-            "outside the window 22:00-05:00 UTC until 2026-01-31 22:00 UTC"
-        );
+        assert_eq!(waiting.to_string(), "outside the window 22:00-05:00 UTC until 2026-01-31 22:00 UTC");
         assert_eq!(schedule.hold(night), None);
         schedule.pause("lunch".into());
         assert_eq!(schedule.hold(day), Some(Hold::Operator("lunch".into())));

@@ -94,9 +94,7 @@ impl Staleness {
                     again: attempt.number > 1,
                     under_way: record.wrote_at.is_some_and(|at| since(at) < limits.doubt),
                 }),
-                Phase::Observing | Phase::Intending(_) | Phase::Applying(_) | Phase::Verifying => {
-                    None
-                }
+                Phase::Observing | Phase::Intending(_) | Phase::Applying(_) | Phase::Verifying => None,
             },
             RowState::Waiting | RowState::Ended(_) => None,
         };
@@ -106,9 +104,7 @@ impl Staleness {
             took_effect: recent(record.took_effect_at),
             left: recent(memory.left_at),
             doubt,
-            unsettled: record
-                .progress()
-                .is_some_and(|progress| progress.unsettled()),
+            unsettled: record.progress().is_some_and(|progress| progress.unsettled()),
             undoing: record.is_going_back(),
             first_look: record.before.is_none(),
             touched: record.has_begun_writing() || record.exposed(),
@@ -125,9 +121,7 @@ impl Staleness {
             // Nobody is given up for a few reads that are refused or show nobody.
             Reading::Nobody | Reading::Nothing => self.touched && !self.unseen_too_long,
             Reading::State(decision) => {
-                self.first_look && self.wrote
-                    || self.may_still_arrive(decision)
-                    || self.may_be_of_before(decision)
+                self.first_look && self.wrote || self.may_still_arrive(decision) || self.may_be_of_before(decision)
             }
         };
         match may_be_old {
@@ -139,17 +133,13 @@ impl Staleness {
     /// A doubtful write that does not show may show in a moment, and is not sent again before that. What a second try was to
     /// do may have been done by the first; the second would then come between later steps.
     fn may_still_arrive(&self, decision: &Decision) -> bool {
-        self.doubt.is_some_and(|doubt| {
-            doubt.under_way && (doubt.again || *decision == Decision::Next(doubt.step))
-        })
+        self.doubt.is_some_and(|doubt| doubt.under_way && (doubt.again || *decision == Decision::Next(doubt.step)))
     }
 
     /// On the way back: a replica that has not seen what is to be undone shows what looks like the undo's effect; and nobody
     /// is given up for what such a replica shows.
     fn may_be_of_before(&self, decision: &Decision) -> bool {
-        let seems_undone = self
-            .doubt
-            .is_some_and(|doubt| *decision != Decision::Next(doubt.step));
+        let seems_undone = self.doubt.is_some_and(|doubt| *decision != Decision::Next(doubt.step));
         self.undoing
             && (seems_undone && self.took_effect
                 || self.unsettled && *decision == Decision::Goal && self.wrote

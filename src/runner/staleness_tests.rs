@@ -4,11 +4,7 @@ use super::*;
 use crate::core::Problem;
 
 fn problem() -> Problem {
-    Problem {
-        code: "c".into(),
-        message: "m".into(),
-        advice: "a".into(),
-    }
+    Problem { code: "c".into(), message: "m".into(), advice: "a".into() }
 }
 
 const STEP: StepId = StepId(1);
@@ -25,11 +21,7 @@ fn staleness(bits: u16) -> Staleness {
         touched: bit(5),
         unseen_too_long: bit(6),
         first_look: bit(10),
-        doubt: bit(7).then_some(Doubt {
-            step: STEP,
-            again: bit(8),
-            under_way: bit(9),
-        }),
+        doubt: bit(7).then_some(Doubt { step: STEP, again: bit(8), under_way: bit(9) }),
     }
 }
 
@@ -48,18 +40,8 @@ const TABLE: [(&str, &[&[&str]]); 8] = [
     ("nothing", &[&["touched", "!unseen_too_long"]]),
     ("nobody", &[&["wrote"], &["touched", "!unseen_too_long"]]),
     ("older", &[&["wrote"]]),
-    (
-        "doubtful step",
-        &[&["first_look", "wrote"], &["doubt", "under_way"]],
-    ),
-    (
-        "other step",
-        &[
-            &["first_look", "wrote"],
-            &["doubt", "under_way", "again"],
-            &["undoing", "doubt", "took_effect"],
-        ],
-    ),
+    ("doubtful step", &[&["first_look", "wrote"], &["doubt", "under_way"]]),
+    ("other step", &[&["first_look", "wrote"], &["doubt", "under_way", "again"], &["undoing", "doubt", "took_effect"]]),
     (
         "goal",
         &[
@@ -78,14 +60,7 @@ const TABLE: [(&str, &[&[&str]]); 8] = [
             &["undoing", "left"],
         ],
     ),
-    (
-        "refused",
-        &[
-            &["first_look", "wrote"],
-            &["doubt", "under_way", "again"],
-            &["undoing", "doubt", "took_effect"],
-        ],
-    ),
+    ("refused", &[&["first_look", "wrote"], &["doubt", "under_way", "again"], &["undoing", "doubt", "took_effect"]]),
 ];
 
 fn holds(staleness: &Staleness, fact: &str) -> bool {
@@ -123,9 +98,7 @@ fn every_reading_meets_every_set_of_facts() {
         };
         for bits in 0..1 << 11 {
             let staleness = staleness(bits);
-            let is_old = old_when
-                .iter()
-                .any(|facts| facts.iter().all(|fact| holds(&staleness, fact)));
+            let is_old = old_when.iter().any(|facts| facts.iter().all(|fact| holds(&staleness, fact)));
             let verdict = match is_old {
                 true => Verdict::LookAgain,
                 false => Verdict::Believe,

@@ -4,14 +4,12 @@
 //! says so when there is nothing left. What looks like the same run but differs is refused, with what differs.
 
 use super::services::Clock;
-use crate::batch::{
-    Digest, Finding, FindingCounts, Input, InputError, PlanFile, PlanFileError, Row, Visit,
-};
+use crate::batch::{Digest, Finding, FindingCounts, Input, InputError, PlanFile, PlanFileError, Row, Visit};
 use crate::core::Problem;
 use crate::job::{Job, Settings};
 use crate::journal::{
-    Adoption, Import, InputFacts, InputRow, Journal, JournalError, Planned, RowNumber, RunHeader,
-    RunId, RunRecord, RunState, Seal, Session, takers,
+    Adoption, Import, InputFacts, InputRow, Journal, JournalError, Planned, RowNumber, RunHeader, RunId, RunRecord,
+    RunState, Seal, Session, takers,
 };
 use crate::machine::{Rules, StepTraits};
 use crate::values::{Rule, Violation};
@@ -107,10 +105,7 @@ fn differences(run: &RunRecord, order: &Order<'_>) -> Vec<String> {
         ));
     }
     if header.target != order.target {
-        found.push(format!(
-            "the target was {}, now it is {}",
-            header.target, order.target
-        ));
+        found.push(format!("the target was {}, now it is {}", header.target, order.target));
     }
     if header.plan != order.plan {
         let named = |plan: &Option<Digest>| match plan {
@@ -126,9 +121,7 @@ fn differences(run: &RunRecord, order: &Order<'_>) -> Vec<String> {
     for (name, value) in &order.params {
         let then = header.params.get(name).map_or("not there", String::as_str);
         if then != value {
-            found.push(format!(
-                "the parameter {name} was {then}, now it is {value}"
-            ));
+            found.push(format!("the parameter {name} was {then}, now it is {value}"));
         }
     }
     found
@@ -143,13 +136,7 @@ fn absolute(input: &Input) -> String {
 #[must_use]
 pub fn rules_of(job: &Job) -> Rules {
     Rules {
-        steps: job
-            .steps
-            .iter()
-            .map(|step| StepTraits {
-                exposes: step.exposes,
-            })
-            .collect(),
+        steps: job.steps.iter().map(|step| StepTraits { exposes: step.exposes }).collect(),
         attempts_max: job.limits.attempts,
         undo_attempts_max: job.limits.undo_attempts,
         looks_max: LOOKS_MAX,
@@ -213,8 +200,7 @@ pub fn each_row<E: From<InputError>>(
     input: &Input,
     mut visit: impl FnMut(Visit) -> Result<(), E>,
 ) -> Result<u64, E> {
-    let mut judge =
-        |row: &Row, findings: &mut Vec<Finding>| objections(job, settings, row, findings);
+    let mut judge = |row: &Row, findings: &mut Vec<Finding>| objections(job, settings, row, findings);
     let mut shown = |item: Visit| match visit(item) {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => ControlFlow::Break(error),
@@ -280,12 +266,7 @@ pub fn copy(
                     Some(plan) => Some(planned(plan, &row, key)?),
                     None => None,
                 };
-                import.push(InputRow {
-                    number: RowNumber(row.number),
-                    line: row.line,
-                    cells: row.cells,
-                    planned,
-                })?;
+                import.push(InputRow { number: RowNumber(row.number), line: row.line, cells: row.cells, planned })?;
                 if let Some(adoption) = adoptions.remove(&row.number) {
                     import.adopt(adoption)?;
                 }

@@ -87,11 +87,9 @@ impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Hold::Operator(why) => f.write_str(why),
-            Hold::Window {
-                window,
-                until: _,
-                opens,
-            } => write!(f, "outside the window {window} until {opens}"),
+            Hold::Window { window, until: _, opens } => {
+                write!(f, "outside the window {window} until {opens}")
+            }
         }
     }
 }
@@ -151,9 +149,7 @@ impl Gate {
     pub async fn stopping(&self) {
         let mut standing = self.0.subscribe();
         // The sender lives as long as this gate.
-        let _stopping = standing
-            .wait_for(|standing| standing.stopping().is_some())
-            .await;
+        let _stopping = standing.wait_for(|standing| standing.stopping().is_some()).await;
     }
 
     /// Waits until it is closed.

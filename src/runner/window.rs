@@ -63,12 +63,7 @@ impl FromStr for Window {
             Some(name) => TimeZone::get(name).map_err(|_| WindowError::Zone(name.to_owned()))?,
             None => TimeZone::system(),
         };
-        Ok(Window {
-            from,
-            to,
-            zone,
-            text: text.to_owned(),
-        })
+        Ok(Window { from, to, zone, text: text.to_owned() })
     }
 }
 
@@ -101,9 +96,7 @@ impl Window {
         self.open_until(at).unwrap_or_else(|| {
             let mut openings = self.around(at).into_iter().map(|(opens, _)| opens);
             // None only at the end of the calendar.
-            openings
-                .find(|opens| *opens > at)
-                .unwrap_or(UnixMillis::MAX)
+            openings.find(|opens| *opens > at).unwrap_or(UnixMillis::MAX)
         })
     }
 
@@ -116,9 +109,7 @@ impl Window {
 
     fn open_until(&self, at: UnixMillis) -> Option<UnixMillis> {
         let around = self.around(at);
-        let mut found = around
-            .into_iter()
-            .find(|(opens, closes)| (*opens..*closes).contains(&at));
+        let mut found = around.into_iter().find(|(opens, closes)| (*opens..*closes).contains(&at));
         // Where a jump of the clocks swallows the closed hours, one opening follows upon the other.
         for (opens, closes) in self.around(at) {
             if let Some((_, until)) = found.as_mut()
@@ -135,23 +126,13 @@ impl Window {
         let today = self.zone.to_datetime(timestamp(at)).date();
         let first = today.yesterday().unwrap_or(today);
         let days = first.series(jiff::Span::new().days(1));
-        days.take(DAYS_LOOKED_AT)
-            .filter_map(|day| self.on(day))
-            .filter(|(opens, closes)| opens < closes)
-            .collect()
+        days.take(DAYS_LOOKED_AT).filter_map(|day| self.on(day)).filter(|(opens, closes)| opens < closes).collect()
     }
 
     /// Opening on a day, and the closing that belongs to it.
     fn on(&self, day: Date) -> Option<(UnixMillis, UnixMillis)> {
-        let last = if self.from < self.to {
-            day
-        } else {
-            day.tomorrow().ok()?
-        };
-        Some((
-            moment(&self.zone, day, self.from)?,
-            moment(&self.zone, last, self.to)?,
-        ))
+        let last = if self.from < self.to { day } else { day.tomorrow().ok()? };
+        Some((moment(&self.zone, day, self.from)?, moment(&self.zone, last, self.to)?))
     }
 }
 
@@ -159,9 +140,7 @@ impl Window {
 pub(super) fn moment(zone: &TimeZone, day: Date, time: Time) -> Option<UnixMillis> {
     let ambiguous = zone.to_ambiguous_timestamp(day.to_datetime(time));
     let at = match ambiguous.offset() {
-        AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
-            ambiguous.earlier().ok()?
-        }
+        AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => ambiguous.earlier().ok()?,
         AmbiguousOffset::Gap { .. } => {
             let before = ambiguous.earlier().ok()?;
             zone.following(before).next()?.timestamp()
@@ -174,9 +153,7 @@ pub(super) fn moment(zone: &TimeZone, day: Date, time: Time) -> Option<UnixMilli
 /// The calendar ends with the year 9999, and so does every moment.
 pub(super) fn timestamp(at: UnixMillis) -> Timestamp {
     let millis = i64::try_from(at).unwrap_or(i64::MAX);
-    Timestamp::UNIX_EPOCH
-        .checked_add(SignedDuration::from_millis(millis))
-        .unwrap_or(Timestamp::MAX)
+    Timestamp::UNIX_EPOCH.checked_add(SignedDuration::from_millis(millis)).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -126,13 +126,7 @@ enum Rest {
 /// Works on one row.
 pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
     let begun = Instant::now();
-    let Admitted {
-        row,
-        line,
-        values,
-        record,
-        planned,
-    } = admitted;
+    let Admitted { row, line, values, record, planned } = admitted;
     let key = key_of(&work.job.layout, &values).to_owned();
     let row = Row::new(row, record).held_to(planned);
     let mut worker = Worker::new(work, row, key);
@@ -148,15 +142,8 @@ pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
     match end {
         Ok(Rest::Ended(outcome)) => WorkerEnd::Ended {
             outcome,
-            error_code: worker
-                .row
-                .record()
-                .problem()
-                .map(|problem| problem.code.clone()),
-            who: Who {
-                line,
-                key: worker.key,
-            },
+            error_code: worker.row.record().problem().map(|problem| problem.code.clone()),
+            who: Who { line, key: worker.key },
             effort: Effort {
                 busy: begun.elapsed().saturating_sub(worker.client.waited()),
                 reads: worker.row.record().reads,
@@ -311,9 +298,7 @@ impl Worker {
 
     fn tell(&mut self, event: Event) -> Result<Effect, IllegalMove> {
         let work = Arc::clone(&self.work);
-        let effect = self
-            .row
-            .tell(event, self.now(), &work.session.header().rules)?;
+        let effect = self.row.tell(event, self.now(), &work.session.header().rules)?;
         self.show_exposure();
         Ok(effect)
     }
@@ -424,10 +409,7 @@ impl Worker {
         let priority = self.row.priority();
         self.may_leave();
         let work = Arc::clone(&self.work);
-        let others = Others {
-            claims: &work.claims,
-            row: self.row.number(),
-        };
+        let others = Others { claims: &work.claims, row: self.row.number() };
         let (states, others) = (states.as_ref(), Some(others));
         let parked = self.parked();
         let seen = tokio::select! {
@@ -467,11 +449,7 @@ impl Worker {
 
     /// Why the person could not be read. After a write, that may mean that nobody knows what it did.
     fn unseen(&self, fault: &Fault) -> Problem {
-        if self.row.stored().has_begun_writing() {
-            fault.problem()
-        } else {
-            unread(fault)
-        }
+        if self.row.stored().has_begun_writing() { fault.problem() } else { unread(fault) }
     }
 
     /// A row that has written keeps what it has, whatever others want.
@@ -484,18 +462,12 @@ impl Worker {
         let values = view.claimed(&states.before, &states.now);
         if let Some(account) = account {
             let values = values.unwrap_or_default();
-            self.work
-                .claims
-                .take_on(self.row.number(), &account, &values);
+            self.work.claims.take_on(self.row.number(), &account, &values);
         }
     }
 
     /// Whether the row may go on, now that its account was seen for the first time.
-    fn claim(
-        &self,
-        view: &RowView,
-        assessment: &Assessment,
-    ) -> Result<Result<Verdict, EvalError>, JournalError> {
+    fn claim(&self, view: &RowView, assessment: &Assessment) -> Result<Result<Verdict, EvalError>, JournalError> {
         let (Some(states), None) = (&assessment.states, self.row.states()) else {
             return Ok(Ok(Verdict::Free));
         };
@@ -516,8 +488,7 @@ impl Worker {
         }
         self.write_begun = (Instant::now(), self.client.waited());
         let rules = &self.work.session.header().rules;
-        self.row
-            .report_meanwhile(&self.work.job, view, attempt, rules);
+        self.row.report_meanwhile(&self.work.job, view, attempt, rules);
         self.commit().await?;
         Ok(Next::Do(self.tell(Event::Durable(attempt))?))
     }
@@ -590,35 +561,27 @@ impl Worker {
         // What cannot be told was not claimed either.
         let values = view.claimed(&states.now, &states.now).unwrap_or_default();
         let replication = self.work.job.limits.replication.as_millis() as u64;
-        self.work
-            .claims
-            .keep(values, at.saturating_add(replication));
+        self.work.claims.keep(values, at.saturating_add(replication));
     }
 
     /// Hands in what a later process should know, without waiting: the last write's success shares the barrier of the end.
     fn post(&mut self) -> Result<(), Halted> {
         if self.row.has_news() {
             let news = self.news()?;
-            self.work
-                .session
-                .post(news.transition, &news.before, &news.after)?;
+            self.work.session.post(news.transition, &news.before, &news.after)?;
         }
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), Halted> {
         let news = self.news()?;
-        self.work
-            .session
-            .commit(news.transition, &news.before, &news.after)
-            .await?;
+        self.work.session.commit(news.transition, &news.before, &news.after).await?;
         Ok(())
     }
 
     fn news(&mut self) -> Result<News, IllegalMove> {
         let work = Arc::clone(&self.work);
         let costs = self.client.take_costs();
-        self.row
-            .news(costs, self.now(), &work.session.header().rules)
+        self.row.news(costs, self.now(), &work.session.header().rules)
     }
 }

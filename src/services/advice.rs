@@ -15,9 +15,7 @@ impl Fault {
     /// What a person can do about it: what is known of its code, or else of its class.
     #[must_use]
     pub fn advice(&self) -> &'static str {
-        known_code(&self.code)
-            .and_then(|known| known.advice)
-            .unwrap_or(self.class.kind().advice)
+        known_code(&self.code).and_then(|known| known.advice).unwrap_or(self.class.kind().advice)
     }
 
     /// Its code and its message, without saying the code twice where the service does.
@@ -35,19 +33,12 @@ impl Fault {
     /// What it means for the person who reads the report: the class by its code, and the service's own codes in the words.
     #[must_use]
     pub fn problem(&self) -> Problem {
-        Problem {
-            advice: self.advice().to_owned(),
-            ..self.class.kind().problem(self.words())
-        }
+        Problem { advice: self.advice().to_owned(), ..self.class.kind().problem(self.words()) }
     }
 }
 
 fn coded(code: &str, message: &str) -> String {
-    if message.starts_with(code) {
-        message.to_owned()
-    } else {
-        format!("{code}: {message}")
-    }
+    if message.starts_with(code) { message.to_owned() } else { format!("{code}: {message}") }
 }
 
 #[cfg(test)]
@@ -55,12 +46,7 @@ mod tests {
     use super::*;
 
     fn fault(class: Class, code: &str) -> Fault {
-        Fault {
-            class,
-            code: code.to_owned(),
-            message: "AADSTS7000215: wrong".to_owned(),
-            status: None,
-        }
+        Fault { class, code: code.to_owned(), message: "AADSTS7000215: wrong".to_owned(), status: None }
     }
 
     #[test]
@@ -77,10 +63,7 @@ mod tests {
     fn the_report_has_our_code_and_keeps_the_services() {
         let problem = fault(Class::Duplicate, "Request_BadRequest/ObjectConflict").problem();
         assert_eq!(problem.code, "Duplicate");
-        assert_eq!(
-            problem.message,
-            "Request_BadRequest/ObjectConflict: AADSTS7000215: wrong"
-        );
+        assert_eq!(problem.message, "Request_BadRequest/ObjectConflict: AADSTS7000215: wrong");
         assert!(problem.advice.contains("Deleted users"));
         let once = fault(Class::SignIn, "AADSTS7000215").problem();
         assert_eq!(once.message, "AADSTS7000215: wrong");

@@ -119,10 +119,7 @@ mod tests {
         }
         std::fs::write(&path, "\n").unwrap();
         let fault = source.read().unwrap_err();
-        assert_eq!(
-            (fault.class, fault.code.as_str()),
-            (Class::SignIn, "secret-file")
-        );
+        assert_eq!((fault.class, fault.code.as_str()), (Class::SignIn, "secret-file"));
         assert!(fault.message.ends_with("is empty"), "{}", fault.message);
     }
 }

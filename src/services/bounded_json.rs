@@ -47,8 +47,7 @@ impl Bounded<'_> {
     fn spend<E: Error>(self, bytes: usize) -> Result<(), E> {
         let left = self.left.get().and_then(|left| left.checked_sub(bytes));
         self.left.set(left);
-        left.map(drop)
-            .ok_or_else(|| E::custom("more than can be taken in"))
+        left.map(drop).ok_or_else(|| E::custom("more than can be taken in"))
     }
 }
 
@@ -125,11 +124,7 @@ mod tests {
             let list = |count: usize| format!("[{}]", vec![one; count].join(","));
             assert!(read(list(100).as_bytes(), PLENTY).is_ok(), "{one}");
             let many = list(100_000);
-            assert_eq!(
-                read(many.as_bytes(), PLENTY),
-                Err(Unreadable::TooLarge),
-                "{one}"
-            );
+            assert_eq!(read(many.as_bytes(), PLENTY), Err(Unreadable::TooLarge), "{one}");
         }
         let long = format!("\"{}\"", "x".repeat(PLENTY));
         assert_eq!(read(long.as_bytes(), PLENTY), Err(Unreadable::TooLarge));
@@ -138,11 +133,7 @@ mod tests {
     #[test]
     fn what_is_cut_short_or_goes_on_is_no_json() {
         for text in ["", "{", "{\"a\":1", "[1,", "{} {}", "<html>", "nul", "\"a"] {
-            assert_eq!(
-                read(text.as_bytes(), PLENTY),
-                Err(Unreadable::NoJson),
-                "{text}"
-            );
+            assert_eq!(read(text.as_bytes(), PLENTY), Err(Unreadable::NoJson), "{text}");
         }
     }
 
@@ -159,10 +150,7 @@ mod tests {
         leaf.prop_recursive(4, 32, 6, |inner| {
             let list = proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from);
             let members = proptest::collection::btree_map(".{0,4}", inner, 0..6);
-            prop_oneof![
-                list,
-                members.prop_map(|members| Value::Object(members.into_iter().collect()))
-            ]
+            prop_oneof![list, members.prop_map(|members| Value::Object(members.into_iter().collect()))]
         })
     }
 

@@ -57,37 +57,22 @@ mod tests {
     use proptest::prelude::*;
 
     fn token(payload: &str) -> String {
-        format!(
-            "eyJhbGciOiJub25lIn0.{}.sig",
-            URL_SAFE_NO_PAD.encode(payload)
-        )
+        format!("eyJhbGciOiJub25lIn0.{}.sig", URL_SAFE_NO_PAD.encode(payload))
     }
 
     #[test]
     fn an_apps_roles_and_a_persons_scopes_are_permissions() {
-        let app = Claims::of(&token(
-            r#"{"tid":"t","appid":"a","roles":["A.All"],"wids":["w"]}"#,
-        ));
+        let app = Claims::of(&token(r#"{"tid":"t","appid":"a","roles":["A.All"],"wids":["w"]}"#));
         let app = app.unwrap();
         assert_eq!(app.tenant.as_deref(), Some("t"));
-        assert_eq!(
-            (app.permissions, app.directory_roles),
-            (vec!["A.All".into()], vec!["w".into()])
-        );
+        assert_eq!((app.permissions, app.directory_roles), (vec!["A.All".into()], vec!["w".into()]));
         let person = Claims::of(&token(r#"{"scp":"A.All B.Read"}"#)).unwrap();
         assert_eq!(person.permissions, ["A.All", "B.Read"]);
     }
 
     #[test]
     fn an_opaque_token_says_nothing() {
-        for opaque in [
-            "",
-            "secret",
-            "a.b",
-            "a.!!.c",
-            &token("[1]"),
-            &token(r#"{"roles":5}"#),
-        ] {
+        for opaque in ["", "secret", "a.b", "a.!!.c", &token("[1]"), &token(r#"{"roles":5}"#)] {
             assert_eq!(Claims::of(opaque), None, "{opaque}");
         }
     }

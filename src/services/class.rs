@@ -53,10 +53,7 @@ pub enum Class {
 
 impl Class {
     /// Throttled, and nothing more is known.
-    pub const THROTTLED: Class = Class::Throttled {
-        retry_after: None,
-        reason: ThrottleReason::Unstated,
-    };
+    pub const THROTTLED: Class = Class::Throttled { retry_after: None, reason: ThrottleReason::Unstated };
     /// Unavailable for nobody knows how long.
     pub const UNAVAILABLE: Class = Class::Unavailable { retry_after: None };
 }
@@ -64,8 +61,7 @@ impl Class {
 /// Said of refusals.
 const NOT_APPLIED: &str = "nothing: a write that is answered so was not made";
 /// Said where a write may have been made.
-const PERHAPS: &str =
-    "perhaps: a write may have been made; the person is read before anything is written again";
+const PERHAPS: &str = "perhaps: a write may have been made; the person is read before anything is written again";
 
 pub(super) const REFUSED_TOKEN: &str = "the service refuses the tokens that the sign-in gives: check that the connection file's tenant and cloud belong \
      together, and this machine's clock";
@@ -279,12 +275,7 @@ impl Class {
             Class::Unsupported => (No, Never, Request, &UNSUPPORTED),
             Class::Rejected => (No, Never, Request, &REJECTED),
         };
-        ClassFacts {
-            applied,
-            again,
-            concerns,
-            kind,
-        }
+        ClassFacts { applied, again, concerns, kind }
     }
 
     /// What people are told of it.

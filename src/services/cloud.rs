@@ -103,18 +103,10 @@ mod tests {
     #[test]
     fn every_address_can_be_written_in_a_connection_file() {
         for cloud in Cloud::ALL {
-            for root in [
-                cloud.login_root(),
-                cloud.graph_root(),
-                cloud.exchange_root(),
-            ] {
+            for root in [cloud.login_root(), cloud.graph_root(), cloud.exchange_root()] {
                 let url: reqwest::Url = root.parse().unwrap();
                 assert_eq!(url.scheme(), "https");
-                assert_eq!(
-                    format!("{root}/"),
-                    url.as_str(),
-                    "no slash at the end, no path"
-                );
+                assert_eq!(format!("{root}/"), url.as_str(), "no slash at the end, no path");
             }
         }
     }

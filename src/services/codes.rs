@@ -41,15 +41,11 @@ impl Speaker {
     #[must_use]
     pub fn source(self) -> &'static str {
         match self {
-            Speaker::Graph => {
-                "https://learn.microsoft.com/graph/errors, and replies that were seen"
-            }
+            Speaker::Graph => "https://learn.microsoft.com/graph/errors, and replies that were seen",
             Speaker::SignIn => {
                 "https://learn.microsoft.com/entra/identity-platform/reference-error-codes, and cutover itself"
             }
-            Speaker::Directory => {
-                "RFC 4511, appendix A; after 49/ Windows' system error codes; and cutover itself"
-            }
+            Speaker::Directory => "RFC 4511, appendix A; after 49/ Windows' system error codes; and cutover itself",
             Speaker::Transport => "cutover itself",
         }
     }
@@ -57,27 +53,15 @@ impl Speaker {
 
 impl KnownCode {
     pub(super) const fn new(code: &'static str, class: Class, speaker: Speaker) -> KnownCode {
-        KnownCode {
-            code,
-            class,
-            speaker,
-            note: None,
-            advice: None,
-        }
+        KnownCode { code, class, speaker, note: None, advice: None }
     }
 
     pub(super) const fn noting(self, note: &'static str) -> KnownCode {
-        KnownCode {
-            note: Some(note),
-            ..self
-        }
+        KnownCode { note: Some(note), ..self }
     }
 
     pub(super) const fn advising(self, advice: &'static str) -> KnownCode {
-        KnownCode {
-            advice: Some(advice),
-            ..self
-        }
+        KnownCode { advice: Some(advice), ..self }
     }
 }
 
@@ -109,9 +93,7 @@ pub fn known_code(code: &str) -> Option<KnownCode> {
 }
 
 fn named(code: &str) -> Option<KnownCode> {
-    known_codes()
-        .find(|known| known.code.eq_ignore_ascii_case(code))
-        .copied()
+    known_codes().find(|known| known.code.eq_ignore_ascii_case(code)).copied()
 }
 
 fn by_status(code: &str) -> Option<KnownCode> {
@@ -120,8 +102,8 @@ fn by_status(code: &str) -> Option<KnownCode> {
         return None;
     }
     let class = class_of_status(status);
-    let known = KnownCode::new("http-…", class, Speaker::Graph)
-        .noting("an HTTP status without a code of the service's own");
+    let known =
+        KnownCode::new("http-…", class, Speaker::Graph).noting("an HTTP status without a code of the service's own");
     // Also where every fresh token is refused, which is another class.
     Some(match class == Class::Unauthenticated {
         true => known.advising(REFUSED_TOKEN),
@@ -135,9 +117,7 @@ mod tests {
 
     #[test]
     fn no_code_is_explained_twice() {
-        let mut codes: Vec<String> = known_codes()
-            .map(|known| known.code.to_ascii_lowercase())
-            .collect();
+        let mut codes: Vec<String> = known_codes().map(|known| known.code.to_ascii_lowercase()).collect();
         codes.sort_unstable();
         let all = codes.len();
         codes.dedup();
@@ -147,10 +127,7 @@ mod tests {
     #[test]
     fn the_most_specific_code_tells() {
         let class = |code| known_code(code).map(|known| known.class);
-        assert_eq!(
-            class("Request_BadRequest/ObjectConflict"),
-            Some(Class::Duplicate)
-        );
+        assert_eq!(class("Request_BadRequest/ObjectConflict"), Some(Class::Duplicate));
         assert_eq!(class("Request_BadRequest/news"), Some(Class::InvalidValue));
         assert_eq!(class("request_badrequest"), Some(Class::InvalidValue));
         assert_eq!(class("http-502"), Some(Class::UNAVAILABLE));

@@ -83,24 +83,14 @@ impl GraphLimits {
 
     /// What the operator gave, and defaults for the rest. More writes than usual bring four times as many reads.
     #[must_use]
-    pub fn given(
-        writes: Option<Quota>,
-        reads: Option<Quota>,
-        identity_protection: Option<Quota>,
-    ) -> GraphLimits {
+    pub fn given(writes: Option<Quota>, reads: Option<Quota>, identity_protection: Option<Quota>) -> GraphLimits {
         let for_writes = writes
-            .map(|writes| {
-                Quota::new(
-                    writes.count().saturating_mul(READS_PER_WRITE),
-                    writes.period(),
-                )
-            })
+            .map(|writes| Quota::new(writes.count().saturating_mul(READS_PER_WRITE), writes.period()))
             .filter(|reads| reads.per_second() > GraphLimits::GRAPH.reads.per_second());
         GraphLimits {
             writes: writes.unwrap_or(GraphLimits::GRAPH.writes),
             reads: reads.or(for_writes).unwrap_or(GraphLimits::GRAPH.reads),
-            identity_protection: identity_protection
-                .unwrap_or(GraphLimits::GRAPH.identity_protection),
+            identity_protection: identity_protection.unwrap_or(GraphLimits::GRAPH.identity_protection),
         }
     }
 }
@@ -118,10 +108,8 @@ impl Connection {
     /// # Errors
     /// The file cannot be read, or has mistakes; all of them are told at once.
     pub fn load(path: &Path) -> Result<Connection, ConnectionError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConnectionError::Unreadable {
-            path: path.display().to_string(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConnectionError::Unreadable { path: path.display().to_string(), source })?;
         warn_of_others("connection file", path);
         Connection::parse(path, &text, &|name| std::env::var(name).ok())
     }
@@ -136,10 +124,8 @@ impl Connection {
         text: &str,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Connection, ConnectionError> {
-        connection_file::read(path, text, variable).map_err(|mistakes| ConnectionError::Mistakes {
-            path: path.display().to_string(),
-            mistakes,
-        })
+        connection_file::read(path, text, variable)
+            .map_err(|mistakes| ConnectionError::Mistakes { path: path.display().to_string(), mistakes })
     }
 
     /// Whether requests go to a tenant that is served on this machine: a simulated one. Plain HTTP is allowed on loopback only.
@@ -169,10 +155,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
         return false;
     };
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address
-            .parse()
-            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    host.eq_ignore_ascii_case("localhost") || address.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 /// Why there is no connection. Nothing has been sent anywhere.
@@ -228,10 +211,7 @@ mod tests {
         let graph = GraphConnection {
             tenant: "Contoso.onmicrosoft.com".to_owned(),
             cloud: Cloud::Global,
-            auth: Auth::ClientSecret {
-                client_id: "app".to_owned(),
-                secret: SecretSource::Given(Secret::new("hush")),
-            },
+            auth: Auth::ClientSecret { client_id: "app".to_owned(), secret: SecretSource::Given(Secret::new("hush")) },
             endpoint: endpoint.parse().unwrap(),
             login: "https://login.microsoftonline.com".parse().unwrap(),
             limits: GraphLimits::GRAPH,
@@ -253,27 +233,15 @@ mod tests {
             identity("https://proxy.contoso.com:8443/"),
             "graph contoso.onmicrosoft.com (https://proxy.contoso.com:8443)"
         );
-        assert_eq!(
-            identity("http://127.0.0.1:49152"),
-            "graph contoso.onmicrosoft.com (http://127.0.0.1)"
-        );
+        assert_eq!(identity("http://127.0.0.1:49152"), "graph contoso.onmicrosoft.com (http://127.0.0.1)");
     }
 
     #[test]
     fn loopback_is_told_from_names_that_look_like_it() {
-        for yes in [
-            "http://127.0.0.1:1",
-            "http://127.8.8.8",
-            "http://[::1]:80",
-            "http://LOCALHOST",
-        ] {
+        for yes in ["http://127.0.0.1:1", "http://127.8.8.8", "http://[::1]:80", "http://LOCALHOST"] {
             assert!(is_loopback(&yes.parse().unwrap()), "{yes}");
         }
-        for no in [
-            "http://127.0.0.1.evil.com",
-            "http://localhost.evil.com",
-            "http://10.0.0.1",
-        ] {
+        for no in ["http://127.0.0.1.evil.com", "http://localhost.evil.com", "http://10.0.0.1"] {
             assert!(!is_loopback(&no.parse().unwrap()), "{no}");
         }
     }

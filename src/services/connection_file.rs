@@ -48,12 +48,7 @@ pub(super) fn read(
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Connection, Vec<Mistake>> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader {
-        text,
-        path,
-        variable,
-        mistakes: Vec::new(),
-    };
+    let mut reader = Reader { text, path, variable, mistakes: Vec::new() };
     if !errors.is_empty() {
         // What a parser guesses after an error would only bring more, and wrong, messages.
         for error in errors {
@@ -66,9 +61,7 @@ pub(super) fn read(
     match connection {
         Some(connection) if reader.mistakes.is_empty() => Ok(connection),
         Some(_) | None => {
-            reader
-                .mistakes
-                .sort_by_key(|mistake| (mistake.line, mistake.column));
+            reader.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
             Err(reader.mistakes)
         }
     }
@@ -135,9 +128,7 @@ impl Reader<'_> {
         };
         self.known_only(table.table, &GRAPH_KEYS, "in [exchange]");
         self.root(&table, "endpoint", Cloud::Global.exchange_root());
-        tracing::warn!(
-            "[exchange] of the connection file is not used: the jobs of this version talk to Graph only"
-        );
+        tracing::warn!("[exchange] of the connection file is not used: the jobs of this version talk to Graph only");
     }
 
     fn graph(&mut self, table: &Table<'_>) -> Option<GraphConnection> {
@@ -151,8 +142,7 @@ impl Reader<'_> {
         let limits = self.limits(table);
         let throttle_priority = self.throttle_priority(table);
         let patience = self.patience(table, "patience", GraphConnection::PATIENCE);
-        let sign_in_patience =
-            self.patience(table, "sign_in_patience", GraphConnection::SIGN_IN_PATIENCE);
+        let sign_in_patience = self.patience(table, "sign_in_patience", GraphConnection::SIGN_IN_PATIENCE);
         Some(GraphConnection {
             tenant: tenant?,
             cloud,
@@ -169,9 +159,7 @@ impl Reader<'_> {
     fn tenant(&mut self, table: &Table<'_>) -> Option<String> {
         let tenant = self.required(table, "tenant", "\"contoso.onmicrosoft.com\"")?;
         let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-');
-        let has_ends = tenant
-            .value
-            .starts_with(|letter: char| letter.is_ascii_alphanumeric());
+        let has_ends = tenant.value.starts_with(|letter: char| letter.is_ascii_alphanumeric());
         if !has_ends || !tenant.value.chars().all(allowed) {
             let value = tenant.value.to_owned();
             self.note(tenant.span, Problem::Tenant { value });
@@ -210,9 +198,7 @@ impl Reader<'_> {
     }
 
     fn limits(&mut self, graph: &Table<'_>) -> GraphLimits {
-        let limits = graph
-            .get("limits")
-            .and_then(|limits| self.table("limits", limits));
+        let limits = graph.get("limits").and_then(|limits| self.table("limits", limits));
         let Some(limits) = limits else {
             return GraphLimits::GRAPH;
         };
@@ -236,10 +222,7 @@ impl Reader<'_> {
 
     fn quota(&mut self, limits: &Table<'_>, key: &'static str) -> Option<Quota> {
         let text = self.optional(limits, key)?;
-        text.value
-            .parse()
-            .map_err(|error| self.note(text.span, Problem::Rate { error }))
-            .ok()
+        text.value.parse().map_err(|error| self.note(text.span, Problem::Rate { error })).ok()
     }
 
     fn patience(&mut self, table: &Table<'_>, key: &'static str, default: Duration) -> Duration {
@@ -255,50 +238,27 @@ impl Reader<'_> {
         })
     }
 
-    fn known_only(
-        &mut self,
-        table: &DeTable<'_>,
-        known: &'static [&'static str],
-        place: &'static str,
-    ) {
+    fn known_only(&mut self, table: &DeTable<'_>, known: &'static [&'static str], place: &'static str) {
         for key in table.keys() {
             let name = key.get_ref().as_ref();
             if known.contains(&name) {
                 continue;
             }
-            let problem = Problem::UnknownKey {
-                key: name.to_owned(),
-                place,
-                meant: nearest(name, known),
-                known,
-            };
+            let problem = Problem::UnknownKey { key: name.to_owned(), place, meant: nearest(name, known), known };
             self.note(key.span(), problem);
         }
     }
 
-    fn table<'t>(
-        &mut self,
-        key: &'static str,
-        value: &'t Spanned<DeValue<'t>>,
-    ) -> Option<Table<'t>> {
+    fn table<'t>(&mut self, key: &'static str, value: &'t Spanned<DeValue<'t>>) -> Option<Table<'t>> {
         let table = value.get_ref().as_table();
         if table.is_none() {
             let expected = "a section or a table";
             self.note(value.span(), Problem::WrongType { key, expected });
         }
-        Some(Table {
-            name: key,
-            table: table?,
-            span: value.span(),
-        })
+        Some(Table { name: key, table: table?, span: value.span() })
     }
 
-    fn required<'t>(
-        &mut self,
-        table: &Table<'t>,
-        key: &'static str,
-        example: &'static str,
-    ) -> Option<Text<'t>> {
+    fn required<'t>(&mut self, table: &Table<'t>, key: &'static str, example: &'static str) -> Option<Text<'t>> {
         if table.get(key).is_none() {
             self.missing(table, key, example);
         }
@@ -307,11 +267,7 @@ impl Reader<'_> {
 
     fn missing(&mut self, table: &Table<'_>, key: &'static str, example: &'static str) {
         let section = table.name;
-        let problem = Problem::MissingKey {
-            key,
-            section,
-            example,
-        };
+        let problem = Problem::MissingKey { key, section, example };
         self.note(table.span.clone(), problem);
     }
 
@@ -321,15 +277,9 @@ impl Reader<'_> {
         let problem = match value.get_ref().as_str() {
             Some("") => Problem::Empty { key },
             Some(text) => {
-                return Some(Text {
-                    value: text,
-                    span: value.span(),
-                });
+                return Some(Text { value: text, span: value.span() });
             }
-            None => Problem::WrongType {
-                key,
-                expected: "a text in quotes",
-            },
+            None => Problem::WrongType { key, expected: "a text in quotes" },
         };
         self.note(value.span(), problem);
         None
@@ -338,13 +288,8 @@ impl Reader<'_> {
 
 /// Checks the address of a service's root. What is wrong is said without the address, which may hold a password.
 fn root_of(key: &'static str, value: &str) -> Result<Url, Problem> {
-    let url: Url = value
-        .trim_end_matches('/')
-        .parse()
-        .map_err(|error| Problem::Url {
-            key,
-            reason: format!("{error}"),
-        })?;
+    let url: Url =
+        value.trim_end_matches('/').parse().map_err(|error| Problem::Url { key, reason: format!("{error}") })?;
     let reason = if !matches!(url.scheme(), "https" | "http") {
         "it begins neither with https:// nor, on loopback, with http://"
     } else if !url.username().is_empty() || url.password().is_some() {
@@ -358,10 +303,7 @@ fn root_of(key: &'static str, value: &str) -> Result<Url, Problem> {
     } else {
         return Ok(url);
     };
-    Err(Problem::Url {
-        key,
-        reason: reason.to_owned(),
-    })
+    Err(Problem::Url { key, reason: reason.to_owned() })
 }
 
 #[cfg(test)]

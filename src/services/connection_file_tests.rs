@@ -26,18 +26,13 @@ fn graph(text: &str) -> GraphConnection {
 fn mistakes(text: &str) -> Vec<String> {
     let error = parse(text).unwrap_err();
     let told = error.related().into_iter().flatten();
-    let told: Vec<String> = told
-        .map(|mistake| format!("{mistake} {}", mistake.help().unwrap()))
-        .collect();
+    let told: Vec<String> = told.map(|mistake| format!("{mistake} {}", mistake.help().unwrap())).collect();
     let shown = format!("{error:?} {error} {told:?}");
     assert!(!shown.contains("hush"), "{shown}");
     let ConnectionError::Mistakes { mistakes, .. } = error else {
         panic!("{error:?}");
     };
-    mistakes
-        .iter()
-        .map(|mistake| format!("{mistake} | {}", mistake.help().unwrap()))
-        .collect()
+    mistakes.iter().map(|mistake| format!("{mistake} | {}", mistake.help().unwrap())).collect()
 }
 
 /// The mistakes of the good file with these lines more in [graph].
@@ -47,9 +42,7 @@ fn mistakes_with(lines: &str) -> Vec<String> {
 
 #[test]
 fn priority_and_the_budget_of_identity_protection_can_be_given() {
-    let given = graph(&format!(
-        "{GOOD}throttle_priority = \"high\"\n[graph.limits]\nidentity_protection = \"2/s\"\n"
-    ));
+    let given = graph(&format!("{GOOD}throttle_priority = \"high\"\n[graph.limits]\nidentity_protection = \"2/s\"\n"));
     assert_eq!(given.throttle_priority, ThrottlePriority::High);
     let limits = given.limits;
     assert_eq!(limits.identity_protection, "2/s".parse().unwrap());
@@ -154,30 +147,16 @@ fn the_secret_must_not_stand_in_the_file_and_is_never_shown() {
         ("\"hush\"", "holds the secret itself"),
         ("{ value = \"hush\" }", "unknown key `value`"),
         ("{ env = \"hush~1\" }", "names no environment variable"),
-        (
-            "{ env = \"CONTOSO_SECRET\", file = \"x\" }",
-            "exactly one source",
-        ),
+        ("{ env = \"CONTOSO_SECRET\", file = \"x\" }", "exactly one source"),
         ("{}", "exactly one source"),
-        (
-            "{ env = \"OTHER\" }",
-            "the environment variable `OTHER` is not set",
-        ),
-        (
-            "{ file = \"no-such-file\" }",
-            "`no-such-file` cannot be read",
-        ),
+        ("{ env = \"OTHER\" }", "the environment variable `OTHER` is not set"),
+        ("{ file = \"no-such-file\" }", "`no-such-file` cannot be read"),
         ("\"hush", "not TOML"),
     ] {
         let found = mistakes(&with_secret(secret));
-        assert!(
-            found.iter().any(|found| found.contains(message)),
-            "{secret}: {found:?}"
-        );
+        assert!(found.iter().any(|found| found.contains(message)), "{secret}: {found:?}");
     }
-    let misspelt = GOOD
-        .replace("client_secret", "client_secrt")
-        .replace("CONTOSO_SECRET", "hush");
+    let misspelt = GOOD.replace("client_secret", "client_secrt").replace("CONTOSO_SECRET", "hush");
     assert!(mistakes(&misspelt)[1].contains("did you mean `client_secret`?"));
 }
 
@@ -201,10 +180,7 @@ fn a_secret_file_stands_beside_the_connection_file() {
 #[test]
 fn other_mistakes() {
     for (lines, message) in [
-        (
-            "certificate = { file = \"app.pem\" }\n",
-            "`certificate` does not belong to `auth = \"client-secret\"`",
-        ),
+        ("certificate = { file = \"app.pem\" }\n", "`certificate` does not belong to `auth = \"client-secret\"`"),
         (
             "auth = \"password\"\n",
             "unknown way to sign in: `password` | write one of: client-secret, certificate, device-code, managed-identity, azure-cli",
@@ -214,24 +190,12 @@ fn other_mistakes() {
             "`a while` is not a time from 1 s to 24 h | write a time such as `sign_in_patience = \"12h\"`",
         ),
         ("auth = \"\"\n", "`auth` is empty"),
-        (
-            "endpoint = \"https://graph.microsoft.com/v1.0\"\n",
-            "it has a path",
-        ),
-        (
-            "endpoint = \"https://me:hush@graph.microsoft.com\"\n",
-            "a user or a password",
-        ),
-        (
-            "endpoint = \"https://graph.microsoft.com?x=1\"\n",
-            "a query",
-        ),
+        ("endpoint = \"https://graph.microsoft.com/v1.0\"\n", "it has a path"),
+        ("endpoint = \"https://me:hush@graph.microsoft.com\"\n", "a user or a password"),
+        ("endpoint = \"https://graph.microsoft.com?x=1\"\n", "a query"),
         ("limits = 7\n", "`limits` is not a section or a table"),
         ("patience = \"0s\"\n", "`0s` is not a time"),
-        (
-            "banana = \"blue\"\n",
-            "unknown key `banana` in [graph] | known here: tenant, cloud",
-        ),
+        ("banana = \"blue\"\n", "unknown key `banana` in [graph] | known here: tenant, cloud"),
     ] {
         let found = mistakes_with(lines);
         assert_eq!(found.len(), 1, "{lines}: {found:?}");
@@ -246,10 +210,7 @@ fn other_mistakes() {
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let error = Connection::load(Path::new("no/such.toml")).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "connection file `no/such.toml` cannot be read"
-    );
+    assert_eq!(error.to_string(), "connection file `no/such.toml` cannot be read");
 }
 
 proptest! {
@@ -283,52 +244,31 @@ fn a_directory_has_defaults_and_limits() {
     assert!(!format!("{ad:?}").contains("hush"));
     let limits = "[ad.limits]\nqueries = \"5/s\"\nat_once = 4\n";
     let ad = parse(&format!("{GOOD}{AD}{limits}")).unwrap().ad.unwrap();
-    assert_eq!(
-        (ad.limits.queries, ad.limits.at_once),
-        ("5/s".parse().unwrap(), 4)
-    );
+    assert_eq!((ad.limits.queries, ad.limits.at_once), ("5/s".parse().unwrap(), 4));
 }
 
 #[test]
 fn a_directory_is_reached_in_the_clear_on_loopback_only() {
     let url = "ldaps://dc1.contoso.local";
     for (instead, expected) in [
-        (
-            "ldap://dc1.contoso.local",
-            "would send the password in the clear",
-        ),
-        (
-            "ldap://127.0.0.1.contoso.local",
-            "would send the password in the clear",
-        ),
+        ("ldap://dc1.contoso.local", "would send the password in the clear"),
+        ("ldap://127.0.0.1.contoso.local", "would send the password in the clear"),
         ("https://dc1.contoso.local", "begins neither with ldaps://"),
         ("ldaps://reader:pw@dc1", "holds a user or a password"),
         ("ldaps://", "`url` is not the address of a directory"),
         ("ldaps://dc1/DC=contoso", "has a path or a query"),
     ] {
         let found = mistakes_of_ad(url, instead);
-        assert!(
-            found.len() == 1 && found[0].contains(expected),
-            "{instead}: {found:?}"
-        );
+        assert!(found.len() == 1 && found[0].contains(expected), "{instead}: {found:?}");
         assert!(!found[0].contains("pw@"), "{found:?}");
     }
     let loopback = AD.replace(url, "ldap://127.3.89.1");
     assert!(parse(&format!("{GOOD}{loopback}")).is_ok());
     let start_tls = "ldap://dc1.contoso.local\"\nstart_tls = true\n# \"";
     let start_tls = AD.replace(url, start_tls);
-    assert!(
-        parse(&format!("{GOOD}{start_tls}"))
-            .unwrap()
-            .ad
-            .unwrap()
-            .start_tls
-    );
+    assert!(parse(&format!("{GOOD}{start_tls}")).unwrap().ad.unwrap().start_tls);
     let twice = mistakes_of_ad(url, "ldaps://dc1\"\nstart_tls = true\n# \"");
-    assert!(
-        twice[0].contains("`start_tls` belongs to `ldap://…`"),
-        "{twice:?}"
-    );
+    assert!(twice[0].contains("`start_tls` belongs to `ldap://…`"), "{twice:?}");
 }
 
 #[test]
@@ -364,8 +304,5 @@ fn the_authorities_of_a_directory_are_certificates() {
     std::fs::write(&file, "no certificate").unwrap();
     let with = format!("base = \"DC=x\"\nca = \"{}\"\n# ", file.display());
     let found = mistakes_of_ad("base = ", &with);
-    assert!(
-        found[0].contains("holds no certificate in PEM"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("holds no certificate in PEM"), "{found:?}");
 }

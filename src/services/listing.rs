@@ -35,11 +35,7 @@ impl Listing {
     ///
     /// # Errors
     /// The listing does not end.
-    pub fn take(
-        &mut self,
-        items: Vec<Value>,
-        next: Option<String>,
-    ) -> Result<Option<String>, Fault> {
+    pub fn take(&mut self, items: Vec<Value>, next: Option<String>) -> Result<Option<String>, Fault> {
         let news = items.iter().filter(|item| self.seen.insert(mark_of(item)));
         let is_idle = news.count() == 0;
         self.pages += 1;
@@ -51,15 +47,10 @@ impl Listing {
         let why = if !self.seen.insert(mark(&("page", &next))) {
             Some("it leads back to a page that was read before".to_owned())
         } else if self.idle >= IDLE_PAGES_MAX {
-            Some(format!(
-                "the last {IDLE_PAGES_MAX} pages brought nothing new"
-            ))
+            Some(format!("the last {IDLE_PAGES_MAX} pages brought nothing new"))
         } else if self.pages >= PAGES_MAX || self.items.len() >= ITEMS_MAX {
             let count = self.items.len();
-            Some(format!(
-                "{} pages with {count} items, and there are more",
-                self.pages
-            ))
+            Some(format!("{} pages with {count} items, and there are more", self.pages))
         } else {
             None
         };
@@ -136,11 +127,7 @@ mod tests {
     fn pages_that_a_filter_left_empty_are_passed_over() {
         let mut listing = Listing::default();
         for number in 0..100 {
-            let items = if number % 20 == 0 {
-                vec![number]
-            } else {
-                vec![]
-            };
+            let items = if number % 20 == 0 { vec![number] } else { vec![] };
             let (items, next) = page(&items, Some(number));
             assert!(listing.take(items, next).unwrap().is_some());
         }

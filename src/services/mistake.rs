@@ -32,23 +32,11 @@ pub(super) enum Problem {
     #[error("there is no section [graph]")]
     NoGraph,
     #[error("unknown key `{key}` {place}")]
-    UnknownKey {
-        key: String,
-        place: &'static str,
-        meant: Option<&'static str>,
-        known: &'static [&'static str],
-    },
+    UnknownKey { key: String, place: &'static str, meant: Option<&'static str>, known: &'static [&'static str] },
     #[error("`{key}` is missing in [{section}]")]
-    MissingKey {
-        key: &'static str,
-        section: &'static str,
-        example: &'static str,
-    },
+    MissingKey { key: &'static str, section: &'static str, example: &'static str },
     #[error("`{key}` is not {expected}")]
-    WrongType {
-        key: &'static str,
-        expected: &'static str,
-    },
+    WrongType { key: &'static str, expected: &'static str },
     #[error("`{key}` is empty")]
     Empty { key: &'static str },
     #[error("`{value}` is neither a tenant's domain nor its id")]
@@ -74,10 +62,7 @@ pub(super) enum Problem {
     #[error("`certificate` does not name a file")]
     CertificateSource,
     #[error("the certificate file `{path}` cannot be used: {error}")]
-    Certificate {
-        path: String,
-        error: CertificateError,
-    },
+    Certificate { path: String, error: CertificateError },
     #[error("the environment variable `{name}` is no address")]
     IdentityEndpoint { name: &'static str },
     #[error("this machine is managed by Azure Arc, whose identity this version cannot use")]
@@ -88,13 +73,9 @@ pub(super) enum Problem {
     PlainHttp { key: &'static str },
     #[error("`url` is not the address of a directory: {reason}")]
     DirectoryUrl { reason: String },
-    #[error(
-        "`url` would send the password in the clear: ldap without TLS is for loopback addresses only"
-    )]
+    #[error("`url` would send the password in the clear: ldap without TLS is for loopback addresses only")]
     PlainLdap,
-    #[error(
-        "`start_tls` belongs to `ldap://…`; what `ldaps://…` says is secure from the beginning"
-    )]
+    #[error("`start_tls` belongs to `ldap://…`; what `ldaps://…` says is secure from the beginning")]
     StartTlsTwice,
     #[error("`{value}` is not a distinguished name")]
     DistinguishedName { value: String },
@@ -245,11 +226,7 @@ impl Mistake {
     pub(super) fn new(text: &str, span: &Range<usize>, problem: Problem) -> Mistake {
         let before = text.get(..span.start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-        Mistake {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            problem,
-        }
+        Mistake { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1, problem }
     }
 }
 
@@ -269,9 +246,6 @@ mod tests {
         let at = text.find('é').unwrap();
         let mistake = Mistake::new(text, &(at..at + 2), Problem::NoGraph);
         assert_eq!((mistake.line, mistake.column), (2, 5));
-        assert_eq!(
-            mistake.to_string(),
-            "line 2, column 5: there is no section [graph]"
-        );
+        assert_eq!(mistake.to_string(), "line 2, column 5: there is no section [graph]");
     }
 }

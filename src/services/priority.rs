@@ -14,11 +14,7 @@ pub enum ThrottlePriority {
 
 impl ThrottlePriority {
     /// All of them.
-    pub const ALL: [ThrottlePriority; 3] = [
-        ThrottlePriority::Low,
-        ThrottlePriority::Normal,
-        ThrottlePriority::High,
-    ];
+    pub const ALL: [ThrottlePriority; 3] = [ThrottlePriority::Low, ThrottlePriority::Normal, ThrottlePriority::High];
 
     /// Its name in connection files and in the header.
     #[must_use]
@@ -33,8 +29,6 @@ impl ThrottlePriority {
     /// The one of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<ThrottlePriority> {
-        ThrottlePriority::ALL
-            .into_iter()
-            .find(|priority| priority.name() == name)
+        ThrottlePriority::ALL.into_iter().find(|priority| priority.name() == name)
     }
 }

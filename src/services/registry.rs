@@ -73,10 +73,7 @@ impl Registry {
         self.iter().find(named).ok_or_else(|| Fault {
             class: Class::Unsupported,
             code: "no-such-service".to_owned(),
-            message: format!(
-                "the connection file has no section for the service `{}`",
-                request.service
-            ),
+            message: format!("the connection file has no section for the service `{}`", request.service),
             status: None,
         })
     }
@@ -114,11 +111,7 @@ impl Registry {
             budgets.map(|budget| (endpoint.name(), budget, budget.load()))
         });
         let (service, budget, load) = budgets.max_by(|a, b| a.2.total_cmp(&b.2))?;
-        (load >= BINDING_LOAD_MIN).then(|| Binding {
-            service,
-            budget: budget.name().to_owned(),
-            per_s: budget.rate(),
-        })
+        (load >= BINDING_LOAD_MIN).then(|| Binding { service, budget: budget.name().to_owned(), per_s: budget.rate() })
     }
 
     /// That the main service was waited for long enough. Silence before `open_since` says nothing: nobody asked.
@@ -137,9 +130,7 @@ impl Endpoint {
     fn new(service: Arc<dyn Service>) -> Endpoint {
         let plans = service.budgets().into_iter();
         Endpoint {
-            budgets: plans
-                .map(|plan| Budget::new(plan.name, plan.quota))
-                .collect(),
+            budgets: plans.map(|plan| Budget::new(plan.name, plan.quota)).collect(),
             patience: service.patience(),
             served: AtomicBool::new(false),
             trouble: Mutex::default(),
@@ -235,11 +226,7 @@ impl Endpoint {
     /// What is told of it once it was waited for long enough.
     #[must_use]
     pub fn as_given_up(&self) -> GivenUp {
-        GivenUp {
-            service: self.name(),
-            patience: self.patience.silence,
-            why: self.trouble().unwrap_or_default(),
-        }
+        GivenUp { service: self.name(), patience: self.patience.silence, why: self.trouble().unwrap_or_default() }
     }
 
     /// How long it has refused the sign-in.
@@ -271,11 +258,7 @@ impl Endpoint {
             }
             Err(fault) => fault,
         };
-        if let Class::Throttled {
-            retry_after,
-            reason,
-        } = fault.class
-        {
+        if let Class::Throttled { retry_after, reason } = fault.class {
             return budget.throttled(permit, retry_after, reason);
         }
         match fault.trouble() {
@@ -339,10 +322,7 @@ impl Endpoint {
 fn in_words(fault: &Fault) -> String {
     let what = fault.brief_words();
     match fault.concerns_app() {
-        true => format!(
-            "{what}; {}; the run then continues by itself",
-            fault.advice()
-        ),
+        true => format!("{what}; {}; the run then continues by itself", fault.advice()),
         false => what,
     }
 }

@@ -23,12 +23,7 @@ pub struct Reply {
 impl From<Fault> for Reply {
     /// A reply that the service had no part in.
     fn from(fault: Fault) -> Reply {
-        Reply {
-            result: Err(fault),
-            request_id: None,
-            usage: None,
-            is_echo: false,
-        }
+        Reply { result: Err(fault), request_id: None, usage: None, is_echo: false }
     }
 }
 
@@ -78,9 +73,7 @@ impl Fault {
     /// The message without the numbers that Entra adds to it for its own people.
     #[must_use]
     pub fn brief(&self) -> &str {
-        self.message
-            .split_once(TRACE)
-            .map_or(&self.message, |(brief, _)| brief)
+        self.message.split_once(TRACE).map_or(&self.message, |(brief, _)| brief)
     }
 
     /// Whether the service does not want this request, now or later: asked again, it would say the same.
@@ -131,34 +124,17 @@ mod tests {
     use std::time::Duration;
 
     fn fault(class: Class, status: Option<u16>) -> Fault {
-        Fault {
-            class,
-            code: String::new(),
-            message: String::new(),
-            status,
-        }
+        Fault { class, code: String::new(), message: String::new(), status }
     }
 
     #[test]
     fn silence_5xx_and_a_refused_sign_in_are_trouble_of_the_target() {
         let retry_after = Some(Duration::from_secs(3));
         let unavailable = Class::Unavailable { retry_after };
-        assert_eq!(
-            fault(Class::NotSent, None).trouble(),
-            Some(Trouble::NoAnswer)
-        );
-        assert_eq!(
-            fault(Class::InDoubt, None).trouble(),
-            Some(Trouble::NoAnswer)
-        );
-        assert_eq!(
-            fault(unavailable, Some(503)).trouble(),
-            Some(Trouble::ServerError { retry_after })
-        );
-        assert_eq!(
-            fault(Class::SignIn, Some(401)).trouble(),
-            Some(Trouble::SignInRefused)
-        );
+        assert_eq!(fault(Class::NotSent, None).trouble(), Some(Trouble::NoAnswer));
+        assert_eq!(fault(Class::InDoubt, None).trouble(), Some(Trouble::NoAnswer));
+        assert_eq!(fault(unavailable, Some(503)).trouble(), Some(Trouble::ServerError { retry_after }));
+        assert_eq!(fault(Class::SignIn, Some(401)).trouble(), Some(Trouble::SignInRefused));
         assert_eq!(fault(Class::InDoubt, Some(200)).trouble(), None);
         assert_eq!(fault(Class::Denied, Some(403)).trouble(), None);
     }

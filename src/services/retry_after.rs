@@ -27,12 +27,10 @@ impl Clocks {
     /// date in the past is one that this machine's clock is ahead of, and says nothing.
     fn until(self, date: SystemTime) -> Option<Duration> {
         let day = Duration::from_secs(RETRY_AFTER_S_MAX);
-        let by_service =
-            self.replied_at
-                .and_then(|replied_at| match date.duration_since(replied_at) {
-                    Ok(delay) => (delay <= day).then_some(delay),
-                    Err(past) => (past.duration() <= day).then_some(Duration::ZERO),
-                });
+        let by_service = self.replied_at.and_then(|replied_at| match date.duration_since(replied_at) {
+            Ok(delay) => (delay <= day).then_some(delay),
+            Err(past) => (past.duration() <= day).then_some(Duration::ZERO),
+        });
         by_service.or_else(|| {
             let delay = date.duration_since(self.now).ok()?;
             Some(delay.min(Duration::from_secs(UNSURE_S_MAX)))
@@ -52,10 +50,7 @@ pub(super) fn parse(value: &str, clocks: Clocks) -> Option<Duration> {
 /// Digits with at most a fraction; signs, exponents and `inf`, which a float may have, are none of these.
 fn seconds(text: &str) -> Option<Duration> {
     let text = text.trim();
-    if !text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.')
-    {
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return None;
     }
     let seconds: f64 = text.parse().ok()?;
@@ -78,10 +73,7 @@ mod tests {
     /// The same where the reply has no `Date`, or an odd one.
     fn at_our_clock(value: &str, replied_at: Option<u64>) -> Option<u64> {
         let since = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let clocks = Clocks {
-            replied_at: replied_at.map(since),
-            now: since(784_111_777),
-        };
+        let clocks = Clocks { replied_at: replied_at.map(since), now: since(784_111_777) };
         parse(value, clocks).map(|delay| delay.as_secs())
     }
 

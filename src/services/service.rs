@@ -58,11 +58,7 @@ pub trait Service: Send + Sync {
     }
 
     /// What the answer to that comes to. `signed_in_to` is the tenant that the sign-in led to, as far as that is known.
-    fn recognise(
-        &self,
-        _signed_in_to: Option<&str>,
-        _answer: Result<&[Value], &Fault>,
-    ) -> Vec<Check> {
+    fn recognise(&self, _signed_in_to: Option<&str>, _answer: Result<&[Value], &Fault>) -> Vec<Check> {
         Vec::new()
     }
 }
@@ -111,18 +107,8 @@ impl Check {
 
     /// Any other.
     #[must_use]
-    pub fn new(
-        name: &str,
-        verdict: Verdict,
-        detail: impl Into<String>,
-        advice: impl Into<String>,
-    ) -> Check {
-        Check {
-            name: name.to_owned(),
-            verdict,
-            detail: detail.into(),
-            advice: advice.into(),
-        }
+    pub fn new(name: &str, verdict: Verdict, detail: impl Into<String>, advice: impl Into<String>) -> Check {
+        Check { name: name.to_owned(), verdict, detail: detail.into(), advice: advice.into() }
     }
 
     /// The service refuses to say.

@@ -33,11 +33,7 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn new(status: u16, body: impl Into<String>) -> Answer {
-        Answer {
-            status,
-            headers: Vec::new(),
-            body: body.into(),
-        }
+        Answer { status, headers: Vec::new(), body: body.into() }
     }
 }
 
@@ -65,9 +61,7 @@ impl Server {
             api: Mutex::new(Answer::new(200, r#"{"id":"1"}"#)),
             asked: Mutex::default(),
         });
-        let router = Router::new()
-            .fallback(answer)
-            .with_state(Arc::clone(&inner));
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&inner));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Server { inner, root }
     }
@@ -85,10 +79,7 @@ impl Server {
     }
 
     pub(super) fn calls(&self) -> Vec<Asked> {
-        self.asked()
-            .into_iter()
-            .filter(|asked| !is_sign_in(asked))
-            .collect()
+        self.asked().into_iter().filter(|asked| !is_sign_in(asked)).collect()
     }
 
     fn asked(&self) -> Vec<Asked> {
@@ -128,31 +119,20 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let asked = Asked {
-        method,
-        uri,
-        headers,
-        body: String::from_utf8(body.to_vec()).unwrap(),
-    };
+    let asked = Asked { method, uri, headers, body: String::from_utf8(body.to_vec()).unwrap() };
     let is_sign_in = is_sign_in(&asked);
     let count = {
         let mut all = inner.asked.lock().unwrap();
         all.push(asked);
         all.len()
     };
-    let source = if is_sign_in {
-        &inner.sign_in
-    } else {
-        &inner.api
-    };
+    let source = if is_sign_in { &inner.sign_in } else { &inner.api };
     let answer = source.lock().unwrap().clone();
     // Every token is another one.
     let body = answer.body.replace("token-N", &format!("token-{count}"));
     let mut response = (StatusCode::from_u16(answer.status).unwrap(), body).into_response();
     for (name, value) in answer.headers {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::try_from(value).unwrap());
+        response.headers_mut().insert(name, HeaderValue::try_from(value).unwrap());
     }
     response
 }

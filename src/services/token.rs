@@ -69,11 +69,7 @@ struct Failed {
 
 impl Tokens {
     /// What is sent or granted is noted in `secrets`.
-    pub(super) fn new(
-        client: Client,
-        connection: &GraphConnection,
-        secrets: Secrets,
-    ) -> reqwest::Result<Tokens> {
+    pub(super) fn new(client: Client, connection: &GraphConnection, secrets: Secrets) -> reqwest::Result<Tokens> {
         Ok(Tokens {
             held: RwLock::default(),
             renewal: Mutex::new(Renewal {
@@ -111,10 +107,7 @@ impl Tokens {
     /// whether so many tokens in a row were refused that another one will not help.
     pub(super) fn refused(&self, refused: &Arc<Token>) -> bool {
         let mut held = self.write();
-        let is_held = held
-            .token
-            .as_ref()
-            .is_some_and(|token| Arc::ptr_eq(token, refused));
+        let is_held = held.token.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused));
         if is_held {
             held.token = None;
             held.refused_in_a_row = held.refused_in_a_row.saturating_add(1);
@@ -145,10 +138,7 @@ impl Tokens {
         match self.renewed(&mut renewal).await {
             Ok(token) => token,
             Err(fault) => {
-                let left_s = old
-                    .ends_at
-                    .saturating_duration_since(Instant::now())
-                    .as_secs();
+                let left_s = old.ends_at.saturating_duration_since(Instant::now()).as_secs();
                 tracing::warn!(
                     "the sign-in cannot be renewed ({}: {}); the old one is good for another {left_s} s; {}",
                     fault.code,
@@ -171,10 +161,7 @@ impl Tokens {
         }
         let asked = renewal.credential.ask().await.inspect(|granted| {
             self.secrets.note(&granted.token);
-            granted
-                .refresh
-                .iter()
-                .for_each(|token| self.secrets.note(token));
+            granted.refresh.iter().for_each(|token| self.secrets.note(token));
         });
         match asked.and_then(|granted| Token::new(&granted)) {
             Ok(token) => {
@@ -204,11 +191,8 @@ impl Token {
         let now = Instant::now();
         let lifetime = granted.lifetime;
         // A life too short for the usual margin is renewed at half of it.
-        let renew_after = if lifetime >= LONG_LIFE {
-            lifetime / 2
-        } else {
-            lifetime.saturating_sub(RENEW_EARLY).max(lifetime / 2)
-        };
+        let renew_after =
+            if lifetime >= LONG_LIFE { lifetime / 2 } else { lifetime.saturating_sub(RENEW_EARLY).max(lifetime / 2) };
         Ok(Token {
             authorization,
             claims: Claims::of(granted.token.expose()),
@@ -221,9 +205,7 @@ impl Token {
 impl Renewal {
     /// The last failure, while it is remembered.
     fn failing(&self) -> Option<&Failed> {
-        self.failed
-            .as_ref()
-            .filter(|failed| Instant::now() < failed.until)
+        self.failed.as_ref().filter(|failed| Instant::now() < failed.until)
     }
 
     fn succeeded(&mut self) {
@@ -234,10 +216,7 @@ impl Renewal {
     fn failed(&mut self, fault: &Fault) {
         let kept = match fault.class {
             Class::SignIn => self.credential.interval().unwrap_or(REFUSAL_KEPT),
-            Class::Throttled {
-                retry_after: Some(delay),
-                ..
-            } => delay,
+            Class::Throttled { retry_after: Some(delay), .. } => delay,
             Class::Throttled { .. }
             | Class::NotSent
             | Class::InDoubt
@@ -252,10 +231,7 @@ impl Renewal {
             | Class::Unauthenticated
             | Class::Rejected => self.delays.next_delay(),
         };
-        self.failed = Some(Failed {
-            fault: fault.clone(),
-            until: Instant::now() + kept,
-        });
+        self.failed = Some(Failed { fault: fault.clone(), until: Instant::now() + kept });
     }
 }
 

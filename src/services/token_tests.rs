@@ -9,12 +9,7 @@ fn tokens(server: &Server) -> Tokens {
     let connection = server.connection_to(&server.root);
     // As the client for Graph does before its first use.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Tokens::new(
-        Client::builder().no_proxy().build().unwrap(),
-        &connection.graph,
-        Secrets::default(),
-    )
-    .unwrap()
+    Tokens::new(Client::builder().no_proxy().build().unwrap(), &connection.graph, Secrets::default()).unwrap()
 }
 
 fn granted(seconds: u64) -> Token {
@@ -23,11 +18,7 @@ fn granted(seconds: u64) -> Token {
 
 /// Puts a token in place that is due for renewal, and ends at that time.
 fn hold_due(tokens: &Tokens, ends_at: Instant) -> Arc<Token> {
-    let token = Arc::new(Token {
-        renew_at: Instant::now(),
-        ends_at,
-        ..granted(3600)
-    });
+    let token = Arc::new(Token { renew_at: Instant::now(), ends_at, ..granted(3600) });
     tokens.write().token = Some(Arc::clone(&token));
     token
 }
@@ -55,16 +46,9 @@ async fn asks_as_the_service_wants_to_be_asked() {
 #[tokio::test(start_paused = true)]
 async fn renewal_comes_five_minutes_early_or_at_half_a_short_or_a_long_life() {
     let now = Instant::now();
-    for (lifetime_s, renew_s) in [
-        (86_400, 43_200),
-        (7_200, 3_600),
-        (7_199, 6_899),
-        (3_600, 3_300),
-        (600, 300),
-        (599, 299),
-        (60, 30),
-        (0, 0),
-    ] {
+    for (lifetime_s, renew_s) in
+        [(86_400, 43_200), (7_200, 3_600), (7_199, 6_899), (3_600, 3_300), (600, 300), (599, 299), (60, 30), (0, 0)]
+    {
         let token = granted(lifetime_s);
         assert_eq!((token.renew_at - now).as_secs(), renew_s, "{lifetime_s}");
         assert_eq!((token.ends_at - now).as_secs(), lifetime_s);
@@ -101,11 +85,7 @@ async fn a_good_token_outlives_a_failed_renewal() {
         let current = tokens.current().await.unwrap();
         assert!(Arc::ptr_eq(&current, &old));
     }
-    assert_eq!(
-        server.sign_ins().len(),
-        1,
-        "the failure is remembered for a while"
-    );
+    assert_eq!(server.sign_ins().len(), 1, "the failure is remembered for a while");
 }
 
 #[tokio::test]
@@ -171,8 +151,5 @@ async fn a_sign_in_service_out_of_reach_means_not_sent() {
     connection.graph.login = closed.parse().unwrap();
     let graph = crate::services::HttpTransport::new(&connection).unwrap();
     let fault = graph.sign_in().await.unwrap_err();
-    assert_eq!(
-        (fault.class, fault.code.as_str()),
-        (Class::NotSent, "sign-in-not-connected")
-    );
+    assert_eq!((fault.class, fault.code.as_str()), (Class::NotSent, "sign-in-not-connected"));
 }

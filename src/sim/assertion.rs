@@ -70,11 +70,7 @@ pub(super) fn check(
     let is_good = claims.nbf <= now_s + SKEW_S
         && now_s < claims.exp + SKEW_S
         && claims.exp.saturating_sub(claims.nbf) <= LIFE_S_MAX;
-    if is_good {
-        Ok(())
-    } else {
-        Err(Denial::AssertionTime)
-    }
+    if is_good { Ok(()) } else { Err(Denial::AssertionTime) }
 }
 
 fn decoded(text: &str) -> Result<Vec<u8>, Denial> {

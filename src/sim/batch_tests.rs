@@ -1,9 +1,7 @@
 //! Batches as a client sees them.
 
 use super::*;
-use crate::sim::{
-    Direct, DirectReply, Faults, GraphPermission, Options, Population, RateQuota, ServiceLimits,
-};
+use crate::sim::{Direct, DirectReply, Faults, GraphPermission, Options, Population, RateQuota, ServiceLimits};
 use axum::http::Response;
 
 fn quiet() -> Options {
@@ -30,10 +28,7 @@ fn send(tenant: &Direct, request: axum::http::request::Builder, body: &Value) ->
 fn batch(tenant: &Direct, requests: &[Value]) -> (u16, Value) {
     let body = json!({ "requests": requests });
     let reply = send(tenant, Request::post("/v1.0/$batch"), &body);
-    (
-        reply.status().as_u16(),
-        serde_json::from_slice(reply.body()).unwrap(),
-    )
+    (reply.status().as_u16(), serde_json::from_slice(reply.body()).unwrap())
 }
 
 /// The replies by their ids; the batch itself must be well-formed.
@@ -41,9 +36,7 @@ fn replies(tenant: &Direct, requests: &[Value]) -> HashMap<String, Value> {
     let (status, body) = batch(tenant, requests);
     assert_eq!(status, 200, "{body}");
     let responses = body["responses"].as_array().unwrap().iter();
-    responses
-        .map(|one| (one["id"].as_str().unwrap().to_owned(), one.clone()))
-        .collect()
+    responses.map(|one| (one["id"].as_str().unwrap().to_owned(), one.clone())).collect()
 }
 
 fn get(id: &str, url: &str) -> Value {
@@ -69,18 +62,11 @@ fn stats(tenant: &Direct) -> Value {
 fn somebody(tenant: &Direct) -> String {
     let reply = send(tenant, Request::get("/sim/users"), &Value::Null);
     let lines = String::from_utf8(reply.into_body()).unwrap();
-    let users = lines
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let users = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let plain = |user: &Value| {
-        user["deleted"] == false
-            && user["administrator"] == false
-            && user["onPremisesSyncEnabled"] != true
+        user["deleted"] == false && user["administrator"] == false && user["onPremisesSyncEnabled"] != true
     };
-    users.into_iter().find(plain).unwrap()["id"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+    users.into_iter().find(plain).unwrap()["id"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -100,46 +86,25 @@ fn each_part_has_a_reply_of_its_own() {
     assert_eq!(found["1"]["status"], 200);
     assert_eq!(found["1"]["body"]["id"], json!(user));
     assert_eq!(found["1"]["headers"]["x-ms-resource-unit"], "1");
-    assert_eq!(
-        found["2"]["body"]["error"]["code"],
-        "Request_ResourceNotFound"
-    );
+    assert_eq!(found["2"]["body"]["error"]["code"], "Request_ResourceNotFound");
     assert_eq!(found["3"]["body"]["value"], json!([{"id": user}]));
-    assert_eq!(
-        (&found["4"]["status"], found["4"].get("body")),
-        (&json!(204), None)
-    );
+    assert_eq!((&found["4"]["status"], found["4"].get("body")), (&json!(204), None));
     assert_eq!(found["5"]["status"], 400);
     let stats = stats(&tenant);
-    assert_eq!(
-        (&stats["requests"], &stats["writes"]),
-        (&json!(5), &json!(1)),
-        "each part is a request"
-    );
+    assert_eq!((&stats["requests"], &stats["writes"]), (&json!(5), &json!(1)), "each part is a request");
 }
 
 #[test]
 fn the_limits_count_parts_and_permissions_are_asked_for_each() {
-    let writes = Some(RateQuota {
-        amount: 1,
-        window_ms: 3_600_000,
-    });
-    let limits = ServiceLimits {
-        writes,
-        ..ServiceLimits::off()
-    };
+    let writes = Some(RateQuota { amount: 1, window_ms: 3_600_000 });
+    let limits = ServiceLimits { writes, ..ServiceLimits::off() };
     let mut options = Options { limits, ..quiet() };
     options.permissions.remove(&GraphPermission::DomainReadAll);
     let tenant = Direct::new(&options, 0).unwrap();
     let user = format!("/users/{}", somebody(&tenant));
     let found = replies(
         &tenant,
-        &[
-            patch("a", &user, "Baker"),
-            patch("b", &user, "Smith"),
-            get("c", "/domains"),
-            get("d", "/organization"),
-        ],
+        &[patch("a", &user, "Baker"), patch("b", &user, "Smith"), get("c", "/domains"), get("d", "/organization")],
     );
     assert_eq!(found["a"]["status"], 204);
     assert_eq!(found["b"]["status"], 429);
@@ -150,15 +115,9 @@ fn the_limits_count_parts_and_permissions_are_asked_for_each() {
 
 #[test]
 fn parts_meet_faults_by_themselves_and_a_lost_one_is_a_timeout() {
-    let faults = Faults {
-        error_before: 0.2,
-        drop_after: 0.2,
-        ..Faults::none()
-    };
+    let faults = Faults { error_before: 0.2, drop_after: 0.2, ..Faults::none() };
     let tenant = Direct::new(&Options { faults, ..quiet() }, 0).unwrap();
-    let requests: Vec<_> = (0..20)
-        .map(|n| get(&n.to_string(), &format!("/users/nobody{n}@contoso.com")))
-        .collect();
+    let requests: Vec<_> = (0..20).map(|n| get(&n.to_string(), &format!("/users/nobody{n}@contoso.com"))).collect();
     let whole = (0..20).find_map(|_| {
         let body = json!({ "requests": requests });
         let request = Request::post("/v1.0/$batch")
@@ -171,16 +130,8 @@ fn parts_meet_faults_by_themselves_and_a_lost_one_is_a_timeout() {
         }
     });
     let body: Value = serde_json::from_slice(&whole.unwrap()).unwrap();
-    let statuses: HashSet<_> = body["responses"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["status"].as_u64())
-        .collect();
-    assert!(
-        statuses.contains(&Some(404)) && statuses.contains(&Some(504)),
-        "{statuses:?}"
-    );
+    let statuses: HashSet<_> = body["responses"].as_array().unwrap().iter().map(|one| one["status"].as_u64()).collect();
+    assert!(statuses.contains(&Some(404)) && statuses.contains(&Some(504)), "{statuses:?}");
 }
 
 #[test]
@@ -219,38 +170,16 @@ fn what_is_no_batch_is_refused_as_a_whole() {
         vec![one(), get("2", &user), after(get("3", &user), "2")],
     ] {
         let (status, body) = batch(&tenant, &bad);
-        assert_eq!(
-            (status, &body["error"]["code"]),
-            (400, &json!("BadRequest")),
-            "{bad:?}"
-        );
+        assert_eq!((status, &body["error"]["code"]), (400, &json!("BadRequest")), "{bad:?}");
     }
     let stats = stats(&tenant);
-    assert_eq!(
-        (&stats["requests"], &stats["writes"]),
-        (&json!(0), &json!(0))
-    );
+    assert_eq!((&stats["requests"], &stats["writes"]), (&json!(0), &json!(0)));
 }
 
 #[test]
 fn a_service_without_batches_knows_no_such_segment() {
-    let tenant = Direct::new(
-        &Options {
-            batching: Batching::Unknown,
-            ..quiet()
-        },
-        0,
-    )
-    .unwrap();
+    let tenant = Direct::new(&Options { batching: Batching::Unknown, ..quiet() }, 0).unwrap();
     let (status, body) = batch(&tenant, &[get("1", "/organization")]);
-    assert_eq!(
-        (status, &body["error"]["code"]),
-        (400, &json!("BadRequest"))
-    );
-    assert!(
-        body["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("Resource not found for the segment")
-    );
+    assert_eq!((status, &body["error"]["code"]), (400, &json!("BadRequest")));
+    assert!(body["error"]["message"].as_str().unwrap().contains("Resource not found for the segment"));
 }

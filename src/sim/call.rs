@@ -40,17 +40,10 @@ impl Call {
         let identity = service.sequencer.next(parts.method.as_str(), path);
         let (route, pairs) = match Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) {
             Ok(Query(pairs)) => (Route::parse(path), pairs),
-            Err(_) => (
-                Err(GraphRefusal::bad_request(
-                    "The query does not decode to UTF-8.",
-                )),
-                Vec::new(),
-            ),
+            Err(_) => (Err(GraphRefusal::bad_request("The query does not decode to UTF-8.")), Vec::new()),
         };
         let route = match route {
-            Ok(Route::Batch) if service.batching == Batching::Unknown => {
-                Err(GraphRefusal::no_such_path(path))
-            }
+            Ok(Route::Batch) if service.batching == Batching::Unknown => Err(GraphRefusal::no_such_path(path)),
             route => route,
         };
         Self {
@@ -73,35 +66,19 @@ impl Call {
     }
 
     pub(super) fn bearer(&self) -> Option<&str> {
-        let (scheme, token) = self
-            .header(header::AUTHORIZATION.as_str())?
-            .split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then_some(token.trim())
+        let (scheme, token) = self.header(header::AUTHORIZATION.as_str())?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     }
 
     pub(super) fn trace(&self) -> Trace<'_> {
-        Trace {
-            at: self.now,
-            identity: &self.identity,
-            client_request_id: self.client_request_id(),
-        }
+        Trace { at: self.now, identity: &self.identity, client_request_id: self.client_request_id() }
     }
 
     /// The body of a write, which must call itself JSON; an action may have none.
     pub(super) fn json_body(&self) -> Result<&[u8], GraphRefusal> {
-        let content_type = self
-            .header(header::CONTENT_TYPE.as_str())
-            .unwrap_or_default();
-        let is_json = content_type
-            .to_ascii_lowercase()
-            .starts_with("application/json");
-        if self.body.is_empty() || is_json {
-            Ok(&self.body)
-        } else {
-            Err(GraphRefusal::media_type())
-        }
+        let content_type = self.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+        let is_json = content_type.to_ascii_lowercase().starts_with("application/json");
+        if self.body.is_empty() || is_json { Ok(&self.body) } else { Err(GraphRefusal::media_type()) }
     }
 
     pub(super) fn version(&self) -> ApiVersion {
@@ -124,23 +101,15 @@ impl Call {
     /// `$select` and with a small page, and never less than 1.
     pub(super) fn cost(&self) -> RequestCost {
         if !self.is_read() {
-            return RequestCost {
-                units: 1,
-                writes: 1,
-            };
+            return RequestCost { units: 1, writes: 1 };
         }
         let listed = match &self.route {
-            Ok(Route::Graph(pattern, _)) => {
-                endpoint(pattern, "GET").map_or(1, |endpoint| endpoint.units)
-            }
+            Ok(Route::Graph(pattern, _)) => endpoint(pattern, "GET").map_or(1, |endpoint| endpoint.units),
             Ok(_) | Err(_) => 1,
         };
         let base = listed + u32::from(self.pair("$expand").is_some());
         let saved = u32::from(self.pair("$select").is_some()) + u32::from(self.has_small_page());
-        RequestCost {
-            units: base.saturating_sub(saved).max(1),
-            writes: 0,
-        }
+        RequestCost { units: base.saturating_sub(saved).max(1), writes: 0 }
     }
 
     fn has_small_page(&self) -> bool {
@@ -149,10 +118,7 @@ impl Call {
     }
 
     fn pair(&self, name: &str) -> Option<&str> {
-        self.pairs
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
@@ -170,10 +136,7 @@ mod tests {
             route: Route::parse(path),
             path: path.to_owned(),
             raw_query: String::new(),
-            pairs: pairs
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
+            pairs: pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             headers: HeaderMap::new(),
             body: Vec::new(),
             now: SimTime(0),
@@ -187,23 +150,14 @@ mod tests {
         assert_eq!(units("/v1.0/users", &[]), 2);
         assert_eq!(units("/v1.0/users", &[("$select", "id")]), 1);
         assert_eq!(units("/v1.0/users", &[("$top", "20")]), 2);
-        assert_eq!(
-            units("/v1.0/users", &[("$top", "19"), ("$select", "id")]),
-            1
-        );
+        assert_eq!(units("/v1.0/users", &[("$top", "19"), ("$select", "id")]), 1);
         assert_eq!(units("/v1.0/users/a@b.c", &[("$select", "id")]), 1);
         let group = "/v1.0/groups/7e06b566-15f3-4013-8bf8-79874d52e68a/transitiveMembers";
         assert_eq!(units(group, &[("$select", "id")]), 4);
         let roles = "/v1.0/roleManagement/directory/roleAssignments";
         assert_eq!(units(roles, &[("$expand", "principal")]), 2);
         let write = call(Method::PATCH, "/v1.0/users/a@b.c", &[]);
-        assert_eq!(
-            write.cost(),
-            RequestCost {
-                units: 1,
-                writes: 1
-            }
-        );
+        assert_eq!(write.cost(), RequestCost { units: 1, writes: 1 });
     }
 
     #[test]

@@ -89,10 +89,7 @@ pub(super) struct Sequencer {
 
 impl Sequencer {
     pub(super) fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            counters: (0..COUNTERS).map(|_| AtomicU32::new(0)).collect(),
-        }
+        Self { seed, counters: (0..COUNTERS).map(|_| AtomicU32::new(0)).collect() }
     }
 
     pub(super) fn next(&self, method: &str, path: &str) -> Identity {
@@ -114,18 +111,9 @@ mod tests {
     fn identities_repeat_with_the_seed_and_differ_within_a_sequence() {
         let (one, other) = (Sequencer::new(7), Sequencer::new(7));
         let first = one.next("GET", "/v1.0/users/a");
-        assert_eq!(
-            first.request_id(),
-            other.next("GET", "/v1.0/users/a").request_id()
-        );
-        assert_ne!(
-            first.request_id(),
-            one.next("GET", "/v1.0/users/a").request_id()
-        );
-        assert_ne!(
-            first.request_id(),
-            Sequencer::new(8).next("GET", "/v1.0/users/a").request_id()
-        );
+        assert_eq!(first.request_id(), other.next("GET", "/v1.0/users/a").request_id());
+        assert_ne!(first.request_id(), one.next("GET", "/v1.0/users/a").request_id());
+        assert_ne!(first.request_id(), Sequencer::new(8).next("GET", "/v1.0/users/a").request_id());
     }
 
     #[test]

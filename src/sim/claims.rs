@@ -22,18 +22,12 @@ const EVERYBODY: &str = "b79fbf4d-3ef9-4689-8143-76b194e85509";
 /// User Administrator: enough for everybody but administrators.
 const USER_ADMINISTRATOR: &str = "fe930be7-5e62-47db-91af-98c3a49a38b1";
 /// Privileged Authentication Administrator: may act on administrators, too.
-pub(super) const PRIVILEGED_AUTHENTICATION_ADMINISTRATOR: &str =
-    "7be44c8a-adaf-4e2a-84d6-ab2649e08a13";
+pub(super) const PRIVILEGED_AUTHENTICATION_ADMINISTRATOR: &str = "7be44c8a-adaf-4e2a-84d6-ab2649e08a13";
 /// Hybrid Identity Administrator: may clear `onPremisesObjectIdentifier`.
 pub(super) const HYBRID_IDENTITY_ADMINISTRATOR: &str = "8ac3fc64-6eca-42ea-9e69-59f4c7b60eb2";
 
 /// A new token. It is good from now until `end`.
-pub(super) fn token(
-    wish: &TokenWish<'_>,
-    now: SimTime,
-    end: SimTime,
-    identity: &Identity,
-) -> String {
+pub(super) fn token(wish: &TokenWish<'_>, now: SimTime, end: SimTime, identity: &Identity) -> String {
     let header = json!({"typ": "JWT", "alg": "RS256", "kid": "simulated", "x5t": "simulated"});
     let payload = Value::Object(claims(wish, now, end));
     let signature = format!("simulated-{}", identity.secret_text());
@@ -50,10 +44,7 @@ fn claims(wish: &TokenWish<'_>, now: SimTime, end: SimTime) -> Map<String, Value
     let now_s = seconds(now);
     let common = [
         ("aud", json!(wish.resource)),
-        (
-            "iss",
-            json!(format!("https://sts.windows.net/{TENANT_ID}/")),
-        ),
+        ("iss", json!(format!("https://sts.windows.net/{TENANT_ID}/"))),
         ("iat", json!(now_s)),
         ("nbf", json!(now_s)),
         ("exp", json!(seconds(end))),
@@ -70,10 +61,9 @@ fn claims(wish: &TokenWish<'_>, now: SimTime, end: SimTime) -> Map<String, Value
         TokenSubject::App | TokenSubject::ManagedIdentity => {
             vec![("roles", json!(permissions.collect::<Vec<_>>()))]
         }
-        TokenSubject::Person => vec![
-            ("scp", json!(scopes(permissions))),
-            ("upn", json!(PERSON_UPN)),
-        ],
+        TokenSubject::Person => {
+            vec![("scp", json!(scopes(permissions))), ("upn", json!(PERSON_UPN))]
+        }
     };
     let all = common.into_iter().chain(own);
     all.map(|(name, value)| (name.to_owned(), value)).collect()
@@ -81,10 +71,7 @@ fn claims(wish: &TokenWish<'_>, now: SimTime, end: SimTime) -> Map<String, Value
 
 /// The scopes of sign-in itself stand among those of Graph.
 fn scopes(permissions: impl Iterator<Item = &'static str>) -> String {
-    let mut names: Vec<&str> = ["email", "openid", "profile"]
-        .into_iter()
-        .chain(permissions)
-        .collect();
+    let mut names: Vec<&str> = ["email", "openid", "profile"].into_iter().chain(permissions).collect();
     names.sort_unstable();
     names.join(" ")
 }
@@ -96,10 +83,7 @@ fn role_templates(wish: &TokenWish<'_>) -> Vec<&'static str> {
     };
     let held: &[&str] = match wish.rights.role {
         ActorRole::Nothing => &[],
-        ActorRole::Administrator => &[
-            PRIVILEGED_AUTHENTICATION_ADMINISTRATOR,
-            HYBRID_IDENTITY_ADMINISTRATOR,
-        ],
+        ActorRole::Administrator => &[PRIVILEGED_AUTHENTICATION_ADMINISTRATOR, HYBRID_IDENTITY_ADMINISTRATOR],
     };
     held.iter().chain(own).copied().collect()
 }
@@ -123,12 +107,7 @@ mod tests {
                 role,
             },
         };
-        let text = token(
-            &wish,
-            SimTime(5_000),
-            SimTime(9_999),
-            &Identity::for_test(1),
-        );
+        let text = token(&wish, SimTime(5_000), SimTime(9_999), &Identity::for_test(1));
         let parts: Vec<_> = text.split('.').collect();
         assert_eq!(parts.len(), 3, "{text}");
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap()
@@ -139,10 +118,7 @@ mod tests {
         let said = said(TokenSubject::App, ActorRole::Administrator);
         assert_eq!(said["roles"], json!(["Domain.Read.All", "User.Read.All"]));
         assert_eq!(said["aud"], "https://graph.microsoft.us");
-        assert_eq!(
-            (&said["nbf"], &said["exp"], &said["idtyp"]),
-            (&json!(5), &json!(9), &json!("app"))
-        );
+        assert_eq!((&said["nbf"], &said["exp"], &said["idtyp"]), (&json!(5), &json!(9), &json!("app")));
         assert_eq!(said["wids"][0], PRIVILEGED_AUTHENTICATION_ADMINISTRATOR);
         assert!(said.get("scp").is_none());
     }
@@ -150,10 +126,7 @@ mod tests {
     #[test]
     fn a_persons_token_has_scopes_in_place_of_roles() {
         let said = said(TokenSubject::Person, ActorRole::Nothing);
-        assert_eq!(
-            said["scp"],
-            "Domain.Read.All User.Read.All email openid profile"
-        );
+        assert_eq!(said["scp"], "Domain.Read.All User.Read.All email openid profile");
         assert!(said.get("roles").is_none());
         assert_eq!(said["wids"], json!([USER_ADMINISTRATOR, EVERYBODY]));
     }

@@ -55,10 +55,7 @@ impl SimClock {
     pub(super) fn start() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         let ms = since_epoch.map_or(0, |passed| passed.as_millis());
-        Self {
-            started: Instant::now(),
-            started_at: SimTime(i64::try_from(ms).unwrap_or(i64::MAX)),
-        }
+        Self { started: Instant::now(), started_at: SimTime(i64::try_from(ms).unwrap_or(i64::MAX)) }
     }
 
     pub(super) fn now(&self) -> SimTime {

@@ -42,10 +42,7 @@ pub(super) fn serve(service: &SimService, call: &Call) -> Option<ServiceOutcome>
         ControlPage::Writes => Ok(writes(service)),
         ControlPage::Tokens => Ok(tokens(service)),
     };
-    Some(reply.map_or_else(
-        |refusal| service.refuse(call, &refusal),
-        ServiceOutcome::Reply,
-    ))
+    Some(reply.map_or_else(|refusal| service.refuse(call, &refusal), ServiceOutcome::Reply))
 }
 
 fn stats(service: &SimService) -> GraphReply {
@@ -70,18 +67,11 @@ fn users(service: &SimService, pairs: &[(String, String)]) -> Result<GraphReply,
             let refusal = || GraphRefusal::bad_request(format!("'{value}' is not an id."));
             let id = parse_id(value).ok_or_else(refusal)?;
             let tenant = locked(&service.tenant);
-            tenant
-                .users
-                .by_id(id)
-                .into_iter()
-                .for_each(|user| write_user(&mut out, user));
+            tenant.users.by_id(id).into_iter().for_each(|user| write_user(&mut out, user));
         }
         Some((_, name)) => {
             let store = &locked(&service.tenant).users;
-            let slots = store
-                .live_by_upn(name)
-                .into_iter()
-                .chain(store.deleted_with_tail(name));
+            let slots = store.live_by_upn(name).into_iter().chain(store.deleted_with_tail(name));
             let users = slots.filter_map(|slot| store.get(slot));
             users
                 .filter(|user| users::home_upn(user).eq_ignore_ascii_case(name))
@@ -116,9 +106,7 @@ fn all_users(service: &SimService, out: &mut Vec<u8>) {
         let tenant = locked(&service.tenant);
         let store = &tenant.users;
         let to = store.slots().min(from + USERS_PER_LOCK);
-        (from..to)
-            .filter_map(|slot| store.get(slot))
-            .for_each(|user| write_user(out, user));
+        (from..to).filter_map(|slot| store.get(slot)).for_each(|user| write_user(out, user));
         if to == store.slots() {
             return;
         }
@@ -134,11 +122,7 @@ fn write_user(out: &mut Vec<u8>, user: &Document) {
     }
     let role = users::role(user);
     write_member(out, "homeUserPrincipalName", &json!(users::home_upn(user)));
-    write_member(
-        out,
-        "deleted",
-        &json!(Collection::of(user) == Collection::Deleted),
-    );
+    write_member(out, "deleted", &json!(Collection::of(user) == Collection::Deleted));
     write_member(out, "administrator", &json!(role == DirectoryRole::Holder));
     write_member(out, "eligible", &json!(role == DirectoryRole::Eligible));
     out.pop();

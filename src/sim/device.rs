@@ -35,13 +35,7 @@ pub(super) struct Devices {
 
 impl Devices {
     /// Hands out a code, in the body of a reply.
-    pub(super) fn begin(
-        &mut self,
-        settings: &SignIn,
-        root: &str,
-        now: SimTime,
-        identity: &Identity,
-    ) -> Value {
+    pub(super) fn begin(&mut self, settings: &SignIn, root: &str, now: SimTime, identity: &Identity) -> Value {
         if self.codes.len() >= REMEMBERED_MAX {
             self.codes.clear();
         }
@@ -70,10 +64,7 @@ impl Devices {
 
     /// Somebody entered a code on the page. Answers whether there is such a code.
     pub(super) fn enter(&mut self, user_code: &str, now: SimTime) -> bool {
-        let code = self
-            .codes
-            .values_mut()
-            .find(|code| code.user_code == user_code && now < code.ends_at);
+        let code = self.codes.values_mut().find(|code| code.user_code == user_code && now < code.ends_at);
         code.is_some_and(|code| {
             code.is_entered = true;
             true
@@ -81,12 +72,7 @@ impl Devices {
     }
 
     /// Asked whether somebody has signed in with a code.
-    pub(super) fn poll(
-        &mut self,
-        device_code: &str,
-        approval: Approval,
-        now: SimTime,
-    ) -> Result<(), Denial> {
+    pub(super) fn poll(&mut self, device_code: &str, approval: Approval, now: SimTime) -> Result<(), Denial> {
         let code = self.codes.get_mut(device_code).ok_or(Denial::CodeUnknown)?;
         if now >= code.ends_at {
             return Err(Denial::CodeExpired);
@@ -102,9 +88,7 @@ impl Devices {
             Approval::AfterPolls(polls) if code.polls > polls => Ok(()),
             Approval::DeclinedAfterPolls(polls) if code.polls > polls => Err(Denial::Declined),
             Approval::OnPage if code.is_entered => Ok(()),
-            Approval::AfterPolls(_) | Approval::DeclinedAfterPolls(_) | Approval::OnPage => {
-                Err(Denial::Pending)
-            }
+            Approval::AfterPolls(_) | Approval::DeclinedAfterPolls(_) | Approval::OnPage => Err(Denial::Pending),
         };
         if decided.is_ok() {
             self.codes.remove(device_code);
@@ -174,10 +158,7 @@ mod tests {
         let code = body["device_code"].as_str().unwrap().to_owned();
         let mut poll = |approval, s: i64| devices.poll(&code, approval, SimTime(s * 1_000));
         assert_eq!(poll(Approval::OnPage, 5), Err(Denial::Pending));
-        assert_eq!(
-            poll(Approval::DeclinedAfterPolls(1), 10),
-            Err(Denial::Declined)
-        );
+        assert_eq!(poll(Approval::DeclinedAfterPolls(1), 10), Err(Denial::Declined));
         assert_eq!(poll(Approval::OnPage, 900), Err(Denial::CodeExpired));
         assert!(!devices.enter(body["user_code"].as_str().unwrap(), SimTime(900_000)));
         assert!(!devices.enter("other", SimTime(0)));
@@ -186,16 +167,10 @@ mod tests {
 
     #[test]
     fn refresh_tokens_are_good_as_often_as_the_settings_say() {
-        let mut settings = SignIn {
-            refreshes: Some(1),
-            ..SignIn::default()
-        };
+        let mut settings = SignIn { refreshes: Some(1), ..SignIn::default() };
         let (mut devices, _) = begun(&settings);
         let token = devices.refresh_token(&Identity::for_test(2));
-        assert_eq!(
-            devices.refresh("other", &mut settings),
-            Err(Denial::Refresh)
-        );
+        assert_eq!(devices.refresh("other", &mut settings), Err(Denial::Refresh));
         assert_eq!(devices.refresh(&token, &mut settings), Ok(()));
         assert_eq!(devices.refresh(&token, &mut settings), Err(Denial::Refresh));
     }

@@ -43,9 +43,7 @@ impl Direct {
         if !options.faults.are_possible() {
             return Err(SimError::Faults);
         }
-        Ok(Direct {
-            service: build(options, ROOT.to_owned(), SimClock::start(), SimTime(now_ms))?,
-        })
+        Ok(Direct { service: build(options, ROOT.to_owned(), SimClock::start(), SimTime(now_ms))? })
     }
 
     /// The root that links to further pages begin with.
@@ -66,13 +64,8 @@ impl Direct {
         let identity = self.service.sequencer.next("POST", "/token");
         let resource = locked(&self.service.sign_in).resource.clone();
         let now = SimTime(now_ms);
-        let issued = self
-            .service
-            .issue(TokenSubject::App, &resource, now, &identity);
-        issued["access_token"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        let issued = self.service.issue(TokenSubject::App, &resource, now, &identity);
+        issued["access_token"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Changes what the app is granted. As in Entra, only tokens that are given out from now on tell of it.
@@ -152,12 +145,6 @@ mod tests {
         let DirectReply::Reply(reply) = tenant.answer(request, 0) else {
             panic!("cut");
         };
-        assert!(
-            String::from_utf8(reply.into_body())
-                .unwrap()
-                .lines()
-                .count()
-                > 10
-        );
+        assert!(String::from_utf8(reply.into_body()).unwrap().lines().count() > 10);
     }
 }

@@ -7,8 +7,8 @@ use percent_encoding::percent_decode_str;
 
 use super::operation::GraphOperation;
 use super::permission::{
-    DELETE_AND_RESTORE, Permissions, READ_ASSIGNMENTS, READ_DOMAINS, READ_ELIGIBILITIES,
-    READ_MEMBERS, READ_ORGANIZATION, READ_RISK, READ_USERS, WRITE_RISK, WRITE_USERS,
+    DELETE_AND_RESTORE, Permissions, READ_ASSIGNMENTS, READ_DOMAINS, READ_ELIGIBILITIES, READ_MEMBERS,
+    READ_ORGANIZATION, READ_RISK, READ_USERS, WRITE_RISK, WRITE_USERS,
 };
 use super::refusal::GraphRefusal;
 use super::reply::GraphReply;
@@ -30,19 +30,8 @@ pub(super) struct GraphEndpoint {
     pub(super) handle: Handler,
 }
 
-const fn get(
-    pattern: &'static str,
-    units: u32,
-    permissions: Permissions,
-    handle: Handler,
-) -> GraphEndpoint {
-    GraphEndpoint {
-        method: "GET",
-        pattern,
-        permissions,
-        units,
-        handle,
-    }
+const fn get(pattern: &'static str, units: u32, permissions: Permissions, handle: Handler) -> GraphEndpoint {
+    GraphEndpoint { method: "GET", pattern, permissions, units, handle }
 }
 
 const fn write(
@@ -51,13 +40,7 @@ const fn write(
     permissions: Permissions,
     handle: Handler,
 ) -> GraphEndpoint {
-    GraphEndpoint {
-        method,
-        pattern,
-        permissions,
-        units: 1,
-        handle,
-    }
+    GraphEndpoint { method, pattern, permissions, units: 1, handle }
 }
 
 /// The first pattern that fits a path is the one that counts.
@@ -129,9 +112,7 @@ impl Route {
             .split('/')
             .map(|segment| percent_decode_str(segment).decode_utf8())
             .collect::<Result<_, _>>()
-            .map_err(|_| {
-                GraphRefusal::bad_request(format!("The path '{path}' does not decode to UTF-8."))
-            })?;
+            .map_err(|_| GraphRefusal::bad_request(format!("The path '{path}' does not decode to UTF-8.")))?;
         let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
         let tenant = segments.first().copied().unwrap_or_default().to_owned();
         Ok(match segments.as_slice() {
@@ -153,9 +134,7 @@ impl Route {
 
 fn graph(segments: &[&str], path: &str) -> Result<Route, GraphRefusal> {
     if let [segment] = segments
-        && let Some(quoted) = segment
-            .strip_prefix("users('")
-            .and_then(|rest| rest.strip_suffix("')"))
+        && let Some(quoted) = segment.strip_prefix("users('").and_then(|rest| rest.strip_suffix("')"))
     {
         return Ok(Route::Graph("users/{user}", quoted.replace("''", "'")));
     }
@@ -165,13 +144,10 @@ fn graph(segments: &[&str], path: &str) -> Result<Route, GraphRefusal> {
         };
         match kind {
             "{id}" if parse_id(key).is_none() => {
-                return Err(GraphRefusal::bad_request(format!(
-                    "Invalid object identifier '{key}'."
-                )));
+                return Err(GraphRefusal::bad_request(format!("Invalid object identifier '{key}'.")));
             }
             "{user}" if key.starts_with('$') => {
-                let message =
-                    format!("The segment '{key}' is not valid; use the key form users('…').");
+                let message = format!("The segment '{key}' is not valid; use the key form users('…').");
                 return Err(GraphRefusal::bad_request(message));
             }
             _ => return Ok(Route::Graph(endpoint.pattern, key.to_owned())),
@@ -199,9 +175,7 @@ fn captured<'a>(pattern: &'static str, segments: &[&'a str]) -> Option<(&'static
 
 /// The endpoint of a pattern for a method, if there is one.
 pub(super) fn endpoint(pattern: &str, method: &str) -> Option<&'static GraphEndpoint> {
-    ENDPOINTS
-        .iter()
-        .find(|endpoint| endpoint.pattern == pattern && endpoint.method == method)
+    ENDPOINTS.iter().find(|endpoint| endpoint.pattern == pattern && endpoint.method == method)
 }
 
 #[cfg(test)]
@@ -217,22 +191,10 @@ mod tests {
     #[test]
     fn users_are_named_in_three_ways() {
         let user = |path: &str| Route::parse(path);
-        assert_eq!(
-            user(&format!("/v1.0/users/{ID}")),
-            graph("users/{user}", ID)
-        );
-        assert_eq!(
-            user("/v1.0/users/a%23EXT%23@c.com"),
-            graph("users/{user}", "a#EXT#@c.com")
-        );
-        assert_eq!(
-            user("/v1.0/users('o''brien@c.com')"),
-            graph("users/{user}", "o'brien@c.com")
-        );
-        assert_eq!(
-            user("/v1.0/users(%27$x%40c.com%27)"),
-            graph("users/{user}", "$x@c.com")
-        );
+        assert_eq!(user(&format!("/v1.0/users/{ID}")), graph("users/{user}", ID));
+        assert_eq!(user("/v1.0/users/a%23EXT%23@c.com"), graph("users/{user}", "a#EXT#@c.com"));
+        assert_eq!(user("/v1.0/users('o''brien@c.com')"), graph("users/{user}", "o'brien@c.com"));
+        assert_eq!(user("/v1.0/users(%27$x%40c.com%27)"), graph("users/{user}", "$x@c.com"));
     }
 
     #[test]
@@ -244,17 +206,10 @@ mod tests {
 
     #[test]
     fn a_deleted_user_has_two_addresses_and_an_action() {
-        let deleted =
-            |rest: &str| Route::parse(&format!("/v1.0/directory/deletedItems/{ID}{rest}"));
+        let deleted = |rest: &str| Route::parse(&format!("/v1.0/directory/deletedItems/{ID}{rest}"));
         assert_eq!(deleted(""), graph("directory/deletedItems/{id}", ID));
-        assert_eq!(
-            deleted("/microsoft.graph.user"),
-            graph("directory/deletedItems/{id}/microsoft.graph.user", ID)
-        );
-        assert_eq!(
-            deleted("/restore"),
-            graph("directory/deletedItems/{id}/~restore", ID)
-        );
+        assert_eq!(deleted("/microsoft.graph.user"), graph("directory/deletedItems/{id}/microsoft.graph.user", ID));
+        assert_eq!(deleted("/restore"), graph("directory/deletedItems/{id}/~restore", ID));
         assert_eq!(deleted("/microsoft.graph.restore"), deleted("/restore"));
         assert!(Route::parse("/v1.0/directory/deletedItems/x").is_err());
     }

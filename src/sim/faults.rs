@@ -28,11 +28,7 @@ pub struct Faults {
 
 impl Default for Faults {
     fn default() -> Self {
-        Self {
-            latency_base_ms: 20,
-            latency_jitter_ms: 40,
-            ..Self::none()
-        }
+        Self { latency_base_ms: 20, latency_jitter_ms: 40, ..Self::none() }
     }
 }
 
@@ -66,17 +62,13 @@ impl Faults {
 
     /// Whether every probability is one, and their sum too.
     pub(super) fn are_possible(&self) -> bool {
-        let all = self
-            .table(StatusCode::INTERNAL_SERVER_ERROR)
-            .map(|(probability, _)| probability);
+        let all = self.table(StatusCode::INTERNAL_SERVER_ERROR).map(|(probability, _)| probability);
         // A little over 1 is rounding: ten tenths do not add up exactly.
-        all.iter().all(|p| (0.0..=1.0).contains(p))
-            && all.iter().sum::<f64>() <= 1.0 + f64::EPSILON * 8.0
+        all.iter().all(|p| (0.0..=1.0).contains(p)) && all.iter().sum::<f64>() <= 1.0 + f64::EPSILON * 8.0
     }
 
     pub(super) fn latency_ms(&self, dice: &mut ChaCha8Rng) -> u64 {
-        self.latency_base_ms
-            .saturating_add(dice.random_range(0..=self.latency_jitter_ms))
+        self.latency_base_ms.saturating_add(dice.random_range(0..=self.latency_jitter_ms))
     }
 
     pub(super) fn draw(&self, dice: &mut ChaCha8Rng) -> InjectedFault {
@@ -120,19 +112,11 @@ mod tests {
 
     #[test]
     fn faults_come_as_often_as_asked_for() {
-        let faults = Faults {
-            error_after: 0.2,
-            drop_before: 0.1,
-            ..Faults::none()
-        };
+        let faults = Faults { error_after: 0.2, drop_before: 0.1, ..Faults::none() };
         let mut dice = Identity::for_test(1).dice();
         let drawn: Vec<_> = (0..10_000).map(|_| faults.draw(&mut dice)).collect();
-        let count =
-            |test: fn(&InjectedFault) -> bool| drawn.iter().filter(|fault| test(fault)).count();
-        assert!((1_850..2_150).contains(&count(|fault| matches!(
-            fault,
-            InjectedFault::ErrorAfter(_)
-        ))));
+        let count = |test: fn(&InjectedFault) -> bool| drawn.iter().filter(|fault| test(fault)).count();
+        assert!((1_850..2_150).contains(&count(|fault| matches!(fault, InjectedFault::ErrorAfter(_)))));
         assert!((900..1_100).contains(&count(|fault| *fault == InjectedFault::DropBefore)));
         assert!((6_800..7_200).contains(&count(|fault| *fault == InjectedFault::Nothing)));
     }
@@ -140,45 +124,16 @@ mod tests {
     #[test]
     fn certain_faults_are_certain_and_latency_stays_in_its_range() {
         let mut dice = Identity::for_test(2).dice();
-        let certain = Faults {
-            expire_token: 1.0,
-            ..Faults::default()
-        };
+        let certain = Faults { expire_token: 1.0, ..Faults::default() };
         assert!((0..100).all(|_| certain.draw(&mut dice) == InjectedFault::ExpireToken));
         assert!((0..100).all(|_| (20..=60).contains(&certain.latency_ms(&mut dice))));
     }
 
     #[test]
     fn impossible_probabilities_are_noticed() {
-        assert!(
-            Faults {
-                throttle: 0.5,
-                drop_after: 0.5,
-                ..Faults::none()
-            }
-            .are_possible()
-        );
-        assert!(
-            !Faults {
-                throttle: 0.6,
-                drop_after: 0.5,
-                ..Faults::none()
-            }
-            .are_possible()
-        );
-        assert!(
-            !Faults {
-                throttle: -0.1,
-                ..Faults::none()
-            }
-            .are_possible()
-        );
-        assert!(
-            !Faults {
-                throttle: f64::NAN,
-                ..Faults::none()
-            }
-            .are_possible()
-        );
+        assert!(Faults { throttle: 0.5, drop_after: 0.5, ..Faults::none() }.are_possible());
+        assert!(!Faults { throttle: 0.6, drop_after: 0.5, ..Faults::none() }.are_possible());
+        assert!(!Faults { throttle: -0.1, ..Faults::none() }.are_possible());
+        assert!(!Faults { throttle: f64::NAN, ..Faults::none() }.are_possible());
     }
 }

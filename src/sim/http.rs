@@ -42,9 +42,7 @@ async fn handle(
     let outcome = if let Ok(Route::SignIn(route)) = &call.route {
         service.counters.requests.add_one();
         // A body that is no form has no fields, and is refused for the first one that is missing. A GET has its query.
-        let form =
-            Form::<Vec<(String, String)>>::from_request(Request::from_parts(parts, body), &())
-                .await;
+        let form = Form::<Vec<(String, String)>>::from_request(Request::from_parts(parts, body), &()).await;
         let fields = form.map(|Form(fields)| fields).unwrap_or_default();
         ServiceOutcome::Reply(login::serve(&service, route, &fields, &call))
     } else {

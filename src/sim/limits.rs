@@ -2,11 +2,8 @@
 //! Microsoft's page on throttling limits.
 
 /// Paths that count against the limit of identity protection and conditional access.
-const IDENTITY_PROTECTION: [&str; 3] = [
-    "identityprotection/riskyusers",
-    "identityprotection/riskdetections",
-    "identity/conditionalaccess",
-];
+const IDENTITY_PROTECTION: [&str; 3] =
+    ["identityprotection/riskyusers", "identityprotection/riskdetections", "identity/conditionalaccess"];
 
 /// An amount per time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,18 +70,9 @@ impl Default for ServiceLimits {
     fn default() -> Self {
         Self {
             resource_units: ResourceUnits::ByTenantSize,
-            writes: Some(RateQuota {
-                amount: 3_000,
-                window_ms: 150_000,
-            }),
-            tenant_writes: Some(RateQuota {
-                amount: 18_000,
-                window_ms: 300_000,
-            }),
-            identity_protection: Some(RateQuota {
-                amount: 1,
-                window_ms: 1_000,
-            }),
+            writes: Some(RateQuota { amount: 3_000, window_ms: 150_000 }),
+            tenant_writes: Some(RateQuota { amount: 18_000, window_ms: 300_000 }),
+            identity_protection: Some(RateQuota { amount: 1, window_ms: 1_000 }),
             retry_after: RetryAfter::Decimal,
             usage: UsageHeader::Sent,
         }
@@ -112,10 +100,7 @@ impl ServiceLimits {
             (ResourceUnits::ByTenantSize, 50..=500) => 5_000,
             (ResourceUnits::ByTenantSize, _) => 8_000,
         };
-        Some(RateQuota {
-            amount,
-            window_ms: 10_000,
-        })
+        Some(RateQuota { amount, window_ms: 10_000 })
     }
 }
 
@@ -186,12 +171,8 @@ mod tests {
     #[test]
     fn resource_units_follow_the_tenants_size() {
         let limits = ServiceLimits::default();
-        let amounts =
-            [49, 50, 500, 501].map(|users| limits.units_quota(users).map(|quota| quota.amount));
-        assert_eq!(
-            amounts,
-            [Some(3_500), Some(5_000), Some(5_000), Some(8_000)]
-        );
+        let amounts = [49, 50, 500, 501].map(|users| limits.units_quota(users).map(|quota| quota.amount));
+        assert_eq!(amounts, [Some(3_500), Some(5_000), Some(5_000), Some(8_000)]);
         assert_eq!(ServiceLimits::off().units_quota(1), None);
     }
 
@@ -203,18 +184,9 @@ mod tests {
             "/v1.0/IdentityProtection/riskDetections('1')",
             "/v1.0/identity/conditionalAccess/policies",
         ] {
-            assert_eq!(
-                LimitFamily::of(path),
-                LimitFamily::IdentityProtection,
-                "{path}"
-            );
+            assert_eq!(LimitFamily::of(path), LimitFamily::IdentityProtection, "{path}");
         }
-        for path in [
-            "/v1.0/users/identityProtection",
-            "/v1.0/identityProtection/riskyUsersToo",
-            "/v1.0",
-            "/",
-        ] {
+        for path in ["/v1.0/users/identityProtection", "/v1.0/identityProtection/riskyUsersToo", "/v1.0", "/"] {
             assert_eq!(LimitFamily::of(path), LimitFamily::Directory, "{path}");
         }
     }

@@ -24,12 +24,7 @@ const APP_VERSION: &str = "2019-08-01";
 type Fields = [(String, String)];
 
 /// Answers a request for a token, or for what leads to one.
-pub(super) fn serve(
-    service: &SimService,
-    route: &SignInRoute,
-    fields: &Fields,
-    call: &Call,
-) -> GraphReply {
+pub(super) fn serve(service: &SimService, route: &SignInRoute, fields: &Fields, call: &Call) -> GraphReply {
     let decided = match route {
         SignInRoute::DevicePage => return page(service, fields, call),
         _ if locked(&service.sign_in).is_down => Err(Denial::Down),
@@ -45,12 +40,7 @@ pub(super) fn serve(
     .with("cache-control", "no-store")
 }
 
-fn token(
-    service: &SimService,
-    tenant: &str,
-    fields: &Fields,
-    call: &Call,
-) -> Result<Value, Denial> {
+fn token(service: &SimService, tenant: &str, fields: &Fields, call: &Call) -> Result<Value, Denial> {
     check_tenant(tenant, &locked(&service.tenant).domains)?;
     let mut settings = locked(&service.sign_in);
     let audience = format!("{}/{tenant}/oauth2/v2.0/token", service.root);
@@ -59,10 +49,7 @@ fn token(
     match grant {
         "client_credentials" => {
             check_app(fields, &settings)?;
-            let moment = Moment {
-                now: call.now,
-                age_ms: call.now.ms_since(service.started_at),
-            };
+            let moment = Moment { now: call.now, age_ms: call.now.ms_since(service.started_at) };
             check_proof(fields, &settings, &audience, moment)?;
             Ok(issued(service, TokenSubject::App, &settings.resource, call))
         }
@@ -80,12 +67,7 @@ fn token(
     }
 }
 
-fn device_code(
-    service: &SimService,
-    tenant: &str,
-    fields: &Fields,
-    call: &Call,
-) -> Result<Value, Denial> {
+fn device_code(service: &SimService, tenant: &str, fields: &Fields, call: &Call) -> Result<Value, Denial> {
     check_tenant(tenant, &locked(&service.tenant).domains)?;
     let settings = locked(&service.sign_in);
     check_app(fields, &settings)?;
@@ -141,12 +123,7 @@ fn issued(service: &SimService, subject: TokenSubject, resource: &str, call: &Ca
     service.issue(subject, resource, call.now, &call.identity)
 }
 
-fn issued_to_person(
-    service: &SimService,
-    devices: &mut Devices,
-    resource: &str,
-    call: &Call,
-) -> Value {
+fn issued_to_person(service: &SimService, devices: &mut Devices, resource: &str, call: &Call) -> Value {
     let mut body = issued(service, TokenSubject::Person, resource, call);
     body["refresh_token"] = json!(devices.refresh_token(&call.identity));
     body
@@ -155,29 +132,19 @@ fn issued_to_person(
 /// `tenant` is the id or any verified domain.
 fn check_tenant(tenant: &str, domains: &Domains) -> Result<(), Denial> {
     let is_known = tenant.eq_ignore_ascii_case(TENANT_ID) || domains.find(tenant).is_some();
-    if is_known {
-        Ok(())
-    } else {
-        Err(Denial::Tenant)
-    }
+    if is_known { Ok(()) } else { Err(Denial::Tenant) }
 }
 
 fn check_client(fields: &Fields) -> Result<(), Denial> {
     let is_known = field(fields, "client_id")?.eq_ignore_ascii_case(CLIENT_ID);
-    if is_known {
-        Ok(())
-    } else {
-        Err(Denial::Client)
-    }
+    if is_known { Ok(()) } else { Err(Denial::Client) }
 }
 
 /// The app and what it asks for.
 fn check_app(fields: &Fields, settings: &SignIn) -> Result<(), Denial> {
     check_client(fields)?;
     let scopes = field(fields, "scope")?.split(' ');
-    let resources: Vec<&str> = scopes
-        .filter_map(|scope| scope.strip_suffix("/.default"))
-        .collect();
+    let resources: Vec<&str> = scopes.filter_map(|scope| scope.strip_suffix("/.default")).collect();
     match resources.as_slice() {
         [] => Err(Denial::Scope),
         [resource] if *resource == settings.resource => Ok(()),
@@ -193,12 +160,7 @@ struct Moment {
     age_ms: u64,
 }
 
-fn check_proof(
-    fields: &Fields,
-    settings: &SignIn,
-    audience: &str,
-    moment: Moment,
-) -> Result<(), Denial> {
+fn check_proof(fields: &Fields, settings: &SignIn, audience: &str, moment: Moment) -> Result<(), Denial> {
     if let Ok(secret) = field(fields, "client_secret") {
         return check_secret(secret, &settings.secrets, moment.age_ms);
     }
@@ -208,13 +170,7 @@ fn check_proof(
     if field(fields, "client_assertion_type")? != ASSERTION_TYPE {
         return Err(Denial::NoProof);
     }
-    assertion::check(
-        assertion,
-        &settings.certificates,
-        CLIENT_ID,
-        audience,
-        moment.now,
-    )
+    assertion::check(assertion, &settings.certificates, CLIENT_ID, audience, moment.now)
 }
 
 fn check_secret(secret: &str, secrets: &[AppSecret], age_ms: u64) -> Result<(), Denial> {
@@ -241,12 +197,8 @@ fn check_identity(service: &SimService, call: &Call, version: &str) -> Result<()
 }
 
 fn field<'a>(fields: &'a Fields, name: &'static str) -> Result<&'a str, Denial> {
-    let found = fields
-        .iter()
-        .find(|(key, value)| key == name && !value.is_empty());
-    found
-        .map(|(_, value)| value.as_str())
-        .ok_or(Denial::Parameter(name))
+    let found = fields.iter().find(|(key, value)| key == name && !value.is_empty());
+    found.map(|(_, value)| value.as_str()).ok_or(Denial::Parameter(name))
 }
 
 #[cfg(test)]
@@ -257,12 +209,8 @@ mod tests {
 
     fn form(changed: &str, value: &str) -> Vec<(String, String)> {
         let good = [("client_id", CLIENT_ID), ("scope", RESOURCE)];
-        let fields = good
-            .iter()
-            .map(|(key, old)| (*key, if *key == changed { value } else { old }));
-        fields
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect()
+        let fields = good.iter().map(|(key, old)| (*key, if *key == changed { value } else { old }));
+        fields.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 
     fn app_of(changed: &str, value: &str) -> Result<(), Denial> {
@@ -274,32 +222,20 @@ mod tests {
         let domains = Domains::new();
         assert_eq!(check_tenant(TENANT_ID, &domains), Ok(()));
         assert_eq!(check_tenant("contoso.onmicrosoft.com", &domains), Ok(()));
-        assert_eq!(
-            check_tenant("elsewhere.example", &domains),
-            Err(Denial::Tenant)
-        );
+        assert_eq!(check_tenant("elsewhere.example", &domains), Err(Denial::Tenant));
         assert_eq!(app_of("", ""), Ok(()));
         assert_eq!(app_of("client_id", TENANT_ID), Err(Denial::Client));
         assert_eq!(app_of("scope", "User.Read"), Err(Denial::Scope));
-        assert_eq!(
-            app_of("scope", &format!("{RESOURCE} offline_access")),
-            Ok(())
-        );
+        assert_eq!(app_of("scope", &format!("{RESOURCE} offline_access")), Ok(()));
         assert_eq!(app_of("scope", ""), Err(Denial::Parameter("scope")));
         let other_cloud = "https://graph.microsoft.us/.default";
         assert_eq!(app_of("scope", other_cloud), Err(Denial::Resource));
-        assert_eq!(
-            app_of("scope", &format!("{RESOURCE} {other_cloud}")),
-            Err(Denial::Scope)
-        );
+        assert_eq!(app_of("scope", &format!("{RESOURCE} {other_cloud}")), Err(Denial::Scope));
     }
 
     #[test]
     fn an_app_has_several_secrets_and_each_ends_by_itself() {
-        let secret = |value: &str, life_ms| AppSecret {
-            value: value.to_owned(),
-            life_ms,
-        };
+        let secret = |value: &str, life_ms| AppSecret { value: value.to_owned(), life_ms };
         let secrets = [secret("old", Some(1_000)), secret("new", None)];
         let check = |value, age_ms| check_secret(value, &secrets, age_ms);
         assert_eq!(check("old", 999), Ok(()));

@@ -160,17 +160,12 @@ pub enum SimError {
         source: io::Error,
     },
     /// The probabilities of the faults are none, or add up to more than 1.
-    #[error(
-        "the probabilities of the simulated faults must each be from 0 to 1, and their sum at most 1"
-    )]
+    #[error("the probabilities of the simulated faults must each be from 0 to 1, and their sum at most 1")]
     #[diagnostic(code(sim::faults), help("lower some of them"))]
     Faults,
     /// The state directory cannot be read or written.
     #[error("the simulated tenant's state in `{path}` cannot be read or written")]
-    #[diagnostic(
-        code(sim::state),
-        help("check that the directory is writable and the disk is not full")
-    )]
+    #[diagnostic(code(sim::state), help("check that the directory is writable and the disk is not full"))]
     State {
         /// The directory or file.
         path: PathBuf,
@@ -179,10 +174,7 @@ pub enum SimError {
     },
     /// Another simulator uses the directory.
     #[error("the simulated tenant's state in `{path}` is in use by another process")]
-    #[diagnostic(
-        code(sim::state_in_use),
-        help("stop the other simulator, or choose another directory")
-    )]
+    #[diagnostic(code(sim::state_in_use), help("stop the other simulator, or choose another directory"))]
     StateInUse {
         /// The directory.
         path: PathBuf,
@@ -199,10 +191,7 @@ pub enum SimError {
     },
     /// A line of the file that is whole is not understood.
     #[error("line {line} of the simulated tenant's state `{path}` cannot be understood")]
-    #[diagnostic(
-        code(sim::state_unreadable),
-        help("delete the directory to begin with a fresh tenant")
-    )]
+    #[diagnostic(code(sim::state_unreadable), help("delete the directory to begin with a fresh tenant"))]
     StateUnreadable {
         /// The file.
         path: PathBuf,
@@ -213,10 +202,7 @@ pub enum SimError {
     },
     /// The task that builds the tenant ended early.
     #[error("the simulated tenant could not be built")]
-    #[diagnostic(
-        code(sim::build),
-        help("this is a fault of the program; please report it")
-    )]
+    #[diagnostic(code(sim::build), help("this is a fault of the program; please report it"))]
     Build {
         /// How it ended.
         source: tokio::task::JoinError,
@@ -242,10 +228,7 @@ impl Simulator {
             return Err(SimError::Faults);
         }
         let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-        let listen = |source| SimError::Listen {
-            address: wanted,
-            source,
-        };
+        let listen = |source| SimError::Listen { address: wanted, source };
         let listener = TcpListener::bind(wanted).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         // A million users take a while to make, which must not stop the runtime's other tasks.
@@ -254,23 +237,15 @@ impl Simulator {
             let now = clock.now();
             build(&options, root(address), clock, now)
         });
-        let service = building
-            .await
-            .map_err(|source| SimError::Build { source })??;
+        let service = building.await.map_err(|source| SimError::Build { source })??;
         let service = Arc::new(service);
-        let app = http::router(Arc::clone(&service))
-            .into_make_service_with_connect_info::<ServerConnection>();
+        let app = http::router(Arc::clone(&service)).into_make_service_with_connect_info::<ServerConnection>();
         let (stop, stopped) = oneshot::channel();
         let serving = axum::serve(CuttableListener(listener), app).with_graceful_shutdown(async {
             // A dropped simulator ends the same way as one that is stopped.
             let _either_way = stopped.await;
         });
-        Ok(Self {
-            address,
-            service,
-            stop,
-            server: tokio::spawn(serving.into_future()),
-        })
+        Ok(Self { address, service, stop, server: tokio::spawn(serving.into_future()) })
     }
 
     /// The server's root, for Graph and for signing in: `http://127.0.0.1:port`.
@@ -334,8 +309,7 @@ impl Simulator {
 
     /// Another app makes so many writes a second from now on.
     pub fn change_other_app(&self, writes_per_s: f64) {
-        self.service
-            .change_other_app(writes_per_s, self.service.clock.now());
+        self.service.change_other_app(writes_per_s, self.service.clock.now());
     }
 
     /// Ends the life of every token that was given out.
@@ -353,14 +327,9 @@ impl Simulator {
 
     /// Takes no more requests, waits for the open ones for some seconds at most, and ends.
     pub async fn stop(self) {
-        let Self {
-            stop, mut server, ..
-        } = self;
+        let Self { stop, mut server, .. } = self;
         drop(stop);
-        if tokio::time::timeout(Duration::from_millis(STOP_MS_MAX), &mut server)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(Duration::from_millis(STOP_MS_MAX), &mut server).await.is_err() {
             server.abort();
         }
     }
@@ -371,28 +340,15 @@ fn root(address: SocketAddr) -> String {
 }
 
 /// The tenant as it is at `now`; what lies in its people's past is told from there.
-fn build(
-    options: &Options,
-    root: String,
-    clock: SimClock,
-    now: SimTime,
-) -> Result<SimService, SimError> {
+fn build(options: &Options, root: String, clock: SimClock, now: SimTime) -> Result<SimService, SimError> {
     let founding = Founding {
         seed: options.seed,
         population: &options.population,
-        app_role: if options.app_has_admin_role {
-            ActorRole::Administrator
-        } else {
-            ActorRole::Nothing
-        },
+        app_role: if options.app_has_admin_role { ActorRole::Administrator } else { ActorRole::Nothing },
         replication_ms: options.replication_ms,
     };
     let tenant = Tenant::open(&founding, options.state.as_deref(), now)?;
-    let throttle = Throttle::new(
-        &options.limits,
-        options.population.len(),
-        options.other_app_writes_per_s,
-    );
+    let throttle = Throttle::new(&options.limits, options.population.len(), options.other_app_writes_per_s);
     Ok(SimService {
         root,
         clock,

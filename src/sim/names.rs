@@ -56,28 +56,15 @@ mod tests {
 
     #[test]
     fn names_are_legal_and_all_different() {
-        let names: HashSet<_> = (0..10_000)
-            .map(|n| local_part(7, n).to_ascii_lowercase())
-            .collect();
+        let names: HashSet<_> = (0..10_000).map(|n| local_part(7, n).to_ascii_lowercase()).collect();
         assert_eq!(names.len(), 10_000);
-        assert!(
-            names
-                .iter()
-                .all(|name| upn::parse(&format!("{name}@contoso.com")).is_ok())
-        );
+        assert!(names.iter().all(|name| upn::parse(&format!("{name}@contoso.com")).is_ok()));
     }
 
     #[test]
     fn some_names_have_capitals_and_some_signs() {
         let names: Vec<_> = (0..500).map(|n| local_part(7, n)).collect();
-        assert!(
-            names
-                .iter()
-                .any(|name| name.starts_with(|c: char| c.is_ascii_uppercase()))
-        );
-        assert!(
-            names.iter().any(|name| name.contains('\''))
-                && names.iter().any(|name| name.contains('-'))
-        );
+        assert!(names.iter().any(|name| name.starts_with(|c: char| c.is_ascii_uppercase())));
+        assert!(names.iter().any(|name| name.contains('\'')) && names.iter().any(|name| name.contains('-')));
     }
 }

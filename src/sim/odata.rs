@@ -38,27 +38,19 @@ pub(super) struct FilterClause {
 }
 
 impl FilterClause {
-    fn parse(
-        text: &str,
-        set: &EntitySet,
-        version: ApiVersion,
-        advanced: Advanced,
-    ) -> Result<Self, GraphRefusal> {
+    fn parse(text: &str, set: &EntitySet, version: ApiVersion, advanced: Advanced) -> Result<Self, GraphRefusal> {
         let mut rest = Scanner(text.trim());
         let clause = rest.clause(set, version)?;
         if !rest.0.trim().is_empty() {
             return Err(unsupported("a single clause is expected"));
         }
         match (&clause.comparison, advanced) {
-            (Comparison::Ends(_), Advanced::No) => Err(GraphRefusal::unsupported(
-                "endsWith needs the header ConsistencyLevel: eventual and $count=true.",
-            )),
-            (Comparison::In(values), Advanced::No) if values.len() > IN_VALUES_MAX => {
-                Err(GraphRefusal::unsupported(format!(
-                    "Too many child clauses in the filter: {}, and {IN_VALUES_MAX} are allowed.",
-                    values.len()
-                )))
+            (Comparison::Ends(_), Advanced::No) => {
+                Err(GraphRefusal::unsupported("endsWith needs the header ConsistencyLevel: eventual and $count=true."))
             }
+            (Comparison::In(values), Advanced::No) if values.len() > IN_VALUES_MAX => Err(GraphRefusal::unsupported(
+                format!("Too many child clauses in the filter: {}, and {IN_VALUES_MAX} are allowed.", values.len()),
+            )),
             (_, Advanced::Yes) if text.chars().count() > ADVANCED_FILTER_CHARS_MAX => {
                 Err(unsupported("it is too long"))
             }
@@ -69,10 +61,7 @@ impl FilterClause {
     pub(super) fn matches(&self, document: &Document) -> bool {
         match &*self.property.value(document) {
             Value::String(text) => self.matches_text(text),
-            Value::Array(items) => items
-                .iter()
-                .filter_map(Value::as_str)
-                .any(|item| self.matches_text(item)),
+            Value::Array(items) => items.iter().filter_map(Value::as_str).any(|item| self.matches_text(item)),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
         }
     }
@@ -80,9 +69,7 @@ impl FilterClause {
     fn matches_text(&self, text: &str) -> bool {
         let lower = |text: &str| text.to_ascii_lowercase();
         match &self.comparison {
-            Comparison::In(values) if self.property.form == ValueForm::Anchor => {
-                values.iter().any(|one| one == text)
-            }
+            Comparison::In(values) if self.property.form == ValueForm::Anchor => values.iter().any(|one| one == text),
             Comparison::In(values) => values.iter().any(|one| one.eq_ignore_ascii_case(text)),
             Comparison::Starts(start) => lower(text).starts_with(&lower(start)),
             Comparison::Ends(end) => lower(text).ends_with(&lower(end)),
@@ -96,15 +83,9 @@ impl FilterClause {
             ValueForm::Upn | ValueForm::Address => Some(IndexKey::Address(value)),
             ValueForm::Addresses => {
                 let (protocol, address) = value.split_at_checked(SMTP.len())?;
-                protocol
-                    .eq_ignore_ascii_case(SMTP)
-                    .then_some(IndexKey::Address(address))
+                protocol.eq_ignore_ascii_case(SMTP).then_some(IndexKey::Address(address))
             }
-            ValueForm::Guid
-            | ValueForm::Flag
-            | ValueForm::Text
-            | ValueForm::Texts
-            | ValueForm::Object => None,
+            ValueForm::Guid | ValueForm::Flag | ValueForm::Text | ValueForm::Texts | ValueForm::Object => None,
         }
     }
 }
@@ -145,20 +126,14 @@ impl ODataQuery {
         eventual: bool,
         version: ApiVersion,
     ) -> Result<Self, GraphRefusal> {
-        let is_counted = pairs
-            .iter()
-            .any(|(name, value)| name == "$count" && value == "true");
+        let is_counted = pairs.iter().any(|(name, value)| name == "$count" && value == "true");
         let mut query = Self {
             filter: None,
             select: set.default_select(),
             is_selected: false,
             expand: None,
             page_size: PAGE_DEFAULT,
-            advanced: if eventual && is_counted {
-                Advanced::Yes
-            } else {
-                Advanced::No
-            },
+            advanced: if eventual && is_counted { Advanced::Yes } else { Advanced::No },
             from: 0,
         };
         for (name, value) in pairs.iter().filter(|(name, _)| name.starts_with('$')) {
@@ -177,9 +152,7 @@ impl ODataQuery {
         let is_served = name == "$select" || set.options.contains(&name);
         match name {
             "$select" => {
-                let names = value
-                    .split(',')
-                    .map(|name| set.property(name.trim(), version));
+                let names = value.split(',').map(|name| set.property(name.trim(), version));
                 self.select = names.collect::<Result<_, _>>()?;
                 self.is_selected = true;
             }
@@ -189,9 +162,7 @@ impl ODataQuery {
             "$expand" if is_served => self.expand = Some(expansion(value)?),
             "$top" if is_served => self.page_size = page_size(value)?,
             "$count" if is_served && matches!(value, "true" | "false") => {}
-            "$skiptoken" if is_served => {
-                self.from = value.parse().map_err(|_| GraphRefusal::page_token())?
-            }
+            "$skiptoken" if is_served => self.from = value.parse().map_err(|_| GraphRefusal::page_token())?,
             _ => {
                 return Err(GraphRefusal::unsupported(format!(
                     "The simulated tenant does not support {name}={value} here."
@@ -203,30 +174,20 @@ impl ODataQuery {
 
     /// The part of a description's address that names a set and what is shown of it.
     pub(super) fn described(&self, set: &str) -> String {
-        let selected = self
-            .select
-            .iter()
-            .filter(|_| self.is_selected)
-            .map(|property| property.name.to_owned());
+        let selected = self.select.iter().filter(|_| self.is_selected).map(|property| property.name.to_owned());
         let expanded = self.expand.iter().map(|names| {
             let names = names.as_ref().map(|names| names.join(","));
             format!("{NAVIGATION}({})", names.unwrap_or_default())
         });
         let parts: Vec<String> = selected.chain(expanded).collect();
-        if parts.is_empty() {
-            set.to_owned()
-        } else {
-            format!("{set}({})", parts.join(","))
-        }
+        if parts.is_empty() { set.to_owned() } else { format!("{set}({})", parts.join(",")) }
     }
 }
 
 fn page_size(value: &str) -> Result<usize, GraphRefusal> {
     match value.parse() {
         Ok(top @ 1..=PAGE_MAX) => Ok(top),
-        _ => Err(GraphRefusal::bad_request(format!(
-            "Invalid page size '{value}': $top goes from 1 to {PAGE_MAX}."
-        ))),
+        _ => Err(GraphRefusal::bad_request(format!("Invalid page size '{value}': $top goes from 1 to {PAGE_MAX}."))),
     }
 }
 
@@ -234,34 +195,21 @@ fn page_size(value: &str) -> Result<usize, GraphRefusal> {
 fn expansion(value: &str) -> Result<Expansion, GraphRefusal> {
     let inner = match value.trim().strip_prefix(NAVIGATION) {
         Some("") => return Ok(None),
-        Some(rest) => rest
-            .strip_prefix("($select=")
-            .and_then(|rest| rest.strip_suffix(')')),
+        Some(rest) => rest.strip_prefix("($select=").and_then(|rest| rest.strip_suffix(')')),
         None => None,
     };
     let inner = inner.filter(|inner| !inner.contains(['(', ')', ';', '$']));
-    let names = inner.map(|inner| {
-        inner
-            .split(',')
-            .map(|name| name.trim().to_owned())
-            .collect()
-    });
-    names.map(Some).ok_or_else(|| {
-        GraphRefusal::unsupported(format!(
-            "The simulated tenant does not expand '{value}' here."
-        ))
-    })
+    let names = inner.map(|inner| inner.split(',').map(|name| name.trim().to_owned()).collect());
+    names
+        .map(Some)
+        .ok_or_else(|| GraphRefusal::unsupported(format!("The simulated tenant does not expand '{value}' here.")))
 }
 
 /// What is left of a filter.
 struct Scanner<'a>(&'a str);
 
 impl<'a> Scanner<'a> {
-    fn clause(
-        &mut self,
-        set: &EntitySet,
-        version: ApiVersion,
-    ) -> Result<FilterClause, GraphRefusal> {
+    fn clause(&mut self, set: &EntitySet, version: ApiVersion) -> Result<FilterClause, GraphRefusal> {
         let word = self.word();
         if word.is_empty() {
             return Err(unsupported("a property or a function is expected"));
@@ -274,14 +222,7 @@ impl<'a> Scanner<'a> {
                 let value = self.literal()?;
                 self.expect(")", "a single clause is expected")?;
                 let starts = function == "startswith";
-                (
-                    property,
-                    if starts {
-                        Comparison::Starts(value)
-                    } else {
-                        Comparison::Ends(value)
-                    },
-                )
+                (property, if starts { Comparison::Starts(value) } else { Comparison::Ends(value) })
             }
             _ if self.takes("(") => return Err(unsupported("the function is not known")),
             _ => {
@@ -290,21 +231,11 @@ impl<'a> Scanner<'a> {
                 if is_any != (property.filter == FilterRule::Any) {
                     return Err(unsupported("the property cannot be filtered by"));
                 }
-                (
-                    property,
-                    if is_any {
-                        self.any()?
-                    } else {
-                        self.equality()?
-                    },
-                )
+                (property, if is_any { self.any()? } else { self.equality()? })
             }
         };
         check(property, &comparison)?;
-        Ok(FilterClause {
-            property,
-            comparison,
-        })
+        Ok(FilterClause { property, comparison })
     }
 
     /// `p:p eq 'text')`, after the parenthesis.
@@ -339,9 +270,7 @@ impl<'a> Scanner<'a> {
 
     fn word(&mut self) -> &'a str {
         let text = self.0.trim_start();
-        let end = text
-            .find(|c: char| !c.is_ascii_alphanumeric())
-            .unwrap_or(text.len());
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
         let (word, rest) = text.split_at(end);
         self.0 = rest;
         word
@@ -358,11 +287,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn expect(&mut self, sign: &str, otherwise: &str) -> Result<(), GraphRefusal> {
-        if self.takes(sign) {
-            Ok(())
-        } else {
-            Err(unsupported(otherwise))
-        }
+        if self.takes(sign) { Ok(()) } else { Err(unsupported(otherwise)) }
     }
 
     /// A text in single quotes, in which a doubled quote is one.
@@ -370,10 +295,7 @@ impl<'a> Scanner<'a> {
         self.expect("'", "a text in single quotes is expected")?;
         let mut value = String::new();
         loop {
-            let (before, after) = self
-                .0
-                .split_once('\'')
-                .ok_or_else(|| unsupported("a quote is not closed"))?;
+            let (before, after) = self.0.split_once('\'').ok_or_else(|| unsupported("a quote is not closed"))?;
             value.push_str(before);
             self.0 = after;
             match after.strip_prefix('\'') {
@@ -393,20 +315,14 @@ fn check(property: &Property, comparison: &Comparison) -> Result<(), GraphRefusa
         }
         (_, Comparison::In(values)) if property.form == ValueForm::Guid => {
             let are_ids = values.iter().all(|value| parse_id(value).is_some());
-            if are_ids {
-                Ok(())
-            } else {
-                Err(unsupported("an id is not a GUID"))
-            }
+            if are_ids { Ok(()) } else { Err(unsupported("an id is not a GUID")) }
         }
         (FilterRule::Equal | FilterRule::Partial | FilterRule::Any, _) => Ok(()),
     }
 }
 
 fn unsupported(reason: &str) -> GraphRefusal {
-    GraphRefusal::unsupported(format!(
-        "Unsupported or invalid query filter clause: {reason}."
-    ))
+    GraphRefusal::unsupported(format!("Unsupported or invalid query filter clause: {reason}."))
 }
 
 #[cfg(test)]

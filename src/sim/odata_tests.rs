@@ -14,15 +14,8 @@ fn plain(text: &str) -> Result<(&'static str, Comparison), GraphRefusal> {
     filter(text, Advanced::No).map(|clause| (clause.property.name, clause.comparison))
 }
 
-fn parse(
-    set: &'static EntitySet,
-    pairs: &[(&str, &str)],
-    eventual: bool,
-) -> Result<ODataQuery, GraphRefusal> {
-    let pairs: Vec<_> = pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+fn parse(set: &'static EntitySet, pairs: &[(&str, &str)], eventual: bool) -> Result<ODataQuery, GraphRefusal> {
+    let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     ODataQuery::parse(&pairs, set, eventual, ApiVersion::V1)
 }
 
@@ -36,36 +29,12 @@ fn the_known_clauses_are_read() {
     let starts = Comparison::Starts("a".to_owned());
     for (text, property, comparison) in [
         (id.as_str(), "id", one_of(&[GROUP])),
-        (
-            "mail in ('a@b.c', 'o''x@b.c')",
-            "mail",
-            one_of(&["a@b.c", "o'x@b.c"]),
-        ),
-        (
-            "userPrincipalName in('a@b.c')",
-            "userPrincipalName",
-            one_of(&["a@b.c"]),
-        ),
-        (
-            "startsWith(userPrincipalName,'a')",
-            "userPrincipalName",
-            starts,
-        ),
-        (
-            "onPremisesImmutableId eq 'A=='",
-            "onPremisesImmutableId",
-            one_of(&["A=="]),
-        ),
-        (
-            "proxyAddresses/any(p:p eq 'SMTP:a@b.c')",
-            "proxyAddresses",
-            one_of(&["SMTP:a@b.c"]),
-        ),
-        (
-            "proxyAddresses/any(x: x eq 'smtp:a@b.c' )",
-            "proxyAddresses",
-            one_of(&["smtp:a@b.c"]),
-        ),
+        ("mail in ('a@b.c', 'o''x@b.c')", "mail", one_of(&["a@b.c", "o'x@b.c"])),
+        ("userPrincipalName in('a@b.c')", "userPrincipalName", one_of(&["a@b.c"])),
+        ("startsWith(userPrincipalName,'a')", "userPrincipalName", starts),
+        ("onPremisesImmutableId eq 'A=='", "onPremisesImmutableId", one_of(&["A=="])),
+        ("proxyAddresses/any(p:p eq 'SMTP:a@b.c')", "proxyAddresses", one_of(&["SMTP:a@b.c"])),
+        ("proxyAddresses/any(x: x eq 'smtp:a@b.c' )", "proxyAddresses", one_of(&["smtp:a@b.c"])),
     ] {
         assert_eq!(plain(text), Ok((property, comparison)), "{text}");
     }
@@ -91,16 +60,9 @@ fn what_is_not_known_is_refused() {
         "proxyAddresses eq 'smtp:a@b.c'",
     ] {
         let refusal = plain(bad).unwrap_err();
-        assert_eq!(
-            refusal,
-            GraphRefusal::unsupported(refusal.message()),
-            "{bad}"
-        );
+        assert_eq!(refusal, GraphRefusal::unsupported(refusal.message()), "{bad}");
     }
-    assert_eq!(
-        plain("nothing eq 'x'"),
-        Err(GraphRefusal::unknown_property("nothing", "user"))
-    );
+    assert_eq!(plain("nothing eq 'x'"), Err(GraphRefusal::unknown_property("nothing", "user")));
 }
 
 #[test]
@@ -116,17 +78,8 @@ fn ends_with_is_an_advanced_query() {
 
 #[test]
 fn fifteen_values_are_the_most_of_a_plain_query() {
-    for (property, value) in [
-        ("mail", "a@b.c"),
-        ("userPrincipalName", "a@b.c"),
-        ("id", GROUP),
-    ] {
-        let list = |n| {
-            format!(
-                "{property} in ({})",
-                vec![format!("'{value}'"); n].join(",")
-            )
-        };
+    for (property, value) in [("mail", "a@b.c"), ("userPrincipalName", "a@b.c"), ("id", GROUP)] {
+        let list = |n| format!("{property} in ({})", vec![format!("'{value}'"); n].join(","));
         assert!(plain(&list(15)).is_ok());
         let refusal = plain(&list(16)).unwrap_err();
         assert_eq!(refusal, GraphRefusal::unsupported(refusal.message()));
@@ -137,13 +90,8 @@ fn fifteen_values_are_the_most_of_a_plain_query() {
 #[test]
 fn options_have_their_limits() {
     let one = |name, value| parse(&USERS, &[(name, value)], false);
-    assert!(
-        one("$top", "999").is_ok() && one("$top", "1000").is_err() && one("$top", "0").is_err()
-    );
-    assert_eq!(
-        one("$select", "id,nothing"),
-        Err(GraphRefusal::unknown_property("nothing", "user"))
-    );
+    assert!(one("$top", "999").is_ok() && one("$top", "1000").is_err() && one("$top", "0").is_err());
+    assert_eq!(one("$select", "id,nothing"), Err(GraphRefusal::unknown_property("nothing", "user")));
     assert_eq!(one("$skiptoken", "x"), Err(GraphRefusal::page_token()));
     assert!(one("$expand", "manager").is_err() && one("other", "x").is_ok());
     assert!(parse(&RISKY_USERS, &[("$count", "true")], true).is_err());
@@ -153,18 +101,10 @@ fn options_have_their_limits() {
 fn the_holder_is_expanded_and_selected_from() {
     let expand = |value| parse(&ROLE_ASSIGNMENTS, &[("$expand", value)], false);
     let described = |value| expand(value).unwrap().described("x");
-    assert_eq!(
-        described("principal($select=id, displayName)"),
-        "x(principal(id,displayName))"
-    );
+    assert_eq!(described("principal($select=id, displayName)"), "x(principal(id,displayName))");
     assert_eq!(described("principal"), "x(principal())");
     let both = [("$select", "id"), ("$expand", "principal")];
-    assert_eq!(
-        parse(&ROLE_ASSIGNMENTS, &both, false)
-            .unwrap()
-            .described("x"),
-        "x(id,principal())"
-    );
+    assert_eq!(parse(&ROLE_ASSIGNMENTS, &both, false).unwrap().described("x"), "x(id,principal())");
     for bad in [
         "roleDefinition",
         "principal,roleDefinition",
@@ -182,14 +122,8 @@ fn roles_are_filtered_by_holder_or_role() {
         let query = parse(&ROLE_ASSIGNMENTS, &[("$filter", text)], false)?;
         Ok::<_, GraphRefusal>(query.filter.map(|clause| clause.property.name))
     };
-    assert_eq!(
-        filter(&format!("roleDefinitionId eq '{GROUP}'")),
-        Ok(Some("roleDefinitionId"))
-    );
-    assert_eq!(
-        filter(&format!("principalId eq '{GROUP}'")),
-        Ok(Some("principalId"))
-    );
+    assert_eq!(filter(&format!("roleDefinitionId eq '{GROUP}'")), Ok(Some("roleDefinitionId")));
+    assert_eq!(filter(&format!("principalId eq '{GROUP}'")), Ok(Some("principalId")));
     assert!(filter("principalId eq 'x'").is_err());
     assert!(filter(&format!("principalId ne '{GROUP}'")).is_err());
 }

@@ -40,10 +40,7 @@ pub(super) struct GraphOperation<'a> {
 }
 
 impl GraphOperation<'_> {
-    pub(super) fn carry_out(
-        mut self,
-        endpoint: &GraphEndpoint,
-    ) -> Result<GraphReply, GraphRefusal> {
+    pub(super) fn carry_out(mut self, endpoint: &GraphEndpoint) -> Result<GraphReply, GraphRefusal> {
         permission::check_any(&self.rights.permissions, endpoint.permissions)?;
         (endpoint.handle)(&mut self)
     }
@@ -55,18 +52,11 @@ impl GraphOperation<'_> {
     }
 
     pub(super) fn view(&self) -> ReplicaView<'_> {
-        ReplicaView {
-            tenant: self.tenant,
-            now: self.call.now,
-            identity: &self.call.identity,
-        }
+        ReplicaView { tenant: self.tenant, now: self.call.now, identity: &self.call.identity }
     }
 
     pub(super) fn actor(&self) -> UserActor {
-        UserActor {
-            role: self.rights.role,
-            at: self.call.now,
-        }
+        UserActor { role: self.rights.role, at: self.call.now }
     }
 
     /// The id in the path, whose form was checked when the path was read.
@@ -81,12 +71,7 @@ impl GraphOperation<'_> {
     /// Makes a planned write; the reply is for those that show nothing.
     pub(super) fn write(&mut self, planned: PlannedWrite) -> Result<GraphReply, GraphRefusal> {
         let client_request_id = self.call.client_request_id();
-        self.tenant.write(
-            planned,
-            self.call.now,
-            &self.call.identity,
-            client_request_id,
-        )?;
+        self.tenant.write(planned, self.call.now, &self.call.identity, client_request_id)?;
         Ok(GraphReply::no_content())
     }
 
@@ -114,11 +99,7 @@ impl GraphOperation<'_> {
         shown: Shown,
         mut rows: impl Iterator<Item = (u32, D)>,
     ) -> GraphReply {
-        let page: Vec<D> = rows
-            .by_ref()
-            .take(query.page_size)
-            .map(|(_, document)| document)
-            .collect();
+        let page: Vec<D> = rows.by_ref().take(query.page_size).map(|(_, document)| document).collect();
         let mut out = self.opened(&query.described(set));
         if let Some(count) = count {
             out.extend_from_slice(format!(",\"@odata.count\":{count}").as_bytes());
@@ -140,26 +121,14 @@ impl GraphOperation<'_> {
     fn opened(&self, set: &str) -> Vec<u8> {
         let mut out = Vec::with_capacity(REPLY_BYTES);
         out.extend_from_slice(b"{\"@odata.context\":");
-        write_json(
-            &mut out,
-            &format!(
-                "{}/{}/$metadata#{set}",
-                self.root,
-                self.call.version().segment()
-            ),
-        );
+        write_json(&mut out, &format!("{}/{}/$metadata#{set}", self.root, self.call.version().segment()));
         out
     }
 
     /// The address of the next page: this one's with another paging token.
     fn next_link(&self, next: u32) -> String {
-        let is_token =
-            |part: &&str| part.starts_with("$skiptoken=") || part.starts_with("%24skiptoken=");
-        let kept = self
-            .call
-            .raw_query
-            .split('&')
-            .filter(|part| !part.is_empty() && !is_token(part));
+        let is_token = |part: &&str| part.starts_with("$skiptoken=") || part.starts_with("%24skiptoken=");
+        let kept = self.call.raw_query.split('&').filter(|part| !part.is_empty() && !is_token(part));
         let query: String = kept.flat_map(|part| [part, "&"]).collect();
         format!("{}{}?{query}$skiptoken={next}", self.root, self.call.path)
     }

@@ -163,26 +163,15 @@ impl FromStr for GraphPermission {
 
     /// Reads a name, in any case.
     fn from_str(text: &str) -> Result<Self, UnknownPermission> {
-        let found = TABLE
-            .iter()
-            .find(|(_, name)| name.eq_ignore_ascii_case(text));
-        found
-            .map(|(permission, _)| *permission)
-            .ok_or_else(|| UnknownPermission(text.to_owned()))
+        let found = TABLE.iter().find(|(_, name)| name.eq_ignore_ascii_case(text));
+        found.map(|(permission, _)| *permission).ok_or_else(|| UnknownPermission(text.to_owned()))
     }
 }
 
 /// Whether what is granted is enough. Nothing is asked for where no permission would be enough.
-pub(super) fn check_any(
-    granted: &BTreeSet<GraphPermission>,
-    enough: Permissions,
-) -> Result<(), GraphRefusal> {
+pub(super) fn check_any(granted: &BTreeSet<GraphPermission>, enough: Permissions) -> Result<(), GraphRefusal> {
     let is_granted = enough.is_empty() || enough.iter().any(|one| granted.contains(one));
-    if is_granted {
-        Ok(())
-    } else {
-        Err(GraphRefusal::denied())
-    }
+    if is_granted { Ok(()) } else { Err(GraphRefusal::denied()) }
 }
 
 #[cfg(test)]

@@ -8,9 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::clock::SimTime;
-use super::rules::domains::{
-    DomainKind, Domains, FEDERATED_DEMO_DOMAIN, INITIAL_DOMAIN, MANAGED_DEMO_DOMAIN,
-};
+use super::rules::domains::{DomainKind, Domains, FEDERATED_DEMO_DOMAIN, INITIAL_DOMAIN, MANAGED_DEMO_DOMAIN};
 use super::rules::users::{self, DirectoryRole};
 use super::schema::Document;
 use super::store::DocumentStore;
@@ -127,16 +125,9 @@ impl Population {
     /// Puts everybody into their place; `born` is the moment when the tenant begins.
     pub(super) fn settle(&self, seed: u64, born: SimTime, domains: &Domains) -> DocumentStore {
         let users = DocumentStore::with_capacity(self.len());
-        let mut settler = Settler {
-            seed,
-            born,
-            domains,
-            users,
-        };
+        let mut settler = Settler { seed, born, domains, users };
         match self {
-            Self::Generated { users } => {
-                (0..*users).for_each(|n| settler.settle(&generated(seed, n).0))
-            }
+            Self::Generated { users } => (0..*users).for_each(|n| settler.settle(&generated(seed, n).0)),
             Self::People(people) => people.iter().for_each(|person| settler.settle(person)),
         }
         settler.users
@@ -149,9 +140,7 @@ fn verify_all(domains: &mut Domains, people: &[Person]) {
     for parts in homes.filter_map(|home| upn::parse(home).ok()) {
         domains.verify(parts.domain);
     }
-    let temporary = people
-        .iter()
-        .filter_map(|person| person.temp_upn.as_deref());
+    let temporary = people.iter().filter_map(|person| person.temp_upn.as_deref());
     for parts in temporary.filter_map(|temporary| upn::parse(temporary).ok()) {
         domains.verify_managed(parts.domain);
     }
@@ -176,17 +165,10 @@ fn generated(seed: u64, n: u64) -> (Person, Uuid) {
     let local = names::local_part(seed, n);
     let draw = chance::digest(seed, "home", &local.to_ascii_lowercase());
     let federated = chance::number(&draw) % 100 < GENERATED_FEDERATED_PERCENT;
-    let domain = if federated {
-        FEDERATED_DEMO_DOMAIN
-    } else {
-        MANAGED_DEMO_DOMAIN
-    };
+    let domain = if federated { FEDERATED_DEMO_DOMAIN } else { MANAGED_DEMO_DOMAIN };
     let guid = chance::uuid(chance::second_half(&draw));
-    let person = Person {
-        upn: format!("{local}@{domain}"),
-        temp_upn: None,
-        wanted_immutable_id: Some(anchor::of_guid(guid)),
-    };
+    let person =
+        Person { upn: format!("{local}@{domain}"), temp_upn: None, wanted_immutable_id: Some(anchor::of_guid(guid)) };
     (person, guid)
 }
 
@@ -216,10 +198,7 @@ impl Settler<'_> {
         let temporary = temporary.unwrap_or_else(|| format!("{}@{INITIAL_DOMAIN}", parts.local));
         let wanted = person.wanted_immutable_id.as_deref();
         let wanted = wanted.filter(|wanted| anchor::check(wanted).is_ok());
-        match (
-            Situation::from_percentile(chance::number(&draw) % 100),
-            wanted,
-        ) {
+        match (Situation::from_percentile(chance::number(&draw) % 100), wanted) {
             (Situation::Missing, _) => {}
             (Situation::Right, Some(wanted)) => {
                 self.first_that_fits([with(&old, "onPremisesImmutableId", json!(wanted)), old]);
@@ -249,8 +228,9 @@ impl Settler<'_> {
                 self.first_that_fits([self.holder_of(wanted)]);
                 self.first_that_fits([old]);
             }
-            (Situation::Right | Situation::AnchorTaken, None)
-            | (Situation::Stuck | Situation::Old, _) => self.first_that_fits([old]),
+            (Situation::Right | Situation::AnchorTaken, None) | (Situation::Stuck | Situation::Old, _) => {
+                self.first_that_fits([old])
+            }
         }
     }
 
@@ -282,8 +262,7 @@ impl Settler<'_> {
     fn can_be_stuck(&self, home_domain: &str, temporary: &str) -> bool {
         let temporary = upn::parse(temporary).ok();
         let temporary_kind = temporary.and_then(|parts| self.domains.find(parts.domain));
-        self.domains.find(home_domain) == Some(DomainKind::Federated)
-            && temporary_kind == Some(DomainKind::Managed)
+        self.domains.find(home_domain) == Some(DomainKind::Federated) && temporary_kind == Some(DomainKind::Managed)
     }
 
     /// A tenant never holds two live users with one name or ImmutableID, not even from a list that repeats itself.

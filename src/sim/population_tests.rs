@@ -26,8 +26,7 @@ fn is_live(user: &Document) -> bool {
 #[test]
 fn every_situation_occurs_in_about_its_share() {
     let directory = settled(&people(10_000));
-    let count =
-        |test: &dyn Fn(&Document) -> bool| directory.all().filter(|user| test(user)).count();
+    let count = |test: &dyn Fn(&Document) -> bool| directory.all().filter(|user| test(user)).count();
     let right = |user: &Document| {
         is_live(user)
             && !users::upn(user).starts_with("holder")
@@ -40,47 +39,27 @@ fn every_situation_occurs_in_about_its_share() {
     assert!((60..150).contains(&count(&|user| users::upn(user).starts_with("holder"))));
     // Half the people live in the managed domain, where nobody is stuck.
     assert!((60..150).contains(&count(&|user| users::anchor(user).is_none())));
-    assert!(
-        (10_000 - 150..10_000 - 60)
-            .contains(&count(&|user| !users::upn(user).starts_with("holder")))
-    );
+    assert!((10_000 - 150..10_000 - 60).contains(&count(&|user| !users::upn(user).starts_with("holder"))));
 }
 
 #[test]
 fn traits_have_their_shares_and_leave_situations_alone() {
     let directory = settled(&people(10_000));
-    let count =
-        |test: &dyn Fn(&Document) -> bool| directory.all().filter(|user| test(user)).count();
+    let count = |test: &dyn Fn(&Document) -> bool| directory.all().filter(|user| test(user)).count();
     let linked = |user: &Document| users::identifier(user).is_some();
     assert!((60..150).contains(&count(&|user| users::role(user) == DirectoryRole::Eligible)));
     let at_goal = |user: &Document| {
         let anchor = users::anchor(user);
         anchor.is_some_and(|anchor| anchor.starts_with("wanted"))
     };
-    let elsewhere =
-        |user: &Document| users::role(user) == DirectoryRole::Eligible && !at_goal(user);
-    assert!(
-        count(&elsewhere) > 40,
-        "a trait of its own, and no situation's"
-    );
+    let elsewhere = |user: &Document| users::role(user) == DirectoryRole::Eligible && !at_goal(user);
+    assert!(count(&elsewhere) > 40, "a trait of its own, and no situation's");
     assert!((2_700..3_300).contains(&count(&|user| users::synced(user) == Some(false))));
-    assert!(
-        directory
-            .all()
-            .all(|user| linked(user) == users::synced(user).is_some())
-    );
+    assert!(directory.all().all(|user| linked(user) == users::synced(user).is_some()));
     assert!((200..400).contains(&count(&|user| !is_live(user) && linked(user))));
-    assert_eq!(
-        count(&|user| !is_live(user) && users::role(user) != DirectoryRole::Ordinary),
-        0
-    );
-    let federated =
-        |user: &Document| text(user, "mail").is_some_and(|mail| mail.ends_with("@contoso.com"));
-    assert!(
-        directory
-            .all()
-            .all(|user| federated(user) == user.contains_key("lastPasswordChangeDateTime"))
-    );
+    assert_eq!(count(&|user| !is_live(user) && users::role(user) != DirectoryRole::Ordinary), 0);
+    let federated = |user: &Document| text(user, "mail").is_some_and(|mail| mail.ends_with("@contoso.com"));
+    assert!(directory.all().all(|user| federated(user) == user.contains_key("lastPasswordChangeDateTime")));
 }
 
 /// The name that the digest below was made with.
@@ -108,10 +87,7 @@ fn the_people_of_a_seed_stay_who_they_are() {
     }
     let digest: [u8; 32] = hash.finalize().into();
     let digest = Uuid::from_bytes(chance::first_half(&digest));
-    assert_eq!(
-        digest.simple().to_string(),
-        "514acec7163a9e9737e401bdc2ea6966"
-    );
+    assert_eq!(digest.simple().to_string(), "514acec7163a9e9737e401bdc2ea6966");
 }
 
 #[test]
@@ -128,10 +104,7 @@ fn the_order_of_people_does_not_matter() {
 #[test]
 fn stuck_people_stand_at_the_temporary_upn_and_keep_their_mail() {
     let directory = settled(&people(2_000));
-    let stuck = directory
-        .all()
-        .find(|user| users::anchor(user).is_none())
-        .unwrap();
+    let stuck = directory.all().find(|user| users::anchor(user).is_none()).unwrap();
     assert!(users::upn(stuck).ends_with(INITIAL_DOMAIN));
     assert!(text(stuck, "mail").unwrap().ends_with("@contoso.com"));
 }
@@ -140,11 +113,7 @@ fn stuck_people_stand_at_the_temporary_upn_and_keep_their_mail() {
 fn malformed_and_repeated_people_do_not_exist() {
     let mut list = people(30);
     list.extend(people(30));
-    list.push(Person {
-        upn: "not a upn".to_owned(),
-        temp_upn: None,
-        wanted_immutable_id: None,
-    });
+    list.push(Person { upn: "not a upn".to_owned(), temp_upn: None, wanted_immutable_id: None });
     assert_eq!(settled(&list).slots(), settled(&people(30)).slots());
 }
 
@@ -175,10 +144,7 @@ fn homes_decide_about_domains_before_temporary_upns_do() {
         temp_upn: Some(temp.to_owned()),
         wanted_immutable_id: None,
     };
-    let people = vec![
-        person("a@fabrikam.com", "a@contoso.com"),
-        person("b@contoso.com", "b@waiting.example"),
-    ];
+    let people = vec![person("a@fabrikam.com", "a@contoso.com"), person("b@contoso.com", "b@waiting.example")];
     let domains = Population::People(people).domains();
     assert_eq!(domains.find("contoso.com"), Some(DomainKind::Federated));
     assert_eq!(domains.find("waiting.example"), Some(DomainKind::Managed));

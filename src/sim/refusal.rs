@@ -22,12 +22,7 @@ pub(super) struct GraphRefusal {
 
 impl GraphRefusal {
     pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::from_u16(status).unwrap_or_default(),
-            code,
-            message: message.into(),
-            conflict: None,
-        }
+        Self { status: StatusCode::from_u16(status).unwrap_or_default(), code, message: message.into(), conflict: None }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -40,36 +35,25 @@ impl GraphRefusal {
     }
 
     pub(super) fn invalid_value(property: &str, reason: &str) -> Self {
-        Self::bad_request(format!(
-            "One or more property values are invalid. Property '{property}': {reason}."
-        ))
+        Self::bad_request(format!("One or more property values are invalid. Property '{property}': {reason}."))
     }
 
     pub(super) fn unknown_property(name: &str, type_name: &str) -> Self {
-        Self::bad_request(format!(
-            "Could not find a property named '{name}' on type 'microsoft.graph.{type_name}'."
-        ))
+        Self::bad_request(format!("Could not find a property named '{name}' on type 'microsoft.graph.{type_name}'."))
     }
 
     pub(super) fn read_only(property: &str) -> Self {
-        Self::bad_request(format!(
-            "Property '{property}' is read-only and cannot be set."
-        ))
+        Self::bad_request(format!("Property '{property}' is read-only and cannot be set."))
     }
 
     /// Another live object holds the value.
     pub(super) fn conflict(property: &'static str, value: &str) -> Self {
-        let message =
-            format!("Another object with the same value for property {property} already exists.");
-        Self {
-            conflict: Some((property, value.to_owned())),
-            ..Self::bad_request(message)
-        }
+        let message = format!("Another object with the same value for property {property} already exists.");
+        Self { conflict: Some((property, value.to_owned())), ..Self::bad_request(message) }
     }
 
     pub(super) fn page_token() -> Self {
-        let message =
-            "The paging token is expired or was never given out; begin the listing again.";
+        let message = "The paging token is expired or was never given out; begin the listing again.";
         Self::new(400, "Directory_ExpiredPageToken", message)
     }
 
@@ -121,11 +105,7 @@ impl GraphRefusal {
             500 => "Service_InternalServerError",
             _ => "serviceNotAvailable",
         };
-        Self::new(
-            status,
-            code,
-            "The service could not answer; this fault was asked for.",
-        )
+        Self::new(status, code, "The service could not answer; this fault was asked for.")
     }
 
     pub(super) fn not_stored() -> Self {
@@ -149,12 +129,10 @@ impl GraphRefusal {
 
     /// The body of the reply.
     pub(super) fn body(&self, trace: &Trace<'_>) -> Value {
-        let mut error =
-            json!({"code": self.code, "message": self.message, "innerError": trace.to_json()});
+        let mut error = json!({"code": self.code, "message": self.message, "innerError": trace.to_json()});
         if let Some((property, value)) = &self.conflict {
             let message = format!("The value '{value}' is in use by another object.");
-            error["details"] =
-                json!([{"code": "ObjectConflict", "message": message, "target": property}]);
+            error["details"] = json!([{"code": "ObjectConflict", "message": message, "target": property}]);
         }
         json!({ "error": error })
     }
@@ -192,11 +170,7 @@ mod tests {
     use super::*;
 
     fn trace<'a>(identity: &'a Identity, client_request_id: Option<&'a str>) -> Trace<'a> {
-        Trace {
-            at: SimTime(0),
-            identity,
-            client_request_id,
-        }
+        Trace { at: SimTime(0), identity, client_request_id }
     }
 
     #[test]

@@ -22,11 +22,7 @@ pub(super) struct Replica {
 impl Replica {
     /// `delay_ms_max` of 0: every read is fresh, and nothing is remembered.
     pub(super) fn new(delay_ms_max: u64) -> Self {
-        Self {
-            delay_ms_max,
-            histories: HashMap::new(),
-            expiries: BTreeSet::new(),
-        }
+        Self { delay_ms_max, histories: HashMap::new(), expiries: BTreeSet::new() }
     }
 
     pub(super) fn delay_ms_max(&self) -> u64 {
@@ -34,13 +30,7 @@ impl Replica {
     }
 
     /// Remembers what an object was before a write at `now` that replicates in `delay_ms`.
-    pub(super) fn record(
-        &mut self,
-        slot: Slot,
-        was: Option<Document>,
-        now: SimTime,
-        delay_ms: u64,
-    ) {
+    pub(super) fn record(&mut self, slot: Slot, was: Option<Document>, now: SimTime, delay_ms: u64) {
         self.forget(now);
         let delay_ms = delay_ms.min(self.delay_ms_max);
         if delay_ms == 0 {
@@ -61,9 +51,7 @@ impl Replica {
     /// was not there yet.
     pub(super) fn past(&self, slot: Slot, now: SimTime) -> Option<Option<&Document>> {
         let mut history = self.histories.get(&slot)?.iter();
-        history
-            .find(|(until, _)| *until > now)
-            .map(|(_, was)| was.as_ref())
+        history.find(|(until, _)| *until > now).map(|(_, was)| was.as_ref())
     }
 
     /// The objects with a past.
@@ -72,12 +60,7 @@ impl Replica {
     }
 
     fn forget(&mut self, now: SimTime) {
-        while let Some((until, slot)) = self
-            .expiries
-            .first()
-            .copied()
-            .filter(|(until, _)| *until <= now)
-        {
+        while let Some((until, slot)) = self.expiries.first().copied().filter(|(until, _)| *until <= now) {
             self.expiries.remove(&(until, slot));
             if let Some(history) = self.histories.get_mut(&slot) {
                 history.retain(|(until, _)| *until > now);

@@ -5,8 +5,7 @@ use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::Value;
 
 /// The content type of Graph's objects.
-const JSON: HeaderValue =
-    HeaderValue::from_static("application/json;odata.metadata=minimal;charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json;odata.metadata=minimal;charset=utf-8");
 /// The content type of JSON lines.
 const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
@@ -48,9 +47,7 @@ impl GraphReply {
     /// Adds a header; a value that HTTP does not allow is left out, as it can only be an echo of the caller's own.
     pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.0
-                .headers_mut()
-                .insert(HeaderName::from_static(name), value);
+            self.0.headers_mut().insert(HeaderName::from_static(name), value);
         }
         self
     }

@@ -23,11 +23,7 @@ pub(super) enum ApiVersion {
 
 impl ApiVersion {
     pub(super) fn of_path(path: &str) -> Self {
-        if path.starts_with("/beta/") {
-            Self::Beta
-        } else {
-            Self::V1
-        }
+        if path.starts_with("/beta/") { Self::Beta } else { Self::V1 }
     }
 
     pub(super) fn segment(self) -> &'static str {
@@ -194,15 +190,9 @@ impl Property {
             (_, ValueForm::Anchor | ValueForm::Address | ValueForm::Text, value) => value.is_null(),
             (_, ValueForm::Texts, Value::Array(items)) => items.iter().all(Value::is_string),
             (_, ValueForm::Object, value) => value.is_object(),
-            (_, ValueForm::Upn | ValueForm::Texts | ValueForm::Guid | ValueForm::Addresses, _) => {
-                false
-            }
+            (_, ValueForm::Upn | ValueForm::Texts | ValueForm::Guid | ValueForm::Addresses, _) => false,
         };
-        if is_good {
-            Ok(())
-        } else {
-            invalid("the value is of the wrong type or malformed")
-        }
+        if is_good { Ok(()) } else { invalid("the value is of the wrong type or malformed") }
     }
 }
 
@@ -216,38 +206,21 @@ pub(super) struct EntitySet {
 }
 
 impl EntitySet {
-    const fn new(
-        type_name: &'static str,
-        properties: &'static [Property],
-        options: &'static [&'static str],
-    ) -> Self {
-        Self {
-            type_name,
-            properties,
-            options,
-        }
+    const fn new(type_name: &'static str, properties: &'static [Property], options: &'static [&'static str]) -> Self {
+        Self { type_name, properties, options }
     }
 
     /// The property that a version of Graph knows by this name; names are compared exactly.
-    pub(super) fn property(
-        &self,
-        name: &str,
-        version: ApiVersion,
-    ) -> Result<&'static Property, GraphRefusal> {
+    pub(super) fn property(&self, name: &str, version: ApiVersion) -> Result<&'static Property, GraphRefusal> {
         let mut known = self.properties.iter();
         known
-            .find(|property| {
-                property.name == name && (version == ApiVersion::Beta || !property.is_beta)
-            })
+            .find(|property| property.name == name && (version == ApiVersion::Beta || !property.is_beta))
             .ok_or_else(|| GraphRefusal::unknown_property(name, self.type_name))
     }
 
     /// What a GET gives when nothing is selected.
     pub(super) fn default_select(&self) -> Vec<&'static Property> {
-        self.properties
-            .iter()
-            .filter(|property| property.is_default)
-            .collect()
+        self.properties.iter().filter(|property| property.is_default).collect()
     }
 
     /// Reads the body of a write. Annotations are passed over.
@@ -256,9 +229,7 @@ impl EntitySet {
         body: &[u8],
         version: ApiVersion,
     ) -> Result<Vec<(&'static Property, Value)>, GraphRefusal> {
-        let assignments = object(body)?
-            .into_iter()
-            .filter(|(name, _)| !name.starts_with('@'));
+        let assignments = object(body)?.into_iter().filter(|(name, _)| !name.starts_with('@'));
         assignments
             .map(|(name, value)| {
                 let property = self.property(&name, version)?;
@@ -272,13 +243,10 @@ impl EntitySet {
 /// A body that must be a JSON object.
 pub(super) fn object(body: &[u8]) -> Result<Document, GraphRefusal> {
     if body.is_empty() {
-        return Err(GraphRefusal::bad_request(
-            "Empty payload: a JSON object is expected.",
-        ));
+        return Err(GraphRefusal::bad_request("Empty payload: a JSON object is expected."));
     }
-    serde_json::from_slice(body).map_err(|error| {
-        GraphRefusal::bad_request(format!("The body is not a JSON object: {error}."))
-    })
+    serde_json::from_slice(body)
+        .map_err(|error| GraphRefusal::bad_request(format!("The body is not a JSON object: {error}.")))
 }
 
 /// Reads an id in the form with dashes, the only one that Graph takes.
@@ -356,13 +324,7 @@ const DOMAIN: &[Property] = &shown([
     "supportedServices",
 ]);
 
-const TENANT: &[Property] = &shown([
-    "displayName",
-    "id",
-    "onPremisesSyncEnabled",
-    "tenantType",
-    "verifiedDomains",
-]);
+const TENANT: &[Property] = &shown(["displayName", "id", "onPremisesSyncEnabled", "tenantType", "verifiedDomains"]);
 
 const ASSIGNMENT: &[Property] = &[
     Property::fixed("appScopeId"),
@@ -418,36 +380,23 @@ pub(super) static MEMBERS: EntitySet = EntitySet::new("user", USER, UNFILTERED);
 pub(super) static DOMAINS: EntitySet = EntitySet::new("domain", DOMAIN, &[]);
 pub(super) static ORGANIZATION: EntitySet = EntitySet::new("organization", TENANT, &[]);
 pub(super) static RISKY_USERS: EntitySet = EntitySet::new("riskyUser", RISKY_USER, PAGED);
-pub(super) static ROLE_ASSIGNMENTS: EntitySet =
-    EntitySet::new("unifiedRoleAssignment", ASSIGNMENT, EXPANDED);
-pub(super) static ROLE_ELIGIBILITIES: EntitySet = EntitySet::new(
-    "unifiedRoleEligibilityScheduleInstance",
-    ELIGIBILITY,
-    EXPANDED,
-);
+pub(super) static ROLE_ASSIGNMENTS: EntitySet = EntitySet::new("unifiedRoleAssignment", ASSIGNMENT, EXPANDED);
+pub(super) static ROLE_ELIGIBILITIES: EntitySet =
+    EntitySet::new("unifiedRoleEligibilityScheduleInstance", ELIGIBILITY, EXPANDED);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn refused(body: &str) -> GraphRefusal {
-        USERS
-            .assignments(body.as_bytes(), ApiVersion::V1)
-            .unwrap_err()
+        USERS.assignments(body.as_bytes(), ApiVersion::V1).unwrap_err()
     }
 
     #[test]
     fn malformed_bodies_are_refused_by_name() {
         assert!(refused("").message().starts_with("Empty payload"));
-        assert!(
-            refused("[]")
-                .message()
-                .starts_with("The body is not a JSON object")
-        );
-        assert_eq!(
-            refused(r#"{"immutableId":"x"}"#),
-            GraphRefusal::unknown_property("immutableId", "user")
-        );
+        assert!(refused("[]").message().starts_with("The body is not a JSON object"));
+        assert_eq!(refused(r#"{"immutableId":"x"}"#), GraphRefusal::unknown_property("immutableId", "user"));
         assert_eq!(refused(r#"{"id":"x"}"#), GraphRefusal::read_only("id"));
         for body in [
             r#"{"onPremisesImmutableId":""}"#,
@@ -458,12 +407,7 @@ mod tests {
             r#"{"accountEnabled":"true"}"#,
             r#"{"otherMails":[1]}"#,
         ] {
-            assert!(
-                refused(body)
-                    .message()
-                    .starts_with("One or more property values are invalid"),
-                "{body}"
-            );
+            assert!(refused(body).message().starts_with("One or more property values are invalid"), "{body}");
         }
     }
 
@@ -481,19 +425,13 @@ mod tests {
     fn null_clears_and_annotations_are_passed_over() {
         let body = br#"{"@odata.type":"x","onPremisesImmutableId":null}"#;
         let read = USERS.assignments(body, ApiVersion::V1).unwrap();
-        let anchor = USERS
-            .property("onPremisesImmutableId", ApiVersion::V1)
-            .unwrap();
+        let anchor = USERS.property("onPremisesImmutableId", ApiVersion::V1).unwrap();
         assert_eq!(read, [(anchor, Value::Null)]);
     }
 
     #[test]
     fn the_default_set_leaves_the_anchor_out() {
-        let names: Vec<_> = USERS
-            .default_select()
-            .iter()
-            .map(|property| property.name)
-            .collect();
+        let names: Vec<_> = USERS.default_select().iter().map(|property| property.name).collect();
         assert_eq!(names.len(), 11);
         assert!(names.contains(&"userPrincipalName") && names.contains(&"businessPhones"));
         assert!(!names.contains(&"onPremisesImmutableId") && !names.contains(&"accountEnabled"));

@@ -131,8 +131,7 @@ impl SimService {
             Ok(rights) => rights,
             Err(refusal) => return self.refuse(call, &refusal),
         };
-        let decision =
-            locked(&self.throttle).admit(call.family(), call.cost(), call.priority(), call.now);
+        let decision = locked(&self.throttle).admit(call.family(), call.cost(), call.priority(), call.now);
         let outcome = match decision {
             ThrottleDecision::Refused(refusal) => {
                 ServiceOutcome::Reply(self.throttled(call, refusal, refusal.limit.reason()))
@@ -145,24 +144,11 @@ impl SimService {
     }
 
     /// Gives out a token for Graph, whose root is `resource`, with what is granted at this moment.
-    pub(super) fn issue(
-        &self,
-        subject: TokenSubject,
-        resource: &str,
-        now: SimTime,
-        identity: &Identity,
-    ) -> Value {
+    pub(super) fn issue(&self, subject: TokenSubject, resource: &str, now: SimTime, identity: &Identity) -> Value {
         self.counters.tokens.add_one();
         let permissions = locked(&self.permissions).clone();
-        let rights = TokenRights {
-            permissions,
-            role: locked(&self.tenant).app_role,
-        };
-        let wish = TokenWish {
-            subject,
-            resource,
-            rights,
-        };
+        let rights = TokenRights { permissions, role: locked(&self.tenant).app_role };
+        let wish = TokenWish { subject, resource, rights };
         locked(&self.tokens).issue(wish, now, identity)
     }
 
@@ -172,9 +158,7 @@ impl SimService {
         let mut tenant = locked(&self.tenant);
         let after = hard_match::plan(&tenant, self.takeover, anchor)?;
         let id = users::id(&after);
-        tenant
-            .put_unasked(id, after, now, &identity)
-            .map_err(|_| NoHardMatch::NotStored)?;
+        tenant.put_unasked(id, after, now, &identity).map_err(|_| NoHardMatch::NotStored)?;
         Ok(id.to_string())
     }
 
@@ -189,18 +173,11 @@ impl SimService {
     }
 
     fn check_token(&self, call: &Call) -> Result<Arc<TokenRights>, GraphRefusal> {
-        let token = call
-            .bearer()
-            .ok_or_else(|| GraphRefusal::token("Access token is empty."))?;
+        let token = call.bearer().ok_or_else(|| GraphRefusal::token("Access token is empty."))?;
         locked(&self.tokens).check(token, call.now)
     }
 
-    fn with_fault(
-        &self,
-        call: &Call,
-        dice: &mut ChaCha8Rng,
-        carry_out: impl Fn() -> GraphReply,
-    ) -> ServiceOutcome {
+    fn with_fault(&self, call: &Call, dice: &mut ChaCha8Rng, carry_out: impl Fn() -> GraphReply) -> ServiceOutcome {
         let fault = self.faults.draw(dice);
         if fault != InjectedFault::Nothing {
             self.counters.faults.add_one();
@@ -219,10 +196,7 @@ impl SimService {
             }
             InjectedFault::Throttle => {
                 let wait_ms = Some(dice.random_range(FAKE_WAIT_MS));
-                let refusal = Throttled {
-                    wait_ms,
-                    ..Throttled::of(ThrottleScope::AppInTenant)
-                };
+                let refusal = Throttled { wait_ms, ..Throttled::of(ThrottleScope::AppInTenant) };
                 self.throttled(call, refusal, "CPULimitExceeded")
             }
             InjectedFault::ExpireToken => {
@@ -257,14 +231,7 @@ impl SimService {
         };
         let endpoint = endpoint(pattern, call.method.as_str()).ok_or_else(GraphRefusal::method)?;
         let tenant = &mut *locked(&self.tenant);
-        GraphOperation {
-            tenant,
-            call,
-            root: &self.root,
-            rights,
-            key,
-        }
-        .carry_out(endpoint)
+        GraphOperation { tenant, call, root: &self.root, rights, key }.carry_out(endpoint)
     }
 
     pub(super) fn refused(&self, call: &Call, refusal: &GraphRefusal) -> GraphReply {
@@ -279,16 +246,10 @@ impl SimService {
         self.counters.throttled.add_one();
         let (scope, limit) = (refusal.scope.name(), refusal.limit.scope());
         let scope = format!("{scope}/{limit}/{CLIENT_ID}/{TENANT_ID}");
-        let reply = GraphReply::value(
-            StatusCode::TOO_MANY_REQUESTS,
-            &call.trace().throttled_body(),
-        )
-        .with("x-ms-throttle-scope", &scope)
-        .with("x-ms-throttle-information", reason);
-        match refusal
-            .wait_ms
-            .and_then(|wait_ms| retry_after(self.retry_after, wait_ms, call.now))
-        {
+        let reply = GraphReply::value(StatusCode::TOO_MANY_REQUESTS, &call.trace().throttled_body())
+            .with("x-ms-throttle-scope", &scope)
+            .with("x-ms-throttle-information", reason);
+        match refusal.wait_ms.and_then(|wait_ms| retry_after(self.retry_after, wait_ms, call.now)) {
             Some(value) => reply.with("retry-after", &value),
             None => reply,
         }
@@ -311,9 +272,7 @@ fn identified(call: &Call, reply: GraphReply) -> GraphReply {
 /// Only successes tell how full a limit is.
 fn with_usage(reply: GraphReply, warning_share: Option<f64>) -> GraphReply {
     match warning_share {
-        Some(share) if reply.is_success() => {
-            reply.with("x-ms-throttle-limit-percentage", &format!("{share:.2}"))
-        }
+        Some(share) if reply.is_success() => reply.with("x-ms-throttle-limit-percentage", &format!("{share:.2}")),
         Some(_) | None => reply,
     }
 }
@@ -325,9 +284,7 @@ fn retry_after(form: RetryAfter, wait_ms: u64, now: SimTime) -> Option<String> {
         RetryAfter::Decimal => Some(format!("{}.{:03}", wait_ms / 1_000, wait_ms % 1_000)),
         RetryAfter::Whole => Some(whole_s.to_string()),
         // A date has no parts of a second: the one that `now` has would be lost without the extra second.
-        RetryAfter::Date => Some(httpdate::fmt_http_date(
-            now.plus_ms((whole_s + 1) * 1_000).to_system_time(),
-        )),
+        RetryAfter::Date => Some(httpdate::fmt_http_date(now.plus_ms((whole_s + 1) * 1_000).to_system_time())),
         RetryAfter::Omitted => None,
     }
 }

@@ -51,10 +51,7 @@ impl Default for SignIn {
     /// One secret without an end, no certificate, the global cloud, and somebody who signs in at once; Entra's figures.
     fn default() -> SignIn {
         SignIn {
-            secrets: vec![AppSecret {
-                value: super::CLIENT_SECRET.to_owned(),
-                life_ms: None,
-            }],
+            secrets: vec![AppSecret { value: super::CLIENT_SECRET.to_owned(), life_ms: None }],
             certificates: Vec::new(),
             resource: "https://graph.microsoft.com".to_owned(),
             approval: Approval::AfterPolls(1),

@@ -33,19 +33,11 @@ pub(super) struct TenantIdentity {
 
 impl TenantIdentity {
     pub(super) fn new(seed: u64, population: String, born: SimTime) -> Self {
-        Self {
-            version: VERSION,
-            seed,
-            population,
-            born,
-        }
+        Self { version: VERSION, seed, population, born }
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        Self {
-            born: other.born,
-            ..self.clone()
-        } == *other
+        Self { born: other.born, ..self.clone() } == *other
     }
 }
 
@@ -75,16 +67,11 @@ pub(super) struct StateFile {
 impl StateFile {
     /// Opens the directory, making it and the file where they are missing; `identity` is what the options say.
     pub(super) fn open(directory: &Path, identity: TenantIdentity) -> Result<Self, SimError> {
-        let failed = |source| SimError::State {
-            path: directory.to_owned(),
-            source,
-        };
+        let failed = |source| SimError::State { path: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(failed)?;
         let lock = File::create(directory.join(LOCK_NAME)).map_err(failed)?;
         lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => SimError::StateInUse {
-                path: directory.to_owned(),
-            },
+            TryLockError::WouldBlock => SimError::StateInUse { path: directory.to_owned() },
             TryLockError::Error(source) => failed(source),
         })?;
         let path = directory.join(FILE_NAME);
@@ -97,13 +84,7 @@ impl StateFile {
             }
         };
         let file = open_for_append(&path).map_err(failed)?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            identity,
-            file,
-            is_broken: false,
-            _lock: lock,
-        })
+        Ok(Self { directory: directory.to_owned(), identity, file, is_broken: false, _lock: lock })
     }
 
     pub(super) fn born(&self) -> SimTime {
@@ -113,10 +94,7 @@ impl StateFile {
     /// Visits every whole line and cuts off a torn last one.
     pub(super) fn replay(&mut self, mut visit: impl FnMut(StateLine)) -> Result<(), SimError> {
         let path = self.directory.join(FILE_NAME);
-        let failed = |source| SimError::State {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| SimError::State { path: path.clone(), source };
         let mut reader = BufReader::new(File::open(&path).map_err(failed)?);
         let mut text = Vec::new();
         let (mut whole_bytes, mut number) = (0, 0);
@@ -138,9 +116,7 @@ impl StateFile {
     /// Adds a line. After an error no more are taken until the directory is opened again.
     pub(super) fn append(&mut self, line: &StateLine) -> io::Result<()> {
         if self.is_broken {
-            return Err(io::Error::other(
-                "an earlier write to the state file failed",
-            ));
+            return Err(io::Error::other("an earlier write to the state file failed"));
         }
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
@@ -150,16 +126,8 @@ impl StateFile {
     }
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(
-    text: &[u8],
-    path: &Path,
-    line: u64,
-) -> Result<T, SimError> {
-    let unreadable = |source| SimError::StateUnreadable {
-        path: path.to_owned(),
-        line,
-        source,
-    };
+fn parsed<T: serde::de::DeserializeOwned>(text: &[u8], path: &Path, line: u64) -> Result<T, SimError> {
+    let unreadable = |source| SimError::StateUnreadable { path: path.to_owned(), line, source };
     serde_json::from_slice(text).map_err(unreadable)
 }
 
@@ -169,10 +137,7 @@ fn read_identity(path: &Path) -> Result<Option<TenantIdentity>, SimError> {
     let read = File::open(path).and_then(|file| BufReader::new(file).read_until(b'\n', &mut text));
     match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(SimError::State {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(SimError::State { path: path.to_owned(), source }),
         Ok(_) if text.ends_with(b"\n") => parsed(&text, path, 1).map(Some),
         Ok(_) => Ok(None),
     }
@@ -200,10 +165,7 @@ mod tests {
 
     fn line(upn: &str) -> StateLine {
         let id = chance::uuid([1; 16]);
-        StateLine {
-            user: Some((id, Some(users::document(id, upn, None)))),
-            ..StateLine::default()
-        }
+        StateLine { user: Some((id, Some(users::document(id, upn, None)))), ..StateLine::default() }
     }
 
     fn lines(directory: &Path) -> Vec<StateLine> {
@@ -216,17 +178,11 @@ mod tests {
     #[test]
     fn lines_come_back_and_a_torn_one_is_cut_off() {
         let directory = tempfile::tempdir().unwrap();
-        StateFile::open(directory.path(), identity())
-            .unwrap()
-            .append(&line("a@c.com"))
-            .unwrap();
+        StateFile::open(directory.path(), identity()).unwrap().append(&line("a@c.com")).unwrap();
         let path = directory.path().join(FILE_NAME);
         let whole = fs::metadata(&path).unwrap().len();
         // A torn line may even be good JSON: without its end nobody was told of it.
-        open_for_append(&path)
-            .unwrap()
-            .write_all(b"{\"user\":null}")
-            .unwrap();
+        open_for_append(&path).unwrap().write_all(b"{\"user\":null}").unwrap();
         assert_eq!(lines(directory.path()), [line("a@c.com")]);
         assert_eq!(fs::metadata(&path).unwrap().len(), whole);
         let mut file = StateFile::open(directory.path(), identity()).unwrap();
@@ -237,10 +193,7 @@ mod tests {
 
     #[test]
     fn a_purged_user_is_remembered_as_none() {
-        let purged = StateLine {
-            user: Some((chance::uuid([1; 16]), None)),
-            ..StateLine::default()
-        };
+        let purged = StateLine { user: Some((chance::uuid([1; 16]), None)), ..StateLine::default() };
         let text = serde_json::to_string(&purged).unwrap();
         assert_eq!(serde_json::from_str::<StateLine>(&text).unwrap(), purged);
     }
@@ -251,15 +204,9 @@ mod tests {
         let path = directory.path().join(FILE_NAME);
         fs::write(&path, b"{\"version\":1").unwrap();
         assert_eq!(lines(directory.path()), []);
-        open_for_append(&path)
-            .unwrap()
-            .write_all(b"nonsense\n")
-            .unwrap();
+        open_for_append(&path).unwrap().write_all(b"nonsense\n").unwrap();
         let mut file = StateFile::open(directory.path(), identity()).unwrap();
-        assert!(matches!(
-            file.replay(|_| {}),
-            Err(SimError::StateUnreadable { line: 2, .. })
-        ));
+        assert!(matches!(file.replay(|_| {}), Err(SimError::StateUnreadable { line: 2, .. })));
     }
 
     #[test]
@@ -270,9 +217,6 @@ mod tests {
         assert!(matches!(second, Err(SimError::StateInUse { .. })));
         drop(first);
         let other = TenantIdentity::new(8, "generated:1".to_owned(), SimTime(5));
-        assert!(matches!(
-            StateFile::open(directory.path(), other),
-            Err(SimError::OtherTenant { .. })
-        ));
+        assert!(matches!(StateFile::open(directory.path(), other), Err(SimError::OtherTenant { .. })));
     }
 }

@@ -28,11 +28,7 @@ pub(super) enum Collection {
 
 impl Collection {
     pub(super) fn of(document: &Document) -> Self {
-        if text(document, "deletedDateTime").is_some() {
-            Self::Deleted
-        } else {
-            Self::Live
-        }
+        if text(document, "deletedDateTime").is_some() { Self::Deleted } else { Self::Live }
     }
 }
 
@@ -68,11 +64,7 @@ pub(super) struct DocumentStore {
 
 impl DocumentStore {
     pub(super) fn with_capacity(documents: usize) -> Self {
-        Self {
-            slots: Vec::with_capacity(documents),
-            by_id: HashMap::with_capacity(documents),
-            ..Self::default()
-        }
+        Self { slots: Vec::with_capacity(documents), by_id: HashMap::with_capacity(documents), ..Self::default() }
     }
 
     /// One more than the highest slot in use.
@@ -98,24 +90,16 @@ impl DocumentStore {
     }
 
     /// Those with this address or ImmutableID, in order.
-    pub(super) fn with(
-        &self,
-        collection: Collection,
-        key: IndexKey<'_>,
-    ) -> impl Iterator<Item = Slot> + use<'_> {
+    pub(super) fn with(&self, collection: Collection, key: IndexKey<'_>) -> impl Iterator<Item = Slot> + use<'_> {
         let print = fingerprint(collection, key);
-        self.index
-            .range((print, 0)..=(print, Slot::MAX))
-            .map(|(_, slot)| *slot)
+        self.index.range((print, 0)..=(print, Slot::MAX)).map(|(_, slot)| *slot)
     }
 
     /// The live user with this UPN.
     pub(super) fn live_by_upn(&self, upn: &str) -> Option<Slot> {
         let mut found = self.with(Collection::Live, IndexKey::Address(upn));
         found.find(|slot| {
-            let own = self
-                .get(*slot)
-                .and_then(|user| text(user, "userPrincipalName"));
+            let own = self.get(*slot).and_then(|user| text(user, "userPrincipalName"));
             own.is_some_and(|own| own.eq_ignore_ascii_case(upn))
         })
     }
@@ -123,12 +107,8 @@ impl DocumentStore {
     /// Deleted users whose UPN ends with the text, whatever its case.
     pub(super) fn deleted_with_tail(&self, tail: &str) -> impl Iterator<Item = Slot> + use<'_> {
         let wanted = backwards(tail);
-        let range = self
-            .deleted_by_tail
-            .range((Bound::Included((wanted.clone(), 0)), Bound::Unbounded));
-        range
-            .take_while(move |(text, _)| text.starts_with(&wanted))
-            .map(|(_, slot)| *slot)
+        let range = self.deleted_by_tail.range((Bound::Included((wanted.clone(), 0)), Bound::Unbounded));
+        range.take_while(move |(text, _)| text.starts_with(&wanted)).map(|(_, slot)| *slot)
     }
 
     /// Live users who hold a directory role or may activate one, in order.
@@ -138,14 +118,12 @@ impl DocumentStore {
 
     /// The live user who keeps one of these from others, unless it is `own`.
     pub(super) fn holder(&self, key: IndexKey<'_>, own: Option<Slot>) -> Option<Slot> {
-        self.with(Collection::Live, key)
-            .find(|slot| Some(*slot) != own)
+        self.with(Collection::Live, key).find(|slot| Some(*slot) != own)
     }
 
     /// Whether nobody live holds one of the user's addresses or its ImmutableID. Always true of a deleted user.
     pub(super) fn has_room_for(&self, user: &Document) -> bool {
-        Collection::of(user) == Collection::Deleted
-            || keys(user).all(|key| self.holder(key, None).is_none())
+        Collection::of(user) == Collection::Deleted || keys(user).all(|key| self.holder(key, None).is_none())
     }
 
     /// Puts a document in, in place of the one with the same id; gives the slot and what was there.
@@ -175,8 +153,7 @@ impl DocumentStore {
             self.index.remove(&(fingerprint(collection, key), slot));
         }
         self.privileged.remove(&slot);
-        self.deleted_by_tail
-            .remove(&(backwards(users::upn(&document)), slot));
+        self.deleted_by_tail.remove(&(backwards(users::upn(&document)), slot));
         Some(document)
     }
 
@@ -186,8 +163,7 @@ impl DocumentStore {
             self.index.insert((fingerprint(collection, key), slot));
         }
         if collection == Collection::Deleted {
-            self.deleted_by_tail
-                .insert((backwards(users::upn(document)), slot));
+            self.deleted_by_tail.insert((backwards(users::upn(document)), slot));
         } else if users::role(document) != DirectoryRole::Ordinary {
             self.privileged.insert(slot);
         }
@@ -196,18 +172,13 @@ impl DocumentStore {
 
 /// What a live user keeps from others.
 fn keys(user: &Document) -> impl Iterator<Item = IndexKey<'_>> {
-    let addresses = ["userPrincipalName", "mail"]
-        .into_iter()
-        .filter_map(|name| text(user, name));
+    let addresses = ["userPrincipalName", "mail"].into_iter().filter_map(|name| text(user, name));
     let anchor = text(user, "onPremisesImmutableId").map(IndexKey::Anchor);
     addresses.map(IndexKey::Address).chain(anchor)
 }
 
 fn backwards(text: &str) -> Box<[u8]> {
-    text.bytes()
-        .rev()
-        .map(|byte| byte.to_ascii_lowercase())
-        .collect()
+    text.bytes().rev().map(|byte| byte.to_ascii_lowercase()).collect()
 }
 
 fn usize_of(slot: Slot) -> usize {
@@ -237,15 +208,8 @@ mod tests {
         assert_eq!(before.unwrap()["userPrincipalName"], "anna@contoso.com");
         assert_eq!(store.live_by_upn("TMP@contoso.com"), Some(slot));
         assert_eq!(store.live_by_upn("anna@contoso.com"), None);
-        assert_eq!(
-            store.holder(IndexKey::Address("anna@contoso.com"), None),
-            Some(slot)
-        );
-        assert_eq!(
-            store.holder(IndexKey::Anchor("a=="), None),
-            None,
-            "anchors are case-sensitive"
-        );
+        assert_eq!(store.holder(IndexKey::Address("anna@contoso.com"), None), Some(slot));
+        assert_eq!(store.holder(IndexKey::Anchor("a=="), None), None, "anchors are case-sensitive");
     }
 
     #[test]
@@ -253,14 +217,10 @@ mod tests {
         let mut store = DocumentStore::default();
         let anna = users::deleted(&user(1, "anna@contoso.com", Some("A==")), SimTime(0));
         let (slot, _) = store.put(anna.clone());
-        let tail =
-            |store: &DocumentStore, tail: &str| store.deleted_with_tail(tail).collect::<Vec<_>>();
+        let tail = |store: &DocumentStore, tail: &str| store.deleted_with_tail(tail).collect::<Vec<_>>();
         assert_eq!(tail(&store, "NNA@contoso.com"), [slot]);
         assert_eq!(tail(&store, users::upn(&anna)), [slot]);
-        assert_eq!(
-            deleted(&store, IndexKey::Address("Anna@contoso.com")),
-            [slot]
-        );
+        assert_eq!(deleted(&store, IndexKey::Address("Anna@contoso.com")), [slot]);
         assert_eq!(deleted(&store, IndexKey::Anchor("A==")), [slot]);
         assert!(deleted(&store, IndexKey::Anchor("a==")).is_empty());
         assert!(store.has_room_for(&user(2, "anna@contoso.com", Some("A=="))));
@@ -272,21 +232,14 @@ mod tests {
     #[test]
     fn only_live_users_with_a_role_are_privileged() {
         let mut store = DocumentStore::default();
-        let roles = [
-            DirectoryRole::Ordinary,
-            DirectoryRole::Holder,
-            DirectoryRole::Eligible,
-        ];
+        let roles = [DirectoryRole::Ordinary, DirectoryRole::Holder, DirectoryRole::Eligible];
         for (n, role) in (1..).zip(roles) {
             let mut user = user(n, &format!("user{n}@contoso.com"), None);
             users::set_role(&mut user, role);
             store.put(user);
         }
         let found = |store: &DocumentStore| -> Vec<String> {
-            store
-                .privileged()
-                .map(|user| users::upn(user).to_owned())
-                .collect()
+            store.privileged().map(|user| users::upn(user).to_owned()).collect()
         };
         assert_eq!(found(&store), ["user2@contoso.com", "user3@contoso.com"]);
         let second = store.by_id(chance::uuid([2; 16])).unwrap();

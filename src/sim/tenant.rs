@@ -68,15 +68,9 @@ pub(super) struct Tenant {
 
 impl Tenant {
     /// Settles the population and, with a state directory, brings back what was changed in earlier lives.
-    pub(super) fn open(
-        founding: &Founding<'_>,
-        state: Option<&Path>,
-        now: SimTime,
-    ) -> Result<Self, SimError> {
+    pub(super) fn open(founding: &Founding<'_>, state: Option<&Path>, now: SimTime) -> Result<Self, SimError> {
         let identity = || TenantIdentity::new(founding.seed, founding.population.identity(), now);
-        let file = state
-            .map(|path| StateFile::open(path, identity()))
-            .transpose()?;
+        let file = state.map(|path| StateFile::open(path, identity())).transpose()?;
         let born = file.as_ref().map_or(now, StateFile::born);
         let domains = founding.population.domains();
         let users = founding.population.settle(founding.seed, born, &domains);
@@ -115,11 +109,7 @@ impl Tenant {
             client_request_id: client_request_id.map(Into::into),
         };
         let user = Some((id, planned.after.clone()));
-        self.store_line(&StateLine {
-            write: Some(record.clone()),
-            user,
-            ..StateLine::default()
-        })?;
+        self.store_line(&StateLine { write: Some(record.clone()), user, ..StateLine::default() })?;
         self.writes.push(record);
         self.commit(id, planned.after, now, identity);
         Ok(())
@@ -133,38 +123,23 @@ impl Tenant {
         now: SimTime,
         identity: &Identity,
     ) -> Result<(), GraphRefusal> {
-        self.store_line(&StateLine {
-            user: Some((id, Some(after.clone()))),
-            ..StateLine::default()
-        })?;
+        self.store_line(&StateLine { user: Some((id, Some(after.clone()))), ..StateLine::default() })?;
         self.commit(id, Some(after), now, identity);
         Ok(())
     }
 
     /// Stores planned changes of risks and makes them.
     pub(super) fn write_risks(&mut self, risks: Vec<(Uuid, Document)>) -> Result<(), GraphRefusal> {
-        let line = StateLine {
-            risks,
-            ..StateLine::default()
-        };
+        let line = StateLine { risks, ..StateLine::default() };
         self.store_line(&line)?;
         self.risks.extend(line.risks);
         Ok(())
     }
 
-    pub(super) fn commit(
-        &mut self,
-        id: Uuid,
-        after: Option<Document>,
-        now: SimTime,
-        identity: &Identity,
-    ) {
+    pub(super) fn commit(&mut self, id: Uuid, after: Option<Document>, now: SimTime, identity: &Identity) {
         let written = match after {
             Some(after) => Some(self.users.put(after)),
-            None => self
-                .users
-                .purge(id)
-                .map(|(slot, before)| (slot, Some(before))),
+            None => self.users.purge(id).map(|(slot, before)| (slot, Some(before))),
         };
         let delay_ms_max = self.replica.delay_ms_max();
         if let Some((slot, before)) = written
@@ -207,11 +182,7 @@ pub(super) mod tests {
     use crate::sim::store::Collection;
 
     /// Of these people, without memory.
-    pub(crate) fn tenant(
-        people: impl IntoIterator<Item = Document>,
-        domains: &[&str],
-        replication_ms: u64,
-    ) -> Tenant {
+    pub(crate) fn tenant(people: impl IntoIterator<Item = Document>, domains: &[&str], replication_ms: u64) -> Tenant {
         let founding = Founding {
             seed: 7,
             population: &Population::Generated { users: 0 },
@@ -220,16 +191,11 @@ pub(super) mod tests {
         };
         let mut tenant = Tenant::open(&founding, None, SimTime(0)).unwrap();
         domains.iter().for_each(|name| tenant.domains.verify(name));
-        people
-            .into_iter()
-            .for_each(|user| drop(tenant.users.put(user)));
+        people.into_iter().for_each(|user| drop(tenant.users.put(user)));
         tenant
     }
 
-    const ADMIN: UserActor = UserActor {
-        role: ActorRole::Administrator,
-        at: SimTime(3_000),
-    };
+    const ADMIN: UserActor = UserActor { role: ActorRole::Administrator, at: SimTime(3_000) };
 
     fn open(path: &Path) -> Tenant {
         let founding = Founding {
@@ -242,27 +208,18 @@ pub(super) mod tests {
     }
 
     fn write(tenant: &mut Tenant, planned: PlannedWrite) {
-        tenant
-            .write(
-                planned,
-                SimTime(2_000),
-                &Identity::for_test(1),
-                Some("caller"),
-            )
-            .unwrap();
+        tenant.write(planned, SimTime(2_000), &Identity::for_test(1), Some("caller")).unwrap();
     }
 
     #[test]
     fn a_tenant_comes_back_as_it_was() {
         let directory = tempfile::tempdir().unwrap();
         let mut tenant = open(directory.path());
-        let plain = |user: &&Document| {
-            Collection::of(user) == Collection::Live && !user.contains_key("onPremisesSyncEnabled")
-        };
+        let plain =
+            |user: &&Document| Collection::of(user) == Collection::Live && !user.contains_key("onPremisesSyncEnabled");
         let id = users::id(tenant.users.all().find(plain).unwrap());
         let key = UserKey::Id(id);
-        let body =
-            br#"{"userPrincipalName":"elsewhere@contoso.onmicrosoft.com","jobTitle":"Baker"}"#;
+        let body = br#"{"userPrincipalName":"elsewhere@contoso.onmicrosoft.com","jobTitle":"Baker"}"#;
         let change = USERS.assignments(body, ApiVersion::V1).unwrap();
         let planned = users::plan_patch(&tenant, ADMIN, &key, &change).unwrap();
         write(&mut tenant, planned);

@@ -7,9 +7,7 @@
 //! bucket runs low, requests of low priority are refused first (`limits`).
 
 use super::clock::SimTime;
-use super::limits::{
-    LimitFamily, RateQuota, RequestCost, ServiceLimits, ShedPriority, UsageHeader,
-};
+use super::limits::{LimitFamily, RateQuota, RequestCost, ServiceLimits, ShedPriority, UsageHeader};
 
 /// A refused request is paid for too, but a bucket goes no further below empty than this share of its size, so a
 /// client that hammers is late and not lost for ever.
@@ -74,11 +72,7 @@ pub(super) struct Throttled {
 impl Throttled {
     /// Of requests, without a time to come back.
     pub(super) fn of(scope: ThrottleScope) -> Self {
-        Self {
-            scope,
-            limit: ThrottleLimit::ReadWrite,
-            wait_ms: None,
-        }
+        Self { scope, limit: ThrottleLimit::ReadWrite, wait_ms: None }
     }
 }
 
@@ -138,30 +132,13 @@ impl Throttle {
         }
     }
 
-    fn directory(
-        &mut self,
-        cost: RequestCost,
-        priority: ShedPriority,
-        now: SimTime,
-    ) -> ThrottleDecision {
+    fn directory(&mut self, cost: RequestCost, priority: ShedPriority, now: SimTime) -> ThrottleDecision {
         let (app, tenant) = (ThrottleScope::AppInTenant, ThrottleScope::Tenant);
         let leaves = priority.leaves_share();
         let looks = [
-            (
-                app,
-                ThrottleLimit::Write,
-                take(&mut self.writes, cost.writes, 0.0, now),
-            ),
-            (
-                app,
-                ThrottleLimit::ReadWrite,
-                take(&mut self.units, cost.units, 0.0, now),
-            ),
-            (
-                tenant,
-                ThrottleLimit::Write,
-                take(&mut self.tenant_writes, cost.writes, leaves, now),
-            ),
+            (app, ThrottleLimit::Write, take(&mut self.writes, cost.writes, 0.0, now)),
+            (app, ThrottleLimit::ReadWrite, take(&mut self.units, cost.units, 0.0, now)),
+            (tenant, ThrottleLimit::Write, take(&mut self.tenant_writes, cost.writes, leaves, now)),
         ];
         let mut used_most: f64 = 0.0;
         let mut refusal: Option<Throttled> = None;
@@ -169,11 +146,7 @@ impl Throttle {
             match taken {
                 BucketTake::Enough { used } => used_most = used_most.max(used),
                 BucketTake::Short { wait_ms } => {
-                    let first = refusal.get_or_insert(Throttled {
-                        scope,
-                        limit,
-                        wait_ms: None,
-                    });
+                    let first = refusal.get_or_insert(Throttled { scope, limit, wait_ms: None });
                     first.wait_ms = first.wait_ms.max(Some(wait_ms));
                 }
             }
@@ -181,21 +154,15 @@ impl Throttle {
         let warns = self.usage == UsageHeader::Sent && used_most > WARNING_SHARE;
         match refusal {
             Some(refusal) => ThrottleDecision::Refused(refusal),
-            None => ThrottleDecision::Admitted {
-                warning_share: warns.then_some(used_most),
-            },
+            None => ThrottleDecision::Admitted { warning_share: warns.then_some(used_most) },
         }
     }
 
     /// One for any verb. These services tell neither how full the limit is nor when to come back.
     fn identity_protection(&mut self, now: SimTime) -> ThrottleDecision {
         match take(&mut self.identity_protection, 1, 0.0, now) {
-            BucketTake::Enough { .. } => ThrottleDecision::Admitted {
-                warning_share: None,
-            },
-            BucketTake::Short { .. } => {
-                ThrottleDecision::Refused(Throttled::of(ThrottleScope::Tenant))
-            }
+            BucketTake::Enough { .. } => ThrottleDecision::Admitted { warning_share: None },
+            BucketTake::Short { .. } => ThrottleDecision::Refused(Throttled::of(ThrottleScope::Tenant)),
         }
     }
 }
@@ -236,13 +203,7 @@ impl Bucket {
         let size = f64::from(quota.amount);
         // A window of nothing would refill infinitely fast; one millisecond is as good and finite.
         let window_ms = quota.window_ms.max(1) as f64;
-        Self {
-            size,
-            per_ms: size / window_ms,
-            level: size,
-            load_per_ms: per_ms(load_per_s),
-            at: None,
-        }
+        Self { size, per_ms: size / window_ms, level: size, load_per_ms: per_ms(load_per_s), at: None }
     }
 
     fn settle(&mut self, now: SimTime) {
@@ -261,15 +222,11 @@ impl Bucket {
         let needed = cost + leaves_share * self.size;
         self.level = (before - cost).max(-self.size * DEBT_MAX).min(before);
         if before >= needed {
-            return BucketTake::Enough {
-                used: 1.0 - self.level / self.size,
-            };
+            return BucketTake::Enough { used: 1.0 - self.level / self.size };
         }
         let wait_ms = ((needed - self.level) / self.per_ms).ceil();
         // A quota of nothing never refills; the cast saturates then.
-        BucketTake::Short {
-            wait_ms: wait_ms as u64,
-        }
+        BucketTake::Short { wait_ms: wait_ms as u64 }
     }
 }
 
@@ -279,56 +236,31 @@ mod tests {
     use crate::sim::limits::ResourceUnits;
 
     /// A write, a read, and a request about risky users.
-    const WRITE: RequestCost = RequestCost {
-        units: 1,
-        writes: 1,
-    };
-    const READ: RequestCost = RequestCost {
-        units: 1,
-        writes: 0,
-    };
+    const WRITE: RequestCost = RequestCost { units: 1, writes: 1 };
+    const READ: RequestCost = RequestCost { units: 1, writes: 0 };
 
     /// One write a second.
     fn quota(writes: u32) -> Option<RateQuota> {
-        Some(RateQuota {
-            amount: writes,
-            window_ms: u64::from(writes) * 1_000,
-        })
+        Some(RateQuota { amount: writes, window_ms: u64::from(writes) * 1_000 })
     }
 
     fn throttle(writes: u32) -> Throttle {
-        let limits = ServiceLimits {
-            writes: quota(writes),
-            ..ServiceLimits::off()
-        };
+        let limits = ServiceLimits { writes: quota(writes), ..ServiceLimits::off() };
         Throttle::new(&limits, 10, 0.0)
     }
 
     fn tenant(writes: u32) -> Throttle {
-        let limits = ServiceLimits {
-            resource_units: ResourceUnits::Off,
-            tenant_writes: quota(writes),
-            ..ServiceLimits::off()
-        };
+        let limits =
+            ServiceLimits { resource_units: ResourceUnits::Off, tenant_writes: quota(writes), ..ServiceLimits::off() };
         Throttle::new(&limits, 10, 0.0)
     }
 
     fn ask(throttle: &mut Throttle, cost: RequestCost, at: i64) -> ThrottleDecision {
-        throttle.admit(
-            LimitFamily::Directory,
-            cost,
-            ShedPriority::Normal,
-            SimTime(at),
-        )
+        throttle.admit(LimitFamily::Directory, cost, ShedPriority::Normal, SimTime(at))
     }
 
     fn ask_about_risk(throttle: &mut Throttle, at: i64) -> ThrottleDecision {
-        throttle.admit(
-            LimitFamily::IdentityProtection,
-            WRITE,
-            ShedPriority::Normal,
-            SimTime(at),
-        )
+        throttle.admit(LimitFamily::IdentityProtection, WRITE, ShedPriority::Normal, SimTime(at))
     }
 
     fn is_admitted(decision: ThrottleDecision) -> bool {
@@ -344,15 +276,9 @@ mod tests {
         let mut throttle = throttle(10);
         assert!((0..10).all(|_| admitted(&mut throttle, WRITE, 0)));
         // The refused write takes one as well, so it is two seconds until there is one again.
-        let refusal = Throttled {
-            scope: ThrottleScope::AppInTenant,
-            limit: ThrottleLimit::Write,
-            wait_ms: Some(2_000),
-        };
-        assert_eq!(
-            ask(&mut throttle, WRITE, 0),
-            ThrottleDecision::Refused(refusal)
-        );
+        let refusal =
+            Throttled { scope: ThrottleScope::AppInTenant, limit: ThrottleLimit::Write, wait_ms: Some(2_000) };
+        assert_eq!(ask(&mut throttle, WRITE, 0), ThrottleDecision::Refused(refusal));
         assert!(admitted(&mut throttle, READ, 0), "reads cost no writes");
         assert!(admitted(&mut throttle, WRITE, 2_000) && !admitted(&mut throttle, WRITE, 2_000));
     }
@@ -371,12 +297,7 @@ mod tests {
     fn a_warning_comes_above_four_fifths() {
         let mut throttle = throttle(10);
         let warned: Vec<_> = (0..10).map(|_| ask(&mut throttle, WRITE, 0)).collect();
-        assert_eq!(
-            warned[7],
-            ThrottleDecision::Admitted {
-                warning_share: None
-            }
-        );
+        assert_eq!(warned[7], ThrottleDecision::Admitted { warning_share: None });
         assert!(
             matches!(warned[8], ThrottleDecision::Admitted { warning_share: Some(share) } if (0.89..0.91).contains(&share))
         );
@@ -384,27 +305,17 @@ mod tests {
 
     #[test]
     fn the_tenants_limit_is_told_by_its_own_name_and_the_apps_comes_first() {
-        let limits = ServiceLimits {
-            writes: quota(5),
-            tenant_writes: quota(5),
-            ..ServiceLimits::off()
-        };
+        let limits = ServiceLimits { writes: quota(5), tenant_writes: quota(5), ..ServiceLimits::off() };
         let scope_of = |mut throttle: Throttle| match ask(&mut throttle, WRITE, 0) {
             ThrottleDecision::Refused(refusal) => Some((refusal.scope, refusal.limit)),
             ThrottleDecision::Admitted { .. } => None,
         };
         let mut both = Throttle::new(&limits, 10, 0.0);
         assert_eq!((0..5).filter(|_| admitted(&mut both, WRITE, 0)).count(), 4);
-        assert_eq!(
-            scope_of(both),
-            Some((ThrottleScope::AppInTenant, ThrottleLimit::Write))
-        );
+        assert_eq!(scope_of(both), Some((ThrottleScope::AppInTenant, ThrottleLimit::Write)));
         let mut tenant = tenant(5);
         while admitted(&mut tenant, WRITE, 0) {}
-        assert_eq!(
-            scope_of(tenant),
-            Some((ThrottleScope::Tenant, ThrottleLimit::Write))
-        );
+        assert_eq!(scope_of(tenant), Some((ThrottleScope::Tenant, ThrottleLimit::Write)));
     }
 
     #[test]

@@ -19,10 +19,7 @@ impl Client {
             population: Population::Generated { users: 20 },
             faults: Faults::none(),
             limits: ServiceLimits {
-                tenant_writes: Some(RateQuota {
-                    amount: 10,
-                    window_ms: 10_000,
-                }),
+                tenant_writes: Some(RateQuota { amount: 10, window_ms: 10_000 }),
                 ..ServiceLimits::default()
             },
             other_app_writes_per_s,
@@ -37,11 +34,7 @@ impl Client {
                 && !line.contains("\"onPremisesSyncEnabled\":true")
         });
         let person: serde_json::Value = serde_json::from_str(plain.unwrap()).unwrap();
-        Client {
-            token: tenant.token(BEGIN_MS),
-            person: person["id"].as_str().unwrap().to_owned(),
-            tenant,
-        }
+        Client { token: tenant.token(BEGIN_MS), person: person["id"].as_str().unwrap().to_owned(), tenant }
     }
 
     fn send(&self, method: &str, path: &str, priority: &str, at_ms: i64) -> Response<Vec<u8>> {
@@ -84,18 +77,12 @@ fn the_tenants_limit_is_named_in_the_reply_and_warned_of() {
     let client = Client::new(0.0);
     let replies: Vec<_> = (0..11).map(|_| client.write("high", 0)).collect();
     assert_eq!(header(&replies[7], "x-ms-throttle-limit-percentage"), None);
-    assert_eq!(
-        header(&replies[8], "x-ms-throttle-limit-percentage"),
-        Some("0.90")
-    );
+    assert_eq!(header(&replies[8], "x-ms-throttle-limit-percentage"), Some("0.90"));
     let refused = &replies[10];
     assert_eq!(refused.status(), 429);
     let scope = format!("Tenant/Write/{CLIENT_ID}/{TENANT_ID}");
     assert_eq!(header(refused, "x-ms-throttle-scope"), Some(&*scope));
-    assert_eq!(
-        header(refused, "x-ms-throttle-information"),
-        Some("WriteLimitExceeded")
-    );
+    assert_eq!(header(refused, "x-ms-throttle-information"), Some("WriteLimitExceeded"));
     assert_eq!(header(refused, "retry-after"), Some("2.000"));
 }
 
@@ -121,17 +108,12 @@ fn another_app_has_its_part_of_the_tenants_limit() {
 #[test]
 fn risky_users_have_one_request_a_second_and_no_time_to_wait() {
     let client = Client::new(0.0);
-    let risk =
-        |method, at_ms| client.send(method, "/v1.0/identityProtection/riskyUsers", "low", at_ms);
+    let risk = |method, at_ms| client.send(method, "/v1.0/identityProtection/riskyUsers", "low", at_ms);
     assert_ne!(risk("GET", 0).status(), 429);
     let refused = risk("POST", 100);
     assert_eq!(refused.status(), 429);
     assert_eq!(header(&refused, "retry-after"), None);
-    assert!(
-        header(&refused, "x-ms-throttle-scope")
-            .unwrap()
-            .starts_with("Tenant/ReadWrite/")
-    );
+    assert!(header(&refused, "x-ms-throttle-scope").unwrap().starts_with("Tenant/ReadWrite/"));
     assert_eq!(client.write("low", 100).status(), 204, "writes go on");
     assert_ne!(risk("GET", 2_100).status(), 429);
 }

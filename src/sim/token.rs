@@ -67,27 +67,18 @@ pub(super) struct TokenWish<'a> {
 
 impl TokensIssued {
     pub(super) fn new(life_s: u64) -> Self {
-        Self {
-            life_s,
-            held: HashMap::new(),
-        }
+        Self { life_s, held: HashMap::new() }
     }
 
     /// Gives out a token in the body of a successful reply.
-    pub(super) fn issue(
-        &mut self,
-        wish: TokenWish<'_>,
-        now: SimTime,
-        identity: &Identity,
-    ) -> Value {
+    pub(super) fn issue(&mut self, wish: TokenWish<'_>, now: SimTime, identity: &Identity) -> Value {
         if self.held.len() >= TOKENS_MAX {
             self.make_room(now);
         }
         let end = now.plus_ms(self.life_s.saturating_mul(1_000));
         let token = claims::token(&wish, now, end, identity);
         let rights = Arc::new(wish.rights);
-        self.held
-            .insert(token.as_str().into(), HeldToken { end, rights });
+        self.held.insert(token.as_str().into(), HeldToken { end, rights });
         json!({"token_type": "Bearer", "expires_in": self.life_s, "ext_expires_in": self.life_s, "access_token": token})
     }
 
@@ -97,11 +88,7 @@ impl TokensIssued {
     }
 
     /// What a token that is good at this moment allows.
-    pub(super) fn check(
-        &self,
-        token: &str,
-        now: SimTime,
-    ) -> Result<Arc<TokenRights>, GraphRefusal> {
+    pub(super) fn check(&self, token: &str, now: SimTime) -> Result<Arc<TokenRights>, GraphRefusal> {
         match self.held.get(token) {
             None => Err(GraphRefusal::token("The access token cannot be validated.")),
             Some(held) if held.end <= now => Err(GraphRefusal::token_expired()),
@@ -138,15 +125,10 @@ mod tests {
     #[test]
     fn tokens_live_and_end() {
         let mut tokens = TokensIssued::new(10);
-        let rights = TokenRights {
-            permissions: BTreeSet::from([GraphPermission::UserReadAll]),
-            role: ActorRole::Nothing,
-        };
-        let wish = TokenWish {
-            subject: TokenSubject::App,
-            resource: "https://graph.microsoft.com",
-            rights: rights.clone(),
-        };
+        let rights =
+            TokenRights { permissions: BTreeSet::from([GraphPermission::UserReadAll]), role: ActorRole::Nothing };
+        let wish =
+            TokenWish { subject: TokenSubject::App, resource: "https://graph.microsoft.com", rights: rights.clone() };
         let body = tokens.issue(wish, SimTime(0), &Identity::for_test(1));
         let token = body["access_token"].as_str().unwrap().to_owned();
         let check = |tokens: &TokensIssued, token: &str, ms| {
@@ -154,18 +136,9 @@ mod tests {
             found.map(|rights| (*rights).clone())
         };
         assert_eq!(check(&tokens, &token, 9_999), Ok(rights));
-        assert_eq!(
-            check(&tokens, &token, 10_000),
-            Err(GraphRefusal::token_expired())
-        );
-        assert_eq!(
-            check(&tokens, "other", 0),
-            Err(GraphRefusal::token("The access token cannot be validated."))
-        );
+        assert_eq!(check(&tokens, &token, 10_000), Err(GraphRefusal::token_expired()));
+        assert_eq!(check(&tokens, "other", 0), Err(GraphRefusal::token("The access token cannot be validated.")));
         tokens.expire(&token, SimTime(5_000));
-        assert_eq!(
-            check(&tokens, &token, 5_000),
-            Err(GraphRefusal::token_expired())
-        );
+        assert_eq!(check(&tokens, &token, 5_000), Err(GraphRefusal::token_expired()));
     }
 }

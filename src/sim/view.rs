@@ -47,16 +47,14 @@ impl<'a> ReplicaView<'a> {
         'a: 'f,
     {
         let view = *self;
-        let slots: Box<dyn Iterator<Item = Slot>> =
-            match filter.and_then(|filter| self.candidates(collection, filter)) {
-                Some(slots) => Box::new(slots.into_iter().filter(move |slot| *slot >= from)),
-                None => Box::new(from..self.tenant.users.slots()),
-            };
+        let slots: Box<dyn Iterator<Item = Slot>> = match filter.and_then(|filter| self.candidates(collection, filter))
+        {
+            Some(slots) => Box::new(slots.into_iter().filter(move |slot| *slot >= from)),
+            None => Box::new(from..self.tenant.users.slots()),
+        };
         Box::new(slots.filter_map(move |slot| {
             let user = view.seen(slot, collection)?;
-            filter
-                .is_none_or(|filter| filter.matches(user))
-                .then_some((slot, user))
+            filter.is_none_or(|filter| filter.matches(user)).then_some((slot, user))
         }))
     }
 
@@ -64,17 +62,14 @@ impl<'a> ReplicaView<'a> {
     fn candidates(&self, collection: Collection, filter: &FilterClause) -> Option<Vec<Slot>> {
         let store = &self.tenant.users;
         let mut slots: Vec<Slot> = match &filter.comparison {
-            Comparison::In(ids) if filter.property.form == ValueForm::Guid => ids
-                .iter()
-                .filter_map(|id| store.slot_of(parse_id(id)?))
-                .collect(),
+            Comparison::In(ids) if filter.property.form == ValueForm::Guid => {
+                ids.iter().filter_map(|id| store.slot_of(parse_id(id)?)).collect()
+            }
             Comparison::In(values) => {
                 let keys = values.iter().filter_map(|value| filter.index_key(value));
                 keys.flat_map(|key| store.with(collection, key)).collect()
             }
-            Comparison::Ends(tail)
-                if filter.property.form == ValueForm::Upn && collection == Collection::Deleted =>
-            {
+            Comparison::Ends(tail) if filter.property.form == ValueForm::Upn && collection == Collection::Deleted => {
                 store.deleted_with_tail(tail).collect()
             }
             Comparison::Starts(_) | Comparison::Ends(_) => return None,

@@ -15,11 +15,7 @@ fn world(replication_ms: u64) -> Tenant {
     let people = (0..10).map(|n| {
         let anchor = format!("anchor{n}");
         let user = users::document(id(n), &format!("user{n}@contoso.com"), Some(&anchor));
-        if n % 2 == 1 {
-            users::deleted(&user, SimTime(0))
-        } else {
-            user
-        }
+        if n % 2 == 1 { users::deleted(&user, SimTime(0)) } else { user }
     });
     tenant(people, &[], replication_ms)
 }
@@ -30,40 +26,22 @@ fn commit(tenant: &mut Tenant, user: Document, delay_ms: u64) {
 }
 
 fn query(pairs: &[(&str, &str)]) -> ODataQuery {
-    let pairs: Vec<_> = pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+    let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     ODataQuery::parse(&pairs, &USERS, true, ApiVersion::V1).unwrap()
 }
 
-fn listed(
-    world: &Tenant,
-    collection: Collection,
-    pairs: &[(&str, &str)],
-) -> (Vec<String>, Option<Slot>) {
+fn listed(world: &Tenant, collection: Collection, pairs: &[(&str, &str)]) -> (Vec<String>, Option<Slot>) {
     let identity = Identity::for_test(1);
     let query = query(pairs);
-    let view = ReplicaView {
-        tenant: world,
-        now: SimTime(0),
-        identity: &identity,
-    };
+    let view = ReplicaView { tenant: world, now: SimTime(0), identity: &identity };
     let mut rows = view.rows(collection, query.filter.as_ref(), query.from);
     let page = rows.by_ref().take(query.page_size);
-    let names = page
-        .map(|(_, user)| users::home_upn(user).to_owned())
-        .collect();
+    let names = page.map(|(_, user)| users::home_upn(user).to_owned()).collect();
     (names, rows.next().map(|(slot, _)| slot))
 }
 
 fn filtered(world: &Tenant, collection: Collection, filter: &str) -> Vec<String> {
-    listed(
-        world,
-        collection,
-        &[("$filter", filter), ("$count", "true")],
-    )
-    .0
+    listed(world, collection, &[("$filter", filter), ("$count", "true")]).0
 }
 
 #[test]
@@ -75,59 +53,27 @@ fn every_filter_finds_its_user_in_its_collection_only() {
         (true, "userPrincipalName eq 'USER2@contoso.com'".to_owned()),
         (true, "onPremisesImmutableId eq 'anchor2'".to_owned()),
         (true, "mail eq 'user2@contoso.com'".to_owned()),
-        (
-            true,
-            "userPrincipalName in ('nobody@contoso.com','user2@contoso.com')".to_owned(),
-        ),
-        (
-            true,
-            "proxyAddresses/any(p:p eq 'smtp:USER2@contoso.com')".to_owned(),
-        ),
+        (true, "userPrincipalName in ('nobody@contoso.com','user2@contoso.com')".to_owned()),
+        (true, "proxyAddresses/any(p:p eq 'smtp:USER2@contoso.com')".to_owned()),
         (true, "startsWith(userPrincipalName,'user2')".to_owned()),
         (true, "endsWith(mail,'2@contoso.com')".to_owned()),
         (true, ids.clone()),
         (false, format!("userPrincipalName eq '{odd}'")),
         (false, "onPremisesImmutableId eq 'anchor3'".to_owned()),
-        (
-            false,
-            format!("userPrincipalName in ('nobody@contoso.com','{odd}')"),
-        ),
-        (
-            false,
-            "proxyAddresses/any(p:p eq 'smtp:user3@contoso.com')".to_owned(),
-        ),
+        (false, format!("userPrincipalName in ('nobody@contoso.com','{odd}')")),
+        (false, "proxyAddresses/any(p:p eq 'smtp:user3@contoso.com')".to_owned()),
         (false, "mail eq 'User3@contoso.com'".to_owned()),
-        (
-            false,
-            "endsWith(userPrincipalName,'user3@CONTOSO.com')".to_owned(),
-        ),
+        (false, "endsWith(userPrincipalName,'user3@CONTOSO.com')".to_owned()),
         (false, format!("id eq '{}'", id(3))),
         (false, ids),
     ] {
-        let (here, there) = if live {
-            (Collection::Live, Collection::Deleted)
-        } else {
-            (Collection::Deleted, Collection::Live)
-        };
-        let expected = if live {
-            "user2@contoso.com"
-        } else {
-            "user3@contoso.com"
-        };
+        let (here, there) =
+            if live { (Collection::Live, Collection::Deleted) } else { (Collection::Deleted, Collection::Live) };
+        let expected = if live { "user2@contoso.com" } else { "user3@contoso.com" };
         assert_eq!(filtered(&world, here, &filter), [expected], "{filter}");
-        assert!(
-            !filtered(&world, there, &filter).contains(&expected.to_owned()),
-            "{filter}"
-        );
+        assert!(!filtered(&world, there, &filter).contains(&expected.to_owned()), "{filter}");
     }
-    assert!(
-        filtered(
-            &world,
-            Collection::Deleted,
-            "userPrincipalName eq 'user3@contoso.com'"
-        )
-        .is_empty()
-    );
+    assert!(filtered(&world, Collection::Deleted, "userPrincipalName eq 'user3@contoso.com'").is_empty());
 }
 
 #[test]
@@ -136,11 +82,7 @@ fn pages_together_are_the_whole_listing() {
     let mut found = Vec::new();
     let mut from = 0;
     loop {
-        let (page, next) = listed(
-            &world,
-            Collection::Live,
-            &[("$top", "2"), ("$skiptoken", &from.to_string())],
-        );
+        let (page, next) = listed(&world, Collection::Live, &[("$top", "2"), ("$skiptoken", &from.to_string())]);
         assert!(page.len() <= 2);
         found.extend(page);
         match next {
@@ -148,10 +90,7 @@ fn pages_together_are_the_whole_listing() {
             None => break,
         }
     }
-    assert_eq!(
-        found,
-        [0, 2, 4, 6, 8].map(|n| format!("user{n}@contoso.com"))
-    );
+    assert_eq!(found, [0, 2, 4, 6, 8].map(|n| format!("user{n}@contoso.com")));
 }
 
 #[test]
@@ -162,32 +101,13 @@ fn while_a_restore_replicates_a_read_sees_one_state_or_the_other() {
     let mut fresh = 0;
     for n in 0..100 {
         let identity = Identity::for_test(n);
-        let reader = ReplicaView {
-            tenant: &world,
-            now: SimTime(500),
-            identity: &identity,
-        };
+        let reader = ReplicaView { tenant: &world, now: SimTime(500), identity: &identity };
         let live = reader.live(&UserKey::Id(id(3))).is_some();
-        assert_eq!(
-            reader.deleted(id(3)).is_some(),
-            !live,
-            "one request sees one state"
-        );
-        assert_eq!(
-            reader
-                .live(&UserKey::Upn("user3@contoso.com".to_owned()))
-                .is_some(),
-            live
-        );
+        assert_eq!(reader.deleted(id(3)).is_some(), !live, "one request sees one state");
+        assert_eq!(reader.live(&UserKey::Upn("user3@contoso.com".to_owned())).is_some(), live);
         fresh += usize::from(live);
-        let later = ReplicaView {
-            now: SimTime(1_000),
-            ..reader
-        };
-        assert!(
-            later.live(&UserKey::Id(id(3))).is_some(),
-            "the delay is over"
-        );
+        let later = ReplicaView { now: SimTime(1_000), ..reader };
+        assert!(later.live(&UserKey::Id(id(3))).is_some(), "the delay is over");
     }
     assert!((20..80).contains(&fresh), "{fresh} of 100 reads were fresh");
 }
@@ -201,21 +121,9 @@ fn a_moved_user_is_still_found_by_the_old_name_on_a_lagging_replica() {
     let old = query(&[("$filter", "userPrincipalName eq 'user2@contoso.com'")]);
     let stale = (0..100).filter(|n| {
         let identity = Identity::for_test(*n);
-        let reader = ReplicaView {
-            tenant: &world,
-            now: SimTime(0),
-            identity: &identity,
-        };
-        let by_key = reader
-            .live(&UserKey::Upn("user2@contoso.com".to_owned()))
-            .is_some();
-        assert_eq!(
-            reader
-                .rows(Collection::Live, old.filter.as_ref(), 0)
-                .count()
-                == 1,
-            by_key
-        );
+        let reader = ReplicaView { tenant: &world, now: SimTime(0), identity: &identity };
+        let by_key = reader.live(&UserKey::Upn("user2@contoso.com".to_owned())).is_some();
+        assert_eq!(reader.rows(Collection::Live, old.filter.as_ref(), 0).count() == 1, by_key);
         by_key
     });
     assert!((20..80).contains(&stale.count()));

@@ -72,32 +72,17 @@ impl WriteLog {
 }
 
 /// What a write changed, as a client sees it; nothing stands for a user that is not there.
-pub(super) fn difference(
-    before: Option<&Document>,
-    after: Option<&Document>,
-) -> BTreeMap<String, FromTo> {
+pub(super) fn difference(before: Option<&Document>, after: Option<&Document>) -> BTreeMap<String, FromTo> {
     let shown = |document: Option<&Document>, property: &Property| {
-        document.map_or(Value::Null, |document| {
-            property.value(document).into_owned()
-        })
+        document.map_or(Value::Null, |document| property.value(document).into_owned())
     };
-    let is_stored = |name: &str| {
-        before
-            .into_iter()
-            .chain(after)
-            .any(|document| document.contains_key(name))
-    };
-    let properties = USERS
-        .properties
-        .iter()
-        .filter(|property| property.name != "id" && is_stored(property.name));
+    let is_stored = |name: &str| before.into_iter().chain(after).any(|document| document.contains_key(name));
+    let properties = USERS.properties.iter().filter(|property| property.name != "id" && is_stored(property.name));
     let changes = properties.map(|property| {
         let (from, to) = (shown(before, property), shown(after, property));
         (property.name.to_owned(), FromTo { from, to })
     });
-    changes
-        .filter(|(_, change)| change.from != change.to)
-        .collect()
+    changes.filter(|(_, change)| change.from != change.to).collect()
 }
 
 #[cfg(test)]

@@ -46,13 +46,7 @@ pub fn interpret(text: &str) -> Result<Anchor, AnchorError> {
         return Err(AnchorError::Nil);
     }
     notes.extend(assumed(bare, form, guid));
-    Ok(Anchor {
-        form,
-        guid,
-        hex: guid.hex(),
-        immutable_id: guid.into(),
-        notes,
-    })
+    Ok(Anchor { form, guid, hex: guid.hex(), immutable_id: guid.into(), notes })
 }
 
 /// What the person who asked should know of the reading.
@@ -69,34 +63,22 @@ fn assumed(text: &str, form: Notation, guid: ObjectGuid) -> Vec<String> {
             "read as the octets in their order, as LDAP shows them; a GUID without dashes looks the same and would be \
              {other}, ImmutableID {other_id}"
         )],
-        Notation::Base64 => doubts(text, guid)
-            .into_iter()
-            .map(|fault| fault.message)
-            .collect(),
-        Notation::GuidText
-        | Notation::Hex
-        | Notation::LdapEscapes
-        | Notation::Decimal
-        | Notation::HexOfBase64 => Vec::new(),
+        Notation::Base64 => doubts(text, guid).into_iter().map(|fault| fault.message).collect(),
+        Notation::GuidText | Notation::Hex | Notation::LdapEscapes | Notation::Decimal | Notation::HexOfBase64 => {
+            Vec::new()
+        }
     }
 }
 
 fn read_any(text: &str) -> Result<Spelling, AnchorError> {
     if let Some(read) = ObjectGuid::parse(text) {
         let is_text = text.contains('-') || order(read) == OctetOrder::Text;
-        let (form, guid) = if is_text {
-            (Notation::GuidText, read)
-        } else {
-            (Notation::Hex, read.swapped())
-        };
+        let (form, guid) = if is_text { (Notation::GuidText, read) } else { (Notation::Hex, read.swapped()) };
         return Ok(Spelling { form, guid });
     }
     match (decode(text), spelled(text)) {
         (Some(_), _) if has_lost_its_case(text) => Err(AnchorError::LostCase),
-        (Some(guid), _) => Ok(Spelling {
-            form: Notation::Base64,
-            guid,
-        }),
+        (Some(guid), _) => Ok(Spelling { form: Notation::Base64, guid }),
         (None, Some(spelling)) => Ok(spelling),
         (None, None) => Err(classic_mistake(text).unwrap_or(AnchorError::Unreadable)),
     }
@@ -126,9 +108,7 @@ pub fn read_immutable_id_cell(cell: &str, violations: &mut Vec<Violation>) -> Op
 /// text, so the rest is used; it is still told.
 fn trimmed<'a>(cell: &'a str, faults: &mut Vec<Violation>) -> &'a str {
     let bare = cell.trim_matches(|c: char| c.is_ascii_whitespace());
-    let unmarked = bare
-        .strip_prefix('\'')
-        .filter(|rest| decode(rest).is_some() || ObjectGuid::parse(rest).is_some());
+    let unmarked = bare.strip_prefix('\'').filter(|rest| decode(rest).is_some() || ObjectGuid::parse(rest).is_some());
     if let Some(rest) = unmarked {
         let message = "has an apostrophe before it; the value is used without it";
         let fault = Violation::warning(Rule::Character, message);
@@ -137,11 +117,8 @@ fn trimmed<'a>(cell: &'a str, faults: &mut Vec<Violation>) -> &'a str {
     }
     if bare.len() != cell.len() {
         faults.push(
-            Violation::warning(
-                Rule::Character,
-                "has white space around it; the value is used without it",
-            )
-            .suggesting(Some(bare.to_owned())),
+            Violation::warning(Rule::Character, "has white space around it; the value is used without it")
+                .suggesting(Some(bare.to_owned())),
         );
     }
     bare
@@ -164,10 +141,7 @@ pub fn read_guid(text: &str, faults: &mut Vec<Violation>) -> Option<ObjectGuid> 
                 faults.extend(hardly_text(digits));
                 return Some(digits);
             }
-            OctetOrder::Octets => faults.push(not_a_guid(Spelling {
-                form: Notation::Hex,
-                guid: digits.swapped(),
-            })),
+            OctetOrder::Octets => faults.push(not_a_guid(Spelling { form: Notation::Hex, guid: digits.swapped() })),
             OctetOrder::Unclear => faults.push(refused(AnchorError::UnclearOrder(digits))),
         },
         None => faults.push(match read_any(text) {
@@ -187,10 +161,7 @@ fn not_a_guid(spelling: Spelling) -> Violation {
         Notation::GuidText => "is a GUID in an unusual spelling".to_owned(),
         Notation::Base64 => format!("is {form}, not the text of a GUID"),
         Notation::Hex | Notation::LdapEscapes | Notation::Decimal | Notation::HexOfBase64 => {
-            format!(
-                "is {form}, not the text of a GUID; its ImmutableID is {}",
-                ImmutableId::from(guid)
-            )
+            format!("is {form}, not the text of a GUID; its ImmutableID is {}", ImmutableId::from(guid))
         }
     };
     Violation::error(Rule::Guid, message).suggesting(Some(guid.to_string()))
@@ -214,11 +185,8 @@ fn turned_round(guid: ObjectGuid) -> Option<Violation> {
 fn hardly_text(guid: ObjectGuid) -> Option<Violation> {
     let is_doubtful = !guid.is_random() && guid.swapped() != guid;
     is_doubtful.then(|| {
-        Violation::warning(
-            Rule::Guid,
-            "is read as a GUID without dashes; octets in hexadecimal look the same",
-        )
-        .suggesting(Some(guid.to_string()))
+        Violation::warning(Rule::Guid, "is read as a GUID without dashes; octets in hexadecimal look the same")
+            .suggesting(Some(guid.to_string()))
     })
 }
 
@@ -226,8 +194,7 @@ fn hardly_text(guid: ObjectGuid) -> Option<Violation> {
 pub fn read_immutable_id(text: &str, faults: &mut Vec<Violation>) -> Option<ImmutableId> {
     let refused = |mistake: AnchorError| {
         let meant = mistake.meant().map(ImmutableId::from);
-        Violation::error(Rule::ImmutableId, mistake.sentence())
-            .suggesting(meant.map(|id| id.to_string()))
+        Violation::error(Rule::ImmutableId, mistake.sentence()).suggesting(meant.map(|id| id.to_string()))
     };
     let is_bare = ObjectGuid::parse(text).filter(|_| !text.contains('-'));
     match (is_bare.map(order), read_any(text)) {
@@ -235,13 +202,7 @@ pub fn read_immutable_id(text: &str, faults: &mut Vec<Violation>) -> Option<Immu
             faults.push(refused(AnchorError::UnclearOrder(guid.swapped())));
         }
         (_, Ok(Spelling { guid, .. })) if guid.is_nil() => faults.push(refused(AnchorError::Nil)),
-        (
-            _,
-            Ok(Spelling {
-                form: Notation::Base64,
-                guid,
-            }),
-        ) => {
+        (_, Ok(Spelling { form: Notation::Base64, guid })) => {
             faults.extend(doubts(text, guid));
             return Some(guid.into());
         }
@@ -256,19 +217,12 @@ fn not_an_immutable_id(spelling: Spelling) -> Violation {
     let Spelling { form, guid } = spelling;
     let told = match form {
         Notation::GuidText => String::new(),
-        Notation::Hex
-        | Notation::LdapEscapes
-        | Notation::Decimal
-        | Notation::Base64
-        | Notation::HexOfBase64 => {
+        Notation::Hex | Notation::LdapEscapes | Notation::Decimal | Notation::Base64 | Notation::HexOfBase64 => {
             format!("; its GUID is {guid}")
         }
     };
-    Violation::error(
-        Rule::ImmutableId,
-        format!("is {form}, not an ImmutableID{told}"),
-    )
-    .suggesting(Some(ImmutableId::from(guid).to_string()))
+    Violation::error(Rule::ImmutableId, format!("is {form}, not an ImmutableID{told}"))
+        .suggesting(Some(ImmutableId::from(guid).to_string()))
 }
 
 /// An anchor that is not made from a GUID. Whether the tenant has such ones the job must know.
@@ -290,10 +244,7 @@ fn read_other_anchor(text: &str, faults: &mut Vec<Violation>) -> Option<Immutabl
             Some(id)
         }
         Err(error) => {
-            faults.push(Violation::error(
-                Rule::ImmutableId,
-                format!("is not base64 of 16 octets, and {error}"),
-            ));
+            faults.push(Violation::error(Rule::ImmutableId, format!("is not base64 of 16 octets, and {error}")));
             None
         }
     }
@@ -353,11 +304,8 @@ mod tests {
 
     #[test]
     fn every_spelling_leads_to_the_same_anchor() {
-        let ldap: String = HEX
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| format!("\\{}", str::from_utf8(pair).unwrap()))
-            .collect();
+        let ldap: String =
+            HEX.as_bytes().chunks(2).map(|pair| format!("\\{}", str::from_utf8(pair).unwrap())).collect();
         for (text, form) in [
             (GUID, Notation::GuidText),
             (HEX, Notation::Hex),
@@ -365,24 +313,15 @@ mod tests {
             (ID, Notation::Base64),
         ] {
             let anchor = interpret(text).unwrap();
-            assert_eq!(
-                (anchor.form, anchor.guid.to_string()),
-                (form, GUID.to_owned())
-            );
-            assert_eq!(
-                (anchor.hex.as_str(), anchor.immutable_id.as_str()),
-                (HEX, ID)
-            );
+            assert_eq!((anchor.form, anchor.guid.to_string()), (form, GUID.to_owned()));
+            assert_eq!((anchor.hex.as_str(), anchor.immutable_id.as_str()), (HEX, ID));
         }
     }
 
     #[test]
     fn what_was_assumed_is_told() {
         let note = &interpret(HEX).unwrap().notes[0];
-        assert!(
-            note.contains("e923599c-52de-ea33-88de-7ebc8633b9cc"),
-            "{note}"
-        );
+        assert!(note.contains("e923599c-52de-ea33-88de-7ebc8633b9cc"), "{note}");
         assert!(interpret(&format!(" {GUID}")).unwrap().notes[0].contains("white space"));
         assert!(interpret(GUID).unwrap().notes.is_empty());
     }
@@ -407,10 +346,7 @@ mod tests {
             ("1.23E+10", AnchorError::Number),
             ("01.02.2026", AnchorError::Number),
             ("2026-02-01", AnchorError::Number),
-            (
-                "OWM1OTIzZTktZGU1Mi0zM2VhLTg4ZGUtN2ViYzg2MzNiOWNj",
-                AnchorError::EncodedText(guid),
-            ),
+            ("OWM1OTIzZTktZGU1Mi0zM2VhLTg4ZGUtN2ViYzg2MzNiOWNj", AnchorError::EncodedText(guid)),
             ("6SNZnFLe6jOI3n68hjO5zA", AnchorError::LostPadding(guid)),
             ("6SNZnFLe6jOI3n68hjO5zA=", AnchorError::LostPadding(guid)),
             ("6snznfle6joi3n68hjo5za==", AnchorError::LostCase),
@@ -423,9 +359,7 @@ mod tests {
             assert_eq!(interpret(text), Err(expected), "{text}");
         }
         let url_safe = interpret("MyIRAFVEd2aImaq7zN3u_w==").unwrap_err();
-        let meant = url_safe
-            .meant()
-            .map(|guid| ImmutableId::from(guid).to_string());
+        let meant = url_safe.meant().map(|guid| ImmutableId::from(guid).to_string());
         assert_eq!(meant.as_deref(), Some("MyIRAFVEd2aImaq7zN3u/w=="));
     }
 
@@ -436,50 +370,27 @@ mod tests {
 
     #[test]
     fn a_column_of_immutable_ids_refuses_mistakes_with_a_suggestion() {
-        for text in [
-            GUID,
-            "6SNZnFLe6jOI3n68hjO5zA",
-            "OWM1OTIzZTktZGU1Mi0zM2VhLTg4ZGUtN2ViYzg2MzNiOWNj",
-        ] {
+        for text in [GUID, "6SNZnFLe6jOI3n68hjO5zA", "OWM1OTIzZTktZGU1Mi0zM2VhLTg4ZGUtN2ViYzg2MzNiOWNj"] {
             let (id, faults) = as_id(text);
             assert_eq!(id, None, "{text}");
-            assert_eq!(
-                (faults[0].severity, faults[0].suggestion.as_deref()),
-                (Severity::Error, Some(ID)),
-                "{text}"
-            );
+            assert_eq!((faults[0].severity, faults[0].suggestion.as_deref()), (Severity::Error, Some(ID)), "{text}");
         }
         for text in [HEX, "System.Byte[]", "NULL", "6snznfle6joi3n68hjo5za=="] {
             let (id, faults) = as_id(text);
-            assert_eq!(
-                (id, faults.len(), faults[0].severity),
-                (None, 1, Severity::Error),
-                "{text}"
-            );
+            assert_eq!((id, faults.len(), faults[0].severity), (None, 1, Severity::Error), "{text}");
         }
     }
 
     #[test]
     fn a_doubtful_immutable_id_is_used_with_a_warning() {
         let (id, faults) = as_id("6SNZnFLe6jOI3n68hjO5zB==");
-        assert_eq!(
-            (id.as_deref(), faults[0].severity),
-            (Some(ID), Severity::Warning)
-        );
+        assert_eq!((id.as_deref(), faults[0].severity), (Some(ID), Severity::Warning));
         let (id, faults) = as_id("E10023");
-        assert_eq!(
-            (id.as_deref(), faults[0].severity),
-            (Some("E10023"), Severity::Warning)
-        );
+        assert_eq!((id.as_deref(), faults[0].severity), (Some("E10023"), Severity::Warning));
         // The octets of 744cca2e-abf0-4df2-b1a7-ac9702956ea8 in the order of its text.
         let (id, faults) = as_id("dEzKLqvwTfKxp6yXApVuqA==");
         assert_eq!(id.as_deref(), Some("dEzKLqvwTfKxp6yXApVuqA=="));
-        assert!(
-            faults[0]
-                .message
-                .contains("744cca2e-abf0-4df2-b1a7-ac9702956ea8"),
-            "{faults:?}"
-        );
+        assert!(faults[0].message.contains("744cca2e-abf0-4df2-b1a7-ac9702956ea8"), "{faults:?}");
     }
 
     #[test]
@@ -489,19 +400,13 @@ mod tests {
         assert_eq!(guid, ObjectGuid::parse(GUID));
         assert_eq!((faults.len(), faults[0].severity), (1, Severity::Warning));
         assert_eq!(read_guid(ID, &mut faults), None);
-        assert_eq!(
-            (faults[1].severity, faults[1].suggestion.as_deref()),
-            (Severity::Error, Some(GUID))
-        );
+        assert_eq!((faults[1].severity, faults[1].suggestion.as_deref()), (Severity::Error, Some(GUID)));
     }
 
     #[test]
     fn a_mail_address_is_an_anchor_of_other_providers() {
         let (id, faults) = as_id("anna@contoso.com");
-        assert_eq!(
-            (id.as_deref(), faults.len(), faults[0].severity),
-            (Some("anna@contoso.com"), 1, Severity::Warning)
-        );
+        assert_eq!((id.as_deref(), faults.len(), faults[0].severity), (Some("anna@contoso.com"), 1, Severity::Warning));
         assert!(faults[0].message.contains("anchors=any"), "{faults:?}");
     }
 
@@ -570,10 +475,7 @@ mod tests {
         let digits = "9c5923e9de52434a88de7ebc8633b901";
         assert_eq!(read_guid(digits, &mut faults), None);
         let message = &faults[0].message;
-        assert!(
-            message.contains("9c5923e9-de52-434a-") && message.contains("e923599c-52de-4a43-"),
-            "{message}"
-        );
+        assert!(message.contains("9c5923e9-de52-434a-") && message.contains("e923599c-52de-4a43-"), "{message}");
         assert_eq!(as_id(digits).0, None);
     }
 

@@ -15,10 +15,7 @@ use uuid::Uuid;
 /// Length of an ImmutableID made from a GUID, in characters: base64 of 16 octets.
 pub const BINARY_ANCHOR_CHARS: usize = 24;
 /// Accepts set bits after the 16th octet, which encoders never write and some converters leave behind.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    PAD.with_decode_allow_trailing_bits(true),
-);
+const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PAD.with_decode_allow_trailing_bits(true));
 
 /// A GUID as Active Directory's objectGUID and mS-DS-ConsistencyGuid hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -37,10 +34,7 @@ impl ObjectGuid {
 
     /// The octets in their order as 32 lower-case hexadecimal digits. Not the GUID's text without dashes.
     pub fn hex(self) -> String {
-        ObjectGuid::from_text_order(self.octets())
-            .0
-            .simple()
-            .to_string()
+        ObjectGuid::from_text_order(self.octets()).0.simple().to_string()
     }
 
     /// Adds the text of the ImmutableID that is made from it.
@@ -51,14 +45,9 @@ impl ObjectGuid {
     /// Reads a GUID's text: 32 hexadecimal digits in either case, with or without dashes, with or without braces.
     /// White space around it is not accepted.
     pub fn parse(text: &str) -> Option<ObjectGuid> {
-        let bare = text
-            .strip_prefix('{')
-            .map_or(Some(text), |rest| rest.strip_suffix('}'))?;
+        let bare = text.strip_prefix('{').map_or(Some(text), |rest| rest.strip_suffix('}'))?;
         // The uuid crate reads `urn:uuid:` and more; only the lengths of the two plain forms are wanted here.
-        matches!(bare.len(), 32 | 36)
-            .then(|| Uuid::try_parse(bare).ok())
-            .flatten()
-            .map(ObjectGuid)
+        matches!(bare.len(), 32 | 36).then(|| Uuid::try_parse(bare).ok()).flatten().map(ObjectGuid)
     }
 
     /// The GUID whose first three fields are turned round, which is what a converter makes that forgets the order.
@@ -102,9 +91,7 @@ pub fn decode(text: &str) -> Option<ObjectGuid> {
     let mut octets = [0; 16];
     // Room for the estimate that the decoder makes before it knows the padding.
     let mut buffer = [0; 18];
-    if text.len() != BINARY_ANCHOR_CHARS
-        || LENIENT.decode_slice(text, &mut buffer) != Ok(octets.len())
-    {
+    if text.len() != BINARY_ANCHOR_CHARS || LENIENT.decode_slice(text, &mut buffer) != Ok(octets.len()) {
         return None;
     }
     octets.copy_from_slice(&buffer[..16]);
@@ -113,10 +100,7 @@ pub fn decode(text: &str) -> Option<ObjectGuid> {
 
 /// The octets of a base64 text in the URL-safe alphabet or without its padding: 22 symbols that stand for a GUID.
 pub fn decode_unpadded(text: &str) -> Option<ObjectGuid> {
-    let symbols = text
-        .trim_end_matches('=')
-        .replace('+', "-")
-        .replace('/', "_");
+    let symbols = text.trim_end_matches('=').replace('+', "-").replace('/', "_");
     if symbols.len() != BINARY_ANCHOR_CHARS - 2 {
         return None;
     }

@@ -79,16 +79,8 @@ impl ImmutableId {
         if let Some(wrong) = text.chars().find(forbidden) {
             return Err(FreeTextError::Forbidden(wrong));
         }
-        let units: usize = text
-            .chars()
-            .map(|c| {
-                if c.is_ascii_alphanumeric() {
-                    1
-                } else {
-                    FREE_ANCHOR_OTHER_UNITS
-                }
-            })
-            .sum();
+        let units: usize =
+            text.chars().map(|c| if c.is_ascii_alphanumeric() { 1 } else { FREE_ANCHOR_OTHER_UNITS }).sum();
         if units >= FREE_ANCHOR_UNITS_LIMIT {
             return Err(FreeTextError::TooLong);
         }
@@ -194,19 +186,10 @@ mod tests {
     #[test]
     fn free_text_anchors_follow_microsofts_rules() {
         assert!(ImmutableId::from_free_text("E-10023").is_ok());
-        assert_eq!(
-            ImmutableId::from_free_text("a@b.com"),
-            Err(FreeTextError::Forbidden('@'))
-        );
+        assert_eq!(ImmutableId::from_free_text("a@b.com"), Err(FreeTextError::Forbidden('@')));
         assert!(ImmutableId::from_free_text(&"a".repeat(59)).is_ok());
-        assert_eq!(
-            ImmutableId::from_free_text(&"a".repeat(60)),
-            Err(FreeTextError::TooLong)
-        );
-        assert_eq!(
-            ImmutableId::from_free_text(&"-".repeat(20)),
-            Err(FreeTextError::TooLong)
-        );
+        assert_eq!(ImmutableId::from_free_text(&"a".repeat(60)), Err(FreeTextError::TooLong));
+        assert_eq!(ImmutableId::from_free_text(&"-".repeat(20)), Err(FreeTextError::TooLong));
     }
 
     proptest! {

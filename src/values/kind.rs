@@ -29,10 +29,7 @@ impl CellReader {
         read: fn(&str, &mut Vec<Violation>) -> Option<String>,
         write_unique_key: fn(&str, &mut String),
     ) -> CellReader {
-        CellReader {
-            read,
-            write_unique_key,
-        }
+        CellReader { read, write_unique_key }
     }
 }
 
@@ -49,9 +46,7 @@ impl CellKind {
         match self {
             CellKind::Upn => CellReader::new(upn::read, upn::write_unique_key),
             CellKind::Guid => CellReader::new(anchor::read_guid_cell, anchor::write_unique_key),
-            CellKind::ImmutableId => {
-                CellReader::new(anchor::read_immutable_id_cell, text::write_unique_key)
-            }
+            CellKind::ImmutableId => CellReader::new(anchor::read_immutable_id_cell, text::write_unique_key),
             CellKind::Text => CellReader::new(text::read, text::write_unique_key),
         }
     }

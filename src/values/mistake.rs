@@ -15,9 +15,8 @@ use super::text::is_invisible;
 use super::upn::described;
 
 /// What spreadsheets leave of a cell that they took for a formula.
-const SPREADSHEET_ERRORS: [&str; 9] = [
-    "#NAME?", "#N/A", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!",
-];
+const SPREADSHEET_ERRORS: [&str; 9] =
+    ["#NAME?", "#N/A", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"];
 /// What databases, directories, scripts and people write for nothing, and for yes and no. Compared by letters and
 /// digits alone and without case, so that `(null)`, `n.a.` and `<not set>` are among them.
 const WORDS_FOR_NOTHING: [&str; 37] = [
@@ -67,17 +66,11 @@ const TYPE_NAMES: [&str; 5] = ["system.", "microsoft.", "deserialized.", "byte[]
 pub enum AnchorError {
     /// Nothing is there.
     #[error("is empty")]
-    #[diagnostic(
-        code(anchor::blank),
-        help("give a GUID, 32 hexadecimal digits or an ImmutableID")
-    )]
+    #[diagnostic(code(anchor::blank), help("give a GUID, 32 hexadecimal digits or an ImmutableID"))]
     Blank,
     /// A word that stands for nothing.
     #[error("is a word for nothing, or for yes and no, and nobody's anchor")]
-    #[diagnostic(
-        code(anchor::absent),
-        help("leave the cell empty, or take the value from the directory")
-    )]
+    #[diagnostic(code(anchor::absent), help("leave the cell empty, or take the value from the directory"))]
     Absent,
     /// Only a part of the value is there.
     #[error("was cut: the dots stand for the rest of the value")]
@@ -90,17 +83,12 @@ pub enum AnchorError {
     #[error("is what a spreadsheet leaves of a value it took for a formula")]
     #[diagnostic(
         code(anchor::spreadsheet),
-        help(
-            "export the column again and open it as text: a value that begins with + is not a formula"
-        )
+        help("export the column again and open it as text: a value that begins with + is not a formula")
     )]
     Spreadsheet,
     /// A spreadsheet took the value for a number or a date.
     #[error("is a number or a date, as a spreadsheet makes them of other values")]
-    #[diagnostic(
-        code(anchor::number),
-        help("export the column again and open it as text")
-    )]
+    #[diagnostic(code(anchor::number), help("export the column again and open it as text"))]
     Number,
     /// The name of a type instead of a value.
     #[error("is the name of a PowerShell type, not a value")]
@@ -144,25 +132,17 @@ pub enum AnchorError {
     #[error(
         "is 32 hexadecimal digits in an order that nothing tells: as a GUID without dashes {}, as octets {}", .0, .0.swapped()
     )]
-    #[diagnostic(
-        code(anchor::order),
-        help("write the GUID with its dashes, as the directory shows it")
-    )]
+    #[diagnostic(code(anchor::order), help("write the GUID with its dashes, as the directory shows it"))]
     UnclearOrder(ObjectGuid),
     /// 24 symbols or fewer that are something else.
     #[error("is base64 of {0} octets; a GUID has 16")]
-    #[diagnostic(
-        code(anchor::octets),
-        help("check whether the value was cut or is another attribute")
-    )]
+    #[diagnostic(code(anchor::octets), help("check whether the value was cut or is another attribute"))]
     Octets(usize),
     /// None of the above.
     #[error("is neither a GUID nor 32 hexadecimal digits nor an ImmutableID")]
     #[diagnostic(
         code(anchor::unreadable),
-        help(
-            "a GUID is like 9c5923e9-de52-33ea-88de-7ebc8633b9cc, an ImmutableID like 6SNZnFLe6jOI3n68hjO5zA=="
-        )
+        help("a GUID is like 9c5923e9-de52-33ea-88de-7ebc8633b9cc, an ImmutableID like 6SNZnFLe6jOI3n68hjO5zA==")
     )]
     Unreadable,
 }
@@ -178,9 +158,7 @@ impl AnchorError {
     /// The GUID that was meant, where the mistake leaves no doubt.
     pub fn meant(&self) -> Option<ObjectGuid> {
         match self {
-            AnchorError::EncodedText(guid)
-            | AnchorError::UrlSafe(guid)
-            | AnchorError::LostPadding(guid) => Some(*guid),
+            AnchorError::EncodedText(guid) | AnchorError::UrlSafe(guid) | AnchorError::LostPadding(guid) => Some(*guid),
             AnchorError::Sign { meant, .. } => *meant,
             AnchorError::Blank
             | AnchorError::Absent
@@ -255,39 +233,23 @@ fn is_word_for_nothing(lower: &str) -> bool {
 /// `1.23E+10`, `3,5`, `01.02.2026`, `2026-02-01 00:00`. A plain number is not meant: it can be somebody's.
 fn is_number_or_date(text: &str) -> bool {
     let groups: Vec<usize> = text.split('-').map(str::len).collect();
-    let is_signed =
-        text.contains(['.', ',', '/', ':', '+']) || matches!(*groups, [1..=4, 1..=2, 1..=4]);
-    let begins = text
-        .trim_start_matches('-')
-        .starts_with(|c: char| c.is_ascii_digit());
+    let is_signed = text.contains(['.', ',', '/', ':', '+']) || matches!(*groups, [1..=4, 1..=2, 1..=4]);
+    let begins = text.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit());
     let letters: String = text.chars().filter(|c| c.is_alphabetic()).collect();
-    let has_parts_only = text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || " .,/:+-".contains(c));
-    begins
-        && is_signed
-        && has_parts_only
-        && matches!(letters.as_str(), "" | "e" | "E" | "T" | "TZ" | "AM" | "PM")
+    let has_parts_only = text.chars().all(|c| c.is_ascii_alphanumeric() || " .,/:+-".contains(c));
+    begins && is_signed && has_parts_only && matches!(letters.as_str(), "" | "e" | "E" | "T" | "TZ" | "AM" | "PM")
 }
 
 fn mistaken_alphabet_or_padding(text: &str) -> Option<AnchorError> {
     let guid = decode_unpadded(text).filter(|guid| !guid.is_nil())?;
-    Some(if text.contains(['-', '_']) {
-        AnchorError::UrlSafe(guid)
-    } else {
-        AnchorError::LostPadding(guid)
-    })
+    Some(if text.contains(['-', '_']) { AnchorError::UrlSafe(guid) } else { AnchorError::LostPadding(guid) })
 }
 
 /// A sign outside of ASCII is in no anchor; white space, quotes and escapes are one where the rest makes an anchor.
 fn sign(text: &str) -> Option<AnchorError> {
-    let meant = meant_by(&without_signs(text))
-        .or_else(|| plus_for_blank(text))
-        .filter(|guid| !guid.is_nil());
+    let meant = meant_by(&without_signs(text)).or_else(|| plus_for_blank(text)).filter(|guid| !guid.is_nil());
     let foreign = text.chars().find(|c| !c.is_ascii_graphic() && *c != ' ');
-    let removable = text
-        .chars()
-        .find(|c| matches!(c, ' ' | '"' | '\'' | '%' | '`'));
+    let removable = text.chars().find(|c| matches!(c, ' ' | '"' | '\'' | '%' | '`'));
     match (foreign, removable, meant) {
         (Some(found), _, meant) => Some(AnchorError::Sign { found, meant }),
         (None, Some(found), Some(_)) => Some(AnchorError::Sign { found, meant }),
@@ -298,9 +260,7 @@ fn sign(text: &str) -> Option<AnchorError> {
 /// The text as it would be without what hides, quotes and widens its letters.
 fn without_signs(text: &str) -> String {
     let decoded = percent_decode_str(text).decode_utf8_lossy();
-    let visible = decoded
-        .chars()
-        .filter(|c| !c.is_whitespace() && !is_invisible(*c) && !is_quote(*c));
+    let visible = decoded.chars().filter(|c| !c.is_whitespace() && !is_invisible(*c) && !is_quote(*c));
     let plain: String = visible.map(narrow).collect();
     match plain.strip_prefix('=') {
         Some(rest) => rest.to_owned(),
@@ -310,10 +270,7 @@ fn without_signs(text: &str) -> String {
 
 /// Quotes as programs and word processors write them.
 fn is_quote(c: char) -> bool {
-    matches!(
-        c,
-        '"' | '\'' | '`' | '\u{2018}'..='\u{201f}' | '\u{ab}' | '\u{bb}'
-    )
+    matches!(c, '"' | '\'' | '`' | '\u{2018}'..='\u{201f}' | '\u{ab}' | '\u{bb}')
 }
 
 /// The ASCII letter of a full-width one (U+FF01 to U+FF5E), and the hyphen of a dash.
@@ -328,9 +285,7 @@ fn narrow(c: char) -> char {
 
 /// What the text of a form makes of a `+`.
 fn plus_for_blank(text: &str) -> Option<ObjectGuid> {
-    (text.len() == BINARY_ANCHOR_CHARS)
-        .then(|| decode(&text.replace(' ', "+")))
-        .flatten()
+    (text.len() == BINARY_ANCHOR_CHARS).then(|| decode(&text.replace(' ', "+"))).flatten()
 }
 
 fn meant_by(text: &str) -> Option<ObjectGuid> {
@@ -341,14 +296,11 @@ fn meant_by(text: &str) -> Option<ObjectGuid> {
             (false, OctetOrder::Unclear) => None,
         };
     }
-    decode(text)
-        .filter(|_| !has_lost_its_case(text))
-        .or_else(|| spelled(text).map(|spelling| spelling.guid))
+    decode(text).filter(|_| !has_lost_its_case(text)).or_else(|| spelled(text).map(|spelling| spelling.guid))
 }
 
 /// Base64 of the wrong number of octets. Only `+`, `/` or `=` tell it from a free text.
 fn other_length(text: &str) -> Option<AnchorError> {
     let octets = STANDARD.decode(text).ok()?;
-    text.contains(['+', '/', '='])
-        .then_some(AnchorError::Octets(octets.len()))
+    text.contains(['+', '/', '=']).then_some(AnchorError::Octets(octets.len()))
 }

@@ -59,23 +59,12 @@ pub struct RulePage {
 }
 
 const fn page(name: &'static str, meaning: &'static str, advice: &'static str) -> RulePage {
-    RulePage {
-        name,
-        meaning,
-        advice,
-    }
+    RulePage { name, meaning, advice }
 }
 
-const BLANK: RulePage = page(
-    "Blank",
-    "The cell is empty, and the job needs a value there.",
-    "fill the cell, or take the row out",
-);
-const FORMAT: RulePage = page(
-    "Format",
-    "The value is not a name, an @ and a domain.",
-    "write it as name@domain",
-);
+const BLANK: RulePage =
+    page("Blank", "The cell is empty, and the job needs a value there.", "fill the cell, or take the row out");
+const FORMAT: RulePage = page("Format", "The value is not a name, an @ and a domain.", "write it as name@domain");
 const CHARACTER: RulePage = page(
     "Character",
     "A character stands there that may not: in a UPN only letters without accents, digits and ' . - _ ! # ^ ~ may, and no white \
@@ -137,16 +126,9 @@ const UNREADABLE: RulePage = page(
     "The file as a whole cannot be read as CSV.",
     "read the finding; export the file again as CSV UTF-8",
 );
-const ENCODING: RulePage = page(
-    "Encoding",
-    "The bytes are not what the file's encoding allows.",
-    "save the file as CSV UTF-8",
-);
-const EMPTY: RulePage = page(
-    "Empty",
-    "The file has a header and no rows.",
-    "export it again, with rows",
-);
+const ENCODING: RulePage =
+    page("Encoding", "The bytes are not what the file's encoding allows.", "save the file as CSV UTF-8");
+const EMPTY: RulePage = page("Empty", "The file has a header and no rows.", "export it again, with rows");
 const GUID: RulePage = page(
     "Guid",
     "The value is not the text of a GUID, or it is all zeros.",

@@ -86,27 +86,16 @@ fn is_separator(c: char) -> bool {
 
 /// A hyphen, or what a word processor makes of one.
 pub fn is_dash(c: char) -> bool {
-    matches!(
-        c,
-        '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}'
-    )
+    matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}')
 }
 
 fn in_groups(text: &str) -> Option<Spelling> {
     let lower = text.to_ascii_lowercase();
     let is_marked = lower.contains("0x") || lower.contains('\\') || lower.starts_with("x'");
-    let digits = ["urn:uuid:", "guid", "0x", "\\x", "x'"]
-        .iter()
-        .fold(lower, |text, mark| text.replace(mark, " "));
-    let groups: Vec<&str> = digits
-        .split(is_separator)
-        .filter(|group| !group.is_empty())
-        .collect();
+    let digits = ["urn:uuid:", "guid", "0x", "\\x", "x'"].iter().fold(lower, |text, mark| text.replace(mark, " "));
+    let groups: Vec<&str> = digits.split(is_separator).filter(|group| !group.is_empty()).collect();
     let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
-    let is_text = matches!(
-        *lengths,
-        [8, 4, 4, 4, 12] | [8, 4, 4, 2, 2, 2, 2, 2, 2, 2, 2]
-    );
+    let is_text = matches!(*lengths, [8, 4, 4, 4, 12] | [8, 4, 4, 2, 2, 2, 2, 2, 2, 2, 2]);
     let is_even = [(32, 1), (16, 2), (8, 4), (4, 8), (2, 16)]
         .iter()
         .any(|(length, count)| lengths.len() == *count && lengths.iter().all(|one| one == length));
@@ -117,20 +106,14 @@ fn in_groups(text: &str) -> Option<Spelling> {
     let form = match (is_text, is_marked, order(read)) {
         (true, _, _) | (false, false, OctetOrder::Text) => Notation::GuidText,
         (false, false, OctetOrder::Unclear) if groups.len() == 1 => return None,
-        (false, true, _) if text.starts_with('\\') && !text.starts_with("\\x") => {
-            Notation::LdapEscapes
-        }
-        (false, true, _) | (false, false, OctetOrder::Octets | OctetOrder::Unclear) => {
-            Notation::Hex
-        }
+        (false, true, _) if text.starts_with('\\') && !text.starts_with("\\x") => Notation::LdapEscapes,
+        (false, true, _) | (false, false, OctetOrder::Octets | OctetOrder::Unclear) => Notation::Hex,
     };
     let guid = match form {
         Notation::GuidText => read,
-        Notation::Hex
-        | Notation::LdapEscapes
-        | Notation::Decimal
-        | Notation::Base64
-        | Notation::HexOfBase64 => read.swapped(),
+        Notation::Hex | Notation::LdapEscapes | Notation::Decimal | Notation::Base64 | Notation::HexOfBase64 => {
+            read.swapped()
+        }
     };
     Some(Spelling { form, guid })
 }
@@ -142,16 +125,11 @@ fn decimal(text: &str, groups: &[&str]) -> Option<Spelling> {
     }
     let octets: Option<Vec<u8>> = groups.iter().map(|group| group.parse().ok()).collect();
     let octets: [u8; 16] = octets?.try_into().ok()?;
-    Some(Spelling {
-        form: Notation::Decimal,
-        guid: ObjectGuid::from_octets(octets),
-    })
+    Some(Spelling { form: Notation::Decimal, guid: ObjectGuid::from_octets(octets) })
 }
 
 fn hex_of_base64(text: &str) -> Option<Spelling> {
-    let digits = text
-        .trim_start_matches("CN=")
-        .trim_matches(|c| matches!(c, '{' | '}'));
+    let digits = text.trim_start_matches("CN=").trim_matches(|c| matches!(c, '{' | '}'));
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     if !rest.is_empty() {
         return None;
@@ -163,10 +141,7 @@ fn hex_of_base64(text: &str) -> Option<Spelling> {
             u8::from_str_radix(pair, 16).ok().map(char::from)
         })
         .collect();
-    decode(&characters?).map(|guid| Spelling {
-        form: Notation::HexOfBase64,
-        guid,
-    })
+    decode(&characters?).map(|guid| Spelling { form: Notation::HexOfBase64, guid })
 }
 
 /// The GUID whose text, hexadecimal digits or ImmutableID was base64-encoded by mistake.
@@ -196,10 +171,7 @@ pub(super) mod tests {
 
     fn pairs(hex: &str) -> Vec<String> {
         let (pairs, _) = hex.as_bytes().as_chunks::<2>();
-        pairs
-            .iter()
-            .map(|pair| str::from_utf8(pair).unwrap().to_owned())
-            .collect()
+        pairs.iter().map(|pair| str::from_utf8(pair).unwrap().to_owned()).collect()
     }
 
     /// What programs make of a GUID, and of its octets.
@@ -209,17 +181,9 @@ pub(super) mod tests {
         let text = guid.to_string();
         let (head, tail) = (&text[..18], text[19..].replace('-', ""));
         let tail: Vec<&str> = (0..8).map(|at| &tail[2 * at..2 * at + 2]).collect();
-        let x_format = format!(
-            "{{0x{},{{0x{}}}}}",
-            head.replace('-', ",0x"),
-            tail.join(",0x")
-        );
+        let x_format = format!("{{0x{},{{0x{}}}}}", head.replace('-', ",0x"), tail.join(",0x"));
         let decimal: Vec<String> = guid.octets().iter().map(u8::to_string).collect();
-        let characters: String = ImmutableId::from(guid)
-            .as_str()
-            .bytes()
-            .map(|byte| format!("{byte:02X}"))
-            .collect();
+        let characters: String = ImmutableId::from(guid).as_str().bytes().map(|byte| format!("{byte:02X}")).collect();
         let mut all: Vec<(String, Notation)> = [
             pairs.join(" "),
             pairs.join(" ").to_uppercase(),

@@ -30,18 +30,8 @@ const LABEL_CHARS_MAX: usize = 63;
 
 /// Endings that will never be delegated (RFC 2606, RFC 6761, RFC 6762, RFC 7686, and ICANN's
 /// decisions on corp, home and internal), so Entra ID cannot verify them.
-const RESERVED_TLDS: [&str; 10] = [
-    "corp",
-    "example",
-    "home",
-    "internal",
-    "invalid",
-    "lan",
-    "local",
-    "localhost",
-    "onion",
-    "test",
-];
+const RESERVED_TLDS: [&str; 10] =
+    ["corp", "example", "home", "internal", "invalid", "lan", "local", "localhost", "onion", "test"];
 
 /// The part before the last @, or the whole text if it has none.
 pub fn local_part(upn: &str) -> &str {
@@ -96,10 +86,7 @@ pub fn faults(upn: &str) -> Vec<Violation> {
         return Vec::new();
     }
     if upn.trim().is_empty() {
-        return vec![Violation::error(
-            Rule::Blank,
-            "there is no user principal name",
-        )];
+        return vec![Violation::error(Rule::Blank, "there is no user principal name")];
     }
     if let Some(fault) = object_id_in_front(upn) {
         return vec![fault];
@@ -117,8 +104,7 @@ pub fn faults(upn: &str) -> Vec<Violation> {
 
 /// Whether a name is like nearly all names, without any fault. Others may be without one, too.
 fn is_plain(upn: &str) -> bool {
-    let is_word =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'\'');
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'\'');
     let Some((local, domain)) = upn.split_once('@') else {
         return false;
     };
@@ -176,10 +162,7 @@ pub fn repair(upn: &str) -> Option<String> {
 fn is_droppable(c: char) -> bool {
     c.is_whitespace()
         || is_invisible(c)
-        || matches!(
-            c,
-            '"' | '\u{201c}' | '\u{201d}' | '(' | ')' | '<' | '>' | '[' | ']' | '{' | '}'
-        )
+        || matches!(c, '"' | '\u{201c}' | '\u{201d}' | '(' | ')' | '<' | '>' | '[' | ']' | '{' | '}')
 }
 
 /// Entra ID's list of characters in a user name, the separating @ left out.
@@ -192,15 +175,10 @@ fn errors(upn: &str) -> Vec<Violation> {
     // Outer white space has a fault of its own and must not be blamed on a part again.
     let bare = upn.trim();
     match bare.rsplit_once('@') {
-        None => faults.push(Violation::error(
-            Rule::Format,
-            "has no @; a user principal name is name@domain",
-        )),
+        None => faults.push(Violation::error(Rule::Format, "has no @; a user principal name is name@domain")),
         Some((local, _)) if local.contains('@') => {
-            faults.push(Violation::error(
-                Rule::LocalPart,
-                "has more than one @; only one may stand, before the domain",
-            ));
+            faults
+                .push(Violation::error(Rule::LocalPart, "has more than one @; only one may stand, before the domain"));
         }
         Some(_) => {}
     }
@@ -222,10 +200,7 @@ fn wrong_characters(upn: &str) -> Option<Violation> {
         return fault("has white space before or after it; remove it".into());
     }
     let wrong = upn.chars().find(|c| *c != '@' && !is_upn_char(*c))?;
-    fault(format!(
-        "has {}, which Entra ID does not allow in a user principal name",
-        described(wrong)
-    ))
+    fault(format!("has {}, which Entra ID does not allow in a user principal name", described(wrong)))
 }
 
 pub(super) fn described(c: char) -> String {
@@ -243,20 +218,15 @@ pub(super) fn described(c: char) -> String {
 
 fn too_long(upn: &str) -> Option<Violation> {
     let limits = match upn.rsplit_once('@') {
-        Some((local, domain)) => [
-            (local, LOCAL_CHARS_MAX, "the part before the @"),
-            (domain, DOMAIN_CHARS_MAX, "the part after the @"),
-        ],
+        Some((local, domain)) => {
+            [(local, LOCAL_CHARS_MAX, "the part before the @"), (domain, DOMAIN_CHARS_MAX, "the part after the @")]
+        }
         None => [(upn, UPN_CHARS_MAX, "it"), ("", 0, "")],
     };
-    let (text, chars_max, name) = limits.into_iter().find(|(text, chars_max, _)| {
-        text.len() > *chars_max && text.chars().count() > *chars_max
-    })?;
+    let (text, chars_max, name) =
+        limits.into_iter().find(|(text, chars_max, _)| text.len() > *chars_max && text.chars().count() > *chars_max)?;
     let length = text.chars().count();
-    Some(Violation::error(
-        Rule::Length,
-        format!("{name} has {length} characters; Entra ID allows {chars_max}"),
-    ))
+    Some(Violation::error(Rule::Length, format!("{name} has {length} characters; Entra ID allows {chars_max}")))
 }
 
 fn wrong_local_part(local: &str) -> Option<Violation> {
@@ -280,29 +250,18 @@ fn wrong_domain(domain: &str) -> Option<Violation> {
         return fault("has nothing after the @".into());
     }
     // Characters outside the list of a whole UPN are a fault of their own already.
-    if let Some(wrong) = domain
-        .chars()
-        .find(|c| is_upn_char(*c) && !is_domain_char(*c))
-    {
+    if let Some(wrong) = domain.chars().find(|c| is_upn_char(*c) && !is_domain_char(*c)) {
         return fault(format!(
             "the domain has the character {wrong}; only letters, digits, hyphens and periods may stand there"
         ));
     }
     let Some((_, tld)) = domain.rsplit_once('.') else {
-        return fault(format!(
-            "the domain {domain} has no period; an entire domain name is needed"
-        ));
+        return fault(format!("the domain {domain} has no period; an entire domain name is needed"));
     };
-    if domain
-        .split('.')
-        .any(|label| label.is_empty() || label.len() > LABEL_CHARS_MAX)
-    {
+    if domain.split('.').any(|label| label.is_empty() || label.len() > LABEL_CHARS_MAX) {
         return fault("the domain has an empty or overlong part between its periods".into());
     }
-    if domain
-        .split('.')
-        .any(|label| label.starts_with('-') || label.ends_with('-'))
-    {
+    if domain.split('.').any(|label| label.starts_with('-') || label.ends_with('-')) {
         return fault("a part of the domain begins or ends with a hyphen".into());
     }
     if tld.chars().all(|c| c.is_ascii_digit()) || tld.len() < 2 {
@@ -328,12 +287,8 @@ fn unknown_tld(domain: &str) -> Option<Violation> {
             format!(".{tld} is reserved for private use, so Entra ID cannot verify the domain"),
         ));
     }
-    (!is_top_level_domain(&tld)).then(|| {
-        Violation::warning(
-            Rule::TopLevelDomain,
-            format!(".{tld} is not a known top-level domain"),
-        )
-    })
+    (!is_top_level_domain(&tld))
+        .then(|| Violation::warning(Rule::TopLevelDomain, format!(".{tld} is not a known top-level domain")))
 }
 
 /// In lower case, as nearly all are written; [`unknown_tld`] asks again about others.
@@ -406,20 +361,13 @@ mod tests {
     #[test]
     fn the_parts_may_have_64_and_48_characters() {
         let domain = format!("{}.com", "b".repeat(44));
-        assert_eq!(
-            rules(&format!("{}@{domain}", "a".repeat(65))),
-            [Rule::Length]
-        );
+        assert_eq!(rules(&format!("{}@{domain}", "a".repeat(65))), [Rule::Length]);
         assert_eq!(rules(&format!("a@b{domain}")), [Rule::Length]);
     }
 
     #[test]
     fn an_odd_top_level_domain_is_a_warning_only() {
-        assert!(
-            faults("adele@contoso.local")
-                .iter()
-                .all(|fault| fault.severity == Severity::Warning)
-        );
+        assert!(faults("adele@contoso.local").iter().all(|fault| fault.severity == Severity::Warning));
     }
 
     #[test]
@@ -440,40 +388,26 @@ mod tests {
         for (upn, expected) in table {
             assert_eq!(repair(upn).as_deref(), expected, "{upn}");
         }
-        assert_eq!(
-            faults(" adele@contoso.com")[0].suggestion.as_deref(),
-            Some("adele@contoso.com")
-        );
+        assert_eq!(faults(" adele@contoso.com")[0].suggestion.as_deref(), Some("adele@contoso.com"));
     }
 
     #[test]
     fn a_upn_from_the_list_of_deleted_users_is_taken_apart() {
         let found = faults("9c5923e9de5243ea88de7ebc8633b94danna@contoso.com");
         assert_eq!(
-            (
-                found.len(),
-                found[0].severity,
-                found[0].suggestion.as_deref()
-            ),
+            (found.len(), found[0].severity, found[0].suggestion.as_deref()),
             (1, Severity::Error, Some("anna@contoso.com"))
         );
         let message = &found[0].message;
         assert!(message.contains("object id in front"), "{message}");
-        assert!(
-            message.contains("9c5923e9-de52-43ea-88de-7ebc8633b94d"),
-            "{message}"
-        );
+        assert!(message.contains("9c5923e9-de52-43ea-88de-7ebc8633b94d"), "{message}");
         // The digits alone are a name like any other.
         assert_eq!(faults("9c5923e9de5243ea88de7ebc8633b94d@contoso.com"), []);
     }
 
     #[test]
     fn a_mail_address_is_one_and_no_more() {
-        for text in [
-            "anna@contoso.com",
-            "anna+test@contoso.com",
-            "Miles.O'Brien@sub.contoso.co.uk",
-        ] {
+        for text in ["anna@contoso.com", "anna+test@contoso.com", "Miles.O'Brien@sub.contoso.co.uk"] {
             assert!(is_mail_address(text), "{text}");
         }
         for text in [
@@ -497,15 +431,7 @@ mod tests {
     fn names_are_compared_without_case() {
         assert!(same_upn("Adele@Contoso.com", "adele@contoso.COM"));
         assert!(!same_upn("adele@contoso.com", "adele@contoso.org"));
-        assert_eq!(
-            (
-                local_part("a@b"),
-                domain("a@b"),
-                local_part("a"),
-                domain("a")
-            ),
-            ("a", "b", "a", "")
-        );
+        assert_eq!((local_part("a@b"), domain("a@b"), local_part("a"), domain("a")), ("a", "b", "a", ""));
     }
 
     proptest! {

@@ -40,20 +40,12 @@ pub struct Violation {
 impl Violation {
     /// A violation that refuses the row.
     pub fn error(rule: Rule, message: impl Into<String>) -> Violation {
-        Violation {
-            rule,
-            severity: Severity::Error,
-            message: message.into(),
-            suggestion: None,
-        }
+        Violation { rule, severity: Severity::Error, message: message.into(), suggestion: None }
     }
 
     /// A violation that leaves the row usable.
     pub fn warning(rule: Rule, message: impl Into<String>) -> Violation {
-        Violation {
-            severity: Severity::Warning,
-            ..Violation::error(rule, message)
-        }
+        Violation { severity: Severity::Warning, ..Violation::error(rule, message) }
     }
 
     /// The same violation with a value to use instead.

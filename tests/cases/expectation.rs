@@ -32,9 +32,7 @@ impl Ending {
             code,
             stdout,
             stderr,
-            report: ["outcomes.csv", "unfinished.csv", "summary.json"]
-                .map(read)
-                .concat(),
+            report: ["outcomes.csv", "unfinished.csv", "summary.json"].map(read).concat(),
             outcomes: lines.collect::<Result<_, _>>().unwrap(),
             summary: serde_json::from_str(&read("summary.json")).unwrap_or_default(),
             people: BTreeMap::new(),
@@ -45,12 +43,7 @@ impl Ending {
     pub fn text(&self) -> String {
         let mut text = format!("exit {:?}, {} writes\n", self.code, self.writes);
         let people = serde_json::to_string_pretty(&self.people).unwrap();
-        let told = [
-            ("stdout", &self.stdout),
-            ("stderr", &self.stderr),
-            ("report", &self.report),
-            ("people", &people),
-        ];
+        let told = [("stdout", &self.stdout), ("stderr", &self.stderr), ("report", &self.report), ("people", &people)];
         for (name, content) in told {
             writeln!(text, "--- {name}\n{content}").unwrap();
         }
@@ -62,8 +55,8 @@ impl Ending {
     }
 
     fn findings(&self) -> Result<Vec<Value>, String> {
-        let told: Value = serde_json::from_str(&self.stdout)
-            .map_err(|error| format!("standard output is no JSON: {error}"))?;
+        let told: Value =
+            serde_json::from_str(&self.stdout).map_err(|error| format!("standard output is no JSON: {error}"))?;
         Ok(told["findings"].as_array().cloned().unwrap_or_default())
     }
 }
@@ -82,17 +75,13 @@ pub fn check(case: &Case, ending: &Ending) -> Result<(), String> {
 
 fn meets(expected: &Expectation, ending: &Ending) -> Result<(), String> {
     let code = ending.code.ok_or("it did not end in time")?;
-    demand(expected.exit.contains(&code), || {
-        format!("exit {code}, expected one of {:?}", expected.exit)
-    })?;
+    demand(expected.exit.contains(&code), || format!("exit {code}, expected one of {:?}", expected.exit))?;
     says(&ending.words(), &expected.says)?;
     if code != 0 {
         says(&ending.words(), &expected.refused_says)?;
     }
     for word in &expected.says_not {
-        demand(!ending.words().contains(word), || {
-            format!("it says `{word}`")
-        })?;
+        demand(!ending.words().contains(word), || format!("it says `{word}`"))?;
     }
     findings(expected, ending)?;
     for (row, end) in &expected.row {
@@ -101,17 +90,13 @@ fn meets(expected: &Expectation, ending: &Ending) -> Result<(), String> {
     for (outcome, [least, most]) in &expected.outcomes {
         let rows = ending.summary["outcomes"][outcome].as_u64();
         let rows = rows.unwrap_or_else(|| count(ending, outcome));
-        demand((*least..=*most).contains(&rows), || {
-            format!("{rows} rows are {outcome}")
-        })?;
+        demand((*least..=*most).contains(&rows), || format!("{rows} rows are {outcome}"))?;
     }
     for (name, state) in &expected.state {
         person_is(name, state, ending)?;
     }
     if let Some(most) = expected.max_writes {
-        demand(ending.writes <= most, || {
-            format!("{} writes", ending.writes)
-        })?;
+        demand(ending.writes <= most, || format!("{} writes", ending.writes))?;
     }
     Ok(())
 }
@@ -124,9 +109,7 @@ fn demand(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
 fn says(text: &str, groups: &[Vec<String>]) -> Result<(), String> {
     let plain = text.to_lowercase();
     for group in groups {
-        let found = group
-            .iter()
-            .any(|word| plain.contains(&word.to_lowercase()));
+        let found = group.iter().any(|word| plain.contains(&word.to_lowercase()));
         demand(found, || format!("none of {group:?} is said"))?;
     }
     Ok(())
@@ -155,9 +138,7 @@ fn findings(expected: &Expectation, ending: &Ending) -> Result<(), String> {
     }
     if let Some(rows) = expected.rows {
         let told: Value = serde_json::from_str(&ending.stdout).unwrap_or_default();
-        demand(told["rows"] == rows, || {
-            format!("{} rows were read", told["rows"])
-        })?;
+        demand(told["rows"] == rows, || format!("{} rows were read", told["rows"]))?;
     }
     Ok(())
 }
@@ -167,9 +148,7 @@ fn row_ended(row: &str, end: &RowEnd, ending: &Ending) -> Result<(), String> {
     let line = ending.outcomes.iter().find(is_row);
     let line = line.ok_or_else(|| format!("outcomes.csv has no row {row}"))?;
     let outcome = &line["outcome"];
-    demand(end.outcome.contains(outcome), || {
-        format!("row {row} is {outcome}")
-    })?;
+    demand(end.outcome.contains(outcome), || format!("row {row} is {outcome}"))?;
     let cells: Vec<&str> = line.values().map(String::as_str).collect();
     says(&cells.join("\n"), &end.says).map_err(|why| format!("row {row}: {why}"))
 }
@@ -188,9 +167,7 @@ fn person_is(name: &str, state: &BTreeMap<String, Value>, ending: &Ending) -> Re
             "deleted" => &person["deleted"],
             other => panic!("a case speaks of the property {other}"),
         };
-        demand(found == value, || {
-            format!("{name}: {property} is {found}, not {value}")
-        })?;
+        demand(found == value, || format!("{name}: {property} is {found}, not {value}"))?;
     }
     Ok(())
 }

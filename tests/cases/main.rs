@@ -35,9 +35,7 @@ fn main() -> ExitCode {
     // Fails only when a provider is in place already.
     let _in_place = rustls::crypto::ring::default_provider().install_default();
     let runtime = Arc::new(Runtime::new().unwrap());
-    let cases = ["manifest.json", "further.json"]
-        .into_iter()
-        .flat_map(read_cases);
+    let cases = ["manifest.json", "further.json"].into_iter().flat_map(read_cases);
     let trials = cases.map(|case| {
         let runtime = Arc::clone(&runtime);
         Trial::test(case.name.clone(), move || holds(&case, &runtime))

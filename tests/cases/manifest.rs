@@ -47,9 +47,7 @@ impl Case {
     pub fn latency(&self) -> u64 {
         match self.tenant.as_slice() {
             [] => 0,
-            [option, value] if option == "--latency" => {
-                value.strip_suffix("ms").unwrap().parse().unwrap()
-            }
+            [option, value] if option == "--latency" => value.strip_suffix("ms").unwrap().parse().unwrap(),
             other => panic!("unknown options of a tenant: {other:?}"),
         }
     }

@@ -48,10 +48,7 @@ impl Wire {
     pub async fn start(case: &Case) -> Wire {
         let options = Options {
             population: Population::Generated { users: 0 },
-            faults: Faults {
-                latency_base_ms: case.latency(),
-                ..Faults::none()
-            },
+            faults: Faults { latency_base_ms: case.latency(), ..Faults::none() },
             limits: ServiceLimits::off(),
             // Cases twist single requests.
             batching: Batching::Unknown,
@@ -71,15 +68,9 @@ impl Wire {
             ids,
             writes: AtomicU64::new(0),
         });
-        let app = Router::new()
-            .fallback(pass)
-            .with_state(Arc::clone(&between));
+        let app = Router::new().fallback(pass).with_state(Arc::clone(&between));
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Wire {
-            between,
-            simulator,
-            url,
-        }
+        Wire { between, simulator, url }
     }
 
     pub fn connection_file(&self) -> String {
@@ -139,11 +130,7 @@ async fn hire(case: &Case, client: &Client, simulator: &Simulator) -> BTreeMap<S
 }
 
 async fn token(client: &Client, simulator: &Simulator) -> String {
-    let url = format!(
-        "{}/{}/oauth2/v2.0/token",
-        simulator.url(),
-        simulator.tenant()
-    );
+    let url = format!("{}/{}/oauth2/v2.0/token", simulator.url(), simulator.tenant());
     let form = [
         ("grant_type", "client_credentials"),
         ("client_id", simulator.client_id()),
@@ -189,9 +176,7 @@ async fn pass(State(between): State<Arc<Between>>, request: Request) -> Response
     }
     let mut headers = parts.headers;
     headers.remove("host");
-    let sent = between
-        .client
-        .request(parts.method, format!("{}{target}", between.tenant));
+    let sent = between.client.request(parts.method, format!("{}{target}", between.tenant));
     let reply = sent.headers(headers).body(body).send().await.unwrap();
     between.returned(reply, plain.contains("/domains")).await
 }
@@ -202,9 +187,7 @@ impl Between {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let body = self
-            .with_ids(&body)
-            .replace("$SELF", &format!("{}{target}", self.url));
+        let body = self.with_ids(&body).replace("$SELF", &format!("{}{target}", self.url));
         let mut made = Response::builder().status(reply.status);
         if !reply.headers.contains_key("Content-Type") {
             made = made.header("Content-Type", "application/json");
@@ -223,11 +206,7 @@ impl Between {
             }
         }
         let body = reply.bytes().await.unwrap();
-        let body = if is_domains {
-            self.with_domains(&body)
-        } else {
-            body
-        };
+        let body = if is_domains { self.with_domains(&body) } else { body };
         let text = String::from_utf8_lossy(&body).replace(&self.tenant, &self.url);
         made.body(Body::from(text)).unwrap()
     }
@@ -245,33 +224,23 @@ impl Between {
 
     fn with_ids(&self, text: &str) -> String {
         self.ids.iter().fold(text.to_owned(), |text, (name, id)| {
-            text.replace(&format!("$ID({name})"), id)
-                .replace(&format!("$HEX({name})"), &id.replace('-', ""))
+            text.replace(&format!("$ID({name})"), id).replace(&format!("$HEX({name})"), &id.replace('-', ""))
         })
     }
 }
 
 impl Twisting {
     fn new(twist: &Twist) -> Mutex<Twisting> {
-        Mutex::new(Twisting {
-            twist: twist.clone(),
-            matched: 0,
-            met: 0,
-            since: None,
-        })
+        Mutex::new(Twisting { twist: twist.clone(), matched: 0, met: 0, since: None })
     }
 
     /// Whether this request is met; counts it where it matches.
     fn meets(&mut self, method: &Method, target: &str, body: &str) -> bool {
         let twist = &self.twist;
         let has = |part: &Option<String>, whole: &str| {
-            part.as_ref()
-                .is_none_or(|part| whole.contains(&part.replace('\\', "")))
+            part.as_ref().is_none_or(|part| whole.contains(&part.replace('\\', "")))
         };
-        let matches = twist
-            .method
-            .as_ref()
-            .is_none_or(|wanted| wanted == method.as_str())
+        let matches = twist.method.as_ref().is_none_or(|wanted| wanted == method.as_str())
             && has(&twist.path, target)
             && has(&twist.body, body);
         if !matches {

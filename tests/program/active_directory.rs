@@ -37,9 +37,7 @@ struct Domain {
 }
 
 fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/samba-ad")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samba-ad").join(name)
 }
 
 impl Domain {
@@ -52,11 +50,7 @@ impl Domain {
         fs::write(&users, users_file()).unwrap();
         let domain = folder.join("domain");
         wipe_at_the_end(&folder, &users);
-        let mut domain = Domain {
-            folder: domain,
-            address,
-            said: BTreeMap::new(),
-        };
+        let mut domain = Domain { folder: domain, address, said: BTreeMap::new() };
         let tricky = script("users-tricky.csv");
         domain.up(&[&tricky, &users])?;
         Ok(domain)
@@ -64,9 +58,7 @@ impl Domain {
 
     fn up(&mut self, users: &[&Path]) -> Result<(), String> {
         let mut command = Command::new(script("up.sh"));
-        command
-            .arg(&self.folder)
-            .args(["--no-install", "--addr", &self.address]);
+        command.arg(&self.folder).args(["--no-install", "--addr", &self.address]);
         for file in users {
             command.arg("--users").arg(file);
         }
@@ -76,9 +68,7 @@ impl Domain {
         }
         let text = String::from_utf8(output.stdout).unwrap();
         let pairs = text.lines().filter_map(|line| line.split_once('='));
-        self.said = pairs
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+        self.said = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Ok(())
     }
 
@@ -164,8 +154,7 @@ fn alone() -> Option<RwLockWriteGuard<'static, Domain>> {
 }
 
 fn directory(section: &str) -> ActiveDirectory {
-    let graph =
-        "[graph]\ntenant = \"contoso.test\"\nclient_id = \"x\"\nclient_secret = { env = \"S\" }\n";
+    let graph = "[graph]\ntenant = \"contoso.test\"\nclient_id = \"x\"\nclient_secret = { env = \"S\" }\n";
     let text = format!("{graph}{section}");
     let variable = |_: &str| Some("not-the-password".to_owned());
     let parsed = Connection::parse(Path::new("/ad.toml"), &text, &variable);
@@ -218,10 +207,7 @@ fn what_is_wrong_with_a_connection_is_told_by_its_code() {
     let wrong_password = "{ env = \"PASSWORD\" }";
     let url = domain.get("LDAPS_URL");
 
-    assert_eq!(
-        with(domain.get("CA_FILE"), domain.get("WRONG_CA_FILE")),
-        sign_in("tls-issuer")
-    );
+    assert_eq!(with(domain.get("CA_FILE"), domain.get("WRONG_CA_FILE")), sign_in("tls-issuer"));
     assert_eq!(with(&password_file, wrong_password), sign_in("ldap-49/52e"));
     assert_eq!(with("CN=svc-reader", "CN=nobody"), sign_in("ldap-49/52e"));
     assert_eq!(with("base = \"DC=", "base = \"DC=un"), sign_in("ldap-32"));
@@ -230,25 +216,14 @@ fn what_is_wrong_with_a_connection_is_told_by_its_code() {
     let off = off.path().join("password");
     fs::create_dir_all(off.parent().unwrap()).unwrap();
     fs::write(&off, DISABLED_PASSWORD).unwrap();
-    let disabled = domain.section_with(&[
-        (domain.get("BIND_DN"), "off@ad.test"),
-        (domain.get("BIND_PASS_FILE"), off.to_str().unwrap()),
-    ]);
+    let disabled = domain
+        .section_with(&[(domain.get("BIND_DN"), "off@ad.test"), (domain.get("BIND_PASS_FILE"), off.to_str().unwrap())]);
     assert_eq!(refused(&disabled), sign_in("ldap-49/533"));
 
     let stranger = relay(&format!("{}:636", domain.address), "127.0.0.9");
-    assert_eq!(
-        with(url, &format!("ldaps://{stranger}")),
-        sign_in("tls-name")
-    );
-    let nobody = TcpListener::bind("127.0.0.9:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    assert_eq!(
-        with(url, &format!("ldaps://{nobody}")),
-        (Class::NotSent, "ldap-unreachable".into())
-    );
+    assert_eq!(with(url, &format!("ldaps://{stranger}")), sign_in("tls-name"));
+    let nobody = TcpListener::bind("127.0.0.9:0").unwrap().local_addr().unwrap();
+    assert_eq!(with(url, &format!("ldaps://{nobody}")), (Class::NotSent, "ldap-unreachable".into()));
 }
 
 /// Listens at a place that is in no certificate, and passes everything on.
@@ -259,10 +234,9 @@ fn relay(to: &str, from: &str) -> String {
     std::thread::spawn(move || {
         for caller in listener.incoming() {
             let (caller, server) = (caller.unwrap(), TcpStream::connect(&to).unwrap());
-            for (mut reader, mut writer) in [
-                (caller.try_clone().unwrap(), server.try_clone().unwrap()),
-                (server, caller),
-            ] {
+            for (mut reader, mut writer) in
+                [(caller.try_clone().unwrap(), server.try_clone().unwrap()), (server, caller)]
+            {
                 // Either side may hang up at any time.
                 std::thread::spawn(move || io::copy(&mut reader, &mut writer));
             }
@@ -275,10 +249,7 @@ fn relay(to: &str, from: &str) -> String {
 fn everybody_is_found_by_name_whatever_letters_it_has() {
     let Some(domain) = shared() else { return };
     let people = crate::support::table(&script("users-tricky.csv"));
-    let named: Vec<&BTreeMap<String, String>> = people
-        .iter()
-        .filter(|person| !person["upn"].is_empty())
-        .collect();
+    let named: Vec<&BTreeMap<String, String>> = people.iter().filter(|person| !person["upn"].is_empty()).collect();
     let upns: Vec<&str> = named.iter().map(|person| person["upn"].as_str()).collect();
     let directory = directory(&domain.section());
     let runtime = Runtime::new().unwrap();
@@ -295,10 +266,7 @@ fn everybody_is_found_by_name_whatever_letters_it_has() {
         let [account] = found.as_slice() else {
             panic!("{upn}: {found:?}");
         };
-        assert_eq!(
-            account.values("userPrincipalName"),
-            [upn.as_bytes().to_vec()]
-        );
+        assert_eq!(account.values("userPrincipalName"), [upn.as_bytes().to_vec()]);
         let object_guid = guid(account, "objectGUID");
         if !person["guid"].is_empty() {
             assert_eq!(object_guid.to_string(), person["guid"], "{upn}");
@@ -308,13 +276,7 @@ fn everybody_is_found_by_name_whatever_letters_it_has() {
             assert_eq!(found.as_str(), anchor, "{upn}");
         }
     }
-    for nobody in [
-        "*",
-        "*@contoso.example",
-        "nobody@contoso.example",
-        "star*",
-        "golden@contoso.example)(sn=*",
-    ] {
+    for nobody in ["*", "*@contoso.example", "nobody@contoso.example", "star*", "golden@contoso.example)(sn=*"] {
         assert_eq!(find(&[nobody]), [], "{nobody}");
     }
 }
@@ -323,10 +285,7 @@ fn everybody_is_found_by_name_whatever_letters_it_has() {
 fn an_answer_of_many_pages_is_whole() {
     let Some(domain) = shared() else { return };
     let asked = question("sn", &["namesake"]);
-    let found = Runtime::new()
-        .unwrap()
-        .block_on(directory(&domain.section()).find(&asked))
-        .unwrap();
+    let found = Runtime::new().unwrap().block_on(directory(&domain.section()).find(&asked)).unwrap();
     let names: BTreeSet<&str> = found.iter().map(|account| account.name.as_str()).collect();
     assert_eq!((found.len(), names.len()), (NAMESAKES, NAMESAKES));
 }
@@ -340,10 +299,7 @@ fn a_server_that_was_killed_is_found_again() {
     assert_eq!(golden().unwrap().len(), 1);
     domain.kill();
     let fault = golden().unwrap_err();
-    assert!(
-        matches!(fault.class, Class::NotSent | Class::InDoubt),
-        "{fault:?}"
-    );
+    assert!(matches!(fault.class, Class::NotSent | Class::InDoubt), "{fault:?}");
     assert_eq!(golden().unwrap_err().class, Class::NotSent);
     domain.up(&[]).unwrap();
     assert_eq!(golden().unwrap().len(), 1);
@@ -351,15 +307,8 @@ fn a_server_that_was_killed_is_found_again() {
 
 /// A tenant with these people, and a connection file for it and the domain.
 fn stage(options: Options, section: &str, upns: &[&str]) -> Stage {
-    let people = upns.iter().map(|upn| Person {
-        upn: (*upn).to_owned(),
-        temp_upn: None,
-        wanted_immutable_id: None,
-    });
-    let stage = Stage::new(Options {
-        population: Population::People(people.collect()),
-        ..options
-    });
+    let people = upns.iter().map(|upn| Person { upn: (*upn).to_owned(), temp_upn: None, wanted_immutable_id: None });
+    let stage = Stage::new(Options { population: Population::People(people.collect()), ..options });
     let mut csv = String::from("upn\n");
     for upn in upns {
         writeln!(csv, "{upn}").unwrap();
@@ -377,9 +326,7 @@ fn connect(stage: &Stage, section: &str) {
 
 fn by_key(stage: &Stage, column: &str) -> BTreeMap<String, String> {
     let outcomes = stage.outcomes().into_iter();
-    outcomes
-        .map(|mut line| (line.remove("key").unwrap(), line.remove(column).unwrap()))
-        .collect()
+    outcomes.map(|mut line| (line.remove("key").unwrap(), line.remove(column).unwrap())).collect()
 }
 
 const ANCHORED: &str = "anchored@contoso.example";
@@ -390,14 +337,7 @@ fn a_batch_of_names_alone_gets_its_anchors_from_the_directory() {
     let Some(domain) = shared() else { return };
     let upns = [GOLDEN, "o'neil@contoso.example", NOBODY];
     let stage = stage(calm(0), &domain.section(), &upns);
-    let mut plan = stage.cutover(&[
-        "plan",
-        "immutable-id",
-        "people.csv",
-        "--target",
-        "sim.toml",
-        "--json",
-    ]);
+    let mut plan = stage.cutover(&["plan", "immutable-id", "people.csv", "--target", "sim.toml", "--json"]);
     let plan = stage.end(&mut plan).must_end(1).json();
     assert_eq!(plan["changes"]["set"], 2, "{plan}");
     let findings = plan["findings"].as_array().unwrap().iter();
@@ -410,38 +350,23 @@ fn a_batch_of_names_alone_gets_its_anchors_from_the_directory() {
     stage.end(&mut stage.run_line()).must_end(1);
     assert_eq!(by_key(&stage, "immutable_id_after")[GOLDEN], ANCHOR);
     let outcomes = by_key(&stage, "outcome");
-    assert_eq!(
-        (outcomes[GOLDEN].as_str(), outcomes[NOBODY].as_str()),
-        ("done", "refused")
-    );
+    assert_eq!((outcomes[GOLDEN].as_str(), outcomes[NOBODY].as_str()), ("done", "refused"));
     assert_eq!(by_key(&stage, "error_code")[NOBODY], "NotInDirectory");
 }
 
 #[test]
 fn which_guid_is_the_anchor_can_be_said() {
     let Some(domain) = shared() else { return };
-    let stage = stage(
-        calm(0),
-        &domain.section(),
-        &[ANCHORED, "oneil@contoso.example"],
-    );
+    let stage = stage(calm(0), &domain.section(), &[ANCHORED, "oneil@contoso.example"]);
     let anchor = |more: &[&str]| {
         stage.end(&mut stage.run_with(more)).must_end(1);
-        by_key(&stage, "immutable_id_after")
-            .remove(ANCHORED)
-            .unwrap()
+        by_key(&stage, "immutable_id_after").remove(ANCHORED).unwrap()
     };
     assert_eq!(anchor(&[]), ANCHOR);
     let object_guid = ObjectGuid::parse("a0b1c2d3-e4f5-4678-89ab-cdef01234567").unwrap();
     let object_guid = ImmutableId::from(object_guid);
-    assert_eq!(
-        anchor(&["--fresh", "--set", "anchor=objectguid"]),
-        object_guid.as_str()
-    );
-    assert_eq!(
-        anchor(&["--fresh", "--set", "anchor=consistencyguid"]),
-        ANCHOR
-    );
+    assert_eq!(anchor(&["--fresh", "--set", "anchor=objectguid"]), object_guid.as_str());
+    assert_eq!(anchor(&["--fresh", "--set", "anchor=consistencyguid"]), ANCHOR);
 }
 
 #[test]
@@ -450,51 +375,32 @@ fn a_wrong_password_is_bad_configuration_and_nothing_is_sent() {
     let wrong = domain.section_with(&[("CN=svc-reader", "CN=nobody")]);
     let stage = stage(calm(0), &wrong, &[GOLDEN]);
     let ran = stage.end(&mut stage.run_line()).must_end(2);
-    assert!(
-        ran.complaint().contains("(ldap-49/52e)"),
-        "{}",
-        ran.complaint()
-    );
+    assert!(ran.complaint().contains("(ldap-49/52e)"), "{}", ran.complaint());
     assert_eq!(stage.stat("writes"), 0);
 }
 
 #[test]
 fn rows_that_were_begun_go_on_without_the_directory() {
     let Some(domain) = shared() else { return };
-    let upns: Vec<String> = (0..300)
-        .map(|n| format!("many{n:05}@contoso.example"))
-        .collect();
+    let upns: Vec<String> = (0..300).map(|n| format!("many{n:05}@contoso.example")).collect();
     let upns: Vec<&str> = upns.iter().map(String::as_str).collect();
     let stage = stage(slow(0, 20), &domain.section(), &upns);
     let mut going = stage.start(&mut stage.quick_run(&[]));
     stage.await_writes(100, &mut going);
     going.kill();
 
-    let dead = TcpListener::bind("127.0.0.9:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let dead = TcpListener::bind("127.0.0.9:0").unwrap().local_addr().unwrap();
     let url = format!("ldaps://{dead}");
-    connect(
-        &stage,
-        &domain.section_with(&[(domain.get("LDAPS_URL"), &url)]),
-    );
+    connect(&stage, &domain.section_with(&[(domain.get("LDAPS_URL"), &url)]));
     let ran = stage.end(&mut stage.quick_run(&[])).must_end(4);
-    assert!(
-        ran.stdout.contains("the directory has given no reply"),
-        "{}",
-        ran.stdout
-    );
+    assert!(ran.stdout.contains("the directory has given no reply"), "{}", ran.stdout);
     let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
     for line in stage.outcomes() {
         let begun = line["writes"] != "0";
         assert_eq!(begun, line["outcome"] == "done", "{line:?}");
         *outcomes.entry(line["outcome"].clone()).or_default() += 1;
     }
-    assert!(
-        outcomes["done"] > 0 && outcomes["pending"] > 0,
-        "{outcomes:?}"
-    );
+    assert!(outcomes["done"] > 0 && outcomes["pending"] > 0, "{outcomes:?}");
 
     // The tenant itself speaks against some of them; the directory against none.
     connect(&stage, &domain.section());

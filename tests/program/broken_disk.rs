@@ -55,9 +55,7 @@ impl Disk {
         let chunk = [7; 4096];
         while ballast.write_all(&chunk).is_ok() {}
         let length = ballast.metadata().unwrap().len();
-        ballast
-            .set_len(length.saturating_sub(left_free as u64))
-            .unwrap();
+        ballast.set_len(length.saturating_sub(left_free as u64)).unwrap();
     }
 
     fn free(&self) {
@@ -118,21 +116,12 @@ fn must_name(stage: &Stage, oracle: &Oracle, stopped: &Ran) {
     let lines = table(&stage.path("report/exposed.csv"));
     let listed: BTreeSet<String> = lines.iter().map(|line| line["key"].clone()).collect();
     let exposed = oracle.exposed(stage);
-    assert!(
-        exposed.len() > 1,
-        "nearly nobody was exposed; this proves nothing"
-    );
-    let missing: Vec<_> = exposed
-        .iter()
-        .filter(|upn| !listed.contains(*upn))
-        .collect();
+    assert!(exposed.len() > 1, "nearly nobody was exposed; this proves nothing");
+    let missing: Vec<_> = exposed.iter().filter(|upn| !listed.contains(*upn)).collect();
     assert!(missing.is_empty(), "not named: {missing:?}; {told}");
     let away = oracle.away(stage);
     let wrong: Vec<_> = listed.iter().filter(|upn| !away.contains(upn)).collect();
-    assert!(
-        wrong.is_empty(),
-        "named, and can sign in: {wrong:?}; {told}"
-    );
+    assert!(wrong.is_empty(), "named, and can sign in: {wrong:?}; {told}");
     let count = listed.len();
     let sentence = format!("these {count} people cannot sign in until the run continues: ");
     assert!(told.contains(&sentence), "{told}");
@@ -144,10 +133,7 @@ fn must_name(stage: &Stage, oracle: &Oracle, stopped: &Ran) {
 #[track_caller]
 fn must_say(ran: &Ran, words: &str) {
     let (told, result) = (ran.complaint(), &ran.stdout);
-    assert!(
-        told.contains(words) || result.contains(words),
-        "{words:?} is not in {told}\n{result}"
-    );
+    assert!(told.contains(words) || result.contains(words), "{words:?} is not in {told}\n{result}");
     for raw in ["panicked", "Os {", "sled"] {
         assert!(!ran.stderr.contains(raw), "{raw:?} is in {}", ran.stderr);
     }
@@ -171,11 +157,7 @@ fn a_disk_that_becomes_full_leaves_nobody_exposed_and_the_run_goes_on_once_there
     let pending = summary["outcomes"]["pending"].as_u64();
     assert!(pending > Some(50), "it went on admitting: {summary}");
     assert_eq!(stage.outcomes().len(), 200);
-    let begun = stage
-        .outcomes()
-        .iter()
-        .filter(|line| line["attempts"] != "0")
-        .count();
+    let begun = stage.outcomes().iter().filter(|line| line["attempts"] != "0").count();
 
     // Still full: nothing is sent.
     disk.fill(0);
@@ -189,10 +171,7 @@ fn a_disk_that_becomes_full_leaves_nobody_exposed_and_the_run_goes_on_once_there
     let ran = stage.go_on_as_told(&stopped);
     must_be_true(&stage, &oracle, &ran, Slack(0));
     assert_eq!(stage.summary()["run"], summary["run"]);
-    assert!(
-        begun < 150,
-        "{begun} rows were begun before the disk was full"
-    );
+    assert!(begun < 150, "{begun} rows were begun before the disk was full");
 }
 
 #[test]
@@ -212,10 +191,7 @@ fn a_disk_that_is_full_from_the_beginning_is_told_before_anything_is_sent() {
     disk.free();
     let ran = stage.end(&mut line(&stage, &disk.journal()));
     must_be_true(&stage, &oracle, &ran, Slack(0));
-    let left: Vec<_> = fs::read_dir(disk.journal())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let left: Vec<_> = fs::read_dir(disk.journal()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name == "reserve"), "{left:?}");
 }
 
@@ -257,8 +233,7 @@ fn a_report_and_a_terminal_on_the_full_disk_hide_nothing_and_end_nothing() {
     let folder = report.join("report").display().to_string();
     let mut line = stage.cutover(&["run", "quick.toml", "people.csv", "--target", "sim.toml"]);
     line.args(["--journal", &disk.journal(), "--report", &folder]);
-    line.args(["--progress", "json", "-vv"])
-        .args(MANY_IN_FLIGHT);
+    line.args(["--progress", "json", "-vv"]).args(MANY_IN_FLIGHT);
     // What is said goes to the disk that becomes full, as with `cutover run … > run.log 2>&1` beside the journal.
     let heard = File::create(disk.0.join("heard")).unwrap();
     let mut going = stage.start_heard(&mut line, heard);
@@ -267,11 +242,7 @@ fn a_report_and_a_terminal_on_the_full_disk_hide_nothing_and_end_nothing() {
     going.wait().must_end(4);
     assert_eq!(oracle.exposed(&stage), Vec::<String>::new());
     let heard = one_line(&fs::read_to_string(disk.0.join("heard")).unwrap());
-    for words in [
-        "the disk with the journal is full (",
-        "cannot be written",
-        "cutover resume",
-    ] {
+    for words in ["the disk with the journal is full (", "cannot be written", "cutover resume"] {
         assert!(heard.contains(words), "{words:?} is not in {heard}");
     }
     disk.free();
@@ -289,12 +260,7 @@ fn failing(stage: &Stage, journal: &str, injection: &str) -> Option<Command> {
     let mut traced = environment::around(&plain, "strace");
     traced.args(["-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"]);
     let call = injection.split(':').next().unwrap();
-    traced.args([
-        "-e",
-        &format!("trace={call}"),
-        "-e",
-        &format!("inject={injection}"),
-    ]);
+    traced.args(["-e", &format!("trace={call}"), "-e", &format!("inject={injection}")]);
     traced.arg(plain.get_program()).args(plain.get_args());
     Some(traced)
 }
@@ -320,10 +286,7 @@ fn a_failing_call_ends_the_run(injection: &str, words: &str) {
     assert_eq!(stage.outcomes().len(), 200);
     let ran = stage.go_on_as_told(&stopped);
     must_be_true(&stage, &oracle, &ran, Slack(0));
-    assert!(
-        !stage.path("report/exposed.csv").exists(),
-        "nobody is exposed any more"
-    );
+    assert!(!stage.path("report/exposed.csv").exists(), "nobody is exposed any more");
 }
 
 #[test]
@@ -350,10 +313,7 @@ fn an_append_that_finds_no_room_once_costs_the_reserve_and_exposes_nobody() {
         return;
     };
     let stopped = stage.end(&mut traced).must_end(4);
-    must_say(
-        &stopped,
-        "the disk with the journal is full (No space left on device",
-    );
+    must_say(&stopped, "the disk with the journal is full (No space left on device");
     assert_eq!(oracle.exposed(&stage), Vec::<String>::new());
     let ran = stage.go_on_as_told(&stopped);
     must_be_true(&stage, &oracle, &ran, Slack(0));
@@ -412,8 +372,7 @@ fn rights_that_are_taken_away_under_way_cost_nothing_and_at_the_start_nothing_is
         command.arg(&program).args(plain.get_args());
         command
     };
-    let may =
-        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let may = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     may(&place, 0o500);
     let refused = stage.end(&mut as_nobody()).must_end(4);
     must_say(&refused, "Permission denied");
@@ -422,11 +381,7 @@ fn rights_that_are_taken_away_under_way_cost_nothing_and_at_the_start_nothing_is
     may(&place, 0o700);
     let mut going = stage.start(&mut as_nobody());
     await_exposed(&stage, &oracle, &mut going);
-    let folders = [
-        journal.join("runs"),
-        journal.join("checkpoint"),
-        journal.clone(),
-    ];
+    let folders = [journal.join("runs"), journal.join("checkpoint"), journal.clone()];
     folders.iter().for_each(|folder| may(folder, 0o000));
     let ran = going.wait();
     must_be_true(&stage, &oracle, &ran, Slack(0));

@@ -19,22 +19,13 @@ fn check(bytes: impl AsRef<[u8]>) -> Ran {
 fn places(report: &Value) -> Vec<Value> {
     let findings = report["findings"].as_array().unwrap();
     let place = |finding: &Value| {
-        json!([
-            finding["line"],
-            finding["row"],
-            finding["column"],
-            finding["rule"],
-            finding["severity"]
-        ])
+        json!([finding["line"], finding["row"], finding["column"], finding["rule"], finding["severity"]])
     };
     findings.iter().map(place).collect()
 }
 
 fn utf16(text: &str, bom: u16, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
-    std::iter::once(bom)
-        .chain(text.encode_utf16())
-        .flat_map(bytes)
-        .collect()
+    std::iter::once(bom).chain(text.encode_utf16()).flat_map(bytes).collect()
 }
 
 #[test]
@@ -81,10 +72,7 @@ fn a_file_that_is_not_utf_8_is_read_with_a_warning() {
     bytes.extend_from_slice(b",M\xfcller\n");
     let report = check(bytes).must_end(1).json();
     assert_eq!(report["encoding"], "Windows-1252");
-    assert_eq!(
-        places(&report),
-        [json!([2, null, null, "Encoding", "warning"])]
-    );
+    assert_eq!(places(&report), [json!([2, null, null, "Encoding", "warning"])]);
 }
 
 #[test]
@@ -100,10 +88,7 @@ fn all_mistakes_are_told_at_once_with_their_places() {
          no-address,744cca2e-abf0-4df2-b1a7-ac9702956ea8\n"
     );
     let report = check(text).must_end(1).json();
-    let errors: Vec<Value> = places(&report)
-        .into_iter()
-        .filter(|place| place[4] == "error")
-        .collect();
+    let errors: Vec<Value> = places(&report).into_iter().filter(|place| place[4] == "error").collect();
     // The second row goes over two lines, and a blank line is no row.
     let expected = [
         json!([2, 1, "upn", "Character", "error"]),
@@ -152,55 +137,31 @@ fn a_temporary_upn_that_is_somebodys_own_is_a_duplicate() {
     );
     let report = check(text).must_end(1).json();
     let found = places(&report);
-    assert!(
-        found.contains(&json!([2, 1, "temp_upn", "Duplicate", "error"])),
-        "{found:?}"
-    );
-    assert!(
-        found.contains(&json!([3, 2, "upn", "Duplicate", "error"])),
-        "{found:?}"
-    );
+    assert!(found.contains(&json!([2, 1, "temp_upn", "Duplicate", "error"])), "{found:?}");
+    assert!(found.contains(&json!([3, 2, "upn", "Duplicate", "error"])), "{found:?}");
 }
 
 #[test]
 fn two_cells_that_contradict_each_other_are_an_error_of_the_row() {
-    let text =
-        format!("upn,object_guid,immutable_id\nann@contoso.com,{GUID},nFkj6d5SM+qI3n68hjO5zA==\n");
+    let text = format!("upn,object_guid,immutable_id\nann@contoso.com,{GUID},nFkj6d5SM+qI3n68hjO5zA==\n");
     let report = check(text).must_end(1).json();
-    assert_eq!(
-        places(&report),
-        [json!([2, 1, null, "ImmutableId", "error"])]
-    );
+    assert_eq!(places(&report), [json!([2, 1, null, "ImmutableId", "error"])]);
 }
 
 #[test]
 fn a_file_without_the_key_column_cannot_be_used() {
     let ran = check(format!("name,object_guid\nann,{GUID}\n")).must_end(2);
     let report = ran.json();
-    assert_eq!(
-        places(&report),
-        [json!([1, null, "upn", "MissingColumn", "error"])]
-    );
-    assert!(
-        report["findings"][0]["message"]
-            .as_str()
-            .unwrap()
-            .contains("`name`")
-    );
+    assert_eq!(places(&report), [json!([1, null, "upn", "MissingColumn", "error"])]);
+    assert!(report["findings"][0]["message"].as_str().unwrap().contains("`name`"));
 }
 
 #[test]
 fn two_headings_for_one_column_cannot_be_used() {
-    let text =
-        format!("upn,UserPrincipalName,object_guid\nann@contoso.com,bob@contoso.com,{GUID}\n");
+    let text = format!("upn,UserPrincipalName,object_guid\nann@contoso.com,bob@contoso.com,{GUID}\n");
     let report = check(text).must_end(2).json();
     let found = places(&report);
-    assert!(
-        found
-            .iter()
-            .any(|place| place[3] == "DuplicateColumn" && place[1].is_null()),
-        "{found:?}"
-    );
+    assert!(found.iter().any(|place| place[3] == "DuplicateColumn" && place[1].is_null()), "{found:?}");
 }
 
 #[test]
@@ -214,9 +175,7 @@ fn a_file_that_is_not_there_is_named() {
 fn refused(bytes: impl AsRef<[u8]>) -> (Vec<u64>, String) {
     let report = check(bytes).must_end(1).json();
     let findings = report["findings"].as_array().unwrap();
-    let errors = findings
-        .iter()
-        .filter(|finding| finding["severity"] == "error");
+    let errors = findings.iter().filter(|finding| finding["severity"] == "error");
     let mut rows: Vec<u64> = errors.filter_map(|error| error["row"].as_u64()).collect();
     rows.dedup();
     (rows, report.to_string())
@@ -245,9 +204,7 @@ fn what_is_no_anchor_is_an_error_among_good_ones() {
             char::from(b'A' + number as u8)
         )
     });
-    let text: String = std::iter::once("upn,immutable_id\n".to_owned())
-        .chain(rows)
-        .collect();
+    let text: String = std::iter::once("upn,immutable_id\n".to_owned()).chain(rows).collect();
     let wrong: Vec<u64> = (1..=cells.len() as u64).map(|number| 2 * number).collect();
     assert_eq!(refused(text).0, wrong);
 }
@@ -259,20 +216,13 @@ fn other_anchors_are_allowed_by_who_says_that_the_tenant_has_them() {
     std::fs::write(folder.path().join("people.csv"), text).unwrap();
     let line = ["check", "immutable-id", "people.csv", "--json"];
     let severities = |more: &[&str]| {
-        let report = end(folder.path(), &[&line, more].concat())
-            .must_end(1)
-            .json();
+        let report = end(folder.path(), &[&line, more].concat()).must_end(1).json();
         let told = places(&report).into_iter();
-        told.map(|place| json!([place[1], place[4]]))
-            .collect::<Vec<_>>()
+        told.map(|place| json!([place[1], place[4]])).collect::<Vec<_>>()
     };
     let warned = [json!([1, "warning"]), json!([2, "warning"])];
     assert_eq!(severities(&["--set", "anchors=any"]), warned);
-    let refused = [
-        json!([1, "warning"]),
-        json!([1, "error"]),
-        json!([2, "warning"]),
-    ];
+    let refused = [json!([1, "warning"]), json!([1, "error"]), json!([2, "warning"])];
     assert_eq!(severities(&[]), refused);
 }
 
@@ -288,10 +238,7 @@ fn octets_are_refused_with_the_guid_and_the_immutable_id_that_are_meant() {
         for column in ["object_guid", "immutable_id"] {
             let (rows, told) = refused(format!("upn,{column}\nu1@contoso.com,{octets}\n"));
             assert_eq!(rows, [1], "{octets} in {column}");
-            for meant in [
-                "9c5923e9-de52-43ea-88de-7ebc8633b901",
-                "6SNZnFLe6kOI3n68hjO5AQ==",
-            ] {
+            for meant in ["9c5923e9-de52-43ea-88de-7ebc8633b901", "6SNZnFLe6kOI3n68hjO5AQ=="] {
                 assert!(told.contains(meant), "{octets} in {column}: {told}");
             }
         }
@@ -302,8 +249,7 @@ fn octets_are_refused_with_the_guid_and_the_immutable_id_that_are_meant() {
 
 #[test]
 fn a_upn_from_the_list_of_deleted_users_is_told_as_such() {
-    let text =
-        format!("upn,object_guid\n9c5923e9de5243ea88de7ebc8633b94danna@contoso.com,{OTHER_GUID}\n");
+    let text = format!("upn,object_guid\n9c5923e9de5243ea88de7ebc8633b94danna@contoso.com,{OTHER_GUID}\n");
     let (rows, told) = refused(text);
     assert_eq!(rows, [1]);
     assert!(told.contains("object id in front"), "{told}");
@@ -316,26 +262,17 @@ fn columns_that_are_not_read_are_named_once() {
          a@contoso.com,{GUID},6SNZnFLe6kOI3n68hjO5Ag==,Sales\nb@contoso.com,{OTHER_GUID},,Sales\n"
     );
     let report = check(text).must_end(1).json();
-    assert_eq!(
-        places(&report),
-        [json!([1, null, "immutable_id", "UnreadColumn", "warning"])]
-    );
+    assert_eq!(places(&report), [json!([1, null, "immutable_id", "UnreadColumn", "warning"])]);
     assert_eq!(report["findings"][0]["suggestion"], "immutable_id");
-    assert_eq!(
-        report["unused_columns"],
-        json!(["mS-DS-ConsistencyGuid", "Department"])
-    );
+    assert_eq!(report["unused_columns"], json!(["mS-DS-ConsistencyGuid", "Department"]));
 }
 
 #[test]
 fn a_heading_is_never_suggested_to_itself() {
-    for (heading, suggestion) in [
-        ("User Principle Name", json!("UserPrincipalName")),
-        ("UserPrincipalName   ImmutableId      ", Value::Null),
-    ] {
-        let report = check(format!("{heading}\r\na@contoso.com\r\n"))
-            .must_end(2)
-            .json();
+    for (heading, suggestion) in
+        [("User Principle Name", json!("UserPrincipalName")), ("UserPrincipalName   ImmutableId      ", Value::Null)]
+    {
+        let report = check(format!("{heading}\r\na@contoso.com\r\n")).must_end(2).json();
         assert_eq!(report["findings"][0]["suggestion"], suggestion);
     }
 }
@@ -346,45 +283,25 @@ fn lines_between_and_behind_the_rows_leave_the_people_alone() {
     let (ann, bob) = (row("ann", GUID), row("bob", OTHER_GUID));
     let header = "upn,object_guid\r\n";
     for (text, wrong) in [
-        (
-            format!("{header}{ann}{bob}\r\n(2 rows affected)\r\n"),
-            vec![3],
-        ),
-        (
-            format!("\u{feff}{header}{ann}\u{feff}{header}{bob}"),
-            vec![2],
-        ),
+        (format!("{header}{ann}{bob}\r\n(2 rows affected)\r\n"), vec![3]),
+        (format!("\u{feff}{header}{ann}\u{feff}{header}{bob}"), vec![2]),
         (format!("{header}--------,--------\r\n{ann}{bob}"), vec![1]),
-        (
-            format!("{header}\"ann@contoso.com,{GUID}\"\r\n{bob}"),
-            vec![1],
-        ),
+        (format!("{header}\"ann@contoso.com,{GUID}\"\r\n{bob}"), vec![1]),
     ] {
         assert_eq!(refused(&text).0, wrong, "{text}");
     }
     let text = format!("{header}{ann}{bob}\u{1a}").replace(',', "|");
     let report = check(text).must_end(0).json();
-    assert_eq!(
-        (&report["rows"], &report["delimiter"]),
-        (&json!(2), &json!("|"))
-    );
+    assert_eq!((&report["rows"], &report["delimiter"]), (&json!(2), &json!("|")));
 }
 
 #[test]
 fn a_file_that_cannot_be_used_is_still_a_whole_report() {
     for (bytes, line, says) in [
         (&b"upn,object_guid\r\n"[..], Value::Null, "no rows"),
-        (
-            b"upn,x\na@contoso.com,\"b\nc@contoso.com,d\n",
-            json!(2),
-            "quote",
-        ),
+        (b"upn,x\na@contoso.com,\"b\nc@contoso.com,d\n", json!(2), "quote"),
         (b"upn,x\na@contoso.com,\0b\n", json!(2), "NUL"),
-        (
-            b"dn: CN=Ann,DC=contoso,DC=com\nobjectGUID:: 6SNZ\n",
-            Value::Null,
-            "LDIF",
-        ),
+        (b"dn: CN=Ann,DC=contoso,DC=com\nobjectGUID:: 6SNZ\n", Value::Null, "LDIF"),
         (b"PK\x03\x04", Value::Null, "Excel"),
         (b"", Value::Null, "no header"),
     ] {
@@ -406,25 +323,15 @@ fn one_value_is_converted_from_whatever_shows_it() {
     for line in [
         words,
         vec!["immutable-id", octets],
-        vec![
-            "immutable-id",
-            "E9-23-59-9C-52-DE-EA-43-88-DE-7E-BC-86-33-B9-01",
-        ],
+        vec!["immutable-id", "E9-23-59-9C-52-DE-EA-43-88-DE-7E-BC-86-33-B9-01"],
         vec!["immutable-id", "9c5923e9de5243ea88de7ebc8633b901"],
         vec!["immutable-id", "6SNZnFLe6kOI3n68hjO5AQ=="],
     ] {
         let told = end(folder.path(), &line).must_end(0).stdout;
-        assert!(
-            told.contains("9c5923e9-de52-43ea-88de-7ebc8633b901"),
-            "{told}"
-        );
+        assert!(told.contains("9c5923e9-de52-43ea-88de-7ebc8633b901"), "{told}");
     }
     for wrong in ["foo", "-", "6SNZnFLe6kOI3n..."] {
         let ran = end(folder.path(), &["immutable-id", wrong]).must_end(2);
-        assert!(
-            ran.complaint().contains(&format!("`{wrong}`")),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.complaint().contains(&format!("`{wrong}`")), "{}", ran.stderr);
     }
 }

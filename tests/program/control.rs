@@ -82,16 +82,9 @@ fn a_pause_leaves_nobody_exposed_and_continue_ends_the_run_right() {
     for _ in 0..LOOKS_AT_REST {
         assert_eq!(status(&stage)["state"], "paused");
     }
-    assert_eq!(
-        stage.stat("requests"),
-        requests,
-        "nothing is sent while it is paused"
-    );
+    assert_eq!(stage.stat("requests"), requests, "nothing is sent while it is paused");
     let words = tell(&stage, &["status"]).must_end(0).stdout;
-    assert!(
-        words.contains("paused") && words.contains("asked for by"),
-        "{words}"
-    );
+    assert!(words.contains("paused") && words.contains("asked for by"), "{words}");
 
     tell(&stage, &["continue"]).must_end(0);
     stage.await_writes(stage.stat("writes") + 1, &mut going);
@@ -106,11 +99,7 @@ fn a_drain_by_command_stops_with_everybody_in_safety() {
     let drained = tell(&stage, &["drain"]).must_end(0);
     assert!(drained.stdout.contains("cutover resume"), "{drained:?}");
     let stopped = going.wait().must_end(3);
-    assert!(
-        stopped.stdout.contains("asked for by"),
-        "{}",
-        stopped.stdout
-    );
+    assert!(stopped.stdout.contains("asked for by"), "{}", stopped.stdout);
     assert_eq!(oracle.exposed(&stage), Vec::<String>::new());
     let summary = stage.summary();
     assert_eq!(summary["state"], "stopped");
@@ -126,10 +115,7 @@ fn a_drain_ends_a_pause() {
     tell(&stage, &["pause"]).must_end(0);
     await_rest(&stage, &mut going);
     let drained = tell(&stage, &["drain"]).must_end(0);
-    assert!(
-        drained.stdout.contains("no row is under way"),
-        "{drained:?}"
-    );
+    assert!(drained.stdout.contains("no row is under way"), "{drained:?}");
     going.wait().must_end(3);
     assert_eq!(oracle.exposed(&stage), Vec::<String>::new());
 }
@@ -151,11 +137,7 @@ fn a_new_pace_is_what_the_tenant_sees() {
     must_be_true(&stage, &oracle, &ran);
     let times = write_times(&stage);
     let took = |from: usize| times[from + 11] - times[from + 1];
-    assert!(
-        took(since) >= 1_500,
-        "ten writes at five a second take two seconds, not {} ms",
-        took(since)
-    );
+    assert!(took(since) >= 1_500, "ten writes at five a second take two seconds, not {} ms", took(since));
 }
 
 #[test]
@@ -163,10 +145,7 @@ fn a_pace_beyond_the_connection_file_is_refused_with_what_is_allowed() {
     let (stage, _, going) = at_work();
     let refused = tell(&stage, &["pace", "61/s"]).must_end(2);
     let complaint = refused.complaint();
-    assert!(
-        complaint.contains("61/s") && complaint.contains("60/s"),
-        "{complaint}"
-    );
+    assert!(complaint.contains("61/s") && complaint.contains("60/s"), "{complaint}");
     assert_eq!(status(&stage)["rate"]["budget"], 60.0);
     let nonsense = tell(&stage, &["pace", "fast"]).must_end(2);
     assert!(nonsense.complaint().contains("12/s"), "{}", nonsense.stderr);
@@ -181,19 +160,12 @@ fn two_commands_at_once_are_both_answered() {
     pause.wait().must_end(0);
     pace.wait().must_end(0);
     let at_rest = await_rest(&stage, &mut going);
-    assert_eq!(
-        (&at_rest["state"], &at_rest["rate"]["budget"]),
-        (&"paused".into(), &30.0.into())
-    );
+    assert_eq!((&at_rest["state"], &at_rest["rate"]["budget"]), (&"paused".into(), &30.0.into()));
     let one = stage.start(&mut stage.cutover(&["continue"]));
     let other = stage.start(&mut stage.cutover(&["continue"]));
     let mut codes = [one.wait().code, other.wait().code];
     codes.sort_unstable();
-    assert_eq!(
-        codes,
-        [Some(0), Some(2)],
-        "one ends the pause, the other finds none"
-    );
+    assert_eq!(codes, [Some(0), Some(2)], "one ends the pause, the other finds none");
     tell(&stage, &["pace", SLOW_WRITES]).must_end(0);
     let ran = going.wait();
     must_be_true(&stage, &oracle, &ran);
@@ -206,16 +178,10 @@ fn commands_say_what_to_do_when_nobody_works() {
     for command in commands {
         let ran = tell(&stage, command).must_end(2);
         let complaint = ran.complaint();
-        assert!(
-            complaint.contains("no process works on a run"),
-            "{complaint}"
-        );
+        assert!(complaint.contains("no process works on a run"), "{complaint}");
         assert!(complaint.contains("cutover resume"), "{complaint}");
     }
-    assert!(
-        !stage.path("cutover-journal").exists(),
-        "asking makes no journal"
-    );
+    assert!(!stage.path("cutover-journal").exists(), "asking makes no journal");
     stage.end(&mut stage.run_line());
     for command in commands {
         tell(&stage, command).must_end(2);
@@ -240,10 +206,7 @@ fn a_run_that_is_named_must_be_the_one_that_is_worked_on() {
     let refused = tell(&stage, &["continue", &first]).must_end(2);
     // A name may be broken over two lines at a dash.
     let complaint = refused.complaint().replace(' ', "");
-    assert!(
-        complaint.contains(&first) && complaint.contains(&live),
-        "{complaint}"
-    );
+    assert!(complaint.contains(&first) && complaint.contains(&live), "{complaint}");
     assert_eq!(status(&stage)["state"], "paused");
     tell(&stage, &["continue", &live]).must_end(0);
     going.kill();
@@ -253,11 +216,7 @@ fn a_run_that_is_named_must_be_the_one_that_is_worked_on() {
 fn closed_window() -> String {
     let now = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC);
     let hour = |ahead: i64| now.checked_add(jiff::Span::new().hours(ahead)).unwrap();
-    format!(
-        "{}-{} UTC",
-        hour(6).strftime("%H:00"),
-        hour(8).strftime("%H:00")
-    )
+    format!("{}-{} UTC", hour(6).strftime("%H:00"), hour(8).strftime("%H:00"))
 }
 
 #[test]
@@ -265,14 +224,7 @@ fn a_closed_window_starts_nothing_and_says_until_when() {
     let stage = Stage::new(calm(40));
     let window = closed_window();
     let mut line = stage.cutover(&["run", "immutable-id", "people.csv", "--target", "sim.toml"]);
-    line.args([
-        "--report",
-        "report",
-        "--progress",
-        "plain",
-        "--window",
-        &window,
-    ]);
+    line.args(["--report", "report", "--progress", "plain", "--window", &window]);
     let mut going = stage.start(&mut line);
     let waiting = loop {
         assert!(!going.has_ended(), "it ended too soon: {:?}", going.said());
@@ -284,21 +236,11 @@ fn a_closed_window_starts_nothing_and_says_until_when() {
     };
     let reason = waiting["reason"].as_str().unwrap();
     let opens = window.split('-').next().unwrap().to_string();
-    assert!(
-        reason.contains(&window) && reason.contains(&format!("{opens} UTC")),
-        "{reason}"
-    );
+    assert!(reason.contains(&window) && reason.contains(&format!("{opens} UTC")), "{reason}");
     let refused = tell(&stage, &["continue"]).must_end(2);
-    assert!(
-        refused.complaint().contains("outside the window"),
-        "{}",
-        refused.stderr
-    );
+    assert!(refused.complaint().contains("outside the window"), "{}", refused.stderr);
     for _ in 0..LOOKS_AT_REST {
-        assert_eq!(
-            status(&stage)["outcomes"]["pending"],
-            waiting["outcomes"]["pending"]
-        );
+        assert_eq!(status(&stage)["outcomes"]["pending"], waiting["outcomes"]["pending"]);
     }
     assert_eq!(stage.stat("writes"), 0);
     let said = going.said().1;
@@ -315,11 +257,7 @@ fn a_drain_with_nobody_under_way_is_answered_before_the_process_ends() {
     let window = closed_window();
     for _ in 0..DRAINS_AT_REST {
         let mut going = stage.start(&mut stage.run_with(&["--window", &window]));
-        while tell(&stage, &["status"])
-            .stdout
-            .lines()
-            .all(|line| !line.contains("waiting"))
-        {
+        while tell(&stage, &["status"]).stdout.lines().all(|line| !line.contains("waiting")) {
             assert!(!going.has_ended(), "it ended too soon: {:?}", going.said());
             std::thread::sleep(POLL);
         }
@@ -332,8 +270,7 @@ fn a_drain_with_nobody_under_way_is_answered_before_the_process_ends() {
 fn half_way(stage: &Stage) -> usize {
     tell(stage, &["report", "--report", "meanwhile"]).must_end(5);
     let lines = table(&stage.path("meanwhile/outcomes.csv"));
-    let is_half_way =
-        |line: &&BTreeMap<String, String>| line["outcome"] == "pending" && line["attempts"] != "0";
+    let is_half_way = |line: &&BTreeMap<String, String>| line["outcome"] == "pending" && line["attempts"] != "0";
     lines.iter().filter(is_half_way).count()
 }
 
@@ -343,10 +280,7 @@ fn outside_the_window_people_left_exposed_are_helped_all_the_same() {
     let (stage, oracle, going) = at_work();
     going.kill();
     let half_way = half_way(&stage);
-    assert!(
-        half_way > AT_ONCE_AFTER_KILL,
-        "some of the {half_way} must wait for others"
-    );
+    assert!(half_way > AT_ONCE_AFTER_KILL, "some of the {half_way} must wait for others");
     stage.write("sim.toml", stage.connection("100000/1s"));
     let (window, at_once) = (closed_window(), AT_ONCE_AFTER_KILL.to_string());
     let mut line = stage.cutover(&["resume", "--window", &window, "--concurrency", &at_once]);
@@ -390,14 +324,8 @@ fn a_deadline_stops_the_run_with_everybody_in_safety() {
     // Later than a busy machine takes to begin, and sooner than so many rows take.
     let soon = jiff::Timestamp::now() + Duration::from_secs(8);
     let deadline = soon.to_string();
-    let stopped = stage
-        .end(&mut stage.quick_run(&["--deadline", &deadline]))
-        .must_end(3);
-    assert!(
-        stopped.stdout.contains("the deadline"),
-        "{}",
-        stopped.stdout
-    );
+    let stopped = stage.end(&mut stage.quick_run(&["--deadline", &deadline])).must_end(3);
+    assert!(stopped.stdout.contains("the deadline"), "{}", stopped.stdout);
     assert_eq!(oracle.exposed(&stage), Vec::<String>::new());
     stage.write("sim.toml", stage.connection("100000/1s"));
     let ran = stage.end(&mut stage.quick_run(&[]));

@@ -27,16 +27,11 @@ fn whatever_happened_to_the_checkpoint_the_rows_are_told_truly_and_calmly() {
         fs::remove_file(&report).unwrap();
         let ran = stage.end(stage.cutover(&["report"]).args(["--report", "report"]));
         assert_eq!(ran.code, Some(0), "seed {seed}: {ran:?}");
-        assert!(
-            !ran.stderr.contains("panicked"),
-            "seed {seed}: {}",
-            ran.stderr
-        );
+        assert!(!ran.stderr.contains("panicked"), "seed {seed}: {}", ran.stderr);
         assert!(told(&report) == truth, "seed {seed}: another report");
         ran.complaint()
     };
-    let number =
-        |name, default| std::env::var(name).map_or(default, |text: String| text.parse().unwrap());
+    let number = |name, default| std::env::var(name).map_or(default, |text: String| text.parse().unwrap());
     let first = number("CUTOVER_CUT_SEED", 0);
     for seed in first..first + number("CUTOVER_CUT_SEEDS", SEEDS) {
         fs::remove_dir_all(&checkpoint).unwrap();

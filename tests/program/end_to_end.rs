@@ -41,21 +41,14 @@ fn a_false_report_is_seen_through() {
         assert!(complaints.len() >= 2, "{word} -> {lie}: {complaints:?}");
     }
     fs::write(&path, truth).unwrap();
-    assert_eq!(
-        oracle.complaints(&stage, &ran, Slack(0)),
-        Vec::<String>::new()
-    );
+    assert_eq!(oracle.complaints(&stage, &ran, Slack(0)), Vec::<String>::new());
 }
 
 #[test]
 fn the_report_counts_the_writes_that_the_tenant_counts() {
     let stage = Stage::new(calm(120));
     let ran = stage.end(&mut stage.run_line());
-    let told: u64 = stage
-        .outcomes()
-        .iter()
-        .map(|line| line["writes"].parse::<u64>().unwrap())
-        .sum();
+    let told: u64 = stage.outcomes().iter().map(|line| line["writes"].parse::<u64>().unwrap()).sum();
     let made = stage.ask("/sim/writes").lines().count() as u64;
     assert_eq!(told, made, "{ran:?}");
     assert_eq!(stage.summary()["writes"], made);
@@ -69,10 +62,7 @@ fn a_second_run_finds_nothing_to_write() {
     let unchanged = count(&stage, "unchanged");
     assert!(done > 0);
     stage.end(&mut stage.run_with(&["--fresh"]));
-    assert_eq!(
-        (count(&stage, "done"), count(&stage, "unchanged")),
-        (0, done + unchanged)
-    );
+    assert_eq!((count(&stage, "done"), count(&stage, "unchanged")), (0, done + unchanged));
 }
 
 /// Of two hundred names at least one is a plain person with an old ImmutableID.
@@ -102,17 +92,11 @@ fn a_run_where_everybody_succeeds_exits_with_0() {
     stage.write("people.csv", format!("upn,object_guid\n{upn},{guid}\n"));
     let oracle = Oracle::look(&stage);
     let ran = stage.end(&mut stage.run_line()).must_end(0);
-    assert_eq!(
-        oracle.complaints(&stage, &ran, Slack(0)),
-        Vec::<String>::new()
-    );
+    assert_eq!(oracle.complaints(&stage, &ran, Slack(0)), Vec::<String>::new());
     assert_eq!(count(&stage, "done"), 1);
 }
 
 fn count(stage: &Stage, outcome: &str) -> usize {
     let outcomes = stage.outcomes();
-    outcomes
-        .iter()
-        .filter(|line| line["outcome"] == outcome)
-        .count()
+    outcomes.iter().filter(|line| line["outcome"] == outcome).count()
 }

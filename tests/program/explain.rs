@@ -22,10 +22,7 @@ fn a_page_of_each_kind() {
     for (name, code) in [
         ("class", "InsufficientPrivilege"),
         ("service_code", "Request_BadRequest/ObjectConflict"),
-        (
-            "licence_code",
-            "Authentication_RequestFromNonPremiumTenantOrB2CTenant",
-        ),
+        ("licence_code", "Authentication_RequestFromNonPremiumTenantOrB2CTenant"),
         ("sign_in_code", "AADSTS7000222"),
         ("unknown_sign_in_code", "AADSTS12"),
         ("directory_code", "ldap-49/775"),
@@ -70,24 +67,15 @@ fn an_unknown_code_names_its_neighbours() {
     let ran = explain("Synchronised").must_end(2);
     assert!(ran.stderr.contains("Synchronized"), "{}", ran.stderr);
     let ran = explain("privilege").must_end(2);
-    assert!(
-        ran.stderr.contains("InsufficientPrivilege"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("InsufficientPrivilege"), "{}", ran.stderr);
     let ran = explain("xyzzy").must_end(2);
     assert!(ran.stderr.contains("lists all of them"), "{}", ran.stderr);
 }
 
 #[test]
 fn every_code_of_every_table_has_a_page() {
-    let jobs: Vec<_> = SHIPPED
-        .iter()
-        .map(|file| find(file.name).unwrap())
-        .collect();
-    let of_jobs = jobs
-        .iter()
-        .flat_map(|job| job.checks.iter().chain(&job.refusals));
+    let jobs: Vec<_> = SHIPPED.iter().map(|file| find(file.name).unwrap()).collect();
+    let of_jobs = jobs.iter().flat_map(|job| job.checks.iter().chain(&job.refusals));
     let mut codes: Vec<String> = of_jobs.map(|objection| objection.code.clone()).collect();
     codes.extend(Rule::ALL.iter().map(|rule| rule.name().to_owned()));
     codes.extend(CLASSES.iter().map(|class| class.kind().code.to_owned()));
@@ -96,10 +84,7 @@ fn every_code_of_every_table_has_a_page() {
     codes.extend(["0", "1", "2", "3", "4", "5", "70"].map(str::to_owned));
     for code in codes {
         let told = page(&code);
-        assert!(
-            told.contains(&code) && told.contains("what to do"),
-            "{code}: {told}"
-        );
+        assert!(told.contains(&code) && told.contains("what to do"), "{code}: {told}");
     }
 }
 
@@ -127,13 +112,7 @@ fn every_code_in_the_source_has_a_page() {
             for code in codes_in(&file, room == "services") {
                 found += 1;
                 let ran = explain(&code);
-                assert_eq!(
-                    ran.code,
-                    Some(0),
-                    "{code} in {}: {}",
-                    file.display(),
-                    ran.stderr
-                );
+                assert_eq!(ran.code, Some(0), "{code} in {}: {}", file.display(), ran.stderr);
             }
         }
     }
@@ -141,9 +120,7 @@ fn every_code_in_the_source_has_a_page() {
 }
 
 fn files_under(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
     let is_test = |path: &PathBuf| {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
@@ -161,30 +138,19 @@ fn codes_in(file: &Path, makes_faults: bool) -> Vec<String> {
     let program = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     let makes_faults = makes_faults && program.contains("Class::");
     let mut codes = Vec::new();
-    for line in program
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-    {
+    for line in program.lines().filter(|line| !line.trim_start().starts_with("//")) {
         // Between the first and the second quotation mark, the third and the fourth, and so on.
         let literals = line.split('"').skip(1).step_by(2);
         let is_code = line.contains("code: \"");
-        codes.extend(
-            literals
-                .filter(|text| is_code || (makes_faults && is_hyphened(text)))
-                .map(str::to_owned),
-        );
+        codes.extend(literals.filter(|text| is_code || (makes_faults && is_hyphened(text))).map(str::to_owned));
     }
     codes
 }
 
 fn is_hyphened(text: &str) -> bool {
     let words: Vec<&str> = text.split('-').collect();
-    let is_word = |word: &&str| {
-        !word.is_empty()
-            && word
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    };
+    let is_word =
+        |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     let is_other = NO_CODES.iter().any(|other| text.starts_with(other));
     let is_name = text.starts_with(|letter: char| letter.is_ascii_lowercase());
     words.len() > 1 && is_name && words.iter().all(is_word) && !is_other

@@ -27,12 +27,8 @@ struct Killed {
 /// The people of the tenant, by object id.
 fn people(stage: &Stage) -> BTreeMap<String, Value> {
     let text = stage.ask("/sim/users");
-    let users = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    users
-        .map(|user| (user["id"].as_str().unwrap().to_owned(), user))
-        .collect()
+    let users = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    users.map(|user| (user["id"].as_str().unwrap().to_owned(), user)).collect()
 }
 
 impl Killed {
@@ -46,12 +42,7 @@ impl Killed {
         let run = stage.runs()[0]["run"].as_str().unwrap().to_owned();
         let away = oracle.exposed(&stage);
         assert!(away.len() > 5, "{away:?}");
-        Killed {
-            stage,
-            oracle,
-            before,
-            run,
-        }
+        Killed { stage, oracle, before, run }
     }
 
     fn end(&self, arguments: &[&str]) -> Ran {
@@ -64,8 +55,7 @@ impl Killed {
 
     /// Writes the report of the killed run; where its unfinished rows are.
     fn report(&self) -> PathBuf {
-        self.end(&["report", &self.run, "--report", MEANWHILE])
-            .must_end(5);
+        self.end(&["report", &self.run, "--report", MEANWHILE]).must_end(5);
         self.stage.path(MEANWHILE).join("unfinished.csv")
     }
 
@@ -98,9 +88,7 @@ impl Killed {
 
 fn keys(people: &Value) -> BTreeSet<String> {
     let people = people.as_array().unwrap().iter();
-    people
-        .map(|person| person["key"].as_str().unwrap().to_owned())
-        .collect()
+    people.map(|person| person["key"].as_str().unwrap().to_owned()).collect()
 }
 
 fn first_line(text: &str) -> &str {
@@ -126,10 +114,7 @@ fn after_a_kill_everything_says_first_who_cannot_sign_in() {
 
     let summary = killed.status(run);
     let named = keys(&summary["exposed"]);
-    assert!(
-        named.is_superset(&away),
-        "{away:?} are away, {named:?} are named"
-    );
+    assert!(named.is_superset(&away), "{away:?} are away, {named:?} are named");
     assert_eq!(stage.runs()[0]["exposed"], summary["exposed"]);
     let users = people(stage);
     for person in summary["exposed"].as_array().unwrap() {
@@ -140,10 +125,7 @@ fn after_a_kill_everything_says_first_who_cannot_sign_in() {
         assert!(text("since").parse::<jiff::Timestamp>().is_ok(), "{person}");
         let user = &users[text("object_id")];
         let upn = user["homeUserPrincipalName"].as_str().unwrap();
-        assert!(
-            [text("upn_now"), text("upn_home")].contains(&upn),
-            "{person}: {user}"
-        );
+        assert!([text("upn_now"), text("upn_home")].contains(&upn), "{person}: {user}");
         if person["doubtful"] == false {
             assert_eq!(upn, text("upn_now"), "{person}");
         }
@@ -161,17 +143,9 @@ fn pending_rows_carry_what_is_known_of_them() {
     assert!(lines.len() > 5);
     for line in lines {
         let user = &killed.before[&line["object_id"]];
-        assert_eq!(
-            line["upn_before"],
-            user["userPrincipalName"].as_str().unwrap(),
-            "{line:?}"
-        );
+        assert_eq!(line["upn_before"], user["userPrincipalName"].as_str().unwrap(), "{line:?}");
         let id = user["onPremisesImmutableId"].as_str().unwrap_or_default();
-        assert_eq!(
-            line["immutable_id_before"].trim_start_matches('\''),
-            id,
-            "{line:?}"
-        );
+        assert_eq!(line["immutable_id_before"].trim_start_matches('\''), id, "{line:?}");
         assert!(line["advice"].contains(&killed.run), "{line:?}");
     }
 }
@@ -180,10 +154,7 @@ fn pending_rows_carry_what_is_known_of_them() {
 fn the_command_that_is_named_brings_everybody_home() {
     let killed = Killed::new();
     let status = killed.end(&["status"]).must_end(5);
-    let line = status
-        .stdout
-        .lines()
-        .find_map(|line| line.strip_prefix("now: cutover "));
+    let line = status.stdout.lines().find_map(|line| line.strip_prefix("now: cutover "));
     let line: Vec<&str> = line.unwrap().split(' ').collect();
     let mut resume = killed.stage.cutover(&line);
     resume.args(["--report", "report", "--progress", "none"]);
@@ -192,10 +163,7 @@ fn the_command_that_is_named_brings_everybody_home() {
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
     let status = killed.end(&["status"]).must_end(0);
     assert!(status.stdout.starts_with("run "), "{}", status.stdout);
-    assert_eq!(
-        killed.status(&killed.run)["exposed"],
-        Value::Array(Vec::new())
-    );
+    assert_eq!(killed.status(&killed.run)["exposed"], Value::Array(Vec::new()));
     killed.end(&["report", "--report", "report"]).must_end(0);
     assert!(!killed.stage.path("report/exposed.csv").exists());
 }
@@ -208,15 +176,8 @@ fn a_resume_that_cannot_begin_says_who_is_left() {
     line.env(SECRET_VARIABLE, "wrong");
     let ran = killed.stage.end(&mut line).must_end(5);
     let named = killed.oracle.exposed(&killed.stage);
-    assert!(
-        ran.complaint()
-            .contains("cannot sign in until the run continues"),
-        "{ran:?}"
-    );
-    assert!(
-        named.iter().any(|key| ran.stderr.contains(key.as_str())),
-        "{ran:?}"
-    );
+    assert!(ran.complaint().contains("cannot sign in until the run continues"), "{ran:?}");
+    assert!(named.iter().any(|key| ran.stderr.contains(key.as_str())), "{ran:?}");
 }
 
 #[track_caller]
@@ -240,23 +201,13 @@ fn no_other_run_begins_with_somebody_who_is_half_way() {
     let words = [&help[..], &adopt, "half way", "nothing was written"];
     let mut fresh = killed.stage.quick_run(&["--fresh"]);
     must_refuse(&killed, &mut fresh, &words);
-    must_refuse(
-        &killed,
-        &mut killed.run_over("meanwhile/unfinished.csv", &[]),
-        &words,
-    );
+    must_refuse(&killed, &mut killed.run_over("meanwhile/unfinished.csv", &[]), &words);
     // Another export names one of them by the temporary UPN, another one by the object id.
     let person = &killed.half_way()[0];
     let guid = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
     let exposed = killed.status(run)["exposed"][0].clone();
-    let by_upn = format!(
-        "upn,object_guid\n{},{guid}\n",
-        exposed["upn_now"].as_str().unwrap()
-    );
-    let by_id = format!(
-        "upn,object_id,object_guid\nx@contoso.com,{},{guid}\n",
-        person["object_id"]
-    );
+    let by_upn = format!("upn,object_guid\n{},{guid}\n", exposed["upn_now"].as_str().unwrap());
+    let by_id = format!("upn,object_id,object_guid\nx@contoso.com,{},{guid}\n", person["object_id"]);
     for text in [by_upn, by_id] {
         killed.stage.write("other.csv", text);
         let words = ["1 person", &help];
@@ -264,26 +215,13 @@ fn no_other_run_begins_with_somebody_who_is_half_way() {
     }
     // Whoever was not begun may be in another run; the one that has people half way stays the one that is meant.
     let lines = table(&killed.stage.path("meanwhile/outcomes.csv"));
-    let new = lines
-        .iter()
-        .rfind(|line| line["attempts"] == "0" && line["outcome"] == "pending");
+    let new = lines.iter().rfind(|line| line["attempts"] == "0" && line["outcome"] == "pending");
     let key = &new.unwrap()["key"];
-    killed
-        .stage
-        .write("other.csv", format!("upn,object_guid\n{key},{guid}\n"));
+    killed.stage.write("other.csv", format!("upn,object_guid\n{key},{guid}\n"));
     let ran = killed.stage.end(&mut killed.run_over("other.csv", &[]));
     assert!([Some(0), Some(1)].contains(&ran.code), "{ran:?}");
-    assert_eq!(
-        ran.complaint()
-            .matches(&format!("run {run} has left"))
-            .count(),
-        2,
-        "{ran:?}"
-    );
-    assert_eq!(
-        killed.end(&["status", "--json"]).must_end(5).json()["run"],
-        run[..]
-    );
+    assert_eq!(ran.complaint().matches(&format!("run {run} has left")).count(), 2, "{ran:?}");
+    assert_eq!(killed.end(&["status", "--json"]).must_end(5).json()["run"], run[..]);
 }
 
 #[test]
@@ -292,17 +230,12 @@ fn a_run_that_takes_people_over_knows_how_they_were_and_the_other_goes_on_no_mor
     killed.report();
     let half_way = killed.half_way();
     let adopt = ["--adopt-run", &killed.run[..]];
-    let ran = killed
-        .stage
-        .end(&mut killed.run_over("meanwhile/unfinished.csv", &adopt));
+    let ran = killed.stage.end(&mut killed.run_over("meanwhile/unfinished.csv", &adopt));
     assert!([Some(0), Some(1)].contains(&ran.code), "{ran:?}");
     assert_eq!(killed.oracle.exposed(&killed.stage), Vec::<String>::new());
     let lines = killed.stage.outcomes();
     for known in &half_way {
-        let line = lines
-            .iter()
-            .find(|line| line["key"] == known["key"])
-            .unwrap();
+        let line = lines.iter().find(|line| line["key"] == known["key"]).unwrap();
         for column in ["object_id", "upn_before", "immutable_id_before"] {
             assert_eq!(line[column], known[column], "{line:?}");
         }
@@ -311,19 +244,12 @@ fn a_run_that_takes_people_over_knows_how_they_were_and_the_other_goes_on_no_mor
     let runs = killed.stage.runs();
     assert_eq!(runs.len(), 2);
     let by = &runs[1]["run"];
-    assert_eq!(
-        (&runs[0]["taken_over_by"], &runs[0]["state"]),
-        (by, &Value::from("stopped"))
-    );
+    assert_eq!((&runs[0]["taken_over_by"], &runs[0]["state"]), (by, &Value::from("stopped")));
     assert_eq!(runs[0]["exposed"], Value::Array(Vec::new()));
-    let refused = killed
-        .stage
-        .end(&mut killed.stage.cutover(&["resume", &killed.run]));
+    let refused = killed.stage.end(&mut killed.stage.cutover(&["resume", &killed.run]));
     let complaint = refused.must_end(2).complaint();
     assert!(complaint.contains(by.as_str().unwrap()), "{complaint}");
-    let again = killed
-        .stage
-        .end(&mut killed.run_over("meanwhile/unfinished.csv", &adopt));
+    let again = killed.stage.end(&mut killed.run_over("meanwhile/unfinished.csv", &adopt));
     assert_eq!(again.code, ran.code, "it has finished: {again:?}");
     assert_eq!(killed.stage.runs().len(), 2);
     killed.end(&["journal", "verify"]).must_end(0);
@@ -343,11 +269,7 @@ fn all_are_taken_over_as_they_were_begun_or_nobody_is() {
             without.push_str(&format!("{line}\n"));
         }
         let guid = line.split(',').nth(1).unwrap();
-        let line = if is_theirs {
-            line.replace(guid, "7c9e6679-7425-40de-944b-e07fc1f90ae7")
-        } else {
-            line.to_owned()
-        };
+        let line = if is_theirs { line.replace(guid, "7c9e6679-7425-40de-944b-e07fc1f90ae7") } else { line.to_owned() };
         changed.push_str(&format!("{line}\n"));
     }
     killed.stage.write("other.csv", without);
@@ -364,43 +286,25 @@ fn all_are_taken_over_as_they_were_begun_or_nobody_is() {
 fn a_taking_over_that_is_killed_loses_nobody() {
     let killed = Killed::new();
     killed.report();
-    let half_way: BTreeSet<String> = killed
-        .half_way()
-        .into_iter()
-        .map(|line| line["key"].clone())
-        .collect();
+    let half_way: BTreeSet<String> = killed.half_way().into_iter().map(|line| line["key"].clone()).collect();
     let adopt = ["--adopt-run", &killed.run[..], "--concurrency", "4"];
     for kill in 0..14_u64 {
         let line = &mut killed.run_over("meanwhile/unfinished.csv", &adopt);
-        killed
-            .stage
-            .start(line)
-            .kill_after(Duration::from_millis(15 * kill));
+        killed.stage.start(line).kill_after(Duration::from_millis(15 * kill));
         let runs = killed.stage.runs();
         let named: Vec<String> = runs.iter().flat_map(|run| keys(&run["exposed"])).collect();
         let once: BTreeSet<String> = named.iter().cloned().collect();
-        assert_eq!(
-            named.len(),
-            once.len(),
-            "kill {kill}: somebody is in two runs: {named:?}"
-        );
+        assert_eq!(named.len(), once.len(), "kill {kill}: somebody is in two runs: {named:?}");
         let away = killed.oracle.exposed(&killed.stage);
-        assert!(
-            away.iter().all(|key| once.contains(key)),
-            "kill {kill}: {away:?} are away, {named:?} are named"
-        );
+        assert!(away.iter().all(|key| once.contains(key)), "kill {kill}: {away:?} are away, {named:?} are named");
         let taken = runs[0]["taken_over_by"].is_string();
         assert_eq!(taken, runs.len() == 2, "kill {kill}: {runs:?}");
     }
-    let ran = killed
-        .stage
-        .end(&mut killed.run_over("meanwhile/unfinished.csv", &adopt));
+    let ran = killed.stage.end(&mut killed.run_over("meanwhile/unfinished.csv", &adopt));
     assert!([Some(0), Some(1)].contains(&ran.code), "{ran:?}");
     assert_eq!(killed.oracle.exposed(&killed.stage), Vec::<String>::new());
     let lines = killed.stage.outcomes();
-    let done = lines
-        .iter()
-        .filter(|line| half_way.contains(&line["key"]) && line["outcome"] == "done");
+    let done = lines.iter().filter(|line| half_way.contains(&line["key"]) && line["outcome"] == "done");
     assert_eq!(done.count(), half_way.len());
     assert_eq!(killed.stage.runs().len(), 2);
     killed.end(&["journal", "verify"]).must_end(0);
@@ -418,45 +322,26 @@ fn whoever_fails_after_the_taking_over_is_as_before_the_first_run() {
     let (killed, person) = met.unwrap();
     let now = people(&killed.stage);
     let wishes = table(&killed.stage.path("people.csv"));
-    let wanted =
-        |key: &str| wishes.iter().find(|row| row["upn"] == key).unwrap()["object_guid"].clone();
+    let wanted = |key: &str| wishes.iter().find(|row| row["upn"] == key).unwrap()["object_guid"].clone();
     let away = killed.oracle.exposed(&killed.stage);
-    let converted = killed
-        .end(&["immutable-id", &wanted(&person["key"])])
-        .must_end(0);
-    let anchor = converted
-        .stdout
-        .split_whitespace()
-        .find(|word| word.ends_with("=="))
-        .unwrap()
-        .to_owned();
+    let converted = killed.end(&["immutable-id", &wanted(&person["key"])]).must_end(0);
+    let anchor = converted.stdout.split_whitespace().find(|word| word.ends_with("==")).unwrap().to_owned();
     let holder = now.values().find(|user| {
         let upn = user["userPrincipalName"].as_str().unwrap();
         user["deleted"] == false
             && !wishes.iter().any(|row| row["upn"] == upn)
             && !upn.ends_with("@contoso.com")
-            && !away
-                .iter()
-                .any(|key| upn.starts_with(key.split('@').next().unwrap()))
+            && !away.iter().any(|key| upn.starts_with(key.split('@').next().unwrap()))
     });
     let holder = holder.unwrap()["id"].as_str().unwrap();
     let taken = [("onPremisesImmutableId", Some(&anchor[..]))];
     killed.stage.change_behind_our_back(holder, &taken);
     let adopt = ["--adopt-run", &killed.run[..]];
-    killed
-        .stage
-        .end(&mut killed.run_over("meanwhile/unfinished.csv", &adopt))
-        .must_end(1);
+    killed.stage.end(&mut killed.run_over("meanwhile/unfinished.csv", &adopt)).must_end(1);
     let lines = killed.stage.outcomes();
-    let line = lines
-        .iter()
-        .find(|line| line["key"] == person["key"])
-        .unwrap();
+    let line = lines.iter().find(|line| line["key"] == person["key"]).unwrap();
     assert_eq!(line["outcome"], "reverted", "{line:?}");
-    assert_eq!(
-        people(&killed.stage)[&person["object_id"]],
-        killed.before[&person["object_id"]]
-    );
+    assert_eq!(people(&killed.stage)[&person["object_id"]], killed.before[&person["object_id"]]);
 }
 
 #[test]
@@ -477,16 +362,9 @@ fn a_second_signal_that_leaves_somebody_locked_out_ends_with_five() {
     let away = oracle.exposed(&stage);
     assert!(!away.is_empty(), "{ran:?}");
     let ran = ran.must_end(5);
-    assert!(
-        away.iter().all(|key| ran.stderr.contains(key.as_str())),
-        "{away:?}: {ran:?}"
-    );
+    assert!(away.iter().all(|key| ran.stderr.contains(key.as_str())), "{away:?}: {ran:?}");
     let listed = table(&stage.path("report/exposed.csv"));
-    assert!(
-        away.iter()
-            .all(|key| listed.iter().any(|line| line["key"] == *key)),
-        "{listed:?}"
-    );
+    assert!(away.iter().all(|key| listed.iter().any(|line| line["key"] == *key)), "{listed:?}");
     stage.end(&mut stage.cutover(&["status"])).must_end(5);
 }
 
@@ -495,17 +373,10 @@ fn whoever_is_done_and_will_be_refused_is_told_in_words() {
     let stage = Stage::new(calm(300));
     let ran = stage.end(&mut stage.run_line()).must_end(1);
     let lines = stage.outcomes();
-    let warned: Vec<_> = lines
-        .iter()
-        .filter(|line| line["outcome"] == "done" && !line["warnings"].is_empty())
-        .collect();
+    let warned: Vec<_> =
+        lines.iter().filter(|line| line["outcome"] == "done" && !line["warnings"].is_empty()).collect();
     assert!(warned.len() > 20, "{}", warned.len());
-    let count = |code: &str| {
-        warned
-            .iter()
-            .filter(|line| line["warnings"].contains(code))
-            .count()
-    };
+    let count = |code: &str| warned.iter().filter(|line| line["warnings"].contains(code)).count();
     let (identifiers, roles) = (count("HardMatchIdentifier: "), count("HardMatchRole: "));
     assert!(identifiers > 0 && roles > 0);
     let summary = stage.summary();
@@ -517,23 +388,13 @@ fn whoever_is_done_and_will_be_refused_is_told_in_words() {
     assert_eq!(rows, warned.iter().map(|line| &line["row"]).collect());
     for line in &table {
         let [warning, advice, id] = ["warning", "advice", "object_id"].map(|name| &line[name]);
-        assert!(
-            !warning.is_empty() && !advice.is_empty() && !id.is_empty(),
-            "{line:?}"
-        );
-        assert_eq!(
-            line["line"].parse::<u64>().unwrap(),
-            line["row"].parse::<u64>().unwrap() + 1
-        );
+        assert!(!warning.is_empty() && !advice.is_empty() && !id.is_empty(), "{line:?}");
+        assert_eq!(line["line"].parse::<u64>().unwrap(), line["row"].parse::<u64>().unwrap() + 1);
     }
     let status = stage.end(&mut stage.cutover(&["status"])).must_end(0);
     for said in [&ran.stdout, &status.stdout] {
         let people = format!("{} people are done and still need something", warned.len());
-        for words in [
-            &people[..],
-            "onPremisesObjectIdentifier is set",
-            "cutover explain HardMatchIdentifier",
-        ] {
+        for words in [&people[..], "onPremisesObjectIdentifier is set", "cutover explain HardMatchIdentifier"] {
             assert!(said.contains(words), "{words:?} is not in {said}");
         }
     }

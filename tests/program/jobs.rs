@@ -71,13 +71,7 @@ fn every_mistake_of_a_job_file_is_told_at_once() {
         .collect();
     let expected = ["4:1", "6:1", "7:8", "20:8", "25:8"];
     assert_eq!(places, expected.map(|place| format!("broken.toml:{place}")));
-    for word in [
-        "`colour`",
-        "`email`",
-        "`unique`",
-        "`nothing_known`",
-        "immutable-id",
-    ] {
+    for word in ["`colour`", "`email`", "`unique`", "`nothing_known`", "immutable-id"] {
         assert!(ran.stdout.contains(word), "{word} is not in {}", ran.stdout);
     }
 }
@@ -89,11 +83,7 @@ fn a_broken_job_cannot_be_used_and_says_the_same() {
     std::fs::write(folder.path().join("people.csv"), "upn\n").unwrap();
     let ran = end(folder.path(), &["check", "broken.toml", "people.csv"]).must_end(2);
     for place in [":4:1", ":20:8", ":25:8"] {
-        assert!(
-            ran.complaint().contains(place),
-            "{place} is not in {}",
-            ran.stderr
-        );
+        assert!(ran.complaint().contains(place), "{place} is not in {}", ran.stderr);
     }
 }
 
@@ -103,8 +93,7 @@ fn a_diagram_holds_nothing_but_states() {
     let folder = TempDir::new().unwrap();
     let job = say(&["jobs", "show", "immutable-id"]).must_end(0).stdout;
     let title = "title = \"restore the soft-deleted account\"";
-    let evil =
-        r#"title = "x\n%%{init: {}}%%\nclick step1 \"javascript:alert(1)\" <img src=x onerror=y>""#;
+    let evil = r#"title = "x\n%%{init: {}}%%\nclick step1 \"javascript:alert(1)\" <img src=x onerror=y>""#;
     assert!(job.contains(title));
     let goal = "[goal]\nwhen = ";
     let (before, after) = job.split_once(goal).unwrap();
@@ -128,10 +117,7 @@ fn a_diagram_holds_nothing_but_states() {
 #[test]
 fn no_job_file_ends_the_program() {
     let folder = TempDir::new().unwrap();
-    let chain = format!(
-        "format = 1\n[goal]\nwhen = \"{}true\"\n",
-        "not ".repeat(50_000)
-    );
+    let chain = format!("format = 1\n[goal]\nwhen = \"{}true\"\n", "not ".repeat(50_000));
     let keys: String = (0..100_000).map(|n| format!("k{n} = 1\n")).collect();
     let tables: String = (0..200_000).map(|n| format!("[t{n}]\n")).collect();
     let names: String = (0..10_000).map(|n| format!("k{n} = 1\n")).collect();
@@ -182,13 +168,7 @@ fn rubbish_is_bad_usage() {
 #[test]
 fn an_immutable_id_is_converted_from_every_form() {
     for (guid, hex, immutable_id, wrong) in VECTORS {
-        for given in [
-            guid,
-            immutable_id,
-            &guid.to_uppercase(),
-            &format!("{{{guid}}}"),
-            hex,
-        ] {
+        for given in [guid, immutable_id, &guid.to_uppercase(), &format!("{{{guid}}}"), hex] {
             let ran = say(&["immutable-id", given]).must_end(0);
             for form in [guid, hex, immutable_id] {
                 assert!(ran.stdout.contains(form), "{given}: {}", ran.stdout);

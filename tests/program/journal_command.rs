@@ -71,29 +71,13 @@ fn the_head_at_the_end_of_a_run_is_the_journals_own() {
     assert_eq!(verdict["findings"], Value::Array(Vec::new()));
     let (head, records) = (&verdict["head"], &verdict["records"]);
     let summary = stage.summary();
-    assert_eq!(
-        (&summary["journal"]["head"], &summary["journal"]["records"]),
-        (head, records)
-    );
-    let status = stage
-        .end(&mut stage.cutover(&["status", "--json"]))
-        .must_end(0);
+    assert_eq!((&summary["journal"]["head"], &summary["journal"]["records"]), (head, records));
+    let status = stage.end(&mut stage.cutover(&["status", "--json"])).must_end(0);
     assert_eq!(status.json()["journal"], summary["journal"]);
-    let line = format!(
-        "journal   {records} records, head {}",
-        head.as_str().unwrap()
-    );
-    assert!(
-        ran.stdout.contains(&line),
-        "{line} is not in {}",
-        ran.stdout
-    );
+    let line = format!("journal   {records} records, head {}", head.as_str().unwrap());
+    assert!(ran.stdout.contains(&line), "{line} is not in {}", ran.stdout);
     let words = stage.end(&mut stage.cutover(&["status"])).must_end(0);
-    assert!(
-        words.stdout.contains(head.as_str().unwrap()),
-        "{}",
-        words.stdout
-    );
+    assert!(words.stdout.contains(head.as_str().unwrap()), "{}", words.stdout);
 }
 
 #[test]
@@ -109,22 +93,12 @@ fn what_operators_read() {
     let cut = journal(&stage, &["verify"]).must_end(1);
     fs::remove_file(log(&stage)).unwrap();
     let gone = journal(&stage, &["verify"]).must_end(1);
-    fs::write(
-        stage
-            .path("cutover-journal/runs")
-            .join(format!("{}.log", run_of(&gone))),
-        bytes,
-    )
-    .unwrap();
+    fs::write(stage.path("cutover-journal/runs").join(format!("{}.log", run_of(&gone))), bytes).unwrap();
     let text = |ran: &Ran| masked(&format!("{}{}", ran.stdout, ran.stderr), &stage);
     insta::assert_snapshot!(format!(
         "{}---\n{}---\n{}---\n{}",
         text(&good),
-        text(&bad)
-            .lines()
-            .map(without_record)
-            .collect::<Vec<_>>()
-            .join("\n"),
+        text(&bad).lines().map(without_record).collect::<Vec<_>>().join("\n"),
         text(&cut),
         text(&gone)
     ));
@@ -155,10 +129,7 @@ fn a_changed_byte_is_named_and_nothing_is_touched() {
         assert_eq!(bad["ok"], false);
         let finding = &bad["findings"][0];
         let offset = finding["offset"].as_u64().unwrap();
-        assert!(
-            offset <= at as u64 && finding["record"].as_u64().is_some(),
-            "{finding}"
-        );
+        assert!(offset <= at as u64 && finding["record"].as_u64().is_some(), "{finding}");
         assert_eq!(finding["kind"], "damaged", "{finding}");
         assert_eq!(fs::read(log(&stage)).unwrap(), bytes, "a log is only read");
     }
@@ -213,17 +184,11 @@ fn after_any_kill_the_journal_proves_itself() {
 fn an_export_is_proven_without_the_journal() {
     let stage = finished();
     let run = stage.summary()["run"].as_str().unwrap().to_owned();
-    let head = stage.summary()["journal"]["head"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let head = stage.summary()["journal"]["head"].as_str().unwrap().to_owned();
     journal(&stage, &["export", &run[..13], "--output", "history.jsonl"]).must_end(0);
     let printed = journal(&stage, &["export", &run]).must_end(0);
     let text = fs::read_to_string(stage.path("history.jsonl")).unwrap();
-    assert_eq!(
-        printed.stdout, text,
-        "a file and standard output are the same"
-    );
+    assert_eq!(printed.stdout, text, "a file and standard output are the same");
     let elsewhere = tempfile::tempdir().unwrap();
     let check = |text: &str, more: &[&str]| {
         fs::write(elsewhere.path().join("copy"), text).unwrap();
@@ -233,10 +198,7 @@ fn an_export_is_proven_without_the_journal() {
     let verdict_of = |ran: Ran| verdict(&ran);
     let good = verdict_of(check(&text, &["--head", &head]).must_end(0));
     assert_eq!((&good["head"], &good["run"]), (&head.into(), &run.into()));
-    assert!(
-        fs::read_dir(elsewhere.path()).unwrap().count() == 1,
-        "no journal was made"
-    );
+    assert!(fs::read_dir(elsewhere.path()).unwrap().count() == 1, "no journal was made");
 
     let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
     let middle = lines.len() / 2;
@@ -262,17 +224,11 @@ fn an_auditor_needs_nothing_of_ours() {
         return;
     }
     let stage = finished();
-    let head = stage.summary()["journal"]["head"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let head = stage.summary()["journal"]["head"].as_str().unwrap().to_owned();
     let audit = |bytes: &[u8]| {
         fs::write(stage.path("history.jsonl"), bytes).unwrap();
         let mut python = Command::new("python3");
-        python
-            .arg(program)
-            .arg(stage.path("history.jsonl"))
-            .arg(&head);
+        python.arg(program).arg(stage.path("history.jsonl")).arg(&head);
         let output = python.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.success(), said)
@@ -298,10 +254,7 @@ fn an_export_is_for_its_owner_only() {
     let stage = finished();
     let run = stage.summary()["run"].as_str().unwrap().to_owned();
     journal(&stage, &["export", &run, "--output", "history.jsonl"]).must_end(0);
-    let mode = fs::metadata(stage.path("history.jsonl"))
-        .unwrap()
-        .permissions()
-        .mode();
+    let mode = fs::metadata(stage.path("history.jsonl")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -319,11 +272,7 @@ fn a_head_noted_earlier_is_met_again() {
     stage.end(&mut stage.quick_run(&[]));
     let run = early["run"].as_str().unwrap();
     let later = journal(&stage, &["verify", run, "--head", head]).must_end(0);
-    assert!(
-        later.stdout.contains("records follow it"),
-        "{}",
-        later.stdout
-    );
+    assert!(later.stdout.contains("records follow it"), "{}", later.stdout);
     let bytes = fs::read(log(&stage)).unwrap();
     let records = early["records"].as_u64().unwrap() as usize;
     let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
@@ -342,11 +291,7 @@ fn a_live_process_is_left_alone_and_its_log_is_checked() {
     stage.await_writes(20, &mut going);
     let live = journal(&stage, &["verify", "--json"]).must_end(0);
     assert_eq!(verdict(&live)["checkpoint"], "in-use");
-    assert!(
-        live.complaint().contains("has the journal"),
-        "{}",
-        live.stderr
-    );
+    assert!(live.complaint().contains("has the journal"), "{}", live.stderr);
     let run = verdict(&live)["run"].as_str().unwrap().to_owned();
     journal(&stage, &["export", &run, "--output", "early.jsonl"]).must_end(0);
     journal(&stage, &["verify", "--export", "early.jsonl"]).must_end(0);
@@ -359,10 +304,7 @@ fn what_cannot_be_verified_says_so() {
     let stage = Stage::new(calm(5));
     let none = journal(&stage, &["verify"]).must_end(2);
     assert!(none.complaint().contains("there is no run in the journal"));
-    assert!(
-        !stage.path("cutover-journal").exists(),
-        "looking makes no folder"
-    );
+    assert!(!stage.path("cutover-journal").exists(), "looking makes no folder");
     journal(&stage, &["export", "0190"]).must_end(2);
     stage.end(&mut stage.run_line());
     let unknown = journal(&stage, &["verify", "ffff"]).must_end(2);
@@ -371,11 +313,7 @@ fn what_cannot_be_verified_says_so() {
     let nameless = journal(&stage, &["verify", "--head", &"0".repeat(64)]).must_end(2);
     assert!(nameless.complaint().contains("a head belongs to one run"));
     let short = journal(&stage, &["verify", "x", "--head", "abc"]).must_end(2);
-    assert!(
-        short.complaint().contains("64 hexadecimal digits"),
-        "{}",
-        short.stderr
-    );
+    assert!(short.complaint().contains("64 hexadecimal digits"), "{}", short.stderr);
     let foreign = journal(&stage, &["verify", "--export", "people.csv"]).must_end(2);
     assert!(foreign.complaint().contains("no export of a run"));
     journal(&stage, &["verify", "--export", "nothing"]).must_end(2);

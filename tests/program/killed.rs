@@ -83,10 +83,7 @@ impl Moment {
             Moment::Writes(more, time) => {
                 let enough = stage.stat("writes") + more;
                 let begun = Instant::now();
-                while stage.stat("writes") < enough
-                    && begun.elapsed() < LIFE_MAX
-                    && !going.has_ended()
-                {
+                while stage.stat("writes") < enough && begun.elapsed() < LIFE_MAX && !going.has_ended() {
                     std::thread::sleep(POLL);
                 }
                 going.kill_after(*time)
@@ -140,24 +137,14 @@ fn kill_again_and_again(test: u64) {
             ended.look(&stage, seed);
         }
     }
-    assert!(
-        met > kills * 3 / 4,
-        "seed {seed}: only {met} of {kills} kills met the process at work"
-    );
+    assert!(met > kills * 3 / 4, "seed {seed}: only {met} of {kills} kills met the process at work");
     let ran = stage.end(&mut line(&stage, &AT_LAST, dice.random()));
     let mut complaints = oracle.complaints(&stage, &ran, Slack(0));
     complaints.extend(unexplained(&stage, &oracle, kills));
     complaints.extend(ended.changed(&stage));
-    assert!(
-        complaints.is_empty(),
-        "seed {seed}: {}\n{ran:?}",
-        complaints.join("\n")
-    );
+    assert!(complaints.is_empty(), "seed {seed}: {}\n{ran:?}", complaints.join("\n"));
     let summary = stage.summary();
-    assert!(
-        summary["outcomes"]["done"].as_u64() > Some(ROWS / 2),
-        "seed {seed}: {summary}"
-    );
+    assert!(summary["outcomes"]["done"].as_u64() > Some(ROWS / 2), "seed {seed}: {summary}");
     // Nothing here is so bad that a person could not be put back.
     assert_eq!(summary["outcomes"]["stranded"], 0, "seed {seed}: {summary}");
     assert_eq!(summary["outcomes"]["held"], 0, "seed {seed}: {summary}");
@@ -190,19 +177,8 @@ fn troubled(seed: u64) -> Options {
 /// Going on from the journal alone, or the same line again.
 fn line(stage: &Stage, &Gait(budget, in_flight): &Gait, from_journal: bool) -> Command {
     stage.write("sim.toml", stage.connection(budget));
-    let options = [
-        "--max-failed",
-        "100%",
-        "--max-stranded",
-        "1000",
-        "--concurrency",
-        in_flight,
-    ];
-    if from_journal {
-        stage.resume_line(&options)
-    } else {
-        stage.quick_run(&options)
-    }
+    let options = ["--max-failed", "100%", "--max-stranded", "1000", "--concurrency", in_flight];
+    if from_journal { stage.resume_line(&options) } else { stage.quick_run(&options) }
 }
 
 /// Writes of the tenant that the journal's own attempts do not explain, row by row.
@@ -241,14 +217,9 @@ impl Ended {
         assert!(matches!(ran.code, Some(0 | 5)), "seed {seed}: {ran:?}");
         let lines = table(&stage.path("meanwhile/outcomes.csv"));
         assert_eq!(lines.len() as u64, ROWS, "seed {seed}");
-        let ended = lines
-            .into_iter()
-            .filter(|line| line["outcome"] != "pending");
+        let ended = lines.into_iter().filter(|line| line["outcome"] != "pending");
         for line in ended {
-            let known = self
-                .lines
-                .entry(line["row"].clone())
-                .or_insert(line.clone());
+            let known = self.lines.entry(line["row"].clone()).or_insert(line.clone());
             assert_eq!(*known, line, "seed {seed}: it had ended");
         }
     }
@@ -272,13 +243,9 @@ fn after_a_kill_those_who_cannot_work_come_before_new_rows() {
     going.kill();
     let exposed = oracle.exposed(&stage);
     assert!(exposed.len() > 5, "{exposed:?}");
-    stage
-        .end(&mut stage.cutover(&["report", "--report", "meanwhile"]))
-        .must_end(5);
+    stage.end(&mut stage.cutover(&["report", "--report", "meanwhile"])).must_end(5);
     let lines = table(&stage.path("meanwhile/outcomes.csv"));
-    let new: BTreeSet<usize> = (0..lines.len())
-        .filter(|at| lines[*at]["attempts"] == "0")
-        .collect();
+    let new: BTreeSet<usize> = (0..lines.len()).filter(|at| lines[*at]["attempts"] == "0").collect();
     let before = oracle.sequence(&stage).len();
     let mut alone = stage.start(&mut stage.resume_line(&["--concurrency", "1"]));
     let (after, first_new) = loop {
@@ -293,10 +260,7 @@ fn after_a_kill_those_who_cannot_work_come_before_new_rows() {
     for upn in &exposed {
         let row = oracle.row_of(upn);
         let last = after.iter().rposition(|written| *written == row);
-        assert!(
-            last.is_some_and(|last| last < first_new),
-            "{upn} waits behind new rows: {after:?}"
-        );
+        assert!(last.is_some_and(|last| last < first_new), "{upn} waits behind new rows: {after:?}");
     }
 }
 
@@ -315,8 +279,7 @@ fn looking_and_planning_can_be_killed_at_any_moment() {
     let mut going = stage.start(&mut stage.quick_run(&[]));
     stage.await_writes(40, &mut going);
     going.kill();
-    let status =
-        |stage: &Stage| -> Value { stage.end(&mut stage.cutover(&["status", "--json"])).json() };
+    let status = |stage: &Stage| -> Value { stage.end(&mut stage.cutover(&["status", "--json"])).json() };
     let known = status(&stage);
     for at in 0..20 {
         let command = ["status", "runs"][at % 2];
@@ -326,10 +289,6 @@ fn looking_and_planning_can_be_killed_at_any_moment() {
     assert_eq!(status(&stage), known, "seed {seed}");
     let ran = stage.end(&mut stage.quick_run(&[]));
     let complaints = oracle.complaints(&stage, &ran, Slack(0));
-    assert!(
-        complaints.is_empty(),
-        "seed {seed}: {}",
-        complaints.join("\n")
-    );
+    assert!(complaints.is_empty(), "seed {seed}: {}", complaints.join("\n"));
     assert!(fs::exists(stage.path("report/outcomes.csv")).unwrap());
 }

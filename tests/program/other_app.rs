@@ -64,11 +64,7 @@ fn beside_another_app_the_rate_is_eased_and_hardly_anything_refused() {
         told.extend(slow);
         std::thread::sleep(POLL);
     }
-    assert!(
-        told.iter()
-            .any(|why| why.starts_with("rate of writes eased to ")),
-        "{told:?}"
-    );
+    assert!(told.iter().any(|why| why.starts_with("rate of writes eased to ")), "{told:?}");
     let summary = fs::read_to_string(folder.join("report/summary.json")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["state"], "finished");
@@ -76,10 +72,7 @@ fn beside_another_app_the_rate_is_eased_and_hardly_anything_refused() {
     let count = |key: &str| summary[key].as_u64().unwrap();
     let (writes, throttled) = (count("writes"), count("throttled"));
     assert!(writes > 400, "{writes}");
-    assert!(
-        throttled * 50 < writes + throttled,
-        "{throttled} refused beside {writes}"
-    );
+    assert!(throttled * 50 < writes + throttled, "{throttled} refused beside {writes}");
     let outcomes = table(&folder.join("report/outcomes.csv"));
     assert!(outcomes.iter().all(|line| line["outcome"] != "pending"));
 }

@@ -64,10 +64,7 @@ fn json_lines_are_alone_on_their_stream_and_tell_the_whole_run() {
         let line = &outcomes[number - 1];
         assert_eq!(row["key"], line["key"].as_str());
         assert_eq!(row["outcome"], line["outcome"].as_str());
-        assert_eq!(
-            row["error_code"].as_str().unwrap_or(""),
-            line["error_code"].as_str()
-        );
+        assert_eq!(row["error_code"].as_str().unwrap_or(""), line["error_code"].as_str());
     }
     for numbers in named(&events, "progress") {
         let counts = numbers["outcomes"].as_object().unwrap().values();
@@ -100,18 +97,9 @@ fn json_lines_are_alone_where_nothing_begins_too() {
     let folder = folder_with(&[("people.csv", PEOPLE), ("bad.csv", "name\nann\n")]);
     for (line, code) in [
         (&["run", "immutable-id", "people.csv"][..], "no-target"),
-        (
-            &["run", "immutable-id", "gone.csv", "--target", "sim"],
-            "input-open",
-        ),
-        (
-            &["run", "immutable-id", "bad.csv", "--target", "sim"],
-            "input-unusable",
-        ),
-        (
-            &["run", "immutable-id", "people.csv", "--max-failed", "many"],
-            "usage",
-        ),
+        (&["run", "immutable-id", "gone.csv", "--target", "sim"], "input-open"),
+        (&["run", "immutable-id", "bad.csv", "--target", "sim"], "input-unusable"),
+        (&["run", "immutable-id", "people.csv", "--max-failed", "many"], "usage"),
         (&["resume"], "journal-no-run"),
     ] {
         let line = [line, &["--progress", "json"]].concat();
@@ -122,10 +110,7 @@ fn json_lines_are_alone_where_nothing_begins_too() {
         assert_eq!(errors.len(), 1, "{line:?}: {events:?}");
         assert_eq!(errors[0]["code"], code, "{line:?}");
         let last = events.last().unwrap();
-        assert_eq!(
-            (&last["exit_code"], &last["report"]),
-            (&2.into(), &Value::Null)
-        );
+        assert_eq!((&last["exit_code"], &last["report"]), (&2.into(), &Value::Null));
     }
 }
 
@@ -141,11 +126,7 @@ fn quiet_is_quiet_while_all_is_well() {
     ] {
         let line = [&line[..1], &batch, &line[1..]].concat();
         let ran = end(folder.path(), &line).must_end(0);
-        assert_eq!(
-            (ran.stdout.as_str(), ran.stderr.as_str()),
-            ("", ""),
-            "{line:?}"
-        );
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""), "{line:?}");
     }
     let status = end(folder.path(), &["status", "-q", "--json"]).must_end(0);
     assert_eq!(status.json()["state"], "finished");
@@ -159,17 +140,9 @@ fn quiet_says_what_went_wrong() {
     let ran = end(folder.path(), &line).must_end(1);
     assert!(ran.stdout.is_empty(), "{}", ran.stdout);
     assert!(ran.stderr.contains("line 4"), "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains("1 row is neither done nor unchanged: "),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("1 row is neither done nor unchanged: "), "{}", ran.stderr);
     let ran = end(folder.path(), &["run", "immutable-id", "gone.csv", "-q"]).must_end(2);
-    assert!(
-        ran.stderr.starts_with("error[input-open]: "),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.starts_with("error[input-open]: "), "{}", ran.stderr);
 }
 
 fn coloured(folder: &TempDir, arguments: &[&str]) -> bool {
@@ -181,25 +154,10 @@ fn coloured(folder: &TempDir, arguments: &[&str]) -> bool {
 #[test]
 fn no_colour_leaves_the_terminal() {
     let folder = folder_with(&[("people.csv", PEOPLE)]);
-    let run = [
-        "run",
-        "immutable-id",
-        "people.csv",
-        "--target",
-        "sim",
-        "-vv",
-    ];
+    let run = ["run", "immutable-id", "people.csv", "--target", "sim", "-vv"];
     for line in [
         &run[..],
-        &[
-            "run",
-            "immutable-id",
-            "people.csv",
-            "--target",
-            "sim",
-            "--progress",
-            "bar",
-        ],
+        &["run", "immutable-id", "people.csv", "--target", "sim", "--progress", "bar"],
         &["doctor", "--target", "sim", "-v"],
         &["run", "immutable-id", "gone.csv"],
         &["rubbish"],
@@ -208,11 +166,7 @@ fn no_colour_leaves_the_terminal() {
     ] {
         assert!(!coloured(&folder, line), "{line:?}");
     }
-    for line in [
-        &["run", "immutable-id", "gone.csv"][..],
-        &["rubbish"],
-        &["--help"],
-    ] {
+    for line in [&["run", "immutable-id", "gone.csv"][..], &["rubbish"], &["--help"]] {
         let always = [line, &["--color", "always"]].concat();
         assert!(coloured(&folder, &always), "{always:?}");
         let never = [line, &["--color=never"]].concat();
@@ -225,33 +179,15 @@ fn no_colour_leaves_the_terminal() {
 fn nothing_foreign_steers_a_terminal() {
     const STEERING: [char; 4] = ['\u{1b}', '\u{7}', '\u{202e}', '\u{2066}'];
     const JOB: &str = "format = 1\nname = \"x\\u001b]0;y\\u0007\\u202e\"\ntitle = \"t\"\n";
-    let folder = folder_with(&[
-        (
-            "people.csv",
-            "na\u{1b}]0;x\u{7}me,\u{202e}liam\u{2066}\n1,2\n",
-        ),
-        ("evil.toml", JOB),
-    ]);
+    let folder = folder_with(&[("people.csv", "na\u{1b}]0;x\u{7}me,\u{202e}liam\u{2066}\n1,2\n"), ("evil.toml", JOB)]);
     let shipped = end(folder.path(), &["jobs", "show", "immutable-id"]).must_end(0);
-    let renamed = shipped.stdout.replacen(
-        "name = \"immutable-id\"",
-        "name = \"x\\u001b[31m\\u202e\"",
-        1,
-    );
+    let renamed = shipped.stdout.replacen("name = \"immutable-id\"", "name = \"x\\u001b[31m\\u202e\"", 1);
     fs::write(folder.path().join("good.toml"), renamed).unwrap();
     for line in [
         &["check", "immutable-id", "people.csv"][..],
         &["check", "immutable-id", "people.csv", "--json"],
         &["run", "immutable-id", "people.csv", "--target", "sim"],
-        &[
-            "run",
-            "immutable-id",
-            "people.csv",
-            "--target",
-            "sim",
-            "--progress",
-            "json",
-        ],
+        &["run", "immutable-id", "people.csv", "--target", "sim", "--progress", "json"],
         &["jobs", "lint", "evil.toml"],
         &["jobs", "lint", "good.toml"],
         &["jobs", "diagram", "good.toml"],
@@ -282,15 +218,7 @@ fn every_error_has_one_style_and_a_code_that_explain_knows() {
         &["run", "immutable-id", "people.csv"],
         &["run", "immutable-id", "people.csv", "--target", "gone.toml"],
         &["run", "immutable-id", "people.csv", "--target", "bad.toml"],
-        &[
-            "run",
-            "immutable-id",
-            "people.csv",
-            "--target",
-            "sim",
-            "--set",
-            "x=y",
-        ],
+        &["run", "immutable-id", "people.csv", "--target", "sim", "--set", "x=y"],
         &["run", "job.toml", "people.csv"],
         &["run", "immutable_id", "people.csv"],
         &["jobs", "lint", "job.toml"],
@@ -333,9 +261,7 @@ fn what_was_meant_is_named() {
 fn limited(folder: &TempDir, limit: &str, arguments: &[&str]) -> Ran {
     let plain = program(folder.path(), arguments);
     let mut shell = environment::around(&plain, "sh");
-    shell
-        .arg("-c")
-        .arg(format!("{limit} && exec \"$0\" \"$@\""));
+    shell.arg("-c").arg(format!("{limit} && exec \"$0\" \"$@\""));
     shell.arg(plain.get_program()).args(plain.get_args());
     let ran = shell.output().unwrap();
     Ran {
@@ -350,10 +276,7 @@ fn limited(folder: &TempDir, limit: &str, arguments: &[&str]) -> Ran {
 #[test]
 fn a_system_without_threads_is_told() {
     let folder = folder_with(&[("people.csv", PEOPLE)]);
-    let plain = program(
-        folder.path(),
-        &["run", "immutable-id", "people.csv", "--target", "sim"],
-    );
+    let plain = program(folder.path(), &["run", "immutable-id", "people.csv", "--target", "sim"]);
     // Where everybody may run it, whoever owns the place that it was built in.
     let copy = folder.path().join("cutover");
     std::fs::copy(plain.get_program(), &copy).unwrap();
@@ -381,21 +304,10 @@ fn a_system_without_threads_is_told() {
 #[test]
 fn a_limit_of_the_system_ends_in_an_exit_code() {
     let folder = folder_with(&[("people.csv", PEOPLE)]);
-    let run = [
-        "run",
-        "immutable-id",
-        "people.csv",
-        "--target",
-        "sim",
-        "--progress",
-        "none",
-    ];
+    let run = ["run", "immutable-id", "people.csv", "--target", "sim", "--progress", "none"];
     for limit in ["ulimit -f 0", "ulimit -f 1", "ulimit -f 16"] {
         let ran = limited(&folder, limit, &run);
-        assert!(
-            ran.code.is_some_and(|code| [2, 4, 5].contains(&code)),
-            "{limit}: {ran:?}"
-        );
+        assert!(ran.code.is_some_and(|code| [2, 4, 5].contains(&code)), "{limit}: {ran:?}");
         assert!(ran.stderr.contains("error["), "{limit}: {ran:?}");
         fs::remove_dir_all(folder.path().join("cutover-journal")).unwrap();
     }

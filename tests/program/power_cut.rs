@@ -62,20 +62,12 @@ impl Disk {
     }
 
     fn made(file_system: FileSystem) -> Result<Disk, String> {
-        if fs::metadata("/proc/self")
-            .map_err(|error| error.to_string())?
-            .uid()
-            != 0
-        {
+        if fs::metadata("/proc/self").map_err(|error| error.to_string())?.uid() != 0 {
             return Err("only root can mount a file system".into());
         }
         say(Command::new("losetup").arg("-f"))?;
         say(Command::new("xfs_io").arg("-V"))?;
-        let mut disk = Disk {
-            file_system,
-            folder: TempDir::new().map_err(|error| error.to_string())?,
-            mounted: false,
-        };
+        let mut disk = Disk { file_system, folder: TempDir::new().map_err(|error| error.to_string())?, mounted: false };
         fs::create_dir(disk.place()).map_err(|error| error.to_string())?;
         let file = File::create(disk.image()).and_then(|file| file.set_len(DISK_BYTES));
         file.map_err(|error| error.to_string())?;
@@ -103,25 +95,18 @@ impl Disk {
 
     fn mount(&mut self) -> Result<(), String> {
         let mut mount = Command::new("mount");
-        say(mount
-            .args(["-o", "loop"])
-            .arg(self.image())
-            .arg(self.place()))?;
+        say(mount.args(["-o", "loop"]).arg(self.image()).arg(self.place()))?;
         self.mounted = true;
         Ok(())
     }
 
     /// From here on nothing reaches the disk, and what was not synced never will.
     fn shut_down(&self) {
-        say(Command::new("xfs_io")
-            .args(["-x", "-c", "shutdown"])
-            .arg(self.place()))
-        .unwrap();
+        say(Command::new("xfs_io").args(["-x", "-c", "shutdown"]).arg(self.place())).unwrap();
     }
 
     fn come_back(&mut self) {
-        self.unmount()
-            .unwrap_or_else(|error| panic!("{:?}: {error}", self.file_system));
+        self.unmount().unwrap_or_else(|error| panic!("{:?}: {error}", self.file_system));
         self.mount().unwrap();
     }
 
@@ -154,16 +139,11 @@ impl Drop for Disk {
 /// Runs a tool; the error is what it said.
 fn say(command: &mut Command) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let ran = command
-        .output()
-        .map_err(|error| format!("{name}: {error}"))?;
+    let ran = command.output().map_err(|error| format!("{name}: {error}"))?;
     if ran.status.success() {
         return Ok(());
     }
-    Err(format!(
-        "{name}: {}",
-        String::from_utf8_lossy(&ran.stderr).trim()
-    ))
+    Err(format!("{name}: {}", String::from_utf8_lossy(&ran.stderr).trim()))
 }
 
 #[test]
@@ -192,25 +172,15 @@ fn cut_again_and_again(file_system: FileSystem) {
         cut_after(&stage, &mut disk, moment)
     });
     let met = met.count() as u64;
-    assert!(
-        met > cuts / 2,
-        "seed {seed}: only {met} of {cuts} cuts met the process at work"
-    );
+    assert!(met > cuts / 2, "seed {seed}: only {met} of {cuts} cuts met the process at work");
 
     stage.write("sim.toml", stage.connection("100000/1s"));
     let ran = stage.end(&mut line(&stage, &disk));
     must_be_calm(&ran);
     let complaints = oracle.complaints(&stage, &ran, Slack(DOUBTS_A_CUT * (cuts + 1)));
-    assert!(
-        complaints.is_empty(),
-        "seed {seed}: {}\n{ran:?}",
-        complaints.join("\n")
-    );
+    assert!(complaints.is_empty(), "seed {seed}: {}\n{ran:?}", complaints.join("\n"));
     let summary = stage.summary();
-    assert!(
-        summary["outcomes"]["done"].as_u64() > Some(ROWS / 2),
-        "seed {seed}: {summary}"
-    );
+    assert!(summary["outcomes"]["done"].as_u64() > Some(ROWS / 2), "seed {seed}: {summary}");
     assert_eq!(summary["outcomes"]["stranded"], 0, "seed {seed}: {summary}");
     assert_eq!(summary["outcomes"]["held"], 0, "seed {seed}: {summary}");
     assert_eq!(summary["state"], "finished", "seed {seed}");
@@ -261,9 +231,7 @@ fn must_be_calm(ran: &Ran) {
 /// How many runs the journal knows; it must open.
 fn runs(stage: &Stage, disk: &Disk) -> usize {
     let mut line = stage.cutover(&["runs", "--json"]);
-    let ran = stage
-        .end(line.env("CUTOVER_JOURNAL", disk.journal()))
-        .must_end(0);
+    let ran = stage.end(line.env("CUTOVER_JOURNAL", disk.journal())).must_end(0);
     must_be_calm(&ran);
     ran.json().as_array().unwrap().len()
 }
@@ -295,12 +263,7 @@ fn looking_at_a_killed_run_before_the_power_fails_loses_nothing() {
 /// Leaves the journal as a kill does between the write and the sync of a group.
 fn forget_to_sync_the_last_group(journal: &Path) {
     fs::remove_dir_all(journal.join("checkpoint")).unwrap();
-    let log = fs::read_dir(journal.join("runs"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let log = fs::read_dir(journal.join("runs")).unwrap().next().unwrap().unwrap().path();
     let name = log.file_stem().unwrap().to_str().unwrap();
     let id = uuid::Uuid::parse_str(name).unwrap();
     let start = Head::genesis(RunId(id));

@@ -44,8 +44,7 @@ fn made(stage: &Stage) -> usize {
 fn rules(findings: &Value, severity: &str) -> Vec<String> {
     let all = findings["findings"].as_array().unwrap();
     let its = all.iter().filter(|one| one["severity"] == severity);
-    its.map(|one| one["rule"].as_str().unwrap().to_owned())
-        .collect()
+    its.map(|one| one["rule"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -58,10 +57,7 @@ fn a_plan_writes_nothing_and_a_run_does_what_it_says() {
     let planned = lines(&stage);
     assert_eq!(forecast["rows"], planned.len());
     let ran = stage.end(&mut stage.run_with(&["--plan", "plan/plan.csv"]));
-    assert_eq!(
-        oracle.complaints(&stage, &ran, Slack(0)),
-        Vec::<String>::new()
-    );
+    assert_eq!(oracle.complaints(&stage, &ran, Slack(0)), Vec::<String>::new());
     let outcomes = stage.outcomes();
     for (line, outcome) in planned.iter().zip(&outcomes) {
         let as_planned = match &line["change"][..] {
@@ -71,12 +67,7 @@ fn a_plan_writes_nothing_and_a_run_does_what_it_says() {
         assert_eq!(outcome["outcome"], as_planned, "{line:?}\n{outcome:?}");
         if line["change"] == "change" {
             assert_eq!(line["writes"], outcome["writes"], "{line:?}\n{outcome:?}");
-            for column in [
-                "upn_before",
-                "upn_after",
-                "immutable_id_before",
-                "immutable_id_after",
-            ] {
+            for column in ["upn_before", "upn_after", "immutable_id_before", "immutable_id_after"] {
                 assert_eq!(line[column], outcome[column], "{line:?}\n{outcome:?}");
             }
         }
@@ -90,37 +81,19 @@ fn who_changed_since_the_plan_is_refused_and_nobody_else() {
     let stage = Stage::new(calm(80));
     plan(&stage);
     let planned = lines(&stage);
-    let changed: Vec<&String> = planned
-        .iter()
-        .filter(|line| can_be_changed_by_others(line))
-        .map(|line| &line["object_id"])
-        .take(3)
-        .collect();
+    let changed: Vec<&String> =
+        planned.iter().filter(|line| can_be_changed_by_others(line)).map(|line| &line["object_id"]).take(3).collect();
     let mut text = fs::read_to_string(stage.path("plan/plan.csv")).unwrap();
     let taken_out = changed[2];
-    text = text
-        .lines()
-        .filter(|line| !line.contains(taken_out.as_str()))
-        .collect::<Vec<_>>()
-        .join("\r\n");
+    text = text.lines().filter(|line| !line.contains(taken_out.as_str())).collect::<Vec<_>>().join("\r\n");
     stage.write("plan/plan.csv", text);
-    stage.change_behind_our_back(
-        changed[0],
-        &[("onPremisesImmutableId", Some("AAAAAAAAAAAAAAAAAAAAAA=="))],
-    );
+    stage.change_behind_our_back(changed[0], &[("onPremisesImmutableId", Some("AAAAAAAAAAAAAAAAAAAAAA=="))]);
     let before = made(&stage);
-    stage
-        .end(&mut stage.run_with(&["--plan", "plan/plan.csv"]))
-        .must_end(1);
+    stage.end(&mut stage.run_with(&["--plan", "plan/plan.csv"])).must_end(1);
     let codes: BTreeMap<String, (String, String)> = stage
         .outcomes()
         .into_iter()
-        .map(|line| {
-            (
-                line["object_id"].clone(),
-                (line["outcome"].clone(), line["error_code"].clone()),
-            )
-        })
+        .map(|line| (line["object_id"].clone(), (line["outcome"].clone(), line["error_code"].clone())))
         .collect();
     let refused = |code: &str| ("refused".to_owned(), code.to_owned());
     assert_eq!(codes[changed[0]], refused("ChangedSincePlan"));
@@ -138,9 +111,7 @@ fn a_plan_of_another_file_or_parameter_is_refused() {
     let ran = stage.end(&mut stage.run_with(&other)).must_end(2);
     assert!(ran.stderr.contains("was made for another"), "{ran:?}");
     stage.write("people.csv", "upn\nann@contoso.com\n");
-    let ran = stage
-        .end(&mut stage.run_with(&["--plan", "plan/plan.csv"]))
-        .must_end(2);
+    let ran = stage.end(&mut stage.run_with(&["--plan", "plan/plan.csv"])).must_end(2);
     assert!(ran.stderr.contains("was made for another"), "{ran:?}");
     assert_eq!(made(&stage), 0);
 }
@@ -151,21 +122,12 @@ fn a_run_that_is_picked_up_is_still_held_to_its_plan() {
     let stage = Stage::new(calm(80));
     plan(&stage);
     let planned = lines(&stage);
-    let last = planned
-        .iter()
-        .rev()
-        .find(|line| can_be_changed_by_others(line));
+    let last = planned.iter().rev().find(|line| can_be_changed_by_others(line));
     let last = last.unwrap()["object_id"].clone();
-    let held = [
-        "--plan",
-        "plan/plan.csv",
-        "--deadline",
-        "1970-01-01T00:00:01Z",
-    ];
+    let held = ["--plan", "plan/plan.csv", "--deadline", "1970-01-01T00:00:01Z"];
     let ran = stage.end(&mut stage.run_with(&held));
     assert!(ran.code == Some(2) || ran.code == Some(3), "{ran:?}");
-    let mut going =
-        stage.start(&mut stage.run_with(&["--plan", "plan/plan.csv", "--concurrency", "1"]));
+    let mut going = stage.start(&mut stage.run_with(&["--plan", "plan/plan.csv", "--concurrency", "1"]));
     stage.await_writes(3, &mut going);
     going.interrupt();
     going.wait().must_end(3);
@@ -186,13 +148,9 @@ fn a_permission_that_is_missing_shows_before_anything_is_written() {
         let checks = ran.must_end(2).json()["checks"].clone();
         let bad = checks.as_array().unwrap().iter();
         let bad = bad.filter(|check| check["ok"] == false);
-        bad.map(|check| check["name"].as_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
+        bad.map(|check| check["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(
-        crosses(doctor(&stage, &["--json"])),
-        ["domains", "permission Domain.Read.All"]
-    );
+    assert_eq!(crosses(doctor(&stage, &["--json"])), ["domains", "permission Domain.Read.All"]);
     for ran in [plan(&stage), stage.end(&mut stage.run_line())] {
         let ran = ran.must_end(2);
         assert!(ran.stderr.contains("permission Domain.Read.All"), "{ran:?}");
@@ -207,16 +165,10 @@ fn an_optional_permission_that_is_missing_is_told_and_the_run_goes_on() {
     let stage = without(GraphPermission::RoleManagementRead);
     let forecast = plan(&stage).must_end(1).json();
     let warnings = rules(&forecast, "warning");
-    assert!(
-        warnings.contains(&"permission RoleManagement.Read.Directory".to_owned()),
-        "{warnings:?}"
-    );
+    assert!(warnings.contains(&"permission RoleManagement.Read.Directory".to_owned()), "{warnings:?}");
     assert!(!rules(&forecast, "error").contains(&"RoleHeld".to_owned()));
     let ran = stage.end(&mut stage.run_line()).must_end(1);
-    assert!(
-        ran.stderr.contains("RoleManagement.Read.Directory"),
-        "{ran:?}"
-    );
+    assert!(ran.stderr.contains("RoleManagement.Read.Directory"), "{ran:?}");
 }
 
 #[test]
@@ -232,35 +184,16 @@ fn findings_about_people_block_or_warn() {
     }
     assert_eq!(forecast["refused"], blocks.len());
     stage.end(&mut stage.run_line()).must_end(1);
-    let warned = stage
-        .outcomes()
-        .iter()
-        .filter(|line| !line["warnings"].is_empty())
-        .count();
-    assert!(
-        warned > 0 && warned <= warns.len(),
-        "{warned} of {}",
-        warns.len()
-    );
+    let warned = stage.outcomes().iter().filter(|line| !line["warnings"].is_empty()).count();
+    assert!(warned > 0 && warned <= warns.len(), "{warned} of {}", warns.len());
 }
 
 #[test]
 fn doctor_ticks_everything_of_a_healthy_target_and_crosses_what_is_not() {
     let stage = Stage::new(calm(5));
     let ran = doctor(&stage, &[]).must_end(0);
-    for name in [
-        "sign-in",
-        "tenant",
-        "domains",
-        "initial domain",
-        "permission User.ReadWrite.All",
-        "limits",
-    ] {
-        assert!(
-            ran.stdout.contains(&format!("✓ {name}")),
-            "{name}: {}",
-            ran.stdout
-        );
+    for name in ["sign-in", "tenant", "domains", "initial domain", "permission User.ReadWrite.All", "limits"] {
+        assert!(ran.stdout.contains(&format!("✓ {name}")), "{name}: {}", ran.stdout);
     }
     assert!(!ran.stdout.contains('✗'), "{}", ran.stdout);
     let mut wrong = stage.cutover(&["doctor", "--target", "sim.toml"]);
@@ -274,10 +207,8 @@ fn doctor_ticks_everything_of_a_healthy_target_and_crosses_what_is_not() {
 fn another_tenant_than_the_one_named_is_refused() {
     let stage = Stage::new(Options { ..calm(5) });
     let connection = stage.connection("100000/1s");
-    let other = connection.replace(
-        "tenant = \"contoso.onmicrosoft.com\"",
-        "tenant = \"00000000-0000-4000-8000-000000000001\"",
-    );
+    let other =
+        connection.replace("tenant = \"contoso.onmicrosoft.com\"", "tenant = \"00000000-0000-4000-8000-000000000001\"");
     assert_ne!(connection, other);
     stage.write("sim.toml", other);
     let ran = doctor(&stage, &[]).must_end(2);
@@ -297,17 +228,11 @@ fn whoever_is_done_is_matched_unless_the_report_warns() {
 
 #[test]
 fn a_cleared_identifier_lets_everybody_be_matched_but_those_with_a_role() {
-    let stage = Stage::new(Options {
-        app_has_admin_role: true,
-        ..calm(400)
-    });
+    let stage = Stage::new(Options { app_has_admin_role: true, ..calm(400) });
     let kept = plan(&stage).json();
     assert!(rules(&kept, "warning").contains(&"HardMatchIdentifier".to_owned()));
     stage.end(&mut stage.run_with(&["--set", "identifier=clear"]));
-    let cleared = stage
-        .outcomes()
-        .iter()
-        .any(|line| line["step"] == "clear-identifier");
+    let cleared = stage.outcomes().iter().any(|line| line["step"] == "clear-identifier");
     assert!(cleared);
     let warnings: BTreeSet<String> = stage
         .outcomes()
@@ -331,11 +256,7 @@ fn hard_matches(stage: &Stage) -> (u32, u32) {
         // A value that begins as a formula does is defused in the report.
         let anchor = line["immutable_id_after"].trim_start_matches('\'');
         let answer = stage.simulator().hard_match(anchor);
-        assert_eq!(
-            answer.is_ok(),
-            line["warnings"].is_empty(),
-            "{answer:?}\n{line:?}"
-        );
+        assert_eq!(answer.is_ok(), line["warnings"].is_empty(), "{answer:?}\n{line:?}");
         match answer {
             Ok(_) => matched += 1,
             Err(_) => refused += 1,

@@ -25,16 +25,7 @@ const SUMMARY: [&str; 12] = [
     "exposed_ms",
 ];
 
-const OUTCOMES: [&str; 8] = [
-    "done",
-    "failed",
-    "held",
-    "pending",
-    "refused",
-    "reverted",
-    "stranded",
-    "unchanged",
-];
+const OUTCOMES: [&str; 8] = ["done", "failed", "held", "pending", "refused", "reverted", "stranded", "unchanged"];
 
 fn finished() -> Stage {
     let stage = Stage::new(calm(200));
@@ -43,12 +34,7 @@ fn finished() -> Stage {
 }
 
 fn keys(value: &Value) -> BTreeSet<&str> {
-    value
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect()
+    value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
 /// RFC 3339 in UTC.
@@ -80,14 +66,8 @@ fn every_line_tells_times_steps_and_reasons() {
             assert_eq!(line[column].is_empty(), good, "{column}: {line:?}");
         }
         if line["outcome"] == "done" {
-            assert!(
-                is_time(&line["started_at"]) && number(&line["duration_ms"]),
-                "{line:?}"
-            );
-            assert!(
-                !line["step"].is_empty() && !line["object_id"].is_empty(),
-                "{line:?}"
-            );
+            assert!(is_time(&line["started_at"]) && number(&line["duration_ms"]), "{line:?}");
+            assert!(!line["step"].is_empty() && !line["object_id"].is_empty(), "{line:?}");
             assert_eq!(line["upn_after"], line["key"]);
             let id = (&line["immutable_id_before"], &line["immutable_id_after"]);
             let was_restored_only = line["step"] == "restore";
@@ -113,9 +93,7 @@ fn the_summary_has_the_agreed_shape() {
     for key in ["started_at", "finished_at"] {
         assert!(is_time(summary[key].as_str().unwrap()), "{summary}");
     }
-    let status = stage
-        .end(&mut stage.cutover(&["status", "--json"]))
-        .must_end(0);
+    let status = stage.end(&mut stage.cutover(&["status", "--json"])).must_end(0);
     assert_eq!(status.json(), summary, "status tells the same");
 }
 
@@ -124,31 +102,21 @@ fn what_is_unfinished_is_input_for_the_same_job() {
     let stage = finished();
     let unfinished = table(&stage.path("report/unfinished.csv"));
     let outcomes = stage.outcomes();
-    let left: Vec<_> = outcomes
-        .iter()
-        .filter(|line| !["done", "unchanged"].contains(&&line["outcome"][..]))
-        .collect();
+    let left: Vec<_> = outcomes.iter().filter(|line| !["done", "unchanged"].contains(&&line["outcome"][..])).collect();
     assert_eq!(unfinished.len(), left.len());
     assert!(!left.is_empty());
     let people = table(&stage.path("people.csv"));
     for (row, line) in unfinished.iter().zip(&left) {
         let number: usize = line["row"].parse().unwrap();
         let person = &people[number - 1];
-        assert_eq!(
-            (&row["upn"], &row["object_guid"]),
-            (&person["upn"], &person["object_guid"])
-        );
+        assert_eq!((&row["upn"], &row["object_guid"]), (&person["upn"], &person["object_guid"]));
         assert_eq!(row["cutover_outcome"], line["outcome"]);
         assert_eq!(row["cutover_error"], line["error"]);
     }
     let check = stage.cutover(&["check", "immutable-id", "report/unfinished.csv"]);
     stage.end(&mut { check }).must_end(0);
     let before = stage.ask("/sim/users");
-    fs::copy(
-        stage.path("report/unfinished.csv"),
-        stage.path("people.csv"),
-    )
-    .unwrap();
+    fs::copy(stage.path("report/unfinished.csv"), stage.path("people.csv")).unwrap();
     let oracle = Oracle::look(&stage);
     let writes = stage.stat("writes");
     let again = stage.end(&mut stage.run_line()).must_end(1);
@@ -164,10 +132,7 @@ fn a_cell_that_a_spreadsheet_would_run_is_defused() {
     let stage = Stage::new(calm(10));
     let formula = "=cmd|' /C calc'!A0@contoso.com";
     let guid = "00112233-4455-6677-8899-aabbccddeeff";
-    stage.write(
-        "people.csv",
-        format!("upn,object_guid\n\"{formula}\",{guid}\n"),
-    );
+    stage.write("people.csv", format!("upn,object_guid\n\"{formula}\",{guid}\n"));
     stage.end(&mut stage.run_line()).must_end(1);
     let line = &stage.outcomes()[0];
     assert_eq!(line["key"], format!("'{formula}"));
@@ -175,10 +140,7 @@ fn a_cell_that_a_spreadsheet_would_run_is_defused() {
     let dangerous = |cell: &String| cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
     assert!(!line.values().any(dangerous), "{line:?}");
     let row = &table(&stage.path("report/unfinished.csv"))[0];
-    assert_eq!(
-        row["upn"], formula,
-        "the original cell, since it is input again"
-    );
+    assert_eq!(row["upn"], formula, "the original cell, since it is input again");
 }
 
 #[test]
@@ -191,39 +153,24 @@ fn a_row_with_an_error_is_refused_and_the_others_are_worked_on() {
     let outcomes = stage.outcomes();
     assert_eq!(outcomes.len(), 31);
     assert_eq!(outcomes[0]["outcome"], "refused");
-    assert!(
-        outcomes[0]["error"].starts_with("line 2, column "),
-        "{:?}",
-        outcomes[0]
-    );
+    assert!(outcomes[0]["error"].starts_with("line 2, column "), "{:?}", outcomes[0]);
     assert!(outcomes.iter().any(|line| line["outcome"] == "done"));
 }
 
 /// Nobody is exposed at the end, and some are done with a warning.
-const FILES: [&str; 4] = [
-    "outcomes.csv",
-    "unfinished.csv",
-    "summary.json",
-    "warned.csv",
-];
+const FILES: [&str; 4] = ["outcomes.csv", "unfinished.csv", "summary.json", "warned.csv"];
 
 #[test]
 fn the_report_can_be_written_again_from_the_journal() {
     let stage = finished();
     let read = |folder: &str, file: &str| fs::read(stage.path(folder).join(file)).unwrap();
-    let ran = stage
-        .end(&mut stage.cutover(&["report", "--report", "again"]))
-        .must_end(0);
+    let ran = stage.end(&mut stage.cutover(&["report", "--report", "again"])).must_end(0);
     for file in FILES {
         assert_eq!(read("again", file), read("report", file), "{file}");
         assert!(ran.stdout.contains(file), "{}", ran.stdout);
     }
     let parts = fs::read_dir(stage.path("again")).unwrap();
-    assert_eq!(
-        parts.count(),
-        FILES.len(),
-        "nothing half written is left behind"
-    );
+    assert_eq!(parts.count(), FILES.len(), "nothing half written is left behind");
 }
 
 #[test]
@@ -231,10 +178,7 @@ fn a_clean_run_needs_no_slack_and_no_secret_reaches_a_file() {
     let stage = Stage::new(calm(40));
     let oracle = Oracle::look(&stage);
     let ran = stage.end(&mut stage.run_with(&["--log", "log.json", "-vv"]));
-    assert_eq!(
-        oracle.complaints(&stage, &ran, Slack(0)),
-        Vec::<String>::new()
-    );
+    assert_eq!(oracle.complaints(&stage, &ran, Slack(0)), Vec::<String>::new());
     let secret = cutover::sim::CLIENT_SECRET.as_bytes();
     let holds = |bytes: &[u8]| bytes.windows(secret.len()).any(|part| part == secret);
     let mut files = vec![ran.stdout.into_bytes(), ran.stderr.into_bytes()];

@@ -58,11 +58,7 @@ fn a_retry_belongs_to_its_run() {
     assert_eq!(stage.runs().len(), runs);
     let attempts = |line: &BTreeMap<String, String>| line["attempts"].parse::<u64>().unwrap();
     let after = stage.outcomes();
-    for (then, now) in before
-        .iter()
-        .zip(&after)
-        .filter(|(then, _)| is_retried(then))
-    {
+    for (then, now) in before.iter().zip(&after).filter(|(then, _)| is_retried(then)) {
         assert!(attempts(now) >= attempts(then), "history was lost: {now:?}");
     }
 }

@@ -34,12 +34,7 @@ fn newest_run(stage: &Stage) -> Value {
 #[track_caller]
 fn must_refuse(stage: &Stage, ran: Ran, requests: u64, words: &[&str]) {
     let ran = ran.must_end(2);
-    assert_eq!(
-        stage.stat("requests"),
-        requests,
-        "nothing may be sent: {}",
-        ran.stderr
-    );
+    assert_eq!(stage.stat("requests"), requests, "nothing may be sent: {}", ran.stderr);
     let complaint = ran.complaint();
     for word in words {
         assert!(complaint.contains(word), "{word:?} is not in {complaint}");
@@ -55,15 +50,8 @@ fn a_finished_run_says_so_and_sends_nothing() {
     let tokens = stage.stat("tokens");
     let again = stage.end(&mut stage.run_line());
     assert_eq!(again.code, first.code);
-    assert!(
-        again.stderr.contains("nothing is left to do"),
-        "{}",
-        again.stderr
-    );
-    assert_eq!(
-        (stage.stat("requests"), stage.stat("tokens")),
-        (requests, tokens)
-    );
+    assert!(again.stderr.contains("nothing is left to do"), "{}", again.stderr);
+    assert_eq!((stage.stat("requests"), stage.stat("tokens")), (requests, tokens));
     assert_eq!(stage.outcomes(), outcomes);
 }
 
@@ -90,12 +78,7 @@ fn a_changed_file_is_not_taken_for_the_same() {
     let requests = stage.stat("requests");
     let run = newest_run(&stage)["run"].as_str().unwrap().to_owned();
     let ran = stage.end(&mut stage.quick_run(&[]));
-    must_refuse(
-        &stage,
-        ran,
-        requests,
-        &["people.csv has changed", &run, "--fresh"],
-    );
+    must_refuse(&stage, ran, requests, &["people.csv has changed", &run, "--fresh"]);
 }
 
 #[test]
@@ -103,20 +86,13 @@ fn another_parameter_is_not_taken_for_the_same() {
     let (stage, _) = unfinished();
     let requests = stage.stat("requests");
     let ran = stage.end(&mut stage.quick_run(&["--set", "clear=never"]));
-    must_refuse(
-        &stage,
-        ran,
-        requests,
-        &["clear was always", "never", "--fresh"],
-    );
+    must_refuse(&stage, ran, requests, &["clear was always", "never", "--fresh"]);
 }
 
 #[test]
 fn a_changed_job_is_not_taken_for_the_same() {
     let stage = Stage::new(slow(120, 4));
-    let shown = stage
-        .end(&mut stage.cutover(&["jobs", "show", "immutable-id"]))
-        .stdout;
+    let shown = stage.end(&mut stage.cutover(&["jobs", "show", "immutable-id"])).stdout;
     stage.write("job.toml", &shown);
     stage.write("sim.toml", stage.connection(SLOW_WRITES));
     let line = || {
@@ -137,29 +113,12 @@ fn a_changed_job_is_not_taken_for_the_same() {
 fn another_tenant_is_not_taken_for_the_same() {
     let (stage, _) = unfinished();
     let text = stage.connection("100000/1s");
-    stage.write(
-        "sim.toml",
-        text.replace("contoso.onmicrosoft.com", "other.onmicrosoft.com"),
-    );
+    stage.write("sim.toml", text.replace("contoso.onmicrosoft.com", "other.onmicrosoft.com"));
     let requests = stage.stat("requests");
     let ran = stage.end(&mut stage.quick_run(&[]));
-    must_refuse(
-        &stage,
-        ran,
-        requests,
-        &[
-            "target was",
-            "contoso.onmicrosoft.com",
-            "other.onmicrosoft.com",
-        ],
-    );
+    must_refuse(&stage, ran, requests, &["target was", "contoso.onmicrosoft.com", "other.onmicrosoft.com"]);
     let ran = stage.end(stage.cutover(&["resume"]).args(crate::support::WORKING));
-    must_refuse(
-        &stage,
-        ran,
-        requests,
-        &["contoso.onmicrosoft.com", "other.onmicrosoft.com"],
-    );
+    must_refuse(&stage, ran, requests, &["contoso.onmicrosoft.com", "other.onmicrosoft.com"]);
 }
 
 #[test]
@@ -174,14 +133,10 @@ fn fresh_begins_anew_beside_a_run_that_has_nobody_half_way() {
     let before = newest_run(&stage);
     let ran = stage.end(&mut stage.quick_run(&["--fresh"]));
     assert!([Some(0), Some(1)].contains(&ran.code), "{ran:?}");
-    let runs = stage
-        .end(&mut stage.cutover(&["runs", "--json"]))
-        .must_end(0)
-        .json();
+    let runs = stage.end(&mut stage.cutover(&["runs", "--json"])).must_end(0).json();
     let runs = runs.as_array().unwrap();
     assert_eq!(runs.len(), 2);
-    let state =
-        |name: &Value| runs.iter().find(|run| run["run"] == *name).unwrap()["state"].clone();
+    let state = |name: &Value| runs.iter().find(|run| run["run"] == *name).unwrap()["state"].clone();
     assert_eq!(state(&before["run"]), "stopped");
     assert_eq!(state(&newest_run(&stage)["run"]), "finished");
 }
@@ -199,17 +154,9 @@ fn resume_needs_no_file() {
 fn resume_takes_the_beginning_of_a_name_and_refuses_a_wrong_one() {
     let (stage, _) = unfinished();
     let run = newest_run(&stage)["run"].as_str().unwrap().to_owned();
-    let wrong = stage.end(
-        stage
-            .cutover(&["resume", "ffffffff"])
-            .args(crate::support::WORKING),
-    );
+    let wrong = stage.end(stage.cutover(&["resume", "ffffffff"]).args(crate::support::WORKING));
     assert!(wrong.must_end(2).complaint().contains("ffffffff"));
-    let right = stage.end(
-        stage
-            .cutover(&["resume", &run[..13]])
-            .args(crate::support::WORKING),
-    );
+    let right = stage.end(stage.cutover(&["resume", &run[..13]]).args(crate::support::WORKING));
     assert!([Some(0), Some(1)].contains(&right.code), "{right:?}");
     assert_eq!(newest_run(&stage)["state"], "finished");
 }
@@ -217,9 +164,7 @@ fn resume_takes_the_beginning_of_a_name_and_refuses_a_wrong_one() {
 #[test]
 fn resume_in_an_empty_journal_is_bad_usage() {
     let stage = Stage::new(calm(1));
-    stage
-        .end(stage.cutover(&["resume"]).args(crate::support::WORKING))
-        .must_end(2);
+    stage.end(stage.cutover(&["resume"]).args(crate::support::WORKING)).must_end(2);
 }
 
 #[test]
@@ -229,19 +174,12 @@ fn a_second_process_is_refused_and_the_live_one_answers() {
     let going = at_work(&stage);
     let second = stage.end(&mut stage.quick_run(&[])).must_end(2);
     let pid = going.pid().to_string();
-    assert!(
-        second.complaint().contains(&pid),
-        "{pid} is not in {}",
-        second.stderr
-    );
+    assert!(second.complaint().contains(&pid), "{pid} is not in {}", second.stderr);
     let status = newest_run(&stage);
     assert_eq!(status["state"], "running");
     assert_eq!(status["rows"], 200);
     assert!(status["outcomes"]["pending"].as_u64() > Some(0), "{status}");
-    let runs = stage
-        .end(&mut stage.cutover(&["runs", "--json"]))
-        .must_end(0)
-        .json();
+    let runs = stage.end(&mut stage.cutover(&["runs", "--json"])).must_end(0).json();
     assert_eq!(runs[0]["state"], "running");
     going.kill();
     assert_eq!(newest_run(&stage)["state"], "interrupted");

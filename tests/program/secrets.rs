@@ -52,10 +52,7 @@ impl Needle {
             forms.push(STANDARD.encode(&text));
             forms.push(URL_SAFE.encode(&text));
         }
-        Needle {
-            name: name.into(),
-            forms: forms.into_iter().map(String::into_bytes).collect(),
-        }
+        Needle { name: name.into(), forms: forms.into_iter().map(String::into_bytes).collect() }
     }
 
     fn is_in(&self, bytes: &[u8]) -> bool {
@@ -97,9 +94,10 @@ impl Evidence {
 
     /// The pieces in which a needle is, but for those that may have it.
     fn with<'a>(&'a self, needle: &'a Needle, allowed: &'a [&str]) -> impl Iterator<Item = String> {
-        let pieces = self.pieces.iter().filter(|(name, bytes)| {
-            !allowed.iter().any(|end| name.ends_with(end)) && needle.is_in(bytes)
-        });
+        let pieces = self
+            .pieces
+            .iter()
+            .filter(|(name, bytes)| !allowed.iter().any(|end| name.ends_with(end)) && needle.is_in(bytes));
         pieces.map(|(name, _)| format!("{} is in {name}", needle.name))
     }
 }
@@ -133,10 +131,7 @@ fn process_list(evidence: &mut Evidence, pid: u32) {
     let children = fs::read_dir(proc.join("task")).unwrap().flat_map(|task| {
         let text = fs::read_to_string(task.unwrap().path().join("children"));
         let pids = text.unwrap_or_default();
-        let pids: Vec<u32> = pids
-            .split_whitespace()
-            .map(|pid| pid.parse().unwrap())
-            .collect();
+        let pids: Vec<u32> = pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
         pids
     });
     for child in children {
@@ -216,29 +211,19 @@ fn nothing_secret_is_written_down_in_a_whole_faulty_run() {
     // A secret where it must not be, a wrong one from either place.
     let inline = connection(&stage, &toml(WRONG_SECRET));
     stage.write("sim.toml", inline);
-    evidence.said(
-        "an inline secret",
-        &stage.end(&mut loud(stage.quick_run(&[]))).must_end(2),
-    );
+    evidence.said("an inline secret", &stage.end(&mut loud(stage.quick_run(&[]))).must_end(2));
     stage.write("sim.toml", stage.connection(SLOW_WRITES));
     let mut line = loud(stage.quick_run(&[]));
     line.env(SECRET_VARIABLE, WRONG_SECRET);
     let refused = stage.end(&mut line).must_end(2);
-    assert!(
-        refused.complaint().contains("AADSTS7000215"),
-        "{}",
-        refused.stderr
-    );
+    assert!(refused.complaint().contains("AADSTS7000215"), "{}", refused.stderr);
     evidence.said("a wrong secret", &refused);
     stage.write("sim.toml", connection(&stage, "{ file = \"secret\" }"));
     let secret = stage.write("secret", WRONG_SECRET);
     private(&secret);
     let mut line = loud(stage.quick_run(&[]));
     line.env_remove(SECRET_VARIABLE);
-    evidence.said(
-        "a wrong secret in a file",
-        &stage.end(&mut line).must_end(2),
-    );
+    evidence.said("a wrong secret in a file", &stage.end(&mut line).must_end(2));
 
     // The run: its secret from a file until the kill, then from the environment until another, then to the end.
     stage.write("secret", format!("{CLIENT_SECRET}\n"));
@@ -255,20 +240,14 @@ fn nothing_secret_is_written_down_in_a_whole_faulty_run() {
     let ran = stage.end(&mut loud(stage.resume_line(&["--max-failed", "100%"])));
     assert!([Some(0), Some(1)].contains(&ran.code), "{ran:?}");
     evidence.said("the last one", &ran);
-    evidence.said(
-        "report",
-        &stage.end(&mut loud(stage.cutover(&["report"]))).must_end(0),
-    );
+    evidence.said("report", &stage.end(&mut loud(stage.cutover(&["report"]))).must_end(0));
     evidence.files(stage.folder());
 
     must_be_loud(&stage);
     let tokens = stage.tokens();
     assert!(tokens.len() > 3, "{tokens:?}");
     let mut found = Vec::new();
-    let secrets = [
-        Needle::new("the client secret", CLIENT_SECRET),
-        Needle::new("a wrong client secret", WRONG_SECRET),
-    ];
+    let secrets = [Needle::new("the client secret", CLIENT_SECRET), Needle::new("a wrong client secret", WRONG_SECRET)];
     for secret in &secrets {
         found.extend(evidence.with(secret, &["/secret"]));
     }
@@ -283,11 +262,7 @@ fn nothing_secret_is_written_down_in_a_whole_faulty_run() {
         assert!(seen > 0, "the search must find it in holder.json");
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
-    assert_eq!(
-        evidence.with(&secrets[0], &[]).count(),
-        1,
-        "the search must find the secret's file"
-    );
+    assert_eq!(evidence.with(&secrets[0], &[]).count(), 1, "the search must find the secret's file");
 }
 
 fn toml(text: &str) -> String {
@@ -300,9 +275,7 @@ fn must_be_loud(stage: &Stage) {
     for target in ["hyper", "reqwest", "cutover"] {
         let target = format!("\"target\":\"{target}");
         let is_low = |line: &str| line.contains("\"TRACE\"") || line.contains("\"DEBUG\"");
-        let traced = log
-            .lines()
-            .any(|line| is_low(line) && line.contains(&target));
+        let traced = log.lines().any(|line| is_low(line) && line.contains(&target));
         assert!(traced, "{target} said nothing");
     }
 }
@@ -350,12 +323,7 @@ fn what_a_run_leaves_is_for_its_owner_only() {
         must_be_private(path);
     }
     let has = |name: &str| seen.iter().any(|path| path.ends_with(name));
-    for name in [
-        "checkpoint/db",
-        "checkpoint.damaged-1/db",
-        "lock",
-        "report/outcomes.csv",
-    ] {
+    for name in ["checkpoint/db", "checkpoint.damaged-1/db", "lock", "report/outcomes.csv"] {
         assert!(has(name), "{name} is not there to be looked at");
     }
     assert!(stage.journal().join("sim").is_dir());
@@ -391,8 +359,7 @@ fn proxy() -> (String, Arc<Mutex<Vec<u8>>>) {
             let mut bytes = [0; 4096];
             let count = connection.read(&mut bytes).unwrap_or(0);
             keep.lock().unwrap().extend_from_slice(&bytes[..count]);
-            let _gone =
-                connection.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n");
+            let _gone = connection.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n");
         }
     });
     (address, heard)
@@ -413,18 +380,8 @@ fn what_is_said_on_this_machine_goes_through_no_proxy() {
     stage.write("sim.toml", stage.connection(SLOW_WRITES));
     let mut going = stage.start(&mut through(stage.quick_run(&[]), &proxy));
     stage.await_writes(10, &mut going);
-    for line in [
-        &["status"][..],
-        &["runs"],
-        &["report"],
-        &["pause"],
-        &["continue"],
-        &["pace", "50/s"],
-        &["drain"],
-    ] {
-        stage
-            .end(&mut through(stage.cutover(line), &proxy))
-            .must_end(0);
+    for line in [&["status"][..], &["runs"], &["report"], &["pause"], &["continue"], &["pace", "50/s"], &["drain"]] {
+        stage.end(&mut through(stage.cutover(line), &proxy)).must_end(0);
     }
     going.wait().must_end(3);
     assert_eq!(heard.lock().unwrap().len(), 0);
@@ -448,10 +405,7 @@ fn a_planted_link_is_not_followed_and_an_open_journal_is_told() {
     let stage = Stage::new(calm(5));
     let victim = stage.write("victim", "as it was");
     for (folder, names) in [
-        (
-            "report",
-            &["outcomes.csv.part", "summary.json.part", "outcomes.csv"][..],
-        ),
+        ("report", &["outcomes.csv.part", "summary.json.part", "outcomes.csv"][..]),
         ("cutover-journal", &["holder.json.new", "holder.json"]),
     ] {
         fs::create_dir(stage.path(folder)).unwrap();

@@ -32,10 +32,7 @@ fn at_work(writes: &str, options: &[&str]) -> (Stage, Oracle, Going) {
 /// Signals that belong to one wish, as `timeout` sends them, in one go.
 fn signal(going: &Going, signals: &[&str]) {
     let pid = going.pid();
-    let kills: Vec<String> = signals
-        .iter()
-        .map(|name| format!("kill -{name} {pid}"))
-        .collect();
+    let kills: Vec<String> = signals.iter().map(|name| format!("kill -{name} {pid}")).collect();
     let sent = Command::new("sh").args(["-c", &kills.join("; ")]).status();
     assert!(sent.unwrap().success());
 }
@@ -61,10 +58,7 @@ fn one_signal_drains_and_leaves_nobody_exposed() {
     assert_eq!(oracle.exposed(&stage), Vec::<String>::new());
     let summary = stage.summary();
     assert_eq!(summary["state"], "stopped");
-    assert!(
-        summary["outcomes"]["pending"].as_u64() > Some(0),
-        "{summary}"
-    );
+    assert!(summary["outcomes"]["pending"].as_u64() > Some(0), "{summary}");
     assert!(stopped.stdout.contains("SIGINT"), "{}", stopped.stdout);
     let ran = stage.go_on_as_told(&stopped);
     must_be_true(&stage, &oracle, &ran, Slack(0));
@@ -78,10 +72,7 @@ fn a_pending_row_of_the_report_is_as_before_or_in_safety() {
     going.wait().must_end(3);
     let lines = stage.outcomes();
     assert_eq!(lines.len(), 200, "every row has its line, begun or not");
-    let pending = lines
-        .iter()
-        .filter(|line| line["outcome"] == "pending")
-        .count();
+    let pending = lines.iter().filter(|line| line["outcome"] == "pending").count();
     assert_eq!(stage.summary()["outcomes"]["pending"], pending);
     assert_eq!(oracle.exposed(&stage), Vec::<String>::new());
 }
@@ -96,13 +87,7 @@ fn a_second_signal_stops_at_once_and_the_journal_is_good() {
     }
     let stopped = going.wait().must_end(5);
     assert!(stopped.stdout.contains("twice"), "{}", stopped.stdout);
-    assert!(
-        stopped
-            .complaint()
-            .contains("stopping now: SIGINT received twice"),
-        "{}",
-        stopped.stderr
-    );
+    assert!(stopped.complaint().contains("stopping now: SIGINT received twice"), "{}", stopped.stderr);
     let ran = stage.go_on_as_told(&stopped);
     must_be_true(&stage, &oracle, &ran, Slack(2));
 }
@@ -111,24 +96,13 @@ fn a_second_signal_stops_at_once_and_the_journal_is_good() {
 fn too_many_failures_stop_the_run_and_it_can_go_on() {
     let stage = Stage::new(calm(400));
     let oracle = Oracle::look(&stage);
-    let stopped = stage
-        .end(&mut stage.hasty_run(&["--max-failed", "2", "--concurrency", "20"]))
-        .must_end(4);
-    assert!(
-        stopped.stdout.contains("--max-failed 2"),
-        "{}",
-        stopped.stdout
-    );
+    let stopped = stage.end(&mut stage.hasty_run(&["--max-failed", "2", "--concurrency", "20"])).must_end(4);
+    assert!(stopped.stdout.contains("--max-failed 2"), "{}", stopped.stdout);
     assert_eq!(oracle.exposed(&stage), Vec::<String>::new());
     let summary = stage.summary();
     assert_eq!(summary["state"], "stopped");
-    assert!(
-        summary["outcomes"]["pending"].as_u64() > Some(0),
-        "{summary}"
-    );
-    let ran = stage
-        .end(&mut stage.hasty_run(&["--max-failed", "100%"]))
-        .must_end(1);
+    assert!(summary["outcomes"]["pending"].as_u64() > Some(0), "{summary}");
+    let ran = stage.end(&mut stage.hasty_run(&["--max-failed", "100%"])).must_end(1);
     must_be_true(&stage, &oracle, &ran, Slack(0));
     assert_eq!(stage.summary()["run"], summary["run"]);
 }
@@ -142,11 +116,7 @@ fn a_hangup_a_quit_and_a_termination_drain_like_an_interrupt() {
         assert_eq!(oracle.exposed(&stage), Vec::<String>::new(), "{name}");
         let reason = format!("SIG{name} received");
         assert!(stopped.stdout.contains(&reason), "{}", stopped.stdout);
-        assert!(
-            stopped.stderr.contains("Ctrl-C again"),
-            "{}",
-            stopped.stderr
-        );
+        assert!(stopped.stderr.contains("Ctrl-C again"), "{}", stopped.stderr);
     }
 }
 
@@ -164,9 +134,7 @@ fn signals_that_come_together_are_one() {
 fn no_core_image_is_written() {
     let (_stage, _oracle, going) = at_work(SLOW_WRITES, &[]);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", going.pid())).unwrap();
-    let core = limits
-        .lines()
-        .find(|line| line.starts_with("Max core file size"));
+    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
     let words: Vec<&str> = core.unwrap().split_whitespace().skip(4).take(2).collect();
     assert_eq!(words, ["0", "0"]);
     going.kill();
@@ -185,8 +153,7 @@ fn a_target_that_does_not_answer_is_named_and_the_wait_ends_when_told_to() {
     let stage = Stage::new(calm(5));
     for name in ["INT", "TERM"] {
         stage.write("down.toml", nobody("http", &stage));
-        let mut line =
-            stage.cutover(&["run", "immutable-id", "people.csv", "--target", "down.toml"]);
+        let mut line = stage.cutover(&["run", "immutable-id", "people.csv", "--target", "down.toml"]);
         let mut going = stage.start(&mut line);
         await_words(&mut going, "connecting to ");
         signal(&going, &[name]);
@@ -214,10 +181,7 @@ fn a_target_that_stays_silent_ends_the_wait_with_advice_for_a_read() {
     stage.write("down.toml", down);
     let mut line = stage.cutover(&["run", "immutable-id", "people.csv", "--target", "down.toml"]);
     let words = stage.end(&mut line).must_end(4).complaint();
-    assert!(
-        words.contains("did not reply for 2 s: connection refused"),
-        "{words}"
-    );
+    assert!(words.contains("did not reply for 2 s: connection refused"), "{words}");
     assert!(words.contains("nothing was changed"), "{words}");
     assert!(!words.contains("find out whether"), "{words}");
     assert_eq!(stage.runs(), Vec::<serde_json::Value>::new());
@@ -246,9 +210,7 @@ struct Terminal {
 
 impl Terminal {
     fn start(stage: &Stage, command: &Command) -> Terminal {
-        let words = [command.get_program()]
-            .into_iter()
-            .chain(command.get_args());
+        let words = [command.get_program()].into_iter().chain(command.get_args());
         let words: Vec<String> = words.map(|word| format!("'{}'", word.display())).collect();
         let shown = stage.path("shown");
         let mut script = environment::around(command, "script");
@@ -261,9 +223,7 @@ impl Terminal {
             &format!("exec {}", words.join(" ")),
             "/dev/null",
         ]);
-        script
-            .stdin(Stdio::piped())
-            .stdout(File::create(&shown).unwrap());
+        script.stdin(Stdio::piped()).stdout(File::create(&shown).unwrap());
         let script = script.spawn().unwrap();
         Terminal { script, shown }
     }
@@ -351,10 +311,7 @@ fn nobody_is_asked_who_agreed_already() {
     }
     let stage = Stage::new(calm(20));
     let said = Terminal::start(&stage, &stage.run_with(&["--yes"])).must_end(&ENDED);
-    assert!(
-        said.contains("tenant    ") && !said.contains(QUESTION),
-        "{said}"
-    );
+    assert!(said.contains("tenant    ") && !said.contains(QUESTION), "{said}");
     let mut simulated = stage.cutover(&["run", "immutable-id", "people.csv", "--target", "sim"]);
     simulated.args(["--progress", "none"]);
     let said = Terminal::start(&stage, &simulated).must_end(&ENDED);
@@ -365,8 +322,5 @@ fn nobody_is_asked_who_agreed_already() {
     going.wait().must_end(3);
     stage.write("sim.toml", stage.connection("100000/1s"));
     let said = Terminal::start(&stage, &stage.resume_line(&[])).must_end(&ENDED);
-    assert!(
-        said.contains("tenant    ") && !said.contains(QUESTION),
-        "{said}"
-    );
+    assert!(said.contains("tenant    ") && !said.contains(QUESTION), "{said}");
 }

@@ -55,11 +55,7 @@ fn the_second_one_is_told_who_the_first_is_and_sends_nothing() {
     let going = at_work(&stage);
     // Any request of its own would begin with one for a token.
     let tokens = stage.stat("tokens");
-    for mut line in [
-        stage.quick_run(&[]),
-        stage.resume_line(&[]),
-        stage.quick_run(&["--fresh"]),
-    ] {
+    for mut line in [stage.quick_run(&[]), stage.resume_line(&[]), stage.quick_run(&["--fresh"])] {
         must_be_refused(stage.end(&mut line), Some(going.pid()));
     }
     assert_eq!(stage.stat("tokens"), tokens);
@@ -71,9 +67,7 @@ fn the_second_one_is_told_who_the_first_is_and_sends_nothing() {
 fn those_who_only_look_ask_the_live_process() {
     let stage = Stage::new(slow(ROWS_TO_REPORT, 4));
     let mut going = at_work(&stage);
-    let json = |arguments: &[&str]| -> Value {
-        stage.end(&mut stage.cutover(arguments)).must_end(0).json()
-    };
+    let json = |arguments: &[&str]| -> Value { stage.end(&mut stage.cutover(arguments)).must_end(0).json() };
     let status = json(&["status", "--json"]);
     assert_eq!(status["state"], "running");
     assert_eq!(json(&["runs", "--json"])[0]["run"], status["run"]);
@@ -84,10 +78,7 @@ fn those_who_only_look_ask_the_live_process() {
             one.wait().must_end(0);
         }
     }
-    assert_eq!(
-        table(&stage.path("meanwhile/outcomes.csv")).len() as u64,
-        ROWS_TO_REPORT
-    );
+    assert_eq!(table(&stage.path("meanwhile/outcomes.csv")).len() as u64, ROWS_TO_REPORT);
     assert!(!going.has_ended(), "{:?}", going.said());
     going.kill();
     let left = stage.end(&mut stage.cutover(&["status", "--json"]));
@@ -101,10 +92,7 @@ fn a_second_line_leaves_the_log_of_the_first_alone() {
     let mut going = stage.start(&mut stage.quick_run(&["--log", "log.json", "-vv"]));
     stage.await_writes(10, &mut going);
     let before = fs::read_to_string(stage.path("log.json")).unwrap();
-    must_be_refused(
-        stage.end(&mut stage.quick_run(&["--log", "log.json"])),
-        Some(going.pid()),
-    );
+    must_be_refused(stage.end(&mut stage.quick_run(&["--log", "log.json"])), Some(going.pid()));
     going.kill();
     let after = fs::read_to_string(stage.path("log.json")).unwrap();
     assert!(after.len() > 100 && after.starts_with(&before), "{after}");
@@ -116,12 +104,10 @@ fn of_ten_that_start_at_once_exactly_one_works() {
     let stage = Stage::new(slow(200, 20));
     let oracle = Oracle::look(&stage);
     stage.write("sim.toml", stage.connection(SLOW_WRITES));
-    let racers: Vec<Going> = (0..RACERS)
-        .map(|_| stage.start(&mut stage.quick_run(&["--max-failed", "100%"])))
-        .collect();
+    let racers: Vec<Going> =
+        (0..RACERS).map(|_| stage.start(&mut stage.quick_run(&["--max-failed", "100%"]))).collect();
     let ended: Vec<Ran> = racers.into_iter().map(Going::wait).collect();
-    let (refused, mut worked): (Vec<Ran>, Vec<Ran>) =
-        ended.into_iter().partition(|ran| ran.code == Some(2));
+    let (refused, mut worked): (Vec<Ran>, Vec<Ran>) = ended.into_iter().partition(|ran| ran.code == Some(2));
     assert_eq!(worked.len(), 1, "{worked:?}");
     for ran in refused {
         must_be_refused(ran, None);
@@ -150,11 +136,7 @@ fn one_that_starts_while_another_is_killed_goes_on_or_says_why_not() {
         if !has_begun(&stage, &mut next) {
             must_be_refused(next.wait(), None);
             next = stage.start(&mut stage.quick_run(&[]));
-            assert!(
-                has_begun(&stage, &mut next),
-                "seed {seed}: {:?}",
-                next.said()
-            );
+            assert!(has_begun(&stage, &mut next), "seed {seed}: {:?}", next.said());
         }
         going = next;
     }
@@ -162,11 +144,7 @@ fn one_that_starts_while_another_is_killed_goes_on_or_says_why_not() {
     stage.write("sim.toml", stage.connection("100000/1s"));
     let ran = stage.end(&mut stage.quick_run(&["--max-failed", "100%"]));
     let complaints = oracle.complaints(&stage, &ran, Slack(0));
-    assert!(
-        complaints.is_empty(),
-        "seed {seed}: {}",
-        complaints.join("\n")
-    );
+    assert!(complaints.is_empty(), "seed {seed}: {}", complaints.join("\n"));
     assert_eq!(stage.runs().len(), 1, "seed {seed}");
 }
 
@@ -176,9 +154,7 @@ fn has_begun(stage: &Stage, going: &mut Going) -> bool {
     let holder = stage.journal().join("holder.json");
     let since = Instant::now();
     while since.elapsed() < HANGS_AFTER {
-        let said: Option<Value> = fs::read(&holder)
-            .ok()
-            .and_then(|json| serde_json::from_slice(&json).ok());
+        let said: Option<Value> = fs::read(&holder).ok().and_then(|json| serde_json::from_slice(&json).ok());
         let is_it = |said: &Value| said["pid"] == pid && !said["control"].is_null();
         if said.as_ref().is_some_and(is_it) {
             return true;
@@ -197,10 +173,7 @@ fn a_killed_process_holds_nothing_back() {
     let going = at_work(&stage);
     assert!(stage.journal().join("holder.json").exists());
     going.kill();
-    assert!(
-        stage.journal().join("holder.json").exists(),
-        "what the dead one said is still there, and not believed"
-    );
+    assert!(stage.journal().join("holder.json").exists(), "what the dead one said is still there, and not believed");
     let mut next = stage.start(&mut stage.quick_run(&[]));
     assert!(has_begun(&stage, &mut next), "{:?}", next.said());
     next.kill();
@@ -226,16 +199,9 @@ fn as_it_lies(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTim
 /// What looks at a run and changes nothing; `report` goes into a folder of its own.
 fn looks(number: usize) -> Vec<Vec<String>> {
     let report = format!("looked-{number}");
-    let lines: [&[&str]; 4] = [
-        &["status", "--json"],
-        &["runs", "--json"],
-        &["report", "--report", &report],
-        &["journal", "verify"],
-    ];
-    lines
-        .iter()
-        .map(|line| line.iter().map(|word| (*word).to_owned()).collect())
-        .collect()
+    let lines: [&[&str]; 4] =
+        [&["status", "--json"], &["runs", "--json"], &["report", "--report", &report], &["journal", "verify"]];
+    lines.iter().map(|line| line.iter().map(|word| (*word).to_owned()).collect()).collect()
 }
 
 fn look(stage: &Stage, line: &[String]) -> Ran {
@@ -246,13 +212,7 @@ fn look(stage: &Stage, line: &[String]) -> Ran {
 /// A look may say that somebody is exposed; it does not fail.
 #[track_caller]
 fn must_have_seen(ran: &Ran, line: &[String]) {
-    assert!(
-        [Some(0), Some(5)].contains(&ran.code),
-        "{line:?} ended {:?}: {}{}",
-        ran.code,
-        ran.stdout,
-        ran.stderr
-    );
+    assert!([Some(0), Some(5)].contains(&ran.code), "{line:?} ended {:?}: {}{}", ran.code, ran.stdout, ran.stderr);
 }
 
 /// As a watchdog does while systemd starts a run again and again.
@@ -289,10 +249,7 @@ fn those_who_look_hold_nobody_up_and_never_fail_because_somebody_begins_or_ends(
             } else {
                 going.interrupt();
                 let ran = going.wait();
-                assert!(
-                    [Some(3), Some(5)].contains(&ran.code),
-                    "seed {seed}: {ran:?}"
-                );
+                assert!([Some(3), Some(5)].contains(&ran.code), "seed {seed}: {ran:?}");
             }
         }
         over.store(true, Ordering::Relaxed);
@@ -302,11 +259,7 @@ fn those_who_look_hold_nobody_up_and_never_fail_because_somebody_begins_or_ends(
     stage.write("sim.toml", stage.connection("100000/1s"));
     let ran = stage.end(&mut stage.quick_run(&["--max-failed", "100%"]));
     let complaints = oracle.complaints(&stage, &ran, Slack(0));
-    assert!(
-        complaints.is_empty(),
-        "seed {seed}: {}",
-        complaints.join("\n")
-    );
+    assert!(complaints.is_empty(), "seed {seed}: {}", complaints.join("\n"));
 }
 
 #[test]
@@ -357,11 +310,7 @@ fn whoever_deletes_the_lock_opens_no_second_door() {
     }
     fs::remove_dir_all(stage.journal().join("checkpoint")).unwrap();
     let tokens = stage.stat("tokens");
-    for mut line in [
-        stage.quick_run(&[]),
-        stage.resume_line(&[]),
-        stage.quick_run(&["--fresh"]),
-    ] {
+    for mut line in [stage.quick_run(&[]), stage.resume_line(&[]), stage.quick_run(&["--fresh"])] {
         must_be_refused(stage.end(&mut line), None);
     }
     assert_eq!(stage.stat("tokens"), tokens);
@@ -374,9 +323,7 @@ fn whoever_deletes_the_lock_opens_no_second_door() {
     assert!([Some(0), Some(1)].contains(&ran.code), "{ran:?}");
     let complaints = oracle.complaints(&stage, &ran, Slack(0));
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-    stage
-        .end(&mut stage.cutover(&["journal", "verify"]))
-        .must_end(0);
+    stage.end(&mut stage.cutover(&["journal", "verify"])).must_end(0);
     assert_eq!(stage.runs().len(), 1);
 }
 
@@ -411,14 +358,8 @@ fn a_journal_that_may_not_be_read_is_not_taken_for_an_empty_one() {
         }
         let ran = stage.end(&mut command).must_end(2);
         let complaint = ran.complaint();
-        assert!(
-            complaint.contains("may not be read by this user"),
-            "{line:?}: {complaint}"
-        );
-        assert!(
-            complaint.contains(&format!("uid {owner}")),
-            "{line:?}: {complaint}"
-        );
+        assert!(complaint.contains("may not be read by this user"), "{line:?}: {complaint}");
+        assert!(complaint.contains(&format!("uid {owner}")), "{line:?}: {complaint}");
     }
     mode(&stage.journal(), 0o700);
 }
@@ -431,20 +372,14 @@ fn a_process_that_does_not_answer_hangs_nobody() {
     let going = at_work(&stage);
     let signal = |name: &str| {
         let pid = going.pid().to_string();
-        let sent = std::process::Command::new("kill")
-            .args([name, &pid])
-            .status();
+        let sent = std::process::Command::new("kill").args([name, &pid]).status();
         assert!(sent.unwrap().success());
     };
     signal("-STOP");
     for line in looks(0) {
         let ran = look(&stage, &line);
         must_have_seen(&ran, &line);
-        assert!(
-            ran.complaint().contains("has the journal"),
-            "{line:?}: {}",
-            ran.stderr
-        );
+        assert!(ran.complaint().contains("has the journal"), "{line:?}: {}", ran.stderr);
     }
     let ran = stage.end(&mut stage.cutover(&["drain"])).must_end(2);
     assert!(ran.complaint().contains("kill -CONT"), "{}", ran.stderr);

@@ -19,9 +19,7 @@ fn finished_run() -> Stage {
 fn what_nobody_has_changed_has_not_drifted() {
     let stage = finished_run();
     let outcomes = stage.outcomes();
-    let good = outcomes
-        .iter()
-        .filter(|line| ["done", "unchanged"].contains(&&*line["outcome"]));
+    let good = outcomes.iter().filter(|line| ["done", "unchanged"].contains(&&*line["outcome"]));
     let (good, writes) = (good.count() as u64, stage.stat("writes"));
     let found: Value = verify(&stage, &["--json"]).must_end(0).json();
     assert_eq!(found["checked"].as_u64(), Some(good), "{found}");
@@ -34,8 +32,7 @@ fn planted_drift_is_told_by_row_and_property() {
     let stage = finished_run();
     let outcomes = stage.outcomes();
     // Whoever is not federated can be changed by others without a detour.
-    let free =
-        |line: &&BTreeMap<String, String>| line["outcome"] == "done" && line["writes"] == "2";
+    let free = |line: &&BTreeMap<String, String>| line["outcome"] == "done" && line["writes"] == "2";
     let done = outcomes.iter().find(free).unwrap();
     let planted = [("onPremisesImmutableId", None)];
     stage.change_behind_our_back(&done["object_id"], &planted);
@@ -47,9 +44,5 @@ fn planted_drift_is_told_by_row_and_property() {
     assert_eq!(drifted[0]["expected"], *done["immutable_id_after"]);
     assert_eq!(drifted[0]["found"], Value::Null);
     let told = verify(&stage, &[]).must_end(1);
-    assert!(
-        told.stdout.contains("onPremisesImmutableId should be"),
-        "{}",
-        told.stdout
-    );
+    assert!(told.stdout.contains("onPremisesImmutableId should be"), "{}", told.stdout);
 }

@@ -13,30 +13,12 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("machine", &["core"]),
     ("journal", &["core", "values", "batch", "job", "machine"]),
     ("services", &["core"]),
-    (
-        "runner",
-        &[
-            "core", "values", "batch", "job", "machine", "journal", "services",
-        ],
-    ),
-    (
-        "report",
-        &[
-            "core", "values", "batch", "job", "machine", "journal", "services", "runner",
-        ],
-    ),
-    (
-        "progress",
-        &[
-            "core", "values", "batch", "job", "machine", "journal", "services", "runner",
-        ],
-    ),
+    ("runner", &["core", "values", "batch", "job", "machine", "journal", "services"]),
+    ("report", &["core", "values", "batch", "job", "machine", "journal", "services", "runner"]),
+    ("progress", &["core", "values", "batch", "job", "machine", "journal", "services", "runner"]),
     (
         "cli",
-        &[
-            "core", "values", "batch", "job", "machine", "journal", "services", "runner", "report",
-            "progress", "sim",
-        ],
+        &["core", "values", "batch", "job", "machine", "journal", "services", "runner", "report", "progress", "sim"],
     ),
     ("sim", &[]),
 ];
@@ -91,11 +73,7 @@ fn no_arrow_points_up() {
     let mut found = BTreeMap::new();
     for file in files() {
         let Some(room) = room_of(&file) else { continue };
-        assert!(
-            allowed.contains_key(&room[..]),
-            "{room} is no room of this house: {}",
-            file.display()
-        );
+        assert!(allowed.contains_key(&room[..]), "{room} is no room of this house: {}", file.display());
         for other in rooms_in(&without_tests(&file)) {
             let is_up = other != room && !allowed[&room[..]].contains(&&other[..]);
             if is_up && allowed.contains_key(&other[..]) {
@@ -103,26 +81,11 @@ fn no_arrow_points_up() {
             }
         }
     }
-    let known: BTreeSet<_> = NOT_YET
-        .iter()
-        .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()))
-        .collect();
-    let new: Vec<_> = found
-        .iter()
-        .filter(|(arrow, _)| !known.contains(arrow))
-        .collect();
-    assert!(
-        new.is_empty(),
-        "these rooms import what is not below them: {new:?}"
-    );
-    let gone: Vec<_> = known
-        .iter()
-        .filter(|arrow| !found.contains_key(arrow))
-        .collect();
-    assert!(
-        gone.is_empty(),
-        "take these out of NOT_YET, they are gone: {gone:?}"
-    );
+    let known: BTreeSet<_> = NOT_YET.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
+    let new: Vec<_> = found.iter().filter(|(arrow, _)| !known.contains(arrow)).collect();
+    assert!(new.is_empty(), "these rooms import what is not below them: {new:?}");
+    let gone: Vec<_> = known.iter().filter(|arrow| !found.contains_key(arrow)).collect();
+    assert!(gone.is_empty(), "take these out of NOT_YET, they are gone: {gone:?}");
 }
 
 #[test]
@@ -135,22 +98,10 @@ fn a_name_of_a_type_is_used_once() {
     }
     places.retain(|_, files| files.len() > 1);
     let known: BTreeSet<&str> = NOT_YET_UNIQUE.iter().copied().collect();
-    let new: Vec<_> = places
-        .iter()
-        .filter(|(name, _)| !known.contains(&name[..]))
-        .collect();
-    assert!(
-        new.is_empty(),
-        "these names stand for more than one type: {new:#?}"
-    );
-    let gone: Vec<_> = known
-        .iter()
-        .filter(|name| !places.contains_key(**name))
-        .collect();
-    assert!(
-        gone.is_empty(),
-        "take these out of NOT_YET_UNIQUE, they are gone: {gone:?}"
-    );
+    let new: Vec<_> = places.iter().filter(|(name, _)| !known.contains(&name[..])).collect();
+    assert!(new.is_empty(), "these names stand for more than one type: {new:#?}");
+    let gone: Vec<_> = known.iter().filter(|name| !places.contains_key(**name)).collect();
+    assert!(gone.is_empty(), "take these out of NOT_YET_UNIQUE, they are gone: {gone:?}");
 }
 
 /// The Rust files of the program, without those that hold tests only.
@@ -160,12 +111,7 @@ fn files() -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            let is_of_tests = path
-                .file_stem()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .ends_with("tests");
+            let is_of_tests = path.file_stem().unwrap().to_str().unwrap().ends_with("tests");
             if is_of_tests {
                 continue;
             }
@@ -188,13 +134,7 @@ fn source() -> PathBuf {
 /// None for the two files that every crate has.
 fn room_of(file: &Path) -> Option<String> {
     let inside = file.strip_prefix(source()).unwrap();
-    let first = inside
-        .components()
-        .next()
-        .unwrap()
-        .as_os_str()
-        .to_str()
-        .unwrap();
+    let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
     let room = first.trim_end_matches(".rs");
     (!["lib", "main"].contains(&room)).then(|| room.to_owned())
 }
@@ -202,12 +142,8 @@ fn room_of(file: &Path) -> Option<String> {
 /// A file's lines up to its tests, without comments.
 fn without_tests(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
-    let end = text
-        .find("\n#[cfg(test)]\nmod tests {")
-        .unwrap_or(text.len());
-    let lines = text[..end]
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
+    let end = text.find("\n#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    let lines = text[..end].lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
@@ -239,24 +175,18 @@ fn rooms_in(text: &str) -> BTreeSet<String> {
 }
 
 fn name_at_the_start(text: &str) -> String {
-    text.chars()
-        .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
-        .collect()
+    text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
 }
 
 /// Types that are declared at the left margin.
 fn types_in(text: &str) -> Vec<String> {
     let declared = text.lines().filter_map(|line| {
-        let line = line
-            .strip_prefix("pub")
-            .map_or(line, |rest| match rest.strip_prefix('(') {
-                Some(inside) => inside.split_once(')').map_or(rest, |(_, rest)| rest),
-                None => rest,
-            });
+        let line = line.strip_prefix("pub").map_or(line, |rest| match rest.strip_prefix('(') {
+            Some(inside) => inside.split_once(')').map_or(rest, |(_, rest)| rest),
+            None => rest,
+        });
         let line = line.strip_prefix(' ').unwrap_or(line);
-        ["struct ", "enum ", "trait ", "type "]
-            .iter()
-            .find_map(|word| line.strip_prefix(word))
+        ["struct ", "enum ", "trait ", "type "].iter().find_map(|word| line.strip_prefix(word))
     });
     declared.map(name_at_the_start).collect()
 }

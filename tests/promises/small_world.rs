@@ -72,11 +72,7 @@ struct Move {
 
 impl Setting {
     fn new(bounds: &Bounds, restore: &str) -> Setting {
-        let Bounds {
-            attempts,
-            undo_attempts,
-            lag_ms,
-        } = bounds;
+        let Bounds { attempts, undo_attempts, lag_ms } = bounds;
         // Whoever ships another job gives it a person here.
         assert_eq!(SHIPPED.len(), 1);
         let limits = format!(
@@ -85,45 +81,26 @@ impl Setting {
         let source = format!("{}{limits}", SHIPPED[0].source);
         let job = Arc::new(parse("small world", &source).unwrap());
         let domain = |id: &str, kind: &str, is_initial: bool| json!({"id": id, "authenticationType": kind, "isInitial": is_initial, "isVerified": true});
-        let domains = json!([
-            domain("contoso.com", "Federated", false),
-            domain("contoso.onmicrosoft.com", "Managed", true)
-        ]);
+        let domains =
+            json!([domain("contoso.com", "Federated", false), domain("contoso.onmicrosoft.com", "Managed", true)]);
         let refused = job.lookups.iter();
         let refused = refused.map(|lookup| (lookup.name.clone(), serde_json::Value::Null));
         let lookups = refused.chain([("domains".to_owned(), domains)]).collect();
         let given = [("restore".to_owned(), restore.to_owned())];
         let settings = Settings::new(&job.parameters(&given).unwrap(), &lookups);
-        let columns = job
-            .layout
-            .columns
-            .iter()
-            .map(|column| match &column.name[..] {
-                "upn" => Some(HOME.to_owned()),
-                "object_guid" => Some(GUID.to_owned()),
-                _ => None,
-            });
+        let columns = job.layout.columns.iter().map(|column| match &column.name[..] {
+            "upn" => Some(HOME.to_owned()),
+            "object_guid" => Some(GUID.to_owned()),
+            _ => None,
+        });
         let view = RowView::new(&job, &settings, &columns.collect::<Vec<_>>(), None).unwrap();
-        Setting {
-            rules: rules_of(&job),
-            view,
-            job,
-            lag_ms: *lag_ms,
-        }
+        Setting { rules: rules_of(&job), view, job, lag_ms: *lag_ms }
     }
 
     fn begin(&self, person: &State) -> Moment {
         let mut row = Row::new(RowNumber(1), None);
         let effect = row.begin(0, &self.rules).unwrap();
-        Moment {
-            row,
-            effect,
-            now: 0,
-            person: person.clone(),
-            pasts: Vec::new(),
-            touched: false,
-            blind: false,
-        }
+        Moment { row, effect, now: 0, person: person.clone(), pasts: Vec::new(), touched: false, blind: false }
     }
 
     fn moves(&self, moment: &Moment) -> Vec<Move> {
@@ -169,11 +146,7 @@ impl Setting {
         let begun = stored.state != RowState::Waiting;
         to.row = Row::new(RowNumber(1), begun.then_some(stored));
         to.effect = to.row.begin(to.now, &self.rules).unwrap();
-        Move {
-            label: "dies",
-            dies: true,
-            to,
-        }
+        Move { label: "dies", dies: true, to }
     }
 
     fn looks(&self, moment: &Moment, takes_ms: u64) -> Vec<Move> {
@@ -196,21 +169,13 @@ impl Setting {
                 let mut to = moment.clone();
                 let found = seen.map_or(Found::Nobody(nobody(None)), Found::One);
                 self.takes_in(&mut to, Seen::Found(found), now);
-                Move {
-                    label,
-                    dies: false,
-                    to,
-                }
+                Move { label, dies: false, to }
             })
             .collect();
         let mut to = moment.clone();
         to.blind = true;
         self.takes_in(&mut to, Seen::Refused(problem("Denied")), now);
-        moves.push(Move {
-            label: "may not look",
-            dies: false,
-            to,
-        });
+        moves.push(Move { label: "may not look", dies: false, to });
         moves.push(self.dies(&moment));
         moves
     }
@@ -220,31 +185,21 @@ impl Setting {
         self.store(&mut durable);
         let died_after = self.dies(&durable);
         self.tell(&mut durable, Event::Durable(attempt));
-        let durable = Move {
-            label: "is durable",
-            dies: false,
-            to: durable,
-        };
+        let durable = Move { label: "is durable", dies: false, to: durable };
         vec![durable, self.dies(moment), died_after]
     }
 
     fn sends(&self, moment: &Moment, attempt: Attempt) -> Vec<Move> {
         let mut moment = moment.clone();
         moment.now += STEP_MS;
-        let write = moment
-            .row
-            .write(&self.job, &self.view, attempt)
-            .unwrap()
-            .unwrap();
+        let write = moment.row.write(&self.job, &self.view, attempt).unwrap().unwrap();
         let done = self.done(&moment, &write.effect);
         let in_part = self.passes_over(&moment, &write);
         let mut moves = Vec::new();
         for (label, done) in [("does it", &done), ("does a part of it", &in_part)] {
             let Some(done) = done else { continue };
             let mut to = done.clone();
-            let event = to
-                .row
-                .applied(&self.job, &self.view, attempt, &write, to.now);
+            let event = to.row.applied(&self.job, &self.view, attempt, &write, to.now);
             self.tell(&mut to, event);
             moves.push((label, to));
         }
@@ -253,10 +208,7 @@ impl Setting {
             self.told(moment, event)
         };
         let silent = Class::InDoubt;
-        let and_silent = [
-            ("does it and says nothing", &done),
-            ("does a part and says nothing", &in_part),
-        ];
+        let and_silent = [("does it and says nothing", &done), ("does a part and says nothing", &in_part)];
         for (label, done) in and_silent {
             moves.extend(done.as_ref().map(|done| (label, answers(done, silent))));
         }
@@ -266,11 +218,7 @@ impl Setting {
             ("does not know that", answers(&moment, Class::InvalidValue)),
             ("says look again", answers(&moment, Class::Contended)),
         ]);
-        let lives = moves.into_iter().map(|(label, to)| Move {
-            label,
-            dies: false,
-            to,
-        });
+        let lives = moves.into_iter().map(|(label, to)| Move { label, dies: false, to });
         lives
             .chain([self.dies(&moment)])
             .chain(done.map(|done| self.dies(&done)))
@@ -282,10 +230,7 @@ impl Setting {
     fn passes_over(&self, moment: &Moment, write: &Write) -> Option<Moment> {
         let body = write.request.body.as_ref()?;
         body.get("newUserPrincipalName")?;
-        let back_home = [
-            ("deleted", json!(false)),
-            ("userPrincipalName", json!(HOME)),
-        ];
+        let back_home = [("deleted", json!(false)), ("userPrincipalName", json!(HOME))];
         let back_home = back_home.map(|(key, value)| (key.to_owned(), value));
         self.done(moment, &back_home.into_iter().collect())
     }
@@ -325,47 +270,28 @@ impl Setting {
         match end.row.record().outcome() {
             Outcome::Done => wrong(!at_goal, "done, and not at the goal"),
             Outcome::Unchanged => wrong(!at_goal || end.touched, "unchanged, and it is not so"),
-            Outcome::Refused | Outcome::Failed => wrong(
-                person != before || end.touched,
-                "untouched, and it is not so",
-            )
-            .or(wrong(was_away, "exposed, and not told")),
-            Outcome::Reverted => wrong(person != before, "reverted, and not as before")
+            Outcome::Refused | Outcome::Failed => wrong(person != before || end.touched, "untouched, and it is not so")
                 .or(wrong(was_away, "exposed, and not told")),
-            Outcome::Held => wrong(!end.blind, "held, and it could be seen")
-                .or(wrong(exposed, "held, and exposed")),
-            Outcome::Stranded => wrong(
-                person == before && !was_away && !end.blind,
-                "stranded, and as before",
-            ),
+            Outcome::Reverted => {
+                wrong(person != before, "reverted, and not as before").or(wrong(was_away, "exposed, and not told"))
+            }
+            Outcome::Held => wrong(!end.blind, "held, and it could be seen").or(wrong(exposed, "held, and exposed")),
+            Outcome::Stranded => wrong(person == before && !was_away && !end.blind, "stranded, and as before"),
             Outcome::Pending => Some("not ended"),
         }
     }
 }
 
 fn fault(class: Class) -> Fault {
-    Fault {
-        class,
-        code: String::new(),
-        message: String::new(),
-        status: None,
-    }
+    Fault { class, code: String::new(), message: String::new(), status: None }
 }
 
 fn problem(code: &str) -> Problem {
-    Problem {
-        code: code.into(),
-        message: String::new(),
-        advice: String::new(),
-    }
+    Problem { code: code.into(), message: String::new(), advice: String::new() }
 }
 
 fn person(upn: &str, immutable_id: Option<&str>, deleted: bool) -> State {
-    let upn = if deleted {
-        format!("{}{upn}", ID.replace('-', ""))
-    } else {
-        upn.to_owned()
-    };
+    let upn = if deleted { format!("{}{upn}", ID.replace('-', "")) } else { upn.to_owned() };
     let properties = [
         ("id", json!(ID)),
         ("userPrincipalName", json!(upn)),
@@ -373,10 +299,7 @@ fn person(upn: &str, immutable_id: Option<&str>, deleted: bool) -> State {
         ("onPremisesSyncEnabled", Value::Null),
         ("deleted", json!(deleted)),
     ];
-    properties
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// What makes a moment different from others: times count from now, and only as far as they matter.
@@ -384,17 +307,12 @@ fn mark(moment: &Moment) -> u64 {
     let mut hasher = DefaultHasher::new();
     let since = |at: Option<u64>| at.map(|at| (moment.now - at).min(REPLICATION_S * 1_000));
     for record in [moment.row.record(), moment.row.stored()] {
-        let RowRecord {
-            before, expected, ..
-        } = record;
+        let RowRecord { before, expected, .. } = record;
         let state = postcard::to_stdvec(&without_words(&record.state)).unwrap();
         (state, before, expected, &record.begun).hash(&mut hasher);
         (since(record.wrote_at), since(record.took_effect_at)).hash(&mut hasher);
     }
-    let Memory {
-        left_at,
-        unseen_since,
-    } = moment.row.memory();
+    let Memory { left_at, unseen_since } = moment.row.memory();
     let unseen_ms = unseen_since.map(|at| moment.now - at);
     (since(left_at), unseen_ms).hash(&mut hasher);
     let pasts = moment.pasts.iter();
@@ -454,12 +372,7 @@ fn walk(setting: &Setting, before: &State) -> (usize, HashMap<Outcome, usize>) {
         };
         if next.to.effect == Effect::Finish {
             let told = setting.untrue(before, &next.to);
-            assert!(
-                told.is_none(),
-                "{}: {}",
-                path(&way, next.label),
-                told.unwrap_or_default()
-            );
+            assert!(told.is_none(), "{}: {}", path(&way, next.label), told.unwrap_or_default());
         }
         match colours.get(&mark(&next.to)) {
             Some(Colour::Done) => {}
@@ -472,14 +385,7 @@ fn walk(setting: &Setting, before: &State) -> (usize, HashMap<Outcome, usize>) {
                 if next.to.effect == Effect::Finish {
                     *ends.entry(next.to.row.record().outcome()).or_default() += 1;
                 }
-                enter(
-                    setting,
-                    &mut colours,
-                    &mut way,
-                    next.label,
-                    next.dies,
-                    &next.to,
-                );
+                enter(setting, &mut colours, &mut way, next.label, next.dies, &next.to);
             }
         }
     }
@@ -496,12 +402,7 @@ fn enter(
 ) {
     let mark = mark(moment);
     colours.insert(mark, Colour::OnTheWay(way.len()));
-    way.push(Frame {
-        mark,
-        label,
-        dies,
-        moves: setting.moves(moment).into_iter(),
-    });
+    way.push(Frame { mark, label, dies, moves: setting.moves(moment).into_iter() });
 }
 
 fn path(way: &[Frame], last: &str) -> String {
@@ -518,24 +419,12 @@ struct Bounds {
 }
 
 /// Every attempt is the same again, and each of them multiplies the world: where a person takes all steps, one must do.
-const ONCE: Bounds = Bounds {
-    attempts: 1,
-    undo_attempts: 1,
-    lag_ms: LAG_MS,
-};
+const ONCE: Bounds = Bounds { attempts: 1, undo_attempts: 1, lag_ms: LAG_MS };
 
-const TWICE: Bounds = Bounds {
-    attempts: 2,
-    undo_attempts: 2,
-    lag_ms: LAG_MS,
-};
+const TWICE: Bounds = Bounds { attempts: 2, undo_attempts: 2, lag_ms: LAG_MS };
 
 /// Replicas so slow that a write in doubt is sent again though it was done.
-const SLOW: Bounds = Bounds {
-    attempts: 2,
-    undo_attempts: 1,
-    lag_ms: LONG_LAG_MS,
-};
+const SLOW: Bounds = Bounds { attempts: 2, undo_attempts: 1, lag_ms: LONG_LAG_MS };
 
 const DIRECT: &str = "direct";
 const PLAIN: &str = "plain";
@@ -577,12 +466,7 @@ fn left_at_the_temporary_upn() {
 
 #[test]
 fn right_already() {
-    ends_under_a_true_word(
-        &person(HOME, Some(NEW), false),
-        TWICE,
-        DIRECT,
-        Outcome::Unchanged,
-    );
+    ends_under_a_true_word(&person(HOME, Some(NEW), false), TWICE, DIRECT, Outcome::Unchanged);
 }
 
 #[test]
@@ -593,11 +477,7 @@ fn slowly_shown() {
 /// Walks the world of one person; with good luck they end like this.
 fn ends_under_a_true_word(before: &State, bounds: Bounds, restore: &str, good: Outcome) {
     let asked = std::env::var("CUTOVER_ATTEMPTS").map(|text| text.parse().unwrap());
-    let bounds = asked.map_or(bounds, |attempts| Bounds {
-        attempts,
-        undo_attempts: attempts,
-        ..bounds
-    });
+    let bounds = asked.map_or(bounds, |attempts| Bounds { attempts, undo_attempts: attempts, ..bounds });
     let (moments, ends) = walk(&Setting::new(&bounds, restore), before);
     println!("{moments} moments, ends {ends:?}");
     assert!(ends.contains_key(&good), "{ends:?}");

@@ -8,9 +8,7 @@ pub mod history;
 pub mod oracle;
 pub mod tools;
 
-use cutover::sim::{
-    Faults, Options, Population, SECRET_VARIABLE, ServiceLimits, Simulator, write_csv,
-};
+use cutover::sim::{Faults, Options, Population, SECRET_VARIABLE, ServiceLimits, Simulator, write_csv};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -45,13 +43,7 @@ pub fn calm(users: u64) -> Options {
 
 /// The same with a latency, so that a run takes long enough to be met while it works.
 pub fn slow(users: u64, latency_ms: u64) -> Options {
-    Options {
-        faults: Faults {
-            latency_base_ms: latency_ms,
-            ..Faults::none()
-        },
-        ..calm(users)
-    }
+    Options { faults: Faults { latency_base_ms: latency_ms, ..Faults::none() }, ..calm(users) }
 }
 
 /// A simulated tenant and a folder with `people.csv` and `sim.toml`.
@@ -87,19 +79,12 @@ impl Stage {
         };
         let seed = options.seed;
         let simulator = runtime.block_on(Simulator::start(options)).unwrap();
-        let stage = Stage {
-            folder,
-            runtime,
-            simulator,
-        };
+        let stage = Stage { folder, runtime, simulator };
         if let Some(users) = users {
             let mut file = File::create(stage.path("people.csv")).unwrap();
             write_csv(seed, users, &mut file).unwrap();
         }
-        stage.write(
-            "quick.toml",
-            format!("{}{SHORT_DOUBT}", without_foresight()),
-        );
+        stage.write("quick.toml", format!("{}{SHORT_DOUBT}", without_foresight()));
         stage.write("hasty.toml", without_foresight());
         stage.write("sim.toml", stage.connection("100000/1s"));
         stage
@@ -128,26 +113,15 @@ impl Stage {
             ("client_secret", self.simulator.client_secret()),
             ("scope", "https://graph.microsoft.com/.default"),
         ];
-        let token = self.post(
-            &format!("/{}/oauth2/v2.0/token", self.simulator.tenant()),
-            &form,
-        );
+        let token = self.post(&format!("/{}/oauth2/v2.0/token", self.simulator.tenant()), &form);
         let token: Value = serde_json::from_str(&token).unwrap();
         let url = format!("{}/v1.0/users/{id}", self.simulator.url());
         let body: BTreeMap<_, _> = changes.iter().copied().collect();
         self.runtime.block_on(async {
             let client = reqwest::Client::new();
-            let sent = client
-                .patch(url)
-                .json(&body)
-                .bearer_auth(token["access_token"].as_str().unwrap());
+            let sent = client.patch(url).json(&body).bearer_auth(token["access_token"].as_str().unwrap());
             let reply = sent.send().await.unwrap();
-            assert_eq!(
-                reply.status().as_u16(),
-                204,
-                "{}",
-                reply.text().await.unwrap()
-            );
+            assert_eq!(reply.status().as_u16(), 204, "{}", reply.text().await.unwrap());
         });
     }
 
@@ -298,23 +272,13 @@ pub fn number(variable: &str, default: u64) -> u64 {
 }
 
 /// Where everything is in a stage's folder.
-pub const WORKING: [&str; 6] = [
-    "--target",
-    "sim.toml",
-    "--report",
-    "report",
-    "--progress",
-    "none",
-];
+pub const WORKING: [&str; 6] = ["--target", "sim.toml", "--report", "report", "--progress", "none"];
 
 /// The program in a folder, its journal there too.
 pub fn program(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cutover"));
     environment::clean(&mut command);
-    command
-        .current_dir(folder)
-        .env("NO_COLOR", "1")
-        .args(arguments);
+    command.current_dir(folder).env("NO_COLOR", "1").args(arguments);
     command
 }
 
@@ -334,13 +298,7 @@ pub struct Ran {
 impl Ran {
     #[track_caller]
     pub fn must_end(self, code: i32) -> Ran {
-        assert_eq!(
-            self.code,
-            Some(code),
-            "stdout: {}\nstderr: {}",
-            self.stdout,
-            self.stderr
-        );
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
 
@@ -350,8 +308,7 @@ impl Ran {
     }
 
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 }
 
@@ -387,10 +344,7 @@ impl Going {
 
     fn spawn(said: TempDir, command: &mut Command, out: File, err: File) -> Going {
         command.stdin(Stdio::null()).stdout(out).stderr(err);
-        Going {
-            child: command.spawn().unwrap(),
-            said,
-        }
+        Going { child: command.spawn().unwrap(), said }
     }
 
     pub fn pid(&self) -> u32 {
@@ -445,19 +399,11 @@ impl Going {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(
-                begun.elapsed() < CHILD_MAX,
-                "it hangs; it said {:?}",
-                self.said()
-            );
+            assert!(begun.elapsed() < CHILD_MAX, "it hangs; it said {:?}", self.said());
             std::thread::sleep(POLL);
         };
         let (stdout, stderr) = self.said();
-        Ran {
-            code: status.code(),
-            stdout,
-            stderr,
-        }
+        Ran { code: status.code(), stdout, stderr }
     }
 }
 

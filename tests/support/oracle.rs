@@ -40,14 +40,9 @@ impl Oracle {
     /// Remembers the tenant and the people of `people.csv`.
     pub fn look(stage: &Stage) -> Oracle {
         let people = table(&stage.path("people.csv"));
-        let wishes = people.iter().map(|row| Wish {
-            upn: row["upn"].clone(),
-            immutable_id: of_guid(&row["object_guid"]),
-        });
-        Oracle {
-            wishes: wishes.collect(),
-            before: accounts(stage),
-        }
+        let wishes =
+            people.iter().map(|row| Wish { upn: row["upn"].clone(), immutable_id: of_guid(&row["object_guid"]) });
+        Oracle { wishes: wishes.collect(), before: accounts(stage) }
     }
 
     /// Everything that is wrong with an ended run.
@@ -57,11 +52,7 @@ impl Oracle {
         let writes = writes(stage);
         let mut wrong = Vec::new();
         if outcomes.len() != self.wishes.len() {
-            wrong.push(format!(
-                "{} rows, {} lines",
-                self.wishes.len(),
-                outcomes.len()
-            ));
+            wrong.push(format!("{} rows, {} lines", self.wishes.len(), outcomes.len()));
         }
         for (at, (wish, line)) in self.wishes.iter().zip(&outcomes).enumerate() {
             if line["row"] != (at + 1).to_string() || line["key"] != wish.upn {
@@ -80,10 +71,7 @@ impl Oracle {
                 slack,
             };
             if let Err(why) = case.check(&line["outcome"]) {
-                wrong.push(format!(
-                    "{} {why}: {line:?}; {before:?} -> {after:?}",
-                    wish.upn
-                ));
+                wrong.push(format!("{} {why}: {line:?}; {before:?} -> {after:?}", wish.upn));
             }
         }
         wrong.extend(sum_complaint(stage, &outcomes));
@@ -105,10 +93,8 @@ impl Oracle {
     /// The rows whose persons the tenant wrote to, write by write, oldest first.
     pub fn sequence(&self, stage: &Stage) -> Vec<usize> {
         let accounts = self.wishes.iter().map(|wish| self.account_of(wish));
-        let ids: BTreeMap<&str, usize> = accounts
-            .enumerate()
-            .filter_map(|(at, account)| Some((&account?.id[..], at)))
-            .collect();
+        let ids: BTreeMap<&str, usize> =
+            accounts.enumerate().filter_map(|(at, account)| Some((&account?.id[..], at))).collect();
         let text = stage.ask("/sim/writes");
         let writes = text.lines().filter_map(|line| {
             let write: Value = serde_json::from_str(line).unwrap();
@@ -129,8 +115,7 @@ impl Oracle {
         let moved = self.wishes.iter().filter(|wish| {
             let before = self.account_of(wish);
             let after = before.and_then(|before| after.get(&before.id));
-            before.is_some_and(|before| before.is_at(&wish.upn))
-                && !after.is_some_and(|after| after.is_at(&wish.upn))
+            before.is_some_and(|before| before.is_at(&wish.upn)) && !after.is_some_and(|after| after.is_at(&wish.upn))
         });
         moved.map(|wish| wish.upn.clone()).collect()
     }
@@ -197,8 +182,7 @@ impl Case<'_> {
         let good = !after.deleted
             && after.is_at(&self.wish.upn)
             && after.immutable_id.as_ref() == Some(&self.wish.immutable_id);
-        good.then_some(())
-            .ok_or_else(|| "is not at the goal".into())
+        good.then_some(()).ok_or_else(|| "is not at the goal".into())
     }
 
     fn is_as_before(&self) -> Result<(), String> {
@@ -208,22 +192,17 @@ impl Case<'_> {
 
     fn is_untouched(&self) -> Result<(), String> {
         let untouched = self.made == 0;
-        untouched
-            .then_some(())
-            .ok_or_else(|| format!("was written to {} times", self.made))
+        untouched.then_some(()).ok_or_else(|| format!("was written to {} times", self.made))
     }
 
     fn cost_little(&self) -> Result<(), String> {
-        let fewest = self
-            .before
-            .map_or(0, |before| fewest_writes(before, self.wish));
+        let fewest = self.before.map_or(0, |before| fewest_writes(before, self.wish));
         // A restore that is tried again goes the plain way, which is one more.
         let restored = self.before.is_some_and(|before| before.deleted);
         let plainly = u64::from(restored && self.attempts > fewest);
         let most = fewest + self.slack.0 + plainly;
         let fair = (fewest.max(1)..=most).contains(&self.made);
-        fair.then_some(())
-            .ok_or_else(|| format!("cost {} writes, {fewest} were needed", self.made))
+        fair.then_some(()).ok_or_else(|| format!("cost {} writes, {fewest} were needed", self.made))
     }
 }
 
@@ -233,12 +212,7 @@ fn fewest_writes(before: &Account, wish: &Wish) -> u64 {
     let wrong = before.immutable_id.as_ref() != Some(&wish.immutable_id);
     let federated = wish.upn.ends_with(&format!("@{FEDERATED_DOMAIN}"));
     let away = wrong && federated && at_home;
-    let steps = [
-        before.deleted || away,
-        wrong && before.immutable_id.is_some(),
-        wrong,
-        away || !at_home,
-    ];
+    let steps = [before.deleted || away, wrong && before.immutable_id.is_some(), wrong, away || !at_home];
     steps.into_iter().filter(|needed| *needed).count() as u64
 }
 
@@ -249,9 +223,7 @@ fn sum_complaint(stage: &Stage, outcomes: &[BTreeMap<String, String>]) -> Option
         *counts.entry(&line["outcome"]).or_default() += 1;
     }
     let told = summary["outcomes"].as_object().unwrap();
-    let same = told
-        .iter()
-        .all(|(word, count)| count.as_u64() == Some(counts.get(&word[..]).copied().unwrap_or(0)));
+    let same = told.iter().all(|(word, count)| count.as_u64() == Some(counts.get(&word[..]).copied().unwrap_or(0)));
     let whole = told.values().filter_map(Value::as_u64).sum::<u64>();
     let good = same && summary["rows"].as_u64() == Some(whole) && whole == outcomes.len() as u64;
     (!good).then(|| format!("the summary {summary} does not agree with {counts:?}"))

@@ -52,10 +52,7 @@ type Moments = Arc<Mutex<Vec<MemoryLogFile>>>;
 
 fn recorded(medium: &MemoryLogFile) -> (Recorded, Moments) {
     let moments = Moments::default();
-    let recorded = Recorded {
-        medium: medium.clone(),
-        moments: Arc::clone(&moments),
-    };
+    let recorded = Recorded { medium: medium.clone(), moments: Arc::clone(&moments) };
     (recorded, moments)
 }
 
@@ -119,10 +116,7 @@ impl Past {
     fn answered(&self, group: &[Vec<u8>]) -> Past {
         let mut committed = self.committed.clone();
         committed.push(group.to_vec());
-        Past {
-            committed,
-            unanswered: Vec::new(),
-        }
+        Past { committed, unanswered: Vec::new() }
     }
 
     /// The past after these groups were shown to somebody.
@@ -137,20 +131,10 @@ impl Past {
     fn must_allow(&self, groups: &[Records]) {
         let known = self.committed.len();
         assert!(groups.len() >= known, "{} of {known} groups", groups.len());
-        assert!(
-            groups[..known] == self.committed,
-            "committed records differ"
-        );
+        assert!(groups[..known] == self.committed, "committed records differ");
         let last = &groups[known..];
-        assert!(
-            last.len() <= 1,
-            "{} groups were never handed in",
-            last.len()
-        );
-        assert!(
-            last.iter().all(|group| self.unanswered.contains(group)),
-            "the last group was never handed in so"
-        );
+        assert!(last.len() <= 1, "{} groups were never handed in", last.len());
+        assert!(last.iter().all(|group| self.unanswered.contains(group)), "the last group was never handed in so");
     }
 }
 
@@ -162,15 +146,7 @@ fn reopened(disk: &MemoryLogFile, past: &Past) -> Past {
     assert_eq!(log.head(), found.heads.last().copied().unwrap_or(genesis()));
     let mut again = Found::default();
     let (_, tail) = Log::open(Box::new(disk.clone()), genesis(), |group| again.add(group)).unwrap();
-    assert_eq!(
-        (tail.end, again.groups.len()),
-        (
-            End::Clean {
-                at: log.head().offset
-            },
-            found.groups.len()
-        )
-    );
+    assert_eq!((tail.end, again.groups.len()), (End::Clean { at: log.head().offset }, found.groups.len()));
     let kept = disk.fork();
     kept.cut_power_by(|_| 0);
     assert_eq!(inspected(&kept).groups.len(), found.groups.len());
@@ -234,10 +210,7 @@ fn every_disk_that_a_cut_may_leave_has_what_was_answered_and_opens_twice() {
 /// The tail is cut off and made durable; a cut at each point of that, and at each point of the group after it.
 #[test]
 fn every_cut_during_recovery_and_in_the_group_after_it_loses_nothing() {
-    let group = vec![
-        filling(SECTOR_BYTES, '1', 2, Place::Within),
-        filling(SECTOR_BYTES, '2', 2, Place::Last),
-    ];
+    let group = vec![filling(SECTOR_BYTES, '1', 2, Place::Within), filling(SECTOR_BYTES, '2', 2, Place::Last)];
     let next = vec![filling(SECTOR_BYTES, '3', 3, Place::Within), long('4', 100)];
     let mut medium = MemoryLogFile::default();
     let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
@@ -254,8 +227,7 @@ fn every_cut_during_recovery_and_in_the_group_after_it_loses_nothing() {
         let (recovering, moments) = recorded(&disk.fork());
         let recovered = recovering.medium.clone();
         let mut found = Found::default();
-        let (mut log, _) =
-            Log::open(Box::new(recovering), genesis(), |group| found.add(group)).unwrap();
+        let (mut log, _) = Log::open(Box::new(recovering), genesis(), |group| found.add(group)).unwrap();
         for moment in taken(&moments) {
             every_cut(&moment, |disk| drop(reopened(disk, &past)));
         }
@@ -270,9 +242,7 @@ fn every_cut_during_recovery_and_in_the_group_after_it_loses_nothing() {
                 disks += 1;
             });
         }
-        every_cut(&recovered, |disk| {
-            drop(reopened(disk, &past.answered(&next)))
-        });
+        every_cut(&recovered, |disk| drop(reopened(disk, &past.answered(&next))));
     });
     assert!(disks > 100, "only {disks} disks");
 }
@@ -284,14 +254,7 @@ fn nobody_is_shown_a_group_that_a_cut_could_still_take_away() {
     let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
     log.append_group(&[rec("synced")]).unwrap();
     let mut bytes = Vec::new();
-    write_line(
-        &mut bytes,
-        &log.head().hash,
-        2,
-        Place::Last,
-        &rec("written"),
-    )
-    .unwrap();
+    write_line(&mut bytes, &log.head().hash, 2, Place::Last, &rec("written")).unwrap();
     medium.append(&bytes).unwrap();
 
     let disk = medium.fork();
@@ -301,10 +264,7 @@ fn nobody_is_shown_a_group_that_a_cut_could_still_take_away() {
         assert!(inspected(&left).groups.len() as u64 >= shown);
         Ok::<(), LogError>(())
     };
-    let (head, _) = inspect_durable(&mut disk.clone(), genesis(), |group| {
-        after_a_cut(group.head().group)
-    })
-    .unwrap();
+    let (head, _) = inspect_durable(&mut disk.clone(), genesis(), |group| after_a_cut(group.head().group)).unwrap();
     assert_eq!(head.group, 2);
 
     let disk = medium.fork();
@@ -314,10 +274,7 @@ fn nobody_is_shown_a_group_that_a_cut_could_still_take_away() {
         assert!(inspected(&left).groups.len() as u64 >= shown);
         Ok::<(), LogError>(())
     };
-    Log::open(Box::new(disk.clone()), genesis(), |group| {
-        after_a_cut(group.head().group)
-    })
-    .unwrap();
+    Log::open(Box::new(disk.clone()), genesis(), |group| after_a_cut(group.head().group)).unwrap();
 }
 
 /// What lay on the disk before shows where data did not arrive: whole lines of a group that was dropped, between those of
@@ -331,15 +288,9 @@ fn old_lines_between_new_ones_are_a_torn_tail() {
         let hash = write_line(bytes, &start, 1, Place::Within, &record(Place::Within)).unwrap();
         write_line(bytes, &hash, 1, Place::Last, &record(Place::Last)).unwrap();
     }
-    for mixed in [
-        [&old[..SECTOR_BYTES], &new[SECTOR_BYTES..]],
-        [&new[..SECTOR_BYTES], &old[SECTOR_BYTES..]],
-    ] {
+    for mixed in [[&old[..SECTOR_BYTES], &new[SECTOR_BYTES..]], [&new[..SECTOR_BYTES], &old[SECTOR_BYTES..]]] {
         let medium = MemoryLogFile::holding(mixed.concat());
-        let (_, tail) = Log::open(Box::new(medium.clone()), genesis(), |_| {
-            Ok::<(), LogError>(())
-        })
-        .unwrap();
+        let (_, tail) = Log::open(Box::new(medium.clone()), genesis(), |_| Ok::<(), LogError>(())).unwrap();
         let bytes = mixed.concat().len() as u64;
         assert_eq!((tail.groups, tail.end), (0, End::Torn { at: 0, bytes }));
         assert!(medium.is_empty().unwrap());
@@ -368,24 +319,13 @@ impl Life {
     fn group(&mut self) -> Records {
         let records = self.dice.random_range(1..=6);
         // Lines that nearly fill their sectors make old and new ones begin at about the same places.
-        let sizes: &[usize] = if self.dice.random_bool(0.5) {
-            &[376]
-        } else {
-            &[0, 40, 376, 888, 1400, 3000, 9000]
-        };
+        let sizes: &[usize] = if self.dice.random_bool(0.5) { &[376] } else { &[0, 40, 376, 888, 1400, 3000, 9000] };
         let mut record = |size: usize| {
             self.written += 1;
             let letter = char::from(b'a' + (self.written % 26) as u8);
-            rec(&format!(
-                "{:08}{}",
-                self.written,
-                letter.to_string().repeat(size)
-            ))
+            rec(&format!("{:08}{}", self.written, letter.to_string().repeat(size)))
         };
-        (0..records)
-            .map(|_| sizes[self.dice.random_range(0..sizes.len())])
-            .map(&mut record)
-            .collect()
+        (0..records).map(|_| sizes[self.dice.random_range(0..sizes.len())]).map(&mut record).collect()
     }
 
     fn cut(&mut self, disk: &MemoryLogFile) {
@@ -397,8 +337,7 @@ impl Life {
     fn process(&mut self) {
         let (medium, moments) = recorded(&self.disk);
         let mut found = Found::default();
-        let (mut log, _) =
-            Log::open(Box::new(medium), genesis(), |group| found.add(group)).unwrap();
+        let (mut log, _) = Log::open(Box::new(medium), genesis(), |group| found.add(group)).unwrap();
         if self.dice.random_bool(0.3) {
             let moments = taken(&moments);
             let moment = &moments[self.dice.random_range(0..moments.len())];
@@ -444,17 +383,13 @@ impl Life {
 
 #[test]
 fn a_long_life_of_cuts_loses_nothing_and_invents_nothing() {
-    let number =
-        |name, default| std::env::var(name).map_or(default, |text: String| text.parse().unwrap());
+    let number = |name, default| std::env::var(name).map_or(default, |text: String| text.parse().unwrap());
     let first: u64 = number("CUTOVER_CUT_SEED", 0);
     for seed in first..first + number("CUTOVER_CUT_SEEDS", SEEDS) {
         let lived = std::panic::catch_unwind(|| {
             let mut life = Life::new(seed);
             (0..20).for_each(|_| life.process());
         });
-        assert!(
-            lived.is_ok(),
-            "seed {seed}: see above; CUTOVER_CUT_SEED={seed} repeats it"
-        );
+        assert!(lived.is_ok(), "seed {seed}: see above; CUTOVER_CUT_SEED={seed} repeats it");
     }
 }

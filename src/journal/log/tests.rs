@@ -74,21 +74,9 @@ fn a_group_costs_one_barrier_and_its_records_are_where_it_says() {
     }
     let head = log.head();
     drop(log);
-    let (mut log, tail) = Log::open(
-        Box::new(DiskLogFile::open(&path).unwrap()),
-        genesis(),
-        nothing,
-    )
-    .unwrap();
+    let (mut log, tail) = Log::open(Box::new(DiskLogFile::open(&path).unwrap()), genesis(), nothing).unwrap();
     assert_eq!(log.head(), head);
-    assert_eq!(
-        tail,
-        Tail {
-            groups: 1,
-            records: 3,
-            end: End::Clean { at: head.offset }
-        }
-    );
+    assert_eq!(tail, Tail { groups: 1, records: 3, end: End::Clean { at: head.offset } });
     log.append_group(&[rec("four")]).unwrap();
     assert_eq!(log.head().records, 4);
 
@@ -101,10 +89,7 @@ fn what_is_no_record_is_not_read() {
     let (medium, heads) = written(&small());
     for at in [1, 40, heads[4].offset, u64::from(u32::MAX), u64::MAX] {
         let read = read_record(&medium, at);
-        assert!(
-            matches!(read, Err(LogError::NoRecord { at: told }) if told == at),
-            "{read:?}"
-        );
+        assert!(matches!(read, Err(LogError::NoRecord { at: told }) if told == at), "{read:?}");
     }
 }
 
@@ -121,11 +106,7 @@ fn every_cut_leaves_the_groups_before_it() {
     let (medium, heads) = written(&small());
     let bytes = medium.bytes();
     for cut in 0..=bytes.len() {
-        let whole = heads
-            .iter()
-            .filter(|head| head.offset <= cut as u64)
-            .count()
-            - 1;
+        let whole = heads.iter().filter(|head| head.offset <= cut as u64).count() - 1;
         let at = heads[whole].offset;
         let medium = MemoryLogFile::holding(bytes[..cut].to_vec());
         let (found, _) = groups(&medium, genesis()).unwrap();
@@ -133,24 +114,12 @@ fn every_cut_leaves_the_groups_before_it() {
 
         let (mut log, tail) = Log::open(Box::new(medium.clone()), genesis(), nothing).unwrap();
         let torn = cut as u64 - at;
-        let end = if torn == 0 {
-            End::Clean { at }
-        } else {
-            End::Torn { at, bytes: torn }
-        };
+        let end = if torn == 0 { End::Clean { at } } else { End::Torn { at, bytes: torn } };
         assert_eq!(tail.end, end, "cut at {cut}");
         log.append_group(&[rec("next")]).unwrap();
         medium.cut_power(0);
         let (found, tail) = groups(&medium, genesis()).unwrap();
-        assert_eq!(
-            (found.len(), tail.end),
-            (
-                whole + 1,
-                End::Clean {
-                    at: log.head().offset
-                }
-            )
-        );
+        assert_eq!((found.len(), tail.end), (whole + 1, End::Clean { at: log.head().offset }));
     }
 }
 
@@ -170,29 +139,14 @@ fn every_changed_byte_is_dropped_with_its_group_or_reported() {
                 let (found, tail) = found.unwrap();
                 let torn = medium.len().unwrap() - last_group.offset;
                 assert_eq!(found, small()[..small().len() - 1]);
-                assert_eq!(
-                    tail.end,
-                    End::Torn {
-                        at: last_group.offset,
-                        bytes: torn
-                    }
-                );
+                assert_eq!(tail.end, End::Torn { at: last_group.offset, bytes: torn });
             } else {
-                let Err(LogError::Damaged {
-                    at: told,
-                    record,
-                    fault: Fault::Checksum,
-                }) = found
-                else {
+                let Err(LogError::Damaged { at: told, record, fault: Fault::Checksum }) = found else {
                     panic!("byte {at}: {found:?}");
                 };
                 assert!(told <= at as u64 && record <= last_group.records);
                 assert!(Log::open(Box::new(medium.clone()), genesis(), nothing).is_err());
-                assert_eq!(
-                    medium.len().unwrap(),
-                    heads[heads.len() - 1].offset,
-                    "a damaged log is not cut"
-                );
+                assert_eq!(medium.len().unwrap(), heads[heads.len() - 1].offset, "a damaged log is not cut");
             }
         }
     }
@@ -207,21 +161,14 @@ fn bytes_behind_the_last_group_are_torn() {
         bytes.extend(&garbage);
         let (found, tail) = groups(&MemoryLogFile::holding(bytes), genesis()).unwrap();
         assert_eq!(found, small());
-        assert_eq!(
-            tail.end,
-            End::Torn {
-                at: end,
-                bytes: garbage.len() as u64
-            }
-        );
+        assert_eq!(tail.end, End::Torn { at: end, bytes: garbage.len() as u64 });
     }
 }
 
 #[test]
 fn a_log_longer_than_one_chunk_is_read_whole() {
-    let long: Vec<Records> = (0..3000u32)
-        .map(|group| vec![long('g', 150 + group as usize % 7); 1 + group as usize % 3])
-        .collect();
+    let long: Vec<Records> =
+        (0..3000u32).map(|group| vec![long('g', 150 + group as usize % 7); 1 + group as usize % 3]).collect();
     let (medium, heads) = written(&long);
     assert!(medium.len().unwrap() > 1 << 20);
     let (found, tail) = groups(&medium, genesis()).unwrap();
@@ -236,29 +183,10 @@ fn damage_is_found_over_a_long_way() {
     let mut bytes = medium.bytes();
     bytes[0] ^= 1;
     let found = groups(&MemoryLogFile::holding(bytes.clone()), genesis());
-    assert!(
-        matches!(
-            found,
-            Err(LogError::Damaged {
-                at: 0,
-                record: 1,
-                fault: Fault::Checksum
-            })
-        ),
-        "{found:?}"
-    );
+    assert!(matches!(found, Err(LogError::Damaged { at: 0, record: 1, fault: Fault::Checksum })), "{found:?}");
     bytes.truncate(heads[1].offset as usize);
     let (found, tail) = groups(&MemoryLogFile::holding(bytes), genesis()).unwrap();
-    assert_eq!(
-        (found.len(), tail.end),
-        (
-            0,
-            End::Torn {
-                at: 0,
-                bytes: heads[1].offset
-            }
-        )
-    );
+    assert_eq!((found.len(), tail.end), (0, End::Torn { at: 0, bytes: heads[1].offset }));
 }
 
 #[test]
@@ -268,44 +196,19 @@ fn an_edited_log_breaks_its_chain() {
     let mut bytes = medium.bytes();
     // The same record in the same group, with a good checksum, out of another history.
     let (from, until) = (heads[1].offset as usize, heads[2].offset as usize);
-    bytes.splice(
-        from..until,
-        other[other.len() - (until - from)..].iter().copied(),
-    );
+    bytes.splice(from..until, other[other.len() - (until - from)..].iter().copied());
     let found = groups(&MemoryLogFile::holding(bytes), genesis());
     let at = heads[1].offset;
-    assert!(
-        matches!(found, Err(LogError::Damaged { at: told, record: 3, fault: Fault::Chain }) if told == at)
-    );
+    assert!(matches!(found, Err(LogError::Damaged { at: told, record: 3, fault: Fault::Chain }) if told == at));
 
     let mut bytes = medium.bytes();
     bytes.drain(from..until);
     let found = groups(&MemoryLogFile::holding(bytes), genesis());
-    assert!(
-        matches!(
-            found,
-            Err(LogError::Damaged {
-                record: 3,
-                fault: Fault::Chain,
-                ..
-            })
-        ),
-        "{found:?}"
-    );
+    assert!(matches!(found, Err(LogError::Damaged { record: 3, fault: Fault::Chain, .. })), "{found:?}");
 
     let foreign = Head::genesis(RunId(Uuid::from_u128(2)));
     let found = groups(&medium, foreign);
-    assert!(
-        matches!(
-            found,
-            Err(LogError::Damaged {
-                at: 0,
-                record: 1,
-                fault: Fault::Chain
-            })
-        ),
-        "{found:?}"
-    );
+    assert!(matches!(found, Err(LogError::Damaged { at: 0, record: 1, fault: Fault::Chain })), "{found:?}");
 }
 
 #[test]
@@ -323,41 +226,20 @@ fn a_place_that_is_not_in_the_log_is_refused() {
     let (medium, heads) = written(&small());
     let last = heads[4];
     let elsewhere = [
-        Head {
-            offset: last.offset - 1,
-            ..last
-        },
-        Head {
-            hash: heads[3].hash,
-            ..last
-        },
+        Head { offset: last.offset - 1, ..last },
+        Head { hash: heads[3].hash, ..last },
         Head { group: 3, ..last },
-        Head {
-            last_line: heads[3].offset,
-            ..last
-        },
-        Head {
-            last_line: u64::MAX,
-            ..last
-        },
-        Head {
-            last_line: last.offset,
-            ..last
-        },
+        Head { last_line: heads[3].offset, ..last },
+        Head { last_line: u64::MAX, ..last },
+        Head { last_line: last.offset, ..last },
     ];
     for head in elsewhere {
         let found = groups(&medium, head);
-        assert!(
-            matches!(found, Err(LogError::Elsewhere { .. })),
-            "{head:?}: {found:?}"
-        );
+        assert!(matches!(found, Err(LogError::Elsewhere { .. })), "{head:?}: {found:?}");
     }
     let shorter = MemoryLogFile::holding(medium.bytes()[..heads[3].offset as usize].to_vec());
     let found = groups(&shorter, last);
-    assert!(
-        matches!(found, Err(LogError::Shortened { known, .. }) if known == last.offset),
-        "{found:?}"
-    );
+    assert!(matches!(found, Err(LogError::Shortened { known, .. }) if known == last.offset), "{found:?}");
 }
 
 #[test]
@@ -366,23 +248,14 @@ fn the_first_error_is_final_and_says_what_is_durable() {
         let medium = MemoryLogFile::default();
         medium.fail_after(calls);
         let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
-        let mut results = small()
-            .into_iter()
-            .map(|group| log.append_group(&group).map_err(|e| e.to_string()));
+        let mut results = small().into_iter().map(|group| log.append_group(&group).map_err(|e| e.to_string()));
         let good = results.by_ref().take_while(Result::is_ok).count();
         assert_eq!(good as u32, calls / 2);
         for later in results {
             let told = later.unwrap_err();
             let durable: usize = small()[..good].iter().map(Vec::len).sum();
             assert!(told.contains(&format!("; {durable} records (")), "{told}");
-            assert!(
-                told.contains(if calls % 2 == 0 {
-                    "written;"
-                } else {
-                    "made durable;"
-                }),
-                "{told}"
-            );
+            assert!(told.contains(if calls % 2 == 0 { "written;" } else { "made durable;" }), "{told}");
         }
         medium.cut_power(0);
         assert_eq!(groups(&medium, genesis()).unwrap().0, small()[..good]);
@@ -414,15 +287,9 @@ fn a_record_over_the_limit_does_not_end_the_log() {
     let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
     let long = vec![b' '; LINE_BYTES_MAX - crate::journal::line::TRAILER_BYTES_MAX];
     let longer = vec![b' '; long.len() + 1];
-    assert!(matches!(
-        log.append_group(&[&longer]),
-        Err(LogError::RecordTooLong(_))
-    ));
+    assert!(matches!(log.append_group(&[&longer]), Err(LogError::RecordTooLong(_))));
     let many = [&long, &long, &long, &long, &long];
-    assert!(matches!(
-        log.append_group(&many),
-        Err(LogError::GroupTooLong { .. })
-    ));
+    assert!(matches!(log.append_group(&many), Err(LogError::GroupTooLong { .. })));
     assert!(medium.is_empty().unwrap());
     log.append_group(&[rec("fits")]).unwrap();
     assert_eq!(groups(&medium, genesis()).unwrap().0, [[rec("fits")]]);
@@ -440,11 +307,7 @@ fn the_visitor_can_end_the_walk() {
     let mut seen = 0;
     let ended = inspect(&medium, genesis(), |group| {
         seen += 1;
-        if group.head().group == 2 {
-            Err(LogError::Elsewhere { known: 0 })
-        } else {
-            Ok(())
-        }
+        if group.head().group == 2 { Err(LogError::Elsewhere { known: 0 }) } else { Ok(()) }
     });
     assert!(matches!(ended, Err(LogError::Elsewhere { known: 0 })));
     assert_eq!(seen, 2);
@@ -500,26 +363,15 @@ fn when_the_reserve_is_used_up_the_error_is_final_and_nothing_durable_is_lost() 
     for free in 0..bytes.len() {
         for reserve in 0..bytes.len() - free {
             let (medium, mut log, taken) = written_with_room(free, reserve);
-            let fits = heads
-                .iter()
-                .filter(|head| head.offset <= (free + reserve) as u64);
-            assert_eq!(
-                taken,
-                fits.count() - 1,
-                "{free} bytes free, {reserve} kept back"
-            );
+            let fits = heads.iter().filter(|head| head.offset <= (free + reserve) as u64);
+            assert_eq!(taken, fits.count() - 1, "{free} bytes free, {reserve} kept back");
             medium.limit_room(1 << 20, 1 << 20);
             let told = log.append_group(&[rec("later")]).unwrap_err().to_string();
             assert!(told.contains("could not be written"), "{told}");
             medium.cut_power(0);
             let (found, tail) = groups(&medium, genesis()).unwrap();
             assert_eq!(found, small()[..taken]);
-            assert_eq!(
-                tail.end,
-                End::Clean {
-                    at: heads[taken].offset
-                }
-            );
+            assert_eq!(tail.end, End::Clean { at: heads[taken].offset });
         }
     }
 }
@@ -536,12 +388,7 @@ fn half_a_group_is_cut_off_before_it_is_appended_once_more() {
     assert!(log.shortage().reason().is_some());
     let (found, tail) = groups(&medium, genesis()).unwrap();
     assert_eq!(found, [[rec("first")], [rec("second")]]);
-    assert_eq!(
-        tail.end,
-        End::Clean {
-            at: log.head().offset
-        }
-    );
+    assert_eq!(tail.end, End::Clean { at: log.head().offset });
     // Full a second time: there is nothing left to give up.
     medium.fail_after(0);
     assert!(log.append_group(&[rec("third")]).is_err());
@@ -556,10 +403,7 @@ fn a_failed_barrier_is_final_whatever_is_kept_back() {
     let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
     // The medium says that it is full, but at the barrier.
     medium.fail_after(1);
-    let told = log
-        .append_group(&[rec("in doubt")])
-        .unwrap_err()
-        .to_string();
+    let told = log.append_group(&[rec("in doubt")]).unwrap_err().to_string();
     assert!(told.contains("could not be made durable"), "{told}");
     assert_eq!(log.shortage().reason(), None);
     assert!(log.append_group(&[rec("later")]).is_err());

@@ -44,17 +44,12 @@ fn is_inside() -> bool {
     // A thread that is just ending has no such value any more, and is in no call.
     let called = INSIDE.try_with(Cell::get).unwrap_or(false);
     let thread = std::thread::current();
-    called
-        || thread
-            .name()
-            .is_some_and(|name| name.starts_with(ITS_THREADS))
+    called || thread.name().is_some_and(|name| name.starts_with(ITS_THREADS))
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
-        .to_owned()
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
 }
 
 #[cfg(test)]
@@ -63,8 +58,7 @@ mod tests {
     use std::process::Command;
 
     const ALONE: &str = "CUTOVER_TEST_PANIC_ALONE";
-    const NAME: &str =
-        "journal::sled_store::panic_guard::tests::a_panic_inside_is_not_shown_and_one_outside_is";
+    const NAME: &str = "journal::sled_store::panic_guard::tests::a_panic_inside_is_not_shown_and_one_outside_is";
 
     /// In a process of its own, since the hook is one for all threads.
     #[test]

@@ -16,19 +16,13 @@ impl Sum {
     /// With one more entry.
     #[must_use]
     pub fn with(self, key: &[u8], value: &[u8]) -> Sum {
-        Sum {
-            entries: self.entries.wrapping_add(1),
-            checks: self.checks.wrapping_add(check(key, value)),
-        }
+        Sum { entries: self.entries.wrapping_add(1), checks: self.checks.wrapping_add(check(key, value)) }
     }
 
     /// Without an entry that is in it.
     #[must_use]
     pub fn without(self, key: &[u8], value: &[u8]) -> Sum {
-        Sum {
-            entries: self.entries.wrapping_sub(1),
-            checks: self.checks.wrapping_sub(check(key, value)),
-        }
+        Sum { entries: self.entries.wrapping_sub(1), checks: self.checks.wrapping_sub(check(key, value)) }
     }
 
     /// How many entries.
@@ -47,20 +41,14 @@ impl Sum {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Sum> {
         let number = u128::from_be_bytes(bytes.try_into().ok()?);
-        Some(Sum {
-            entries: (number >> 64) as u64,
-            checks: number as u64,
-        })
+        Some(Sum { entries: (number >> 64) as u64, checks: number as u64 })
     }
 }
 
 /// The key's length comes first, so that no byte can move from the key into the value unseen.
 fn check(key: &[u8], value: &[u8]) -> u64 {
     let length = crc32c::crc32c(&(key.len() as u64).to_be_bytes());
-    u64::from(crc32c::crc32c_append(
-        crc32c::crc32c_append(length, key),
-        value,
-    ))
+    u64::from(crc32c::crc32c_append(crc32c::crc32c_append(length, key), value))
 }
 
 #[cfg(test)]

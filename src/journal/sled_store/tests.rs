@@ -64,10 +64,7 @@ fn entries_come_in_the_order_of_their_keys() {
         put(&store, [b"row", row.to_be_bytes().as_slice()].concat(), b"");
     }
     put(&store, b"run", b"");
-    let rows: Vec<u8> = keys(store.scan_prefix(b"row"))
-        .iter()
-        .map(|key| key[6])
-        .collect();
+    let rows: Vec<u8> = keys(store.scan_prefix(b"row")).iter().map(|key| key[6]).collect();
     assert_eq!(rows, [1, 2, 3, 0]);
     let last = store.scan_prefix(b"row").next_back().unwrap().unwrap();
     assert_eq!(last.0, b"row\0\0\x01\0");
@@ -84,27 +81,17 @@ fn of_several_changes_of_a_key_the_last_one_counts() {
     }
     store.apply(batch).unwrap();
     assert_eq!(keys(store.scan_prefix(b"")).len(), 1001);
-    assert_eq!(
-        store.get(b"position").unwrap(),
-        Some(999u32.to_be_bytes().to_vec())
-    );
+    assert_eq!(store.get(b"position").unwrap(), Some(999u32.to_be_bytes().to_vec()));
 }
 
 #[test]
 fn a_database_that_does_not_open_is_set_aside() {
     let dir = closed_with(b"old");
     for number in 1..3 {
-        fs::write(
-            dir.path().join(DIRECTORY).join("conf"),
-            "no configuration of sled's",
-        )
-        .unwrap();
+        fs::write(dir.path().join(DIRECTORY).join("conf"), "no configuration of sled's").unwrap();
         let SetAside { why, moved_to } = set_aside_from(&dir);
         assert!(matches!(why, Why::WouldNotOpen(_)), "{why:?}");
-        assert_eq!(
-            moved_to,
-            dir.path().join(format!("checkpoint.damaged-{number}"))
-        );
+        assert_eq!(moved_to, dir.path().join(format!("checkpoint.damaged-{number}")));
         assert!(moved_to.join("conf").exists());
     }
 }
@@ -120,19 +107,11 @@ fn a_format_that_is_not_ours_is_set_aside() {
     for (format, expected) in formats {
         let dir = closed_with(b"old");
         let store = open(&dir);
-        store
-            .db
-            .open_tree(FORMAT_TREE)
-            .unwrap()
-            .insert(FORMAT_KEY, format)
-            .unwrap();
+        store.db.open_tree(FORMAT_TREE).unwrap().insert(FORMAT_KEY, format).unwrap();
         drop(store);
         let set_aside = set_aside_from(&dir);
         assert_eq!(set_aside.why, expected);
-        assert!(
-            set_aside.to_string().contains("checkpoint.damaged-1"),
-            "{set_aside}"
-        );
+        assert!(set_aside.to_string().contains("checkpoint.damaged-1"), "{set_aside}");
     }
 }
 
@@ -156,13 +135,8 @@ fn an_entry_that_is_not_as_it_was_written_sets_the_database_aside() {
     let all_gone = |db: &sled::Db| db.clear().unwrap();
     let unsummed = |db: &sled::Db| drop(db.remove(SUM_KEY).unwrap());
     type Damage<'d> = &'d dyn Fn(&sled::Db);
-    let cases: [(Damage<'_>, bool); 5] = [
-        (&removed, true),
-        (&changed, true),
-        (&added, true),
-        (&all_gone, false),
-        (&unsummed, true),
-    ];
+    let cases: [(Damage<'_>, bool); 5] =
+        [(&removed, true), (&changed, true), (&added, true), (&all_gone, false), (&unsummed, true)];
     for (damage, noticed) in cases {
         let dir = closed_with(b"old");
         let store = open(&dir);
@@ -203,12 +177,7 @@ fn the_sum_stands_for_what_is_there_after_every_kind_of_change() {
 fn a_panic_is_an_error_with_its_message() {
     let path = Path::new("somewhere");
     let fixed = guarded::<()>(path, || panic!("at the disco")).unwrap_err();
-    assert!(
-        fixed
-            .to_string()
-            .contains("`somewhere` is damaged (at the disco)"),
-        "{fixed}"
-    );
+    assert!(fixed.to_string().contains("`somewhere` is damaged (at the disco)"), "{fixed}");
     let number = 7;
     let built = guarded::<()>(path, || panic!("{number} times")).unwrap_err();
     assert!(built.to_string().contains("(7 times)"), "{built}");
@@ -220,12 +189,8 @@ fn a_fault_of_the_system_sets_nothing_aside() {
     for kind in [io::ErrorKind::StorageFull, io::ErrorKind::PermissionDenied] {
         assert!(is_of_the_system(&sled::Error::Io(kind.into())));
     }
-    assert!(!is_of_the_system(&sled::Error::Io(
-        io::ErrorKind::UnexpectedEof.into()
-    )));
-    assert!(!is_of_the_system(
-        &sled::Error::ReportableBug(String::new())
-    ));
+    assert!(!is_of_the_system(&sled::Error::Io(io::ErrorKind::UnexpectedEof.into())));
+    assert!(!is_of_the_system(&sled::Error::ReportableBug(String::new())));
 }
 
 proptest! {

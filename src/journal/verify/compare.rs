@@ -14,12 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// What the checkpoint has of a row that has ended, if it is something else.
-pub(super) fn row(
-    store: &dyn Store,
-    fold: &RunFold,
-    row: RowNumber,
-    ours: &RowRecord,
-) -> Option<String> {
+pub(super) fn row(store: &dyn Store, fold: &RunFold, row: RowNumber, ours: &RowRecord) -> Option<String> {
     let text = match read_row(store, fold.run.id(), row) {
         Ok(Some(theirs)) if theirs == *ours => return None,
         Ok(Some(theirs)) => format!("the checkpoint has {}", differing(ours, &theirs)),
@@ -45,10 +40,7 @@ pub(super) fn rest(
         ..ours.run.clone()
     };
     if own != *known {
-        find(format!(
-            "the run's own record: the checkpoint has {}",
-            differing(&own, known)
-        ));
+        find(format!("the run's own record: the checkpoint has {}", differing(&own, known)));
     }
     match read_fold(store, known.clone()) {
         Ok(theirs) => held(ours, &theirs, &mut find),
@@ -57,9 +49,9 @@ pub(super) fn rest(
     let id = known.id();
     for entry in read_rows(store, id) {
         match entry {
-            Ok((row, _)) if !moved(row) => find(format!(
-                "row {row}: the checkpoint has it, and the log does not say so"
-            )),
+            Ok((row, _)) if !moved(row) => {
+                find(format!("row {row}: the checkpoint has it, and the log does not say so"))
+            }
             Ok(_) => {}
             Err(error) => find(error.to_string()),
         }
@@ -78,38 +70,24 @@ fn held(ours: &RunFold, theirs: &RunFold, find: &mut impl FnMut(String)) {
     for (row, record) in ours.rows() {
         match theirs.held(row) {
             Some(found) if found == record => {}
-            Some(found) => find(format!(
-                "row {row}: the checkpoint has {}",
-                differing(record, found)
-            )),
-            None => find(format!(
-                "row {row} as one that is under way: the checkpoint lacks it"
-            )),
+            Some(found) => find(format!("row {row}: the checkpoint has {}", differing(record, found))),
+            None => find(format!("row {row} as one that is under way: the checkpoint lacks it")),
         }
     }
     for (row, _) in theirs.rows().filter(|(row, _)| ours.held(*row).is_none()) {
-        find(format!(
-            "row {row} as one that is under way: the checkpoint has it, and the log does not say so"
-        ));
+        find(format!("row {row} as one that is under way: the checkpoint has it, and the log does not say so"));
     }
 }
 
 /// An account may have been seen by several rows; the checkpoint must name one of them. It may be ahead of the rows it was
 /// written with.
-fn owner(
-    store: &dyn Store,
-    ours: &RunFold,
-    account: &str,
-    row: RowNumber,
-) -> Result<(), JournalError> {
+fn owner(store: &dyn Store, ours: &RunFold, account: &str, row: RowNumber) -> Result<(), JournalError> {
     let record = read_row(store, ours.run.id(), row)?;
     let known = record.and_then(|record| record.account);
     if known.is_none_or(|known| known == account) {
         return Ok(());
     }
-    Err(JournalError::Checkpoint(format!(
-        "it says that account {account} is row {row}, and that row does not"
-    )))
+    Err(JournalError::Checkpoint(format!("it says that account {account} is row {row}, and that row does not")))
 }
 
 /// The fields that differ, with both values.
@@ -118,11 +96,7 @@ fn differing<T: Serialize>(ours: &T, theirs: &T) -> String {
     let (ours, theirs) = (value(ours), value(theirs));
     let fields = ours.as_object().into_iter().flatten();
     let different = fields.filter(|(field, our)| theirs.get(field) != Some(our));
-    let different = different.map(|(field, our)| {
-        format!(
-            "{field} {}, where the log says {our}",
-            theirs[field.as_str()]
-        )
-    });
+    let different =
+        different.map(|(field, our)| format!("{field} {}, where the log says {our}", theirs[field.as_str()]));
     different.collect::<Vec<_>>().join("; ")
 }

@@ -19,10 +19,9 @@ pub(super) fn describe(entry: &Entry, steps: &[String]) -> String {
         Entry::Opened { at: _, program } => format!("a process of cutover {program} began"),
         Entry::Moved(transition) => moved(transition, steps),
         Entry::Reopened(reopening) => moved(&reopening.moved, steps),
-        Entry::Adopted(adoption) => format!(
-            "row {}: taken over from row {} of run {}",
-            adoption.row, adoption.from_row, adoption.from
-        ),
+        Entry::Adopted(adoption) => {
+            format!("row {}: taken over from row {} of run {}", adoption.row, adoption.from_row, adoption.from)
+        }
         Entry::Closed { at: _, stop } => match stop {
             Stop::Finished => "a process stopped: finished".into(),
             Stop::Requested(why) | Stop::Fault(why) => format!("a process stopped: {why}"),
@@ -43,10 +42,7 @@ fn moved(transition: &Transition, steps: &[String]) -> String {
     if transition.events.is_empty() {
         return format!("row {row}: facts");
     }
-    let events = transition
-        .events
-        .iter()
-        .map(|event| event_words(event, steps));
+    let events = transition.events.iter().map(|event| event_words(event, steps));
     format!("row {row}: {}", events.collect::<Vec<_>>().join(", "))
 }
 

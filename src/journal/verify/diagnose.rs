@@ -55,20 +55,16 @@ impl Suspect<'_> {
                     let (kind, what) = self.misfit(&before, &line, &bytes)?;
                     (kind, format!("{name}: {what}"))
                 }
-                Read::Broken(None) => (
-                    Kind::Damaged,
-                    "no record begins here: bytes were destroyed, cut out or put in".into(),
-                ),
+                Read::Broken(None) => {
+                    (Kind::Damaged, "no record begins here: bytes were destroyed, cut out or put in".into())
+                }
                 Read::Broken(Some(record)) => {
                     let name = describe_bytes(&record, self.steps);
                     let what = "its checksum does not fit, its bytes were changed";
                     (Kind::Damaged, format!("it now reads as {name}: {what}"))
                 }
                 Read::Short => (Kind::Cut, "the log ends within this record".into()),
-                Read::End => (
-                    Kind::Cut,
-                    "the log ends here, in the middle of a group of records".into(),
-                ),
+                Read::End => (Kind::Cut, "the log ends here, in the middle of a group of records".into()),
             };
             return Ok(Finding::at(&before, kind, text));
         }
@@ -100,9 +96,7 @@ impl Suspect<'_> {
             let what = format!("it belongs to group {group}, which stands before it already");
             (Kind::Repeated, what)
         } else if group > due {
-            let what = format!(
-                "it belongs to group {group}, but group {due} is due: records before it were removed"
-            );
+            let what = format!("it belongs to group {group}, but group {due} is due: records before it were removed");
             (Kind::Removed, what)
         } else if before.records == 0 {
             let what = "it does not follow from the name of the run: it was edited, records before it were removed, or the \
@@ -136,11 +130,7 @@ impl Suspect<'_> {
         let mut window = Window::new(self.file)?;
         window.release(at);
         let Some(count) = window.bytes_to_line_end(at)? else {
-            return Ok(if window.ends_at(at) {
-                Read::End
-            } else {
-                Read::Short
-            });
+            return Ok(if window.ends_at(at) { Read::End } else { Read::Short });
         };
         let bytes = window.slice(at, count).to_vec();
         Ok(match Line::parse(&bytes) {

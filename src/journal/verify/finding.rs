@@ -58,21 +58,12 @@ pub struct Finding {
 impl Finding {
     /// About no record by itself.
     pub(super) fn of(kind: Kind, message: impl Into<String>) -> Finding {
-        Finding {
-            record: None,
-            offset: None,
-            kind,
-            message: message.into(),
-        }
+        Finding { record: None, offset: None, kind, message: message.into() }
     }
 
     /// About the record that comes after `before`.
     pub(super) fn at(before: &Head, kind: Kind, message: impl Into<String>) -> Finding {
-        Finding {
-            record: Some(before.records + 1),
-            offset: Some(before.offset),
-            ..Finding::of(kind, message)
-        }
+        Finding { record: Some(before.records + 1), offset: Some(before.offset), ..Finding::of(kind, message) }
     }
 }
 
@@ -174,9 +165,7 @@ impl Noted {
         verdict.notes.push(match verdict.records - record {
             0 => format!("the head that was noted is that of record {record}, the last one"),
             more => {
-                format!(
-                    "the head that was noted is that of record {record}; {more} records follow it"
-                )
+                format!("the head that was noted is that of record {record}; {more} records follow it")
             }
         });
     }

@@ -36,28 +36,22 @@ impl Story {
             Entry::Moved(transition) => {
                 let row = transition.row;
                 self.moved_max = self.moved_max.max(row.0);
-                must(!self.ended.contains(row), || {
-                    format!("row {row} had ended before it")
-                })?;
+                must(!self.ended.contains(row), || format!("row {row} had ended before it"))?;
                 self.rows_are_there()
             }
             Entry::Reopened(reopening) => {
                 let row = reopening.moved.row;
-                must(self.ended.contains(row), || {
-                    format!("row {row} had not ended before it")
-                })?;
+                must(self.ended.contains(row), || format!("row {row} had not ended before it"))?;
                 self.ended.remove(row);
                 Ok(())
             }
             Entry::Adopted(adoption) => {
                 self.moved_max = self.moved_max.max(adoption.row.0);
-                must(self.rows.is_none(), || {
-                    "the end of the input was before it".into()
-                })
+                must(self.rows.is_none(), || "the end of the input was before it".into())
             }
-            Entry::Opened { .. } | Entry::Closed { .. } => must(self.rows.is_some(), || {
-                "the rows were not all copied before it".into()
-            }),
+            Entry::Opened { .. } | Entry::Closed { .. } => {
+                must(self.rows.is_some(), || "the rows were not all copied before it".into())
+            }
         }
     }
 
@@ -69,15 +63,11 @@ impl Story {
     }
 
     fn copy(&mut self, rows: &[InputRow]) -> Result<(), String> {
-        must(self.rows.is_none(), || {
-            "the end of the input was before it".into()
-        })?;
+        must(self.rows.is_none(), || "the end of the input was before it".into())?;
         for row in rows {
             self.copied += 1;
             let due = self.copied;
-            must(row.number.0 == due, || {
-                format!("row {} stands where row {due} is due", row.number)
-            })?;
+            must(row.number.0 == due, || format!("row {} stands where row {due} is due", row.number))?;
         }
         Ok(())
     }

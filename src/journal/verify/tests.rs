@@ -6,9 +6,7 @@ use crate::journal::line::Place;
 use crate::journal::row::{RowNumber, RowRecord};
 use crate::journal::run::Stop;
 use crate::journal::store::Batch;
-use crate::journal::test_world::{
-    LineParts, World, begun, done, groups, hash_of, log_of, mended, moved, run_header,
-};
+use crate::journal::test_world::{LineParts, World, begun, done, groups, hash_of, log_of, mended, moved, run_header};
 use crate::machine::{Event, RowState};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -121,10 +119,7 @@ fn bytes_that_were_changed_without_a_care_are_named_with_their_record() {
             world.disk.put(world.id, bytes);
             let verdict = world.verdict(None);
             let finding = &verdict.findings[0];
-            assert_eq!(
-                (finding.record, finding.kind),
-                (Some(number), Kind::Damaged)
-            );
+            assert_eq!((finding.record, finding.kind), (Some(number), Kind::Damaged));
             assert_eq!(finding.offset, Some(at as u64));
             all += &format!("{what} of record {number}\n    {}\n", told(&verdict));
         }
@@ -140,9 +135,7 @@ fn a_tail_that_was_cut_off_is_missed_by_the_checkpoint() {
     let lines = world.lines();
     let last = bytes.len() - mended(&lines[..9]).len();
     for cut in [1, last - 1, last, last + 1, bytes.len() - 60] {
-        world
-            .disk
-            .put(world.id, bytes[..bytes.len() - cut].to_vec());
+        world.disk.put(world.id, bytes[..bytes.len() - cut].to_vec());
         let verdict = world.verdict(None);
         assert_eq!(verdict.findings.len(), 1, "cut {cut}: {}", told(&verdict));
         assert_eq!(verdict.findings[0].kind, Kind::Cut, "cut {cut}");
@@ -164,10 +157,7 @@ fn a_torn_tail_is_worth_a_note() {
     world.disk.put(world.id, bytes);
     let verdict = world.verdict(None);
     assert_eq!(told(&verdict), "");
-    assert!(
-        verdict.notes[0].starts_with("the last 100 bytes"),
-        "{verdict:?}"
-    );
+    assert!(verdict.notes[0].starts_with("the last 100 bytes"), "{verdict:?}");
 }
 
 #[test]
@@ -175,18 +165,10 @@ fn a_log_that_was_written_anew_is_not_the_one_that_the_checkpoint_knows() {
     let world = World::of(&groups());
     let head = world.lines()[9].hash;
     let mut others = groups();
-    others[6] = vec![Entry::Closed {
-        at: 30,
-        stop: Stop::Requested("forged".into()),
-    }];
+    others[6] = vec![Entry::Closed { at: 30, stop: Stop::Requested("forged".into()) }];
     world.disk.put(world.id, log_of(world.id, &others));
     let verdict = world.verdict(None);
-    assert_eq!(
-        verdict.findings[0].kind,
-        Kind::Rewritten,
-        "{}",
-        told(&verdict)
-    );
+    assert_eq!(verdict.findings[0].kind, Kind::Rewritten, "{}", told(&verdict));
     // Without the checkpoint it is as good as the original, and only a head noted elsewhere can tell.
     world.store.lose();
     assert!(world.verdict(None).ok);
@@ -232,29 +214,13 @@ fn what_cannot_have_happened_is_named() {
         Entry::began(header)
     };
     let worlds = [
-        (
-            "a row done that was not begun",
-            with(5, done(4)),
-            Kind::Impossible,
-        ),
-        (
-            "a row that is not there",
-            with(5, begun(5)),
-            Kind::Misplaced,
-        ),
-        (
-            "fewer rows",
-            with(2, Entry::Imported { rows: 3, at: 6 }),
-            Kind::Misplaced,
-        ),
+        ("a row done that was not begun", with(5, done(4)), Kind::Impossible),
+        ("a row that is not there", with(5, begun(5)), Kind::Misplaced),
+        ("fewer rows", with(2, Entry::Imported { rows: 3, at: 6 }), Kind::Misplaced),
         ("a second beginning", with(3, stranger()), Kind::Misplaced),
         ("another run", with(0, stranger()), Kind::Misplaced),
         ("no end of the input", with(2, begun(1)), Kind::Misplaced),
-        (
-            "rows in disorder",
-            with(1, Entry::Rows(vec![])),
-            Kind::Misplaced,
-        ),
+        ("rows in disorder", with(1, Entry::Rows(vec![])), Kind::Misplaced),
     ];
     let mut all = String::new();
     for (what, groups, kind) in worlds {
@@ -324,11 +290,7 @@ fn a_checkpoint_that_says_something_else_is_told_row_by_row() {
         }),
         ("the run's counts", |world, batch| {
             let run = world.journal().runs().unwrap().remove(0);
-            let changed = RunRecord {
-                writes: 9,
-                begun_through: 0,
-                ..run
-            };
+            let changed = RunRecord { writes: 9, begun_through: 0, ..run };
             batch.put(keys::run(world.id), encode(&changed).unwrap());
         }),
         ("no run's record at all", |world, batch| {
@@ -375,29 +337,15 @@ fn a_name_must_be_that_of_one_run() {
     assert_eq!(chosen(dir, runs(), None).unwrap().len(), 2);
     let one = chosen(dir, runs(), Some("00000000-0000-0000-0000-000000000002")).unwrap();
     assert_eq!(one, [runs()[1]]);
-    assert!(matches!(
-        chosen(dir, runs(), Some("0000")),
-        Err(JournalError::AmbiguousRun { .. })
-    ));
-    assert!(matches!(
-        chosen(dir, runs(), Some("f")),
-        Err(JournalError::UnknownRun { .. })
-    ));
-    assert!(matches!(
-        chosen(dir, Vec::new(), None),
-        Err(JournalError::NoRun { .. })
-    ));
+    assert!(matches!(chosen(dir, runs(), Some("0000")), Err(JournalError::AmbiguousRun { .. })));
+    assert!(matches!(chosen(dir, runs(), Some("f")), Err(JournalError::UnknownRun { .. })));
+    assert!(matches!(chosen(dir, Vec::new(), None), Err(JournalError::NoRun { .. })));
 }
 
 #[test]
 fn a_row_may_move_more_than_once_in_a_group() {
     let mut all = groups();
-    all[4] = vec![
-        begun(3),
-        begun(1),
-        done(1),
-        moved(3, 11, vec![Event::Recovered]),
-    ];
+    all[4] = vec![begun(3), begun(1), done(1), moved(3, 11, vec![Event::Recovered])];
     all.remove(5);
     let world = World::of(&all);
     let verdict = world.verdict(None);

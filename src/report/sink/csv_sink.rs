@@ -26,19 +26,10 @@ pub(super) struct CsvSink {
 
 impl CsvSink {
     /// A file that is always there.
-    pub fn always(
-        path: &Path,
-        heading: Vec<String>,
-        lines: ToLines,
-    ) -> Result<Box<dyn Sink>, ReportError> {
+    pub fn always(path: &Path, heading: Vec<String>, lines: ToLines) -> Result<Box<dyn Sink>, ReportError> {
         let table = Some(CsvTable::create(path, &heading)?);
         let path = path.to_owned();
-        Ok(Box::new(CsvSink {
-            path,
-            heading,
-            lines,
-            table,
-        }))
+        Ok(Box::new(CsvSink { path, heading, lines, table }))
     }
 
     /// A file that is there only when it has a line.
@@ -69,9 +60,7 @@ impl Sink for CsvSink {
             Some(table) => table.finish().map(|_| true),
             // An old one is not true any more.
             None => match std::fs::remove_file(&self.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    Err(ReportError::of_file(&self.path)(error))
-                }
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ReportError::of_file(&self.path)(error)),
                 Ok(()) | Err(_) => Ok(false),
             },
         }

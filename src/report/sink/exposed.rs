@@ -9,16 +9,7 @@ use crate::report::outcome::OutcomeRow;
 use std::borrow::Cow;
 use std::path::Path;
 
-const COLUMNS: [&str; 8] = [
-    "row",
-    "key",
-    "object_id",
-    "upn_now",
-    "upn_home",
-    "since",
-    "doubtful",
-    "advice",
-];
+const COLUMNS: [&str; 8] = ["row", "key", "object_id", "upn_now", "upn_home", "since", "doubtful", "advice"];
 
 pub(super) fn begin(path: &Path, _run: &RunRecord) -> Result<Box<dyn Sink>, ReportError> {
     Ok(CsvSink::if_any(path, &COLUMNS, lines))

@@ -8,15 +8,7 @@ use crate::report::error::ReportError;
 use crate::report::outcome::OutcomeRow;
 use std::path::Path;
 
-const COLUMNS: [&str; 7] = [
-    "row",
-    "line",
-    "key",
-    "object_id",
-    "code",
-    "warning",
-    "advice",
-];
+const COLUMNS: [&str; 7] = ["row", "line", "key", "object_id", "code", "warning", "advice"];
 
 pub(super) fn begin(path: &Path, _run: &RunRecord) -> Result<Box<dyn Sink>, ReportError> {
     Ok(CsvSink::if_any(path, &COLUMNS, lines))

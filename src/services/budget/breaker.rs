@@ -91,9 +91,7 @@ impl Breaker {
     pub(super) fn pause(&self, now: Instant) -> Option<Pause> {
         match self.circuit {
             Circuit::Closed => None,
-            Circuit::Open(pause) | Circuit::Probing(pause) => {
-                Some(pause).filter(|pause| now < pause.until)
-            }
+            Circuit::Open(pause) | Circuit::Probing(pause) => Some(pause).filter(|pause| now < pause.until),
         }
     }
 
@@ -102,10 +100,7 @@ impl Breaker {
         match self.circuit {
             Circuit::Closed => {}
             Circuit::Open(pause) | Circuit::Probing(pause) => {
-                self.circuit = Circuit::Probing(Pause {
-                    until: now + Duration::from_secs(PROBE_S_MAX),
-                    ..pause
-                });
+                self.circuit = Circuit::Probing(Pause { until: now + Duration::from_secs(PROBE_S_MAX), ..pause });
             }
         }
     }
@@ -130,15 +125,10 @@ impl Breaker {
             Trouble::ServerError { retry_after } => {
                 let wish = retry_after.unwrap_or_default();
                 let wish = wish.min(Duration::from_secs(RETRY_AFTER_S_MAX));
-                (
-                    PauseReason::ServerErrors,
-                    self.delays.next_delay().max(wish),
-                )
+                (PauseReason::ServerErrors, self.delays.next_delay().max(wish))
             }
             Trouble::NoAnswer => (PauseReason::NoAnswer, self.delays.next_delay()),
-            Trouble::SignInRefused => {
-                (PauseReason::SignInRefused, self.refused_delays.next_delay())
-            }
+            Trouble::SignInRefused => (PauseReason::SignInRefused, self.refused_delays.next_delay()),
         };
         let until = now + delay;
         self.circuit = Circuit::Open(Pause { reason, until });
@@ -182,10 +172,7 @@ mod tests {
         for _ in 0..200 {
             breaker.failed(now, Trouble::NoAnswer);
         }
-        assert_eq!(
-            breaker.pause(now).map(|pause| pause.until),
-            Some(now + SECOND)
-        );
+        assert_eq!(breaker.pause(now).map(|pause| pause.until), Some(now + SECOND));
     }
 
     #[test]
@@ -193,10 +180,7 @@ mod tests {
         let mut now = Instant::now();
         let mut breaker = opened(now);
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(
-                breaker.pause(now).map(|pause| pause.until - now),
-                Some(SECOND * seconds)
-            );
+            assert_eq!(breaker.pause(now).map(|pause| pause.until - now), Some(SECOND * seconds));
             now += SECOND * seconds;
             assert_eq!(breaker.pause(now), None);
             breaker.admitted(now);
@@ -234,17 +218,11 @@ mod tests {
             breaker.admitted(now);
             breaker.failed(now, Trouble::SignInRefused);
         }
-        assert_eq!(
-            (breaker.refused_since(), breaker.since()),
-            (Some(begin), None)
-        );
+        assert_eq!((breaker.refused_since(), breaker.since()), (Some(begin), None));
         breaker.answered();
         assert_eq!((breaker.refused_since(), breaker.pause(now)), (None, None));
         breaker.failed(now, Trouble::SignInRefused);
-        assert_eq!(
-            breaker.pause(now).map(|pause| pause.until),
-            Some(now + SECOND * 2)
-        );
+        assert_eq!(breaker.pause(now).map(|pause| pause.until), Some(now + SECOND * 2));
     }
 
     #[test]
@@ -268,12 +246,6 @@ mod tests {
             let retry_after = Some(SECOND * 20);
             breaker.failed(now, Trouble::ServerError { retry_after });
         }
-        assert_eq!(
-            breaker.pause(now),
-            Some(Pause {
-                reason: PauseReason::ServerErrors,
-                until: now + SECOND * 20
-            })
-        );
+        assert_eq!(breaker.pause(now), Some(Pause { reason: PauseReason::ServerErrors, until: now + SECOND * 20 }));
     }
 }

@@ -56,11 +56,7 @@ impl Sequence {
             Sequence::SignIn => (1_000, 30_000, 0.0),
             Sequence::RefusedSignIn => (2_000, 120_000, 0.0),
         };
-        Shape {
-            first_ms,
-            longest_ms,
-            jitter_share,
-        }
+        Shape { first_ms, longest_ms, jitter_share }
     }
 }
 
@@ -85,11 +81,7 @@ impl Delays {
             // How often something is tried is bounded by attempts elsewhere, never by a clock that tests cannot turn.
             .with_max_elapsed_time(None)
             .build();
-        Delays {
-            growing,
-            jitter_share: shape.jitter_share,
-            random: ChaCha8Rng::seed_from_u64(seed),
-        }
+        Delays { growing, jitter_share: shape.jitter_share, random: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// The next delay. With jitter it lies between half of the plain delay and the plain delay.
@@ -115,36 +107,23 @@ mod tests {
 
     fn first(sequence: Sequence, count: usize) -> Vec<u64> {
         let mut delays = Delays::new(sequence, 1);
-        (0..count)
-            .map(|_| u64::try_from(delays.next_delay().as_millis()).unwrap())
-            .collect()
+        (0..count).map(|_| u64::try_from(delays.next_delay().as_millis()).unwrap()).collect()
     }
 
     #[test]
     fn doubles_up_to_the_longest() {
-        assert_eq!(
-            first(Sequence::ReplicationRead, 7),
-            [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000]
-        );
+        assert_eq!(first(Sequence::ReplicationRead, 7), [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000]);
         assert_eq!(first(Sequence::Undo, 11).iter().sum::<u64>(), 120_000);
-        assert_eq!(
-            first(Sequence::Probe, 7),
-            [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]
-        );
+        assert_eq!(first(Sequence::Probe, 7), [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
         assert_eq!(first(Sequence::Throttled, 9)[7..], [120_000, 120_000]);
         assert_eq!(first(Sequence::SignIn, 7)[5..], [30_000, 30_000]);
-        assert_eq!(
-            first(Sequence::RefusedSignIn, 8)[5..],
-            [64_000, 120_000, 120_000]
-        );
+        assert_eq!(first(Sequence::RefusedSignIn, 8)[5..], [64_000, 120_000, 120_000]);
     }
 
     #[test]
     fn jitter_stays_in_its_half_and_follows_the_seed() {
         let delays = first(Sequence::RowRetry, 10);
-        let plain = [
-            500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000,
-        ];
+        let plain = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000];
         for (delay, plain) in delays.iter().zip(plain) {
             assert!((plain / 2..=plain).contains(delay), "{delay} of {plain}");
         }

@@ -143,10 +143,7 @@ impl Throttling {
             Gate::Probing { probe, pause } => (probe, pause),
         };
         let until = now + Duration::from_millis(PROBE_MS_MAX);
-        self.gate = Gate::Probing {
-            probe,
-            pause: Pause { until, ..pause },
-        };
+        self.gate = Gate::Probing { probe, pause: Pause { until, ..pause } };
         if let Some(event) = &mut self.last {
             event.probe = Some(probe);
         }
@@ -197,9 +194,7 @@ impl Throttling {
     pub(super) fn pause(&self, now: Instant) -> Option<Pause> {
         match self.gate {
             Gate::Open => None,
-            Gate::Stopped(pause) | Gate::Probing { pause, .. } => {
-                Some(pause).filter(|pause| now < pause.until)
-            }
+            Gate::Stopped(pause) | Gate::Probing { pause, .. } => Some(pause).filter(|pause| now < pause.until),
         }
     }
 
@@ -222,8 +217,7 @@ impl Throttling {
 
     /// Whether its request left before the stop of the last event ended.
     fn was_in_flight(&self, permit: Permit) -> bool {
-        self.last
-            .is_some_and(|event| event.probe.is_none_or(|probe| permit < probe))
+        self.last.is_some_and(|event| event.probe.is_none_or(|probe| permit < probe))
     }
 
     fn extend(&mut self, now: Instant, wish: Option<Duration>, whose: ThrottleReason) {
@@ -237,13 +231,7 @@ impl Throttling {
         }
     }
 
-    fn probe_was_refused(
-        &mut self,
-        now: Instant,
-        wish: Option<Duration>,
-        whose: ThrottleReason,
-        is_lone: bool,
-    ) {
+    fn probe_was_refused(&mut self, now: Instant, wish: Option<Duration>, whose: ThrottleReason, is_lone: bool) {
         if let Some(event) = self.last.as_mut().filter(|_| is_lone)
             && !event.has_probed_again
         {
@@ -254,28 +242,11 @@ impl Throttling {
         self.stop(now, wish, least, whose);
     }
 
-    fn begin(
-        &mut self,
-        now: Instant,
-        wish: Option<Duration>,
-        whose: ThrottleReason,
-        full_rate: f64,
-    ) {
+    fn begin(&mut self, now: Instant, wish: Option<Duration>, whose: ThrottleReason, full_rate: f64) {
         let share = self.share_left(now, full_rate);
         self.refusals.forget();
-        let least = if self.is_repeated(now) {
-            Duration::from_millis(REPEATED_STOP_MS_MIN)
-        } else {
-            Duration::ZERO
-        };
-        self.last = Some(Event {
-            whose,
-            began: now,
-            stopped_until: now,
-            probe: None,
-            has_probed_again: false,
-            share,
-        });
+        let least = if self.is_repeated(now) { Duration::from_millis(REPEATED_STOP_MS_MIN) } else { Duration::ZERO };
+        self.last = Some(Event { whose, began: now, stopped_until: now, probe: None, has_probed_again: false, share });
         self.taken = taken_since(now);
         let least = match wish {
             Some(_) => least,
@@ -284,13 +255,7 @@ impl Throttling {
         self.stop(now, wish, least, whose);
     }
 
-    fn stop(
-        &mut self,
-        now: Instant,
-        wish: Option<Duration>,
-        least: Duration,
-        whose: ThrottleReason,
-    ) {
+    fn stop(&mut self, now: Instant, wish: Option<Duration>, least: Duration, whose: ThrottleReason) {
         let (reason, delay) = match wish {
             Some(delay) => (PauseReason::RetryAfter(whose), delay.max(least)),
             None => (PauseReason::Backoff(whose), least),
@@ -315,9 +280,7 @@ impl Throttling {
         if over < Duration::from_millis(BRIEF_MS) {
             free = free.max(BRIEF_SHARE * before);
         }
-        (BELOW_FREE * free)
-            .clamp(CUT_MAX * before, BELOW_FREE * before)
-            .max(SHARE_MIN)
+        (BELOW_FREE * free).clamp(CUT_MAX * before, BELOW_FREE * before).max(SHARE_MIN)
     }
 
     fn is_growing(&self, now: Instant) -> bool {
@@ -328,8 +291,7 @@ impl Throttling {
     }
 
     fn is_repeated(&self, now: Instant) -> bool {
-        self.last
-            .is_some_and(|event| now <= event.stopped_until + Duration::from_secs(REPEATED_S_MAX))
+        self.last.is_some_and(|event| now <= event.stopped_until + Duration::from_secs(REPEATED_S_MAX))
     }
 }
 
@@ -353,10 +315,7 @@ fn taken_since(now: Instant) -> Taken {
 }
 
 fn bounded(retry_after: Duration) -> Duration {
-    retry_after.clamp(
-        Duration::from_millis(STOP_MS_MIN),
-        Duration::from_secs(STOP_S_MAX),
-    )
+    retry_after.clamp(Duration::from_millis(STOP_MS_MIN), Duration::from_secs(STOP_S_MAX))
 }
 
 #[cfg(test)]

@@ -16,11 +16,7 @@ struct World {
 impl World {
     fn new() -> World {
         let now = Instant::now();
-        World {
-            throttling: Throttling::new(now),
-            now,
-            permits: 0,
-        }
+        World { throttling: Throttling::new(now), now, permits: 0 }
     }
 
     fn admit(&mut self) -> Permit {
@@ -40,8 +36,7 @@ impl World {
     }
 
     fn refuse(&mut self, permit: Permit, wish: Option<Duration>) {
-        self.throttling
-            .throttled(self.now, permit, wish, TENANT, FULL);
+        self.throttling.throttled(self.now, permit, wish, TENANT, FULL);
     }
 
     fn refuse_one(&mut self, wish: Option<Duration>) {
@@ -53,8 +48,7 @@ impl World {
     fn refuse_unnamed(&mut self, wish: Option<Duration>) {
         let permit = self.admit();
         let unnamed = ThrottleReason::Unstated;
-        self.throttling
-            .throttled(self.now, permit, wish, unnamed, FULL);
+        self.throttling.throttled(self.now, permit, wish, unnamed, FULL);
     }
 
     fn stop(&self) -> Option<Duration> {
@@ -87,10 +81,7 @@ fn replies_in_flight_count_once_and_the_longest_wish_wins() {
     }
     assert_eq!(
         world.throttling.pause(world.now),
-        Some(Pause {
-            reason: PauseReason::RetryAfter(TENANT),
-            until: world.now + SECOND * 5
-        })
+        Some(Pause { reason: PauseReason::RetryAfter(TENANT), until: world.now + SECOND * 5 })
     );
     is_about(world.share(), 0.97);
     world.pass_the_stop();
@@ -109,11 +100,7 @@ fn a_late_reply_to_an_old_request_is_no_new_event() {
     world.refuse(late, None);
     assert_eq!((world.stop(), world.share()), (None, share));
     world.refuse(late, Some(SECOND * 3));
-    assert_eq!(
-        world.stop(),
-        Some(SECOND * 3),
-        "a wish is heeded all the same"
-    );
+    assert_eq!(world.stop(), Some(SECOND * 3), "a wish is heeded all the same");
     assert_eq!(world.share(), share);
 }
 
@@ -185,9 +172,7 @@ fn a_busy_service_is_forgiven_sooner() {
     let busy = ThrottleReason::ServiceBusy;
     while world.stop().is_none() {
         let permit = world.admit();
-        world
-            .throttling
-            .throttled(world.now, permit, Some(SECOND), busy, FULL);
+        world.throttling.throttled(world.now, permit, Some(SECOND), busy, FULL);
     }
     let share = |seconds| world.throttling.share(world.now + SECOND * seconds);
     assert!(share(0) == 0.5 && share(29) < 1.0 && share(30) == 1.0);
@@ -255,10 +240,9 @@ fn without_a_wish_the_stops_grow() {
 
 #[test]
 fn absurd_wishes_are_bounded() {
-    for (wish, stop) in [
-        (Duration::ZERO, Duration::from_millis(STOP_MS_MIN)),
-        (Duration::MAX, Duration::from_secs(STOP_S_MAX)),
-    ] {
+    for (wish, stop) in
+        [(Duration::ZERO, Duration::from_millis(STOP_MS_MIN)), (Duration::MAX, Duration::from_secs(STOP_S_MAX))]
+    {
         let mut world = World::new();
         world.refuse_one(Some(wish));
         assert_eq!(world.stop(), Some(stop));
@@ -287,10 +271,7 @@ fn a_pause_that_is_declared_is_kept_by_all() {
     world.take(20, 10);
     world.refuse_unnamed(Some(SECOND * 10));
     assert_eq!(world.stop(), Some(SECOND * 10));
-    assert_eq!(
-        row_wait(Some(SECOND * 10), ThrottleReason::Unstated),
-        Duration::ZERO
-    );
+    assert_eq!(row_wait(Some(SECOND * 10), ThrottleReason::Unstated), Duration::ZERO);
 }
 
 #[test]

@@ -148,10 +148,7 @@ struct TokioClock {
 
 impl TokioClock {
     fn standing_at(origin: Instant) -> TokioClock {
-        TokioClock {
-            origin,
-            goes: Arc::default(),
-        }
+        TokioClock { origin, goes: Arc::default() }
     }
 
     fn go(&self) {
@@ -249,17 +246,13 @@ mod tests {
 
     #[test]
     fn a_quota_fits_within_a_larger_one_and_not_by_its_mean_alone() {
-        let fits =
-            |wanted: &str, allowed: &str| fits(wanted.parse().unwrap(), allowed.parse().unwrap());
+        let fits = |wanted: &str, allowed: &str| fits(wanted.parse().unwrap(), allowed.parse().unwrap());
         assert!(fits("12/s", "3000/150s"));
         assert!(fits("20/s", "3000/150s"));
         assert!(!fits("21/s", "3000/150s"));
         assert!(!fits("3001/150s", "3000/150s"));
         assert!(fits("3000/150s", "3000/150s"));
-        assert!(
-            !fits("3000/150s", "20/s"),
-            "it may send fifteen at once beside its twenty a second"
-        );
+        assert!(!fits("3000/150s", "20/s"), "it may send fifteen at once beside its twenty a second");
     }
 
     proptest! {

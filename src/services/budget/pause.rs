@@ -37,9 +37,7 @@ impl PauseReason {
     pub fn is_outage(self) -> bool {
         match self {
             PauseReason::ServerErrors | PauseReason::NoAnswer | PauseReason::SignInRefused => true,
-            PauseReason::RetryAfter(_) | PauseReason::Backoff(_) | PauseReason::BudgetUsedUp => {
-                false
-            }
+            PauseReason::RetryAfter(_) | PauseReason::Backoff(_) | PauseReason::BudgetUsedUp => false,
         }
     }
 }
@@ -80,10 +78,7 @@ impl ThrottleReason {
     /// next request.
     pub(super) fn names_a_limit(self) -> bool {
         match self {
-            ThrottleReason::AppInTenant
-            | ThrottleReason::Tenant
-            | ThrottleReason::App
-            | ThrottleReason::SignIn => true,
+            ThrottleReason::AppInTenant | ThrottleReason::Tenant | ThrottleReason::App | ThrottleReason::SignIn => true,
             ThrottleReason::ServiceBusy | ThrottleReason::Unstated => false,
         }
     }
@@ -151,23 +146,11 @@ mod tests {
     #[test]
     fn reasons_read_as_sentences_for_people() {
         let shown = |reason: PauseReason| reason.to_string();
-        assert_eq!(
-            shown(PauseReason::RetryAfter(ThrottleReason::Tenant)),
-            "tenant throttled, Retry-After"
-        );
-        assert_eq!(
-            shown(PauseReason::Backoff(ThrottleReason::Unstated)),
-            "throttled, no time given"
-        );
+        assert_eq!(shown(PauseReason::RetryAfter(ThrottleReason::Tenant)), "tenant throttled, Retry-After");
+        assert_eq!(shown(PauseReason::Backoff(ThrottleReason::Unstated)), "throttled, no time given");
         assert_eq!(shown(PauseReason::NoAnswer), "target does not reply");
         let eased = |reason| Eased { rate: 9.81, reason }.to_string();
-        assert_eq!(
-            eased(EasedReason::Throttled(ThrottleReason::Tenant)),
-            "eased to 9.8/s: tenant throttled"
-        );
-        assert_eq!(
-            eased(EasedReason::LimitNear),
-            "eased to 9.8/s: a limit of the service is nearly used up"
-        );
+        assert_eq!(eased(EasedReason::Throttled(ThrottleReason::Tenant)), "eased to 9.8/s: tenant throttled");
+        assert_eq!(eased(EasedReason::LimitNear), "eased to 9.8/s: a limit of the service is nearly used up");
     }
 }

@@ -129,9 +129,7 @@ impl Budget {
         self.learn(|state, now| {
             let full_rate = full_rate(state.quota);
             state.breaker.answered();
-            state
-                .throttling
-                .throttled(now, permit, retry_after, reason, full_rate);
+            state.throttling.throttled(now, permit, retry_after, reason, full_rate);
         });
     }
 
@@ -262,18 +260,11 @@ impl Budget {
         {
             return Entered::Through(permit);
         }
-        let place = Place {
-            priority,
-            arrival: state.arrivals,
-        };
+        let place = Place { priority, arrival: state.arrivals };
         state.arrivals += 1;
         let woken = Arc::new(Notify::new());
         state.queue.insert(place, Arc::clone(&woken));
-        Entered::Queue(Waiter {
-            budget: self,
-            place,
-            woken,
-        })
+        Entered::Queue(Waiter { budget: self, place, woken })
     }
 
     fn turn(&self, place: Place) -> Turn {
@@ -349,19 +340,13 @@ impl State {
     fn stop(&self, now: Instant) -> Option<Pause> {
         let throttled = self.throttling.pause(now);
         let down = self.breaker.pause(now);
-        throttled
-            .into_iter()
-            .chain(down)
-            .max_by_key(|pause| pause.until)
+        throttled.into_iter().chain(down).max_by_key(|pause| pause.until)
     }
 
     fn used_up(&self, now: Instant) -> Option<Pause> {
         let until = self.next_permit.filter(|due| now < *due)?;
         let waiting = !self.queue.is_empty();
-        waiting.then_some(Pause {
-            reason: PauseReason::BudgetUsedUp,
-            until,
-        })
+        waiting.then_some(Pause { reason: PauseReason::BudgetUsedUp, until })
     }
 
     fn wake_head(&self) {

@@ -49,13 +49,7 @@ async fn mixed_load(budget: &Arc<Budget>, lasting: Duration, idles_ms: &[u64]) -
     let priorities = [Priority::New, Priority::Started, Priority::Compensate];
     for (idle, priority) in idles_ms.iter().zip(priorities.into_iter().cycle()) {
         let idle = Duration::from_millis(*idle);
-        tasks.spawn(load(
-            Arc::clone(budget),
-            Arc::clone(&log),
-            priority,
-            until,
-            idle,
-        ));
+        tasks.spawn(load(Arc::clone(budget), Arc::clone(&log), priority, until, idle));
     }
     while tasks.join_next().await.is_some() {}
     std::mem::take(&mut *log.lock().unwrap())
@@ -140,19 +134,12 @@ async fn dropped_waiters_lose_no_permit_and_block_nobody() {
     let budget = Budget::new("writes", quota);
     let begun = Instant::now();
     for _ in 0..50 {
-        let short = timeout_at(
-            begun + Duration::from_millis(200),
-            budget.take(Priority::Compensate),
-        );
+        let short = timeout_at(begun + Duration::from_millis(200), budget.take(Priority::Compensate));
         assert!(short.await.is_err());
     }
     budget.take(Priority::New).await;
     // As if the fifty had never been: the first permit is due one interval after the start.
-    assert!(
-        begun.elapsed() < Duration::from_millis(1_100),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_millis(1_100), "{:?}", begun.elapsed());
     assert!(budget.lock().queue.is_empty());
 }
 
@@ -180,10 +167,7 @@ async fn a_stop_holds_everybody_and_says_why() {
     let begun = Instant::now();
     budget.throttled(LATER, Some(SECOND * 42), ThrottleReason::Tenant);
     let pause = budget.pause().unwrap();
-    assert_eq!(
-        pause.reason,
-        PauseReason::RetryAfter(ThrottleReason::Tenant)
-    );
+    assert_eq!(pause.reason, PauseReason::RetryAfter(ThrottleReason::Tenant));
     assert_eq!(pause.until - begun, SECOND * 42);
     let permit = budget.take(Priority::Compensate).await;
     assert!(begun.elapsed() >= SECOND * 42);
@@ -207,10 +191,7 @@ async fn the_rate_falls_after_a_429_to_what_was_taken_and_recovers() {
     budget.throttled(LATER, Some(SECOND * 2), ThrottleReason::AppInTenant);
     assert!((budget.rate() / full - 0.97).abs() < 0.01);
     let eased = budget.eased().unwrap();
-    assert_eq!(
-        eased.reason,
-        EasedReason::Throttled(ThrottleReason::AppInTenant)
-    );
+    assert_eq!(eased.reason, EasedReason::Throttled(ThrottleReason::AppInTenant));
     assert!((eased.rate - budget.rate()).abs() < 1e-9);
     sleep(SECOND * 120).await;
     assert_eq!(budget.rate(), full);
@@ -228,10 +209,7 @@ async fn after_a_stop_one_request_goes_alone_and_the_rest_without_a_burst() {
     budget.taken(permit);
     let begun = Instant::now();
     let mut permits = 0;
-    while timeout_at(begun + SECOND, budget.take(Priority::New))
-        .await
-        .is_ok()
-    {
+    while timeout_at(begun + SECOND, budget.take(Priority::New)).await.is_ok() {
         permits += 1;
     }
     assert!((17..=20).contains(&permits), "{permits}");
@@ -292,11 +270,7 @@ async fn a_new_pace_does_not_slow_what_is_free_any_more() {
     let free = budget.rate();
     assert!(free < full / 2.0, "{free} of {full}");
     budget.set_quota(Quota::new(1_000, SECOND * 100));
-    assert!(
-        (budget.rate() / free - 1.0).abs() < 0.05,
-        "{}",
-        budget.rate()
-    );
+    assert!((budget.rate() / free - 1.0).abs() < 0.05, "{}", budget.rate());
 }
 
 #[tokio::test(start_paused = true)]
@@ -326,9 +300,7 @@ async fn an_answer_frees_those_who_wait_for_a_probe() {
     let budget = Budget::new("reads", Quota::new(3500, SECOND * 10));
     sleep(SECOND * 10).await;
     for _ in 0..5 {
-        budget.unavailable(Trouble::ServerError {
-            retry_after: Some(SECOND * 300),
-        });
+        budget.unavailable(Trouble::ServerError { retry_after: Some(SECOND * 300) });
     }
     let waiting = tokio::spawn({
         let budget = Arc::clone(&budget);
@@ -347,10 +319,7 @@ async fn a_new_quota_counts_at_once_for_those_who_wait() {
         async move { budget.take(Priority::New).await }
     });
     tokio::task::yield_now().await;
-    assert_eq!(
-        budget.pause().map(|pause| pause.reason),
-        Some(PauseReason::BudgetUsedUp)
-    );
+    assert_eq!(budget.pause().map(|pause| pause.reason), Some(PauseReason::BudgetUsedUp));
     budget.set_quota(Quota::new(12, SECOND));
     time::timeout(SECOND, waiting).await.unwrap().unwrap();
     assert!((budget.rate() - 11.8).abs() < 0.1);

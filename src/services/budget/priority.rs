@@ -24,23 +24,8 @@ mod tests {
 
     #[test]
     fn the_most_urgent_sorts_first() {
-        let mut all = [
-            Priority::New,
-            Priority::Verify,
-            Priority::Compensate,
-            Priority::Started,
-            Priority::Exposed,
-        ];
+        let mut all = [Priority::New, Priority::Verify, Priority::Compensate, Priority::Started, Priority::Exposed];
         all.sort();
-        assert_eq!(
-            all,
-            [
-                Priority::Compensate,
-                Priority::Exposed,
-                Priority::Verify,
-                Priority::Started,
-                Priority::New
-            ]
-        );
+        assert_eq!(all, [Priority::Compensate, Priority::Exposed, Priority::Verify, Priority::Started, Priority::New]);
     }
 }

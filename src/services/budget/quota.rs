@@ -89,9 +89,7 @@ pub enum QuotaError {
     },
     /// The period is not a time, or is shorter than a millisecond or longer than a day.
     #[error("`{period}` is not a period of a rate")]
-    #[diagnostic(help(
-        "write `s`, `m` or `h`, or a time from `1ms` to `24h` after the slash, such as `3000/150s`"
-    ))]
+    #[diagnostic(help("write `s`, `m` or `h`, or a time from `1ms` to `24h` after the slash, such as `3000/150s`"))]
     Period {
         /// What stood after the slash.
         period: String,
@@ -104,25 +102,18 @@ impl FromStr for Quota {
     /// Reads `count/period`; the period is a unit (`s`, `m`, `h`) or a time such as `150s`.
     fn from_str(text: &str) -> Result<Quota, QuotaError> {
         let Some((count, period)) = text.split_once('/') else {
-            return Err(QuotaError::Form {
-                text: text.to_owned(),
-            });
+            return Err(QuotaError::Form { text: text.to_owned() });
         };
         let (count, period) = (count.trim(), period.trim());
         let counted = count.parse().ok().filter(|count| *count > 0);
         let Some(counted) = counted else {
-            return Err(QuotaError::Count {
-                count: count.to_owned(),
-            });
+            return Err(QuotaError::Count { count: count.to_owned() });
         };
         let lasting = period_of(period).filter(|lasting| {
-            *lasting >= Duration::from_millis(PERIOD_MS_MIN)
-                && *lasting <= Duration::from_secs(PERIOD_S_MAX)
+            *lasting >= Duration::from_millis(PERIOD_MS_MIN) && *lasting <= Duration::from_secs(PERIOD_S_MAX)
         });
         let Some(lasting) = lasting else {
-            return Err(QuotaError::Period {
-                period: period.to_owned(),
-            });
+            return Err(QuotaError::Period { period: period.to_owned() });
         };
         Ok(Quota::new(counted, lasting))
     }
@@ -154,10 +145,7 @@ mod tests {
 
     #[test]
     fn reads_the_documented_forms() {
-        assert_eq!(
-            quota("3000/150s"),
-            Quota::new(3000, Duration::from_secs(150))
-        );
+        assert_eq!(quota("3000/150s"), Quota::new(3000, Duration::from_secs(150)));
         assert_eq!(quota("12/s"), Quota::new(12, Duration::from_secs(1)));
         assert_eq!(quota("600/m"), Quota::new(600, Duration::from_secs(60)));
         assert_eq!(quota(" 5 / 2h "), Quota::new(5, Duration::from_secs(7200)));
@@ -174,30 +162,18 @@ mod tests {
     #[test]
     fn refuses_nothing_and_no_time() {
         for text in ["0/s", "-3/s", "1.5/s", "/s", "4294967296/s"] {
-            assert!(
-                matches!(text.parse::<Quota>(), Err(QuotaError::Count { .. })),
-                "{text}"
-            );
+            assert!(matches!(text.parse::<Quota>(), Err(QuotaError::Count { .. })), "{text}");
         }
         for text in ["3/", "3/0s", "3/x", "3/-5s", "3/25h", "3/1us", "3/5"] {
-            assert!(
-                matches!(text.parse::<Quota>(), Err(QuotaError::Period { .. })),
-                "{text}"
-            );
+            assert!(matches!(text.parse::<Quota>(), Err(QuotaError::Period { .. })), "{text}");
         }
     }
 
     #[test]
     fn new_always_lets_something_through() {
         let least = Quota::new(0, Duration::ZERO);
-        assert_eq!(
-            (least.count(), least.period()),
-            (1, Duration::from_millis(1))
-        );
-        assert_eq!(
-            Quota::new(1, Duration::MAX).period(),
-            Duration::from_secs(86_400)
-        );
+        assert_eq!((least.count(), least.period()), (1, Duration::from_millis(1)));
+        assert_eq!(Quota::new(1, Duration::MAX).period(), Duration::from_secs(86_400));
     }
 
     proptest! {

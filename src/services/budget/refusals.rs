@@ -9,10 +9,7 @@
 //! Pure: knows neither time nor rate.
 
 /// The share of refusals that is taken for usual until more is known, and by how many answers.
-const USUAL_AT_FIRST: Tally = Tally {
-    answers: 60.0,
-    refused: 1.8,
-};
+const USUAL_AT_FIRST: Tally = Tally { answers: 60.0, refused: 1.8 };
 /// No service is trusted to refuse less than this by chance: one refusal would tell too much.
 const USUAL_MIN: f64 = 0.004;
 /// By so much more are refused when a limit is passed: the least that is worth a stop.
@@ -42,11 +39,7 @@ pub(super) struct Refusals {
 
 impl Refusals {
     pub(super) fn new() -> Refusals {
-        Refusals {
-            usual: USUAL_AT_FIRST,
-            open: Tally::default(),
-            score: 0.0,
-        }
+        Refusals { usual: USUAL_AT_FIRST, open: Tally::default(), score: 0.0 }
     }
 
     /// A request was taken.

@@ -19,11 +19,7 @@ pub(super) struct Taken {
 impl Taken {
     /// Begins to count.
     pub(super) fn since(now: Instant, window: Duration) -> Taken {
-        Taken {
-            window,
-            since: now,
-            slots: VecDeque::new(),
-        }
+        Taken { window, since: now, slots: VecDeque::new() }
     }
 
     /// A request was taken.

@@ -47,11 +47,7 @@ pub(super) struct Usage {
 
 impl Usage {
     pub(super) fn new(now: Instant) -> Usage {
-        Usage {
-            level: TOLD_MIN,
-            reference: TOLD_MIN,
-            at: now,
-        }
+        Usage { level: TOLD_MIN, reference: TOLD_MIN, at: now }
     }
 
     /// A request succeeded, and the service reported that this fraction of a limit is in use, or nothing. `ours` is the
@@ -71,9 +67,7 @@ impl Usage {
             return;
         }
         self.level = blended(self.level, told, passed_s);
-        self.reference = (self.reference + CREEP_PER_S * passed_s)
-            .min(self.level)
-            .min(REFERENCE_MAX);
+        self.reference = (self.reference + CREEP_PER_S * passed_s).min(self.level).min(REFERENCE_MAX);
     }
 
     /// Share of the full rate that may be used, 0.1 to 1.
@@ -87,11 +81,7 @@ impl Usage {
 fn blended(level: f64, told: f64, passed_s: f64) -> f64 {
     let weight = 1.0 - (-passed_s / MEMORY.as_secs_f64()).exp();
     let level = level + weight * (told - level);
-    if level < TOLD_MIN + 0.001 && told == TOLD_MIN {
-        TOLD_MIN
-    } else {
-        level
-    }
+    if level < TOLD_MIN + 0.001 && told == TOLD_MIN { TOLD_MIN } else { level }
 }
 
 #[cfg(test)]
@@ -106,10 +96,7 @@ mod tests {
     impl World {
         fn new() -> World {
             let now = Instant::now();
-            World {
-                usage: Usage::new(now),
-                now,
-            }
+            World { usage: Usage::new(now), now }
         }
 
         /// The same report ten times a second, for so many seconds.

@@ -13,15 +13,7 @@ use super::{Problem, Reader, Table, example};
 use crate::services::connection::is_loopback;
 use crate::services::{AdConnection, AdLimits};
 
-const AD_KEYS: [&str; 7] = [
-    "url",
-    "start_tls",
-    "ca",
-    "base",
-    "bind",
-    "password",
-    "limits",
-];
+const AD_KEYS: [&str; 7] = ["url", "start_tls", "ca", "base", "bind", "password", "limits"];
 const LIMIT_KEYS: [&str; 2] = ["queries", "at_once"];
 
 /// More queries at once bring nothing: each asks for everybody who waits.
@@ -103,9 +95,7 @@ impl Reader<'_> {
 
     fn ad_limits(&mut self, table: &Table<'_>) -> AdLimits {
         let mut limits = AdLimits::DEFAULT;
-        let given = table
-            .get("limits")
-            .and_then(|given| self.table("limits", given));
+        let given = table.get("limits").and_then(|given| self.table("limits", given));
         let Some(given) = given else {
             return limits;
         };
@@ -129,10 +119,7 @@ impl Reader<'_> {
 /// Checks the address of a directory. What is wrong is said without the address, which may hold a password.
 fn directory_of(value: &str, start_tls: bool) -> Result<Url, Problem> {
     let of_reason = |reason: String| Problem::DirectoryUrl { reason };
-    let url: Url = value
-        .trim_end_matches('/')
-        .parse()
-        .map_err(|error| of_reason(format!("{error}")))?;
+    let url: Url = value.trim_end_matches('/').parse().map_err(|error| of_reason(format!("{error}")))?;
     let reason = if !matches!(url.scheme(), "ldaps" | "ldap") {
         "it begins neither with ldaps:// nor with ldap://"
     } else if url.host_str().is_none_or(str::is_empty) {

@@ -45,13 +45,8 @@ pub(in crate::services) enum Way {
 
 impl Way {
     /// All of them, in the order in which they are offered to people.
-    pub(in crate::services) const ALL: [Way; 5] = [
-        Way::ClientSecret,
-        Way::Certificate,
-        Way::DeviceCode,
-        Way::ManagedIdentity,
-        Way::AzureCli,
-    ];
+    pub(in crate::services) const ALL: [Way; 5] =
+        [Way::ClientSecret, Way::Certificate, Way::DeviceCode, Way::ManagedIdentity, Way::AzureCli];
 
     /// The name in a connection file.
     pub(in crate::services) const fn name(self) -> &'static str {
@@ -84,22 +79,14 @@ impl Reader<'_> {
             Way::ClientSecret => {
                 let client_id = self.client_id(table);
                 let secret = self.secret(table, "client_secret");
-                Some(Auth::ClientSecret {
-                    client_id: client_id?,
-                    secret: secret?,
-                })
+                Some(Auth::ClientSecret { client_id: client_id?, secret: secret? })
             }
             Way::Certificate => {
                 let client_id = self.client_id(table);
                 let file = self.certificate(table);
-                Some(Auth::Certificate {
-                    client_id: client_id?,
-                    file: file?,
-                })
+                Some(Auth::Certificate { client_id: client_id?, file: file? })
             }
-            Way::DeviceCode => Some(Auth::DeviceCode {
-                client_id: self.client_id(table)?,
-            }),
+            Way::DeviceCode => Some(Auth::DeviceCode { client_id: self.client_id(table)? }),
             Way::ManagedIdentity => {
                 let client_id = self.optional(table, "client_id");
                 let client_id = client_id.map(|text| text.value.to_owned());
@@ -149,16 +136,8 @@ impl Reader<'_> {
             self.note(value.span(), Problem::SecretInFile { key });
             return None;
         };
-        let source = Table {
-            name: key,
-            table: source,
-            span: value.span(),
-        };
-        self.known_only(
-            source.table,
-            &SOURCE_KEYS,
-            "next to the name of a secret's source",
-        );
+        let source = Table { name: key, table: source, span: value.span() };
+        self.known_only(source.table, &SOURCE_KEYS, "next to the name of a secret's source");
         let variable = self.optional(&source, "env");
         let file = self.optional(&source, "file");
         match (variable, file) {
@@ -200,13 +179,7 @@ impl Reader<'_> {
             }
             Err(error) => {
                 let reason = error.to_string();
-                self.note(
-                    file.span,
-                    Problem::SecretFile {
-                        path: shown,
-                        reason,
-                    },
-                );
+                self.note(file.span, Problem::SecretFile { path: shown, reason });
                 None
             }
         }
@@ -239,11 +212,7 @@ impl Reader<'_> {
             self.note(value.span(), Problem::CertificateSource);
             return None;
         };
-        let source = Table {
-            name: "certificate",
-            table: source,
-            span: value.span(),
-        };
+        let source = Table { name: "certificate", table: source, span: value.span() };
         self.known_only(source.table, &FILE_KEYS, "in `certificate`");
         if source.get("file").is_none() {
             self.note(source.span.clone(), Problem::CertificateSource);
@@ -258,9 +227,7 @@ impl Reader<'_> {
 
     fn identity_service(&mut self, table: &Table<'_>) -> Option<IdentityService> {
         if table.get("login").is_some() {
-            return self
-                .root(table, "login", METADATA_ROOT)
-                .map(IdentityService::Metadata);
+            return self.root(table, "login", METADATA_ROOT).map(IdentityService::Metadata);
         }
         let variable = |name: &str| (self.variable)(name).filter(|value| !value.is_empty());
         let named = (variable(APP_ENDPOINT), variable(APP_HEADER));

@@ -29,10 +29,7 @@ fn pem_until(year: i32) -> String {
     format!("{KEY}{}", params.self_signed(&key).unwrap().pem())
 }
 
-fn parse_with(
-    text: &str,
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<GraphConnection, ConnectionError> {
+fn parse_with(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<GraphConnection, ConnectionError> {
     let path = FOLDER.path().join("contoso.toml");
     Connection::parse(&path, text, variable).map(|connection| connection.graph)
 }
@@ -44,15 +41,9 @@ fn parse(text: &str) -> Result<GraphConnection, ConnectionError> {
 /// Each mistake as `line message | advice`.
 fn mistakes(text: &str) -> Vec<(usize, String)> {
     match parse(text) {
-        Err(ConnectionError::Mistakes { mistakes, .. }) => mistakes
-            .iter()
-            .map(|mistake| {
-                (
-                    mistake.line,
-                    format!("{mistake} | {}", mistake.help().unwrap()),
-                )
-            })
-            .collect(),
+        Err(ConnectionError::Mistakes { mistakes, .. }) => {
+            mistakes.iter().map(|mistake| (mistake.line, format!("{mistake} | {}", mistake.help().unwrap()))).collect()
+        }
         Err(other) => panic!("{other:?}"),
         Ok(_) => Vec::new(),
     }
@@ -92,9 +83,9 @@ fn way_of(auth: &Auth) -> Way {
 
 fn client_id_of(auth: &Auth) -> Option<&str> {
     match auth {
-        Auth::ClientSecret { client_id, .. }
-        | Auth::Certificate { client_id, .. }
-        | Auth::DeviceCode { client_id } => Some(client_id),
+        Auth::ClientSecret { client_id, .. } | Auth::Certificate { client_id, .. } | Auth::DeviceCode { client_id } => {
+            Some(client_id)
+        }
         Auth::ManagedIdentity { client_id, .. } => client_id.as_deref(),
         Auth::AzureCli => None,
     }
@@ -160,46 +151,22 @@ proptest! {
     }
 }
 
-const CERTIFICATE: &str =
-    "[graph]\ntenant = \"contoso.test\"\nclient_id = \"app\"\nauth = \"certificate\"\n";
+const CERTIFICATE: &str = "[graph]\ntenant = \"contoso.test\"\nclient_id = \"app\"\nauth = \"certificate\"\n";
 
 #[test]
 fn a_bad_certificate_is_told_with_line_file_and_cure() {
     for (value, message, advice) in [
-        (
-            "{ file = \"old.pem\" }",
-            "has expired: it was valid until 2001-01-01T00:00:00Z",
-            "make a new certificate",
-        ),
-        (
-            "{ file = \"secret.txt\" }",
-            "no private key",
-            "-----BEGIN PRIVATE KEY-----",
-        ),
-        (
-            "{ file = \"none.pem\" }",
-            "cannot be read",
-            "check the path",
-        ),
-        (
-            "\"app.pem\"",
-            "does not name a file",
-            "write `certificate = { file = \"app.pem\" }`",
-        ),
-        (
-            "{}",
-            "does not name a file",
-            "write `certificate = { file = \"app.pem\" }`",
-        ),
+        ("{ file = \"old.pem\" }", "has expired: it was valid until 2001-01-01T00:00:00Z", "make a new certificate"),
+        ("{ file = \"secret.txt\" }", "no private key", "-----BEGIN PRIVATE KEY-----"),
+        ("{ file = \"none.pem\" }", "cannot be read", "check the path"),
+        ("\"app.pem\"", "does not name a file", "write `certificate = { file = \"app.pem\" }`"),
+        ("{}", "does not name a file", "write `certificate = { file = \"app.pem\" }`"),
     ] {
         let found = mistakes(&format!("{CERTIFICATE}certificate = {value}\n"));
         assert_eq!(found.len(), 1, "{value}: {found:?}");
         let (line, text) = &found[0];
         assert_eq!(*line, 5, "{value}");
-        assert!(
-            text.contains(message) && text.contains(advice),
-            "{value}: {text}"
-        );
+        assert!(text.contains(message) && text.contains(advice), "{value}: {text}");
     }
 }
 
@@ -216,10 +183,7 @@ fn an_identity_comes_from_the_machine_or_from_the_app_it_runs_in() {
             other => panic!("{other:?}"),
         })
     };
-    let named = [
-        (APP_ENDPOINT, "http://127.0.0.1:41/msi/token"),
-        (APP_HEADER, "hush"),
-    ];
+    let named = [(APP_ENDPOINT, "http://127.0.0.1:41/msi/token"), (APP_HEADER, "hush")];
     match service(&named, text) {
         Ok(IdentityService::App { endpoint, header }) => {
             assert_eq!(endpoint.as_str(), "http://127.0.0.1:41/msi/token");
@@ -243,13 +207,8 @@ fn an_identity_comes_from_the_machine_or_from_the_app_it_runs_in() {
     let arc = [named[0], (ARC_ENDPOINT, "http://localhost:40342")];
     let error = service(&arc, text).unwrap_err().to_string();
     assert!(error.contains("Azure Arc"), "{error}");
-    let error = service(&[(APP_ENDPOINT, "nowhere"), named[1]], text)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("`IDENTITY_ENDPOINT` is no address"),
-        "{error}"
-    );
+    let error = service(&[(APP_ENDPOINT, "nowhere"), named[1]], text).unwrap_err().to_string();
+    assert!(error.contains("`IDENTITY_ENDPOINT` is no address"), "{error}");
 }
 
 #[test]
@@ -262,12 +221,6 @@ fn a_secret_from_a_variable_stays_and_one_from_a_file_is_read_again() {
             other => panic!("{other:?}"),
         }
     };
-    assert!(matches!(
-        source("{ env = \"SECRET\" }"),
-        SecretSource::Given(_)
-    ));
-    assert!(matches!(
-        source("{ file = \"secret.txt\" }"),
-        SecretSource::File(_)
-    ));
+    assert!(matches!(source("{ env = \"SECRET\" }"), SecretSource::Given(_)));
+    assert!(matches!(source("{ file = \"secret.txt\" }"), SecretSource::File(_)));
 }

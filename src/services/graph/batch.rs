@@ -86,11 +86,7 @@ impl Batcher {
     /// Sends a read, perhaps with others.
     pub(super) async fn send(self: &Arc<Self>, request: &Request, attempt: Uuid) -> Reply {
         let (reply, answer) = oneshot::channel();
-        let part = Part {
-            request: request.clone(),
-            attempt,
-            reply,
-        };
+        let part = Part { request: request.clone(), attempt, reply };
         if self.enter(part) {
             tokio::spawn(Arc::clone(self).leave());
         }
@@ -146,10 +142,7 @@ impl Batcher {
 
     async fn replies(&self, group: &[Part]) -> Vec<Reply> {
         if group.len() > 1 && !self.is_refused.load(Ordering::Relaxed) {
-            let reply = self
-                .transport
-                .send(&self.batch(group), Uuid::new_v4())
-                .await;
+            let reply = self.transport.send(&self.batch(group), Uuid::new_v4()).await;
             if let Some(replies) = self.sorted(group, reply) {
                 return replies;
             }
@@ -174,9 +167,8 @@ impl Batcher {
     fn batch(&self, group: &[Part]) -> Request {
         let parts = group.iter().enumerate().map(|(at, part)| {
             let url = part.request.path.strip_prefix(self.version);
-            let mut headers: Map<String, Value> = (part.request.headers.iter())
-                .map(|(name, value)| (name.clone(), value.as_str().into()))
-                .collect();
+            let mut headers: Map<String, Value> =
+                (part.request.headers.iter()).map(|(name, value)| (name.clone(), value.as_str().into())).collect();
             headers.insert("client-request-id".into(), part.attempt.to_string().into());
             json!({
                 "id": at.to_string(),
@@ -195,10 +187,7 @@ impl Batcher {
     /// The reply to each part; none where the service does not serve batches.
     fn sorted(&self, group: &[Part], reply: Reply) -> Option<Vec<Reply>> {
         let fault = match reply.result {
-            Ok(Success {
-                payload: Payload::Object(body),
-                ..
-            }) => {
+            Ok(Success { payload: Payload::Object(body), .. }) => {
                 self.failures.store(0, Ordering::Relaxed);
                 return parts_of(group, body);
             }
@@ -251,11 +240,7 @@ fn parts_of(group: &[Part], mut body: Value) -> Option<Vec<Reply>> {
         return None;
     }
     let replies = replies.into_iter();
-    Some(
-        replies
-            .map(|reply| reply.unwrap_or_else(|| lost().into()))
-            .collect(),
-    )
+    Some(replies.map(|reply| reply.unwrap_or_else(|| lost().into())).collect())
 }
 
 /// The request left, and its reply did not come.

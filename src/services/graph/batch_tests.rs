@@ -52,15 +52,9 @@ impl Service {
                 let responses: Vec<Value> = parts.filter_map(|part| self.part(part)).collect();
                 (200, json!({ "responses": responses }))
             }
-            Way::Unknown => (
-                400,
-                json!({"error": {"code": "BadRequest", "message": "no $batch"}}),
-            ),
+            Way::Unknown => (400, json!({"error": {"code": "BadRequest", "message": "no $batch"}})),
             Way::Foreign => (200, json!({"hello": "world"})),
-            Way::Broken => (
-                504,
-                json!({"error": {"code": "UnknownError", "message": "too much"}}),
-            ),
+            Way::Broken => (504, json!({"error": {"code": "UnknownError", "message": "too much"}})),
         }
     }
 }
@@ -77,19 +71,14 @@ impl Transport for Service {
 }
 
 fn service(way: Way) -> (Arc<Service>, Arc<Batcher>) {
-    let service = Arc::new(Service {
-        way,
-        asked: Mutex::default(),
-    });
+    let service = Arc::new(Service { way, asked: Mutex::default() });
     let batcher = Batcher::new(Arc::clone(&service) as _, "");
     (service, batcher)
 }
 
 async fn read(batcher: &Arc<Batcher>, number: usize) -> Reply {
     let request = Request::get(format!("/users/{number}"), Expects::Object);
-    batcher
-        .send(&request, Uuid::from_u128(number as u128))
-        .await
+    batcher.send(&request, Uuid::from_u128(number as u128)).await
 }
 
 /// So many at the same moment, in the order of their numbers.
@@ -162,10 +151,7 @@ async fn what_befalls_a_part_is_that_parts_alone() {
         "{throttled:?}"
     );
     assert_eq!(replies[1].request_id.as_deref(), Some("r-1"));
-    assert_eq!(
-        replies[2].result.as_ref().unwrap_err().class,
-        Class::InDoubt
-    );
+    assert_eq!(replies[2].result.as_ref().unwrap_err().class, Class::InDoubt);
     assert!(replies[0].result.is_ok() && replies[3].result.is_ok());
     assert!(replies.iter().all(|reply| !reply.is_echo));
     assert_eq!(service.asked.lock().unwrap().len(), 1);

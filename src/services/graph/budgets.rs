@@ -7,11 +7,8 @@ use crate::services::service::{BudgetId, BudgetPlan};
 
 /// Paths whose requests, reads and writes together, count against the limits of identity protection and conditional
 /// access: one request a second for the whole tenant.
-const IDENTITY_PROTECTED: [&str; 3] = [
-    "identityProtection/riskyUsers",
-    "identityProtection/riskDetections",
-    "identity/conditionalAccess",
-];
+const IDENTITY_PROTECTED: [&str; 3] =
+    ["identityProtection/riskyUsers", "identityProtection/riskDetections", "identity/conditionalAccess"];
 
 /// Writes of directory objects. The first, so that its state is told first.
 pub(super) const WRITES: BudgetId = BudgetId(0);

@@ -29,13 +29,7 @@ const SERVICE_BUSY: &str = "CPULimitExceeded";
 /// Sorts the reply to a request that left. Every reply has exactly one class, and only a status 2xx with what was asked for is a
 /// success.
 #[must_use]
-pub fn classify(
-    request: &Request,
-    status: u16,
-    headers: &HeaderMap,
-    body: &[u8],
-    now: SystemTime,
-) -> Reply {
+pub fn classify(request: &Request, status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Reply {
     sort(request, status, headers, Body::Bytes(body), now)
 }
 
@@ -60,19 +54,8 @@ pub(super) fn classify_part(
     sort(request, status, &headers.collect(), body, now)
 }
 
-fn sort(
-    request: &Request,
-    status: u16,
-    headers: &HeaderMap,
-    body: Body<'_>,
-    now: SystemTime,
-) -> Reply {
-    let came = Came {
-        status,
-        headers,
-        is_empty: matches!(body, Body::Bytes([])),
-        now,
-    };
+fn sort(request: &Request, status: u16, headers: &HeaderMap, body: Body<'_>, now: SystemTime) -> Reply {
+    let came = Came { status, headers, is_empty: matches!(body, Body::Bytes([])), now };
     let result = match status {
         200..=299 => came.success(request, body),
         _ => Err(came.refusal(body)),
@@ -129,11 +112,7 @@ pub(super) fn reply(headers: &HeaderMap, result: Result<Success, Fault>) -> Repl
 pub(in crate::services) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let replied_at = text(headers, "date").and_then(|date| httpdate::parse_http_date(date).ok());
     let clocks = Clocks { replied_at, now };
-    headers
-        .get_all("retry-after")
-        .iter()
-        .filter_map(|value| retry_after::parse(value.to_str().ok()?, clocks))
-        .max()
+    headers.get_all("retry-after").iter().filter_map(|value| retry_after::parse(value.to_str().ok()?, clocks)).max()
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -144,10 +123,7 @@ impl Came<'_> {
     fn success(&self, request: &Request, body: Body<'_>) -> Result<Success, Fault> {
         let (status, expects) = (self.status, request.expects);
         if expects == Expects::Done && self.is_empty && matches!(status, 202 | 204) {
-            return Ok(Success {
-                status,
-                payload: Payload::Nothing,
-            });
+            return Ok(Success { status, payload: Payload::Nothing });
         }
         let read = match body {
             Body::Bytes(bytes) => bounded_json::read(bytes, memory_max(expects)),
@@ -182,10 +158,7 @@ impl Came<'_> {
         Fault {
             class,
             code: or_else(body.code, format!("http-{status}")),
-            message: or_else(
-                body.message,
-                format!("status {status} without an explanation"),
-            ),
+            message: or_else(body.message, format!("status {status} without an explanation")),
             status: Some(status),
         }
     }
@@ -193,11 +166,7 @@ impl Came<'_> {
     /// A front door that turns requests away may do so without a word. Whatever it is that is too busy, nothing was done.
     fn is_bare_limit(&self) -> bool {
         let is_limit = matches!(class_of_status(self.status), Class::Throttled { .. });
-        let named = [
-            "request-id",
-            "x-ms-throttle-scope",
-            "x-ms-throttle-information",
-        ];
+        let named = ["request-id", "x-ms-throttle-scope", "x-ms-throttle-information"];
         let is_signed = || named.iter().any(|name| self.headers.contains_key(*name));
         is_limit && (self.is_empty || is_signed())
     }
@@ -222,9 +191,7 @@ impl Came<'_> {
              network that wants a sign-in"
         );
         Fault {
-            class: Class::Unavailable {
-                retry_after: retry_after(self.headers, self.now),
-            },
+            class: Class::Unavailable { retry_after: retry_after(self.headers, self.now) },
             code,
             message,
             status: Some(status),
@@ -240,13 +207,10 @@ impl Came<'_> {
         };
         let retry_after = || retry_after(self.headers, self.now);
         match by_code.unwrap_or_else(|| class_of_status(self.status)) {
-            Class::Throttled { .. } => Class::Throttled {
-                retry_after: retry_after(),
-                reason: throttle_reason(self.headers),
-            },
-            Class::Unavailable { .. } => Class::Unavailable {
-                retry_after: retry_after(),
-            },
+            Class::Throttled { .. } => {
+                Class::Throttled { retry_after: retry_after(), reason: throttle_reason(self.headers) }
+            }
+            Class::Unavailable { .. } => Class::Unavailable { retry_after: retry_after() },
             class => class,
         }
     }
@@ -255,9 +219,7 @@ impl Came<'_> {
 /// A reply that is larger than any that makes sense. What it said is not known.
 pub(super) fn too_large(status: u16, headers: &HeaderMap, now: SystemTime) -> Fault {
     Fault {
-        class: Class::Unavailable {
-            retry_after: retry_after(headers, now),
-        },
+        class: Class::Unavailable { retry_after: retry_after(headers, now) },
         code: "reply-too-large".to_owned(),
         message: format!("the reply, of status {status}, is larger than any that makes sense"),
         status: Some(status),
@@ -297,25 +259,21 @@ fn payload(request: &Request, body: Value) -> Option<Payload> {
 fn selected(path: &str) -> impl Iterator<Item = &str> {
     let (_, query) = path.split_once('?').unwrap_or_default();
     let options = query.split('&');
-    options
-        .filter_map(|option| option.strip_prefix("$select="))
-        .flat_map(|names| names.split(','))
+    options.filter_map(|option| option.strip_prefix("$select=")).flat_map(|names| names.split(','))
 }
 
 /// The most specific code that sorts a refusal by itself.
 fn deciding_class(codes: &[String]) -> Option<Class> {
     codes.iter().rev().find_map(|code| {
         let mut known = codes::DECIDING.iter();
-        known
-            .find(|known| known.code == code)
-            .map(|known| known.class)
+        known.find(|known| known.code == code).map(|known| known.class)
     })
 }
 
 /// The statuses of refusals on Microsoft's page, and 408, which proxies send.
 pub(in crate::services) const STATUSES: [u16; 26] = [
-    400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 415, 416, 422, 423, 424, 429,
-    500, 501, 502, 503, 504, 507, 509,
+    400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 415, 416, 422, 423, 424, 429, 500, 501, 502, 503,
+    504, 507, 509,
 ];
 
 /// The class of a refusal that has no code to sort it by.
@@ -386,42 +344,19 @@ mod tests {
 
     fn fault(status: u16, codes: (&str, &str), pairs: &[(&str, &str)]) -> Fault {
         let (general, detail) = codes;
-        let body =
-            json!({"error": {"code": general, "message": "why", "details": [{"code": detail}]}});
+        let body = json!({"error": {"code": general, "message": "why", "details": [{"code": detail}]}});
         let body = serde_json::to_vec(&body).unwrap();
         let request = asked(Expects::Done, "/users/1");
-        classify(&request, status, &headers(pairs), &body, NOW)
-            .result
-            .unwrap_err()
+        classify(&request, status, &headers(pairs), &body, NOW).result.unwrap_err()
     }
 
     #[test]
     fn the_table_of_refusals() {
         let table = [
-            (
-                400,
-                "Request_BadRequest",
-                "ObjectConflict",
-                Class::Duplicate,
-            ),
-            (
-                400,
-                "Request_BadRequest",
-                "ConflictingObjects",
-                Class::Duplicate,
-            ),
-            (
-                409,
-                "Request_BadRequest",
-                "ConflictingObjects",
-                Class::Duplicate,
-            ),
-            (
-                400,
-                "Request_MultipleObjectsWithSameKeyValue",
-                "",
-                Class::Duplicate,
-            ),
+            (400, "Request_BadRequest", "ObjectConflict", Class::Duplicate),
+            (400, "Request_BadRequest", "ConflictingObjects", Class::Duplicate),
+            (409, "Request_BadRequest", "ConflictingObjects", Class::Duplicate),
+            (400, "Request_MultipleObjectsWithSameKeyValue", "", Class::Duplicate),
             (409, "nameAlreadyExists", "", Class::Duplicate),
             (400, "Request_BadRequest", "", Class::InvalidValue),
             (422, "", "", Class::InvalidValue),
@@ -429,42 +364,17 @@ mod tests {
             (405, "Request_BadRequest", "", Class::Unsupported),
             (415, "", "", Class::Unsupported),
             (501, "", "", Class::Unsupported),
-            (
-                401,
-                "InvalidAuthenticationToken",
-                "",
-                Class::Unauthenticated,
-            ),
-            (
-                401,
-                "Authorization_IdentityNotFound",
-                "",
-                Class::Unauthenticated,
-            ),
-            (
-                403,
-                "Authentication_ExpiredToken",
-                "",
-                Class::Unauthenticated,
-            ),
+            (401, "InvalidAuthenticationToken", "", Class::Unauthenticated),
+            (401, "Authorization_IdentityNotFound", "", Class::Unauthenticated),
+            (403, "Authentication_ExpiredToken", "", Class::Unauthenticated),
             (403, "Authorization_RequestDenied", "", Class::Denied),
             (403, "Authorization_IdentityDisabled", "", Class::Denied),
             (403, "Forbidden", "", Class::Denied),
             (403, "", "", Class::Denied),
-            (
-                403,
-                "Authentication_RequestFromNonPremiumTenantOrB2CTenant",
-                "",
-                Class::Licence,
-            ),
+            (403, "Authentication_RequestFromNonPremiumTenantOrB2CTenant", "", Class::Licence),
             (400, "AadPremiumLicenseRequired", "", Class::Licence),
             (404, "MailboxNotEnabledForRESTAPI", "", Class::Licence),
-            (
-                403,
-                "ErrorAccessDenied",
-                "MailboxNotEnabledForRESTAPI",
-                Class::Licence,
-            ),
+            (403, "ErrorAccessDenied", "MailboxNotEnabledForRESTAPI", Class::Licence),
             (402, "", "", Class::Licence),
             (404, "Request_ResourceNotFound", "", Class::NotFound),
             (404, "Directory_ObjectNotFound", "", Class::NotFound),
@@ -483,23 +393,13 @@ mod tests {
             (408, "", "", Class::InDoubt),
             (429, "TooManyRequests", "", Class::THROTTLED),
             (429, "Request_ThrottledPermanently", "", Class::THROTTLED),
-            (
-                429,
-                "Request_BadRequest",
-                "ObjectConflict",
-                Class::THROTTLED,
-            ),
+            (429, "Request_BadRequest", "ObjectConflict", Class::THROTTLED),
             (403, "activityLimitReached", "", Class::THROTTLED),
             (409, "throttledRequest", "", Class::THROTTLED),
             (509, "", "", Class::THROTTLED),
             (500, "Service_InternalServerError", "", Class::UNAVAILABLE),
             // It may have been made all the same, so that the code does not decide.
-            (
-                500,
-                "Request_BadRequest",
-                "ObjectConflict",
-                Class::UNAVAILABLE,
-            ),
+            (500, "Request_BadRequest", "ObjectConflict", Class::UNAVAILABLE),
             (502, "", "", Class::UNAVAILABLE),
             (503, "serviceNotAvailable", "", Class::UNAVAILABLE),
             (504, "UnknownError", "", Class::UNAVAILABLE),
@@ -514,44 +414,21 @@ mod tests {
     #[test]
     fn throttling_says_how_long_and_whose_fault_it_is() {
         let cases = [
-            (
-                "Tenant_Application/Write/app/tenant",
-                "WriteLimitExceeded",
-                ThrottleReason::AppInTenant,
-            ),
+            ("Tenant_Application/Write/app/tenant", "WriteLimitExceeded", ThrottleReason::AppInTenant),
             ("Tenant/ReadWrite/app/tenant", "", ThrottleReason::Tenant),
             ("Application/Read/app/tenant", "", ThrottleReason::App),
-            (
-                "Tenant/Write/app/tenant",
-                "CPULimitExceeded",
-                ThrottleReason::ServiceBusy,
-            ),
+            ("Tenant/Write/app/tenant", "CPULimitExceeded", ThrottleReason::ServiceBusy),
             ("", "", ThrottleReason::Unstated),
         ];
         for (scope, information, reason) in cases {
-            let pairs = [
-                ("x-ms-throttle-scope", scope),
-                ("x-ms-throttle-information", information),
-                ("retry-after", "7, 9"),
-            ];
+            let pairs =
+                [("x-ms-throttle-scope", scope), ("x-ms-throttle-information", information), ("retry-after", "7, 9")];
             let class = fault(429, ("TooManyRequests", "429"), &pairs).class;
             let retry_after = Some(Duration::from_secs(9));
-            assert_eq!(
-                class,
-                Class::Throttled {
-                    retry_after,
-                    reason
-                }
-            );
+            assert_eq!(class, Class::Throttled { retry_after, reason });
         }
         let early = fault(400, ("Request_ThrottledTemporarily", ""), &[]).class;
-        assert!(matches!(
-            early,
-            Class::Throttled {
-                retry_after: None,
-                ..
-            }
-        ));
+        assert!(matches!(early, Class::Throttled { retry_after: None, .. }));
     }
 
     #[test]
@@ -563,18 +440,9 @@ mod tests {
 
     #[test]
     fn success_with_a_body_and_a_next_page() {
-        let pairs = [
-            ("request-id", "r-1"),
-            ("x-ms-throttle-limit-percentage", "0.93"),
-        ];
+        let pairs = [("request-id", "r-1"), ("x-ms-throttle-limit-percentage", "0.93")];
         let body = br#"{"value":[],"@odata.nextLink":"https://graph.microsoft.com/v1.0/users?$skiptoken=x"}"#;
-        let reply = classify(
-            &asked(Expects::Page, "/users"),
-            200,
-            &headers(&pairs),
-            body,
-            NOW,
-        );
+        let reply = classify(&asked(Expects::Page, "/users"), 200, &headers(&pairs), body, NOW);
         assert_eq!(reply.request_id.as_deref(), Some("r-1"));
         assert_eq!(reply.usage, Some(0.93));
         let next = Some("https://graph.microsoft.com/v1.0/users?$skiptoken=x".to_owned());
@@ -603,23 +471,14 @@ mod tests {
     #[test]
     fn what_is_not_in_the_services_form_says_nothing_whatever_its_status() {
         let statuses = [
-            200, 201, 203, 206, 301, 302, 304, 307, 400, 401, 402, 403, 404, 405, 407, 409, 410,
-            412, 418, 422, 451, 500, 501, 502, 503, 504, 507, 511,
+            200, 201, 203, 206, 301, 302, 304, 307, 400, 401, 402, 403, 404, 405, 407, 409, 410, 412, 418, 422, 451,
+            500, 501, 502, 503, 504, 507, 511,
         ];
-        let all = [
-            Expects::Object,
-            Expects::Page,
-            Expects::Survey,
-            Expects::Done,
-        ];
+        let all = [Expects::Object, Expects::Page, Expects::Survey, Expects::Done];
         for (status, expects) in statuses.iter().flat_map(|s| all.map(|e| (*s, e))) {
             for body in FOREIGN {
                 let fault = sorted(expects, status, body).result.unwrap_err();
-                assert_eq!(
-                    fault.class,
-                    Class::UNAVAILABLE,
-                    "{status} {expects:?} {body}"
-                );
+                assert_eq!(fault.class, Class::UNAVAILABLE, "{status} {expects:?} {body}");
             }
         }
     }
@@ -628,12 +487,7 @@ mod tests {
     fn a_success_has_what_was_asked_for() {
         let table = [
             (Expects::Object, 200, r#"{"id":"1"}"#, true),
-            (
-                Expects::Object,
-                200,
-                r#"{"onPremisesImmutableId":null}"#,
-                true,
-            ),
+            (Expects::Object, 200, r#"{"onPremisesImmutableId":null}"#, true),
             (Expects::Object, 200, r#"{"@odata.context":"x"}"#, true),
             (Expects::Object, 200, r#"{"status":"ok"}"#, false),
             (Expects::Object, 200, r#"{"value":[]}"#, false),
@@ -647,12 +501,7 @@ mod tests {
             (Expects::Done, 202, "", true),
             (Expects::Done, 200, "", false),
             (Expects::Done, 200, r#"{"id":"1"}"#, true),
-            (
-                Expects::Done,
-                200,
-                r#"{"@odata.context":"x","value":true}"#,
-                true,
-            ),
+            (Expects::Done, 200, r#"{"@odata.context":"x","value":true}"#, true),
             (Expects::Done, 200, r#"{"status":"ok"}"#, false),
         ];
         for (expects, status, body, good) in table {
@@ -670,15 +519,9 @@ mod tests {
         };
         let retry_after = Some(Duration::from_secs(7));
         let wish = ("retry-after", "7");
-        let throttled = Class::Throttled {
-            retry_after,
-            reason: ThrottleReason::Unstated,
-        };
+        let throttled = Class::Throttled { retry_after, reason: ThrottleReason::Unstated };
         assert_eq!(class("", &[wish]), throttled);
-        assert_eq!(
-            class("slow down", &[wish, ("request-id", "r-1")]),
-            throttled
-        );
+        assert_eq!(class("slow down", &[wish, ("request-id", "r-1")]), throttled);
         assert_eq!(class("<html>", &[wish]), Class::Unavailable { retry_after });
     }
 
@@ -694,10 +537,8 @@ mod tests {
             assert_eq!(fault.code, "reply-too-large", "{expects:?}");
             assert_eq!(fault.class, Class::UNAVAILABLE);
         }
-        let people = vec![
-            r#"{"id":"00000000-0000-0000-0000-000000000000","userPrincipalName":"ann@contoso.com"}"#;
-            999
-        ];
+        let people =
+            vec![r#"{"id":"00000000-0000-0000-0000-000000000000","userPrincipalName":"ann@contoso.com"}"#; 999];
         let page = format!(r#"{{"value":[{}]}}"#, people.join(","));
         assert!(sorted(Expects::Page, 200, &page).result.is_ok());
     }
@@ -711,20 +552,12 @@ mod tests {
         let page = classify(&request, 403, &headers(&kind), b"<html>", NOW);
         let page = page.result.unwrap_err();
         assert_eq!(page.code, "unreadable-reply");
-        assert!(
-            page.message
-                .starts_with("status 403 with text/html in place"),
-            "{}",
-            page.message
-        );
+        assert!(page.message.starts_with("status 403 with text/html in place"), "{}", page.message);
     }
 
     #[test]
     fn a_date_is_measured_against_the_replys_own() {
-        let pairs = [
-            ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
-            ("retry-after", "Sun, 06 Nov 1994 08:49:39 GMT"),
-        ];
+        let pairs = [("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("retry-after", "Sun, 06 Nov 1994 08:49:39 GMT")];
         let class = fault(503, ("serviceNotAvailable", ""), &pairs).class;
         let retry_after = Some(Duration::from_secs(2));
         assert_eq!(class, Class::Unavailable { retry_after });

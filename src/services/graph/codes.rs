@@ -88,12 +88,10 @@ pub(in crate::services) const TELLING: &[KnownCode] = &[
         .noting("with status 401: the app, or the signed-in account, is disabled"),
     // Identity protection and conditional access say no more than this where a licence is missing, so that by their code
     // they cannot be told from a missing permission.
-    code("Forbidden", Class::Denied).noting(
-        "with status 403; identity protection also returns this if the tenant has no Entra ID P2 licence",
-    ),
-    code("accessDenied", Class::Denied).noting(
-        "with status 403; conditional access also returns this if the tenant has no Entra ID P1 licence",
-    ),
+    code("Forbidden", Class::Denied)
+        .noting("with status 403; identity protection also returns this if the tenant has no Entra ID P2 licence"),
+    code("accessDenied", Class::Denied)
+        .noting("with status 403; conditional access also returns this if the tenant has no Entra ID P1 licence"),
     code("Request_ThrottledPermanently", Class::THROTTLED).noting("with status 429"),
     code("Service_InternalServerError", Class::UNAVAILABLE).noting("with status 500"),
     code("generalException", Class::UNAVAILABLE).noting("with status 500"),

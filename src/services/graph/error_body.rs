@@ -36,12 +36,8 @@ pub(super) fn of(body: &Value) -> Option<ErrorBody> {
     let error = member(body, "error")?;
     member(error, "code")?.as_str()?;
     let general = code_of(error);
-    let details: Vec<String> = member(error, "details")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(code_of)
-        .collect();
+    let details: Vec<String> =
+        member(error, "details").and_then(Value::as_array).into_iter().flatten().filter_map(code_of).collect();
     let inner = inner_codes(error);
     let specific = details.first().or(inner.last()).cloned();
     let mut named: Vec<String> = general.iter().cloned().chain(specific).collect();
@@ -49,10 +45,7 @@ pub(super) fn of(body: &Value) -> Option<ErrorBody> {
     Some(ErrorBody {
         code: named.join("/"),
         codes: general.into_iter().chain(details).chain(inner).collect(),
-        message: member(error, "message")
-            .and_then(Value::as_str)
-            .map(one_line)
-            .unwrap_or_default(),
+        message: member(error, "message").and_then(Value::as_str).map(one_line).unwrap_or_default(),
     })
 }
 
@@ -66,17 +59,11 @@ pub(in crate::services) fn one_line(text: &str) -> String {
     if line.chars().count() <= MESSAGE_CHARS_MAX {
         return line;
     }
-    line.chars()
-        .take(MESSAGE_CHARS_MAX - 1)
-        .chain(['…'])
-        .collect()
+    line.chars().take(MESSAGE_CHARS_MAX - 1).chain(['…']).collect()
 }
 
 fn inner_codes(error: &Value) -> Vec<String> {
-    std::iter::successors(inner(error), |nested| inner(nested))
-        .take(DEPTH_MAX)
-        .filter_map(code_of)
-        .collect()
+    std::iter::successors(inner(error), |nested| inner(nested)).take(DEPTH_MAX).filter_map(code_of).collect()
 }
 
 fn inner(error: &Value) -> Option<&Value> {
@@ -85,22 +72,14 @@ fn inner(error: &Value) -> Option<&Value> {
 
 /// A code that says something: not empty, and not the HTTP status again, which throttled replies carry there.
 fn code_of(error: &Value) -> Option<String> {
-    let code: String = member(error, "code")?
-        .as_str()?
-        .chars()
-        .filter(char::is_ascii_graphic)
-        .take(CODE_CHARS_MAX)
-        .collect();
+    let code: String =
+        member(error, "code")?.as_str()?.chars().filter(char::is_ascii_graphic).take(CODE_CHARS_MAX).collect();
     let is_number = code.bytes().all(|byte| byte.is_ascii_digit());
     (!is_number).then_some(code)
 }
 
 fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    value
-        .as_object()?
-        .iter()
-        .find(|(key, _)| key.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value)
+    value.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 #[cfg(test)]

@@ -59,9 +59,7 @@ pub enum GraphError {
     #[error("the HTTPS client cannot be set up")]
     #[diagnostic(
         code(target::client),
-        help(
-            "check that this machine has its certificate authorities installed, and its proxy settings"
-        )
+        help("check that this machine has its certificate authorities installed, and its proxy settings")
     )]
     Client(#[source] reqwest::Error),
 }
@@ -114,12 +112,7 @@ impl HttpTransport {
         reply
     }
 
-    async fn exchange(
-        &self,
-        request: &Request,
-        attempt: Uuid,
-        token: &Token,
-    ) -> Result<Response, Fault> {
+    async fn exchange(&self, request: &Request, attempt: Uuid, token: &Token) -> Result<Response, Fault> {
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
@@ -185,10 +178,7 @@ fn client(connection: &GraphConnection, url: &Url) -> reqwest::Result<Client> {
     let defaults = HeaderMap::from_iter([
         (header::ACCEPT, HeaderValue::from_static("application/json")),
         (RETURN_CLIENT_REQUEST_ID, HeaderValue::from_static("true")),
-        (
-            THROTTLE_PRIORITY,
-            HeaderValue::from_static(connection.throttle_priority.name()),
-        ),
+        (THROTTLE_PRIORITY, HeaderValue::from_static(connection.throttle_priority.name())),
     ]);
     let builder = Client::builder()
         .user_agent(USER_AGENT)
@@ -200,12 +190,7 @@ fn client(connection: &GraphConnection, url: &Url) -> reqwest::Result<Client> {
         .redirect(Policy::none())
         .retry(reqwest::retry::never());
     // What is for this machine itself never leaves it.
-    if is_loopback(url) {
-        builder.no_proxy()
-    } else {
-        builder
-    }
-    .build()
+    if is_loopback(url) { builder.no_proxy() } else { builder }.build()
 }
 
 async fn receive(request: &Request, mut response: Response, secrets: &Secrets) -> Reply {
@@ -231,9 +216,7 @@ async fn receive(request: &Request, mut response: Response, secrets: &Secrets) -
 
 /// As for a refusal that comes alone.
 fn strike_refusals(batch: &mut Value, secrets: &Secrets) {
-    let parts = batch
-        .get_mut(batch::RESPONSES)
-        .and_then(Value::as_array_mut);
+    let parts = batch.get_mut(batch::RESPONSES).and_then(Value::as_array_mut);
     for part in parts.into_iter().flatten() {
         let status = part.get("status").and_then(Value::as_u64);
         if !status.is_some_and(|status| (200..300).contains(&status)) {
@@ -251,11 +234,7 @@ pub(in crate::services) async fn read_body(
 ) -> Result<Vec<u8>, Fault> {
     let is_success = response.status().is_success();
     let body = whole_body(response, expects).await?;
-    Ok(if is_success {
-        body
-    } else {
-        secrets.strike_body(&body)
-    })
+    Ok(if is_success { body } else { secrets.strike_body(&body) })
 }
 
 async fn whole_body(mut response: Response, expects: Expects) -> Result<Vec<u8>, Fault> {
@@ -287,19 +266,11 @@ pub(in crate::services) fn transport_fault(error: reqwest::Error) -> Fault {
         Some(kind) => kind.to_string(),
         None => {
             let words = [error.to_string()];
-            let words: Vec<String> = words
-                .into_iter()
-                .chain(causes.map(ToString::to_string))
-                .collect();
+            let words: Vec<String> = words.into_iter().chain(causes.map(ToString::to_string)).collect();
             one_line(&words.join(": "))
         }
     };
-    Fault {
-        class,
-        code: code.to_owned(),
-        message,
-        status: None,
-    }
+    Fault { class, code: code.to_owned(), message, status: None }
 }
 
 /// What the system says of the network, in its plainest words; the layers above it add nothing to that.

@@ -28,10 +28,7 @@ fn fault(reply: Reply) -> Fault {
 async fn a_write_arrives_whole_and_its_reply_is_read() {
     let server = Server::start().await;
     server.answer_api(Answer {
-        headers: vec![
-            ("request-id", "r-1".to_owned()),
-            ("x-ms-throttle-limit-percentage", "0.91".to_owned()),
-        ],
+        headers: vec![("request-id", "r-1".to_owned()), ("x-ms-throttle-limit-percentage", "0.91".to_owned())],
         ..Answer::new(200, r#"{"id":"1"}"#)
     });
     let request = Request {
@@ -45,10 +42,7 @@ async fn a_write_arrives_whole_and_its_reply_is_read() {
     assert_eq!(
         reply,
         Reply {
-            result: Ok(Success {
-                status: 200,
-                payload: Payload::Object(json!({"id": "1"})),
-            }),
+            result: Ok(Success { status: 200, payload: Payload::Object(json!({"id": "1"})) }),
             request_id: Some("r-1".to_owned()),
             usage: Some(0.91),
             is_echo: false,
@@ -107,20 +101,13 @@ async fn many_rows_share_one_sign_in() {
 async fn a_refused_token_is_replaced_for_the_next_request() {
     let server = Server::start().await;
     let graph = graph(&server);
-    server.answer_api(Answer::new(
-        401,
-        r#"{"error":{"code":"InvalidAuthenticationToken","message":"expired"}}"#,
-    ));
+    server.answer_api(Answer::new(401, r#"{"error":{"code":"InvalidAuthenticationToken","message":"expired"}}"#));
     let refused = fault(graph.send(&read("/users/1"), ATTEMPT).await);
     assert_eq!(refused.class, Class::Unauthenticated);
     assert_eq!(refused.code, "InvalidAuthenticationToken");
     server.answer_api(Answer::new(200, r#"{"id":"1"}"#));
     assert!(graph.send(&read("/users/1"), ATTEMPT).await.result.is_ok());
-    let tokens: Vec<_> = server
-        .calls()
-        .iter()
-        .map(|call| call.headers["authorization"].clone())
-        .collect();
+    let tokens: Vec<_> = server.calls().iter().map(|call| call.headers["authorization"].clone()).collect();
     assert_eq!(tokens, ["Bearer token-1", "Bearer token-3"]);
 }
 
@@ -135,10 +122,7 @@ async fn without_a_token_nothing_is_sent() {
     let tried = graph.sign_in().await.unwrap_err();
     let sent = fault(graph.send(&read("/users/1"), ATTEMPT).await);
     assert_eq!(tried, sent);
-    assert_eq!(
-        (sent.class, sent.code.as_str()),
-        (Class::SignIn, "AADSTS7000215")
-    );
+    assert_eq!((sent.class, sent.code.as_str()), (Class::SignIn, "AADSTS7000215"));
     assert_eq!(sent.message, "AADSTS7000215: wrong ***");
     assert_eq!(server.sign_ins().len(), 1, "a refusal is remembered");
     assert!(server.calls().is_empty());
@@ -171,10 +155,7 @@ async fn a_closed_port_means_not_sent() {
     drop(listener);
     let graph = HttpTransport::new(&server.connection_to(&closed)).unwrap();
     let fault = fault(graph.send(&read("/users/1"), ATTEMPT).await);
-    assert_eq!(
-        (fault.class, fault.code.as_str()),
-        (Class::NotSent, "not-connected")
-    );
+    assert_eq!((fault.class, fault.code.as_str()), (Class::NotSent, "not-connected"));
     assert!(!fault.message.contains("/users/1"), "{}", fault.message);
 }
 
@@ -192,10 +173,7 @@ async fn a_connection_cut_after_the_request_leaves_doubt() {
     let graph = HttpTransport::new(&server.connection_to(&endpoint)).unwrap();
     let fault = fault(graph.send(&read("/users/1"), ATTEMPT).await);
     assert_eq!(fault.class, Class::InDoubt);
-    assert_eq!(
-        (fault.code.as_str(), fault.status),
-        ("connection-lost", None)
-    );
+    assert_eq!((fault.code.as_str(), fault.status), ("connection-lost", None));
 }
 
 #[tokio::test]
@@ -211,35 +189,22 @@ async fn the_token_goes_to_the_endpoint_only() {
         "users/1",
     ] {
         let fault = fault(graph.send(&read(foreign), ATTEMPT).await);
-        assert_eq!(
-            (fault.class, fault.code.as_str()),
-            (Class::Rejected, "foreign-address"),
-            "{foreign}"
-        );
+        assert_eq!((fault.class, fault.code.as_str()), (Class::Rejected, "foreign-address"), "{foreign}");
     }
     server.answer_api(Answer {
         headers: vec![("location", format!("{}/elsewhere", server.root))],
         ..Answer::new(302, "")
     });
-    assert_eq!(
-        fault(graph.send(&read("/users/1"), ATTEMPT).await).class,
-        Class::UNAVAILABLE
-    );
+    assert_eq!(fault(graph.send(&read("/users/1"), ATTEMPT).await).class, Class::UNAVAILABLE);
     assert_eq!(server.calls().len(), 2);
 }
 
 #[tokio::test]
 async fn a_header_that_cannot_be_sent_is_rejected() {
     let server = Server::start().await;
-    let request = Request {
-        headers: vec![("bad name".to_owned(), String::new())],
-        ..read("/users/1")
-    };
+    let request = Request { headers: vec![("bad name".to_owned(), String::new())], ..read("/users/1") };
     let fault = fault(graph(&server).send(&request, ATTEMPT).await);
-    assert_eq!(
-        (fault.class, fault.code.as_str()),
-        (Class::Rejected, "request-malformed")
-    );
+    assert_eq!((fault.class, fault.code.as_str()), (Class::Rejected, "request-malformed"));
 }
 
 #[tokio::test]
@@ -248,28 +213,15 @@ async fn what_it_was_sent_is_struck_out_of_a_refusal() {
     let (token, secret) = ("Zq8~first-token-0123456789", "a&secret of the app");
     let sign_in = format!(r#"{{"expires_in":3599,"access_token":"{token}"}}"#);
     server.answer_sign_in(Answer::new(200, sign_in));
-    let words = format!(
-        r#"{{"error":{{"code":"Bad/{token}","message":"{} Bearer {token}, {secret}"}}}}"#,
-        "x".repeat(480)
-    );
-    server.answer_api(Answer {
-        headers: vec![("request-id", format!("id {token}"))],
-        ..Answer::new(400, words)
-    });
+    let words =
+        format!(r#"{{"error":{{"code":"Bad/{token}","message":"{} Bearer {token}, {secret}"}}}}"#, "x".repeat(480));
+    server.answer_api(Answer { headers: vec![("request-id", format!("id {token}"))], ..Answer::new(400, words) });
     let mut connection = server.connection_to(&server.root);
-    connection.graph.auth = Auth::ClientSecret {
-        client_id: "app".to_owned(),
-        secret: SecretSource::Given(Secret::new(secret)),
-    };
+    connection.graph.auth =
+        Auth::ClientSecret { client_id: "app".to_owned(), secret: SecretSource::Given(Secret::new(secret)) };
     let graph = HttpTransport::new(&connection).unwrap();
     let reply = graph.send(&read("/users/1"), ATTEMPT).await;
     let said = format!("{reply:?}");
-    assert!(
-        said.contains("Bad/***") && said.contains("id ***"),
-        "{said}"
-    );
-    assert!(
-        !said.contains("Zq8~") && !said.contains("a&secret"),
-        "{said}"
-    );
+    assert!(said.contains("Bad/***") && said.contains("id ***"), "{said}");
+    assert!(!said.contains("Zq8~") && !said.contains("a&secret"), "{said}");
 }

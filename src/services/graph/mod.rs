@@ -51,16 +51,8 @@ impl Graph {
     #[must_use]
     pub fn of(connection: &Connection, transport: Arc<dyn Transport>) -> Graph {
         let connection = &connection.graph;
-        let patience = Patience {
-            silence: connection.patience,
-            sign_in: connection.sign_in_patience,
-        };
-        Graph::new(
-            transport,
-            connection.tenant.clone(),
-            connection.limits,
-            patience,
-        )
+        let patience = Patience { silence: connection.patience, sign_in: connection.sign_in_patience };
+        Graph::new(transport, connection.tenant.clone(), connection.limits, patience)
     }
 
     /// A tenant by its name, behind anything that carries requests.
@@ -119,11 +111,7 @@ impl Service for Graph {
         Some(preflight::domains())
     }
 
-    fn recognise(
-        &self,
-        signed_in_to: Option<&str>,
-        answer: Result<&[Value], &Fault>,
-    ) -> Vec<Check> {
+    fn recognise(&self, signed_in_to: Option<&str>, answer: Result<&[Value], &Fault>) -> Vec<Check> {
         preflight::checks(&self.tenant, signed_in_to, answer)
     }
 }

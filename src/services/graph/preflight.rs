@@ -15,11 +15,7 @@ pub(super) fn domains() -> Request {
 }
 
 /// The checks `tenant`, then `domains` and `initial domain`.
-pub(super) fn checks(
-    named: &str,
-    signed_in_to: Option<&str>,
-    answer: Result<&[Value], &Fault>,
-) -> Vec<Check> {
+pub(super) fn checks(named: &str, signed_in_to: Option<&str>, answer: Result<&[Value], &Fault>) -> Vec<Check> {
     let mut checks = vec![right_tenant(named, signed_in_to, answer.ok())];
     match answer {
         Ok(domains) => checks.extend(domain_checks(domains)),
@@ -85,24 +81,14 @@ mod tests {
 
     #[test]
     fn another_tenant_is_found_by_its_id_or_its_domains() {
-        let (here, there) = (
-            "5e0d0d4c-51b1-4a7e-9d0a-51a1a7edc0de",
-            "00000000-0000-4000-8000-000000000001",
-        );
+        let (here, there) = ("5e0d0d4c-51b1-4a7e-9d0a-51a1a7edc0de", "00000000-0000-4000-8000-000000000001");
         let domains = [json!({"id": "Contoso.com"})];
-        let verdict = |named: &str, id: Option<&str>, domains: Option<&[Value]>| {
-            right_tenant(named, id, domains).verdict
-        };
+        let verdict =
+            |named: &str, id: Option<&str>, domains: Option<&[Value]>| right_tenant(named, id, domains).verdict;
         assert_eq!(verdict(here, Some(here), None), Verdict::Good);
         assert_eq!(verdict(here, Some(there), Some(&domains)), Verdict::Bad);
-        assert_eq!(
-            verdict("contoso.com", Some(there), Some(&domains)),
-            Verdict::Good
-        );
-        assert_eq!(
-            verdict("fabrikam.com", Some(there), Some(&domains)),
-            Verdict::Bad
-        );
+        assert_eq!(verdict("contoso.com", Some(there), Some(&domains)), Verdict::Good);
+        assert_eq!(verdict("fabrikam.com", Some(there), Some(&domains)), Verdict::Bad);
         assert_eq!(verdict("fabrikam.com", Some(there), None), Verdict::Good);
         assert_eq!(verdict("fabrikam.com", None, Some(&domains)), Verdict::Good);
     }
@@ -114,13 +100,7 @@ mod tests {
             json!({"id": "new.com", "authenticationType": "Managed", "isInitial": false, "isVerified": false}),
         ];
         let checks = domain_checks(&domains);
-        assert_eq!(
-            checks[0].detail,
-            "contoso.com (federated), new.com (managed, not verified)"
-        );
-        assert_eq!(
-            (checks[1].name.as_str(), checks[1].verdict),
-            ("initial domain", Verdict::Bad)
-        );
+        assert_eq!(checks[0].detail, "contoso.com (federated), new.com (managed, not verified)");
+        assert_eq!((checks[1].name.as_str(), checks[1].verdict), ("initial domain", Verdict::Bad));
     }
 }

@@ -17,29 +17,19 @@ pub(super) enum Stage {
 const MESSAGE_CHARS_MAX: usize = 500;
 
 fn fault(class: Class, code: impl Into<String>, message: impl Into<String>) -> Fault {
-    Fault {
-        class,
-        code: code.into(),
-        message: message.into(),
-        status: None,
-    }
+    Fault { class, code: code.into(), message: message.into(), status: None }
 }
 
 /// The directory answered with a result other than success.
 pub(super) fn result_fault(result: &LdapResult, stage: Stage, password: &Secret) -> Fault {
     let words = one_line(&password.redact(&result.text));
     let (class, code) = match (result.rc, stage) {
-        (49, _) => (
-            Class::SignIn,
-            format!("ldap-49/{}", data(&result.text).unwrap_or("?")),
-        ),
+        (49, _) => (Class::SignIn, format!("ldap-49/{}", data(&result.text).unwrap_or("?"))),
         // Out of time, out of effort, busy, unavailable.
         (3 | 11 | 51 | 52, _) => (Class::UNAVAILABLE, format!("ldap-{}", result.rc)),
         // A session that the server has forgotten.
         (1, Stage::Search) => (Class::InDoubt, format!("ldap-{}", result.rc)),
-        (rc, Stage::Bind) | (rc @ (8 | 10 | 32 | 34 | 50), Stage::Search) => {
-            (Class::SignIn, format!("ldap-{rc}"))
-        }
+        (rc, Stage::Bind) | (rc @ (8 | 10 | 32 | 34 | 50), Stage::Search) => (Class::SignIn, format!("ldap-{rc}")),
         (rc, Stage::Search) => (Class::Rejected, format!("ldap-{rc}")),
     };
     let what = match stage {
@@ -52,9 +42,7 @@ pub(super) fn result_fault(result: &LdapResult, stage: Stage, password: &Secret)
 /// The number after `data` in the words of a refused sign-in: the one place where Active Directory says why.
 fn data(text: &str) -> Option<&str> {
     let after = text.split_once("data ")?.1;
-    let end = after
-        .find(|letter: char| !letter.is_ascii_hexdigit())
-        .unwrap_or(after.len());
+    let end = after.find(|letter: char| !letter.is_ascii_hexdigit()).unwrap_or(after.len());
     after.get(..end).filter(|code| !code.is_empty())
 }
 
@@ -66,21 +54,11 @@ pub(super) fn connect_fault(error: &LdapError, password: &Secret) -> Fault {
     let words = one_line(&password.redact(&error.to_string()));
     match error {
         LdapError::LdapResult { result } => result_fault(result, Stage::Bind, password),
-        LdapError::Timeout { .. } => fault(
-            Class::NotSent,
-            "ldap-timeout",
-            "the directory did not reply in time",
-        ),
-        LdapError::DNSName { .. } => fault(
-            Class::SignIn,
-            "tls-name",
-            "the host in `url` is no name that a certificate can have",
-        ),
-        _ => fault(
-            Class::NotSent,
-            "ldap-unreachable",
-            format!("no connection to the directory: {words}"),
-        ),
+        LdapError::Timeout { .. } => fault(Class::NotSent, "ldap-timeout", "the directory did not reply in time"),
+        LdapError::DNSName { .. } => {
+            fault(Class::SignIn, "tls-name", "the host in `url` is no name that a certificate can have")
+        }
+        _ => fault(Class::NotSent, "ldap-unreachable", format!("no connection to the directory: {words}")),
     }
 }
 
@@ -88,10 +66,7 @@ impl Fault {
     /// The same in the middle of a search, when the question may have been heard.
     pub(super) fn of_search(self) -> Fault {
         match self.class {
-            Class::NotSent => Fault {
-                class: Class::InDoubt,
-                ..self
-            },
+            Class::NotSent => Fault { class: Class::InDoubt, ..self },
             _ => self,
         }
     }
@@ -121,11 +96,7 @@ pub(super) fn tls_fault(error: &rustls::Error) -> Fault {
         _ => "tls",
     };
     let words = one_line(&error.to_string());
-    fault(
-        Class::SignIn,
-        code,
-        format!("no secure connection to the directory: {words}"),
-    )
+    fault(Class::SignIn, code, format!("no secure connection to the directory: {words}"))
 }
 
 pub(super) fn empty_password() -> Fault {
@@ -152,13 +123,7 @@ mod tests {
     use super::*;
 
     fn refused(rc: u32, text: &str, stage: Stage) -> Fault {
-        let result = LdapResult {
-            rc,
-            matched: String::new(),
-            text: text.into(),
-            refs: Vec::new(),
-            ctrls: Vec::new(),
-        };
+        let result = LdapResult { rc, matched: String::new(), text: text.into(), refs: Vec::new(), ctrls: Vec::new() };
         result_fault(&result, stage, &Secret::new("hush"))
     }
 
@@ -166,10 +131,7 @@ mod tests {
     fn a_refused_sign_in_says_why_and_what_to_do() {
         let text = "80090308: LdapErr: DSID-0C090439, comment: AcceptSecurityContext error, data 775, v4563\0";
         let fault = refused(49, text, Stage::Bind);
-        assert_eq!(
-            (fault.class, fault.code.as_str()),
-            (Class::SignIn, "ldap-49/775")
-        );
+        assert_eq!((fault.class, fault.code.as_str()), (Class::SignIn, "ldap-49/775"));
         assert!(fault.advice().contains("unlock it"), "{}", fault.advice());
         assert!(!fault.message.contains('\0'), "{:?}", fault.message);
         let unknown = refused(49, "no", Stage::Bind);

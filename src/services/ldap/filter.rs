@@ -8,9 +8,7 @@ use ldap3::ldap_escape;
 pub(super) fn any_of(question: &Question) -> String {
     let attribute = &question.attribute;
     let values = question.values.iter();
-    let alternatives: String = values
-        .map(|value| format!("({attribute}={})", ldap_escape(value.as_str())))
-        .collect();
+    let alternatives: String = values.map(|value| format!("({attribute}={})", ldap_escape(value.as_str()))).collect();
     format!("(&{}(|{alternatives}))", question.among)
 }
 

@@ -68,10 +68,7 @@ pub struct AdLimits {
 
 impl AdLimits {
     /// Little beside what a domain controller does for sign-ins; a query asks for as many people as wait for an answer.
-    pub const DEFAULT: AdLimits = AdLimits {
-        queries: Quota::new(20, Duration::from_secs(1)),
-        at_once: 2,
-    };
+    pub const DEFAULT: AdLimits = AdLimits { queries: Quota::new(20, Duration::from_secs(1)), at_once: 2 };
 }
 
 /// What is asked of a directory: every account with one of these values.
@@ -99,25 +96,18 @@ pub struct Account {
 impl Account {
     /// An account with these attributes; their names in any case.
     #[must_use]
-    pub fn new(
-        name: impl Into<String>,
-        attributes: impl IntoIterator<Item = (String, Vec<Vec<u8>>)>,
-    ) -> Account {
+    pub fn new(name: impl Into<String>, attributes: impl IntoIterator<Item = (String, Vec<Vec<u8>>)>) -> Account {
         let attributes = attributes.into_iter();
         Account {
             name: name.into(),
-            attributes: attributes
-                .map(|(name, values)| (name.to_ascii_lowercase(), values))
-                .collect(),
+            attributes: attributes.map(|(name, values)| (name.to_ascii_lowercase(), values)).collect(),
         }
     }
 
     /// The values of an attribute; none where the account does not have it, or the reader may not see it.
     #[must_use]
     pub fn values(&self, attribute: &str) -> &[Vec<u8>] {
-        self.attributes
-            .get(&attribute.to_ascii_lowercase())
-            .map_or(&[], Vec::as_slice)
+        self.attributes.get(&attribute.to_ascii_lowercase()).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -143,10 +133,7 @@ impl ActiveDirectory {
     /// Connects to nothing yet.
     #[must_use]
     pub fn new(connection: AdConnection) -> ActiveDirectory {
-        ActiveDirectory {
-            connection,
-            open: Mutex::new(None),
-        }
+        ActiveDirectory { connection, open: Mutex::new(None) }
     }
 
     /// Connects, signs in and reads the entry where searches begin.
@@ -154,9 +141,7 @@ impl ActiveDirectory {
     /// # Errors
     /// [`Fault`] of the class `SignIn` where the connection file must be mended; any other may pass.
     pub async fn check(&self) -> Result<(), Fault> {
-        let found = self
-            .search(Scope::Base, "(objectClass=*)", vec!["objectClass".into()])
-            .await?;
+        let found = self.search(Scope::Base, "(objectClass=*)", vec!["objectClass".into()]).await?;
         match found.is_empty() {
             false => Ok(()),
             // Active Directory answers so where the account may not even see the entry.
@@ -184,15 +169,12 @@ impl ActiveDirectory {
             // A directory would take it as an anonymous sign-in, and then answer with less than there is.
             return Err(fault::empty_password());
         }
-        let mut settings = LdapConnSettings::new()
-            .set_conn_timeout(CONNECT_S_MAX)
-            .set_starttls(connection.start_tls);
+        let mut settings = LdapConnSettings::new().set_conn_timeout(CONNECT_S_MAX).set_starttls(connection.start_tls);
         if let Some(roots) = &connection.ca {
             settings = settings.set_config(tls(roots)?);
         }
         let opened = LdapConnAsync::with_settings(settings, connection.url.as_str()).await;
-        let (driver, mut ldap) =
-            opened.map_err(|error| connect_fault(&error, &connection.password))?;
+        let (driver, mut ldap) = opened.map_err(|error| connect_fault(&error, &connection.password))?;
         tokio::spawn(async move {
             if let Err(error) = driver.drive().await {
                 tracing::debug!("the connection to the directory ended: {error}");
@@ -209,12 +191,7 @@ impl ActiveDirectory {
         }
     }
 
-    async fn search(
-        &self,
-        scope: Scope,
-        filter: &str,
-        wanted: Vec<String>,
-    ) -> Result<Vec<Account>, Fault> {
+    async fn search(&self, scope: Scope, filter: &str, wanted: Vec<String>) -> Result<Vec<Account>, Fault> {
         let mut ldap = self.connected().await?;
         let answer = self.pages(&mut ldap, scope, filter, wanted).await;
         if answer.is_err() {
@@ -233,10 +210,8 @@ impl ActiveDirectory {
     ) -> Result<Vec<Account>, Fault> {
         let password = &self.connection.password;
         let lost = |error: LdapError| connect_fault(&error, password).of_search();
-        let adapters: Vec<Box<dyn Adapter<'_, String, Vec<String>>>> = vec![
-            Box::new(EntriesOnly::new()),
-            Box::new(PagedResults::new(PAGE_ENTRIES)),
-        ];
+        let adapters: Vec<Box<dyn Adapter<'_, String, Vec<String>>>> =
+            vec![Box::new(EntriesOnly::new()), Box::new(PagedResults::new(PAGE_ENTRIES))];
         let base = &self.connection.base;
         let mut stream = ldap
             .with_timeout(ANSWER_S_MAX)

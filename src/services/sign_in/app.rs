@@ -11,10 +11,8 @@ use crate::services::Fault;
 use crate::services::auth::SecretSource;
 
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
-const ASSERTION_TYPE: (&str, &str) = (
-    "client_assertion_type",
-    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-);
+const ASSERTION_TYPE: (&str, &str) =
+    ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
 
 pub(in crate::services) struct App {
     login: Login,
@@ -28,17 +26,11 @@ enum Proof {
 
 impl App {
     pub(super) fn with_secret(login: Login, secret: SecretSource) -> App {
-        App {
-            login,
-            proof: Proof::Secret(secret),
-        }
+        App { login, proof: Proof::Secret(secret) }
     }
 
     pub(super) fn with_certificate(login: Login, file: PathBuf) -> App {
-        App {
-            login,
-            proof: Proof::Certificate(file),
-        }
+        App { login, proof: Proof::Certificate(file) }
     }
 
     pub(super) async fn ask(&self) -> Result<Granted, Fault> {
@@ -53,11 +45,7 @@ impl App {
                     let message = format!("the certificate file `{}`: {error}", file.display());
                     refused(error.code(), message)
                 })?;
-                let form = [
-                    GRANT,
-                    ASSERTION_TYPE,
-                    ("client_assertion", assertion.expose()),
-                ];
+                let form = [GRANT, ASSERTION_TYPE, ("client_assertion", assertion.expose())];
                 self.login.post(&form, &[&assertion]).await
             }
         };

@@ -42,10 +42,9 @@ impl AzureCli {
         let output = timeout(TIMEOUT, self.command().output()).await;
         match output {
             Ok(Ok(output)) => read(&output, SystemTime::now()),
-            Ok(Err(error)) if error.kind() == ErrorKind::NotFound => Err(refused(
-                "azure-cli-missing",
-                format!("the Azure CLI's program `{PROGRAM}` is not in PATH"),
-            )),
+            Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
+                Err(refused("azure-cli-missing", format!("the Azure CLI's program `{PROGRAM}` is not in PATH")))
+            }
             Ok(Err(error)) => Err(refused(
                 "azure-cli-missing",
                 format!("the Azure CLI's program `{PROGRAM}` cannot be started: {error}"),
@@ -75,17 +74,9 @@ fn read(output: &Output, now: SystemTime) -> Result<Granted, Fault> {
         return Err(failed(&String::from_utf8_lossy(&output.stderr)));
     }
     // The parser's own words could quote the token.
-    let unreadable = || {
-        refused(
-            "azure-cli-unreadable",
-            "the Azure CLI printed no token that can be read",
-        )
-    };
+    let unreadable = || refused("azure-cli-unreadable", "the Azure CLI printed no token that can be read");
     let token: TokenOutput = serde_json::from_slice(&output.stdout).map_err(|_| unreadable())?;
-    let ends_s = token
-        .expires_on
-        .or_else(|| local_s(&token.expires_on_local))
-        .ok_or_else(unreadable)?;
+    let ends_s = token.expires_on.or_else(|| local_s(&token.expires_on_local)).ok_or_else(unreadable)?;
     let ends = UNIX_EPOCH + Duration::from_secs(ends_s);
     Ok(Granted {
         token: Secret::new(token.access_token),
@@ -102,9 +93,7 @@ fn local_s(text: &str) -> Option<u64> {
 
 fn failed(words: &str) -> Fault {
     let code = words.find(SERVICE_CODE).map(|at| {
-        let digits = words[at + SERVICE_CODE.len()..]
-            .chars()
-            .take_while(char::is_ascii_digit);
+        let digits = words[at + SERVICE_CODE.len()..].chars().take_while(char::is_ascii_digit);
         format!("{SERVICE_CODE}{}", digits.collect::<String>())
     });
     let message = match words.trim() {
@@ -121,11 +110,7 @@ mod tests {
     use std::process::ExitStatus;
 
     fn output(code: i32, stdout: &str, stderr: &str) -> Output {
-        Output {
-            status: ExitStatus::from_raw(code << 8),
-            stdout: stdout.into(),
-            stderr: stderr.into(),
-        }
+        Output { status: ExitStatus::from_raw(code << 8), stdout: stdout.into(), stderr: stderr.into() }
     }
 
     fn at(seconds: u64) -> SystemTime {
@@ -134,7 +119,8 @@ mod tests {
 
     #[test]
     fn the_end_comes_in_seconds_or_in_local_time() {
-        let both = r#"{"accessToken":"t","expiresOn":"1999-01-01 00:00:00.000000","expires_on":4600,"tokenType":"Bearer"}"#;
+        let both =
+            r#"{"accessToken":"t","expiresOn":"1999-01-01 00:00:00.000000","expires_on":4600,"tokenType":"Bearer"}"#;
         let granted = read(&output(0, both, ""), at(1_000)).unwrap();
         assert_eq!(granted.lifetime, Duration::from_secs(3_600));
         assert_eq!(granted.token.expose(), "t");
@@ -151,17 +137,10 @@ mod tests {
         let fault = read(&output(1, "", "ERROR: Please run 'az login'\n"), at(0)).unwrap_err();
         assert_eq!(
             (fault.class, fault.code.as_str(), fault.message.as_str()),
-            (
-                Class::SignIn,
-                "azure-cli-failed",
-                "ERROR: Please run 'az login'"
-            )
+            (Class::SignIn, "azure-cli-failed", "ERROR: Please run 'az login'")
         );
         let expired = "ERROR: AADSTS700082: The refresh token has expired";
-        assert_eq!(
-            read(&output(1, "", expired), at(0)).unwrap_err().code,
-            "AADSTS700082"
-        );
+        assert_eq!(read(&output(1, "", expired), at(0)).unwrap_err().code, "AADSTS700082");
         let fault = read(&output(0, "{\"accessToken\": 7", ""), at(0)).unwrap_err();
         assert_eq!(fault.code, "azure-cli-unreadable");
     }

@@ -73,9 +73,7 @@ impl CertificateError {
             | CertificateError::NoCertificate
             | CertificateError::NoKey
             | CertificateError::Broken { .. } => "certificate-incomplete",
-            CertificateError::KeyEncrypted | CertificateError::KeyUnusable { .. } => {
-                "certificate-key"
-            }
+            CertificateError::KeyEncrypted | CertificateError::KeyUnusable { .. } => "certificate-key",
             CertificateError::Mismatch => "certificate-mismatch",
             CertificateError::NotYetValid { .. } => "certificate-not-yet-valid",
             CertificateError::Expired { .. } => "certificate-expired",
@@ -100,9 +98,7 @@ impl CertificateError {
             CertificateError::KeyUnusable { .. } => {
                 "make a certificate with an RSA key of at least 2048 bits: `openssl req -x509 -newkey rsa:3072 -nodes -days 365 -subj /CN=cutover -keyout key.pem -out cert.pem`, and upload it to the app registration"
             }
-            CertificateError::Mismatch => {
-                "put the key into the file that the certificate was made with"
-            }
+            CertificateError::Mismatch => "put the key into the file that the certificate was made with",
             CertificateError::NotYetValid { .. } => {
                 "check this machine's clock, or wait, or use the certificate that is valid now"
             }
@@ -134,26 +130,15 @@ struct Claims<'a> {
 
 impl Certificate {
     /// Reads the file and checks everything that can be checked without asking anybody.
-    pub(in crate::services) fn load(
-        path: &Path,
-        now: SystemTime,
-    ) -> Result<Certificate, CertificateError> {
-        let bytes = std::fs::read(path).map_err(|error| CertificateError::Unreadable {
-            reason: error.to_string(),
-        })?;
+    pub(in crate::services) fn load(path: &Path, now: SystemTime) -> Result<Certificate, CertificateError> {
+        let bytes = std::fs::read(path).map_err(|error| CertificateError::Unreadable { reason: error.to_string() })?;
         Certificate::parse(&bytes, now)
     }
 
     fn parse(bytes: &[u8], now: SystemTime) -> Result<Certificate, CertificateError> {
-        let blocks = pem::parse_many(bytes).map_err(|error| CertificateError::NotPem {
-            reason: error.to_string(),
-        })?;
+        let blocks = pem::parse_many(bytes).map_err(|error| CertificateError::NotPem { reason: error.to_string() })?;
         let key = private_key(&blocks)?;
-        let mut ders = blocks
-            .iter()
-            .filter(|block| block.tag() == CERTIFICATE)
-            .map(pem::Pem::contents)
-            .peekable();
+        let mut ders = blocks.iter().filter(|block| block.tag() == CERTIFICATE).map(pem::Pem::contents).peekable();
         if ders.peek().is_none() {
             return Err(CertificateError::NoCertificate);
         }
@@ -182,11 +167,7 @@ impl Certificate {
         if now > ends {
             return Err(CertificateError::Expired { until: shown(ends) });
         }
-        Ok(Certificate {
-            key,
-            thumbprint: URL_SAFE_NO_PAD.encode(Sha256::digest(der)),
-            ends,
-        })
+        Ok(Certificate { key, thumbprint: URL_SAFE_NO_PAD.encode(Sha256::digest(der)), ends })
     }
 
     /// When the certificate ends.
@@ -201,14 +182,8 @@ impl Certificate {
         audience: &str,
         now: SystemTime,
     ) -> Result<Secret, CertificateError> {
-        let now_s = now
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let header = Header {
-            alg: "PS256",
-            typ: "JWT",
-            thumbprint: &self.thumbprint,
-        };
+        let now_s = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let header = Header { alg: "PS256", typ: "JWT", thumbprint: &self.thumbprint };
         let claims = Claims {
             aud: audience,
             iss: client_id,
@@ -232,21 +207,12 @@ fn part(value: &impl Serialize) -> Result<String, CertificateError> {
 
 fn sign(message: &[u8], key: &KeyPair) -> Result<Vec<u8>, CertificateError> {
     let mut signature = vec![0; key.public().modulus_len()];
-    key.sign(
-        &RSA_PSS_SHA256,
-        &SystemRandom::new(),
-        message,
-        &mut signature,
-    )
-    .map_err(unusable)?;
+    key.sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut signature).map_err(unusable)?;
     Ok(signature)
 }
 
 fn private_key(blocks: &[pem::Pem]) -> Result<KeyPair, CertificateError> {
-    let key = blocks
-        .iter()
-        .find(|block| block.tag().ends_with("PRIVATE KEY"))
-        .ok_or(CertificateError::NoKey)?;
+    let key = blocks.iter().find(|block| block.tag().ends_with("PRIVATE KEY")).ok_or(CertificateError::NoKey)?;
     if key.tag() == ENCRYPTED_KEY || key.headers().get(ENCRYPTION_HEADER).is_some() {
         return Err(CertificateError::KeyEncrypted);
     }
@@ -259,9 +225,7 @@ fn private_key(blocks: &[pem::Pem]) -> Result<KeyPair, CertificateError> {
 
 fn parsed(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
     let parsed = X509Certificate::from_der(der).map(|(_, certificate)| certificate);
-    parsed.map_err(|error| CertificateError::Broken {
-        reason: error.to_string(),
-    })
+    parsed.map_err(|error| CertificateError::Broken { reason: error.to_string() })
 }
 
 /// Whether what the key signs can be verified with the certificate.
@@ -269,15 +233,12 @@ fn belongs(key: &KeyPair, certificate: &X509Certificate<'_>) -> Result<bool, Cer
     let signature = sign(PROBE, key)?;
     let public = &certificate.public_key().subject_public_key.data;
     // A certificate of another kind of key cannot verify it either.
-    let verified =
-        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, public).verify(PROBE, &signature);
+    let verified = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, public).verify(PROBE, &signature);
     Ok(verified.is_ok())
 }
 
 fn unusable(error: impl std::fmt::Display) -> CertificateError {
-    CertificateError::KeyUnusable {
-        reason: error.to_string(),
-    }
+    CertificateError::KeyUnusable { reason: error.to_string() }
 }
 
 /// A certificate's time; one before 1970 is as good as 1970.
@@ -286,8 +247,7 @@ fn moment(timestamp_s: i64) -> SystemTime {
 }
 
 fn shown(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time)
-        .map_or_else(|_| "an unknown time".to_owned(), |at| at.to_string())
+    jiff::Timestamp::try_from(time).map_or_else(|_| "an unknown time".to_owned(), |at| at.to_string())
 }
 
 #[cfg(test)]

@@ -61,31 +61,16 @@ fn what_is_wrong_is_found_before_anything_is_sent() {
     assert_eq!(refused(&own), CertificateError::NoKey);
     assert_eq!(refused("nothing of the kind"), CertificateError::NoKey);
     for encrypted in [KEY_ENCRYPTED, KEY_ENCRYPTED_PKCS1] {
-        assert_eq!(
-            refused(&format!("{own}{encrypted}")),
-            CertificateError::KeyEncrypted
-        );
+        assert_eq!(refused(&format!("{own}{encrypted}")), CertificateError::KeyEncrypted);
     }
-    assert_eq!(
-        refused(&format!("{own}{OTHER_KEY}")),
-        CertificateError::Mismatch
-    );
+    assert_eq!(refused(&format!("{own}{OTHER_KEY}")), CertificateError::Mismatch);
     let elliptic = format!("{}{EC_KEY}", certificate(EC_KEY, 2026, 2027));
-    assert!(matches!(
-        refused(&elliptic),
-        CertificateError::KeyUnusable { .. }
-    ));
+    assert!(matches!(refused(&elliptic), CertificateError::KeyUnusable { .. }));
     let mixed = format!("{}{KEY}", certificate(EC_KEY, 2026, 2027));
     assert_eq!(refused(&mixed), CertificateError::Mismatch);
     let cut = own.replacen("MII", "", 1);
     let broken = refused(&format!("{cut}{KEY}"));
-    assert!(
-        matches!(
-            broken,
-            CertificateError::Broken { .. } | CertificateError::NotPem { .. }
-        ),
-        "{broken}"
-    );
+    assert!(matches!(broken, CertificateError::Broken { .. } | CertificateError::NotPem { .. }), "{broken}");
     let path = Path::new("no/such.pem");
     let missing = Certificate::load(path, now()).err().unwrap();
     assert!(matches!(missing, CertificateError::Unreadable { .. }));
@@ -114,9 +99,7 @@ fn read(certificate: &str, assertion: &str) -> (Value, Value) {
     let (signed, signature) = assertion.rsplit_once('.').unwrap();
     let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
     let key = &public.public_key().subject_public_key.data;
-    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key)
-        .verify(signed.as_bytes(), &bytes(signature))
-        .unwrap();
+    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key).verify(signed.as_bytes(), &bytes(signature)).unwrap();
     let (header, claims) = signed.split_once('.').unwrap();
     let json = |part| serde_json::from_slice(&bytes(part)).unwrap();
     (json(header), json(claims))
@@ -131,21 +114,12 @@ fn an_assertion_is_what_entra_wants() {
     let (header, claims) = read(&pem_text, assertion.expose());
     let der = pem::parse(&pem_text).unwrap().into_contents();
     let thumbprint = URL_SAFE_NO_PAD.encode(Sha256::digest(&der));
-    assert_eq!(
-        header,
-        serde_json::json!({"alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint})
-    );
+    assert_eq!(header, serde_json::json!({"alg": "PS256", "typ": "JWT", "x5t#S256": thumbprint}));
     assert_eq!(claims["aud"], AUDIENCE);
-    assert_eq!(
-        (&claims["iss"], &claims["sub"]),
-        (&"app".into(), &"app".into())
-    );
+    assert_eq!((&claims["iss"], &claims["sub"]), (&"app".into(), &"app".into()));
     let seconds = |name: &str| claims[name].as_u64().unwrap();
     assert_eq!(seconds("nbf"), 1_780_315_200);
-    assert_eq!(
-        (seconds("iat"), seconds("exp")),
-        (1_780_315_200, 1_780_315_800)
-    );
+    assert_eq!((seconds("iat"), seconds("exp")), (1_780_315_200, 1_780_315_800));
 
     let again = certificate.assertion("app", AUDIENCE, now()).unwrap();
     let (_, other) = read(&pem_text, again.expose());

@@ -63,11 +63,7 @@ struct CodeReply {
 
 impl DeviceCode {
     pub(super) fn new(login: Login, codes: Url) -> DeviceCode {
-        DeviceCode {
-            login,
-            codes,
-            stage: Stage::Idle,
-        }
+        DeviceCode { login, codes, stage: Stage::Idle }
     }
 
     pub(super) fn interval(&self) -> Option<Duration> {
@@ -93,19 +89,14 @@ impl DeviceCode {
 
     /// Gets a code and answers the fault that asks the person to enter it.
     async fn begin(&mut self, why: &str) -> Result<Fault, Fault> {
-        let form = [
-            ("client_id", self.login.client_id.as_str()),
-            ("scope", &self.login.scope),
-        ];
+        let form = [("client_id", self.login.client_id.as_str()), ("scope", &self.login.scope)];
         let request = self.login.client.post(self.codes.clone()).form(&form);
         let (status, headers, body) = answered(request, &self.login.secrets).await?;
         if !(200..300).contains(&status) {
             let now = std::time::SystemTime::now();
             let refusal = reply::read(status, &headers, &body, &[], now);
             // A success of another status cannot be: it was looked at above.
-            return Err(refusal
-                .err()
-                .map_or_else(|| unreadable(status), Fault::from));
+            return Err(refusal.err().map_or_else(|| unreadable(status), Fault::from));
         }
         let code: CodeReply = serde_json::from_slice(&body).map_err(|_| unreadable(status))?;
         let interval = code.interval.unwrap_or(INTERVAL_S).min(INTERVAL_S_MAX);
@@ -142,22 +133,16 @@ impl DeviceCode {
                 Err(refused(PENDING, asked.prompt.clone()))
             }
             PENDING => Err(refused(PENDING, asked.prompt.clone())),
-            "expired_token" => {
-                Err(self.in_vain("expired_token", "nobody entered the code while it was good"))
+            "expired_token" => Err(self.in_vain("expired_token", "nobody entered the code while it was good")),
+            "authorization_declined" | "access_denied" => {
+                Err(self.in_vain("authorization_declined", "the person who was asked to sign in declined"))
             }
-            "authorization_declined" | "access_denied" => Err(self.in_vain(
-                "authorization_declined",
-                "the person who was asked to sign in declined",
-            )),
             _ => Err(self.given_up(refusal)),
         }
     }
 
     async fn refresh(&mut self, refresh: &Secret) -> Result<Granted, Fault> {
-        let form = [
-            ("grant_type", "refresh_token"),
-            ("refresh_token", refresh.expose()),
-        ];
+        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.expose())];
         match self.login.post(&form, &[refresh]).await {
             Ok(granted) => Ok(self.signed_in(granted)),
             Err(refusal) if refusal.fault.class == Class::SignIn => {

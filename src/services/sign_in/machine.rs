@@ -44,14 +44,7 @@ impl Machine {
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
             .build()?;
-        Ok(Machine {
-            client,
-            service,
-            client_id,
-            resource,
-            secrets,
-            has_granted: false,
-        })
+        Ok(Machine { client, service, client_id, resource, secrets, has_granted: false })
     }
 
     pub(super) async fn ask(&mut self) -> Result<Granted, Fault> {
@@ -84,9 +77,7 @@ impl Machine {
         let request = self.client.get(url).query(&query);
         match &self.service {
             IdentityService::Metadata(_) => request.header("Metadata", "true"),
-            IdentityService::App { header, .. } => {
-                request.header("X-IDENTITY-HEADER", header.expose())
-            }
+            IdentityService::App { header, .. } => request.header("X-IDENTITY-HEADER", header.expose()),
         }
     }
 
@@ -94,23 +85,16 @@ impl Machine {
         let fault = refusal.fault;
         match fault.status {
             // The metadata service is being updated; Microsoft's page says to come again.
-            Some(404 | 410) => Fault {
-                class: Class::NotSent,
-                ..fault
-            },
+            Some(404 | 410) => Fault { class: Class::NotSent, ..fault },
             None if fault.class == Class::NotSent && !self.has_granted => Fault {
                 class: Class::SignIn,
                 code: "no-managed-identity".to_owned(),
-                message: format!(
-                    "no service for managed identities replies: {}",
-                    fault.message
-                ),
+                message: format!("no service for managed identities replies: {}", fault.message),
                 status: None,
             },
-            Some(_) if fault.class == Class::SignIn => Fault {
-                code: format!("managed-identity/{}", fault.code),
-                ..fault
-            },
+            Some(_) if fault.class == Class::SignIn => {
+                Fault { code: format!("managed-identity/{}", fault.code), ..fault }
+            }
             Some(_) | None => fault,
         }
     }

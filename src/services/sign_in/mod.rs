@@ -54,11 +54,7 @@ struct Login {
 }
 
 impl Credential {
-    pub(super) fn new(
-        client: Client,
-        connection: &GraphConnection,
-        secrets: Secrets,
-    ) -> reqwest::Result<Credential> {
+    pub(super) fn new(client: Client, connection: &GraphConnection, secrets: Secrets) -> reqwest::Result<Credential> {
         // Tokens are for Graph itself, even when it is reached through another address.
         let resource = connection.cloud.graph_root();
         let login = |client_id: &str, scope: String| Login {
@@ -69,28 +65,20 @@ impl Credential {
             scope,
         };
         Ok(match &connection.auth {
-            Auth::ClientSecret { client_id, secret } => Credential::App(App::with_secret(
-                login(client_id, format!("{resource}/.default")),
-                secret.clone(),
-            )),
-            Auth::Certificate { client_id, file } => Credential::App(App::with_certificate(
-                login(client_id, format!("{resource}/.default")),
-                file.clone(),
-            )),
+            Auth::ClientSecret { client_id, secret } => {
+                Credential::App(App::with_secret(login(client_id, format!("{resource}/.default")), secret.clone()))
+            }
+            Auth::Certificate { client_id, file } => {
+                Credential::App(App::with_certificate(login(client_id, format!("{resource}/.default")), file.clone()))
+            }
             Auth::DeviceCode { client_id } => Credential::DeviceCode(DeviceCode::new(
                 login(client_id, format!("{resource}/.default offline_access")),
                 endpoint(connection, "devicecode"),
             )),
-            Auth::ManagedIdentity { client_id, service } => Credential::Machine(Machine::new(
-                service.clone(),
-                client_id.clone(),
-                resource,
-                secrets,
-            )?),
-            Auth::AzureCli => Credential::AzureCli(AzureCli {
-                tenant: connection.tenant.clone(),
-                resource,
-            }),
+            Auth::ManagedIdentity { client_id, service } => {
+                Credential::Machine(Machine::new(service.clone(), client_id.clone(), resource, secrets)?)
+            }
+            Auth::AzureCli => Credential::AzureCli(AzureCli { tenant: connection.tenant.clone(), resource }),
         })
     }
 
@@ -122,10 +110,7 @@ fn endpoint(connection: &GraphConnection, name: &str) -> Url {
 impl Login {
     /// Posts a form to the token endpoint. `sent` is what must not come back in the service's words.
     async fn post(&self, form: &[(&str, &str)], sent: &[&Secret]) -> Result<Granted, Refusal> {
-        let common = [
-            ("client_id", self.client_id.as_str()),
-            ("scope", &self.scope),
-        ];
+        let common = [("client_id", self.client_id.as_str()), ("scope", &self.scope)];
         let form: Vec<_> = common.iter().chain(form).collect();
         let request = self.client.post(self.token.clone()).form(&form);
         granted(request, sent, &self.secrets).await
@@ -133,11 +118,7 @@ impl Login {
 }
 
 /// Sends a request for a token and reads what comes back.
-async fn granted(
-    request: RequestBuilder,
-    sent: &[&Secret],
-    secrets: &Secrets,
-) -> Result<Granted, Refusal> {
+async fn granted(request: RequestBuilder, sent: &[&Secret], secrets: &Secrets) -> Result<Granted, Refusal> {
     sent.iter().for_each(|secret| secrets.note(secret));
     let (status, headers, body) = answered(request, secrets).await.map_err(unheard)?;
     reply::read(status, &headers, &body, sent, SystemTime::now())
@@ -147,31 +128,19 @@ async fn answered(
     request: RequestBuilder,
     secrets: &Secrets,
 ) -> Result<(u16, reqwest::header::HeaderMap, Vec<u8>), Fault> {
-    let response = request
-        .send()
-        .await
-        .map_err(|error| not_sent(transport_fault(error)))?;
+    let response = request.send().await.map_err(|error| not_sent(transport_fault(error)))?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = read_body(response, Expects::Object, secrets)
-        .await
-        .map_err(not_sent)?;
+    let body = read_body(response, Expects::Object, secrets).await.map_err(not_sent)?;
     Ok((status, headers, body))
 }
 
 fn unheard(fault: Fault) -> Refusal {
-    Refusal {
-        error: String::new(),
-        fault,
-    }
+    Refusal { error: String::new(), fault }
 }
 
 /// Whatever went wrong on the way to a token, the request that needed it never left.
 fn not_sent(fault: Fault) -> Fault {
-    Fault {
-        class: Class::NotSent,
-        code: format!("sign-in-{}", fault.code),
-        ..fault
-    }
+    Fault { class: Class::NotSent, code: format!("sign-in-{}", fault.code), ..fault }
 }
 
 /// A refusal that no service had to pronounce.

@@ -37,11 +37,7 @@ pub struct Granted {
 impl Granted {
     /// A token as an app gets it.
     pub(in crate::services) fn of(token: &str, lifetime: Duration) -> Granted {
-        Granted {
-            token: Secret::new(token),
-            lifetime,
-            refresh: None,
-        }
+        Granted { token: Secret::new(token), lifetime, refresh: None }
     }
 }
 
@@ -119,18 +115,13 @@ pub(super) fn read(
 ) -> Result<Granted, Refusal> {
     let mut refusal = match status {
         200..=299 => {
-            return granted(status, body, now).map_err(|fault| Refusal {
-                error: String::new(),
-                fault,
-            });
+            return granted(status, body, now).map_err(|fault| Refusal { error: String::new(), fault });
         }
         _ => refusal(status, body, sent),
     };
     if status == 429 {
-        refusal.fault.class = Class::Throttled {
-            retry_after: retry_after(headers, now),
-            reason: ThrottleReason::SignIn,
-        };
+        refusal.fault.class =
+            Class::Throttled { retry_after: retry_after(headers, now), reason: ThrottleReason::SignIn };
     }
     Err(refusal)
 }
@@ -167,15 +158,10 @@ fn granted(status: u16, body: &[u8], now: SystemTime) -> Result<Granted, Fault> 
 fn refusal(status: u16, body: &[u8], sent: &[&Secret]) -> Refusal {
     let reply: RefusalReply = serde_json::from_slice(body).unwrap_or_default();
     if reply.error.is_empty() && reply.message.is_empty() {
-        return Refusal {
-            error: String::new(),
-            fault: foreign(status),
-        };
+        return Refusal { error: String::new(), fault: foreign(status) };
     }
     let clean = |text: &str| {
-        let clean = sent
-            .iter()
-            .fold(text.to_owned(), |text, secret| secret.redact(&text));
+        let clean = sent.iter().fold(text.to_owned(), |text, secret| secret.redact(&text));
         one_line(&clean)
     };
     let may_pass = matches!(status, 408 | 500..) || reply.error == BUSY;
@@ -187,20 +173,12 @@ fn refusal(status: u16, body: &[u8], sent: &[&Secret]) -> Refusal {
     let words = [clean(&reply.error_description), clean(&reply.message)];
     let message = words.into_iter().find(|words| !words.is_empty());
     let fault = Fault {
-        class: if may_pass {
-            Class::NotSent
-        } else {
-            Class::SignIn
-        },
+        class: if may_pass { Class::NotSent } else { Class::SignIn },
         code,
-        message: message
-            .unwrap_or_else(|| format!("the sign-in service answered with status {status}")),
+        message: message.unwrap_or_else(|| format!("the sign-in service answered with status {status}")),
         status: Some(status),
     };
-    Refusal {
-        error: reply.error,
-        fault,
-    }
+    Refusal { error: reply.error, fault }
 }
 
 /// Not the reply of a service that issues tokens.
@@ -236,10 +214,8 @@ mod tests {
     }
 
     fn answer(status: u16, body: &Value) -> Result<Granted, Fault> {
-        let headers = HeaderMap::from_iter([(
-            reqwest::header::RETRY_AFTER,
-            reqwest::header::HeaderValue::from_static("5"),
-        )]);
+        let headers =
+            HeaderMap::from_iter([(reqwest::header::RETRY_AFTER, reqwest::header::HeaderValue::from_static("5"))]);
         let body = serde_json::to_vec(body).unwrap();
         let now = UNIX_EPOCH + Duration::from_secs(1_000);
         read_token_reply(status, &headers, &body, &Secret::new("hush"), now)
@@ -248,16 +224,12 @@ mod tests {
     #[test]
     fn lifetimes_come_as_numbers_and_as_texts() {
         for expires_in in [json!(3599), json!("3599")] {
-            let granted =
-                answer(200, &json!({"access_token": "t", "expires_in": expires_in})).unwrap();
+            let granted = answer(200, &json!({"access_token": "t", "expires_in": expires_in})).unwrap();
             assert_eq!(granted.lifetime, Duration::from_secs(3599));
             assert_eq!(granted.token.expose(), "t");
         }
         let fault = answer(200, &json!({"expires_in": 1})).unwrap_err();
-        assert_eq!(
-            (fault.class, fault.code.as_str()),
-            (Class::NotSent, "sign-in-unreadable")
-        );
+        assert_eq!((fault.class, fault.code.as_str()), (Class::NotSent, "sign-in-unreadable"));
     }
 
     #[test]
@@ -280,42 +252,21 @@ mod tests {
         let fault = answer(401, &body).unwrap_err();
         assert_eq!(fault.class, Class::SignIn);
         assert_eq!(fault.code, "AADSTS7000215");
-        assert_eq!(
-            fault.message,
-            "AADSTS7000215: Invalid client secret ***. Trace ID: 1"
-        );
-        assert_eq!(
-            answer(400, &json!({"error": "invalid_request"}))
-                .unwrap_err()
-                .code,
-            "invalid_request"
-        );
+        assert_eq!(fault.message, "AADSTS7000215: Invalid client secret ***. Trace ID: 1");
+        assert_eq!(answer(400, &json!({"error": "invalid_request"})).unwrap_err().code, "invalid_request");
     }
 
     #[test]
     fn a_page_refuses_no_sign_in() {
         for status in [302, 400, 401, 403, 404, 407, 502] {
-            for body in [
-                "<html>no</html>",
-                "",
-                "{",
-                "{}",
-                "[]",
-                "{\"error\":{\"code\":\"x\"}}",
-            ] {
+            for body in ["<html>no</html>", "", "{", "{}", "[]", "{\"error\":{\"code\":\"x\"}}"] {
                 let headers = HeaderMap::new();
                 let secret = Secret::new("hush");
                 let read = read_token_reply(status, &headers, body.as_bytes(), &secret, UNIX_EPOCH);
                 assert_eq!(read.unwrap_err().class, Class::NotSent, "{status} {body}");
             }
         }
-        let page = read_token_reply(
-            200,
-            &HeaderMap::new(),
-            b"<html>",
-            &Secret::new("hush"),
-            UNIX_EPOCH,
-        );
+        let page = read_token_reply(200, &HeaderMap::new(), b"<html>", &Secret::new("hush"), UNIX_EPOCH);
         assert_eq!(page.unwrap_err().class, Class::NotSent);
     }
 
@@ -326,10 +277,7 @@ mod tests {
         assert_eq!(answer(400, &busy).unwrap_err().class, Class::NotSent);
         assert_eq!(
             answer(429, &json!({})).unwrap_err().class,
-            Class::Throttled {
-                retry_after: Some(Duration::from_secs(5)),
-                reason: ThrottleReason::SignIn
-            }
+            Class::Throttled { retry_after: Some(Duration::from_secs(5)), reason: ThrottleReason::SignIn }
         );
     }
 }

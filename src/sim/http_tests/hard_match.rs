@@ -25,10 +25,7 @@ async fn shown(session: &Session, id: &str) -> Value {
 #[tokio::test]
 async fn who_was_never_linked_is_taken_over_and_stays_so() {
     let directory = tempfile::tempdir().unwrap();
-    let options = || Options {
-        state: Some(directory.path().to_owned()),
-        ..quiet()
-    };
+    let options = || Options { state: Some(directory.path().to_owned()), ..quiet() };
     let session = Session::start(options()).await;
     let (id, anchor) = somebody(&session, false).await;
     assert_eq!(session.simulator.hard_match(&anchor), Ok(id.clone()));
@@ -44,20 +41,12 @@ async fn who_was_never_linked_is_taken_over_and_stays_so() {
     assert!(after["onPremisesObjectIdentifier"].is_string());
     let change = json!({"onPremisesImmutableId": null});
     let refused = session.patch(&format!("/v1.0/users/{id}"), &change).await;
-    assert_eq!(
-        refused.status(),
-        StatusCode::BAD_REQUEST,
-        "mastered elsewhere"
-    );
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "mastered elsewhere");
 }
 
 #[tokio::test]
 async fn who_was_linked_before_is_taken_over_once_the_link_is_cleared() {
-    let session = Session::start(Options {
-        app_has_admin_role: true,
-        ..quiet()
-    })
-    .await;
+    let session = Session::start(Options { app_has_admin_role: true, ..quiet() }).await;
     let (id, anchor) = somebody(&session, true).await;
     let before = text(&shown(&session, &id).await["onPremisesObjectIdentifier"]);
     let refused = session.simulator.hard_match(&anchor);
@@ -66,20 +55,12 @@ async fn who_was_linked_before_is_taken_over_once_the_link_is_cleared() {
     let cleared = session.patch(&format!("/beta/users/{id}"), &clear).await;
     assert_eq!(cleared.status(), StatusCode::NO_CONTENT);
     assert_eq!(session.simulator.hard_match(&anchor), Ok(id.clone()));
-    assert_eq!(
-        text(&shown(&session, &id).await["onPremisesObjectIdentifier"]),
-        before,
-        "the same object on premises"
-    );
+    assert_eq!(text(&shown(&session, &id).await["onPremisesObjectIdentifier"]), before, "the same object on premises");
 }
 
 #[tokio::test]
 async fn the_tenants_switch_blocks_everybody() {
-    let session = Session::start(Options {
-        takeover: Takeover::Blocked,
-        ..quiet()
-    })
-    .await;
+    let session = Session::start(Options { takeover: Takeover::Blocked, ..quiet() }).await;
     let (_, anchor) = somebody(&session, false).await;
     let refused = session.simulator.hard_match(&anchor);
     assert_eq!(refused, Err(NoHardMatch::Blocked));

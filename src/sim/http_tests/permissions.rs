@@ -11,10 +11,7 @@ fn claims(token: &str) -> Value {
 }
 
 fn with(permissions: &[GraphPermission]) -> Options {
-    Options {
-        permissions: permissions.iter().copied().collect(),
-        ..quiet()
-    }
+    Options { permissions: permissions.iter().copied().collect(), ..quiet() }
 }
 
 #[tokio::test]
@@ -41,10 +38,7 @@ async fn a_permission_is_missed_until_a_token_carries_it() {
     assert_eq!(session.get(&path).await.0, StatusCode::OK);
     let body = json!({"jobTitle": "Baker"});
     let (status, refused) = parts(session.patch(&path, &body).await).await;
-    assert_eq!(
-        (status, &refused["error"]["code"]),
-        (StatusCode::FORBIDDEN, &json!("Authorization_RequestDenied"))
-    );
+    assert_eq!((status, &refused["error"]["code"]), (StatusCode::FORBIDDEN, &json!("Authorization_RequestDenied")));
     session.simulator.change_permissions(|granted| {
         granted.insert(GraphPermission::UserReadWriteAll);
     });
@@ -85,10 +79,7 @@ async fn every_address_is_closed_without_permissions() {
         (Method::DELETE, format!("/v1.0/users/{id}")),
         (Method::POST, restore),
         (Method::POST, "/v1.0/users".to_owned()),
-        (
-            Method::POST,
-            "/v1.0/identityProtection/riskyUsers/dismiss".to_owned(),
-        ),
+        (Method::POST, "/v1.0/identityProtection/riskyUsers/dismiss".to_owned()),
     ] {
         let sent = session.request(method, &path).send().await.unwrap();
         assert_eq!(sent.status(), StatusCode::FORBIDDEN, "{path}");
@@ -97,10 +88,7 @@ async fn every_address_is_closed_without_permissions() {
 
 #[tokio::test]
 async fn clearing_the_identifier_takes_its_permission_and_a_role() {
-    let everything = |admin| Options {
-        app_has_admin_role: admin,
-        ..quiet()
-    };
+    let everything = |admin| Options { app_has_admin_role: admin, ..quiet() };
     let clear = json!({"onPremisesObjectIdentifier": null});
     let mut session = Session::start(everything(true)).await;
     let linked = |user: &&Value| {
@@ -112,42 +100,24 @@ async fn clearing_the_identifier_takes_its_permission_and_a_role() {
     let beta = format!("/beta/users/{id}");
     let v1 = format!("/v1.0/users/{id}");
     let select = "?$select=id,onPremisesObjectIdentifier";
-    assert_eq!(
-        session.get(&format!("{v1}{select}")).await.0,
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(session.get(&format!("{v1}{select}")).await.0, StatusCode::BAD_REQUEST);
     let (_, user) = session.get(&format!("{beta}{select}")).await;
     assert!(user["onPremisesObjectIdentifier"].is_string());
     assert!(text(&user["@odata.context"]).contains("/beta/$metadata#users("));
-    assert_eq!(
-        session.patch(&v1, &clear).await.status(),
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(session.patch(&v1, &clear).await.status(), StatusCode::BAD_REQUEST);
     session.simulator.change_permissions(|granted| {
         granted.remove(&GraphPermission::UserSyncBehaviorReadWriteAll);
     });
     let whole = session.token.clone();
     session.token = token(&session.simulator, &session.client).await;
-    assert_eq!(
-        session.patch(&beta, &clear).await.status(),
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(session.patch(&beta, &clear).await.status(), StatusCode::FORBIDDEN);
     session.token = whole;
-    assert_eq!(
-        session.patch(&beta, &clear).await.status(),
-        StatusCode::NO_CONTENT
-    );
+    assert_eq!(session.patch(&beta, &clear).await.status(), StatusCode::NO_CONTENT);
     let (_, user) = session.get(&format!("{beta}{select}")).await;
     assert_eq!(user["onPremisesObjectIdentifier"], Value::Null);
     let write = &session.lines("/sim/writes").await[0];
-    assert_eq!(
-        write["changed"]["onPremisesObjectIdentifier"]["to"],
-        Value::Null
-    );
+    assert_eq!(write["changed"]["onPremisesObjectIdentifier"]["to"], Value::Null);
 
     let session = Session::start(everything(false)).await;
-    assert_eq!(
-        session.patch(&beta, &clear).await.status(),
-        StatusCode::FORBIDDEN
-    );
+    assert_eq!(session.patch(&beta, &clear).await.status(), StatusCode::FORBIDDEN);
 }

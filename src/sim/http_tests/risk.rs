@@ -24,40 +24,20 @@ async fn risks_are_listed_dismissed_and_confirmed_and_remembered() {
     assert_eq!(entries.len(), 2);
     assert_eq!(entries[0]["riskState"], "atRisk");
     let (one, other) = (text(&entries[0]["id"]), text(&entries[1]["id"]));
-    assert_eq!(
-        act(&session, "dismiss", &json!({"userIds": [one]})).await,
-        StatusCode::NO_CONTENT
-    );
-    assert_eq!(
-        act(&session, "confirmCompromised", &json!({"userIds": [other]})).await,
-        StatusCode::NO_CONTENT
-    );
-    assert_eq!(
-        act(&session, "dismiss", &json!({"userIds": "x"})).await,
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(act(&session, "dismiss", &json!({"userIds": [one]})).await, StatusCode::NO_CONTENT);
+    assert_eq!(act(&session, "confirmCompromised", &json!({"userIds": [other]})).await, StatusCode::NO_CONTENT);
+    assert_eq!(act(&session, "dismiss", &json!({"userIds": "x"})).await, StatusCode::BAD_REQUEST);
     session.simulator.stop().await;
 
     let session = Session::start(options()).await;
     let (_, dismissed) = session.get(&format!("{LIST}/{one}")).await;
     assert_eq!(
-        (
-            &dismissed["riskState"],
-            &dismissed["riskLevel"],
-            &dismissed["riskDetail"]
-        ),
-        (
-            &json!("dismissed"),
-            &json!("none"),
-            &json!("adminDismissedAllRiskForUser")
-        )
+        (&dismissed["riskState"], &dismissed["riskLevel"], &dismissed["riskDetail"]),
+        (&json!("dismissed"), &json!("none"), &json!("adminDismissedAllRiskForUser"))
     );
     let filtered = format!("{LIST}?$filter=id eq '{other}'&$select=id,riskState");
     let (_, found) = session.get(&filtered).await;
-    assert_eq!(
-        found["value"],
-        json!([{"id": other, "riskState": "confirmedCompromised"}])
-    );
+    assert_eq!(found["value"], json!([{"id": other, "riskState": "confirmedCompromised"}]));
 }
 
 #[tokio::test]
@@ -70,8 +50,6 @@ async fn who_is_not_at_risk_is_not_found() {
     let safe = text(&everybody.iter().find(is_safe).unwrap()["id"]);
     let (status, _) = session.get(&format!("{LIST}/{safe}")).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    let (status, _) = session
-        .get(&format!("{LIST}?$filter=riskLevel eq 'low'"))
-        .await;
+    let (status, _) = session.get(&format!("{LIST}?$filter=riskLevel eq 'low'")).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
 }

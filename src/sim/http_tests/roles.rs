@@ -9,10 +9,7 @@ const ELIGIBLE: &str = "/v1.0/roleManagement/directory/roleEligibilityScheduleIn
 
 /// Enough people for some of each kind.
 fn many() -> Options {
-    Options {
-        population: Population::Generated { users: 2_000 },
-        ..quiet()
-    }
+    Options { population: Population::Generated { users: 2_000 }, ..quiet() }
 }
 
 impl Session {
@@ -21,9 +18,7 @@ impl Session {
         let mut found = Vec::new();
         let mut next = Some(path.to_owned());
         while let Some(path) = next {
-            let request = self
-                .request(Method::GET, &path)
-                .header("ConsistencyLevel", "eventual");
+            let request = self.request(Method::GET, &path).header("ConsistencyLevel", "eventual");
             let (status, page) = parts(request.send().await.unwrap()).await;
             assert_eq!(status, StatusCode::OK, "{path}: {page}");
             found.extend(page["value"].as_array().unwrap().clone());
@@ -34,9 +29,7 @@ impl Session {
     }
 
     async fn people(&self, list: &str) -> BTreeSet<String> {
-        let listed = self
-            .all(&format!("{list}?$expand=principal($select=id)&$top=7"))
-            .await;
+        let listed = self.all(&format!("{list}?$expand=principal($select=id)&$top=7")).await;
         let mut people = BTreeSet::new();
         for entry in &listed {
             let principal = &entry["principal"];
@@ -77,33 +70,17 @@ async fn the_lists_and_their_groups_name_everybody_with_a_role() {
 #[tokio::test]
 async fn the_lists_have_microsofts_form() {
     let session = Session::start(many()).await;
-    let (_, page) = session
-        .get(&format!("{HELD}?$expand=principal&$top=3"))
-        .await;
+    let (_, page) = session.get(&format!("{HELD}?$expand=principal&$top=3")).await;
     assert!(
         text(&page["@odata.context"])
             .ends_with("/v1.0/$metadata#roleManagement/directory/roleAssignments(principal())")
     );
-    let names =
-        |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
-    assert_eq!(
-        names(&page["value"][0]),
-        [
-            "directoryScopeId",
-            "id",
-            "principal",
-            "principalId",
-            "roleDefinitionId"
-        ]
-    );
-    let (_, page) = session
-        .get(&format!("{ELIGIBLE}?$select=principalId,memberType"))
-        .await;
+    let names = |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(names(&page["value"][0]), ["directoryScopeId", "id", "principal", "principalId", "roleDefinitionId"]);
+    let (_, page) = session.get(&format!("{ELIGIBLE}?$select=principalId,memberType")).await;
     assert_eq!(names(&page["value"][0]), ["memberType", "principalId"]);
     let holder = text(&page["value"][1]["principalId"]);
-    let (_, found) = session
-        .get(&format!("{ELIGIBLE}?$filter=principalId eq '{holder}'"))
-        .await;
+    let (_, found) = session.get(&format!("{ELIGIBLE}?$filter=principalId eq '{holder}'")).await;
     assert_eq!(found["value"].as_array().unwrap().len(), 1);
     assert_eq!(found["value"][0]["principalId"], json!(holder));
     for bad in ["$expand=roleDefinition", "$orderby=id", "$select=nothing"] {
@@ -120,13 +97,8 @@ async fn members_are_cast_by_an_advanced_query_only() {
     let is_group = |entry: &&Value| entry["principal"]["@odata.type"] == "#microsoft.graph.group";
     let group = text(&entries.iter().find(is_group).unwrap()["principalId"]);
     let members = format!("/v1.0/groups/{group}/transitiveMembers");
-    let (status, body) = session
-        .get(&format!("{members}/microsoft.graph.user?$select=id"))
-        .await;
-    assert_eq!(
-        (status, &body["error"]["code"]),
-        (StatusCode::BAD_REQUEST, &json!("Request_UnsupportedQuery"))
-    );
+    let (status, body) = session.get(&format!("{members}/microsoft.graph.user?$select=id")).await;
+    assert_eq!((status, &body["error"]["code"]), (StatusCode::BAD_REQUEST, &json!("Request_UnsupportedQuery")));
     let (status, body) = session.get(&format!("{members}?$select=id")).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(body["value"][0]["@odata.type"], "#microsoft.graph.user");

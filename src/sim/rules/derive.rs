@@ -73,11 +73,7 @@ mod tests {
     use crate::sim::schema::{ApiVersion, USERS};
 
     fn shown(user: &Document, name: &str) -> Value {
-        USERS
-            .property(name, ApiVersion::Beta)
-            .unwrap()
-            .value(user)
-            .into_owned()
+        USERS.property(name, ApiVersion::Beta).unwrap().value(user).into_owned()
     }
 
     #[test]
@@ -85,10 +81,7 @@ mod tests {
         let mut user = users::document(chance::uuid([1; 16]), "anna.o'hara7@contoso.com", None);
         user.insert("onPremisesSyncEnabled".into(), json!(true));
         assert_eq!(shown(&user, "displayName"), "Anna O'hara");
-        assert_eq!(
-            shown(&user, "proxyAddresses")[0],
-            "SMTP:anna.o'hara7@contoso.com"
-        );
+        assert_eq!(shown(&user, "proxyAddresses")[0], "SMTP:anna.o'hara7@contoso.com");
         assert_eq!(shown(&user, "onPremisesSyncEnabled"), true);
         assert_eq!(shown(&user, "deletedDateTime"), Value::Null);
         assert_eq!(shown(&user, "businessPhones"), json!([]));
@@ -101,10 +94,7 @@ mod tests {
         assert_eq!(shown(&user, "deletedDateTime"), "1970-01-01T00:00:00Z");
         let upn = shown(&user, "userPrincipalName");
         let (digits, home) = upn.as_str().unwrap().split_at(32);
-        assert_eq!(
-            (digits, home),
-            (&*users::id(&user).simple().to_string(), "a@contoso.com")
-        );
+        assert_eq!((digits, home), (&*users::id(&user).simple().to_string(), "a@contoso.com"));
         assert_eq!(shown(&user, "mail"), "a@contoso.com");
         assert_eq!(users::home_upn(&user), "a@contoso.com");
     }
@@ -113,10 +103,7 @@ mod tests {
     fn a_password_has_a_date_and_who_never_had_one_has_null() {
         let mut user = users::document(chance::uuid([1; 16]), "a@contoso.com", None);
         let date = shown(&user, "lastPasswordChangeDateTime");
-        assert!(
-            date.as_str().is_some_and(|date| date.starts_with("202")),
-            "{date}"
-        );
+        assert!(date.as_str().is_some_and(|date| date.starts_with("202")), "{date}");
         user.insert("lastPasswordChangeDateTime".into(), Value::Null);
         assert_eq!(shown(&user, "lastPasswordChangeDateTime"), Value::Null);
     }

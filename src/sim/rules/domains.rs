@@ -39,11 +39,7 @@ impl DomainKind {
             _ if name.ends_with(".onmicrosoft.com") => false,
             _ => chance::number(&chance::digest(0, "domain", name)) & 1 == 1,
         };
-        if is_federated {
-            Self::Federated
-        } else {
-            Self::Managed
-        }
+        if is_federated { Self::Federated } else { Self::Managed }
     }
 
     fn name(self) -> &'static str {
@@ -60,10 +56,7 @@ pub(crate) struct Domains(BTreeMap<String, DomainKind>);
 
 impl Domains {
     pub(crate) fn new() -> Self {
-        Self(BTreeMap::from([(
-            INITIAL_DOMAIN.to_owned(),
-            DomainKind::Managed,
-        )]))
+        Self(BTreeMap::from([(INITIAL_DOMAIN.to_owned(), DomainKind::Managed)]))
     }
 
     pub(crate) fn verify(&mut self, name: &str) {
@@ -74,17 +67,12 @@ impl Domains {
 
     /// Makes a domain verified that only temporary UPNs are in; such a domain is of use only when it is managed.
     pub(crate) fn verify_managed(&mut self, name: &str) {
-        self.0
-            .entry(name.to_ascii_lowercase())
-            .or_insert(DomainKind::Managed);
+        self.0.entry(name.to_ascii_lowercase()).or_insert(DomainKind::Managed);
     }
 
     /// How the domain signs people in; None when it is not verified here.
     pub(crate) fn find(&self, name: &str) -> Option<DomainKind> {
-        self.0
-            .get(name)
-            .or_else(|| self.0.get(&name.to_ascii_lowercase()))
-            .copied()
+        self.0.get(name).or_else(|| self.0.get(&name.to_ascii_lowercase())).copied()
     }
 }
 
@@ -92,22 +80,13 @@ pub(crate) fn list(operation: &mut GraphOperation<'_>) -> Result<GraphReply, Gra
     // They are few and have one page.
     let mut query = operation.query(&DOMAINS)?;
     query.page_size = usize::MAX;
-    let rows = operation
-        .tenant
-        .domains
-        .0
-        .iter()
-        .map(|(name, kind)| (0, domain(name, *kind)));
+    let rows = operation.tenant.domains.0.iter().map(|(name, kind)| (0, domain(name, *kind)));
     Ok(operation.page("domains", &query, None, Shown::Plain, rows))
 }
 
 pub(crate) fn get(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
     let name = operation.key;
-    let kind = operation
-        .tenant
-        .domains
-        .find(name)
-        .ok_or_else(|| GraphRefusal::not_found(name))?;
+    let kind = operation.tenant.domains.find(name).ok_or_else(|| GraphRefusal::not_found(name))?;
     let query = operation.query(&DOMAINS)?;
     let domain = domain(&name.to_ascii_lowercase(), kind);
     Ok(operation.entity(StatusCode::OK, "domains", &query, Shown::Plain, &domain))
@@ -134,13 +113,7 @@ pub(crate) fn organization(operation: &mut GraphOperation<'_>) -> Result<GraphRe
         "onPremisesSyncEnabled": true,
         "verifiedDomains": verified,
     }));
-    Ok(operation.page(
-        "organization",
-        &query,
-        None,
-        Shown::Plain,
-        [(0, organization)].into_iter(),
-    ))
+    Ok(operation.page("organization", &query, None, Shown::Plain, [(0, organization)].into_iter()))
 }
 
 fn domain(name: &str, kind: DomainKind) -> Document {
@@ -179,19 +152,14 @@ mod tests {
         }
         assert_eq!(domains.find("CONTOSO.COM"), Some(DomainKind::Federated));
         assert_eq!(domains.find("fabrikam.com"), Some(DomainKind::Managed));
-        assert_eq!(
-            domains.find("other.onmicrosoft.com"),
-            Some(DomainKind::Managed)
-        );
+        assert_eq!(domains.find("other.onmicrosoft.com"), Some(DomainKind::Managed));
         assert_eq!(domains.find(INITIAL_DOMAIN), Some(DomainKind::Managed));
         assert_eq!(domains.find("unknown.example"), None);
     }
 
     #[test]
     fn names_decide_and_both_kinds_occur() {
-        let kinds: Vec<_> = (0..40)
-            .map(|n| DomainKind::by_name(&format!("d{n}.example")))
-            .collect();
+        let kinds: Vec<_> = (0..40).map(|n| DomainKind::by_name(&format!("d{n}.example"))).collect();
         assert!(kinds.contains(&DomainKind::Managed) && kinds.contains(&DomainKind::Federated));
     }
 }

@@ -48,20 +48,12 @@ pub enum NoHardMatch {
 }
 
 /// The user that an object with this anchor takes over, as it is afterwards.
-pub(crate) fn plan(
-    tenant: &Tenant,
-    takeover: Takeover,
-    anchor: &str,
-) -> Result<Document, NoHardMatch> {
+pub(crate) fn plan(tenant: &Tenant, takeover: Takeover, anchor: &str) -> Result<Document, NoHardMatch> {
     let store = &tenant.users;
     let key = IndexKey::Anchor(anchor);
     let Some(user) = store.holder(key, None).and_then(|slot| store.get(slot)) else {
         let is_in_bin = store.with(Collection::Deleted, key).next().is_some();
-        return Err(if is_in_bin {
-            NoHardMatch::Deleted
-        } else {
-            NoHardMatch::Nobody
-        });
+        return Err(if is_in_bin { NoHardMatch::Deleted } else { NoHardMatch::Nobody });
     };
     check(user, takeover)?;
     let mut after = user.clone();
@@ -111,28 +103,16 @@ mod tests {
         let after = plan(&tenant, Takeover::Allowed, "A==").unwrap();
         assert_eq!(users::synced(&after), Some(true));
         assert!(users::identifier(&after).is_some());
-        assert_eq!(
-            plan(&tenant, Takeover::Blocked, "A=="),
-            Err(NoHardMatch::Blocked)
-        );
-        assert_eq!(
-            plan(&tenant, Takeover::Allowed, "a=="),
-            Err(NoHardMatch::Nobody)
-        );
+        assert_eq!(plan(&tenant, Takeover::Blocked, "A=="), Err(NoHardMatch::Blocked));
+        assert_eq!(plan(&tenant, Takeover::Allowed, "a=="), Err(NoHardMatch::Nobody));
     }
 
     #[test]
     fn every_obstacle_has_its_name() {
         let delete = |user: &mut Document| *user = users::deleted(user, SimTime(0));
         assert_eq!(refused(delete), NoHardMatch::Deleted);
-        assert_eq!(
-            refused(|user| users::set_synced(user, true)),
-            NoHardMatch::Synchronized
-        );
-        assert_eq!(
-            refused(|user| users::link(user, 7)),
-            NoHardMatch::IdentifierSet
-        );
+        assert_eq!(refused(|user| users::set_synced(user, true)), NoHardMatch::Synchronized);
+        assert_eq!(refused(|user| users::link(user, 7)), NoHardMatch::IdentifierSet);
         let holds = |user: &mut Document| users::set_role(user, DirectoryRole::Holder);
         assert_eq!(refused(holds), NoHardMatch::RoleHeld);
         let may = |user: &mut Document| users::set_role(user, DirectoryRole::Eligible);

@@ -43,12 +43,7 @@ impl RiskAction {
     fn outcome(self, at: SimTime) -> Document {
         match self {
             Self::Dismiss => risk("none", "dismissed", "adminDismissedAllRiskForUser", at),
-            Self::ConfirmCompromised => risk(
-                "high",
-                "confirmedCompromised",
-                "adminConfirmedUserCompromised",
-                at,
-            ),
+            Self::ConfirmCompromised => risk("high", "confirmedCompromised", "adminConfirmedUserCompromised", at),
         }
     }
 }
@@ -80,15 +75,9 @@ fn risky_user(tenant: &Tenant, slot: Slot) -> Option<(Slot, Document)> {
     let changed = tenant.risks.get(&users::id(user)).cloned();
     let mut shown = changed.or_else(|| found(user))?;
     shown.insert("id".into(), json!(users::id(user)));
-    shown.insert(
-        "isDeleted".into(),
-        json!(Collection::of(user) == Collection::Deleted),
-    );
+    shown.insert("isDeleted".into(), json!(Collection::of(user) == Collection::Deleted));
     shown.insert("isProcessing".into(), json!(false));
-    let name = user
-        .get("displayName")
-        .cloned()
-        .unwrap_or_else(|| derive::display_name(user));
+    let name = user.get("displayName").cloned().unwrap_or_else(|| derive::display_name(user));
     shown.insert("userDisplayName".into(), name);
     shown.insert("userPrincipalName".into(), json!(users::upn(user)));
     Some((slot, shown))
@@ -98,13 +87,9 @@ pub(crate) fn list(operation: &mut GraphOperation<'_>) -> Result<GraphReply, Gra
     let query = operation.query(&RISKY_USERS)?;
     let tenant = &*operation.tenant;
     let slots: Box<dyn Iterator<Item = Slot>> = match &query.filter {
-        Some(FilterClause {
-            comparison: Comparison::In(ids),
-            ..
-        }) => Box::new(
-            ids.iter()
-                .filter_map(|id| tenant.users.slot_of(parse_id(id)?)),
-        ),
+        Some(FilterClause { comparison: Comparison::In(ids), .. }) => {
+            Box::new(ids.iter().filter_map(|id| tenant.users.slot_of(parse_id(id)?)))
+        }
         Some(_) | None => Box::new(query.from..tenant.users.slots()),
     };
     let rows = slots.filter_map(|slot| risky_user(tenant, slot));
@@ -115,10 +100,7 @@ pub(crate) fn get(operation: &mut GraphOperation<'_>) -> Result<GraphReply, Grap
     let query = operation.query(&RISKY_USERS)?;
     let tenant = &*operation.tenant;
     let id = operation.id();
-    let found = tenant
-        .users
-        .slot_of(id)
-        .and_then(|slot| risky_user(tenant, slot));
+    let found = tenant.users.slot_of(id).and_then(|slot| risky_user(tenant, slot));
     let (_, risk) = found.ok_or_else(|| GraphRefusal::not_found(id))?;
     Ok(operation.entity(StatusCode::OK, SET, &query, Shown::Plain, &risk))
 }
@@ -127,36 +109,21 @@ pub(crate) fn dismiss(operation: &mut GraphOperation<'_>) -> Result<GraphReply, 
     act(operation, RiskAction::Dismiss)
 }
 
-pub(crate) fn confirm_compromised(
-    operation: &mut GraphOperation<'_>,
-) -> Result<GraphReply, GraphRefusal> {
+pub(crate) fn confirm_compromised(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
     act(operation, RiskAction::ConfirmCompromised)
 }
 
 fn act(operation: &mut GraphOperation<'_>, action: RiskAction) -> Result<GraphReply, GraphRefusal> {
-    let planned = plan(
-        operation.tenant,
-        action,
-        operation.call.json_body()?,
-        operation.call.now,
-    )?;
+    let planned = plan(operation.tenant, action, operation.call.json_body()?, operation.call.now)?;
     operation.tenant.write_risks(planned)?;
     Ok(GraphReply::no_content())
 }
 
 /// The changes that an action makes, none of them made yet.
-fn plan(
-    tenant: &Tenant,
-    action: RiskAction,
-    body: &[u8],
-    now: SimTime,
-) -> Result<Vec<(Uuid, Document)>, GraphRefusal> {
+fn plan(tenant: &Tenant, action: RiskAction, body: &[u8], now: SimTime) -> Result<Vec<(Uuid, Document)>, GraphRefusal> {
     let mut planned = Vec::new();
     for id in user_ids(body)? {
-        let slot = tenant
-            .users
-            .slot_of(id)
-            .ok_or_else(|| GraphRefusal::not_found(id))?;
+        let slot = tenant.users.slot_of(id).ok_or_else(|| GraphRefusal::not_found(id))?;
         if action == RiskAction::ConfirmCompromised || risky_user(tenant, slot).is_some() {
             planned.push((id, action.outcome(now)));
         }
@@ -170,13 +137,11 @@ fn user_ids(body: &[u8]) -> Result<Vec<Uuid>, GraphRefusal> {
     struct Parameters {
         user_ids: Vec<String>,
     }
-    let parameters: Parameters = serde_json::from_slice(body).map_err(|error| {
-        GraphRefusal::bad_request(format!("The parameters are not understood: {error}."))
-    })?;
+    let parameters: Parameters = serde_json::from_slice(body)
+        .map_err(|error| GraphRefusal::bad_request(format!("The parameters are not understood: {error}.")))?;
     let ids = parameters.user_ids.iter();
     ids.map(|text| {
-        parse_id(text)
-            .ok_or_else(|| GraphRefusal::bad_request(format!("'{text}' is not the id of a user.")))
+        parse_id(text).ok_or_else(|| GraphRefusal::bad_request(format!("'{text}' is not the id of a user.")))
     })
     .collect()
 }
@@ -191,18 +156,12 @@ mod tests {
     fn user(last: u8) -> Document {
         let mut octets = [7; 16];
         octets[..4].copy_from_slice(&[0, 0, 0, last]);
-        users::document(
-            chance::uuid(octets),
-            &format!("user{last}@contoso.com"),
-            None,
-        )
+        users::document(chance::uuid(octets), &format!("user{last}@contoso.com"), None)
     }
 
     fn planned(tenant: &Tenant, action: RiskAction, ids: &[Uuid]) -> usize {
         let body = json!({ "userIds": ids }).to_string();
-        plan(tenant, action, body.as_bytes(), SimTime(0))
-            .unwrap()
-            .len()
+        plan(tenant, action, body.as_bytes(), SimTime(0)).unwrap().len()
     }
 
     #[test]
@@ -214,33 +173,17 @@ mod tests {
         let both = [users::id(&user(100)), users::id(&user(101))];
         assert_eq!(planned(&tenant, RiskAction::Dismiss, &both), 1);
         assert_eq!(planned(&tenant, RiskAction::ConfirmCompromised, &both), 2);
-        tenant
-            .write_risks(vec![(both[0], RiskAction::Dismiss.outcome(SimTime(0)))])
-            .unwrap();
+        tenant.write_risks(vec![(both[0], RiskAction::Dismiss.outcome(SimTime(0)))]).unwrap();
         let after = shown(&tenant, 0).unwrap();
-        assert_eq!(
-            (&after["riskState"], &after["riskLevel"]),
-            (&json!("dismissed"), &json!("none"))
-        );
+        assert_eq!((&after["riskState"], &after["riskLevel"]), (&json!("dismissed"), &json!("none")));
     }
 
     #[test]
     fn malformed_parameters_and_strangers_are_refused() {
         let nobody = tenant([], &[], 0);
-        let plan_text =
-            |body: &str| plan(&nobody, RiskAction::Dismiss, body.as_bytes(), SimTime(0));
-        for body in [
-            "",
-            "{}",
-            "[]",
-            r#"{"userIds":["x"]}"#,
-            r#"{"userIds":[],"more":1}"#,
-        ] {
-            assert_eq!(
-                plan_text(body).unwrap_err().status(),
-                StatusCode::BAD_REQUEST,
-                "{body}"
-            );
+        let plan_text = |body: &str| plan(&nobody, RiskAction::Dismiss, body.as_bytes(), SimTime(0));
+        for body in ["", "{}", "[]", r#"{"userIds":["x"]}"#, r#"{"userIds":[],"more":1}"#] {
+            assert_eq!(plan_text(body).unwrap_err().status(), StatusCode::BAD_REQUEST, "{body}");
         }
         assert_eq!(plan_text(r#"{"userIds":[]}"#), Ok(Vec::new()));
         let stranger = users::id(&user(9));

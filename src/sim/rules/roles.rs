@@ -70,11 +70,7 @@ impl RoleList {
 
     /// The group through which people come onto it.
     fn group(self, seed: u64) -> Uuid {
-        chance::uuid(chance::first_half(&chance::digest(
-            seed,
-            "role group",
-            self.set().0,
-        )))
+        chance::uuid(chance::first_half(&chance::digest(seed, "role group", self.set().0)))
     }
 
     fn group_name(self) -> &'static str {
@@ -88,8 +84,7 @@ impl RoleList {
     fn people(self, tenant: &Tenant, by_group: bool) -> impl Iterator<Item = &Document> {
         let privileged = tenant.users.privileged();
         privileged.filter(move |user| {
-            users::role(user) == self.role()
-                && users::number(user).is_multiple_of(BY_GROUP_ONE_IN) == by_group
+            users::role(user) == self.role() && users::number(user).is_multiple_of(BY_GROUP_ONE_IN) == by_group
         })
     }
 }
@@ -121,21 +116,14 @@ impl RolePrincipal<'_> {
                     Some(names) => names.iter().filter_map(known).collect(),
                 };
                 let values = properties.into_iter();
-                let values = values
-                    .map(|property| (property.name.to_owned(), property.value(user).into_owned()));
+                let values = values.map(|property| (property.name.to_owned(), property.value(user).into_owned()));
                 ("user", values.collect())
             }
             Self::Group(id, name) => ("group", fields(json!({"id": id, "displayName": name}))),
-            Self::Service(id, name) => (
-                "servicePrincipal",
-                fields(json!({"id": id, "displayName": name})),
-            ),
+            Self::Service(id, name) => ("servicePrincipal", fields(json!({"id": id, "displayName": name}))),
         };
         all.retain(|name, _| selected.is_none_or(|names| names.contains(name)));
-        all.insert(
-            "@odata.type".to_owned(),
-            json!(format!("#microsoft.graph.{kind}")),
-        );
+        all.insert("@odata.type".to_owned(), json!(format!("#microsoft.graph.{kind}")));
         Value::Object(all)
     }
 }
@@ -174,27 +162,18 @@ fn grant(list: RoleList, principal: Uuid, role: &str) -> Document {
 }
 
 /// Everything on a list: service principals, the group, and then people.
-fn holders(
-    tenant: &Tenant,
-    list: RoleList,
-) -> impl Iterator<Item = (RolePrincipal<'_>, &'static str)> {
+fn holders(tenant: &Tenant, list: RoleList) -> impl Iterator<Item = (RolePrincipal<'_>, &'static str)> {
     let group = RolePrincipal::Group(list.group(tenant.seed), list.group_name());
     let services = match list {
         RoleList::Assignments => service_holders(tenant.app_role),
         RoleList::Eligibilities => Vec::new(),
     };
-    let people = list
-        .people(tenant, false)
-        .map(|user| (RolePrincipal::User(user), own_role(user)));
-    services
-        .into_iter()
-        .chain([(group, GROUP_ROLE)])
-        .chain(people)
+    let people = list.people(tenant, false).map(|user| (RolePrincipal::User(user), own_role(user)));
+    services.into_iter().chain([(group, GROUP_ROLE)]).chain(people)
 }
 
 fn service_holders(app_role: ActorRole) -> Vec<(RolePrincipal<'static>, &'static str)> {
-    let synchronization =
-        RolePrincipal::Service(SYNCHRONIZATION_PRINCIPAL_ID, "ConnectSyncProvisioning");
+    let synchronization = RolePrincipal::Service(SYNCHRONIZATION_PRINCIPAL_ID, "ConnectSyncProvisioning");
     let app = RolePrincipal::Service(SERVICE_PRINCIPAL_ID, "Migration");
     let mut held = vec![(synchronization, SYNCHRONIZATION_ACCOUNTS)];
     if app_role == ActorRole::Administrator {
@@ -213,9 +192,7 @@ pub(crate) fn assignments(operation: &mut GraphOperation<'_>) -> Result<GraphRep
     list_page(operation, RoleList::Assignments)
 }
 
-pub(crate) fn eligibilities(
-    operation: &mut GraphOperation<'_>,
-) -> Result<GraphReply, GraphRefusal> {
+pub(crate) fn eligibilities(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
     list_page(operation, RoleList::Eligibilities)
 }
 
@@ -230,24 +207,14 @@ fn list_page(operation: &GraphOperation<'_>, list: RoleList) -> Result<GraphRepl
         }
         entry
     });
-    let found = entries.filter(|entry| {
-        query
-            .filter
-            .as_ref()
-            .is_none_or(|filter| filter.matches(entry))
-    });
+    let found = entries.filter(|entry| query.filter.as_ref().is_none_or(|filter| filter.matches(entry)));
     let set = format!("roleManagement/directory/{name}");
     Ok(operation.page(&set, &query, None, Shown::Plain, numbered(found, &query)))
 }
 
 /// Rows with their places, from where a page begins.
-fn numbered<D>(
-    rows: impl Iterator<Item = D>,
-    query: &ODataQuery,
-) -> impl Iterator<Item = (u32, D)> {
-    (0..)
-        .zip(rows)
-        .skip(usize::try_from(query.from).unwrap_or(usize::MAX))
+fn numbered<D>(rows: impl Iterator<Item = D>, query: &ODataQuery) -> impl Iterator<Item = (u32, D)> {
+    (0..).zip(rows).skip(usize::try_from(query.from).unwrap_or(usize::MAX))
 }
 
 pub(crate) fn members(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
@@ -273,19 +240,11 @@ fn members_page(
     shown: Shown,
 ) -> Result<GraphReply, GraphRefusal> {
     let (tenant, group) = (&*operation.tenant, operation.id());
-    let list = RoleList::ALL
-        .into_iter()
-        .find(|list| list.group(tenant.seed) == group);
+    let list = RoleList::ALL.into_iter().find(|list| list.group(tenant.seed) == group);
     let list = list.ok_or_else(|| GraphRefusal::not_found(group))?;
     let is_counted = query.advanced == Advanced::Yes && query.from == 0;
     let count = is_counted.then(|| list.people(tenant, true).count());
-    Ok(operation.page(
-        set,
-        query,
-        count,
-        shown,
-        numbered(list.people(tenant, true), query),
-    ))
+    Ok(operation.page(set, query, count, shown, numbered(list.people(tenant, true), query)))
 }
 
 #[cfg(test)]

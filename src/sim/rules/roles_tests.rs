@@ -6,21 +6,13 @@ use crate::sim::tenant::tests::tenant;
 
 /// Sixty people: ordinary ones, holders and eligible ones in turn; the first holder is deleted.
 fn world(app_role: ActorRole) -> Tenant {
-    let roles = [
-        DirectoryRole::Ordinary,
-        DirectoryRole::Holder,
-        DirectoryRole::Eligible,
-    ];
+    let roles = [DirectoryRole::Ordinary, DirectoryRole::Holder, DirectoryRole::Eligible];
     let people = (0..60).zip(roles.into_iter().cycle()).map(|(n, role)| {
         let octets = chance::digest(0, "test", &n.to_string());
         let id = chance::uuid(chance::first_half(&octets));
         let mut user = users::document(id, &format!("user{n}@contoso.com"), None);
         users::set_role(&mut user, role);
-        if n == 1 {
-            users::deleted(&user, SimTime(0))
-        } else {
-            user
-        }
+        if n == 1 { users::deleted(&user, SimTime(0)) } else { user }
     });
     let mut tenant = tenant(people, &[], 0);
     tenant.app_role = app_role;
@@ -32,10 +24,7 @@ fn ids<'a>(people: impl Iterator<Item = &'a Document>) -> Vec<Uuid> {
 }
 
 fn people(world: &Tenant, role: DirectoryRole) -> Vec<Uuid> {
-    let mut ids = ids(world
-        .users
-        .privileged()
-        .filter(|user| users::role(user) == role));
+    let mut ids = ids(world.users.privileged().filter(|user| users::role(user) == role));
     ids.sort();
     ids
 }
@@ -63,12 +52,8 @@ fn services_hold_roles_and_the_app_only_when_it_does() {
     let services = |role| {
         let world = world(role);
         let all = holders(&world, RoleList::Assignments).map(|(principal, _)| principal);
-        let all: Vec<_> = all
-            .filter(|principal| matches!(principal, RolePrincipal::Service(..)))
-            .collect();
-        let of_app = all
-            .iter()
-            .filter(|principal| principal.id() == constant(SERVICE_PRINCIPAL_ID));
+        let all: Vec<_> = all.filter(|principal| matches!(principal, RolePrincipal::Service(..))).collect();
+        let of_app = all.iter().filter(|principal| principal.id() == constant(SERVICE_PRINCIPAL_ID));
         (of_app.count(), all.len())
     };
     assert_eq!(services(ActorRole::Nothing), (0, 1));

@@ -22,13 +22,8 @@ use crate::sim::upn;
 use crate::sim::write_log::WriteKind;
 
 /// What a creation must say at least (user-post-users in Microsoft's reference).
-const REQUIRED_FOR_CREATION: [&str; 5] = [
-    "accountEnabled",
-    "displayName",
-    "mailNickname",
-    "passwordProfile",
-    "userPrincipalName",
-];
+const REQUIRED_FOR_CREATION: [&str; 5] =
+    ["accountEnabled", "displayName", "mailNickname", "passwordProfile", "userPrincipalName"];
 const UPN: &str = "userPrincipalName";
 const ANCHOR: &str = "onPremisesImmutableId";
 const IDENTIFIER: &str = "onPremisesObjectIdentifier";
@@ -100,9 +95,7 @@ pub(crate) fn deleted(user: &Document, at: SimTime) -> Document {
 }
 
 pub(crate) fn id(user: &Document) -> Uuid {
-    text(user, "id")
-        .and_then(schema::parse_id)
-        .unwrap_or_default()
+    text(user, "id").and_then(schema::parse_id).unwrap_or_default()
 }
 
 /// A number that hangs on the id, for what is derived from it.
@@ -144,10 +137,7 @@ pub(crate) fn identifier(user: &Document) -> Option<&str> {
 /// Stamps what links an account to its object on premises. Which object that is hangs on the ImmutableID.
 pub(crate) fn link(user: &mut Document, seed: u64) {
     let draw = chance::digest(seed, "identifier", anchor(user).unwrap_or_default());
-    user.insert(
-        IDENTIFIER.into(),
-        json!(chance::uuid(chance::first_half(&draw))),
-    );
+    user.insert(IDENTIFIER.into(), json!(chance::uuid(chance::first_half(&draw))));
 }
 
 pub(crate) fn role(user: &Document) -> DirectoryRole {
@@ -171,30 +161,15 @@ pub(crate) fn list_live(operation: &mut GraphOperation<'_>) -> Result<GraphReply
 }
 
 pub(crate) fn list_deleted(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    list(
-        operation,
-        Collection::Deleted,
-        "directoryObjects/microsoft.graph.user",
-    )
+    list(operation, Collection::Deleted, "directoryObjects/microsoft.graph.user")
 }
 
-fn list(
-    operation: &GraphOperation<'_>,
-    collection: Collection,
-    set: &str,
-) -> Result<GraphReply, GraphRefusal> {
+fn list(operation: &GraphOperation<'_>, collection: Collection, set: &str) -> Result<GraphReply, GraphRefusal> {
     let query = operation.query(&USERS)?;
     let view = operation.view();
     let filter = query.filter.as_ref();
-    let count = (query.advanced == Advanced::Yes && query.from == 0)
-        .then(|| view.rows(collection, filter, 0).count());
-    Ok(operation.page(
-        set,
-        &query,
-        count,
-        Shown::Plain,
-        view.rows(collection, filter, query.from),
-    ))
+    let count = (query.advanced == Advanced::Yes && query.from == 0).then(|| view.rows(collection, filter, 0).count());
+    Ok(operation.page(set, &query, count, Shown::Plain, view.rows(collection, filter, query.from)))
 }
 
 pub(crate) fn list_untyped(_: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
@@ -206,27 +181,15 @@ pub(crate) fn list_untyped(_: &mut GraphOperation<'_>) -> Result<GraphReply, Gra
 pub(crate) fn get_live(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
     let query = operation.query(&USERS)?;
     let key = operation.user_key();
-    let user = operation
-        .view()
-        .live(&key)
-        .ok_or_else(|| GraphRefusal::not_found(&key))?;
+    let user = operation.view().live(&key).ok_or_else(|| GraphRefusal::not_found(&key))?;
     Ok(operation.entity(StatusCode::OK, "users", &query, Shown::Plain, user))
 }
 
 pub(crate) fn get_deleted(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
     let query = operation.query(&USERS)?;
     let id = operation.id();
-    let user = operation
-        .view()
-        .deleted(id)
-        .ok_or_else(|| GraphRefusal::not_found(id))?;
-    Ok(operation.entity(
-        StatusCode::OK,
-        "directoryObjects",
-        &query,
-        Shown::Typed("user"),
-        user,
-    ))
+    let user = operation.view().deleted(id).ok_or_else(|| GraphRefusal::not_found(id))?;
+    Ok(operation.entity(StatusCode::OK, "directoryObjects", &query, Shown::Typed("user"), user))
 }
 
 pub(crate) fn create(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
@@ -237,14 +200,7 @@ pub(crate) fn create(operation: &mut GraphOperation<'_>) -> Result<GraphReply, G
     let planned = plan_create(operation.tenant, operation.actor(), &change, nth)?;
     let id = planned.id;
     operation.write(planned)?;
-    written(
-        operation,
-        StatusCode::CREATED,
-        "users",
-        &query,
-        Shown::Plain,
-        id,
-    )
+    written(operation, StatusCode::CREATED, "users", &query, Shown::Plain, id)
 }
 
 pub(crate) fn patch(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
@@ -252,12 +208,7 @@ pub(crate) fn patch(operation: &mut GraphOperation<'_>) -> Result<GraphReply, Gr
     if clears_identifier(&change) {
         permission::check_any(&operation.rights.permissions, CLEAR_IDENTIFIER)?;
     }
-    let planned = plan_patch(
-        operation.tenant,
-        operation.actor(),
-        &operation.user_key(),
-        &change,
-    )?;
+    let planned = plan_patch(operation.tenant, operation.actor(), &operation.user_key(), &change)?;
     operation.write(planned)
 }
 
@@ -277,14 +228,7 @@ pub(crate) fn restore(operation: &mut GraphOperation<'_>) -> Result<GraphReply, 
     let id = operation.id();
     let planned = plan_restore(operation.tenant, operation.actor(), id, &wishes)?;
     operation.write(planned)?;
-    written(
-        operation,
-        StatusCode::OK,
-        "directoryObjects",
-        &query,
-        Shown::Typed("user"),
-        id,
-    )
+    written(operation, StatusCode::OK, "directoryObjects", &query, Shown::Typed("user"), id)
 }
 
 /// The reply to a write shows the write, whatever the replicas say.
@@ -296,11 +240,7 @@ fn written(
     shown: Shown,
     id: Uuid,
 ) -> Result<GraphReply, GraphRefusal> {
-    let user = operation
-        .tenant
-        .users
-        .by_id(id)
-        .ok_or_else(|| GraphRefusal::not_found(id))?;
+    let user = operation.tenant.users.by_id(id).ok_or_else(|| GraphRefusal::not_found(id))?;
     Ok(operation.entity(status, set, query, shown, user))
 }
 
@@ -317,21 +257,14 @@ impl RestoreWishes {
     /// Reads the body; an empty one asks for nothing special.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, GraphRefusal> {
         let mut wishes = Self::default();
-        let parameters = if body.is_empty() {
-            Document::new()
-        } else {
-            schema::object(body)?
-        };
+        let parameters = if body.is_empty() { Document::new() } else { schema::object(body)? };
         for (name, value) in parameters {
             match (name.as_str(), value) {
                 ("newUserPrincipalName", Value::String(new_upn)) => {
-                    upn::parse(&new_upn)
-                        .map_err(|reason| GraphRefusal::invalid_value(UPN, reason))?;
+                    upn::parse(&new_upn).map_err(|reason| GraphRefusal::invalid_value(UPN, reason))?;
                     wishes.new_upn = Some(new_upn);
                 }
-                ("autoReconcileProxyConflict", Value::Bool(drops)) => {
-                    wishes.drops_taken_mail = drops
-                }
+                ("autoReconcileProxyConflict", Value::Bool(drops)) => wishes.drops_taken_mail = drops,
                 ("newUserPrincipalName" | "autoReconcileProxyConflict", Value::Null) => {}
                 (name, _) => {
                     return Err(GraphRefusal::bad_request(format!(
@@ -348,18 +281,14 @@ type Assignments = [(&'static Property, Value)];
 
 /// Whether it cuts the link to an on-premises object.
 fn clears_identifier(change: &Assignments) -> bool {
-    change
-        .iter()
-        .any(|(property, _)| property.name == IDENTIFIER)
+    change.iter().any(|(property, _)| property.name == IDENTIFIER)
 }
 
 fn apply(change: &Assignments, user: &mut Document, at: SimTime) {
     for (property, value) in change {
         match property.write {
             // The only secret is the password.
-            WriteRule::Secret => {
-                user.insert("lastPasswordChangeDateTime".into(), json!(at.zulu_text()))
-            }
+            WriteRule::Secret => user.insert("lastPasswordChangeDateTime".into(), json!(at.zulu_text())),
             _ => user.insert(property.name.into(), value.clone()),
         };
     }
@@ -374,22 +303,13 @@ pub(crate) fn plan_create(
 ) -> Result<PlannedWrite, GraphRefusal> {
     for required in REQUIRED_FOR_CREATION {
         if !change.iter().any(|(property, _)| property.name == required) {
-            return Err(GraphRefusal::invalid_value(
-                required,
-                "it is required to create a user",
-            ));
+            return Err(GraphRefusal::invalid_value(required, "it is required to create a user"));
         }
     }
     let named = change.iter().find(|(property, _)| property.name == UPN);
-    let upn = named
-        .and_then(|(_, value)| value.as_str())
-        .unwrap_or_default();
+    let upn = named.and_then(|(_, value)| value.as_str()).unwrap_or_default();
     let label = format!("{nth} {}", upn.to_ascii_lowercase());
-    let id = chance::uuid(chance::first_half(&chance::digest(
-        tenant.seed,
-        "created",
-        &label,
-    )));
+    let id = chance::uuid(chance::first_half(&chance::digest(tenant.seed, "created", &label)));
     let mut after = document(id, upn, None);
     after.remove("mail");
     apply(change, &mut after, actor.at);
@@ -422,18 +342,10 @@ pub(crate) fn plan_patch(
     Ok(PlannedWrite::new(WriteKind::Patch, id(before), Some(after)))
 }
 
-pub(crate) fn plan_delete(
-    tenant: &Tenant,
-    actor: UserActor,
-    key: &UserKey,
-) -> Result<PlannedWrite, GraphRefusal> {
+pub(crate) fn plan_delete(tenant: &Tenant, actor: UserActor, key: &UserKey) -> Result<PlannedWrite, GraphRefusal> {
     let (_, before) = live(tenant, key)?;
     check_role(actor, before)?;
-    Ok(PlannedWrite::new(
-        WriteKind::Delete,
-        id(before),
-        Some(deleted(before, actor.at)),
-    ))
+    Ok(PlannedWrite::new(WriteKind::Delete, id(before), Some(deleted(before, actor.at))))
 }
 
 pub(crate) fn plan_restore(
@@ -445,15 +357,7 @@ pub(crate) fn plan_restore(
     let before = in_bin(tenant, id)?;
     check_role(actor, before)?;
     let mut after = before.clone();
-    after.insert(
-        UPN.into(),
-        json!(
-            wishes
-                .new_upn
-                .as_deref()
-                .unwrap_or_else(|| home_upn(before))
-        ),
-    );
+    after.insert(UPN.into(), json!(wishes.new_upn.as_deref().unwrap_or_else(|| home_upn(before))));
     after.remove("deletedDateTime");
     // A restored account belongs to the cloud; its ImmutableID stays.
     if synced(&after) == Some(true) {
@@ -467,11 +371,7 @@ pub(crate) fn plan_restore(
     Ok(PlannedWrite::new(WriteKind::Restore, id, Some(after)))
 }
 
-pub(crate) fn plan_purge(
-    tenant: &Tenant,
-    actor: UserActor,
-    id: Uuid,
-) -> Result<PlannedWrite, GraphRefusal> {
+pub(crate) fn plan_purge(tenant: &Tenant, actor: UserActor, id: Uuid) -> Result<PlannedWrite, GraphRefusal> {
     check_role(actor, in_bin(tenant, id)?)?;
     Ok(PlannedWrite::new(WriteKind::Purge, id, None))
 }
@@ -487,10 +387,7 @@ fn live<'a>(tenant: &'a Tenant, key: &UserKey) -> Result<(Slot, &'a Document), G
 }
 
 fn in_bin(tenant: &Tenant, id: Uuid) -> Result<&Document, GraphRefusal> {
-    let user = tenant
-        .users
-        .by_id(id)
-        .filter(|user| Collection::of(user) == Collection::Deleted);
+    let user = tenant.users.by_id(id).filter(|user| Collection::of(user) == Collection::Deleted);
     user.ok_or_else(|| GraphRefusal::not_found(id))
 }
 
@@ -523,11 +420,7 @@ fn anchor_required() -> GraphRefusal {
 
 /// Whether one PATCH could move a user and change the ImmutableID at once is not documented, so neither the
 /// old nor the new domain may be federated then.
-fn check_anchor_change(
-    tenant: &Tenant,
-    before: &Document,
-    after: &Document,
-) -> Result<(), GraphRefusal> {
+fn check_anchor_change(tenant: &Tenant, before: &Document, after: &Document) -> Result<(), GraphRefusal> {
     if anchor(before) == anchor(after) {
         return Ok(());
     }
@@ -552,14 +445,8 @@ fn check_unique(tenant: &Tenant, after: &Document, own: Option<Slot>) -> Result<
 
 fn upn_conflict(tenant: &Tenant, after: &Document, own: Option<Slot>) -> Option<GraphRefusal> {
     let holder = tenant.users.holder(IndexKey::Address(upn(after)), own)?;
-    let is_upn = tenant
-        .users
-        .get(holder)
-        .is_some_and(|user| upn(user).eq_ignore_ascii_case(upn(after)));
-    Some(GraphRefusal::conflict(
-        if is_upn { UPN } else { "proxyAddresses" },
-        upn(after),
-    ))
+    let is_upn = tenant.users.get(holder).is_some_and(|user| upn(user).eq_ignore_ascii_case(upn(after)));
+    Some(GraphRefusal::conflict(if is_upn { UPN } else { "proxyAddresses" }, upn(after)))
 }
 
 fn mail_conflict(tenant: &Tenant, after: &Document, own: Option<Slot>) -> Option<GraphRefusal> {
@@ -584,13 +471,9 @@ fn check_role(actor: UserActor, target: &Document) -> Result<(), GraphRefusal> {
 }
 
 fn check_mastery(before: &Document, change: &Assignments) -> Result<(), GraphRefusal> {
-    let mut mastered = change
-        .iter()
-        .filter(|(property, _)| !property.is_cloud_owned);
+    let mut mastered = change.iter().filter(|(property, _)| !property.is_cloud_owned);
     match mastered.next() {
-        Some((property, _)) if synced(before) == Some(true) => {
-            Err(mastered_elsewhere(property.name))
-        }
+        Some((property, _)) if synced(before) == Some(true) => Err(mastered_elsewhere(property.name)),
         Some(_) | None => Ok(()),
     }
 }

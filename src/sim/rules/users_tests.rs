@@ -6,14 +6,8 @@ use crate::sim::schema::ApiVersion;
 use crate::sim::tenant::tests::tenant;
 
 const NOW: SimTime = SimTime(1_000);
-const APP: UserActor = UserActor {
-    role: ActorRole::Nothing,
-    at: NOW,
-};
-const ADMIN: UserActor = UserActor {
-    role: ActorRole::Administrator,
-    at: NOW,
-};
+const APP: UserActor = UserActor { role: ActorRole::Nothing, at: NOW };
+const ADMIN: UserActor = UserActor { role: ActorRole::Administrator, at: NOW };
 
 type Assigned = Vec<(&'static Property, Value)>;
 
@@ -45,9 +39,7 @@ fn world() -> Tenant {
 }
 
 fn change(body: &str) -> Assigned {
-    USERS
-        .assignments(body.as_bytes(), ApiVersion::Beta)
-        .unwrap()
+    USERS.assignments(body.as_bytes(), ApiVersion::Beta).unwrap()
 }
 
 fn upn_to(upn: &str) -> Assigned {
@@ -75,20 +67,11 @@ fn conflict(planned: Result<PlannedWrite, GraphRefusal>) -> &'static str {
 #[test]
 fn the_long_way_through_a_managed_domain_changes_a_federated_users_anchor() {
     let mut world = world();
-    assert_eq!(
-        plan_patch(&world, APP, &key(1), &anchor_to("\"ZZZ\"")),
-        Err(anchor_fixed())
-    );
-    assert_eq!(
-        plan_patch(&world, APP, &key(1), &anchor_to("null")),
-        Err(anchor_fixed())
-    );
+    assert_eq!(plan_patch(&world, APP, &key(1), &anchor_to("\"ZZZ\"")), Err(anchor_fixed()));
+    assert_eq!(plan_patch(&world, APP, &key(1), &anchor_to("null")), Err(anchor_fixed()));
     patch(&mut world, 1, &upn_to("anna@contoso.onmicrosoft.com"));
     patch(&mut world, 1, &anchor_to("null"));
-    assert_eq!(
-        plan_patch(&world, APP, &key(1), &upn_to("anna@contoso.com")),
-        Err(anchor_required())
-    );
+    assert_eq!(plan_patch(&world, APP, &key(1), &upn_to("anna@contoso.com")), Err(anchor_required()));
     patch(&mut world, 1, &anchor_to("\"ZZZ\""));
     patch(&mut world, 1, &upn_to("anna@contoso.com"));
     let anna = world.users.by_id(id(1)).unwrap();
@@ -123,44 +106,19 @@ fn writing_the_same_value_again_is_allowed() {
 #[test]
 fn anchors_are_unique_among_live_users_to_the_letter() {
     let world = world();
-    assert_eq!(
-        conflict(plan_patch(&world, APP, &key(2), &anchor_to("\"AAA\""))),
-        ANCHOR
-    );
+    assert_eq!(conflict(plan_patch(&world, APP, &key(2), &anchor_to("\"AAA\""))), ANCHOR);
     assert!(plan_patch(&world, APP, &key(2), &anchor_to("\"aaa\"")).is_ok());
-    assert!(
-        plan_patch(&world, APP, &key(2), &anchor_to("\"EEE\"")).is_ok(),
-        "only a deleted user has it"
-    );
+    assert!(plan_patch(&world, APP, &key(2), &anchor_to("\"EEE\"")).is_ok(), "only a deleted user has it");
 }
 
 #[test]
 fn upns_are_unique_in_any_case_and_against_mail_addresses() {
     let mut world = world();
-    assert_eq!(
-        conflict(plan_patch(
-            &world,
-            APP,
-            &key(2),
-            &upn_to("ANNA@contoso.com")
-        )),
-        UPN
-    );
+    assert_eq!(conflict(plan_patch(&world, APP, &key(2), &upn_to("ANNA@contoso.com"))), UPN);
     patch(&mut world, 1, &upn_to("anna@contoso.onmicrosoft.com"));
-    assert_eq!(
-        conflict(plan_patch(
-            &world,
-            APP,
-            &key(2),
-            &upn_to("anna@contoso.com")
-        )),
-        "proxyAddresses"
-    );
+    assert_eq!(conflict(plan_patch(&world, APP, &key(2), &upn_to("anna@contoso.com"))), "proxyAddresses");
     let mail = change(r#"{"mail":"dora@fabrikam.com"}"#);
-    assert_eq!(
-        conflict(plan_patch(&world, APP, &key(2), &mail)),
-        "proxyAddresses"
-    );
+    assert_eq!(conflict(plan_patch(&world, APP, &key(2), &mail)), "proxyAddresses");
     patch(&mut world, 1, &upn_to("anna@contoso.com"));
     patch(&mut world, 1, &upn_to("Anna@contoso.com"));
 }
@@ -175,35 +133,20 @@ fn only_verified_domains_take_users() {
 fn synced_users_are_mastered_on_premises() {
     let world = world();
     let refused = |change: &Assigned| plan_patch(&world, APP, &key(3), change);
-    assert_eq!(
-        refused(&anchor_to("\"ZZZ\"")),
-        Err(mastered_elsewhere(ANCHOR))
-    );
-    assert_eq!(
-        refused(&upn_to("carl@fabrikam.com")),
-        Err(mastered_elsewhere(UPN))
-    );
+    assert_eq!(refused(&anchor_to("\"ZZZ\"")), Err(mastered_elsewhere(ANCHOR)));
+    assert_eq!(refused(&upn_to("carl@fabrikam.com")), Err(mastered_elsewhere(UPN)));
     assert!(refused(&change(r#"{"usageLocation":"SE"}"#)).is_ok());
 }
 
 #[test]
 fn administrators_are_out_of_reach_without_a_role() {
     let mut world = world();
-    assert_eq!(
-        plan_patch(&world, APP, &key(4), &anchor_to("null")),
-        Err(GraphRefusal::denied())
-    );
-    assert_eq!(
-        plan_delete(&world, APP, &key(4)),
-        Err(GraphRefusal::denied())
-    );
+    assert_eq!(plan_patch(&world, APP, &key(4), &anchor_to("null")), Err(GraphRefusal::denied()));
+    assert_eq!(plan_delete(&world, APP, &key(4)), Err(GraphRefusal::denied()));
     assert!(plan_patch(&world, APP, &key(4), &change(r#"{"jobTitle":"Baker"}"#)).is_ok());
     let planned = plan_delete(&world, ADMIN, &key(4));
     apply(&mut world, planned);
-    assert_eq!(
-        plan_restore(&world, APP, id(4), &RestoreWishes::default()),
-        Err(GraphRefusal::denied())
-    );
+    assert_eq!(plan_restore(&world, APP, id(4), &RestoreWishes::default()), Err(GraphRefusal::denied()));
     assert_eq!(plan_purge(&world, APP, id(4)), Err(GraphRefusal::denied()));
 }
 
@@ -229,14 +172,8 @@ fn clearing_the_identifier_takes_a_role_and_an_account_of_the_cloud() {
         world.users.put(user);
     }
     let clear = change(r#"{"onPremisesObjectIdentifier":null}"#);
-    assert_eq!(
-        plan_patch(&world, APP, &key(2), &clear),
-        Err(GraphRefusal::denied())
-    );
-    assert_eq!(
-        plan_patch(&world, ADMIN, &key(3), &clear),
-        Err(mastered_elsewhere(linked))
-    );
+    assert_eq!(plan_patch(&world, APP, &key(2), &clear), Err(GraphRefusal::denied()));
+    assert_eq!(plan_patch(&world, ADMIN, &key(3), &clear), Err(mastered_elsewhere(linked)));
     let planned = plan_patch(&world, ADMIN, &key(2), &clear);
     apply(&mut world, planned);
     assert_eq!(identifier(world.users.by_id(id(2)).unwrap()), None);
@@ -245,11 +182,7 @@ fn clearing_the_identifier_takes_a_role_and_an_account_of_the_cloud() {
 #[test]
 fn a_new_password_has_the_date_of_its_writing() {
     let mut world = world();
-    patch(
-        &mut world,
-        2,
-        &change(r#"{"passwordProfile":{"password":"x"}}"#),
-    );
+    patch(&mut world, 2, &change(r#"{"passwordProfile":{"password":"x"}}"#));
     let ben = world.users.by_id(id(2)).unwrap();
     assert_eq!(ben["lastPasswordChangeDateTime"], "1970-01-01T00:00:01Z");
 }
@@ -279,27 +212,13 @@ fn a_restore_meets_conflicts_and_has_ways_around_them() {
     let mut world = world();
     patch(&mut world, 2, &upn_to("emil@contoso.com"));
     let restore = |world: &Tenant, new_upn: Option<&str>, drops_taken_mail| {
-        plan_restore(
-            world,
-            APP,
-            id(5),
-            &RestoreWishes {
-                new_upn: new_upn.map(str::to_owned),
-                drops_taken_mail,
-            },
-        )
+        plan_restore(world, APP, id(5), &RestoreWishes { new_upn: new_upn.map(str::to_owned), drops_taken_mail })
     };
     assert_eq!(conflict(restore(&world, None, true)), UPN);
     let elsewhere = Some("emil@contoso.onmicrosoft.com");
-    assert_eq!(
-        conflict(restore(&world, elsewhere, false)),
-        "proxyAddresses"
-    );
+    assert_eq!(conflict(restore(&world, elsewhere, false)), "proxyAddresses");
     let emil = restore(&world, elsewhere, true).unwrap().after.unwrap();
-    assert_eq!(
-        (upn(&emil), text(&emil, "mail")),
-        ("emil@contoso.onmicrosoft.com", None)
-    );
+    assert_eq!((upn(&emil), text(&emil, "mail")), ("emil@contoso.onmicrosoft.com", None));
     let nowhere = restore(&world, Some("emil@nowhere.example"), true);
     assert_eq!(nowhere, Err(unverified_domain("nowhere.example")));
     patch(&mut world, 2, &upn_to("ben@fabrikam.com"));
@@ -318,38 +237,17 @@ fn creation_needs_its_properties_and_an_anchor_in_a_federated_domain() {
     };
     let refused = plan_create(&world, APP, &upn_to("fia@fabrikam.com"), 1);
     let reason = "it is required to create a user";
+    assert_eq!(refused, Err(GraphRefusal::invalid_value("accountEnabled", reason)));
+    assert_eq!(plan_create(&world, APP, &body("fia@contoso.com", ""), 1), Err(anchor_required()));
+    assert!(plan_create(&world, APP, &body("fia@contoso.com", r#","onPremisesImmutableId":"FFF""#), 1).is_ok());
     assert_eq!(
-        refused,
-        Err(GraphRefusal::invalid_value("accountEnabled", reason))
-    );
-    assert_eq!(
-        plan_create(&world, APP, &body("fia@contoso.com", ""), 1),
-        Err(anchor_required())
-    );
-    assert!(
-        plan_create(
-            &world,
-            APP,
-            &body("fia@contoso.com", r#","onPremisesImmutableId":"FFF""#),
-            1
-        )
-        .is_ok()
-    );
-    assert_eq!(
-        conflict(plan_create(
-            &world,
-            APP,
-            &body("Anna@contoso.com", r#","onPremisesImmutableId":"F""#),
-            1
-        )),
+        conflict(plan_create(&world, APP, &body("Anna@contoso.com", r#","onPremisesImmutableId":"F""#), 1)),
         UPN
     );
     let planned = plan_create(&world, APP, &body("fia@fabrikam.com", ""), 1);
     apply(&mut world, planned);
     assert!(world.users.live_by_upn("fia@fabrikam.com").is_some());
-    let again = plan_create(&world, APP, &body("other@fabrikam.com", ""), 2)
-        .unwrap()
-        .id;
+    let again = plan_create(&world, APP, &body("other@fabrikam.com", ""), 2).unwrap().id;
     assert!(world.users.by_id(again).is_none());
 }
 
@@ -359,10 +257,7 @@ fn a_restore_may_say_nothing_or_two_things() {
     assert_eq!(parse(b""), Ok(RestoreWishes::default()));
     assert_eq!(parse(b"{}"), Ok(RestoreWishes::default()));
     let both = br#"{"newUserPrincipalName":"a@b.c","autoReconcileProxyConflict":true}"#;
-    let expected = RestoreWishes {
-        new_upn: Some("a@b.c".to_owned()),
-        drops_taken_mail: true,
-    };
+    let expected = RestoreWishes { new_upn: Some("a@b.c".to_owned()), drops_taken_mail: true };
     assert_eq!(parse(both), Ok(expected));
     assert!(parse(br#"{"newUserPrincipalName":"a b@c"}"#).is_err());
     assert!(parse(br#"{"other":1}"#).is_err());

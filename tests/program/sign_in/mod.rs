@@ -26,10 +26,7 @@ fn certificate(key: &str, until: i32) -> String {
 
 /// A tenant where people sign in as fast as they are asked.
 fn prompt() -> SignIn {
-    SignIn {
-        interval_s: 0,
-        ..SignIn::default()
-    }
+    SignIn { interval_s: 0, ..SignIn::default() }
 }
 
 /// A stage whose connection file signs in like this.
@@ -55,10 +52,7 @@ fn login(stage: &Stage, auth: &str) -> String {
 }
 
 fn with(users: u64, sign_in: SignIn) -> Options {
-    Options {
-        sign_in,
-        ..calm(users)
-    }
+    Options { sign_in, ..calm(users) }
 }
 
 #[track_caller]

@@ -26,14 +26,8 @@ fn at_work(more: &str) -> (Stage, Oracle, Going) {
 fn expire(stage: &Stage) {
     stage.simulator().change_sign_in(|sign_in| {
         sign_in.secrets = vec![
-            AppSecret {
-                value: CLIENT_SECRET.to_owned(),
-                life_ms: Some(0),
-            },
-            AppSecret {
-                value: "the-new-one".to_owned(),
-                life_ms: None,
-            },
+            AppSecret { value: CLIENT_SECRET.to_owned(), life_ms: Some(0) },
+            AppSecret { value: "the-new-one".to_owned(), life_ms: None },
         ];
     });
     stage.simulator().end_tokens();
@@ -60,25 +54,14 @@ fn a_secret_that_expires_in_the_night_holds_the_run_until_it_is_renewed() {
     let writes = await_silence(&stage);
     let tokens = stage.stat("tokens");
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(
-        stage.stat("writes"),
-        writes,
-        "nothing is sent while it is held"
-    );
+    assert_eq!(stage.stat("writes"), writes, "nothing is sent while it is held");
     assert_eq!(stage.stat("tokens"), tokens);
     stage.write("secret", "the-new-one\n");
     let ran = going.wait();
     must_be_true(&stage, &oracle, &ran);
-    assert_eq!(
-        ran.stderr.matches(HELD).count(),
-        1,
-        "told once: {}",
-        ran.stderr
-    );
+    assert_eq!(ran.stderr.matches(HELD).count(), 1, "told once: {}", ran.stderr);
     let told = stage.outcomes();
-    let blamed = told
-        .iter()
-        .filter(|line| line["error_code"] == "SignInRefused" || line["error"].contains("AADSTS"));
+    let blamed = told.iter().filter(|line| line["error_code"] == "SignInRefused" || line["error"].contains("AADSTS"));
     assert_eq!(blamed.count(), 0, "no row fails for it");
 }
 
@@ -89,11 +72,7 @@ fn a_refusal_that_nobody_mends_stops_the_run_which_then_goes_on() {
     await_words(&mut going, HELD);
     let ran = going.wait().must_end(5);
     let said = format!("{}{}", ran.stdout, ran.complaint());
-    for part in [
-        "the sign-in has been refused for",
-        "AADSTS7000222",
-        "add a new one",
-    ] {
+    for part in ["the sign-in has been refused for", "AADSTS7000222", "add a new one"] {
         assert!(said.contains(part), "{part}: {said}");
     }
     stage.write("secret", "the-new-one");
@@ -122,16 +101,12 @@ fn a_run_that_is_held_stops_when_it_is_told_to() {
 #[test]
 fn a_sign_in_service_that_is_down_holds_the_run_and_names_itself() {
     let (stage, oracle, mut going) = at_work("");
-    stage
-        .simulator()
-        .change_sign_in(|sign_in| sign_in.is_down = true);
+    stage.simulator().change_sign_in(|sign_in| sign_in.is_down = true);
     stage.simulator().end_tokens();
     let writes = await_silence(&stage);
     assert!(!going.has_ended());
     assert_eq!(stage.stat("writes"), writes);
-    stage
-        .simulator()
-        .change_sign_in(|sign_in| sign_in.is_down = false);
+    stage.simulator().change_sign_in(|sign_in| sign_in.is_down = false);
     let ran = going.wait();
     must_be_true(&stage, &oracle, &ran);
 }
@@ -139,19 +114,12 @@ fn a_sign_in_service_that_is_down_holds_the_run_and_names_itself() {
 #[test]
 fn a_sign_in_service_that_stays_down_stops_the_run_within_its_patience() {
     let (stage, oracle, going) = at_work("patience = \"2s\"");
-    stage
-        .simulator()
-        .change_sign_in(|sign_in| sign_in.is_down = true);
+    stage.simulator().change_sign_in(|sign_in| sign_in.is_down = true);
     stage.simulator().end_tokens();
     let ran = going.wait().must_end(5);
     let said = format!("{}{}", ran.stdout, ran.complaint());
-    assert!(
-        said.contains("no good reply for 2 s: temporarily_unavailable"),
-        "{said}"
-    );
-    stage
-        .simulator()
-        .change_sign_in(|sign_in| sign_in.is_down = false);
+    assert!(said.contains("no good reply for 2 s: temporarily_unavailable"), "{said}");
+    stage.simulator().change_sign_in(|sign_in| sign_in.is_down = false);
     let ran = stage.end(&mut stage.quick_run(&[]));
     must_be_true(&stage, &oracle, &ran);
 }
@@ -168,17 +136,10 @@ fn a_token_refused_in_the_night_is_renewed_once_for_all_rows() {
 #[test]
 fn a_person_is_asked_again_in_the_middle_of_a_run() {
     let mut options = slow(120, 10);
-    options.sign_in = SignIn {
-        approval: Approval::AfterPolls(0),
-        refreshes: Some(0),
-        ..prompt()
-    };
+    options.sign_in = SignIn { approval: Approval::AfterPolls(0), refreshes: Some(0), ..prompt() };
     let stage = Stage::new(options);
     let oracle = Oracle::look(&stage);
-    stage.write(
-        "sim.toml",
-        connection(&stage, &login(&stage, "device-code"), SLOW_WRITES),
-    );
+    stage.write("sim.toml", connection(&stage, &login(&stage, "device-code"), SLOW_WRITES));
     let mut going = stage.start(&mut stage.quick_run(&[]));
     stage.await_writes(12, &mut going);
     stage.simulator().end_tokens();

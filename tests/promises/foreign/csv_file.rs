@@ -57,11 +57,7 @@ fn stands_in_the_file(found: &Read, input: &Input, lines: u64, bytes: usize) {
         assert_eq!(row.faulty, findings.iter().any(Finding::is_error));
         for finding in findings {
             assert_eq!(finding.row, Some(number));
-            assert!(
-                finding
-                    .line
-                    .is_some_and(|at| (row.line..=lines).contains(&at))
-            );
+            assert!(finding.line.is_some_and(|at| (row.line..=lines).contains(&at)));
         }
         let is_ragged = row.cells.len() != input.header.len();
         assert!(!is_ragged || row.faulty, "{row:?}");

@@ -5,8 +5,7 @@ use cutover::core::Problem;
 use cutover::job::{Decision, StepId};
 use cutover::journal::line::Entry;
 use cutover::journal::{
-    Adoption, Facts, InputFacts, InputRow, Planned, RowNumber, RowRecord, RunHeader, RunId, Seal,
-    Stop, Transition,
+    Adoption, Facts, InputFacts, InputRow, Planned, RowNumber, RowRecord, RunHeader, RunId, Seal, Stop, Transition,
 };
 use cutover::machine::{Attempt, Event, Forecast, Look, Observation, Rules, StepTraits};
 use proptest::collection::{btree_map, vec};
@@ -19,11 +18,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn problem() -> impl Strategy<Value = Problem> {
-    (text(), text(), text()).prop_map(|(code, message, advice)| Problem {
-        code,
-        message,
-        advice,
-    })
+    (text(), text(), text()).prop_map(|(code, message, advice)| Problem { code, message, advice })
 }
 
 fn step() -> impl Strategy<Value = StepId> {
@@ -46,16 +41,11 @@ fn decision() -> impl Strategy<Value = Decision> {
 }
 
 fn look() -> impl Strategy<Value = Look> {
-    prop_oneof![
-        step().prop_map(Look::Next),
-        Just(Look::Rest),
-        Just(Look::Again)
-    ]
+    prop_oneof![step().prop_map(Look::Next), Just(Look::Rest), Just(Look::Again)]
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let observation = (decision(), any::<bool>())
-        .prop_map(|(decision, exposed)| Observation { decision, exposed });
+    let observation = (decision(), any::<bool>()).prop_map(|(decision, exposed)| Observation { decision, exposed });
     let forecast = (look(), any::<bool>()).prop_map(|(look, exposed)| Forecast { look, exposed });
     prop_oneof![
         Just(Event::Admitted),
@@ -95,50 +85,27 @@ fn facts() -> impl Strategy<Value = Facts> {
     let report = option::of(vec(text(), 0..3));
     let begun_at = option::of(time());
     let warnings = option::of(vec(problem(), 0..3));
-    (
-        warnings,
-        begun_at,
-        state(),
-        state(),
-        count(),
-        count(),
-        state(),
-        report,
-        state(),
+    (warnings, begun_at, state(), state(), count(), count(), state(), report, state()).prop_map(
+        |(warnings, begun_at, before, expected, reads, throttled, request_id, report, account)| Facts {
+            warnings,
+            account,
+            begun_at,
+            before: before.map(state_of),
+            expected: expected.map(state_of),
+            reads,
+            throttled,
+            request_id,
+            report,
+        },
     )
-        .prop_map(
-            |(
-                warnings,
-                begun_at,
-                before,
-                expected,
-                reads,
-                throttled,
-                request_id,
-                report,
-                account,
-            )| Facts {
-                warnings,
-                account,
-                begun_at,
-                before: before.map(state_of),
-                expected: expected.map(state_of),
-                reads,
-                throttled,
-                request_id,
-                report,
-            },
-        )
 }
 
 fn transition() -> impl Strategy<Value = Transition> {
-    (row_number(), time(), vec(event(), 0..4), facts()).prop_map(|(row, at, events, facts)| {
-        Transition {
-            row,
-            at,
-            events,
-            facts,
-        }
+    (row_number(), time(), vec(event(), 0..4), facts()).prop_map(|(row, at, events, facts)| Transition {
+        row,
+        at,
+        events,
+        facts,
     })
 }
 
@@ -162,22 +129,14 @@ fn adoption() -> impl Strategy<Value = Adoption> {
                 at,
                 from: RunId(Uuid::from_u128(9)),
                 from_row,
-                record: RowRecord {
-                    attempts,
-                    writes,
-                    ..record
-                },
+                record: RowRecord { attempts, writes, ..record },
             }
         },
     )
 }
 
 fn stop() -> impl Strategy<Value = Stop> {
-    prop_oneof![
-        Just(Stop::Finished),
-        text().prop_map(Stop::Requested),
-        text().prop_map(Stop::Fault),
-    ]
+    prop_oneof![Just(Stop::Finished), text().prop_map(Stop::Requested), text().prop_map(Stop::Fault),]
 }
 
 fn input_row() -> impl Strategy<Value = InputRow> {
@@ -186,88 +145,58 @@ fn input_row() -> impl Strategy<Value = InputRow> {
         1 => Just(Some(Planned::Absent)),
         1 => any::<[u8; 16]>().prop_map(|seal| Some(Planned::Sealed(Seal(seal)))),
     ];
-    (row_number(), any::<u64>(), vec(text(), 0..3), planned).prop_map(
-        |(number, line, cells, planned)| InputRow {
-            number,
-            line,
-            cells,
-            planned,
-        },
-    )
+    (row_number(), any::<u64>(), vec(text(), 0..3), planned).prop_map(|(number, line, cells, planned)| InputRow {
+        number,
+        line,
+        cells,
+        planned,
+    })
 }
 
 fn rules() -> impl Strategy<Value = Rules> {
-    let steps = vec(
-        any::<bool>().prop_map(|exposes| StepTraits { exposes }),
-        0..3,
-    );
-    (steps, count(), count(), count()).prop_map(
-        |(steps, attempts_max, undo_attempts_max, looks_max)| Rules {
-            steps,
-            attempts_max,
-            undo_attempts_max,
-            looks_max,
-        },
-    )
+    let steps = vec(any::<bool>().prop_map(|exposes| StepTraits { exposes }), 0..3);
+    (steps, count(), count(), count()).prop_map(|(steps, attempts_max, undo_attempts_max, looks_max)| Rules {
+        steps,
+        attempts_max,
+        undo_attempts_max,
+        looks_max,
+    })
 }
 
 fn header() -> impl Strategy<Value = RunHeader> {
     let names = || vec(text(), 0..3);
     let params = btree_map(text(), text(), 0..3);
     let texts = proptest::array::uniform8(text());
-    (
-        any::<u128>(),
-        rules(),
-        names(),
-        names(),
-        params,
-        texts,
-        time(),
-    )
-        .prop_map(
-            |(id, rules, steps, report_columns, params, texts, started_at)| {
-                let [
-                    program,
-                    job,
-                    source,
+    (any::<u128>(), rules(), names(), names(), params, texts, time()).prop_map(
+        |(id, rules, steps, report_columns, params, texts, started_at)| {
+            let [program, job, source, path, target, target_spec, write_quota, operator] = texts;
+            RunHeader {
+                id: RunId(Uuid::from_u128(id)),
+                program,
+                job,
+                job_digest: Digest::of(source.as_bytes()),
+                job_source: source,
+                rules,
+                steps,
+                report_columns,
+                params,
+                input: InputFacts {
+                    digest: Digest::of(path.as_bytes()),
                     path,
-                    target,
-                    target_spec,
-                    write_quota,
-                    operator,
-                ] = texts;
-                RunHeader {
-                    id: RunId(Uuid::from_u128(id)),
-                    program,
-                    job,
-                    job_digest: Digest::of(source.as_bytes()),
-                    job_source: source,
-                    rules,
-                    steps,
-                    report_columns,
-                    params,
-                    input: InputFacts {
-                        digest: Digest::of(path.as_bytes()),
-                        path,
-                        header: vec!["upn".into()],
-                        mapping: cutover::batch::header::map(
-                            &super::layout(),
-                            &["upn".to_owned()],
-                            1,
-                        )
-                        .mapping,
-                        key_cell: 0,
-                    },
-                    target,
-                    target_spec,
-                    write_quota,
-                    operator,
-                    started_at,
-                    plan: (id % 2 == 0).then(|| Digest::of(b"plan")),
-                    adopts: (id % 3 == 0).then(|| RunId(Uuid::from_u128(id / 3))),
-                }
-            },
-        )
+                    header: vec!["upn".into()],
+                    mapping: cutover::batch::header::map(&super::layout(), &["upn".to_owned()], 1).mapping,
+                    key_cell: 0,
+                },
+                target,
+                target_spec,
+                write_quota,
+                operator,
+                started_at,
+                plan: (id % 2 == 0).then(|| Digest::of(b"plan")),
+                adopts: (id % 3 == 0).then(|| RunId(Uuid::from_u128(id / 3))),
+            }
+        },
+    )
 }
 
 /// Any entry.
@@ -292,17 +221,10 @@ pub fn later_entry() -> impl Strategy<Value = Entry> {
 
 /// The records of a log: the first one begins a run, as the others may or may not follow from it.
 pub fn log() -> impl Strategy<Value = Vec<Entry>> {
-    let first = header().prop_map(|header| {
-        Entry::began(RunHeader {
-            id: RunId(Uuid::from_u128(7)),
-            ..header
-        })
-    });
+    let first = header().prop_map(|header| Entry::began(RunHeader { id: RunId(Uuid::from_u128(7)), ..header }));
     let imported = Just(Entry::Imported { rows: 3, at: 1 });
-    (first, imported, vec(later_entry(), 0..5), any::<bool>()).prop_map(
-        |(first, imported, later, is_imported)| {
-            let imported = is_imported.then_some(imported);
-            [first].into_iter().chain(imported).chain(later).collect()
-        },
-    )
+    (first, imported, vec(later_entry(), 0..5), any::<bool>()).prop_map(|(first, imported, later, is_imported)| {
+        let imported = is_imported.then_some(imported);
+        [first].into_iter().chain(imported).chain(later).collect()
+    })
 }

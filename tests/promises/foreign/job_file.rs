@@ -27,9 +27,6 @@ fn stand_in_the_text(found: &JobMistakes, text: &str) {
     for mistake in &found.mistakes {
         let line = lines.get(mistake.line - 1);
         let columns = line.map(|line| line.chars().count() + 1);
-        assert!(
-            columns.is_some_and(|end| (1..=end).contains(&mistake.column)),
-            "{mistake:?}"
-        );
+        assert!(columns.is_some_and(|end| (1..=end).contains(&mistake.column)), "{mistake:?}");
     }
 }

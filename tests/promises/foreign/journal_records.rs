@@ -15,9 +15,7 @@ pub fn check(records: &[Vec<u8>]) {
     let path = runs.join(format!("{id}.log"));
     let file = DiskLogFile::create(&path).unwrap();
     let mut log = Log::create(Box::new(file), RunId(id)).unwrap();
-    records
-        .iter()
-        .for_each(|record| drop(log.append_group(&[record]).unwrap()));
+    records.iter().for_each(|record| drop(log.append_group(&[record]).unwrap()));
     drop(log);
     let before = std::fs::read(&path).unwrap();
     let first = opened(dir.path());
@@ -30,13 +28,7 @@ pub fn check(records: &[Vec<u8>]) {
 }
 
 fn opened(dir: &std::path::Path) -> Result<Vec<(RunRecord, u64)>, JournalError> {
-    let holder = Holder {
-        pid: 1,
-        command: "test".into(),
-        run: None,
-        since: String::new(),
-        control: None,
-    };
+    let holder = Holder { pid: 1, command: "test".into(), run: None, since: String::new(), control: None };
     let journal = Journal::open(dir, &holder)?;
     let mut runs = Vec::new();
     for run in journal.runs()? {

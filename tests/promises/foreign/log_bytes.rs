@@ -30,12 +30,7 @@ pub fn check(bytes: &[u8]) -> Option<Vec<Records>> {
         Ok(walked) => walked,
         Err(LogError::Damaged { at, .. }) => {
             assert!(at < bytes.len() as u64);
-            assert!(
-                Log::open(Box::new(medium.clone()), genesis(), |_| Ok::<_, LogError>(
-                    ()
-                ))
-                .is_err()
-            );
+            assert!(Log::open(Box::new(medium.clone()), genesis(), |_| Ok::<_, LogError>(())).is_err());
             assert_eq!(medium.bytes(), bytes, "a damaged log is not cut");
             return None;
         }
@@ -57,10 +52,7 @@ pub fn check(bytes: &[u8]) -> Option<Vec<Records>> {
 
 /// Opened to be written, the log has the same groups, takes one more, and has all of them the next time.
 fn goes_on(medium: &MemoryLogFile, groups: &[Records], head: Head) {
-    let (mut log, _) = Log::open(Box::new(medium.clone()), genesis(), |_| {
-        Ok::<_, LogError>(())
-    })
-    .unwrap();
+    let (mut log, _) = Log::open(Box::new(medium.clone()), genesis(), |_| Ok::<_, LogError>(())).unwrap();
     assert_eq!(log.head(), head);
     log.append_group(&[record(b"one more")]).unwrap();
     medium.cut_power(0);
@@ -98,17 +90,12 @@ pub fn check_harmed(groups: &[Records], harm: Harm) {
     let mut log = Log::create(Box::new(medium.clone()), RUN).unwrap();
     let records = |group: &Records| group.iter().map(|bytes| record(bytes)).collect();
     let groups: Vec<Records> = groups.iter().map(records).collect();
-    groups
-        .iter()
-        .for_each(|group| drop(log.append_group(group).unwrap()));
+    groups.iter().for_each(|group| drop(log.append_group(group).unwrap()));
     let harmed = harmed(medium.bytes(), harm);
     let written: Vec<&Records> = groups.iter().filter(|group| !group.is_empty()).collect();
     if let Some(found) = check(&harmed) {
         assert!(found.len() <= written.len(), "{harm:?} invented a group");
-        assert!(
-            found.iter().eq(written.into_iter().take(found.len())),
-            "{harm:?}"
-        );
+        assert!(found.iter().eq(written.into_iter().take(found.len())), "{harm:?}");
     }
 }
 

@@ -33,8 +33,7 @@ writes = "3000/150s"
 reads = "12/s"
 "#;
 
-static LAYOUT: LazyLock<Layout> =
-    LazyLock::new(|| cutover::job::find("immutable-id").unwrap().layout);
+static LAYOUT: LazyLock<Layout> = LazyLock::new(|| cutover::job::find("immutable-id").unwrap().layout);
 
 fn layout() -> Layout {
     LAYOUT.clone()
@@ -70,20 +69,18 @@ fn careless_csv() -> impl Strategy<Value = Vec<u8>> {
         "",
     ]);
     let encoding = prop::sample::select(vec!["utf-8", "utf-16le", "utf-16be", "windows-1252"]);
-    (head, vec((cell, separator), 0..25), encoding, bytes(3)).prop_map(
-        |(head, cells, encoding, last)| {
-            let cells = cells.into_iter().map(|(cell, separator)| cell + separator);
-            let text = head.to_owned() + &cells.collect::<String>();
-            let mut bytes: Vec<u8> = match encoding {
-                "utf-16le" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
-                "utf-16be" => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
-                "windows-1252" => text.chars().map(|letter| letter as u8).collect(),
-                _ => text.into_bytes(),
-            };
-            bytes.extend(last);
-            bytes
-        },
-    )
+    (head, vec((cell, separator), 0..25), encoding, bytes(3)).prop_map(|(head, cells, encoding, last)| {
+        let cells = cells.into_iter().map(|(cell, separator)| cell + separator);
+        let text = head.to_owned() + &cells.collect::<String>();
+        let mut bytes: Vec<u8> = match encoding {
+            "utf-16le" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            "utf-16be" => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+            "windows-1252" => text.chars().map(|letter| letter as u8).collect(),
+            _ => text.into_bytes(),
+        };
+        bytes.extend(last);
+        bytes
+    })
 }
 
 fn harm() -> impl Strategy<Value = Harm> {
@@ -98,37 +95,24 @@ fn harm() -> impl Strategy<Value = Harm> {
 
 /// A reply of a service: its own form of JSON, or anything.
 fn wire() -> impl Strategy<Value = Wire> {
-    let code = prop_oneof![
-        Just("Request_BadRequest".to_owned()),
-        Just("ObjectConflict".to_owned()),
-        "(?s).{0,120}",
-    ];
-    let error =
-        (code.clone(), "(?s).{0,60}", vec(code, 0..3)).prop_map(|(code, message, details)| {
-            let details: Vec<_> = details
-                .into_iter()
-                .map(|code| serde_json::json!({ "code": code }))
-                .collect();
-            serde_json::json!({"error": {"code": code, "message": message, "details": details}})
-        });
+    let code = prop_oneof![Just("Request_BadRequest".to_owned()), Just("ObjectConflict".to_owned()), "(?s).{0,120}",];
+    let error = (code.clone(), "(?s).{0,60}", vec(code, 0..3)).prop_map(|(code, message, details)| {
+        let details: Vec<_> = details.into_iter().map(|code| serde_json::json!({ "code": code })).collect();
+        serde_json::json!({"error": {"code": code, "message": message, "details": details}})
+    });
     let token = ("(?s).{0,9}", any::<u64>())
         .prop_map(|(token, life)| serde_json::json!({"access_token": token, "expires_in": life}));
     let json = prop_oneof![error, token].prop_map(|json| json.to_string().into_bytes());
     let body = prop_oneof![json, bytes(60)];
-    let header = prop_oneof![
-        "[0-9.,]{0,12}",
-        "[A-Za-z0-9 :/_-]{0,30}",
-        Just("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),
-    ];
+    let header =
+        prop_oneof!["[0-9.,]{0,12}", "[A-Za-z0-9 :/_-]{0,30}", Just("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),];
     let header = prop_oneof![header.prop_map(String::into_bytes), bytes(12)];
-    (100_u16..600, vec(header, 0..8), body, any::<u32>()).prop_map(
-        |(status, headers, body, now_s)| Wire {
-            status,
-            headers,
-            body,
-            now_s,
-        },
-    )
+    (100_u16..600, vec(header, 0..8), body, any::<u32>()).prop_map(|(status, headers, body, now_s)| Wire {
+        status,
+        headers,
+        body,
+        now_s,
+    })
 }
 
 proptest! {

@@ -45,12 +45,7 @@ pub fn check(wire: &Wire, secret: &str) {
         }
     }
     let is_good = (200..300).contains(&wire.status);
-    let all = [
-        Expects::Object,
-        Expects::Page,
-        Expects::Survey,
-        Expects::Done,
-    ];
+    let all = [Expects::Object, Expects::Page, Expects::Survey, Expects::Done];
     for expects in all {
         is_sorted(wire, &headers, now, expects);
     }
@@ -59,10 +54,7 @@ pub fn check(wire: &Wire, secret: &str) {
     match read_token_reply(wire.status, &headers, &wire.body, &secret, now) {
         Ok(granted) => {
             assert!(is_good && granted.lifetime <= 2 * DAY);
-            assert!(
-                !format!("{granted:?}").contains(granted.token.expose())
-                    || granted.token.expose().len() < 8
-            );
+            assert!(!format!("{granted:?}").contains(granted.token.expose()) || granted.token.expose().len() < 8);
         }
         Err(fault) => {
             fits(&fault);
@@ -81,10 +73,7 @@ pub fn check(wire: &Wire, secret: &str) {
                 | Class::InDoubt
                 | Class::Rejected => false,
             };
-            assert!(
-                class_fits && !(is_good && fault.class == Class::SignIn),
-                "{fault:?}"
-            );
+            assert!(class_fits && !(is_good && fault.class == Class::SignIn), "{fault:?}");
             quotes_nothing(&fault, &wire.body, secret.expose());
         }
     }
@@ -111,18 +100,9 @@ fn is_sorted(wire: &Wire, headers: &HeaderMap, now: SystemTime, expects: Expects
 }
 
 fn fits(fault: &Fault) {
-    assert!(
-        is_one_line(&fault.message) && !fault.message.is_empty(),
-        "{fault:?}"
-    );
-    assert!(
-        fault.message.chars().count() <= MESSAGE_CHARS_MAX + 100,
-        "{fault:?}"
-    );
-    assert!(
-        fault.code.chars().count() <= CODE_CHARS_MAX && !fault.code.is_empty(),
-        "{fault:?}"
-    );
+    assert!(is_one_line(&fault.message) && !fault.message.is_empty(), "{fault:?}");
+    assert!(fault.message.chars().count() <= MESSAGE_CHARS_MAX + 100, "{fault:?}");
+    assert!(fault.code.chars().count() <= CODE_CHARS_MAX && !fault.code.is_empty(), "{fault:?}");
     assert!(is_one_line(&fault.code), "{fault:?}");
     match fault.class {
         Class::Throttled { retry_after, .. } | Class::Unavailable { retry_after } => {
@@ -152,12 +132,9 @@ fn quotes_nothing(fault: &Fault, body: &[u8], secret: &str) {
     let told = |text: &str| fault.message.contains(text) || fault.code.contains(text);
     assert!(secret.len() < 8 || !told(secret), "{fault:?}");
     let body = String::from_utf8_lossy(body);
-    let most = secret
-        .get(..secret.len().saturating_sub(2))
-        .unwrap_or(secret);
+    let most = secret.get(..secret.len().saturating_sub(2)).unwrap_or(secret);
     // A service that says something else which only begins alike gives nothing away.
-    let is_repeated = body.contains(secret)
-        && body.matches(most).count() == body.matches(secret).count()
-        && !body.contains('\\');
+    let is_repeated =
+        body.contains(secret) && body.matches(most).count() == body.matches(secret).count() && !body.contains('\\');
     assert!(most.len() < 8 || !is_repeated || !told(most), "{fault:?}");
 }

@@ -2,9 +2,7 @@
 
 use cutover::journal::Holder;
 use cutover::services::budget::{Quota, parse_duration};
-use cutover::values::{
-    self, ImmutableId, ObjectGuid, Severity, Violation, anchor, guid, spelling, upn,
-};
+use cutover::values::{self, ImmutableId, ObjectGuid, Severity, Violation, anchor, guid, spelling, upn};
 use std::time::Duration;
 
 /// Reads the text as each of them.
@@ -36,10 +34,7 @@ fn person(text: &str) {
     };
     assert!(values::same_upn(text, text));
     if !has_errors(text) {
-        assert_eq!(
-            format!("{}@{}", values::local_part(text), values::domain(text)),
-            text
-        );
+        assert_eq!(format!("{}@{}", values::local_part(text), values::domain(text)), text);
         assert_eq!(upn::repair(text), None);
     }
     if let Some(repaired) = upn::repair(text) {
@@ -61,8 +56,7 @@ fn guid(text: &str) {
         assert_eq!(values::decode(id.as_str()), Some(guid));
         assert_eq!(ObjectGuid::parse(&guid.to_string()), Some(guid));
     }
-    let is_refused =
-        |faults: &[Violation]| faults.iter().any(|fault| fault.severity == Severity::Error);
+    let is_refused = |faults: &[Violation]| faults.iter().any(|fault| fault.severity == Severity::Error);
     let mut faults = Vec::new();
     let read = anchor::read_guid(text, &mut faults);
     assert_eq!(read.is_none(), is_refused(&faults), "{text:?}: {faults:?}");
@@ -73,10 +67,7 @@ fn guid(text: &str) {
     for suggested in faults.into_iter().filter_map(|fault| fault.suggestion) {
         let mut again = Vec::new();
         anchor::read_immutable_id(&suggested, &mut again);
-        assert!(
-            !is_refused(&again),
-            "{text:?} suggests {suggested:?}: {again:?}"
-        );
+        assert!(!is_refused(&again), "{text:?} suggests {suggested:?}: {again:?}");
     }
 }
 

@@ -49,11 +49,7 @@ impl Description {
         let documented: Value = serde_yaml_ng::from_str(DOCUMENTED).unwrap();
         lay_over(&mut document, &documented);
         let definitions = schema::definitions(schemas(&document));
-        Description {
-            document,
-            definitions,
-            validators: RefCell::default(),
-        }
+        Description { document, definitions, validators: RefCell::default() }
     }
 
     /// Everything that is wrong with a request.
@@ -119,9 +115,7 @@ impl Description {
         let paths = documented["paths"].as_object().unwrap();
         let operations = paths.iter().flat_map(|(path, methods)| {
             let methods = methods.as_object().unwrap();
-            methods
-                .iter()
-                .map(move |(method, operation)| (format!("{method} {path}"), operation.clone()))
+            methods.iter().map(move |(method, operation)| (format!("{method} {path}"), operation.clone()))
         });
         operations.collect()
     }
@@ -133,16 +127,14 @@ impl Description {
         let (template, methods) = fitting
             .min_by_key(|(template, _)| template.matches('{').count())
             .ok_or_else(|| format!("the path {path} is not described"))?;
-        let operation = methods
-            .get(method.to_ascii_lowercase())
-            .ok_or_else(|| format!("{method} {template} is not described"))?;
+        let operation =
+            methods.get(method.to_ascii_lowercase()).ok_or_else(|| format!("{method} {template} is not described"))?;
         Ok((template, operation))
     }
 
     fn faults_of_segments(&self, template: &str, path: &str, operation: &Value) -> Vec<String> {
         let pairs = template.split('/').zip(path.split('/'));
-        let values = pairs
-            .filter_map(|(name, value)| Some((name.strip_prefix('{')?.strip_suffix('}')?, value)));
+        let values = pairs.filter_map(|(name, value)| Some((name.strip_prefix('{')?.strip_suffix('}')?, value)));
         values
             .flat_map(|(name, value)| {
                 match (decoded(value), self.parameter(operation, "path", name)) {
@@ -227,21 +219,14 @@ impl Description {
         let mut whole = schema::whole(schema, schemas(&self.document));
         whole["$defs"] = self.definitions.clone();
         let options = jsonschema::options();
-        let options = options
-            .with_draft(Draft::Draft202012)
-            .should_validate_formats(true);
+        let options = options.with_draft(Draft::Draft202012).should_validate_formats(true);
         let validator = Rc::new(options.build(&whole).unwrap());
-        self.validators
-            .borrow_mut()
-            .insert(key, Rc::clone(&validator));
+        self.validators.borrow_mut().insert(key, Rc::clone(&validator));
         validator
     }
 
     fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
-        match value["$ref"]
-            .as_str()
-            .and_then(|name| name.strip_prefix('#'))
-        {
+        match value["$ref"].as_str().and_then(|name| name.strip_prefix('#')) {
             Some(pointer) => self.document.pointer(pointer).unwrap(),
             None => value,
         }
@@ -275,24 +260,18 @@ fn lay_over(below: &mut Value, above: &Value) {
 fn fits(template: &str, path: &str) -> bool {
     let template: Vec<&str> = template.split('/').collect();
     let path: Vec<&str> = path.split('/').collect();
-    let fits = |(wanted, found): (&&str, &&str)| {
-        wanted == found || (wanted.starts_with('{') && !found.is_empty())
-    };
+    let fits = |(wanted, found): (&&str, &&str)| wanted == found || (wanted.starts_with('{') && !found.is_empty());
     template.len() == path.len() && template.iter().zip(&path).all(fits)
 }
 
 fn decoded(text: &str) -> Result<String, String> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded
-        .map(Into::into)
-        .map_err(|error| format!("`{text}`: {error}"))
+    decoded.map(Into::into).map_err(|error| format!("`{text}`: {error}"))
 }
 
 fn illegal_characters(path: &str, query: &str) -> Vec<String> {
     let is_legal = |letter: &char, more: &str| {
-        letter.is_ascii_alphanumeric()
-            || SEGMENT_CHARACTERS.contains(*letter)
-            || more.contains(*letter)
+        letter.is_ascii_alphanumeric() || SEGMENT_CHARACTERS.contains(*letter) || more.contains(*letter)
     };
     let in_path = path.chars().find(|letter| !is_legal(letter, "/"));
     let in_query = query.chars().find(|letter| !is_legal(letter, "/?"));

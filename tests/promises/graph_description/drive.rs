@@ -42,26 +42,12 @@ impl Clock for Simulated {
 }
 
 /// Everything that one run sends.
-pub fn run(
-    tagged: &Tagged,
-    scenario: &Scenario,
-    given: &[(String, String)],
-    trouble: Trouble,
-) -> Vec<Exchange> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
+pub fn run(tagged: &Tagged, scenario: &Scenario, given: &[(String, String)], trouble: Trouble) -> Vec<Exchange> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(work(tagged, scenario, given, trouble))
 }
 
-async fn work(
-    tagged: &Tagged,
-    scenario: &Scenario,
-    given: &[(String, String)],
-    trouble: Trouble,
-) -> Vec<Exchange> {
+async fn work(tagged: &Tagged, scenario: &Scenario, given: &[(String, String)], trouble: Trouble) -> Vec<Exchange> {
     let folder = TempDir::new().unwrap();
     let job = &tagged.job;
     let clock: Arc<dyn Clock> = Arc::new(Simulated(Instant::now()));
@@ -89,19 +75,8 @@ async fn work(
         exposure_gate: Arc::default(),
         gate: Gate::default(),
     });
-    let policy = Policy {
-        max_failed: MaxFailed::Rows(u64::MAX),
-        max_stranded: u64::MAX,
-    };
-    let dispatcher = Dispatcher::new(
-        work,
-        admission,
-        &run,
-        Some(IN_FLIGHT),
-        policy,
-        Schedule::default(),
-        Vec::new(),
-    );
+    let policy = Policy { max_failed: MaxFailed::Rows(u64::MAX), max_stranded: u64::MAX };
+    let dispatcher = Dispatcher::new(work, admission, &run, Some(IN_FLIGHT), policy, Schedule::default(), Vec::new());
     let (_nobody_commands, commands) = mpsc::channel(1);
     let end = dispatcher.run(commands).await;
     assert!(end.stopped.is_none() && end.journal.is_none(), "{end:?}");
@@ -142,25 +117,12 @@ async fn begun(
         plan: None,
         adopts: None,
     };
-    let (session, _) = begin(
-        &journal,
-        &order,
-        None,
-        std::collections::BTreeMap::new(),
-        clock,
-        &mut |_| (),
-    )
-    .await
-    .unwrap();
+    let (session, _) =
+        begin(&journal, &order, None, std::collections::BTreeMap::new(), clock, &mut |_| ()).await.unwrap();
     (journal, session)
 }
 
-fn services(
-    scenario: &Scenario,
-    line: &Arc<Line>,
-    clock: &Arc<dyn Clock>,
-    session: &Session,
-) -> Services {
+fn services(scenario: &Scenario, line: &Arc<Line>, clock: &Arc<dyn Clock>, session: &Session) -> Services {
     let fast = "1000/s".parse().unwrap();
     let premises = Arc::new(scenario.directory.clone());
     let queries = Budget::new("queries", fast);
@@ -170,15 +132,8 @@ fn services(
             Arc::new(Graph::new(
                 Arc::clone(line) as _,
                 "contoso.test",
-                GraphLimits {
-                    writes: fast,
-                    reads: fast,
-                    identity_protection: fast,
-                },
-                Patience {
-                    silence: PATIENCE,
-                    sign_in: PATIENCE,
-                },
+                GraphLimits { writes: fast, reads: fast, identity_protection: fast },
+                Patience { silence: PATIENCE, sign_in: PATIENCE },
             )),
             Vec::new(),
         ),

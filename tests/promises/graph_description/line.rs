@@ -73,9 +73,7 @@ impl Line {
         let (path, part) = untagged(&request.path);
         let is_preflight = self.is_before_rows.load(Ordering::Relaxed);
         let part = part.or_else(|| is_preflight.then(preflight));
-        let next = path
-            .strip_prefix(self.tenant.root())
-            .map(|path| path.strip_prefix("/v1.0").unwrap_or(path));
+        let next = path.strip_prefix(self.tenant.root()).map(|path| path.strip_prefix("/v1.0").unwrap_or(path));
         let sent = Sent {
             method: request.method.name(),
             path: next.unwrap_or(path).to_owned(),
@@ -88,11 +86,7 @@ impl Line {
 
     fn at_tenant(&self, attempt: Uuid, sent: &Sent) -> (Came, HeaderMap) {
         // What is asked of beta is named with its root.
-        let version = if sent.path.starts_with("/beta/") {
-            ""
-        } else {
-            "/v1.0"
-        };
+        let version = if sent.path.starts_with("/beta/") { "" } else { "/v1.0" };
         let mut builder = HttpRequest::builder()
             .method(sent.method)
             .uri(format!("{version}{}", sent.path))
@@ -101,10 +95,7 @@ impl Line {
         for (name, value) in &sent.headers {
             builder = builder.header(name, value);
         }
-        let body = sent
-            .body
-            .as_ref()
-            .map(|body| serde_json::to_vec(body).unwrap());
+        let body = sent.body.as_ref().map(|body| serde_json::to_vec(body).unwrap());
         if body.is_some() {
             builder = builder.header("content-type", "application/json");
         }
@@ -155,9 +146,7 @@ impl Transport for Line {
         let is_of = |wanted: &Part| part.as_ref() == Some(wanted);
         let answered = match &self.trouble {
             Trouble::Refused(wanted) if is_of(wanted) => Some(refused("Request_BadRequest")),
-            Trouble::Unsupported(wanted) if is_of(wanted) => {
-                Some(refused("Request_UnsupportedQuery"))
-            }
+            Trouble::Unsupported(wanted) if is_of(wanted) => Some(refused("Request_UnsupportedQuery")),
             Trouble::Lost(wanted) if is_of(wanted) && self.is_first(&sent) => {
                 drop(self.at_tenant(attempt, &sent));
                 None
@@ -167,26 +156,16 @@ impl Transport for Line {
             }
         };
         let reply = match &answered {
-            Some((came, headers)) => {
-                classify(request, came.status, headers, &came.body, UNIX_EPOCH)
-            }
+            Some((came, headers)) => classify(request, came.status, headers, &came.body, UNIX_EPOCH),
             None => lost(),
         };
         let came = answered.map(|(came, _)| came);
-        self.exchanges
-            .lock()
-            .unwrap()
-            .push(Exchange { part, sent, came });
+        self.exchanges.lock().unwrap().push(Exchange { part, sent, came });
         reply
     }
 }
 
 fn lost() -> Reply {
-    Fault {
-        class: Class::InDoubt,
-        code: "timeout".to_owned(),
-        message: "lost on the way".to_owned(),
-        status: None,
-    }
-    .into()
+    Fault { class: Class::InDoubt, code: "timeout".to_owned(), message: "lost on the way".to_owned(), status: None }
+        .into()
 }

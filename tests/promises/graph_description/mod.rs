@@ -41,16 +41,8 @@ fn every_request_of_every_shipped_job_and_every_reply_is_as_described() {
         }
         let unseen = tagged.all().filter(|part| !seen.contains(part));
         faults.extend(unseen.map(|part| (part.to_string(), "it was never sent".to_owned())));
-        let told: Vec<String> = faults
-            .iter()
-            .map(|(fault, example)| format!("{fault}\n    {example}"))
-            .collect();
-        assert!(
-            told.is_empty(),
-            "the job {}:\n{}",
-            file.name,
-            told.join("\n")
-        );
+        let told: Vec<String> = faults.iter().map(|(fault, example)| format!("{fault}\n    {example}")).collect();
+        assert!(told.is_empty(), "the job {}:\n{}", file.name, told.join("\n"));
     }
 }
 
@@ -68,9 +60,7 @@ fn exchanges(tagged: &Tagged, name: &str) -> Vec<Exchange> {
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..THREADS).map(|_| scope.spawn(go)).collect();
-        let sent = workers
-            .into_iter()
-            .flat_map(|worker| worker.join().unwrap());
+        let sent = workers.into_iter().flat_map(|worker| worker.join().unwrap());
         sent.collect()
     })
 }
@@ -86,10 +76,7 @@ fn ways(tagged: &Tagged) -> Vec<(Vec<(String, String)>, Trouble)> {
         ways.extend(refused.map(|trouble| (given.clone(), trouble)));
     }
     let lost = tagged.steps.iter().cloned().map(Trouble::Lost);
-    let unsupported = tagged
-        .instead
-        .iter()
-        .map(|(look, _)| Trouble::Unsupported(look.clone()));
+    let unsupported = tagged.instead.iter().map(|(look, _)| Trouble::Unsupported(look.clone()));
     ways.extend(lost.chain(unsupported).map(|trouble| (Vec::new(), trouble)));
     ways
 }
@@ -115,13 +102,7 @@ fn faults_of(description: &Description, exchange: &Exchange) -> Vec<(String, Str
 }
 
 fn sent(method: &'static str, path: &str, body: Option<Value>) -> Sent {
-    Sent {
-        method,
-        path: path.to_owned(),
-        headers: Vec::new(),
-        body,
-        is_next_page: false,
-    }
+    Sent { method, path: path.to_owned(), headers: Vec::new(), body, is_next_page: false }
 }
 
 /// A judge that finds nothing would pass everything.
@@ -135,61 +116,20 @@ fn what_is_not_as_described_is_found() {
         ..sent("GET", "/directory/deletedItems/microsoft.graph.user", None)
     };
     let faulty = [
-        (
-            sent("GET", "/user", None),
-            "the path /user is not described",
-        ),
-        (
-            sent("PUT", user, Some(json!({}))),
-            "PUT /users/{user-id} is not described",
-        ),
-        (
-            sent("GET", &format!("{user}?$selekt=id"), None),
-            "$selekt is not described",
-        ),
-        (
-            sent("GET", &format!("{user}?$select=id,imutableId"), None),
-            "imutableId",
-        ),
-        (
-            sent("GET", &format!("{user}?$select=id,id"), None),
-            "non-unique",
-        ),
-        (
-            sent("GET", "/users/o'brien#ext@contoso.com", None),
-            "`#` stands in the address",
-        ),
+        (sent("GET", "/user", None), "the path /user is not described"),
+        (sent("PUT", user, Some(json!({}))), "PUT /users/{user-id} is not described"),
+        (sent("GET", &format!("{user}?$selekt=id"), None), "$selekt is not described"),
+        (sent("GET", &format!("{user}?$select=id,imutableId"), None), "imutableId"),
+        (sent("GET", &format!("{user}?$select=id,id"), None), "non-unique"),
+        (sent("GET", "/users/o'brien#ext@contoso.com", None), "`#` stands in the address"),
         (sent("GET", "/users?$top=many", None), "integer"),
         (sent("PATCH", user, None), "a body is missing"),
-        (
-            sent("PATCH", user, Some(json!({"onPremisesImutableId": "x"}))),
-            "onPremisesImutableId",
-        ),
-        (
-            sent("PATCH", user, Some(json!({"onPremisesImmutableId": 7}))),
-            "7",
-        ),
-        (
-            sent(
-                "PATCH",
-                user,
-                Some(json!({"passwordProfile": {"pasword": "x"}})),
-            ),
-            "pasword",
-        ),
+        (sent("PATCH", user, Some(json!({"onPremisesImutableId": "x"}))), "onPremisesImutableId"),
+        (sent("PATCH", user, Some(json!({"onPremisesImmutableId": 7}))), "7"),
+        (sent("PATCH", user, Some(json!({"passwordProfile": {"pasword": "x"}}))), "pasword"),
         (sent("DELETE", user, Some(json!({}))), "a body is sent"),
-        (
-            sent(
-                "POST",
-                &format!("{deleted}/restore"),
-                Some(json!({"newUpn": "a@b.c"})),
-            ),
-            "newUpn",
-        ),
-        (
-            with_header("X-Colour", "red"),
-            "the header X-Colour is not described",
-        ),
+        (sent("POST", &format!("{deleted}/restore"), Some(json!({"newUpn": "a@b.c"}))), "newUpn"),
+        (with_header("X-Colour", "red"), "the header X-Colour is not described"),
         (with_header("ConsistencyLevel", "soon"), "soon"),
     ];
     for (sent, expected) in faulty {
@@ -199,19 +139,11 @@ fn what_is_not_as_described_is_found() {
     let good = [
         sent("PATCH", user, Some(json!({"onPremisesImmutableId": null}))),
         sent("POST", &format!("{deleted}/restore"), None),
-        sent(
-            "POST",
-            &format!("{deleted}/restore"),
-            Some(json!({"newUserPrincipalName": "a@b.c"})),
-        ),
+        sent("POST", &format!("{deleted}/restore"), Some(json!({"newUserPrincipalName": "a@b.c"}))),
         with_header("consistencylevel", "eventual"),
     ];
     for sent in good {
-        assert_eq!(
-            description.faults_of_request(&sent),
-            Vec::<String>::new(),
-            "{sent:?}"
-        );
+        assert_eq!(description.faults_of_request(&sent), Vec::<String>::new(), "{sent:?}");
     }
 }
 
@@ -224,36 +156,16 @@ fn a_reply_that_is_not_as_described_is_found() {
     let list = sent("GET", "/directory/deletedItems/microsoft.graph.user", None);
     let came = |status: u16, body: Value| Came {
         status,
-        body: if body.is_null() {
-            Vec::new()
-        } else {
-            serde_json::to_vec(&body).unwrap()
-        },
+        body: if body.is_null() { Vec::new() } else { serde_json::to_vec(&body).unwrap() },
     };
     let faulty = [
         (&get, came(200, json!({"id": 7})), "7"),
-        (
-            &get,
-            came(200, json!({"id": "x", "userPrincipleName": "a@b.c"})),
-            "userPrincipleName",
-        ),
-        (
-            &get,
-            came(200, json!({"deletedDateTime": "yesterday"})),
-            "yesterday",
-        ),
+        (&get, came(200, json!({"id": "x", "userPrincipleName": "a@b.c"})), "userPrincipleName"),
+        (&get, came(200, json!({"deletedDateTime": "yesterday"})), "yesterday"),
         (&get, came(200, Value::Null), "has no body"),
-        (
-            &list,
-            came(200, json!({"value": [{"usrPrincipalName": "a@b.c"}]})),
-            "usrPrincipalName",
-        ),
+        (&list, came(200, json!({"value": [{"usrPrincipalName": "a@b.c"}]})), "usrPrincipalName"),
         (&patch, came(204, json!({"id": "x"})), "has a body"),
-        (
-            &get,
-            came(404, json!({"error": {"code": "Request_ResourceNotFound"}})),
-            "message",
-        ),
+        (&get, came(404, json!({"error": {"code": "Request_ResourceNotFound"}})), "message"),
         (&get, came(404, json!({"fault": "no"})), "error"),
         (&get, came(302, json!({"error": {"code": "x"}})), "message"),
     ];
@@ -261,14 +173,9 @@ fn a_reply_that_is_not_as_described_is_found() {
         let faults = description.faults_of_reply(sent, &came).join("; ");
         assert!(faults.contains(expected), "{came:?}: {faults}");
     }
-    let good = came(
-        200,
-        json!({"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users/$entity", "id": "x"}),
-    );
-    assert_eq!(
-        description.faults_of_reply(&get, &good),
-        Vec::<String>::new()
-    );
+    let good =
+        came(200, json!({"@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users/$entity", "id": "x"}));
+    assert_eq!(description.faults_of_reply(&get, &good), Vec::<String>::new());
 }
 
 /// The bodies that tests answer with by themselves: this one, and those that stand as raw strings in other tests.
@@ -283,11 +190,7 @@ fn the_refusals_of_tests_are_as_described() {
     bodies.retain(|body| body["error"]["code"].is_string());
     assert!(bodies.len() > 3, "only {} were found", bodies.len());
     for body in bodies {
-        assert_eq!(
-            description.faults_of_error(&body),
-            Vec::<String>::new(),
-            "{body}"
-        );
+        assert_eq!(description.faults_of_error(&body), Vec::<String>::new(), "{body}");
     }
 }
 
@@ -299,10 +202,7 @@ fn raw_json(folder: &Path, found: &mut Vec<Value>) {
             raw_json(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = std::fs::read_to_string(&path).unwrap();
-            let raw = text
-                .split("r#\"")
-                .skip(1)
-                .filter_map(|rest| rest.split("\"#").next());
+            let raw = text.split("r#\"").skip(1).filter_map(|rest| rest.split("\"#").next());
             found.extend(raw.filter_map(|raw| serde_json::from_str(raw).ok()));
         }
     }

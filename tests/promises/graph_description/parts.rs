@@ -56,13 +56,7 @@ impl Tagged {
                 more_writes.push(tag(&mut undo.request.path, format!("undo {name}")));
             }
         }
-        Tagged {
-            job,
-            reads,
-            instead,
-            steps,
-            more_writes,
-        }
+        Tagged { job, reads, instead, steps, more_writes }
     }
 
     /// Every part, once.

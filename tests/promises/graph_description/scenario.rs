@@ -66,16 +66,8 @@ pub fn of(job: &str) -> Scenario {
 }
 
 /// Names with everything in them that is legal and needs encoding somewhere.
-const NAMES: [&str; 8] = [
-    "ann",
-    "o'brien",
-    "guest_home.com#EXT#",
-    "a'b''c",
-    "x!y~z",
-    "caret^under_score",
-    "dots.and-hyphens",
-    "MiXed.Case",
-];
+const NAMES: [&str; 8] =
+    ["ann", "o'brien", "guest_home.com#EXT#", "a'b''c", "x!y~z", "caret^under_score", "dots.and-hyphens", "MiXed.Case"];
 /// The simulated tenant's federated and managed domains.
 const DOMAINS: [&str; 2] = ["contoso.com", "fabrikam.com"];
 /// People who are in the tenant and not in the file: enough for roles that are held and eligible by way of groups.
@@ -104,18 +96,11 @@ fn immutable_id() -> Scenario {
         ..Options::default()
     };
     let accounts = accounts(&Direct::new(&options, NOW_MS).unwrap());
-    let away = rows
-        .iter()
-        .find(|row| is_movable(row, &accounts))
-        .expect("somebody lives in the federated domain");
+    let away = rows.iter().find(|row| is_movable(row, &accounts)).expect("somebody lives in the federated domain");
     let away_id = accounts[&away.person.upn]["id"].as_str().unwrap();
     // Deleted at the temporary UPN, where an earlier script had left them.
     let past = vec![
-        (
-            "PATCH",
-            format!("/v1.0/users/{away_id}"),
-            json!({"userPrincipalName": temporary(&away.person)}),
-        ),
+        ("PATCH", format!("/v1.0/users/{away_id}"), json!({"userPrincipalName": temporary(&away.person)})),
         ("DELETE", format!("/v1.0/users/{away_id}"), Value::Null),
     ];
     let mut csv = String::from("upn,object_guid,immutable_id,temp_upn,object_id\n");
@@ -128,42 +113,24 @@ fn immutable_id() -> Scenario {
             1 => (String::new(), base64(*guid)),
             _ => {
                 let is_consistency = at % 2 == 0;
-                directory
-                    .0
-                    .push((person.upn.clone(), *guid, is_consistency));
+                directory.0.push((person.upn.clone(), *guid, is_consistency));
                 (String::new(), String::new())
             }
         };
         let temporary = person.temp_upn.clone().unwrap_or_default();
         let named_by_id = at % 7 == 3 || person.upn == away.person.upn;
-        let object_id = accounts
-            .get(&person.upn)
-            .filter(|_| named_by_id)
-            .map_or("", |account| account["id"].as_str().unwrap());
+        let object_id =
+            accounts.get(&person.upn).filter(|_| named_by_id).map_or("", |account| account["id"].as_str().unwrap());
         let upn = &person.upn;
-        csv.push_str(&format!(
-            "{upn},{object_guid},{immutable_id},{temporary},{object_id}\n"
-        ));
+        csv.push_str(&format!("{upn},{object_guid},{immutable_id},{temporary},{object_id}\n"));
     }
-    Scenario {
-        options,
-        past,
-        csv,
-        directory,
-    }
+    Scenario { options, past, csv, directory }
 }
 
 fn row((at, upn): (usize, String)) -> Row {
     let guid = Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_0000_0000 + at as u128);
     let temp_upn = (at % 5 == 4).then(|| format!("way'point{at}@contoso.onmicrosoft.com"));
-    Row {
-        person: Person {
-            upn,
-            temp_upn,
-            wanted_immutable_id: Some(base64(guid)),
-        },
-        guid,
-    }
+    Row { person: Person { upn, temp_upn, wanted_immutable_id: Some(base64(guid)) }, guid }
 }
 
 fn temporary(person: &Person) -> String {
@@ -190,8 +157,7 @@ fn accounts(tenant: &Direct) -> BTreeMap<String, Value> {
 /// Live at home, with an old ImmutableID, and in nobody's way.
 fn is_movable(row: &Row, accounts: &BTreeMap<String, Value>) -> bool {
     accounts.get(&row.person.upn).is_some_and(|account| {
-        let is_old =
-            account["onPremisesImmutableId"] != row.person.wanted_immutable_id.clone().unwrap();
+        let is_old = account["onPremisesImmutableId"] != row.person.wanted_immutable_id.clone().unwrap();
         let is_free = account["administrator"] == false && account["onPremisesSyncEnabled"] != true;
         row.person.upn.ends_with(DOMAINS[0]) && account["deleted"] == false && is_old && is_free
     })
@@ -222,21 +188,13 @@ pub struct Premises(Vec<(String, Uuid, bool)>);
 #[async_trait]
 impl Directory for Premises {
     async fn find(&self, question: &Question) -> Result<Vec<Account>, Fault> {
-        let asked = |upn: &String| {
-            question
-                .values
-                .iter()
-                .any(|value| value.eq_ignore_ascii_case(upn))
-        };
+        let asked = |upn: &String| question.values.iter().any(|value| value.eq_ignore_ascii_case(upn));
         let found = self.0.iter().filter(|(upn, _, _)| asked(upn));
         Ok(found
             .map(|(upn, guid, is_consistency)| {
                 let octets = guid.to_bytes_le().to_vec();
                 let mut attributes = vec![
-                    (
-                        "userPrincipalName".to_owned(),
-                        vec![upn.clone().into_bytes()],
-                    ),
+                    ("userPrincipalName".to_owned(), vec![upn.clone().into_bytes()]),
                     ("objectGUID".to_owned(), vec![octets.clone()]),
                 ];
                 if *is_consistency {

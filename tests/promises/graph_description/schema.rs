@@ -9,27 +9,15 @@ use serde_json::{Map, Value, json};
 /// Annotations that OData puts beside properties.
 const ANNOTATIONS: &str = "^[^@]*@odata\\.";
 /// Keywords that mean the same in both languages.
-const SHARED: [&str; 9] = [
-    "type",
-    "enum",
-    "pattern",
-    "format",
-    "minimum",
-    "maximum",
-    "required",
-    "uniqueItems",
-    "additionalItems",
-];
+const SHARED: [&str; 9] =
+    ["type", "enum", "pattern", "format", "minimum", "maximum", "required", "uniqueItems", "additionalItems"];
 
 /// The `$defs` of all schemas of a description.
 pub fn definitions(schemas: &Map<String, Value>) -> Value {
     let names = |name: &str| schemas.contains_key(name);
     let mut definitions = Map::new();
     for (name, schema) in schemas {
-        definitions.insert(
-            format!("open.{name}"),
-            converted(schema, Part::Base, &names),
-        );
+        definitions.insert(format!("open.{name}"), converted(schema, Part::Base, &names));
         let mut closed = json!({"$ref": format!("#/$defs/open.{name}")});
         if names_properties(schema, schemas) {
             close(&mut closed);
@@ -59,23 +47,15 @@ fn close(schema: &mut Value) {
 }
 
 fn names_properties(schema: &Value, schemas: &Map<String, Value>) -> bool {
-    let of_name = |name: &str| {
-        schemas
-            .get(name)
-            .is_some_and(|schema| names_properties(schema, schemas))
-    };
+    let of_name = |name: &str| schemas.get(name).is_some_and(|schema| names_properties(schema, schemas));
     let bases = schema["allOf"].as_array().into_iter().flatten();
     schema.get("properties").is_some()
         || referred(schema).is_some_and(of_name)
-        || bases
-            .into_iter()
-            .any(|base| names_properties(base, schemas))
+        || bases.into_iter().any(|base| names_properties(base, schemas))
 }
 
 fn referred(schema: &Value) -> Option<&str> {
-    schema["$ref"]
-        .as_str()?
-        .strip_prefix("#/components/schemas/")
+    schema["$ref"].as_str()?.strip_prefix("#/components/schemas/")
 }
 
 fn converted(schema: &Value, part: Part, is_known: &dyn Fn(&str) -> bool) -> Value {
@@ -110,16 +90,13 @@ fn not_nullable(schema: &Value, part: Part, is_known: &dyn Fn(&str) -> bool) -> 
     }
     for keyword in ["allOf", "anyOf", "oneOf"] {
         if let Some(parts) = schema[keyword].as_array() {
-            let parts = parts
-                .iter()
-                .map(|base| converted(base, Part::Base, is_known));
+            let parts = parts.iter().map(|base| converted(base, Part::Base, is_known));
             plain.insert(keyword.into(), parts.collect());
         }
     }
     if let Some(properties) = schema["properties"].as_object() {
-        let properties = properties
-            .iter()
-            .map(|(name, schema)| (name.clone(), converted(schema, Part::Whole, is_known)));
+        let properties =
+            properties.iter().map(|(name, schema)| (name.clone(), converted(schema, Part::Whole, is_known)));
         plain.insert("properties".into(), Value::Object(properties.collect()));
     }
     let mut plain = Value::Object(plain);

@@ -31,10 +31,7 @@ async fn a_upn_with_any_legal_character_finds_its_account() {
             }
             let ran = stage.run(&one(upn)).await;
             assert_eq!(ran.end().outcome, "done", "{upn}: {:?}", ran.end());
-            assert_eq!(
-                tenant.stand(&id),
-                (upn.to_owned(), Some(NEW.to_owned()), false)
-            );
+            assert_eq!(tenant.stand(&id), (upn.to_owned(), Some(NEW.to_owned()), false));
         }
     }
 }
@@ -65,14 +62,8 @@ async fn one_of_several_namesakes_is_chosen_by_object_id() {
         let ids = [tenant.deleted(ANN, Some(OLD)), tenant.deleted(ANN, None)];
         let ran = stage.run(&with_id(ANN, &ids[chosen].to_uppercase())).await;
         assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
-        assert_eq!(
-            tenant.stand(&ids[chosen]),
-            (ANN.to_owned(), Some(NEW.to_owned()), false)
-        );
-        assert!(
-            tenant.stand(&ids[1 - chosen]).2,
-            "the other one is still deleted"
-        );
+        assert_eq!(tenant.stand(&ids[chosen]), (ANN.to_owned(), Some(NEW.to_owned()), false));
+        assert!(tenant.stand(&ids[1 - chosen]).2, "the other one is still deleted");
     }
 }
 
@@ -142,11 +133,7 @@ async fn whoever_else_has_the_upn_by_now_is_told_before_anything_is_written() {
     let ran = stage.run(&with_id(ANN, &deleted)).await;
     let end = ran.end();
     assert_eq!((end.outcome, &end.code[..]), ("refused", "Ambiguous"));
-    assert!(
-        end.message.contains(&deleted) && end.message.contains(&live),
-        "{}",
-        end.message
-    );
+    assert!(end.message.contains(&deleted) && end.message.contains(&live), "{}", end.message);
     assert!(ran.writes().is_empty());
 }
 
@@ -159,10 +146,7 @@ async fn the_accounts_own_object_id_becomes_nobodys_anchor() {
         let id = tenant.hire(ANN, Some(OLD));
         let value = match column {
             "object_guid" => id.clone(),
-            _ => cutover::values::interpret(&id)
-                .unwrap()
-                .immutable_id
-                .to_string(),
+            _ => cutover::values::interpret(&id).unwrap().immutable_id.to_string(),
         };
         let ran = stage.run(&format!("upn,{column}\n{ANN},{value}\n")).await;
         let end = ran.end();
@@ -200,10 +184,7 @@ async fn a_deleted_person_is_found_on_the_last_of_several_pages() {
     let ran = stage.run(&one(ANN)).await;
     assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
     assert!(!tenant.stand(&id).2);
-    let pages = ran
-        .asked
-        .iter()
-        .filter(|request| request.path.contains("$top=999"));
+    let pages = ran.asked.iter().filter(|request| request.path.contains("$top=999"));
     assert_eq!(pages.count(), 2);
 }
 
@@ -219,18 +200,10 @@ async fn every_page_of_a_query_through_the_index_is_asked_with_its_header() {
     let ran = stage.run(&one(ANN)).await;
     assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
     assert!(!tenant.stand(&id).2);
-    let pages: Vec<_> = ran
-        .asked
-        .iter()
-        .filter(|request| request.path.contains("endsWith"))
-        .collect();
+    let pages: Vec<_> = ran.asked.iter().filter(|request| request.path.contains("endsWith")).collect();
     assert_eq!(pages.len(), 2);
     let header = ("ConsistencyLevel".to_owned(), "eventual".to_owned());
-    assert!(
-        pages
-            .iter()
-            .all(|request| request.headers.contains(&header))
-    );
+    assert!(pages.iter().all(|request| request.headers.contains(&header)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,8 +223,7 @@ async fn whoever_the_index_does_not_know_yet_is_found_by_mail() {
 #[tokio::test(start_paused = true)]
 async fn whoever_only_the_index_knows_is_not_concluded_missing() {
     let stage = Stage::fresh().through(|moment| {
-        let by_id = moment.is(Method::Get, "/directory/deletedItems/")
-            && !moment.is(Method::Get, "$filter");
+        let by_id = moment.is(Method::Get, "/directory/deletedItems/") && !moment.is(Method::Get, "$filter");
         let of_them = by_id || moment.is(Method::Post, "/restore");
         match of_them && moment.elapsed < Duration::from_secs(40) {
             true => Twist::Instead(404, error("Request_ResourceNotFound")),

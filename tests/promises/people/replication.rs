@@ -28,10 +28,7 @@ async fn stale_reads_after_our_own_writes_are_waited_out() {
             assert_eq!(end.outcome, "done", "seed {seed}: {end:?}");
         }
         assert_eq!(ran.writes().len(), 8, "seed {seed}: {:?}", ran.writes());
-        assert_eq!(
-            tenant.stand(&live),
-            (ANN.to_owned(), Some(NEW.to_owned()), false)
-        );
+        assert_eq!(tenant.stand(&live), (ANN.to_owned(), Some(NEW.to_owned()), false));
         assert!(!tenant.stand(&deleted).2);
     }
 }
@@ -77,10 +74,7 @@ async fn a_404_to_a_write_after_our_own_restore_is_tried_until_replication_is_ov
     let id = tenant.deleted(ANN, Some(OLD));
     let ran = stage.run(&one(ANN)).await;
     assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
-    assert_eq!(
-        tenant.stand(&id),
-        (ANN.to_owned(), Some(NEW.to_owned()), false)
-    );
+    assert_eq!(tenant.stand(&id), (ANN.to_owned(), Some(NEW.to_owned()), false));
 }
 
 /// Patience has a bound, and what cannot be seen at its end is not called done.
@@ -108,9 +102,7 @@ async fn somebody_elses_change_is_not_waited_out() {
         let comes_back = moment.request.body == Some(json!({"userPrincipalName": ANN}));
         if comes_back && std::mem::take(&mut first) {
             let body = json!({"onPremisesImmutableId": "c29tZWJvZHkgZWxzZQ=="});
-            moment
-                .tenant
-                .administer("PATCH", &moment.request.path, Some(body));
+            moment.tenant.administer("PATCH", &moment.request.path, Some(body));
         }
         Twist::Nothing
     });
@@ -119,14 +111,11 @@ async fn somebody_elses_change_is_not_waited_out() {
     let ran = stage.run(&one(ANN)).await;
     assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
     assert_eq!(tenant.stand(&id).1.as_deref(), Some(NEW));
-    let reads = ran.asked.iter().filter(|request| {
-        request.method == Method::Get && request.path.starts_with(&format!("/users/{id}"))
-    });
-    assert_eq!(
-        reads.count(),
-        2,
-        "one that shows the other's value, one that verifies"
-    );
+    let reads = ran
+        .asked
+        .iter()
+        .filter(|request| request.method == Method::Get && request.path.starts_with(&format!("/users/{id}")));
+    assert_eq!(reads.count(), 2, "one that shows the other's value, one that verifies");
 }
 
 /// Queries through the index are staler than any replica: none is sent about a person who was written to.
@@ -137,17 +126,11 @@ async fn nothing_is_verified_through_the_index() {
     tokio::time::sleep(Duration::from_secs(61)).await;
     let ran = stage.run(&one(ANN)).await;
     assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
-    let first_write = ran
-        .asked
-        .iter()
-        .position(|request| request.method != Method::Get);
+    let first_write = ran.asked.iter().position(|request| request.method != Method::Get);
     let mut later = ran.asked[first_write.unwrap()..].iter();
     assert!(later.all(|request| request.headers.is_empty() && !request.path.contains("$filter")));
     let before = &ran.asked[..first_write.unwrap()];
-    assert!(
-        before.iter().any(|request| !request.headers.is_empty()),
-        "or it proves nothing"
-    );
+    assert!(before.iter().any(|request| !request.headers.is_empty()), "or it proves nothing");
 }
 
 /// The first try was done and shows late, so a second one left, which is slow: what a read shows by then is the first one's
@@ -167,8 +150,7 @@ async fn a_second_try_that_arrives_late_moves_nobody_away_again() {
             (Some(at), false) if moment.elapsed - at < Duration::from_secs(11) => {
                 let id = moment.request.path.trim_start_matches("/users/");
                 let id = id.split('?').next().unwrap();
-                let stale =
-                    json!({"id": id, "userPrincipalName": ANN, "onPremisesImmutableId": OLD});
+                let stale = json!({"id": id, "userPrincipalName": ANN, "onPremisesImmutableId": OLD});
                 Twist::Instead(200, stale)
             }
             (Some(_) | None, false) => Twist::Nothing,
@@ -179,12 +161,7 @@ async fn a_second_try_that_arrives_late_moves_nobody_away_again() {
     let ran = stage.run(&one(ANN)).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
-    assert_eq!(
-        tenant.stand(&id),
-        (ANN.to_owned(), Some(NEW.to_owned()), false),
-        "{:?}",
-        ran.writes()
-    );
+    assert_eq!(tenant.stand(&id), (ANN.to_owned(), Some(NEW.to_owned()), false), "{:?}", ran.writes());
 }
 
 /// The state that a stale read shows after the restore was never ours: somebody else deleted the person on the way.
@@ -194,9 +171,7 @@ async fn a_stale_read_of_what_somebody_else_did_is_waited_out_too() {
     let mut restored_at = None;
     let stage = Stage::fresh().through(move |moment| {
         let id = moment.request.path.trim_start_matches("/users/").to_owned();
-        if deleted_at.is_none()
-            && moment.request.body == Some(json!({"onPremisesImmutableId": null}))
-        {
+        if deleted_at.is_none() && moment.request.body == Some(json!({"onPremisesImmutableId": null})) {
             moment.tenant.delete(&id);
             deleted_at = Some(moment.elapsed);
         }
@@ -209,8 +184,7 @@ async fn a_stale_read_of_what_somebody_else_did_is_waited_out_too() {
             true => {
                 let id = moment.request.path.split('/').nth(3).unwrap();
                 let upn = format!("{}ann@contoso.onmicrosoft.com", id.replace('-', ""));
-                let stale =
-                    json!({"id": id, "userPrincipalName": upn, "onPremisesImmutableId": OLD});
+                let stale = json!({"id": id, "userPrincipalName": upn, "onPremisesImmutableId": OLD});
                 Twist::Instead(200, stale)
             }
             false => Twist::Nothing,
@@ -222,8 +196,6 @@ async fn a_stale_read_of_what_somebody_else_did_is_waited_out_too() {
     assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
     assert!(!tenant.stand(&id).2);
     let writes = ran.writes();
-    let restores = writes
-        .iter()
-        .filter(|write| write.starts_with("POST restore"));
+    let restores = writes.iter().filter(|write| write.starts_with("POST restore"));
     assert_eq!(restores.count(), 1, "{writes:?}");
 }

@@ -41,9 +41,7 @@ fn first_n(mut times: usize) -> impl FnMut() -> bool {
 }
 
 /// A run of ann alone through such a service, and where she stands afterwards.
-async fn ran(
-    quirk: impl FnMut(&Moment<'_>) -> Twist + Send + 'static,
-) -> (Ran, (String, Option<String>, bool)) {
+async fn ran(quirk: impl FnMut(&Moment<'_>) -> Twist + Send + 'static) -> (Ran, (String, Option<String>, bool)) {
     let stage = Stage::fresh().through(quirk);
     let tenant = stage.tenant.clone();
     let id = tenant.hire(ANN, Some(OLD));
@@ -177,11 +175,9 @@ async fn an_undo_that_is_refused_for_a_while_is_made() {
 /// A person who is away is not given up because they cannot be seen for a while.
 #[tokio::test(start_paused = true)]
 async fn reads_that_are_refused_for_half_a_minute_strand_nobody() {
-    for (status, code) in [
-        (403, "Authorization_RequestDenied"),
-        (404, "Request_ResourceNotFound"),
-        (400, "Request_BadRequest"),
-    ] {
+    for (status, code) in
+        [(403, "Authorization_RequestDenied"), (404, "Request_ResourceNotFound"), (400, "Request_BadRequest")]
+    {
         let mut since = None;
         let quirk = move |moment: &Moment<'_>| {
             if body_has(moment, "userPrincipalName", &json!(AWAY)) {
@@ -241,16 +237,10 @@ async fn a_listing_without_an_end_ends() {
     let on_and_on = |path: &str, _: usize| format!("https://graph.microsoft.com/v1.0{path}&more");
     let circle = |_: &str, at: usize| format!("https://graph.microsoft.com/v1.0/next{}", at % 3);
     let ways: [fn(&str, usize) -> String; 3] = [same, on_and_on, circle];
-    for (next, items) in ways
-        .iter()
-        .flat_map(|way| [(*way, json!([])), (*way, json!([{"id": "1"}]))])
-    {
+    for (next, items) in ways.iter().flat_map(|way| [(*way, json!([])), (*way, json!([{"id": "1"}]))]) {
         let mut pages = 0;
         let stage = Stage::fresh().through(move |moment| {
-            let is_page = moment
-                .request
-                .path
-                .contains("deletedItems/microsoft.graph.user?")
+            let is_page = moment.request.path.contains("deletedItems/microsoft.graph.user?")
                 || moment.request.path.contains("/next");
             if moment.request.method != Method::Get || !is_page {
                 return Twist::Nothing;
@@ -289,11 +279,7 @@ async fn a_namesake_who_was_deleted_long_ago_stays_deleted() {
     let tenant = stage.tenant.clone();
     let ran = stage.run(&one(ANN)).await;
     let end = ran.end();
-    assert_eq!(
-        tenant.stand(&gone),
-        (ANN.to_owned(), Some(OLD.to_owned()), true),
-        "{end:?}"
-    );
+    assert_eq!(tenant.stand(&gone), (ANN.to_owned(), Some(OLD.to_owned()), true), "{end:?}");
     let (upn, ..) = tenant.stand(&ann);
     assert_eq!(upn, ANN, "{end:?}");
     assert!(matches!(end.outcome, "refused" | "done"), "{end:?}");
@@ -330,10 +316,7 @@ async fn an_address_that_somebody_has_by_now_is_told_with_the_way_to_drop_it() {
         ),
         false => Twist::Nothing,
     };
-    let ran = stage
-        .through(quirk)
-        .run(&format!("upn,object_guid\n{ANN},{GUID}\n"))
-        .await;
+    let ran = stage.through(quirk).run(&format!("upn,object_guid\n{ANN},{GUID}\n")).await;
     let end = ran.end();
     assert_eq!(end.outcome, "failed", "{end:?}");
     assert!(end.advice.contains("proxy_conflict=drop"), "{end:?}");

@@ -48,33 +48,23 @@ async fn the_plain_way_can_be_asked_for() {
     let ran = stage.run(&one(ANN)).await;
     assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
     let restore = "POST restore".to_owned();
-    let expected = [
-        restore,
-        upn(AWAY),
-        anchor(None),
-        anchor(Some(NEW)),
-        upn(ANN),
-    ];
+    let expected = [restore, upn(AWAY), anchor(None), anchor(Some(NEW)), upn(ANN)];
     assert_eq!(ran.writes(), expected);
     assert_eq!(tenant.stand(&id), at_goal());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_refuses_the_body_is_asked_plainly() {
-    let stage = Stage::fresh().through(|moment| {
-        match moment.is(Method::Post, "/restore") && moment.request.body.is_some() {
+    let stage =
+        Stage::fresh().through(|moment| match moment.is(Method::Post, "/restore") && moment.request.body.is_some() {
             true => Twist::Instead(400, error("Request_BadRequest")),
             false => Twist::Nothing,
-        }
-    });
+        });
     let tenant = stage.tenant.clone();
     let id = tenant.deleted(ANN, Some(OLD));
     let ran = stage.run(&one(ANN)).await;
     assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
-    assert_eq!(
-        ran.writes()[..3],
-        [straight(), "POST restore".to_owned(), upn(AWAY)]
-    );
+    assert_eq!(ran.writes()[..3], [straight(), "POST restore".to_owned(), upn(AWAY)]);
     assert_eq!(tenant.stand(&id), at_goal());
 }
 
@@ -90,9 +80,10 @@ async fn a_service_that_passes_the_body_over_makes_nobody_wait() {
     assert_eq!(ran.end().outcome, "done", "{:?}", ran.end());
     assert_eq!(ran.writes()[..2], [straight(), upn(AWAY)]);
     assert_eq!(tenant.stand(&id), at_goal());
-    let reads = ran.asked.iter().filter(|request| {
-        request.method == Method::Get && request.path.starts_with(&format!("/users/{id}"))
-    });
+    let reads = ran
+        .asked
+        .iter()
+        .filter(|request| request.method == Method::Get && request.path.starts_with(&format!("/users/{id}")));
     assert_eq!(reads.count(), 2, "one after the restore, one at the end");
 }
 
@@ -157,14 +148,12 @@ async fn a_failure_after_the_straight_way_is_undone_to_the_mangled_upn() {
 async fn a_upn_that_is_taken_fails_the_restore_with_what_helps() {
     for (given, taken) in [("direct", AWAY), ("plain", ANN)] {
         let mut first = true;
-        let stage = Stage::fresh()
-            .with("restore", given)
-            .through(move |moment| {
-                if moment.is(Method::Post, "/restore") && std::mem::take(&mut first) {
-                    moment.tenant.hire(taken, Some("dGFrZW4="));
-                }
-                Twist::Nothing
-            });
+        let stage = Stage::fresh().with("restore", given).through(move |moment| {
+            if moment.is(Method::Post, "/restore") && std::mem::take(&mut first) {
+                moment.tenant.hire(taken, Some("dGFrZW4="));
+            }
+            Twist::Nothing
+        });
         let tenant = stage.tenant.clone();
         let id = tenant.deleted(ANN, Some(OLD));
         let ran = stage.run(&one(ANN)).await;
@@ -183,9 +172,7 @@ async fn a_mail_address_that_somebody_else_has_is_refused_or_dropped_as_told() {
     for given in ["direct", "plain"] {
         for drop in [false, true] {
             let choice = if drop { "drop" } else { "refuse" };
-            let stage = Stage::fresh()
-                .with("restore", given)
-                .with("proxy_conflict", choice);
+            let stage = Stage::fresh().with("restore", given).with("proxy_conflict", choice);
             let tenant = stage.tenant.clone();
             let id = tenant.hire(ANN, Some(OLD));
             let address = json!({"mail": "office@fabrikam.com"});
@@ -213,12 +200,10 @@ async fn a_mail_address_that_somebody_else_has_is_refused_or_dropped_as_told() {
 async fn whoever_is_deleted_on_the_way_is_restored_and_goes_on() {
     let mut first = true;
     let stage = Stage::fresh().through(move |moment| {
-        let clears = moment.is(Method::Patch, "/users/")
-            && moment.request.body == Some(json!({"onPremisesImmutableId": null}));
+        let clears =
+            moment.is(Method::Patch, "/users/") && moment.request.body == Some(json!({"onPremisesImmutableId": null}));
         if clears && std::mem::take(&mut first) {
-            moment
-                .tenant
-                .delete(moment.request.path.trim_start_matches("/users/"));
+            moment.tenant.delete(moment.request.path.trim_start_matches("/users/"));
         }
         Twist::Nothing
     });

@@ -20,9 +20,7 @@ fn anchor(number: u8) -> String {
 
 /// Rows of UPN and objectGUID.
 fn rows(rows: &[(&str, u8)]) -> String {
-    let lines = rows
-        .iter()
-        .map(|(upn, number)| format!("{upn},{}\n", guid(*number)));
+    let lines = rows.iter().map(|(upn, number)| format!("{upn},{}\n", guid(*number)));
     format!("upn,object_guid\n{}", lines.collect::<String>())
 }
 
@@ -69,12 +67,7 @@ async fn where_a_stranger_has_the_temporary_upn_another_one_is_taken() {
     let away = "\"anna.contoso.com@contoso.onmicrosoft.com\"";
     assert!(ran.writes()[0].contains(away), "{:?}", ran.writes());
     stands(&tenant, &anna, ANNA, &anchor(1));
-    stands(
-        &tenant,
-        &stranger,
-        "anna@contoso.onmicrosoft.com",
-        &anchor(9),
-    );
+    stands(&tenant, &stranger, "anna@contoso.onmicrosoft.com", &anchor(9));
 }
 
 /// Also where the account at the temporary UPN is a row of its own.
@@ -124,18 +117,11 @@ async fn a_row_by_upn_and_one_by_object_id_are_one_account() {
     let stage = Stage::fresh();
     let tenant = stage.tenant.clone();
     let id = tenant.hire("anna@contoso.onmicrosoft.com", Some(OLD));
-    let file = format!(
-        "upn,object_guid,object_id\nanna@contoso.onmicrosoft.com,{},\n{ANNA},{},{id}\n",
-        guid(1),
-        guid(2)
-    );
+    let file =
+        format!("upn,object_guid,object_id\nanna@contoso.onmicrosoft.com,{},\n{ANNA},{},{id}\n", guid(1), guid(2));
     let ran = stage.run(&file).await;
     assert_eq!(outcomes(&ran), ["done", "refused"]);
-    is_refused_for(
-        &ran,
-        2,
-        "is the account of row 1 (line 2, anna@contoso.onmicrosoft.com)",
-    );
+    is_refused_for(&ran, 2, "is the account of row 1 (line 2, anna@contoso.onmicrosoft.com)");
     stands(&tenant, &id, "anna@contoso.onmicrosoft.com", &anchor(1));
 }
 
@@ -143,20 +129,16 @@ async fn a_row_by_upn_and_one_by_object_id_are_one_account() {
 #[tokio::test(start_paused = true)]
 async fn a_row_that_names_nobody_takes_nobody_who_is_on_the_way() {
     for wait_ms in [0, 120, 260, 400] {
-        let stage = Stage::fresh()
-            .with("swap", "always")
-            .with("adopt", "always");
+        let stage = Stage::fresh().with("swap", "always").with("adopt", "always");
         let tenant = stage.tenant.clone();
         let id = tenant.hire("john@contoso.com", Some(OLD));
         // Its looks come so much later.
-        let stage = stage.through(
-            move |moment| match moment.request.path.contains("fabrikam") {
-                true if moment.elapsed < Duration::from_millis(wait_ms) => {
-                    super::stage::Twist::Instead(503, serde_json::json!({}))
-                }
-                true | false => super::stage::Twist::Nothing,
-            },
-        );
+        let stage = stage.through(move |moment| match moment.request.path.contains("fabrikam") {
+            true if moment.elapsed < Duration::from_millis(wait_ms) => {
+                super::stage::Twist::Instead(503, serde_json::json!({}))
+            }
+            true | false => super::stage::Twist::Nothing,
+        });
         let file = rows(&[("john@contoso.com", 1), ("john@fabrikam.com", 2)]);
         let ran = stage.run(&file).await;
         assert_eq!(outcomes(&ran), ["done", "refused"], "{wait_ms}");
@@ -170,8 +152,7 @@ async fn a_value_that_another_row_gives_up_is_waited_for() {
     for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0]] {
         let stage = Stage::fresh();
         let tenant = stage.tenant.clone();
-        let ids = [(ANNA, 1), (BOB, 2), (CID, 3)]
-            .map(|(upn, number)| (upn, tenant.hire(upn, Some(&anchor(number)))));
+        let ids = [(ANNA, 1), (BOB, 2), (CID, 3)].map(|(upn, number)| (upn, tenant.hire(upn, Some(&anchor(number)))));
         let ran = stage.run(&rows(&order.map(|at| chain[at]))).await;
         assert_eq!(outcomes(&ran), ["done"; 3], "{order:?}");
         for ((upn, id), (_, number)) in ids.iter().zip(chain) {
@@ -205,11 +186,7 @@ async fn a_value_that_another_row_keeps_is_refused_by_its_name() {
     // Bob cannot give up what he has: a stranger has what he is to get.
     let ran = stage.run(&rows(&[(ANNA, 2), (BOB, 3)])).await;
     assert_eq!(outcomes(&ran), ["refused", "refused"]);
-    is_refused_for(
-        &ran,
-        1,
-        "that is row 2 (line 3, bob@contoso.com), which ended refused and keeps it",
-    );
+    is_refused_for(&ran, 1, "that is row 2 (line 3, bob@contoso.com), which ended refused and keeps it");
     stands(&tenant, &anna, ANNA, &anchor(1));
 }
 
@@ -244,10 +221,7 @@ async fn somebody_at_the_temporary_upn_who_is_not_taken_is_named() {
     let end = ran.end();
     assert_eq!(end.outcome, "refused");
     let named = end.message.contains(&id) && end.message.contains("anna@contoso.onmicrosoft.com");
-    assert!(
-        named && !end.message.contains("nobody was found"),
-        "{end:?}"
-    );
+    assert!(named && !end.message.contains("nobody was found"), "{end:?}");
     for way in ["adopt=always", "temp_upn", "object_id"] {
         assert!(end.advice.contains(way), "{end:?}");
     }

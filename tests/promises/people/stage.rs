@@ -93,16 +93,12 @@ impl Tenant {
             .method(method)
             .uri(path)
             .header("content-type", "application/json")
-            .header(
-                "authorization",
-                format!("Bearer {}", self.direct.token(now_ms)),
-            );
+            .header("authorization", format!("Bearer {}", self.direct.token(now_ms)));
         for (name, value) in headers {
             request = request.header(name, value);
         }
         let body = body.map_or_else(Vec::new, |body| serde_json::to_vec(body).unwrap());
-        let DirectReply::Reply(reply) = self.direct.answer(request.body(body).unwrap(), now_ms)
-        else {
+        let DirectReply::Reply(reply) = self.direct.answer(request.body(body).unwrap(), now_ms) else {
             panic!("this tenant makes no troubles of its own");
         };
         let (parts, body) = reply.into_parts();
@@ -113,10 +109,7 @@ impl Tenant {
     pub fn administer(&self, method: &str, path: &str, body: Option<Value>) -> Value {
         let (status, _, reply) = self.ask(method, &format!("/v1.0{path}"), body.as_ref(), &[]);
         let text = String::from_utf8_lossy(&reply);
-        assert!(
-            (200..300).contains(&status),
-            "{method} {path}: {status} {text}"
-        );
+        assert!((200..300).contains(&status), "{method} {path}: {status} {text}");
         serde_json::from_slice(&reply).unwrap_or_default()
     }
 
@@ -161,11 +154,7 @@ impl Tenant {
         let account = self.account(id);
         let text = |key: &str| account[key].as_str().map(str::to_owned);
         let upn = text("homeUserPrincipalName").unwrap();
-        (
-            upn,
-            text("onPremisesImmutableId"),
-            account["deleted"] == true,
-        )
+        (upn, text("onPremisesImmutableId"), account["deleted"] == true)
     }
 }
 
@@ -193,15 +182,10 @@ impl Transport for Line {
         }
         self.asked.lock().unwrap().push(request.clone());
         tokio::time::sleep(LATENCY).await;
-        let moment = Moment {
-            request,
-            tenant: &self.tenant,
-            elapsed: self.began.elapsed(),
-        };
+        let moment = Moment { request, tenant: &self.tenant, elapsed: self.began.elapsed() };
         let twist = (self.quirk.lock().unwrap())(&moment);
-        let sorted = |status: u16, headers: &HeaderMap, body: &[u8]| {
-            classify(request, status, headers, body, UNIX_EPOCH)
-        };
+        let sorted =
+            |status: u16, headers: &HeaderMap, body: &[u8]| classify(request, status, headers, body, UNIX_EPOCH);
         let body = match twist {
             Twist::Instead(status, body) => {
                 let body = serde_json::to_vec(&body).unwrap();
@@ -209,9 +193,7 @@ impl Transport for Line {
             }
             Twist::Page(status, page) => return sorted(status, &HeaderMap::new(), page.as_bytes()),
             Twist::WithoutBody => None,
-            Twist::Nothing | Twist::Silence | Twist::Late(_) | Twist::PageAfter(..) => {
-                request.body.as_ref()
-            }
+            Twist::Nothing | Twist::Silence | Twist::Late(_) | Twist::PageAfter(..) => request.body.as_ref(),
         };
         let path = match request.path.strip_prefix(self.tenant.direct.root()) {
             Some(rest) => rest.to_owned(),
@@ -257,19 +239,12 @@ pub struct Ran {
 impl Ran {
     /// The writes: method, the last part of the path, body.
     pub fn writes(&self) -> Vec<String> {
-        let writes = self
-            .asked
-            .iter()
-            .filter(|request| request.method != Method::Get);
+        let writes = self.asked.iter().filter(|request| request.method != Method::Get);
         let told = writes.map(|request| {
             let body = request.body.as_ref().map(|body| format!(" {body}"));
             let is_restore = request.path.ends_with("/restore");
             let what = if is_restore { "restore" } else { "user" };
-            format!(
-                "{} {what}{}",
-                request.method.name(),
-                body.unwrap_or_default()
-            )
+            format!("{} {what}{}", request.method.name(), body.unwrap_or_default())
         });
         told.collect()
     }
@@ -301,10 +276,7 @@ impl Stage {
             ..Options::default()
         };
         Stage {
-            tenant: Arc::new(Tenant {
-                direct: Direct::new(&options, NOON as i64).unwrap(),
-                began: Instant::now(),
-            }),
+            tenant: Arc::new(Tenant { direct: Direct::new(&options, NOON as i64).unwrap(), began: Instant::now() }),
             quirk: Box::new(|_| Twist::Nothing),
             params: Vec::new(),
         }
@@ -349,16 +321,7 @@ impl Stage {
             plan: None,
             adopts: None,
         };
-        let (session, _) = begin(
-            &journal,
-            &order,
-            None,
-            BTreeMap::new(),
-            &*self.tenant,
-            &mut |_| (),
-        )
-        .await
-        .unwrap();
+        let (session, _) = begin(&journal, &order, None, BTreeMap::new(), &*self.tenant, &mut |_| ()).await.unwrap();
         let session = Arc::new(session);
         let line = Arc::new(Line {
             tenant: Arc::clone(&self.tenant),
@@ -373,15 +336,8 @@ impl Stage {
                 Arc::new(Graph::new(
                     Arc::clone(&line) as _,
                     "contoso.test",
-                    GraphLimits {
-                        writes: fast,
-                        reads: fast,
-                        identity_protection: fast,
-                    },
-                    Patience {
-                        silence: PATIENCE,
-                        sign_in: PATIENCE,
-                    },
+                    GraphLimits { writes: fast, reads: fast, identity_protection: fast },
+                    Patience { silence: PATIENCE, sign_in: PATIENCE },
                 )),
                 Vec::new(),
             ),
@@ -404,10 +360,7 @@ impl Stage {
             exposure_gate: Arc::default(),
             gate: Gate::default(),
         });
-        let policy = Policy {
-            max_failed: MaxFailed::Percent(100.0),
-            max_stranded: u64::MAX,
-        };
+        let policy = Policy { max_failed: MaxFailed::Percent(100.0), max_stranded: u64::MAX };
         let hours = Schedule::default();
         let dispatcher = Dispatcher::new(work, admission, &run, None, policy, hours, Vec::new());
         let (_sender, commands) = mpsc::channel(1);
@@ -418,9 +371,8 @@ impl Stage {
         let read = reader.each::<cutover::journal::JournalError>(|_, record| {
             let record = record.unwrap();
             let problem = record.problem().cloned();
-            let text = |of: fn(&cutover::core::Problem) -> &String| {
-                problem.as_ref().map(of).cloned().unwrap_or_default()
-            };
+            let text =
+                |of: fn(&cutover::core::Problem) -> &String| problem.as_ref().map(of).cloned().unwrap_or_default();
             rows.push(Ended {
                 outcome: record.outcome().word(),
                 code: text(|problem| &problem.code),

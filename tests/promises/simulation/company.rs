@@ -31,34 +31,19 @@ pub struct Company {
 }
 
 const fn being(upn: &'static str, anchor: Option<usize>) -> Being {
-    Being {
-        upn,
-        mail: upn,
-        anchor,
-        deleted: false,
-    }
+    Being { upn, mail: upn, anchor, deleted: false }
 }
 
 const fn gone(upn: &'static str, anchor: Option<usize>) -> Being {
-    Being {
-        deleted: true,
-        ..being(upn, anchor)
-    }
+    Being { deleted: true, ..being(upn, anchor) }
 }
 
 const fn left_at(upn: &'static str, mail: &'static str) -> Being {
-    Being {
-        mail,
-        ..being(upn, None)
-    }
+    Being { mail, ..being(upn, None) }
 }
 
 const fn line(upn: &'static str, anchor: usize) -> Line {
-    Line {
-        upn,
-        anchor,
-        object_id: None,
-    }
+    Line { upn, anchor, object_id: None }
 }
 
 const JOHN: &str = "john@contoso.com";
@@ -126,43 +111,24 @@ pub const COMPANIES: [Company; 15] = [
     Company {
         name: "an account twice, by UPN and by object id",
         beings: &[being(JOHN_AWAY, Some(8))],
-        lines: &[
-            line(JOHN_AWAY, 0),
-            Line {
-                upn: JOHN,
-                anchor: 1,
-                object_id: Some(0),
-            },
-        ],
+        lines: &[line(JOHN_AWAY, 0), Line { upn: JOHN, anchor: 1, object_id: Some(0) }],
         ends: &["done", "refused"],
     },
     Company {
         name: "a chain of identifiers",
-        beings: &[
-            being(ANN, Some(0)),
-            being(BOB, Some(1)),
-            being(CID, Some(2)),
-        ],
+        beings: &[being(ANN, Some(0)), being(BOB, Some(1)), being(CID, Some(2))],
         lines: &[line(ANN, 1), line(BOB, 2), line(CID, 3)],
         ends: &["done", "done", "done"],
     },
     Company {
         name: "a chain of identifiers, last first",
-        beings: &[
-            being(ANN, Some(0)),
-            being(BOB, Some(1)),
-            being(CID, Some(2)),
-        ],
+        beings: &[being(ANN, Some(0)), being(BOB, Some(1)), being(CID, Some(2))],
         lines: &[line(CID, 3), line(BOB, 2), line(ANN, 1)],
         ends: &["done", "done", "done"],
     },
     Company {
         name: "a chain of identifiers that ends at a stranger",
-        beings: &[
-            being(ANN, Some(0)),
-            being(BOB, Some(1)),
-            being(CID, Some(2)),
-        ],
+        beings: &[being(ANN, Some(0)), being(BOB, Some(1)), being(CID, Some(2))],
         lines: &[line(ANN, 1), line(BOB, 2)],
         ends: &["refused", "refused"],
     },
@@ -181,13 +147,7 @@ pub const COMPANIES: [Company; 15] = [
             being(JOHN, Some(3)),
             being(OTHER_JOHN, Some(4)),
         ],
-        lines: &[
-            line(ANN, 1),
-            line(JOHN, 4),
-            line(BOB, 2),
-            line(OTHER_JOHN, 5),
-            line(CID, 0),
-        ],
+        lines: &[line(ANN, 1), line(JOHN, 4), line(BOB, 2), line(OTHER_JOHN, 5), line(CID, 0)],
         ends: &["done", "done", "refused", "refused", "refused"],
     },
 ];

@@ -42,8 +42,7 @@ impl Platter {
         }
         self.cache[at..at + bytes.len()].copy_from_slice(bytes);
         if !bytes.is_empty() {
-            self.dirty
-                .extend(at / SECTOR..=(at + bytes.len() - 1) / SECTOR);
+            self.dirty.extend(at / SECTOR..=(at + bytes.len() - 1) / SECTOR);
         }
     }
 
@@ -70,10 +69,7 @@ impl Platter {
 
     /// The power fails. Any of the sectors that were not synced may have been written, and so may the length.
     pub fn cut_power(&mut self, dice: &mut ChaCha8Rng) {
-        let (shorter, longer) = (
-            self.safe.len().min(self.cache.len()),
-            self.safe.len().max(self.cache.len()),
-        );
+        let (shorter, longer) = (self.safe.len().min(self.cache.len()), self.safe.len().max(self.cache.len()));
         let len = match dice.random_range(0..3) {
             0 => self.safe.len(),
             1 => self.cache.len(),
@@ -109,10 +105,7 @@ pub struct SimDisk {
 
 impl SimDisk {
     pub fn new(world: &Arc<World>) -> Arc<SimDisk> {
-        Arc::new(SimDisk {
-            world: Arc::clone(world),
-            files: Mutex::default(),
-        })
+        Arc::new(SimDisk { world: Arc::clone(world), files: Mutex::default() })
     }
 
     pub fn file(&self, run: RunId) -> Option<File> {
@@ -135,11 +128,7 @@ impl SimDisk {
     fn medium(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError> {
         let missing = || self.failed(run, io::ErrorKind::NotFound.into());
         let file = self.file(run).ok_or_else(missing)?;
-        Ok(Box::new(SimMedium {
-            world: Arc::clone(&self.world),
-            file,
-            reserve: true,
-        }))
+        Ok(Box::new(SimMedium { world: Arc::clone(&self.world), file, reserve: true }))
     }
 }
 
@@ -150,10 +139,7 @@ impl Storage for SimDisk {
 
     fn create(&self, run: RunId) -> Result<Box<dyn LogFile>, JournalError> {
         self.must_live(run)?;
-        self.files
-            .lock()
-            .unwrap()
-            .insert(run, Arc::new(Mutex::default()));
+        self.files.lock().unwrap().insert(run, Arc::new(Mutex::default()));
         self.medium(run)
     }
 
@@ -172,11 +158,7 @@ impl Storage for SimDisk {
     }
 
     fn failed(&self, run: RunId, source: io::Error) -> JournalError {
-        JournalError::File {
-            what: "log",
-            path: PathBuf::from(run.to_string()),
-            source,
-        }
+        JournalError::File { what: "log", path: PathBuf::from(run.to_string()), source }
     }
 }
 
@@ -281,18 +263,10 @@ impl Store for SimStore {
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
-        if self.world.lives_past(DiskEdge::BeforeCheckpoint.into()) {
-            self.memory.apply(batch)
-        } else {
-            Ok(())
-        }
+        if self.world.lives_past(DiskEdge::BeforeCheckpoint.into()) { self.memory.apply(batch) } else { Ok(()) }
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        if self.world.is_dead() {
-            Ok(())
-        } else {
-            self.memory.flush()
-        }
+        if self.world.is_dead() { Ok(()) } else { self.memory.flush() }
     }
 }

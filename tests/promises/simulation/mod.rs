@@ -115,10 +115,5 @@ fn the_same_seed_goes_the_same_way_twice() {
 /// A schedule, what happened, and what is wrong with it.
 fn told(schedule: &Schedule) -> String {
     let verdict = play(schedule, true);
-    format!(
-        "{schedule:#?}\n{}\n{:?}\n{:#?}",
-        verdict.trace.join("\n"),
-        verdict.told,
-        verdict.complaints
-    )
+    format!("{schedule:#?}\n{}\n{:?}\n{:#?}", verdict.trace.join("\n"), verdict.told, verdict.complaints)
 }

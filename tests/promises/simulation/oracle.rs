@@ -30,13 +30,7 @@ pub type Wrote = BTreeMap<String, BTreeSet<u64>>;
 
 impl Ledger {
     pub fn new(disk: Arc<SimDisk>) -> Ledger {
-        Ledger {
-            disk,
-            at: None,
-            safe: Folded::default(),
-            wrote: Wrote::default(),
-            complaints: Vec::new(),
-        }
+        Ledger { disk, at: None, safe: Folded::default(), wrote: Wrote::default(), complaints: Vec::new() }
     }
 
     /// Which rows wrote to which account.
@@ -56,8 +50,7 @@ impl Ledger {
     pub fn write_leaves(&mut self, account: Option<&str>, number: u64) {
         if let Err(error) = self.look() {
             if self.complaints.is_empty() {
-                self.complaints
-                    .push(format!("#{number}: the safe part of the log: {error}"));
+                self.complaints.push(format!("#{number}: the safe part of the log: {error}"));
             }
             return;
         }
@@ -67,9 +60,8 @@ impl Ledger {
         let intending: BTreeSet<u64> = intending.map(|(number, _)| *number).collect();
         if intending.is_empty() {
             let states: Vec<_> = rows.map(|(_, row)| row.state.name()).collect();
-            self.complaints.push(format!(
-                "#{number}: a write for {account:?} left, and its durable rows were {states:?}"
-            ));
+            self.complaints
+                .push(format!("#{number}: a write for {account:?} left, and its durable rows were {states:?}"));
         }
         if let Some(account) = account {
             let wrote = self.wrote.entry(account.to_owned()).or_default();
@@ -106,10 +98,7 @@ impl Ledger {
             let row = there.rows.get(&(*person as u64 + 1));
             row.is_some_and(|row| matches!(row.state, RowState::Active(_)))
         };
-        let maybe = there
-            .rows
-            .iter()
-            .filter(|(_, row)| row.may_be_exposed(rules) || row.is_going_back());
+        let maybe = there.rows.iter().filter(|(_, row)| row.may_be_exposed(rules) || row.is_going_back());
         let maybe = maybe.map(|(number, _)| *number as usize - 1);
         let exposed = exposed(world).into_iter().filter(under_way);
         Ok(Urgent {
@@ -148,10 +137,7 @@ impl Folded {
                         let row = adoption.record.taken_over();
                         self.rows.insert(adoption.row.0, row);
                     }
-                    Entry::Rows(_)
-                    | Entry::Imported { .. }
-                    | Entry::Opened { .. }
-                    | Entry::Closed { .. } => {}
+                    Entry::Rows(_) | Entry::Imported { .. } | Entry::Opened { .. } | Entry::Closed { .. } => {}
                 }
             }
             Ok(())
@@ -162,11 +148,7 @@ impl Folded {
     fn moved(&mut self, transition: &Transition) -> Result<(), JournalError> {
         let rules = self.rules.as_ref().unwrap();
         let row = self.rows.entry(transition.row.0).or_default();
-        row.apply(transition, rules)
-            .map_err(|source| JournalError::Impossible {
-                row: transition.row,
-                source,
-            })
+        row.apply(transition, rules).map_err(|source| JournalError::Impossible { row: transition.row, source })
     }
 }
 
@@ -203,10 +185,7 @@ pub fn exposed(world: &World) -> Vec<usize> {
         let (Some(before), Some(now)) = (world.before.get(id), now.get(id)) else {
             return false;
         };
-        before.upn.eq_ignore_ascii_case(upn)
-            && !now.deleted
-            && is_away(upn, &now.upn)
-            && !is_away(upn, upn)
+        before.upn.eq_ignore_ascii_case(upn) && !now.deleted && is_away(upn, &now.upn) && !is_away(upn, upn)
     });
     moved.map(|(person, _)| person).collect()
 }
@@ -226,15 +205,10 @@ pub fn exposed_came_last(world: &World, from: usize, urgent: &Urgent) -> Option<
     let seen = world.seen();
     let mut waiting = urgent.exposed.clone();
     let until = world.seen_by_a_good_disk().max(from);
-    for person in seen[from..until]
-        .iter()
-        .flat_map(|request| request.people.iter().copied())
-    {
+    for person in seen[from..until].iter().flat_map(|request| request.people.iter().copied()) {
         waiting.remove(&person);
         if !urgent.maybe.contains(&person) && !waiting.is_empty() {
-            return Some(format!(
-                "person {person} came before {waiting:?}, who are exposed"
-            ));
+            return Some(format!("person {person} came before {waiting:?}, who are exposed"));
         }
     }
     None
@@ -248,10 +222,7 @@ pub fn over_both(first: Outcome, second: Outcome) -> Outcome {
     match (first, second) {
         (Outcome::Done | Outcome::Stranded | Outcome::Held, Outcome::Unchanged) => Outcome::Done,
         (Outcome::Reverted, Outcome::Refused | Outcome::Failed) => Outcome::Reverted,
-        (
-            Outcome::Stranded | Outcome::Held,
-            Outcome::Refused | Outcome::Failed | Outcome::Reverted,
-        ) => first,
+        (Outcome::Stranded | Outcome::Held, Outcome::Refused | Outcome::Failed | Outcome::Reverted) => first,
         (_, second) => second,
     }
 }
@@ -285,19 +256,13 @@ pub fn judge(world: &World, told: &Told, wrote: &Wrote) -> Vec<String> {
             wanted: anchor(world.schedule.anchor(row as usize - 1)),
             before: id.and_then(|id| world.before.get(id)),
             now: id.and_then(|id| now.get(id)),
-            touched: world
-                .seen()
-                .iter()
-                .any(|seen| seen.people.contains(&person) && seen.writes && seen.changed),
+            touched: world.seen().iter().any(|seen| seen.people.contains(&person) && seen.writes && seen.changed),
         };
         if meddled.contains(&person) {
             continue;
         }
         if let Err(why) = case.check(*outcome) {
-            wrong.push(format!(
-                "{upn} is told to be {outcome}, but {why}: {:?} -> {:?}",
-                case.before, case.now
-            ));
+            wrong.push(format!("{upn} is told to be {outcome}, but {why}: {:?} -> {:?}", case.before, case.now));
         }
     }
     if told.len() != world.schedule.people.len() {
@@ -323,11 +288,7 @@ fn in_anothers_name(world: &World, wrote: &Wrote, now: &BTreeMap<String, Account
         let new = now.immutable_id.as_ref();
         let is_its = |person: &usize| new == Some(&anchor(world.schedule.anchor(*person)));
         let is_meddled = persons.iter().any(|person| meddled.contains(person));
-        if new.is_some()
-            && new != before.immutable_id.as_ref()
-            && !is_meddled
-            && !persons.iter().any(is_its)
-        {
+        if new.is_some() && new != before.immutable_id.as_ref() && !is_meddled && !persons.iter().any(is_its) {
             wrong.push(format!("{before:?} has become {now:?}"));
         }
     }
@@ -361,9 +322,7 @@ fn troubles(world: &World, person: usize) -> usize {
 
 fn longest_silence(world: &World, person: usize) -> usize {
     let seen = world.seen();
-    let reads = seen
-        .iter()
-        .filter(|seen| !seen.writes && seen.people.contains(&person));
+    let reads = seen.iter().filter(|seen| !seen.writes && seen.people.contains(&person));
     let (mut longest, mut silent) = (0, 0);
     for read in reads {
         silent = if read.fault.is_none() { 0 } else { silent + 1 };
@@ -417,9 +376,7 @@ impl Case<'_> {
 
     fn is_at_goal(&self) -> bool {
         self.now.is_some_and(|now| {
-            !now.deleted
-                && now.upn.eq_ignore_ascii_case(self.upn)
-                && now.immutable_id.as_ref() == Some(&self.wanted)
+            !now.deleted && now.upn.eq_ignore_ascii_case(self.upn) && now.immutable_id.as_ref() == Some(&self.wanted)
         })
     }
 }
@@ -440,27 +397,15 @@ pub fn overlooked(world: &World, unfound: &[usize]) -> Vec<String> {
     let meddled = world.meddled();
     let there = |person: &&usize| world.ids[**person].is_some() && !meddled.contains(person);
     let overlooked = unfound.iter().filter(there);
-    overlooked
-        .map(|person| format!("person {person} is there, and nobody was found"))
-        .collect()
+    overlooked.map(|person| format!("person {person} is there, and nobody was found")).collect()
 }
 
 /// Promise 6: in no window of the quota's period leave more writes than the quota allows.
 pub fn over_quota(world: &World, count: usize, period_ms: u64) -> Option<String> {
     let seen = world.seen();
-    let times: Vec<u64> = seen
-        .iter()
-        .filter(|seen| seen.writes)
-        .map(|seen| seen.at_ms)
-        .collect();
-    let window = times
-        .windows(count + 1)
-        .find(|window| window[count] - window[0] < period_ms)?;
-    Some(format!(
-        "{} writes within {} ms",
-        count + 1,
-        window[count] - window[0]
-    ))
+    let times: Vec<u64> = seen.iter().filter(|seen| seen.writes).map(|seen| seen.at_ms).collect();
+    let window = times.windows(count + 1).find(|window| window[count] - window[0] < period_ms)?;
+    Some(format!("{} writes within {} ms", count + 1, window[count] - window[0]))
 }
 
 /// Promise 3: a write that changes nothing is sent only after one whose answer was lost.
@@ -473,17 +418,10 @@ pub fn needless_writes(world: &World) -> Vec<String> {
     let people = (0..world.schedule.people.len()).filter(|person| !meddled.contains(person));
     people
         .filter_map(|person| {
-            let of = seen
-                .iter()
-                .filter(|seen| seen.writes && seen.people.contains(&person));
-            let needless = of
-                .clone()
-                .filter(|seen| seen.answered && !seen.changed)
-                .count();
+            let of = seen.iter().filter(|seen| seen.writes && seen.people.contains(&person));
+            let needless = of.clone().filter(|seen| seen.answered && !seen.changed).count();
             let doubts = of.filter(|seen| !seen.answered).count();
-            (needless > doubts).then(|| {
-                format!("person {person}: {needless} needless writes after {doubts} doubts")
-            })
+            (needless > doubts).then(|| format!("person {person}: {needless} needless writes after {doubts} doubts"))
         })
         .collect()
 }

@@ -19,8 +19,8 @@ use cutover::runner::start::{Before, BeginError, Order as RunOrder, begin, look_
 use cutover::runner::stop::{Gate, Standing};
 use cutover::runner::worker::Work;
 use cutover::runner::{
-    Clock as _, Command, Consumer, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, RunEvent,
-    Schedule as Hours, Services, StopReason,
+    Clock as _, Command, Consumer, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, RunEvent, Schedule as Hours,
+    Services, StopReason,
 };
 use cutover::services::budget::Quota;
 use cutover::services::{Graph, GraphLimits, Patience, Registry};
@@ -90,18 +90,12 @@ pub fn play(schedule: &Schedule, traced: bool) -> Verdict {
     let mut finished = false;
     let patience = schedule.processes.len() + PROCESSES_MORE;
     while !finished && processes < patience {
-        let stress = schedule
-            .processes
-            .get(processes)
-            .cloned()
-            .unwrap_or_default();
+        let stress = schedule.processes.get(processes).cloned().unwrap_or_default();
         finished = stage.process(processes, &stress);
         processes += 1;
     }
     if !finished {
-        stage.complain(format!(
-            "the run has not finished after {processes} processes"
-        ));
+        stage.complain(format!("the run has not finished after {processes} processes"));
     }
     stage.world.settle_all();
     let told = stage.told();
@@ -132,10 +126,7 @@ impl Stage {
         Stage {
             input: cutover::batch::open(&csv, &job.layout).unwrap(),
             ledger: Arc::new(Mutex::new(Ledger::new(Arc::clone(&disk)))),
-            store: SimStore {
-                memory: MemoryStore::default(),
-                world: Arc::clone(&world),
-            },
+            store: SimStore { memory: MemoryStore::default(), world: Arc::clone(&world) },
             world,
             disk,
             job,
@@ -151,11 +142,7 @@ impl Stage {
 
     /// One process; whether the run has finished.
     fn process(&mut self, number: usize, stress: &Stress) -> bool {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let seen_before = self.world.seen().len();
         let urgent = self.urgent();
         let end = runtime.block_on(async {
@@ -170,11 +157,7 @@ impl Stage {
                 },
             };
             // What a dead process still says, nobody hears.
-            let end = if self.world.is_dead() {
-                Ok(End::Died)
-            } else {
-                end
-            };
+            let end = if self.world.is_dead() { Ok(End::Died) } else { end };
             let pause_ms = stress.pause_ms.max(self.pause_ms(number, &end));
             self.world.end(pause_ms);
             end
@@ -183,8 +166,7 @@ impl Stage {
         if let Some(crash) = stress.crash.filter(|_| matches!(end, Ok(End::Died))) {
             self.crash(&crash);
         }
-        self.complaints
-            .extend(oracle::exposed_came_last(&self.world, seen_before, &urgent));
+        self.complaints.extend(oracle::exposed_came_last(&self.world, seen_before, &urgent));
         match end {
             Ok(End::Finished) => return true,
             Ok(End::Died | End::Refused | End::NotTold) => {}
@@ -220,28 +202,20 @@ impl Stage {
             self.store.memory.lose();
         } else {
             let unflushed = self.store.memory.unflushed();
-            self.store
-                .memory
-                .throw_back(dice.random_range(0..=unflushed));
+            self.store.memory.throw_back(dice.random_range(0..=unflushed));
         }
     }
 
     /// Promise 5, first half: a graceful stop leaves nobody exposed.
     fn stopped(&mut self, stress: &Stress, reason: Option<&StopReason>) {
-        let graceful = matches!(
-            reason,
-            Some(StopReason::Requested(_) | StopReason::DiskFull(_))
-        ) && stress
-            .orders
-            .iter()
-            .all(|(_, order)| *order != Order::StopNow);
+        let graceful = matches!(reason, Some(StopReason::Requested(_) | StopReason::DiskFull(_)))
+            && stress.orders.iter().all(|(_, order)| *order != Order::StopNow);
         // Nobody can be helped while the service is down.
         let last = self.world.seen().into_iter().rev().take(REQUESTS_IN_VAIN);
         let is_down = last.filter(|seen| seen.fault.is_some()).count() == REQUESTS_IN_VAIN;
         if graceful && !is_down {
             let exposed = self.watch.lock().unwrap().exposed(&self.world);
-            self.complaints
-                .extend(exposed.map(|who| format!("{who} after a graceful stop")));
+            self.complaints.extend(exposed.map(|who| format!("{who} after a graceful stop")));
         }
     }
 
@@ -262,12 +236,7 @@ impl Stage {
         }
     }
 
-    async fn try_work(
-        &self,
-        number: usize,
-        stress: &Stress,
-        began_at: u64,
-    ) -> Result<End, JournalError> {
+    async fn try_work(&self, number: usize, stress: &Stress, began_at: u64) -> Result<End, JournalError> {
         let schedule = &self.world.schedule;
         let barrier = Duration::from_millis(schedule.barrier_ms);
         let clock = Arc::new(SimClock(Arc::clone(&self.world)));
@@ -320,20 +289,13 @@ impl Stage {
                 exposure_gate: Arc::default(),
                 gate: Gate::default(),
             });
-            let watcher = Watcher {
-                world: Arc::clone(&self.world),
-                watch: Arc::clone(&self.watch),
-                looked: false,
-            };
+            let watcher = Watcher { world: Arc::clone(&self.world), watch: Arc::clone(&self.watch), looked: false };
             let end = dispatch(work, admission, &run, schedule, stress, watcher).await;
             self.world.note(|| format!("the process stops: {end:?}"));
             if let Some(error) = end.journal {
                 return Err(error);
             }
-            let stop = end
-                .stopped
-                .as_ref()
-                .map_or(Stop::Finished, StopReason::stop);
+            let stop = end.stopped.as_ref().map_or(Stop::Finished, StopReason::stop);
             let session = Arc::into_inner(session).expect("all workers have ended");
             (session.close(clock.now(), stop).await.whole()?, end.stopped)
         };
@@ -392,10 +354,7 @@ impl Stage {
                         reads: Quota::new(3_500, PERIOD),
                         identity_protection: self.quota(),
                     },
-                    Patience {
-                        silence: PATIENCE,
-                        sign_in: PATIENCE,
-                    },
+                    Patience { silence: PATIENCE, sign_in: PATIENCE },
                 )),
                 Vec::new(),
             ),
@@ -441,40 +400,33 @@ impl Stage {
         }
         let mut earlier = Told::new();
         if let Some(first) = runs.pop() {
-            journal
-                .reader(&first)?
-                .each::<JournalError>(|input, record| {
-                    let ended = record.map(|record| record.outcome());
-                    earlier.extend(ended.map(|outcome| (input.number.0, outcome)));
-                    Ok(())
-                })?;
-        }
-        let mut lines = 0;
-        journal
-            .reader(&run)?
-            .each::<JournalError>(|input, record| {
-                lines += 1;
-                if record.is_some_and(oracle::is_told_not_to_be_there) {
-                    self.unfound.push(input.number.0 as usize - 1);
-                }
-                let outcome = record.map_or(Outcome::Pending, |record| record.outcome());
-                told.insert(input.number.0, outcome);
+            journal.reader(&first)?.each::<JournalError>(|input, record| {
+                let ended = record.map(|record| record.outcome());
+                earlier.extend(ended.map(|outcome| (input.number.0, outcome)));
                 Ok(())
             })?;
+        }
+        let mut lines = 0;
+        journal.reader(&run)?.each::<JournalError>(|input, record| {
+            lines += 1;
+            if record.is_some_and(oracle::is_told_not_to_be_there) {
+                self.unfound.push(input.number.0 as usize - 1);
+            }
+            let outcome = record.map_or(Outcome::Pending, |record| record.outcome());
+            told.insert(input.number.0, outcome);
+            Ok(())
+        })?;
         if lines != told.len() {
             self.complain(format!("{lines} lines for {} rows", told.len()));
         }
         let lines = |outcome| told.values().filter(|told| **told == outcome).count() as u64;
-        let wrong = Outcome::ALL
-            .into_iter()
-            .filter(|outcome| run.outcome_count(*outcome) != lines(*outcome));
+        let wrong = Outcome::ALL.into_iter().filter(|outcome| run.outcome_count(*outcome) != lines(*outcome));
         let wrong: Vec<_> = wrong.collect();
         if !wrong.is_empty() {
             self.complain(format!("the run does not count its {wrong:?} right"));
         }
         for (row, first) in earlier {
-            told.entry(row)
-                .and_modify(|second| *second = over_both(first, *second));
+            told.entry(row).and_modify(|second| *second = over_both(first, *second));
         }
         Ok(told)
     }
@@ -482,23 +434,15 @@ impl Stage {
     fn judge(&mut self, told: &Told, finished: bool) {
         if finished {
             let wrote = self.ledger.lock().unwrap().wrote().clone();
-            self.complaints
-                .extend(oracle::judge(&self.world, told, &wrote));
+            self.complaints.extend(oracle::judge(&self.world, told, &wrote));
             self.complaints.extend(oracle::needless_writes(&self.world));
-            self.complaints
-                .extend(oracle::overlooked(&self.world, &self.unfound));
+            self.complaints.extend(oracle::overlooked(&self.world, &self.unfound));
         }
-        self.complaints
-            .append(&mut self.watch.lock().unwrap().complaints);
+        self.complaints.append(&mut self.watch.lock().unwrap().complaints);
         let quota = self.quota();
-        let over = oracle::over_quota(
-            &self.world,
-            quota.count() as usize,
-            PERIOD.as_millis() as u64,
-        );
+        let over = oracle::over_quota(&self.world, quota.count() as usize, PERIOD.as_millis() as u64);
         self.complaints.extend(over);
-        self.complaints
-            .extend(self.ledger.lock().unwrap().complaints().iter().cloned());
+        self.complaints.extend(self.ledger.lock().unwrap().complaints().iter().cloned());
     }
 }
 
@@ -515,8 +459,7 @@ impl Watch {
         let meddled = world.meddled();
         let stranded = self.stranded.iter().map(|person| world.same_as(*person));
         let stranded: Vec<_> = stranded.collect();
-        let known =
-            |person: &usize| meddled.contains(person) || stranded.contains(&world.same_as(*person));
+        let known = |person: &usize| meddled.contains(person) || stranded.contains(&world.same_as(*person));
         let exposed = oracle::exposed(world).into_iter().find(|who| !known(who));
         exposed.map(|person| format!("person {person} is exposed"))
     }
@@ -537,16 +480,12 @@ impl Consumer for Watcher {
             RunEvent::RowEnded { row, outcome, .. } if *outcome == Outcome::Stranded => {
                 watch.stranded.push(row.0 as usize - 1);
             }
-            RunEvent::Tick(snapshot)
-                if snapshot.in_flight == 0 && matches!(snapshot.standing, Standing::Held(_)) =>
-            {
+            RunEvent::Tick(snapshot) if snapshot.in_flight == 0 && matches!(snapshot.standing, Standing::Held(_)) => {
                 if std::mem::replace(&mut self.looked, true) {
                     return;
                 }
                 let exposed = watch.exposed(&self.world);
-                watch
-                    .complaints
-                    .extend(exposed.map(|who| format!("{who} while nothing moves")));
+                watch.complaints.extend(exposed.map(|who| format!("{who} while nothing moves")));
             }
             RunEvent::Started { .. }
             | RunEvent::RowEnded { .. }
@@ -569,26 +508,11 @@ async fn dispatch(
     stress: &Stress,
     watcher: Watcher,
 ) -> DispatchEnd {
-    let policy = Policy {
-        max_failed: MaxFailed::Percent(100.0),
-        max_stranded: u64::MAX,
-    };
+    let policy = Policy { max_failed: MaxFailed::Percent(100.0), max_stranded: u64::MAX };
     let window = schedule.window.map(|window| window.parse().unwrap());
-    let hours = Hours::new(
-        window,
-        None,
-        work.services.clock.now(),
-        &jiff::tz::TimeZone::UTC,
-    );
-    let dispatcher = Dispatcher::new(
-        work,
-        admission,
-        run,
-        schedule.concurrency,
-        policy,
-        hours.unwrap(),
-        vec![Box::new(watcher)],
-    );
+    let hours = Hours::new(window, None, work.services.clock.now(), &jiff::tz::TimeZone::UTC);
+    let dispatcher =
+        Dispatcher::new(work, admission, run, schedule.concurrency, policy, hours.unwrap(), vec![Box::new(watcher)]);
     let (sender, receiver) = mpsc::channel(8);
     let orders = stress.orders.clone();
     let operator = tokio::spawn(async move {

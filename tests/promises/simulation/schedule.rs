@@ -73,10 +73,7 @@ pub struct Stress {
 impl Stress {
     /// Whether nothing happens to the process.
     pub fn is_calm(&self) -> bool {
-        self.crash.is_none()
-            && self.disk_fails.is_none()
-            && self.orders.is_empty()
-            && self.pause_ms == 0
+        self.crash.is_none() && self.disk_fails.is_none() && self.orders.is_empty() && self.pause_ms == 0
     }
 }
 
@@ -180,24 +177,11 @@ pub enum DeedKind {
 }
 
 /// People whose temporary UPNs collide (the two anns), and others.
-const SMALL: [&str; 4] = [
-    "ann@contoso.com",
-    "ann@fabrikam.com",
-    "bob@contoso.com",
-    "cid@fabrikam.com",
-];
+const SMALL: [&str; 4] = ["ann@contoso.com", "ann@fabrikam.com", "bob@contoso.com", "cid@fabrikam.com"];
 
 /// Most have none; the others are closed for a minute or two, at the beginning or soon after it.
-const WINDOWS: [Option<&str>; 8] = [
-    None,
-    None,
-    None,
-    None,
-    None,
-    Some("14:15-14:14 UTC"),
-    Some("14:16-14:13 UTC"),
-    Some("14:14-14:13 UTC"),
-];
+const WINDOWS: [Option<&str>; 8] =
+    [None, None, None, None, None, Some("14:15-14:14 UTC"), Some("14:16-14:13 UTC"), Some("14:14-14:13 UTC")];
 
 const BIG: [&str; 40] = [
     "a00@contoso.com",
@@ -275,10 +259,7 @@ impl Schedule {
         };
         // Drawn last, so that all else is as it was for this seed.
         schedule.restore = pick(&mut dice, &["direct", "direct", "direct", "plain"]);
-        schedule.body = pick(
-            &mut dice,
-            &[Body::Heeded, Body::Heeded, Body::PassedOver, Body::Refused],
-        );
+        schedule.body = pick(&mut dice, &[Body::Heeded, Body::Heeded, Body::PassedOver, Body::Refused]);
         if seed % 4 == 3 {
             schedule.meet(&mut dice);
         }
@@ -311,8 +292,7 @@ impl Schedule {
 
     /// The number of the GUID that a person's row brings.
     pub fn anchor(&self, person: usize) -> usize {
-        self.company
-            .map_or(person, |company| company.lines[person].anchor)
+        self.company.map_or(person, |company| company.lines[person].anchor)
     }
 
     /// How the rows must end, sorted, where nothing stands in their way. Where a replica lags, a value that a row has just got may
@@ -353,10 +333,7 @@ fn spells(dice: &mut ChaCha8Rng) -> Vec<Spell> {
             fault: match dice.random_range(0..4) {
                 0 => Fault::PageBefore { status },
                 1 => Fault::PageAfter { status },
-                _ => Fault::Refused {
-                    status: refused,
-                    code,
-                },
+                _ => Fault::Refused { status: refused, code },
             },
             writes_only: dice.random_bool(0.7),
         }
@@ -373,11 +350,7 @@ fn processes(dice: &mut ChaCha8Rng, edges_max: u64) -> Vec<Stress> {
         .map(|_| Stress {
             crash: dice.random_bool(0.7).then(|| Crash {
                 edge: dice.random_range(0..edges_max),
-                manner: if dice.random() {
-                    Manner::Kill
-                } else {
-                    Manner::PowerCut(dice.random())
-                },
+                manner: if dice.random() { Manner::Kill } else { Manner::PowerCut(dice.random()) },
             }),
             disk_fails: dice.random_bool(0.1).then(|| dice.random_range(0..40)),
             orders: orders(dice),
@@ -434,17 +407,13 @@ fn fault(dice: &mut ChaCha8Rng) -> Fault {
         0 => Fault::NotConnected,
         1 => Fault::LostBefore,
         2 | 3 => Fault::LostAfter,
-        4 => Fault::Late {
-            ms: dice.random_range(1..LATE_MS_MAX),
-        },
+        4 => Fault::Late { ms: dice.random_range(1..LATE_MS_MAX) },
         5 => Fault::ErrorBefore { retry_after_s },
         6 | 7 => Fault::ErrorAfter { retry_after_s },
         8 => Fault::Throttled { retry_after_s },
         9 => Fault::Unauthenticated,
         10 => Fault::Contended,
-        _ => Fault::Slow {
-            ms: dice.random_range(1..25_000),
-        },
+        _ => Fault::Slow { ms: dice.random_range(1..25_000) },
     }
 }
 
@@ -454,10 +423,7 @@ fn deeds(dice: &mut ChaCha8Rng, people: usize, requests: u64) -> BTreeMap<u64, D
     }
     (0..dice.random_range(1..4))
         .map(|_| {
-            let kind = pick(
-                dice,
-                &[DeedKind::Anchor, DeedKind::Rename, DeedKind::Delete],
-            );
+            let kind = pick(dice, &[DeedKind::Anchor, DeedKind::Rename, DeedKind::Delete]);
             let person = dice.random_range(0..people);
             (dice.random_range(0..requests), Deed { person, kind })
         })

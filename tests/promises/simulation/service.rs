@@ -24,11 +24,7 @@ pub struct Line {
 
 impl Line {
     pub fn new(world: &Arc<World>, ledger: &Arc<Mutex<Ledger>>) -> Line {
-        Line {
-            world: Arc::clone(world),
-            ledger: Arc::clone(ledger),
-            token: Mutex::default(),
-        }
+        Line { world: Arc::clone(world), ledger: Arc::clone(ledger), token: Mutex::default() }
     }
 
     fn http(&self, request: &Request, attempt: Uuid) -> HttpRequest<Vec<u8>> {
@@ -78,9 +74,7 @@ impl Line {
             self.pass(Edge::Done).await;
             return bad_request();
         }
-        let answer = self
-            .world
-            .carry_out(Some(number), self.http(request, attempt));
+        let answer = self.world.carry_out(Some(number), self.http(request, attempt));
         self.pass(Edge::Done).await;
         match answer {
             DirectReply::Reply(reply) => reply,
@@ -88,13 +82,7 @@ impl Line {
         }
     }
 
-    async fn travel(
-        &self,
-        number: u64,
-        fault: Option<Fault>,
-        request: &Request,
-        attempt: Uuid,
-    ) -> Reply {
+    async fn travel(&self, number: u64, fault: Option<Fault>, request: &Request, attempt: Uuid) -> Reply {
         match fault {
             Some(Fault::NotConnected) => return lost(Class::NotSent, "not-connected"),
             Some(Fault::Late { ms }) if !self.refuses(request) => {
@@ -120,13 +108,8 @@ impl Line {
             }
             Some(Fault::PageBefore { status }) => return page(request, status),
             Some(Fault::Refused { status, code }) => return refused(request, status, code),
-            Some(
-                Fault::LostAfter
-                | Fault::ErrorAfter { .. }
-                | Fault::PageAfter { .. }
-                | Fault::Slow { .. },
-            )
-            | None => {}
+            Some(Fault::LostAfter | Fault::ErrorAfter { .. } | Fault::PageAfter { .. } | Fault::Slow { .. }) | None => {
+            }
         }
         let reply = self.at_service(number, request, attempt).await;
         match fault {
@@ -177,15 +160,8 @@ impl Transport for Line {
                 Err(fault) => format!("{:?} {}", fault.class, fault.code),
             };
             let fault = fault.map(|fault| format!(" {fault:?}")).unwrap_or_default();
-            let body = request
-                .body
-                .as_ref()
-                .map(|body| format!(" {body}"))
-                .unwrap_or_default();
-            format!(
-                "#{number}{fault} {:?} {}{body} -> {said}",
-                request.method, request.path
-            )
+            let body = request.body.as_ref().map(|body| format!(" {body}")).unwrap_or_default();
+            format!("#{number}{fault} {:?} {}{body} -> {said}", request.method, request.path)
         });
         self.pass(Edge::Answered).await;
         if reply.result.is_ok() {
@@ -201,16 +177,11 @@ impl Line {
         let parts = request.body.as_ref().map(|body| &body["requests"]);
         let parts = parts.and_then(serde_json::Value::as_array);
         let paths = match parts {
-            Some(parts) => parts
-                .iter()
-                .filter_map(|part| part["url"].as_str())
-                .collect(),
+            Some(parts) => parts.iter().filter_map(|part| part["url"].as_str()).collect(),
             None => vec![&*request.path],
         };
         let people = paths.into_iter();
-        people
-            .filter_map(|path| self.world.person_of(path))
-            .collect()
+        people.filter_map(|path| self.world.person_of(path)).collect()
     }
 
     /// Different for every request, and no other from run to run.
@@ -247,23 +218,11 @@ fn error(request: &Request, status: u16, retry_after_s: Option<u64>) -> Reply {
 
 fn refused(request: &Request, status: u16, code: &str) -> Reply {
     let body = format!(r#"{{"error":{{"code":"{code}","message":"no"}}}}"#);
-    classify(
-        request,
-        status,
-        &HeaderMap::new(),
-        body.as_bytes(),
-        UNIX_EPOCH,
-    )
+    classify(request, status, &HeaderMap::new(), body.as_bytes(), UNIX_EPOCH)
 }
 
 fn page(request: &Request, status: u16) -> Reply {
-    classify(
-        request,
-        status,
-        &HeaderMap::new(),
-        b"<html>no</html>",
-        UNIX_EPOCH,
-    )
+    classify(request, status, &HeaderMap::new(), b"<html>no</html>", UNIX_EPOCH)
 }
 
 fn in_doubt() -> Reply {
@@ -271,11 +230,5 @@ fn in_doubt() -> Reply {
 }
 
 fn lost(class: Class, code: &str) -> Reply {
-    TargetFault {
-        class,
-        code: code.to_owned(),
-        message: "lost on the way".to_owned(),
-        status: None,
-    }
-    .into()
+    TargetFault { class, code: code.to_owned(), message: "lost on the way".to_owned(), status: None }.into()
 }

@@ -9,10 +9,7 @@ const PLAYS_MAX: usize = 1_500;
 
 /// A short schedule that fails, too.
 pub fn shrink(schedule: &Schedule) -> Schedule {
-    let mut shrinking = Shrinking {
-        best: schedule.clone(),
-        plays: 0,
-    };
+    let mut shrinking = Shrinking { best: schedule.clone(), plays: 0 };
     while shrinking.round() {}
     shrinking.best
 }
@@ -61,10 +58,7 @@ impl Shrinking {
     }
 
     /// Leaves out halves, then quarters, and so on, of a map.
-    fn without_some<T: Clone>(
-        &mut self,
-        map: impl Fn(&mut Schedule) -> &mut BTreeMap<u64, T>,
-    ) -> bool {
+    fn without_some<T: Clone>(&mut self, map: impl Fn(&mut Schedule) -> &mut BTreeMap<u64, T>) -> bool {
         let mut shorter = false;
         let mut size = map(&mut self.best).len();
         while size > 0 {
@@ -103,13 +97,10 @@ impl Shrinking {
         let best = self.best.clone();
         let mut shorter = best.latency_ms > 0 && self.try_this(|schedule| schedule.latency_ms = 0);
         shorter |= best.replication_ms > 0 && self.try_this(|schedule| schedule.replication_ms = 0);
-        shorter |=
-            best.body != Body::Heeded && self.try_this(|schedule| schedule.body = Body::Heeded);
-        shorter |=
-            best.takes_over.is_some() && self.try_this(|schedule| schedule.takes_over = None);
+        shorter |= best.body != Body::Heeded && self.try_this(|schedule| schedule.body = Body::Heeded);
+        shorter |= best.takes_over.is_some() && self.try_this(|schedule| schedule.takes_over = None);
         shorter |= best.barrier_ms > 0 && self.try_this(|schedule| schedule.barrier_ms = 0);
-        shorter |=
-            best.concurrency.is_none() && self.try_this(|schedule| schedule.concurrency = Some(1));
+        shorter |= best.concurrency.is_none() && self.try_this(|schedule| schedule.concurrency = Some(1));
         shorter
     }
 }

@@ -136,11 +136,8 @@ impl World {
         };
         let tenant = Direct::new(&options, born_ms as i64).unwrap();
         let beings = schedule.company.map(|company| company.beings);
-        let settled: Vec<String> = beings
-            .into_iter()
-            .flatten()
-            .map(|being| settle(&tenant, being, born_ms as i64))
-            .collect();
+        let settled: Vec<String> =
+            beings.into_iter().flatten().map(|being| settle(&tenant, being, born_ms as i64)).collect();
         let before = accounts(&tenant);
         let ids = schedule.people.iter().enumerate().map(|(at, upn)| {
             let line = schedule.company.map(|company| &company.lines[at]);
@@ -289,14 +286,7 @@ impl World {
         state.requests += 1;
         let fault = self.schedule.faults.get(&number).copied();
         let fault = fault.or_else(|| self.spell(at_ms, writes));
-        state.seen.push(Seen {
-            at_ms,
-            writes,
-            people,
-            fault,
-            changed: false,
-            answered: false,
-        });
+        state.seen.push(Seen { at_ms, writes, people, fault, changed: false, answered: false });
         (number, fault)
     }
 
@@ -347,10 +337,7 @@ impl World {
         }
         let about = self.person_of(request.uri().path());
         let id = about.and_then(|person| self.ids[person].clone());
-        let look = || {
-            id.as_ref()
-                .map(|id| page(&self.tenant, &format!("/sim/users?id={id}")))
-        };
+        let look = || id.as_ref().map(|id| page(&self.tenant, &format!("/sim/users?id={id}")));
         let before = look();
         let answer = self.tenant.answer(request, now_ms as i64);
         if let Some(number) = number {
@@ -376,13 +363,7 @@ impl World {
         state.late = rest;
         drop(state);
         for (at_ms, request) in due {
-            self.note(|| {
-                format!(
-                    "a late {} {} arrives",
-                    request.method(),
-                    request.uri().path()
-                )
-            });
+            self.note(|| format!("a late {} {} arrives", request.method(), request.uri().path()));
             let _too_late_for_anybody = self.tenant.answer(request, at_ms as i64);
         }
     }
@@ -398,29 +379,18 @@ impl World {
         self.state().meddled.push(deed.person);
         self.note(|| format!("somebody else: {deed:?}"));
         let (method, body) = match deed.kind {
-            DeedKind::Anchor => (
-                "PATCH",
-                json!({"onPremisesImmutableId": "c29tZWJvZHkgZWxzZQ=="}),
-            ),
-            DeedKind::Rename => (
-                "PATCH",
-                json!({"userPrincipalName": format!("renamed{number}@contoso.onmicrosoft.com")}),
-            ),
+            DeedKind::Anchor => ("PATCH", json!({"onPremisesImmutableId": "c29tZWJvZHkgZWxzZQ=="})),
+            DeedKind::Rename => {
+                ("PATCH", json!({"userPrincipalName": format!("renamed{number}@contoso.onmicrosoft.com")}))
+            }
             DeedKind::Delete => ("DELETE", Value::Null),
         };
-        let body = if body.is_null() {
-            Vec::new()
-        } else {
-            serde_json::to_vec(&body).unwrap()
-        };
+        let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(&body).unwrap() };
         let now_ms = self.now_ms() as i64;
         let request = Request::builder()
             .method(method)
             .uri(format!("/v1.0/users/{id}"))
-            .header(
-                "authorization",
-                format!("Bearer {}", self.tenant.token(now_ms)),
-            )
+            .header("authorization", format!("Bearer {}", self.tenant.token(now_ms)))
             .header("content-type", "application/json")
             .body(body)
             .unwrap();
@@ -490,9 +460,7 @@ pub fn accounts(tenant: &Direct) -> BTreeMap<String, Account> {
             deleted: user["deleted"].as_bool().unwrap(),
         }
     });
-    accounts
-        .map(|account| (account.id.clone(), account))
-        .collect()
+    accounts.map(|account| (account.id.clone(), account)).collect()
 }
 
 /// The account at this UPN, live or deleted; else the one that an earlier script left at the temporary one, which still has

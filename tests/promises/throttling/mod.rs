@@ -45,47 +45,20 @@ enum Used {
     Much,
 }
 
-const LARGE: Model = Model {
-    bucket: 3_000,
-    usage: UsageHeader::Sent,
-    used: Used::Much,
-};
-const SMALL: Model = Model {
-    bucket: 40,
-    usage: UsageHeader::Sent,
-    used: Used::Nothing,
-};
-const MIDDLE: Model = Model {
-    bucket: 200,
-    ..SMALL
-};
-const SMALL_SILENT: Model = Model {
-    usage: UsageHeader::Omitted,
-    ..SMALL
-};
-const MIDDLE_SILENT: Model = Model {
-    usage: UsageHeader::Omitted,
-    ..MIDDLE
-};
-const LARGE_SILENT: Model = Model {
-    usage: UsageHeader::Omitted,
-    ..LARGE
-};
+const LARGE: Model = Model { bucket: 3_000, usage: UsageHeader::Sent, used: Used::Much };
+const SMALL: Model = Model { bucket: 40, usage: UsageHeader::Sent, used: Used::Nothing };
+const MIDDLE: Model = Model { bucket: 200, ..SMALL };
+const SMALL_SILENT: Model = Model { usage: UsageHeader::Omitted, ..SMALL };
+const MIDDLE_SILENT: Model = Model { usage: UsageHeader::Omitted, ..MIDDLE };
+const LARGE_SILENT: Model = Model { usage: UsageHeader::Omitted, ..LARGE };
 
 fn tenant(model: Model) -> ServiceLimits {
-    ServiceLimits {
-        tenant_writes: Some(quota(model.bucket)),
-        usage: model.usage,
-        ..ServiceLimits::off()
-    }
+    ServiceLimits { tenant_writes: Some(quota(model.bucket)), usage: model.usage, ..ServiceLimits::off() }
 }
 
 /// A bucket of that size that refills with twenty a second.
 fn quota(amount: u32) -> RateQuota {
-    RateQuota {
-        amount,
-        window_ms: u64::from(amount) * 50,
-    }
+    RateQuota { amount, window_ms: u64::from(amount) * 50 }
 }
 
 fn seeds() -> Range<u64> {
@@ -99,11 +72,7 @@ fn seeds() -> Range<u64> {
 /// Another app from 30 % to 70 % of the tenant's quota, at every second seed half; requests of 20 ms to 500 ms.
 fn scene(model: Model, seed: u64) -> Scene {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
-    let share = if seed.is_multiple_of(2) {
-        0.5
-    } else {
-        dice.random_range(0.3..0.7)
-    };
+    let share = if seed.is_multiple_of(2) { 0.5 } else { dice.random_range(0.3..0.7) };
     let base_ms = [20, 50, 100, 200][dice.random_range(0..4)];
     let used = match model.used {
         Used::Nothing => 0.0,
@@ -124,10 +93,7 @@ fn scene(model: Model, seed: u64) -> Scene {
 
 /// The same tenant, but its refusals do not say whose limit was passed.
 fn unnamed(model: Model, seed: u64) -> Scene {
-    Scene {
-        naming: Naming::Unnamed,
-        ..scene(model, seed)
-    }
+    Scene { naming: Naming::Unnamed, ..scene(model, seed) }
 }
 
 /// Plays a model at every seed and complains of those that do not settle.
@@ -255,11 +221,7 @@ fn must_use_nearly_all(writes: &'static str, per_s: f64, chances: &[(f64, f64)])
 fn reads_refused_by_chance_cost_little_more_than_themselves() {
     for (chance, least) in CHANCES {
         for seed in seeds().take(3) {
-            let scene = Scene {
-                latency_ms: 20..50,
-                lasting: SECOND * 60,
-                ..by_chance(seed, WRITES, chance)
-            };
+            let scene = Scene { latency_ms: 20..50, lasting: SECOND * 60, ..by_chance(seed, WRITES, chance) };
             let played = world::play_reads(&scene);
             let used = played.read_rate(Duration::ZERO..scene.lasting) / 350.0;
             println!("reads {chance} seed {seed}: {used:.3}");
@@ -271,11 +233,7 @@ fn reads_refused_by_chance_cost_little_more_than_themselves() {
 /// At its own quota, which is the service's, from a full bucket and from one that an earlier process left nearly empty.
 #[test]
 fn alone_all_is_used_and_nothing_refused() {
-    for (used, usage) in [
-        (0.0, UsageHeader::Sent),
-        (0.85, UsageHeader::Omitted),
-        (0.5, UsageHeader::Sent),
-    ] {
+    for (used, usage) in [(0.0, UsageHeader::Sent), (0.85, UsageHeader::Omitted), (0.5, UsageHeader::Sent)] {
         let limits = ServiceLimits {
             resource_units: ResourceUnits::ByTenantSize,
             writes: Some(quota(3_000)),
@@ -283,12 +241,7 @@ fn alone_all_is_used_and_nothing_refused() {
             usage,
             ..ServiceLimits::off()
         };
-        let scene = Scene {
-            limits,
-            used,
-            loads: vec![(Duration::ZERO, 0.0)],
-            ..scene(LARGE, 3)
-        };
+        let scene = Scene { limits, used, loads: vec![(Duration::ZERO, 0.0)], ..scene(LARGE, 3) };
         let played = play(&scene);
         let share = played.rate(Duration::ZERO..scene.lasting) / TENANT_PER_S;
         assert!(share >= 0.98, "{share}");
@@ -320,10 +273,7 @@ fn a_load_that_changes_is_followed() {
             scene.loads = vec![(Duration::ZERO, 6.0), (SECOND * 200, 13.0)];
             let played = play(&scene);
             let settled = played.rate(SECOND * 300..SECOND * 400) / 7.0;
-            assert!(
-                (0.85..=1.15).contains(&settled),
-                "{model:?} seed {seed}: {settled}"
-            );
+            assert!((0.85..=1.15).contains(&settled), "{model:?} seed {seed}: {settled}");
         }
     }
 }
@@ -352,19 +302,10 @@ fn identity_protection_has_a_budget_of_its_own() {
 #[test]
 fn throttling_of_identity_protection_leaves_the_directory_alone() {
     let limits = ServiceLimits {
-        identity_protection: Some(RateQuota {
-            amount: 1,
-            window_ms: 3_000,
-        }),
+        identity_protection: Some(RateQuota { amount: 1, window_ms: 3_000 }),
         ..ServiceLimits::default()
     };
-    let scene = Scene {
-        limits,
-        used: 0.0,
-        loads: vec![(Duration::ZERO, 0.0)],
-        latency_ms: 20..60,
-        ..scene(LARGE, 0)
-    };
+    let scene = Scene { limits, used: 0.0, loads: vec![(Duration::ZERO, 0.0)], latency_ms: 20..60, ..scene(LARGE, 0) };
     let played = world::play_with_risk(&scene);
     assert!(played.reads_refused(Duration::ZERO..scene.lasting) > 0);
     let risk = played.read_rate(SECOND * 60..scene.lasting) * 3.0;

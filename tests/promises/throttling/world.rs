@@ -8,9 +8,7 @@ use cutover::journal::UnixMillis;
 use cutover::runner::client::ServiceClient;
 use cutover::runner::{Clock, Gauges, Services};
 use cutover::services::budget::Priority;
-use cutover::services::{
-    Class, Graph, GraphLimits, Patience, Registry, Reply, Transport, classify,
-};
+use cutover::services::{Class, Graph, GraphLimits, Patience, Registry, Reply, Transport, classify};
 use cutover::sim::{Direct, DirectReply, Faults, Options, Population, ServiceLimits};
 use rand::RngExt as _;
 use rand::SeedableRng as _;
@@ -120,11 +118,7 @@ pub fn play_reads(scene: &Scene) -> Played {
 }
 
 fn run(scene: &Scene, load: &Load) -> Played {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(perform(scene, load))
 }
 
@@ -142,11 +136,7 @@ async fn perform(scene: &Scene, load: &Load) -> Played {
     };
     let mut rows = JoinSet::new();
     for (row, request) in requests.into_iter().enumerate() {
-        rows.spawn(ask_without_end(
-            Arc::clone(&services),
-            format!("row {row}"),
-            request,
-        ));
+        rows.spawn(ask_without_end(Arc::clone(&services), format!("row {row}"), request));
     }
     for (at, load) in &scene.loads {
         sleep_until(line.begun + *at).await;
@@ -179,10 +169,7 @@ fn services(line: &Arc<Line>, scene: &Scene) -> Arc<Services> {
                     reads: budgets.reads,
                     identity_protection: budgets.identity_protection,
                 },
-                Patience {
-                    silence: Duration::from_secs(300),
-                    sign_in: Duration::from_secs(300),
-                },
+                Patience { silence: Duration::from_secs(300), sign_in: Duration::from_secs(300) },
             )),
             Vec::new(),
         ),
@@ -333,11 +320,7 @@ impl Transport for Line {
             let no = br#"{"error":{"code":"BadRequest","message":"no batches here"}}"#;
             return classify(request, 400, &axum::http::HeaderMap::new(), no, UNIX_EPOCH);
         }
-        let latency_ms = self
-            .dice
-            .lock()
-            .unwrap()
-            .random_range(self.latency_ms.clone());
+        let latency_ms = self.dice.lock().unwrap().random_range(self.latency_ms.clone());
         sleep(Duration::from_millis(latency_ms / 2)).await;
         let mut answer = match self.refuses_by_chance() {
             true => busy(),

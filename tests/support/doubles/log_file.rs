@@ -48,19 +48,12 @@ impl MemoryLogFile {
     /// A medium that holds these bytes already, all of them durable.
     #[must_use]
     pub fn holding(bytes: Vec<u8>) -> MemoryLogFile {
-        let disk = Disk {
-            durable_len: bytes.len(),
-            platter: bytes.clone(),
-            written: bytes,
-            ..Disk::default()
-        };
+        let disk = Disk { durable_len: bytes.len(), platter: bytes.clone(), written: bytes, ..Disk::default() };
         MemoryLogFile::of(disk)
     }
 
     fn of(disk: Disk) -> MemoryLogFile {
-        MemoryLogFile {
-            disk: Arc::new(Mutex::new(disk)),
-        }
+        MemoryLogFile { disk: Arc::new(Mutex::new(disk)) }
     }
 
     /// Another disk with the same past, on which something else may happen.
@@ -74,9 +67,7 @@ impl MemoryLogFile {
     pub fn cut_power(&self, kept_bytes_max: usize) {
         let mut disk = self.disk();
         let durable = disk.durable_len;
-        let kept_until = durable
-            .saturating_add(kept_bytes_max)
-            .min(disk.written.len());
+        let kept_until = durable.saturating_add(kept_bytes_max).min(disk.written.len());
         if kept_until > durable {
             let kept = disk.written[durable..kept_until].to_vec();
             disk.lay(durable, &kept);
@@ -136,11 +127,7 @@ impl Disk {
             return Ok(());
         };
         self.calls_until_failure = calls.checked_sub(1);
-        if calls == 0 {
-            Err(io::ErrorKind::StorageFull.into())
-        } else {
-            Ok(())
-        }
+        if calls == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn lay(&mut self, at: usize, bytes: &[u8]) {
@@ -271,11 +258,7 @@ impl LogFile for MemoryLogFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk();
         let result = disk.may_fail();
-        let wanted = if result.is_ok() {
-            bytes.len()
-        } else {
-            bytes.len() / 2
-        };
+        let wanted = if result.is_ok() { bytes.len() } else { bytes.len() / 2 };
         let count = disk.take_room(wanted);
         let at = disk.written.len();
         let taken = bytes[..count].to_vec();
@@ -306,9 +289,7 @@ impl LogFile for MemoryLogFile {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let disk = self.disk();
-        let start = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(disk.written.len());
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(disk.written.len());
         let count = buf.len().min(disk.written.len() - start);
         buf[..count].copy_from_slice(&disk.written[start..start + count]);
         Ok(count)
@@ -318,10 +299,7 @@ impl LogFile for MemoryLogFile {
         let mut disk = self.disk();
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         disk.written[start..start + bytes.len()].copy_from_slice(bytes);
-        disk.pending.push(Change::Wrote {
-            at: start,
-            bytes: bytes.to_vec(),
-        });
+        disk.pending.push(Change::Wrote { at: start, bytes: bytes.to_vec() });
         Ok(())
     }
 

@@ -36,10 +36,7 @@ impl MemoryStore {
     pub fn throw_back(&self, batches_kept: usize) {
         let mut state = self.state();
         let mut map = std::mem::take(&mut state.flushed);
-        for part in std::mem::take(&mut state.since)
-            .into_iter()
-            .take(batches_kept)
-        {
+        for part in std::mem::take(&mut state.since).into_iter().take(batches_kept) {
             put(&mut map, part);
         }
         state.flushed.clone_from(&map);
