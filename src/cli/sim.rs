@@ -46,7 +46,7 @@ fn write_people(args: &SimArgs, path: &Path) -> Result<(), Failure> {
 }
 
 fn options(args: &SimArgs) -> Options {
-    let pleasant = Faults::default();
+    let pleasant = Faults::pleasant();
     Options {
         port: args.port,
         seed: args.seed,
