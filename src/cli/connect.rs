@@ -271,7 +271,7 @@ async fn simulate(cast: Cast) -> Result<Simulator, Failure> {
 }
 
 fn connection_to(simulator: &Simulator) -> Result<Connection, Failure> {
-    let secret = |name: &str| (name == SECRET_VARIABLE).then(|| simulator.client_secret().to_owned());
+    let secret = |name: &str| (name == SECRET_VARIABLE).then(|| crate::sim::CLIENT_SECRET.to_owned());
     Connection::parse(Path::new(SIM), &simulator.connection_file(), &secret)
         .map_err(|error| Failure::new(Exit::Program, error))
 }
