@@ -3,7 +3,9 @@
 
 use super::context::holder;
 use super::control::{ControlRequest, SteerOrder};
-use crate::journal::{Control, ControlToken, Holder, Journal, JournalError, RunId, RunRecord, Session, takers};
+use crate::journal::{
+    Control, ControlToken, Holder, Journal, JournalError, RunId, RunReader, RunRecord, Session, takers,
+};
 use crate::progress::waiting_in_words;
 use crate::report::{self, Liveness, ReportError, RunSummary, UnderWay};
 use crate::runner::stop::Gate;
@@ -129,27 +131,34 @@ type Summaries = Result<Vec<RunSummary>, ControlRefusal>;
 
 impl LiveProcess {
     async fn status(&self, run: Option<&str>) -> Summaries {
-        let (run, live, journal) = self.find(run).await?;
-        let mut reader = journal.reader(&run)?;
+        let (mut reader, live, _journal) = self.find(run).await?;
+        let run = reader.run().clone();
         Ok(vec![report::summarize(&run, &mut reader, &live)?])
     }
 
     async fn runs(&self) -> Summaries {
         let own = self.own_run()?;
-        let (_, live, journal) = self.find(Some(&own.to_string())).await?;
+        let (mut reader, live, journal) = self.find(Some(&own.to_string())).await?;
         let runs = journal.runs()?;
         let takers = takers(&runs);
         let summarize = |run: RunRecord| {
+            if run.id() == own {
+                let run = reader.run().clone();
+                return Ok(report::summarize(&run, &mut reader, &live)?);
+            }
             let idle = Liveness::idle(takers.get(&run.id()).copied());
-            let live = if run.id() == own { &live } else { &idle };
-            Ok(report::summarize(&run, &mut journal.reader(&run)?, live)?)
+            Ok(report::summarize(&run, &mut journal.reader(&run)?, &idle)?)
         };
         runs.into_iter().map(summarize).collect()
     }
 
     async fn write_report(&self, run: &str, dir: &Path) -> Summaries {
-        let (run, live, journal) = self.find(Some(run)).await?;
-        let mut reader = journal.reader(&run)?;
+        let session = self.session.upgrade().ok_or(ControlRefusal::Ending)?;
+        // Every row is read from the checkpoint: it must be up to the log.
+        drop(session.reader().await?);
+        drop(session);
+        let (mut reader, live, _journal) = self.find(Some(run)).await?;
+        let run = reader.run().clone();
         let (_, summary) = report::write(&run, &mut reader, dir, &live)?;
         Ok(vec![summary])
     }
@@ -176,8 +185,8 @@ impl LiveProcess {
     }
 
     async fn must_be_live(&self, named: &str) -> Result<(), ControlRefusal> {
-        let (run, ..) = self.find(Some(named)).await?;
-        let (named, own) = (run.id(), self.own_run()?);
+        let (reader, ..) = self.find(Some(named)).await?;
+        let (named, own) = (reader.run().id(), self.own_run()?);
         match named == own {
             true => Ok(()),
             false => {
@@ -191,28 +200,23 @@ impl LiveProcess {
         Ok(session.header().id)
     }
 
-    /// The run, and the journal for as long as the reply takes: one at a time, so that no two write one report, and none once
-    /// the session has ended, when the process itself writes the last one.
+    /// The run as it stands now, and the journal for as long as the reply takes: one at a time, so that no two write one
+    /// report, and none once the session has ended, when the process itself writes the last one.
     async fn find(
         &self,
         prefix: Option<&str>,
-    ) -> Result<(RunRecord, Liveness, OwnedMutexGuard<Journal>), ControlRefusal> {
+    ) -> Result<(RunReader, Liveness, OwnedMutexGuard<Journal>), ControlRefusal> {
         let journal = self.journal.upgrade().ok_or(ControlRefusal::Ending)?;
         let journal = journal.lock_owned().await;
         let session = self.session.upgrade().ok_or(ControlRefusal::Ending)?;
-        // Brings the checkpoint up to the log.
-        drop(session.reader().await?);
-        let mut run = journal.find(prefix)?;
         let own = session.header().id;
-        if prefix.is_none() && run.id() < own {
+        let run = journal.find(prefix)?;
+        if run.id() == own || prefix.is_none() && run.id() < own {
             // People come and go in a run that is worked on, so it counts as one in which somebody cannot work.
-            run = journal.find(Some(&own.to_string()))?;
+            return Ok((session.glance()?, self.bridge.liveness(), journal));
         }
-        let live = match run.id() == own {
-            true => self.bridge.liveness(),
-            false => Liveness::idle(journal.taken_over_by(run.id())?),
-        };
-        Ok((run, live, journal))
+        let live = Liveness::idle(journal.taken_over_by(run.id())?);
+        Ok((journal.reader(&run)?, live, journal))
     }
 }
 
