@@ -167,7 +167,7 @@ fn pages() -> Result<Vec<ExplainPage>, Failure> {
             job.warnings.iter().map(|one| page(one).line("changed", WARNING_CHANGED).line("what to do", &one.advice)),
         );
     }
-    pages.extend(known_codes().map(|known| code_page(known.code, known)));
+    pages.extend(known_codes().map(|known| code_page(&known.code, known)));
     Ok(pages)
 }
 
@@ -176,19 +176,19 @@ fn class_page(topic: &Topic, class: Class) -> ExplainPage {
     let codes = known_codes().filter(|known| known.class.kind() == kind);
     let leads: Vec<String> = statuses_of(class)
         .map(|status| format!("http-{status}"))
-        .chain(codes.map(|known| known.code.to_owned()))
+        .chain(codes.map(|known| known.code.clone()))
         .collect();
     ExplainPage::of_problem(topic, kind).line("comes from", &leads.join(", ")).line("source", Speaker::Graph.source())
 }
 
 fn code_page(code: &str, known: &KnownCode) -> ExplainPage {
     let kind = known.class.kind();
-    let meaning = match known.note {
+    let meaning = match &known.note {
         Some(note) => sentence(note),
         None => kind.meaning.to_owned(),
     };
     let mut page = ExplainPage::new(&Topic::of_speaker(known.speaker), code, &meaning);
-    page.summary = match known.note.or(known.advice) {
+    page.summary = match known.note.as_ref().or(known.advice.as_ref()) {
         Some(more) => format!("{}: {more}", kind.code),
         None => kind.code.to_owned(),
     };
@@ -196,7 +196,7 @@ fn code_page(code: &str, known: &KnownCode) -> ExplainPage {
     if known.note.is_some() {
         page = page.line("that is", kind.meaning);
     }
-    let advice = known.advice.unwrap_or(kind.advice);
+    let advice = known.advice.as_deref().unwrap_or(kind.advice);
     page.action(kind.changed, kind.again, advice).line("source", known.speaker.source())
 }
 
