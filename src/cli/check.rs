@@ -2,8 +2,7 @@
 
 use super::args::CheckArgs;
 use super::context::Batch;
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure};
 use crate::batch::{Finding, FindingCounts, InputError, Visit};
 use crate::job::Settings;
 use crate::progress::{counted, print_json_text, print_result, print_text, warn};

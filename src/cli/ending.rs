@@ -1,11 +1,10 @@
 //! How a run stands when a process leaves it: the report, the numbers in words, who cannot sign in, and the command that
 //! continues.
 
-use super::args::{Global, WorkArgs};
+use super::args::WorkArgs;
 use super::context::{print_json, report_dir};
-use super::exit::Exit;
-use super::failure::Failure;
 use super::half_way::mention_others;
+use super::{Exit, Failure, Global};
 use crate::journal::reserve::RESERVE_BYTES;
 use crate::journal::{Closed, Journal, JournalError, RunId, RunReader, RunRecord};
 use crate::progress::{counted, name_run, note_end, print, print_result, warn, warn_if_quiet};
@@ -33,7 +32,7 @@ pub(super) fn finish(
     target_spec: &str,
 ) -> Result<Exit, Failure> {
     name_run(run.id());
-    let dir = report_dir(args.report.as_ref(), &run.id().to_string());
+    let dir = report_dir(args.report.as_deref(), &run.id().to_string());
     let ending = RunEnding { global, args, dir: &dir, target_spec };
     let exposed = ending.print(run, &mut journal.reader(run)?)?;
     mention_others(journal, run.id(), &global.journal);

@@ -5,9 +5,7 @@
 //! pages.
 
 use super::context::job;
-use super::errors;
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure};
 use crate::core::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind, nearest_first};
 use crate::job::{Objection, SHIPPED};
 use crate::machine::Outcome;
@@ -244,7 +242,7 @@ fn unknown(code: &str, pages: &[ExplainPage]) -> Failure {
         false => format!("similar codes: {}; ", near.join(", ")),
     };
     let help = format!("{similar}`cutover explain` without a code lists all of them");
-    Failure::usage(format!("the code `{code}` is not known"), help).coded(errors::UNKNOWN_CODE)
+    Failure::usage("unknown-code", format!("the code `{code}` is not known"), help)
 }
 
 impl fmt::Display for ExplainPage {

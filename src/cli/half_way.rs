@@ -1,8 +1,6 @@
 //! People who are half way in other runs of the journal: they are mentioned, and no new run starts over them.
 
-use super::args::Global;
-use super::errors;
-use super::failure::Failure;
+use super::{Failure, Global};
 use crate::journal::{Journal, RunId};
 use crate::progress::{counted, warn};
 use crate::report::{PEOPLE_NAMED_MAX, resume_command};
@@ -45,8 +43,8 @@ pub(super) fn refusal(error: HalfWayError, global: &Global) -> Failure {
         HalfWayError::Input(error) => Failure::unusable(error),
         HalfWayError::Elsewhere(left) => elsewhere(&left, global),
         error @ HalfWayError::CannotTakeOver { .. } => {
-            Failure::usage(error.to_string(), "`cutover resume` that run to finish them; nothing was written")
-                .coded(errors::HALF_WAY)
+            let help = "`cutover resume` that run to finish them; nothing was written";
+            Failure::usage("half-way", error.to_string(), help)
         }
     }
 }
@@ -77,5 +75,5 @@ fn elsewhere(left: &[LeftBehind], global: &Global) -> Failure {
         ));
     }
     help.push("nothing was written".into());
-    Failure::usage(lines.join("\n"), help.join("\n")).coded(errors::HALF_WAY)
+    Failure::usage("half-way", lines.join("\n"), help.join("\n"))
 }

@@ -1,9 +1,8 @@
 //! `cutover sim`: serve the simulated tenant for other programs.
 
-use super::args::{Global, SimArgs};
+use super::args::SimArgs;
 use super::connect::{Cast, SIM, person};
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure, Global};
 use crate::batch::Digest;
 use crate::job::Job;
 use crate::journal::{JournalError, RunHeader, RunReader, RunRecord};
@@ -41,7 +40,7 @@ fn write_people(args: &SimArgs, path: &Path) -> Result<(), Failure> {
     let written = File::create(path).and_then(|file| write_csv(args.seed, args.users, &mut BufWriter::new(file)));
     written.map_err(|error| {
         let message = format!("`{}` cannot be written: {error}", path.display());
-        Failure::usage(message, "name another file")
+        Failure::usage("usage", message, "name another file")
     })
 }
 

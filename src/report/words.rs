@@ -2,8 +2,8 @@
 
 use super::outcome::ExposedPerson;
 use super::summary::{RunStatus, RunSummary};
+use crate::core::counted;
 use crate::machine::Outcome;
-use crate::progress::counted;
 use std::path::Path;
 
 /// People named one by one; the rest is counted.
