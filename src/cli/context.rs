@@ -81,15 +81,17 @@ pub(super) fn job(name: &str) -> Result<Job, Failure> {
 }
 
 pub(super) fn job_failure(error: FindError) -> Failure {
-    let (code, message, help) = match &error {
+    match &error {
         FindError::Mistakes(mistakes) => {
-            ("job-file", format!("{mistakes}\n{}", mistakes.listing()), "fix the job file; nothing was sent".to_owned())
+            let message = format!("{mistakes}\n{}", mistakes.listing());
+            Failure::usage("job-file", message, "fix the job file; nothing was sent")
         }
-        FindError::Unreadable { source, .. } => ("job-file", format!("{error}: {source}"), "check the path".to_owned()),
-        FindError::TooLong { .. } => ("job-file", error.to_string(), "check the path".to_owned()),
-        FindError::Unknown { name, .. } => ("unknown-job", error.to_string(), near_job(name)),
-    };
-    Failure::usage(code, message, help)
+        FindError::Unreadable { source, .. } => {
+            Failure::usage("job-file", format!("{error}: {source}"), "check the path")
+        }
+        FindError::TooLong { .. } => Failure::usage("job-file", error.to_string(), "check the path"),
+        FindError::Unknown { name, .. } => Failure::usage("unknown-job", error.to_string(), near_job(name)),
+    }
 }
 
 fn near_job(name: &str) -> String {

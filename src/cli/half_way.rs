@@ -3,7 +3,7 @@
 use super::{Failure, Global};
 use crate::journal::{Journal, RunId};
 use crate::progress::{counted, warn};
-use crate::report::{PEOPLE_NAMED_MAX, resume_command};
+use crate::report::{listed, resume_command};
 use crate::runner::half_way::{HalfWayError, LeftBehind, left_behind};
 use std::path::Path;
 
@@ -15,15 +15,13 @@ pub(super) fn mention_others(journal: &Journal, own: RunId, dir: &Path) {
         Err(error) => return warn(format_args!("the other runs cannot be read: {error}")),
     };
     for behind in &left {
-        let (run, people) = (behind.run.id(), count(behind));
-        let command = resume(behind, dir);
+        let (run, people, command) = (behind.run.id(), count(behind), resume(behind, dir));
         warn(format_args!("run {run} has left {people} half way: {command}"));
     }
 }
 
 fn resume(behind: &LeftBehind, journal: &Path) -> String {
-    let run = behind.run.id().to_string();
-    resume_command(&run, &behind.run.header.target_spec, journal)
+    resume_command(&behind.run.id().to_string(), &behind.run.header.target_spec, journal)
 }
 
 /// `15 people, 3 of whom cannot sign in`.
@@ -50,24 +48,13 @@ pub(super) fn refusal(error: HalfWayError, global: &Global) -> Failure {
 }
 
 fn elsewhere(left: &[LeftBehind], global: &Global) -> Failure {
-    let mut lines = Vec::new();
-    let mut help = Vec::new();
-    for behind in left {
-        let keys = behind.people.iter().map(|person| person.key.as_str());
-        let keys: Vec<&str> = keys.take(PEOPLE_NAMED_MAX).collect();
-        let more = match behind.people.len().saturating_sub(PEOPLE_NAMED_MAX) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        lines.push(format!(
-            "run {} has left {} of this file half way: {}{more}",
-            behind.run.id(),
-            count(behind),
-            keys.join(", ")
-        ));
-        let command = resume(behind, &global.journal);
-        help.push(format!("finish them first: {command}"));
-    }
+    let lines = left.iter().map(|behind| {
+        let people = listed(behind.people.iter().map(|person| person.key.as_str()));
+        format!("run {} has left {} of this file half way: {people}", behind.run.id(), count(behind))
+    });
+    let lines: Vec<String> = lines.collect();
+    let resumed = left.iter().map(|behind| format!("finish them first: {}", resume(behind, &global.journal)));
+    let mut help: Vec<String> = resumed.collect();
     if let [behind] = left {
         help.push(format!(
             "or start a new run that knows how they were before: the same command with --adopt-run {}",

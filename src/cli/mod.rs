@@ -41,7 +41,7 @@ use failure::Failure;
 use std::ffi::OsString;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::Mutex;
 
 /// Threads of the journal: those that write the log and the checkpoint.
 const THREADS_BESIDE: usize = 2;
@@ -128,26 +128,14 @@ fn survive_file_limit() {}
 /// tokio panics if the system refuses it a thread, and may then hang. So this first starts as many threads as tokio and the journal
 /// will need.
 fn must_give_threads() -> Result<(), Failure> {
-    let (held, release) = mpsc::sync_channel::<()>(0);
-    let release = Arc::new(Mutex::new(release));
     let wanted = std::thread::available_parallelism().map_or(1, NonZero::get) + THREADS_BESIDE;
-    let threads: std::io::Result<Vec<_>> = (0..wanted)
-        .map(|_| {
-            let release = Arc::clone(&release);
-            // All at once: each waits until the last one has started.
-            std::thread::Builder::new().spawn(move || drop(release.lock().map(|end| end.recv())))
-        })
-        .collect();
-    drop(held);
-    let refused = match threads {
-        Ok(threads) => {
-            // They cannot panic.
-            threads.into_iter().for_each(|thread| drop(thread.join()));
-            return Ok(());
-        }
-        Err(error) => error,
-    };
-    Err(over_limit(format!("the system refuses to start a thread: {refused}")))
+    let gate = Mutex::new(());
+    let started = std::thread::scope(|scope| {
+        // All at once: each waits until the last one has started.
+        let _held = gate.lock();
+        (0..wanted).try_for_each(|_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).map(drop))
+    });
+    started.map_err(|error| over_limit(format!("the system refuses to start a thread: {error}")))
 }
 
 fn over_limit(message: String) -> Failure {

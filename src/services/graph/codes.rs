@@ -136,6 +136,8 @@ pub(in crate::services) const TRANSPORT: &[KnownCode] = &[
         "open the service's address from this machine and see what replies there: a proxy, a firewall or a network's \
          sign-in page; let this machine through, then run the row again",
     ),
+    // Of reports that were written before such a reply counted as no reply of the service.
+    ours("no-object", Class::Rejected, "the reply to a read is not the object that was asked for"),
     ours(
         listing::ENDLESS,
         Class::Rejected,
