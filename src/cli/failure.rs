@@ -117,9 +117,13 @@ impl From<JournalError> for Failure {
             | JournalError::AmbiguousRun { .. }
             | JournalError::TakenOver { .. }
             | JournalError::NotAllowed { .. }
-            | JournalError::Lock(_) => Exit::Unusable,
+            | JournalError::InUse { .. }
+            | JournalError::InUseUnnamed { .. }
+            | JournalError::Lock { .. }
+            | JournalError::ExportOutput(_)
+            | JournalError::NoExport
+            | JournalError::UnreadableExport(_) => Exit::Unusable,
             JournalError::Log(_)
-            | JournalError::Commit(_)
             | JournalError::Store(_)
             | JournalError::Entry(_)
             | JournalError::Checkpoint(_)

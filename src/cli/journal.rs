@@ -4,7 +4,7 @@ use super::args::{JournalCommand, JournalVerifyArgs};
 use super::context::{must_be_there, print_json, warn_unused};
 use super::{Exit, Failure, Global};
 use crate::core::AtomicFile;
-use crate::journal::export::{self, ExportError, Exported};
+use crate::journal::export::{self, Exported};
 use crate::journal::verify::{self as checks, Compared, Finding, Kind, Request, Verdict, verify_beside, verify_export};
 use crate::journal::{Holder, Journal, JournalError};
 use crate::progress::{print, print_result, print_text, warn};
@@ -124,18 +124,15 @@ fn export(global: &Global, run: &str, output: Option<&Path>) -> Result<Exit, Fai
 }
 
 /// In its place only once it is whole, and readable by its owner only.
-fn export_to(global: &Global, run: &str, file: &Path) -> Result<Exported, ExportError> {
-    let mut out = AtomicFile::create(file)?;
+fn export_to(global: &Global, run: &str, file: &Path) -> Result<Exported, JournalError> {
+    let mut out = AtomicFile::create(file).map_err(JournalError::ExportOutput)?;
     let exported = export::export(&global.journal, run, &mut out)?;
-    out.commit()?;
+    out.commit().map_err(JournalError::ExportOutput)?;
     Ok(exported)
 }
 
 /// A history that is damaged is a finding; what cannot be read or written at all is not usable.
-fn failure(error: ExportError) -> Failure {
-    let exit = match &error {
-        ExportError::Journal(JournalError::Log(_) | JournalError::Entry(_)) => Exit::Findings,
-        ExportError::Journal(_) | ExportError::Output(_) => Exit::Unusable,
-    };
-    Failure::new(exit, error)
+fn failure(error: JournalError) -> Failure {
+    let is_damaged = matches!(error, JournalError::Log(_) | JournalError::Entry(_));
+    Failure::new(if is_damaged { Exit::Findings } else { Exit::Unusable }, error)
 }
