@@ -43,7 +43,7 @@ fn write_people(args: &SimArgs, path: &Path) -> Result<(), Failure> {
 }
 
 fn options(args: &SimArgs) -> Options {
-    let pleasant = Faults::default();
+    let pleasant = Faults::pleasant();
     // A latency that was given gets no jitter on top, unless that was given, too.
     let jitter = if args.latency.is_some() { 0 } else { pleasant.latency_jitter_ms };
     let mut permissions = GraphPermission::of_shipped_jobs();
