@@ -112,7 +112,7 @@ async fn copy(
         params: batch.params.clone(),
         input: &batch.input,
         target: target.identity(),
-        target_spec: target.spec(),
+        target_spec: target.spec.clone(),
         write_quota: target.write_quota(),
         operator: operator(),
         plan: None,
