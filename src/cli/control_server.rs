@@ -3,7 +3,7 @@
 
 use super::context::holder;
 use super::control::{ControlRequest, PROGRAM_HEADER, SteerOrder, VERSION};
-use crate::journal::{Control, ControlToken, Holder, Journal, RunId, RunRecord, Session, takers};
+use crate::journal::{Control, ControlToken, Holder, Journal, RunId, RunReader, RunRecord, Session, takers};
 use crate::progress::waiting_in_words;
 use crate::report::{self, Liveness, RunSummary, UnderWay};
 use crate::runner::stop::Gate;
@@ -145,25 +145,32 @@ impl LiveProcess {
     }
 
     async fn status(&self, run: Option<&str>) -> Summaries {
-        let (run, live, journal) = self.find(run).await?;
-        Ok(vec![summarized(&journal, &run, &live)?])
+        let (mut reader, live, _journal) = self.find(run).await?;
+        Ok(vec![summarized(&mut reader, &live)?])
     }
 
     async fn runs(&self) -> Summaries {
         let own = self.own_run()?;
-        let (_, live, journal) = self.find(Some(&own.to_string())).await?;
+        let (mut reader, live, journal) = self.find(Some(&own.to_string())).await?;
         let runs = journal.runs().map_err(refused)?;
         let takers = takers(&runs);
         let summarize = |run: &RunRecord| {
+            if run.id() == own {
+                return summarized(&mut reader, &live);
+            }
             let idle = Liveness::idle(takers.get(&run.id()).copied());
-            summarized(&journal, run, if run.id() == own { &live } else { &idle })
+            summarized(&mut journal.reader(run).map_err(refused)?, &idle)
         };
         runs.iter().map(summarize).collect()
     }
 
     async fn write_report(&self, run: &str, dir: &Path) -> Summaries {
-        let (run, live, journal) = self.find(Some(run)).await?;
-        let mut reader = journal.reader(&run).map_err(refused)?;
+        let session = self.session.upgrade().ok_or_else(ending)?;
+        // Every row is read from the checkpoint: it must be up to the log.
+        drop(session.reader().await.map_err(refused)?);
+        drop(session);
+        let (mut reader, live, _journal) = self.find(Some(run)).await?;
+        let run = reader.run().clone();
         let (_, summary) = report::write(&run, &mut reader, dir, &live).map_err(refused)?;
         Ok(vec![summary])
     }
@@ -190,8 +197,8 @@ impl LiveProcess {
     }
 
     async fn must_be_live(&self, named: &str) -> Result<(), ControlRefusal> {
-        let (run, ..) = self.find(Some(named)).await?;
-        let (named, own) = (run.id(), self.own_run()?);
+        let (reader, ..) = self.find(Some(named)).await?;
+        let (named, own) = (reader.run().id(), self.own_run()?);
         match named == own {
             true => Ok(()),
             false => Err(refused(format_args!("nobody works on run {named}; the one that is worked on is {own}"))),
@@ -208,23 +215,18 @@ impl LiveProcess {
     async fn find(
         &self,
         prefix: Option<&str>,
-    ) -> Result<(RunRecord, Liveness, OwnedMutexGuard<Journal>), ControlRefusal> {
+    ) -> Result<(RunReader, Liveness, OwnedMutexGuard<Journal>), ControlRefusal> {
         let journal = self.journal.upgrade().ok_or_else(ending)?;
         let journal = journal.lock_owned().await;
         let session = self.session.upgrade().ok_or_else(ending)?;
-        // Brings the checkpoint up to the log.
-        drop(session.reader().await.map_err(refused)?);
-        let mut run = journal.find(prefix).map_err(refused)?;
         let own = session.header().id;
-        if prefix.is_none() && run.id() < own {
+        let run = journal.find(prefix).map_err(refused)?;
+        if run.id() == own || prefix.is_none() && run.id() < own {
             // People come and go in a run that is worked on, so it counts as one in which somebody cannot work.
-            run = journal.find(Some(&own.to_string())).map_err(refused)?;
+            return Ok((session.glance().map_err(refused)?, self.bridge.liveness(), journal));
         }
-        let live = match run.id() == own {
-            true => self.bridge.liveness(),
-            false => Liveness::idle(journal.taken_over_by(run.id()).map_err(refused)?),
-        };
-        Ok((run, live, journal))
+        let live = Liveness::idle(journal.taken_over_by(run.id()).map_err(refused)?);
+        Ok((journal.reader(&run).map_err(refused)?, live, journal))
     }
 }
 
@@ -242,7 +244,7 @@ impl Bridge {
     }
 }
 
-fn summarized(journal: &Journal, run: &RunRecord, live: &Liveness) -> Result<RunSummary, ControlRefusal> {
-    let mut reader = journal.reader(run).map_err(refused)?;
-    report::summarize(run, &mut reader, live).map_err(refused)
+fn summarized(reader: &mut RunReader, live: &Liveness) -> Result<RunSummary, ControlRefusal> {
+    let run = reader.run().clone();
+    report::summarize(&run, reader, live).map_err(refused)
 }
