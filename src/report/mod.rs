@@ -16,11 +16,11 @@ mod write;
 pub use error::ReportError;
 pub use exposed_list::write_exposed_list;
 pub use outcome::{ExposedPerson, OutcomeRow};
-pub use plan::{PlanLine, write_plan};
+pub use plan::{PlanLine, PlanTable};
 pub use sink::Sink;
 pub use summary::{Liveness, LogHead, RunStatus, RunSummary, UnderWay, WarningGroup, summarize};
 pub use table::CsvTable;
-pub use words::{PEOPLE_NAMED_MAX, end_lines, exposed_lines, rerun_command, resume_command, status_lines, stop_reason};
+pub use words::{end_lines, exposed_lines, listed, rerun_command, resume_command, status_lines, stop_reason};
 pub use write::{Report, make_folder, write};
 
 /// A line a row.
