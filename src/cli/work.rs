@@ -2,8 +2,8 @@
 
 use super::args::WorkArgs;
 use super::connect::{Connected, Hitch, Target};
-use super::consent::{Consent, ask};
-use super::context::{operator, report_dir};
+use super::consent::{Consent, ask, heading};
+use super::context::{absolute, operator, report_dir};
 use super::control_server::{Bridge, ControlServer};
 use super::ending::{LeftExposed, RunEnding, advise};
 use super::half_way::mention_others;
@@ -13,7 +13,7 @@ use super::waits::{Cut, Waits, trouble_of};
 use super::{Exit, Failure, Global};
 use crate::job::{Job, Settings};
 use crate::journal::{Copied, Journal, JournalError, Session, Stop};
-use crate::progress::{self, counted, name_run, print, warn};
+use crate::progress::{self, counted, name_run, print, warn, warn_if_quiet};
 use crate::runner::admission::Admission;
 use crate::runner::claims::Claims;
 use crate::runner::client::RunAbort;
@@ -119,13 +119,13 @@ async fn released(session: Arc<Session>) -> Result<Session, Failure> {
 }
 
 /// What leads from an open run to its end.
-pub(super) struct RunAttempt<'a> {
-    pub global: &'a Global,
+struct RunAttempt<'a> {
+    global: &'a Global,
     args: &'a WorkArgs,
     journal: &'a Arc<Mutex<Journal>>,
-    pub session: &'a Arc<Session>,
-    pub job: &'a Arc<Job>,
-    pub report: &'a Path,
+    session: &'a Arc<Session>,
+    job: &'a Arc<Job>,
+    report: &'a Path,
 }
 
 /// What tells the dispatcher when rows may begin, and where it shows that.
@@ -203,11 +203,7 @@ impl RunAttempt<'_> {
         let ready = ready
             .map_err(|RunAbort(problem)| Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice))))?;
         self.must_be_fit(&ready).await?;
-        let rows = match stage {
-            RunStage::New(copied, _) => copied.rows(),
-            RunStage::Begun | RunStage::Retry(_) => self.session.run().rows,
-        };
-        self.print_heading(connected, &ready, rows, matches!(stage, RunStage::New(_, Consent::OfPerson)));
+        self.print_heading(connected, &ready, stage);
         if let RunStage::New(_, Consent::OfPerson) = stage {
             ask(waits).await?;
         }
@@ -248,6 +244,23 @@ impl RunAttempt<'_> {
         }
         bad.iter().for_each(|check| warn(format_args!("{}: {}; {}", check.name, check.detail, check.advice)));
         Ok(())
+    }
+
+    /// A person who is asked sees it even with `--quiet`.
+    fn print_heading(&self, connected: &Connected, ready: &Ready, stage: &RunStage) {
+        let run = self.session.run();
+        let rows = match stage {
+            RunStage::New(copied, _) => copied.rows(),
+            RunStage::Begun | RunStage::Retry(_) => run.rows,
+        };
+        let heading = heading(self.job, connected, ready, rows, run.counts.total());
+        let (journal, report) = (absolute(&self.global.journal), absolute(self.report));
+        let places = format!("journal   {}\nreport    {}", journal.display(), report.display());
+        let heading = format!("{heading}\nrun       {}\n{places}", run.id());
+        print(&heading);
+        if matches!(stage, RunStage::New(_, Consent::OfPerson)) {
+            warn_if_quiet(heading);
+        }
     }
 
     async fn dispatch(&self, services: &Arc<Services>, settings: Settings, orders: Orders) -> Result<DispatchEnd, Cut> {
