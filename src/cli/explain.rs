@@ -141,13 +141,13 @@ fn pages() -> Result<Vec<ExplainPage>, Failure> {
             pages.push(ExplainPage::new(&topic, &one.code, &one.reason.to_string(), &lines));
         }
     }
-    pages.extend(known_codes().map(|known| code_page(known.code, known)));
+    pages.extend(known_codes().map(|known| code_page(&known.code, known)));
     Ok(pages)
 }
 
 fn class_page(topic: &Topic, class: Class) -> ExplainPage {
     let kind = class.kind();
-    let codes = known_codes().filter(|known| known.class.kind() == kind).map(|known| known.code.to_owned());
+    let codes = known_codes().filter(|known| known.class.kind() == kind).map(|known| known.code.clone());
     let leads: Vec<String> = statuses_of(class).map(|status| format!("http-{status}")).chain(codes).collect();
     let mut page = ExplainPage::of_problem(topic, kind);
     page.lines.extend([("comes from", leads.join(", ")), ("source", Speaker::Graph.source().to_owned())]);
@@ -156,13 +156,14 @@ fn class_page(topic: &Topic, class: Class) -> ExplainPage {
 
 fn code_page(code: &str, known: &KnownCode) -> ExplainPage {
     let kind = known.class.kind();
-    let meaning = known.note.map_or_else(|| kind.meaning.to_owned(), sentence);
+    let (note, advice) = (known.note.as_deref(), known.advice.as_deref());
+    let meaning = note.map_or_else(|| kind.meaning.to_owned(), sentence);
     let mut lines = vec![("leads to", kind.code)];
-    lines.extend(known.note.map(|_| ("that is", kind.meaning)));
-    lines.extend(action(kind.changed, kind.again, known.advice.unwrap_or(kind.advice)));
+    lines.extend(note.map(|_| ("that is", kind.meaning)));
+    lines.extend(action(kind.changed, kind.again, advice.unwrap_or(kind.advice)));
     lines.push(("source", known.speaker.source()));
     let mut page = ExplainPage::new(&topic_of(known.speaker), code, &meaning, &lines);
-    page.summary = match known.note.or(known.advice) {
+    page.summary = match note.or(advice) {
         Some(more) => format!("{}: {more}", kind.code),
         None => kind.code.to_owned(),
     };

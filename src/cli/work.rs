@@ -4,7 +4,7 @@ use super::args::WorkArgs;
 use super::connect::{Connected, Hitch, Target};
 use super::consent::{Consent, ask, heading};
 use super::context::{absolute, operator, report_dir};
-use super::control_server::{Bridge, ControlServer};
+use super::control_server::{Bridge, listen};
 use super::ending::{LeftExposed, RunEnding, advise};
 use super::half_way::mention_others;
 use super::signals;
@@ -128,13 +128,6 @@ struct RunAttempt<'a> {
     report: &'a Path,
 }
 
-/// What tells the dispatcher when rows may begin, and where it shows that.
-struct Orders {
-    gate: Gate,
-    commands: mpsc::Receiver<Asked>,
-    schedule: Schedule,
-}
-
 impl RunAttempt<'_> {
     /// Returns how the work ended, and who cannot sign in then.
     async fn make(
@@ -153,16 +146,13 @@ impl RunAttempt<'_> {
         let services = Arc::clone(&connected.services);
         let bridge = Bridge { gate: Gate::default(), commands: sender, services: Arc::clone(&services) };
         let gate = bridge.gate.clone();
-        let server = ControlServer::start(self.journal, self.session, bridge).await;
+        let mut server = listen(self.journal, self.session, bridge).await;
         let end = match self.begin(&connected, &mut waits, stage).await {
-            Ok(settings) => {
-                let orders = Orders { gate, commands: waits.into_commands(), schedule };
-                self.dispatch(&services, settings, orders).await
-            }
+            Ok(settings) => self.dispatch(&services, settings, gate, waits.into_commands(), schedule).await,
             Err(cut) => Err(cut),
         };
         connected.close().await;
-        server.stop().await;
+        server.shutdown().await;
         (end, services.gauges.exposed.list())
     }
 
@@ -263,7 +253,14 @@ impl RunAttempt<'_> {
         }
     }
 
-    async fn dispatch(&self, services: &Arc<Services>, settings: Settings, orders: Orders) -> Result<DispatchEnd, Cut> {
+    async fn dispatch(
+        &self,
+        services: &Arc<Services>,
+        settings: Settings,
+        gate: Gate,
+        commands: mpsc::Receiver<Asked>,
+        schedule: Schedule,
+    ) -> Result<DispatchEnd, Cut> {
         // The reader first: it waits until the checkpoint, and so what is known of the run, is up to the log.
         let reader = self.session.reader().await.map_err(Failure::from)?;
         let run = self.session.run();
@@ -275,7 +272,7 @@ impl RunAttempt<'_> {
             session: Arc::clone(self.session),
             claims: Claims::new(self.session),
             exposure_gate: Arc::default(),
-            gate: orders.gate,
+            gate,
         });
         let policy = Policy { max_failed: self.args.max_failed, max_stranded: self.args.max_stranded };
         let dispatcher = Dispatcher::new(
@@ -284,10 +281,10 @@ impl RunAttempt<'_> {
             &run,
             self.args.concurrency.map(|rows| rows as usize),
             policy,
-            orders.schedule,
+            schedule,
             vec![progress::consumer()],
         );
-        Ok(dispatcher.run(orders.commands).await)
+        Ok(dispatcher.run(commands).await)
     }
 }
 

@@ -341,7 +341,7 @@ fn a_deadline_stops_the_run_with_everybody_in_safety() {
 fn a_live_process_of_another_version_is_named_as_that() {
     let folder = TempDir::new().unwrap();
     let journal = folder.path().join("cutover-journal");
-    fs::create_dir(&journal).unwrap();
+    fs::create_dir_all(journal.join("runs")).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let control = json!({"port": listener.local_addr().unwrap().port(), "token": "t"});
     let pid = std::process::id();
