@@ -151,12 +151,10 @@ fn pages() -> Result<Vec<ExplainPage>, Failure> {
     let of_rooms = (job::PROBLEMS.into_iter()).chain(machine::PROBLEMS).chain(runner::problems::PROBLEMS);
     pages.extend(of_rooms.map(|kind| ExplainPage::of_problem(&problems, kind)));
     let rules = Topic::new("a rule of the file", "Rules of the file");
-    let of_rules = Rule::ALL.iter().filter_map(|rule| rule.page().ok());
-    pages.extend(
-        of_rules.map(|rule| {
-            ExplainPage::new(&rules, rule.name, rule.meaning).action(NOTHING_CHANGED, NOT_AGAIN, rule.advice)
-        }),
-    );
+    pages.extend(Rule::all().filter_map(|rule| {
+        let page = ExplainPage::new(&rules, rule.name(), &rule.meaning());
+        Some(page.action(NOTHING_CHANGED, NOT_AGAIN, rule.advice()?))
+    }));
     for file in SHIPPED {
         let job = job(file.name)?;
         let topic = Topic::of_job(&job.name);
