@@ -55,7 +55,7 @@ pub fn open(path: &Path, layout: &Layout) -> Result<Input, InputError> {
     let Some(first) = records.next()? else {
         return Err(InputError::Empty { path: path.to_owned() });
     };
-    let header: Vec<String> = first.cells.iter().map(str::to_owned).collect();
+    let header = first.cells;
     let headings = header::map(layout, &header, first.line);
     let Headings { mapping, unread, findings: columns } = headings;
 
