@@ -51,7 +51,7 @@ impl<'a> RecordReader<'a, Decoded> {
         let file = source.reader().map_err(|source| InputError::Open { path: path.to_owned(), source })?;
         let (hashing, digest) = Hashing::new(file);
         let decoded = DecodeReaderBytesBuilder::new()
-            .encoding(Some(dialect.encoding.decoder()))
+            .encoding(Some(dialect.encoding))
             .build_with_buffer(hashing, vec![0; BUFFER_BYTES])
             .map_err(InputError::read(path))?;
         let text = BufReader::with_capacity(BUFFER_BYTES, decoded);
