@@ -8,7 +8,6 @@ use csv::{DeserializeRecordsIntoIter, StringRecord};
 use miette::Diagnostic;
 use serde::Deserialize;
 use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 /// The column of the seal.
@@ -102,7 +101,7 @@ impl PlanFile {
     pub fn open(path: &Path, whole: SealOctets) -> Result<PlanFile, PlanFileError> {
         let unreadable = |source: csv::Error| PlanFileError::Unreadable { path: path.to_owned(), source };
         let open = || File::open(path).map_err(|error| unreadable(error.into()));
-        let digest = Digest::of_stream(BufReader::new(open()?)).map_err(|error| unreadable(error.into()))?;
+        let digest = Digest::of_stream(open()?).map_err(|error| unreadable(error.into()))?;
         let mut reader = csv::Reader::from_reader(open()?);
         let headers = reader.headers().map_err(unreadable)?.clone();
         let headers: StringRecord = headers.iter().map(|name| name.trim_start_matches(BOM)).collect();

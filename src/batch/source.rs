@@ -38,17 +38,10 @@ impl Digest {
     ///
     /// # Errors
     /// Those of reading.
-    pub(super) fn of_stream(mut from: impl io::BufRead) -> io::Result<Digest> {
-        let mut hasher = Sha256::new();
-        loop {
-            let bytes = from.fill_buf()?;
-            if bytes.is_empty() {
-                return Ok(Digest::finished(hasher));
-            }
-            hasher.update(bytes);
-            let taken = bytes.len();
-            from.consume(taken);
-        }
+    pub(super) fn of_stream(from: impl Read) -> io::Result<Digest> {
+        let (mut hashing, digest) = Hashing::new(from);
+        io::copy(&mut hashing, &mut io::sink())?;
+        Ok(digest.so_far())
     }
 
     fn finished(hasher: Sha256) -> Digest {
