@@ -245,12 +245,7 @@ fn parts_of(group: &[Part], mut body: Value) -> Option<Vec<Reply>> {
 
 /// The request left, and its reply did not come.
 fn lost() -> Fault {
-    Fault {
-        class: Class::InDoubt,
-        code: "connection-lost".to_owned(),
-        message: "the service answered a batch without this part".to_owned(),
-        status: None,
-    }
+    Fault::new(Class::InDoubt, "connection-lost", "the service answered a batch without this part")
 }
 
 #[cfg(test)]
