@@ -5,7 +5,7 @@
 
 use super::connect::Target;
 use super::{Exit, Failure};
-use crate::journal::{JournalError, Stop};
+use crate::journal::JournalError;
 use crate::progress::{print, short, waiting_in_words};
 use crate::runner::{Asked, Command, Refused, Services, StopReason};
 use crate::services::Endpoint;
@@ -42,10 +42,7 @@ impl Cut {
     pub fn into_failure(self) -> Failure {
         match self {
             Cut::Stopped(reason) => Failure::with(
-                match reason.stop() {
-                    Stop::Requested(_) => Exit::Requested,
-                    Stop::Fault(_) | Stop::Finished => Exit::Fault,
-                },
+                Exit::of_stop(&reason.stop()),
                 format!("stopped: {}", reason.text()),
                 "nothing was changed or begun; run the same command again to start",
             ),

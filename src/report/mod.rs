@@ -16,7 +16,7 @@ mod write;
 pub use error::ReportError;
 pub use exposed_list::write_exposed_list;
 pub use outcome::{ExposedPerson, OutcomeRow};
-pub use plan::{PlanLine, write_plan};
+pub use plan::{PlanLine, PlanTable};
 pub use sink::Sink;
 pub use summary::{Liveness, LogHead, RunStatus, RunSummary, UnderWay, WarningGroup, summarize};
 pub use table::CsvTable;
