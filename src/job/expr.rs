@@ -99,9 +99,8 @@ impl FromStr for Expr {
     /// # Errors
     /// What minijinja says of the syntax, or the names of filters, tests and functions that do not exist.
     fn from_str(source: &str) -> Result<Expr, String> {
-        must_be_short(source)?;
+        check(source)?;
         let compiled = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(|error| plain(&error))?;
-        unknown_names(source)?;
         Ok(Expr {
             source: Arc::from(source),
             path: plain_path(source).unwrap_or_default().into(),
@@ -410,21 +409,6 @@ fn plain(error: &minijinja::Error) -> String {
     }
 }
 
-fn must_be_short(source: &str) -> Result<(), String> {
-    if source.len() > EXPR_BYTES_MAX {
-        return Err(format!("the expression has {} bytes; {EXPR_BYTES_MAX} are the most", source.len()));
-    }
-    let tokens = tokenize(source, true, SyntaxConfig::default());
-    // The tokenizer repeats an error for ever.
-    let tokens = tokens.map_while(Result::ok).take(EXPR_TOKENS_MAX + 1);
-    if tokens.count() > EXPR_TOKENS_MAX {
-        return Err(format!(
-            "the expression has more than {EXPR_TOKENS_MAX} operators, names and values; give parts of it names in [derive] or [facts]"
-        ));
-    }
-    Ok(())
-}
-
 /// Whether a value is no larger than what is left, and not too deep.
 fn fits(value: &Value, depth: usize, left: &mut usize) -> bool {
     let own = value.as_str().map_or(1, |text| text.len() + 1);
@@ -451,34 +435,38 @@ fn fits(value: &Value, depth: usize, left: &mut usize) -> bool {
     })
 }
 
-/// minijinja finds an unknown filter only when it runs into it; a job is to be told before.
-fn unknown_names(source: &str) -> Result<(), String> {
-    let mut state = ENVIRONMENT.empty_state();
+/// Whether an expression is short enough, and uses only filters, tests and functions that exist: minijinja finds an unknown one
+/// only when it runs into it, and a job is to be told before.
+fn check(source: &str) -> Result<(), String> {
+    if source.len() > EXPR_BYTES_MAX {
+        return Err(format!("the expression has {} bytes; {EXPR_BYTES_MAX} are the most", source.len()));
+    }
     let tokens: Vec<Token<'_>> = tokenize(source, true, SyntaxConfig::default())
         // The tokenizer repeats an error for ever.
         .map_while(Result::ok)
         .map(|(token, _)| token)
+        .take(EXPR_TOKENS_MAX + 1)
         .collect();
+    if tokens.len() > EXPR_TOKENS_MAX {
+        return Err(format!(
+            "the expression has more than {EXPR_TOKENS_MAX} operators, names and values; give parts of it names in [derive] or [facts]"
+        ));
+    }
+    let mut state = ENVIRONMENT.empty_state();
     for (index, token) in tokens.iter().enumerate() {
         let Token::Ident(name) = token else { continue };
         let before = |back: usize| index.checked_sub(back).and_then(|at| tokens.get(at));
-        let is_test = matches!(before(1), Some(Token::Ident("is")))
-            || (matches!(before(1), Some(Token::Ident("not"))) && matches!(before(2), Some(Token::Ident("is"))));
-        let called = matches!(tokens.get(index + 1), Some(Token::ParenOpen));
-        if matches!(before(1), Some(Token::Pipe)) {
-            if !filters::exists_filter(&mut state, name) {
-                return Err(format!("there is no filter `{name}`"));
+        let (kind, exists) = match (before(2), before(1), tokens.get(index + 1)) {
+            (_, Some(Token::Pipe), _) => ("filter", filters::exists_filter(&mut state, name)),
+            (_, Some(Token::Ident("is")), _) | (Some(Token::Ident("is")), Some(Token::Ident("not")), _) => {
+                ("test", *name == "not" || filters::exists_test(&mut state, name))
             }
-        } else if is_test {
-            if *name != "not" && !filters::exists_test(&mut state, name) {
-                return Err(format!("there is no test `{name}`"));
-            }
-        } else if called
-            && !matches!(before(1), Some(Token::Dot))
-            && !filters::FUNCTIONS.contains(name)
-            && !is_word(name)
-        {
-            return Err(format!("there is no function `{name}`"));
+            (_, Some(Token::Dot), _) => continue,
+            (.., Some(Token::ParenOpen)) => ("function", filters::FUNCTIONS.contains(name) || is_word(name)),
+            _ => continue,
+        };
+        if !exists {
+            return Err(format!("there is no {kind} `{name}`"));
         }
     }
     Ok(())
