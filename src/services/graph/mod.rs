@@ -7,6 +7,7 @@ mod budgets;
 mod classify;
 pub(super) mod codes;
 pub(super) mod error_body;
+mod gather;
 mod http;
 mod preflight;
 
