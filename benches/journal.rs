@@ -60,7 +60,7 @@ fn number(variable: &str, default: u64) -> u64 {
 fn measure(rows: u64, rounds: u64) -> Anyhow<()> {
     let place = tempfile::tempdir()?;
     let dir = place.path().join("journal");
-    let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let journal = Journal::open(&dir, &holder())?;
     let begun = Instant::now();
     let session = import(&runtime, &journal, place.path(), rows)?;
@@ -298,7 +298,7 @@ fn open_and_tell(dir: &Path) -> Anyhow<()> {
 }
 
 fn work_until_killed(dir: &Path) -> Anyhow<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let journal = Journal::open(dir, &holder())?;
     let run = journal.find(None)?;
     let _entered = runtime.enter();

@@ -1,12 +1,12 @@
 //! Arguments, by clap.
 
 use crate::journal::line::ChainHash;
-use crate::progress::{Color, Manner, OutputForm, Style};
+use crate::progress::Style;
 use crate::runner::reopen::Retried;
 use crate::runner::{Deadline, MaxFailed, Window};
 use crate::services::budget::{Quota, QuotaError};
 use crate::sim::GraphPermission;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, ColorChoice, Parser, Subcommand};
 use miette::Diagnostic;
 use std::path::PathBuf;
 
@@ -22,38 +22,6 @@ pub struct Cli {
     pub(super) command: CliCommand,
 }
 
-impl Cli {
-    /// How the command line asks to be answered.
-    pub(super) fn manner(&self) -> Manner {
-        let style = match &self.command {
-            CliCommand::Run(args) => Some(args.work.progress),
-            CliCommand::Resume(args) => Some(args.work.progress),
-            CliCommand::Retry(args) => Some(args.work.progress),
-            CliCommand::Plan(_)
-            | CliCommand::Check(_)
-            | CliCommand::Doctor(_)
-            | CliCommand::Verify(_)
-            | CliCommand::Pause(_)
-            | CliCommand::Continue(_)
-            | CliCommand::Drain(_)
-            | CliCommand::Pace(_)
-            | CliCommand::Status(_)
-            | CliCommand::Report(_)
-            | CliCommand::Runs(_)
-            | CliCommand::Journal(_)
-            | CliCommand::Jobs(_)
-            | CliCommand::Explain(_)
-            | CliCommand::ImmutableId(_)
-            | CliCommand::Sim(_) => None,
-        };
-        Manner {
-            form: if style == Some(Style::Json) { OutputForm::JsonLines } else { OutputForm::Words },
-            quiet: self.global.quiet,
-            color: self.global.color,
-        }
-    }
-}
-
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(super) struct Global {
@@ -66,9 +34,12 @@ pub(super) struct Global {
     /// Print only warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// When to use colour
+    /// When to use colour; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value = "auto")]
-    pub color: Color,
+    pub color: ColorChoice,
+    /// How progress is shown
+    #[arg(long, global = true, value_name = "HOW", value_enum, default_value = "auto")]
+    pub progress: Style,
     /// Write a log of JSON lines to this file
     #[arg(long, global = true, value_name = "FILE")]
     pub log: Option<PathBuf>,
@@ -91,27 +62,71 @@ pub(super) enum CliCommand {
     /// Read finished rows again and report what is no longer as it should be; writes nothing
     Verify(VerifyArgs),
     /// Start no more rows, bring those under way to safety, and wait for `continue`
-    Pause(SteerArgs),
+    Pause {
+        /// The run, or an unambiguous beginning of its name [default: the run in progress]
+        run: Option<String>,
+    },
     /// Start rows again after a pause
-    Continue(SteerArgs),
+    Continue {
+        /// The run, or an unambiguous beginning of its name [default: the run in progress]
+        run: Option<String>,
+    },
     /// Start no more rows, bring those under way to safety, and stop
-    Drain(SteerArgs),
+    Drain {
+        /// The run, or an unambiguous beginning of its name [default: the run in progress]
+        run: Option<String>,
+    },
     /// Change the write budget of the live process
-    Pace(PaceArgs),
+    Pace {
+        /// Most writes in a time, such as 12/s or 2000/150s; no more than the connection file allows
+        #[arg(value_parser = rate)]
+        rate: Quota,
+        /// The run, or an unambiguous beginning of its name [default: the run in progress]
+        run: Option<String>,
+    },
     /// How a run stands; works while another process is running it
-    Status(StatusArgs),
+    Status {
+        /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
+        run: Option<String>,
+        /// Machine-readable, on standard output
+        #[arg(long)]
+        json: bool,
+    },
     /// Write the report files again
-    Report(ReportArgs),
+    Report {
+        /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
+        run: Option<String>,
+        /// Where report files go [default: cutover-report/RUN]
+        #[arg(long, value_name = "DIR")]
+        report: Option<PathBuf>,
+    },
     /// The runs in the journal
-    Runs(RunsArgs),
+    Runs {
+        /// Machine-readable, on standard output
+        #[arg(long)]
+        json: bool,
+    },
     /// Prove that the journal was not changed since it was written, or export its history
-    Journal(JournalArgs),
+    Journal {
+        #[command(subcommand)]
+        what: Option<JournalCommand>,
+    },
     /// The shipped jobs; show one, lint a file, draw one
-    Jobs(JobsArgs),
+    Jobs {
+        #[command(subcommand)]
+        what: Option<JobsCommand>,
+    },
     /// What a code means, what was changed, and what to do about it
-    Explain(ExplainArgs),
+    Explain {
+        /// An `error_code`, a code in `error`, a rule, an outcome or an exit code [default: lists them all]
+        code: Option<String>,
+    },
     /// Convert between GUID, hex and ImmutableID
-    ImmutableId(ImmutableIdArgs),
+    ImmutableId {
+        /// A GUID, its octets (hexadecimal or decimal, as LDAP, ADUC, PowerShell or SQL show them), or an ImmutableID
+        #[arg(required = true, allow_hyphen_values = true)]
+        value: Vec<String>,
+    },
     /// Serve the simulated tenant for other programs
     Sim(SimArgs),
 }
@@ -156,9 +171,6 @@ pub(super) struct WorkArgs {
     /// Stop at this time, with everybody in safety: the next HH:MM, or a moment such as 2026-01-31T05:00:00+01:00
     #[arg(long, value_name = "TIME")]
     pub deadline: Option<Deadline>,
-    /// How progress is shown
-    #[arg(long, value_enum, default_value = "auto")]
-    pub progress: Style,
     /// Start a new run without asking; needed if there is no terminal to ask on
     #[arg(long)]
     pub yes: bool,
@@ -257,59 +269,18 @@ pub(super) struct VerifyArgs {
     pub json: bool,
 }
 
-/// Which live process is meant.
-#[derive(Debug, Args)]
-pub(super) struct SteerArgs {
-    /// The run, or an unambiguous beginning of its name [default: the run in progress]
-    pub run: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PaceArgs {
-    /// Most writes in a time, such as 12/s or 2000/150s; no more than the connection file allows
-    #[arg(value_parser = rate)]
-    pub rate: Quota,
-    #[command(flatten)]
-    pub which: SteerArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct StatusArgs {
-    /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
-    pub run: Option<String>,
-    /// Machine-readable, on standard output
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ReportArgs {
-    /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
-    pub run: Option<String>,
-    /// Where report files go [default: cutover-report/RUN]
-    #[arg(long, value_name = "DIR")]
-    pub report: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct RunsArgs {
-    /// Machine-readable, on standard output
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct JournalArgs {
-    #[command(subcommand)]
-    pub what: Option<JournalCommand>,
-}
-
 #[derive(Debug, Subcommand)]
 pub(super) enum JournalCommand {
     /// Check every record, and compare the checkpoint with what follows from them
     Verify(JournalVerifyArgs),
     /// Write a run's whole history as JSON lines that can be verified without the journal
-    Export(JournalExportArgs),
+    Export {
+        /// The run, or an unambiguous beginning of its name
+        run: String,
+        /// Where to write it [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Default, Args)]
@@ -325,21 +296,6 @@ pub(super) struct JournalVerifyArgs {
     /// Machine-readable, on standard output
     #[arg(long)]
     pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct JournalExportArgs {
-    /// The run, or an unambiguous beginning of its name
-    pub run: String,
-    /// Where to write it [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct JobsArgs {
-    #[command(subcommand)]
-    pub what: Option<JobsCommand>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -361,19 +317,6 @@ pub(super) enum JobsCommand {
         /// The name of a shipped job, or the path of a TOML file
         job: String,
     },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ExplainArgs {
-    /// An `error_code`, a code in `error`, a rule, an outcome or an exit code [default: lists them all]
-    pub code: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ImmutableIdArgs {
-    /// A GUID, its octets (hexadecimal or decimal, as LDAP, ADUC, PowerShell or SQL show them), or an ImmutableID
-    #[arg(required = true, allow_hyphen_values = true)]
-    pub value: Vec<String>,
 }
 
 /// The simulated tenant.
@@ -442,16 +385,14 @@ pub(super) struct SimArgs {
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        Some(_) | None => Err("write NAME=VALUE".into()),
-    }
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    pair.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write NAME=VALUE".to_owned())
 }
 
 /// clap prints an error without its advice, so both go into one sentence.
 fn rate(text: &str) -> Result<Quota, String> {
-    text.parse().map_err(|error: QuotaError| match error.help() {
-        Some(help) => format!("{error}; {help}"),
-        None => error.to_string(),
+    text.parse().map_err(|error: QuotaError| {
+        let help = error.help().map(|help| format!("; {help}"));
+        format!("{error}{}", help.unwrap_or_default())
     })
 }

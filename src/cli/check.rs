@@ -2,8 +2,7 @@
 
 use super::args::CheckArgs;
 use super::context::Batch;
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure};
 use crate::batch::{Finding, FindingCounts, InputError, Visit};
 use crate::job::Settings;
 use crate::progress::{counted, print_json_text, print_result, print_text, warn};
@@ -13,7 +12,7 @@ use serde_json::json;
 use std::path::Path;
 
 pub(super) fn main(args: &CheckArgs) -> Result<Exit, Failure> {
-    let mut output = Output::new(args.json);
+    let mut output = Output { json: args.json, summary: FindingCounts::default() };
     let batch = match Batch::read(&args.batch)? {
         Ok(batch) => batch,
         Err(error) => return Err(output.unreadable(&args.batch.csv, error)),
@@ -51,29 +50,22 @@ pub(super) fn main(args: &CheckArgs) -> Result<Exit, Failure> {
 /// Prints findings as they come, so that memory does not grow with them.
 struct Output {
     json: bool,
-    first: bool,
     summary: FindingCounts,
 }
 
 impl Output {
-    fn new(json: bool) -> Output {
-        Output { json, first: true, summary: FindingCounts::default() }
-    }
-
     fn begin(&self, batch: &Batch) {
         if !self.json {
-            batch.tell_dialect();
-            return;
+            return batch.tell_dialect();
         }
         let dialect = &batch.input.dialect;
-        let head = json!({
+        Output::head(&json!({
             "file": batch.input.file.display().to_string(),
             "encoding": dialect.encoding.to_string(),
             "delimiter": char::from(dialect.delimiter).to_string(),
             "preamble_lines": dialect.preamble_lines,
             "unused_columns": batch.input.unread,
-        });
-        Output::head(&head);
+        }));
     }
 
     /// The object stays open: findings follow one by one, and the number of rows at the end.
@@ -85,12 +77,8 @@ impl Output {
     /// Whoever reads JSON gets a whole object, though the file cannot be read.
     fn unreadable(&mut self, file: &Path, error: InputError) -> Failure {
         if self.json {
-            Output::head(&json!({
-                "file": file.display().to_string(),
-                "encoding": null,
-                "delimiter": null,
-                "preamble_lines": 0,
-            }));
+            let file = file.display().to_string();
+            Output::head(&json!({"file": file, "encoding": null, "delimiter": null, "preamble_lines": 0}));
         }
         self.cut_off(0, error)
     }
@@ -105,13 +93,11 @@ impl Output {
     }
 
     fn finding(&mut self, finding: &Finding) {
+        let comma = if self.summary.is_empty() { "" } else { "," };
         self.summary.add(finding);
         if !self.json {
-            print_text(format_args!("{finding}\n"));
-            return;
+            return print_text(format_args!("{finding}\n"));
         }
-        let comma = if self.first { "" } else { "," };
-        self.first = false;
         match serde_json::to_string(finding) {
             Ok(text) => print_json_text(&format!("{comma}\n{text}")),
             Err(error) => warn(format_args!("a finding cannot be shown: {error}")),
@@ -120,16 +106,11 @@ impl Output {
 
     fn end(&self, rows: u64) {
         if self.json {
-            print_json_text(&format!("],\"rows\":{rows}}}\n"));
-            return;
+            return print_json_text(&format!("],\"rows\":{rows}}}\n"));
         }
-        let errors = self.summary.count(Severity::Error);
-        let warnings = self.summary.count(Severity::Warning);
-        print_result(format_args!(
-            "{}, {}, {}",
-            counted(rows, "row", "rows"),
-            counted(errors, "error", "errors"),
-            counted(warnings, "warning", "warnings")
-        ));
+        let rows = counted(rows, "row", "rows");
+        let errors = counted(self.summary.count(Severity::Error), "error", "errors");
+        let warnings = counted(self.summary.count(Severity::Warning), "warning", "warnings");
+        print_result(format_args!("{rows}, {errors}, {warnings}"));
     }
 }

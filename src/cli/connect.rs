@@ -1,8 +1,6 @@
 //! From `--target` to something that takes requests: a connection file, or the simulated tenant inside the process.
 
-use super::errors;
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure};
 use crate::batch::Layout;
 use crate::job::{AppFacts, Job};
 use crate::progress::warn;
@@ -10,14 +8,16 @@ use crate::runner::directory::DirectoryBatcher;
 use crate::runner::{Clock, Gauges, Services, SystemClock};
 use crate::services::budget::Budget;
 use crate::services::{
-    ActiveDirectory, AdConnection, Claims, Class, Connection, Fault, Graph, GraphConnection, HttpTransport, Registry,
+    ActiveDirectory, AdConnection, Claims, Class, Connection, Fault, Graph, GraphConnection, GraphLimits,
+    HttpTransport, Registry,
 };
 use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
 use crate::values::{CellKind, ImmutableId, ObjectGuid};
 use reqwest::Url;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// How often the sign-in is tried while it is not answered. The service itself is asked ever more rarely.
@@ -30,15 +30,11 @@ const PERSON_POLL: Duration = Duration::from_millis(250);
 pub(super) const SIM: &str = "sim";
 
 /// A target that was named and read, and not yet talked to.
-pub(super) enum Target {
-    /// A connection file.
-    File {
-        /// Its path, absolute where that could be had.
-        spec: String,
-        connection: Box<Connection>,
-    },
-    /// The simulated tenant inside the process.
-    Sim,
+pub(super) struct Target {
+    /// What the journal keeps to name it again: the connection file's path, absolute where that could be had, or [`SIM`].
+    pub spec: String,
+    /// None for the simulated tenant inside the process, which has an address only once it has started.
+    pub connection: Option<Box<Connection>>,
 }
 
 /// What the simulated tenant needs to know.
@@ -62,25 +58,21 @@ pub(super) struct Connected {
 }
 
 /// What a sign-in hangs on at present, for whoever waits for it.
-pub(super) struct Hitch(Mutex<Option<String>>);
+pub(super) struct Hitch(watch::Sender<Option<String>>);
 
 impl Hitch {
     /// Of a sign-in that has not been answered yet.
     pub fn new() -> Hitch {
-        Hitch(Mutex::new(Some("no reply yet".to_owned())))
+        Hitch(watch::Sender::new(Some("no reply yet".to_owned())))
     }
 
     /// None while it hangs on nothing, or on a person who was told so.
     pub fn words(&self) -> Option<String> {
-        self.lock().clone()
+        self.0.borrow().clone()
     }
 
     fn set(&self, words: Option<String>) {
-        *self.lock() = words;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.send_replace(words);
     }
 }
 
@@ -99,63 +91,44 @@ impl Target {
     /// # Errors
     /// It is missing, or the file has mistakes.
     pub fn named(spec: Option<&str>) -> Result<Target, Failure> {
-        let Some(spec) = spec else {
-            return Err(Failure::usage(
-                "no target was named",
-                "write `--target FILE` with a connection file, or `--target sim` for the simulated tenant",
-            )
-            .coded(errors::NO_TARGET));
+        let none = || {
+            let help = "write `--target FILE` with a connection file, or `--target sim` for the simulated tenant";
+            Failure::usage("no-target", "no target was named", help)
         };
+        let spec = spec.ok_or_else(none)?;
         let path = Path::new(spec);
         if spec == SIM || (spec.eq_ignore_ascii_case(SIM) && !path.exists()) {
-            return Ok(Target::Sim);
+            return Ok(Target { spec: SIM.to_owned(), connection: None });
         }
         let connection = Connection::load(path).map_err(Failure::unusable)?;
         let absolute = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        Ok(Target::File { spec: absolute.display().to_string(), connection: Box::new(connection) })
-    }
-
-    /// What the journal keeps to name it again.
-    pub fn spec(&self) -> String {
-        match self {
-            Target::File { spec, .. } => spec.clone(),
-            Target::Sim => SIM.into(),
-        }
+        Ok(Target { spec: absolute.display().to_string(), connection: Some(Box::new(connection)) })
     }
 
     /// Which tenant it is.
     pub fn identity(&self) -> String {
-        match self {
-            Target::File { connection, .. } => connection.identity(),
-            Target::Sim => "simulated tenant".into(),
-        }
+        let simulated = || "simulated tenant".to_owned();
+        self.connection.as_ref().map_or_else(simulated, |connection| connection.identity())
     }
 
     /// The same for people, with everything that tells one address from another.
     pub fn address(&self) -> String {
-        match self {
-            Target::File { connection, .. } => {
-                let graph = &connection.graph;
-                format!("{} ({})", graph.tenant, root(&graph.endpoint))
-            }
-            Target::Sim => "the simulated tenant".into(),
-        }
+        let address = |graph: &GraphConnection| format!("{} ({})", graph.tenant, root(&graph.endpoint));
+        self.graph().map_or_else(|| "the simulated tenant".to_owned(), address)
     }
 
     /// How long it may answer nothing.
     pub fn patience(&self) -> Duration {
-        match self {
-            Target::File { connection, .. } => connection.graph.patience,
-            Target::Sim => GraphConnection::PATIENCE,
-        }
+        self.graph().map_or(GraphConnection::PATIENCE, |graph| graph.patience)
     }
 
     /// The budget of writes.
     pub fn write_quota(&self) -> String {
-        match self {
-            Target::File { connection, .. } => connection.graph.limits.writes.to_string(),
-            Target::Sim => crate::services::GraphLimits::GRAPH.writes.to_string(),
-        }
+        self.graph().map_or(GraphLimits::GRAPH.writes, |graph| graph.limits.writes).to_string()
+    }
+
+    fn graph(&self) -> Option<&GraphConnection> {
+        self.connection.as_ref().map(|connection| &connection.graph)
     }
 
     /// Signs in, to the on-premises directory only if the job asks it. `run` names the requests; `cast` is who plays in the
@@ -190,10 +163,12 @@ impl Target {
     /// # Errors
     /// The client cannot be set up, or the simulated tenant cannot start.
     pub async fn reach(self, cast: Cast) -> Result<Reached, Failure> {
-        let (connection, simulator) = match self {
-            Target::File { connection, .. } => (*connection, None),
-            Target::Sim => {
-                let simulator = simulate(cast).await?;
+        let (connection, simulator) = match self.connection {
+            Some(connection) => (*connection, None),
+            None => {
+                let population = Population::People(cast.people);
+                let options = Options { population, state: cast.state, ..Options::default() };
+                let simulator = Simulator::start(options).await.map_err(Failure::unusable)?;
                 (connection_to(&simulator)?, Some(simulator))
             }
         };
@@ -245,7 +220,11 @@ impl Reached {
         let services = Services {
             registry: Registry::of(Arc::new(service), Vec::new()),
             directory,
-            app: facts(claims),
+            app: AppFacts {
+                permissions: claims.map(|claims| claims.permissions.clone()),
+                roles: claims.map(|claims| claims.directory_roles.clone()),
+                tenant: claims.and_then(|claims| claims.tenant.clone()),
+            },
             clock: Arc::new(SystemClock),
             run,
             process_at: SystemClock.now(),
@@ -265,46 +244,29 @@ fn root(endpoint: &Url) -> String {
     endpoint.as_str().trim_end_matches('/').to_owned()
 }
 
-async fn simulate(cast: Cast) -> Result<Simulator, Failure> {
-    let options = Options { population: Population::People(cast.people), state: cast.state, ..Options::default() };
-    Simulator::start(options).await.map_err(Failure::unusable)
-}
-
 fn connection_to(simulator: &Simulator) -> Result<Connection, Failure> {
     let secret = |name: &str| (name == SECRET_VARIABLE).then(|| simulator.client_secret().to_owned());
     Connection::parse(Path::new(SIM), &simulator.connection_file(), &secret)
         .map_err(|error| Failure::new(Exit::Program, error))
 }
 
-/// What jobs see of what a token says.
-fn facts(claims: Option<&Claims>) -> AppFacts {
-    AppFacts {
-        permissions: claims.map(|claims| claims.permissions.clone()),
-        roles: claims.map(|claims| claims.directory_roles.clone()),
-        tenant: claims.and_then(|claims| claims.tenant.clone()),
-    }
-}
-
 /// As for the tenant: what has to be mended in the connection file is told now, a silence is waited for later.
 async fn directory(ad: AdConnection, patience: Duration) -> Result<DirectoryBatcher, Failure> {
     let limits = ad.limits;
     let directory = ActiveDirectory::new(ad);
-    match directory.check().await {
-        Err(fault) if fault.class == Class::SignIn => {
-            let help = format!("{}; nothing was sent to the tenant", fault.advice());
-            let message = format!("{} ({})", fault.message, fault.code);
-            return Err(Failure::usage(message, help).coded(errors::SIGN_IN));
-        }
-        Ok(()) | Err(_) => {}
+    if let Err(fault) = directory.check().await
+        && fault.class == Class::SignIn
+    {
+        let help = format!("{}; nothing was sent to the tenant", fault.advice());
+        return Err(Failure::usage("sign-in", format!("{} ({})", fault.message, fault.code), help));
     }
     let queries = Budget::new("directory", limits.queries);
-    let directory = Arc::new(directory);
-    Ok(DirectoryBatcher::new(directory, queries, limits.at_once, patience))
+    Ok(DirectoryBatcher::new(Arc::new(directory), queries, limits.at_once, patience))
 }
 
 fn refused(fault: &Fault) -> Failure {
     let message = format!("the sign-in is refused: {} ({})", fault.message, fault.code);
-    Failure::usage(message, format!("{}; nothing was sent", fault.advice())).coded(errors::SIGN_IN)
+    Failure::usage("sign-in", message, format!("{}; nothing was sent", fault.advice()))
 }
 
 /// The person that a row is about, for the simulated tenant to have.

@@ -1,16 +1,14 @@
 //! Whether a new run may start: the header that shows what is about to happen, and the question.
 
+use super::Failure;
 use super::connect::{Connected, Target};
-use super::errors;
-use super::failure::Failure;
+use super::context::absolute;
 use super::waits::{Cut, Waits};
-use crate::job::Job;
-use crate::journal::RunId;
+use super::work::RunAttempt;
 use crate::progress::{print, prompt, short, warn_if_quiet};
 use crate::runner::StopReason;
 use crate::runner::preflight::Ready;
 use std::io::IsTerminal as _;
-use std::path::Path;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -31,16 +29,16 @@ impl Consent {
     /// Nobody is there to be asked.
     pub fn needed(target: &Target, yes: bool) -> Result<Consent, Failure> {
         let is_on_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        match target {
-            _ if yes => Ok(Consent::Given),
-            Target::Sim => Ok(Consent::Given),
-            Target::File { .. } if is_on_terminal => Ok(Consent::OfPerson),
-            Target::File { connection, .. } if connection.is_on_this_machine() => Ok(Consent::Given),
-            Target::File { .. } => Err(Failure::usage(
+        match &target.connection {
+            None => Ok(Consent::Given),
+            Some(_) if yes => Ok(Consent::Given),
+            Some(_) if is_on_terminal => Ok(Consent::OfPerson),
+            Some(connection) if connection.is_on_this_machine() => Ok(Consent::Given),
+            Some(_) => Err(Failure::usage(
+                "not-agreed",
                 format!("a new run changes {}, and there is no terminal to ask on", target.address()),
                 "add --yes to agree beforehand; nothing was written or sent",
-            )
-            .coded(errors::NOT_AGREED)),
+            )),
         }
     }
 }
@@ -84,76 +82,53 @@ fn is_yes(line: &str) -> bool {
     line.eq_ignore_ascii_case("yes") || line.eq_ignore_ascii_case("y")
 }
 
-/// What is about to be worked on.
-pub(super) struct RunHeading<'h> {
-    pub journal: &'h Path,
-    pub job: &'h Job,
-    pub connected: &'h Connected,
-    pub ready: &'h Ready,
-    pub run: RunId,
-    /// All rows, and those that have ended already.
-    pub rows: u64,
-    pub ended: u64,
-    pub report: &'h Path,
-}
-
-impl RunHeading<'_> {
-    /// A person who is asked sees it even with `--quiet`.
-    pub fn print(&self, is_asked: bool) {
-        let words = self.in_words();
-        print(&words);
+impl RunAttempt<'_> {
+    /// Shows what is about to be worked on. A person who is asked sees it even with `--quiet`.
+    pub fn print_heading(&self, connected: &Connected, ready: &Ready, rows: u64, is_asked: bool) {
+        let heading = self.heading(connected, ready, rows);
+        print(&heading);
         if is_asked {
-            warn_if_quiet(words);
+            warn_if_quiet(heading);
         }
     }
 
-    fn in_words(&self) -> String {
-        let job = self.job;
-        let left = self.rows.saturating_sub(self.ended);
-        let rows = match self.ended {
-            0 => self.rows.to_string(),
-            ended => format!("{} ({ended} have ended, {left} to go)", self.rows),
-        };
+    fn heading(&self, connected: &Connected, ready: &Ready, rows: u64) -> String {
+        let (job, run) = (self.job, self.session.run());
+        let ended = run.counts.total();
+        let left = rows.saturating_sub(ended);
+        let more = if ended == 0 { String::new() } else { format!(" ({ended} have ended, {left} to go)") };
+        // At most: which steps a row needs shows only when its account is read.
+        let writes = left.saturating_mul(job.steps.len() as u64);
+        let rate = connected.services.registry.main().paced().full_rate();
+        let time = short(Duration::try_from_secs_f64(writes as f64 / rate).unwrap_or(Duration::MAX));
         [
             format!("job       {}: {}", job.name, job.title),
-            format!("tenant    {}", self.tenant()),
-            format!("app       {}", self.connected.app),
-            format!("rows      {rows}"),
-            format!("writes    {}", self.writes(left)),
-            format!("run       {}", self.run),
-            format!("journal   {}", absolute(self.journal)),
-            format!("report    {}", absolute(self.report)),
+            format!("tenant    {}", tenant(connected, ready)),
+            format!("app       {}", connected.app),
+            format!("rows      {rows}{more}"),
+            format!(
+                "writes    at most {writes}, which take {time} at {rate:.1} a second; `cutover plan` says how many"
+            ),
+            format!("run       {}", run.id()),
+            format!("journal   {}", absolute(&self.global.journal).display()),
+            format!("report    {}", absolute(self.report).display()),
         ]
         .join("\n")
     }
-
-    /// By the name that people know, with everything that tells it from another one.
-    fn tenant(&self) -> String {
-        let named = &self.connected.tenant;
-        let name = self.ready.initial_domain.as_ref().unwrap_or(named);
-        let mut more = Vec::new();
-        if !name.eq_ignore_ascii_case(named) {
-            more.push(format!("named as {named}"));
-        }
-        let id = self.connected.services.app.tenant.as_ref();
-        let id = id.filter(|id| !id.eq_ignore_ascii_case(named));
-        more.extend(id.map(|id| format!("id {id}")));
-        more.push(format!("at {}", self.connected.endpoint));
-        format!("{name} ({})", more.join(", "))
-    }
-
-    /// At most: which steps a row needs shows only when its account is read.
-    fn writes(&self, rows: u64) -> String {
-        let most = rows.saturating_mul(self.job.steps.len() as u64);
-        let rate = self.connected.services.registry.main().paced().full_rate();
-        let time = Duration::try_from_secs_f64(most as f64 / rate).unwrap_or(Duration::MAX);
-        format!("at most {most}, which take {} at {rate:.1} a second; `cutover plan` says how many", short(time))
-    }
 }
 
-fn absolute(path: &Path) -> String {
-    let absolute = std::path::absolute(path);
-    absolute.as_deref().unwrap_or(path).display().to_string()
+/// By the name that people know, with everything that tells it from another one.
+fn tenant(connected: &Connected, ready: &Ready) -> String {
+    let named = &connected.tenant;
+    let name = ready.initial_domain.as_ref().unwrap_or(named);
+    let mut more = Vec::new();
+    if !name.eq_ignore_ascii_case(named) {
+        more.push(format!("named as {named}"));
+    }
+    let id = connected.services.app.tenant.as_ref().filter(|id| !id.eq_ignore_ascii_case(named));
+    more.extend(id.map(|id| format!("id {id}")));
+    more.push(format!("at {}", connected.endpoint));
+    format!("{name} ({})", more.join(", "))
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! What several commands need: opening the journal, finding the job and the file, and showing findings.
 
-use super::args::{BatchArgs, Global, WorkArgs};
-use super::errors;
-use super::failure::Failure;
+use super::args::{BatchArgs, WorkArgs};
+use super::{Failure, Global};
 use crate::batch::{Finding, Input, InputError};
 use crate::core::nearest_first;
 use crate::job::{FindError, Job, SHIPPED};
@@ -11,7 +10,7 @@ use crate::journal::{Holder, Journal, JournalError, Snapshot};
 use crate::progress::{print, print_finding, print_json_text, warn};
 use crate::runner::{Clock, Schedule, SystemClock};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Findings shown one by one on the terminal; the rest is counted, and `check` shows them all.
@@ -40,8 +39,7 @@ impl Batch {
     pub fn read(args: &BatchArgs) -> Result<Result<Batch, InputError>, Failure> {
         let job = job(&args.job)?;
         let params = job.parameters(&args.set).map_err(|wrong| {
-            Failure::usage(wrong.join("\n"), format!("`cutover jobs show {}` explains them", job.name))
-                .coded(errors::PARAMETER)
+            Failure::usage("parameter", wrong.join("\n"), format!("`cutover jobs show {}` explains them", job.name))
         })?;
         let input = crate::batch::open(&args.csv, &job.layout);
         Ok(input.map(|input| Batch { job: Arc::new(job), params, input }))
@@ -52,17 +50,13 @@ impl Batch {
     /// # Errors
     /// The findings about the file as a whole.
     pub fn must_be_usable(&self) -> Result<(), Failure> {
-        let wrong: Vec<&Finding> = self.file_errors().collect();
+        let wrong: Vec<String> = self.file_errors().map(ToString::to_string).collect();
         if wrong.is_empty() {
             return Ok(());
         }
-        let list: Vec<String> = wrong.iter().map(ToString::to_string).collect();
         let file = self.input.file.display();
-        Err(Failure::usage(
-            format!("`{file}` cannot be used\n{}", list.join("\n")),
-            format!("`cutover check {} {file}` shows everything; nothing was sent", self.job.name),
-        )
-        .coded(errors::INPUT_UNUSABLE))
+        let help = format!("`cutover check {} {file}` shows everything; nothing was sent", self.job.name);
+        Err(Failure::usage("input-unusable", format!("`{file}` cannot be used\n{}", wrong.join("\n")), help))
     }
 
     /// Errors about the file as a whole.
@@ -72,11 +66,9 @@ impl Batch {
 
     /// Says what was detected, and which columns are left alone.
     pub fn tell_dialect(&self) {
-        let unread = match self.input.unread.join(", ") {
-            none if none.is_empty() => none,
-            some => format!("; not read: {some}"),
-        };
-        print(format_args!("{}: {}{unread}", self.input.file.display(), self.input.dialect));
+        let Input { file, dialect, unread, .. } = &self.input;
+        let unread = if unread.is_empty() { String::new() } else { format!("; not read: {}", unread.join(", ")) };
+        print(format_args!("{}: {dialect}{unread}", file.display()));
     }
 }
 
@@ -89,19 +81,16 @@ pub(super) fn job(name: &str) -> Result<Job, Failure> {
 }
 
 pub(super) fn job_failure(error: FindError) -> Failure {
-    match error {
+    match &error {
         FindError::Mistakes(mistakes) => {
-            Failure::usage(format!("{mistakes}\n{}", mistakes.listing()), "fix the job file; nothing was sent")
-                .coded(errors::JOB_FILE)
+            let message = format!("{mistakes}\n{}", mistakes.listing());
+            Failure::usage("job-file", message, "fix the job file; nothing was sent")
         }
-        FindError::Unreadable { path, source } => {
-            Failure::usage(format!("cannot read the job file {path}: {source}"), "check the path")
-                .coded(errors::JOB_FILE)
+        FindError::Unreadable { source, .. } => {
+            Failure::usage("job-file", format!("{error}: {source}"), "check the path")
         }
-        FindError::TooLong { .. } => Failure::usage(error.to_string(), "check the path").coded(errors::JOB_FILE),
-        FindError::Unknown { ref name, .. } => {
-            Failure::usage(error.to_string(), near_job(name)).coded(errors::UNKNOWN_JOB)
-        }
+        FindError::TooLong { .. } => Failure::usage("job-file", error.to_string(), "check the path"),
+        FindError::Unknown { name, .. } => Failure::usage("unknown-job", error.to_string(), near_job(name)),
     }
 }
 
@@ -216,8 +205,13 @@ impl FindingLines {
 }
 
 /// Where a run's report goes when nobody says otherwise.
-pub(super) fn report_dir(given: Option<&PathBuf>, run: &str) -> PathBuf {
-    given.cloned().unwrap_or_else(|| PathBuf::from("cutover-report").join(run))
+pub(super) fn report_dir(given: Option<&Path>, run: &str) -> PathBuf {
+    given.map_or_else(|| Path::new("cutover-report").join(run), Path::to_owned)
+}
+
+/// The same place, whatever the working directory.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// A value as JSON on standard output.

@@ -3,8 +3,7 @@
 //! The live process listens on loopback, on a port that `holder.json` in the journal names together with a token. So anyone who
 //! may read the journal may ask, and nobody else. The other end is `control_server.rs`.
 
-use super::errors;
-use super::failure::Failure;
+use super::Failure;
 use crate::core::Secret;
 use crate::journal::{Control, Holder, Journal};
 use crate::progress::warn;
@@ -51,92 +50,105 @@ pub(super) enum SteerOrder {
     Pace(String),
 }
 
-/// Asks the live process, if there is one. None: nobody works on the journal, or nobody who replies; then what stands in the
-/// journal has to do.
+/// The header of every reply that names the program and its version.
+pub(super) const PROGRAM_HEADER: &str = "cutover-version";
+
+/// Of this program.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Asks the live process, if there is one. None: nobody works on the journal, or nobody whose reply can be used; then what stands
+/// in the journal has to do.
 ///
 /// # Errors
 /// The process refuses, or this user may not ask.
 pub(super) async fn ask(journal: &Path, request: &ControlRequest) -> Result<Option<Vec<RunSummary>>, Failure> {
-    match send(journal, request).await? {
-        Contact::Nobody => Ok(None),
-        Contact::Summaries(summaries) => Ok(Some(summaries)),
-        Contact::Silent(holder) => {
-            warn(format_args!("{}, so this is what the journal has", silent(&holder)));
-            Ok(None)
-        }
-    }
+    let (holder, contact) = match send(journal, request).await? {
+        Some((_, Contact::Summaries(summaries))) => return Ok(Some(summaries)),
+        Some(other) => other,
+        None => return Ok(None),
+    };
+    let (why, _) = no_use(&holder, &contact);
+    warn(format_args!("{why}, so this is what the journal has"));
+    Ok(None)
+}
+
+/// The same of one run.
+pub(super) async fn ask_of_one(journal: &Path, request: &ControlRequest) -> Result<Option<RunSummary>, Failure> {
+    Ok(ask(journal, request).await?.and_then(|all| all.into_iter().next()))
 }
 
 /// Steers the live process, and returns how its run stands then.
 ///
 /// # Errors
 /// There is none, it does not reply or refuses, or this user may not ask.
-pub(super) async fn steer(journal: &Path, run: Option<&str>, order: SteerOrder) -> Result<RunSummary, Failure> {
-    let run = run.map(str::to_owned);
+pub(super) async fn steer(journal: &Path, run: Option<String>, order: SteerOrder) -> Result<RunSummary, Failure> {
     match send(journal, &ControlRequest::Steer { run, order }).await? {
-        Contact::Summaries(mut summaries) => summaries
-            .pop()
-            .ok_or_else(|| Failure::program("the live process sent no summary")),
-        Contact::Nobody => Err(Failure::usage(
-            format!(
-                "no process works on a run of the journal `{}`, so there is nothing to steer",
-                journal.display()
-            ),
+        Some((_, Contact::Summaries(mut summaries))) => {
+            summaries.pop().ok_or_else(|| Failure::program("the live process sent no summary"))
+        }
+        Some((holder, contact)) => {
+            let (why, help) = no_use(&holder, &contact);
+            Err(Failure::usage("live-process", why, help))
+        }
+        None => Err(Failure::usage(
+            "no-live-run",
+            format!("no process works on a run of the journal `{}`, so there is nothing to steer", journal.display()),
             "`cutover status` shows how the newest run stands, `cutover resume` continues it",
-        )
-        .coded(errors::NO_LIVE_RUN)),
-        Contact::Silent(holder) => Err(Failure::usage(
-            silent(&holder),
+        )),
+    }
+}
+
+/// Why the live process is of no use, and what to do.
+fn no_use(holder: &Holder, contact: &Contact) -> (String, String) {
+    let (pid, command) = (holder.pid, &holder.command);
+    match contact {
+        Contact::OtherVersion(version) => (
+            format!(
+                "process {pid} (`cutover {command}`) is cutover {version}, and this is cutover {VERSION}: they do not understand \
+                 each other"
+            ),
+            format!("use the program it was started with; `kill -INT {pid}` makes it stop with everybody in safety"),
+        ),
+        Contact::Summaries(_) | Contact::NotYet | Contact::TimedOut => (
+            format!("process {pid} (`cutover {command}`) has the journal and does not reply"),
             format!(
                 "it may be starting or ending: try again in a moment. If it was stopped, `kill -CONT {pid}` wakes it; if it hangs, \
-                 end it with `kill -9 {pid}` and continue with `cutover resume`: the journal is good",
-                pid = holder.pid
+                 end it with `kill -9 {pid}` and continue with `cutover resume`: the journal is good"
             ),
-        )
-        .coded(errors::LIVE_PROCESS)),
+        ),
     }
 }
 
-fn silent(holder: &Holder) -> String {
-    let (pid, command) = (holder.pid, &holder.command);
-    format!("process {pid} (`cutover {command}`) has the journal and does not reply")
-}
-
+/// What came of asking a process.
 enum Contact {
-    Nobody,
     Summaries(Vec<RunSummary>),
-    /// It may be at its beginning, at its end, or stopped.
-    Silent(Holder),
-}
-
-/// Asks again for a few seconds: the process may just be starting or ending.
-async fn send(journal: &Path, request: &ControlRequest) -> Result<Contact, Failure> {
-    let mut tries = 0;
-    loop {
-        let Some(holder) = Journal::holder(journal)?.filter(Holder::may_live) else {
-            return Ok(Contact::Nobody);
-        };
-        let attempt = match &holder.control {
-            Some(control) => send_once(&holder, control, request).await?,
-            None => Sent::NotYet,
-        };
-        tries += 1;
-        match attempt {
-            Sent::Summaries(summaries) => return Ok(Contact::Summaries(summaries)),
-            Sent::NotYet if tries < TRIES_MAX => tokio::time::sleep(TRY_AGAIN_AFTER).await,
-            Sent::NotYet | Sent::TimedOut => return Ok(Contact::Silent(holder)),
-        }
-    }
-}
-
-enum Sent {
-    Summaries(Vec<RunSummary>),
-    /// No reply, or not one of ours. In a moment this may be different.
+    /// Its version; two builds of one version may differ, too.
+    OtherVersion(String),
+    /// No reply, or not one of ours. In a moment this may be different: it may be at its beginning, at its end, or stopped.
     NotYet,
     TimedOut,
 }
 
-async fn send_once(holder: &Holder, control: &Control, request: &ControlRequest) -> Result<Sent, Failure> {
+/// Asks again for a few seconds: the process may just be starting or ending. None if there is none.
+async fn send(journal: &Path, request: &ControlRequest) -> Result<Option<(Holder, Contact)>, Failure> {
+    let mut tries = 0;
+    loop {
+        let Some(holder) = Journal::holder(journal)?.filter(Holder::may_live) else {
+            return Ok(None);
+        };
+        let contact = match &holder.control {
+            Some(control) => send_once(&holder, control, request).await?,
+            None => Contact::NotYet,
+        };
+        tries += 1;
+        match contact {
+            Contact::NotYet if tries < TRIES_MAX => tokio::time::sleep(TRY_AGAIN_AFTER).await,
+            contact => return Ok(Some((holder, contact))),
+        }
+    }
+}
+
+async fn send_once(holder: &Holder, control: &Control, request: &ControlRequest) -> Result<Contact, Failure> {
     let token = control.token.expose();
     let patience = match request {
         ControlRequest::Report { .. } => REPORT_MAX,
@@ -145,23 +157,30 @@ async fn send_once(holder: &Holder, control: &Control, request: &ControlRequest)
     let url = format!("http://127.0.0.1:{}/", control.port);
     let sent = client()?.post(url).bearer_auth(token).json(request);
     let failed = |error: reqwest::Error| match error.is_timeout() {
-        true => Sent::TimedOut,
-        false => Sent::NotYet,
+        true => Contact::TimedOut,
+        false => Contact::NotYet,
     };
     let reply = match sent.timeout(patience).send().await {
         Ok(reply) => reply,
         Err(error) => return Ok(failed(error)),
     };
-    if reply.status() == StatusCode::UNPROCESSABLE_ENTITY {
-        let text = reply.text().await.unwrap_or_default();
-        let text = Secret::new(token).redact(&text);
-        let message = format!("process {} works on a run and says: {text}", holder.pid);
-        return Err(Failure::usage(message, "`cutover status` shows how it stands").coded(errors::LIVE_PROCESS));
+    let status = reply.status();
+    let version = reply.headers().get(PROGRAM_HEADER).and_then(|version| version.to_str().ok()).map(str::to_owned);
+    let body = match reply.bytes().await {
+        Ok(body) => body,
+        Err(error) => return Ok(failed(error)),
+    };
+    let summaries = serde_json::from_slice(&body).ok().filter(|_| status.is_success());
+    match (version, summaries) {
+        (_, Some(summaries)) => Ok(Contact::Summaries(summaries)),
+        (Some(version), None) if version != VERSION || status.is_success() => Ok(Contact::OtherVersion(version)),
+        (Some(_), None) if status == StatusCode::UNPROCESSABLE_ENTITY => {
+            let text = Secret::new(token).redact(&String::from_utf8_lossy(&body));
+            let message = format!("process {} works on a run and says: {text}", holder.pid);
+            Err(Failure::usage("live-process", message, "`cutover status` shows how it stands"))
+        }
+        (Some(_) | None, None) => Ok(Contact::NotYet),
     }
-    if !reply.status().is_success() {
-        return Ok(Sent::NotYet);
-    }
-    Ok(reply.json().await.map_or_else(failed, Sent::Summaries))
 }
 
 /// No proxy: what is said here stays on this machine.

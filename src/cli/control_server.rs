@@ -2,15 +2,16 @@
 //! and `pause`, `continue`, `drain` and `pace` steer it.
 
 use super::context::holder;
-use super::control::{ControlRequest, SteerOrder};
-use crate::journal::{Control, ControlToken, Holder, Journal, JournalError, RunId, RunRecord, Session, takers};
+use super::control::{ControlRequest, PROGRAM_HEADER, SteerOrder, VERSION};
+use crate::journal::{Control, ControlToken, Holder, Journal, RunId, RunReader, RunRecord, Session, takers};
 use crate::progress::waiting_in_words;
-use crate::report::{self, Liveness, ReportError, RunSummary, UnderWay};
+use crate::report::{self, Liveness, RunSummary, UnderWay};
 use crate::runner::stop::Gate;
 use crate::runner::{Asked, Command, Services};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::routing::post;
 use axum::{Json, Router};
 use sha2::{Digest, Sha256};
@@ -108,49 +109,69 @@ async fn announce_again(journal: Weak<Mutex<Journal>>, holder: Holder) {
     }
 }
 
-async fn serve(State(shared): State<LiveProcess>, headers: HeaderMap, Json(request): Json<ControlRequest>) -> Response {
-    let given = headers.get("authorization").map(|value| value.as_bytes());
-    let wanted = format!("Bearer {}", shared.token);
-    // Digests, so that the time the comparison takes says nothing about the token.
-    if given.map(Sha256::digest) != Some(Sha256::digest(wanted)) {
-        return StatusCode::UNAUTHORIZED.into_response();
-    }
-    let reply = match request {
-        ControlRequest::Status { run } => shared.status(run.as_deref()).await,
-        ControlRequest::Runs => shared.runs().await,
-        ControlRequest::Report { run, dir } => shared.write_report(&run, &dir).await,
-        ControlRequest::Steer { run, order } => shared.steer(run.as_deref(), order).await,
-    };
-    reply.map_or_else(ControlRefusal::into_response, |all| Json(all).into_response())
+async fn serve(State(shared): State<LiveProcess>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
+    ([(PROGRAM_HEADER, VERSION)], shared.reply(&headers, &body).await.map(Json))
+}
+
+/// Why there is no reply.
+type ControlRefusal = (StatusCode, String);
+
+/// The process is about to end: in a moment there is nobody to ask, and what stands in the journal is all there is.
+fn ending() -> ControlRefusal {
+    (StatusCode::SERVICE_UNAVAILABLE, "the process is about to end".to_owned())
+}
+
+fn refused(why: impl ToString) -> ControlRefusal {
+    (StatusCode::UNPROCESSABLE_ENTITY, why.to_string())
 }
 
 /// Summaries: of one run, or of all.
 type Summaries = Result<Vec<RunSummary>, ControlRefusal>;
 
 impl LiveProcess {
+    async fn reply(&self, headers: &HeaderMap, body: &[u8]) -> Summaries {
+        let given = headers.get("authorization").map(|value| value.as_bytes());
+        let wanted = format!("Bearer {}", self.token);
+        // Digests, so that the time the comparison takes says nothing about the token.
+        if given.map(Sha256::digest) != Some(Sha256::digest(wanted)) {
+            return Err((StatusCode::UNAUTHORIZED, String::new()));
+        }
+        match serde_json::from_slice(body).map_err(refused)? {
+            ControlRequest::Status { run } => self.status(run.as_deref()).await,
+            ControlRequest::Runs => self.runs().await,
+            ControlRequest::Report { run, dir } => self.write_report(&run, &dir).await,
+            ControlRequest::Steer { run, order } => self.steer(run.as_deref(), order).await,
+        }
+    }
+
     async fn status(&self, run: Option<&str>) -> Summaries {
-        let (run, live, journal) = self.find(run).await?;
-        let mut reader = journal.reader(&run)?;
-        Ok(vec![report::summarize(&run, &mut reader, &live)?])
+        let (mut reader, live, _journal) = self.find(run).await?;
+        Ok(vec![summarized(&mut reader, &live)?])
     }
 
     async fn runs(&self) -> Summaries {
         let own = self.own_run()?;
-        let (_, live, journal) = self.find(Some(&own.to_string())).await?;
-        let runs = journal.runs()?;
+        let (mut reader, live, journal) = self.find(Some(&own.to_string())).await?;
+        let runs = journal.runs().map_err(refused)?;
         let takers = takers(&runs);
-        let summarize = |run: RunRecord| {
+        let summarize = |run: &RunRecord| {
+            if run.id() == own {
+                return summarized(&mut reader, &live);
+            }
             let idle = Liveness::idle(takers.get(&run.id()).copied());
-            let live = if run.id() == own { &live } else { &idle };
-            Ok(report::summarize(&run, &mut journal.reader(&run)?, live)?)
+            summarized(&mut journal.reader(run).map_err(refused)?, &idle)
         };
-        runs.into_iter().map(summarize).collect()
+        runs.iter().map(summarize).collect()
     }
 
     async fn write_report(&self, run: &str, dir: &Path) -> Summaries {
-        let (run, live, journal) = self.find(Some(run)).await?;
-        let mut reader = journal.reader(&run)?;
-        let (_, summary) = report::write(&run, &mut reader, dir, &live)?;
+        let session = self.session.upgrade().ok_or_else(ending)?;
+        // Every row is read from the checkpoint: it must be up to the log.
+        drop(session.reader().await.map_err(refused)?);
+        drop(session);
+        let (mut reader, live, _journal) = self.find(Some(run)).await?;
+        let run = reader.run().clone();
+        let (_, summary) = report::write(&run, &mut reader, dir, &live).map_err(refused)?;
         Ok(vec![summary])
     }
 
@@ -163,31 +184,29 @@ impl LiveProcess {
             SteerOrder::Pause(why) => Command::Pause(why),
             SteerOrder::Continue => Command::Continue,
             SteerOrder::Drain(why) => Command::Drain(why),
-            SteerOrder::Pace(rate) => Command::Pace(rate.parse().map_err(ControlRefusal::words)?),
+            SteerOrder::Pace(rate) => Command::Pace(rate.parse().map_err(refused)?),
         };
         // Held until the reply: a run with nobody under way ends as soon as it is told to drain.
-        let session = self.session.upgrade().ok_or(ControlRefusal::Ending)?;
+        let session = self.session.upgrade().ok_or_else(ending)?;
         let (asked, answered) = Asked::new(command);
         let sent = self.bridge.commands.send(asked).await;
-        sent.map_err(|_| ControlRefusal::Ending)?;
-        let answer = answered.await.map_err(|_| ControlRefusal::Ending)?;
-        answer.map_err(|refused| ControlRefusal::words(format!("nothing has changed: {refused}")))?;
+        sent.map_err(|_| ending())?;
+        let answer = answered.await.map_err(|_| ending())?;
+        answer.map_err(|why| refused(format_args!("nothing has changed: {why}")))?;
         self.status(Some(&session.header().id.to_string())).await
     }
 
     async fn must_be_live(&self, named: &str) -> Result<(), ControlRefusal> {
-        let (run, ..) = self.find(Some(named)).await?;
-        let (named, own) = (run.id(), self.own_run()?);
+        let (reader, ..) = self.find(Some(named)).await?;
+        let (named, own) = (reader.run().id(), self.own_run()?);
         match named == own {
             true => Ok(()),
-            false => {
-                Err(ControlRefusal::words(format!("nobody works on run {named}; the one that is worked on is {own}")))
-            }
+            false => Err(refused(format_args!("nobody works on run {named}; the one that is worked on is {own}"))),
         }
     }
 
     fn own_run(&self) -> Result<RunId, ControlRefusal> {
-        let session = self.session.upgrade().ok_or(ControlRefusal::Ending)?;
+        let session = self.session.upgrade().ok_or_else(ending)?;
         Ok(session.header().id)
     }
 
@@ -196,23 +215,18 @@ impl LiveProcess {
     async fn find(
         &self,
         prefix: Option<&str>,
-    ) -> Result<(RunRecord, Liveness, OwnedMutexGuard<Journal>), ControlRefusal> {
-        let journal = self.journal.upgrade().ok_or(ControlRefusal::Ending)?;
+    ) -> Result<(RunReader, Liveness, OwnedMutexGuard<Journal>), ControlRefusal> {
+        let journal = self.journal.upgrade().ok_or_else(ending)?;
         let journal = journal.lock_owned().await;
-        let session = self.session.upgrade().ok_or(ControlRefusal::Ending)?;
-        // Brings the checkpoint up to the log.
-        drop(session.reader().await?);
-        let mut run = journal.find(prefix)?;
+        let session = self.session.upgrade().ok_or_else(ending)?;
         let own = session.header().id;
-        if prefix.is_none() && run.id() < own {
+        let run = journal.find(prefix).map_err(refused)?;
+        if run.id() == own || prefix.is_none() && run.id() < own {
             // People come and go in a run that is worked on, so it counts as one in which somebody cannot work.
-            run = journal.find(Some(&own.to_string()))?;
+            return Ok((session.glance().map_err(refused)?, self.bridge.liveness(), journal));
         }
-        let live = match run.id() == own {
-            true => self.bridge.liveness(),
-            false => Liveness::idle(journal.taken_over_by(run.id())?),
-        };
-        Ok((run, live, journal))
+        let live = Liveness::idle(journal.taken_over_by(run.id()).map_err(refused)?);
+        Ok((journal.reader(&run).map_err(refused)?, live, journal))
     }
 }
 
@@ -230,38 +244,7 @@ impl Bridge {
     }
 }
 
-/// Why there is no reply.
-enum ControlRefusal {
-    Ending,
-    Words(String),
-}
-
-impl ControlRefusal {
-    fn words(text: impl ToString) -> ControlRefusal {
-        ControlRefusal::Words(text.to_string())
-    }
-}
-
-impl From<JournalError> for ControlRefusal {
-    fn from(error: JournalError) -> Self {
-        ControlRefusal::words(error)
-    }
-}
-
-impl From<ReportError> for ControlRefusal {
-    fn from(error: ReportError) -> Self {
-        ControlRefusal::words(error)
-    }
-}
-
-impl IntoResponse for ControlRefusal {
-    fn into_response(self) -> Response {
-        match self {
-            ControlRefusal::Ending => {
-                let text = "the process is about to end";
-                (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-            }
-            ControlRefusal::Words(text) => (StatusCode::UNPROCESSABLE_ENTITY, text).into_response(),
-        }
-    }
+fn summarized(reader: &mut RunReader, live: &Liveness) -> Result<RunSummary, ControlRefusal> {
+    let run = reader.run().clone();
+    report::summarize(&run, reader, live).map_err(refused)
 }

@@ -6,15 +6,13 @@
 use super::args::DoctorArgs;
 use super::connect::{Cast, Connected, Hitch, Reached, Target};
 use super::context::{job, print_json};
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure};
 use crate::job::{Job, SHIPPED};
 use crate::progress::{print_result, print_text};
 use crate::runner::Services;
 use crate::runner::client::RunAbort;
 use crate::runner::preflight::{Check, Verdict, introductions, permissions};
 use crate::services::{ActiveDirectory, AdConnection, Claims, Endpoint, Fault};
-use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,22 +21,17 @@ use uuid::Uuid;
 /// Whoever asks sits and waits; a run has more patience.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// A check as machines read it. One that only warns is `ok`, and has advice.
-#[derive(Debug, Serialize)]
-struct Told<'c> {
-    name: &'c str,
-    ok: bool,
-    detail: &'c str,
-    advice: &'c str,
-}
-
 pub(super) async fn main(args: &DoctorArgs) -> Result<Exit, Failure> {
     let jobs = jobs(args.job.as_deref())?;
     let target = Target::named(args.target.target.as_deref())?;
     let checks = examine(target, &jobs).await?;
     if args.json {
-        let told: Vec<Told<'_>> = checks.iter().map(told).collect();
-        print_json(&json!({ "checks": told }))?;
+        // One that only warns is `ok`, and has advice.
+        let told = |check: &Check| {
+            let is_ok = check.verdict != Verdict::Bad;
+            json!({"name": check.name, "ok": is_ok, "detail": check.detail, "advice": check.advice})
+        };
+        print_json(&json!({ "checks": checks.iter().map(told).collect::<Vec<_>>() }))?;
     } else {
         checks.iter().for_each(show);
     }
@@ -76,15 +69,12 @@ async fn examine(target: Target, jobs: &[Job]) -> Result<Vec<Check>, Failure> {
 
 fn signed_in(reached: &Reached, claims: Option<&Claims>) -> String {
     let graph = &reached.connection.graph;
-    let tenant = claims.and_then(|claims| claims.tenant.as_deref());
-    let app = claims.and_then(|claims| claims.app.as_deref());
-    let of = |name: &str, value: Option<&str>| value.map(|value| format!(", {name} {value}"));
-    format!(
-        "accepted at {}{}{}",
-        graph.login.as_str().trim_end_matches('/'),
-        of("app", app).unwrap_or_default(),
-        of("tenant", tenant).unwrap_or_default()
-    )
+    let mut words = format!("accepted at {}", graph.login.as_str().trim_end_matches('/'));
+    if let Some(claims) = claims {
+        let known = [("app", &claims.app), ("tenant", &claims.tenant)];
+        words.extend(known.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!(", {name} {value}"))));
+    }
+    words
 }
 
 /// What can be asked of a tenant that somebody is signed in to.
@@ -102,13 +92,10 @@ async fn of_tenant(connected: &Connected, jobs: &[Job]) -> Vec<Check> {
 
 /// The tenant and its domains, or that it does not answer.
 async fn tenant(services: &Arc<Services>) -> Vec<Check> {
-    let patience = services.registry.main().patience().silence;
-    let patience = patience.min(ANSWER_WITHIN);
+    let patience = services.registry.main().patience().silence.min(ANSWER_WITHIN);
     match tokio::time::timeout(patience, introductions(services)).await {
         Ok(Ok(checks)) => checks,
-        Ok(Err(RunAbort(problem))) => {
-            vec![Check::bad("tenant", problem.to_string(), problem.advice)]
-        }
+        Ok(Err(RunAbort(problem))) => vec![Check::bad("tenant", problem.to_string(), problem.advice)],
         Err(_) => {
             let detail = format!("no reply within {} s", patience.as_secs());
             let advice = "check the network, the proxy, and the service's health page";
@@ -135,12 +122,7 @@ async fn active_directory(connection: AdConnection) -> Check {
 }
 
 fn refused(name: &str, fault: &Fault) -> Check {
-    let detail = format!("{} ({})", fault.brief(), fault.code);
-    Check::bad(name, detail, fault.advice())
-}
-
-fn told(check: &Check) -> Told<'_> {
-    Told { name: &check.name, ok: check.verdict != Verdict::Bad, detail: &check.detail, advice: &check.advice }
+    Check::bad(name, format!("{} ({})", fault.brief(), fault.code), fault.advice())
 }
 
 fn show(check: &Check) {

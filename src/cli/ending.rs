@@ -1,15 +1,14 @@
 //! How a run stands when a process leaves it: the report, the numbers in words, who cannot sign in, and the command that
 //! continues.
 
-use super::args::{Global, WorkArgs};
+use super::args::WorkArgs;
 use super::context::{print_json, report_dir};
-use super::exit::Exit;
-use super::failure::Failure;
 use super::half_way::mention_others;
+use super::{Exit, Failure, Global};
 use crate::journal::reserve::RESERVE_BYTES;
 use crate::journal::{Closed, Journal, JournalError, RunId, RunReader, RunRecord};
 use crate::progress::{counted, name_run, note_end, print, print_result, warn, warn_if_quiet};
-use crate::report::{self, Liveness, OUTCOMES, PEOPLE_NAMED_MAX, Report, ReportError, RunSummary, SUMMARY, UNFINISHED};
+use crate::report::{self, Liveness, OUTCOMES, Report, ReportError, RunSummary, SUMMARY, UNFINISHED, listed};
 use crate::runner::StopReason;
 use crate::runner::exposed::Person;
 use serde_json::json;
@@ -33,7 +32,7 @@ pub(super) fn finish(
     target_spec: &str,
 ) -> Result<Exit, Failure> {
     name_run(run.id());
-    let dir = report_dir(args.report.as_ref(), &run.id().to_string());
+    let dir = report_dir(args.report.as_deref(), &run.id().to_string());
     let ending = RunEnding { global, args, dir: &dir, target_spec };
     let exposed = ending.print(run, &mut journal.reader(run)?)?;
     mention_others(journal, run.id(), &global.journal);
@@ -78,11 +77,8 @@ impl RunEnding<'_> {
             self.print_result(self.resume_line(run));
         } else if summary.good() < summary.rows {
             let file = written.dir.join(UNFINISHED);
-            let job = &run.header.job;
-            let journal = &self.global.journal;
-            let command = report::rerun_command(job, &file, self.target_spec, journal);
-            let file = file.display();
-            self.print_result(format!("fix the rows in {file}, then: {command}"));
+            let command = report::rerun_command(&run.header.job, &file, self.target_spec, &self.global.journal);
+            self.print_result(format!("fix the rows in {}, then: {command}", file.display()));
         }
         let half_way = summary.exposed.iter().filter(|person| !person.stranded);
         Ok(LeftExposed {
@@ -102,12 +98,10 @@ impl RunEnding<'_> {
             warn_if_quiet(format_args!("run {} stopped: {why}", summary.run));
         }
         if let Some(written) = written {
-            let file = written.dir.join(OUTCOMES);
-            let file = file.display();
+            let file = written.dir.join(OUTCOMES).display().to_string();
             if summary.good() < summary.rows {
                 let left = counted(summary.rows - summary.good(), "row is", "rows are");
-                let run = &summary.run;
-                warn_if_quiet(format_args!("run {run}: {left} neither done nor unchanged: {file}"));
+                warn_if_quiet(format_args!("run {}: {left} neither done nor unchanged: {file}", summary.run));
             }
             print_result(format_args!("report    {file}"));
         }
@@ -124,8 +118,7 @@ impl RunEnding<'_> {
 
     fn resume_line(&self, run: &RunRecord) -> String {
         let run = run.id().to_string();
-        let command = report::resume_command(&run, self.target_spec, &self.global.journal);
-        format!("continue with: {command}")
+        format!("continue with: {}", report::resume_command(&run, self.target_spec, &self.global.journal))
     }
 }
 
@@ -133,11 +126,7 @@ impl RunEnding<'_> {
 fn note_last_event(summary: &RunSummary, written: Option<&Report>) {
     let files = written.map(|report| {
         let path = |name: &str| report.dir.join(name).display().to_string();
-        json!({
-            "outcomes": path(OUTCOMES),
-            "unfinished": path(UNFINISHED),
-            "summary": path(SUMMARY),
-        })
+        json!({"outcomes": path(OUTCOMES), "unfinished": path(UNFINISHED), "summary": path(SUMMARY)})
     });
     note_end(json!({
         "state": summary.state,
@@ -155,10 +144,8 @@ fn put_back(closed: &Closed, journal: &Path) {
         Ok(true) => {
             warn(format_args!("the journal's log was still open and has been put back into `{}`", journal.display()))
         }
-        Err(error) => {
-            // The exit code is decided by what went wrong before.
-            let _ = Failure::from(error).print();
-        }
+        // The exit code is decided by what went wrong before.
+        Err(error) => drop(Failure::from(error).print()),
     }
 }
 
@@ -196,30 +183,24 @@ impl LeftExposed {
 
     /// On standard error, since the report may not be writable either.
     pub fn warn(&self) {
-        if !self.is_anybody() {
-            return;
-        }
-        warn(left_in_words(&self.keys));
-        match &self.listed {
-            Ok(Some(path)) => warn(format_args!("all of them: {}", path.display())),
-            Ok(None) => {}
-            Err(error) => warn(error),
+        if self.is_anybody() {
+            warn(left_in_words(&self.keys));
+            match &self.listed {
+                Ok(Some(path)) => warn(format_args!("all of them: {}", path.display())),
+                Ok(None) => {}
+                Err(error) => warn(error),
+            }
         }
     }
 }
 
 fn left_in_words(people: &[String]) -> String {
-    let named = people.iter().take(PEOPLE_NAMED_MAX).map(String::as_str);
-    let named: Vec<&str> = named.collect();
-    let more = match people.len().saturating_sub(PEOPLE_NAMED_MAX) {
-        0 => String::new(),
-        more => format!(", and {more} more"),
-    };
     let who = match people.len() {
         1 => "this person".to_owned(),
         count => format!("these {count} people"),
     };
-    format!("{who} cannot sign in until the run continues: {}{more}", named.join(", "))
+    let named = listed(people.iter().map(String::as_str));
+    format!("{who} cannot sign in until the run continues: {named}")
 }
 
 #[cfg(test)]

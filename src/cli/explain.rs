@@ -5,19 +5,17 @@
 //! pages.
 
 use super::context::job;
-use super::errors;
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure};
 use crate::core::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind, nearest_first};
-use crate::job::{Objection, SHIPPED};
+use crate::job::SHIPPED;
 use crate::machine::Outcome;
 use crate::progress::print_text;
 use crate::services::{CLASSES, Class, KnownCode, Speaker, known_code, known_codes, statuses_of};
 use crate::values::Rule;
 use crate::{job, machine, runner};
 use serde::Deserialize;
-use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// Columns of a page: fits every terminal, and is the same in all of them.
 const PAGE_COLUMNS: usize = 100;
@@ -33,39 +31,28 @@ const WARNING_CHANGED: &str = "as the row's outcome says: this is a warning and 
 
 pub(super) fn main(code: Option<&str>) -> Result<Exit, Failure> {
     let pages = pages()?;
-    match code {
-        None => print_text(list(&pages)),
-        Some(code) => print_text(explain(code, &pages)?),
-    }
+    print_text(match code {
+        None => list(&pages),
+        Some(code) => explain(code, &pages)?,
+    });
     Ok(Exit::Good)
 }
 
 /// What a page is about: in the singular after a code, in the plural over the list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Topic {
-    one: String,
-    many: String,
+type Topic = [String; 2];
+
+fn topic(one: &str, many: &str) -> Topic {
+    [one.to_owned(), many.to_owned()]
 }
 
-impl Topic {
-    fn new(one: &str, many: &str) -> Topic {
-        Topic { one: one.to_owned(), many: many.to_owned() }
-    }
-
-    fn of_speaker(speaker: Speaker) -> Topic {
-        let name = match speaker {
-            Speaker::Graph => "Microsoft Graph",
-            Speaker::SignIn => "the sign-in",
-            Speaker::Directory => "the on-premises directory",
-            Speaker::Transport => "cutover about a request",
-        };
-        Topic::new(&format!("a code of {name}"), &format!("Codes of {name}"))
-    }
-
-    fn of_job(name: &str) -> Topic {
-        let (one, many) = ("a code of the job", "Codes of the job");
-        Topic::new(&format!("{one} {name}"), &format!("{many} {name}"))
-    }
+fn topic_of(speaker: Speaker) -> Topic {
+    let name = match speaker {
+        Speaker::Graph => "Microsoft Graph",
+        Speaker::SignIn => "the sign-in",
+        Speaker::Directory => "the on-premises directory",
+        Speaker::Transport => "cutover about a request",
+    };
+    [format!("a code of {name}"), format!("Codes of {name}")]
 }
 
 /// What is known about one code.
@@ -80,29 +67,23 @@ struct ExplainPage {
 }
 
 impl ExplainPage {
-    fn new(topic: &Topic, code: &str, meaning: &str) -> ExplainPage {
+    fn new(topic: &Topic, code: &str, meaning: &str, lines: &[(&'static str, &str)]) -> ExplainPage {
         ExplainPage {
             code: code.to_owned(),
             topic: topic.clone(),
             meaning: meaning.to_owned(),
             summary: meaning.to_owned(),
-            lines: Vec::new(),
+            lines: lines.iter().map(|(label, text)| (*label, (*text).to_owned())).collect(),
         }
     }
 
-    fn line(mut self, label: &'static str, text: &str) -> ExplainPage {
-        self.lines.push((label, text.to_owned()));
-        self
-    }
-
-    fn action(self, changed: &str, again: &str, advice: &str) -> ExplainPage {
-        self.line("changed", changed).line("tried again", again).line("what to do", advice)
-    }
-
     fn of_problem(topic: &Topic, kind: &ProblemKind) -> ExplainPage {
-        let page = ExplainPage::new(topic, kind.code, kind.meaning);
-        page.action(kind.changed, kind.again, kind.advice)
+        ExplainPage::new(topic, kind.code, kind.meaning, &action(kind.changed, kind.again, kind.advice))
     }
+}
+
+fn action<'t>(changed: &'t str, again: &'t str, advice: &'t str) -> [(&'static str, &'t str); 3] {
+    [("changed", changed), ("tried again", again), ("what to do", advice)]
 }
 
 /// `explain.toml`: meaning and advice, by code.
@@ -117,87 +98,76 @@ impl ErrorPages {
     pub fn read() -> Result<ErrorPages, Failure> {
         toml::from_str(include_str!("explain.toml")).map_err(|error| Failure::program(format!("explain.toml: {error}")))
     }
-
-    fn into_pages(self) -> Vec<ExplainPage> {
-        let exits = Topic::new("an exit code", "Exit codes");
-        let errors = Topic::new("an error of a command", "Errors of commands");
-        let exits = self
-            .exit_code
-            .iter()
-            .map(|(code, [meaning, advice])| ExplainPage::new(&exits, code, meaning).line("what to do", advice));
-        let of_errors = |changed, pages: &BTreeMap<String, [String; 2]>| -> Vec<ExplainPage> {
-            let pages = pages.iter().map(|(code, [meaning, advice])| {
-                ExplainPage::new(&errors, code, meaning).action(changed, AGAIN_BY_HAND, advice)
-            });
-            pages.collect()
-        };
-        exits
-            .chain(of_errors(BEFORE_A_RUN, &self.before_a_run))
-            .chain(of_errors(DURING_A_RUN, &self.during_a_run))
-            .collect()
-    }
 }
 
 /// Every page there is, in the order of the list.
 fn pages() -> Result<Vec<ExplainPage>, Failure> {
-    let mut pages = ErrorPages::read()?.into_pages();
-    let outcomes = Topic::new("an outcome of a row", "Outcomes of rows");
-    pages.extend(Outcome::ALL.map(|outcome| {
-        ExplainPage::new(&outcomes, outcome.word(), outcome.meaning()).line("what to do", outcome.advice())
-    }));
-    let classes = Topic::new("a class of replies", "Classes of replies");
+    let mut pages = Vec::new();
+    let of_commands = ErrorPages::read()?;
+    let exits = topic("an exit code", "Exit codes");
+    for (code, [meaning, advice]) in &of_commands.exit_code {
+        pages.push(ExplainPage::new(&exits, code, meaning, &[("what to do", advice)]));
+    }
+    let errors = topic("an error of a command", "Errors of commands");
+    for (changed, errors_then) in [(BEFORE_A_RUN, &of_commands.before_a_run), (DURING_A_RUN, &of_commands.during_a_run)]
+    {
+        for (code, [meaning, advice]) in errors_then {
+            pages.push(ExplainPage::new(&errors, code, meaning, &action(changed, AGAIN_BY_HAND, advice)));
+        }
+    }
+    let outcomes = topic("an outcome of a row", "Outcomes of rows");
+    for outcome in Outcome::ALL {
+        pages.push(ExplainPage::new(&outcomes, outcome.word(), outcome.meaning(), &[("what to do", outcome.advice())]));
+    }
+    let classes = topic("a class of replies", "Classes of replies");
     pages.extend(CLASSES.map(|class| class_page(&classes, class)));
-    let problems = Topic::new("a problem of a row", "Problems of rows");
-    let of_rooms = (job::PROBLEMS.into_iter()).chain(machine::PROBLEMS).chain(runner::problems::PROBLEMS);
+    let problems = topic("a problem of a row", "Problems of rows");
+    let of_rooms = job::PROBLEMS.into_iter().chain(machine::PROBLEMS).chain(runner::problems::PROBLEMS);
     pages.extend(of_rooms.map(|kind| ExplainPage::of_problem(&problems, kind)));
-    let rules = Topic::new("a rule of the file", "Rules of the file");
-    let of_rules = Rule::ALL.iter().filter_map(|rule| rule.page().ok());
-    pages.extend(
-        of_rules.map(|rule| {
-            ExplainPage::new(&rules, rule.name, rule.meaning).action(NOTHING_CHANGED, NOT_AGAIN, rule.advice)
-        }),
-    );
+    let rules = topic("a rule of the file", "Rules of the file");
+    for rule in Rule::ALL.iter().filter_map(|rule| rule.page().ok()) {
+        let lines = action(NOTHING_CHANGED, NOT_AGAIN, rule.advice);
+        pages.push(ExplainPage::new(&rules, rule.name, rule.meaning, &lines));
+    }
     for file in SHIPPED {
         let job = job(file.name)?;
-        let topic = Topic::of_job(&job.name);
-        let page = |one: &Objection| ExplainPage::new(&topic, &one.code, &one.reason.to_string());
-        let refusals = job.obstacles.iter().chain(&job.checks).chain(&job.refusals);
-        pages.extend(refusals.map(|one| page(one).action(NOTHING_CHANGED, NOT_AGAIN, &one.advice)));
-        pages.extend(
-            job.warnings.iter().map(|one| page(one).line("changed", WARNING_CHANGED).line("what to do", &one.advice)),
-        );
+        let topic = [format!("a code of the job {}", job.name), format!("Codes of the job {}", job.name)];
+        for one in job.obstacles.iter().chain(&job.checks).chain(&job.refusals) {
+            let lines = action(NOTHING_CHANGED, NOT_AGAIN, &one.advice);
+            pages.push(ExplainPage::new(&topic, &one.code, &one.reason.to_string(), &lines));
+        }
+        for one in &job.warnings {
+            let lines = [("changed", WARNING_CHANGED), ("what to do", &one.advice)];
+            pages.push(ExplainPage::new(&topic, &one.code, &one.reason.to_string(), &lines));
+        }
     }
-    pages.extend(known_codes().map(|known| code_page(known.code, known)));
+    pages.extend(known_codes().map(|known| code_page(&known.code, known)));
     Ok(pages)
 }
 
 fn class_page(topic: &Topic, class: Class) -> ExplainPage {
     let kind = class.kind();
-    let codes = known_codes().filter(|known| known.class.kind() == kind);
-    let leads: Vec<String> = statuses_of(class)
-        .map(|status| format!("http-{status}"))
-        .chain(codes.map(|known| known.code.to_owned()))
-        .collect();
-    ExplainPage::of_problem(topic, kind).line("comes from", &leads.join(", ")).line("source", Speaker::Graph.source())
+    let codes = known_codes().filter(|known| known.class.kind() == kind).map(|known| known.code.clone());
+    let leads: Vec<String> = statuses_of(class).map(|status| format!("http-{status}")).chain(codes).collect();
+    let mut page = ExplainPage::of_problem(topic, kind);
+    page.lines.extend([("comes from", leads.join(", ")), ("source", Speaker::Graph.source().to_owned())]);
+    page
 }
 
 fn code_page(code: &str, known: &KnownCode) -> ExplainPage {
     let kind = known.class.kind();
-    let meaning = match known.note {
-        Some(note) => sentence(note),
-        None => kind.meaning.to_owned(),
-    };
-    let mut page = ExplainPage::new(&Topic::of_speaker(known.speaker), code, &meaning);
-    page.summary = match known.note.or(known.advice) {
+    let (note, advice) = (known.note.as_deref(), known.advice.as_deref());
+    let meaning = note.map_or_else(|| kind.meaning.to_owned(), sentence);
+    let mut lines = vec![("leads to", kind.code)];
+    lines.extend(note.map(|_| ("that is", kind.meaning)));
+    lines.extend(action(kind.changed, kind.again, advice.unwrap_or(kind.advice)));
+    lines.push(("source", known.speaker.source()));
+    let mut page = ExplainPage::new(&topic_of(known.speaker), code, &meaning, &lines);
+    page.summary = match note.or(advice) {
         Some(more) => format!("{}: {more}", kind.code),
         None => kind.code.to_owned(),
     };
-    page = page.line("leads to", kind.code);
-    if known.note.is_some() {
-        page = page.line("that is", kind.meaning);
-    }
-    let advice = known.advice.unwrap_or(kind.advice);
-    page.action(kind.changed, kind.again, advice).line("source", known.speaker.source())
+    page
 }
 
 fn sentence(text: &str) -> String {
@@ -219,10 +189,7 @@ fn explain(code: &str, pages: &[ExplainPage]) -> Result<String, Failure> {
     }
     // An HTTP status looks like an exit code, but no exit code was found.
     let is_status = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
-    let in_form = match is_status {
-        true => format!("http-{code}"),
-        false => code.to_owned(),
-    };
+    let in_form = if is_status { format!("http-{code}") } else { code.to_owned() };
     match known_code(&in_form) {
         Some(known) => Ok(code_page(&in_form, &known).to_string()),
         None => Err(unknown(code, pages)),
@@ -234,22 +201,18 @@ fn unknown(code: &str, pages: &[ExplainPage]) -> Failure {
     let wanted = code.to_ascii_lowercase();
     let holds = |known: &&str| wanted.len() > 2 && known.to_ascii_lowercase().contains(&wanted);
     let mut near = nearest_first(code, &codes);
-    for known in codes.iter().copied().filter(holds) {
-        if !near.contains(&known) {
-            near.push(known);
-        }
-    }
-    let similar = match near.is_empty() {
-        true => String::new(),
-        false => format!("similar codes: {}; ", near.join(", ")),
-    };
+    near.extend(codes.iter().copied().filter(holds));
+    // The nearest first; one may be both near and longer.
+    let mut seen = BTreeSet::new();
+    near.retain(|code| seen.insert(*code));
+    let similar = if near.is_empty() { String::new() } else { format!("similar codes: {}; ", near.join(", ")) };
     let help = format!("{similar}`cutover explain` without a code lists all of them");
-    Failure::usage(format!("the code `{code}` is not known"), help).coded(errors::UNKNOWN_CODE)
+    Failure::usage("unknown-code", format!("the code `{code}` is not known"), help)
 }
 
 impl fmt::Display for ExplainPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({})\n", self.code, self.topic.one)?;
+        writeln!(f, "{} ({})\n", self.code, self.topic[0])?;
         writeln!(f, "{}\n", wrapped(&self.meaning, "", ""))?;
         for (label, text) in &self.lines {
             let first = format!("{label:<LABEL_COLUMNS$}");
@@ -270,21 +233,19 @@ fn wrapped(text: &str, first: &str, rest: &str) -> String {
 
 /// A line a code, under a heading a topic.
 fn list(pages: &[ExplainPage]) -> String {
-    let mut text = String::new();
-    let mut topic: Option<&Topic> = None;
-    for page in pages {
-        if topic != Some(&page.topic) {
-            let gap = if topic.is_some() { "\n" } else { "" };
-            let _ = writeln!(text, "{gap}{}", page.topic.many);
-            topic = Some(&page.topic);
-        }
-        let rest = " ".repeat(CODE_COLUMNS + 3);
-        let mut first = format!("  {:<CODE_COLUMNS$} ", page.code);
-        if page.code.len() > CODE_COLUMNS {
-            let _ = writeln!(text, "{}", first.trim_end());
-            first.clone_from(&rest);
-        }
-        let _ = writeln!(text, "{}", wrapped(&page.summary, &first, &rest));
+    let groups = pages.chunk_by(|one, next| one.topic == next.topic).map(|group| {
+        let heading = group.iter().take(1).map(|page| format!("{}\n", page.topic[1]));
+        heading.chain(group.iter().map(in_list)).collect::<String>()
+    });
+    groups.collect::<Vec<_>>().join("\n")
+}
+
+/// A code that is too long for its column has a line of its own.
+fn in_list(page: &ExplainPage) -> String {
+    let rest = " ".repeat(CODE_COLUMNS + 3);
+    let first = format!("  {:<CODE_COLUMNS$} ", page.code);
+    match page.code.len() > CODE_COLUMNS {
+        true => format!("{}\n{}\n", first.trim_end(), wrapped(&page.summary, &rest, &rest)),
+        false => format!("{}\n", wrapped(&page.summary, &first, &rest)),
     }
-    text
 }

@@ -1,7 +1,7 @@
-//! Why a command ended early, for the person at the terminal: `error[CODE]: message`, and what to do.
+//! Why a command ended early, for the person at the terminal: `error[CODE]: message`, and what to do. `explain.toml` explains the
+//! codes, those of commands and those that the rooms below give their errors.
 
-use super::errors::{self, code_of_room};
-use super::exit::Exit;
+use super::Exit;
 use crate::core::Problem;
 use crate::journal::JournalError;
 use crate::progress::fail;
@@ -22,22 +22,18 @@ impl Failure {
     /// A diagnostic that ends the command with this exit code.
     pub fn new(exit: Exit, error: impl Diagnostic + Send + Sync + 'static) -> Failure {
         let code = error.code().map(|code| code_of_room(&code.to_string()));
-        Failure {
-            exit,
-            code: code.unwrap_or_else(|| default_code(exit).to_owned()),
-            message: in_words(&error),
-            help: error.help().map(|help| help.to_string()),
-        }
+        let code = code.unwrap_or_else(|| default_code(exit).to_owned());
+        Failure { exit, code, message: in_words(&error), help: error.help().map(|help| help.to_string()) }
     }
 
-    /// Bad usage, input, job or configuration.
+    /// Bad usage, input, job or configuration, as a room reports it.
     pub fn unusable(error: impl Diagnostic + Send + Sync + 'static) -> Failure {
         Failure::new(Exit::Unusable, error)
     }
 
-    /// The same, with a message and advice.
-    pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Failure {
-        Failure::with(Exit::Unusable, message, help)
+    /// The same, found by a command. `explain.toml` has a page of the code.
+    pub fn usage(code: &str, message: impl Into<String>, help: impl Into<String>) -> Failure {
+        Failure { code: code.to_owned(), ..Failure::with(Exit::Unusable, message, help) }
     }
 
     /// A message and advice.
@@ -53,28 +49,19 @@ impl Failure {
 
     /// What stopped a row or a run, which has a code already.
     pub fn of_problem(exit: Exit, problem: &Problem) -> Failure {
-        Failure::with(exit, &problem.message, &problem.advice).coded(&problem.code)
+        Failure { code: problem.code.clone(), ..Failure::with(exit, &problem.message, &problem.advice) }
     }
 
     /// The same where somebody cannot sign in.
     #[must_use]
-    pub(super) fn if_exposed(mut self, exposed: bool) -> Failure {
-        self.exit = self.exit.if_exposed(exposed);
-        self
-    }
-
-    /// The same with a code of its own.
-    #[must_use]
-    pub fn coded(mut self, code: &str) -> Failure {
-        code.clone_into(&mut self.code);
-        self
+    pub(super) fn if_exposed(self, exposed: bool) -> Failure {
+        Failure { exit: self.exit.if_exposed(exposed), ..self }
     }
 
     /// The same, naming what it is about.
     #[must_use]
-    pub fn about(mut self, subject: &str) -> Failure {
-        self.message = format!("{subject} {}", self.message);
-        self
+    pub fn about(self, subject: &str) -> Failure {
+        Failure { message: format!("{subject} {}", self.message), ..self }
     }
 
     /// Prints it and returns the exit code.
@@ -87,11 +74,16 @@ impl Failure {
 
 fn default_code(exit: Exit) -> &'static str {
     match exit {
-        Exit::Good | Exit::Findings | Exit::Unusable => errors::USAGE,
-        Exit::Requested => errors::STOPPED,
-        Exit::Fault | Exit::Stranded => errors::FAULT,
-        Exit::Program => errors::INTERNAL,
+        Exit::Good | Exit::Findings | Exit::Unusable => "usage",
+        Exit::Requested => "stopped",
+        Exit::Fault | Exit::Stranded => "fault",
+        Exit::Program => "internal",
     }
+}
+
+/// `journal::no_run` as operators see it: `journal-no-run`.
+fn code_of_room(path: &str) -> String {
+    path.replace("::", "-").replace('_', "-")
 }
 
 /// The error, its causes, and what belongs to it, such as the mistakes in a file.
@@ -125,9 +117,13 @@ impl From<JournalError> for Failure {
             | JournalError::AmbiguousRun { .. }
             | JournalError::TakenOver { .. }
             | JournalError::NotAllowed { .. }
-            | JournalError::Lock(_) => Exit::Unusable,
+            | JournalError::InUse { .. }
+            | JournalError::InUseUnnamed { .. }
+            | JournalError::Lock { .. }
+            | JournalError::ExportOutput(_)
+            | JournalError::NoExport
+            | JournalError::UnreadableExport(_) => Exit::Unusable,
             JournalError::Log(_)
-            | JournalError::Commit(_)
             | JournalError::Store(_)
             | JournalError::Entry(_)
             | JournalError::Checkpoint(_)
@@ -144,5 +140,61 @@ impl From<JournalError> for Failure {
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
         Failure::new(Exit::Fault, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::explain::ErrorPages;
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    /// What `code(…)` names anywhere in the source.
+    fn codes_of_rooms(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                codes_of_rooms(&path, found);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.extend(between(&text, "code(", ')').filter(|code| code.contains("::")));
+            }
+        }
+    }
+
+    fn between<'t>(text: &'t str, begin: &'t str, end: char) -> impl Iterator<Item = String> + 't {
+        let parts = text.split(begin).skip(1);
+        let codes = parts.filter_map(move |part| part.split_once(end));
+        let is_code = |code: &&str| {
+            let mut letters = code.chars();
+            letters.all(|c| c.is_ascii_lowercase() || "_:-".contains(c))
+        };
+        codes.map(|(code, _)| code).filter(is_code).map(str::to_owned)
+    }
+
+    /// Every code in the source has a page, and no page is of a code that nothing prints.
+    #[test]
+    fn codes_and_pages_are_the_same() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut of_rooms = BTreeSet::new();
+        codes_of_rooms(&source, &mut of_rooms);
+        let mut codes: BTreeSet<String> = of_rooms.iter().map(|code| code_of_room(code)).collect();
+        assert!(codes.contains("journal-no-run"), "{codes:?}");
+        codes.extend(["usage", "stopped", "fault", "internal"].map(str::to_owned));
+        for entry in std::fs::read_dir(source.join("cli")).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+            let text = text.split("#[cfg(test)]").next().unwrap();
+            let calls = text.split("Failure::usage(").skip(1).map(str::trim_start);
+            codes.extend(calls.filter_map(|call| Some(call.strip_prefix('"')?.split_once('"')?.0.to_owned())));
+        }
+        assert!(codes.contains("no-target"), "{codes:?}");
+        let pages = ErrorPages::read().unwrap();
+        let pages = pages.before_a_run.keys().chain(pages.during_a_run.keys());
+        let pages: BTreeSet<String> = pages.cloned().collect();
+        let missing: Vec<_> = codes.difference(&pages).collect();
+        assert!(missing.is_empty(), "without a page: {missing:?}");
+        let stale: Vec<_> = pages.difference(&codes).collect();
+        assert!(stale.is_empty(), "nothing prints {stale:?}");
     }
 }

@@ -1,11 +1,9 @@
 //! People who are half way in other runs of the journal: they are mentioned, and no new run starts over them.
 
-use super::args::Global;
-use super::errors;
-use super::failure::Failure;
+use super::{Failure, Global};
 use crate::journal::{Journal, RunId};
 use crate::progress::{counted, warn};
-use crate::report::{PEOPLE_NAMED_MAX, resume_command};
+use crate::report::{listed, resume_command};
 use crate::runner::half_way::{HalfWayError, LeftBehind, left_behind};
 use std::path::Path;
 
@@ -17,15 +15,13 @@ pub(super) fn mention_others(journal: &Journal, own: RunId, dir: &Path) {
         Err(error) => return warn(format_args!("the other runs cannot be read: {error}")),
     };
     for behind in &left {
-        let (run, people) = (behind.run.id(), count(behind));
-        let command = resume(behind, dir);
+        let (run, people, command) = (behind.run.id(), count(behind), resume(behind, dir));
         warn(format_args!("run {run} has left {people} half way: {command}"));
     }
 }
 
 fn resume(behind: &LeftBehind, journal: &Path) -> String {
-    let run = behind.run.id().to_string();
-    resume_command(&run, &behind.run.header.target_spec, journal)
+    resume_command(&behind.run.id().to_string(), &behind.run.header.target_spec, journal)
 }
 
 /// `15 people, 3 of whom cannot sign in`.
@@ -45,31 +41,20 @@ pub(super) fn refusal(error: HalfWayError, global: &Global) -> Failure {
         HalfWayError::Input(error) => Failure::unusable(error),
         HalfWayError::Elsewhere(left) => elsewhere(&left, global),
         error @ HalfWayError::CannotTakeOver { .. } => {
-            Failure::usage(error.to_string(), "`cutover resume` that run to finish them; nothing was written")
-                .coded(errors::HALF_WAY)
+            let help = "`cutover resume` that run to finish them; nothing was written";
+            Failure::usage("half-way", error.to_string(), help)
         }
     }
 }
 
 fn elsewhere(left: &[LeftBehind], global: &Global) -> Failure {
-    let mut lines = Vec::new();
-    let mut help = Vec::new();
-    for behind in left {
-        let keys = behind.people.iter().map(|person| person.key.as_str());
-        let keys: Vec<&str> = keys.take(PEOPLE_NAMED_MAX).collect();
-        let more = match behind.people.len().saturating_sub(PEOPLE_NAMED_MAX) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        lines.push(format!(
-            "run {} has left {} of this file half way: {}{more}",
-            behind.run.id(),
-            count(behind),
-            keys.join(", ")
-        ));
-        let command = resume(behind, &global.journal);
-        help.push(format!("finish them first: {command}"));
-    }
+    let lines = left.iter().map(|behind| {
+        let people = listed(behind.people.iter().map(|person| person.key.as_str()));
+        format!("run {} has left {} of this file half way: {people}", behind.run.id(), count(behind))
+    });
+    let lines: Vec<String> = lines.collect();
+    let resumed = left.iter().map(|behind| format!("finish them first: {}", resume(behind, &global.journal)));
+    let mut help: Vec<String> = resumed.collect();
     if let [behind] = left {
         help.push(format!(
             "or start a new run that knows how they were before: the same command with --adopt-run {}",
@@ -77,5 +62,5 @@ fn elsewhere(left: &[LeftBehind], global: &Global) -> Failure {
         ));
     }
     help.push("nothing was written".into());
-    Failure::usage(lines.join("\n"), help.join("\n")).coded(errors::HALF_WAY)
+    Failure::usage("half-way", lines.join("\n"), help.join("\n"))
 }

@@ -1,7 +1,6 @@
 //! `cutover immutable-id`: convert between GUID, hex and ImmutableID.
 
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure};
 use crate::progress::{print_text, warn};
 use crate::values::interpret;
 

@@ -2,9 +2,7 @@
 
 use super::args::JobsCommand;
 use super::context::{job, job_failure};
-use super::errors;
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure};
 use crate::job::{SHIPPED, mermaid, parse, text_of};
 use crate::progress::{print_file, print_result, print_text};
 
@@ -41,8 +39,7 @@ fn lint(file: &str) -> Result<Exit, Failure> {
         }
         Err(mistakes) => {
             print_text(mistakes.listing());
-            let failure = Failure::usage(mistakes.to_string(), "fix what is listed");
-            Ok(failure.coded(errors::JOB_FILE).print())
+            Ok(Failure::usage("job-file", mistakes.to_string(), "fix what is listed").print())
         }
     }
 }

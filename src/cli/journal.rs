@@ -1,15 +1,14 @@
 //! `cutover journal`: proving that the journal says what it said when it was written, and taking its history elsewhere.
 
-use super::args::{Global, JournalCommand, JournalExportArgs, JournalVerifyArgs};
+use super::args::{JournalCommand, JournalVerifyArgs};
 use super::context::{must_be_there, print_json, warn_unused};
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure, Global};
 use crate::core::AtomicFile;
-use crate::journal::export::{self, ExportError, Exported};
+use crate::journal::export::{self, Exported};
 use crate::journal::verify::{self as checks, Compared, Finding, Kind, Request, Verdict, verify_beside, verify_export};
 use crate::journal::{Holder, Journal, JournalError};
 use crate::progress::{print, print_result, print_text, warn};
-use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter};
 use std::path::Path;
 
@@ -17,19 +16,14 @@ pub(super) fn main(global: &Global, what: Option<JournalCommand>) -> Result<Exit
     match what {
         None => verify(global, &JournalVerifyArgs::default()),
         Some(JournalCommand::Verify(args)) => verify(global, &args),
-        Some(JournalCommand::Export(args)) => export(global, &args),
+        Some(JournalCommand::Export { run, output }) => export(global, &run, output.as_deref()),
     }
-}
-
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Verdicts<'v> {
-    runs: &'v [Verdict],
 }
 
 fn verify(global: &Global, args: &JournalVerifyArgs) -> Result<Exit, Failure> {
     if args.head.is_some() && args.run.is_none() && args.export.is_none() {
         return Err(Failure::usage(
+            "usage",
             "a head belongs to one run, and none is named",
             "write `cutover journal verify RUN --head HASH`; `cutover runs` lists the runs",
         ));
@@ -39,18 +33,22 @@ fn verify(global: &Global, args: &JournalVerifyArgs) -> Result<Exit, Failure> {
         None => verify_journal(global, args)?,
     };
     if args.json {
-        print_json(&Verdicts { runs: &verdicts })?;
+        print_json(&BTreeMap::from([("runs", &verdicts)]))?;
     } else {
         verdicts.iter().for_each(print_in_words);
     }
-    let findings = verdicts.iter().flat_map(|verdict| &verdict.findings);
-    match advice(findings) {
-        None => Ok(Exit::Good),
-        Some(advice) => {
-            warn(advice);
-            Ok(Exit::Findings)
-        }
+    let mut findings = verdicts.iter().flat_map(|verdict| &verdict.findings).peekable();
+    if findings.peek().is_none() {
+        return Ok(Exit::Good);
     }
+    warn(match findings.all(|finding| finding.kind == Kind::Checkpoint) {
+        true => "the log is good: move the folder `checkpoint` out of the journal, and it is built again from the log",
+        false => {
+            "run nothing on this journal: copy its folder away as it is, and compare with a backup, or with an export or a head \
+             kept elsewhere"
+        }
+    });
+    Ok(Exit::Findings)
 }
 
 fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdict>, Failure> {
@@ -66,9 +64,7 @@ fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdi
         return verify_beside(dir, &request).map_err(Failure::unusable);
     }
     let (verdicts, unused) = checks::verify(dir, &request).map_err(Failure::unusable)?;
-    if let Some(why) = unused {
-        warn_unused(&why);
-    }
+    unused.iter().for_each(warn_unused);
     Ok(verdicts)
 }
 
@@ -106,61 +102,37 @@ fn praise(compared: Compared) -> &'static str {
 fn place(finding: &Finding) -> String {
     let record = finding.record.map(|record| format!("record {record}"));
     let offset = finding.offset.map(|offset| format!("byte {offset}"));
-    let places: Vec<String> = [record, offset].into_iter().flatten().collect();
-    if places.is_empty() {
-        return String::new();
+    match (record, offset) {
+        (Some(record), Some(offset)) => format!("{record}, {offset}: "),
+        (Some(place), None) | (None, Some(place)) => format!("{place}: "),
+        (None, None) => String::new(),
     }
-    format!("{}: ", places.join(", "))
 }
 
-/// What to do next; None if nothing was found.
-fn advice<'f>(findings: impl Iterator<Item = &'f Finding>) -> Option<&'static str> {
-    let mut checkpoint_only = None;
-    for finding in findings {
-        let is_checkpoint = finding.kind == Kind::Checkpoint;
-        checkpoint_only = Some(checkpoint_only.unwrap_or(true) && is_checkpoint);
-    }
-    Some(if checkpoint_only? {
-        "the log is good: move the folder `checkpoint` out of the journal, and it is built again from the log"
-    } else {
-        "run nothing on this journal: copy its folder away as it is, and compare with a backup, or with an export or a head \
-         kept elsewhere"
-    })
-}
-
-fn export(global: &Global, args: &JournalExportArgs) -> Result<Exit, Failure> {
+fn export(global: &Global, run: &str, output: Option<&Path>) -> Result<Exit, Failure> {
     must_be_there(global)?;
-    let exported = match &args.output {
-        None => {
-            let mut out = BufWriter::new(io::stdout().lock());
-            export::export(&global.journal, &args.run, &mut out)
-        }
-        Some(file) => export_to(global, &args.run, file),
+    let exported = match output {
+        None => export::export(&global.journal, run, &mut BufWriter::new(io::stdout().lock())),
+        Some(file) => export_to(global, run, file),
     };
-    let exported = exported.map_err(failure)?;
-    if exported.torn_bytes > 0 {
-        warn(format_args!(
-            "the last {} bytes of the log are no whole group of records and are left out",
-            exported.torn_bytes
-        ));
+    let Exported { run, records, head, torn_bytes } = exported.map_err(failure)?;
+    if torn_bytes > 0 {
+        warn(format_args!("the last {torn_bytes} bytes of the log are no whole group of records and are left out"));
     }
-    print(format_args!("exported {} records of run {}, head {}", exported.records, exported.run, exported.head));
+    print(format_args!("exported {records} records of run {run}, head {head}"));
     Ok(Exit::Good)
 }
 
 /// In its place only once it is whole, and readable by its owner only.
-fn export_to(global: &Global, run: &str, file: &Path) -> Result<Exported, ExportError> {
-    let mut out = AtomicFile::create(file)?;
+fn export_to(global: &Global, run: &str, file: &Path) -> Result<Exported, JournalError> {
+    let mut out = AtomicFile::create(file).map_err(JournalError::ExportOutput)?;
     let exported = export::export(&global.journal, run, &mut out)?;
-    out.commit()?;
+    out.commit().map_err(JournalError::ExportOutput)?;
     Ok(exported)
 }
 
 /// A history that is damaged is a finding; what cannot be read or written at all is not usable.
-fn failure(error: ExportError) -> Failure {
-    let exit = match &error {
-        ExportError::Journal(JournalError::Log(_) | JournalError::Entry(_)) => Exit::Findings,
-        ExportError::Journal(_) | ExportError::Output(_) => Exit::Unusable,
-    };
-    Failure::new(exit, error)
+fn failure(error: JournalError) -> Failure {
+    let is_damaged = matches!(error, JournalError::Log(_) | JournalError::Entry(_));
+    Failure::new(if is_damaged { Exit::Findings } else { Exit::Unusable }, error)
 }

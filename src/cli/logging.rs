@@ -1,8 +1,7 @@
 //! Logging, by tracing: warnings on standard error in the style of everything else there, more or less on request; and JSON lines
 //! to a file.
 
-use super::args::Global;
-use super::failure::Failure;
+use super::{Failure, Global};
 use crate::progress::log;
 use std::fmt::{Debug, Write as _};
 use std::fs::OpenOptions;
@@ -25,7 +24,7 @@ pub(super) fn init(global: &Global) -> Result<(), Failure> {
             let file = OpenOptions::new().append(true).create(true).open(path);
             let file = file.map_err(|error| {
                 let message = format!("the log `{}` cannot be written: {error}", path.display());
-                Failure::usage(message, "name another file with --log")
+                Failure::usage("usage", message, "name another file with --log")
             })?;
             // tracing reports its own errors on standard error, and panics if that fails.
             let layer =
@@ -94,6 +93,6 @@ fn file_filter(global: &Global) -> Result<EnvFilter, Failure> {
 fn parsed(text: &str) -> Result<EnvFilter, Failure> {
     EnvFilter::try_new(text).map_err(|error| {
         let message = format!("`CUTOVER_LOG={text}` is not a log level: {error}");
-        Failure::usage(message, "write error, warn, info, debug or trace")
+        Failure::usage("usage", message, "write error, warn, info, debug or trace")
     })
 }

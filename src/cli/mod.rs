@@ -9,7 +9,6 @@ mod control;
 mod control_server;
 mod doctor;
 mod ending;
-mod errors;
 mod exit;
 mod explain;
 mod failure;
@@ -25,7 +24,6 @@ mod report;
 mod resume;
 mod retry;
 mod run;
-mod runs;
 mod signals;
 mod sim;
 mod status;
@@ -38,12 +36,12 @@ mod work;
 pub use exit::Exit;
 
 use crate::progress::{end, fail};
-use args::{Cli, CliCommand};
+use args::{Cli, CliCommand, Global};
 use failure::Failure;
 use std::ffi::OsString;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::Mutex;
 
 /// Threads of the journal: those that write the log and the checkpoint.
 const THREADS_BESIDE: usize = 2;
@@ -63,7 +61,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
 fn guarded(cli: Cli) -> Exit {
     set_hook(Box::new(|panic| {
         let help = "please report it, with the log; then `cutover resume`";
-        fail(errors::INTERNAL, &panic.to_string(), Some(help));
+        fail("internal", &panic.to_string(), Some(help));
     }));
     // Unwind safe: the process ends, so nothing sees a broken state.
     catch_unwind(AssertUnwindSafe(|| work_on(cli))).unwrap_or(Exit::Program)
@@ -85,17 +83,17 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         CliCommand::Resume(args) => on_runtime(resume::main(&global, &args)),
         CliCommand::Retry(args) => on_runtime(retry::main(&global, &args)),
         CliCommand::Verify(args) => on_runtime(verify::main(&global, &args)),
-        CliCommand::Pause(args) => on_runtime(steer::pause(&global, &args)),
-        CliCommand::Continue(args) => on_runtime(steer::go_on(&global, &args)),
-        CliCommand::Drain(args) => on_runtime(steer::drain(&global, &args)),
-        CliCommand::Pace(args) => on_runtime(steer::pace(&global, &args)),
-        CliCommand::Status(args) => on_runtime(status::main(&global, &args)),
-        CliCommand::Report(args) => on_runtime(report::main(&global, &args)),
-        CliCommand::Runs(args) => on_runtime(runs::main(&global, &args)),
-        CliCommand::Journal(args) => on_runtime(async { journal::main(&global, args.what) }),
-        CliCommand::Jobs(args) => jobs::main(args.what.as_ref()),
-        CliCommand::Explain(args) => explain::main(args.code.as_deref()),
-        CliCommand::ImmutableId(args) => immutable_id::main(&args.value),
+        CliCommand::Pause { run } => on_runtime(steer::pause(&global, run)),
+        CliCommand::Continue { run } => on_runtime(steer::go_on(&global, run)),
+        CliCommand::Drain { run } => on_runtime(steer::drain(&global, run)),
+        CliCommand::Pace { rate, run } => on_runtime(steer::pace(&global, run, rate)),
+        CliCommand::Status { run, json } => on_runtime(status::main(&global, run, json)),
+        CliCommand::Runs { json } => on_runtime(status::runs(&global, json)),
+        CliCommand::Report { run, report } => on_runtime(report::main(&global, run, report)),
+        CliCommand::Journal { what } => on_runtime(async { journal::main(&global, what) }),
+        CliCommand::Jobs { what } => jobs::main(what.as_ref()),
+        CliCommand::Explain { code } => explain::main(code.as_deref()),
+        CliCommand::ImmutableId { value } => immutable_id::main(&value),
         CliCommand::Sim(args) => on_runtime(sim::main(&args)),
     }
 }
@@ -130,29 +128,17 @@ fn survive_file_limit() {}
 /// tokio panics if the system refuses it a thread, and may then hang. So this first starts as many threads as tokio and the journal
 /// will need.
 fn must_give_threads() -> Result<(), Failure> {
-    let (held, release) = mpsc::sync_channel::<()>(0);
-    let release = Arc::new(Mutex::new(release));
     let wanted = std::thread::available_parallelism().map_or(1, NonZero::get) + THREADS_BESIDE;
-    let threads: std::io::Result<Vec<_>> = (0..wanted)
-        .map(|_| {
-            let release = Arc::clone(&release);
-            // All at once: each waits until the last one has started.
-            std::thread::Builder::new().spawn(move || drop(release.lock().map(|end| end.recv())))
-        })
-        .collect();
-    drop(held);
-    let refused = match threads {
-        Ok(threads) => {
-            // They cannot panic.
-            threads.into_iter().for_each(|thread| drop(thread.join()));
-            return Ok(());
-        }
-        Err(error) => error,
-    };
-    Err(over_limit(format!("the system refuses to start a thread: {refused}")))
+    let gate = Mutex::new(());
+    let started = std::thread::scope(|scope| {
+        // All at once: each waits until the last one has started.
+        let _held = gate.lock();
+        (0..wanted).try_for_each(|_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).map(drop))
+    });
+    started.map_err(|error| over_limit(format!("the system refuses to start a thread: {error}")))
 }
 
 fn over_limit(message: String) -> Failure {
     let help = "raise the limit for this account: `ulimit -u` or systemd's TasksMax for threads, `ulimit -n` for files";
-    Failure::usage(message, help).coded(errors::SYSTEM_LIMIT)
+    Failure::usage("system-limit", message, help)
 }

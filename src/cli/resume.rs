@@ -1,12 +1,11 @@
 //! `cutover resume`: continue an interrupted run from the journal alone.
 
-use super::args::{Global, ResumeArgs};
+use super::args::ResumeArgs;
 use super::connect::Target;
 use super::context::{existing_journal, schedule};
 use super::ending::finish;
-use super::exit::Exit;
-use super::failure::Failure;
 use super::work::{Opening, RunStage, work};
+use super::{Exit, Failure, Global};
 use crate::journal::{RunRecord, RunState};
 use crate::progress::{name_run, print};
 use std::sync::Arc;
@@ -36,6 +35,7 @@ pub(super) fn must_be_the_same(run: &RunRecord, target: &Target) -> Result<(), F
         return Ok(());
     }
     Err(Failure::usage(
+        "usage",
         format!("run {} was started against {then}, and this is {now}", run.id()),
         "name the connection file it was started with; nothing was sent",
     ))
@@ -46,6 +46,7 @@ pub(super) fn job_of(run: &RunRecord) -> Result<crate::job::Job, Failure> {
     let origin = format!("{} (as run {} was begun with)", run.header.job, run.id());
     crate::job::parse(&origin, &run.header.job_source).map_err(|mistakes| {
         Failure::usage(
+            "usage",
             format!("{mistakes}\n{}", mistakes.listing()),
             format!("it was written for cutover {}; use that version", run.header.program),
         )

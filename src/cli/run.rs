@@ -1,15 +1,13 @@
 //! `cutover run`: start a run, or pick up the unfinished one of the same job, rows and target.
 
-use super::args::{Global, RunArgs};
+use super::args::RunArgs;
 use super::connect::Target;
 use super::consent::Consent;
 use super::context::{Batch, FindingLines, journal, operator, schedule};
 use super::ending::finish;
-use super::errors;
-use super::exit::Exit;
-use super::failure::Failure;
 use super::half_way::refusal;
 use super::work::{Opening, RunStage, work};
+use super::{Exit, Failure, Global};
 use crate::batch::PlanFile;
 use crate::journal::{Adoption, Copied, Journal, RunId, RunRecord, Session};
 use crate::progress::{counted, name_run, print, warn};
@@ -42,7 +40,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         params: batch.params.clone(),
         input: &batch.input,
         target: target.identity(),
-        target_spec: target.spec(),
+        target_spec: target.spec.clone(),
         write_quota: target.write_quota(),
         operator: operator(),
         plan: plan.as_ref().map(|plan| plan.digest().clone()),
@@ -69,7 +67,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
                 "run {} of these rows has finished; nothing is left to do (--fresh starts a new one)",
                 run.id()
             ));
-            return finish(global, &args.work, &journal, &run, &target.spec());
+            return finish(global, &args.work, &journal, &run, &target.spec);
         }
         Before::Different(run, differences) => return Err(different(&run, &differences)),
     };
@@ -117,5 +115,5 @@ fn different(run: &RunRecord, differences: &[String]) -> Failure {
     let help = format!(
         "`cutover resume {id}` continues it as it was started; `--fresh` starts a new run next to it; nothing was sent"
     );
-    Failure::usage(message, help).coded(errors::RUN_DIFFERS)
+    Failure::usage("run-differs", message, help)
 }

@@ -5,6 +5,10 @@
 //! Ctrl-C until something happens. So signals soon after the first one count as the same request.
 
 use crate::runner::{Asked, Command};
+#[cfg(unix)]
+use std::task::Poll;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 
@@ -35,44 +39,33 @@ async fn pass_on(mut signals: Signals, sender: mpsc::Sender<Asked>) {
     let _ended = sender.send(stop.into()).await;
 }
 
-#[cfg(unix)]
+/// Those that end a run, each with its name.
 struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    quit: tokio::signal::unix::Signal,
-    /// None under `nohup`.
-    hangup: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
+    all: Vec<(&'static str, Signal)>,
 }
 
 #[cfg(unix)]
 impl Signals {
     fn listen() -> std::io::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let hangup = match ignores_hangup() {
-            true => None,
-            false => Some(signal(SignalKind::hangup())?),
-        };
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            quit: signal(SignalKind::quit())?,
-            hangup,
-        })
+        let mut kinds = vec![
+            ("SIGINT", SignalKind::interrupt()),
+            ("SIGTERM", SignalKind::terminate()),
+            ("SIGQUIT", SignalKind::quit()),
+        ];
+        if !ignores_hangup() {
+            kinds.push(("SIGHUP", SignalKind::hangup()));
+        }
+        let all = kinds.into_iter().map(|(name, kind)| Ok((name, signal(kind)?)));
+        Ok(Signals { all: all.collect::<std::io::Result<_>>()? })
     }
 
     async fn next(&mut self) -> &'static str {
-        let hung_up = async {
-            match &mut self.hangup {
-                Some(signal) => signal.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.quit.recv() => "SIGQUIT",
-            _ = hung_up => "SIGHUP",
-        }
+        std::future::poll_fn(|context| {
+            let heard = |(name, signal): &mut (_, Signal)| signal.poll_recv(context).is_ready().then_some(*name);
+            self.all.iter_mut().find_map(heard).map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 }
 
@@ -91,12 +84,9 @@ fn is_hangup_ignored(status: &str) -> bool {
 }
 
 #[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
 impl Signals {
     fn listen() -> std::io::Result<Signals> {
-        Ok(Signals)
+        Ok(Signals {})
     }
 
     async fn next(&mut self) -> &'static str {

@@ -1,19 +1,16 @@
 //! `cutover sim`: serve the simulated tenant for other programs.
 
-use super::args::{Global, SimArgs};
+use super::args::SimArgs;
 use super::connect::{Cast, SIM, person};
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure, Global};
 use crate::batch::Digest;
 use crate::job::Job;
 use crate::journal::{JournalError, RunHeader, RunReader, RunRecord};
 use crate::progress::{print_result, print_text};
 use crate::runner::admission::canonical;
 use crate::sim::{
-    Batching, Faults, GraphPermission, Options, Population, RateQuota, SECRET_VARIABLE, ServiceLimits, SignIn,
-    Simulator, Takeover, write_csv,
+    Faults, GraphPermission, Options, Population, RateQuota, SECRET_VARIABLE, ServiceLimits, Simulator, write_csv,
 };
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -41,12 +38,16 @@ fn write_people(args: &SimArgs, path: &Path) -> Result<(), Failure> {
     let written = File::create(path).and_then(|file| write_csv(args.seed, args.users, &mut BufWriter::new(file)));
     written.map_err(|error| {
         let message = format!("`{}` cannot be written: {error}", path.display());
-        Failure::usage(message, "name another file")
+        Failure::usage("usage", message, "name another file")
     })
 }
 
 fn options(args: &SimArgs) -> Options {
-    let pleasant = Faults::default();
+    let pleasant = Faults::pleasant();
+    // A latency that was given gets no jitter on top, unless that was given, too.
+    let jitter = if args.latency.is_some() { 0 } else { pleasant.latency_jitter_ms };
+    let mut permissions = GraphPermission::of_shipped_jobs();
+    permissions.retain(|permission| !args.without.contains(permission));
     Options {
         port: args.port,
         seed: args.seed,
@@ -54,7 +55,7 @@ fn options(args: &SimArgs) -> Options {
         state: args.state.clone(),
         faults: Faults {
             latency_base_ms: args.latency.unwrap_or(pleasant.latency_base_ms),
-            latency_jitter_ms: jitter(args, pleasant.latency_jitter_ms),
+            latency_jitter_ms: args.jitter.unwrap_or(jitter),
             error_before: args.error_before,
             error_after: args.error_after,
             drop_before: args.drop_before,
@@ -66,35 +67,22 @@ fn options(args: &SimArgs) -> Options {
         other_app_writes_per_s: args.other_app,
         replication_ms: args.replication,
         token_life_s: args.token_life,
-        permissions: permissions(args),
+        permissions,
         app_has_admin_role: args.admin_role,
-        takeover: Takeover::default(),
-        sign_in: SignIn::default(),
-        batching: Batching::Served,
+        ..Options::default()
     }
-}
-
-fn permissions(args: &SimArgs) -> BTreeSet<GraphPermission> {
-    let mut granted = GraphPermission::of_shipped_jobs();
-    granted.retain(|permission| !args.without.contains(permission));
-    granted
 }
 
 fn limits(args: &SimArgs) -> ServiceLimits {
-    if args.unlimited {
-        return ServiceLimits::off();
-    }
     let published = ServiceLimits::default();
     let tenant_writes = args.tenant_writes.map(|given| RateQuota {
         amount: given.count(),
         window_ms: u64::try_from(given.period().as_millis()).unwrap_or(u64::MAX),
     });
-    ServiceLimits { tenant_writes: tenant_writes.or(published.tenant_writes), ..published }
-}
-
-/// A latency that was given gets no jitter on top, unless that was given, too.
-fn jitter(args: &SimArgs, pleasant: u64) -> u64 {
-    args.jitter.unwrap_or(if args.latency.is_some() { 0 } else { pleasant })
+    match args.unlimited {
+        true => ServiceLimits::off(),
+        false => ServiceLimits { tenant_writes: tenant_writes.or(published.tenant_writes), ..published },
+    }
 }
 
 /// Who plays in the simulated tenant of a run: the people of its rows.
@@ -118,14 +106,9 @@ pub(super) fn cast_of(
         Ok(())
     })?;
     // The tenant was made from the file of the first run, if people were taken over from one run to the next.
-    let mut first = header;
-    while let Some(from) = first.adopts
-        && let Some(run) = runs.iter().find(|run| run.id() == from)
-    {
-        first = &run.header;
-    }
-    let state = Some(state_dir(global, &first.input.digest));
-    Ok(Cast { people, state })
+    let adopted = |header: &&RunHeader| runs.iter().find(|run| Some(run.id()) == header.adopts).map(|run| &*run.header);
+    let first = std::iter::successors(Some(header), adopted).last().unwrap_or(header);
+    Ok(Cast { people, state: Some(state_dir(global, &first.input.digest)) })
 }
 
 /// Where the simulated tenant of a file keeps its state: in the journal, so that an interrupted demo continues with the same

@@ -1,22 +1,21 @@
 //! `cutover pause`, `continue`, `drain` and `pace`: steer the process that works on a run.
 
-use super::args::{Global, PaceArgs, SteerArgs};
 use super::context::operator;
 use super::control::{SteerOrder, steer};
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure, Global};
 use crate::progress::{counted, print_result};
 use crate::report::RunSummary;
+use crate::services::budget::Quota;
 
-pub(super) async fn pause(global: &Global, args: &SteerArgs) -> Result<Exit, Failure> {
-    let summary = order(global, args, SteerOrder::Pause(reason())).await?;
+pub(super) async fn pause(global: &Global, run: Option<String>) -> Result<Exit, Failure> {
+    let summary = steer(&global.journal, run, SteerOrder::Pause(reason())).await?;
     print_result(format_args!("run {} is paused; {}", summary.run, under_way(&summary)));
     print_result("continue with: cutover continue");
     Ok(Exit::Good)
 }
 
-pub(super) async fn go_on(global: &Global, args: &SteerArgs) -> Result<Exit, Failure> {
-    let summary = order(global, args, SteerOrder::Continue).await?;
+pub(super) async fn go_on(global: &Global, run: Option<String>) -> Result<Exit, Failure> {
+    let summary = steer(&global.journal, run, SteerOrder::Continue).await?;
     match &summary.reason {
         // The pause is over, and something else still holds the run.
         Some(reason) => print_result(format_args!("run {} is no longer paused, but {reason}", summary.run)),
@@ -25,27 +24,20 @@ pub(super) async fn go_on(global: &Global, args: &SteerArgs) -> Result<Exit, Fai
     Ok(Exit::Good)
 }
 
-pub(super) async fn drain(global: &Global, args: &SteerArgs) -> Result<Exit, Failure> {
-    let summary = order(global, args, SteerOrder::Drain(reason())).await?;
-    let run = &summary.run;
-    print_result(format_args!("run {run} stops; {}", under_way(&summary)));
-    print_result(format_args!("continue later with: cutover resume {run}"));
+pub(super) async fn drain(global: &Global, run: Option<String>) -> Result<Exit, Failure> {
+    let summary = steer(&global.journal, run, SteerOrder::Drain(reason())).await?;
+    print_result(format_args!("run {} stops; {}", summary.run, under_way(&summary)));
+    print_result(format_args!("continue later with: cutover resume {}", summary.run));
     Ok(Exit::Good)
 }
 
-pub(super) async fn pace(global: &Global, args: &PaceArgs) -> Result<Exit, Failure> {
-    let rate = args.rate;
-    let summary = order(global, &args.which, SteerOrder::Pace(rate.to_string())).await?;
+pub(super) async fn pace(global: &Global, run: Option<String>, rate: Quota) -> Result<Exit, Failure> {
+    let summary = steer(&global.journal, run, SteerOrder::Pace(rate.to_string())).await?;
+    let (run, under_way) = (&summary.run, under_way(&summary));
     print_result(format_args!(
-        "run {} sends at most {rate} writes from now on, until this process ends; {}",
-        summary.run,
-        under_way(&summary)
+        "run {run} sends at most {rate} writes from now on, until this process ends; {under_way}"
     ));
     Ok(Exit::Good)
-}
-
-async fn order(global: &Global, args: &SteerArgs, order: SteerOrder) -> Result<RunSummary, Failure> {
-    steer(&global.journal, args.run.as_deref(), order).await
 }
 
 fn reason() -> String {

@@ -1,12 +1,10 @@
 //! The command line, parsed by clap, and its mistakes in the same style as every other error.
 
 use super::args::Cli;
-use super::errors;
-use super::exit::Exit;
-use super::failure::Failure;
-use crate::progress::{Color, Manner, OutputForm, set_manner};
+use super::{Exit, Failure, Global};
+use crate::progress::{Manner, Style, set_manner};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ColorChoice, CommandFactory, FromArgMatches, ValueEnum};
+use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 
 /// What other programs call a run that writes nothing.
@@ -17,38 +15,22 @@ const ONLY_LOOK: [&str; 6] = ["--dry-run", "--dryrun", "--what-if", "--whatif", 
 /// # Errors
 /// The exit code, if there is nothing more to do: a mistake or the help was printed.
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Cli, Exit> {
-    let color = given_color(&arguments);
-    let choice = match color {
-        Color::Auto => ColorChoice::Auto,
-        Color::Always => ColorChoice::Always,
-        Color::Never => ColorChoice::Never,
-    };
-    let manner = Manner {
-        form: if is_given(&arguments, "--progress", "json") { OutputForm::JsonLines } else { OutputForm::Words },
-        quiet: false,
-        color,
-    };
-    let matches = Cli::command().color(choice).try_get_matches_from(arguments);
+    // Before clap has read anything, because its own help and mistakes obey it, too.
+    let color = [ColorChoice::Always, ColorChoice::Never].into_iter();
+    let color = color.rev().find(|color| is_given(&arguments, "--color", &color.to_string())).unwrap_or_default();
+    let style = if is_given(&arguments, "--progress", "json") { Style::Json } else { Style::Auto };
+    let matches = Cli::command().color(color).try_get_matches_from(arguments);
     match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => {
-            set_manner(cli.manner());
+            let Global { progress: style, quiet, color, .. } = cli.global;
+            set_manner(Manner { style, quiet, color });
             Ok(cli)
         }
         Err(error) => {
-            set_manner(manner);
+            set_manner(Manner { style, quiet: false, color });
             Err(printed(&error))
         }
     }
-}
-
-/// Before clap has read anything: its own help and mistakes obey it, too.
-fn given_color(arguments: &[OsString]) -> Color {
-    let all = Color::value_variants().iter().copied();
-    let mut named = all.filter(|color| {
-        let name = color.to_possible_value();
-        name.is_some_and(|name| is_given(arguments, "--color", name.get_name()))
-    });
-    named.next_back().unwrap_or_default()
 }
 
 fn is_given(arguments: &[OsString], option: &str, value: &str) -> bool {
@@ -81,7 +63,7 @@ fn failure(error: &clap::Error) -> Failure {
     let mut help: Vec<String> = hint(error).into_iter().collect();
     help.extend(more.map(|part| part.trim_start_matches("tip: ").to_owned()));
     help.push("`--help` shows every option".to_owned());
-    Failure::usage(message, help.join("\n  ")).coded(errors::USAGE)
+    Failure::usage("usage", message, help.join("\n  "))
 }
 
 /// For people who know another program's options.

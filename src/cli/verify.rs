@@ -62,10 +62,8 @@ struct Unread {
 pub(super) async fn main(global: &Global, args: &VerifyArgs) -> Result<Exit, Failure> {
     let snapshot = Snapshot::take(&global.journal)?;
     let run = snapshot.find(args.run.as_deref())?;
-    let (rows, unused) = snapshot.rows(&run)?;
+    let (mut reader, unused) = snapshot.rows(&run)?;
     unused.iter().for_each(warn_unused);
-    // The folder of the copied checkpoint outlives its reader.
-    let (mut reader, _folder) = rows.into_parts();
     name_run(run.id());
     let spec = args.target.target.as_deref();
     let target = Target::named(Some(spec.unwrap_or(&run.header.target_spec)))?;

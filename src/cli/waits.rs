@@ -4,8 +4,7 @@
 //! nobody is under way yet.
 
 use super::connect::Target;
-use super::exit::Exit;
-use super::failure::Failure;
+use super::{Exit, Failure};
 use crate::journal::{JournalError, Stop};
 use crate::progress::{print, short, waiting_in_words};
 use crate::runner::{Asked, Command, Refused, Services, StopReason};

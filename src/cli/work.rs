@@ -1,18 +1,16 @@
 //! Working on a run until it ends or has to stop: what `run` and `resume` share.
 
-use super::args::{Global, WorkArgs};
+use super::args::WorkArgs;
 use super::connect::{Connected, Hitch, Target};
-use super::consent::{Consent, RunHeading, ask};
+use super::consent::{Consent, ask};
 use super::context::{operator, report_dir};
 use super::control_server::{Bridge, ControlServer};
 use super::ending::{LeftExposed, RunEnding, advise};
-use super::errors;
-use super::exit::Exit;
-use super::failure::Failure;
 use super::half_way::mention_others;
 use super::signals;
 use super::sim::cast_of;
 use super::waits::{Cut, Waits, trouble_of};
+use super::{Exit, Failure, Global};
 use crate::job::{Job, Settings};
 use crate::journal::{Copied, Journal, JournalError, Session, Stop};
 use crate::progress::{self, counted, name_run, print, warn};
@@ -65,27 +63,25 @@ pub(super) async fn work(
     job: Arc<Job>,
     target: Target,
 ) -> Result<Exit, Failure> {
-    let target_spec = target.spec();
+    let target_spec = target.spec.clone();
     let Opening { session, mut stage } = opening;
     let run = session.header().id;
     mention_others(&journal, run, &global.journal);
     name_run(run);
     let session = Arc::new(session);
     let journal = Arc::new(Mutex::new(journal));
-    let dir = report_dir(args.report.as_ref(), &run.to_string());
+    let dir = report_dir(args.report.as_deref(), &run.to_string());
     let attempt = RunAttempt { global, args, journal: &journal, session: &session, job: &job, report: &dir };
     let (end, people) = attempt.make(target, schedule, &mut stage).await;
     let session = released(session).await?;
-    if let RunStage::New(..) = stage {
-        if let Err(error) = journal.lock().await.withdraw(session).await {
+    if !matches!(stage, RunStage::Begun) {
+        // A new run is withdrawn. A retry has begun nothing again, so the run stands as it stood.
+        if let RunStage::New(..) = stage
+            && let Err(error) = journal.lock().await.withdraw(session).await
+        {
             tracing::info!("the run is removed when the journal is opened next: {error}");
         }
-        let never_begun = || Failure::program("the run has ended and was never begun");
-        return Err(end.err().map_or_else(never_begun, Cut::into_failure));
-    }
-    if let RunStage::Retry(_) = stage {
-        // Nothing has begun again: the run stands as it stood.
-        let never_begun = || Failure::program("the retry has ended and was never begun");
+        let never_begun = || Failure::program("the work has ended and was never begun");
         return Err(end.err().map_or_else(never_begun, Cut::into_failure));
     }
     let (stopped, fault) = match end {
@@ -119,18 +115,17 @@ async fn released(session: Arc<Session>) -> Result<Session, Failure> {
         }
         tokio::time::sleep(RELEASE_POLL).await;
     }
-    let message = "something still uses the journal's session";
-    Err(Failure::program(message))
+    Err(Failure::program("something still uses the journal's session"))
 }
 
 /// What leads from an open run to its end.
-struct RunAttempt<'a> {
-    global: &'a Global,
+pub(super) struct RunAttempt<'a> {
+    pub global: &'a Global,
     args: &'a WorkArgs,
     journal: &'a Arc<Mutex<Journal>>,
-    session: &'a Arc<Session>,
-    job: &'a Arc<Job>,
-    report: &'a Path,
+    pub session: &'a Arc<Session>,
+    pub job: &'a Arc<Job>,
+    pub report: &'a Path,
 }
 
 /// What tells the dispatcher when rows may begin, and where it shows that.
@@ -208,14 +203,17 @@ impl RunAttempt<'_> {
         let ready = ready
             .map_err(|RunAbort(problem)| Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice))))?;
         self.must_be_fit(&ready).await?;
-        self.print_header(connected, &ready, stage);
+        let rows = match stage {
+            RunStage::New(copied, _) => copied.rows(),
+            RunStage::Begun | RunStage::Retry(_) => self.session.run().rows,
+        };
+        self.print_heading(connected, &ready, rows, matches!(stage, RunStage::New(_, Consent::OfPerson)));
         if let RunStage::New(_, Consent::OfPerson) = stage {
             ask(waits).await?;
         }
         match std::mem::replace(stage, RunStage::Begun) {
             RunStage::New(copied, _) => {
-                let begun = self.session.begin(copied, SystemClock.now()).await;
-                begun.map_err(Failure::from)?;
+                self.session.begin(copied, SystemClock.now()).await.map_err(Failure::from)?;
                 self.opened().await?;
             }
             RunStage::Retry(retried) => {
@@ -224,20 +222,17 @@ impl RunAttempt<'_> {
             }
             RunStage::Begun => {}
         }
-        let none = || Failure::program("there are no lookups");
-        Ok(ready.settings.ok_or_else(none)?)
+        Ok(ready.settings.ok_or_else(|| Failure::program("there are no lookups"))?)
     }
 
     async fn reopen(&self, retried: &Retried) -> Result<(), JournalError> {
         let rows = reopen(self.session, retried, &operator(), &SystemClock).await?;
-        let again = counted(rows, "row begins", "rows begin");
-        print(format_args!("{again} again"));
+        print(format_args!("{} again", counted(rows, "row begins", "rows begin")));
         Ok(())
     }
 
     async fn opened(&self) -> Result<(), Cut> {
-        let opened = self.session.opened(SystemClock.now()).await;
-        opened.map_err(Cut::Journal)
+        self.session.opened(SystemClock.now()).await.map_err(Cut::Journal)
     }
 
     /// Nothing must speak against the run, unless somebody is half way: those people are finished with whatever the app may
@@ -251,30 +246,8 @@ impl RunAttempt<'_> {
         if ready.settings.is_none() || self.session.reader().await?.half_way()?.is_empty() {
             return Err(preflight_failure(&bad));
         }
-        for check in bad {
-            let (name, detail, advice) = (&check.name, &check.detail, &check.advice);
-            warn(format_args!("{name}: {detail}; {advice}"));
-        }
+        bad.iter().for_each(|check| warn(format_args!("{}: {}; {}", check.name, check.detail, check.advice)));
         Ok(())
-    }
-
-    fn print_header(&self, connected: &Connected, ready: &Ready, stage: &RunStage) {
-        let run = self.session.run();
-        let rows = match stage {
-            RunStage::New(copied, _) => copied.rows(),
-            RunStage::Begun | RunStage::Retry(_) => run.rows,
-        };
-        let header = RunHeading {
-            journal: &self.global.journal,
-            job: self.job,
-            connected,
-            ready,
-            run: run.id(),
-            rows,
-            ended: run.counts.total(),
-            report: self.report,
-        };
-        header.print(matches!(stage, RunStage::New(_, Consent::OfPerson)));
     }
 
     async fn dispatch(&self, services: &Arc<Services>, settings: Settings, orders: Orders) -> Result<DispatchEnd, Cut> {
@@ -299,7 +272,7 @@ impl RunAttempt<'_> {
             self.args.concurrency.map(|rows| rows as usize),
             policy,
             orders.schedule,
-            vec![progress::consumer(self.args.progress)],
+            vec![progress::consumer()],
         );
         Ok(dispatcher.run(orders.commands).await)
     }
@@ -314,11 +287,7 @@ pub(super) fn warn_of<'c>(checks: impl Iterator<Item = &'c Check>) {
 
 /// Everything that stands in the way of a run or a plan.
 pub(super) fn preflight_failure(bad: &[&Check]) -> Failure {
-    let lines = bad.iter().map(|check| format!("{}: {}\n    {}", check.name, check.detail, check.advice));
-    let lines: Vec<String> = lines.collect();
-    Failure::usage(
-        format!("the run cannot begin\n{}", lines.join("\n")),
-        "`cutover doctor` shows every check; nothing was changed",
-    )
-    .coded(errors::PREFLIGHT)
+    let lines = bad.iter().map(|check| format!("\n{}: {}\n    {}", check.name, check.detail, check.advice));
+    let message = format!("the run cannot begin{}", lines.collect::<String>());
+    Failure::usage("preflight", message, "`cutover doctor` shows every check; nothing was changed")
 }

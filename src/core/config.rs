@@ -149,6 +149,20 @@ impl<'s> Mistakes<'s> {
     }
 }
 
+/// What is wrong with a value, and what to write instead.
+#[derive(Debug)]
+pub struct Flaw {
+    message: String,
+    help: String,
+}
+
+impl Flaw {
+    /// Both in words.
+    pub fn new(message: impl Into<String>, help: impl Into<String>) -> Flaw {
+        Flaw { message: message.into(), help: help.into() }
+    }
+}
+
 /// A value and where it stands.
 #[derive(Debug, Clone)]
 pub struct At<T> {
@@ -229,6 +243,13 @@ impl<'a> Table<'a> {
         self.mistakes.note(span, message.into(), help);
     }
 
+    /// Notes a key that is missing.
+    pub fn require(&self, key: &str) {
+        if !self.has(key) {
+            self.missing(key);
+        }
+    }
+
     /// Notes that a key is missing.
     pub fn missing(&self, key: &str) {
         // Where no table stands at all, that was noted.
@@ -265,15 +286,26 @@ impl<'a> Table<'a> {
 
     /// A text that must be there.
     pub fn required_text(&self, key: &str) -> Option<At<String>> {
-        if !self.has(key) {
-            self.missing(key);
-        }
+        self.require(key);
         self.text(key)
     }
 
     /// As [`Table::required_text`], without its place; empty after a mistake.
     pub fn required_string(&self, key: &str) -> String {
         self.required_text(key).map_or_else(String::new, |text| text.value)
+    }
+
+    /// What `read` makes of a text, if the key is there; an empty text is never right.
+    pub fn parsed<T>(&self, key: &str, read: impl FnOnce(&str) -> Result<T, Flaw>) -> Option<T> {
+        let text = self.text(key)?;
+        let read = match text.value.as_str() {
+            "" => {
+                let example = self.mistakes.example(key).unwrap_or("\"…\"");
+                Err(Flaw::new(format!("`{key}` is empty"), format!("write a value as in `{key} = {example}`")))
+            }
+            value => read(value),
+        };
+        read.map_err(|flaw| self.mistakes.note(&text.span, flaw.message, Some(flaw.help))).ok()
     }
 
     /// What a text stands for, if the key is there. `what` names it in a message, as in `a kind of column`.
@@ -340,9 +372,7 @@ impl<'a> Table<'a> {
 
     /// As [`Table::section`], where the key must be there.
     pub fn required_section<T>(&self, key: &str, read: impl FnOnce(&Table<'a>) -> T) -> Option<T> {
-        if !self.has(key) {
-            self.missing(key);
-        }
+        self.require(key);
         self.section(key, read)
     }
 

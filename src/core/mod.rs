@@ -2,6 +2,7 @@
 //! spreadsheet would run, files in TOML, files that are whole or not there.
 
 pub mod config;
+mod counted;
 mod files;
 mod formula;
 mod nearest;
@@ -9,6 +10,7 @@ mod problem;
 mod request;
 mod secret;
 
+pub use counted::counted;
 pub use files::{AtomicFile, remove_abandoned_parts};
 pub use formula::{defused, undefused};
 pub use nearest::{nearest, nearest_first};

@@ -3,14 +3,14 @@
 //! It may be thrown away at any time: the log alone is the truth. A batch is atomic and stands for the log up to one place, which
 //! it carries. Rows that change several times between two batches are written once.
 
+use super::error::JournalError;
 use super::fold::{Mark, RunFold};
-use super::journal_error::JournalError;
 use super::row::{RowNumber, RowRecord};
 use super::run::{RunId, RunRecord};
-use super::scan::Head;
 use super::store::{Batch, Store, StoreError};
+use keys::{CHUNK, HELD, OWNER, ROW, RUN};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Rows held before a batch is written. Their keys are neighbours, so that a batch touches few pages of the database.
 const ROWS_HELD_MAX: usize = 1_000;
@@ -18,91 +18,87 @@ const ROWS_HELD_MAX: usize = 1_000;
 /// Accounts in one batch: they are in no order, so that each touches a page of its own.
 const OWNERS_PER_BATCH: usize = 100;
 
-/// The checkpoint of one run, and the fold that it is written from.
+/// What the checkpoint of one run lacks.
 pub struct Cache {
     store: Arc<dyn Store>,
-    fold: Arc<Mutex<RunFold>>,
     rows: BTreeMap<RowNumber, RowRecord>,
     chunks: Vec<(RowNumber, u64)>,
 }
 
 impl Cache {
-    /// Goes on with a run.
+    /// Of a run that the checkpoint is up to.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, fold: RunFold) -> Cache {
-        Cache { store, fold: Arc::new(Mutex::new(fold)), rows: BTreeMap::new(), chunks: Vec::new() }
+    pub fn new(store: Arc<dyn Store>) -> Cache {
+        Cache { store, rows: BTreeMap::new(), chunks: Vec::new() }
     }
 
-    /// The run as far as it was taken in, for readers elsewhere.
-    #[must_use]
-    pub fn shared(&self) -> Arc<Mutex<RunFold>> {
-        Arc::clone(&self.fold)
-    }
-
-    /// The run as far as it was taken in.
-    pub fn fold(&self) -> MutexGuard<'_, RunFold> {
-        locked(&self.fold)
-    }
-
-    /// Whether enough was taken in that a batch should be written.
+    /// Whether enough was noted that a batch should be written.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.rows.len() + self.chunks.len() >= ROWS_HELD_MAX
     }
 
-    /// Takes in the record that begins at this byte of the log.
-    pub fn take(&mut self, offset: u64, mark: Mark) {
-        match &mark {
+    /// Notes the record that begins at this byte of the log.
+    pub fn note(&mut self, offset: u64, mark: &Mark) {
+        match mark {
             Mark::Rows { first } => self.chunks.push((*first, offset)),
             Mark::Moved(moved) => {
                 self.rows.insert(moved.row, moved.record.clone());
             }
             Mark::Imported { .. } | Mark::Opened { .. } | Mark::Closed { .. } => {}
         }
-        self.fold().take(offset, mark);
     }
 
-    /// Writes all that was taken in: the checkpoint stands for the log up to `head` then.
+    /// Writes all that was noted.
     ///
     /// # Errors
     /// [`JournalError`] when the checkpoint does not take it; the log is not touched by that.
-    pub fn write(&mut self, head: Head) -> Result<(), JournalError> {
-        let through = self.begun_through()?;
-        let (id, run) = {
-            let mut fold = self.fold();
-            fold.run.head = head;
-            fold.run.begun_through = through;
-            (fold.run.id(), encode(&fold.run)?)
-        };
-        let mut batch = Batch::default();
+    pub fn write(&mut self, fold: &mut RunFold) -> Result<(), JournalError> {
+        let batches = self.batches(fold)?;
+        self.apply(batches)
+    }
+
+    /// What there is to write: the checkpoint stands for the log up to the fold's head then.
+    ///
+    /// # Errors
+    /// As [`Cache::write`].
+    pub fn batches(&mut self, fold: &mut RunFold) -> Result<Vec<Batch>, JournalError> {
+        fold.run.begun_through = self.begun_through(&fold.run)?;
+        let id = fold.run.id();
+        let (mut batch, mut owners) = (Batch::default(), Vec::new());
         for (first, offset) in self.chunks.drain(..) {
-            batch.put(keys::chunk(id, first), encode(&offset)?);
+            batch.put(keys::numbered(CHUNK, id, first), encode(&offset)?);
         }
-        let mut owners = Vec::new();
-        let rows = std::mem::take(&mut self.rows);
-        for (number, row) in rows {
-            match self.fold().held(number) {
-                Some(_) => batch.put(keys::held(id, number), Vec::new()),
-                None => batch.remove(keys::held(id, number)),
+        for (number, row) in std::mem::take(&mut self.rows) {
+            match fold.held(number) {
+                Some(_) => batch.put(keys::numbered(HELD, id, number), Vec::new()),
+                None => batch.remove(keys::numbered(HELD, id, number)),
             }
-            batch.put(keys::row(id, number), encode(&row)?);
+            batch.put(keys::numbered(ROW, id, number), encode(&row)?);
             owners.extend(row.account.map(|account| (account, number)));
         }
-        batch.put(keys::run(id), run);
-        // One that is ahead of its row says what the log says already.
+        batch.put(keys::of(RUN, id), encode(&fold.run)?);
+        let mut batches = Vec::new();
         for owners in owners.chunks(OWNERS_PER_BATCH) {
             let mut batch = Batch::default();
             for (account, number) in owners {
                 batch.put(keys::owner(id, account), encode(number)?);
             }
-            self.store.apply(batch)?;
+            batches.push(batch);
         }
-        Ok(self.store.apply(batch)?)
+        // Last: owners that are ahead of their rows say what the log says already.
+        batches.push(batch);
+        Ok(batches)
+    }
+
+    /// # Errors
+    /// As [`Cache::write`].
+    pub fn apply(&self, batches: Vec<Batch>) -> Result<(), JournalError> {
+        Ok(batches.into_iter().try_for_each(|batch| self.store.apply(batch))?)
     }
 
     /// Drops what waits to be written: the checkpoint takes nothing any more, and the log has it all.
-    pub fn let_go(&mut self, head: Head) {
-        self.fold().run.head = head;
+    pub fn let_go(&mut self) {
         self.rows.clear();
         self.chunks.clear();
     }
@@ -117,25 +113,17 @@ impl Cache {
 
     /// Found from the rows themselves, so that a process that goes on with the run and one that reads its log again come to
     /// the same number.
-    fn begun_through(&self) -> Result<u64, JournalError> {
-        let (id, mut through, max) = {
-            let run = &self.fold().run;
-            (run.id(), run.begun_through, run.begun_max)
-        };
-        while through < max {
+    fn begun_through(&self, run: &RunRecord) -> Result<u64, JournalError> {
+        let mut through = run.begun_through;
+        while through < run.begun_max {
             let next = RowNumber(through + 1);
-            if !self.rows.contains_key(&next) && self.store.get(&keys::row(id, next))?.is_none() {
+            if !self.rows.contains_key(&next) && self.store.get(&keys::numbered(ROW, run.id(), next))?.is_none() {
                 break;
             }
             through += 1;
         }
         Ok(through)
     }
-}
-
-/// A lock that a panic elsewhere does not close: what it guards is whole between two calls.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, JournalError> {
@@ -146,27 +134,26 @@ pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, 
     postcard::from_bytes(bytes).map_err(|error| JournalError::Checkpoint(error.to_string()))
 }
 
+fn read<T: serde::de::DeserializeOwned>(store: &dyn Store, key: &[u8]) -> Result<Option<T>, JournalError> {
+    store.get(key)?.map(|bytes| decode(&bytes)).transpose()
+}
+
 /// A run as the checkpoint has it.
 pub(super) fn read_fold(store: &dyn Store, run: RunRecord) -> Result<RunFold, JournalError> {
     let id = run.id();
     let mut rows = BTreeMap::new();
-    for entry in store.scan_prefix(&keys::all_held(id)) {
+    for entry in store.scan_prefix(&keys::of(HELD, id)) {
         let number = keys::number(&entry?.0)?;
         let missing = || JournalError::Checkpoint(format!("row {number} is missing"));
         rows.insert(number, read_row(store, id, number)?.ok_or_else(missing)?);
     }
-    let mut chunks = Vec::new();
-    for entry in store.scan_prefix(&keys::chunks(id)) {
-        let (key, value) = entry?;
-        chunks.push((keys::number(&key)?, decode(&value)?));
-    }
+    let chunks = read_numbered(store, CHUNK, id).collect::<Result<_, _>>()?;
     Ok(RunFold::new(run, rows, chunks))
 }
 
 /// A row as the checkpoint has it.
 pub(super) fn read_row(store: &dyn Store, id: RunId, row: RowNumber) -> Result<Option<RowRecord>, JournalError> {
-    let bytes = store.get(&keys::row(id, row))?;
-    bytes.map(|bytes| decode(&bytes)).transpose()
+    read(store, &keys::numbered(ROW, id, row))
 }
 
 /// All rows that the checkpoint has of a run, in order.
@@ -174,7 +161,15 @@ pub(super) fn read_rows(
     store: &dyn Store,
     id: RunId,
 ) -> impl Iterator<Item = Result<(RowNumber, RowRecord), JournalError>> {
-    store.scan_prefix(&keys::rows(id)).map(|entry| {
+    read_numbered(store, ROW, id)
+}
+
+fn read_numbered<T: serde::de::DeserializeOwned>(
+    store: &dyn Store,
+    kind: u8,
+    id: RunId,
+) -> impl Iterator<Item = Result<(RowNumber, T), JournalError>> {
+    store.scan_prefix(&keys::of(kind, id)).map(|entry| {
         let (key, value) = entry?;
         Ok((keys::number(&key)?, decode(&value)?))
     })
@@ -182,8 +177,7 @@ pub(super) fn read_rows(
 
 /// The row that an account is, as the checkpoint has it.
 pub(super) fn read_owner(store: &dyn Store, id: RunId, account: &str) -> Result<Option<RowNumber>, JournalError> {
-    let bytes = store.get(&keys::owner(id, account))?;
-    bytes.map(|bytes| decode(&bytes)).transpose()
+    read(store, &keys::owner(id, account))
 }
 
 /// Whose every account is.
@@ -191,7 +185,7 @@ pub(super) fn read_owners(
     store: &dyn Store,
     id: RunId,
 ) -> impl Iterator<Item = Result<(String, RowNumber), JournalError>> {
-    store.scan_prefix(&keys::owners(id)).map(|entry| {
+    store.scan_prefix(&keys::of(OWNER, id)).map(|entry| {
         let (key, value) = entry?;
         Ok((keys::account(&key), decode(&value)?))
     })
@@ -199,21 +193,20 @@ pub(super) fn read_owners(
 
 /// Every run the checkpoint has, oldest first.
 pub(super) fn read_runs(store: &dyn Store) -> Result<Vec<RunRecord>, JournalError> {
-    let runs = store.scan_prefix(&keys::RUNS);
-    runs.map(|entry| decode(&entry?.1)).collect()
+    store.scan_prefix(&[RUN]).map(|entry| decode(&entry?.1)).collect()
 }
 
 /// Forgets a run whose rows were never all copied. The run's own record goes last.
 pub(super) fn forget(store: &dyn Store, id: RunId) -> Result<(), JournalError> {
-    for prefix in keys::all_of(id) {
+    for kind in [OWNER, HELD, ROW, CHUNK, RUN] {
         loop {
-            let keys: Result<Vec<_>, StoreError> = store.scan_prefix(&prefix).take(ROWS_HELD_MAX).collect();
-            let keys = keys?;
-            if keys.is_empty() {
+            let entries = store.scan_prefix(&keys::of(kind, id)).take(ROWS_HELD_MAX);
+            let entries = entries.collect::<Result<Vec<_>, StoreError>>()?;
+            if entries.is_empty() {
                 break;
             }
             let mut batch = Batch::default();
-            keys.into_iter().for_each(|(key, _)| batch.remove(key));
+            entries.into_iter().for_each(|(key, _)| batch.remove(key));
             store.apply(batch)?;
         }
     }
@@ -224,49 +217,24 @@ pub(super) fn forget(store: &dyn Store, id: RunId) -> Result<(), JournalError> {
 pub(super) mod keys {
     use super::{JournalError, RowNumber, RunId};
 
-    pub const RUNS: [u8; 1] = *b"r";
-    const CHUNK: u8 = b'c';
-    const ROW: u8 = b's';
-    const HELD: u8 = b'a';
-    const OWNER: u8 = b'o';
-
-    pub fn run(id: RunId) -> Vec<u8> {
-        prefix(RUNS[0], id)
-    }
-
-    pub fn chunk(id: RunId, first: RowNumber) -> Vec<u8> {
-        numbered(CHUNK, id, first)
-    }
-
-    pub fn chunks(id: RunId) -> Vec<u8> {
-        prefix(CHUNK, id)
-    }
-
-    pub fn row(id: RunId, row: RowNumber) -> Vec<u8> {
-        numbered(ROW, id, row)
-    }
-
-    pub fn rows(id: RunId) -> Vec<u8> {
-        prefix(ROW, id)
-    }
-
+    pub const RUN: u8 = b'r';
+    /// Where in the log rows of the input lie.
+    pub const CHUNK: u8 = b'c';
+    pub const ROW: u8 = b's';
     /// A row that the fold holds.
-    pub fn held(id: RunId, row: RowNumber) -> Vec<u8> {
-        numbered(HELD, id, row)
+    pub const HELD: u8 = b'a';
+    pub const OWNER: u8 = b'o';
+
+    pub fn of(kind: u8, id: RunId) -> Vec<u8> {
+        [&[kind], &id.0.as_bytes()[..]].concat()
     }
 
-    pub fn all_held(id: RunId) -> Vec<u8> {
-        prefix(HELD, id)
+    pub fn numbered(kind: u8, id: RunId, number: RowNumber) -> Vec<u8> {
+        [&of(kind, id)[..], &number.0.to_be_bytes()].concat()
     }
 
     pub fn owner(id: RunId, account: &str) -> Vec<u8> {
-        let mut key = owners(id);
-        key.extend_from_slice(account.as_bytes());
-        key
-    }
-
-    pub fn owners(id: RunId) -> Vec<u8> {
-        prefix(OWNER, id)
+        [&of(OWNER, id)[..], account.as_bytes()].concat()
     }
 
     /// The account at the end of such a key.
@@ -275,26 +243,10 @@ pub(super) mod keys {
         String::from_utf8_lossy(account).into_owned()
     }
 
-    pub fn all_of(id: RunId) -> [Vec<u8>; 5] {
-        [owners(id), all_held(id), rows(id), chunks(id), run(id)]
-    }
-
     /// The number at the end of a key.
     pub fn number(key: &[u8]) -> Result<RowNumber, JournalError> {
         let bytes = key.last_chunk::<8>();
         let number = bytes.map(|bytes| RowNumber(u64::from_be_bytes(*bytes)));
         number.ok_or_else(|| JournalError::Checkpoint("a key has no number".into()))
-    }
-
-    fn prefix(kind: u8, id: RunId) -> Vec<u8> {
-        let mut key = vec![kind];
-        key.extend_from_slice(id.0.as_bytes());
-        key
-    }
-
-    fn numbered(kind: u8, id: RunId, number: RowNumber) -> Vec<u8> {
-        let mut key = prefix(kind, id);
-        key.extend_from_slice(&number.0.to_be_bytes());
-        key
     }
 }

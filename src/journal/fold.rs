@@ -4,11 +4,11 @@
 //! same at a million rows as at ten. Of single rows only those under way are held, and those that ended with the person
 //! exposed. A row that has ended and begins again brings what is known of it along, so nothing more is needed to go on folding.
 
-use super::journal_error::JournalError;
+use super::error::JournalError;
 use super::line::{Adoption, Entry, Reopening};
 use super::row::{RowNumber, RowRecord, Transition, UnixMillis};
 use super::run::{RunRecord, RunState, Stop, Warned, shared};
-use super::scan::Head;
+use super::scan::{Group, Head};
 use crate::machine::Outcome;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -90,19 +90,36 @@ impl RunFold {
     /// # Errors
     /// It is no first record.
     pub fn begun_by(entry: Entry, head: Head) -> Result<RunFold, JournalError> {
-        match entry {
-            Entry::Began { run, format: _ } => {
-                let run = RunRecord::new(*run, head);
-                Ok(RunFold::new(run, BTreeMap::new(), Vec::new()))
-            }
-            Entry::Rows(_)
-            | Entry::Imported { .. }
-            | Entry::Opened { .. }
-            | Entry::Moved(_)
-            | Entry::Reopened(_)
-            | Entry::Adopted(_)
-            | Entry::Closed { .. } => Err(JournalError::NoBeginning),
+        let Entry::Began { run, format: _ } = entry else {
+            return Err(JournalError::NoBeginning);
+        };
+        Ok(RunFold::new(RunRecord::new(*run, head), BTreeMap::new(), Vec::new()))
+    }
+
+    /// Takes in a whole group, the first of which begins the run; what each record after the beginning means is shown to
+    /// `note`, with the byte of the log at which it begins.
+    ///
+    /// # Errors
+    /// [`JournalError`] when a record cannot be read, or does not follow from those before it.
+    pub fn take_group(
+        known: &mut Option<RunFold>,
+        group: &Group<'_>,
+        mut note: impl FnMut(u64, &Mark),
+    ) -> Result<(), JournalError> {
+        for line in group.lines() {
+            let entry = Entry::decode(&line.record())?;
+            let Some(fold) = known else {
+                *known = Some(RunFold::begun_by(entry, group.head)?);
+                continue;
+            };
+            let mark = fold.mark_of(entry)?;
+            note(line.before.offset, &mark);
+            fold.take(line.before.offset, mark);
         }
+        if let Some(fold) = known {
+            fold.run.head = group.head;
+        }
+        Ok(())
     }
 
     /// A row that is under way or ended with the person exposed.

@@ -3,8 +3,8 @@
 //! Nothing waits for these records one by one, so they are written here, in large groups, on the thread that reads the file.
 
 use super::cache::Cache;
+use super::error::JournalError;
 use super::fold::{Mark, Moved, RunFold};
-use super::journal_error::JournalError;
 use super::line::{Adoption, Entry};
 use super::log::Log;
 use super::row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
@@ -27,6 +27,7 @@ pub struct Import {
     parts: JournalParts,
     dir: PathBuf,
     log: Log,
+    fold: RunFold,
     cache: Cache,
     records: Vec<Record>,
     bytes: usize,
@@ -48,7 +49,8 @@ impl Import {
             parts: parts.clone(),
             dir: dir.to_owned(),
             log,
-            cache: Cache::new(parts.store.clone(), fold),
+            fold,
+            cache: Cache::new(parts.store.clone()),
             records: Vec::new(),
             bytes: 0,
             waiting: Vec::new(),
@@ -87,9 +89,8 @@ impl Import {
             return Ok(());
         }
         let transition = Transition { row, at, events: vec![Event::Rejected(problem)], facts: Facts::default() };
-        let before = RowRecord::default();
-        let mut after = before.clone();
-        let rules = &self.cache.fold().run.header.clone().rules;
+        let (before, mut after) = (RowRecord::default(), RowRecord::default());
+        let rules = &self.fold.run.header.rules;
         after.apply(&transition, rules).map_err(|source| JournalError::Impossible { row, source })?;
         self.add(moved(transition, &before, &after)?)
     }
@@ -118,10 +119,12 @@ impl Import {
         let written = self.log.append_group(&records);
         self.must_have_room()?;
         for (offset, record) in written?.into_iter().zip(records) {
-            self.cache.take(offset, record.mark);
+            self.cache.note(offset, &record.mark);
+            self.fold.take(offset, record.mark);
         }
+        self.fold.run.head = self.log.head();
         if self.cache.is_full() {
-            let written = self.cache.write(self.log.head());
+            let written = self.cache.write(&mut self.fold);
             if let Err(JournalError::Store(error)) = &written
                 && let Some(full) = error.want_of_room()
             {
@@ -139,9 +142,8 @@ impl Import {
         let Some(why) = self.log.shortage().reason() else {
             return Ok(());
         };
-        let id = self.cache.fold().run.id();
         // Left behind they are removed when the journal is opened next.
-        let _left_behind = self.parts.storage.remove(id);
+        let _left_behind = self.parts.storage.remove(self.fold.run.id());
         Err(JournalError::NoRoom {
             dir: self.dir.clone(),
             source: io::Error::new(io::ErrorKind::StorageFull, why.to_owned()),
@@ -165,7 +167,7 @@ impl Import {
     pub fn copied(mut self) -> Result<(Session, Copied), JournalError> {
         self.take_waiting()?;
         self.write()?;
-        let session = Session::start(&self.parts, self.cache, self.log)?;
+        let session = Session::start(&self.parts, self.cache, self.fold, self.log)?;
         Ok((session, Copied { rows: self.rows }))
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! The lock is the operating system's, on the file `lock`, so it ends with the process however that ends, and nothing stale
 //! has to be judged by its age or its process id. Only processes that write take it. Somebody may delete the file under a live
-//! process, so the log that is written to is locked, too ([`medium`](super::log_file)).
+//! process, so the log that is written to is locked, too ([`log_file`](super::log_file)).
 //!
-//! Who holds it stands beside it in `holder.json`, replaced as a whole, so that nobody sees half of it. It names the holder's
+//! Who holds it is said next to it in `holder.json`, replaced as a whole, so that nobody sees half of it. It names the holder's
 //! control port and the token for it, so it is readable by its owner only. Readers look there and take no lock; a process
 //! that was killed leaves it behind, so it is worth only as much as the answer on that port.
 //!
 //! What the control port speaks is not known here. On a network file system the lock is as good as that system's own.
 
+use super::error::JournalError;
 use super::log_file::private;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
@@ -18,9 +19,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 const LOCK_FILE: &str = "lock";
 const HOLDER_FILE: &str = "holder.json";
@@ -98,50 +97,6 @@ impl fmt::Debug for ControlToken {
     }
 }
 
-/// Why a journal could not be locked, or its holder not be named.
-#[derive(Debug, Error, Diagnostic)]
-pub enum LockError {
-    /// Another process works on it.
-    #[error(
-        "the journal `{}` is in use by process {} (`cutover {}`) since {}; nothing was changed",
-        dir.display(), holder.pid, holder.command, holder.since
-    )]
-    #[diagnostic(
-        code(journal::in_use),
-        help(
-            "look at it with `cutover status`, stop it with Ctrl-C where it runs, or name another directory with `--journal`"
-        )
-    )]
-    InUse {
-        /// The journal.
-        dir: PathBuf,
-        /// Who works on it.
-        holder: Box<Holder>,
-    },
-
-    /// Another process works on it, and has not said who it is.
-    #[error("the journal `{}` is in use by a process that has not said who it is; nothing was changed", dir.display())]
-    #[diagnostic(
-        code(journal::in_use_unnamed),
-        help("it may just be starting: try again in a second, or look with `cutover status`")
-    )]
-    InUseUnnamed {
-        /// The journal.
-        dir: PathBuf,
-    },
-
-    /// The file system did not let us.
-    #[error("the journal's lock `{}` cannot be used", path.display())]
-    #[diagnostic(code(journal::lock), help("check that the directory is there, is yours, and can be written"))]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What it said.
-        #[source]
-        source: io::Error,
-    },
-}
-
 /// The lock on a journal, held until it is dropped.
 #[derive(Debug)]
 pub struct JournalLock {
@@ -154,33 +109,42 @@ impl JournalLock {
     /// Takes the lock of the journal in `dir`, which must exist. Nobody knows yet who has it.
     ///
     /// # Errors
-    /// [`LockError::InUse`] or [`LockError::InUseUnnamed`] when it is still held after `patience_ms`; [`LockError::Io`].
-    pub(super) fn acquire(dir: &Path, patience_ms: u64) -> Result<JournalLock, LockError> {
+    /// [`JournalError::InUse`] or [`JournalError::InUseUnnamed`] when it is still held after `patience_ms`;
+    /// [`JournalError::Lock`].
+    pub(super) fn acquire(dir: &Path, patience_ms: u64) -> Result<JournalLock, JournalError> {
         let path = dir.join(LOCK_FILE);
-        let file = private().open(&path).map_err(|source| io_error(&path, source))?;
-        if !lock_soon(&file, patience_ms).map_err(|source| io_error(&path, source))? {
-            return Err(in_use(dir));
+        let failed = |source| JournalError::Lock { path: path.clone(), source };
+        let file = private().open(&path).map_err(failed)?;
+        match lock_soon(&file, patience_ms).map_err(failed)? {
+            true => Ok(JournalLock { dir: dir.to_owned(), _file: file }),
+            false => Err(in_use(dir)),
         }
-        Ok(JournalLock { dir: dir.to_owned(), _file: file })
     }
 
-    /// Says who holds the journal, such as when its run or its control port is known. Nothing is written where that stands
-    /// there already.
+    /// Says who holds the journal, such as when its run or its control port is known. Nothing is written where that is said
+    /// already.
     ///
     /// # Errors
-    /// [`LockError::Io`]; what stood there before still stands.
-    pub(super) fn name(&mut self, holder: &Holder) -> Result<(), LockError> {
+    /// [`JournalError::Lock`]; what was there before still is.
+    pub(super) fn name(&self, holder: &Holder) -> Result<(), JournalError> {
         if named(&self.dir).as_ref() == Some(holder) {
             return Ok(());
         }
         let path = self.dir.join(HOLDER_FILE);
-        write_private(&self.dir, &path, holder).map_err(|source| io_error(&path, source))
+        let write = || {
+            // Under a name that nobody can have planted, and renamed when it is whole.
+            let mut new = tempfile::NamedTempFile::new_in(&self.dir)?;
+            new.write_all(&serde_json::to_vec_pretty(holder)?)?;
+            Ok(new.persist(&path)?)
+        };
+        let written: io::Result<File> = write();
+        written.map(drop).map_err(|source| JournalError::Lock { path, source })
     }
 }
 
 impl Drop for JournalLock {
     fn drop(&mut self) {
-        // Somebody else's word is theirs to take back, and one left behind does no harm.
+        // Another process's name is not ours to remove, and one that is left behind does no harm.
         if named(&self.dir).is_some_and(|holder| holder.pid == std::process::id()) {
             let _left_behind = fs::remove_file(self.dir.join(HOLDER_FILE));
         }
@@ -190,13 +154,13 @@ impl Drop for JournalLock {
 /// Who says to hold the journal in `dir`. It may have been killed since.
 ///
 /// # Errors
-/// [`LockError::Io`] when that may not be read.
-pub(super) fn named_holder(dir: &Path) -> Result<Option<Holder>, LockError> {
+/// [`JournalError::Lock`] when that may not be read.
+pub(super) fn named_holder(dir: &Path) -> Result<Option<Holder>, JournalError> {
     let path = dir.join(HOLDER_FILE);
     match fs::read(&path) {
         Ok(json) => Ok(serde_json::from_slice(&json).ok()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(io_error(&path, source)),
+        Err(source) => Err(JournalError::Lock { path, source }),
     }
 }
 
@@ -204,7 +168,7 @@ fn named(dir: &Path) -> Option<Holder> {
     named_holder(dir).ok().flatten()
 }
 
-/// Tries for so long to lock a file; answers whether it is locked now. The calling thread sleeps meanwhile.
+/// Tries for so long to lock a file; returns whether it is locked now. The calling thread sleeps meanwhile.
 ///
 /// # Errors
 /// Those of the file system.
@@ -220,24 +184,12 @@ pub(super) fn lock_soon(file: &File, patience_ms: u64) -> io::Result<bool> {
 }
 
 /// The error that names whoever has the journal, as far as they are known.
-pub(super) fn in_use(dir: &Path) -> LockError {
+pub(super) fn in_use(dir: &Path) -> JournalError {
     let dir = dir.to_owned();
     match named(&dir) {
-        Some(holder) => LockError::InUse { dir, holder: Box::new(holder) },
-        None => LockError::InUseUnnamed { dir },
+        Some(holder) => JournalError::InUse { dir, holder: Box::new(holder) },
+        None => JournalError::InUseUnnamed { dir },
     }
-}
-
-/// Under a name that nobody can have put there before, and renamed when it is whole.
-fn write_private(dir: &Path, path: &Path, holder: &Holder) -> io::Result<()> {
-    let mut new = tempfile::NamedTempFile::new_in(dir)?;
-    new.write_all(&serde_json::to_vec_pretty(holder)?)?;
-    new.persist(path)?;
-    Ok(())
-}
-
-fn io_error(path: &Path, source: io::Error) -> LockError {
-    LockError::Io { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -254,8 +206,8 @@ mod tests {
         }
     }
 
-    fn acquire(dir: &Path, holder: &Holder) -> Result<JournalLock, LockError> {
-        let mut lock = JournalLock::acquire(dir, 20)?;
+    fn acquire(dir: &Path, holder: &Holder) -> Result<JournalLock, JournalError> {
+        let lock = JournalLock::acquire(dir, 20)?;
         lock.name(holder)?;
         Ok(lock)
     }
@@ -318,14 +270,14 @@ mod tests {
         drop(acquire(dir.path(), &holder()).unwrap());
         fs::remove_file(dir.path().join(LOCK_FILE)).unwrap();
         planted(LOCK_FILE);
-        assert!(matches!(acquire(dir.path(), &holder()), Err(LockError::Io { .. })));
+        assert!(matches!(acquire(dir.path(), &holder()), Err(JournalError::Lock { .. })));
         assert_eq!(fs::read_to_string(victim).unwrap(), "as it was");
     }
 
     #[test]
     fn the_holder_can_say_more_later() {
         let dir = tempfile::tempdir().unwrap();
-        let mut lock = acquire(dir.path(), &holder()).unwrap();
+        let lock = acquire(dir.path(), &holder()).unwrap();
         let control = Control { port: 4000, token: ControlToken::new("let-me-in".to_owned()) };
         let more = Holder { run: Some("0198".to_owned()), control: Some(control), ..holder() };
         lock.name(&more).unwrap();
@@ -344,7 +296,7 @@ mod tests {
         fs::write(dir.path().join(HOLDER_FILE), "{").unwrap();
         assert_eq!(named_holder(dir.path()).unwrap(), None);
         let refused = acquire(dir.path(), &holder());
-        assert!(matches!(refused, Err(LockError::InUseUnnamed { .. })));
+        assert!(matches!(refused, Err(JournalError::InUseUnnamed { .. })));
     }
 
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! The log: groups of records, appended one behind the other, each durable before the next.
+//! The log: groups of records, appended one after the other, each durable before the next.
 //!
 //! One append and one barrier a group. The first error of the file is final, for this log and for this process: after a
 //! failed `fdatasync` the kernel may have dropped the pages it could not write and will report success the next time, so a
@@ -8,14 +8,14 @@
 //! anybody; so what was written of it is cut off, the file gives up its reserve, and the group is appended once more. From
 //! then on the log says that room is short, and those above use what was gained to bring everybody to safety.
 //!
-//! It deliberately knows neither threads nor waiting (`committer`), nor what a record means.
+//! It deliberately knows neither threads nor waiting (`writer`), nor what a record means.
 
-use super::error::{LogError, Operation};
+use super::error::LogError;
 use super::line::{Place, line_bytes, write_line};
 use super::log_file::{LogFile, read_full};
 use super::reserve::{Reserve, Shortage, is_want_of_room};
 use super::run::RunId;
-use super::scan::{End, GROUP_BYTES_MAX, Group, Head, Scan, Step, Window};
+use super::scan::{End, GROUP_BYTES_MAX, Group, Head, Scan, bytes_of_line, read_error, whole_line};
 use std::io;
 use std::sync::Arc;
 
@@ -24,17 +24,6 @@ const BUFFER_KEPT_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes that are written once more at a time.
 const REWRITE_BYTES: usize = 256 << 10;
-
-/// What was found between a known place and the end of a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tail {
-    /// Whole groups.
-    pub groups: u64,
-    /// Their records.
-    pub records: u64,
-    /// How the log ended. [`Log::open`] has cut a torn end off.
-    pub end: End,
-}
 
 /// A log that can be appended to.
 pub struct Log {
@@ -52,7 +41,7 @@ impl Log {
     /// # Errors
     /// [`LogError::NotEmpty`], [`LogError::Read`].
     pub fn create(file: Box<dyn LogFile>, run: RunId) -> Result<Log, LogError> {
-        let bytes = file.len().map_err(|source| LogError::Read { at: 0, source: Arc::new(source) })?;
+        let bytes = file.len().map_err(|source| read_error(0, source))?;
         if bytes > 0 {
             return Err(LogError::NotEmpty { bytes });
         }
@@ -69,12 +58,12 @@ impl Log {
         mut file: Box<dyn LogFile>,
         from: Head,
         visit: impl FnMut(&Group<'_>) -> Result<(), E>,
-    ) -> Result<(Log, Tail), E> {
-        let (head, tail) = inspect_durable(&mut *file, from, visit)?;
-        if let End::Torn { at, bytes: _ } = tail.end {
+    ) -> Result<(Log, End), E> {
+        let (head, end) = inspect_durable(&mut *file, from, visit)?;
+        if let End::Torn { at, bytes: _ } = end {
             file.truncate(at).and_then(|()| file.sync()).map_err(|source| cut_error(at, source))?;
         }
-        Ok((Log::at(file, head), tail))
+        Ok((Log::at(file, head), end))
     }
 
     fn at(file: Box<dyn LogFile>, head: Head) -> Log {
@@ -132,9 +121,9 @@ impl Log {
 
     fn write(&mut self) -> Result<(), LogError> {
         if let Err(refused) = self.file.append(&self.buffer) {
-            self.append_on_reserve(refused).map_err(|source| self.write_error(Operation::Append, source))?;
+            self.append_on_reserve(refused).map_err(|source| self.write_error("written", source))?;
         }
-        self.file.sync().map_err(|source| self.write_error(Operation::Sync, source))
+        self.file.sync().map_err(|source| self.write_error("made durable", source))
     }
 
     /// Appends once more after the file had no room, if it has something to give up.
@@ -152,13 +141,9 @@ impl Log {
         self.file.append(&self.buffer)
     }
 
-    fn write_error(&self, operation: Operation, source: io::Error) -> LogError {
-        LogError::Write {
-            operation,
-            durable_records: self.head.records,
-            durable_bytes: self.head.offset,
-            source: Arc::new(source),
-        }
+    fn write_error(&self, operation: &'static str, source: io::Error) -> LogError {
+        let Head { records: durable_records, offset: durable_bytes, .. } = self.head;
+        LogError::Write { operation, durable_records, durable_bytes, source: Arc::new(source) }
     }
 }
 
@@ -166,11 +151,8 @@ impl Log {
 ///
 /// # Errors
 /// [`LogError::RecordTooLong`], [`LogError::GroupTooLong`].
-pub fn group_bytes<B: AsRef<[u8]>>(records: &[B]) -> Result<usize, LogError> {
-    let mut bytes = 0;
-    for record in records {
-        bytes += line_bytes(record.as_ref())?;
-    }
+fn group_bytes<B: AsRef<[u8]>>(records: &[B]) -> Result<usize, LogError> {
+    let bytes: usize = records.iter().map(|record| line_bytes(record.as_ref())).sum::<Result<_, _>>()?;
     if bytes > GROUP_BYTES_MAX {
         return Err(LogError::GroupTooLong { bytes, bytes_max: GROUP_BYTES_MAX });
     }
@@ -187,17 +169,12 @@ pub fn inspect<E: From<LogError>>(
     file: &dyn LogFile,
     from: Head,
     mut visit: impl FnMut(&Group<'_>) -> Result<(), E>,
-) -> Result<(Head, Tail), E> {
+) -> Result<(Head, End), E> {
     let mut scan = Scan::new(file, from)?;
-    let end = loop {
-        match scan.step()? {
-            Step::Group(group) => visit(&group)?,
-            Step::End(end) => break end,
-        }
-    };
-    let head = scan.head();
-    let tail = Tail { groups: head.group - from.group, records: head.records - from.records, end };
-    Ok((head, tail))
+    while let Some(group) = scan.next_group()? {
+        visit(&group)?;
+    }
+    Ok((scan.head(), scan.end()))
 }
 
 /// The same, but what is shown to `visit` is durable before it is shown: a process that was killed may have written a group
@@ -213,7 +190,7 @@ pub fn inspect_durable<E: From<LogError>>(
     file: &mut dyn LogFile,
     from: Head,
     visit: impl FnMut(&Group<'_>) -> Result<(), E>,
-) -> Result<(Head, Tail), E> {
+) -> Result<(Head, End), E> {
     make_end_durable(file, from.offset).map_err(|source| cut_error(from.offset, source))?;
     inspect(&*file, from, visit)
 }
@@ -244,10 +221,9 @@ fn cut_error(at: u64, source: std::io::Error) -> LogError {
 /// # Errors
 /// [`LogError::Read`]; [`LogError::NoRecord`] if no whole line begins there.
 pub fn read_record(file: &dyn LogFile, at: u64) -> Result<Vec<u8>, LogError> {
-    let mut window = Window::new(file)?;
-    window.release(at);
-    let line = window.line_at(at)?.ok_or(LogError::NoRecord { at })?;
-    Ok(line.record(window.slice(at, line.bytes)))
+    let bytes = bytes_of_line(file, at)?;
+    let line = whole_line(&bytes).ok_or(LogError::NoRecord { at })?;
+    Ok(line.record(&bytes))
 }
 
 #[cfg(test)]

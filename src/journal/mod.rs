@@ -15,7 +15,6 @@ pub mod export;
 mod exposures;
 pub mod fold;
 mod import;
-mod journal_error;
 pub mod line;
 pub mod lock;
 pub mod log;
@@ -47,13 +46,13 @@ mod session_tests;
 #[cfg(test)]
 mod test_world;
 
+pub use error::JournalError;
 pub use exposures::Exposures;
 pub use import::Import;
-pub use journal_error::JournalError;
 pub use line::Adoption;
-pub use lock::{Control, ControlToken, Holder, LockError};
+pub use lock::{Control, ControlToken, Holder};
 pub use open::{Journal, takers};
-pub use reader::{LastReader, RunReader};
+pub use reader::RunReader;
 pub use row::{Exposure, Facts, RowNumber, RowRecord, Transition, UnixMillis};
 pub use run::{Counts, InputFacts, InputRow, Planned, RunHeader, RunId, RunRecord, RunState, Seal, Stop, Warned};
 pub use session::{Closed, Copied, Session};

@@ -1,17 +1,16 @@
 //! Opening a journal: the lock, the checkpoint, and the log's tails that the checkpoint does not stand for yet.
 
-use super::blocking::{Blocking, OwnThread, Threads};
+use super::blocking::{Blocking, Threads};
 use super::cache::{self, Cache};
+use super::error::JournalError;
 use super::fold::RunFold;
 use super::import::Import;
-use super::journal_error::JournalError;
-use super::line::Entry;
 use super::lock::{ENDING_MS_MAX, Holder, JournalLock, named_holder};
-use super::log::{Log, Tail, inspect_durable};
+use super::log::{Log, inspect_durable};
 use super::log_file::make_private;
 use super::reader::RunReader;
 use super::run::{RunHeader, RunId, RunRecord, RunState};
-use super::scan::{Group, Head, Scan};
+use super::scan::{End, Group, Head, Scan};
 use super::session::{JournalParts, Session};
 use super::sled_store::{SetAside, SledStore};
 use super::storage::{FolderStorage, Storage};
@@ -45,7 +44,7 @@ impl Journal {
             path: dir.to_owned(),
             source,
         })?;
-        let mut lock = JournalLock::acquire(dir, ENDING_MS_MAX)?;
+        let lock = JournalLock::acquire(dir, ENDING_MS_MAX)?;
         // The lock may be a new file in the place of one that a live process still holds.
         disk.must_be_free()?;
         // The lock is what counts; on a full disk others learn only that somebody has it.
@@ -55,12 +54,7 @@ impl Journal {
         let opened = SledStore::open(dir).map_err(|error| no_room_or(error, dir))?;
         let journal = Journal {
             dir: dir.to_owned(),
-            parts: JournalParts {
-                storage: Arc::new(disk),
-                store: Arc::new(opened.store),
-                log_blocking: log_thread(),
-                blocking: Arc::new(Threads),
-            },
+            parts: JournalParts { storage: Arc::new(disk), store: Arc::new(opened.store), blocking: Arc::new(Threads) },
             set_aside: opened.set_aside,
             lock: Some(lock),
         };
@@ -81,7 +75,7 @@ impl Journal {
     ) -> Result<Journal, JournalError> {
         let journal = Journal {
             dir: dir.to_owned(),
-            parts: JournalParts { storage, store, log_blocking: Arc::clone(&blocking), blocking },
+            parts: JournalParts { storage, store, blocking },
             set_aside: None,
             lock: None,
         };
@@ -113,7 +107,7 @@ impl Journal {
         if !Journal::exists(dir)? {
             return Ok(None);
         }
-        named_holder(dir).map_err(|error| JournalError::from(error).or_not_allowed(dir))
+        named_holder(dir).map_err(|error| error.or_not_allowed(dir))
     }
 
     /// A word for the operator when the checkpoint had to be built again.
@@ -149,11 +143,8 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::Lock`] when that cannot be written.
-    pub fn announce(&mut self, holder: &Holder) -> Result<(), JournalError> {
-        match &mut self.lock {
-            Some(lock) => Ok(lock.name(holder)?),
-            None => Ok(()),
-        }
+    pub fn announce(&self, holder: &Holder) -> Result<(), JournalError> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.name(holder))
     }
 
     /// All runs, oldest first.
@@ -212,8 +203,8 @@ impl Journal {
         let fold = self.fold(run)?;
         let file = storage.open(id)?;
         let (log, _) = Log::open(file, run.head, |_| Ok::<(), JournalError>(()))?;
-        let cache = Cache::new(Arc::clone(&self.parts.store), fold);
-        Session::start(&self.parts, cache, log.with_reserve(reserve))
+        let cache = Cache::new(Arc::clone(&self.parts.store));
+        Session::start(&self.parts, cache, fold, log.with_reserve(reserve))
     }
 
     /// Reads a run's rows.
@@ -267,8 +258,11 @@ impl Journal {
             }
             Some(_) | None => {
                 let walk = |from, visit: &mut Visit<'_>| inspect_durable(&mut *file, from, visit);
-                let cache = replay(&self.parts.store, id, known, walk)?;
-                cache.map(|cache| self.caught_up(&cache.fold()))
+                let fold = replay(&self.parts.store, id, known.cloned(), walk)?;
+                fold.map(|fold| {
+                    summary::write(&**storage, &fold);
+                    fold.run.state
+                })
             }
         };
         match state {
@@ -276,13 +270,6 @@ impl Journal {
             None | Some(RunState::Importing) => self.discard(id),
             Some(RunState::Open | RunState::Stopped(_) | RunState::Finished) => Ok(()),
         }
-    }
-
-    fn caught_up(&self, fold: &RunFold) -> RunState {
-        if let Err(error) = summary::write(&*self.parts.storage, fold) {
-            tracing::debug!("readers have to look into the log: {error}");
-        }
-        fold.run.state.clone()
     }
 
     fn discard(&self, id: RunId) -> Result<(), JournalError> {
@@ -309,33 +296,21 @@ pub(super) type Visit<'v> = dyn FnMut(&Group<'_>) -> Result<(), JournalError> + 
 pub(super) fn replay(
     store: &Arc<dyn Store>,
     id: RunId,
-    known: Option<&RunRecord>,
-    walk: impl FnOnce(Head, &mut Visit<'_>) -> Result<(Head, Tail), JournalError>,
-) -> Result<Option<Cache>, JournalError> {
-    let from = known.map_or_else(|| Head::genesis(id), |run| run.head);
-    let cache = |fold| Cache::new(Arc::clone(store), fold);
-    let fold = known.map(|run| cache::read_fold(&**store, run.clone()));
-    let mut known = fold.transpose()?.map(cache);
-    let (head, _) = walk(from, &mut |group| {
-        for line in group.lines() {
-            let entry = Entry::decode(&line.record())?;
-            match &mut known {
-                Some(cache) => {
-                    let mark = cache.fold().mark_of(entry)?;
-                    cache.take(line.before.offset, mark);
-                }
-                None => known = Some(cache(RunFold::begun_by(entry, group.head())?)),
-            }
-        }
-        match &mut known {
-            Some(cache) if cache.is_full() => cache.write(group.head()),
+    known: Option<RunRecord>,
+    walk: impl FnOnce(Head, &mut Visit<'_>) -> Result<(Head, End), JournalError>,
+) -> Result<Option<RunFold>, JournalError> {
+    let from = known.as_ref().map_or_else(|| Head::genesis(id), |run| run.head);
+    let mut fold = known.map(|run| cache::read_fold(&**store, run)).transpose()?;
+    let mut cache = Cache::new(Arc::clone(store));
+    walk(from, &mut |group| {
+        RunFold::take_group(&mut fold, group, |offset, mark| cache.note(offset, mark))?;
+        match &mut fold {
+            Some(fold) if cache.is_full() => cache.write(fold),
             Some(_) | None => Ok(()),
         }
     })?;
-    if let Some(cache) = &mut known {
-        cache.write(head)?;
-    }
-    Ok(known)
+    fold.as_mut().map_or(Ok(()), |fold| cache.write(fold))?;
+    Ok(fold)
 }
 
 /// The newest run in which somebody cannot work and that may still go on, else the newest.
@@ -351,32 +326,36 @@ fn most_urgent(runs: Vec<RunRecord>, dir: &Path) -> Result<RunRecord, JournalErr
 ///
 /// # Errors
 /// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
-pub(super) fn find(mut runs: Vec<RunRecord>, dir: &Path, prefix: Option<&str>) -> Result<RunRecord, JournalError> {
+pub(super) fn find(runs: Vec<RunRecord>, dir: &Path, prefix: Option<&str>) -> Result<RunRecord, JournalError> {
     let Some(prefix) = prefix else {
         return most_urgent(runs, dir);
     };
-    let wanted = prefix.to_lowercase();
-    runs.retain(|run| run.id().to_string().starts_with(&wanted));
+    let named = chosen(dir, runs.iter().map(RunRecord::id).collect(), Some(prefix))?;
+    let found = runs.into_iter().find(|run| named.contains(&run.id()));
+    found.ok_or_else(|| JournalError::UnknownRun { prefix: prefix.to_owned() })
+}
+
+/// The run whose name begins so; all, if nothing was named.
+///
+/// # Errors
+/// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
+pub(super) fn chosen(dir: &Path, mut runs: Vec<RunId>, prefix: Option<&str>) -> Result<Vec<RunId>, JournalError> {
+    if runs.is_empty() {
+        return Err(JournalError::NoRun { dir: dir.to_owned() });
+    }
+    let Some(prefix) = prefix.map(str::to_owned) else {
+        return Ok(runs);
+    };
+    runs.retain(|run| run.to_string().starts_with(&prefix.to_lowercase()));
     match runs.len() {
-        0 => Err(JournalError::UnknownRun { prefix: prefix.to_owned() }),
-        1 => Ok(runs.remove(0)),
-        _ => Err(JournalError::AmbiguousRun {
-            prefix: prefix.to_owned(),
-            runs: runs.iter().map(|run| run.id().to_string()).collect(),
-        }),
+        0 => Err(JournalError::UnknownRun { prefix }),
+        1 => Ok(runs),
+        _ => Err(JournalError::AmbiguousRun { prefix, runs: runs.iter().map(RunId::to_string).collect() }),
     }
 }
 
 fn is_nothing(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
-}
-
-/// The runtime's threads serve where the system has none to give now.
-fn log_thread() -> Arc<dyn Blocking> {
-    match OwnThread::start("journal-log") {
-        Ok(thread) => Arc::new(thread),
-        Err(_) => Arc::new(Threads),
-    }
 }
 
 /// A disk that is full is told as that.

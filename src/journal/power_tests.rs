@@ -304,9 +304,9 @@ fn a_run_that_never_began_is_forgotten_without_its_log() {
     drop(Journal::open(&here, &holder()).unwrap());
     let run = RunRecord::new(header(folder.path()), scan::Head::genesis(RunId(uuid::Uuid::nil())));
     let store = sled_store::SledStore::open(&here).unwrap().store;
-    let fold = fold::RunFold::new(run.clone(), BTreeMap::new(), Vec::new());
-    let mut cache = cache::Cache::new(std::sync::Arc::new(store), fold);
-    cache.write(run.head).unwrap();
+    let mut fold = fold::RunFold::new(run, BTreeMap::new(), Vec::new());
+    let mut cache = cache::Cache::new(std::sync::Arc::new(store));
+    cache.write(&mut fold).unwrap();
     drop(cache);
     assert!(Journal::open(&here, &holder()).unwrap().runs().unwrap().is_empty());
 }

@@ -1,8 +1,8 @@
 //! Reading a run's rows: what they were in the input, and where they are now.
 
-use super::cache::{Cache, read_owner, read_row, read_rows};
+use super::cache::{read_owner, read_row, read_rows, read_runs};
+use super::error::JournalError;
 use super::fold::RunFold;
-use super::journal_error::JournalError;
 use super::line::Entry;
 use super::log::{inspect, read_record};
 use super::log_file::LogFile;
@@ -11,7 +11,6 @@ use super::row::{RowNumber, RowRecord};
 use super::run::{InputRow, RunId, RunRecord};
 use super::sled_store::SledStore;
 use super::store::Store;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -22,11 +21,42 @@ pub struct RunReader {
     /// Where the rows are that have ended; none for whoever asks only for those that have not.
     store: Option<Arc<dyn Store>>,
     chunk: Vec<InputRow>,
+    /// The folder of a checkpoint that goes with its reader; dropped after the store in it.
+    _folder: Option<TempDir>,
 }
 
 impl RunReader {
     pub(super) fn new(fold: RunFold, log: Box<dyn LogFile>, store: Option<Arc<dyn Store>>) -> RunReader {
-        RunReader { fold, log, store, chunk: Vec::new() }
+        RunReader { fold, log, store, chunk: Vec::new(), _folder: None }
+    }
+
+    /// Reads a run from a checkpoint in a temporary folder, after bringing it up to the log. Nothing is written to the
+    /// journal.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the log cannot be read, or the temporary folder not be used.
+    pub(super) fn in_folder(
+        folder: TempDir,
+        store: SledStore,
+        log: Box<dyn LogFile>,
+        id: RunId,
+    ) -> Result<RunReader, JournalError> {
+        let store: Arc<dyn Store> = Arc::new(store);
+        let known = read_runs(&*store)?.into_iter().find(|known| known.id() == id);
+        let fold = replay(&store, id, known, |from, visit| inspect(&*log, from, visit))?;
+        let fold = fold.ok_or(JournalError::NoBeginning)?;
+        Ok(RunReader { _folder: Some(folder), ..RunReader::new(fold, log, Some(store)) })
+    }
+
+    /// Reads a run when its journal's checkpoint cannot be used: on a full or read-only disk, or when its folder is gone. The
+    /// log is folded once more into a checkpoint of its own.
+    ///
+    /// # Errors
+    /// As [`RunReader::in_folder`].
+    pub(super) fn from_log_alone(log: Box<dyn LogFile>, id: RunId) -> Result<RunReader, JournalError> {
+        let folder = temporary_folder()?;
+        let store = SledStore::open(folder.path())?.store;
+        RunReader::in_folder(folder, store, log, id)
     }
 
     /// Where the run stands.
@@ -70,9 +100,8 @@ impl RunReader {
     /// # Errors
     /// [`JournalError`] when the log cannot be read.
     pub fn exposed(&mut self) -> Result<Vec<(InputRow, RowRecord)>, JournalError> {
-        let rows = self.fold.exposed();
-        let rows = rows.map(|(row, record)| (row, record.clone())).collect();
-        self.with_input(rows)
+        let rows = self.fold.exposed().map(|(row, record)| (row, record.clone()));
+        self.with_input(rows.collect())
     }
 
     /// The rows that were written to and have not ended, in the order of the input: no more than were ever in flight.
@@ -80,8 +109,7 @@ impl RunReader {
     /// # Errors
     /// [`JournalError`] when the log cannot be read.
     pub fn half_way(&mut self) -> Result<Vec<(InputRow, RowRecord)>, JournalError> {
-        let rows = self.fold.active();
-        let rows = rows.filter(|(_, record)| record.is_half_way());
+        let rows = self.fold.active().filter(|(_, record)| record.is_half_way());
         let rows = rows.map(|(row, record)| (row, record.clone())).collect();
         self.with_input(rows)
     }
@@ -115,18 +143,10 @@ impl RunReader {
     }
 
     fn rows_at(&self, offset: u64) -> Result<Vec<InputRow>, JournalError> {
-        match Entry::decode(&read_record(&*self.log, offset)?)? {
-            Entry::Rows(rows) => Ok(rows),
-            Entry::Began { .. }
-            | Entry::Imported { .. }
-            | Entry::Opened { .. }
-            | Entry::Moved(_)
-            | Entry::Reopened(_)
-            | Entry::Adopted(_)
-            | Entry::Closed { .. } => {
-                Err(JournalError::Checkpoint("it points at a line of the log that holds no rows".into()))
-            }
-        }
+        let Entry::Rows(rows) = Entry::decode(&read_record(&*self.log, offset)?)? else {
+            return Err(JournalError::Checkpoint("it points at a line of the log that holds no rows".into()));
+        };
+        Ok(rows)
     }
 
     /// Shows every row in the order of the input, with where it is now.
@@ -151,60 +171,8 @@ impl RunReader {
     }
 }
 
-/// Reads a run after all work on it has ended.
-pub struct LastReader {
-    reader: RunReader,
-    // Dropped after the reader, which uses the files in it.
-    folder: Option<TempDir>,
-}
-
-impl LastReader {
-    pub(super) fn of(reader: RunReader) -> LastReader {
-        LastReader { reader, folder: None }
-    }
-
-    /// Reads a run from a checkpoint in a temporary folder.
-    pub(super) fn in_folder(reader: RunReader, folder: TempDir) -> LastReader {
-        LastReader { reader, folder: Some(folder) }
-    }
-
-    /// The reader, and the folder that must outlive it.
-    #[must_use]
-    pub fn into_parts(self) -> (RunReader, Option<TempDir>) {
-        (self.reader, self.folder)
-    }
-
-    /// Reads a run when its journal's checkpoint cannot be used: on a full or read-only disk, or when its folder is gone. The
-    /// log is folded once more into a checkpoint of its own. Nothing is written to the journal.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the log cannot be read, or the temporary folder not be used.
-    pub(super) fn from_log_alone(log: Box<dyn LogFile>, id: RunId) -> Result<LastReader, JournalError> {
-        let folder = temporary_folder()?;
-        let store: Arc<dyn Store> = Arc::new(SledStore::open(folder.path())?.store);
-        let cache = replay(&store, id, None, |from, visit| inspect(&*log, from, visit))?;
-        let fold = cache.as_ref().map(Cache::fold).ok_or(JournalError::NoBeginning)?;
-        let reader = RunReader::new(fold.clone(), log, Some(store));
-        Ok(LastReader::in_folder(reader, folder))
-    }
-}
-
 /// A folder for a checkpoint that goes with its reader.
 pub(super) fn temporary_folder() -> Result<TempDir, JournalError> {
     let folder = tempfile::Builder::new().prefix("cutover-").tempdir();
     folder.map_err(|source| JournalError::File { what: "temporary folder in", path: std::env::temp_dir(), source })
-}
-
-impl Deref for LastReader {
-    type Target = RunReader;
-
-    fn deref(&self) -> &RunReader {
-        &self.reader
-    }
-}
-
-impl DerefMut for LastReader {
-    fn deref_mut(&mut self) -> &mut RunReader {
-        &mut self.reader
-    }
 }

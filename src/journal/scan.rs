@@ -12,9 +12,10 @@
 
 use super::error::{Fault, LogError};
 use super::line::{ChainHash, LINE_BYTES_MAX, Line, Place};
-use super::log_file::{LogFile, read_full};
+use super::log_file::LogFile;
 use super::run::RunId;
 use serde::{Deserialize, Serialize};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::sync::Arc;
 
 /// Bytes read at once: enough that system calls do not count.
@@ -89,31 +90,16 @@ impl Found<'_> {
 /// A whole group, as it lies in the log.
 #[derive(Debug)]
 pub struct Group<'a> {
-    before: Head,
-    head: Head,
+    /// The place before this group.
+    pub before: Head,
+    /// The place after this group.
+    pub head: Head,
+    /// Its bytes.
+    pub bytes: &'a [u8],
     lines: &'a [(Head, Line)],
-    bytes: &'a [u8],
 }
 
 impl<'a> Group<'a> {
-    /// The place after this group.
-    #[must_use]
-    pub fn head(&self) -> Head {
-        self.head
-    }
-
-    /// The place before this group.
-    #[must_use]
-    pub fn before(&self) -> Head {
-        self.before
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
     /// Its lines, in order.
     pub fn lines(&self) -> impl Iterator<Item = Found<'a>> {
         let (start, bytes) = (self.before.offset, self.bytes);
@@ -142,20 +128,16 @@ pub enum End {
     },
 }
 
-/// What a scan came upon.
-#[derive(Debug)]
-pub enum Step<'a> {
-    /// The next whole group.
-    Group(Group<'a>),
-    /// The end; asking again gives the same.
-    End(End),
-}
-
 /// A walk over the groups of a log.
 pub struct Scan<'m> {
-    window: Window<'m>,
+    file: &'m dyn LogFile,
+    /// The end of the file when the walk began.
+    end: u64,
+    reader: BufReader<Bytes<'m>>,
     head: Head,
+    /// The group that was read last.
     lines: Vec<(Head, Line)>,
+    bytes: Vec<u8>,
 }
 
 impl<'m> Scan<'m> {
@@ -164,10 +146,10 @@ impl<'m> Scan<'m> {
     /// # Errors
     /// [`LogError::Read`]; [`LogError::Shortened`] and [`LogError::Elsewhere`] if the place is not in this log.
     pub fn new(file: &'m dyn LogFile, from: Head) -> Result<Scan<'m>, LogError> {
-        let window = Window::new(file)?;
-        let mut scan = Scan { window, head: from, lines: Vec::new() };
-        scan.check_start()?;
-        Ok(scan)
+        let end = length(file)?;
+        must_have(file, end, &from)?;
+        let reader = reader(file, from.offset, end);
+        Ok(Scan { file, end, reader, head: from, lines: Vec::new(), bytes: Vec::new() })
     }
 
     /// The end of the last whole group so far.
@@ -176,27 +158,35 @@ impl<'m> Scan<'m> {
         self.head
     }
 
-    /// The next whole group, or how the log ends.
+    /// How the log ends, once there is no further group.
+    #[must_use]
+    pub fn end(&self) -> End {
+        let at = self.head.offset;
+        match self.end - at {
+            0 => End::Clean { at },
+            bytes => End::Torn { at, bytes },
+        }
+    }
+
+    /// The next whole group; `None` at the end, after which nothing is to be asked.
     ///
     /// # Errors
     /// [`LogError::Read`] and [`LogError::Damaged`].
-    pub fn step(&mut self) -> Result<Step<'_>, LogError> {
+    pub fn next_group(&mut self) -> Result<Option<Group<'_>>, LogError> {
         let before = self.head;
-        let start = before.offset;
-        if start == self.window.end {
-            return Ok(Step::End(End::Clean { at: start }));
+        if before.offset == self.end {
+            return Ok(None);
         }
-        self.window.release(start);
         self.lines.clear();
-        let mut cursor = self.head;
+        self.bytes.clear();
+        let mut cursor = before;
         loop {
-            let Some(line) = self.window.line_at(cursor.offset)? else {
-                return self.torn_or_damaged(&cursor, Fault::Checksum).map(Step::End);
+            let start = self.bytes.len();
+            read_line(&mut self.reader, &mut self.bytes).map_err(|source| read_error(cursor.offset, source))?;
+            let line = match next_line(&cursor, &self.bytes[start..]) {
+                Ok(line) => line,
+                Err(fault) => return self.must_be_torn(&cursor, fault).map(|()| None),
             };
-            let bytes = self.window.slice(cursor.offset, line.bytes);
-            if let Err(fault) = check_order(&cursor, &line, bytes) {
-                return self.torn_or_damaged(&cursor, fault).map(Step::End);
-            }
             self.lines.push((cursor, line));
             cursor = cursor.after_line(line.hash, line.bytes);
             if line.place == Place::Last {
@@ -204,158 +194,108 @@ impl<'m> Scan<'m> {
             }
         }
         self.head = cursor.after_group();
-        // Fits: the window holds these bytes in memory.
-        let bytes = self.window.slice(start, (self.head.offset - start) as usize);
-        Ok(Step::Group(Group { before, head: self.head, lines: &self.lines, bytes }))
+        Ok(Some(Group { before, head: self.head, bytes: &self.bytes, lines: &self.lines }))
     }
 
-    fn check_start(&mut self) -> Result<(), LogError> {
-        let from = self.head;
-        if from.offset > self.window.end {
-            return Err(LogError::Shortened { known: from.offset, log_bytes: self.window.end });
+    fn must_be_torn(&self, bad: &Head, fault: Fault) -> Result<(), LogError> {
+        match later_group_follows(reader(self.file, bad.offset, self.end), self.head.group + 1) {
+            Ok(true) => Err(LogError::Damaged { at: bad.offset, record: bad.records + 1, fault }),
+            Ok(false) => Ok(()),
+            Err(source) => Err(read_error(bad.offset, source)),
         }
-        if from.group == 0 {
-            return Ok(());
-        }
-        if from.last_line >= from.offset {
-            return Err(LogError::Elsewhere { known: from.offset });
-        }
-        self.window.release(from.last_line);
-        let fits = self.window.line_at(from.last_line)?.is_some_and(|line| {
-            (line.group, line.place, line.hash) == (from.group, Place::Last, from.hash)
-                && from.last_line + line.bytes as u64 == from.offset
-        });
-        if fits { Ok(()) } else { Err(LogError::Elsewhere { known: from.offset }) }
-    }
-
-    fn torn_or_damaged(&mut self, bad: &Head, fault: Fault) -> Result<End, LogError> {
-        let torn_group = self.head.group + 1;
-        if self.window.line_of_later_group(bad.offset, torn_group)? {
-            return Err(LogError::Damaged { at: bad.offset, record: bad.records + 1, fault });
-        }
-        Ok(End::Torn { at: self.head.offset, bytes: self.window.end - self.head.offset })
     }
 }
 
-/// Whether a line whose checksum fits is the one that must come next.
-fn check_order(before: &Head, line: &Line, bytes: &[u8]) -> Result<(), Fault> {
+/// Makes sure that a place is the end of a group of this log.
+fn must_have(file: &dyn LogFile, end: u64, place: &Head) -> Result<(), LogError> {
+    let known = place.offset;
+    if known > end {
+        return Err(LogError::Shortened { known, log_bytes: end });
+    }
+    if place.group == 0 {
+        return Ok(());
+    }
+    let bytes = bytes_of_line(file, place.last_line)?;
+    let is_it = |line: &Line| {
+        (line.group, line.place, line.hash) == (place.group, Place::Last, place.hash)
+            && place.last_line + line.bytes as u64 == known
+    };
+    whole_line(&bytes).filter(is_it).map(drop).ok_or(LogError::Elsewhere { known })
+}
+
+/// The line that must come next, if these bytes are it.
+fn next_line(before: &Head, bytes: &[u8]) -> Result<Line, Fault> {
+    let line = whole_line(bytes).ok_or(Fault::Checksum)?;
     if !line.follows(&before.hash, bytes) {
         return Err(Fault::Chain);
     }
     if line.group != before.group + 1 {
         return Err(Fault::Order);
     }
-    Ok(())
+    Ok(line)
 }
 
-/// The bytes of a file around the place that is being read.
-pub(super) struct Window<'m> {
+/// A line whose checksum fits.
+pub(super) fn whole_line(bytes: &[u8]) -> Option<Line> {
+    Line::parse(bytes).filter(|line| bytes.starts_with(LINE_START) && line.is_whole(bytes))
+}
+
+/// The bytes from a place on up to the end of a line, or as far as the file or the limit of a line goes.
+pub(super) fn bytes_of_line(file: &dyn LogFile, at: u64) -> Result<Vec<u8>, LogError> {
+    let mut bytes = Vec::new();
+    read_line(&mut reader(file, at, length(file)?), &mut bytes).map_err(|source| read_error(at, source))?;
+    Ok(bytes)
+}
+
+fn length(file: &dyn LogFile) -> Result<u64, LogError> {
+    file.len().map_err(|source| read_error(0, source))
+}
+
+pub(super) fn read_error(at: u64, source: io::Error) -> LogError {
+    LogError::Read { at, source: Arc::new(source) }
+}
+
+/// The bytes of a file between two places.
+struct Bytes<'m> {
     file: &'m dyn LogFile,
+    at: u64,
     end: u64,
-    start: u64,
-    bytes: Vec<u8>,
-    // Bytes before this offset are not needed any more; they go when room is needed.
-    released: u64,
 }
 
-impl<'m> Window<'m> {
-    pub(super) fn new(file: &'m dyn LogFile) -> Result<Window<'m>, LogError> {
-        let end = file.len().map_err(|source| LogError::Read { at: 0, source: Arc::new(source) })?;
-        Ok(Window { file, end, start: 0, bytes: Vec::new(), released: 0 })
+impl Read for Bytes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Fits: no more than the buffer.
+        let wanted = self.end.saturating_sub(self.at).min(buffer.len() as u64) as usize;
+        let count = self.file.read_at(self.at, &mut buffer[..wanted])?;
+        self.at += count as u64;
+        Ok(count)
     }
+}
 
-    pub(super) fn release(&mut self, until: u64) {
-        self.released = until;
-    }
+fn reader(file: &dyn LogFile, at: u64, end: u64) -> BufReader<Bytes<'_>> {
+    BufReader::with_capacity(CHUNK_BYTES, Bytes { file, at, end })
+}
 
-    /// Whether nothing is left from `at` on.
-    pub(super) fn ends_at(&self, at: u64) -> bool {
-        at >= self.end
-    }
+/// Adds a line with its end, or what there is of one; returns how many bytes that is.
+fn read_line(reader: &mut BufReader<Bytes<'_>>, line: &mut Vec<u8>) -> io::Result<usize> {
+    reader.take(LINE_BYTES_MAX as u64).read_until(b'\n', line)
+}
 
-    /// A line whose checksum fits.
-    pub(super) fn line_at(&mut self, at: u64) -> Result<Option<Line>, LogError> {
-        let Some(bytes) = self.bytes_to_line_end(at)? else {
-            return Ok(None);
-        };
-        let bytes = self.slice(at, bytes);
-        let is_whole = |line: &Line| bytes.starts_with(LINE_START) && line.is_whole(bytes);
-        Ok(Line::parse(bytes).filter(is_whole))
-    }
-
-    /// How many bytes from `at` on make one line, its end included; `None` if no line ends before the file or the limit does.
-    pub(super) fn bytes_to_line_end(&mut self, at: u64) -> Result<Option<usize>, LogError> {
-        let mut known = 0;
-        loop {
-            // Fits: no more than the limit.
-            let wanted = (self.end - at.min(self.end)).min((known + CHUNK_BYTES) as u64) as usize;
-            let wanted = wanted.min(LINE_BYTES_MAX);
-            if wanted <= known || !self.holds(at, wanted)? {
-                return Ok(None);
-            }
-            let found = self.slice(at + known as u64, wanted - known);
-            if let Some(found) = found.iter().position(|byte| *byte == b'\n') {
-                return Ok(Some(known + found + 1));
-            }
-            known = wanted;
-        }
-    }
-
-    /// Whether a whole line of a group after `group` begins at `from` or after it.
-    fn line_of_later_group(&mut self, from: u64, group: u64) -> Result<bool, LogError> {
-        let mut at = from;
-        while at < self.end {
-            self.release(at);
-            let Some(bytes) = self.bytes_to_line_end(at)? else {
-                // A stretch without a line's end is skipped in steps that overlap by what a short line takes.
-                at += (LINE_BYTES_MAX / 2) as u64;
-                continue;
-            };
-            if ends_with_later_line(self.slice(at, bytes), group) {
+/// Whether a whole line of a group after `group` follows.
+fn later_group_follows(mut reader: BufReader<Bytes<'_>>, group: u64) -> io::Result<bool> {
+    let mut stretch = Vec::new();
+    while read_line(&mut reader, &mut stretch)? > 0 {
+        if stretch.ends_with(b"\n") {
+            if ends_with_later_line(&stretch, group) {
                 return Ok(true);
             }
-            at += bytes as u64;
-        }
-        Ok(false)
-    }
-
-    /// Makes `count` bytes from `at` on present; `false` if the medium ends before.
-    fn holds(&mut self, at: u64, count: usize) -> Result<bool, LogError> {
-        let wanted_until = at + count as u64;
-        if wanted_until > self.end {
-            return Ok(false);
-        }
-        if at >= self.start && wanted_until <= self.start + self.bytes.len() as u64 {
-            return Ok(true);
-        }
-        self.make_room();
-        let read_from = self.start + self.bytes.len() as u64;
-        let missing = (wanted_until - read_from).max(CHUNK_BYTES as u64).min(self.end - read_from);
-        let filled = self.bytes.len();
-        // Fits: at most one payload or one chunk.
-        self.bytes.resize(filled + missing as usize, 0);
-        let count = read_full(self.file, read_from, &mut self.bytes[filled..])
-            .map_err(|source| LogError::Read { at: read_from, source: Arc::new(source) })?;
-        self.bytes.truncate(filled + count);
-        Ok(wanted_until <= self.start + self.bytes.len() as u64)
-    }
-
-    fn make_room(&mut self) {
-        let held_until = self.start + self.bytes.len() as u64;
-        if (self.start..=held_until).contains(&self.released) {
-            // Fits: an index into the buffer.
-            self.bytes.drain(..(self.released - self.start) as usize);
+            stretch.clear();
         } else {
-            self.bytes.clear();
+            // No line is longer than that.
+            stretch.drain(..stretch.len().saturating_sub(LINE_BYTES_MAX));
         }
-        self.start = self.released;
     }
-
-    /// Bytes that `holds` has said to be present.
-    pub(super) fn slice(&self, at: u64, count: usize) -> &[u8] {
-        let from = (at - self.start) as usize;
-        &self.bytes[from..from + count]
-    }
+    Ok(false)
 }
 
 /// Whether bytes end with a whole line of a group after `group`; what comes before it may have lost its own end.

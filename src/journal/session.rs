@@ -1,15 +1,15 @@
 //! One process working on one run: committing transitions, and keeping the checkpoint in step.
 
 use super::blocking::Blocking;
-use super::cache::{Cache, locked, read_owner, read_row, read_runs};
+use super::cache::{Cache, read_owner, read_row, read_runs};
 use super::checkpoint_writer::CheckpointWriter;
+use super::error::JournalError;
 use super::fold::{Mark, Moved, RunFold};
-use super::journal_error::JournalError;
 use super::line::{Entry, Reopening};
 use super::log::Log;
 use super::log_file::LogFile;
 use super::open::takers;
-use super::reader::{LastReader, RunReader};
+use super::reader::RunReader;
 use super::reserve::Shortage;
 use super::row::{RowNumber, RowRecord, Transition, UnixMillis};
 use super::run::{RunHeader, RunId, RunRecord, Stop};
@@ -23,7 +23,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct JournalParts {
     pub storage: Arc<dyn Storage>,
     pub store: Arc<dyn Store>,
-    pub log_blocking: Arc<dyn Blocking>,
     pub blocking: Arc<dyn Blocking>,
 }
 
@@ -41,19 +40,21 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn start(parts: &JournalParts, cache: Cache, log: Log) -> Result<Session, JournalError> {
-        let run = cache.fold().run.clone();
-        let others = unfinished_beside(&*parts.store, &run)?;
+    pub(super) fn start(parts: &JournalParts, cache: Cache, fold: RunFold, log: Log) -> Result<Session, JournalError> {
+        let JournalParts { storage, store, blocking } = parts.clone();
+        let header = Arc::clone(&fold.run.header);
+        let others = unfinished_beside(&*store, &fold.run)?;
         let shortage = log.shortage().clone();
+        let read = storage.open_to_read(header.id)?;
         let (checkpoint, durable) =
-            CheckpointWriter::start(cache, Arc::clone(&parts.storage), Arc::clone(&parts.blocking), shortage.clone());
+            CheckpointWriter::start(cache, fold, storage, Arc::clone(&blocking), shortage.clone());
         Ok(Session {
-            log: Mutex::new(parts.storage.open_to_read(run.id())?),
+            log: Mutex::new(read),
             shortage,
             parts: parts.clone(),
-            writer: Writer::start(log, Arc::clone(&parts.log_blocking), durable),
+            writer: Writer::start(log, blocking, durable),
             checkpoint,
-            header: run.header,
+            header,
             others,
         })
     }
@@ -74,7 +75,7 @@ impl Session {
     /// Where the run stands, a moment behind the log.
     #[must_use]
     pub fn run(&self) -> RunRecord {
-        locked(&self.checkpoint.fold()).run.clone()
+        self.checkpoint.fold().run.clone()
     }
 
     /// Begins a run whose rows were copied; from here on it can be resumed.
@@ -135,7 +136,7 @@ impl Session {
     /// # Errors
     /// [`JournalError::File`] when the log cannot be opened.
     pub fn glance(&self) -> Result<RunReader, JournalError> {
-        let fold = locked(&self.checkpoint.fold()).clone();
+        let fold = self.checkpoint.fold().clone();
         let log = self.parts.storage.open_to_read(self.header.id)?;
         Ok(RunReader::new(fold, log, Some(Arc::clone(&self.parts.store))))
     }
@@ -192,9 +193,7 @@ impl Session {
         let entry = Entry::Closed { at, stop: stop.clone() };
         let posted = record(&entry, Mark::Closed { at, stop }).and_then(|record| Ok(self.writer.post(record)?));
         let ended = self.writer.close().await.map_err(JournalError::from);
-        let fold = self.checkpoint.fold();
-        let checkpoint = self.checkpoint.close().await;
-        let fold = locked(&fold).clone();
+        let (fold, checkpoint) = self.checkpoint.close().await;
         Closed {
             run: fold.run.clone(),
             fault: ended.and(posted).err(),
@@ -273,17 +272,12 @@ impl Closed {
     ///
     /// # Errors
     /// [`JournalError`] when the log cannot be read, or there is no room for a checkpoint anywhere.
-    pub fn reader(self) -> Result<LastReader, JournalError> {
-        match self.checkpoint {
-            None => {
-                let reader = RunReader::new(self.fold, self.log, Some(self.parts.store));
-                Ok(LastReader::of(reader))
-            }
-            Some(why) => {
-                tracing::info!("the report is made from the log alone: {why}");
-                LastReader::from_log_alone(self.log, self.run.id())
-            }
-        }
+    pub fn reader(self) -> Result<RunReader, JournalError> {
+        let Some(why) = self.checkpoint else {
+            return Ok(RunReader::new(self.fold, self.log, Some(self.parts.store)));
+        };
+        tracing::info!("the report is made from the log alone: {why}");
+        RunReader::from_log_alone(self.log, self.run.id())
     }
 }
 
@@ -300,10 +294,4 @@ pub(super) fn moved(transition: Transition, before: &RowRecord, after: &RowRecor
         Some(was) => Entry::Reopened(Box::new(Reopening { was, moved: transition })),
     };
     record(&entry, Mark::Moved(Box::new(moved)))
-}
-
-impl From<&super::error::CommitError> for Stop {
-    fn from(error: &super::error::CommitError) -> Stop {
-        Stop::Fault(error.to_string())
-    }
 }

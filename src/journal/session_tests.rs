@@ -224,9 +224,9 @@ fn a_discarded_run_that_the_checkpoint_brings_back_is_forgotten_again() {
     let id = header.id;
     let store = sled_store::SledStore::open(&place).unwrap().store;
     let half = RunRecord::new(header, scan::Head::genesis(id));
-    let fold = fold::RunFold::new(half.clone(), BTreeMap::new(), Vec::new());
-    let mut cache = cache::Cache::new(std::sync::Arc::new(store), fold);
-    cache.write(half.head).unwrap();
+    let mut fold = fold::RunFold::new(half, BTreeMap::new(), Vec::new());
+    let mut cache = cache::Cache::new(std::sync::Arc::new(store));
+    cache.write(&mut fold).unwrap();
     cache.flush().unwrap();
     drop(cache);
 

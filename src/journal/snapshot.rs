@@ -5,21 +5,17 @@
 //! checkpoint: it is copied to the system's folder for temporary files and brought up to the log there. A copy that is not
 //! whole, because it was written to meanwhile or is damaged, is not used, and built again from the log.
 
-use super::cache::read_runs;
+use super::error::JournalError;
 use super::error::LogError;
 use super::fold::RunFold;
-use super::journal_error::JournalError;
-use super::log::inspect;
-use super::open::{find, replay, takers};
-use super::reader::{LastReader, RunReader, temporary_folder};
+use super::open::{find, takers};
+use super::reader::{RunReader, temporary_folder};
 use super::run::{RunId, RunRecord};
 use super::sled_store::{SledStore, Why, copy};
 use super::storage::{FolderStorage, Storage};
-use super::store::Store;
 use super::summary::{self, fold_of};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// A journal as it was at one moment.
 pub struct Snapshot {
@@ -42,12 +38,9 @@ impl Snapshot {
 
     fn look(&mut self) -> Result<(), JournalError> {
         let logs = self.storage.logs()?;
-        for run in self.storage.summaries() {
-            let is_gone = !logs.contains(&run) && summary::has_begun(&self.storage, run);
-            if is_gone {
-                let dir = self.dir.clone();
-                return Err(JournalError::LogGone { run, dir });
-            }
+        let has_begun = |run: &RunId| summary::read(&self.storage, *run).is_some_and(|fold| fold.run.has_begun());
+        if let Some(run) = self.storage.summaries().into_iter().find(|run| !logs.contains(run) && has_begun(run)) {
+            return Err(JournalError::LogGone { run, dir: self.dir.clone() });
         }
         for id in logs {
             match fold_of(&self.storage, id) {
@@ -95,31 +88,25 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`JournalError`]: not allowed, damaged, or no room for temporary files.
-    pub fn rows(&self, run: &RunRecord) -> Result<(LastReader, Option<Why>), JournalError> {
+    pub fn rows(&self, run: &RunRecord) -> Result<(RunReader, Option<Why>), JournalError> {
         let id = run.id();
         match self.copied(id) {
             Err(error) if may_be_of_the_moment(&error) => {
                 tracing::info!("the checkpoint is not used, the log is read instead: {error}");
                 let log = self.storage.open_to_read(id)?;
-                Ok((LastReader::from_log_alone(log, id)?, None))
+                Ok((RunReader::from_log_alone(log, id)?, None))
             }
             reader => reader,
         }
     }
 
-    fn copied(&self, id: RunId) -> Result<(LastReader, Option<Why>), JournalError> {
+    fn copied(&self, id: RunId) -> Result<(RunReader, Option<Why>), JournalError> {
         let folder = temporary_folder()?;
         copy(&self.dir, folder.path()).map_err(|error| JournalError::Checkpoint(error.to_string()))?;
         let opened = SledStore::open(folder.path())?;
-        let store: Arc<dyn Store> = Arc::new(opened.store);
-        let known = read_runs(&*store)?.into_iter().find(|known| known.id() == id);
-        let log = self.storage.open_to_read(id)?;
-        let walk = |from, visit: &mut super::open::Visit<'_>| inspect(&*log, from, visit);
-        let cache = replay(&store, id, known.as_ref(), walk)?.ok_or(JournalError::NoBeginning)?;
-        let fold = cache.fold().clone();
-        let reader = RunReader::new(fold, log, Some(store));
         let unused = opened.set_aside.map(|set_aside| set_aside.why);
-        Ok((LastReader::in_folder(reader, folder), unused))
+        let reader = RunReader::in_folder(folder, opened.store, self.storage.open_to_read(id)?, id)?;
+        Ok((reader, unused))
     }
 }
 

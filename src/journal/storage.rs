@@ -3,7 +3,7 @@
 //! A [`Storage`] makes, finds and removes them, and gives out the [`LogFile`] that is written or read. [`FolderStorage`] is a folder;
 //! simulations bring a disk of their own, which loses what was not synced.
 
-use super::journal_error::JournalError;
+use super::error::JournalError;
 use super::lock::in_use;
 use super::log_file::{DiskLogFile, LogFile, copy_all, make_private, private};
 use super::reserve::{Reserve, is_want_of_room};

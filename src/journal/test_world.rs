@@ -1,7 +1,7 @@
 //! A small run in memory, whose log tests may forge.
 
 use super::doubles::{Inline, MemoryLogFile, MemoryStore};
-use super::journal_error::JournalError;
+use super::error::JournalError;
 use super::line::{ChainHash, Entry, Line, Place, resealed, write_line};
 use super::log_file::LogFile;
 use super::open::Journal;

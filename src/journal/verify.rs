@@ -20,23 +20,24 @@ mod tests;
 pub use finding::{Compared, Finding, Kind, Verdict};
 
 use super::cache::read_runs;
+use super::error::JournalError;
 use super::error::LogError;
 use super::fold::{Mark, RunFold};
 use super::import::RowSet;
-use super::journal_error::JournalError;
 use super::line::{ChainHash, Entry};
+use super::log::read_record;
 use super::log_file::{DiskLogFile, LogFile};
+use super::open::chosen;
 use super::reader::temporary_folder;
 use super::row::RowNumber;
 use super::run::{RunId, RunRecord, RunState};
-use super::scan::{End, Found, Group, Head, Scan, Step};
+use super::scan::{End, Found, Group, Head, Scan};
 use super::sled_store::{SledStore, Why, copy};
 use super::storage::{FolderStorage, Storage};
 use super::store::Store;
 use diagnose::Suspect;
 use finding::Noted;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::Path;
 use story::Story;
 
@@ -76,10 +77,10 @@ pub fn verify_in(
     store: &dyn Store,
     request: &Request<'_>,
 ) -> Result<Vec<Verdict>, JournalError> {
-    let logs: BTreeSet<RunId> = storage.logs()?.into_iter().collect();
+    let logs = storage.logs()?;
     let known = read_runs(store);
-    let mut runs = logs.clone();
-    runs.extend(known.iter().flatten().map(RunRecord::id));
+    let of_checkpoint = known.iter().flatten().map(RunRecord::id);
+    let runs: BTreeSet<RunId> = logs.iter().copied().chain(of_checkpoint).collect();
     let mut verdicts = Vec::new();
     for id in chosen(dir, runs.into_iter().collect(), request.run)? {
         if !logs.contains(&id) {
@@ -108,69 +109,25 @@ pub fn verify_in(
 /// As [`verify`].
 pub fn verify_beside(dir: &Path, request: &Request<'_>) -> Result<Vec<Verdict>, JournalError> {
     let storage = FolderStorage::of(dir);
-    let mut verdicts = Vec::new();
-    for id in chosen(dir, storage.logs()?, request.run)? {
-        let mut verdict = LogCheck::new(id, request).read(&*storage.open_to_read(id)?)?;
-        if verdict.ok {
-            verdict.checkpoint = Compared::InUse;
-        }
-        verdicts.push(verdict);
-    }
-    Ok(verdicts)
-}
-
-/// Why a file cannot be verified at all.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum UnusableExport {
-    /// It does not begin as a log does.
-    #[error("this file is no export of a run: its first line begins none")]
-    #[diagnostic(code(export::foreign), help("`cutover journal export RUN --output FILE` writes one"))]
-    NoExport,
-    /// It cannot be read.
-    #[error("the export cannot be read")]
-    #[diagnostic(code(export::read), help("check the path"))]
-    Unreadable(#[source] io::Error),
-    /// Anything else.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Journal(#[from] JournalError),
+    let verify = |id| {
+        let verdict = LogCheck::new(id, request).read(&*storage.open_to_read(id)?)?;
+        let checkpoint = if verdict.ok { Compared::InUse } else { verdict.checkpoint };
+        Ok(Verdict { checkpoint, ..verdict })
+    };
+    chosen(dir, storage.logs()?, request.run)?.into_iter().map(verify).collect()
 }
 
 /// Verifies a copy of a log, wherever it is.
 ///
 /// # Errors
-/// [`UnusableExport`]; what is wrong with it is in the verdict.
-pub fn verify_export(path: &Path, head: Option<ChainHash>) -> Result<Verdict, UnusableExport> {
-    let file = DiskLogFile::open_to_read(path).map_err(UnusableExport::Unreadable)?;
-    let first = super::log::read_record(&file, 0).map_err(|_| UnusableExport::NoExport)?;
-    let id = match Entry::decode(&first) {
-        Ok(Entry::Began { run, format: _ }) => run.id,
-        Ok(_) => return Err(UnusableExport::NoExport),
-        Err(error) => return Err(JournalError::from(error).into()),
+/// [`JournalError`] when it is no log at all; what is wrong with it is in the verdict.
+pub fn verify_export(path: &Path, head: Option<ChainHash>) -> Result<Verdict, JournalError> {
+    let file = DiskLogFile::open_to_read(path).map_err(JournalError::UnreadableExport)?;
+    let first = read_record(&file, 0).map_err(|_| JournalError::NoExport)?;
+    let Entry::Began { run, format: _ } = Entry::decode(&first)? else {
+        return Err(JournalError::NoExport);
     };
-    Ok(LogCheck::new(id, &Request { run: None, head }).read(&file)?)
-}
-
-/// The runs whose name begins so; all, if nothing was named.
-pub(super) fn chosen(dir: &Path, mut runs: Vec<RunId>, prefix: Option<&str>) -> Result<Vec<RunId>, JournalError> {
-    if runs.is_empty() {
-        let dir = dir.to_owned();
-        return Err(JournalError::NoRun { dir });
-    }
-    let Some(prefix) = prefix else {
-        return Ok(runs);
-    };
-    let wanted = prefix.to_lowercase();
-    runs.retain(|run| run.to_string().starts_with(&wanted));
-    let prefix = prefix.to_owned();
-    match runs.len() {
-        0 => Err(JournalError::UnknownRun { prefix }),
-        1 => Ok(runs),
-        _ => {
-            let runs = runs.iter().map(RunId::to_string).collect();
-            Err(JournalError::AmbiguousRun { prefix, runs })
-        }
-    }
+    LogCheck::new(run.id, &Request { run: None, head }).read(&file)
 }
 
 /// A run that only the checkpoint has.
@@ -222,19 +179,20 @@ impl<'a> LogCheck<'a> {
     /// Reads a log from its beginning.
     fn read(mut self, file: &dyn LogFile) -> Result<Verdict, JournalError> {
         let mut scan = Scan::new(file, Head::genesis(self.id))?;
-        let end = loop {
-            match scan.step() {
-                Ok(Step::Group(group)) => self.group(&group),
-                Ok(Step::End(end)) => break Some(end),
-                Err(LogError::Damaged { .. }) => break None,
+        let is_whole = loop {
+            match scan.next_group() {
+                Ok(Some(group)) => self.group(&group),
+                Ok(None) => break true,
+                Err(LogError::Damaged { .. }) => break false,
                 Err(error) => return Err(error.into()),
             }
         };
         let head = scan.head();
-        self.verdict.proven(&head);
-        match end {
-            Some(end) => self.ended(file, head, end)?,
-            None => self.broken(file, head)?,
+        self.verdict.records = head.records;
+        self.verdict.head = head.hash.to_string();
+        match is_whole {
+            true => self.ended(file, head, scan.end())?,
+            false => self.broken(file, head)?,
         }
         if let Some(noted) = &self.noted {
             noted.tell(&mut self.verdict);
@@ -261,7 +219,7 @@ impl<'a> LogCheck<'a> {
                 noted.see(line.before.records + 1, &line.line.hash);
             }
             if self.folding
-                && let Err(finding) = self.take(&line, group.head())
+                && let Err(finding) = self.take(&line, group.head)
             {
                 self.folding = false;
                 self.verdict.find(finding);
@@ -314,7 +272,7 @@ impl<'a> LogCheck<'a> {
         let Some(witness) = &self.witness else {
             return;
         };
-        let (from, head, known) = (group.before(), group.head(), witness.known.head);
+        let (from, head, known) = (group.before, group.head, witness.known.head);
         if from.offset >= known.offset || known.offset > head.offset {
             return;
         }

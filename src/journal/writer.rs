@@ -6,7 +6,7 @@
 //! It gives no order between different callers, and tries nothing again: the first error is everybody's.
 
 use super::blocking::{Blocking, result_of};
-use super::error::{CommitError, LogError};
+use super::error::LogError;
 use super::fold::Mark;
 use super::line::line_bytes;
 use super::log::Log;
@@ -51,7 +51,7 @@ pub struct Durable {
     pub head: Head,
 }
 
-type Answer = oneshot::Sender<Result<(), CommitError>>;
+type Answer = oneshot::Sender<Result<(), LogError>>;
 
 struct Request {
     record: Record,
@@ -63,7 +63,7 @@ struct Request {
 pub struct Writer {
     requests: mpsc::UnboundedSender<Request>,
     task: JoinHandle<()>,
-    ended: Arc<OnceLock<CommitError>>,
+    ended: Arc<OnceLock<LogError>>,
 }
 
 impl Writer {
@@ -72,7 +72,7 @@ impl Writer {
     pub fn start(log: Log, blocking: Arc<dyn Blocking>, durable: mpsc::Sender<Durable>) -> Writer {
         let (requests, received) = mpsc::unbounded_channel();
         let ended = Arc::new(OnceLock::new());
-        let task = Task { requests: received, blocking, durable, ended: Arc::clone(&ended), held: None };
+        let task = Task { requests: received, blocking, durable, ended: Arc::clone(&ended), held: Vec::new() };
         Writer { requests, task: tokio::spawn(task.run(log)), ended }
     }
 
@@ -80,7 +80,7 @@ impl Writer {
     ///
     /// # Errors
     /// A record over the log's limits is refused, and only it. Any other error is final for every caller.
-    pub async fn commit(&self, record: Record) -> Result<(), CommitError> {
+    pub async fn commit(&self, record: Record) -> Result<(), LogError> {
         let (answer, answered) = oneshot::channel();
         self.hand_in(record, Some(answer))?;
         answered.await.unwrap_or_else(|_| Err(self.why_ended()))
@@ -90,18 +90,18 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::commit`], for what is known by now; a later error shows at the next call.
-    pub fn post(&self, record: Record) -> Result<(), CommitError> {
+    pub fn post(&self, record: Record) -> Result<(), LogError> {
         self.hand_in(record, None)
     }
 
-    fn hand_in(&self, record: Record, answer: Option<Answer>) -> Result<(), CommitError> {
-        line_bytes(&record.json).map_err(LogError::from)?;
+    fn hand_in(&self, record: Record, answer: Option<Answer>) -> Result<(), LogError> {
+        line_bytes(&record.json)?;
         let request = Request { record, answer };
         self.requests.send(request).map_err(|_| self.why_ended())
     }
 
-    fn why_ended(&self) -> CommitError {
-        self.ended.get().cloned().unwrap_or(CommitError::Stopped)
+    fn why_ended(&self) -> LogError {
+        self.ended.get().cloned().unwrap_or(LogError::Stopped)
     }
 
     #[cfg(test)]
@@ -114,11 +114,11 @@ impl Writer {
     ///
     /// # Errors
     /// The error that ended the log, if one did.
-    pub async fn close(self) -> Result<(), CommitError> {
+    pub async fn close(self) -> Result<(), LogError> {
         let Writer { requests, task, ended } = self;
         drop(requests);
         if task.await.is_err() {
-            return Err(CommitError::Stopped);
+            return Err(LogError::Stopped);
         }
         ended.get().map_or(Ok(()), |error| Err(error.clone()))
     }
@@ -128,9 +128,9 @@ struct Task {
     requests: mpsc::UnboundedReceiver<Request>,
     blocking: Arc<dyn Blocking>,
     durable: mpsc::Sender<Durable>,
-    ended: Arc<OnceLock<CommitError>>,
-    /// Was received and found no room in the last group.
-    held: Option<Request>,
+    ended: Arc<OnceLock<LogError>>,
+    /// Were received and found no room in the last group.
+    held: Vec<Request>,
 }
 
 impl Task {
@@ -150,7 +150,7 @@ impl Task {
             };
             let stored = result_of(&*self.blocking, append).await;
             let Some((same, records, stored)) = stored else {
-                return self.end(CommitError::Stopped, answers);
+                return self.end(LogError::Stopped, answers);
             };
             log = same;
             match stored {
@@ -160,11 +160,11 @@ impl Task {
                     // The checkpoint outlives this task; without it the log is still whole.
                     let _gone = self.durable.send(durable).await;
                 }
-                Err(error) => return self.end(error.into(), answers),
+                Err(error) => return self.end(error, answers),
             }
             wanted = if answers.len() >= CROWD_MIN {
                 // Counted before anybody is answered: who comes back at once must not be counted twice.
-                self.requests.len() + answers.len()
+                self.held.len() + self.requests.len() + answers.len()
             } else {
                 1
             };
@@ -175,48 +175,40 @@ impl Task {
     /// Waits for requests and takes all that are there; none when there will be no more. Until `wanted` of them are there it
     /// waits a moment for the crowd.
     async fn gather(&mut self, wanted: usize) -> Vec<Request> {
-        let (mut requests, mut bytes) = (Vec::new(), 0);
-        let mut deadline = None;
-        loop {
-            while let Some(next) = self.held.take().or_else(|| self.requests.try_recv().ok()) {
-                bytes += next.record.json.len();
-                if !requests.is_empty() && bytes > GROUP_BYTES_SOFT_MAX {
-                    self.held = Some(next);
-                    return requests;
-                }
-                requests.push(next);
-            }
-            if requests.is_empty() {
-                self.held = self.requests.recv().await;
-                if self.held.is_none() {
-                    return requests;
-                }
-                continue;
-            }
-            if requests.len() >= wanted {
-                return requests;
-            }
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + GATHER);
-            match timeout_at(deadline, self.requests.recv()).await {
-                Ok(Some(next)) => self.held = Some(next),
-                Ok(None) | Err(_) => return requests,
+        let mut requests = std::mem::take(&mut self.held);
+        if requests.is_empty() {
+            self.requests.recv_many(&mut requests, usize::MAX).await;
+        }
+        let deadline = Instant::now() + GATHER;
+        while requests.len() < wanted {
+            match timeout_at(deadline, self.requests.recv_many(&mut requests, usize::MAX)).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => break,
             }
         }
+        let mut bytes = 0;
+        let fits = requests.iter().take_while(|request| {
+            bytes += request.record.json.len();
+            bytes <= GROUP_BYTES_SOFT_MAX
+        });
+        self.held = requests.split_off(fits.count().max(1).min(requests.len()));
+        requests
     }
 
     /// Nothing is stored any more: whoever waits and whoever will come learns why.
-    fn end(mut self, error: CommitError, answers: Vec<Option<Answer>>) {
+    fn end(mut self, error: LogError, answers: Vec<Option<Answer>>) {
         // The first error is the one that counts.
         let _known = self.ended.set(error.clone());
         self.requests.close();
         answer(answers, Err(error.clone()));
+        answer(self.held.drain(..).map(|request| request.answer).collect(), Err(error.clone()));
         while let Ok(request) = self.requests.try_recv() {
             answer(vec![request.answer], Err(error.clone()));
         }
     }
 }
 
-fn answer(answers: Vec<Option<Answer>>, result: Result<(), CommitError>) {
+fn answer(answers: Vec<Option<Answer>>, result: Result<(), LogError>) {
     for answer in answers.into_iter().flatten() {
         // Who gave up does not want to know.
         let _gone = answer.send(result.clone());
@@ -226,7 +218,7 @@ fn answer(answers: Vec<Option<Answer>>, result: Result<(), CommitError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::blocking::{OwnThread, Threads};
+    use crate::journal::blocking::Threads;
     use crate::journal::doubles::{Inline, MemoryLogFile};
     use crate::journal::line::LINE_BYTES_MAX;
     use crate::journal::log::inspect;
@@ -265,8 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_answered_is_durable_and_in_the_callers_order() {
-        let own: Arc<dyn Blocking> = Arc::new(OwnThread::start("journal-log").unwrap());
-        for blocking in [slow(), Arc::new(Threads), own] {
+        for blocking in [slow(), Arc::new(Threads)] {
             let (file, writer) = writer(blocking);
             for number in 0..10 {
                 writer.post(record(2 * number)).unwrap();
@@ -306,7 +297,7 @@ mod tests {
         let (file, writer) = writer(slow());
         let too_long = Record { json: vec![b' '; LINE_BYTES_MAX], mark: Mark::Opened { at: 0 } };
         let refused = writer.commit(too_long).await;
-        let is_it = |error: &CommitError| matches!(error, CommitError::Log(LogError::RecordTooLong(_)));
+        let is_it = |error: &LogError| matches!(error, LogError::RecordTooLong(_));
         assert!(refused.as_ref().is_err_and(is_it), "{refused:?}");
         writer.commit(record(1)).await.unwrap();
         assert_eq!(stored(&file).len(), 1);
@@ -360,7 +351,7 @@ mod tests {
             }
         }
         let (_, writer) = writer(Arc::new(Panicking));
-        assert!(matches!(writer.commit(record(1)).await, Err(CommitError::Stopped)));
+        assert!(matches!(writer.commit(record(1)).await, Err(LogError::Stopped)));
         assert!(writer.commit(record(2)).await.is_err());
         assert!(writer.close().await.is_err());
     }

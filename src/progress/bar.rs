@@ -1,23 +1,16 @@
 //! A progress bar on a terminal, by indicatif.
 
-use super::{hold_in_words, outcomes_in_words, pace_in_words, stop_in_words, visible};
+use super::{news_in_words, outcomes_in_words, pace_in_words, visible};
 use crate::runner::{Consumer, RunEvent, Snapshot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 const TEMPLATE: &str = "{bar:30} {percent:>3} %  {pos} of {len} rows\n{msg}";
 
 /// A bar with two lines: rows, then outcomes and pace.
-pub struct Bar(ProgressBar);
-
-impl Default for Bar {
-    fn default() -> Self {
-        Bar::new()
-    }
-}
+pub(super) struct Bar(ProgressBar);
 
 impl Bar {
     /// A bar on standard error.
-    #[must_use]
     pub fn new() -> Bar {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
@@ -36,22 +29,14 @@ impl Bar {
 
 impl Consumer for Bar {
     fn on_event(&mut self, event: &RunEvent) {
-        match event {
-            RunEvent::Started { run: _, snapshot } | RunEvent::Tick(snapshot) => self.show(snapshot),
-            RunEvent::RowEnded { .. } => {}
-            RunEvent::Held(hold) => self.0.println(visible(&hold_in_words(hold))),
-            RunEvent::GoingOn => self.0.println("continuing"),
-            RunEvent::Draining(_)
-            | RunEvent::Interrupted { .. }
-            | RunEvent::StillDraining { .. }
-            | RunEvent::StoppingNow { .. } => {
-                let words = stop_in_words(event).unwrap_or_default();
-                self.0.println(visible(&words));
-            }
-            RunEvent::Ended(snapshot) => {
-                self.show(snapshot);
-                self.0.finish_and_clear();
-            }
+        if let RunEvent::Started { snapshot, .. } | RunEvent::Tick(snapshot) | RunEvent::Ended(snapshot) = event {
+            self.show(snapshot);
+        }
+        if let Some(words) = news_in_words(event) {
+            self.0.println(visible(&words));
+        }
+        if let RunEvent::Ended(_) = event {
+            self.0.finish_and_clear();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Progress without a terminal: plain lines for people, JSON lines for programs. On standard error.
 
 use super::voice::event;
-use super::{hold_in_words, outcomes_in_words, pace_in_words, print, stop_in_words, warn_if_quiet};
+use super::{news_in_words, outcomes_in_words, pace_in_words, print, stop_in_words, warn_if_quiet};
 use crate::machine::Outcome;
 use crate::runner::{Consumer, Hold, RunEvent, Snapshot, Standing};
 use serde_json::{Map, Value, json};
@@ -25,8 +25,7 @@ impl Every {
 }
 
 /// Only how the run stops, which every style prints.
-#[derive(Debug, Default)]
-pub struct StopLines;
+pub(super) struct StopLines;
 
 impl Consumer for StopLines {
     fn on_event(&mut self, event: &RunEvent) {
@@ -38,18 +37,13 @@ impl Consumer for StopLines {
 }
 
 /// A line every ten seconds.
-#[derive(Debug, Default)]
-pub struct PlainLines(Every);
+#[derive(Default)]
+pub(super) struct PlainLines(Every);
 
 impl PlainLines {
     fn show(snapshot: &Snapshot) {
-        let ended = snapshot.counts.total();
-        print(format_args!(
-            "{ended} of {} rows: {}; {}",
-            snapshot.rows,
-            outcomes_in_words(snapshot),
-            pace_in_words(snapshot)
-        ));
+        let (ended, rows) = (snapshot.counts.total(), snapshot.rows);
+        print(format_args!("{ended} of {rows} rows: {}; {}", outcomes_in_words(snapshot), pace_in_words(snapshot)));
     }
 }
 
@@ -64,22 +58,19 @@ impl Consumer for PlainLines {
             }
             RunEvent::Tick(snapshot) if self.0.is_due() => PlainLines::show(snapshot),
             RunEvent::Tick(_) | RunEvent::RowEnded { .. } => {}
-            RunEvent::Held(hold) => print(hold_in_words(hold)),
-            RunEvent::GoingOn => print("continuing"),
+            RunEvent::Held(_) | RunEvent::GoingOn => print(news_in_words(event).unwrap_or_default()),
             RunEvent::Draining(_)
             | RunEvent::Interrupted { .. }
             | RunEvent::StillDraining { .. }
-            | RunEvent::StoppingNow { .. } => {
-                StopLines.on_event(event);
-            }
+            | RunEvent::StoppingNow { .. } => StopLines.on_event(event),
             RunEvent::Ended(snapshot) => PlainLines::show(snapshot),
         }
     }
 }
 
 /// A JSON object a line, as `samples/progress-events.schema.json` describes it.
-#[derive(Debug, Default)]
-pub struct JsonLines(Every);
+#[derive(Default)]
+pub(super) struct JsonLines(Every);
 
 impl JsonLines {
     fn show(name: &str, snapshot: &Snapshot) {
@@ -90,6 +81,11 @@ impl JsonLines {
         };
         let outcomes: Map<String, Value> =
             Outcome::ALL.into_iter().map(|outcome| (outcome.word().to_owned(), count(outcome).into())).collect();
+        let (held, stopping) = match &snapshot.standing {
+            Standing::Running => (None, None),
+            Standing::Held(hold) => (Some(hold.to_string()), None),
+            Standing::Stopping(reason) => (None, Some(reason.text())),
+        };
         let numbers = json!({
             "rows": snapshot.rows,
             "ended": ended,
@@ -102,24 +98,10 @@ impl JsonLines {
             "seconds_left": snapshot.left.map(|left| left.as_secs()),
             "waiting": snapshot.waiting.as_ref().map(|(reason, _)| reason),
             "eased": snapshot.eased,
-            "held": JsonLines::hold(&snapshot.standing).map(ToString::to_string),
-            "stopping": snapshot.standing.stopping().map(|reason| reason.text()),
+            "held": held,
+            "stopping": stopping,
         });
         event(name, numbers);
-    }
-
-    fn hold(standing: &Standing) -> Option<&Hold> {
-        match standing {
-            Standing::Held(hold) => Some(hold),
-            Standing::Running | Standing::Stopping(_) => None,
-        }
-    }
-
-    fn state(hold: &Hold) -> &'static str {
-        match hold {
-            Hold::Operator(_) => "paused",
-            Hold::Window { .. } => "waiting",
-        }
     }
 }
 
@@ -134,25 +116,23 @@ impl Consumer for JsonLines {
             RunEvent::Started { run: _, snapshot } => JsonLines::show("started", snapshot),
             RunEvent::Tick(snapshot) if self.0.is_due() => JsonLines::show("progress", snapshot),
             RunEvent::Tick(_) => {}
-            RunEvent::RowEnded { row, who, outcome, error_code } => event(
-                "row",
-                json!({
-                    "row": row.0,
-                    "line": who.line,
-                    "key": who.key,
-                    "outcome": outcome.word(),
-                    "error_code": error_code,
-                }),
-            ),
+            RunEvent::RowEnded { row, who, outcome, error_code } => {
+                let (line, key, outcome) = (who.line, &who.key, outcome.word());
+                let facts =
+                    json!({"row": row.0, "line": line, "key": key, "outcome": outcome, "error_code": error_code});
+                event("row", facts);
+            }
             RunEvent::Held(hold) => {
-                event(JsonLines::state(hold), json!({"reason": hold.to_string()}));
+                let state = match hold {
+                    Hold::Operator(_) => "paused",
+                    Hold::Window { .. } => "waiting",
+                };
+                event(state, json!({"reason": hold.to_string()}));
             }
             RunEvent::GoingOn => event("going_on", json!({})),
             RunEvent::Draining(reason) => event("draining", json!({"reason": reason.text()})),
             RunEvent::Interrupted { snapshot, .. } => JsonLines::show("interrupted", snapshot),
-            RunEvent::StillDraining { snapshot, .. } => {
-                JsonLines::show("still_draining", snapshot);
-            }
+            RunEvent::StillDraining { snapshot, .. } => JsonLines::show("still_draining", snapshot),
             RunEvent::StoppingNow { reason, exposed } => {
                 event("stopping_now", json!({"reason": reason.text(), "exposed": exposed}))
             }

@@ -6,49 +6,45 @@ mod bar;
 mod lines;
 mod voice;
 
-pub use bar::Bar;
-pub use lines::{JsonLines, PlainLines, StopLines};
+pub use crate::core::counted;
 pub use voice::{
-    Color, Manner, OutputForm, end, fail, log, name_run, note_end, print, print_file, print_finding, print_json_text,
-    print_result, print_text, prompt, set_manner, visible, warn, warn_if_quiet,
+    Manner, end, fail, log, name_run, note_end, print, print_file, print_finding, print_json_text, print_result,
+    print_text, prompt, set_manner, visible, warn, warn_if_quiet,
 };
 
 use crate::machine::Outcome;
 use crate::runner::{Consumer, Hold, RunEvent, Snapshot, Standing};
-use crate::services::Binding;
+use bar::Bar;
 use clap::ValueEnum;
+use lines::{JsonLines, PlainLines, StopLines};
 use std::io::IsTerminal;
 use std::time::Duration;
 
 /// The budget whose rate every line shows.
 const WRITES: &str = "writes";
 
-/// `1 row`, `3 rows`.
-#[must_use]
-pub fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 /// How progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Style {
-    /// A bar on a terminal, else plain lines.
+    /// A bar on a terminal, else plain lines
+    #[default]
     Auto,
-    /// A bar.
+    /// A bar
     Bar,
-    /// A line every ten seconds.
+    /// A line every ten seconds
     Plain,
-    /// JSON lines.
+    /// JSON lines
     Json,
-    /// Nothing, except how the run stops.
+    /// Nothing, except how the run stops
     None,
 }
 
-/// What shows progress in this style.
+/// What shows how a run goes.
 #[must_use]
-pub fn consumer(style: Style) -> Box<dyn Consumer> {
-    match style {
-        Style::Auto if voice::manner().quiet => Box::new(StopLines),
+pub fn consumer() -> Box<dyn Consumer> {
+    let manner = voice::manner();
+    match manner.style {
+        Style::Auto if manner.quiet => Box::new(StopLines),
         // A bar that is not on a terminal shows nothing at all.
         Style::Auto | Style::Bar if std::io::stderr().is_terminal() => Box::new(Bar::new()),
         Style::Auto | Style::Bar | Style::Plain => Box::new(PlainLines::default()),
@@ -58,46 +54,31 @@ pub fn consumer(style: Style) -> Box<dyn Consumer> {
 }
 
 /// The outcomes that occur, in words: `120 done, 3 refused`.
-#[must_use]
-pub fn outcomes_in_words(snapshot: &Snapshot) -> String {
-    let mut parts = Vec::new();
-    for outcome in Outcome::ALL {
-        let count = snapshot.counts.of(outcome);
-        if count > 0 {
-            parts.push(format!("{count} {outcome}"));
-        }
-    }
+fn outcomes_in_words(snapshot: &Snapshot) -> String {
+    let counts = Outcome::ALL.map(|outcome| (outcome, snapshot.counts.of(outcome))).into_iter();
+    let parts = counts.filter(|(_, count)| *count > 0).map(|(outcome, count)| format!("{count} {outcome}"));
+    let parts: Vec<String> = parts.collect();
     if parts.is_empty() { "none ended yet".into() } else { parts.join(", ") }
 }
 
 /// Rate, exposure, time left and the reason for waiting, in words.
-#[must_use]
-pub fn pace_in_words(snapshot: &Snapshot) -> String {
+fn pace_in_words(snapshot: &Snapshot) -> String {
     let mut parts = vec![format!("{:.1} of {:.1} writes/s", snapshot.writes_per_s, snapshot.budget_per_s)];
-    parts.extend(binding_in_words(snapshot.binding.as_ref()));
+    // The rate of writes is shown anyway.
+    let binding = snapshot.binding.iter().filter(|one| one.budget != WRITES);
+    parts.extend(binding.map(|one| format!("limited by {}, {:.1}/s", one.budget, one.per_s)));
     parts.push(format!("{} exposed", snapshot.exposed));
     if let Some(left) = snapshot.left {
         parts.push(format!("{} left", short(left)));
     }
     parts.extend(waiting_in_words(snapshot.waiting.as_ref()));
     parts.extend(snapshot.eased.clone());
-    parts.extend(standing_in_words(&snapshot.standing));
-    parts.join(", ")
-}
-
-/// Which budget limits the run. The rate of writes is shown anyway.
-fn binding_in_words(binding: Option<&Binding>) -> Option<String> {
-    let Binding { budget, per_s, .. } = binding.filter(|one| one.budget != WRITES)?;
-    Some(format!("limited by {budget}, {per_s:.1}/s"))
-}
-
-/// Why no row begins, if none does.
-fn standing_in_words(standing: &Standing) -> Option<String> {
-    match standing {
-        Standing::Running => None,
-        Standing::Held(hold) => Some(hold_in_words(hold)),
-        Standing::Stopping(reason) => Some(format!("stopping: {}", reason.text())),
+    match &snapshot.standing {
+        Standing::Running => {}
+        Standing::Held(hold) => parts.push(hold_in_words(hold)),
+        Standing::Stopping(reason) => parts.push(format!("stopping: {}", reason.text())),
     }
+    parts.join(", ")
 }
 
 /// How the run stops, and who would be left exposed.
@@ -127,18 +108,26 @@ fn stop_in_words(event: &RunEvent) -> Option<String> {
     }
 }
 
+/// What happened, where that is more than other numbers.
+fn news_in_words(event: &RunEvent) -> Option<String> {
+    match event {
+        RunEvent::Held(hold) => Some(hold_in_words(hold)),
+        RunEvent::GoingOn => Some("continuing".to_owned()),
+        RunEvent::Draining(_)
+        | RunEvent::Interrupted { .. }
+        | RunEvent::StillDraining { .. }
+        | RunEvent::StoppingNow { .. } => stop_in_words(event),
+        RunEvent::Started { .. } | RunEvent::RowEnded { .. } | RunEvent::Tick(_) | RunEvent::Ended(_) => None,
+    }
+}
+
 /// What a drain waits for, for how long, and why.
 fn drain_in_words(snapshot: &Snapshot, gives_up_in: Option<Duration>) -> String {
     let rows = counted(snapshot.in_flight as u64, "row", "rows");
-    let mut text = format!("still stopping: {rows} in flight, {} in mid-change; ", users(snapshot.exposed));
-    text.push_str(
-        &waiting_in_words(snapshot.waiting.as_ref())
-            .unwrap_or_else(|| "waiting until the target shows what was written".to_owned()),
-    );
-    if let Some(left) = gives_up_in {
-        text.push_str(&format!("; gives up in {}", short(left)));
-    }
-    text
+    let why = waiting_in_words(snapshot.waiting.as_ref());
+    let why = why.unwrap_or_else(|| "waiting until the target shows what was written".to_owned());
+    let left = gives_up_in.map(|left| format!("; gives up in {}", short(left))).unwrap_or_default();
+    format!("still stopping: {rows} in flight, {} in mid-change; {why}{left}", users(snapshot.exposed))
 }
 
 fn users(count: u64) -> String {

@@ -3,8 +3,9 @@
 //! Text from elsewhere (a heading, a job's name, a service's message) may contain characters that control a terminal or reverse the
 //! text. They are made visible here, so that no caller has to think of them.
 
+use super::Style;
 use crate::journal::RunId;
-use clap::ValueEnum;
+use clap::ColorChoice;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
@@ -14,27 +15,34 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 /// Version of the JSON lines' schema, `samples/progress-events.schema.json`.
 const SCHEMA: u32 = 1;
 
-/// When colour is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless NO_COLOR is set
-    #[default]
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
+/// SGR codes of the labels on standard error.
+const RED: &str = "1;31";
+const YELLOW: &str = "1;33";
+const CYAN: &str = "36";
+
+/// How this process prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Manner {
+    /// [`Style::Json`]: standard error carries JSON lines, and nothing else.
+    pub style: Style,
+    /// Only warnings and errors are printed.
+    pub quiet: bool,
+    /// When colour is used.
+    pub color: ColorChoice,
 }
 
-impl Color {
-    /// Whether a stream gets colour.
-    #[must_use]
-    pub fn is_on(self, stream: &impl IsTerminal) -> bool {
-        match self {
-            Color::Auto => stream.is_terminal() && may_colour(),
-            Color::Always => true,
-            Color::Never => false,
-        }
+impl Manner {
+    fn is_json(self) -> bool {
+        self.style == Style::Json
+    }
+}
+
+/// Whether a stream gets colour.
+fn is_coloured(color: ColorChoice, stream: &impl IsTerminal) -> bool {
+    match color {
+        ColorChoice::Auto => stream.is_terminal() && may_colour(),
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
     }
 }
 
@@ -43,27 +51,6 @@ fn may_colour() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     !is_set("NO_COLOR") && !is_dumb
-}
-
-/// What standard error carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OutputForm {
-    /// Words for people.
-    #[default]
-    Words,
-    /// JSON lines, and nothing else.
-    JsonLines,
-}
-
-/// How this process prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Manner {
-    /// What standard error carries.
-    pub form: OutputForm,
-    /// Only warnings and errors are printed.
-    pub quiet: bool,
-    /// When colour is used.
-    pub color: Color,
 }
 
 static MANNER: OnceLock<Manner> = OnceLock::new();
@@ -102,24 +89,28 @@ pub fn note_end(facts: Value) {
     }
 }
 
-/// Prints a line on standard error, unless `--quiet`. Errors are ignored: a full disk under standard error is no reason to stop a run.
+/// To standard error: a JSON line of this name, or the words. Errors are ignored: a full disk under standard error is no reason to
+/// stop a run.
+fn tell(name: &str, facts: Value, words: &str) {
+    match manner().is_json() {
+        true => event(name, facts),
+        false => line(words),
+    }
+}
+
+/// Prints a line on standard error, unless `--quiet`.
 pub fn print(text: impl Display) {
-    match manner() {
-        Manner { quiet: true, .. } => {}
-        Manner { form: OutputForm::JsonLines, .. } => event("message", json!({"text": text.to_string()})),
-        Manner { form: OutputForm::Words, .. } => line(&visible(&text.to_string())),
+    if !manner().quiet {
+        let text = text.to_string();
+        tell("message", json!({"text": text}), &visible(&text));
     }
 }
 
 /// Prints a warning, also with `--quiet`.
 pub fn warn(text: impl Display) {
-    match manner().form {
-        OutputForm::JsonLines => event("warning", json!({"text": text.to_string()})),
-        OutputForm::Words => {
-            let label = Paint::Yellow.on_stderr("warning");
-            line(&format!("{label}: {}", visible(&text.to_string())));
-        }
-    }
+    let text = text.to_string();
+    let words = format!("{}: {}", painted(YELLOW, "warning"), visible(&text));
+    tell("warning", json!({"text": text}), &words);
 }
 
 /// Prints a warning only with `--quiet`, in place of results that are not shown then.
@@ -131,27 +122,19 @@ pub fn warn_if_quiet(text: impl Display) {
 
 /// Prints a finding, which names its severity itself, also with `--quiet`.
 pub fn print_finding(text: impl Display) {
-    match manner().form {
-        OutputForm::JsonLines => event("warning", json!({"text": text.to_string()})),
-        OutputForm::Words => line(&visible(&text.to_string())),
-    }
+    let text = text.to_string();
+    tell("warning", json!({"text": text}), &visible(&text));
 }
 
 /// Prints why a command ended early.
 pub fn fail(code: &str, message: &str, help: Option<&str>) {
-    match manner().form {
-        OutputForm::JsonLines => event("error", json!({"code": code, "message": message, "help": help})),
-        OutputForm::Words => {
-            let label = Paint::Red.on_stderr(&format!("error[{}]", visible(code)));
-            let mut text = format!("{label}: {}", visible(message));
-            if let Some(help) = help {
-                let label = Paint::Cyan.on_stderr("help");
-                // Writing to a String cannot fail.
-                let _ = write!(text, "\n  {label}: {}", visible(help));
-            }
-            line(&text);
-        }
+    let label = painted(RED, &format!("error[{}]", visible(code)));
+    let mut words = format!("{label}: {}", visible(message));
+    if let Some(help) = help {
+        // Writing to a String cannot fail.
+        let _ = write!(words, "\n  {}: {}", painted(CYAN, "help"), visible(help));
     }
+    tell("error", json!({"code": code, "message": message, "help": help}), &words);
 }
 
 /// Shows a part of a line on the terminal, for somebody to answer.
@@ -163,24 +146,14 @@ pub fn prompt(text: &str) {
 
 /// A line of the log.
 pub fn log(level: tracing::Level, text: &str) {
-    let word = match level {
-        tracing::Level::ERROR => "error",
-        tracing::Level::WARN => "warning",
-        tracing::Level::INFO => "info",
-        tracing::Level::DEBUG => "debug",
-        tracing::Level::TRACE => "trace",
+    let (word, label) = match level {
+        tracing::Level::ERROR => ("error", painted(RED, "error")),
+        tracing::Level::WARN => ("warning", painted(YELLOW, "warning")),
+        tracing::Level::INFO => ("info", "info".to_owned()),
+        tracing::Level::DEBUG => ("debug", "debug".to_owned()),
+        tracing::Level::TRACE => ("trace", "trace".to_owned()),
     };
-    match manner().form {
-        OutputForm::JsonLines => event("log", json!({"level": word, "text": text})),
-        OutputForm::Words => {
-            let label = match level {
-                tracing::Level::ERROR => Paint::Red.on_stderr(word),
-                tracing::Level::WARN => Paint::Yellow.on_stderr(word),
-                _ => word.to_owned(),
-            };
-            line(&format!("{} {label}: {}", now(), visible(text)));
-        }
-    }
+    tell("log", json!({"level": word, "text": text}), &format!("{} {label}: {}", now(), visible(text)));
 }
 
 /// A JSON line, with what every line has: the schema's version, the time, the run.
@@ -198,7 +171,7 @@ pub(super) fn event(name: &str, facts: Value) {
 
 /// The last JSON line: how the process ends, and what is known of its run.
 pub fn end(exit_code: u8) {
-    if manner().form == OutputForm::Words {
+    if !manner().is_json() {
         return;
     }
     let mut facts = Map::new();
@@ -248,24 +221,10 @@ pub fn print_json_text(text: &str) {
     let _unheard = std::io::stdout().write_all(escaped(text).as_bytes());
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Paint {
-    Red,
-    Yellow,
-    Cyan,
-}
-
-impl Paint {
-    fn on_stderr(self, text: &str) -> String {
-        if !manner().color.is_on(&std::io::stderr()) {
-            return text.to_owned();
-        }
-        let code = match self {
-            Paint::Red => "1;31",
-            Paint::Yellow => "1;33",
-            Paint::Cyan => "36",
-        };
-        format!("\x1b[{code}m{text}\x1b[0m")
+fn painted(code: &str, text: &str) -> String {
+    match is_coloured(manner().color, &std::io::stderr()) {
+        true => format!("\x1b[{code}m{text}\x1b[0m"),
+        false => text.to_owned(),
     }
 }
 
@@ -326,9 +285,8 @@ mod tests {
     #[test]
     fn a_dumb_stream_has_colour_only_when_it_must() {
         let file = tempfile::tempfile().unwrap();
-        assert!(!Color::Auto.is_on(&file));
-        assert!(Color::Always.is_on(&file));
-        assert!(!Color::Never.is_on(&file));
+        let is_on = |color| is_coloured(color, &file);
+        assert_eq!([ColorChoice::Auto, ColorChoice::Always, ColorChoice::Never].map(is_on), [false, true, false]);
     }
 
     proptest! {

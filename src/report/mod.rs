@@ -20,7 +20,7 @@ pub use plan::{PlanLine, write_plan};
 pub use sink::Sink;
 pub use summary::{Liveness, LogHead, RunStatus, RunSummary, UnderWay, WarningGroup, summarize};
 pub use table::CsvTable;
-pub use words::{PEOPLE_NAMED_MAX, end_lines, exposed_lines, rerun_command, resume_command, status_lines, stop_reason};
+pub use words::{end_lines, exposed_lines, listed, rerun_command, resume_command, status_lines, stop_reason};
 pub use write::{Report, make_folder, write};
 
 /// A line a row.

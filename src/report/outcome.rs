@@ -1,54 +1,26 @@
-//! One row of a report, with typed fields: what every file of the report is made from. How a field is shown is each file's
-//! business.
+//! One row of a report: what every file of the report is made from. How it is shown is each file's business.
 
 use super::summary::Liveness;
 use crate::core::Problem;
-use crate::journal::{InputRow, RowNumber, RowRecord, RunId, RunRecord, UnixMillis};
+use crate::journal::{InputRow, RowRecord, RunRecord, UnixMillis};
 use crate::machine::Outcome;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// A row and how it stands.
 pub struct OutcomeRow<'a> {
-    /// Its number in the input.
-    pub number: RowNumber,
-    /// The line of the file at which it begins.
-    pub line: u64,
-    /// What identifies it, as it stands in the file.
-    pub key: &'a str,
-    /// Its cells, as in the file.
-    pub cells: &'a [String],
+    /// Its run.
+    pub run: &'a RunRecord,
+    /// What a live process does with that.
+    pub live: &'a Liveness,
+    /// As it stands in the file.
+    pub input: &'a InputRow,
+    /// What has become of it; `RowRecord::default()` for one that was not begun.
+    pub record: &'a RowRecord,
     /// How it ended, or that it has not.
     pub outcome: Outcome,
-    /// The last step begun.
-    pub step: Option<&'a str>,
-    /// Writes begun.
-    pub attempts: u32,
-    /// Writes that took effect.
-    pub writes: u32,
-    /// When it was begun.
-    pub begun_at: Option<UnixMillis>,
-    /// When it ended.
-    pub ended_at: Option<UnixMillis>,
-    /// For how long the person could not work.
-    pub exposed_ms: u64,
-    /// Why it ended as it did.
-    pub problem: Option<&'a Problem>,
-    /// What somebody should know although it is done.
-    pub warnings: &'a [Problem],
-    /// The service's id of the last request.
-    pub request_id: Option<&'a str>,
-    /// The account, where it is known.
-    pub object_id: Option<&'a str>,
-    /// The job's own columns; fewer than it has where nothing is known yet.
-    pub own: &'a [String],
-    /// How many of those the job has.
-    pub own_columns: usize,
     /// Set when the person cannot work now.
     pub exposed: Option<ExposedPerson>,
-    half_way: bool,
-    run: RunId,
-    live: &'a Liveness,
 }
 
 /// Somebody who cannot work now, as far as the journal knows.
@@ -73,60 +45,45 @@ pub struct ExposedPerson {
 }
 
 impl<'a> OutcomeRow<'a> {
-    /// A row of a run. `record` is `RowRecord::default()` for one that was not begun.
+    /// A row of a run.
     #[must_use]
     pub fn new(run: &'a RunRecord, live: &'a Liveness, input: &'a InputRow, record: &'a RowRecord) -> OutcomeRow<'a> {
-        let cell = input.cells.get(run.header.input.key_cell);
-        let outcome = record.outcome();
-        let mut row = OutcomeRow {
-            number: input.number,
-            line: input.line,
-            key: cell.map_or("", String::as_str),
-            cells: &input.cells,
-            outcome,
-            step: record.last_step.map(|step| run.step_name(step)),
-            attempts: record.attempts,
-            writes: record.writes,
-            begun_at: record.begun_at,
-            ended_at: record.ended_at,
-            exposed_ms: record.exposed_ms,
-            problem: record.problem(),
-            // Rows that are not done have a problem, which says more.
-            warnings: match outcome {
-                Outcome::Done => &record.warnings,
-                Outcome::Unchanged
-                | Outcome::Refused
-                | Outcome::Failed
-                | Outcome::Reverted
-                | Outcome::Held
-                | Outcome::Stranded
-                | Outcome::Pending => &[],
-            },
-            request_id: record.request_id.as_deref(),
-            object_id: own_cell(run, record, "object_id"),
-            own: &record.report,
-            own_columns: run.header.report_columns.len(),
-            exposed: None,
-            half_way: record.is_half_way(),
-            run: run.id(),
-            live,
-        };
-        row.exposed = row.exposed_person(run, record);
+        let mut row = OutcomeRow { run, live, input, record, outcome: record.outcome(), exposed: None };
+        row.exposed = row.exposed_person();
         row
     }
 
+    /// What identifies it, as it stands in the file.
+    #[must_use]
+    pub fn key(&self) -> &'a str {
+        self.input.cells.get(self.run.header.input.key_cell).map_or("", String::as_str)
+    }
+
+    /// What somebody should know although it is done. Rows that are not have a problem, which says more.
+    #[must_use]
+    pub fn warnings(&self) -> &'a [Problem] {
+        if self.outcome == Outcome::Done { &self.record.warnings } else { &[] }
+    }
+
+    /// A cell of the job's own columns, if it has that one and something is known.
+    #[must_use]
+    pub fn own_cell(&self, column: &str) -> Option<&'a str> {
+        let at = self.run.header.report_columns.iter().position(|name| name == column)?;
+        self.record.report.get(at).map(String::as_str).filter(|cell| !cell.is_empty())
+    }
+
     /// People whom another run has taken over are that run's.
-    fn exposed_person(&self, run: &RunRecord, record: &RowRecord) -> Option<ExposedPerson> {
-        if self.half_way && matches!(self.live, Liveness::TakenOver { .. }) {
+    fn exposed_person(&self) -> Option<ExposedPerson> {
+        if self.record.is_half_way() && matches!(self.live, Liveness::TakenOver { .. }) {
             return None;
         }
-        let exposure = record.exposure(&run.header.rules)?;
+        let exposure = self.record.exposure(&self.run.header.rules)?;
         Some(ExposedPerson {
-            row: self.number.0,
-            key: self.key.to_owned(),
-            object_id: self.object_id.map(str::to_owned),
-            upn_now: own_cell(run, record, "upn_after").map(str::to_owned),
-            upn_home: self.key.trim().to_owned(),
+            row: self.input.number.0,
+            key: self.key().to_owned(),
+            object_id: self.own_cell("object_id").map(str::to_owned),
+            upn_now: self.own_cell("upn_after").map(str::to_owned),
+            upn_home: self.key().trim().to_owned(),
             since: exposure.since.map(rfc3339),
             doubtful: exposure.doubtful,
             stranded: self.outcome == Outcome::Stranded,
@@ -136,21 +93,18 @@ impl<'a> OutcomeRow<'a> {
     /// What to do about the row: what its problem says; for a row that has not ended, how it continues.
     #[must_use]
     pub fn advice(&self) -> Cow<'a, str> {
-        let of_problem = || Cow::Borrowed(self.problem.map_or("", |problem| &problem.advice));
+        let of_problem = || Cow::Borrowed(self.record.problem().map_or("", |problem| &problem.advice));
         if self.outcome != Outcome::Pending {
             return of_problem();
         }
+        let (run, half_way) = (self.run.id(), self.record.is_half_way());
         match (self.live, &self.exposed) {
             (Liveness::Live { .. }, _) => of_problem(),
-            (Liveness::TakenOver { by }, _) => match self.half_way {
-                true => format!("half way; run {by} continues it").into(),
-                false => "not begun; run it again".into(),
-            },
+            (Liveness::TakenOver { by }, _) if half_way => format!("half way; run {by} continues it").into(),
+            (Liveness::TakenOver { .. }, _) => "not begun; run it again".into(),
             (Liveness::Nobody, Some(person)) => self.exposed_advice(person).into(),
-            (Liveness::Nobody, None) => match self.half_way {
-                true => format!("half way; `cutover resume {}` continues it", self.run).into(),
-                false => format!("not begun; `cutover resume {}` continues", self.run).into(),
-            },
+            (Liveness::Nobody, None) if half_way => format!("half way; `cutover resume {run}` continues it").into(),
+            (Liveness::Nobody, None) => format!("not begun; `cutover resume {run}` continues").into(),
         }
     }
 
@@ -166,27 +120,14 @@ impl<'a> OutcomeRow<'a> {
             (None, false) => "cannot sign in".to_owned(),
         };
         match person.stranded {
-            true => {
-                format!("{place}; bring them back to {home} by hand: outcomes.csv says what went wrong")
-            }
-            false => format!("{place}; `cutover resume {}` finishes the row", self.run),
+            true => format!("{place}; bring them back to {home} by hand: outcomes.csv says what went wrong"),
+            false => format!("{place}; `cutover resume {}` finishes the row", self.run.id()),
         }
     }
-}
-
-/// A cell of the job's own columns, if it has that one.
-fn own_cell<'r>(run: &RunRecord, record: &'r RowRecord, column: &str) -> Option<&'r str> {
-    let columns = &run.header.report_columns;
-    let at = columns.iter().position(|name| name == column)?;
-    let cell = record.report.get(at).filter(|cell| !cell.is_empty());
-    cell.map(String::as_str)
 }
 
 /// A time in UTC as RFC 3339 with milliseconds.
 pub(super) fn rfc3339(at: UnixMillis) -> String {
     let at = i64::try_from(at).unwrap_or(i64::MAX);
-    match jiff::Timestamp::from_millisecond(at) {
-        Ok(time) => format!("{time:.3}"),
-        Err(_) => String::new(),
-    }
+    jiff::Timestamp::from_millisecond(at).map_or_else(|_| String::new(), |time| format!("{time:.3}"))
 }

@@ -1,7 +1,7 @@
 //! The numbers of a run, as `summary.json` and `status --json` give them.
 
 use super::outcome::{ExposedPerson, OutcomeRow, rfc3339};
-use crate::journal::{JournalError, RunId, RunReader, RunRecord, RunState, Stop};
+use crate::journal::{JournalError, RunId, RunReader, RunRecord, RunState, Stop, Warned};
 use crate::machine::Outcome;
 use crate::runner::{Hold, Standing};
 use crate::services::Binding;
@@ -174,12 +174,9 @@ pub struct Rate {
 pub struct WarningGroup {
     /// Its code.
     pub code: String,
-    /// How many they are.
-    pub rows: u64,
-    /// The warning of the first of them.
-    pub warning: String,
-    /// What to do about it.
-    pub advice: String,
+    /// How many they are, and what it is.
+    #[serde(flatten)]
+    pub people: Warned,
 }
 
 /// The numbers of a run: costs the same however many rows it has.
@@ -204,22 +201,19 @@ impl RunSummary {
             }
         };
         rate.budget = round(quota.map_or(0.0, Quota::per_second));
-        let warned = run.warned.iter().map(|(code, warned)| WarningGroup {
-            code: code.clone(),
-            rows: warned.rows,
-            warning: warned.warning.clone(),
-            advice: warned.advice.clone(),
-        });
-        let warned: Vec<WarningGroup> = warned.collect();
-        let by_code = warned.iter().map(|one| (one.code.clone(), one.rows));
+        let group = |(code, people): (&String, &Warned)| WarningGroup { code: code.clone(), people: people.clone() };
+        let (state, reason) = status(run, live);
         RunSummary {
             run: run.id().to_string(),
             job: run.header.job.clone(),
             target: run.header.target.clone(),
             target_spec: run.header.target_spec.clone(),
-            taken_over_by: taken_over_by(live),
-            warnings: by_code.collect(),
-            warned,
+            taken_over_by: match live {
+                Liveness::TakenOver { by } => Some(by.to_string()),
+                Liveness::Nobody | Liveness::Live { .. } => None,
+            },
+            warnings: run.warned.iter().map(|(code, people)| (code.clone(), people.rows)).collect(),
+            warned: run.warned.iter().map(group).collect(),
             warned_rows: run.warned_rows,
             exposed_ms: ExposureTimes {
                 p50: run.exposures.quantile_ms(0.5),
@@ -227,8 +221,8 @@ impl RunSummary {
                 max: run.exposures.max_ms(),
             },
             exposed,
-            state: status(run, live),
-            reason: reason(run, live),
+            state,
+            reason,
             under_way,
             slow,
             rows: run.rows,
@@ -270,41 +264,24 @@ fn mean_rate(run: &RunRecord) -> f64 {
     }
 }
 
-fn taken_over_by(live: &Liveness) -> Option<String> {
-    match live {
-        Liveness::TakenOver { by } => Some(by.to_string()),
-        Liveness::Nobody | Liveness::Live { .. } => None,
-    }
-}
-
-fn status(run: &RunRecord, live: &Liveness) -> RunStatus {
+/// How it stands, and why it does not run.
+fn status(run: &RunRecord, live: &Liveness) -> (RunStatus, Option<String>) {
     match (live, &run.state) {
         (Liveness::Live { standing, .. }, _) => match standing {
-            Standing::Running => RunStatus::Running,
-            Standing::Held(Hold::Operator(_)) => RunStatus::Paused,
-            Standing::Held(Hold::Window { .. }) => RunStatus::Waiting,
-            Standing::Stopping(_) => RunStatus::Draining,
+            Standing::Running => (RunStatus::Running, None),
+            Standing::Held(hold @ Hold::Operator(_)) => (RunStatus::Paused, Some(hold.to_string())),
+            Standing::Held(hold @ Hold::Window { .. }) => (RunStatus::Waiting, Some(hold.to_string())),
+            Standing::Stopping(reason) => (RunStatus::Draining, Some(reason.text().to_owned())),
         },
-        (Liveness::TakenOver { .. }, _) => RunStatus::Stopped,
-        (Liveness::Nobody, RunState::Finished) => RunStatus::Finished,
-        (Liveness::Nobody, RunState::Stopped(_)) => RunStatus::Stopped,
-        (Liveness::Nobody, RunState::Open | RunState::Importing) => RunStatus::Interrupted,
-    }
-}
-
-fn reason(run: &RunRecord, live: &Liveness) -> Option<String> {
-    match (live, &run.state) {
-        (Liveness::Live { standing, .. }, _) => match standing {
-            Standing::Running => None,
-            Standing::Held(hold) => Some(hold.to_string()),
-            Standing::Stopping(reason) => Some(reason.text().to_owned()),
-        },
-        (Liveness::TakenOver { by }, _) => Some(format!("run {by} has taken over the people who were half way")),
-        (Liveness::Nobody, RunState::Stopped(Stop::Requested(why) | Stop::Fault(why))) => Some(why.clone()),
-        (
-            Liveness::Nobody,
-            RunState::Stopped(Stop::Finished) | RunState::Finished | RunState::Open | RunState::Importing,
-        ) => None,
+        (Liveness::TakenOver { by }, _) => {
+            (RunStatus::Stopped, Some(format!("run {by} has taken over the people who were half way")))
+        }
+        (Liveness::Nobody, RunState::Stopped(Stop::Requested(why) | Stop::Fault(why))) => {
+            (RunStatus::Stopped, Some(why.clone()))
+        }
+        (Liveness::Nobody, RunState::Stopped(Stop::Finished)) => (RunStatus::Stopped, None),
+        (Liveness::Nobody, RunState::Finished) => (RunStatus::Finished, None),
+        (Liveness::Nobody, RunState::Open | RunState::Importing) => (RunStatus::Interrupted, None),
     }
 }
 

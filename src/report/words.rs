@@ -2,12 +2,22 @@
 
 use super::outcome::ExposedPerson;
 use super::summary::{RunStatus, RunSummary};
+use crate::core::counted;
+use crate::journal::Warned;
 use crate::machine::Outcome;
-use crate::progress::counted;
 use std::path::Path;
 
 /// People named one by one; the rest is counted.
 pub const PEOPLE_NAMED_MAX: usize = 20;
+
+/// The first of these people by name, and how many more there are.
+#[must_use]
+pub fn listed<'k>(keys: impl ExactSizeIterator<Item = &'k str>) -> String {
+    let more = keys.len().saturating_sub(PEOPLE_NAMED_MAX);
+    let mut names: Vec<String> = keys.take(PEOPLE_NAMED_MAX).map(str::to_owned).collect();
+    names.extend((more > 0).then(|| format!("and {more} more")));
+    names.join(", ")
+}
 
 /// Who cannot sign in in a run that no process works on, and what to do. Empty if there is nobody.
 #[must_use]
@@ -56,9 +66,9 @@ pub fn warned_lines(summary: &RunSummary) -> Vec<String> {
     let people = counted(summary.warned_rows, "person is done and still needs", "people are done and still need");
     let mut lines = vec![format!("warnings  {people} something (warned.csv):")];
     for one in &summary.warned {
-        lines.push(format!("  {:<9} {}: {}", one.rows, one.code, one.warning));
-        let advice = &one.advice;
-        lines.push(format!("            {advice}; more: cutover explain {}", one.code));
+        let (code, Warned { rows, warning, advice }) = (&one.code, &one.people);
+        lines.push(format!("  {rows:<9} {code}: {warning}"));
+        lines.push(format!("            {advice}; more: cutover explain {code}"));
     }
     lines
 }
@@ -276,9 +286,7 @@ mod tests {
     fn warnings_are_told_in_words() {
         let warned = |code: &str, rows, warning: &str, advice: &str| WarningGroup {
             code: code.into(),
-            rows,
-            warning: warning.into(),
-            advice: advice.into(),
+            people: Warned { rows, warning: warning.into(), advice: advice.into() },
         };
         let mut summary = summary(Vec::new());
         assert!(warned_lines(&summary).is_empty());

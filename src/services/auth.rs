@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use super::graph::error_body::one_line;
 use super::{Class, Fault};
 use crate::core::Secret;
 
@@ -90,11 +89,8 @@ impl SecretSource {
             SecretSource::Given(secret) => return Ok(secret.clone()),
             SecretSource::File(path) => path,
         };
-        let unusable = |why: String| Fault {
-            class: Class::SignIn,
-            code: "secret-file".to_owned(),
-            message: one_line(&format!("the secret file `{}` {why}", path.display())),
-            status: None,
+        let unusable = |why: String| {
+            Fault::new(Class::SignIn, "secret-file", format!("the secret file `{}` {why}", path.display()))
         };
         match std::fs::read_to_string(path) {
             Ok(content) if content.trim().is_empty() => Err(unusable("is empty".to_owned())),

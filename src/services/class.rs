@@ -4,11 +4,13 @@
 
 use crate::core::{NOT_AGAIN, ProblemKind};
 use crate::services::budget::ThrottleReason;
+use serde::Deserialize;
 use std::time::Duration;
 
 /// What a failure means for the caller. Sorted by status and codes, never by the text of a message. What it means for people
-/// is in [`Class::facts`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// is in [`Class::facts`]; files name a class by the code that people see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Class {
     /// The object is absent, or not replicated yet. A write was not applied.
     NotFound,
@@ -209,6 +211,15 @@ pub const CLASSES: [Class; 14] = [
     Class::Unsupported,
     Class::Rejected,
 ];
+
+impl TryFrom<String> for Class {
+    type Error = String;
+
+    fn try_from(code: String) -> Result<Class, String> {
+        let named = CLASSES.into_iter().find(|class| class.kind().code == code);
+        named.ok_or_else(|| format!("`{code}` is no class"))
+    }
+}
 
 /// Whether a write that was answered so may have been made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

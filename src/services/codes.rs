@@ -1,39 +1,46 @@
-//! Codes that a fault may carry, ours and the services', with the class that each leads to and what is known beyond it.
-//!
-//! Codes of Graph are in `graph/codes.rs`, those of the sign-in in `sign_in/codes.rs`, those of the directory in
-//! `ldap/codes.rs`, each beside what makes or reads them. What is not in any table is told by how it is built.
+//! What is known of the codes that a fault may carry, the services' and our own: a table, in `codes.toml`.
 
 use super::Class;
 use super::class::REFUSED_TOKEN;
 use super::graph::{STATUSES, class_of_status};
-use super::{graph, ldap, sign_in};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// A code, or a form of codes (`ldap-…`).
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KnownCode {
-    /// The code as it stands in `error`.
-    pub code: &'static str,
+    /// The code as it stands in `error`; in the file, its key.
+    #[serde(skip)]
+    pub code: String,
     /// The class that it leads to.
     pub class: Class,
-    /// Who says so.
+    /// Who says so; in the file, its section.
+    #[serde(skip)]
     pub speaker: Speaker,
+    /// Whether it sorts a refusal whatever the status.
+    #[serde(default)]
+    pub(super) decides: bool,
     /// What it means beyond its class.
-    pub note: Option<&'static str>,
+    pub note: Option<String>,
     /// What to do, where that is more than what the class advises.
-    pub advice: Option<&'static str>,
+    pub advice: Option<String>,
 }
 
 /// Whose code it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Speaker {
     /// Microsoft Graph.
+    #[default]
     Graph,
+    /// This program, about an answer that did not come or makes no sense.
+    Transport,
     /// Whoever issues tokens, or the way there.
     SignIn,
     /// The on-premises directory, or the way there.
     Directory,
-    /// This program, about an answer that did not come or makes no sense.
-    Transport,
 }
 
 impl Speaker {
@@ -51,28 +58,23 @@ impl Speaker {
     }
 }
 
-impl KnownCode {
-    pub(super) const fn new(code: &'static str, class: Class, speaker: Speaker) -> KnownCode {
-        KnownCode { code, class, speaker, note: None, advice: None }
-    }
+/// The last letter of a form.
+const FORM: char = '…';
 
-    pub(super) const fn noting(self, note: &'static str) -> KnownCode {
-        KnownCode { note: Some(note), ..self }
-    }
+/// The table. It is part of the program and read by its tests, so that it is never empty.
+static TABLE: LazyLock<Vec<KnownCode>> = LazyLock::new(|| read().unwrap_or_default());
 
-    pub(super) const fn advising(self, advice: &'static str) -> KnownCode {
-        KnownCode { advice: Some(advice), ..self }
-    }
+fn read() -> Result<Vec<KnownCode>, toml::de::Error> {
+    let sections: BTreeMap<Speaker, BTreeMap<String, KnownCode>> = toml::from_str(include_str!("codes.toml"))?;
+    let codes = sections
+        .into_iter()
+        .flat_map(|(speaker, codes)| codes.into_iter().map(move |(code, known)| KnownCode { code, speaker, ..known }));
+    Ok(codes.collect())
 }
 
 /// Every code that is known by name.
 pub fn known_codes() -> impl Iterator<Item = &'static KnownCode> {
-    graph::codes::DECIDING
-        .iter()
-        .chain(graph::codes::TELLING)
-        .chain(graph::codes::TRANSPORT)
-        .chain(sign_in::CODES)
-        .chain(ldap::CODES)
+    TABLE.iter().filter(|known| !known.code.ends_with(FORM))
 }
 
 /// The HTTP statuses that lead to a class where no code decides.
@@ -81,39 +83,48 @@ pub fn statuses_of(class: Class) -> impl Iterator<Item = u16> {
     STATUSES.into_iter().filter(leads)
 }
 
-/// What is known of a code: by its name, by its last part that is known (`Request_BadRequest/ObjectConflict`), or by its
-/// form (`http-502`, `AADSTS…`, `ldap-…`). Letters may be of either case.
+/// What is known of a code: by its name, by its form (`http-502`, `AADSTS…`, `ldap-…`), or by its last part that is known
+/// (`Request_BadRequest/ObjectConflict`). Letters may be of either case.
 #[must_use]
 pub fn known_code(code: &str) -> Option<KnownCode> {
-    named(code)
-        .or_else(|| sign_in::by_form(code))
-        .or_else(|| ldap::by_form(code))
-        .or_else(|| by_status(code))
-        .or_else(|| code.rsplit('/').find_map(named))
+    let named = |code: &str| known_codes().find(|known| known.code.eq_ignore_ascii_case(code)).cloned();
+    let by_form = || TABLE.iter().find(|known| has_form(code, &known.code)).cloned();
+    named(code).or_else(by_form).or_else(|| by_status(code)).or_else(|| code.rsplit('/').find_map(named))
 }
 
-fn named(code: &str) -> Option<KnownCode> {
-    known_codes().find(|known| known.code.eq_ignore_ascii_case(code)).copied()
+/// Whether a code begins as a form does, and goes on with a number, or after a slash with anything.
+fn has_form(code: &str, form: &str) -> bool {
+    let parts = form.strip_suffix(FORM).and_then(|prefix| Some((prefix, code.split_at_checked(prefix.len())?)));
+    parts.is_some_and(|(prefix, (head, rest))| {
+        let is_number = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+        head.eq_ignore_ascii_case(prefix) && (is_number || prefix.ends_with('/'))
+    })
 }
 
 fn by_status(code: &str) -> Option<KnownCode> {
-    let status = code.strip_prefix("http-")?.parse().ok()?;
-    if !(100..=599).contains(&status) {
-        return None;
-    }
+    let status = code.strip_prefix("http-")?.parse().ok().filter(|status| (100..=599).contains(status))?;
     let class = class_of_status(status);
-    let known =
-        KnownCode::new("http-…", class, Speaker::Graph).noting("an HTTP status without a code of the service's own");
     // Also where every fresh token is refused, which is another class.
-    Some(match class == Class::Unauthenticated {
-        true => known.advising(REFUSED_TOKEN),
-        false => known,
-    })
+    let advice = (class == Class::Unauthenticated).then(|| REFUSED_TOKEN.to_owned());
+    let note = Some("an HTTP status without a code of the service's own".to_owned());
+    Some(KnownCode { code: "http-…".to_owned(), class, speaker: Speaker::Graph, decides: false, note, advice })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::graph::UNREADABLE;
+    use crate::services::listing::ENDLESS;
+    use crate::services::reply::EXPIRED_PAGE;
+    use crate::services::sign_in::PENDING;
+
+    #[test]
+    fn the_table_is_read_and_has_every_code_that_the_program_decides_by() {
+        assert_eq!(read().map(|codes| codes.is_empty()), Ok(false));
+        for code in [UNREADABLE, ENDLESS, EXPIRED_PAGE, PENDING] {
+            assert!(known_codes().any(|known| known.code == code), "{code}");
+        }
+    }
 
     #[test]
     fn no_code_is_explained_twice() {

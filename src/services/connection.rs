@@ -14,9 +14,9 @@ use super::AdConnection;
 use super::Cloud;
 use super::auth::Auth;
 use super::connection_file;
-use super::mistake::Mistake;
 use super::priority::ThrottlePriority;
 use super::rights::warn_of_others;
+use crate::core::config::Mistake;
 use crate::services::budget::Quota;
 
 /// How long nothing may answer before a run stops, where the file says nothing: a short outage passes, and a long one
@@ -124,7 +124,7 @@ impl Connection {
         text: &str,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Connection, ConnectionError> {
-        connection_file::read(path, text, variable)
+        connection_file::read(path.parent().unwrap_or(Path::new("")), text, variable)
             .map_err(|mistakes| ConnectionError::Mistakes { path: path.display().to_string(), mistakes })
     }
 

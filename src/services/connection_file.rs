@@ -1,309 +1,233 @@
 //! The connection file: TOML in, [`Connection`] or every mistake out, each with its place.
 //!
-//! The file is walked rather than deserialised: serde would stop at the first mistake, and could not say which key
-//! was meant. Only secrets come from elsewhere, from the environment or a file of their own.
+//! Only secrets come from elsewhere, from the environment or a file of their own. No message repeats a line of the file: a
+//! secret may stand in the wrong place, and error messages end up in logs and tickets.
 
-use std::ops::Range;
+use super::connection::{Connection, GraphConnection, GraphLimits, is_loopback};
+use super::priority::ThrottlePriority;
+use super::{AdConnection, Auth, Cloud};
+use crate::core::config::{self, Examples, Flaw, Mistake, Table};
+use crate::services::budget::{Quota, parse_duration};
+use miette::Diagnostic as _;
+use reqwest::Url;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::Url;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
-use super::Cloud;
-use super::connection::{Connection, GraphConnection, GraphLimits, is_loopback};
-use super::mistake::{Mistake, Problem, example};
-use super::priority::ThrottlePriority;
-use crate::core::nearest;
-use crate::services::budget::{Quota, parse_duration};
-
 mod ad;
 mod auth;
-pub(super) use auth::Way;
 
-const SECTIONS: [&str; 3] = ["graph", "exchange", "ad"];
-const GRAPH_KEYS: [&str; 12] = [
+/// A value of the right form for each key.
+const EXAMPLES: Examples = &[
+    ("graph", "{ … }"),
+    ("exchange", "{ … }"),
+    ("ad", "{ … }"),
+    ("limits", "{ … }"),
+    ("tenant", "\"contoso.onmicrosoft.com\""),
+    ("cloud", "\"global\""),
+    ("auth", "\"client-secret\""),
+    ("client_id", "\"00000000-0000-0000-0000-000000000000\""),
+    ("client_secret", "{ env = \"CONTOSO_SECRET\" }"),
+    ("certificate", "{ file = \"app.pem\" }"),
+    ("env", "\"CONTOSO_SECRET\""),
+    ("file", "\"…\""),
+    ("endpoint", "\"https://graph.microsoft.com\""),
+    ("login", "\"https://login.microsoftonline.com\""),
+    ("patience", "\"5m\""),
+    ("sign_in_patience", "\"12h\""),
+    ("throttle_priority", "\"low\""),
+    ("writes", "\"3000/150s\""),
+    ("reads", "\"3500/10s\""),
+    ("identity_protection", "\"1/s\""),
+    ("url", "\"ldaps://dc1.contoso.local\""),
+    ("start_tls", "true"),
+    ("ca", "\"contoso-ca.pem\""),
+    ("base", "\"DC=contoso,DC=local\""),
+    ("bind", "\"CN=reader,CN=Users,DC=contoso,DC=local\""),
+    ("password", "{ env = \"AD_PASSWORD\" }"),
+    ("queries", "\"20/s\""),
+    ("at_once", "2"),
+];
+
+/// The keys of [exchange] that are known besides `endpoint`.
+const EXCHANGE_KEYS: [&str; 11] = [
     "tenant",
     "cloud",
     "client_id",
     "auth",
     "client_secret",
     "certificate",
-    "endpoint",
     "login",
     "patience",
     "sign_in_patience",
     "throttle_priority",
     "limits",
 ];
-const LIMIT_KEYS: [&str; 3] = ["writes", "reads", "identity_protection"];
-const PATIENCE_S_MIN: u64 = 1;
-const PATIENCE_S_MAX: u64 = 24 * 60 * 60;
 
-/// Reads the text of a connection file. The mistakes are in the order of the file.
+const PATIENCE_MIN: Duration = Duration::from_secs(1);
+const PATIENCE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads the text of a connection file in this folder. The mistakes are in the order of the file.
 pub(super) fn read(
-    path: &Path,
+    folder: &Path,
     text: &str,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Connection, Vec<Mistake>> {
-    let (document, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { text, path, variable, mistakes: Vec::new() };
-    if !errors.is_empty() {
-        // What a parser guesses after an error would only bring more, and wrong, messages.
-        for error in errors {
-            let message = error.message().to_owned();
-            reader.note(error.span().unwrap_or(0..0), Problem::Syntax { message });
-        }
-        return Err(reader.mistakes);
-    }
-    let connection = reader.connection(document.get_ref());
-    match connection {
-        Some(connection) if reader.mistakes.is_empty() => Ok(connection),
-        Some(_) | None => {
-            reader.mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
-            Err(reader.mistakes)
-        }
-    }
+    let reader = Reader { folder, variable };
+    let connection = config::read(text, EXAMPLES, |root| reader.connection(root))?;
+    // What keeps a connection from being made was noted.
+    connection.ok_or_else(Vec::new)
 }
 
+/// What a connection file refers to.
 struct Reader<'a> {
-    text: &'a str,
-    path: &'a Path,
+    /// Paths count from here.
+    folder: &'a Path,
     variable: &'a dyn Fn(&str) -> Option<String>,
-    mistakes: Vec<Mistake>,
 }
 
-/// A table and where it stands.
-struct Table<'a> {
-    name: &'static str,
-    table: &'a DeTable<'a>,
-    span: Range<usize>,
-}
-
-/// A text and where it stands.
-struct Text<'a> {
-    value: &'a str,
-    span: Range<usize>,
-}
-
-impl<'a> Table<'a> {
-    fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.table.get(key)
-    }
-}
-
-/// Every method that returns `None` has noted why, or the key is absent and need not be there.
+/// Every function that returns `None` has noted why. Sections are read to the end, so that all mistakes are told.
 impl Reader<'_> {
-    fn note(&mut self, span: Range<usize>, problem: Problem) {
-        self.mistakes.push(Mistake::new(self.text, &span, problem));
-    }
-
-    fn connection(&mut self, document: &DeTable<'_>) -> Option<Connection> {
-        self.known_only(document, &SECTIONS, "at the top of the file");
-        let Some(graph) = document.get("graph") else {
-            self.note(0..0, Problem::NoGraph);
-            return None;
-        };
-        // Read both before giving up on either, so that all mistakes are told.
-        let ad = document.get("ad").map(|ad| self.ad(ad));
-        if let Some(exchange) = document.get("exchange") {
-            self.exchange(exchange);
+    fn connection(&self, root: &Table<'_>) -> Option<Connection> {
+        if !root.has("graph") {
+            let help = "begin with the line `[graph]`, then `tenant`, `auth` and what that way to sign in needs";
+            root.note("there is no section [graph]", Some(help));
         }
-        let graph = self.table("graph", graph)?;
-        let graph = self.graph(&graph);
-        Some(Connection {
-            graph: graph?,
-            ad: match ad {
-                Some(ad) => Some(ad?),
-                None => None,
-            },
-        })
+        let graph = root.section("graph", |graph| self.graph(graph));
+        // Checked, so that a file that is written for later is right then; no job of this version talks to Exchange.
+        root.section("exchange", |exchange| {
+            for key in EXCHANGE_KEYS {
+                exchange.value(key);
+            }
+            address(exchange, "endpoint", &WEB_SERVICE);
+            tracing::warn!(
+                "[exchange] of the connection file is not used: the jobs of this version talk to Graph only"
+            );
+        });
+        let ad: Option<Option<AdConnection>> = root.section("ad", |ad| self.ad(ad));
+        Some(Connection { graph: graph??, ad: ad.flatten() })
     }
 
-    /// Checked, so that a file that is written for later is right then; no job of this version talks to Exchange.
-    fn exchange(&mut self, value: &Spanned<DeValue<'_>>) {
-        let Some(table) = self.table("exchange", value) else {
-            return;
+    fn graph(&self, table: &Table<'_>) -> Option<GraphConnection> {
+        table.require("tenant");
+        let clouds = Cloud::ALL.map(|cloud| (cloud.name(), cloud));
+        let cloud = table.one_of("cloud", "a cloud", &clouds).unwrap_or(Cloud::Global);
+        let tenant = table.parsed("tenant", tenant_of);
+        let auth: Option<Auth> = self.auth(table);
+        let root = |key, usual: &str| match table.has(key) {
+            true => address(table, key, &WEB_SERVICE),
+            false => usual.parse().ok(),
         };
-        self.known_only(table.table, &GRAPH_KEYS, "in [exchange]");
-        self.root(&table, "endpoint", Cloud::Global.exchange_root());
-        tracing::warn!("[exchange] of the connection file is not used: the jobs of this version talk to Graph only");
-    }
-
-    fn graph(&mut self, table: &Table<'_>) -> Option<GraphConnection> {
-        self.known_only(table.table, &GRAPH_KEYS, "in [graph]");
-        // Read everything before giving up on anything, so that all mistakes are told.
-        let cloud = self.cloud(table);
-        let tenant = self.tenant(table);
-        let auth = self.auth(table);
-        let endpoint = self.root(table, "endpoint", cloud.graph_root());
-        let login = self.root(table, "login", cloud.login_root());
-        let limits = self.limits(table);
-        let throttle_priority = self.throttle_priority(table);
-        let patience = self.patience(table, "patience", GraphConnection::PATIENCE);
-        let sign_in_patience = self.patience(table, "sign_in_patience", GraphConnection::SIGN_IN_PATIENCE);
+        let endpoint = root("endpoint", cloud.graph_root());
+        let login = root("login", cloud.login_root());
+        let limits = table.section("limits", |limits| {
+            let [writes, reads, protection] = ["writes", "reads", "identity_protection"].map(|key| quota(limits, key));
+            GraphLimits::given(writes, reads, protection)
+        });
+        let priorities = ThrottlePriority::ALL.map(|priority| (priority.name(), priority));
         Some(GraphConnection {
+            throttle_priority: table.one_of("throttle_priority", "a priority", &priorities).unwrap_or_default(),
+            patience: patience(table, "patience").unwrap_or(GraphConnection::PATIENCE),
+            sign_in_patience: patience(table, "sign_in_patience").unwrap_or(GraphConnection::SIGN_IN_PATIENCE),
+            limits: limits.unwrap_or(GraphLimits::GRAPH),
             tenant: tenant?,
             cloud,
             auth: auth?,
             endpoint: endpoint?,
             login: login?,
-            limits,
-            throttle_priority,
-            patience,
-            sign_in_patience,
         })
-    }
-
-    fn tenant(&mut self, table: &Table<'_>) -> Option<String> {
-        let tenant = self.required(table, "tenant", "\"contoso.onmicrosoft.com\"")?;
-        let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-');
-        let has_ends = tenant.value.starts_with(|letter: char| letter.is_ascii_alphanumeric());
-        if !has_ends || !tenant.value.chars().all(allowed) {
-            let value = tenant.value.to_owned();
-            self.note(tenant.span, Problem::Tenant { value });
-            return None;
-        }
-        Some(tenant.value.to_ascii_lowercase())
-    }
-
-    /// The cloud; after a mistake the usual one, which the rest can be checked with.
-    fn cloud(&mut self, table: &Table<'_>) -> Cloud {
-        let Some(text) = self.optional(table, "cloud") else {
-            return Cloud::Global;
-        };
-        Cloud::named(text.value).unwrap_or_else(|| {
-            let value = text.value.to_owned();
-            self.note(text.span, Problem::Cloud { value });
-            Cloud::Global
-        })
-    }
-
-    /// The root of a web service: the file's, or the cloud's own.
-    fn root(&mut self, table: &Table<'_>, key: &'static str, default: &str) -> Option<Url> {
-        let given = self.optional(table, key);
-        let (value, span) = match given {
-            Some(text) => (text.value, text.span),
-            None if table.get(key).is_some() => return None,
-            None => (default, table.span.clone()),
-        };
-        match root_of(key, value) {
-            Ok(url) => Some(url),
-            Err(problem) => {
-                self.note(span, problem);
-                None
-            }
-        }
-    }
-
-    fn limits(&mut self, graph: &Table<'_>) -> GraphLimits {
-        let limits = graph.get("limits").and_then(|limits| self.table("limits", limits));
-        let Some(limits) = limits else {
-            return GraphLimits::GRAPH;
-        };
-        self.known_only(limits.table, &LIMIT_KEYS, "in [graph.limits]");
-        let writes = self.quota(&limits, "writes");
-        let reads = self.quota(&limits, "reads");
-        let identity_protection = self.quota(&limits, "identity_protection");
-        GraphLimits::given(writes, reads, identity_protection)
-    }
-
-    fn throttle_priority(&mut self, table: &Table<'_>) -> ThrottlePriority {
-        let Some(text) = self.optional(table, "throttle_priority") else {
-            return ThrottlePriority::default();
-        };
-        ThrottlePriority::named(text.value).unwrap_or_else(|| {
-            let value = text.value.to_owned();
-            self.note(text.span, Problem::ThrottlePriority { value });
-            ThrottlePriority::default()
-        })
-    }
-
-    fn quota(&mut self, limits: &Table<'_>, key: &'static str) -> Option<Quota> {
-        let text = self.optional(limits, key)?;
-        text.value.parse().map_err(|error| self.note(text.span, Problem::Rate { error })).ok()
-    }
-
-    fn patience(&mut self, table: &Table<'_>, key: &'static str, default: Duration) -> Duration {
-        let Some(text) = self.optional(table, key) else {
-            return default;
-        };
-        let allowed = Duration::from_secs(PATIENCE_S_MIN)..=Duration::from_secs(PATIENCE_S_MAX);
-        let patience = parse_duration(text.value).filter(|patience| allowed.contains(patience));
-        patience.unwrap_or_else(|| {
-            let value = text.value.to_owned();
-            self.note(text.span, Problem::Patience { key, value });
-            default
-        })
-    }
-
-    fn known_only(&mut self, table: &DeTable<'_>, known: &'static [&'static str], place: &'static str) {
-        for key in table.keys() {
-            let name = key.get_ref().as_ref();
-            if known.contains(&name) {
-                continue;
-            }
-            let problem = Problem::UnknownKey { key: name.to_owned(), place, meant: nearest(name, known), known };
-            self.note(key.span(), problem);
-        }
-    }
-
-    fn table<'t>(&mut self, key: &'static str, value: &'t Spanned<DeValue<'t>>) -> Option<Table<'t>> {
-        let table = value.get_ref().as_table();
-        if table.is_none() {
-            let expected = "a section or a table";
-            self.note(value.span(), Problem::WrongType { key, expected });
-        }
-        Some(Table { name: key, table: table?, span: value.span() })
-    }
-
-    fn required<'t>(&mut self, table: &Table<'t>, key: &'static str, example: &'static str) -> Option<Text<'t>> {
-        if table.get(key).is_none() {
-            self.missing(table, key, example);
-        }
-        self.optional(table, key)
-    }
-
-    fn missing(&mut self, table: &Table<'_>, key: &'static str, example: &'static str) {
-        let section = table.name;
-        let problem = Problem::MissingKey { key, section, example };
-        self.note(table.span.clone(), problem);
-    }
-
-    /// The text of a key that is there; a mistake if it is no text, or empty.
-    fn optional<'t>(&mut self, table: &Table<'t>, key: &'static str) -> Option<Text<'t>> {
-        let value = table.get(key)?;
-        let problem = match value.get_ref().as_str() {
-            Some("") => Problem::Empty { key },
-            Some(text) => {
-                return Some(Text { value: text, span: value.span() });
-            }
-            None => Problem::WrongType { key, expected: "a text in quotes" },
-        };
-        self.note(value.span(), problem);
-        None
     }
 }
 
-/// Checks the address of a service's root. What is wrong is said without the address, which may hold a password.
-fn root_of(key: &'static str, value: &str) -> Result<Url, Problem> {
-    let url: Url =
-        value.trim_end_matches('/').parse().map_err(|error| Problem::Url { key, reason: format!("{error}") })?;
-    let reason = if !matches!(url.scheme(), "https" | "http") {
-        "it begins neither with https:// nor, on loopback, with http://"
-    } else if !url.username().is_empty() || url.password().is_some() {
-        "it holds a user or a password"
-    } else if url.query().is_some() || url.fragment().is_some() {
-        "it has a query or a fragment"
-    } else if url.path() != "/" {
-        "it has a path"
-    } else if url.scheme() == "http" && !is_loopback(&url) {
-        return Err(Problem::PlainHttp { key });
-    } else {
-        return Ok(url);
+fn tenant_of(text: &str) -> Result<String, Flaw> {
+    let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-');
+    match text.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && text.chars().all(allowed) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(Flaw::new(
+            format!("`{text}` is neither a tenant's domain nor its id"),
+            "write the initial domain, such as `contoso.onmicrosoft.com`, or the tenant's GUID",
+        )),
+    }
+}
+
+fn quota(table: &Table<'_>, key: &str) -> Option<Quota> {
+    table.parsed(key, |text| {
+        text.parse().map_err(|error: crate::services::budget::QuotaError| {
+            let help = error.help().map(|help| help.to_string());
+            Flaw::new(error.to_string(), help.unwrap_or_default())
+        })
+    })
+}
+
+fn patience(table: &Table<'_>, key: &str) -> Option<Duration> {
+    table.parsed(key, |text| {
+        let patience = parse_duration(text).filter(|patience| (PATIENCE_MIN..=PATIENCE_MAX).contains(patience));
+        patience.ok_or_else(|| {
+            Flaw::new(
+                format!("`{text}` is not a time from 1 s to 24 h"),
+                format!("write a time such as `{key} = \"5m\"`, `\"90s\"` or `\"12h\"`"),
+            )
+        })
+    })
+}
+
+/// The addresses that a key takes.
+struct AddressKind {
+    what: &'static str,
+    /// The scheme with TLS.
+    secure: &'static str,
+    /// The scheme without, which is for loopback only.
+    plain: &'static str,
+    /// Whether the connection is made secure all the same.
+    is_protected: bool,
+    /// What would be read by others on the way, and what to write instead.
+    leaks: &'static str,
+    cure: &'static str,
+    example: &'static str,
+}
+
+const WEB_SERVICE: AddressKind = AddressKind {
+    what: "the root of a web service",
+    secure: "https",
+    plain: "http",
+    is_protected: false,
+    leaks: "tokens",
+    cure: "use https",
+    example: "https://graph.microsoft.com",
+};
+
+fn address(table: &Table<'_>, key: &str, kind: &AddressKind) -> Option<Url> {
+    table.parsed(key, |text| address_of(key, text, kind))
+}
+
+/// Checks an address. What is wrong is said without the address, which may hold a password.
+fn address_of(key: &str, text: &str, kind: &AddressKind) -> Result<Url, Flaw> {
+    let AddressKind { what, secure, plain, is_protected, leaks, cure, example } = kind;
+    let wrong = |reason: &str| {
+        Flaw::new(
+            format!("`{key}` is not {what}: {reason}"),
+            format!("write scheme and host, and a port where needed, as in `{key} = \"{example}\"`"),
+        )
     };
-    Err(Problem::Url { key, reason: reason.to_owned() })
+    let url: Url = text.trim_end_matches('/').parse().map_err(|error| wrong(&format!("{error}")))?;
+    if url.scheme() != *secure && url.scheme() != *plain {
+        return Err(wrong(&format!("it begins neither with {secure}:// nor with {plain}://")));
+    }
+    let faults = [
+        (url.host_str().is_none_or(str::is_empty), "it names no host"),
+        (!url.username().is_empty() || url.password().is_some(), "it holds a user or a password"),
+        (url.query().is_some() || url.fragment().is_some(), "it has a query or a fragment"),
+        (!matches!(url.path(), "" | "/"), "it has a path"),
+    ];
+    if let Some((_, reason)) = faults.iter().find(|(is_so, _)| *is_so) {
+        return Err(wrong(reason));
+    }
+    match url.scheme() == *plain && !is_protected && !is_loopback(&url) {
+        true => Err(Flaw::new(
+            format!("`{key}` would send {leaks} in the clear: plain {plain} is for loopback addresses only"),
+            *cure,
+        )),
+        false => Ok(url),
+    }
 }
 
 #[cfg(test)]

@@ -55,12 +55,7 @@ impl Listing {
             None
         };
         match why {
-            Some(why) => Err(Fault {
-                class: Class::Rejected,
-                code: ENDLESS.to_owned(),
-                message: format!("the listing has no end: {why}"),
-                status: None,
-            }),
+            Some(why) => Err(Fault::new(Class::Rejected, ENDLESS.to_owned(), format!("the listing has no end: {why}"))),
             None => Ok(Some(next)),
         }
     }

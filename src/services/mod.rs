@@ -4,7 +4,6 @@
 //! budgets. Nothing here retries, knows rows, jobs or the journal, or takes a permit: whoever sends a request decides when, and
 //! whether to send it again.
 
-mod advice;
 mod auth;
 mod bounded_json;
 pub mod budget;
@@ -17,7 +16,6 @@ mod connection_file;
 mod graph;
 mod ldap;
 mod listing;
-mod mistake;
 mod priority;
 mod registry;
 mod reply;
@@ -40,7 +38,6 @@ pub use connection::{Connection, ConnectionError, GraphConnection, GraphLimits};
 pub use graph::{Graph, GraphError, HttpTransport, Transport, classify};
 pub use ldap::{Account, ActiveDirectory, AdConnection, AdLimits, Question};
 pub use listing::Listing;
-pub use mistake::Mistake;
 pub use priority::ThrottlePriority;
 pub use registry::{Binding, Endpoint, GivenUp, Registry};
 pub use reply::{Fault, Payload, Reply, Success};

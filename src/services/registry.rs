@@ -70,11 +70,12 @@ impl Registry {
     /// There is no such service.
     pub fn endpoint(&self, request: &Request) -> Result<&Endpoint, Fault> {
         let named = |endpoint: &&Endpoint| endpoint.name() == request.service;
-        self.iter().find(named).ok_or_else(|| Fault {
-            class: Class::Unsupported,
-            code: "no-such-service".to_owned(),
-            message: format!("the connection file has no section for the service `{}`", request.service),
-            status: None,
+        self.iter().find(named).ok_or_else(|| {
+            Fault::new(
+                Class::Unsupported,
+                "no-such-service",
+                format!("the connection file has no section for the service `{}`", request.service),
+            )
         })
     }
 

@@ -4,7 +4,10 @@
 use serde_json::Value;
 
 use super::class::{Again, Applied, Class, Concerns};
-use super::graph::codes::{EXPIRED_PAGE, UNREADABLE};
+use super::codes::known_code;
+use super::graph::UNREADABLE;
+use super::sign_in::PENDING;
+use crate::core::Problem;
 use crate::services::budget::Trouble;
 
 /// What became of a request.
@@ -66,10 +69,57 @@ pub struct Fault {
     pub status: Option<u16>,
 }
 
+/// The code of a page that was asked for too late.
+pub(super) const EXPIRED_PAGE: &str = "Directory_ExpiredPageToken";
+/// Enough for every message seen, and little enough for a cell of a report.
+const MESSAGE_CHARS_MAX: usize = 500;
 /// Where Entra's messages turn to its own people.
 const TRACE: &str = " Trace ID: ";
 
 impl Fault {
+    /// A failure without a status. Its message is made one line.
+    #[must_use]
+    pub fn new(class: Class, code: impl Into<String>, message: impl AsRef<str>) -> Fault {
+        Fault { class, code: code.into(), message: one_line(message.as_ref()), status: None }
+    }
+
+    /// The same with the status that came.
+    #[must_use]
+    pub fn with_status(self, status: u16) -> Fault {
+        Fault { status: Some(status), ..self }
+    }
+
+    /// Whether a person is asked to sign in, as the message says, and has not done so yet.
+    #[must_use]
+    pub fn awaits_person(&self) -> bool {
+        self.class == Class::SignIn && self.code == PENDING
+    }
+
+    /// What a person can do about it: what is known of its code, or else of its class.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        let known = known_code(&self.code).and_then(|known| known.advice);
+        known.unwrap_or_else(|| self.class.kind().advice.to_owned())
+    }
+
+    /// Its code and its message, without saying the code twice where the service does.
+    #[must_use]
+    pub fn words(&self) -> String {
+        coded(&self.code, &self.message)
+    }
+
+    /// The same without the numbers that Entra adds for its own people.
+    #[must_use]
+    pub fn brief_words(&self) -> String {
+        coded(&self.code, self.brief())
+    }
+
+    /// What it means for the person who reads the report: the class by its code, and the service's own codes in the words.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        Problem { advice: self.advice(), ..self.class.kind().problem(self.words()) }
+    }
+
     /// The message without the numbers that Entra adds to it for its own people.
     #[must_use]
     pub fn brief(&self) -> &str {
@@ -118,9 +168,27 @@ impl Fault {
     }
 }
 
+/// The text on a single line of at most 500 characters.
+pub(super) fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text
+        .split(|letter: char| letter.is_whitespace() || letter.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let line = words.join(" ");
+    if line.chars().count() <= MESSAGE_CHARS_MAX {
+        return line;
+    }
+    line.chars().take(MESSAGE_CHARS_MAX - 1).chain(['…']).collect()
+}
+
+fn coded(code: &str, message: &str) -> String {
+    if message.starts_with(code) { message.to_owned() } else { format!("{code}: {message}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::time::Duration;
 
     fn fault(class: Class, status: Option<u16>) -> Fault {
@@ -137,5 +205,52 @@ mod tests {
         assert_eq!(fault(Class::SignIn, Some(401)).trouble(), Some(Trouble::SignInRefused));
         assert_eq!(fault(Class::InDoubt, Some(200)).trouble(), None);
         assert_eq!(fault(Class::Denied, Some(403)).trouble(), None);
+    }
+
+    fn coded_fault(class: Class, code: &str) -> Fault {
+        Fault::new(class, code.to_owned(), "AADSTS7000215: wrong")
+    }
+
+    #[test]
+    fn an_expired_secret_is_told_from_a_wrong_one() {
+        let advice = |code| coded_fault(Class::SignIn, code).advice();
+        assert!(advice("AADSTS7000222").contains("expired"));
+        assert!(advice("AADSTS7000215").contains("wrong"));
+        assert!(advice("AADSTS1").contains("look the code up"));
+        assert!(advice("http-401").contains("tokens"));
+        assert!(coded_fault(Class::Contended, "").advice().contains("later"));
+    }
+
+    #[test]
+    fn the_report_has_our_code_and_keeps_the_services() {
+        let problem = coded_fault(Class::Duplicate, "Request_BadRequest/ObjectConflict").problem();
+        assert_eq!(problem.code, "Duplicate");
+        assert_eq!(problem.message, "Request_BadRequest/ObjectConflict: AADSTS7000215: wrong");
+        assert!(problem.advice.contains("Deleted users"));
+        let once = coded_fault(Class::SignIn, "AADSTS7000215").problem();
+        assert_eq!(once.message, "AADSTS7000215: wrong");
+    }
+
+    /// The directory's advice for its own time-outs was given for Graph's.
+    #[test]
+    fn a_time_out_of_graph_says_nothing_of_the_directory() {
+        let advice = coded_fault(Class::InDoubt, "timeout").advice();
+        assert!(!advice.contains("[ad]"), "{advice}");
+    }
+
+    #[test]
+    fn long_messages_are_cut() {
+        let line = one_line(&"ä ".repeat(600));
+        assert_eq!(line.chars().count(), MESSAGE_CHARS_MAX);
+        assert!(line.ends_with('…'));
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_single_and_bounded(text in "(?s).{0,700}") {
+            let line = one_line(&text);
+            prop_assert!(line.chars().count() <= MESSAGE_CHARS_MAX);
+            prop_assert!(!line.chars().any(char::is_control));
+        }
     }
 }

@@ -181,11 +181,12 @@ impl Tokens {
 impl Token {
     fn new(granted: &Granted) -> Result<Token, Fault> {
         let value = format!("Bearer {}", granted.token.expose());
-        let mut authorization = HeaderValue::try_from(value).map_err(|_| Fault {
-            class: Class::NotSent,
-            code: "sign-in-unreadable".to_owned(),
-            message: "the sign-in service issued a token that no header can carry".to_owned(),
-            status: None,
+        let mut authorization = HeaderValue::try_from(value).map_err(|_| {
+            Fault::new(
+                Class::NotSent,
+                "sign-in-unreadable",
+                "the sign-in service issued a token that no header can carry",
+            )
         })?;
         authorization.set_sensitive(true);
         let now = Instant::now();

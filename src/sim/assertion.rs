@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::clock::SimTime;
+use super::SimTime;
 use super::denial::Denial;
 
 /// Entra forgives clocks that differ by so much.
@@ -42,42 +42,42 @@ pub(super) fn check(
     audience: &str,
     now: SimTime,
 ) -> Result<(), Denial> {
-    let (signed, signature) = assertion.rsplit_once('.').ok_or(Denial::Assertion)?;
-    let (header, claims) = signed.split_once('.').ok_or(Denial::Assertion)?;
+    let (signed, signature) = assertion.rsplit_once('.').ok_or(Denial::ASSERTION)?;
+    let (header, claims) = signed.split_once('.').ok_or(Denial::ASSERTION)?;
     let header: AssertionHeader = part(header)?;
     if header.alg != "PS256" {
-        return Err(Denial::Assertion);
+        return Err(Denial::ASSERTION);
     }
     let der = certificates
         .iter()
         .filter_map(|text| pem::parse(text).ok())
         .map(pem::Pem::into_contents)
         .find(|der| URL_SAFE_NO_PAD.encode(Sha256::digest(der)) == header.thumbprint)
-        .ok_or(Denial::Assertion)?;
-    let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| Denial::Assertion)?;
+        .ok_or(Denial::ASSERTION)?;
+    let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| Denial::ASSERTION)?;
     let key = &certificate.public_key().subject_public_key.data;
     UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key)
         .verify(signed.as_bytes(), &decoded(signature)?)
-        .map_err(|_| Denial::Assertion)?;
+        .map_err(|_| Denial::ASSERTION)?;
     let claims: AssertionClaims = part(claims)?;
     if claims.iss != client_id || claims.sub != client_id || claims.jti.is_nil() {
-        return Err(Denial::AssertionApp);
+        return Err(Denial::ASSERTION_APP);
     }
     if claims.aud != audience {
-        return Err(Denial::AssertionAudience);
+        return Err(Denial::ASSERTION_AUDIENCE);
     }
     let now_s = now.ms_since(SimTime(0)) / 1_000;
     let is_good = claims.nbf <= now_s + SKEW_S
         && now_s < claims.exp + SKEW_S
         && claims.exp.saturating_sub(claims.nbf) <= LIFE_S_MAX;
-    if is_good { Ok(()) } else { Err(Denial::AssertionTime) }
+    if is_good { Ok(()) } else { Err(Denial::ASSERTION_TIME) }
 }
 
 fn decoded(text: &str) -> Result<Vec<u8>, Denial> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| Denial::Assertion)
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| Denial::ASSERTION)
 }
 
 /// A part of a JWT (RFC 7515): base64url of JSON.
 fn part<T: DeserializeOwned>(text: &str) -> Result<T, Denial> {
-    serde_json::from_slice(&decoded(text)?).map_err(|_| Denial::Assertion)
+    serde_json::from_slice(&decoded(text)?).map_err(|_| Denial::ASSERTION)
 }

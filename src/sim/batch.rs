@@ -10,10 +10,8 @@ use rand::seq::SliceRandom as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::call::Call;
-use super::refusal::GraphRefusal;
-use super::reply::GraphReply;
 use super::service::{ServiceOutcome, SimService};
+use super::{Call, GraphRefusal, GraphReply};
 
 /// Most requests in one batch.
 const PARTS_MAX: usize = 20;

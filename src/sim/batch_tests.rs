@@ -1,7 +1,7 @@
 //! Batches as a client sees them.
 
 use super::*;
-use crate::sim::{Direct, DirectReply, Faults, GraphPermission, Options, Population, RateQuota, ServiceLimits};
+use crate::sim::{Direct, DirectReply, Faults, Options, Population, RateQuota, ServiceLimits};
 use axum::http::Response;
 
 fn quiet() -> Options {
@@ -99,7 +99,7 @@ fn the_limits_count_parts_and_permissions_are_asked_for_each() {
     let writes = Some(RateQuota { amount: 1, window_ms: 3_600_000 });
     let limits = ServiceLimits { writes, ..ServiceLimits::off() };
     let mut options = Options { limits, ..quiet() };
-    options.permissions.remove(&GraphPermission::DomainReadAll);
+    options.permissions.remove(&"Domain.Read.All".parse().unwrap());
     let tenant = Direct::new(&options, 0).unwrap();
     let user = format!("/users/{}", somebody(&tenant));
     let found = replies(

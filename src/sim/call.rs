@@ -5,13 +5,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 
 use super::batch::Batching;
-use super::chance::Identity;
-use super::clock::SimTime;
 use super::endpoints::{Route, endpoint};
 use super::limits::{LimitFamily, RequestCost, ShedPriority};
-use super::refusal::{GraphRefusal, Trace};
+use super::refusal::Trace;
 use super::schema::ApiVersion;
 use super::service::SimService;
+use super::{GraphRefusal, Identity, SimTime};
 
 /// Longest client-request-id that is echoed. It should be a GUID; more is cut from the protocol, not stored.
 const CLIENT_REQUEST_ID_BYTES_MAX: usize = 128;
@@ -89,10 +88,6 @@ impl Call {
         self.method == Method::GET
     }
 
-    pub(super) fn family(&self) -> LimitFamily {
-        LimitFamily::of(&self.path)
-    }
-
     pub(super) fn priority(&self) -> ShedPriority {
         ShedPriority::of(self.header("x-ms-throttle-priority"))
     }
@@ -100,21 +95,19 @@ impl Call {
     /// What the request costs by Microsoft's table: what listing the address costs, 1 more with `$expand`, less 1 with
     /// `$select` and with a small page, and never less than 1.
     pub(super) fn cost(&self) -> RequestCost {
+        let family = LimitFamily::of(&self.path);
         if !self.is_read() {
-            return RequestCost { units: 1, writes: 1 };
+            return RequestCost { family, units: 1, writes: 1 };
         }
         let listed = match &self.route {
             Ok(Route::Graph(pattern, _)) => endpoint(pattern, "GET").map_or(1, |endpoint| endpoint.units),
             Ok(_) | Err(_) => 1,
         };
-        let base = listed + u32::from(self.pair("$expand").is_some());
-        let saved = u32::from(self.pair("$select").is_some()) + u32::from(self.has_small_page());
-        RequestCost { units: base.saturating_sub(saved).max(1), writes: 0 }
-    }
-
-    fn has_small_page(&self) -> bool {
         let top = self.pair("$top").and_then(|top| top.parse::<usize>().ok());
-        top.is_some_and(|top| top < SMALL_PAGE)
+        let is_small = top.is_some_and(|top| top < SMALL_PAGE);
+        let base = listed + u32::from(self.pair("$expand").is_some());
+        let saved = u32::from(self.pair("$select").is_some()) + u32::from(is_small);
+        RequestCost { family, units: base.saturating_sub(saved).max(1), writes: 0 }
     }
 
     fn pair(&self, name: &str) -> Option<&str> {
@@ -157,7 +150,7 @@ mod tests {
         let roles = "/v1.0/roleManagement/directory/roleAssignments";
         assert_eq!(units(roles, &[("$expand", "principal")]), 2);
         let write = call(Method::PATCH, "/v1.0/users/a@b.c", &[]);
-        assert_eq!(write.cost(), RequestCost { units: 1, writes: 1 });
+        assert_eq!(write.cost(), RequestCost { family: LimitFamily::Directory, units: 1, writes: 1 });
     }
 
     #[test]

@@ -5,15 +5,12 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::call::Call;
 use super::endpoints::{ControlPage, Route};
-use super::operation::write_member;
-use super::refusal::GraphRefusal;
-use super::reply::GraphReply;
 use super::rules::users::{self, DirectoryRole};
-use super::schema::{Document, Property, USERS, parse_id};
+use super::schema::{USERS, parse_id};
 use super::service::{ServiceOutcome, SimService, locked};
 use super::store::Collection;
+use super::{Call, Document, GraphRefusal, GraphReply};
 
 /// Users written while the tenant is locked, so that other requests get their turn in a long listing.
 const USERS_PER_LOCK: u32 = 4_096;
@@ -37,25 +34,12 @@ pub(super) fn serve(service: &SimService, call: &Call) -> Option<ServiceOutcome>
     };
     let reply = match page {
         _ if !call.is_read() => Err(GraphRefusal::method()),
-        ControlPage::Stats => Ok(stats(service)),
+        ControlPage::Stats => Ok(GraphReply::value(StatusCode::OK, &json!(service.counters))),
         ControlPage::Users => users(service, &call.pairs),
         ControlPage::Writes => Ok(writes(service)),
         ControlPage::Tokens => Ok(tokens(service)),
     };
     Some(reply.map_or_else(|refusal| service.refuse(call, &refusal), ServiceOutcome::Reply))
-}
-
-fn stats(service: &SimService) -> GraphReply {
-    let counters = &service.counters;
-    let value = json!({
-        "requests": counters.requests.read(),
-        "reads": counters.reads.read(),
-        "writes": counters.writes.read(),
-        "throttled": counters.throttled.read(),
-        "faults": counters.faults.read(),
-        "tokens": counters.tokens.read(),
-    });
-    GraphReply::value(StatusCode::OK, &value)
 }
 
 /// All users, or those with the UPN (`upn=`, live or deleted, without the digits of deletion) or the id (`id=`).
@@ -87,7 +71,7 @@ fn writes(service: &SimService) -> GraphReply {
     let mut out = Vec::new();
     for record in tenant.writes.records() {
         // A record is plain data; should it not serialise, an empty line shows it to the reader.
-        out.extend_from_slice(&serde_json::to_vec(record).unwrap_or_default());
+        out.extend(serde_json::to_vec(record).unwrap_or_default());
         out.push(b'\n');
     }
     GraphReply::lines(out)
@@ -95,8 +79,8 @@ fn writes(service: &SimService) -> GraphReply {
 
 /// The tokens that are remembered, in no order: so a test can look for them where they must not be.
 fn tokens(service: &SimService) -> GraphReply {
-    let tokens = locked(&service.tokens);
-    let lines: String = tokens.given_out().flat_map(|token| [token, "\n"]).collect();
+    let access = locked(&service.access);
+    let lines: String = access.tokens.given_out().flat_map(|token| [token, "\n"]).collect();
     GraphReply::lines(lines.into_bytes())
 }
 
@@ -115,16 +99,16 @@ fn all_users(service: &SimService, out: &mut Vec<u8>) {
 }
 
 fn write_user(out: &mut Vec<u8>, user: &Document) {
-    out.push(b'{');
-    let is_shown = |property: &&Property| SHOWN.contains(&property.name);
-    for property in USERS.properties.iter().filter(is_shown) {
-        write_member(out, property.name, &property.value(user));
-    }
     let role = users::role(user);
-    write_member(out, "homeUserPrincipalName", &json!(users::home_upn(user)));
-    write_member(out, "deleted", &json!(Collection::of(user) == Collection::Deleted));
-    write_member(out, "administrator", &json!(role == DirectoryRole::Holder));
-    write_member(out, "eligible", &json!(role == DirectoryRole::Eligible));
-    out.pop();
-    out.extend_from_slice(b"}\n");
+    let mut shown = json!({
+        "homeUserPrincipalName": users::home_upn(user),
+        "deleted": Collection::of(user) == Collection::Deleted,
+        "administrator": role == DirectoryRole::Holder,
+        "eligible": role == DirectoryRole::Eligible,
+    });
+    for property in USERS.properties.iter().filter(|property| SHOWN.contains(&property.name)) {
+        shown[property.name] = property.value(user).into_owned();
+    }
+    out.extend_from_slice(shown.to_string().as_bytes());
+    out.push(b'\n');
 }

@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::chance::Identity;
-use super::clock::SimTime;
 use super::denial::Denial;
 use super::sign_in::{Approval, SignIn};
+use super::{Identity, SimTime};
 
 /// Digits of the code that a person types.
 const USER_CODE_DIGITS: usize = 9;
@@ -41,10 +40,10 @@ impl Devices {
         }
         let device_code = identity.secret_text();
         let digits = identity.request_id().simple().to_string().to_uppercase();
-        let user_code: String = digits.chars().take(USER_CODE_DIGITS).collect();
+        let user_code = &digits[..USER_CODE_DIGITS];
         let page = format!("{root}/devicelogin");
         let code = IssuedCode {
-            user_code: user_code.clone(),
+            user_code: user_code.to_owned(),
             polls: 0,
             asked_at: now,
             interval_ms: settings.interval_s.saturating_mul(1_000),
@@ -65,30 +64,27 @@ impl Devices {
     /// Somebody entered a code on the page. Answers whether there is such a code.
     pub(super) fn enter(&mut self, user_code: &str, now: SimTime) -> bool {
         let code = self.codes.values_mut().find(|code| code.user_code == user_code && now < code.ends_at);
-        code.is_some_and(|code| {
-            code.is_entered = true;
-            true
-        })
+        code.map(|code| code.is_entered = true).is_some()
     }
 
     /// Asked whether somebody has signed in with a code.
     pub(super) fn poll(&mut self, device_code: &str, approval: Approval, now: SimTime) -> Result<(), Denial> {
-        let code = self.codes.get_mut(device_code).ok_or(Denial::CodeUnknown)?;
+        let code = self.codes.get_mut(device_code).ok_or(Denial::CODE_UNKNOWN)?;
         if now >= code.ends_at {
-            return Err(Denial::CodeExpired);
+            return Err(Denial::CODE_EXPIRED);
         }
         if now.ms_since(code.asked_at) < code.interval_ms {
             code.interval_ms += SLOWER_MS;
             code.asked_at = now;
-            return Err(Denial::SlowDown);
+            return Err(Denial::SLOW_DOWN);
         }
         code.asked_at = now;
         code.polls += 1;
         let decided = match approval {
             Approval::AfterPolls(polls) if code.polls > polls => Ok(()),
-            Approval::DeclinedAfterPolls(polls) if code.polls > polls => Err(Denial::Declined),
+            Approval::DeclinedAfterPolls(polls) if code.polls > polls => Err(Denial::DECLINED),
             Approval::OnPage if code.is_entered => Ok(()),
-            Approval::AfterPolls(_) | Approval::DeclinedAfterPolls(_) | Approval::OnPage => Err(Denial::Pending),
+            Approval::AfterPolls(_) | Approval::DeclinedAfterPolls(_) | Approval::OnPage => Err(Denial::PENDING),
         };
         if decided.is_ok() {
             self.codes.remove(device_code);
@@ -109,16 +105,12 @@ impl Devices {
     /// Takes a refresh token, as often as the settings allow.
     pub(super) fn refresh(&self, token: &str, settings: &mut SignIn) -> Result<(), Denial> {
         if !self.refresh_tokens.contains(token) {
-            return Err(Denial::Refresh);
+            return Err(Denial::REFRESH);
         }
-        match &mut settings.refreshes {
-            None => Ok(()),
-            Some(0) => Err(Denial::Refresh),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
+        if let Some(left) = &mut settings.refreshes {
+            *left = left.checked_sub(1).ok_or(Denial::REFRESH)?;
         }
+        Ok(())
     }
 
     /// Everything secret that was handed out and is remembered.
@@ -144,11 +136,11 @@ mod tests {
         let (mut devices, body) = begun(&settings);
         let code = body["device_code"].as_str().unwrap();
         let mut poll = |ms| devices.poll(code, Approval::AfterPolls(1), SimTime(ms));
-        assert_eq!(poll(4_999), Err(Denial::SlowDown));
-        assert_eq!(poll(10_000), Err(Denial::SlowDown));
-        assert_eq!(poll(25_000), Err(Denial::Pending));
+        assert_eq!(poll(4_999), Err(Denial::SLOW_DOWN));
+        assert_eq!(poll(10_000), Err(Denial::SLOW_DOWN));
+        assert_eq!(poll(25_000), Err(Denial::PENDING));
         assert_eq!(poll(40_000), Ok(()));
-        assert_eq!(poll(60_000), Err(Denial::CodeUnknown));
+        assert_eq!(poll(60_000), Err(Denial::CODE_UNKNOWN));
     }
 
     #[test]
@@ -157,9 +149,9 @@ mod tests {
         let (mut devices, body) = begun(&settings);
         let code = body["device_code"].as_str().unwrap().to_owned();
         let mut poll = |approval, s: i64| devices.poll(&code, approval, SimTime(s * 1_000));
-        assert_eq!(poll(Approval::OnPage, 5), Err(Denial::Pending));
-        assert_eq!(poll(Approval::DeclinedAfterPolls(1), 10), Err(Denial::Declined));
-        assert_eq!(poll(Approval::OnPage, 900), Err(Denial::CodeExpired));
+        assert_eq!(poll(Approval::OnPage, 5), Err(Denial::PENDING));
+        assert_eq!(poll(Approval::DeclinedAfterPolls(1), 10), Err(Denial::DECLINED));
+        assert_eq!(poll(Approval::OnPage, 900), Err(Denial::CODE_EXPIRED));
         assert!(!devices.enter(body["user_code"].as_str().unwrap(), SimTime(900_000)));
         assert!(!devices.enter("other", SimTime(0)));
         assert!(devices.enter(body["user_code"].as_str().unwrap(), SimTime(899_999)));
@@ -170,8 +162,8 @@ mod tests {
         let mut settings = SignIn { refreshes: Some(1), ..SignIn::default() };
         let (mut devices, _) = begun(&settings);
         let token = devices.refresh_token(&Identity::for_test(2));
-        assert_eq!(devices.refresh("other", &mut settings), Err(Denial::Refresh));
+        assert_eq!(devices.refresh("other", &mut settings), Err(Denial::REFRESH));
         assert_eq!(devices.refresh(&token, &mut settings), Ok(()));
-        assert_eq!(devices.refresh(&token, &mut settings), Err(Denial::Refresh));
+        assert_eq!(devices.refresh(&token, &mut settings), Err(Denial::REFRESH));
     }
 }

@@ -1,19 +1,11 @@
 //! The simulated tenant without a server: a request in, an answer out, and the time is an argument. Tests that must run
 //! the same way twice, and faster than time, talk to it here; what they meet is the service behind the HTTP edge, whole.
 
-use std::collections::BTreeSet;
-
 use axum::http::{Request, Response};
 
-use super::call::Call;
-use super::clock::{SimClock, SimTime};
-use super::control;
-use super::permission::GraphPermission;
-use super::rules::domains::INITIAL_DOMAIN;
-use super::rules::hard_match::NoHardMatch;
-use super::service::{ServiceOutcome, SimService, locked};
+use super::service::{ServiceOutcome, locked};
 use super::token::TokenSubject;
-use super::{Options, SimError, build};
+use super::{Call, Options, SimClock, SimError, SimService, SimTime, build, control};
 
 /// The root that links to further pages begin with.
 const ROOT: &str = "http://127.0.0.1:9";
@@ -40,9 +32,6 @@ impl Direct {
     /// # Errors
     /// When the faults are impossible or the state directory is unusable or another tenant's.
     pub fn new(options: &Options, now_ms: i64) -> Result<Direct, SimError> {
-        if !options.faults.are_possible() {
-            return Err(SimError::Faults);
-        }
         Ok(Direct { service: build(options, ROOT.to_owned(), SimClock::start(), SimTime(now_ms))? })
     }
 
@@ -52,34 +41,13 @@ impl Direct {
         ROOT
     }
 
-    /// The tenant's name.
-    #[must_use]
-    pub fn tenant(&self) -> &'static str {
-        INITIAL_DOMAIN
-    }
-
     /// A token that is good from `now_ms` (Unix milliseconds) on for as long as the options say.
     #[must_use]
     pub fn token(&self, now_ms: i64) -> String {
         let identity = self.service.sequencer.next("POST", "/token");
-        let resource = locked(&self.service.sign_in).resource.clone();
-        let now = SimTime(now_ms);
-        let issued = self.service.issue(TokenSubject::App, &resource, now, &identity);
+        let access = &mut *locked(&self.service.access);
+        let issued = self.service.issue(access, TokenSubject::App, SimTime(now_ms), &identity);
         issued["access_token"].as_str().unwrap_or_default().to_owned()
-    }
-
-    /// Changes what the app is granted. As in Entra, only tokens that are given out from now on tell of it.
-    pub fn change_permissions(&self, change: impl FnOnce(&mut BTreeSet<GraphPermission>)) {
-        change(&mut locked(&self.service.permissions));
-    }
-
-    /// Does at `now_ms` what Entra Connect would do with an object of this anchor that newly arrives from an on-premises
-    /// directory: the user with this ImmutableID is taken over and synchronized from then on. Gives that user's id.
-    ///
-    /// # Errors
-    /// When Entra would refuse that, or finds nobody.
-    pub fn hard_match(&self, anchor: &str, now_ms: i64) -> Result<String, NoHardMatch> {
-        self.service.hard_match(anchor, SimTime(now_ms))
     }
 
     /// Another app makes so many writes a second from `now_ms` on.
@@ -87,7 +55,7 @@ impl Direct {
         self.service.change_other_app(writes_per_s, SimTime(now_ms));
     }
 
-    /// DirectReplys a request to Graph or to the tenant's own pages (`/sim/…`) at `now_ms`, in Unix milliseconds.
+    /// Answers a request to Graph or to the tenant's own pages (`/sim/…`) at `now_ms`, in Unix milliseconds.
     #[must_use]
     pub fn answer(&self, request: Request<Vec<u8>>, now_ms: i64) -> DirectReply {
         let (parts, body) = request.into_parts();

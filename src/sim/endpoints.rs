@@ -10,12 +10,24 @@ use super::permission::{
     DELETE_AND_RESTORE, Permissions, READ_ASSIGNMENTS, READ_DOMAINS, READ_ELIGIBILITIES, READ_MEMBERS,
     READ_ORGANIZATION, READ_RISK, READ_USERS, WRITE_RISK, WRITE_USERS,
 };
-use super::refusal::GraphRefusal;
-use super::reply::GraphReply;
-use super::rules::{domains, risk, roles, users};
-use super::schema::parse_id;
+use super::rules::{risk, users};
+use super::schema::{
+    DELETED_USER, DELETED_USERS, DOMAINS, EntitySet, MEMBERS, ORGANIZATION, RISKY_USERS, ROLE_ASSIGNMENTS,
+    ROLE_ELIGIBILITIES, USER_MEMBERS, USERS, parse_id,
+};
+use super::{GraphRefusal, GraphReply};
 
-type Handler = fn(&mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal>;
+/// What serves an address.
+#[derive(Debug)]
+pub(super) enum Handler {
+    /// A page of a set.
+    List(&'static EntitySet),
+    /// The entity of a set that the key in the path names.
+    Get(&'static EntitySet),
+    /// A rule of its own.
+    Rule(fn(&mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal>),
+}
+use Handler::{Get, List, Rule};
 
 /// One address with one method.
 #[derive(Debug)]
@@ -27,47 +39,44 @@ pub(super) struct GraphEndpoint {
     pub(super) permissions: Permissions,
     /// What listing costs by Microsoft's table, in resource units.
     pub(super) units: u32,
-    pub(super) handle: Handler,
+    pub(super) handler: Handler,
 }
 
-const fn get(pattern: &'static str, units: u32, permissions: Permissions, handle: Handler) -> GraphEndpoint {
-    GraphEndpoint { method: "GET", pattern, permissions, units, handle }
-}
-
-const fn write(
+const fn row(
     method: &'static str,
     pattern: &'static str,
     permissions: Permissions,
-    handle: Handler,
+    units: u32,
+    handler: Handler,
 ) -> GraphEndpoint {
-    GraphEndpoint { method, pattern, permissions, units: 1, handle }
+    GraphEndpoint { method, pattern, permissions, units, handler }
 }
 
 /// The first pattern that fits a path is the one that counts.
 #[rustfmt::skip]
 static ENDPOINTS: &[GraphEndpoint] = &[
-    get("users", 2, READ_USERS, users::list_live),
-    write("POST", "users", WRITE_USERS, users::create),
-    get("users/{user}", 1, READ_USERS, users::get_live),
-    write("PATCH", "users/{user}", WRITE_USERS, users::patch),
-    write("DELETE", "users/{user}", DELETE_AND_RESTORE, users::delete),
-    get("directory/deletedItems", 1, &[], users::list_untyped),
-    get("directory/deletedItems/microsoft.graph.user", 1, DELETE_AND_RESTORE, users::list_deleted),
-    get("directory/deletedItems/{id}", 1, DELETE_AND_RESTORE, users::get_deleted),
-    get("directory/deletedItems/{id}/microsoft.graph.user", 1, DELETE_AND_RESTORE, users::get_deleted),
-    write("DELETE", "directory/deletedItems/{id}", DELETE_AND_RESTORE, users::purge),
-    write("POST", "directory/deletedItems/{id}/~restore", DELETE_AND_RESTORE, users::restore),
-    get("domains", 1, READ_DOMAINS, domains::list),
-    get("domains/{name}", 1, READ_DOMAINS, domains::get),
-    get("organization", 1, READ_ORGANIZATION, domains::organization),
-    get("roleManagement/directory/roleAssignments", 1, READ_ASSIGNMENTS, roles::assignments),
-    get("roleManagement/directory/roleEligibilityScheduleInstances", 1, READ_ELIGIBILITIES, roles::eligibilities),
-    get("groups/{id}/transitiveMembers", 5, READ_MEMBERS, roles::members),
-    get("groups/{id}/transitiveMembers/microsoft.graph.user", 5, READ_MEMBERS, roles::user_members),
-    get("identityProtection/riskyUsers", 1, READ_RISK, risk::list),
-    write("POST", "identityProtection/riskyUsers/~dismiss", WRITE_RISK, risk::dismiss),
-    write("POST", "identityProtection/riskyUsers/~confirmCompromised", WRITE_RISK, risk::confirm_compromised),
-    get("identityProtection/riskyUsers/{id}", 1, READ_RISK, risk::get),
+    row("GET", "users", READ_USERS, 2, List(&USERS)),
+    row("POST", "users", WRITE_USERS, 1, Rule(users::create)),
+    row("GET", "users/{user}", READ_USERS, 1, Get(&USERS)),
+    row("PATCH", "users/{user}", WRITE_USERS, 1, Rule(users::patch)),
+    row("DELETE", "users/{user}", DELETE_AND_RESTORE, 1, Rule(users::delete)),
+    row("GET", "directory/deletedItems", &[], 1, Rule(users::list_untyped)),
+    row("GET", "directory/deletedItems/microsoft.graph.user", DELETE_AND_RESTORE, 1, List(&DELETED_USERS)),
+    row("GET", "directory/deletedItems/{id}", DELETE_AND_RESTORE, 1, Get(&DELETED_USER)),
+    row("GET", "directory/deletedItems/{id}/microsoft.graph.user", DELETE_AND_RESTORE, 1, Get(&DELETED_USER)),
+    row("DELETE", "directory/deletedItems/{id}", DELETE_AND_RESTORE, 1, Rule(users::purge)),
+    row("POST", "directory/deletedItems/{id}/~restore", DELETE_AND_RESTORE, 1, Rule(users::restore)),
+    row("GET", "domains", READ_DOMAINS, 1, List(&DOMAINS)),
+    row("GET", "domains/{name}", READ_DOMAINS, 1, Get(&DOMAINS)),
+    row("GET", "organization", READ_ORGANIZATION, 1, List(&ORGANIZATION)),
+    row("GET", "roleManagement/directory/roleAssignments", READ_ASSIGNMENTS, 1, List(&ROLE_ASSIGNMENTS)),
+    row("GET", "roleManagement/directory/roleEligibilityScheduleInstances", READ_ELIGIBILITIES, 1, List(&ROLE_ELIGIBILITIES)),
+    row("GET", "groups/{id}/transitiveMembers", READ_MEMBERS, 5, List(&MEMBERS)),
+    row("GET", "groups/{id}/transitiveMembers/microsoft.graph.user", READ_MEMBERS, 5, List(&USER_MEMBERS)),
+    row("GET", "identityProtection/riskyUsers", READ_RISK, 1, List(&RISKY_USERS)),
+    row("POST", "identityProtection/riskyUsers/~dismiss", WRITE_RISK, 1, Rule(risk::dismiss)),
+    row("POST", "identityProtection/riskyUsers/~confirmCompromised", WRITE_RISK, 1, Rule(risk::confirm_compromised)),
+    row("GET", "identityProtection/riskyUsers/{id}", READ_RISK, 1, Get(&RISKY_USERS)),
 ];
 
 /// The services that issue tokens, and what leads to them.
@@ -138,8 +147,8 @@ fn graph(segments: &[&str], path: &str) -> Result<Route, GraphRefusal> {
     {
         return Ok(Route::Graph("users/{user}", quoted.replace("''", "'")));
     }
-    for endpoint in ENDPOINTS {
-        let Some((kind, key)) = captured(endpoint.pattern, segments) else {
+    for GraphEndpoint { pattern, .. } in ENDPOINTS {
+        let Some((kind, key)) = captured(pattern, segments) else {
             continue;
         };
         match kind {
@@ -150,7 +159,7 @@ fn graph(segments: &[&str], path: &str) -> Result<Route, GraphRefusal> {
                 let message = format!("The segment '{key}' is not valid; use the key form users('…').");
                 return Err(GraphRefusal::bad_request(message));
             }
-            _ => return Ok(Route::Graph(endpoint.pattern, key.to_owned())),
+            _ => return Ok(Route::Graph(pattern, key.to_owned())),
         }
     }
     Err(GraphRefusal::no_such_path(path))

@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-/// Latency and troubles; by default 20 to 60 ms and no troubles. Probabilities go from 0 to 1, and their sum too.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Latency and troubles. Probabilities go from 0 to 1, and their sum too.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Faults {
     /// The least that a reply takes, in milliseconds.
     pub latency_base_ms: u64,
@@ -26,16 +26,9 @@ pub struct Faults {
     pub expire_token: f64,
 }
 
-impl Default for Faults {
-    fn default() -> Self {
-        Self { latency_base_ms: 20, latency_jitter_ms: 40, ..Self::none() }
-    }
-}
-
 /// What happens to one request beside what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InjectedFault {
-    Nothing,
     ErrorBefore(StatusCode),
     ErrorAfter(StatusCode),
     DropBefore,
@@ -48,16 +41,13 @@ impl Faults {
     /// No latency and no troubles.
     #[must_use]
     pub fn none() -> Self {
-        Self {
-            latency_base_ms: 0,
-            latency_jitter_ms: 0,
-            error_before: 0.0,
-            error_after: 0.0,
-            drop_before: 0.0,
-            drop_after: 0.0,
-            throttle: 0.0,
-            expire_token: 0.0,
-        }
+        Self::default()
+    }
+
+    /// A latency of 20 to 60 ms and no troubles.
+    #[must_use]
+    pub fn pleasant() -> Self {
+        Self { latency_base_ms: 20, latency_jitter_ms: 40, ..Self::none() }
     }
 
     /// Whether every probability is one, and their sum too.
@@ -71,15 +61,15 @@ impl Faults {
         self.latency_base_ms.saturating_add(dice.random_range(0..=self.latency_jitter_ms))
     }
 
-    pub(super) fn draw(&self, dice: &mut ChaCha8Rng) -> InjectedFault {
+    pub(super) fn draw(&self, dice: &mut ChaCha8Rng) -> Option<InjectedFault> {
         let mut luck: f64 = dice.random();
         for (probability, fault) in self.table(server_error(dice)) {
             if luck < probability {
-                return fault;
+                return Some(fault);
             }
             luck -= probability;
         }
-        InjectedFault::Nothing
+        None
     }
 
     /// Every trouble with its probability; `status` is that of an error, should it be one.
@@ -115,17 +105,17 @@ mod tests {
         let faults = Faults { error_after: 0.2, drop_before: 0.1, ..Faults::none() };
         let mut dice = Identity::for_test(1).dice();
         let drawn: Vec<_> = (0..10_000).map(|_| faults.draw(&mut dice)).collect();
-        let count = |test: fn(&InjectedFault) -> bool| drawn.iter().filter(|fault| test(fault)).count();
-        assert!((1_850..2_150).contains(&count(|fault| matches!(fault, InjectedFault::ErrorAfter(_)))));
-        assert!((900..1_100).contains(&count(|fault| *fault == InjectedFault::DropBefore)));
-        assert!((6_800..7_200).contains(&count(|fault| *fault == InjectedFault::Nothing)));
+        let count = |test: fn(&Option<InjectedFault>) -> bool| drawn.iter().filter(|fault| test(fault)).count();
+        assert!((1_850..2_150).contains(&count(|fault| matches!(fault, Some(InjectedFault::ErrorAfter(_))))));
+        assert!((900..1_100).contains(&count(|fault| *fault == Some(InjectedFault::DropBefore))));
+        assert!((6_800..7_200).contains(&count(Option::is_none)));
     }
 
     #[test]
     fn certain_faults_are_certain_and_latency_stays_in_its_range() {
         let mut dice = Identity::for_test(2).dice();
-        let certain = Faults { expire_token: 1.0, ..Faults::default() };
-        assert!((0..100).all(|_| certain.draw(&mut dice) == InjectedFault::ExpireToken));
+        let certain = Faults { expire_token: 1.0, ..Faults::pleasant() };
+        assert!((0..100).all(|_| certain.draw(&mut dice) == Some(InjectedFault::ExpireToken)));
         assert!((0..100).all(|_| (20..=60).contains(&certain.latency_ms(&mut dice))));
     }
 

@@ -1,20 +1,18 @@
 //! The edge to HTTP: takes requests apart, adds latency, and hands replies back. It decides nothing.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Form, FromRequest as _, Request, State};
+use axum::extract::{Form, FromRequest as _, Request, State};
 use axum::http::Response;
 use axum::{Router, routing::any};
+use futures_util::stream;
 
-use super::call::Call;
-use super::connection::ServerConnection;
-use super::control;
 use super::endpoints::Route;
-use super::login;
-use super::refusal::GraphRefusal;
-use super::service::{ServiceOutcome, SimService};
+use super::service::{ServiceOutcome, count};
+use super::{Call, GraphRefusal, SimService, control, login};
 
 /// Longest body that is read. A user's properties need a small part of it.
 const BODY_BYTES_MAX: usize = 256 * 1_024;
@@ -24,15 +22,11 @@ pub(super) fn router(service: Arc<SimService>) -> Router {
     Router::new().fallback(any(handle)).with_state(service)
 }
 
-async fn handle(
-    State(service): State<Arc<SimService>>,
-    ConnectInfo(connection): ConnectInfo<ServerConnection>,
-    request: Request,
-) -> Response<Body> {
+async fn handle(State(service): State<Arc<SimService>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let mut call = Call::new(&service, &parts, service.clock.now());
     if let Some(outcome) = control::serve(&service, &call) {
-        return delivered(outcome, &connection);
+        return delivered(outcome);
     }
     let mut dice = call.identity.dice();
     let latency_ms = service.faults.latency_ms(&mut dice);
@@ -40,7 +34,7 @@ async fn handle(
     pause(latency_ms / 2).await;
     call.now = service.clock.now();
     let outcome = if let Ok(Route::SignIn(route)) = &call.route {
-        service.counters.requests.add_one();
+        count(&service.counters.requests);
         // A body that is no form has no fields, and is refused for the first one that is missing. A GET has its query.
         let form = Form::<Vec<(String, String)>>::from_request(Request::from_parts(parts, body), &()).await;
         let fields = form.map(|Form(fields)| fields).unwrap_or_default();
@@ -55,7 +49,7 @@ async fn handle(
         }
     };
     pause(latency_ms - latency_ms / 2).await;
-    delivered(outcome, &connection)
+    delivered(outcome)
 }
 
 async fn pause(ms: u64) {
@@ -64,13 +58,14 @@ async fn pause(ms: u64) {
     }
 }
 
-fn delivered(outcome: ServiceOutcome, connection: &ServerConnection) -> Response<Body> {
+/// A body that fails before its first byte makes the server give the connection up before the reply began, as a network does
+/// it.
+fn delivered(outcome: ServiceOutcome) -> Response<Body> {
     match outcome {
         ServiceOutcome::Reply(reply) => reply.into_response().map(Body::from),
         ServiceOutcome::Cut => {
-            connection.cut();
-            // Never arrives: it only makes the server try to write.
-            Response::new(Body::empty())
+            let cut: io::Result<Vec<u8>> = Err(io::ErrorKind::ConnectionAborted.into());
+            Response::new(Body::from_stream(stream::iter([cut])))
         }
     }
 }

@@ -25,19 +25,6 @@ pub enum ResourceUnits {
     Off,
 }
 
-/// How a throttled reply tells when to come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryAfter {
-    /// Seconds with decimals, as in the documented sample `2.128`.
-    Decimal,
-    /// Whole seconds.
-    Whole,
-    /// An HTTP date.
-    Date,
-    /// Not at all, as some services behave.
-    Omitted,
-}
-
 /// Whether successes tell that a limit is nearly used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UsageHeader {
@@ -58,8 +45,6 @@ pub struct ServiceLimits {
     pub tenant_writes: Option<RateQuota>,
     /// Of the tenant, against requests about risky users and conditional access.
     pub identity_protection: Option<RateQuota>,
-    /// The form of `Retry-After`.
-    pub retry_after: RetryAfter,
     /// Whether it warns.
     pub usage: UsageHeader,
 }
@@ -73,7 +58,6 @@ impl Default for ServiceLimits {
             writes: Some(RateQuota { amount: 3_000, window_ms: 150_000 }),
             tenant_writes: Some(RateQuota { amount: 18_000, window_ms: 300_000 }),
             identity_protection: Some(RateQuota { amount: 1, window_ms: 1_000 }),
-            retry_after: RetryAfter::Decimal,
             usage: UsageHeader::Sent,
         }
     }
@@ -107,6 +91,7 @@ impl ServiceLimits {
 /// What a request costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RequestCost {
+    pub(super) family: LimitFamily,
     pub(super) units: u32,
     pub(super) writes: u32,
 }

@@ -4,17 +4,12 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::assertion;
-use super::call::Call;
-use super::clock::SimTime;
 use super::denial::Denial;
-use super::device::Devices;
 use super::endpoints::SignInRoute;
-use super::reply::GraphReply;
-use super::rules::domains::Domains;
-use super::service::{SimService, locked};
+use super::service::{Access, SimService, locked};
 use super::sign_in::{AppSecret, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
 use super::token::{CLIENT_ID, TENANT_ID, TokenSubject};
+use super::{Call, GraphReply, assertion};
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -23,15 +18,26 @@ const APP_VERSION: &str = "2019-08-01";
 
 type Fields = [(String, String)];
 
+/// One request for a token, or for what leads to one.
+struct SignInRequest<'a> {
+    service: &'a SimService,
+    access: &'a mut Access,
+    fields: &'a Fields,
+    call: &'a Call,
+}
+
 /// Answers a request for a token, or for what leads to one.
 pub(super) fn serve(service: &SimService, route: &SignInRoute, fields: &Fields, call: &Call) -> GraphReply {
+    let access = &mut *locked(&service.access);
+    let is_down = access.sign_in.is_down;
+    let mut request = SignInRequest { service, access, fields, call };
     let decided = match route {
-        SignInRoute::DevicePage => return page(service, fields, call),
-        _ if locked(&service.sign_in).is_down => Err(Denial::Down),
-        SignInRoute::Token { tenant } => token(service, tenant, fields, call),
-        SignInRoute::DeviceCode { tenant } => device_code(service, tenant, fields, call),
-        SignInRoute::Metadata => metadata(service, call),
-        SignInRoute::App => app(service, call),
+        SignInRoute::DevicePage => return request.page(),
+        _ if is_down => Err(Denial::DOWN),
+        SignInRoute::Token { tenant } => request.token(tenant),
+        SignInRoute::DeviceCode { tenant } => request.device_code(tenant),
+        SignInRoute::Metadata => request.metadata(),
+        SignInRoute::App => request.app(),
     };
     match decided {
         Ok(body) => GraphReply::value(StatusCode::OK, &body),
@@ -40,104 +46,125 @@ pub(super) fn serve(service: &SimService, route: &SignInRoute, fields: &Fields, 
     .with("cache-control", "no-store")
 }
 
-fn token(service: &SimService, tenant: &str, fields: &Fields, call: &Call) -> Result<Value, Denial> {
-    check_tenant(tenant, &locked(&service.tenant).domains)?;
-    let mut settings = locked(&service.sign_in);
-    let audience = format!("{}/{tenant}/oauth2/v2.0/token", service.root);
-    let grant = field(fields, "grant_type")?;
-    let devices = &mut *locked(&service.devices);
-    match grant {
-        "client_credentials" => {
-            check_app(fields, &settings)?;
-            let moment = Moment { now: call.now, age_ms: call.now.ms_since(service.started_at) };
-            check_proof(fields, &settings, &audience, moment)?;
-            Ok(issued(service, TokenSubject::App, &settings.resource, call))
+impl SignInRequest<'_> {
+    fn token(&mut self, tenant: &str) -> Result<Value, Denial> {
+        self.check_tenant(tenant)?;
+        match field(self.fields, "grant_type")? {
+            "client_credentials" => {
+                check_app(self.fields, &self.access.sign_in)?;
+                self.check_proof(tenant)?;
+                Ok(self.issued(TokenSubject::App))
+            }
+            DEVICE_GRANT => {
+                check_client(self.fields)?;
+                let approval = self.access.sign_in.approval;
+                self.access.devices.poll(field(self.fields, "device_code")?, approval, self.call.now)?;
+                Ok(self.issued_to_person())
+            }
+            "refresh_token" => {
+                check_app(self.fields, &self.access.sign_in)?;
+                let token = field(self.fields, "refresh_token")?;
+                self.access.devices.refresh(token, &mut self.access.sign_in)?;
+                Ok(self.issued_to_person())
+            }
+            _ => Err(Denial::GRANT),
         }
-        DEVICE_GRANT => {
-            check_client(fields)?;
-            devices.poll(field(fields, "device_code")?, settings.approval, call.now)?;
-            Ok(issued_to_person(service, devices, &settings.resource, call))
+    }
+
+    fn device_code(&mut self, tenant: &str) -> Result<Value, Denial> {
+        self.check_tenant(tenant)?;
+        let Access { sign_in, devices, .. } = &mut *self.access;
+        check_app(self.fields, sign_in)?;
+        Ok(devices.begin(sign_in, &self.service.root, self.call.now, &self.call.identity))
+    }
+
+    /// The page on which a person enters a code.
+    fn page(&mut self) -> GraphReply {
+        let text = match field(self.fields, "code") {
+            Ok(code) if self.access.devices.enter(code, self.call.now) => "You are signed in.",
+            Ok(_) => "There is no such code, or its time is over.",
+            Err(_) => "Open /devicelogin?code=… with the code that the program shows.",
+        };
+        GraphReply::lines(text.as_bytes().to_vec())
+    }
+
+    /// The metadata service of a virtual machine. All its numbers are texts.
+    fn metadata(&mut self) -> Result<Value, Denial> {
+        if self.call.header("metadata") != Some("true") {
+            return Err(Denial::METADATA_HEADER);
         }
-        "refresh_token" => {
-            check_app(fields, &settings)?;
-            devices.refresh(field(fields, "refresh_token")?, &mut settings)?;
-            Ok(issued_to_person(service, devices, &settings.resource, call))
+        self.check_identity(METADATA_VERSION)?;
+        let mut body = self.issued(TokenSubject::ManagedIdentity);
+        body["expires_on"] = self.end_s(&body);
+        body["expires_in"] = json!(body["expires_in"].to_string());
+        Ok(body)
+    }
+
+    /// The service of App Service: tells the end of a token, not its lifetime.
+    fn app(&mut self) -> Result<Value, Denial> {
+        if self.call.header("x-identity-header") != Some(IDENTITY_HEADER) {
+            return Err(Denial::IDENTITY_HEADER);
         }
-        _ => Err(Denial::Grant),
+        self.check_identity(APP_VERSION)?;
+        let body = self.issued(TokenSubject::ManagedIdentity);
+        let expires_on = self.end_s(&body);
+        Ok(json!({"access_token": body["access_token"], "expires_on": expires_on, "token_type": "Bearer"}))
     }
-}
 
-fn device_code(service: &SimService, tenant: &str, fields: &Fields, call: &Call) -> Result<Value, Denial> {
-    check_tenant(tenant, &locked(&service.tenant).domains)?;
-    let settings = locked(&service.sign_in);
-    check_app(fields, &settings)?;
-    let devices = &mut *locked(&service.devices);
-    Ok(devices.begin(&settings, &service.root, call.now, &call.identity))
-}
-
-/// The page on which a person enters a code.
-fn page(service: &SimService, fields: &Fields, call: &Call) -> GraphReply {
-    let text = match field(fields, "code") {
-        Ok(code) if locked(&service.devices).enter(code, call.now) => "You are signed in.",
-        Ok(_) => "There is no such code, or its time is over.",
-        Err(_) => "Open /devicelogin?code=… with the code that the program shows.",
-    };
-    GraphReply::lines(text.as_bytes().to_vec())
-}
-
-/// The metadata service of a virtual machine. All its numbers are texts.
-fn metadata(service: &SimService, call: &Call) -> Result<Value, Denial> {
-    if call.header("metadata") != Some("true") {
-        return Err(Denial::MetadataHeader);
+    /// When a token that was just given out ends, as a text.
+    fn end_s(&self, body: &Value) -> Value {
+        let life_s = body["expires_in"].as_u64().unwrap_or_default();
+        json!((self.call.now.seconds() + life_s).to_string())
     }
-    check_identity(service, call, METADATA_VERSION)?;
-    let resource = locked(&service.sign_in).resource.clone();
-    let mut body = issued(service, TokenSubject::ManagedIdentity, &resource, call);
-    let seconds = body["expires_in"].as_u64().unwrap_or_default();
-    body["expires_in"] = json!(seconds.to_string());
-    body["expires_on"] = json!(end_s(call, seconds).to_string());
-    Ok(body)
-}
 
-/// The service of App Service: tells the end of a token, not its lifetime.
-fn app(service: &SimService, call: &Call) -> Result<Value, Denial> {
-    if call.header("x-identity-header") != Some(IDENTITY_HEADER) {
-        return Err(Denial::IdentityHeader);
+    fn issued(&mut self, subject: TokenSubject) -> Value {
+        self.service.issue(self.access, subject, self.call.now, &self.call.identity)
     }
-    check_identity(service, call, APP_VERSION)?;
-    let resource = locked(&service.sign_in).resource.clone();
-    let body = issued(service, TokenSubject::ManagedIdentity, &resource, call);
-    let seconds = body["expires_in"].as_u64().unwrap_or_default();
-    Ok(json!({
-        "access_token": body["access_token"],
-        "expires_on": end_s(call, seconds).to_string(),
-        "token_type": "Bearer",
-    }))
-}
 
-fn end_s(call: &Call, seconds: u64) -> u64 {
-    call.now.ms_since(SimTime(0)) / 1_000 + seconds
-}
+    fn issued_to_person(&mut self) -> Value {
+        let mut body = self.issued(TokenSubject::Person);
+        body["refresh_token"] = json!(self.access.devices.refresh_token(&self.call.identity));
+        body
+    }
 
-fn issued(service: &SimService, subject: TokenSubject, resource: &str, call: &Call) -> Value {
-    service.issue(subject, resource, call.now, &call.identity)
-}
+    /// `tenant` is the id or any verified domain.
+    fn check_tenant(&self, tenant: &str) -> Result<(), Denial> {
+        let is_known =
+            tenant.eq_ignore_ascii_case(TENANT_ID) || locked(&self.service.tenant).domains.find(tenant).is_some();
+        if is_known { Ok(()) } else { Err(Denial::TENANT) }
+    }
 
-fn issued_to_person(service: &SimService, devices: &mut Devices, resource: &str, call: &Call) -> Value {
-    let mut body = issued(service, TokenSubject::Person, resource, call);
-    body["refresh_token"] = json!(devices.refresh_token(&call.identity));
-    body
-}
+    fn check_proof(&self, tenant: &str) -> Result<(), Denial> {
+        let (settings, now) = (&self.access.sign_in, self.call.now);
+        if let Ok(secret) = field(self.fields, "client_secret") {
+            return check_secret(secret, &settings.secrets, now.ms_since(self.service.started_at));
+        }
+        let assertion = field(self.fields, "client_assertion").map_err(|_| Denial::NO_PROOF)?;
+        if field(self.fields, "client_assertion_type")? != ASSERTION_TYPE {
+            return Err(Denial::NO_PROOF);
+        }
+        let audience = format!("{}/{tenant}/oauth2/v2.0/token", self.service.root);
+        assertion::check(assertion, &settings.certificates, CLIENT_ID, &audience, now)
+    }
 
-/// `tenant` is the id or any verified domain.
-fn check_tenant(tenant: &str, domains: &Domains) -> Result<(), Denial> {
-    let is_known = tenant.eq_ignore_ascii_case(TENANT_ID) || domains.find(tenant).is_some();
-    if is_known { Ok(()) } else { Err(Denial::Tenant) }
+    fn check_identity(&self, version: &str) -> Result<(), Denial> {
+        let pairs = &self.call.pairs;
+        if field(pairs, "api-version") != Ok(version) {
+            return Err(Denial::parameter("api-version"));
+        }
+        if field(pairs, "resource")? != self.access.sign_in.resource {
+            return Err(Denial::RESOURCE);
+        }
+        match field(pairs, "client_id") {
+            Err(_) | Ok(IDENTITY_CLIENT_ID) => Ok(()),
+            Ok(_) => Err(Denial::IDENTITY),
+        }
+    }
 }
 
 fn check_client(fields: &Fields) -> Result<(), Denial> {
     let is_known = field(fields, "client_id")?.eq_ignore_ascii_case(CLIENT_ID);
-    if is_known { Ok(()) } else { Err(Denial::Client) }
+    if is_known { Ok(()) } else { Err(Denial::CLIENT) }
 }
 
 /// The app and what it asks for.
@@ -146,59 +173,25 @@ fn check_app(fields: &Fields, settings: &SignIn) -> Result<(), Denial> {
     let scopes = field(fields, "scope")?.split(' ');
     let resources: Vec<&str> = scopes.filter_map(|scope| scope.strip_suffix("/.default")).collect();
     match resources.as_slice() {
-        [] => Err(Denial::Scope),
         [resource] if *resource == settings.resource => Ok(()),
-        [_] => Err(Denial::Resource),
-        [..] => Err(Denial::Scope),
+        [_] => Err(Denial::RESOURCE),
+        _ => Err(Denial::SCOPE),
     }
-}
-
-/// When a request came, and how long after the tenant's start that was.
-#[derive(Clone, Copy)]
-struct Moment {
-    now: SimTime,
-    age_ms: u64,
-}
-
-fn check_proof(fields: &Fields, settings: &SignIn, audience: &str, moment: Moment) -> Result<(), Denial> {
-    if let Ok(secret) = field(fields, "client_secret") {
-        return check_secret(secret, &settings.secrets, moment.age_ms);
-    }
-    let Ok(assertion) = field(fields, "client_assertion") else {
-        return Err(Denial::NoProof);
-    };
-    if field(fields, "client_assertion_type")? != ASSERTION_TYPE {
-        return Err(Denial::NoProof);
-    }
-    assertion::check(assertion, &settings.certificates, CLIENT_ID, audience, moment.now)
 }
 
 fn check_secret(secret: &str, secrets: &[AppSecret], age_ms: u64) -> Result<(), Denial> {
     let registered = secrets.iter().find(|known| known.value == secret);
     match registered.map(|known| known.life_ms) {
-        None => Err(Denial::Secret),
+        None => Err(Denial::SECRET),
         Some(None) => Ok(()),
         Some(Some(life_ms)) if age_ms < life_ms => Ok(()),
-        Some(Some(_)) => Err(Denial::SecretExpired),
-    }
-}
-
-fn check_identity(service: &SimService, call: &Call, version: &str) -> Result<(), Denial> {
-    if field(&call.pairs, "api-version") != Ok(version) {
-        return Err(Denial::Parameter("api-version"));
-    }
-    if field(&call.pairs, "resource")? != locked(&service.sign_in).resource {
-        return Err(Denial::Resource);
-    }
-    match field(&call.pairs, "client_id") {
-        Err(_) | Ok(IDENTITY_CLIENT_ID) => Ok(()),
-        Ok(_) => Err(Denial::Identity),
+        Some(Some(_)) => Err(Denial::SECRET_EXPIRED),
     }
 }
 
 fn field<'a>(fields: &'a Fields, name: &'static str) -> Result<&'a str, Denial> {
     let found = fields.iter().find(|(key, value)| key == name && !value.is_empty());
-    found.map(|(_, value)| value.as_str()).ok_or(Denial::Parameter(name))
+    found.map(|(_, value)| value.as_str()).ok_or(Denial::parameter(name))
 }
 
 #[cfg(test)]
@@ -218,19 +211,15 @@ mod tests {
     }
 
     #[test]
-    fn tenant_app_and_resource_are_checked() {
-        let domains = Domains::new();
-        assert_eq!(check_tenant(TENANT_ID, &domains), Ok(()));
-        assert_eq!(check_tenant("contoso.onmicrosoft.com", &domains), Ok(()));
-        assert_eq!(check_tenant("elsewhere.example", &domains), Err(Denial::Tenant));
+    fn app_and_resource_are_checked() {
         assert_eq!(app_of("", ""), Ok(()));
-        assert_eq!(app_of("client_id", TENANT_ID), Err(Denial::Client));
-        assert_eq!(app_of("scope", "User.Read"), Err(Denial::Scope));
+        assert_eq!(app_of("client_id", TENANT_ID), Err(Denial::CLIENT));
+        assert_eq!(app_of("scope", "User.Read"), Err(Denial::SCOPE));
         assert_eq!(app_of("scope", &format!("{RESOURCE} offline_access")), Ok(()));
-        assert_eq!(app_of("scope", ""), Err(Denial::Parameter("scope")));
+        assert_eq!(app_of("scope", ""), Err(Denial::parameter("scope")));
         let other_cloud = "https://graph.microsoft.us/.default";
-        assert_eq!(app_of("scope", other_cloud), Err(Denial::Resource));
-        assert_eq!(app_of("scope", &format!("{RESOURCE} {other_cloud}")), Err(Denial::Scope));
+        assert_eq!(app_of("scope", other_cloud), Err(Denial::RESOURCE));
+        assert_eq!(app_of("scope", &format!("{RESOURCE} {other_cloud}")), Err(Denial::SCOPE));
     }
 
     #[test]
@@ -239,8 +228,8 @@ mod tests {
         let secrets = [secret("old", Some(1_000)), secret("new", None)];
         let check = |value, age_ms| check_secret(value, &secrets, age_ms);
         assert_eq!(check("old", 999), Ok(()));
-        assert_eq!(check("old", 1_000), Err(Denial::SecretExpired));
+        assert_eq!(check("old", 1_000), Err(Denial::SECRET_EXPIRED));
         assert_eq!(check("new", u64::MAX), Ok(()));
-        assert_eq!(check("wrong", 0), Err(Denial::Secret));
+        assert_eq!(check("wrong", 0), Err(Denial::SECRET));
     }
 }

@@ -2,10 +2,10 @@
 //! in tests, in rehearsals and in `--target sim`, and is as strict as the real thing where the real thing is known:
 //! a client that sends what Graph would refuse is refused here.
 //!
-//! Inside, `store` keeps entities as JSON documents and `schema` says what is known of each set; `odata` reads the query
-//! options, `endpoints` the addresses, and `rules` decides. `view` is what a client may see and how late; `tenant` ties all
-//! to the memory on disk; `service` leads a request through tokens, throttling and faults; `http` and `connection` are the
-//! edge. Every decision comes from one seed (`chance`), and time is an argument (`clock`).
+//! Inside, `store` keeps entities as JSON documents and `schema` is the table of entity sets; `odata` reads the query options,
+//! `endpoints` is the table of addresses, and `rules` decides. A further set that is only read is its properties and a row in
+//! `schema`, its rows and how one of them is found in `rules`, and its addresses in `endpoints`. `view` is what a client may see and how late; `tenant` ties all
+//! to the memory on disk; `service` leads a request through tokens, throttling and faults; `http` is the edge. Every decision comes from one seed (`chance`), and time is an argument (`clock`).
 //!
 //! It deliberately does not serve `$search` or `$orderby`, expands nothing but the holders of directory roles, knows no
 //! groups but those that roles are given to, no licences, and never purges the recycle bin by itself. It imports nothing of
@@ -16,9 +16,7 @@ mod assertion;
 mod batch;
 mod call;
 mod chance;
-mod claims;
 mod clock;
-mod connection;
 mod control;
 mod denial;
 mod device;
@@ -61,22 +59,25 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use chance::Sequencer;
+// The words of the room.
+use call::Call;
+use chance::{Identity, Sequencer};
 use clock::{SimClock, SimTime};
-use connection::{CuttableListener, ServerConnection};
-use service::{Counters, SimService, locked};
-use tenant::{ActorRole, Founding, Tenant};
-use throttle::Throttle;
-use token::TokensIssued;
+use refusal::GraphRefusal;
+use reply::GraphReply;
+use schema::Document;
+use service::{Access, SimService, locked};
+use tenant::Tenant;
 
 pub use batch::Batching;
 pub use direct::{Direct, DirectReply};
 pub use faults::Faults;
-pub use limits::{RateQuota, ResourceUnits, RetryAfter, ServiceLimits, UsageHeader};
+pub use limits::{RateQuota, ResourceUnits, ServiceLimits, UsageHeader};
 pub use permission::{GraphPermission, UnknownPermission};
 pub use population::{Person, Population, write_csv};
 pub use rules::domains::INITIAL_DOMAIN;
@@ -132,7 +133,7 @@ impl Default for Options {
             seed: 1,
             population: Population::Generated { users: 1_000 },
             state: None,
-            faults: Faults::default(),
+            faults: Faults::pleasant(),
             limits: ServiceLimits::default(),
             other_app_writes_per_s: 0.0,
             replication_ms: 0,
@@ -224,9 +225,6 @@ impl Simulator {
     /// # Errors
     /// When the faults are impossible, the state directory is unusable or another tenant's, or the port is taken.
     pub async fn start(options: Options) -> Result<Self, SimError> {
-        if !options.faults.are_possible() {
-            return Err(SimError::Faults);
-        }
         let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
         let listen = |source| SimError::Listen { address: wanted, source };
         let listener = TcpListener::bind(wanted).await.map_err(listen)?;
@@ -239,9 +237,13 @@ impl Simulator {
         });
         let service = building.await.map_err(|source| SimError::Build { source })??;
         let service = Arc::new(service);
-        let app = http::router(Arc::clone(&service)).into_make_service_with_connect_info::<ServerConnection>();
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "replies on a connection may be slow: TCP_NODELAY could not be set");
+            }
+        });
         let (stop, stopped) = oneshot::channel();
-        let serving = axum::serve(CuttableListener(listener), app).with_graceful_shutdown(async {
+        let serving = axum::serve(listener, http::router(Arc::clone(&service))).with_graceful_shutdown(async {
             // A dropped simulator ends the same way as one that is stopped.
             let _either_way = stopped.await;
         });
@@ -290,12 +292,12 @@ impl Simulator {
 
     /// Changes how one may sign in from now on, as an operator does in the middle of the night.
     pub fn change_sign_in(&self, change: impl FnOnce(&mut SignIn)) {
-        change(&mut locked(&self.service.sign_in));
+        change(&mut locked(&self.service.access).sign_in);
     }
 
     /// Changes what the app is granted. As in Entra, only tokens that are given out from now on tell of it.
     pub fn change_permissions(&self, change: impl FnOnce(&mut BTreeSet<GraphPermission>)) {
-        change(&mut locked(&self.service.permissions));
+        change(&mut locked(&self.service.access).permissions);
     }
 
     /// Does what Entra Connect would do with an object of this anchor that newly arrives from an on-premises directory: the
@@ -307,22 +309,16 @@ impl Simulator {
         self.service.hard_match(anchor, self.service.clock.now())
     }
 
-    /// Another app makes so many writes a second from now on.
-    pub fn change_other_app(&self, writes_per_s: f64) {
-        self.service.change_other_app(writes_per_s, self.service.clock.now());
-    }
-
     /// Ends the life of every token that was given out.
     pub fn end_tokens(&self) {
-        locked(&self.service.tokens).end_all(self.service.clock.now());
+        locked(&self.service.access).tokens.end_all(self.service.clock.now());
     }
 
     /// Everything secret that was given out for signing in, apart from tokens: so a test can look for it where it must
     /// not be.
     #[must_use]
     pub fn sign_in_secrets(&self) -> Vec<String> {
-        let devices = locked(&self.service.devices);
-        devices.secrets().map(str::to_owned).collect()
+        locked(&self.service.access).devices.secrets().map(str::to_owned).collect()
     }
 
     /// Takes no more requests, waits for the open ones for some seconds at most, and ends.
@@ -341,29 +337,27 @@ fn root(address: SocketAddr) -> String {
 
 /// The tenant as it is at `now`; what lies in its people's past is told from there.
 fn build(options: &Options, root: String, clock: SimClock, now: SimTime) -> Result<SimService, SimError> {
-    let founding = Founding {
-        seed: options.seed,
-        population: &options.population,
-        app_role: if options.app_has_admin_role { ActorRole::Administrator } else { ActorRole::Nothing },
-        replication_ms: options.replication_ms,
+    if !options.faults.are_possible() {
+        return Err(SimError::Faults);
+    }
+    let access = Access {
+        sign_in: options.sign_in.clone(),
+        permissions: options.permissions.clone(),
+        tokens: token::TokensIssued::new(options.token_life_s),
+        devices: device::Devices::default(),
     };
-    let tenant = Tenant::open(&founding, options.state.as_deref(), now)?;
-    let throttle = Throttle::new(&options.limits, options.population.len(), options.other_app_writes_per_s);
+    let throttle = throttle::Throttle::new(&options.limits, options.population.len(), options.other_app_writes_per_s);
     Ok(SimService {
         root,
         clock,
         sequencer: Sequencer::new(options.seed),
         faults: options.faults,
-        retry_after: options.limits.retry_after,
-        tenant: Mutex::new(tenant),
+        tenant: Mutex::new(Tenant::open(options, now)?),
         throttle: Mutex::new(throttle),
-        tokens: Mutex::new(TokensIssued::new(options.token_life_s)),
-        permissions: Mutex::new(options.permissions.clone()),
+        access: Mutex::new(access),
         started_at: now,
-        sign_in: Mutex::new(options.sign_in.clone()),
-        devices: Mutex::default(),
         takeover: options.takeover,
         batching: options.batching,
-        counters: Counters::default(),
+        counters: service::Counters::default(),
     })
 }

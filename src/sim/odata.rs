@@ -4,9 +4,9 @@
 
 use serde_json::Value;
 
-use super::refusal::GraphRefusal;
-use super::schema::{ApiVersion, Document, EntitySet, FilterRule, Property, ValueForm, parse_id};
+use super::schema::{ApiVersion, EntitySet, FilterRule, Property, ValueForm, parse_id};
 use super::store::IndexKey;
+use super::{Document, GraphRefusal};
 
 /// Objects on a page when nothing is said.
 const PAGE_DEFAULT: usize = 100;
@@ -38,22 +38,21 @@ pub(super) struct FilterClause {
 }
 
 impl FilterClause {
-    fn parse(text: &str, set: &EntitySet, version: ApiVersion, advanced: Advanced) -> Result<Self, GraphRefusal> {
+    fn parse(text: &str, set: &EntitySet, version: ApiVersion, is_advanced: bool) -> Result<Self, GraphRefusal> {
         let mut rest = Scanner(text.trim());
         let clause = rest.clause(set, version)?;
         if !rest.0.trim().is_empty() {
             return Err(unsupported("a single clause is expected"));
         }
-        match (&clause.comparison, advanced) {
-            (Comparison::Ends(_), Advanced::No) => {
+        match (&clause.comparison, is_advanced) {
+            (Comparison::Ends(_), false) => {
                 Err(GraphRefusal::unsupported("endsWith needs the header ConsistencyLevel: eventual and $count=true."))
             }
-            (Comparison::In(values), Advanced::No) if values.len() > IN_VALUES_MAX => Err(GraphRefusal::unsupported(
-                format!("Too many child clauses in the filter: {}, and {IN_VALUES_MAX} are allowed.", values.len()),
-            )),
-            (_, Advanced::Yes) if text.chars().count() > ADVANCED_FILTER_CHARS_MAX => {
-                Err(unsupported("it is too long"))
-            }
+            (Comparison::In(values), false) if values.len() > IN_VALUES_MAX => Err(GraphRefusal::unsupported(format!(
+                "Too many child clauses in the filter: {}, and {IN_VALUES_MAX} are allowed.",
+                values.len()
+            ))),
+            (_, true) if text.chars().count() > ADVANCED_FILTER_CHARS_MAX => Err(unsupported("it is too long")),
             _ => Ok(clause),
         }
     }
@@ -90,13 +89,6 @@ impl FilterClause {
     }
 }
 
-/// Whether a request carries both halves of an advanced query: the header and `$count=true`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Advanced {
-    Yes,
-    No,
-}
-
 /// What `$expand` can show.
 pub(super) const NAVIGATION: &str = "principal";
 
@@ -113,7 +105,8 @@ pub(super) struct ODataQuery {
     /// The names are not checked: each kind of object has properties of its own.
     pub(super) expand: Option<Expansion>,
     pub(super) page_size: usize,
-    pub(super) advanced: Advanced,
+    /// Whether it carries both halves of an advanced query: the header and `$count=true`.
+    pub(super) is_advanced: bool,
     /// Where the page begins.
     pub(super) from: u32,
 }
@@ -132,8 +125,9 @@ impl ODataQuery {
             select: set.default_select(),
             is_selected: false,
             expand: None,
-            page_size: PAGE_DEFAULT,
-            advanced: if eventual && is_counted { Advanced::Yes } else { Advanced::No },
+            // A set that takes no page size is small and has one page.
+            page_size: if set.options.contains(&"$top") { PAGE_DEFAULT } else { usize::MAX },
+            is_advanced: eventual && is_counted,
             from: 0,
         };
         for (name, value) in pairs.iter().filter(|(name, _)| name.starts_with('$')) {
@@ -157,7 +151,7 @@ impl ODataQuery {
                 self.is_selected = true;
             }
             "$filter" if is_served => {
-                self.filter = Some(FilterClause::parse(value, set, version, self.advanced)?);
+                self.filter = Some(FilterClause::parse(value, set, version, self.is_advanced)?);
             }
             "$expand" if is_served => self.expand = Some(expansion(value)?),
             "$top" if is_served => self.page_size = page_size(value)?,

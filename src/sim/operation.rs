@@ -1,32 +1,20 @@
 //! One request to Graph that is to be carried out. Admission, tokens and faults are over when it comes here. It has what
 //! the rules of the entity sets need: the query, what the client may see, the form of Graph's replies, and the way to write.
 
-use std::borrow::Borrow;
-
 use axum::http::StatusCode;
 use uuid::Uuid;
 
-use super::call::Call;
-use super::endpoints::GraphEndpoint;
+use super::endpoints::{GraphEndpoint, Handler};
 use super::odata::{NAVIGATION, ODataQuery};
-use super::permission;
-use super::refusal::GraphRefusal;
-use super::reply::GraphReply;
-use super::rules::users::{UserActor, UserKey};
-use super::schema::{Document, EntitySet, parse_id};
-use super::tenant::{PlannedWrite, Tenant};
+use super::rules::users::UserActor;
+use super::schema::{EntitySet, parse_id};
+use super::tenant::PlannedWrite;
 use super::token::TokenRights;
 use super::view::ReplicaView;
+use super::{Call, Document, GraphRefusal, GraphReply, Tenant, permission};
 
 /// Most of a small reply's bytes, so that its buffer grows seldom.
 const REPLY_BYTES: usize = 1_024;
-
-/// Whether an object tells its type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
-    Plain,
-    Typed(&'static str),
-}
 
 pub(super) struct GraphOperation<'a> {
     pub(super) tenant: &'a mut Tenant,
@@ -42,7 +30,11 @@ pub(super) struct GraphOperation<'a> {
 impl GraphOperation<'_> {
     pub(super) fn carry_out(mut self, endpoint: &GraphEndpoint) -> Result<GraphReply, GraphRefusal> {
         permission::check_any(&self.rights.permissions, endpoint.permissions)?;
-        (endpoint.handle)(&mut self)
+        match &endpoint.handler {
+            Handler::List(set) => self.list(set),
+            Handler::Get(set) => self.get(set),
+            Handler::Rule(rule) => rule(&mut self),
+        }
     }
 
     pub(super) fn query(&self, set: &'static EntitySet) -> Result<ODataQuery, GraphRefusal> {
@@ -51,21 +43,18 @@ impl GraphOperation<'_> {
         ODataQuery::parse(&self.call.pairs, set, is_eventual, self.call.version())
     }
 
-    pub(super) fn view(&self) -> ReplicaView<'_> {
-        ReplicaView { tenant: self.tenant, now: self.call.now, identity: &self.call.identity }
+    fn view(&self) -> ReplicaView<'_> {
+        let (now, identity, version) = (self.call.now, &self.call.identity, self.call.version());
+        ReplicaView { tenant: self.tenant, now, identity, version, key: self.key }
     }
 
     pub(super) fn actor(&self) -> UserActor {
-        UserActor { role: self.rights.role, at: self.call.now }
+        UserActor { is_administrator: self.rights.is_administrator, at: self.call.now }
     }
 
     /// The id in the path, whose form was checked when the path was read.
     pub(super) fn id(&self) -> Uuid {
         parse_id(self.key).unwrap_or_default()
-    }
-
-    pub(super) fn user_key(&self) -> UserKey {
-        UserKey::parse(self.key)
     }
 
     /// Makes a planned write; the reply is for those that show nothing.
@@ -75,46 +64,47 @@ impl GraphOperation<'_> {
         Ok(GraphReply::no_content())
     }
 
-    /// One object. `set` is the part of its description's address after `$metadata#`.
-    pub(super) fn entity(
-        &self,
-        status: StatusCode,
-        set: &str,
-        query: &ODataQuery,
-        shown: Shown,
-        document: &Document,
-    ) -> GraphReply {
-        let mut out = self.opened(&format!("{}/$entity", query.described(set)));
-        out.push(b',');
-        write_object(&mut out, query, shown, document);
-        GraphReply::json(status, out)
+    fn get(&self, set: &'static EntitySet) -> Result<GraphReply, GraphRefusal> {
+        let query = self.query(set)?;
+        let found = (set.find)(self.view()).ok_or_else(|| GraphRefusal::not_found(self.key))?;
+        Ok(self.entity(StatusCode::OK, set, &query, &found))
     }
 
-    /// A page of a collection, from rows with their places in it; a paging token is the place where the next page begins.
-    pub(super) fn page<D: Borrow<Document>>(
-        &self,
-        set: &str,
-        query: &ODataQuery,
-        count: Option<usize>,
-        shown: Shown,
-        mut rows: impl Iterator<Item = (u32, D)>,
-    ) -> GraphReply {
-        let page: Vec<D> = rows.by_ref().take(query.page_size).map(|(_, document)| document).collect();
-        let mut out = self.opened(&query.described(set));
-        if let Some(count) = count {
+    /// A page of a set; a paging token is the place where the next page begins.
+    fn list(&self, set: &'static EntitySet) -> Result<GraphReply, GraphRefusal> {
+        let query = self.query(set)?;
+        let mut rows = (set.rows)(self.view(), &query)?;
+        let mut out = self.opened(&query.described(set.context));
+        if query.is_advanced && query.from == 0 {
+            let count = (set.rows)(self.view(), &query)?.count();
             out.extend_from_slice(format!(",\"@odata.count\":{count}").as_bytes());
         }
+        let page: Vec<_> = rows.by_ref().take(query.page_size).collect();
         if let Some((next, _)) = rows.next() {
             out.extend_from_slice(b",\"@odata.nextLink\":");
             write_json(&mut out, &self.next_link(next));
         }
         out.extend_from_slice(b",\"value\":[");
-        for (index, document) in page.iter().enumerate() {
+        for (index, (_, document)) in page.iter().enumerate() {
             out.extend_from_slice(if index > 0 { b",{" } else { b"{" });
-            write_object(&mut out, query, shown, document.borrow());
+            write_object(&mut out, set, &query, document);
         }
         out.extend_from_slice(b"]}");
-        GraphReply::json(StatusCode::OK, out)
+        Ok(GraphReply::json(StatusCode::OK, out))
+    }
+
+    /// One object.
+    pub(super) fn entity(
+        &self,
+        status: StatusCode,
+        set: &EntitySet,
+        query: &ODataQuery,
+        document: &Document,
+    ) -> GraphReply {
+        let mut out = self.opened(&format!("{}/$entity", query.described(set.context)));
+        out.push(b',');
+        write_object(&mut out, set, query, document);
+        GraphReply::json(status, out)
     }
 
     /// The beginning of a body: an open brace and the address of its description.
@@ -136,9 +126,9 @@ impl GraphOperation<'_> {
 
 /// Writes what is selected and a closing brace. Straight into the reply's buffer: building a tree of values first would cost
 /// more time than everything else that a read does.
-fn write_object(out: &mut Vec<u8>, query: &ODataQuery, shown: Shown, document: &Document) {
-    if let Shown::Typed(name) = shown {
-        out.extend_from_slice(format!("\"@odata.type\":\"#microsoft.graph.{name}\",").as_bytes());
+fn write_object(out: &mut Vec<u8>, set: &EntitySet, query: &ODataQuery, document: &Document) {
+    if set.is_typed {
+        out.extend_from_slice(format!("\"@odata.type\":\"#microsoft.graph.{}\",", set.type_name).as_bytes());
     }
     for property in &query.select {
         write_member(out, property.name, &property.value(document));
@@ -153,7 +143,7 @@ fn write_object(out: &mut Vec<u8>, query: &ODataQuery, shown: Shown, document: &
 }
 
 /// Writes a name, a value and a comma.
-pub(super) fn write_member(out: &mut Vec<u8>, name: &str, value: &serde_json::Value) {
+fn write_member(out: &mut Vec<u8>, name: &str, value: &serde_json::Value) {
     write_json(out, name);
     out.push(b':');
     write_json(out, value);

@@ -1,161 +1,95 @@
-//! The permissions of Microsoft Graph that an app can be granted, and which of them each address takes. One of several is
-//! enough everywhere, as the tables in Microsoft's reference of each call say it; what a token carries is what counts.
+//! The permissions of Microsoft Graph that an app can be granted, and which of them each kind of request takes. One of
+//! several is enough everywhere, as the tables in Microsoft's reference of each call say it; what a token carries is what
+//! counts.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::refusal::GraphRefusal;
+use super::GraphRefusal;
 
-/// A permission of Microsoft Graph, as it stands in a token's `roles` or `scp`.
+/// A permission of Microsoft Graph, by the name that stands in a token's `roles` or `scp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum GraphPermission {
-    /// `Directory.Read.All`
-    DirectoryReadAll,
-    /// `Directory.ReadWrite.All`
-    DirectoryReadWriteAll,
-    /// `Domain.Read.All`
-    DomainReadAll,
-    /// `Domain.ReadWrite.All`
-    DomainReadWriteAll,
-    /// `Group.Read.All`
-    GroupReadAll,
-    /// `Group.ReadWrite.All`
-    GroupReadWriteAll,
-    /// `GroupMember.Read.All`
-    GroupMemberReadAll,
-    /// `GroupMember.ReadWrite.All`
-    GroupMemberReadWriteAll,
-    /// `IdentityRiskyUser.Read.All`
-    RiskyUserReadAll,
-    /// `IdentityRiskyUser.ReadWrite.All`
-    RiskyUserReadWriteAll,
-    /// `Organization.Read.All`
-    OrganizationReadAll,
-    /// `Organization.ReadWrite.All`
-    OrganizationReadWriteAll,
-    /// `RoleEligibilitySchedule.Read.Directory`
-    RoleEligibilityRead,
-    /// `RoleEligibilitySchedule.ReadWrite.Directory`
-    RoleEligibilityReadWrite,
-    /// `RoleManagement.Read.All`
-    RoleManagementReadAll,
-    /// `RoleManagement.Read.Directory`
-    RoleManagementRead,
-    /// `RoleManagement.ReadWrite.Directory`
-    RoleManagementReadWrite,
-    /// `User.DeleteRestore.All`
-    UserDeleteRestoreAll,
-    /// `User.Read.All`
-    UserReadAll,
-    /// `User.ReadWrite.All`
-    UserReadWriteAll,
-    /// `User-OnPremisesSyncBehavior.ReadWrite.All`
-    UserSyncBehaviorReadWriteAll,
-}
-
-use GraphPermission as P;
+pub struct GraphPermission(&'static str);
 
 /// Permissions of which one is enough.
-pub(super) type Permissions = &'static [GraphPermission];
-
-/// Every permission with its name. The order is that of the enum.
-#[rustfmt::skip]
-const TABLE: [(GraphPermission, &str); 21] = [
-    (P::DirectoryReadAll, "Directory.Read.All"),
-    (P::DirectoryReadWriteAll, "Directory.ReadWrite.All"),
-    (P::DomainReadAll, "Domain.Read.All"),
-    (P::DomainReadWriteAll, "Domain.ReadWrite.All"),
-    (P::GroupReadAll, "Group.Read.All"),
-    (P::GroupReadWriteAll, "Group.ReadWrite.All"),
-    (P::GroupMemberReadAll, "GroupMember.Read.All"),
-    (P::GroupMemberReadWriteAll, "GroupMember.ReadWrite.All"),
-    (P::RiskyUserReadAll, "IdentityRiskyUser.Read.All"),
-    (P::RiskyUserReadWriteAll, "IdentityRiskyUser.ReadWrite.All"),
-    (P::OrganizationReadAll, "Organization.Read.All"),
-    (P::OrganizationReadWriteAll, "Organization.ReadWrite.All"),
-    (P::RoleEligibilityRead, "RoleEligibilitySchedule.Read.Directory"),
-    (P::RoleEligibilityReadWrite, "RoleEligibilitySchedule.ReadWrite.Directory"),
-    (P::RoleManagementReadAll, "RoleManagement.Read.All"),
-    (P::RoleManagementRead, "RoleManagement.Read.Directory"),
-    (P::RoleManagementReadWrite, "RoleManagement.ReadWrite.Directory"),
-    (P::UserDeleteRestoreAll, "User.DeleteRestore.All"),
-    (P::UserReadAll, "User.Read.All"),
-    (P::UserReadWriteAll, "User.ReadWrite.All"),
-    (P::UserSyncBehaviorReadWriteAll, "User-OnPremisesSyncBehavior.ReadWrite.All"),
-];
+pub(super) type Permissions = &'static [&'static str];
 
 #[rustfmt::skip]
-pub(super) const READ_USERS: Permissions = &[
-    P::UserReadAll, P::UserReadWriteAll, P::DirectoryReadAll, P::DirectoryReadWriteAll,
-];
-pub(super) const WRITE_USERS: Permissions = &[P::UserReadWriteAll, P::DirectoryReadWriteAll];
+pub(super) const READ_USERS: Permissions =
+    &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
+pub(super) const WRITE_USERS: Permissions = &["User.ReadWrite.All", "Directory.ReadWrite.All"];
 /// Not even `Directory.ReadWrite.All` lets an app delete a user.
-pub(super) const DELETE_AND_RESTORE: Permissions = &[P::UserDeleteRestoreAll, P::UserReadWriteAll];
-pub(super) const CLEAR_IDENTIFIER: Permissions = &[P::UserSyncBehaviorReadWriteAll];
+pub(super) const DELETE_AND_RESTORE: Permissions = &["User.DeleteRestore.All", "User.ReadWrite.All"];
+pub(super) const CLEAR_IDENTIFIER: Permissions = &["User-OnPremisesSyncBehavior.ReadWrite.All"];
 #[rustfmt::skip]
-pub(super) const READ_DOMAINS: Permissions = &[
-    P::DomainReadAll, P::DomainReadWriteAll, P::DirectoryReadAll, P::DirectoryReadWriteAll,
-];
+pub(super) const READ_DOMAINS: Permissions =
+    &["Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
 #[rustfmt::skip]
-pub(super) const READ_ORGANIZATION: Permissions = &[
-    P::OrganizationReadAll, P::OrganizationReadWriteAll, P::DirectoryReadAll, P::DirectoryReadWriteAll,
-];
+pub(super) const READ_ORGANIZATION: Permissions =
+    &["Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
 #[rustfmt::skip]
 pub(super) const READ_ASSIGNMENTS: Permissions = &[
-    P::RoleManagementRead, P::RoleManagementReadAll, P::RoleManagementReadWrite, P::DirectoryReadAll,
-    P::DirectoryReadWriteAll,
+    "RoleManagement.Read.Directory", "RoleManagement.Read.All", "RoleManagement.ReadWrite.Directory",
+    "Directory.Read.All", "Directory.ReadWrite.All",
 ];
 #[rustfmt::skip]
 pub(super) const READ_ELIGIBILITIES: Permissions = &[
-    P::RoleEligibilityRead, P::RoleEligibilityReadWrite, P::RoleManagementRead, P::RoleManagementReadAll,
-    P::RoleManagementReadWrite,
+    "RoleEligibilitySchedule.Read.Directory", "RoleEligibilitySchedule.ReadWrite.Directory",
+    "RoleManagement.Read.Directory", "RoleManagement.Read.All", "RoleManagement.ReadWrite.Directory",
 ];
 #[rustfmt::skip]
 pub(super) const READ_MEMBERS: Permissions = &[
-    P::GroupMemberReadAll, P::GroupMemberReadWriteAll, P::GroupReadAll, P::GroupReadWriteAll,
-    P::DirectoryReadAll,
+    "GroupMember.Read.All", "GroupMember.ReadWrite.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All",
 ];
-pub(super) const READ_RISK: Permissions = &[P::RiskyUserReadAll, P::RiskyUserReadWriteAll];
-pub(super) const WRITE_RISK: Permissions = &[P::RiskyUserReadWriteAll];
+pub(super) const READ_RISK: Permissions = &["IdentityRiskyUser.Read.All", "IdentityRiskyUser.ReadWrite.All"];
+pub(super) const WRITE_RISK: Permissions = &["IdentityRiskyUser.ReadWrite.All"];
+
+/// Every list above: together they are all that the tenant knows.
+#[rustfmt::skip]
+const KNOWN: [Permissions; 11] = [
+    READ_USERS, WRITE_USERS, DELETE_AND_RESTORE, CLEAR_IDENTIFIER, READ_DOMAINS, READ_ORGANIZATION, READ_ASSIGNMENTS,
+    READ_ELIGIBILITIES, READ_MEMBERS, READ_RISK, WRITE_RISK,
+];
 
 impl GraphPermission {
     /// Everything that a shipped job can make use of, and nothing more.
     #[must_use]
     pub fn of_shipped_jobs() -> BTreeSet<GraphPermission> {
-        BTreeSet::from([
-            P::UserReadWriteAll,
-            P::UserDeleteRestoreAll,
-            P::DomainReadAll,
-            P::OrganizationReadAll,
-            P::RoleManagementRead,
-            P::RoleEligibilityRead,
-            P::GroupMemberReadAll,
-            P::UserSyncBehaviorReadWriteAll,
-            P::RiskyUserReadWriteAll,
-        ])
+        let names = [
+            "User.ReadWrite.All",
+            "User.DeleteRestore.All",
+            "Domain.Read.All",
+            "Organization.Read.All",
+            "RoleManagement.Read.Directory",
+            "RoleEligibilitySchedule.Read.Directory",
+            "GroupMember.Read.All",
+            "User-OnPremisesSyncBehavior.ReadWrite.All",
+            "IdentityRiskyUser.ReadWrite.All",
+        ];
+        names.map(GraphPermission).into()
     }
 
     /// The name, as Microsoft's permissions reference has it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        TABLE[self as usize].1
+        self.0
     }
 }
 
 impl fmt::Display for GraphPermission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.0)
     }
 }
 
 /// A name that is no permission which the simulated tenant knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the simulated tenant knows no permission `{0}`; it knows {known}", known = names())]
+#[error("the simulated tenant knows no permission `{0}`; it knows {known}", known = Vec::from_iter(known()).join(", "))]
 pub struct UnknownPermission(String);
 
-fn names() -> String {
-    TABLE.map(|(_, name)| name).join(", ")
+fn known() -> BTreeSet<&'static str> {
+    KNOWN.into_iter().flatten().copied().collect()
 }
 
 impl FromStr for GraphPermission {
@@ -163,14 +97,14 @@ impl FromStr for GraphPermission {
 
     /// Reads a name, in any case.
     fn from_str(text: &str) -> Result<Self, UnknownPermission> {
-        let found = TABLE.iter().find(|(_, name)| name.eq_ignore_ascii_case(text));
-        found.map(|(permission, _)| *permission).ok_or_else(|| UnknownPermission(text.to_owned()))
+        let found = known().into_iter().find(|name| name.eq_ignore_ascii_case(text));
+        found.map(GraphPermission).ok_or_else(|| UnknownPermission(text.to_owned()))
     }
 }
 
 /// Whether what is granted is enough. Nothing is asked for where no permission would be enough.
 pub(super) fn check_any(granted: &BTreeSet<GraphPermission>, enough: Permissions) -> Result<(), GraphRefusal> {
-    let is_granted = enough.is_empty() || enough.iter().any(|one| granted.contains(one));
+    let is_granted = enough.is_empty() || enough.iter().any(|name| granted.contains(&GraphPermission(name)));
     if is_granted { Ok(()) } else { Err(GraphRefusal::denied()) }
 }
 
@@ -179,24 +113,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_come_back_and_the_table_stands_in_the_order_of_the_enum() {
-        for (index, (permission, name)) in TABLE.iter().enumerate() {
-            assert_eq!(*permission as usize, index, "{name}");
-            assert_eq!(name.to_lowercase().parse(), Ok(*permission));
-            assert_eq!(permission.to_string(), *name);
+    fn every_name_comes_back_in_any_case() {
+        assert_eq!(known().len(), 21);
+        for name in known() {
+            let read: GraphPermission = name.to_lowercase().parse().unwrap();
+            assert_eq!((read.name(), read.to_string()), (name, name.to_owned()));
         }
-        assert!("User.Everything".parse::<GraphPermission>().is_err());
+        assert!(GraphPermission::of_shipped_jobs().iter().all(|granted| known().contains(granted.name())));
+        let unknown = "User.Everything".parse::<GraphPermission>().unwrap_err();
+        assert!(
+            unknown.to_string().contains("it knows Directory.Read.All, Directory.ReadWrite.All, Domain"),
+            "{unknown}"
+        );
     }
 
     #[test]
     fn one_of_several_is_enough_and_another_one_is_not() {
-        let check = |one, enough| check_any(&BTreeSet::from([one]), enough);
-        assert_eq!(check(P::UserDeleteRestoreAll, DELETE_AND_RESTORE), Ok(()));
-        assert_eq!(check(P::UserReadWriteAll, DELETE_AND_RESTORE), Ok(()));
+        let check = |one, enough| check_any(&BTreeSet::from([GraphPermission(one)]), enough);
+        assert_eq!(check("User.DeleteRestore.All", DELETE_AND_RESTORE), Ok(()));
+        assert_eq!(check("User.ReadWrite.All", DELETE_AND_RESTORE), Ok(()));
         let denied = Err(GraphRefusal::denied());
-        assert_eq!(check(P::DirectoryReadWriteAll, DELETE_AND_RESTORE), denied);
-        assert_eq!(check(P::UserReadAll, READ_USERS), Ok(()));
-        assert_eq!(check(P::UserReadAll, WRITE_USERS), denied);
+        assert_eq!(check("Directory.ReadWrite.All", DELETE_AND_RESTORE), denied);
+        assert_eq!(check("User.Read.All", READ_USERS), Ok(()));
+        assert_eq!(check("User.Read.All", WRITE_USERS), denied);
         assert_eq!(check_any(&BTreeSet::new(), &[]), Ok(()));
     }
 }

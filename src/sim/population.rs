@@ -4,15 +4,13 @@
 use std::io;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::clock::SimTime;
 use super::rules::domains::{DomainKind, Domains, FEDERATED_DEMO_DOMAIN, INITIAL_DOMAIN, MANAGED_DEMO_DOMAIN};
 use super::rules::users::{self, DirectoryRole};
-use super::schema::Document;
 use super::store::DocumentStore;
-use super::{anchor, chance, names, upn};
+use super::{Document, SimTime, anchor, chance, names, upn};
 
 /// Percent of a generated population in the federated demonstration domain; the rest is in the managed one.
 const GENERATED_FEDERATED_PERCENT: u64 = 60;
@@ -48,42 +46,6 @@ pub struct Person {
     pub wanted_immutable_id: Option<String>,
 }
 
-/// The state that a person is found in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Situation {
-    /// Live with the wanted ImmutableID.
-    Right,
-    /// In the recycle bin with an old ImmutableID.
-    Deleted,
-    /// At the temporary UPN without ImmutableID, as an earlier script left them; from federated domains only.
-    Stuck,
-    /// Mastered by an on-premises directory.
-    Synced,
-    /// Holding an administrator's role.
-    Administrator,
-    /// The wanted ImmutableID belongs to somebody else.
-    AnchorTaken,
-    /// Not in the tenant.
-    Missing,
-    /// Live with an old ImmutableID.
-    Old,
-}
-
-impl Situation {
-    fn from_percentile(percentile: u64) -> Self {
-        match percentile {
-            0..15 => Self::Right,
-            15..25 => Self::Deleted,
-            25..27 => Self::Stuck,
-            27..29 => Self::Synced,
-            29 => Self::Administrator,
-            30 => Self::AnchorTaken,
-            31 => Self::Missing,
-            _ => Self::Old,
-        }
-    }
-}
-
 impl Population {
     /// How many people it has, as far as memory can be reserved for them.
     pub(super) fn len(&self) -> usize {
@@ -111,12 +73,8 @@ impl Population {
         match self {
             Self::Generated { users } => format!("generated:{users}"),
             Self::People(people) => {
-                let mut hash = Sha256::new();
-                for person in people {
-                    hash.update(format!("{person:?}\n"));
-                }
-                let digest: [u8; 32] = hash.finalize().into();
-                let digest = Uuid::from_bytes(chance::first_half(&digest));
+                let lines: String = people.iter().map(|person| format!("{person:?}\n")).collect();
+                let digest = Uuid::from_bytes(chance::first_half(&Sha256::digest(lines).into()));
                 format!("people:{}", digest.simple())
             }
         }
@@ -198,40 +156,44 @@ impl Settler<'_> {
         let temporary = temporary.unwrap_or_else(|| format!("{}@{INITIAL_DOMAIN}", parts.local));
         let wanted = person.wanted_immutable_id.as_deref();
         let wanted = wanted.filter(|wanted| anchor::check(wanted).is_ok());
-        match (Situation::from_percentile(chance::number(&draw) % 100), wanted) {
-            (Situation::Missing, _) => {}
-            (Situation::Right, Some(wanted)) => {
-                self.first_that_fits([with(&old, "onPremisesImmutableId", json!(wanted)), old]);
-            }
-            (Situation::Deleted, _) => {
+        let candidates = match (chance::number(&draw) % 100, wanted) {
+            // Live with the wanted ImmutableID.
+            (0..15, Some(wanted)) => vec![with(&old, "onPremisesImmutableId", json!(wanted)), old],
+            // In the recycle bin with an old ImmutableID.
+            (15..25, _) => {
                 let days = 1 + u64::from(draw[9]) % DELETED_DAYS_MAX;
                 // Whether a deleted user keeps it is not documented.
                 users::set_role(&mut old, DirectoryRole::Ordinary);
-                let at = self.born.minus_ms(days * DAY_MS);
-                self.first_that_fits([users::deleted(&old, at)]);
+                vec![users::deleted(&old, self.born.minus_ms(days * DAY_MS))]
             }
-            (Situation::Stuck, _) if self.can_be_stuck(parts.domain, &temporary) => {
+            // At the temporary UPN without ImmutableID, as an earlier script left them; from federated domains only.
+            (25..27, _) if self.can_be_stuck(parts.domain, &temporary) => {
                 let mut stuck = with(&old, "userPrincipalName", json!(temporary));
                 stuck.remove("onPremisesImmutableId");
-                self.first_that_fits([stuck, old]);
+                vec![stuck, old]
             }
-            (Situation::Synced, _) => {
+            // Mastered by an on-premises directory.
+            (27..29, _) => {
                 users::set_synced(&mut old, true);
                 users::link(&mut old, self.seed);
-                self.first_that_fits([old]);
+                vec![old]
             }
-            (Situation::Administrator, _) => {
+            // Holding an administrator's role.
+            (29, _) => {
                 users::set_role(&mut old, DirectoryRole::Holder);
-                self.first_that_fits([old]);
+                vec![old]
             }
-            (Situation::AnchorTaken, Some(wanted)) => {
+            // The wanted ImmutableID belongs to somebody else.
+            (30, Some(wanted)) => {
                 self.first_that_fits([self.holder_of(wanted)]);
-                self.first_that_fits([old]);
+                vec![old]
             }
-            (Situation::Right | Situation::AnchorTaken, None) | (Situation::Stuck | Situation::Old, _) => {
-                self.first_that_fits([old])
-            }
-        }
+            // Not in the tenant.
+            (31, _) => vec![],
+            // Live with an old ImmutableID.
+            _ => vec![old],
+        };
+        self.first_that_fits(candidates);
     }
 
     /// Gives a person what does not hang on their situation, by draws of its own.

@@ -5,8 +5,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::chance::Identity;
-use super::clock::SimTime;
+use super::{Identity, SimTime};
 
 const BAD_REQUEST: &str = "Request_BadRequest";
 

@@ -4,9 +4,8 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use super::clock::SimTime;
-use super::schema::Document;
 use super::store::Slot;
+use super::{Document, SimTime};
 
 /// States remembered of one object. A client that writes faster than this within the delay sees a newer past.
 const PASTS_MAX: usize = 16;

@@ -4,12 +4,15 @@
 
 use std::borrow::Cow;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::refusal::GraphRefusal;
-use super::rules::derive;
-use super::{anchor, upn};
+use super::odata::ODataQuery;
+use super::rules::{derive, domains, risk, roles, users};
+use super::store::Slot;
+use super::view::ReplicaView;
+use super::{GraphRefusal, anchor, upn};
 
 /// An entity: what is stored of it, by property. Names that begin with `#` are ours and never shown.
 pub(super) type Document = Map<String, Value>;
@@ -74,6 +77,18 @@ pub(super) enum FilterRule {
     Any,
 }
 
+/// What else is to be known of a property.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trait {
+    /// A GET without `$select` shows it.
+    Shown,
+    Beta,
+    /// Changing it on an administrator takes a higher role (users resource page, "sensitive actions").
+    Sensitive,
+    /// The cloud owns it even when the rest of the account comes from an on-premises directory.
+    CloudOwned,
+}
+
 /// A property of an entity set.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Property {
@@ -81,15 +96,9 @@ pub(super) struct Property {
     pub(super) form: ValueForm,
     pub(super) write: WriteRule,
     pub(super) filter: FilterRule,
+    traits: &'static [Trait],
     /// What it is unless something is stored.
     derive: Option<fn(&Document) -> Value>,
-    /// A GET without `$select` shows it.
-    is_default: bool,
-    is_beta: bool,
-    /// Changing it on an administrator takes a higher role (users resource page, "sensitive actions").
-    pub(super) is_sensitive: bool,
-    /// The cloud owns it even when the rest of the account comes from an on-premises directory.
-    pub(super) is_cloud_owned: bool,
 }
 
 impl PartialEq for Property {
@@ -99,65 +108,13 @@ impl PartialEq for Property {
 }
 
 impl Property {
-    const fn new(name: &'static str, form: ValueForm, write: WriteRule) -> Self {
-        Self {
-            name,
-            form,
-            write,
-            filter: FilterRule::Never,
-            derive: None,
-            is_default: false,
-            is_beta: false,
-            is_sensitive: false,
-            is_cloud_owned: false,
-        }
-    }
-
-    const fn text(name: &'static str) -> Self {
-        Self::new(name, ValueForm::Text, WriteRule::Writable)
-    }
-
-    const fn texts(name: &'static str) -> Self {
-        Self::new(name, ValueForm::Texts, WriteRule::Writable)
-    }
-
-    /// One that the service writes itself.
-    const fn fixed(name: &'static str) -> Self {
-        Self::new(name, ValueForm::Text, WriteRule::ReadOnly)
-    }
-
-    const fn guid(name: &'static str) -> Self {
-        Self::new(name, ValueForm::Guid, WriteRule::ReadOnly).filter(FilterRule::Equal)
-    }
-
-    const fn shown(mut self) -> Self {
-        self.is_default = true;
-        self
-    }
-
-    const fn beta(mut self) -> Self {
-        self.is_beta = true;
-        self
-    }
-
-    const fn sensitive(mut self) -> Self {
-        self.is_sensitive = true;
-        self
-    }
-
-    const fn cloud_owned(mut self) -> Self {
-        self.is_cloud_owned = true;
-        self
-    }
-
-    const fn filter(mut self, filter: FilterRule) -> Self {
-        self.filter = filter;
-        self
-    }
-
     const fn derived(mut self, derive: fn(&Document) -> Value) -> Self {
         self.derive = Some(derive);
         self
+    }
+
+    pub(super) fn is(&self, wanted: Trait) -> bool {
+        self.traits.contains(&wanted)
     }
 
     /// The value that a client sees.
@@ -196,31 +153,38 @@ impl Property {
     }
 }
 
+/// Entities with their places in a listing; a page ends at a place and the next one begins there.
+pub(super) type Rows<'a> = Box<dyn Iterator<Item = (Slot, Cow<'a, Document>)> + 'a>;
+
 /// A kind of entity, as one address serves it.
 #[derive(Debug)]
 pub(super) struct EntitySet {
     pub(super) type_name: &'static str,
+    /// How descriptions name the set.
+    pub(super) context: &'static str,
+    /// Whether its entities tell their type.
+    pub(super) is_typed: bool,
     pub(super) properties: &'static [Property],
     /// The query options that it takes beside `$select`.
     pub(super) options: &'static [&'static str],
+    /// What a request sees of the set, from a place on.
+    pub(super) rows: for<'a> fn(ReplicaView<'a>, &'a ODataQuery) -> Result<Rows<'a>, GraphRefusal>,
+    /// The entity that the key in a request's path names.
+    pub(super) find: for<'a> fn(ReplicaView<'a>) -> Option<Cow<'a, Document>>,
 }
 
 impl EntitySet {
-    const fn new(type_name: &'static str, properties: &'static [Property], options: &'static [&'static str]) -> Self {
-        Self { type_name, properties, options }
-    }
-
     /// The property that a version of Graph knows by this name; names are compared exactly.
     pub(super) fn property(&self, name: &str, version: ApiVersion) -> Result<&'static Property, GraphRefusal> {
         let mut known = self.properties.iter();
         known
-            .find(|property| property.name == name && (version == ApiVersion::Beta || !property.is_beta))
+            .find(|property| property.name == name && (version == ApiVersion::Beta || !property.is(Trait::Beta)))
             .ok_or_else(|| GraphRefusal::unknown_property(name, self.type_name))
     }
 
     /// What a GET gives when nothing is selected.
     pub(super) fn default_select(&self) -> Vec<&'static Property> {
-        self.properties.iter().filter(|property| property.is_default).collect()
+        self.properties.iter().filter(|property| property.is(Trait::Shown)).collect()
     }
 
     /// Reads the body of a write. Annotations are passed over.
@@ -241,12 +205,18 @@ impl EntitySet {
 }
 
 /// A body that must be a JSON object.
-pub(super) fn object(body: &[u8]) -> Result<Document, GraphRefusal> {
+fn object(body: &[u8]) -> Result<Document, GraphRefusal> {
     if body.is_empty() {
         return Err(GraphRefusal::bad_request("Empty payload: a JSON object is expected."));
     }
     serde_json::from_slice(body)
         .map_err(|error| GraphRefusal::bad_request(format!("The body is not a JSON object: {error}.")))
+}
+
+/// The parameters of an action.
+pub(super) fn parameters<T: DeserializeOwned>(body: &[u8]) -> Result<T, GraphRefusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| GraphRefusal::bad_request(format!("The parameters are not understood: {error}.")))
 }
 
 /// Reads an id in the form with dashes, the only one that Graph takes.
@@ -260,107 +230,110 @@ pub(super) fn text<'a>(document: &'a Document, name: &str) -> Option<&'a str> {
     document.get(name)?.as_str()
 }
 
-const EQUAL: FilterRule = FilterRule::Equal;
-const PARTIAL: FilterRule = FilterRule::Partial;
-const ANY: FilterRule = FilterRule::Any;
+use FilterRule::{Any, Equal, Never, Partial};
+use Trait::{Beta, CloudOwned, Sensitive, Shown};
+use ValueForm::{Address, Addresses, Anchor, Flag, Guid, Object, Text, Texts, Upn};
+use WriteRule::{ClearOnly, ReadOnly, Secret, Writable};
+
+const fn row(
+    name: &'static str,
+    form: ValueForm,
+    write: WriteRule,
+    filter: FilterRule,
+    traits: &'static [Trait],
+) -> Property {
+    Property { name, form, write, filter, traits, derive: None }
+}
 
 /// The default set comes first (user-get in Microsoft's reference).
 #[rustfmt::skip]
 const USER: &[Property] = &[
-    Property::texts("businessPhones").shown().sensitive(),
-    Property::text("displayName").shown().derived(derive::display_name),
-    Property::text("givenName").shown().derived(derive::given_name),
-    Property::guid("id").shown(),
-    Property::text("jobTitle").shown(),
-    Property::new("mail", ValueForm::Address, WriteRule::Writable).shown().filter(PARTIAL),
-    Property::text("mobilePhone").shown().sensitive(),
-    Property::text("officeLocation").shown(),
-    Property::text("preferredLanguage").shown(),
-    Property::text("surname").shown().derived(derive::surname),
-    Property::new("userPrincipalName", ValueForm::Upn, WriteRule::Writable).shown().sensitive().filter(PARTIAL),
-    Property::new("accountEnabled", ValueForm::Flag, WriteRule::Writable).sensitive(),
-    Property::text("city"),
-    Property::text("companyName"),
-    Property::text("country"),
-    Property::fixed("createdDateTime"),
-    Property::fixed("deletedDateTime"),
-    Property::text("department"),
-    Property::text("employeeId"),
-    Property::fixed("isManagementRestricted"),
-    Property::fixed("lastPasswordChangeDateTime").derived(derive::first_password),
-    Property::text("mailNickname").derived(derive::nickname),
-    Property::fixed("onPremisesDistinguishedName"),
-    Property::fixed("onPremisesDomainName"),
-    Property::new("onPremisesImmutableId", ValueForm::Anchor, WriteRule::Writable).sensitive().filter(EQUAL),
-    Property::fixed("onPremisesLastSyncDateTime"),
-    Property::new("onPremisesObjectIdentifier", ValueForm::Guid, WriteRule::ClearOnly).beta(),
-    Property::new("onPremisesProvisioningErrors", ValueForm::Texts, WriteRule::ReadOnly),
-    Property::fixed("onPremisesSamAccountName"),
-    Property::fixed("onPremisesSecurityIdentifier"),
-    Property::fixed("onPremisesSyncEnabled"),
-    Property::fixed("onPremisesUserPrincipalName"),
-    Property::texts("otherMails").sensitive().cloud_owned(),
-    Property::new("passwordProfile", ValueForm::Object, WriteRule::Secret).sensitive().cloud_owned(),
-    Property::text("postalCode"),
-    Property::new("proxyAddresses", ValueForm::Addresses, WriteRule::ReadOnly).filter(ANY).derived(derive::proxy_addresses),
-    Property::fixed("signInSessionsValidFromDateTime"),
-    Property::text("state"),
-    Property::text("streetAddress"),
-    Property::text("usageLocation").cloud_owned(),
-    Property::fixed("userType").derived(|_| json!("Member")),
+    row("businessPhones", Texts, Writable, Never, &[Shown, Sensitive]),
+    row("displayName", Text, Writable, Never, &[Shown]).derived(derive::display_name),
+    row("givenName", Text, Writable, Never, &[Shown]).derived(derive::given_name),
+    row("id", Guid, ReadOnly, Equal, &[Shown]),
+    row("jobTitle", Text, Writable, Never, &[Shown]),
+    row("mail", Address, Writable, Partial, &[Shown]),
+    row("mobilePhone", Text, Writable, Never, &[Shown, Sensitive]),
+    row("officeLocation", Text, Writable, Never, &[Shown]),
+    row("preferredLanguage", Text, Writable, Never, &[Shown]),
+    row("surname", Text, Writable, Never, &[Shown]).derived(derive::surname),
+    row("userPrincipalName", Upn, Writable, Partial, &[Shown, Sensitive]),
+    row("accountEnabled", Flag, Writable, Never, &[Sensitive]),
+    row("city", Text, Writable, Never, &[]),
+    row("companyName", Text, Writable, Never, &[]),
+    row("country", Text, Writable, Never, &[]),
+    row("createdDateTime", Text, ReadOnly, Never, &[]),
+    row("deletedDateTime", Text, ReadOnly, Never, &[]),
+    row("department", Text, Writable, Never, &[]),
+    row("employeeId", Text, Writable, Never, &[]),
+    row("isManagementRestricted", Text, ReadOnly, Never, &[]),
+    row("lastPasswordChangeDateTime", Text, ReadOnly, Never, &[]).derived(derive::first_password),
+    row("mailNickname", Text, Writable, Never, &[]).derived(derive::nickname),
+    row("onPremisesDistinguishedName", Text, ReadOnly, Never, &[]),
+    row("onPremisesDomainName", Text, ReadOnly, Never, &[]),
+    row("onPremisesImmutableId", Anchor, Writable, Equal, &[Sensitive]),
+    row("onPremisesLastSyncDateTime", Text, ReadOnly, Never, &[]),
+    row("onPremisesObjectIdentifier", Guid, ClearOnly, Never, &[Beta]),
+    row("onPremisesProvisioningErrors", Texts, ReadOnly, Never, &[]),
+    row("onPremisesSamAccountName", Text, ReadOnly, Never, &[]),
+    row("onPremisesSecurityIdentifier", Text, ReadOnly, Never, &[]),
+    row("onPremisesSyncEnabled", Text, ReadOnly, Never, &[]),
+    row("onPremisesUserPrincipalName", Text, ReadOnly, Never, &[]),
+    row("otherMails", Texts, Writable, Never, &[Sensitive, CloudOwned]),
+    row("passwordProfile", Object, Secret, Never, &[Sensitive, CloudOwned]),
+    row("postalCode", Text, Writable, Never, &[]),
+    row("proxyAddresses", Addresses, ReadOnly, Any, &[]).derived(derive::proxy_addresses),
+    row("signInSessionsValidFromDateTime", Text, ReadOnly, Never, &[]),
+    row("state", Text, Writable, Never, &[]),
+    row("streetAddress", Text, Writable, Never, &[]),
+    row("usageLocation", Text, Writable, Never, &[CloudOwned]),
+    row("userType", Text, ReadOnly, Never, &[]).derived(|_| json!("Member")),
 ];
 
+#[rustfmt::skip]
 const DOMAIN: &[Property] = &shown([
-    "authenticationType",
-    "availabilityStatus",
-    "id",
-    "isAdminManaged",
-    "isDefault",
-    "isInitial",
-    "isRoot",
-    "isVerified",
-    "passwordNotificationWindowInDays",
-    "passwordValidityPeriodInDays",
-    "supportedServices",
+    "authenticationType", "availabilityStatus", "id", "isAdminManaged", "isDefault", "isInitial", "isRoot", "isVerified",
+    "passwordNotificationWindowInDays", "passwordValidityPeriodInDays", "supportedServices",
 ]);
 
 const TENANT: &[Property] = &shown(["displayName", "id", "onPremisesSyncEnabled", "tenantType", "verifiedDomains"]);
 
 const ASSIGNMENT: &[Property] = &[
-    Property::fixed("appScopeId"),
-    Property::fixed("directoryScopeId").shown(),
-    Property::fixed("id").shown(),
-    Property::guid("principalId").shown(),
-    Property::guid("roleDefinitionId").shown(),
+    row("appScopeId", Text, ReadOnly, Never, &[]),
+    row("directoryScopeId", Text, ReadOnly, Never, &[Shown]),
+    row("id", Text, ReadOnly, Never, &[Shown]),
+    row("principalId", Guid, ReadOnly, Equal, &[Shown]),
+    row("roleDefinitionId", Guid, ReadOnly, Equal, &[Shown]),
 ];
 
 const ELIGIBILITY: &[Property] = &[
-    Property::fixed("appScopeId").shown(),
-    Property::fixed("directoryScopeId").shown(),
-    Property::fixed("endDateTime").shown(),
-    Property::fixed("id").shown(),
-    Property::fixed("memberType").shown(),
-    Property::guid("principalId").shown(),
-    Property::guid("roleDefinitionId").shown(),
-    Property::fixed("roleEligibilityScheduleId").shown(),
-    Property::fixed("startDateTime").shown(),
+    row("appScopeId", Text, ReadOnly, Never, &[Shown]),
+    row("directoryScopeId", Text, ReadOnly, Never, &[Shown]),
+    row("endDateTime", Text, ReadOnly, Never, &[Shown]),
+    row("id", Text, ReadOnly, Never, &[Shown]),
+    row("memberType", Text, ReadOnly, Never, &[Shown]),
+    row("principalId", Guid, ReadOnly, Equal, &[Shown]),
+    row("roleDefinitionId", Guid, ReadOnly, Equal, &[Shown]),
+    row("roleEligibilityScheduleId", Text, ReadOnly, Never, &[Shown]),
+    row("startDateTime", Text, ReadOnly, Never, &[Shown]),
 ];
 
 const RISKY_USER: &[Property] = &[
-    Property::guid("id").shown(),
-    Property::fixed("isDeleted").shown(),
-    Property::fixed("isProcessing").shown(),
-    Property::fixed("riskDetail").shown(),
-    Property::fixed("riskLastUpdatedDateTime").shown(),
-    Property::fixed("riskLevel").shown(),
-    Property::fixed("riskState").shown(),
-    Property::fixed("userDisplayName").shown(),
-    Property::fixed("userPrincipalName").shown(),
+    row("id", Guid, ReadOnly, Equal, &[Shown]),
+    row("isDeleted", Text, ReadOnly, Never, &[Shown]),
+    row("isProcessing", Text, ReadOnly, Never, &[Shown]),
+    row("riskDetail", Text, ReadOnly, Never, &[Shown]),
+    row("riskLastUpdatedDateTime", Text, ReadOnly, Never, &[Shown]),
+    row("riskLevel", Text, ReadOnly, Never, &[Shown]),
+    row("riskState", Text, ReadOnly, Never, &[Shown]),
+    row("userDisplayName", Text, ReadOnly, Never, &[Shown]),
+    row("userPrincipalName", Text, ReadOnly, Never, &[Shown]),
 ];
 
 /// Properties that the service writes itself and every GET shows.
 const fn shown<const N: usize>(names: [&'static str; N]) -> [Property; N] {
-    let mut properties = [Property::fixed("").shown(); N];
+    let mut properties = [row("", Text, ReadOnly, Never, &[Shown]); N];
     let mut at = 0;
     while at < N {
         properties[at].name = names[at];
@@ -375,14 +348,65 @@ const EXPANDED: &[&str] = &["$filter", "$top", "$skiptoken", "$expand"];
 /// A group's members, who are users here, cannot be filtered.
 const UNFILTERED: &[&str] = &["$top", "$skiptoken", "$count"];
 
-pub(super) static USERS: EntitySet = EntitySet::new("user", USER, COUNTED);
-pub(super) static MEMBERS: EntitySet = EntitySet::new("user", USER, UNFILTERED);
-pub(super) static DOMAINS: EntitySet = EntitySet::new("domain", DOMAIN, &[]);
-pub(super) static ORGANIZATION: EntitySet = EntitySet::new("organization", TENANT, &[]);
-pub(super) static RISKY_USERS: EntitySet = EntitySet::new("riskyUser", RISKY_USER, PAGED);
-pub(super) static ROLE_ASSIGNMENTS: EntitySet = EntitySet::new("unifiedRoleAssignment", ASSIGNMENT, EXPANDED);
-pub(super) static ROLE_ELIGIBILITIES: EntitySet =
-    EntitySet::new("unifiedRoleEligibilityScheduleInstance", ELIGIBILITY, EXPANDED);
+const LIVE: EntitySet = EntitySet {
+    type_name: "user",
+    context: "users",
+    is_typed: false,
+    properties: USER,
+    options: COUNTED,
+    rows: users::live,
+    find: users::find_live,
+};
+pub(super) static USERS: EntitySet = LIVE;
+pub(super) static DELETED_USERS: EntitySet =
+    EntitySet { context: "directoryObjects/microsoft.graph.user", rows: users::in_bin, ..LIVE };
+pub(super) static DELETED_USER: EntitySet =
+    EntitySet { context: "directoryObjects", is_typed: true, find: users::find_in_bin, ..LIVE };
+pub(super) static MEMBERS: EntitySet =
+    EntitySet { context: "directoryObjects", is_typed: true, options: UNFILTERED, rows: roles::members, ..LIVE };
+pub(super) static USER_MEMBERS: EntitySet = EntitySet { options: UNFILTERED, rows: roles::user_members, ..LIVE };
+pub(super) static DOMAINS: EntitySet = EntitySet {
+    type_name: "domain",
+    context: "domains",
+    properties: DOMAIN,
+    options: &[],
+    rows: domains::rows,
+    find: domains::find,
+    ..LIVE
+};
+pub(super) static ORGANIZATION: EntitySet = EntitySet {
+    type_name: "organization",
+    context: "organization",
+    properties: TENANT,
+    options: &[],
+    rows: domains::organization,
+    ..LIVE
+};
+pub(super) static RISKY_USERS: EntitySet = EntitySet {
+    type_name: "riskyUser",
+    context: "identityProtection/riskyUsers",
+    properties: RISKY_USER,
+    options: PAGED,
+    rows: risk::rows,
+    find: risk::find,
+    ..LIVE
+};
+pub(super) static ROLE_ASSIGNMENTS: EntitySet = EntitySet {
+    type_name: "unifiedRoleAssignment",
+    context: "roleManagement/directory/roleAssignments",
+    properties: ASSIGNMENT,
+    options: EXPANDED,
+    rows: roles::assignments,
+    ..LIVE
+};
+pub(super) static ROLE_ELIGIBILITIES: EntitySet = EntitySet {
+    type_name: "unifiedRoleEligibilityScheduleInstance",
+    context: "roleManagement/directory/roleEligibilityScheduleInstances",
+    properties: ELIGIBILITY,
+    options: EXPANDED,
+    rows: roles::eligibilities,
+    ..LIVE
+};
 
 #[cfg(test)]
 mod tests {

@@ -8,58 +8,43 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::http::StatusCode;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::batch::{self, Batching};
-use super::call::Call;
-use super::chance::{Identity, Sequencer};
-use super::clock::{SimClock, SimTime};
 use super::device::Devices;
 use super::endpoints::{Route, endpoint};
 use super::faults::{Faults, InjectedFault};
-use super::limits::RetryAfter;
 use super::operation::GraphOperation;
 use super::permission::GraphPermission;
-use super::refusal::GraphRefusal;
-use super::reply::GraphReply;
 use super::rules::hard_match::{self, NoHardMatch, Takeover};
 use super::rules::users;
 use super::sign_in::SignIn;
-use super::tenant::Tenant;
-use super::throttle::{Throttle, ThrottleDecision, ThrottleScope, Throttled};
-use super::token::{CLIENT_ID, TENANT_ID, TokenRights, TokenSubject, TokenWish, TokensIssued};
+use super::throttle::{Limit, Throttle, Throttled};
+use super::token::{CLIENT_ID, TENANT_ID, TokenRights, TokenSubject, TokensIssued};
+use super::{Call, GraphRefusal, GraphReply, Identity, Sequencer, SimClock, SimTime, Tenant};
 
 /// How long a made-up throttling asks to wait: short, since a test that meets it should go on soon.
 const FAKE_WAIT_MS: std::ops::Range<u64> = 200..2_000;
 
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(super) fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn read(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// What happened so far in this process.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Counters {
     /// Requests to Graph, each part of a batch among them, and for tokens.
-    pub(super) requests: Counter,
+    pub(super) requests: AtomicU64,
     /// GET requests that were carried out, whatever became of their reply.
-    pub(super) reads: Counter,
+    reads: AtomicU64,
     /// Writes that were made, whatever became of their reply.
-    pub(super) writes: Counter,
+    writes: AtomicU64,
     /// 429 replies, true and made up.
-    pub(super) throttled: Counter,
+    throttled: AtomicU64,
     /// Faults that were made up.
-    pub(super) faults: Counter,
-    pub(super) tokens: Counter,
+    faults: AtomicU64,
+    tokens: AtomicU64,
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// What leaves the service.
@@ -86,18 +71,23 @@ pub(super) struct SimService {
     pub(super) clock: SimClock,
     pub(super) sequencer: Sequencer,
     pub(super) faults: Faults,
-    pub(super) retry_after: RetryAfter,
     pub(super) tenant: Mutex<Tenant>,
     pub(super) throttle: Mutex<Throttle>,
-    pub(super) tokens: Mutex<TokensIssued>,
-    /// What the app is granted, and so what new tokens say.
-    pub(super) permissions: Mutex<BTreeSet<GraphPermission>>,
+    pub(super) access: Mutex<Access>,
     pub(super) started_at: SimTime,
-    pub(super) sign_in: Mutex<SignIn>,
-    pub(super) devices: Mutex<Devices>,
     pub(super) takeover: Takeover,
     pub(super) batching: Batching,
     pub(super) counters: Counters,
+}
+
+/// Who may sign in, with what, and what was given out for it.
+#[derive(Debug)]
+pub(super) struct Access {
+    pub(super) sign_in: SignIn,
+    /// What the app is granted, and so what new tokens say.
+    pub(super) permissions: BTreeSet<GraphPermission>,
+    pub(super) tokens: TokensIssued,
+    pub(super) devices: Devices,
 }
 
 /// Takes a lock. A request that panicked while holding it changed nothing by halves: writes are planned first and
@@ -126,30 +116,27 @@ impl SimService {
 
     /// Serves a request that stands alone or in a batch.
     pub(super) fn serve_part(&self, call: &Call, dice: &mut ChaCha8Rng) -> ServiceOutcome {
-        self.counters.requests.add_one();
+        count(&self.counters.requests);
         let rights = match self.check_token(call) {
             Ok(rights) => rights,
             Err(refusal) => return self.refuse(call, &refusal),
         };
-        let decision = locked(&self.throttle).admit(call.family(), call.cost(), call.priority(), call.now);
+        let decision = locked(&self.throttle).admit(call.cost(), call.priority(), call.now);
         let outcome = match decision {
-            ThrottleDecision::Refused(refusal) => {
-                ServiceOutcome::Reply(self.throttled(call, refusal, refusal.limit.reason()))
-            }
-            ThrottleDecision::Admitted { warning_share } => self
+            Err(refusal) => ServiceOutcome::Reply(self.throttled(call, refusal, refusal.limit.names().1)),
+            Ok(warning_share) => self
                 .with_fault(call, dice, || self.carried_out(call, &rights))
                 .map(|reply| with_usage(reply, warning_share)),
         };
         outcome.map(|reply| finished(call, reply))
     }
 
-    /// Gives out a token for Graph, whose root is `resource`, with what is granted at this moment.
-    pub(super) fn issue(&self, subject: TokenSubject, resource: &str, now: SimTime, identity: &Identity) -> Value {
-        self.counters.tokens.add_one();
-        let permissions = locked(&self.permissions).clone();
-        let rights = TokenRights { permissions, role: locked(&self.tenant).app_role };
-        let wish = TokenWish { subject, resource, rights };
-        locked(&self.tokens).issue(wish, now, identity)
+    /// Gives out a token for Graph with what is granted at this moment.
+    pub(super) fn issue(&self, access: &mut Access, subject: TokenSubject, now: SimTime, identity: &Identity) -> Value {
+        count(&self.counters.tokens);
+        let is_administrator = locked(&self.tenant).app_is_administrator;
+        let rights = TokenRights { permissions: access.permissions.clone(), is_administrator };
+        access.tokens.issue(subject, &access.sign_in.resource, rights, now, identity)
     }
 
     /// Lets an object with this anchor arrive from on premises; gives the id of the user whom it took over.
@@ -174,16 +161,15 @@ impl SimService {
 
     fn check_token(&self, call: &Call) -> Result<Arc<TokenRights>, GraphRefusal> {
         let token = call.bearer().ok_or_else(|| GraphRefusal::token("Access token is empty."))?;
-        locked(&self.tokens).check(token, call.now)
+        locked(&self.access).tokens.check(token, call.now)
     }
 
     fn with_fault(&self, call: &Call, dice: &mut ChaCha8Rng, carry_out: impl Fn() -> GraphReply) -> ServiceOutcome {
-        let fault = self.faults.draw(dice);
-        if fault != InjectedFault::Nothing {
-            self.counters.faults.add_one();
-        }
-        let reply = match fault {
-            InjectedFault::Nothing => carry_out(),
+        let Some(fault) = self.faults.draw(dice) else {
+            return ServiceOutcome::Reply(carry_out());
+        };
+        count(&self.counters.faults);
+        ServiceOutcome::Reply(match fault {
             InjectedFault::ErrorBefore(status) => self.refused(call, &GraphRefusal::fault(status)),
             InjectedFault::ErrorAfter(status) => {
                 carry_out();
@@ -196,28 +182,21 @@ impl SimService {
             }
             InjectedFault::Throttle => {
                 let wait_ms = Some(dice.random_range(FAKE_WAIT_MS));
-                let refusal = Throttled { wait_ms, ..Throttled::of(ThrottleScope::AppInTenant) };
-                self.throttled(call, refusal, "CPULimitExceeded")
+                self.throttled(call, Throttled { limit: Limit::AppUnits, wait_ms }, "CPULimitExceeded")
             }
             InjectedFault::ExpireToken => {
                 if let Some(token) = call.bearer() {
-                    locked(&self.tokens).expire(token, call.now);
+                    locked(&self.access).tokens.expire(token, call.now);
                 }
                 self.refused(call, &GraphRefusal::token_expired())
             }
-        };
-        ServiceOutcome::Reply(reply)
+        })
     }
 
     fn carried_out(&self, call: &Call, rights: &TokenRights) -> GraphReply {
         match self.carry_out(call, rights) {
             Ok(reply) => {
-                let counters = &self.counters;
-                if call.is_read() {
-                    counters.reads.add_one()
-                } else {
-                    counters.writes.add_one()
-                }
+                count(if call.is_read() { &self.counters.reads } else { &self.counters.writes });
                 reply
             }
             Err(refusal) => self.refused(call, &refusal),
@@ -243,14 +222,14 @@ impl SimService {
     }
 
     fn throttled(&self, call: &Call, refusal: Throttled, reason: &str) -> GraphReply {
-        self.counters.throttled.add_one();
-        let (scope, limit) = (refusal.scope.name(), refusal.limit.scope());
-        let scope = format!("{scope}/{limit}/{CLIENT_ID}/{TENANT_ID}");
+        count(&self.counters.throttled);
+        let scope = format!("{}/{CLIENT_ID}/{TENANT_ID}", refusal.limit.names().0);
         let reply = GraphReply::value(StatusCode::TOO_MANY_REQUESTS, &call.trace().throttled_body())
             .with("x-ms-throttle-scope", &scope)
             .with("x-ms-throttle-information", reason);
-        match refusal.wait_ms.and_then(|wait_ms| retry_after(self.retry_after, wait_ms, call.now)) {
-            Some(value) => reply.with("retry-after", &value),
+        match refusal.wait_ms {
+            // With decimals, as in the documented sample `2.128`.
+            Some(ms) => reply.with("retry-after", &format!("{}.{:03}", ms / 1_000, ms % 1_000)),
             None => reply,
         }
     }
@@ -274,32 +253,5 @@ fn with_usage(reply: GraphReply, warning_share: Option<f64>) -> GraphReply {
     match warning_share {
         Some(share) if reply.is_success() => reply.with("x-ms-throttle-limit-percentage", &format!("{share:.2}")),
         Some(_) | None => reply,
-    }
-}
-
-/// The value of `Retry-After`; whole seconds and dates are rounded up, so that waiting as told is enough.
-fn retry_after(form: RetryAfter, wait_ms: u64, now: SimTime) -> Option<String> {
-    let whole_s = wait_ms.div_ceil(1_000);
-    match form {
-        RetryAfter::Decimal => Some(format!("{}.{:03}", wait_ms / 1_000, wait_ms % 1_000)),
-        RetryAfter::Whole => Some(whole_s.to_string()),
-        // A date has no parts of a second: the one that `now` has would be lost without the extra second.
-        RetryAfter::Date => Some(httpdate::fmt_http_date(now.plus_ms((whole_s + 1) * 1_000).to_system_time())),
-        RetryAfter::Omitted => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_has_its_forms() {
-        let form = |form| retry_after(form, 2_128, SimTime(999));
-        assert_eq!(form(RetryAfter::Decimal).as_deref(), Some("2.128"));
-        assert_eq!(form(RetryAfter::Whole).as_deref(), Some("3"));
-        let date = form(RetryAfter::Date);
-        assert_eq!(date.as_deref(), Some("Thu, 01 Jan 1970 00:00:04 GMT"));
-        assert_eq!(form(RetryAfter::Omitted), None);
     }
 }

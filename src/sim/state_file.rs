@@ -11,10 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::SimError;
-use super::clock::SimTime;
-use super::schema::Document;
 use super::write_log::WriteRecord;
+use super::{Document, SimError, SimTime};
 
 const FILE_NAME: &str = "tenant.jsonl";
 const LOCK_NAME: &str = "lock";
@@ -56,7 +54,7 @@ pub(super) struct StateLine {
 /// An open state directory; no other process can open it meanwhile.
 #[derive(Debug)]
 pub(super) struct StateFile {
-    directory: PathBuf,
+    path: PathBuf,
     identity: TenantIdentity,
     file: File,
     /// After a failed append the file may end in half a line, so nothing may follow it.
@@ -79,12 +77,12 @@ impl StateFile {
             Some(found) if found.is_same(&identity) => found,
             Some(_) => return Err(SimError::OtherTenant { path }),
             None => {
-                write_identity(&path, &identity).map_err(failed)?;
+                fs::write(&path, line_of(&identity).map_err(failed)?).map_err(failed)?;
                 identity
             }
         };
-        let file = open_for_append(&path).map_err(failed)?;
-        Ok(Self { directory: directory.to_owned(), identity, file, is_broken: false, _lock: lock })
+        let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        Ok(Self { path, identity, file, is_broken: false, _lock: lock })
     }
 
     pub(super) fn born(&self) -> SimTime {
@@ -93,9 +91,8 @@ impl StateFile {
 
     /// Visits every whole line and cuts off a torn last one.
     pub(super) fn replay(&mut self, mut visit: impl FnMut(StateLine)) -> Result<(), SimError> {
-        let path = self.directory.join(FILE_NAME);
-        let failed = |source| SimError::State { path: path.clone(), source };
-        let mut reader = BufReader::new(File::open(&path).map_err(failed)?);
+        let failed = |source| SimError::State { path: self.path.clone(), source };
+        let mut reader = BufReader::new(File::open(&self.path).map_err(failed)?);
         let mut text = Vec::new();
         let (mut whole_bytes, mut number) = (0, 0);
         while reader.read_until(b'\n', &mut text).map_err(failed)? > 0 {
@@ -106,7 +103,7 @@ impl StateFile {
             number += 1;
             whole_bytes += text.len() as u64;
             if number > 1 {
-                visit(parsed(&text, &path, number)?);
+                visit(parsed(&text, &self.path, number)?);
             }
             text.clear();
         }
@@ -118,9 +115,7 @@ impl StateFile {
         if self.is_broken {
             return Err(io::Error::other("an earlier write to the state file failed"));
         }
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
-        let outcome = self.file.write_all(&text);
+        let outcome = self.file.write_all(&line_of(line)?);
         self.is_broken = outcome.is_err();
         outcome
     }
@@ -143,14 +138,10 @@ fn read_identity(path: &Path) -> Result<Option<TenantIdentity>, SimError> {
     }
 }
 
-fn write_identity(path: &Path, identity: &TenantIdentity) -> io::Result<()> {
-    let mut text = serde_json::to_vec(identity)?;
+fn line_of(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(value)?;
     text.push(b'\n');
-    fs::write(path, text)
-}
-
-fn open_for_append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).open(path)
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -158,6 +149,10 @@ mod tests {
     use super::*;
     use crate::sim::chance;
     use crate::sim::rules::users;
+
+    fn open_for_append(path: &Path) -> io::Result<File> {
+        OpenOptions::new().append(true).open(path)
+    }
 
     fn identity() -> TenantIdentity {
         TenantIdentity::new(7, "generated:1".to_owned(), SimTime(5))

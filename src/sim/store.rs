@@ -7,9 +7,9 @@ use std::ops::Bound;
 
 use uuid::Uuid;
 
-use super::chance;
 use super::rules::users::{self, DirectoryRole};
-use super::schema::{Document, text};
+use super::schema::text;
+use super::{Document, chance};
 
 /// Where a document stands; a purged one's place stays empty, so the order of a listing never changes.
 pub(super) type Slot = u32;
@@ -32,13 +32,21 @@ impl Collection {
     }
 }
 
-/// What texts a look-up compares.
+/// A text that a look-up compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IndexKey<'a> {
     /// A UPN or a mail address, in any case: one name space, as a new UPN may not be another user's address.
     Address(&'a str),
     /// An ImmutableID, to the letter.
     Anchor(&'a str),
+}
+
+impl<'a> IndexKey<'a> {
+    pub(super) fn text(self) -> &'a str {
+        match self {
+            Self::Address(text) | Self::Anchor(text) => text,
+        }
+    }
 }
 
 fn fingerprint(collection: Collection, key: IndexKey<'_>) -> Fingerprint {
@@ -123,7 +131,7 @@ impl DocumentStore {
 
     /// Whether nobody live holds one of the user's addresses or its ImmutableID. Always true of a deleted user.
     pub(super) fn has_room_for(&self, user: &Document) -> bool {
-        Collection::of(user) == Collection::Deleted || keys(user).all(|key| self.holder(key, None).is_none())
+        Collection::of(user) == Collection::Deleted || keys(user).all(|(_, key)| self.holder(key, None).is_none())
     }
 
     /// Puts a document in, in place of the one with the same id; gives the slot and what was there.
@@ -149,7 +157,7 @@ impl DocumentStore {
     fn take(&mut self, slot: Slot) -> Option<Document> {
         let document = self.slots.get_mut(usize_of(slot))?.take()?;
         let collection = Collection::of(&document);
-        for key in keys(&document) {
+        for (_, key) in keys(&document) {
             self.index.remove(&(fingerprint(collection, key), slot));
         }
         self.privileged.remove(&slot);
@@ -159,7 +167,7 @@ impl DocumentStore {
 
     fn index(&mut self, slot: Slot, document: &Document) {
         let collection = Collection::of(document);
-        for key in keys(document) {
+        for (_, key) in keys(document) {
             self.index.insert((fingerprint(collection, key), slot));
         }
         if collection == Collection::Deleted {
@@ -170,11 +178,14 @@ impl DocumentStore {
     }
 }
 
-/// What a live user keeps from others.
-fn keys(user: &Document) -> impl Iterator<Item = IndexKey<'_>> {
-    let addresses = ["userPrincipalName", "mail"].into_iter().filter_map(|name| text(user, name));
-    let anchor = text(user, "onPremisesImmutableId").map(IndexKey::Anchor);
-    addresses.map(IndexKey::Address).chain(anchor)
+/// What a live user keeps from others, by property.
+pub(super) fn keys(user: &Document) -> impl Iterator<Item = (&'static str, IndexKey<'_>)> {
+    let indexed: [(_, fn(_) -> _); 3] = [
+        ("userPrincipalName", IndexKey::Address),
+        ("mail", IndexKey::Address),
+        ("onPremisesImmutableId", IndexKey::Anchor),
+    ];
+    indexed.into_iter().filter_map(|(name, key)| Some((name, key(text(user, name)?))))
 }
 
 fn backwards(text: &str) -> Box<[u8]> {

@@ -2,40 +2,16 @@
 //! by the rules, stored and only then made, so what clients can see is never ahead of the disk.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use rand::RngExt as _;
 use uuid::Uuid;
 
-use super::SimError;
-use super::chance::Identity;
-use super::clock::SimTime;
-use super::population::Population;
-use super::refusal::GraphRefusal;
 use super::replica::Replica;
 use super::rules::domains::Domains;
-use super::schema::Document;
 use super::state_file::{StateFile, StateLine, TenantIdentity};
 use super::store::DocumentStore;
 use super::write_log::{WriteKind, WriteLog, WriteRecord, difference};
-
-/// Whether who acts holds directory roles, which acting on administrators takes, and clearing an on-premises identifier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ActorRole {
-    /// It has permissions only.
-    Nothing,
-    /// Privileged Authentication Administrator and Hybrid Identity Administrator.
-    Administrator,
-}
-
-/// What distinguishes one tenant from another.
-#[derive(Debug)]
-pub(super) struct Founding<'a> {
-    pub(super) seed: u64,
-    pub(super) population: &'a Population,
-    pub(super) app_role: ActorRole,
-    pub(super) replication_ms: u64,
-}
+use super::{Document, GraphRefusal, Identity, Options, SimError, SimTime};
 
 /// A write that is allowed but not made yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,17 +22,11 @@ pub(super) struct PlannedWrite {
     pub(super) after: Option<Document>,
 }
 
-impl PlannedWrite {
-    pub(super) fn new(kind: WriteKind, id: Uuid, after: Option<Document>) -> Self {
-        Self { kind, id, after }
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Tenant {
     pub(super) seed: u64,
-    /// What the app holds. What a request may do is told by its token, which can be older.
-    pub(super) app_role: ActorRole,
+    /// Whether the app's service principal holds the roles of an administrator.
+    pub(super) app_is_administrator: bool,
     pub(super) domains: Domains,
     pub(super) users: DocumentStore,
     pub(super) replica: Replica,
@@ -68,26 +38,26 @@ pub(super) struct Tenant {
 
 impl Tenant {
     /// Settles the population and, with a state directory, brings back what was changed in earlier lives.
-    pub(super) fn open(founding: &Founding<'_>, state: Option<&Path>, now: SimTime) -> Result<Self, SimError> {
-        let identity = || TenantIdentity::new(founding.seed, founding.population.identity(), now);
-        let file = state.map(|path| StateFile::open(path, identity())).transpose()?;
+    pub(super) fn open(options: &Options, now: SimTime) -> Result<Self, SimError> {
+        let identity = || TenantIdentity::new(options.seed, options.population.identity(), now);
+        let mut file = options.state.as_deref().map(|path| StateFile::open(path, identity())).transpose()?;
         let born = file.as_ref().map_or(now, StateFile::born);
-        let domains = founding.population.domains();
-        let users = founding.population.settle(founding.seed, born, &domains);
+        let domains = options.population.domains();
+        let users = options.population.settle(options.seed, born, &domains);
         let mut tenant = Self {
-            seed: founding.seed,
-            app_role: founding.app_role,
+            seed: options.seed,
+            app_is_administrator: options.app_has_admin_role,
             domains,
             users,
-            replica: Replica::new(founding.replication_ms),
+            replica: Replica::new(options.replication_ms),
             writes: WriteLog::default(),
             risks: HashMap::new(),
             file: None,
         };
-        if let Some(mut file) = file {
-            tenant.remember(&mut file)?;
-            tenant.file = Some(file);
+        if let Some(file) = &mut file {
+            file.replay(|line| tenant.remember(line))?;
         }
+        tenant.file = file;
         Ok(tenant)
     }
 
@@ -160,51 +130,43 @@ impl Tenant {
         })
     }
 
-    fn remember(&mut self, file: &mut StateFile) -> Result<(), SimError> {
-        file.replay(|line| {
-            let record = line.write.into_iter();
-            record.for_each(|record| self.writes.push(record));
-            self.risks.extend(line.risks);
-            match line.user {
-                Some((_, Some(user))) => drop(self.users.put(user)),
-                Some((id, None)) => drop(self.users.purge(id)),
-                None => {}
-            }
-        })
+    fn remember(&mut self, line: StateLine) {
+        line.write.into_iter().for_each(|record| self.writes.push(record));
+        self.risks.extend(line.risks);
+        match line.user {
+            Some((_, Some(user))) => drop(self.users.put(user)),
+            Some((id, None)) => drop(self.users.purge(id)),
+            None => {}
+        }
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::sim::rules::users::{self, UserActor, UserKey};
+    use crate::sim::Population;
+    use crate::sim::rules::users::{self, UserActor};
     use crate::sim::schema::{ApiVersion, USERS};
     use crate::sim::store::Collection;
+    use std::path::Path;
+
+    fn options(users: u64) -> Options {
+        Options { seed: 7, population: Population::Generated { users }, ..Options::default() }
+    }
 
     /// Of these people, without memory.
     pub(crate) fn tenant(people: impl IntoIterator<Item = Document>, domains: &[&str], replication_ms: u64) -> Tenant {
-        let founding = Founding {
-            seed: 7,
-            population: &Population::Generated { users: 0 },
-            app_role: ActorRole::Nothing,
-            replication_ms,
-        };
-        let mut tenant = Tenant::open(&founding, None, SimTime(0)).unwrap();
+        let mut tenant = Tenant::open(&Options { replication_ms, ..options(0) }, SimTime(0)).unwrap();
         domains.iter().for_each(|name| tenant.domains.verify(name));
         people.into_iter().for_each(|user| drop(tenant.users.put(user)));
         tenant
     }
 
-    const ADMIN: UserActor = UserActor { role: ActorRole::Administrator, at: SimTime(3_000) };
+    const ADMIN: UserActor = UserActor { is_administrator: true, at: SimTime(3_000) };
 
     fn open(path: &Path) -> Tenant {
-        let founding = Founding {
-            seed: 7,
-            population: &Population::Generated { users: 50 },
-            app_role: ActorRole::Administrator,
-            replication_ms: 0,
-        };
-        Tenant::open(&founding, Some(path), SimTime(1_000)).unwrap()
+        let options = Options { state: Some(path.to_owned()), app_has_admin_role: true, ..options(50) };
+        Tenant::open(&options, SimTime(1_000)).unwrap()
     }
 
     fn write(tenant: &mut Tenant, planned: PlannedWrite) {
@@ -218,7 +180,7 @@ pub(super) mod tests {
         let plain =
             |user: &&Document| Collection::of(user) == Collection::Live && !user.contains_key("onPremisesSyncEnabled");
         let id = users::id(tenant.users.all().find(plain).unwrap());
-        let key = UserKey::Id(id);
+        let key = id.to_string();
         let body = br#"{"userPrincipalName":"elsewhere@contoso.onmicrosoft.com","jobTitle":"Baker"}"#;
         let change = USERS.assignments(body, ApiVersion::V1).unwrap();
         let planned = users::plan_patch(&tenant, ADMIN, &key, &change).unwrap();

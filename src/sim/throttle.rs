@@ -6,7 +6,7 @@
 //! goes without when there is nothing, so it can keep the bucket empty and never brings it into debt. When the tenant's
 //! bucket runs low, requests of low priority are refused first (`limits`).
 
-use super::clock::SimTime;
+use super::SimTime;
 use super::limits::{LimitFamily, RateQuota, RequestCost, ServiceLimits, ShedPriority, UsageHeader};
 
 /// A refused request is paid for too, but a bucket goes no further below empty than this share of its size, so a
@@ -15,171 +15,105 @@ const DEBT_MAX: f64 = 0.1;
 /// Replies carry `x-ms-throttle-limit-percentage` above this share of a limit.
 const WARNING_SHARE: f64 = 0.8;
 
-/// Whose limit was passed.
+/// A limit that a request can pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ThrottleScope {
-    AppInTenant,
-    /// The tenant's, over all apps.
-    Tenant,
+pub(super) enum Limit {
+    /// Writes of the app in the tenant.
+    AppWrites,
+    /// Resource units of the app in the tenant.
+    AppUnits,
+    /// Writes of all apps in the tenant.
+    TenantWrites,
+    /// Requests of all apps about risky users and conditional access.
+    IdentityProtection,
 }
 
-impl ThrottleScope {
-    /// The first part of `x-ms-throttle-scope`.
-    pub(super) fn name(self) -> &'static str {
+impl Limit {
+    /// The first parts of `x-ms-throttle-scope`, and the text of `x-ms-throttle-information`.
+    pub(super) fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::AppInTenant => "Tenant_Application",
-            Self::Tenant => "Tenant",
+            Self::AppWrites => ("Tenant_Application/Write", "WriteLimitExceeded"),
+            Self::AppUnits => ("Tenant_Application/ReadWrite", "ResourceUnitLimitExceeded"),
+            Self::TenantWrites => ("Tenant/Write", "WriteLimitExceeded"),
+            Self::IdentityProtection => ("Tenant/ReadWrite", "ResourceUnitLimitExceeded"),
+        }
+    }
+
+    fn cost(self, request: RequestCost) -> u32 {
+        match (request.family, self) {
+            (LimitFamily::Directory, Self::AppWrites | Self::TenantWrites) => request.writes,
+            (LimitFamily::Directory, Self::AppUnits) => request.units,
+            (LimitFamily::IdentityProtection, Self::IdentityProtection) => 1,
+            (LimitFamily::Directory | LimitFamily::IdentityProtection, _) => 0,
         }
     }
 }
 
-/// Which limit was passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ThrottleLimit {
-    /// The write quota.
-    Write,
-    /// The resource units, or the requests.
-    ReadWrite,
-}
-
-impl ThrottleLimit {
-    /// The second part of `x-ms-throttle-scope`.
-    pub(super) fn scope(self) -> &'static str {
-        match self {
-            Self::Write => "Write",
-            Self::ReadWrite => "ReadWrite",
-        }
-    }
-
-    /// The text of `x-ms-throttle-information`.
-    pub(super) fn reason(self) -> &'static str {
-        match self {
-            Self::Write => "WriteLimitExceeded",
-            Self::ReadWrite => "ResourceUnitLimitExceeded",
-        }
-    }
-}
-
-/// A refusal.
+/// A refusal: the first limit that was passed, and when to come back, where the service says so at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Throttled {
-    pub(super) scope: ThrottleScope,
-    pub(super) limit: ThrottleLimit,
-    /// When to come back, where the service says so at all.
+    pub(super) limit: Limit,
     pub(super) wait_ms: Option<u64>,
 }
 
-impl Throttled {
-    /// Of requests, without a time to come back.
-    pub(super) fn of(scope: ThrottleScope) -> Self {
-        Self { scope, limit: ThrottleLimit::ReadWrite, wait_ms: None }
-    }
-}
-
-/// Whether a request may go on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum ThrottleDecision {
-    /// The share of the fullest limit is told when it is worth a warning.
-    Admitted {
-        warning_share: Option<f64>,
-    },
-    Refused(Throttled),
-}
-
-/// The buckets of one app in one tenant, and the tenant's.
+/// The buckets of one app in one tenant, and the tenant's, in the order in which a refusal names them.
 #[derive(Debug)]
 pub(super) struct Throttle {
-    units: Option<Bucket>,
-    writes: Option<Bucket>,
-    tenant_writes: Option<Bucket>,
-    identity_protection: Option<Bucket>,
+    buckets: Vec<(Limit, Bucket)>,
     usage: UsageHeader,
 }
 
 impl Throttle {
     /// Full buckets, with another app that makes so many writes a second.
     pub(super) fn new(limits: &ServiceLimits, users: usize, other_app_writes_per_s: f64) -> Self {
-        let alone = |quota| Bucket::full(quota, 0.0);
-        let shared = |quota| Bucket::full(quota, other_app_writes_per_s);
-        Self {
-            units: limits.units_quota(users).map(alone),
-            writes: limits.writes.map(alone),
-            tenant_writes: limits.tenant_writes.map(shared),
-            identity_protection: limits.identity_protection.map(alone),
-            usage: limits.usage,
-        }
+        let all = [
+            (Limit::AppWrites, limits.writes, 0.0),
+            (Limit::AppUnits, limits.units_quota(users), 0.0),
+            (Limit::TenantWrites, limits.tenant_writes, other_app_writes_per_s),
+            (Limit::IdentityProtection, limits.identity_protection, 0.0),
+        ];
+        let buckets = all.into_iter().filter_map(|(limit, quota, load)| Some((limit, Bucket::full(quota?, load))));
+        Self { buckets: buckets.collect(), usage: limits.usage }
     }
 
     /// Another app makes so many writes a second from now on.
     pub(super) fn load(&mut self, writes_per_s: f64, now: SimTime) {
-        if let Some(bucket) = &mut self.tenant_writes {
+        for (_, bucket) in self.buckets.iter_mut().filter(|(limit, _)| *limit == Limit::TenantWrites) {
             bucket.settle(now);
             bucket.load_per_ms = per_ms(writes_per_s);
         }
     }
 
-    /// Takes a request's cost from every bucket of its family, also when one of them refuses it.
+    /// Takes a request's cost from every bucket, also when one of them refuses it. Who is admitted gets the share of the
+    /// fullest limit when it is worth a warning. Identity protection tells neither how full the limit is nor when to come
+    /// back.
     pub(super) fn admit(
         &mut self,
-        family: LimitFamily,
-        cost: RequestCost,
+        request: RequestCost,
         priority: ShedPriority,
         now: SimTime,
-    ) -> ThrottleDecision {
-        match family {
-            LimitFamily::Directory => self.directory(cost, priority, now),
-            LimitFamily::IdentityProtection => self.identity_protection(now),
-        }
-    }
-
-    fn directory(&mut self, cost: RequestCost, priority: ShedPriority, now: SimTime) -> ThrottleDecision {
-        let (app, tenant) = (ThrottleScope::AppInTenant, ThrottleScope::Tenant);
-        let leaves = priority.leaves_share();
-        let looks = [
-            (app, ThrottleLimit::Write, take(&mut self.writes, cost.writes, 0.0, now)),
-            (app, ThrottleLimit::ReadWrite, take(&mut self.units, cost.units, 0.0, now)),
-            (tenant, ThrottleLimit::Write, take(&mut self.tenant_writes, cost.writes, leaves, now)),
-        ];
+    ) -> Result<Option<f64>, Throttled> {
         let mut used_most: f64 = 0.0;
         let mut refusal: Option<Throttled> = None;
-        for (scope, limit, taken) in looks {
+        for (limit, bucket) in &mut self.buckets {
+            let cost = limit.cost(request);
+            if cost == 0 {
+                continue;
+            }
+            let leaves_share = if *limit == Limit::TenantWrites { priority.leaves_share() } else { 0.0 };
+            let taken = bucket.take(f64::from(cost), leaves_share, now);
+            let is_told = *limit != Limit::IdentityProtection;
             match taken {
-                BucketTake::Enough { used } => used_most = used_most.max(used),
-                BucketTake::Short { wait_ms } => {
-                    let first = refusal.get_or_insert(Throttled { scope, limit, wait_ms: None });
-                    first.wait_ms = first.wait_ms.max(Some(wait_ms));
+                Ok(used) if is_told => used_most = used_most.max(used),
+                Ok(_) => {}
+                Err(wait_ms) => {
+                    let first = refusal.get_or_insert(Throttled { limit: *limit, wait_ms: None });
+                    first.wait_ms = first.wait_ms.max(is_told.then_some(wait_ms));
                 }
             }
         }
         let warns = self.usage == UsageHeader::Sent && used_most > WARNING_SHARE;
-        match refusal {
-            Some(refusal) => ThrottleDecision::Refused(refusal),
-            None => ThrottleDecision::Admitted { warning_share: warns.then_some(used_most) },
-        }
-    }
-
-    /// One for any verb. These services tell neither how full the limit is nor when to come back.
-    fn identity_protection(&mut self, now: SimTime) -> ThrottleDecision {
-        match take(&mut self.identity_protection, 1, 0.0, now) {
-            BucketTake::Enough { .. } => ThrottleDecision::Admitted { warning_share: None },
-            BucketTake::Short { .. } => ThrottleDecision::Refused(Throttled::of(ThrottleScope::Tenant)),
-        }
-    }
-}
-
-/// What a bucket gives.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum BucketTake {
-    /// There was enough; this share of the bucket is used now.
-    Enough { used: f64 },
-    /// There was not; in so long there will be.
-    Short { wait_ms: u64 },
-}
-
-fn take(bucket: &mut Option<Bucket>, cost: u32, leaves_share: f64, now: SimTime) -> BucketTake {
-    match bucket {
-        Some(bucket) if cost > 0 => bucket.take(f64::from(cost), leaves_share, now),
-        Some(_) | None => BucketTake::Enough { used: 0.0 },
+        refusal.map_or(Ok(warns.then_some(used_most)), Err)
     }
 }
 
@@ -216,17 +150,18 @@ impl Bucket {
         self.at = Some(before.max(now));
     }
 
-    fn take(&mut self, cost: f64, leaves_share: f64, now: SimTime) -> BucketTake {
+    /// The share of the bucket that is used then, or in how many milliseconds there is enough.
+    fn take(&mut self, cost: f64, leaves_share: f64, now: SimTime) -> Result<f64, u64> {
         self.settle(now);
         let before = self.level;
         let needed = cost + leaves_share * self.size;
         self.level = (before - cost).max(-self.size * DEBT_MAX).min(before);
         if before >= needed {
-            return BucketTake::Enough { used: 1.0 - self.level / self.size };
+            return Ok(1.0 - self.level / self.size);
         }
         let wait_ms = ((needed - self.level) / self.per_ms).ceil();
         // A quota of nothing never refills; the cast saturates then.
-        BucketTake::Short { wait_ms: wait_ms as u64 }
+        Err(wait_ms as u64)
     }
 }
 
@@ -236,8 +171,9 @@ mod tests {
     use crate::sim::limits::ResourceUnits;
 
     /// A write, a read, and a request about risky users.
-    const WRITE: RequestCost = RequestCost { units: 1, writes: 1 };
-    const READ: RequestCost = RequestCost { units: 1, writes: 0 };
+    const WRITE: RequestCost = RequestCost { family: LimitFamily::Directory, units: 1, writes: 1 };
+    const READ: RequestCost = RequestCost { writes: 0, ..WRITE };
+    const RISK: RequestCost = RequestCost { family: LimitFamily::IdentityProtection, ..WRITE };
 
     /// One write a second.
     fn quota(writes: u32) -> Option<RateQuota> {
@@ -255,20 +191,12 @@ mod tests {
         Throttle::new(&limits, 10, 0.0)
     }
 
-    fn ask(throttle: &mut Throttle, cost: RequestCost, at: i64) -> ThrottleDecision {
-        throttle.admit(LimitFamily::Directory, cost, ShedPriority::Normal, SimTime(at))
-    }
-
-    fn ask_about_risk(throttle: &mut Throttle, at: i64) -> ThrottleDecision {
-        throttle.admit(LimitFamily::IdentityProtection, WRITE, ShedPriority::Normal, SimTime(at))
-    }
-
-    fn is_admitted(decision: ThrottleDecision) -> bool {
-        matches!(decision, ThrottleDecision::Admitted { .. })
+    fn ask(throttle: &mut Throttle, cost: RequestCost, at: i64) -> Result<Option<f64>, Throttled> {
+        throttle.admit(cost, ShedPriority::Normal, SimTime(at))
     }
 
     fn admitted(throttle: &mut Throttle, cost: RequestCost, at: i64) -> bool {
-        is_admitted(ask(throttle, cost, at))
+        ask(throttle, cost, at).is_ok()
     }
 
     #[test]
@@ -276,9 +204,8 @@ mod tests {
         let mut throttle = throttle(10);
         assert!((0..10).all(|_| admitted(&mut throttle, WRITE, 0)));
         // The refused write takes one as well, so it is two seconds until there is one again.
-        let refusal =
-            Throttled { scope: ThrottleScope::AppInTenant, limit: ThrottleLimit::Write, wait_ms: Some(2_000) };
-        assert_eq!(ask(&mut throttle, WRITE, 0), ThrottleDecision::Refused(refusal));
+        let refusal = Throttled { limit: Limit::AppWrites, wait_ms: Some(2_000) };
+        assert_eq!(ask(&mut throttle, WRITE, 0), Err(refusal));
         assert!(admitted(&mut throttle, READ, 0), "reads cost no writes");
         assert!(admitted(&mut throttle, WRITE, 2_000) && !admitted(&mut throttle, WRITE, 2_000));
     }
@@ -287,7 +214,7 @@ mod tests {
     fn debt_is_bounded() {
         let mut throttle = throttle(100);
         for _ in 0..1_000 {
-            ask(&mut throttle, WRITE, 0);
+            let _refused = ask(&mut throttle, WRITE, 0);
         }
         assert!(!admitted(&mut throttle, WRITE, 0));
         assert!(admitted(&mut throttle, WRITE, 11_000));
@@ -297,25 +224,20 @@ mod tests {
     fn a_warning_comes_above_four_fifths() {
         let mut throttle = throttle(10);
         let warned: Vec<_> = (0..10).map(|_| ask(&mut throttle, WRITE, 0)).collect();
-        assert_eq!(warned[7], ThrottleDecision::Admitted { warning_share: None });
-        assert!(
-            matches!(warned[8], ThrottleDecision::Admitted { warning_share: Some(share) } if (0.89..0.91).contains(&share))
-        );
+        assert_eq!(warned[7], Ok(None));
+        assert!(matches!(warned[8], Ok(Some(share)) if (0.89..0.91).contains(&share)));
     }
 
     #[test]
     fn the_tenants_limit_is_told_by_its_own_name_and_the_apps_comes_first() {
         let limits = ServiceLimits { writes: quota(5), tenant_writes: quota(5), ..ServiceLimits::off() };
-        let scope_of = |mut throttle: Throttle| match ask(&mut throttle, WRITE, 0) {
-            ThrottleDecision::Refused(refusal) => Some((refusal.scope, refusal.limit)),
-            ThrottleDecision::Admitted { .. } => None,
-        };
+        let passed = |mut throttle: Throttle| ask(&mut throttle, WRITE, 0).unwrap_err().limit;
         let mut both = Throttle::new(&limits, 10, 0.0);
         assert_eq!((0..5).filter(|_| admitted(&mut both, WRITE, 0)).count(), 4);
-        assert_eq!(scope_of(both), Some((ThrottleScope::AppInTenant, ThrottleLimit::Write)));
+        assert_eq!(passed(both), Limit::AppWrites);
         let mut tenant = tenant(5);
         while admitted(&mut tenant, WRITE, 0) {}
-        assert_eq!(scope_of(tenant), Some((ThrottleScope::Tenant, ThrottleLimit::Write)));
+        assert_eq!(passed(tenant), Limit::TenantWrites);
     }
 
     #[test]
@@ -335,8 +257,8 @@ mod tests {
     fn low_priority_is_shed_first_and_high_last() {
         let taken = |priority| {
             let mut throttle = tenant(100);
-            let mut ask = || throttle.admit(LimitFamily::Directory, WRITE, priority, SimTime(0));
-            (0..100).filter(|_| is_admitted(ask())).count()
+            let mut ask = || throttle.admit(WRITE, priority, SimTime(0));
+            (0..100).filter(|_| ask().is_ok()).count()
         };
         assert_eq!(taken(ShedPriority::Low), 95);
         assert_eq!(taken(ShedPriority::Normal), 98);
@@ -346,10 +268,10 @@ mod tests {
     #[test]
     fn identity_protection_takes_one_a_second_of_any_verb_and_says_no_more() {
         let mut throttle = Throttle::new(&ServiceLimits::default(), 10, 0.0);
-        assert!(is_admitted(ask_about_risk(&mut throttle, 0)));
-        let refused = ThrottleDecision::Refused(Throttled::of(ThrottleScope::Tenant));
-        assert_eq!(ask_about_risk(&mut throttle, 0), refused);
+        assert!(admitted(&mut throttle, RISK, 0));
+        let refused = Throttled { limit: Limit::IdentityProtection, wait_ms: None };
+        assert_eq!(ask(&mut throttle, RISK, 0), Err(refused));
         assert!(admitted(&mut throttle, WRITE, 0), "the directory goes on");
-        assert!(is_admitted(ask_about_risk(&mut throttle, 2_000)));
+        assert!(admitted(&mut throttle, RISK, 2_000));
     }
 }

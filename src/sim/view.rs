@@ -1,60 +1,51 @@
 //! What a client may see at a moment: the true state, or, while a write is still replicating, what was there
 //! before it. Which of the two a request meets is a coin thrown for the request and the object.
 
-use uuid::Uuid;
+use std::borrow::Cow;
 
-use super::chance::Identity;
-use super::clock::SimTime;
 use super::odata::{Comparison, FilterClause};
-use super::rules::users::{self, UserKey};
-use super::schema::{Document, ValueForm, parse_id};
+use super::rules::users;
+use super::schema::{ApiVersion, Rows, ValueForm, parse_id};
 use super::store::{Collection, Slot};
-use super::tenant::Tenant;
+use super::{Document, Identity, SimTime, Tenant};
 
-/// One request's eyes.
+/// One request's eyes, and what it looks for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReplicaView<'a> {
     pub(super) tenant: &'a Tenant,
     pub(super) now: SimTime,
     pub(super) identity: &'a Identity,
+    pub(super) version: ApiVersion,
+    /// The key in the request's path.
+    pub(super) key: &'a str,
 }
 
 impl<'a> ReplicaView<'a> {
-    pub(super) fn live(&self, key: &UserKey) -> Option<&'a Document> {
-        match key {
-            UserKey::Id(id) => self.seen(self.tenant.users.slot_of(*id)?, Collection::Live),
-            UserKey::Upn(name) => {
-                let present = self.tenant.users.live_by_upn(name);
-                let slots = present.into_iter().chain(self.tenant.replica.slots());
-                let mut users = slots.filter_map(|slot| self.seen(slot, Collection::Live));
-                users.find(|user| users::upn(user).eq_ignore_ascii_case(name))
-            }
+    /// The live user whom the key names, by id or UPN.
+    pub(super) fn live(&self) -> Option<&'a Document> {
+        if let Some(id) = parse_id(self.key) {
+            return self.seen(self.tenant.users.slot_of(id)?, Collection::Live);
         }
+        let slots = self.tenant.users.live_by_upn(self.key).into_iter().chain(self.tenant.replica.slots());
+        let mut users = slots.filter_map(|slot| self.seen(slot, Collection::Live));
+        users.find(|user| users::upn(user).eq_ignore_ascii_case(self.key))
     }
 
-    pub(super) fn deleted(&self, id: Uuid) -> Option<&'a Document> {
-        self.seen(self.tenant.users.slot_of(id)?, Collection::Deleted)
+    /// The deleted user with the id that is the key.
+    pub(super) fn deleted(&self) -> Option<&'a Document> {
+        self.seen(self.tenant.users.slot_of(parse_id(self.key)?)?, Collection::Deleted)
     }
 
     /// What a collection shows from a place on; objects keep their order from page to page.
-    pub(super) fn rows<'f>(
-        &self,
-        collection: Collection,
-        filter: Option<&'f FilterClause>,
-        from: Slot,
-    ) -> Box<dyn Iterator<Item = (Slot, &'a Document)> + 'f>
-    where
-        'a: 'f,
-    {
-        let view = *self;
+    pub(super) fn rows(self, collection: Collection, filter: Option<&'a FilterClause>, from: Slot) -> Rows<'a> {
         let slots: Box<dyn Iterator<Item = Slot>> = match filter.and_then(|filter| self.candidates(collection, filter))
         {
             Some(slots) => Box::new(slots.into_iter().filter(move |slot| *slot >= from)),
             None => Box::new(from..self.tenant.users.slots()),
         };
         Box::new(slots.filter_map(move |slot| {
-            let user = view.seen(slot, collection)?;
-            filter.is_none_or(|filter| filter.matches(user)).then_some((slot, user))
+            let user = self.seen(slot, collection)?;
+            filter.is_none_or(|filter| filter.matches(user)).then_some((slot, Cow::Borrowed(user)))
         }))
     }
 

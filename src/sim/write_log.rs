@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::clock::SimTime;
-use super::schema::{Document, Property, USERS};
+use super::schema::{Property, USERS};
+use super::{Document, SimTime};
 
 /// Writes remembered. At some 400 bytes each this is 80 MB at most, and enough for every test that looks.
 const RECORDS_MAX: usize = 200_000;

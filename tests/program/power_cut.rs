@@ -269,7 +269,7 @@ fn forget_to_sync_the_last_group(journal: &Path) {
     let start = Head::genesis(RunId(id));
     let mut ends = vec![0];
     inspect(&DiskLogFile::open_to_read(&log).unwrap(), start, |group| {
-        ends.push(group.head().offset);
+        ends.push(group.head.offset);
         Ok::<(), LogError>(())
     })
     .unwrap();

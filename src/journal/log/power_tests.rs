@@ -31,7 +31,7 @@ impl Found {
     fn add(&mut self, group: &Group<'_>) -> Result<(), LogError> {
         let records = group.lines().map(|line| line.record());
         self.groups.push(records.collect());
-        self.heads.push(group.head());
+        self.heads.push(group.head);
         Ok(())
     }
 }
@@ -145,8 +145,8 @@ fn reopened(disk: &MemoryLogFile, past: &Past) -> Past {
     let past = past.shown(&found.groups);
     assert_eq!(log.head(), found.heads.last().copied().unwrap_or(genesis()));
     let mut again = Found::default();
-    let (_, tail) = Log::open(Box::new(disk.clone()), genesis(), |group| again.add(group)).unwrap();
-    assert_eq!((tail.end, again.groups.len()), (End::Clean { at: log.head().offset }, found.groups.len()));
+    let (_, end) = Log::open(Box::new(disk.clone()), genesis(), |group| again.add(group)).unwrap();
+    assert_eq!((end, again.groups.len()), (End::Clean { at: log.head().offset }, found.groups.len()));
     let kept = disk.fork();
     kept.cut_power_by(|_| 0);
     assert_eq!(inspected(&kept).groups.len(), found.groups.len());
@@ -264,7 +264,7 @@ fn nobody_is_shown_a_group_that_a_cut_could_still_take_away() {
         assert!(inspected(&left).groups.len() as u64 >= shown);
         Ok::<(), LogError>(())
     };
-    let (head, _) = inspect_durable(&mut disk.clone(), genesis(), |group| after_a_cut(group.head().group)).unwrap();
+    let (head, _) = inspect_durable(&mut disk.clone(), genesis(), |group| after_a_cut(group.head.group)).unwrap();
     assert_eq!(head.group, 2);
 
     let disk = medium.fork();
@@ -274,7 +274,7 @@ fn nobody_is_shown_a_group_that_a_cut_could_still_take_away() {
         assert!(inspected(&left).groups.len() as u64 >= shown);
         Ok::<(), LogError>(())
     };
-    Log::open(Box::new(disk.clone()), genesis(), |group| after_a_cut(group.head().group)).unwrap();
+    Log::open(Box::new(disk.clone()), genesis(), |group| after_a_cut(group.head.group)).unwrap();
 }
 
 /// What lay on the disk before shows where data did not arrive: whole lines of a group that was dropped, between those of
@@ -290,9 +290,9 @@ fn old_lines_between_new_ones_are_a_torn_tail() {
     }
     for mixed in [[&old[..SECTOR_BYTES], &new[SECTOR_BYTES..]], [&new[..SECTOR_BYTES], &old[SECTOR_BYTES..]]] {
         let medium = MemoryLogFile::holding(mixed.concat());
-        let (_, tail) = Log::open(Box::new(medium.clone()), genesis(), |_| Ok::<(), LogError>(())).unwrap();
+        let (log, end) = Log::open(Box::new(medium.clone()), genesis(), |_| Ok::<(), LogError>(())).unwrap();
         let bytes = mixed.concat().len() as u64;
-        assert_eq!((tail.groups, tail.end), (0, End::Torn { at: 0, bytes }));
+        assert_eq!((log.head().group, end), (0, End::Torn { at: 0, bytes }));
         assert!(medium.is_empty().unwrap());
     }
 }

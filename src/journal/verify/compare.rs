@@ -5,8 +5,8 @@
 
 use super::finding::{Finding, Kind, Verdict};
 use crate::journal::cache::{read_fold, read_owners, read_row, read_rows};
+use crate::journal::error::JournalError;
 use crate::journal::fold::RunFold;
-use crate::journal::journal_error::JournalError;
 use crate::journal::row::{RowNumber, RowRecord};
 use crate::journal::run::RunRecord;
 use crate::journal::store::Store;

@@ -9,7 +9,7 @@ use super::finding::{Finding, Kind};
 use crate::journal::error::LogError;
 use crate::journal::line::{Line, Place};
 use crate::journal::log_file::LogFile;
-use crate::journal::scan::{Head, Window};
+use crate::journal::scan::{Head, bytes_of_line};
 
 /// Records after a break that are looked at to find where the one at the break belongs.
 const LOOK_AHEAD_MAX: usize = 1_000;
@@ -127,16 +127,13 @@ impl Suspect<'_> {
     }
 
     fn read(&self, at: u64) -> Result<Read, LogError> {
-        let mut window = Window::new(self.file)?;
-        window.release(at);
-        let Some(count) = window.bytes_to_line_end(at)? else {
-            return Ok(if window.ends_at(at) { Read::End } else { Read::Short });
-        };
-        let bytes = window.slice(at, count).to_vec();
+        let bytes = bytes_of_line(self.file, at)?;
         Ok(match Line::parse(&bytes) {
             Some(line) if line.is_whole(&bytes) => Read::Whole(line, bytes),
             Some(line) => Read::Broken(Some(line.record(&bytes))),
-            None => Read::Broken(None),
+            None if bytes.is_empty() => Read::End,
+            None if bytes.ends_with(b"\n") => Read::Broken(None),
+            None => Read::Short,
         })
     }
 }

@@ -257,7 +257,7 @@ fn with_checkpoint(change: impl FnOnce(&World, &mut Batch)) -> Verdict {
 }
 
 fn with_row(world: &World, change: impl FnOnce(&mut RowRecord)) -> Vec<u8> {
-    let key = keys::row(world.id, RowNumber(1));
+    let key = keys::numbered(keys::ROW, world.id, RowNumber(1));
     let mut row: RowRecord = decode(&world.store.get(&key).unwrap().unwrap()).unwrap();
     change(&mut row);
     encode(&row).unwrap()
@@ -269,32 +269,32 @@ fn a_checkpoint_that_says_something_else_is_told_row_by_row() {
     let changes: [(&str, Change); 8] = [
         ("a row's state", |world, batch| {
             let row = with_row(world, |row| row.state = RowState::Waiting);
-            batch.put(keys::row(world.id, RowNumber(1)), row);
+            batch.put(keys::numbered(keys::ROW, world.id, RowNumber(1)), row);
         }),
         ("a row's numbers", |world, batch| {
             let row = with_row(world, |row| row.writes = 7);
-            batch.put(keys::row(world.id, RowNumber(1)), row);
+            batch.put(keys::numbered(keys::ROW, world.id, RowNumber(1)), row);
         }),
         ("a row that is gone", |world, batch| {
-            batch.remove(keys::row(world.id, RowNumber(3)));
+            batch.remove(keys::numbered(keys::ROW, world.id, RowNumber(3)));
         }),
         ("a row too many", |world, batch| {
             let row = with_row(world, |_| {});
-            batch.put(keys::row(world.id, RowNumber(4)), row);
+            batch.put(keys::numbered(keys::ROW, world.id, RowNumber(4)), row);
         }),
         ("a row that nobody would go on with", |world, batch| {
-            batch.remove(keys::held(world.id, RowNumber(3)));
+            batch.remove(keys::numbered(keys::HELD, world.id, RowNumber(3)));
         }),
         ("a place of input rows", |world, batch| {
-            batch.put(keys::chunk(world.id, RowNumber(4)), encode(&7_u64).unwrap());
+            batch.put(keys::numbered(keys::CHUNK, world.id, RowNumber(4)), encode(&7_u64).unwrap());
         }),
         ("the run's counts", |world, batch| {
             let run = world.journal().runs().unwrap().remove(0);
             let changed = RunRecord { writes: 9, begun_through: 0, ..run };
-            batch.put(keys::run(world.id), encode(&changed).unwrap());
+            batch.put(keys::of(keys::RUN, world.id), encode(&changed).unwrap());
         }),
         ("no run's record at all", |world, batch| {
-            batch.put(keys::run(world.id), vec![0xff; 3]);
+            batch.put(keys::of(keys::RUN, world.id), vec![0xff; 3]);
         }),
     ];
     let mut all = String::new();
@@ -312,7 +312,7 @@ fn many_findings_are_counted() {
     let verdict = with_checkpoint(|world, batch| {
         let row = with_row(world, |_| {});
         for number in 5..55 {
-            batch.put(keys::row(world.id, RowNumber(number)), row.clone());
+            batch.put(keys::numbered(keys::ROW, world.id, RowNumber(number)), row.clone());
         }
     });
     assert_eq!((verdict.findings.len(), verdict.more_findings), (20, 30));

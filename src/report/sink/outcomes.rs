@@ -34,28 +34,29 @@ pub(super) fn begin(path: &Path, run: &RunRecord) -> Result<Box<dyn Sink>, Repor
 }
 
 fn lines<'r>(row: &'r OutcomeRow<'_>) -> Vec<Cells<'r>> {
+    let (run, record) = (row.run, row.record);
     let time = |at: Option<UnixMillis>| at.map_or_else(String::new, rfc3339).into();
-    let duration = row.begun_at.zip(row.ended_at);
+    let duration = record.begun_at.zip(record.ended_at);
     let duration = duration.map(|(from, to)| to.saturating_sub(from).to_string());
-    let of_problem = |part: fn(&Problem) -> &String| row.problem.map_or("", |one| part(one));
+    let of_problem = |part: fn(&Problem) -> &String| record.problem().map_or("", |one| part(one));
     let mut line: Cells<'r> = vec![
-        row.number.to_string().into(),
-        defused(row.key),
+        row.input.number.to_string().into(),
+        defused(row.key()),
         row.outcome.word().into(),
-        row.step.unwrap_or_default().into(),
-        row.attempts.to_string().into(),
-        row.writes.to_string().into(),
-        time(row.begun_at),
-        time(row.ended_at),
+        record.last_step.map_or("", |step| run.step_name(step)).into(),
+        record.attempts.to_string().into(),
+        record.writes.to_string().into(),
+        time(record.begun_at),
+        time(record.ended_at),
         duration.unwrap_or_default().into(),
-        row.exposed_ms.to_string().into(),
+        record.exposed_ms.to_string().into(),
         defused(of_problem(|one| &one.code)),
         defused(of_problem(|one| &one.message)),
         Cow::Owned(defused(&row.advice()).into_owned()),
-        defused(row.request_id.unwrap_or_default()),
+        defused(record.request_id.as_deref().unwrap_or_default()),
     ];
-    let known = row.own.iter().map(|cell| defused(cell));
+    let known = record.report.iter().map(|cell| defused(cell));
     let unknown = std::iter::repeat(Cow::Borrowed(""));
-    line.extend(known.chain(unknown).take(row.own_columns));
+    line.extend(known.chain(unknown).take(run.header.report_columns.len()));
     vec![line]
 }

@@ -16,17 +16,11 @@ pub(super) fn begin(path: &Path, run: &RunRecord) -> Result<Box<dyn Sink>, Repor
 }
 
 fn lines<'r>(row: &'r OutcomeRow<'_>) -> Vec<Cells<'r>> {
-    match row.outcome {
-        Outcome::Done | Outcome::Unchanged => return Vec::new(),
-        Outcome::Refused
-        | Outcome::Failed
-        | Outcome::Reverted
-        | Outcome::Held
-        | Outcome::Stranded
-        | Outcome::Pending => {}
+    if matches!(row.outcome, Outcome::Done | Outcome::Unchanged) {
+        return Vec::new();
     }
-    let mut line: Cells<'r> = row.cells.iter().map(Into::into).collect();
+    let mut line: Cells<'r> = row.input.cells.iter().map(Into::into).collect();
     line.push(row.outcome.word().into());
-    line.push(defused(row.problem.map_or("", |problem| &problem.message)));
+    line.push(defused(row.record.problem().map_or("", |problem| &problem.message)));
     vec![line]
 }

@@ -17,14 +17,14 @@ pub(super) fn begin(path: &Path, _run: &RunRecord) -> Result<Box<dyn Sink>, Repo
 fn lines<'r>(row: &'r OutcomeRow<'_>) -> Vec<Cells<'r>> {
     let line = |warning: &'r Problem| {
         vec![
-            row.number.to_string().into(),
-            row.line.to_string().into(),
-            defused(row.key),
-            defused(row.object_id.unwrap_or_default()),
+            row.input.number.to_string().into(),
+            row.input.line.to_string().into(),
+            defused(row.key()),
+            defused(row.own_cell("object_id").unwrap_or_default()),
             defused(&warning.code),
             defused(&warning.message),
             defused(&warning.advice),
         ]
     };
-    row.warnings.iter().map(line).collect()
+    row.warnings().iter().map(line).collect()
 }

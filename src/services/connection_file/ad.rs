@@ -1,159 +1,97 @@
 //! The section [ad] of a connection file: the on-premises Active Directory.
 
-use std::sync::Arc;
-
-use reqwest::Url;
+use super::{AddressKind, Reader, address_of, quota};
+use crate::core::config::{Flaw, Table};
+use crate::services::{AdConnection, AdLimits};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use toml::Spanned;
-use toml::de::DeValue;
-
-use super::{Problem, Reader, Table, example};
-use crate::services::connection::is_loopback;
-use crate::services::{AdConnection, AdLimits};
-
-const AD_KEYS: [&str; 7] = ["url", "start_tls", "ca", "base", "bind", "password", "limits"];
-const LIMIT_KEYS: [&str; 2] = ["queries", "at_once"];
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
 
 /// More queries at once bring nothing: each asks for everybody who waits.
 const AT_ONCE_MAX: u32 = 16;
 
-/// Every method that returns `None` has noted why, or the key is absent and need not be there.
+const DIRECTORY: AddressKind = AddressKind {
+    what: "the address of a directory",
+    secure: "ldaps",
+    plain: "ldap",
+    is_protected: false,
+    leaks: "the password",
+    cure: "write `ldaps://…`, or add `start_tls = true`",
+    example: "ldaps://dc1.contoso.local",
+};
+
 impl Reader<'_> {
-    pub(super) fn ad(&mut self, value: &Spanned<DeValue<'_>>) -> Option<AdConnection> {
-        let table = self.table("ad", value)?;
-        self.known_only(table.table, &AD_KEYS, "in [ad]");
-        // Read everything before giving up on anything, so that all mistakes are told.
-        let start_tls = self.start_tls(&table);
-        let url = self.directory(&table, start_tls);
-        let ca = match table.get("ca") {
-            Some(_) => self.authorities(&table).map(Some),
-            None => Some(None),
-        };
-        let base = self.base(&table);
-        let bind = self.required(&table, "bind", example("bind"));
-        // A file was just found to be readable.
-        let password = self.secret(&table, "password");
-        let password = password.and_then(|source| source.read().ok());
-        let limits = self.ad_limits(&table);
+    pub(super) fn ad(&self, table: &Table<'_>) -> Option<AdConnection> {
+        ["url", "base", "bind"].iter().for_each(|key| table.require(key));
+        let start_tls = table.flag("start_tls");
+        let kind = AddressKind { is_protected: start_tls, ..DIRECTORY };
+        let url = table.parsed("url", |text| match address_of("url", text, &kind)? {
+            url if start_tls && url.scheme() == "ldaps" => Err(Flaw::new(
+                "`start_tls` belongs to `ldap://…`; `ldaps://…` is secure from the beginning",
+                "take `start_tls` out, or write `ldap://…`",
+            )),
+            url => Ok(url),
+        });
+        let ca = table.parsed("ca", |file| authorities_of(&self.folder.join(file)));
+        let base = table.parsed("base", |text| match is_distinguished_name(text) {
+            true => Ok(text.to_owned()),
+            false => Err(Flaw::new(
+                format!("`{text}` is not a distinguished name"),
+                "write where the people are, as in `base = \"DC=contoso,DC=local\"`",
+            )),
+        });
+        let bind = table.parsed("bind", |text| Ok(text.to_owned()));
+        let password = self.secret(table, "password");
+        let limits = table.section("limits", limits_of);
         Some(AdConnection {
             url: url?,
             start_tls,
-            ca: ca?,
+            ca: ca.map(Arc::new),
             base: base?,
-            bind: bind?.value.to_owned(),
-            password: password?,
-            limits,
+            bind: bind?,
+            // A file was just found to be readable.
+            password: password?.read().ok()?,
+            limits: limits.unwrap_or(AdLimits::DEFAULT),
         })
-    }
-
-    fn start_tls(&mut self, table: &Table<'_>) -> bool {
-        let Some(value) = table.get("start_tls") else {
-            return false;
-        };
-        value.get_ref().as_bool().unwrap_or_else(|| {
-            let expected = "true or false";
-            let key = "start_tls";
-            self.note(value.span(), Problem::WrongType { key, expected });
-            // The rest is checked as if it were right.
-            true
-        })
-    }
-
-    fn directory(&mut self, table: &Table<'_>, start_tls: bool) -> Option<Url> {
-        let text = self.required(table, "url", example("url"))?;
-        match directory_of(text.value, start_tls) {
-            Ok(url) => Some(url),
-            Err(problem) => {
-                self.note(text.span, problem);
-                None
-            }
-        }
-    }
-
-    fn authorities(&mut self, table: &Table<'_>) -> Option<Arc<RootCertStore>> {
-        let text = self.optional(table, "ca")?;
-        match authorities_of(&std::fs::read(self.beside(text.value))) {
-            Ok(roots) => Some(Arc::new(roots)),
-            Err(reason) => {
-                self.note(text.span, Problem::Ca { reason });
-                None
-            }
-        }
-    }
-
-    fn base(&mut self, table: &Table<'_>) -> Option<String> {
-        let text = self.required(table, "base", example("base"))?;
-        if !is_distinguished_name(text.value) {
-            let value = text.value.to_owned();
-            self.note(text.span, Problem::DistinguishedName { value });
-            return None;
-        }
-        Some(text.value.to_owned())
-    }
-
-    fn ad_limits(&mut self, table: &Table<'_>) -> AdLimits {
-        let mut limits = AdLimits::DEFAULT;
-        let given = table.get("limits").and_then(|given| self.table("limits", given));
-        let Some(given) = given else {
-            return limits;
-        };
-        self.known_only(given.table, &LIMIT_KEYS, "in [ad.limits]");
-        limits.queries = self.quota(&given, "queries").unwrap_or(limits.queries);
-        if let Some(value) = given.get("at_once") {
-            let number = value.get_ref().as_integer();
-            let number = number.and_then(|n| u32::from_str_radix(n.as_str(), n.radix()).ok());
-            match number.filter(|number| (1..=AT_ONCE_MAX).contains(number)) {
-                Some(number) => limits.at_once = number,
-                None => {
-                    let (key, max) = ("at_once", AT_ONCE_MAX);
-                    self.note(value.span(), Problem::Count { key, max });
-                }
-            }
-        }
-        limits
     }
 }
 
-/// Checks the address of a directory. What is wrong is said without the address, which may hold a password.
-fn directory_of(value: &str, start_tls: bool) -> Result<Url, Problem> {
-    let of_reason = |reason: String| Problem::DirectoryUrl { reason };
-    let url: Url = value.trim_end_matches('/').parse().map_err(|error| of_reason(format!("{error}")))?;
-    let reason = if !matches!(url.scheme(), "ldaps" | "ldap") {
-        "it begins neither with ldaps:// nor with ldap://"
-    } else if url.host_str().is_none_or(str::is_empty) {
-        "it names no host"
-    } else if !url.username().is_empty() || url.password().is_some() {
-        "it holds a user or a password"
-    } else if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        "it has a path or a query"
-    } else if url.scheme() == "ldaps" && start_tls {
-        return Err(Problem::StartTlsTwice);
-    } else if url.scheme() == "ldap" && !start_tls && !is_loopback(&url) {
-        return Err(Problem::PlainLdap);
-    } else {
-        return Ok(url);
+fn limits_of(table: &Table<'_>) -> AdLimits {
+    let at_once = table.count("at_once");
+    if at_once.is_some_and(|count| count > AT_ONCE_MAX)
+        && let Some(value) = table.value("at_once")
+    {
+        table.note_at(&value.span, format!("`at_once` is more than {AT_ONCE_MAX}"), Some("write `at_once = 2`"));
+    }
+    AdLimits {
+        queries: quota(table, "queries").unwrap_or(AdLimits::DEFAULT.queries),
+        at_once: at_once.unwrap_or(AdLimits::DEFAULT.at_once),
+    }
+}
+
+fn authorities_of(file: &Path) -> Result<RootCertStore, Flaw> {
+    let read = || -> Result<RootCertStore, Box<dyn Error>> {
+        let text = std::fs::read(file)?;
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&text) {
+            roots.add(certificate?)?;
+        }
+        if roots.is_empty() { Err("the file holds no certificate in PEM".into()) } else { Ok(roots) }
     };
-    Err(of_reason(reason.to_owned()))
-}
-
-fn authorities_of(file: &std::io::Result<Vec<u8>>) -> Result<RootCertStore, String> {
-    let text = file.as_ref().map_err(ToString::to_string)?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(text) {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        roots.add(certificate).map_err(|error| error.to_string())?;
-    }
-    match roots.is_empty() {
-        true => Err("the file holds no certificate in PEM".into()),
-        false => Ok(roots),
-    }
+    read().map_err(|reason| {
+        Flaw::new(
+            format!("the certificates of `ca` cannot be used: {reason}"),
+            "name a file with the authority's certificates in PEM; its path counts from the connection file's directory; \
+             `certutil -ca.cert ca.cer` and `certutil -encode ca.cer ca.pem` make one",
+        )
+    })
 }
 
 /// Whether every part has an attribute and a value; a comma that belongs to a value has a backslash before it.
 fn is_distinguished_name(text: &str) -> bool {
-    text.replace("\\,", "")
-        .split(',')
-        .all(|part| matches!(part.split_once('='), Some((name, value)) if !name.trim().is_empty() && !value.trim().is_empty()))
+    let has_both = |(name, value): (&str, &str)| !name.trim().is_empty() && !value.trim().is_empty();
+    text.replace("\\,", "").split(',').all(|part| part.split_once('=').is_some_and(has_both))
 }

@@ -3,24 +3,67 @@
 //! Every way has its own keys; one that belongs to another way is a mistake and not ignored, since whoever wrote it
 //! expects it to matter.
 
+use super::{Reader, WEB_SERVICE, address};
+use crate::core::Secret;
+use crate::core::config::{Flaw, Table};
+use crate::services::auth::{Auth, IdentityService, SecretSource};
+use crate::services::codes::known_code;
+use crate::services::rights::warn_of_others;
+use crate::services::sign_in::certificate::Certificate;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use reqwest::Url;
-use toml::Spanned;
-use toml::de::DeValue;
+/// What belongs to some ways to sign in and not to others, and what to do with such a key where it does not belong.
+const OWN_KEYS: [(&str, &str); 4] = [
+    ("client_id", "the Azure CLI signs in as the user who ran `az login`"),
+    ("client_secret", "to sign in with a secret, write `auth = \"client-secret\"`"),
+    ("certificate", "to sign in with a certificate, write `auth = \"certificate\"`"),
+    ("login", "the Azure CLI knows its own, from `az cloud set`"),
+];
 
-use super::{Reader, Table, Text};
-use crate::core::Secret;
-use crate::services::auth::{Auth, IdentityService, SecretSource};
-use crate::services::mistake::{Problem, example};
-use crate::services::rights::warn_of_others;
-use crate::services::sign_in::certificate::Certificate;
+/// A way to sign in.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    /// Its name in a connection file.
+    name: &'static str,
+    /// Those of [`OWN_KEYS`] that it takes.
+    keys: &'static [&'static str],
+    read: fn(&Reader<'_>, &Table<'_>) -> Option<Auth>,
+}
 
-const SOURCE_KEYS: [&str; 2] = ["env", "file"];
-const FILE_KEYS: [&str; 1] = ["file"];
-/// What belongs to some ways to sign in and not to others.
-const AUTH_KEYS: [&str; 4] = ["client_id", "client_secret", "certificate", "login"];
+/// All of them, in the order in which they are offered to people; the first is the usual one.
+const WAYS: [Way; 5] = [
+    Way {
+        name: "client-secret",
+        keys: &["client_id", "client_secret", "login"],
+        read: |reader, table| {
+            let (client_id, secret) = (client_id(table), reader.secret(table, "client_secret"));
+            Some(Auth::ClientSecret { client_id: client_id?, secret: secret? })
+        },
+    },
+    Way {
+        name: "certificate",
+        keys: &["client_id", "certificate", "login"],
+        read: |reader, table| {
+            let (client_id, file) = (client_id(table), reader.certificate(table));
+            Some(Auth::Certificate { client_id: client_id?, file: file? })
+        },
+    },
+    Way {
+        name: "device-code",
+        keys: &["client_id", "login"],
+        read: |_, table| Some(Auth::DeviceCode { client_id: client_id(table)? }),
+    },
+    Way {
+        name: "managed-identity",
+        keys: &["client_id", "login"],
+        read: |reader, table| {
+            let client_id = table.parsed("client_id", |text| Ok(text.to_owned()));
+            Some(Auth::ManagedIdentity { client_id, service: reader.identity_service(table)? })
+        },
+    },
+    Way { name: "azure-cli", keys: &[], read: |_, _| Some(Auth::AzureCli) },
+];
 
 /// The root of the metadata service, the same on every Azure machine. It is reached over plain HTTP, and never leaves the
 /// machine's host.
@@ -33,229 +76,138 @@ const ARC_ENDPOINT: &str = "IMDS_ENDPOINT";
 /// As long as a night's run may last.
 const ENDS_SOON: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A way to sign in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::services) enum Way {
-    ClientSecret,
-    Certificate,
-    DeviceCode,
-    ManagedIdentity,
-    AzureCli,
-}
-
-impl Way {
-    /// All of them, in the order in which they are offered to people.
-    pub(in crate::services) const ALL: [Way; 5] =
-        [Way::ClientSecret, Way::Certificate, Way::DeviceCode, Way::ManagedIdentity, Way::AzureCli];
-
-    /// The name in a connection file.
-    pub(in crate::services) const fn name(self) -> &'static str {
-        match self {
-            Way::ClientSecret => "client-secret",
-            Way::Certificate => "certificate",
-            Way::DeviceCode => "device-code",
-            Way::ManagedIdentity => "managed-identity",
-            Way::AzureCli => "azure-cli",
-        }
-    }
-
-    /// Those of the keys that not every way takes.
-    pub(in crate::services) const fn keys(self) -> &'static [&'static str] {
-        match self {
-            Way::ClientSecret => &["client_id", "client_secret", "login"],
-            Way::Certificate => &["client_id", "certificate", "login"],
-            Way::DeviceCode | Way::ManagedIdentity => &["client_id", "login"],
-            Way::AzureCli => &[],
-        }
-    }
+fn client_id(table: &Table<'_>) -> Option<String> {
+    table.require("client_id");
+    table.parsed("client_id", |text| Ok(text.to_owned()))
 }
 
 impl Reader<'_> {
-    pub(super) fn auth(&mut self, table: &Table<'_>) -> Option<Auth> {
-        // Without a known way, nobody can say which keys belong.
-        let way = self.way(table)?;
-        self.own_keys_only(table, way);
-        match way {
-            Way::ClientSecret => {
-                let client_id = self.client_id(table);
-                let secret = self.secret(table, "client_secret");
-                Some(Auth::ClientSecret { client_id: client_id?, secret: secret? })
-            }
-            Way::Certificate => {
-                let client_id = self.client_id(table);
-                let file = self.certificate(table);
-                Some(Auth::Certificate { client_id: client_id?, file: file? })
-            }
-            Way::DeviceCode => Some(Auth::DeviceCode { client_id: self.client_id(table)? }),
-            Way::ManagedIdentity => {
-                let client_id = self.optional(table, "client_id");
-                let client_id = client_id.map(|text| text.value.to_owned());
-                let service = self.identity_service(table)?;
-                Some(Auth::ManagedIdentity { client_id, service })
-            }
-            Way::AzureCli => Some(Auth::AzureCli),
-        }
-    }
-
-    fn way(&mut self, table: &Table<'_>) -> Option<Way> {
-        let Some(text) = self.optional(table, "auth") else {
-            // What is there and no text was noted.
-            return table.get("auth").is_none().then_some(Way::ClientSecret);
+    pub(super) fn auth(&self, table: &Table<'_>) -> Option<Auth> {
+        let ways = WAYS.map(|way| (way.name, way));
+        let way = match table.has("auth") {
+            true => table.one_of("auth", "a way to sign in", &ways),
+            false => Some(WAYS[0]),
         };
-        let way = Way::ALL.into_iter().find(|way| way.name() == text.value);
-        if way.is_none() {
-            let value = text.value.to_owned();
-            self.note(text.span, Problem::Auth { value });
-        }
-        way
-    }
-
-    fn own_keys_only(&mut self, table: &Table<'_>, way: Way) {
-        for key in AUTH_KEYS {
-            if way.keys().contains(&key) {
-                continue;
-            }
-            if let Some((found, _)) = table.table.get_key_value(key) {
-                self.note(found.span(), Problem::KeyOfOtherWay { key, way });
+        for (key, instead) in OWN_KEYS {
+            // Without a known way, nobody can say which keys belong.
+            if let (Some(found), Some(way)) = (table.value(key), way)
+                && !way.keys.contains(&key)
+            {
+                let message = format!("`{key}` does not belong to `auth = \"{}\"`", way.name);
+                let help = match way.keys {
+                    [] => format!("take it out; {instead}"),
+                    keys => format!("take it out; {instead}; this way takes {}", keys.join(", ")),
+                };
+                table.note_at(&found.span, message, Some(&help));
             }
         }
+        way.and_then(|way| (way.read)(self, table))
     }
 
-    fn client_id(&mut self, table: &Table<'_>) -> Option<String> {
-        let text = self.required(table, "client_id", "\"the app's client id\"")?;
-        Some(text.value.to_owned())
-    }
-
-    /// Where the value of a secret key is to be had.
-    pub(super) fn secret(&mut self, table: &Table<'_>, key: &'static str) -> Option<SecretSource> {
-        let Some(value) = table.get(key) else {
-            self.missing(table, key, example(key));
+    /// Where the value of a secret key comes from.
+    pub(super) fn secret(&self, table: &Table<'_>, key: &str) -> Option<SecretSource> {
+        table.require(key);
+        let value = table.value(key)?;
+        let variable = key.to_ascii_uppercase();
+        let either = format!("`{key} = {{ env = \"CONTOSO_{variable}\" }}`, or `{key} = {{ file = \"…\" }}`");
+        if !value.value.is_table() {
+            let help = format!(
+                "put the secret into an environment variable or a file of its own and write {either}; then renew the secret, \
+                 for this file may have been copied"
+            );
+            table.note_at(&value.span, format!("`{key}` holds the secret itself"), Some(&help));
             return None;
-        };
-        let Some(source) = value.get_ref().as_table() else {
-            self.note(value.span(), Problem::SecretInFile { key });
-            return None;
-        };
-        let source = Table { name: key, table: source, span: value.span() };
-        self.known_only(source.table, &SOURCE_KEYS, "next to the name of a secret's source");
-        let variable = self.optional(&source, "env");
-        let file = self.optional(&source, "file");
-        match (variable, file) {
-            (Some(variable), None) => self.secret_of_variable(variable, key),
-            (None, Some(file)) => self.secret_of_file(file),
-            (None, None) | (Some(_), Some(_)) => {
-                self.note(source.span, Problem::SecretSource { key });
-                None
-            }
         }
+        let source = table.section(key, |source| {
+            if source.has("env") == source.has("file") {
+                source.note(format!("`{key}` does not name exactly one source"), Some(&format!("write {either}")));
+            }
+            let variable = source.parsed("env", |name| self.secret_of_variable(name, key));
+            variable.or(source.parsed("file", |file| self.secret_of_file(file)))
+        });
+        source.flatten()
     }
 
-    fn secret_of_variable(&mut self, name: Text<'_>, key: &'static str) -> Option<SecretSource> {
+    fn secret_of_variable(&self, name: &str, key: &str) -> Result<SecretSource, Flaw> {
         let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-        if !name.value.chars().all(is_name) {
+        if !name.chars().all(is_name) {
             // It may be the secret itself, so the message must not repeat it.
-            self.note(name.span, Problem::VariableName { key });
-            return None;
+            return Err(Flaw::new(
+                format!("`{key}` names no environment variable: a name has letters, digits and `_` only"),
+                "`env` takes the name of a variable, never the secret itself: `{ env = \"CONTOSO_SECRET\" }`",
+            ));
         }
-        let secret = (self.variable)(name.value).filter(|secret| !secret.is_empty());
-        if secret.is_none() {
-            let value = name.value.to_owned();
-            self.note(name.span, Problem::VariableUnset { name: value });
-        }
-        secret.map(Secret::new).map(SecretSource::Given)
+        let secret = (self.variable)(name).filter(|secret| !secret.is_empty());
+        secret.map(|secret| SecretSource::Given(Secret::new(secret))).ok_or_else(|| {
+            Flaw::new(
+                format!("the environment variable `{name}` is not set, or empty, or not text"),
+                format!("set `{name}` in the environment that starts this program"),
+            )
+        })
     }
 
-    fn secret_of_file(&mut self, file: Text<'_>) -> Option<SecretSource> {
-        let path = self.beside(file.value);
-        let shown = path.display().to_string();
-        match std::fs::read_to_string(&path) {
-            Ok(content) if content.trim().is_empty() => {
-                self.note(file.span, Problem::SecretFileEmpty { path: shown });
-                None
-            }
+    fn secret_of_file(&self, file: &str) -> Result<SecretSource, Flaw> {
+        let path = self.folder.join(file);
+        let source = SecretSource::File(path.clone());
+        match source.read() {
             Ok(_) => {
                 warn_of_others("secret file", &path);
-                Some(SecretSource::File(path))
+                Ok(source)
             }
-            Err(error) => {
-                let reason = error.to_string();
-                self.note(file.span, Problem::SecretFile { path: shown, reason });
-                None
-            }
+            Err(fault) => Err(Flaw::new(
+                fault.message,
+                "write the secret into it, on one line; its path counts from the connection file's directory",
+            )),
         }
     }
 
-    fn certificate(&mut self, table: &Table<'_>) -> Option<PathBuf> {
-        let Some(value) = table.get("certificate") else {
-            self.missing(table, "certificate", "{ file = \"app.pem\" }");
+    fn certificate(&self, table: &Table<'_>) -> Option<PathBuf> {
+        table.require("certificate");
+        let value = table.value("certificate")?;
+        let file = table.value("certificate")?.value.as_table().and_then(|source| source.get("file"));
+        if file.is_none() {
+            let help = "write `certificate = { file = \"app.pem\" }`";
+            table.note_at(&value.span, "`certificate` does not name a file", Some(help));
             return None;
-        };
-        let file = self.file(value)?;
-        let path = self.beside(file.value);
-        let now = SystemTime::now();
-        match Certificate::load(&path, now) {
-            Ok(certificate) => {
+        }
+        let file = table.section("certificate", |source| {
+            source.parsed("file", |file| {
+                let (path, now) = (self.folder.join(file), SystemTime::now());
+                let certificate = Certificate::load(&path, now).map_err(|error| {
+                    let advice = known_code(error.code).and_then(|known| known.advice);
+                    let message = format!("the certificate file `{}` cannot be used: {error}", path.display());
+                    Flaw::new(message, advice.unwrap_or_default())
+                })?;
                 warn_of_others("certificate file", &path);
                 warn_of_the_end(&certificate, &path, now);
-                Some(path)
-            }
-            Err(error) => {
-                let path = path.display().to_string();
-                self.note(file.span, Problem::Certificate { path, error });
-                None
-            }
-        }
+                Ok(path)
+            })
+        });
+        file.flatten()
     }
 
-    fn file<'t>(&mut self, value: &'t Spanned<DeValue<'t>>) -> Option<Text<'t>> {
-        let Some(source) = value.get_ref().as_table() else {
-            self.note(value.span(), Problem::CertificateSource);
-            return None;
-        };
-        let source = Table { name: "certificate", table: source, span: value.span() };
-        self.known_only(source.table, &FILE_KEYS, "in `certificate`");
-        if source.get("file").is_none() {
-            self.note(source.span.clone(), Problem::CertificateSource);
-        }
-        self.optional(&source, "file")
-    }
-
-    /// A path in the connection file counts from its directory.
-    pub(super) fn beside(&self, name: &str) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(name)
-    }
-
-    fn identity_service(&mut self, table: &Table<'_>) -> Option<IdentityService> {
-        if table.get("login").is_some() {
-            return self.root(table, "login", METADATA_ROOT).map(IdentityService::Metadata);
+    fn identity_service(&self, table: &Table<'_>) -> Option<IdentityService> {
+        if table.has("login") {
+            return address(table, "login", &WEB_SERVICE).map(IdentityService::Metadata);
         }
         let variable = |name: &str| (self.variable)(name).filter(|value| !value.is_empty());
-        let named = (variable(APP_ENDPOINT), variable(APP_HEADER));
-        let has_arc = variable(ARC_ENDPOINT).is_some();
-        match named {
-            (Some(endpoint), Some(header)) => {
-                let endpoint = self.app_endpoint(table, &endpoint)?;
-                let header = Secret::new(header);
-                Some(IdentityService::App { endpoint, header })
-            }
-            (Some(_), None) if has_arc => {
-                self.note(table.span.clone(), Problem::IdentityOfArc);
+        match (variable(APP_ENDPOINT), variable(APP_HEADER)) {
+            (Some(endpoint), Some(header)) => match endpoint.parse() {
+                Ok(endpoint) => Some(IdentityService::App { endpoint, header: Secret::new(header) }),
+                Err(_) => {
+                    let help =
+                        format!("Azure sets `{APP_ENDPOINT}` where the app has a managed identity: unset it elsewhere");
+                    table.note(format!("the environment variable `{APP_ENDPOINT}` is no address"), Some(&help));
+                    None
+                }
+            },
+            (Some(_), None) if variable(ARC_ENDPOINT).is_some() => {
+                let message = "this machine is managed by Azure Arc, whose identity this version cannot use";
+                table.note(message, Some("use `auth = \"certificate\"` on this machine"));
                 None
             }
-            (Some(_) | None, None) | (None, Some(_)) => {
-                let root = METADATA_ROOT.parse().ok()?;
-                Some(IdentityService::Metadata(root))
-            }
+            (Some(_) | None, None) | (None, Some(_)) => METADATA_ROOT.parse().ok().map(IdentityService::Metadata),
         }
-    }
-
-    fn app_endpoint(&mut self, table: &Table<'_>, value: &str) -> Option<Url> {
-        let endpoint = value.parse().ok();
-        if endpoint.is_none() {
-            let name = APP_ENDPOINT;
-            self.note(table.span.clone(), Problem::IdentityEndpoint { name });
-        }
-        endpoint
     }
 }
 

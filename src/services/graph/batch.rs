@@ -255,12 +255,7 @@ fn parts_of(group: &[Group], mut body: Value) -> Option<Vec<Reply>> {
 
 /// The request left, and its reply did not come.
 fn lost() -> Fault {
-    Fault {
-        class: Class::InDoubt,
-        code: "connection-lost".to_owned(),
-        message: "the service answered a batch without this part".to_owned(),
-        status: None,
-    }
+    Fault::new(Class::InDoubt, "connection-lost", "the service answered a batch without this part")
 }
 
 #[cfg(test)]

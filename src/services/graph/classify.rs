@@ -5,7 +5,7 @@
 //! of a firewall or of a network that wants a sign-in says nothing about the person or the request, whatever its status: the
 //! service was not reached, or its answer was lost.
 //!
-//! The table follows Microsoft's page on Graph errors and what has been seen beyond it. It goes by codes (`codes.rs`)
+//! The table follows Microsoft's page on Graph errors and what has been seen beyond it. It goes by codes (`codes.toml`)
 //! and by status; messages change with the language and the weather.
 
 use std::time::{Duration, SystemTime};
@@ -14,15 +14,17 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::batch;
-use super::codes;
 use super::error_body::{self, ErrorBody};
 use crate::core::{Expects, Request};
 use crate::services::bounded_json::{self, Unreadable};
 use crate::services::budget::ThrottleReason;
 use crate::services::class::Class;
-use crate::services::reply::{Fault, Payload, Reply, Success};
+use crate::services::codes::known_codes;
+use crate::services::reply::{Fault, Payload, Reply, Success, one_line};
 use crate::services::retry_after::{self, Clocks};
 
+/// The code of a reply that is not the service's.
+pub(in crate::services) const UNREADABLE: &str = "unreadable-reply";
 /// The value of `x-ms-throttle-information` that tells of a loaded service rather than of a limit.
 const SERVICE_BUSY: &str = "CPULimitExceeded";
 
@@ -100,7 +102,7 @@ fn memory_max(expects: Expects) -> usize {
 pub(super) fn reply(headers: &HeaderMap, result: Result<Success, Fault>) -> Reply {
     Reply {
         result,
-        request_id: text(headers, "request-id").map(error_body::one_line),
+        request_id: text(headers, "request-id").map(one_line),
         usage: text(headers, "x-ms-throttle-limit-percentage")
             .and_then(|value| value.trim().parse().ok())
             .filter(|usage: &f64| usage.is_finite()),
@@ -155,12 +157,12 @@ impl Came<'_> {
         };
         let class = self.class(&body);
         let or_else = |text: String, other: String| if text.is_empty() { other } else { text };
-        Fault {
+        Fault::new(
             class,
-            code: or_else(body.code, format!("http-{status}")),
-            message: or_else(body.message, format!("status {status} without an explanation")),
-            status: Some(status),
-        }
+            or_else(body.code, format!("http-{status}")),
+            or_else(body.message, format!("status {status} without an explanation")),
+        )
+        .with_status(status)
     }
 
     /// A front door that turns requests away may do so without a word. Whatever it is that is too busy, nothing was done.
@@ -177,25 +179,21 @@ impl Came<'_> {
         let form = match self.is_empty {
             true => "nothing".to_owned(),
             false => match text(self.headers, "content-type") {
-                Some(kind) => error_body::one_line(kind.split(';').next().unwrap_or(kind)),
+                Some(kind) => one_line(kind.split(';').next().unwrap_or(kind)),
                 None => "something".to_owned(),
             },
         };
         // A gateway of the service's own answers so, too.
         let code = match status {
             500..=599 => format!("http-{status}"),
-            _ => codes::UNREADABLE.to_owned(),
+            _ => UNREADABLE.to_owned(),
         };
         let message = format!(
             "status {status} with {form} in place of the service's own reply: most often the page of a proxy, a firewall or a \
              network that wants a sign-in"
         );
-        Fault {
-            class: Class::Unavailable { retry_after: retry_after(self.headers, self.now) },
-            code,
-            message,
-            status: Some(status),
-        }
+        Fault::new(Class::Unavailable { retry_after: retry_after(self.headers, self.now) }, code, message)
+            .with_status(status)
     }
 
     fn class(&self, body: &ErrorBody) -> Class {
@@ -218,12 +216,12 @@ impl Came<'_> {
 
 /// A reply that is larger than any that makes sense. What it said is not known.
 pub(super) fn too_large(status: u16, headers: &HeaderMap, now: SystemTime) -> Fault {
-    Fault {
-        class: Class::Unavailable { retry_after: retry_after(headers, now) },
-        code: "reply-too-large".to_owned(),
-        message: format!("the reply, of status {status}, is larger than any that makes sense"),
-        status: Some(status),
-    }
+    Fault::new(
+        Class::Unavailable { retry_after: retry_after(headers, now) },
+        "reply-too-large",
+        format!("the reply, of status {status}, is larger than any that makes sense"),
+    )
+    .with_status(status)
 }
 
 /// What the body brings, where it is what the request asked for. An object of Graph names its context or its id, or has one of
@@ -265,8 +263,8 @@ fn selected(path: &str) -> impl Iterator<Item = &str> {
 /// The most specific code that sorts a refusal by itself.
 fn deciding_class(codes: &[String]) -> Option<Class> {
     codes.iter().rev().find_map(|code| {
-        let mut known = codes::DECIDING.iter();
-        known.find(|known| known.code == code).map(|known| known.class)
+        let mut known = known_codes();
+        known.find(|known| known.decides && known.code == *code).map(|known| known.class)
     })
 }
 

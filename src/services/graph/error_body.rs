@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::services::bounded_json;
+use crate::services::reply::one_line;
 
 /// Far more than any refusal takes.
 const MEMORY_MAX: usize = 1 << 20;
@@ -11,8 +12,6 @@ const MEMORY_MAX: usize = 1 << 20;
 const DEPTH_MAX: usize = 8;
 /// Codes are identifiers; what is longer is not worth a column of a report.
 const CODE_CHARS_MAX: usize = 100;
-/// Enough for every message seen, and little enough for a cell of a report.
-const MESSAGE_CHARS_MAX: usize = 500;
 
 /// What a refusal says about itself.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -47,19 +46,6 @@ pub(super) fn of(body: &Value) -> Option<ErrorBody> {
         codes: general.into_iter().chain(details).chain(inner).collect(),
         message: member(error, "message").and_then(Value::as_str).map(one_line).unwrap_or_default(),
     })
-}
-
-/// The text on a single line of at most 500 characters.
-pub(in crate::services) fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text
-        .split(|letter: char| letter.is_whitespace() || letter.is_control())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let line = words.join(" ");
-    if line.chars().count() <= MESSAGE_CHARS_MAX {
-        return line;
-    }
-    line.chars().take(MESSAGE_CHARS_MAX - 1).chain(['…']).collect()
 }
 
 fn inner_codes(error: &Value) -> Vec<String> {
@@ -136,24 +122,10 @@ mod tests {
         assert_eq!(nameless, Some(ErrorBody::default()));
     }
 
-    #[test]
-    fn long_messages_are_cut() {
-        let line = one_line(&"ä ".repeat(600));
-        assert_eq!(line.chars().count(), MESSAGE_CHARS_MAX);
-        assert!(line.ends_with('…'));
-    }
-
     proptest! {
         #[test]
         fn any_body_is_answered(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             read(&body);
-        }
-
-        #[test]
-        fn lines_are_single_and_bounded(text in "(?s).{0,700}") {
-            let line = one_line(&text);
-            prop_assert!(line.chars().count() <= MESSAGE_CHARS_MAX);
-            prop_assert!(!line.chars().any(char::is_control));
         }
     }
 }

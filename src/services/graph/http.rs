@@ -16,7 +16,6 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 
 use super::classify::{bytes_max, classify, reply, too_large};
-use super::error_body::one_line;
 use super::{BETA, Transport, batch};
 use crate::core::{Expects, Method, Request, Secrets};
 use crate::services::claims::Claims;
@@ -149,12 +148,7 @@ impl HttpTransport {
         if path.starts_with(&self.endpoint) {
             return Ok(path.to_owned());
         }
-        Err(Fault {
-            class: Class::Rejected,
-            code: "foreign-address".to_owned(),
-            message: one_line(&format!("`{path}` does not lie under {}", self.endpoint)),
-            status: None,
-        })
+        Err(Fault::new(Class::Rejected, "foreign-address", format!("`{path}` does not lie under {}", self.endpoint)))
     }
 }
 
@@ -267,10 +261,10 @@ pub(in crate::services) fn transport_fault(error: reqwest::Error) -> Fault {
         None => {
             let words = [error.to_string()];
             let words: Vec<String> = words.into_iter().chain(causes.map(ToString::to_string)).collect();
-            one_line(&words.join(": "))
+            words.join(": ")
         }
     };
-    Fault { class, code: code.to_owned(), message, status: None }
+    Fault::new(class, code.to_owned(), message)
 }
 
 /// What the system says of the network, in its plainest words; the layers above it add nothing to that.

@@ -5,7 +5,6 @@
 mod batch;
 mod budgets;
 mod classify;
-pub(super) mod codes;
 pub(super) mod error_body;
 mod gather;
 mod http;
@@ -22,7 +21,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use classify::classify;
-pub(super) use classify::{STATUSES, class_of_status, retry_after};
+pub(super) use classify::{STATUSES, UNREADABLE, class_of_status, retry_after};
 pub use http::{GraphError, HttpTransport};
 pub(super) use http::{read_body, transport_fault};
 

@@ -1,5 +1,5 @@
-//! What a directory's refusals and silences mean; what to do about each is in `codes.rs`. Sorted by result code, by the number that Active
-//! Directory gives with a refused sign-in, and by rustls' reason; never by the words beside them.
+//! What a directory's refusals and silences mean; what to do about each is in `codes.toml`. Sorted by result code, by the number that
+//! Active Directory gives with a refused sign-in, and by rustls' reason; never by the words beside them.
 
 use crate::core::Secret;
 use crate::services::{Class, Fault};
@@ -13,16 +13,9 @@ pub(super) enum Stage {
     Search,
 }
 
-/// Longest message that is passed on, in characters.
-const MESSAGE_CHARS_MAX: usize = 500;
-
-fn fault(class: Class, code: impl Into<String>, message: impl Into<String>) -> Fault {
-    Fault { class, code: code.into(), message: message.into(), status: None }
-}
-
 /// The directory answered with a result other than success.
 pub(super) fn result_fault(result: &LdapResult, stage: Stage, password: &Secret) -> Fault {
-    let words = one_line(&password.redact(&result.text));
+    let words = password.redact(&result.text);
     let (class, code) = match (result.rc, stage) {
         (49, _) => (Class::SignIn, format!("ldap-49/{}", data(&result.text).unwrap_or("?"))),
         // Out of time, out of effort, busy, unavailable.
@@ -36,7 +29,7 @@ pub(super) fn result_fault(result: &LdapResult, stage: Stage, password: &Secret)
         Stage::Bind => "the directory refuses the sign-in",
         Stage::Search => "the directory refuses the search",
     };
-    fault(class, code, format!("{what}: {words}"))
+    Fault::new(class, code, format!("{what}: {words}"))
 }
 
 /// The number after `data` in the words of a refused sign-in: the one place where Active Directory says why.
@@ -51,14 +44,14 @@ pub(super) fn connect_fault(error: &LdapError, password: &Secret) -> Fault {
     if let Some(tls) = tls_error(error) {
         return tls_fault(tls);
     }
-    let words = one_line(&password.redact(&error.to_string()));
+    let words = password.redact(&error.to_string());
     match error {
         LdapError::LdapResult { result } => result_fault(result, Stage::Bind, password),
-        LdapError::Timeout { .. } => fault(Class::NotSent, "ldap-timeout", "the directory did not reply in time"),
+        LdapError::Timeout { .. } => Fault::new(Class::NotSent, "ldap-timeout", "the directory did not reply in time"),
         LdapError::DNSName { .. } => {
-            fault(Class::SignIn, "tls-name", "the host in `url` is no name that a certificate can have")
+            Fault::new(Class::SignIn, "tls-name", "the host in `url` is no name that a certificate can have")
         }
-        _ => fault(Class::NotSent, "ldap-unreachable", format!("no connection to the directory: {words}")),
+        _ => Fault::new(Class::NotSent, "ldap-unreachable", format!("no connection to the directory: {words}")),
     }
 }
 
@@ -95,27 +88,7 @@ pub(super) fn tls_fault(error: &rustls::Error) -> Fault {
         ) => "tls-expired",
         _ => "tls",
     };
-    let words = one_line(&error.to_string());
-    fault(Class::SignIn, code, format!("no secure connection to the directory: {words}"))
-}
-
-pub(super) fn empty_password() -> Fault {
-    let message = "the password of the directory's account is empty";
-    fault(Class::SignIn, "empty-password", message)
-}
-
-pub(super) fn no_base(base: &str) -> Fault {
-    let message = format!("the directory has no entry `{base}`");
-    fault(Class::SignIn, "ldap-32", message)
-}
-
-fn one_line(text: &str) -> String {
-    let visible = text.chars().map(|letter| match letter {
-        letter if letter.is_control() => ' ',
-        letter => letter,
-    });
-    let line: String = visible.take(MESSAGE_CHARS_MAX).collect();
-    line.trim().to_owned()
+    Fault::new(Class::SignIn, code, format!("no secure connection to the directory: {error}"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 //! construct; octets that happen to be UTF-8 come as text; and Microsoft's servers cut an answer at 1,000 entries unless it
 //! is read in pages.
 
-mod codes;
 mod fault;
 mod filter;
 
@@ -21,11 +20,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::Directory;
-use super::Fault;
+use super::{Class, Fault};
 use crate::core::Secret;
 use crate::services::budget::Quota;
 
-pub(super) use codes::{CODES, by_form};
 use fault::{Stage, connect_fault, result_fault};
 
 /// Connecting includes the name's resolution, the TLS handshake and the bind; a domain controller at the other end of the
@@ -145,7 +143,11 @@ impl ActiveDirectory {
         match found.is_empty() {
             false => Ok(()),
             // Active Directory answers so where the account may not even see the entry.
-            true => Err(fault::no_base(&self.connection.base)),
+            true => Err(Fault::new(
+                Class::SignIn,
+                "ldap-32",
+                format!("the directory has no entry `{}`", self.connection.base),
+            )),
         }
     }
 
@@ -167,7 +169,11 @@ impl ActiveDirectory {
         let connection = &self.connection;
         if connection.password.expose().is_empty() {
             // A directory would take it as an anonymous sign-in, and then answer with less than there is.
-            return Err(fault::empty_password());
+            return Err(Fault::new(
+                Class::SignIn,
+                "empty-password",
+                "the password of the directory's account is empty",
+            ));
         }
         let mut settings = LdapConnSettings::new().set_conn_timeout(CONNECT_S_MAX).set_starttls(connection.start_tls);
         if let Some(roots) = &connection.ca {

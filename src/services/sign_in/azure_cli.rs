@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{Granted, not_sent, refused};
+use super::Granted;
 use crate::core::Secret;
 use crate::services::{Class, Fault};
 
@@ -42,19 +42,21 @@ impl AzureCli {
         let output = timeout(TIMEOUT, self.command().output()).await;
         match output {
             Ok(Ok(output)) => read(&output, SystemTime::now()),
-            Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
-                Err(refused("azure-cli-missing", format!("the Azure CLI's program `{PROGRAM}` is not in PATH")))
-            }
-            Ok(Err(error)) => Err(refused(
+            Ok(Err(error)) if error.kind() == ErrorKind::NotFound => Err(Fault::new(
+                Class::SignIn,
+                "azure-cli-missing",
+                format!("the Azure CLI's program `{PROGRAM}` is not in PATH"),
+            )),
+            Ok(Err(error)) => Err(Fault::new(
+                Class::SignIn,
                 "azure-cli-missing",
                 format!("the Azure CLI's program `{PROGRAM}` cannot be started: {error}"),
             )),
-            Err(_) => Err(not_sent(Fault {
-                class: Class::NotSent,
-                code: "azure-cli-timeout".to_owned(),
-                message: format!("`{PROGRAM}` gave no token within {} s", TIMEOUT.as_secs()),
-                status: None,
-            })),
+            Err(_) => Err(Fault::new(
+                Class::NotSent,
+                "azure-cli-timeout",
+                format!("`{PROGRAM}` gave no token within {} s", TIMEOUT.as_secs()),
+            )),
         }
     }
 
@@ -74,7 +76,8 @@ fn read(output: &Output, now: SystemTime) -> Result<Granted, Fault> {
         return Err(failed(&String::from_utf8_lossy(&output.stderr)));
     }
     // The parser's own words could quote the token.
-    let unreadable = || refused("azure-cli-unreadable", "the Azure CLI printed no token that can be read");
+    let unreadable =
+        || Fault::new(Class::SignIn, "azure-cli-unreadable", "the Azure CLI printed no token that can be read");
     let token: TokenOutput = serde_json::from_slice(&output.stdout).map_err(|_| unreadable())?;
     let ends_s = token.expires_on.or_else(|| local_s(&token.expires_on_local)).ok_or_else(unreadable)?;
     let ends = UNIX_EPOCH + Duration::from_secs(ends_s);
@@ -100,7 +103,7 @@ fn failed(words: &str) -> Fault {
         "" => "the Azure CLI failed and did not say why",
         words => words,
     };
-    refused(code.as_deref().unwrap_or("azure-cli-failed"), message)
+    Fault::new(Class::SignIn, code.as_deref().unwrap_or("azure-cli-failed"), message)
 }
 
 #[cfg(all(test, unix))]

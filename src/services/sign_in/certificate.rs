@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
 use ring::rsa::KeyPair;
 use ring::signature::{RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, UnparsedPublicKey};
-use serde::Serialize;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -23,6 +23,10 @@ const ASSERTION_S: u64 = 600;
 
 /// What is signed to find out whether key and certificate belong together.
 const PROBE: &[u8] = b"cutover";
+
+/// The codes of more than one thing that can be wrong.
+const INCOMPLETE: &str = "certificate-incomplete";
+const BAD_KEY: &str = "certificate-key";
 
 const CERTIFICATE: &str = "CERTIFICATE";
 /// A key of RSA alone (PKCS #1); other tags hold one of any kind (PKCS #8).
@@ -39,108 +43,32 @@ pub(in crate::services) struct Certificate {
     ends: SystemTime,
 }
 
-/// What is wrong with a certificate's file.
+/// What is wrong with a certificate's file. What to do about each code is in the table of codes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in crate::services) enum CertificateError {
-    #[error("it cannot be read: {reason}")]
-    Unreadable { reason: String },
-    #[error("it is not PEM: {reason}")]
-    NotPem { reason: String },
-    #[error("there is no certificate in it")]
-    NoCertificate,
-    #[error("there is no private key in it")]
-    NoKey,
-    #[error("its private key is encrypted")]
-    KeyEncrypted,
-    #[error("its private key cannot be used: {reason}")]
-    KeyUnusable { reason: String },
-    #[error("its certificate cannot be read: {reason}")]
-    Broken { reason: String },
-    #[error("its private key is not that of its certificate")]
-    Mismatch,
-    #[error("its certificate is not valid before {from}")]
-    NotYetValid { from: String },
-    #[error("its certificate has expired: it was valid until {until}")]
-    Expired { until: String },
+#[error("{message}")]
+pub(in crate::services) struct CertificateError {
+    pub(in crate::services) code: &'static str,
+    message: String,
 }
 
-impl CertificateError {
-    /// The name of it, for reports and for looking it up.
-    pub(super) fn code(&self) -> &'static str {
-        match self {
-            CertificateError::Unreadable { .. } => "certificate-unreadable",
-            CertificateError::NotPem { .. }
-            | CertificateError::NoCertificate
-            | CertificateError::NoKey
-            | CertificateError::Broken { .. } => "certificate-incomplete",
-            CertificateError::KeyEncrypted | CertificateError::KeyUnusable { .. } => "certificate-key",
-            CertificateError::Mismatch => "certificate-mismatch",
-            CertificateError::NotYetValid { .. } => "certificate-not-yet-valid",
-            CertificateError::Expired { .. } => "certificate-expired",
-        }
-    }
-
-    /// What to do about it.
-    pub(in crate::services) fn advice(&self) -> &'static str {
-        match self {
-            CertificateError::Unreadable { .. } => {
-                "check the path, which counts from the connection file's directory, and who may read the file"
-            }
-            CertificateError::NotPem { .. }
-            | CertificateError::NoCertificate
-            | CertificateError::NoKey
-            | CertificateError::Broken { .. } => {
-                "the file holds both, one after the other: `-----BEGIN CERTIFICATE-----` and `-----BEGIN PRIVATE KEY-----`; from a PFX: `openssl pkcs12 -in app.pfx -out app.pem -nodes`"
-            }
-            CertificateError::KeyEncrypted => {
-                "nobody is there at night to enter its password: store it without one, `openssl pkey -in key.pem -out plain.pem`, in a file that only you can read"
-            }
-            CertificateError::KeyUnusable { .. } => {
-                "make a certificate with an RSA key of at least 2048 bits: `openssl req -x509 -newkey rsa:3072 -nodes -days 365 -subj /CN=cutover -keyout key.pem -out cert.pem`, and upload it to the app registration"
-            }
-            CertificateError::Mismatch => "put the key into the file that the certificate was made with",
-            CertificateError::NotYetValid { .. } => {
-                "check this machine's clock, or wait, or use the certificate that is valid now"
-            }
-            CertificateError::Expired { .. } => {
-                "make a new certificate, upload it to the app registration, and put it with its key into this file"
-            }
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Header<'a> {
-    alg: &'a str,
-    typ: &'a str,
-    #[serde(rename = "x5t#S256")]
-    thumbprint: &'a str,
-}
-
-#[derive(Serialize)]
-struct Claims<'a> {
-    aud: &'a str,
-    iss: &'a str,
-    sub: &'a str,
-    jti: String,
-    nbf: u64,
-    iat: u64,
-    exp: u64,
+fn wrong(code: &'static str, message: impl Into<String>) -> CertificateError {
+    CertificateError { code, message: message.into() }
 }
 
 impl Certificate {
     /// Reads the file and checks everything that can be checked without asking anybody.
     pub(in crate::services) fn load(path: &Path, now: SystemTime) -> Result<Certificate, CertificateError> {
-        let bytes = std::fs::read(path).map_err(|error| CertificateError::Unreadable { reason: error.to_string() })?;
+        let bytes = std::fs::read(path)
+            .map_err(|error| wrong("certificate-unreadable", format!("it cannot be read: {error}")))?;
         Certificate::parse(&bytes, now)
     }
 
     fn parse(bytes: &[u8], now: SystemTime) -> Result<Certificate, CertificateError> {
-        let blocks = pem::parse_many(bytes).map_err(|error| CertificateError::NotPem { reason: error.to_string() })?;
+        let blocks = pem::parse_many(bytes).map_err(|error| wrong(INCOMPLETE, format!("it is not PEM: {error}")))?;
         let key = private_key(&blocks)?;
         let mut ders = blocks.iter().filter(|block| block.tag() == CERTIFICATE).map(pem::Pem::contents).peekable();
         if ders.peek().is_none() {
-            return Err(CertificateError::NoCertificate);
+            return Err(wrong(INCOMPLETE, "there is no certificate in it"));
         }
         // The file may hold the issuers' certificates, too.
         for der in ders {
@@ -149,7 +77,7 @@ impl Certificate {
                 return Certificate::checked(key, &certificate, der, now);
             }
         }
-        Err(CertificateError::Mismatch)
+        Err(wrong("certificate-mismatch", "its private key is not that of its certificate"))
     }
 
     fn checked(
@@ -162,10 +90,12 @@ impl Certificate {
         let from = moment(validity.not_before.timestamp());
         let ends = moment(validity.not_after.timestamp());
         if now < from {
-            return Err(CertificateError::NotYetValid { from: shown(from) });
+            let message = format!("its certificate is not valid before {}", shown(from));
+            return Err(wrong("certificate-not-yet-valid", message));
         }
         if now > ends {
-            return Err(CertificateError::Expired { until: shown(ends) });
+            let message = format!("its certificate has expired: it was valid until {}", shown(ends));
+            return Err(wrong("certificate-expired", message));
         }
         Ok(Certificate { key, thumbprint: URL_SAFE_NO_PAD.encode(Sha256::digest(der)), ends })
     }
@@ -183,26 +113,22 @@ impl Certificate {
         now: SystemTime,
     ) -> Result<Secret, CertificateError> {
         let now_s = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let header = Header { alg: "PS256", typ: "JWT", thumbprint: &self.thumbprint };
-        let claims = Claims {
-            aud: audience,
-            iss: client_id,
-            sub: client_id,
-            jti: Uuid::new_v4().to_string(),
-            nbf: now_s,
-            iat: now_s,
-            exp: now_s + ASSERTION_S,
-        };
-        let signed = format!("{}.{}", part(&header)?, part(&claims)?);
+        let header = json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": self.thumbprint });
+        let claims = json!({
+            "aud": audience,
+            "iss": client_id,
+            "sub": client_id,
+            "jti": Uuid::new_v4(),
+            "nbf": now_s,
+            "iat": now_s,
+            "exp": now_s + ASSERTION_S,
+        });
+        // A JSON Web Token (RFC 7515): base64url of JSON.
+        let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let signed = format!("{header}.{claims}");
         let signature = URL_SAFE_NO_PAD.encode(sign(signed.as_bytes(), &self.key)?);
         Ok(Secret::new(format!("{signed}.{signature}")))
     }
-}
-
-/// A part of a JWT (RFC 7515): base64url of JSON.
-fn part(value: &impl Serialize) -> Result<String, CertificateError> {
-    let json = serde_json::to_vec(value).map_err(unusable)?;
-    Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
 fn sign(message: &[u8], key: &KeyPair) -> Result<Vec<u8>, CertificateError> {
@@ -212,9 +138,12 @@ fn sign(message: &[u8], key: &KeyPair) -> Result<Vec<u8>, CertificateError> {
 }
 
 fn private_key(blocks: &[pem::Pem]) -> Result<KeyPair, CertificateError> {
-    let key = blocks.iter().find(|block| block.tag().ends_with("PRIVATE KEY")).ok_or(CertificateError::NoKey)?;
+    let key = blocks
+        .iter()
+        .find(|block| block.tag().ends_with("PRIVATE KEY"))
+        .ok_or_else(|| wrong(INCOMPLETE, "there is no private key in it"))?;
     if key.tag() == ENCRYPTED_KEY || key.headers().get(ENCRYPTION_HEADER).is_some() {
-        return Err(CertificateError::KeyEncrypted);
+        return Err(wrong(BAD_KEY, "its private key is encrypted"));
     }
     let read = match key.tag() {
         RSA_KEY => KeyPair::from_der(key.contents()),
@@ -225,7 +154,7 @@ fn private_key(blocks: &[pem::Pem]) -> Result<KeyPair, CertificateError> {
 
 fn parsed(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
     let parsed = X509Certificate::from_der(der).map(|(_, certificate)| certificate);
-    parsed.map_err(|error| CertificateError::Broken { reason: error.to_string() })
+    parsed.map_err(|error| wrong(INCOMPLETE, format!("its certificate cannot be read: {error}")))
 }
 
 /// Whether what the key signs can be verified with the certificate.
@@ -238,7 +167,7 @@ fn belongs(key: &KeyPair, certificate: &X509Certificate<'_>) -> Result<bool, Cer
 }
 
 fn unusable(error: impl std::fmt::Display) -> CertificateError {
-    CertificateError::KeyUnusable { reason: error.to_string() }
+    wrong(BAD_KEY, format!("its private key cannot be used: {error}"))
 }
 
 /// A certificate's time; one before 1970 is as good as 1970.

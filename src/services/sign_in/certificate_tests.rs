@@ -57,23 +57,27 @@ fn a_file_holds_key_and_certificate_in_any_order_and_with_the_issuers() {
 #[test]
 fn what_is_wrong_is_found_before_anything_is_sent() {
     let own = certificate(KEY, 2026, 2027);
-    assert_eq!(refused(KEY), CertificateError::NoCertificate);
-    assert_eq!(refused(&own), CertificateError::NoKey);
-    assert_eq!(refused("nothing of the kind"), CertificateError::NoKey);
-    for encrypted in [KEY_ENCRYPTED, KEY_ENCRYPTED_PKCS1] {
-        assert_eq!(refused(&format!("{own}{encrypted}")), CertificateError::KeyEncrypted);
-    }
-    assert_eq!(refused(&format!("{own}{OTHER_KEY}")), CertificateError::Mismatch);
+    let encrypted = |key: &str| format!("{own}{key}");
     let elliptic = format!("{}{EC_KEY}", certificate(EC_KEY, 2026, 2027));
-    assert!(matches!(refused(&elliptic), CertificateError::KeyUnusable { .. }));
     let mixed = format!("{}{KEY}", certificate(EC_KEY, 2026, 2027));
-    assert_eq!(refused(&mixed), CertificateError::Mismatch);
+    for (text, code, message) in [
+        (KEY, INCOMPLETE, "there is no certificate in it"),
+        (&own, INCOMPLETE, "there is no private key in it"),
+        ("nothing of the kind", INCOMPLETE, "there is no private key in it"),
+        (&encrypted(KEY_ENCRYPTED), BAD_KEY, "its private key is encrypted"),
+        (&encrypted(KEY_ENCRYPTED_PKCS1), BAD_KEY, "its private key is encrypted"),
+        (&format!("{own}{OTHER_KEY}"), "certificate-mismatch", "its private key is not that of its certificate"),
+        (&elliptic, BAD_KEY, "its private key cannot be used"),
+        (&mixed, "certificate-mismatch", "its private key is not that of its certificate"),
+    ] {
+        let error = refused(text);
+        assert_eq!(error.code, code, "{error}");
+        assert!(error.to_string().starts_with(message), "{error}");
+    }
     let cut = own.replacen("MII", "", 1);
-    let broken = refused(&format!("{cut}{KEY}"));
-    assert!(matches!(broken, CertificateError::Broken { .. } | CertificateError::NotPem { .. }), "{broken}");
-    let path = Path::new("no/such.pem");
-    let missing = Certificate::load(path, now()).err().unwrap();
-    assert!(matches!(missing, CertificateError::Unreadable { .. }));
+    assert_eq!(refused(&format!("{cut}{KEY}")).code, INCOMPLETE);
+    let missing = Certificate::load(Path::new("no/such.pem"), now()).err().unwrap();
+    assert_eq!(missing.code, "certificate-unreadable");
 }
 
 #[test]

@@ -5,16 +5,14 @@
 //! While the code waits to be entered, every call answers a fault of the code [`PENDING`] whose message tells the person
 //! what to do; so the wait has no loop here and can be shown by whoever waits.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::Url;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::reply::Refusal;
-use super::{Granted, Login, answered, refused, reply};
+use super::{Granted, Login, answered, reply};
 use crate::core::Secret;
-use crate::services::graph::error_body::one_line;
 use crate::services::{Class, Fault};
 
 /// The code of the fault while nobody has entered the code yet.
@@ -35,6 +33,7 @@ pub(in crate::services) struct DeviceCode {
     stage: Stage,
 }
 
+#[derive(Clone)]
 enum Stage {
     /// Nobody was asked yet, or in vain.
     Idle,
@@ -44,12 +43,19 @@ enum Stage {
     SignedIn(Secret),
 }
 
+#[derive(Clone)]
 struct Asked {
     device_code: Secret,
     /// What the person has to do, in words.
     prompt: String,
     interval: Duration,
     ends_at: Instant,
+}
+
+impl Asked {
+    fn pending(&self) -> Fault {
+        Fault::new(Class::SignIn, PENDING, &self.prompt)
+    }
 }
 
 #[derive(Deserialize)]
@@ -74,16 +80,12 @@ impl DeviceCode {
     }
 
     pub(super) async fn ask(&mut self) -> Result<Granted, Fault> {
-        match &self.stage {
+        // A clone: whoever waits may give up at any time, and then the stage stays as it is.
+        match self.stage.clone() {
             Stage::Idle => Err(self.begin("").await?),
-            Stage::Asked(asked) if Instant::now() >= asked.ends_at => {
-                Err(self.in_vain("expired_token", "nobody entered the code while it was good"))
-            }
-            Stage::Asked(_) => self.poll().await,
-            Stage::SignedIn(refresh) => {
-                let refresh = refresh.clone();
-                self.refresh(&refresh).await
-            }
+            Stage::Asked(asked) if Instant::now() >= asked.ends_at => Err(self.expired()),
+            Stage::Asked(asked) => self.poll(asked).await,
+            Stage::SignedIn(refresh) => self.refresh(refresh).await,
         }
     }
 
@@ -93,58 +95,59 @@ impl DeviceCode {
         let request = self.login.client.post(self.codes.clone()).form(&form);
         let (status, headers, body) = answered(request, &self.login.secrets).await?;
         if !(200..300).contains(&status) {
-            let now = std::time::SystemTime::now();
-            let refusal = reply::read(status, &headers, &body, &[], now);
-            // A success of another status cannot be: it was looked at above.
-            return Err(refusal.err().map_or_else(|| unreadable(status), Fault::from));
+            return Err(reply::refusal(status, &headers, &body, &[], SystemTime::now()).into());
         }
-        let code: CodeReply = serde_json::from_slice(&body).map_err(|_| unreadable(status))?;
+        let code: CodeReply = serde_json::from_slice(&body).map_err(|_| {
+            let message = "the sign-in service answered without a code that can be read";
+            Fault::new(Class::NotSent, "sign-in-unreadable", message).with_status(status)
+        })?;
         let interval = code.interval.unwrap_or(INTERVAL_S).min(INTERVAL_S_MAX);
         let life = Duration::from_secs(code.expires_in.min(CODE_LIFE_S_MAX));
         let asked = Asked {
             device_code: Secret::new(code.device_code),
-            prompt: one_line(&format!(
-                "{why}open {} in a browser and enter the code {}",
-                code.verification_uri, code.user_code
-            )),
+            prompt: format!("{why}open {} in a browser and enter the code {}", code.verification_uri, code.user_code),
             interval: Duration::from_secs(interval),
             ends_at: Instant::now() + life,
         };
-        let pending = refused(PENDING, asked.prompt.clone());
+        let pending = asked.pending();
         self.stage = Stage::Asked(asked);
         Ok(pending)
     }
 
-    async fn poll(&mut self) -> Result<Granted, Fault> {
-        let Stage::Asked(asked) = &mut self.stage else {
-            return Err(refused(PENDING, "nobody was asked to sign in"));
-        };
+    async fn poll(&mut self, mut asked: Asked) -> Result<Granted, Fault> {
         let form = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", asked.device_code.expose()),
         ];
         let refusal = match self.login.post(&form, &[&asked.device_code]).await {
-            Ok(granted) => return Ok(self.signed_in(granted)),
+            Ok(granted) => return Ok(self.signed_in(granted, None)),
             Err(refusal) => refusal,
         };
-        match refusal.error.as_str() {
+        Err(match refusal.error.as_str() {
             "slow_down" => {
                 asked.interval += SLOWER;
-                Err(refused(PENDING, asked.prompt.clone()))
+                let pending = asked.pending();
+                self.stage = Stage::Asked(asked);
+                pending
             }
-            PENDING => Err(refused(PENDING, asked.prompt.clone())),
-            "expired_token" => Err(self.in_vain("expired_token", "nobody entered the code while it was good")),
+            PENDING => asked.pending(),
+            "expired_token" => self.expired(),
             "authorization_declined" | "access_denied" => {
-                Err(self.in_vain("authorization_declined", "the person who was asked to sign in declined"))
+                self.in_vain("authorization_declined", "the person who was asked to sign in declined")
             }
-            _ => Err(self.given_up(refusal)),
-        }
+            _ => {
+                if refusal.fault.class == Class::SignIn {
+                    self.stage = Stage::Idle;
+                }
+                refusal.into()
+            }
+        })
     }
 
-    async fn refresh(&mut self, refresh: &Secret) -> Result<Granted, Fault> {
+    async fn refresh(&mut self, refresh: Secret) -> Result<Granted, Fault> {
         let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.expose())];
-        match self.login.post(&form, &[refresh]).await {
-            Ok(granted) => Ok(self.signed_in(granted)),
+        match self.login.post(&form, &[&refresh]).await {
+            Ok(granted) => Ok(self.signed_in(granted, Some(refresh))),
             Err(refusal) if refusal.fault.class == Class::SignIn => {
                 // It will not be accepted again; only the person can help.
                 self.stage = Stage::Idle;
@@ -155,37 +158,19 @@ impl DeviceCode {
         }
     }
 
-    fn signed_in(&mut self, mut granted: Granted) -> Granted {
-        let newer = granted.refresh.take();
-        let old = match std::mem::replace(&mut self.stage, Stage::Idle) {
-            Stage::SignedIn(refresh) => Some(refresh),
-            Stage::Idle | Stage::Asked(_) => None,
-        };
-        if let Some(refresh) = newer.or(old) {
-            self.stage = Stage::SignedIn(refresh);
-        }
+    /// Keeps the newest refresh token, if there is one.
+    fn signed_in(&mut self, mut granted: Granted, old: Option<Secret>) -> Granted {
+        self.stage = granted.refresh.take().or(old).map_or(Stage::Idle, Stage::SignedIn);
         granted
+    }
+
+    fn expired(&mut self) -> Fault {
+        self.in_vain("expired_token", "nobody entered the code while it was good")
     }
 
     /// This code is of no more use; the next call gets another one.
     fn in_vain(&mut self, code: &str, message: &str) -> Fault {
         self.stage = Stage::Idle;
-        refused(code, message)
-    }
-
-    fn given_up(&mut self, refusal: Refusal) -> Fault {
-        if refusal.fault.class == Class::SignIn {
-            self.stage = Stage::Idle;
-        }
-        refusal.into()
-    }
-}
-
-fn unreadable(status: u16) -> Fault {
-    Fault {
-        class: Class::NotSent,
-        code: "sign-in-unreadable".to_owned(),
-        message: "the sign-in service answered without a code that can be read".to_owned(),
-        status: Some(status),
+        Fault::new(Class::SignIn, code, message)
     }
 }

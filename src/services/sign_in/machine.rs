@@ -4,11 +4,10 @@
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, Url};
 
 use super::{Granted, Refusal, granted};
-use crate::core::Secret;
-use crate::core::Secrets;
+use crate::core::{Secret, Secrets};
 use crate::services::auth::IdentityService;
 use crate::services::{Class, Fault};
 
@@ -21,9 +20,10 @@ const APP_VERSION: &str = "2019-08-01";
 
 pub(in crate::services) struct Machine {
     client: Client,
-    service: IdentityService,
-    client_id: Option<String>,
-    resource: &'static str,
+    /// With its query.
+    url: Url,
+    /// What shows that the request comes from this machine or app; a secret one in the second case.
+    header: (&'static str, Secret),
     secrets: Secrets,
     /// Before the first token, silence means that there is no identity; afterwards, that the service is away.
     has_granted: bool,
@@ -32,9 +32,9 @@ pub(in crate::services) struct Machine {
 impl Machine {
     /// A client of its own: no proxy could reach these addresses.
     pub(super) fn new(
-        service: IdentityService,
-        client_id: Option<String>,
-        resource: &'static str,
+        service: &IdentityService,
+        client_id: Option<&str>,
+        resource: &str,
         secrets: Secrets,
     ) -> reqwest::Result<Machine> {
         let client = Client::builder()
@@ -44,41 +44,29 @@ impl Machine {
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
             .build()?;
-        Ok(Machine { client, service, client_id, resource, secrets, has_granted: false })
+        let (mut url, version, header) = match service {
+            IdentityService::Metadata(root) => {
+                let mut url = root.clone();
+                url.set_path(METADATA_PATH);
+                (url, METADATA_VERSION, ("Metadata", Secret::new("true")))
+            }
+            IdentityService::App { endpoint, header } => {
+                (endpoint.clone(), APP_VERSION, ("X-IDENTITY-HEADER", header.clone()))
+            }
+        };
+        url.query_pairs_mut()
+            .extend_pairs([("api-version", version), ("resource", resource)])
+            .extend_pairs(client_id.map(|id| ("client_id", id)));
+        Ok(Machine { client, url, header, secrets, has_granted: false })
     }
 
     pub(super) async fn ask(&mut self) -> Result<Granted, Fault> {
-        let sent: Vec<&Secret> = match &self.service {
-            IdentityService::Metadata(_) => Vec::new(),
-            IdentityService::App { header, .. } => vec![header],
-        };
-        match granted(self.request(), &sent, &self.secrets).await {
-            Ok(granted) => {
-                self.has_granted = true;
-                Ok(granted)
-            }
-            Err(refusal) => Err(self.fault(refusal)),
-        }
-    }
-
-    fn request(&self) -> RequestBuilder {
-        let (url, version) = match &self.service {
-            IdentityService::Metadata(root) => {
-                let mut url: Url = root.clone();
-                url.set_path(METADATA_PATH);
-                (url, METADATA_VERSION)
-            }
-            IdentityService::App { endpoint, .. } => (endpoint.clone(), APP_VERSION),
-        };
-        let mut query = vec![("api-version", version), ("resource", self.resource)];
-        if let Some(client_id) = &self.client_id {
-            query.push(("client_id", client_id));
-        }
-        let request = self.client.get(url).query(&query);
-        match &self.service {
-            IdentityService::Metadata(_) => request.header("Metadata", "true"),
-            IdentityService::App { header, .. } => request.header("X-IDENTITY-HEADER", header.expose()),
-        }
+        let (name, value) = &self.header;
+        self.secrets.note(value);
+        let request = self.client.get(self.url.clone()).header(*name, value.expose());
+        let granted = granted(request, &[], &self.secrets).await;
+        self.has_granted |= granted.is_ok();
+        granted.map_err(|refusal| self.fault(refusal))
     }
 
     fn fault(&self, refusal: Refusal) -> Fault {
@@ -86,12 +74,11 @@ impl Machine {
         match fault.status {
             // The metadata service is being updated; Microsoft's page says to come again.
             Some(404 | 410) => Fault { class: Class::NotSent, ..fault },
-            None if fault.class == Class::NotSent && !self.has_granted => Fault {
-                class: Class::SignIn,
-                code: "no-managed-identity".to_owned(),
-                message: format!("no service for managed identities replies: {}", fault.message),
-                status: None,
-            },
+            None if fault.class == Class::NotSent && !self.has_granted => Fault::new(
+                Class::SignIn,
+                "no-managed-identity",
+                format!("no service for managed identities replies: {}", fault.message),
+            ),
             Some(_) if fault.class == Class::SignIn => {
                 Fault { code: format!("managed-identity/{}", fault.code), ..fault }
             }

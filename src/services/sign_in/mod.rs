@@ -6,45 +6,44 @@
 //! Retry-After that tell a refusal from a service that is down. What takes a library is done by one: signing
 //! (ring), certificates (x509-parser), PEM (pem).
 
-mod app;
 mod azure_cli;
 pub(super) mod certificate;
-mod codes;
 mod device_code;
 mod machine;
 mod reply;
 
-use std::time::{Duration, SystemTime};
-
-use reqwest::{Client, RequestBuilder, Url};
-
-use super::auth::Auth;
+use super::auth::{Auth, SecretSource};
 use super::connection::GraphConnection;
 use super::graph::{read_body, transport_fault};
 use super::{Class, Fault};
-use crate::core::Expects;
-use crate::core::Secret;
-use crate::core::Secrets;
-use app::App;
+use crate::core::{Expects, Secret, Secrets};
+use certificate::Certificate;
+use reqwest::header::HeaderMap;
+use reqwest::{Client, RequestBuilder, Url};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
 use azure_cli::AzureCli;
 use device_code::DeviceCode;
 use machine::Machine;
 
-pub(super) use codes::{CODES, by_form};
 pub(super) use device_code::PENDING;
 use reply::Refusal;
 pub use reply::{Granted, read_token_reply};
 
 /// A way to get tokens, with what it remembers between them.
 pub(super) enum Credential {
-    App(App),
+    /// An app by its secret. There is never a refresh token; whoever needs another token asks again.
+    Secret(Login, SecretSource),
+    /// An app by its certificate, likewise.
+    Certificate(Login, PathBuf),
     DeviceCode(DeviceCode),
     Machine(Machine),
     AzureCli(AzureCli),
 }
 
 /// What every request of an app or a person needs.
-struct Login {
+pub(super) struct Login {
     client: Client,
     secrets: Secrets,
     /// The tenant's token endpoint.
@@ -53,30 +52,31 @@ struct Login {
     scope: String,
 }
 
+/// Microsoft's page on the client credentials flow.
+const AS_APP: (&str, &str) = ("grant_type", "client_credentials");
+const ASSERTION_TYPE: (&str, &str) =
+    ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+
 impl Credential {
     pub(super) fn new(client: Client, connection: &GraphConnection, secrets: Secrets) -> reqwest::Result<Credential> {
         // Tokens are for Graph itself, even when it is reached through another address.
         let resource = connection.cloud.graph_root();
-        let login = |client_id: &str, scope: String| Login {
+        let login = |client_id: &str, more: &str| Login {
             client,
             secrets: secrets.clone(),
             token: endpoint(connection, "token"),
             client_id: client_id.to_owned(),
-            scope,
+            scope: format!("{resource}/.default{more}"),
         };
         Ok(match &connection.auth {
-            Auth::ClientSecret { client_id, secret } => {
-                Credential::App(App::with_secret(login(client_id, format!("{resource}/.default")), secret.clone()))
+            Auth::ClientSecret { client_id, secret } => Credential::Secret(login(client_id, ""), secret.clone()),
+            Auth::Certificate { client_id, file } => Credential::Certificate(login(client_id, ""), file.clone()),
+            Auth::DeviceCode { client_id } => {
+                let login = login(client_id, " offline_access");
+                Credential::DeviceCode(DeviceCode::new(login, endpoint(connection, "devicecode")))
             }
-            Auth::Certificate { client_id, file } => {
-                Credential::App(App::with_certificate(login(client_id, format!("{resource}/.default")), file.clone()))
-            }
-            Auth::DeviceCode { client_id } => Credential::DeviceCode(DeviceCode::new(
-                login(client_id, format!("{resource}/.default offline_access")),
-                endpoint(connection, "devicecode"),
-            )),
             Auth::ManagedIdentity { client_id, service } => {
-                Credential::Machine(Machine::new(service.clone(), client_id.clone(), resource, secrets)?)
+                Credential::Machine(Machine::new(service, client_id.as_deref(), resource, secrets)?)
             }
             Auth::AzureCli => Credential::AzureCli(AzureCli { tenant: connection.tenant.clone(), resource }),
         })
@@ -84,19 +84,36 @@ impl Credential {
 
     /// Asks once. A fault means that no request can be sent now; its class says whether that may pass by itself.
     pub(super) async fn ask(&mut self) -> Result<Granted, Fault> {
-        match self {
-            Credential::App(app) => app.ask().await,
-            Credential::DeviceCode(code) => code.ask().await,
-            Credential::Machine(machine) => machine.ask().await,
-            Credential::AzureCli(cli) => cli.ask().await,
-        }
+        let asked = match self {
+            Credential::Secret(login, source) => {
+                let secret = source.read()?;
+                login.post(&[AS_APP, ("client_secret", secret.expose())], &[&secret]).await
+            }
+            Credential::Certificate(login, file) => {
+                let now = SystemTime::now();
+                let certificate = Certificate::load(file, now);
+                let assertion = certificate.and_then(|own| own.assertion(&login.client_id, login.token.as_str(), now));
+                let assertion = assertion.map_err(|error| {
+                    let message = format!("the certificate file `{}`: {error}", file.display());
+                    Fault::new(Class::SignIn, error.code, message)
+                })?;
+                let form = [AS_APP, ASSERTION_TYPE, ("client_assertion", assertion.expose())];
+                login.post(&form, &[&assertion]).await
+            }
+            Credential::DeviceCode(code) => return code.ask().await,
+            Credential::Machine(machine) => return machine.ask().await,
+            Credential::AzureCli(cli) => return cli.ask().await,
+        };
+        asked.map_err(Fault::from)
     }
 
     /// How long the service wants to be left alone after what it answered last, where the protocol has such a time.
     pub(super) fn interval(&self) -> Option<Duration> {
         match self {
             Credential::DeviceCode(code) => code.interval(),
-            Credential::App(_) | Credential::Machine(_) | Credential::AzureCli(_) => None,
+            Credential::Secret(..) | Credential::Certificate(..) | Credential::Machine(_) | Credential::AzureCli(_) => {
+                None
+            }
         }
     }
 }
@@ -120,35 +137,18 @@ impl Login {
 /// Sends a request for a token and reads what comes back.
 async fn granted(request: RequestBuilder, sent: &[&Secret], secrets: &Secrets) -> Result<Granted, Refusal> {
     sent.iter().for_each(|secret| secrets.note(secret));
-    let (status, headers, body) = answered(request, secrets).await.map_err(unheard)?;
+    let (status, headers, body) = answered(request, secrets).await.map_err(Refusal::unnamed)?;
     reply::read(status, &headers, &body, sent, SystemTime::now())
 }
 
-async fn answered(
-    request: RequestBuilder,
-    secrets: &Secrets,
-) -> Result<(u16, reqwest::header::HeaderMap, Vec<u8>), Fault> {
+async fn answered(request: RequestBuilder, secrets: &Secrets) -> Result<(u16, HeaderMap, Vec<u8>), Fault> {
     let response = request.send().await.map_err(|error| not_sent(transport_fault(error)))?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = read_body(response, Expects::Object, secrets).await.map_err(not_sent)?;
     Ok((status, headers, body))
 }
 
-fn unheard(fault: Fault) -> Refusal {
-    Refusal { error: String::new(), fault }
-}
-
 /// Whatever went wrong on the way to a token, the request that needed it never left.
 fn not_sent(fault: Fault) -> Fault {
     Fault { class: Class::NotSent, code: format!("sign-in-{}", fault.code), ..fault }
-}
-
-/// A refusal that no service had to pronounce.
-fn refused(code: &str, message: impl Into<String>) -> Fault {
-    Fault {
-        class: Class::SignIn,
-        code: code.to_owned(),
-        message: super::graph::error_body::one_line(&message.into()),
-        status: None,
-    }
 }

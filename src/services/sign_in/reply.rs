@@ -9,11 +9,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::core::Secret;
 use crate::services::budget::ThrottleReason;
-use crate::services::graph::error_body::one_line;
 use crate::services::graph::retry_after;
+use crate::services::reply::one_line;
 use crate::services::{Class, Fault};
 
 /// Continuous access evaluation gives tokens up to 28 h; more than this is a slip.
@@ -49,6 +50,12 @@ pub(super) struct Refusal {
     pub(super) fault: Fault,
 }
 
+impl Refusal {
+    pub(super) fn unnamed(fault: Fault) -> Refusal {
+        Refusal { error: String::new(), fault }
+    }
+}
+
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Fault {
         refusal.fault
@@ -59,26 +66,16 @@ impl From<Refusal> for Fault {
 struct TokenReply {
     access_token: String,
     refresh_token: Option<String>,
-    expires_in: Option<Seconds>,
+    #[serde(default)]
+    expires_in: Value,
     /// Instead of a lifetime, where App Service answers: seconds since 1970.
-    expires_on: Option<Seconds>,
+    #[serde(default)]
+    expires_on: Value,
 }
 
 /// The older endpoints put the number into quotes.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(u64),
-    Text(String),
-}
-
-impl Seconds {
-    fn value(self) -> Option<u64> {
-        match self {
-            Seconds::Number(seconds) => Some(seconds),
-            Seconds::Text(text) => text.parse().ok(),
-        }
-    }
+fn seconds(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 #[derive(Deserialize, Default)]
@@ -113,17 +110,10 @@ pub(super) fn read(
     sent: &[&Secret],
     now: SystemTime,
 ) -> Result<Granted, Refusal> {
-    let mut refusal = match status {
-        200..=299 => {
-            return granted(status, body, now).map_err(|fault| Refusal { error: String::new(), fault });
-        }
-        _ => refusal(status, body, sent),
-    };
-    if status == 429 {
-        refusal.fault.class =
-            Class::Throttled { retry_after: retry_after(headers, now), reason: ThrottleReason::SignIn };
+    match status {
+        200..=299 => granted(status, body, now).map_err(Refusal::unnamed),
+        _ => Err(refusal(status, headers, body, sent, now)),
     }
-    Err(refusal)
 }
 
 fn granted(status: u16, body: &[u8], now: SystemTime) -> Result<Granted, Fault> {
@@ -132,14 +122,9 @@ fn granted(status: u16, body: &[u8], now: SystemTime) -> Result<Granted, Fault> 
         if reply.access_token.is_empty() {
             return None;
         }
-        let lifetime_s = match (reply.expires_in, reply.expires_on) {
-            (Some(seconds), _) => seconds.value()?,
-            (None, Some(end)) => {
-                let now_s = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
-                end.value()?.saturating_sub(now_s)
-            }
-            (None, None) => return None,
-        };
+        let now_s = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let until_end = || Some(seconds(&reply.expires_on)?.saturating_sub(now_s));
+        let lifetime_s = seconds(&reply.expires_in).or_else(until_end)?;
         Some(Granted {
             token: Secret::new(reply.access_token),
             lifetime: Duration::from_secs(lifetime_s.min(LIFETIME_S_MAX)),
@@ -147,18 +132,29 @@ fn granted(status: u16, body: &[u8], now: SystemTime) -> Result<Granted, Fault> 
         })
     };
     // The parser's own words could quote the token.
-    read().ok_or_else(|| Fault {
-        class: Class::NotSent,
-        code: "sign-in-unreadable".to_owned(),
-        message: "the sign-in service answered without a token that can be read".to_owned(),
-        status: Some(status),
+    read().ok_or_else(|| {
+        Fault::new(
+            Class::NotSent,
+            "sign-in-unreadable",
+            "the sign-in service answered without a token that can be read",
+        )
+        .with_status(status)
     })
 }
 
-fn refusal(status: u16, body: &[u8], sent: &[&Secret]) -> Refusal {
+/// Why there is no token, from a reply without one.
+pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &[u8], sent: &[&Secret], now: SystemTime) -> Refusal {
     let reply: RefusalReply = serde_json::from_slice(body).unwrap_or_default();
+    let limit = (status == 429)
+        .then(|| Class::Throttled { retry_after: retry_after(headers, now), reason: ThrottleReason::SignIn });
     if reply.error.is_empty() && reply.message.is_empty() {
-        return Refusal { error: String::new(), fault: foreign(status) };
+        // Not the reply of a service that issues tokens.
+        let message = format!(
+            "status {status} in place of the sign-in service's own reply: most often the page of a proxy, a firewall or a \
+             network that wants a sign-in"
+        );
+        let class = limit.unwrap_or(Class::NotSent);
+        return Refusal::unnamed(Fault::new(class, "sign-in-unreadable", message).with_status(status));
     }
     let clean = |text: &str| {
         let clean = sent.iter().fold(text.to_owned(), |text, secret| secret.redact(&text));
@@ -172,32 +168,16 @@ fn refusal(status: u16, body: &[u8], sent: &[&Secret]) -> Refusal {
     };
     let words = [clean(&reply.error_description), clean(&reply.message)];
     let message = words.into_iter().find(|words| !words.is_empty());
-    let fault = Fault {
-        class: if may_pass { Class::NotSent } else { Class::SignIn },
-        code,
-        message: message.unwrap_or_else(|| format!("the sign-in service answered with status {status}")),
-        status: Some(status),
-    };
+    let class = if may_pass { Class::NotSent } else { Class::SignIn };
+    let message = message.unwrap_or_else(|| format!("the sign-in service answered with status {status}"));
+    let fault = Fault::new(limit.unwrap_or(class), code, message).with_status(status);
     Refusal { error: reply.error, fault }
-}
-
-/// Not the reply of a service that issues tokens.
-fn foreign(status: u16) -> Fault {
-    Fault {
-        class: Class::NotSent,
-        code: "sign-in-unreadable".to_owned(),
-        message: format!(
-            "status {status} in place of the sign-in service's own reply: most often the page of a proxy, a firewall or a \
-             network that wants a sign-in"
-        ),
-        status: Some(status),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     /// Words were cut to a line first: what was left of the secret was then no longer found in them.
     #[test]

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::users;
-use crate::sim::clock::SimTime;
-use crate::sim::schema::{Document, text};
+use crate::sim::schema::text;
+use crate::sim::{Document, SimTime};
 
 const MINUTE_MS: u64 = 60_000;
 /// 2022-01-01: the first day on which somebody's password was set.

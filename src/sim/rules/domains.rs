@@ -1,17 +1,17 @@
 //! The tenant's verified domains and how each of them signs people in, and the tenant itself. Domains never change while
 //! the simulator runs: flipping one would hit every user, and no job of a migration runner does it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use axum::http::StatusCode;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::sim::chance;
-use crate::sim::operation::{GraphOperation, Shown};
-use crate::sim::refusal::GraphRefusal;
-use crate::sim::reply::GraphReply;
-use crate::sim::schema::{DOMAINS, Document, ORGANIZATION};
+use crate::sim::odata::ODataQuery;
+use crate::sim::schema::Rows;
 use crate::sim::token::TENANT_ID;
+use crate::sim::view::ReplicaView;
+use crate::sim::{Document, GraphRefusal, chance};
 
 /// The tenant's initial domain: always there, always managed.
 pub const INITIAL_DOMAIN: &str = "contoso.onmicrosoft.com";
@@ -21,7 +21,7 @@ pub(crate) const FEDERATED_DEMO_DOMAIN: &str = "contoso.com";
 pub(crate) const MANAGED_DEMO_DOMAIN: &str = "fabrikam.com";
 
 /// Where a domain's users prove who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) enum DomainKind {
     /// In the cloud.
     Managed,
@@ -40,13 +40,6 @@ impl DomainKind {
             _ => chance::number(&chance::digest(0, "domain", name)) & 1 == 1,
         };
         if is_federated { Self::Federated } else { Self::Managed }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Managed => "Managed",
-            Self::Federated => "Federated",
-        }
     }
 }
 
@@ -76,30 +69,23 @@ impl Domains {
     }
 }
 
-pub(crate) fn list(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    // They are few and have one page.
-    let mut query = operation.query(&DOMAINS)?;
-    query.page_size = usize::MAX;
-    let rows = operation.tenant.domains.0.iter().map(|(name, kind)| (0, domain(name, *kind)));
-    Ok(operation.page("domains", &query, None, Shown::Plain, rows))
+pub(crate) fn rows<'a>(view: ReplicaView<'a>, _: &'a ODataQuery) -> Result<Rows<'a>, GraphRefusal> {
+    let domains = view.tenant.domains.0.iter().map(|(name, kind)| Cow::Owned(domain(name, *kind)));
+    Ok(Box::new((0..).zip(domains)))
 }
 
-pub(crate) fn get(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    let name = operation.key;
-    let kind = operation.tenant.domains.find(name).ok_or_else(|| GraphRefusal::not_found(name))?;
-    let query = operation.query(&DOMAINS)?;
-    let domain = domain(&name.to_ascii_lowercase(), kind);
-    Ok(operation.entity(StatusCode::OK, "domains", &query, Shown::Plain, &domain))
+pub(crate) fn find(view: ReplicaView<'_>) -> Option<Cow<'_, Document>> {
+    let kind = view.tenant.domains.find(view.key)?;
+    Some(Cow::Owned(domain(&view.key.to_ascii_lowercase(), kind)))
 }
 
-pub(crate) fn organization(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    let query = operation.query(&ORGANIZATION)?;
-    let domains = operation.tenant.domains.0.iter();
+pub(crate) fn organization<'a>(view: ReplicaView<'a>, _: &'a ODataQuery) -> Result<Rows<'a>, GraphRefusal> {
+    let domains = view.tenant.domains.0.iter();
     let verified: Vec<Value> = domains
         .map(|(name, kind)| {
             json!({
                 "name": name,
-                "type": kind.name(),
+                "type": kind,
                 "capabilities": "Email, OfficeCommunicationsOnline",
                 "isDefault": name == INITIAL_DOMAIN,
                 "isInitial": name == INITIAL_DOMAIN,
@@ -113,13 +99,13 @@ pub(crate) fn organization(operation: &mut GraphOperation<'_>) -> Result<GraphRe
         "onPremisesSyncEnabled": true,
         "verifiedDomains": verified,
     }));
-    Ok(operation.page("organization", &query, None, Shown::Plain, [(0, organization)].into_iter()))
+    Ok(Box::new(std::iter::once((0, Cow::Owned(organization)))))
 }
 
 fn domain(name: &str, kind: DomainKind) -> Document {
     fields(json!({
         "id": name,
-        "authenticationType": kind.name(),
+        "authenticationType": kind,
         "availabilityStatus": null,
         "isAdminManaged": true,
         "isDefault": name == INITIAL_DOMAIN,

@@ -4,9 +4,8 @@
 //! Graph can do this, so tests do it here: it shows whether what a batch did is of use.
 
 use super::users::{self, DirectoryRole};
-use crate::sim::schema::Document;
 use crate::sim::store::{Collection, IndexKey};
-use crate::sim::tenant::Tenant;
+use crate::sim::{Document, Tenant};
 
 /// The tenant's switch `blockCloudObjectTakeoverThroughHardMatchEnabled`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -82,8 +81,8 @@ fn check(user: &Document, takeover: Takeover) -> Result<(), NoHardMatch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::SimTime;
     use crate::sim::chance;
-    use crate::sim::clock::SimTime;
     use crate::sim::tenant::tests::tenant;
     use serde_json::Value;
 

@@ -5,22 +5,20 @@
 //! Nobody but those at risk, now or before, is on the list. What an action does to somebody who is not is not documented in
 //! full: confirming puts them on it, dismissing does nothing. An id that is nobody's is refused.
 
-use axum::http::StatusCode;
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::derive;
 use super::domains::fields;
-use super::users;
-use crate::sim::clock::SimTime;
-use crate::sim::odata::{Comparison, FilterClause};
-use crate::sim::operation::{GraphOperation, Shown};
-use crate::sim::refusal::GraphRefusal;
-use crate::sim::reply::GraphReply;
-use crate::sim::schema::{Document, RISKY_USERS, parse_id};
+use super::{derive, users};
+use crate::sim::odata::{Comparison, ODataQuery};
+use crate::sim::operation::GraphOperation;
+use crate::sim::schema::{Rows, parameters, parse_id};
 use crate::sim::store::{Collection, Slot};
-use crate::sim::tenant::Tenant;
+use crate::sim::view::ReplicaView;
+use crate::sim::{Document, GraphRefusal, GraphReply, SimTime, Tenant};
 
 /// One in this many people is found at risk.
 const AT_RISK_ONE_IN: u32 = 50;
@@ -28,7 +26,6 @@ const AT_RISK_ONE_IN: u32 = 50;
 const FOUND_SINCE: SimTime = SimTime(1_772_323_200_000);
 const FOUND_MINUTES: u32 = 60 * 24 * 60;
 const MINUTE_MS: u64 = 60_000;
-const SET: &str = "identityProtection/riskyUsers";
 
 /// What an operator can do about a risk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +67,7 @@ fn found(user: &Document) -> Option<Document> {
 }
 
 /// Somebody who is or was at risk, as the list shows them.
-fn risky_user(tenant: &Tenant, slot: Slot) -> Option<(Slot, Document)> {
+fn risky_user(tenant: &Tenant, slot: Slot) -> Option<Document> {
     let user = tenant.users.get(slot)?;
     let changed = tenant.risks.get(&users::id(user)).cloned();
     let mut shown = changed.or_else(|| found(user))?;
@@ -80,29 +77,21 @@ fn risky_user(tenant: &Tenant, slot: Slot) -> Option<(Slot, Document)> {
     let name = user.get("displayName").cloned().unwrap_or_else(|| derive::display_name(user));
     shown.insert("userDisplayName".into(), name);
     shown.insert("userPrincipalName".into(), json!(users::upn(user)));
-    Some((slot, shown))
+    Some(shown)
 }
 
-pub(crate) fn list(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    let query = operation.query(&RISKY_USERS)?;
-    let tenant = &*operation.tenant;
-    let slots: Box<dyn Iterator<Item = Slot>> = match &query.filter {
-        Some(FilterClause { comparison: Comparison::In(ids), .. }) => {
-            Box::new(ids.iter().filter_map(|id| tenant.users.slot_of(parse_id(id)?)))
-        }
-        Some(_) | None => Box::new(query.from..tenant.users.slots()),
+pub(crate) fn rows<'a>(view: ReplicaView<'a>, query: &'a ODataQuery) -> Result<Rows<'a>, GraphRefusal> {
+    let tenant = view.tenant;
+    let slots: Box<dyn Iterator<Item = Slot>> = match query.filter.as_ref().map(|filter| &filter.comparison) {
+        Some(Comparison::In(ids)) => Box::new(ids.iter().filter_map(|id| tenant.users.slot_of(parse_id(id)?))),
+        Some(Comparison::Starts(_) | Comparison::Ends(_)) | None => Box::new(query.from..tenant.users.slots()),
     };
-    let rows = slots.filter_map(|slot| risky_user(tenant, slot));
-    Ok(operation.page(SET, &query, None, Shown::Plain, rows))
+    Ok(Box::new(slots.filter_map(|slot| Some((slot, Cow::Owned(risky_user(tenant, slot)?))))))
 }
 
-pub(crate) fn get(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    let query = operation.query(&RISKY_USERS)?;
-    let tenant = &*operation.tenant;
-    let id = operation.id();
-    let found = tenant.users.slot_of(id).and_then(|slot| risky_user(tenant, slot));
-    let (_, risk) = found.ok_or_else(|| GraphRefusal::not_found(id))?;
-    Ok(operation.entity(StatusCode::OK, SET, &query, Shown::Plain, &risk))
+pub(crate) fn find(view: ReplicaView<'_>) -> Option<Cow<'_, Document>> {
+    let slot = view.tenant.users.slot_of(parse_id(view.key)?)?;
+    risky_user(view.tenant, slot).map(Cow::Owned)
 }
 
 pub(crate) fn dismiss(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
@@ -137,8 +126,7 @@ fn user_ids(body: &[u8]) -> Result<Vec<Uuid>, GraphRefusal> {
     struct Parameters {
         user_ids: Vec<String>,
     }
-    let parameters: Parameters = serde_json::from_slice(body)
-        .map_err(|error| GraphRefusal::bad_request(format!("The parameters are not understood: {error}.")))?;
+    let parameters: Parameters = parameters(body)?;
     let ids = parameters.user_ids.iter();
     ids.map(|text| {
         parse_id(text).ok_or_else(|| GraphRefusal::bad_request(format!("'{text}' is not the id of a user.")))
@@ -151,6 +139,7 @@ mod tests {
     use super::*;
     use crate::sim::chance;
     use crate::sim::tenant::tests::tenant;
+    use axum::http::StatusCode;
 
     /// Octets 0, 0, 0, 100 make a number that is found at risk.
     fn user(last: u8) -> Document {
@@ -167,7 +156,7 @@ mod tests {
     #[test]
     fn a_risk_is_dismissed_and_a_compromise_confirmed() {
         let mut tenant = tenant([user(100), user(101)], &[], 0);
-        let shown = |tenant: &Tenant, slot| risky_user(tenant, slot).map(|(_, shown)| shown);
+        let shown = |tenant: &Tenant, slot| risky_user(tenant, slot);
         assert_eq!(shown(&tenant, 0).unwrap()["riskState"], "atRisk");
         assert_eq!(shown(&tenant, 1), None);
         let both = [users::id(&user(100)), users::id(&user(101))];

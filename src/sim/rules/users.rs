@@ -1,30 +1,29 @@
 //! The rules of users: which writes are allowed and what they make of a user; UPNs and ImmutableIDs in federated domains,
 //! the recycle bin, addresses that nobody else may have, accounts that an on-premises directory is the master of.
 
-use std::fmt;
+use std::borrow::Cow;
 
 use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::sim::chance;
-use crate::sim::clock::SimTime;
-use crate::sim::odata::{Advanced, ODataQuery};
-use crate::sim::operation::{GraphOperation, Shown};
+use super::domains::DomainKind;
+use crate::sim::odata::ODataQuery;
+use crate::sim::operation::GraphOperation;
 use crate::sim::permission::{self, CLEAR_IDENTIFIER};
-use crate::sim::refusal::GraphRefusal;
-use crate::sim::reply::GraphReply;
-use crate::sim::rules::domains::DomainKind;
-use crate::sim::schema::{self, Document, Property, USERS, WriteRule, text};
-use crate::sim::store::{Collection, IndexKey, Slot};
-use crate::sim::tenant::{ActorRole, PlannedWrite, Tenant};
-use crate::sim::upn;
+use crate::sim::schema::{DELETED_USER, Property, Rows, Trait, USERS, WriteRule, parameters, parse_id, text};
+use crate::sim::store::{Collection, Slot, keys};
+use crate::sim::tenant::PlannedWrite;
+use crate::sim::view::ReplicaView;
 use crate::sim::write_log::WriteKind;
+use crate::sim::{Document, GraphRefusal, GraphReply, SimTime, Tenant, chance, upn};
 
 /// What a creation must say at least (user-post-users in Microsoft's reference).
 const REQUIRED_FOR_CREATION: [&str; 5] =
     ["accountEnabled", "displayName", "mailNickname", "passwordProfile", "userPrincipalName"];
 const UPN: &str = "userPrincipalName";
+const MAIL: &str = "mail";
 const ANCHOR: &str = "onPremisesImmutableId";
 const IDENTIFIER: &str = "onPremisesObjectIdentifier";
 const SYNCED: &str = "onPremisesSyncEnabled";
@@ -33,31 +32,9 @@ const ID_DIGITS: usize = uuid::fmt::Simple::LENGTH;
 /// Where the directory role is kept; a user has no property that tells it.
 const ROLE: &str = "#role";
 
-/// How a request names a user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum UserKey {
-    Id(Uuid),
-    /// In any case.
-    Upn(String),
-}
-
-impl UserKey {
-    pub(crate) fn parse(text: &str) -> Self {
-        schema::parse_id(text).map_or_else(|| Self::Upn(text.to_owned()), Self::Id)
-    }
-}
-
-impl fmt::Display for UserKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Id(id) => id.fmt(f),
-            Self::Upn(upn) => f.write_str(upn),
-        }
-    }
-}
-
 /// Whether a user holds a role that ordinary apps may not touch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum DirectoryRole {
     Ordinary,
     Holder,
@@ -68,7 +45,8 @@ pub(crate) enum DirectoryRole {
 /// Who asks for a write, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UserActor {
-    pub(crate) role: ActorRole,
+    /// Holds the directory roles that acting on administrators and clearing an on-premises identifier take.
+    pub(crate) is_administrator: bool,
     pub(crate) at: SimTime,
 }
 
@@ -77,7 +55,7 @@ pub(crate) fn document(id: Uuid, upn: &str, anchor: Option<&str>) -> Document {
     let mut user = Document::new();
     user.insert("id".into(), json!(id));
     user.insert(UPN.into(), json!(upn));
-    user.insert("mail".into(), json!(upn));
+    user.insert(MAIL.into(), json!(upn));
     user.insert("accountEnabled".into(), json!(true));
     if let Some(anchor) = anchor {
         user.insert(ANCHOR.into(), json!(anchor));
@@ -95,7 +73,7 @@ pub(crate) fn deleted(user: &Document, at: SimTime) -> Document {
 }
 
 pub(crate) fn id(user: &Document) -> Uuid {
-    text(user, "id").and_then(schema::parse_id).unwrap_or_default()
+    text(user, "id").and_then(parse_id).unwrap_or_default()
 }
 
 /// A number that hangs on the id, for what is derived from it.
@@ -141,35 +119,28 @@ pub(crate) fn link(user: &mut Document, seed: u64) {
 }
 
 pub(crate) fn role(user: &Document) -> DirectoryRole {
-    match text(user, ROLE) {
-        None => DirectoryRole::Ordinary,
-        Some("eligible") => DirectoryRole::Eligible,
-        Some(_) => DirectoryRole::Holder,
-    }
+    let stored = user.get(ROLE).and_then(|role| DirectoryRole::deserialize(role).ok());
+    stored.unwrap_or(DirectoryRole::Ordinary)
 }
 
 pub(crate) fn set_role(user: &mut Document, role: DirectoryRole) {
-    match role {
-        DirectoryRole::Ordinary => user.remove(ROLE),
-        DirectoryRole::Holder => user.insert(ROLE.into(), json!("holder")),
-        DirectoryRole::Eligible => user.insert(ROLE.into(), json!("eligible")),
-    };
+    user.insert(ROLE.into(), json!(role));
 }
 
-pub(crate) fn list_live(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    list(operation, Collection::Live, "users")
+pub(crate) fn live<'a>(view: ReplicaView<'a>, query: &'a ODataQuery) -> Result<Rows<'a>, GraphRefusal> {
+    Ok(view.rows(Collection::Live, query.filter.as_ref(), query.from))
 }
 
-pub(crate) fn list_deleted(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    list(operation, Collection::Deleted, "directoryObjects/microsoft.graph.user")
+pub(crate) fn in_bin<'a>(view: ReplicaView<'a>, query: &'a ODataQuery) -> Result<Rows<'a>, GraphRefusal> {
+    Ok(view.rows(Collection::Deleted, query.filter.as_ref(), query.from))
 }
 
-fn list(operation: &GraphOperation<'_>, collection: Collection, set: &str) -> Result<GraphReply, GraphRefusal> {
-    let query = operation.query(&USERS)?;
-    let view = operation.view();
-    let filter = query.filter.as_ref();
-    let count = (query.advanced == Advanced::Yes && query.from == 0).then(|| view.rows(collection, filter, 0).count());
-    Ok(operation.page(set, &query, count, Shown::Plain, view.rows(collection, filter, query.from)))
+pub(crate) fn find_live(view: ReplicaView<'_>) -> Option<Cow<'_, Document>> {
+    view.live().map(Cow::Borrowed)
+}
+
+pub(crate) fn find_in_bin(view: ReplicaView<'_>) -> Option<Cow<'_, Document>> {
+    view.deleted().map(Cow::Borrowed)
 }
 
 pub(crate) fn list_untyped(_: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
@@ -178,29 +149,14 @@ pub(crate) fn list_untyped(_: &mut GraphOperation<'_>) -> Result<GraphReply, Gra
     ))
 }
 
-pub(crate) fn get_live(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    let query = operation.query(&USERS)?;
-    let key = operation.user_key();
-    let user = operation.view().live(&key).ok_or_else(|| GraphRefusal::not_found(&key))?;
-    Ok(operation.entity(StatusCode::OK, "users", &query, Shown::Plain, user))
-}
-
-pub(crate) fn get_deleted(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    let query = operation.query(&USERS)?;
-    let id = operation.id();
-    let user = operation.view().deleted(id).ok_or_else(|| GraphRefusal::not_found(id))?;
-    Ok(operation.entity(StatusCode::OK, "directoryObjects", &query, Shown::Typed("user"), user))
-}
-
 pub(crate) fn create(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
     // Read first, as everything that can refuse a request must come before its write.
     let query = operation.query(&USERS)?;
     let change = USERS.assignments(operation.call.json_body()?, operation.call.version())?;
-    let nth = operation.tenant.writes.next_seq();
-    let planned = plan_create(operation.tenant, operation.actor(), &change, nth)?;
+    let planned = plan_create(operation.tenant, operation.actor(), &change, operation.tenant.writes.next_seq())?;
     let id = planned.id;
     operation.write(planned)?;
-    written(operation, StatusCode::CREATED, "users", &query, Shown::Plain, id)
+    Ok(operation.entity(StatusCode::CREATED, &USERS, &query, present(operation.tenant, id)?))
 }
 
 pub(crate) fn patch(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
@@ -208,70 +164,48 @@ pub(crate) fn patch(operation: &mut GraphOperation<'_>) -> Result<GraphReply, Gr
     if clears_identifier(&change) {
         permission::check_any(&operation.rights.permissions, CLEAR_IDENTIFIER)?;
     }
-    let planned = plan_patch(operation.tenant, operation.actor(), &operation.user_key(), &change)?;
-    operation.write(planned)
+    operation.write(plan_patch(operation.tenant, operation.actor(), operation.key, &change)?)
 }
 
 pub(crate) fn delete(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    let planned = plan_delete(operation.tenant, operation.actor(), &operation.user_key())?;
-    operation.write(planned)
+    operation.write(plan_delete(operation.tenant, operation.actor(), operation.key)?)
 }
 
 pub(crate) fn purge(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    let planned = plan_purge(operation.tenant, operation.actor(), operation.id())?;
-    operation.write(planned)
+    operation.write(plan_purge(operation.tenant, operation.actor(), operation.id())?)
 }
 
 pub(crate) fn restore(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    let query = operation.query(&USERS)?;
+    let query = operation.query(&DELETED_USER)?;
     let wishes = RestoreWishes::parse(operation.call.json_body()?)?;
     let id = operation.id();
-    let planned = plan_restore(operation.tenant, operation.actor(), id, &wishes)?;
-    operation.write(planned)?;
-    written(operation, StatusCode::OK, "directoryObjects", &query, Shown::Typed("user"), id)
+    operation.write(plan_restore(operation.tenant, operation.actor(), id, &wishes)?)?;
+    Ok(operation.entity(StatusCode::OK, &DELETED_USER, &query, present(operation.tenant, id)?))
 }
 
 /// The reply to a write shows the write, whatever the replicas say.
-fn written(
-    operation: &GraphOperation<'_>,
-    status: StatusCode,
-    set: &str,
-    query: &ODataQuery,
-    shown: Shown,
-    id: Uuid,
-) -> Result<GraphReply, GraphRefusal> {
-    let user = operation.tenant.users.by_id(id).ok_or_else(|| GraphRefusal::not_found(id))?;
-    Ok(operation.entity(status, set, query, shown, user))
+fn present(tenant: &Tenant, id: Uuid) -> Result<&Document, GraphRefusal> {
+    tenant.users.by_id(id).ok_or_else(|| GraphRefusal::not_found(id))
 }
 
 /// The optional body of a restore; Microsoft's own PowerShell module sends both to v1.0.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct RestoreWishes {
     /// Restore straight to this UPN.
-    pub(crate) new_upn: Option<String>,
+    #[serde(rename = "newUserPrincipalName")]
+    new_upn: Option<String>,
     /// Drop the mail address when a live user has it by now, rather than refuse.
-    pub(crate) drops_taken_mail: bool,
+    #[serde(rename = "autoReconcileProxyConflict")]
+    drops_taken_mail: Option<bool>,
 }
 
 impl RestoreWishes {
     /// Reads the body; an empty one asks for nothing special.
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, GraphRefusal> {
-        let mut wishes = Self::default();
-        let parameters = if body.is_empty() { Document::new() } else { schema::object(body)? };
-        for (name, value) in parameters {
-            match (name.as_str(), value) {
-                ("newUserPrincipalName", Value::String(new_upn)) => {
-                    upn::parse(&new_upn).map_err(|reason| GraphRefusal::invalid_value(UPN, reason))?;
-                    wishes.new_upn = Some(new_upn);
-                }
-                ("autoReconcileProxyConflict", Value::Bool(drops)) => wishes.drops_taken_mail = drops,
-                ("newUserPrincipalName" | "autoReconcileProxyConflict", Value::Null) => {}
-                (name, _) => {
-                    return Err(GraphRefusal::bad_request(format!(
-                        "The parameter '{name}' is unknown or of the wrong type."
-                    )));
-                }
-            }
+    fn parse(body: &[u8]) -> Result<Self, GraphRefusal> {
+        let wishes: Self = if body.is_empty() { Self::default() } else { parameters(body)? };
+        if let Some(new_upn) = &wishes.new_upn {
+            upn::parse(new_upn).map_err(|reason| GraphRefusal::invalid_value(UPN, reason))?;
         }
         Ok(wishes)
     }
@@ -311,24 +245,24 @@ pub(crate) fn plan_create(
     let label = format!("{nth} {}", upn.to_ascii_lowercase());
     let id = chance::uuid(chance::first_half(&chance::digest(tenant.seed, "created", &label)));
     let mut after = document(id, upn, None);
-    after.remove("mail");
+    after.remove(MAIL);
     apply(change, &mut after, actor.at);
     check_domain(tenant, &after)?;
     check_unique(tenant, &after, None)?;
-    Ok(PlannedWrite::new(WriteKind::Create, id, Some(after)))
+    Ok(PlannedWrite { kind: WriteKind::Create, id, after: Some(after) })
 }
 
 pub(crate) fn plan_patch(
     tenant: &Tenant,
     actor: UserActor,
-    key: &UserKey,
+    key: &str,
     change: &Assignments,
 ) -> Result<PlannedWrite, GraphRefusal> {
-    let (slot, before) = live(tenant, key)?;
-    if change.iter().any(|(property, _)| property.is_sensitive) {
+    let (slot, before) = found_live(tenant, key)?;
+    if change.iter().any(|(property, _)| property.is(Trait::Sensitive)) {
         check_role(actor, before)?;
     }
-    if clears_identifier(change) && actor.role == ActorRole::Nothing {
+    if clears_identifier(change) && !actor.is_administrator {
         return Err(GraphRefusal::denied());
     }
     check_mastery(before, change)?;
@@ -339,13 +273,13 @@ pub(crate) fn plan_patch(
     }
     check_anchor_change(tenant, before, &after)?;
     check_unique(tenant, &after, Some(slot))?;
-    Ok(PlannedWrite::new(WriteKind::Patch, id(before), Some(after)))
+    Ok(PlannedWrite { kind: WriteKind::Patch, id: id(before), after: Some(after) })
 }
 
-pub(crate) fn plan_delete(tenant: &Tenant, actor: UserActor, key: &UserKey) -> Result<PlannedWrite, GraphRefusal> {
-    let (_, before) = live(tenant, key)?;
+pub(crate) fn plan_delete(tenant: &Tenant, actor: UserActor, key: &str) -> Result<PlannedWrite, GraphRefusal> {
+    let (_, before) = found_live(tenant, key)?;
     check_role(actor, before)?;
-    Ok(PlannedWrite::new(WriteKind::Delete, id(before), Some(deleted(before, actor.at))))
+    Ok(PlannedWrite { kind: WriteKind::Delete, id: id(before), after: Some(deleted(before, actor.at)) })
 }
 
 pub(crate) fn plan_restore(
@@ -354,7 +288,7 @@ pub(crate) fn plan_restore(
     id: Uuid,
     wishes: &RestoreWishes,
 ) -> Result<PlannedWrite, GraphRefusal> {
-    let before = in_bin(tenant, id)?;
+    let before = found_in_bin(tenant, id)?;
     check_role(actor, before)?;
     let mut after = before.clone();
     after.insert(UPN.into(), json!(wishes.new_upn.as_deref().unwrap_or_else(|| home_upn(before))));
@@ -364,29 +298,26 @@ pub(crate) fn plan_restore(
         set_synced(&mut after, false);
     }
     check_domain(tenant, &after)?;
-    if wishes.drops_taken_mail && mail_conflict(tenant, &after, None).is_some() {
-        after.remove("mail");
+    if wishes.drops_taken_mail == Some(true) && conflicts(tenant, &after, None).any(|(name, ..)| name == MAIL) {
+        after.remove(MAIL);
     }
     check_unique(tenant, &after, None)?;
-    Ok(PlannedWrite::new(WriteKind::Restore, id, Some(after)))
+    Ok(PlannedWrite { kind: WriteKind::Restore, id, after: Some(after) })
 }
 
 pub(crate) fn plan_purge(tenant: &Tenant, actor: UserActor, id: Uuid) -> Result<PlannedWrite, GraphRefusal> {
-    check_role(actor, in_bin(tenant, id)?)?;
-    Ok(PlannedWrite::new(WriteKind::Purge, id, None))
+    check_role(actor, found_in_bin(tenant, id)?)?;
+    Ok(PlannedWrite { kind: WriteKind::Purge, id, after: None })
 }
 
-fn live<'a>(tenant: &'a Tenant, key: &UserKey) -> Result<(Slot, &'a Document), GraphRefusal> {
-    let slot = match key {
-        UserKey::Id(id) => tenant.users.slot_of(*id),
-        UserKey::Upn(upn) => tenant.users.live_by_upn(upn),
-    };
+fn found_live<'a>(tenant: &'a Tenant, key: &str) -> Result<(Slot, &'a Document), GraphRefusal> {
+    let slot = parse_id(key).map_or_else(|| tenant.users.live_by_upn(key), |id| tenant.users.slot_of(id));
     let found = slot.and_then(|slot| Some((slot, tenant.users.get(slot)?)));
     let live = found.filter(|(_, user)| Collection::of(user) == Collection::Live);
     live.ok_or_else(|| GraphRefusal::not_found(key))
 }
 
-fn in_bin(tenant: &Tenant, id: Uuid) -> Result<&Document, GraphRefusal> {
+fn found_in_bin(tenant: &Tenant, id: Uuid) -> Result<&Document, GraphRefusal> {
     let user = tenant.users.by_id(id).filter(|user| Collection::of(user) == Collection::Deleted);
     user.ok_or_else(|| GraphRefusal::not_found(id))
 }
@@ -436,42 +367,33 @@ fn anchor_fixed() -> GraphRefusal {
     )
 }
 
+/// The properties whose values other live users hold: name, value and holder.
+fn conflicts<'a>(
+    tenant: &'a Tenant,
+    user: &'a Document,
+    own: Option<Slot>,
+) -> impl Iterator<Item = (&'static str, &'a str, Slot)> {
+    keys(user).filter_map(move |(name, key)| Some((name, key.text(), tenant.users.holder(key, own)?)))
+}
+
+/// A UPN that is another user's address, and no UPN, counts as an address, too.
 fn check_unique(tenant: &Tenant, after: &Document, own: Option<Slot>) -> Result<(), GraphRefusal> {
-    let conflict = upn_conflict(tenant, after, own)
-        .or_else(|| mail_conflict(tenant, after, own))
-        .or_else(|| anchor_conflict(tenant, after, own));
-    conflict.map_or(Ok(()), Err)
-}
-
-fn upn_conflict(tenant: &Tenant, after: &Document, own: Option<Slot>) -> Option<GraphRefusal> {
-    let holder = tenant.users.holder(IndexKey::Address(upn(after)), own)?;
-    let is_upn = tenant.users.get(holder).is_some_and(|user| upn(user).eq_ignore_ascii_case(upn(after)));
-    Some(GraphRefusal::conflict(if is_upn { UPN } else { "proxyAddresses" }, upn(after)))
-}
-
-fn mail_conflict(tenant: &Tenant, after: &Document, own: Option<Slot>) -> Option<GraphRefusal> {
-    let mail = text(after, "mail")?;
-    tenant.users.holder(IndexKey::Address(mail), own)?;
-    Some(GraphRefusal::conflict("proxyAddresses", mail))
-}
-
-fn anchor_conflict(tenant: &Tenant, after: &Document, own: Option<Slot>) -> Option<GraphRefusal> {
-    let anchor = anchor(after)?;
-    tenant.users.holder(IndexKey::Anchor(anchor), own)?;
-    Some(GraphRefusal::conflict(ANCHOR, anchor))
+    let Some((name, value, holder)) = conflicts(tenant, after, own).next() else {
+        return Ok(());
+    };
+    let is_upn = tenant.users.get(holder).is_some_and(|user| upn(user).eq_ignore_ascii_case(value));
+    let is_address = name == MAIL || (name == UPN && !is_upn);
+    Err(GraphRefusal::conflict(if is_address { "proxyAddresses" } else { name }, value))
 }
 
 /// Acting on somebody who holds a role takes a role; who may only activate one is like everybody else.
 fn check_role(actor: UserActor, target: &Document) -> Result<(), GraphRefusal> {
-    match (role(target), actor.role) {
-        (DirectoryRole::Holder, ActorRole::Nothing) => Err(GraphRefusal::denied()),
-        (DirectoryRole::Holder, ActorRole::Administrator) => Ok(()),
-        (DirectoryRole::Ordinary | DirectoryRole::Eligible, _) => Ok(()),
-    }
+    let is_out_of_reach = role(target) == DirectoryRole::Holder && !actor.is_administrator;
+    if is_out_of_reach { Err(GraphRefusal::denied()) } else { Ok(()) }
 }
 
 fn check_mastery(before: &Document, change: &Assignments) -> Result<(), GraphRefusal> {
-    let mut mastered = change.iter().filter(|(property, _)| !property.is_cloud_owned);
+    let mut mastered = change.iter().filter(|(property, _)| !property.is(Trait::CloudOwned));
     match mastered.next() {
         Some((property, _)) if synced(before) == Some(true) => Err(mastered_elsewhere(property.name)),
         Some(_) | None => Ok(()),

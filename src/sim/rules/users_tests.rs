@@ -1,13 +1,13 @@
 //! The tenant's rules, one by one, without any server.
 
 use super::*;
-use crate::sim::chance::Identity;
+use crate::sim::Identity;
 use crate::sim::schema::ApiVersion;
 use crate::sim::tenant::tests::tenant;
 
 const NOW: SimTime = SimTime(1_000);
-const APP: UserActor = UserActor { role: ActorRole::Nothing, at: NOW };
-const ADMIN: UserActor = UserActor { role: ActorRole::Administrator, at: NOW };
+const APP: UserActor = UserActor { is_administrator: false, at: NOW };
+const ADMIN: UserActor = UserActor { is_administrator: true, at: NOW };
 
 type Assigned = Vec<(&'static Property, Value)>;
 
@@ -15,8 +15,8 @@ fn id(n: u8) -> Uuid {
     chance::uuid([n; 16])
 }
 
-fn key(n: u8) -> UserKey {
-    UserKey::Id(id(n))
+fn key(n: u8) -> String {
+    id(n).to_string()
 }
 
 /// contoso.com is federated, fabrikam.com and the initial domain are managed.
@@ -212,7 +212,12 @@ fn a_restore_meets_conflicts_and_has_ways_around_them() {
     let mut world = world();
     patch(&mut world, 2, &upn_to("emil@contoso.com"));
     let restore = |world: &Tenant, new_upn: Option<&str>, drops_taken_mail| {
-        plan_restore(world, APP, id(5), &RestoreWishes { new_upn: new_upn.map(str::to_owned), drops_taken_mail })
+        plan_restore(
+            world,
+            APP,
+            id(5),
+            &RestoreWishes { new_upn: new_upn.map(str::to_owned), drops_taken_mail: Some(drops_taken_mail) },
+        )
     };
     assert_eq!(conflict(restore(&world, None, true)), UPN);
     let elsewhere = Some("emil@contoso.onmicrosoft.com");
@@ -257,7 +262,7 @@ fn a_restore_may_say_nothing_or_two_things() {
     assert_eq!(parse(b""), Ok(RestoreWishes::default()));
     assert_eq!(parse(b"{}"), Ok(RestoreWishes::default()));
     let both = br#"{"newUserPrincipalName":"a@b.c","autoReconcileProxyConflict":true}"#;
-    let expected = RestoreWishes { new_upn: Some("a@b.c".to_owned()), drops_taken_mail: true };
+    let expected = RestoreWishes { new_upn: Some("a@b.c".to_owned()), drops_taken_mail: Some(true) };
     assert_eq!(parse(both), Ok(expected));
     assert!(parse(br#"{"newUserPrincipalName":"a b@c"}"#).is_err());
     assert!(parse(br#"{"other":1}"#).is_err());

@@ -26,7 +26,7 @@ pub fn check(bytes: &[u8]) -> Option<Vec<Records>> {
         groups.push(group.lines().map(|line| line.record()).collect());
         Ok::<_, LogError>(())
     });
-    let (head, tail) = match walked {
+    let (head, end) = match walked {
         Ok(walked) => walked,
         Err(LogError::Damaged { at, .. }) => {
             assert!(at < bytes.len() as u64);
@@ -37,7 +37,7 @@ pub fn check(bytes: &[u8]) -> Option<Vec<Records>> {
         Err(error) => panic!("{error:?}"),
     };
     assert_eq!(head.records as usize, positions.len());
-    let (at, torn) = match tail.end {
+    let (at, torn) = match end {
         End::Clean { at } => (at, 0),
         End::Torn { at, bytes } => (at, bytes),
     };
@@ -57,13 +57,13 @@ fn goes_on(medium: &MemoryLogFile, groups: &[Records], head: Head) {
     log.append_group(&[record(b"one more")]).unwrap();
     medium.cut_power(0);
     let mut found = 0;
-    let (_, tail) = inspect(medium, genesis(), |_| {
+    let (_, end) = inspect(medium, genesis(), |_| {
         found += 1;
         Ok::<_, LogError>(())
     })
     .unwrap();
     assert_eq!(found, groups.len() + 1);
-    assert!(matches!(tail.end, End::Clean { .. }));
+    assert!(matches!(end, End::Clean { .. }));
 }
 
 /// A record that holds these bytes.

@@ -5,7 +5,7 @@ use super::disk::SimDisk;
 use super::schedule::{Fault, Spell};
 use super::world::{Account, World, accounts, anchor, is_away};
 use crate::doubles::MemoryLogFile;
-use cutover::journal::error::{CommitError, LogError};
+use cutover::journal::error::LogError;
 use cutover::journal::line::Entry;
 use cutover::journal::log::inspect;
 use cutover::journal::scan::Head;
@@ -167,12 +167,7 @@ fn is_intending(row: &RowRecord) -> bool {
 
 /// Whether an error of the journal is one that a disk which fails may cause.
 pub fn is_of_the_disk(error: &JournalError) -> bool {
-    matches!(
-        error,
-        JournalError::Commit(CommitError::Log(LogError::Write { .. }))
-            | JournalError::Log(LogError::Write { .. } | LogError::Cut { .. })
-            | JournalError::NoRoom { .. }
-    )
+    matches!(error, JournalError::Log(LogError::Write { .. } | LogError::Cut { .. }) | JournalError::NoRoom { .. })
 }
 
 /// People who stand at their temporary UPN and did not before; `spared` are told of elsewhere.
