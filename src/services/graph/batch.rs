@@ -41,7 +41,7 @@ pub(super) struct Batcher {
     transport: Arc<dyn Transport>,
     /// The version's prefix in paths; none for the usual one.
     version: &'static str,
-    state: Mutex<State>,
+    state: Mutex<BatchState>,
     /// A request has ended, or enough reads wait.
     go: Notify,
     failures: AtomicU32,
@@ -50,7 +50,7 @@ pub(super) struct Batcher {
 }
 
 #[derive(Default)]
-struct State {
+struct BatchState {
     waiting: Vec<Part>,
     /// Somebody is about to take those who wait.
     is_leaving: bool,
@@ -209,7 +209,7 @@ impl Batcher {
         Some(replies.collect())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BatchState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
