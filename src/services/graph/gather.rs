@@ -23,16 +23,16 @@ const KEPT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'\'').remove(b',');
 
 /// Reads that travel as one request.
-pub(super) struct Gathering {
+pub(super) struct ReadGroup {
     pub(super) request: Request,
     /// The name of the request on its way.
     pub(super) attempt: Uuid,
     askers: Vec<Part>,
-    lookup: Option<ValueFilter>,
+    lookup: Option<ReadLookup>,
 }
 
 /// Who has one of these values of a property.
-struct ValueFilter {
+struct ReadLookup {
     property: String,
     values: Vec<String>,
     /// The request without the values: only reads that are alike but for them are asked together.
@@ -40,25 +40,26 @@ struct ValueFilter {
     after: String,
 }
 
-impl Gathering {
+impl ReadGroup {
     /// One read by itself.
-    pub(super) fn alone(part: Part) -> Gathering {
+    pub(super) fn alone(part: Part) -> ReadGroup {
         let (request, attempt) = (part.request.clone(), part.attempt);
-        Gathering { request, attempt, askers: vec![part], lookup: None }
+        ReadGroup { request, attempt, askers: vec![part], lookup: None }
     }
 
-    fn of(part: Part) -> Gathering {
-        let lookup = ValueFilter::parse(&part.request);
-        Gathering { lookup, ..Gathering::alone(part) }
+    fn of(part: Part) -> ReadGroup {
+        let lookup = ReadLookup::parse(&part.request);
+        ReadGroup { lookup, ..ReadGroup::alone(part) }
     }
 
     /// Takes another read in, or gives it back.
-    fn join(&mut self, other: Gathering) -> Option<Gathering> {
+    fn join(&mut self, other: ReadGroup) -> Option<ReadGroup> {
         let (Some(ours), Some(theirs)) = (&mut self.lookup, &other.lookup) else { return Some(other) };
         let is_alike = self.request.headers == other.request.headers && ours.is_like(theirs);
         let Some(values) = ours.values_with(theirs).filter(|_| is_alike) else { return Some(other) };
         ours.values = values;
         self.request.path = ours.path();
+        self.attempt = Uuid::new_v4();
         self.askers.extend(other.askers);
         None
     }
@@ -80,10 +81,10 @@ impl Gathering {
 }
 
 /// The fewest requests for these reads.
-pub(super) fn gather(parts: Vec<Part>) -> Vec<Gathering> {
-    let mut groups: Vec<Gathering> = Vec::new();
+pub(super) fn gather(parts: Vec<Part>) -> Vec<ReadGroup> {
+    let mut groups: Vec<ReadGroup> = Vec::new();
     for part in parts {
-        let mut left = Some(Gathering::of(part));
+        let mut left = Some(ReadGroup::of(part));
         for group in &mut groups {
             left = left.and_then(|new| group.join(new));
         }
@@ -92,9 +93,9 @@ pub(super) fn gather(parts: Vec<Part>) -> Vec<Gathering> {
     groups
 }
 
-impl ValueFilter {
+impl ReadLookup {
     /// A list filtered by one clause of `eq` or `in`, whose entries show the property.
-    fn parse(request: &Request) -> Option<ValueFilter> {
+    fn parse(request: &Request) -> Option<ReadLookup> {
         let start = request.path.find(FILTER).filter(|_| request.expects == Expects::Page)? + FILTER.len();
         let (before, rest) = request.path.split_at(start);
         let (clause, after) = rest.split_at(rest.find('&').unwrap_or(rest.len()));
@@ -108,15 +109,15 @@ impl ValueFilter {
         let query = before.split_once('?')?.1.split('&').chain(after.split('&'));
         let select = query.filter_map(|option| option.strip_prefix(SELECT)).next()?;
         let is_shown = select.split(',').any(|shown| shown == property);
-        is_shown.then(|| ValueFilter { property: property.into(), values, before: before.into(), after: after.into() })
+        is_shown.then(|| ReadLookup { property: property.into(), values, before: before.into(), after: after.into() })
     }
 
-    fn is_like(&self, other: &ValueFilter) -> bool {
+    fn is_like(&self, other: &ReadLookup) -> bool {
         self.property == other.property && self.before == other.before && self.after == other.after
     }
 
     /// The values of both, if one clause can hold them.
-    fn values_with(&self, other: &ValueFilter) -> Option<Vec<String>> {
+    fn values_with(&self, other: &ReadLookup) -> Option<Vec<String>> {
         let mut values = self.values.clone();
         values.extend(other.values.iter().filter(|value| !self.values.contains(value)).cloned());
         let chars: usize = values.iter().map(|value| value.len() + 3).sum();
@@ -142,7 +143,7 @@ impl ValueFilter {
             return None;
         }
         let share = |(at, asker): (usize, &Part)| {
-            let wanted = ValueFilter::parse(&asker.request)?.values;
+            let wanted = ReadLookup::parse(&asker.request)?.values;
             let items = items.iter().filter(|item| self.shows_one_of(&wanted, item)).cloned().collect();
             let status = reply.result.as_ref().ok()?.status;
             let success = Success { status, payload: Payload::Page { items, next: None } };
