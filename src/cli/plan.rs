@@ -8,7 +8,7 @@ use super::connect::{Cast, Target};
 use super::context::{Batch, holder, operator};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::forecast::{Forecast, Requests};
+use super::forecast::{Forecast, PermitsGiven};
 use super::reading::{connect, must_be_whole, read};
 use super::run::begin_failure;
 use super::signals;
@@ -26,7 +26,7 @@ use crate::runner::claims::named;
 use crate::runner::plan::{Plan, RowPlan, plan_seal};
 use crate::runner::plan_rows::PlanRows;
 use crate::runner::preflight::{Check, Ready};
-use crate::runner::reading::Question;
+use crate::runner::reading::ReadQuestion;
 use crate::runner::spool::Spool;
 use crate::runner::start::{Order, begin};
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// What was read of the rows, each as if it were alone.
-struct Planned {
+struct PlansRead {
     plans: PlanRows,
     rows: u64,
     reads: u64,
@@ -66,8 +66,8 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     let mut forecast = Forecast::new(&batch.job, run.header.target.clone(), run.rows)?;
     forecast.warn(&ready);
     let settings = fit(ready);
-    let before = Requests::of(&connected.services);
-    let planned = Planned { plans: PlanRows::new()?, rows: 0, reads: 0 };
+    let before = PermitsGiven::of(&connected.services);
+    let planned = PlansRead { plans: PlanRows::new()?, rows: 0, reads: 0 };
     let planned = Arc::new(Mutex::new(Some(planned)));
     let sink = Arc::clone(&planned);
     let take = move |row, plan: RowPlan, reads: u32| {
@@ -82,12 +82,12 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     let admission = Admission::new(reader, &run, &batch.job.layout)?;
     let end = match settings {
         Ok(settings) => {
-            let question = Question::Plan(Box::new(take));
+            let question = ReadQuestion::Plan(Box::new(take));
             Ok(read((rows, &run), &batch.job, &connected, settings, admission, question, (waits, None)).await)
         }
         Err(failure) => Err(failure),
     };
-    let reads = Requests::of(&connected.services).since(&before);
+    let reads = PermitsGiven::of(&connected.services).since(&before);
     connected.close().await;
     let planned = planned.lock().unwrap_or_else(PoisonError::into_inner).take();
     let planned = planned.ok_or_else(|| Failure::program("the plan was taken twice"))?;

@@ -11,8 +11,8 @@ use crate::runner::admission::Admission;
 use crate::runner::client::RunAbort;
 use crate::runner::pass::Pass;
 use crate::runner::preflight::{Ready, prepare};
-use crate::runner::reading::{Question, ReadWork};
-use crate::runner::stop::Gate;
+use crate::runner::reading::{ReadQuestion, ReadWork};
+use crate::runner::stop::AdmissionGate;
 use crate::runner::{Consumer, DispatchEnd, Dispatcher, MaxFailed, Policy, RunEvent, Schedule};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ pub(super) async fn read(
     connected: &Connected,
     settings: Settings,
     admission: Admission,
-    question: Question,
+    question: ReadQuestion,
     (waits, concurrency): (Waits, Option<u32>),
 ) -> DispatchEnd {
     let work = ReadWork {
@@ -58,7 +58,7 @@ pub(super) async fn read(
         job: Arc::clone(job),
         settings,
         run: run.id(),
-        gate: Gate::default(),
+        gate: AdmissionGate::default(),
         question,
     };
     let walked = RunRecord { rows, counts: Default::default(), ..run.clone() };

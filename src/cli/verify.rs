@@ -16,7 +16,7 @@ use crate::journal::{RowNumber, RunRecord, Snapshot};
 use crate::progress::{counted, name_run, print_result, warn};
 use crate::runner::admission::{Admission, Selection};
 use crate::runner::preflight::Check;
-use crate::runner::reading::{Drift, Question, Verification};
+use crate::runner::reading::{Drift, ReadQuestion, Verification};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,7 +75,7 @@ pub(super) async fn main(global: &Global, args: &VerifyArgs) -> Result<Exit, Fai
     let findings = Findings { run: run.id().to_string(), ..Findings::default() };
     let findings = Arc::new(Mutex::new(findings));
     let found = Arc::clone(&findings);
-    let question = Question::Verify(Box::new(move |row, key, verification| {
+    let question = ReadQuestion::Verify(Box::new(move |row, key, verification| {
         found.lock().unwrap_or_else(PoisonError::into_inner).take(row, key, verification);
     }));
     let rows = Selection::Good.count(&run);

@@ -6,7 +6,7 @@
 //! it or the patience with it ends.
 
 use super::services::Services;
-use super::stop::Gate;
+use super::stop::AdmissionGate;
 use crate::core::{Problem, Request};
 use crate::job::AppFacts;
 use crate::services::budget::{Delays, Priority, Sequence, row_wait};
@@ -61,7 +61,7 @@ pub struct ServiceClient {
     waited: Duration,
     delays: Delays,
     /// A run that stops by this gate ends a wait.
-    leaves_by: Option<Gate>,
+    leaves_by: Option<AdmissionGate>,
 }
 
 /// What requests cost since the last time it was asked.
@@ -93,7 +93,7 @@ impl ServiceClient {
 
     /// From now on waits end soon after the run of this gate stops; without one, only by themselves. A hold ends none: the row
     /// would be handed out again by this process, which keeps no place for it.
-    pub fn leave_by(&mut self, gate: Option<&Gate>) {
+    pub fn leave_by(&mut self, gate: Option<&AdmissionGate>) {
         self.leaves_by = gate.cloned();
     }
 

@@ -48,7 +48,7 @@ enum End {
 
 /// What another account that has what a row wants comes to.
 #[derive(Debug, Clone, Copy)]
-struct Owner {
+struct AccountOwner {
     row: u64,
     alone: End,
     /// Once those in its own way have given up what they have.
@@ -56,7 +56,7 @@ struct Owner {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Settled {
+enum RowSettled {
     New,
     OnTheWay,
     /// A stranger has what it wants: the job itself says what to do.
@@ -71,8 +71,8 @@ enum Settled {
 /// One account that a row touches, and in the first one of a row what becomes of the row.
 struct Touch {
     row: u64,
-    owner: Option<Owner>,
-    settled: Settled,
+    owner: Option<AccountOwner>,
+    settled: RowSettled,
 }
 
 impl PlanRows {
@@ -200,7 +200,7 @@ struct Touches(Vec<Touch>);
 impl Touches {
     fn find(accounts: Sorter<TOUCH_BYTES>) -> io::Result<Touches> {
         let mut by_row = Vec::new();
-        let (mut account, mut owner): (_, Option<Owner>) = (None, None);
+        let (mut account, mut owner): (_, Option<AccountOwner>) = (None, None);
         for touch in accounts.finish()? {
             let (hash, rank, row, what) = parts(&touch?);
             if account != Some(hash) {
@@ -210,11 +210,11 @@ impl Touches {
             let end = |number: u64| End::ALL[(number % 3) as usize];
             let settled = match owner {
                 None if rank == IS_IT => {
-                    owner = Some(Owner { row, alone: end(what / 3), freed: end(what) });
+                    owner = Some(AccountOwner { row, alone: end(what / 3), freed: end(what) });
                     continue;
                 }
-                Some(owner) if rank == IS_IT => Settled::SameAccount(owner.row),
-                Some(_) | None => Settled::New,
+                Some(owner) if rank == IS_IT => RowSettled::SameAccount(owner.row),
+                Some(_) | None => RowSettled::New,
             };
             by_row.push(((row, rank, what), Touch { row, owner, settled }));
         }
@@ -231,13 +231,13 @@ impl Touches {
     }
 
     /// The other rows that have what the row there wants; None is a stranger.
-    fn owners(&self, at: usize) -> impl Iterator<Item = Option<Owner>> {
+    fn owners(&self, at: usize) -> impl Iterator<Item = Option<AccountOwner>> {
         let row = self.0[at].row;
         let its = self.0[at..].iter().take_while(move |touch| touch.row == row);
         its.map(|touch| touch.owner).filter(move |owner| owner.is_none_or(|owner| owner.row != row))
     }
 
-    fn other(&self, at: usize, settled: Settled) -> Option<usize> {
+    fn other(&self, at: usize, settled: RowSettled) -> Option<usize> {
         let owners = self.owners(at).flatten().filter_map(|owner| self.at(owner.row));
         let mut others = owners.filter(|other| self.0[*other].settled == settled);
         others.next()
@@ -252,18 +252,18 @@ impl Touches {
             let mut way = vec![start];
             while let Some(at) = way.last().copied() {
                 match self.0[at].settled {
-                    Settled::New | Settled::OnTheWay => {}
-                    Settled::Alone
-                    | Settled::SameAccount(_)
-                    | Settled::Circle(_)
-                    | Settled::Kept(..)
-                    | Settled::After => {
+                    RowSettled::New | RowSettled::OnTheWay => {}
+                    RowSettled::Alone
+                    | RowSettled::SameAccount(_)
+                    | RowSettled::Circle(_)
+                    | RowSettled::Kept(..)
+                    | RowSettled::After => {
                         way.pop();
                         continue;
                     }
                 }
-                self.0[at].settled = Settled::OnTheWay;
-                match self.other(at, Settled::New) {
+                self.0[at].settled = RowSettled::OnTheWay;
+                match self.other(at, RowSettled::New) {
                     Some(next) => way.push(next),
                     None => self.0[at].settled = self.outcome(at),
                 }
@@ -271,28 +271,28 @@ impl Touches {
         }
     }
 
-    fn outcome(&self, at: usize) -> Settled {
-        if let Some(other) = self.other(at, Settled::OnTheWay) {
-            return Settled::Circle(self.0[other].row);
+    fn outcome(&self, at: usize) -> RowSettled {
+        if let Some(other) = self.other(at, RowSettled::OnTheWay) {
+            return RowSettled::Circle(self.0[other].row);
         }
-        let mut outcome = Settled::Alone;
+        let mut outcome = RowSettled::Alone;
         for owner in self.owners(at) {
             let Some(owner) = owner else {
-                return Settled::Alone;
+                return RowSettled::Alone;
             };
             match self.end(owner) {
-                End::Change => outcome = Settled::After,
-                end @ (End::Unchanged | End::Refused) => return Settled::Kept(owner.row, end),
+                End::Change => outcome = RowSettled::After,
+                end @ (End::Unchanged | End::Refused) => return RowSettled::Kept(owner.row, end),
             }
         }
         outcome
     }
 
-    fn end(&self, owner: Owner) -> End {
+    fn end(&self, owner: AccountOwner) -> End {
         match self.at(owner.row).map(|at| self.0[at].settled) {
-            None | Some(Settled::New | Settled::OnTheWay | Settled::Alone) => owner.alone,
-            Some(Settled::SameAccount(_) | Settled::Circle(_) | Settled::Kept(..)) => End::Refused,
-            Some(Settled::After) => owner.freed,
+            None | Some(RowSettled::New | RowSettled::OnTheWay | RowSettled::Alone) => owner.alone,
+            Some(RowSettled::SameAccount(_) | RowSettled::Circle(_) | RowSettled::Kept(..)) => End::Refused,
+            Some(RowSettled::After) => owner.freed,
         }
     }
 
@@ -301,20 +301,20 @@ impl Touches {
             return Ok(plan);
         };
         let settled = self.0[at].settled;
-        if let Settled::SameAccount(other) = settled {
+        if let RowSettled::SameAccount(other) = settled {
             return Ok(RowPlan::against(same_account(&wanted.account, &name(RowNumber(other))?)));
         }
         let Some(in_the_way) = &wanted.in_the_way else {
             return Ok(plan);
         };
         Ok(match settled {
-            Settled::Circle(other) => RowPlan::against(circle(in_the_way, &name(RowNumber(other))?)),
-            Settled::Kept(other, end) => {
+            RowSettled::Circle(other) => RowPlan::against(circle(in_the_way, &name(RowNumber(other))?)),
+            RowSettled::Kept(other, end) => {
                 let other = RowNumber(other);
                 let end = if end == End::Unchanged { "would be unchanged" } else { "would be refused" };
                 RowPlan::against(kept(in_the_way, other, &name(other)?, end))
             }
-            Settled::After => {
+            RowSettled::After => {
                 let Some(mut freed) = plan.freed.take() else {
                     return Ok(plan);
                 };
@@ -325,7 +325,7 @@ impl Touches {
                 freed.warnings.push(AFTER_ROW.problem(message));
                 *freed
             }
-            Settled::New | Settled::OnTheWay | Settled::Alone | Settled::SameAccount(_) => plan,
+            RowSettled::New | RowSettled::OnTheWay | RowSettled::Alone | RowSettled::SameAccount(_) => plan,
         })
     }
 }

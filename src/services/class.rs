@@ -212,6 +212,14 @@ pub const CLASSES: [Class; 14] = [
     Class::Rejected,
 ];
 
+impl Class {
+    /// Whether the service refuses what the request says or how: it may take the same in another form.
+    #[must_use]
+    pub fn is_of_the_form(self) -> bool {
+        matches!(self, Class::InvalidValue | Class::Unsupported | Class::Rejected)
+    }
+}
+
 impl TryFrom<String> for Class {
     type Error = String;
 

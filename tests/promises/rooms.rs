@@ -39,7 +39,6 @@ const NOT_YET_UNIQUE: &[&str] = &[
     "Finding",
     "Forecast",
     "Found",
-    "Gate",
     "Mark",
     "Mistake",
     "Named",

@@ -16,7 +16,7 @@ use cutover::runner::client::ServiceClient;
 use cutover::runner::half_way::{HalfWayError, left_behind, take_over};
 use cutover::runner::lookups::look_up;
 use cutover::runner::start::{Before, BeginError, Order as RunOrder, begin, look_back};
-use cutover::runner::stop::{Gate, Standing};
+use cutover::runner::stop::{AdmissionGate, RunMode};
 use cutover::runner::worker::Work;
 use cutover::runner::{
     Clock as _, Command, Consumer, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, RunEvent, Schedule as Hours,
@@ -287,7 +287,7 @@ impl Stage {
                 session: Arc::clone(&session),
                 claims: Claims::new(&session),
                 exposure_gate: Arc::default(),
-                gate: Gate::default(),
+                gate: AdmissionGate::default(),
             });
             let watcher = Watcher { world: Arc::clone(&self.world), watch: Arc::clone(&self.watch), looked: false };
             let end = dispatch(work, admission, &run, schedule, stress, watcher).await;
@@ -480,7 +480,7 @@ impl Consumer for Watcher {
             RunEvent::RowEnded { row, outcome, .. } if *outcome == Outcome::Stranded => {
                 watch.stranded.push(row.0 as usize - 1);
             }
-            RunEvent::Tick(snapshot) if snapshot.in_flight == 0 && matches!(snapshot.standing, Standing::Held(_)) => {
+            RunEvent::Tick(snapshot) if snapshot.in_flight == 0 && matches!(snapshot.mode, RunMode::Paused(_)) => {
                 if std::mem::replace(&mut self.looked, true) {
                     return;
                 }
@@ -495,7 +495,7 @@ impl Consumer for Watcher {
             | RunEvent::StillDraining { .. }
             | RunEvent::StoppingNow { .. }
             | RunEvent::Ended(_) => {}
-            RunEvent::Held(_) | RunEvent::GoingOn => self.looked = false,
+            RunEvent::Paused(_) | RunEvent::GoingOn => self.looked = false,
         }
     }
 }
