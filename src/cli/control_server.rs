@@ -21,7 +21,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// How soon `holder.json` is written again after somebody deleted it.
@@ -47,54 +47,41 @@ struct LiveProcess {
     token: Arc<str>,
 }
 
-/// The server, for as long as the run is worked on.
-pub(super) struct ControlServer(Option<JoinHandle<()>>);
-
-impl ControlServer {
-    /// Starts listening. A run goes on without it; other processes then cannot ask this one.
-    pub async fn start(journal: &Arc<Mutex<Journal>>, session: &Arc<Session>, bridge: Bridge) -> ControlServer {
-        let shared = LiveProcess {
-            journal: Arc::downgrade(journal),
-            session: Arc::downgrade(session),
-            bridge,
-            token: Uuid::new_v4().to_string().into(),
-        };
-        match listen(shared, journal, session.header().id).await {
-            Ok(task) => ControlServer(Some(task)),
-            Err(error) => {
-                tracing::warn!("other processes cannot ask this one how the run stands: {error}");
-                ControlServer(None)
-            }
-        }
+/// Listens for as long as the run is worked on: until what is returned is shut down. A run goes on without it; other processes then
+/// cannot ask this one.
+pub(super) async fn listen(journal: &Arc<Mutex<Journal>>, session: &Arc<Session>, bridge: Bridge) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let shared = LiveProcess {
+        journal: Arc::downgrade(journal),
+        session: Arc::downgrade(session),
+        bridge,
+        token: Uuid::new_v4().to_string().into(),
+    };
+    if let Err(error) = listen_with(shared, journal, session.header().id, &mut tasks).await {
+        tracing::warn!("other processes cannot ask this one how the run stands: {error}");
     }
-
-    /// Stops listening.
-    pub async fn stop(self) {
-        if let Some(task) = self.0 {
-            task.abort();
-            // It was just aborted: that it ended is no news.
-            let _ = task.await;
-        }
-    }
+    tasks
 }
 
-async fn listen(shared: LiveProcess, journal: &Arc<Mutex<Journal>>, run: RunId) -> std::io::Result<JoinHandle<()>> {
+async fn listen_with(
+    shared: LiveProcess,
+    journal: &Arc<Mutex<Journal>>,
+    run: RunId,
+    tasks: &mut JoinSet<()>,
+) -> std::io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let mut holder = holder("run", Some(run.to_string()));
-    holder.control =
-        Some(Control { port: listener.local_addr()?.port(), token: ControlToken::new(shared.token.to_string()) });
-    let announced = journal.lock().await.announce(&holder);
-    announced.map_err(std::io::Error::other)?;
-    let announcing = announce_again(Arc::downgrade(journal), holder);
+    let token = ControlToken::new(shared.token.to_string());
+    holder.control = Some(Control { port: listener.local_addr()?.port(), token });
+    journal.lock().await.announce(&holder).map_err(std::io::Error::other)?;
+    tasks.spawn(announce_again(Arc::downgrade(journal), holder));
     let router = Router::new().route("/", post(serve)).with_state(shared);
-    Ok(tokio::spawn(async move {
-        tokio::select! {
-            () = announcing => {}
-            served = axum::serve(listener, router) => if let Err(error) = served {
-                tracing::warn!("other processes cannot ask this one any more: {error}");
-            }
+    tasks.spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::warn!("other processes cannot ask this one any more: {error}");
         }
-    }))
+    });
+    Ok(())
 }
 
 async fn announce_again(journal: Weak<Mutex<Journal>>, holder: Holder) {

@@ -75,7 +75,7 @@ impl Waits {
     /// # Errors
     /// [`Cut::Stopped`]: somebody asked for it, or the patience is over.
     pub async fn wait<T>(&mut self, why: impl Fn() -> Option<String>, what: impl Future<Output = T>) -> Result<T, Cut> {
-        let mut hang = Hang::new(self.patience);
+        let mut hang = Hang { since: Instant::now(), printed: None };
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         let mut what = pin!(what);
         loop {
@@ -89,10 +89,10 @@ impl Waits {
                 },
                 _ = looks.tick() => match why() {
                     None => hang.since = Instant::now(),
-                    Some(why) if hang.since.elapsed() >= self.patience => {
-                        return Err(Cut::Stopped(self.out_of_patience(&why)));
-                    }
-                    Some(why) => hang.print(&self.whom, why),
+                    Some(why) => match self.patience.saturating_sub(hang.since.elapsed()) {
+                        Duration::ZERO => return Err(Cut::Stopped(self.out_of_patience(&why))),
+                        left => hang.print(&self.whom, why, left),
+                    },
                 },
             }
         }
@@ -138,22 +138,13 @@ fn stop_asked(asked: Asked) -> Option<String> {
 struct Hang {
     /// When it last moved.
     since: Instant,
-    patience: Duration,
     printed: Option<(String, Instant)>,
 }
 
 impl Hang {
-    fn new(patience: Duration) -> Hang {
-        Hang { since: Instant::now(), patience, printed: None }
-    }
-
-    fn print(&mut self, whom: &str, why: String) {
-        let is_new = match &self.printed {
-            Some((printed, at)) => *printed != why && at.elapsed() >= PRINT_EVERY,
-            None => true,
-        };
-        if is_new {
-            let left = self.patience.saturating_sub(self.since.elapsed());
+    fn print(&mut self, whom: &str, why: String, left: Duration) {
+        let is_new = |(printed, at): &(String, Instant)| *printed != why && at.elapsed() >= PRINT_EVERY;
+        if self.printed.as_ref().is_none_or(is_new) {
             print(format_args!("connecting to {whom}: {why}; retrying until {}; Ctrl-C stops", clock_in(left)));
             self.printed = Some((why, Instant::now()));
         }
@@ -169,10 +160,8 @@ fn clock_in(left: Duration) -> String {
 /// What reads hang on: a service is in trouble, or the main one has not replied at all.
 pub(super) fn trouble_of(services: &Services) -> Option<String> {
     let registry = &services.registry;
-    let silent = || {
-        let waiting = waiting_in_words(registry.waiting().as_ref());
-        waiting.unwrap_or_else(|| "no reply yet".to_owned())
-    };
+    let waiting = || waiting_in_words(registry.waiting().as_ref());
+    let silent = || waiting().unwrap_or_else(|| "no reply yet".to_owned());
     let trouble = registry.iter().find_map(Endpoint::trouble);
     trouble.or_else(|| (!registry.main().has_served()).then(silent))
 }

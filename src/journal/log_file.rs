@@ -6,7 +6,7 @@
 //! the log.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Copied at once (1 MiB).
@@ -161,7 +161,7 @@ impl DiskLogFile {
 
 impl LogFile for DiskLogFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.rewrite(self.end, bytes)?;
+        write_all_at(&self.file, bytes, self.end)?;
         self.end += bytes.len() as u64;
         Ok(())
     }
@@ -183,8 +183,7 @@ impl LogFile for DiskLogFile {
     }
 
     fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(offset))?;
-        self.file.write_all(bytes)
+        write_all_at(&self.file, bytes, offset)
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
@@ -217,6 +216,17 @@ fn still_has_a_name(file: &File) -> io::Result<()> {
 #[cfg(not(unix))]
 fn still_has_a_name(_file: &File) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    io::Write::write_all(&mut file, bytes)
 }
 
 /// Makes the name of a file durable, not only its content.
