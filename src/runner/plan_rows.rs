@@ -48,7 +48,7 @@ enum End {
 
 /// What another account that has what a row wants comes to.
 #[derive(Debug, Clone, Copy)]
-struct AccountOwner {
+struct PlannedOwner {
     row: u64,
     alone: End,
     /// Once those in its own way have given up what they have.
@@ -56,7 +56,7 @@ struct AccountOwner {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RowSettled {
+enum Settled {
     New,
     OnTheWay,
     /// A stranger has what it wants: the job itself says what to do.
@@ -71,8 +71,8 @@ enum RowSettled {
 /// One account that a row touches, and in the first one of a row what becomes of the row.
 struct Touch {
     row: u64,
-    owner: Option<AccountOwner>,
-    settled: RowSettled,
+    owner: Option<PlannedOwner>,
+    settled: Settled,
 }
 
 impl PlanRows {
@@ -195,7 +195,7 @@ struct Touches(Vec<Touch>);
 impl Touches {
     fn find(accounts: Sorter<5>) -> io::Result<Touches> {
         let mut by_row = Vec::new();
-        let (mut account, mut owner): (_, Option<AccountOwner>) = (None, None);
+        let (mut account, mut owner): (_, Option<PlannedOwner>) = (None, None);
         for touch in accounts.finish()? {
             let [high, low, rank, row, what] = touch?;
             if account != Some([high, low]) {
@@ -205,11 +205,11 @@ impl Touches {
             let end = |number: u64| End::ALL[(number % 3) as usize];
             let settled = match owner {
                 None if rank == IS_IT => {
-                    owner = Some(AccountOwner { row, alone: end(what / 3), freed: end(what) });
+                    owner = Some(PlannedOwner { row, alone: end(what / 3), freed: end(what) });
                     continue;
                 }
-                Some(owner) if rank == IS_IT => RowSettled::SameAccount(owner.row),
-                Some(_) | None => RowSettled::New,
+                Some(owner) if rank == IS_IT => Settled::SameAccount(owner.row),
+                Some(_) | None => Settled::New,
             };
             by_row.push(((row, rank, what), Touch { row, owner, settled }));
         }
@@ -226,13 +226,13 @@ impl Touches {
     }
 
     /// The other rows that have what the row there wants; None is a stranger.
-    fn owners(&self, at: usize) -> impl Iterator<Item = Option<AccountOwner>> {
+    fn owners(&self, at: usize) -> impl Iterator<Item = Option<PlannedOwner>> {
         let row = self.0[at].row;
         let its = self.0[at..].iter().take_while(move |touch| touch.row == row);
         its.map(|touch| touch.owner).filter(move |owner| owner.is_none_or(|owner| owner.row != row))
     }
 
-    fn other(&self, at: usize, settled: RowSettled) -> Option<usize> {
+    fn other(&self, at: usize, settled: Settled) -> Option<usize> {
         let owners = self.owners(at).flatten().filter_map(|owner| self.at(owner.row));
         let mut others = owners.filter(|other| self.0[*other].settled == settled);
         others.next()
@@ -247,18 +247,18 @@ impl Touches {
             let mut way = vec![start];
             while let Some(at) = way.last().copied() {
                 match self.0[at].settled {
-                    RowSettled::New | RowSettled::OnTheWay => {}
-                    RowSettled::Alone
-                    | RowSettled::SameAccount(_)
-                    | RowSettled::Circle(_)
-                    | RowSettled::Kept(..)
-                    | RowSettled::After => {
+                    Settled::New | Settled::OnTheWay => {}
+                    Settled::Alone
+                    | Settled::SameAccount(_)
+                    | Settled::Circle(_)
+                    | Settled::Kept(..)
+                    | Settled::After => {
                         way.pop();
                         continue;
                     }
                 }
-                self.0[at].settled = RowSettled::OnTheWay;
-                match self.other(at, RowSettled::New) {
+                self.0[at].settled = Settled::OnTheWay;
+                match self.other(at, Settled::New) {
                     Some(next) => way.push(next),
                     None => self.0[at].settled = self.outcome(at),
                 }
@@ -266,28 +266,28 @@ impl Touches {
         }
     }
 
-    fn outcome(&self, at: usize) -> RowSettled {
-        if let Some(other) = self.other(at, RowSettled::OnTheWay) {
-            return RowSettled::Circle(self.0[other].row);
+    fn outcome(&self, at: usize) -> Settled {
+        if let Some(other) = self.other(at, Settled::OnTheWay) {
+            return Settled::Circle(self.0[other].row);
         }
-        let mut outcome = RowSettled::Alone;
+        let mut outcome = Settled::Alone;
         for owner in self.owners(at) {
             let Some(owner) = owner else {
-                return RowSettled::Alone;
+                return Settled::Alone;
             };
             match self.end(owner) {
-                End::Change => outcome = RowSettled::After,
-                end @ (End::Unchanged | End::Refused) => return RowSettled::Kept(owner.row, end),
+                End::Change => outcome = Settled::After,
+                end @ (End::Unchanged | End::Refused) => return Settled::Kept(owner.row, end),
             }
         }
         outcome
     }
 
-    fn end(&self, owner: AccountOwner) -> End {
+    fn end(&self, owner: PlannedOwner) -> End {
         match self.at(owner.row).map(|at| self.0[at].settled) {
-            None | Some(RowSettled::New | RowSettled::OnTheWay | RowSettled::Alone) => owner.alone,
-            Some(RowSettled::SameAccount(_) | RowSettled::Circle(_) | RowSettled::Kept(..)) => End::Refused,
-            Some(RowSettled::After) => owner.freed,
+            None | Some(Settled::New | Settled::OnTheWay | Settled::Alone) => owner.alone,
+            Some(Settled::SameAccount(_) | Settled::Circle(_) | Settled::Kept(..)) => End::Refused,
+            Some(Settled::After) => owner.freed,
         }
     }
 
@@ -296,20 +296,20 @@ impl Touches {
             return Ok(plan);
         };
         let settled = self.0[at].settled;
-        if let RowSettled::SameAccount(other) = settled {
+        if let Settled::SameAccount(other) = settled {
             return Ok(RowPlan::against(same_account(&wanted.account, &name(RowNumber(other))?)));
         }
         let Some(in_the_way) = &wanted.in_the_way else {
             return Ok(plan);
         };
         Ok(match settled {
-            RowSettled::Circle(other) => RowPlan::against(circle(in_the_way, &name(RowNumber(other))?)),
-            RowSettled::Kept(other, end) => {
+            Settled::Circle(other) => RowPlan::against(circle(in_the_way, &name(RowNumber(other))?)),
+            Settled::Kept(other, end) => {
                 let other = RowNumber(other);
                 let end = if end == End::Unchanged { "would be unchanged" } else { "would be refused" };
                 RowPlan::against(kept(in_the_way, other, &name(other)?, end))
             }
-            RowSettled::After => {
+            Settled::After => {
                 let Some(mut freed) = plan.freed.take() else {
                     return Ok(plan);
                 };
@@ -320,7 +320,7 @@ impl Touches {
                 freed.warnings.push(AFTER_ROW.problem(message));
                 *freed
             }
-            RowSettled::New | RowSettled::OnTheWay | RowSettled::Alone | RowSettled::SameAccount(_) => plan,
+            Settled::New | Settled::OnTheWay | Settled::Alone | Settled::SameAccount(_) => plan,
         })
     }
 }
