@@ -27,7 +27,7 @@ const EASED_BELOW: f64 = 0.98;
 #[derive(Debug)]
 pub struct Budget {
     name: String,
-    state: Mutex<State>,
+    state: Mutex<PermitState>,
 }
 
 /// Leave for one request. What became of it is reported with it, so that a reply to a request that was in flight when
@@ -36,7 +36,7 @@ pub struct Budget {
 pub struct Permit(pub(super) u64);
 
 #[derive(Debug)]
-struct State {
+struct PermitState {
     quota: Quota,
     limiter: Limiter,
     /// The share of the quota the limiter was made for.
@@ -49,7 +49,7 @@ struct State {
     /// What was sent in the quota's period.
     sent: Taken,
     breaker: Breaker,
-    queue: BTreeMap<Place, Arc<Notify>>,
+    queue: BTreeMap<WaitingPlace, Arc<Notify>>,
     arrivals: u64,
     /// When the limiter will give the next permit, as of the last refusal.
     next_permit: Option<Instant>,
@@ -57,7 +57,7 @@ struct State {
 
 /// Where somebody stands: the smallest is the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct WaitingPlace {
     priority: Priority,
     arrival: u64,
 }
@@ -77,7 +77,7 @@ impl Budget {
         let now = Instant::now();
         Arc::new(Budget {
             name: name.into(),
-            state: Mutex::new(State {
+            state: Mutex::new(PermitState {
                 quota,
                 limiter: Limiter::new(quota, 1.0, None),
                 share: 1.0,
@@ -266,14 +266,14 @@ impl Budget {
         {
             return Entered::Through(permit);
         }
-        let place = Place { priority, arrival: state.arrivals };
+        let place = WaitingPlace { priority, arrival: state.arrivals };
         state.arrivals += 1;
         let woken = Arc::new(Notify::new());
         state.queue.insert(place, Arc::clone(&woken));
-        Entered::Queue(Waiter { budget: self, place, woken })
+        Entered::Queue(PermitWaiter { budget: self, place, woken })
     }
 
-    fn turn(&self, place: Place) -> Turn {
+    fn turn(&self, place: WaitingPlace) -> Turn {
         let mut state = self.lock();
         let is_head = state.queue.first_key_value().map(|(head, _)| *head) == Some(place);
         if !is_head {
@@ -286,7 +286,7 @@ impl Budget {
     }
 
     /// Changes what is known, and lets the head of the queue see what that means for it.
-    fn learn(&self, change: impl FnOnce(&mut State, Instant)) {
+    fn learn(&self, change: impl FnOnce(&mut PermitState, Instant)) {
         let now = Instant::now();
         let mut state = self.lock();
         change(&mut state, now);
@@ -295,12 +295,12 @@ impl Budget {
     }
 
     /// No code panics while it holds the lock, and a budget is better kept than lost if that should change.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PermitState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl PermitState {
     /// Takes a permit, or says when to ask again.
     fn try_take(&mut self, now: Instant) -> Result<Permit, Instant> {
         self.settle(now);
@@ -365,17 +365,17 @@ impl State {
 /// What comes of asking for a permit.
 enum Entered<'a> {
     Through(Permit),
-    Queue(Waiter<'a>),
+    Queue(PermitWaiter<'a>),
 }
 
 /// A place in the queue, given up when dropped.
-struct Waiter<'a> {
+struct PermitWaiter<'a> {
     budget: &'a Budget,
-    place: Place,
+    place: WaitingPlace,
     woken: Arc<Notify>,
 }
 
-impl Drop for Waiter<'_> {
+impl Drop for PermitWaiter<'_> {
     fn drop(&mut self) {
         let mut state = self.budget.lock();
         state.queue.remove(&self.place);
