@@ -1,6 +1,6 @@
 //! Sorting more records than memory may hold: sorted runs in one temporary file, merged while they are read.
 //!
-//! RecordReader are byte arrays and are ordered as bytes, so integers in them are big-endian. Whoever uses the sorter
+//! Records are byte arrays and are ordered as bytes, so integers in them are big-endian. Whoever uses the sorter
 //! decides what the bytes mean. The temporary file has no name and disappears with the process, however it ends.
 
 use std::cmp::Reverse;
@@ -22,7 +22,7 @@ pub struct Sorter<const N: usize> {
     spilled: Spilled,
 }
 
-/// Sorted runs, one behind the other.
+/// Sorted runs, one after the other.
 #[derive(Default)]
 struct Spilled {
     file: Option<File>,

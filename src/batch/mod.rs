@@ -11,7 +11,7 @@ pub mod column;
 pub mod dialect;
 mod duplicates;
 pub mod error;
-mod external_sort;
+pub mod external_sort;
 pub mod finding;
 pub mod header;
 mod lines;

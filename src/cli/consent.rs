@@ -2,10 +2,9 @@
 
 use super::Failure;
 use super::connect::{Connected, Target};
-use super::context::absolute;
 use super::waits::{Cut, Waits};
-use super::work::RunAttempt;
-use crate::progress::{print, prompt, short, warn_if_quiet};
+use crate::job::Job;
+use crate::progress::{prompt, short};
 use crate::runner::StopReason;
 use crate::runner::preflight::Ready;
 use std::io::IsTerminal as _;
@@ -82,39 +81,22 @@ fn is_yes(line: &str) -> bool {
     line.eq_ignore_ascii_case("yes") || line.eq_ignore_ascii_case("y")
 }
 
-impl RunAttempt<'_> {
-    /// Shows what is about to be worked on. A person who is asked sees it even with `--quiet`.
-    pub fn print_heading(&self, connected: &Connected, ready: &Ready, rows: u64, is_asked: bool) {
-        let heading = self.heading(connected, ready, rows);
-        print(&heading);
-        if is_asked {
-            warn_if_quiet(heading);
-        }
-    }
-
-    fn heading(&self, connected: &Connected, ready: &Ready, rows: u64) -> String {
-        let (job, run) = (self.job, self.session.run());
-        let ended = run.counts.total();
-        let left = rows.saturating_sub(ended);
-        let more = if ended == 0 { String::new() } else { format!(" ({ended} have ended, {left} to go)") };
-        // At most: which steps a row needs shows only when its account is read.
-        let writes = left.saturating_mul(job.steps.len() as u64);
-        let rate = connected.services.registry.main().paced().full_rate();
-        let time = short(Duration::try_from_secs_f64(writes as f64 / rate).unwrap_or(Duration::MAX));
-        [
-            format!("job       {}: {}", job.name, job.title),
-            format!("tenant    {}", tenant(connected, ready)),
-            format!("app       {}", connected.app),
-            format!("rows      {rows}{more}"),
-            format!(
-                "writes    at most {writes}, which take {time} at {rate:.1} a second; `cutover plan` says how many"
-            ),
-            format!("run       {}", run.id()),
-            format!("journal   {}", absolute(&self.global.journal).display()),
-            format!("report    {}", absolute(self.report).display()),
-        ]
-        .join("\n")
-    }
+/// What is about to be done, and to whom. `ended` of the rows need nothing more.
+pub(super) fn heading(job: &Job, connected: &Connected, ready: &Ready, rows: u64, ended: u64) -> String {
+    let left = rows.saturating_sub(ended);
+    let more = if ended == 0 { String::new() } else { format!(" ({ended} have ended, {left} to go)") };
+    // At most: which steps a row needs shows only when its account is read.
+    let writes = left.saturating_mul(job.steps.len() as u64);
+    let rate = connected.services.registry.main().paced().full_rate();
+    let time = short(Duration::try_from_secs_f64(writes as f64 / rate).unwrap_or(Duration::MAX));
+    [
+        format!("job       {}: {}", job.name, job.title),
+        format!("tenant    {}", tenant(connected, ready)),
+        format!("app       {}", connected.app),
+        format!("rows      {rows}{more}"),
+        format!("writes    at most {writes}, which take {time} at {rate:.1} a second; `cutover plan` says how many"),
+    ]
+    .join("\n")
 }
 
 /// By the name that people know, with everything that tells it from another one.

@@ -3,7 +3,7 @@
 
 use super::context::holder;
 use super::control::{ControlRequest, PROGRAM_HEADER, SteerOrder, VERSION};
-use crate::journal::{Control, ControlToken, Holder, Journal, RunId, RunRecord, Session, takers};
+use crate::journal::{Control, ControlToken, Holder, Journal, RunId, RunReader, RunRecord, Session, takers};
 use crate::progress::waiting_in_words;
 use crate::report::{self, Liveness, RunSummary, UnderWay};
 use crate::runner::stop::Gate;
@@ -21,7 +21,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// How soon `holder.json` is written again after somebody deleted it.
@@ -47,54 +47,41 @@ struct LiveProcess {
     token: Arc<str>,
 }
 
-/// The server, for as long as the run is worked on.
-pub(super) struct ControlServer(Option<JoinHandle<()>>);
-
-impl ControlServer {
-    /// Starts listening. A run goes on without it; other processes then cannot ask this one.
-    pub async fn start(journal: &Arc<Mutex<Journal>>, session: &Arc<Session>, bridge: Bridge) -> ControlServer {
-        let shared = LiveProcess {
-            journal: Arc::downgrade(journal),
-            session: Arc::downgrade(session),
-            bridge,
-            token: Uuid::new_v4().to_string().into(),
-        };
-        match listen(shared, journal, session.header().id).await {
-            Ok(task) => ControlServer(Some(task)),
-            Err(error) => {
-                tracing::warn!("other processes cannot ask this one how the run stands: {error}");
-                ControlServer(None)
-            }
-        }
+/// Listens for as long as the run is worked on: until what is returned is shut down. A run goes on without it; other processes then
+/// cannot ask this one.
+pub(super) async fn listen(journal: &Arc<Mutex<Journal>>, session: &Arc<Session>, bridge: Bridge) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let shared = LiveProcess {
+        journal: Arc::downgrade(journal),
+        session: Arc::downgrade(session),
+        bridge,
+        token: Uuid::new_v4().to_string().into(),
+    };
+    if let Err(error) = listen_with(shared, journal, session.header().id, &mut tasks).await {
+        tracing::warn!("other processes cannot ask this one how the run stands: {error}");
     }
-
-    /// Stops listening.
-    pub async fn stop(self) {
-        if let Some(task) = self.0 {
-            task.abort();
-            // It was just aborted: that it ended is no news.
-            let _ = task.await;
-        }
-    }
+    tasks
 }
 
-async fn listen(shared: LiveProcess, journal: &Arc<Mutex<Journal>>, run: RunId) -> std::io::Result<JoinHandle<()>> {
+async fn listen_with(
+    shared: LiveProcess,
+    journal: &Arc<Mutex<Journal>>,
+    run: RunId,
+    tasks: &mut JoinSet<()>,
+) -> std::io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let mut holder = holder("run", Some(run.to_string()));
-    holder.control =
-        Some(Control { port: listener.local_addr()?.port(), token: ControlToken::new(shared.token.to_string()) });
-    let announced = journal.lock().await.announce(&holder);
-    announced.map_err(std::io::Error::other)?;
-    let announcing = announce_again(Arc::downgrade(journal), holder);
+    let token = ControlToken::new(shared.token.to_string());
+    holder.control = Some(Control { port: listener.local_addr()?.port(), token });
+    journal.lock().await.announce(&holder).map_err(std::io::Error::other)?;
+    tasks.spawn(announce_again(Arc::downgrade(journal), holder));
     let router = Router::new().route("/", post(serve)).with_state(shared);
-    Ok(tokio::spawn(async move {
-        tokio::select! {
-            () = announcing => {}
-            served = axum::serve(listener, router) => if let Err(error) = served {
-                tracing::warn!("other processes cannot ask this one any more: {error}");
-            }
+    tasks.spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::warn!("other processes cannot ask this one any more: {error}");
         }
-    }))
+    });
+    Ok(())
 }
 
 async fn announce_again(journal: Weak<Mutex<Journal>>, holder: Holder) {
@@ -145,25 +132,32 @@ impl LiveProcess {
     }
 
     async fn status(&self, run: Option<&str>) -> Summaries {
-        let (run, live, journal) = self.find(run).await?;
-        Ok(vec![summarized(&journal, &run, &live)?])
+        let (mut reader, live, _journal) = self.find(run).await?;
+        Ok(vec![summarized(&mut reader, &live)?])
     }
 
     async fn runs(&self) -> Summaries {
         let own = self.own_run()?;
-        let (_, live, journal) = self.find(Some(&own.to_string())).await?;
+        let (mut reader, live, journal) = self.find(Some(&own.to_string())).await?;
         let runs = journal.runs().map_err(refused)?;
         let takers = takers(&runs);
         let summarize = |run: &RunRecord| {
+            if run.id() == own {
+                return summarized(&mut reader, &live);
+            }
             let idle = Liveness::idle(takers.get(&run.id()).copied());
-            summarized(&journal, run, if run.id() == own { &live } else { &idle })
+            summarized(&mut journal.reader(run).map_err(refused)?, &idle)
         };
         runs.iter().map(summarize).collect()
     }
 
     async fn write_report(&self, run: &str, dir: &Path) -> Summaries {
-        let (run, live, journal) = self.find(Some(run)).await?;
-        let mut reader = journal.reader(&run).map_err(refused)?;
+        let session = self.session.upgrade().ok_or_else(ending)?;
+        // Every row is read from the checkpoint: it must be up to the log.
+        drop(session.reader().await.map_err(refused)?);
+        drop(session);
+        let (mut reader, live, _journal) = self.find(Some(run)).await?;
+        let run = reader.run().clone();
         let (_, summary) = report::write(&run, &mut reader, dir, &live).map_err(refused)?;
         Ok(vec![summary])
     }
@@ -190,8 +184,8 @@ impl LiveProcess {
     }
 
     async fn must_be_live(&self, named: &str) -> Result<(), ControlRefusal> {
-        let (run, ..) = self.find(Some(named)).await?;
-        let (named, own) = (run.id(), self.own_run()?);
+        let (reader, ..) = self.find(Some(named)).await?;
+        let (named, own) = (reader.run().id(), self.own_run()?);
         match named == own {
             true => Ok(()),
             false => Err(refused(format_args!("nobody works on run {named}; the one that is worked on is {own}"))),
@@ -208,23 +202,18 @@ impl LiveProcess {
     async fn find(
         &self,
         prefix: Option<&str>,
-    ) -> Result<(RunRecord, Liveness, OwnedMutexGuard<Journal>), ControlRefusal> {
+    ) -> Result<(RunReader, Liveness, OwnedMutexGuard<Journal>), ControlRefusal> {
         let journal = self.journal.upgrade().ok_or_else(ending)?;
         let journal = journal.lock_owned().await;
         let session = self.session.upgrade().ok_or_else(ending)?;
-        // Brings the checkpoint up to the log.
-        drop(session.reader().await.map_err(refused)?);
-        let mut run = journal.find(prefix).map_err(refused)?;
         let own = session.header().id;
-        if prefix.is_none() && run.id() < own {
+        let run = journal.find(prefix).map_err(refused)?;
+        if run.id() == own || prefix.is_none() && run.id() < own {
             // People come and go in a run that is worked on, so it counts as one in which somebody cannot work.
-            run = journal.find(Some(&own.to_string())).map_err(refused)?;
+            return Ok((session.glance().map_err(refused)?, self.bridge.liveness(), journal));
         }
-        let live = match run.id() == own {
-            true => self.bridge.liveness(),
-            false => Liveness::idle(journal.taken_over_by(run.id()).map_err(refused)?),
-        };
-        Ok((run, live, journal))
+        let live = Liveness::idle(journal.taken_over_by(run.id()).map_err(refused)?);
+        Ok((journal.reader(&run).map_err(refused)?, live, journal))
     }
 }
 
@@ -242,7 +231,7 @@ impl Bridge {
     }
 }
 
-fn summarized(journal: &Journal, run: &RunRecord, live: &Liveness) -> Result<RunSummary, ControlRefusal> {
-    let mut reader = journal.reader(run).map_err(refused)?;
-    report::summarize(run, &mut reader, live).map_err(refused)
+fn summarized(reader: &mut RunReader, live: &Liveness) -> Result<RunSummary, ControlRefusal> {
+    let run = reader.run().clone();
+    report::summarize(&run, reader, live).map_err(refused)
 }

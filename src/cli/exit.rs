@@ -49,6 +49,15 @@ impl Exit {
         }
     }
 
+    /// How a command ends that was stopped so.
+    #[must_use]
+    pub(super) fn of_stop(stop: &Stop) -> Exit {
+        match stop {
+            Stop::Requested(_) => Exit::Requested,
+            Stop::Fault(_) | Stop::Finished => Exit::Fault,
+        }
+    }
+
     /// How a command ends that has worked on a run.
     #[must_use]
     pub fn of_run(run: &RunRecord) -> Exit {

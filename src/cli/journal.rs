@@ -102,11 +102,8 @@ fn praise(compared: Compared) -> &'static str {
 fn place(finding: &Finding) -> String {
     let record = finding.record.map(|record| format!("record {record}"));
     let offset = finding.offset.map(|offset| format!("byte {offset}"));
-    match (record, offset) {
-        (Some(record), Some(offset)) => format!("{record}, {offset}: "),
-        (Some(place), None) | (None, Some(place)) => format!("{place}: "),
-        (None, None) => String::new(),
-    }
+    let places: Vec<String> = [record, offset].into_iter().flatten().collect();
+    if places.is_empty() { String::new() } else { format!("{}: ", places.join(", ")) }
 }
 
 fn export(global: &Global, run: &str, output: Option<&Path>) -> Result<Exit, Failure> {

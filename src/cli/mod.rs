@@ -20,6 +20,7 @@ mod journal;
 mod logging;
 mod plan;
 mod privacy;
+mod reading;
 mod report;
 mod resume;
 mod retry;

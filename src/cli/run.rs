@@ -101,7 +101,7 @@ async fn start(
     Ok(copied)
 }
 
-fn begin_failure(error: BeginError) -> Failure {
+pub(super) fn begin_failure(error: BeginError) -> Failure {
     match error {
         BeginError::Input(error) => Failure::unusable(error),
         BeginError::Plan(error) => Failure::unusable(error),

@@ -5,7 +5,7 @@
 
 use super::connect::Target;
 use super::{Exit, Failure};
-use crate::journal::{JournalError, Stop};
+use crate::journal::JournalError;
 use crate::progress::{print, short, waiting_in_words};
 use crate::runner::{Asked, Command, Refused, Services, StopReason};
 use crate::services::Endpoint;
@@ -42,10 +42,7 @@ impl Cut {
     pub fn into_failure(self) -> Failure {
         match self {
             Cut::Stopped(reason) => Failure::with(
-                match reason.stop() {
-                    Stop::Requested(_) => Exit::Requested,
-                    Stop::Fault(_) | Stop::Finished => Exit::Fault,
-                },
+                Exit::of_stop(&reason.stop()),
                 format!("stopped: {}", reason.text()),
                 "nothing was changed or begun; run the same command again to start",
             ),
@@ -78,7 +75,7 @@ impl Waits {
     /// # Errors
     /// [`Cut::Stopped`]: somebody asked for it, or the patience is over.
     pub async fn wait<T>(&mut self, why: impl Fn() -> Option<String>, what: impl Future<Output = T>) -> Result<T, Cut> {
-        let mut hang = Hang::new(self.patience);
+        let mut hang = Hang { since: Instant::now(), printed: None };
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         let mut what = pin!(what);
         loop {
@@ -92,10 +89,10 @@ impl Waits {
                 },
                 _ = looks.tick() => match why() {
                     None => hang.since = Instant::now(),
-                    Some(why) if hang.since.elapsed() >= self.patience => {
-                        return Err(Cut::Stopped(self.out_of_patience(&why)));
-                    }
-                    Some(why) => hang.print(&self.whom, why),
+                    Some(why) => match self.patience.saturating_sub(hang.since.elapsed()) {
+                        Duration::ZERO => return Err(Cut::Stopped(self.out_of_patience(&why))),
+                        left => hang.print(&self.whom, why, left),
+                    },
                 },
             }
         }
@@ -141,22 +138,13 @@ fn stop_asked(asked: Asked) -> Option<String> {
 struct Hang {
     /// When it last moved.
     since: Instant,
-    patience: Duration,
     printed: Option<(String, Instant)>,
 }
 
 impl Hang {
-    fn new(patience: Duration) -> Hang {
-        Hang { since: Instant::now(), patience, printed: None }
-    }
-
-    fn print(&mut self, whom: &str, why: String) {
-        let is_new = match &self.printed {
-            Some((printed, at)) => *printed != why && at.elapsed() >= PRINT_EVERY,
-            None => true,
-        };
-        if is_new {
-            let left = self.patience.saturating_sub(self.since.elapsed());
+    fn print(&mut self, whom: &str, why: String, left: Duration) {
+        let is_new = |(printed, at): &(String, Instant)| *printed != why && at.elapsed() >= PRINT_EVERY;
+        if self.printed.as_ref().is_none_or(is_new) {
             print(format_args!("connecting to {whom}: {why}; retrying until {}; Ctrl-C stops", clock_in(left)));
             self.printed = Some((why, Instant::now()));
         }
@@ -172,10 +160,8 @@ fn clock_in(left: Duration) -> String {
 /// What reads hang on: a service is in trouble, or the main one has not replied at all.
 pub(super) fn trouble_of(services: &Services) -> Option<String> {
     let registry = &services.registry;
-    let silent = || {
-        let waiting = waiting_in_words(registry.waiting().as_ref());
-        waiting.unwrap_or_else(|| "no reply yet".to_owned())
-    };
+    let waiting = || waiting_in_words(registry.waiting().as_ref());
+    let silent = || waiting().unwrap_or_else(|| "no reply yet".to_owned());
     let trouble = registry.iter().find_map(Endpoint::trouble);
     trouble.or_else(|| (!registry.main().has_served()).then(silent))
 }

@@ -2,9 +2,9 @@
 
 use super::args::WorkArgs;
 use super::connect::{Connected, Hitch, Target};
-use super::consent::{Consent, ask};
-use super::context::{operator, report_dir};
-use super::control_server::{Bridge, ControlServer};
+use super::consent::{Consent, ask, heading};
+use super::context::{absolute, operator, report_dir};
+use super::control_server::{Bridge, listen};
 use super::ending::{LeftExposed, RunEnding, advise};
 use super::half_way::mention_others;
 use super::signals;
@@ -13,7 +13,7 @@ use super::waits::{Cut, Waits, trouble_of};
 use super::{Exit, Failure, Global};
 use crate::job::{Job, Settings};
 use crate::journal::{Copied, Journal, JournalError, Session, Stop};
-use crate::progress::{self, counted, name_run, print, warn};
+use crate::progress::{self, counted, name_run, print, warn, warn_if_quiet};
 use crate::runner::admission::Admission;
 use crate::runner::claims::Claims;
 use crate::runner::client::RunAbort;
@@ -119,20 +119,13 @@ async fn released(session: Arc<Session>) -> Result<Session, Failure> {
 }
 
 /// What leads from an open run to its end.
-pub(super) struct RunAttempt<'a> {
-    pub global: &'a Global,
+struct RunAttempt<'a> {
+    global: &'a Global,
     args: &'a WorkArgs,
     journal: &'a Arc<Mutex<Journal>>,
-    pub session: &'a Arc<Session>,
-    pub job: &'a Arc<Job>,
-    pub report: &'a Path,
-}
-
-/// What tells the dispatcher when rows may begin, and where it shows that.
-struct Orders {
-    gate: Gate,
-    commands: mpsc::Receiver<Asked>,
-    schedule: Schedule,
+    session: &'a Arc<Session>,
+    job: &'a Arc<Job>,
+    report: &'a Path,
 }
 
 impl RunAttempt<'_> {
@@ -153,16 +146,13 @@ impl RunAttempt<'_> {
         let services = Arc::clone(&connected.services);
         let bridge = Bridge { gate: Gate::default(), commands: sender, services: Arc::clone(&services) };
         let gate = bridge.gate.clone();
-        let server = ControlServer::start(self.journal, self.session, bridge).await;
+        let mut server = listen(self.journal, self.session, bridge).await;
         let end = match self.begin(&connected, &mut waits, stage).await {
-            Ok(settings) => {
-                let orders = Orders { gate, commands: waits.into_commands(), schedule };
-                self.dispatch(&services, settings, orders).await
-            }
+            Ok(settings) => self.dispatch(&services, settings, gate, waits.into_commands(), schedule).await,
             Err(cut) => Err(cut),
         };
         connected.close().await;
-        server.stop().await;
+        server.shutdown().await;
         (end, services.gauges.exposed.list())
     }
 
@@ -203,11 +193,7 @@ impl RunAttempt<'_> {
         let ready = ready
             .map_err(|RunAbort(problem)| Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice))))?;
         self.must_be_fit(&ready).await?;
-        let rows = match stage {
-            RunStage::New(copied, _) => copied.rows(),
-            RunStage::Begun | RunStage::Retry(_) => self.session.run().rows,
-        };
-        self.print_heading(connected, &ready, rows, matches!(stage, RunStage::New(_, Consent::OfPerson)));
+        self.print_heading(connected, &ready, stage);
         if let RunStage::New(_, Consent::OfPerson) = stage {
             ask(waits).await?;
         }
@@ -250,7 +236,31 @@ impl RunAttempt<'_> {
         Ok(())
     }
 
-    async fn dispatch(&self, services: &Arc<Services>, settings: Settings, orders: Orders) -> Result<DispatchEnd, Cut> {
+    /// A person who is asked sees it even with `--quiet`.
+    fn print_heading(&self, connected: &Connected, ready: &Ready, stage: &RunStage) {
+        let run = self.session.run();
+        let rows = match stage {
+            RunStage::New(copied, _) => copied.rows(),
+            RunStage::Begun | RunStage::Retry(_) => run.rows,
+        };
+        let heading = heading(self.job, connected, ready, rows, run.counts.total());
+        let (journal, report) = (absolute(&self.global.journal), absolute(self.report));
+        let places = format!("journal   {}\nreport    {}", journal.display(), report.display());
+        let heading = format!("{heading}\nrun       {}\n{places}", run.id());
+        print(&heading);
+        if matches!(stage, RunStage::New(_, Consent::OfPerson)) {
+            warn_if_quiet(heading);
+        }
+    }
+
+    async fn dispatch(
+        &self,
+        services: &Arc<Services>,
+        settings: Settings,
+        gate: Gate,
+        commands: mpsc::Receiver<Asked>,
+        schedule: Schedule,
+    ) -> Result<DispatchEnd, Cut> {
         // The reader first: it waits until the checkpoint, and so what is known of the run, is up to the log.
         let reader = self.session.reader().await.map_err(Failure::from)?;
         let run = self.session.run();
@@ -262,7 +272,7 @@ impl RunAttempt<'_> {
             session: Arc::clone(self.session),
             claims: Claims::new(self.session),
             exposure_gate: Arc::default(),
-            gate: orders.gate,
+            gate,
         });
         let policy = Policy { max_failed: self.args.max_failed, max_stranded: self.args.max_stranded };
         let dispatcher = Dispatcher::new(
@@ -271,10 +281,10 @@ impl RunAttempt<'_> {
             &run,
             self.args.concurrency.map(|rows| rows as usize),
             policy,
-            orders.schedule,
+            schedule,
             vec![progress::consumer()],
         );
-        Ok(dispatcher.run(orders.commands).await)
+        Ok(dispatcher.run(commands).await)
     }
 }
 

@@ -4,6 +4,7 @@
 use super::expr::{EvalError, Expr, to_json};
 use super::state::State;
 use super::view::RowView;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as JsonValue;
 use std::sync::Arc;
 
@@ -19,16 +20,30 @@ pub struct Claims {
 }
 
 /// A value with the name of what it is: two rows may have the same text as different things.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Claimed {
     /// What it is.
+    #[serde(with = "shared_text")]
     pub what: Arc<str>,
     /// The value.
     pub value: String,
 }
 
+mod shared_text {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::sync::Arc;
+
+    pub fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(deserializer).map(Arc::from)
+    }
+}
+
 /// Accounts that have what the row wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InTheWay {
     /// The job's code for that.
     pub code: String,

@@ -79,6 +79,10 @@ impl CheckpointWriter {
     pub(super) async fn kill(self) {
         self.task.abort();
         let _aborted = self.task.await;
+        // A write that was under way goes on until it ends.
+        while Arc::strong_count(&self.fold) > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Ends; the log's writer must be gone. Returns the run, and why the checkpoint cannot be used, if it cannot.

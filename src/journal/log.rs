@@ -15,7 +15,7 @@ use super::line::{Place, line_bytes, write_line};
 use super::log_file::{LogFile, read_full};
 use super::reserve::{Reserve, Shortage, is_want_of_room};
 use super::run::RunId;
-use super::scan::{End, GROUP_BYTES_MAX, Group, Head, Scan, Step, bytes_of_line, read_error, whole_line};
+use super::scan::{End, GROUP_BYTES_MAX, Group, Head, Scan, bytes_of_line, read_error, whole_line};
 use std::io;
 use std::sync::Arc;
 
@@ -171,12 +171,10 @@ pub fn inspect<E: From<LogError>>(
     mut visit: impl FnMut(&Group<'_>) -> Result<(), E>,
 ) -> Result<(Head, End), E> {
     let mut scan = Scan::new(file, from)?;
-    loop {
-        match scan.step()? {
-            Step::Group(group) => visit(&group)?,
-            Step::End(end) => return Ok((scan.head(), end)),
-        }
+    while let Some(group) = scan.next_group()? {
+        visit(&group)?;
     }
+    Ok((scan.head(), scan.end()))
 }
 
 /// The same, but what is shown to `visit` is durable before it is shown: a process that was killed may have written a group

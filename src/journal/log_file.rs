@@ -6,7 +6,7 @@
 //! the log.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Copied at once (1 MiB).
@@ -41,7 +41,7 @@ pub trait LogFile: Send {
         Ok(self.len()? == 0)
     }
 
-    /// Reads from `offset` on; answers how many bytes came, 0 at the end. Several readers may do so at once.
+    /// Reads from `offset` on; returns how many bytes came, 0 at the end.
     ///
     /// # Errors
     /// Those of the file system.
@@ -60,7 +60,7 @@ pub trait LogFile: Send {
     /// Those of the file system.
     fn truncate(&mut self, len: u64) -> io::Result<()>;
 
-    /// Gives up what was kept back for a full disk; answers whether there was anything.
+    /// Gives up what was kept back for a full disk; returns whether there was anything.
     ///
     /// # Errors
     /// Those of the file system.
@@ -91,7 +91,7 @@ pub fn copy_all(from: &dyn LogFile, to: &mut dyn LogFile) -> io::Result<()> {
     }
 }
 
-/// Fills `buf` from `offset` on as far as the file goes; answers how many bytes came.
+/// Fills `buf` from `offset` on as far as the file goes; returns how many bytes came.
 ///
 /// # Errors
 /// Those of [`LogFile::read_at`], but for an interruption, after which it reads on.
@@ -144,7 +144,7 @@ impl DiskLogFile {
         Ok(DiskLogFile::at(file, end))
     }
 
-    /// Opens an existing file for reading only, as a second reader beside the one that writes; appending to it fails.
+    /// Opens an existing file for reading only, next to the process that writes; appending to it fails.
     ///
     /// # Errors
     /// `NotFound`, and those of the file system.
@@ -177,7 +177,9 @@ impl LogFile for DiskLogFile {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        read_file_at(&self.file, buf, offset)
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(offset))?;
+        file.read(buf)
     }
 
     fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -195,15 +197,9 @@ impl LogFile for DiskLogFile {
     }
 }
 
-#[cfg(unix)]
+/// On Windows a locked file cannot be read by others, so it is not locked there.
 fn lock_to_write(file: &File) -> io::Result<()> {
-    Ok(file.try_lock()?)
-}
-
-/// On Windows a locked file cannot be read by others.
-#[cfg(not(unix))]
-fn lock_to_write(_file: &File) -> io::Result<()> {
-    Ok(())
+    if cfg!(unix) { Ok(file.try_lock()?) } else { Ok(()) }
 }
 
 /// What a deleted file says of itself.
@@ -223,32 +219,14 @@ fn still_has_a_name(_file: &File) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn read_file_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buf, offset)
-}
-
-#[cfg(unix)]
 fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
 }
 
-// Windows takes the offset with the call and moves the cursor, which nobody here relies on.
 #[cfg(windows)]
-fn read_file_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buf, offset)
-}
-
-#[cfg(windows)]
-fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    let mut written = 0;
-    while written < bytes.len() {
-        let at = offset + written as u64;
-        match std::os::windows::fs::FileExt::seek_write(file, &bytes[written..], at)? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            count => written += count,
-        }
-    }
-    Ok(())
+fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    io::Write::write_all(&mut file, bytes)
 }
 
 /// Makes the name of a file durable, not only its content.

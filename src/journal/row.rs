@@ -5,7 +5,7 @@
 
 use crate::core::Problem;
 use crate::job::StepId;
-use crate::machine::{Attempt, Course, Event, IllegalMove, Outcome, Phase, Progress, RowState, Rules};
+use crate::machine::{Active, Attempt, Course, Event, IllegalMove, Outcome, Phase, Progress, RowState, Rules};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -68,7 +68,7 @@ pub struct Transition {
 }
 
 /// The present state of a row and its history in numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowRecord {
     /// Where it is.
     pub state: RowState,
@@ -126,34 +126,6 @@ pub struct Exposure {
     pub doubtful: bool,
 }
 
-impl Default for RowRecord {
-    fn default() -> Self {
-        RowRecord {
-            state: RowState::Waiting,
-            before: None,
-            expected: None,
-            begun_at: None,
-            ended_at: None,
-            wrote_at: None,
-            took_effect_at: None,
-            exposed_since: None,
-            exposed_ms: 0,
-            attempts: 0,
-            attempts_before: 0,
-            reopened: 0,
-            writes: 0,
-            reads: 0,
-            throttled: 0,
-            begun: Vec::new(),
-            last_step: None,
-            request_id: None,
-            report: Vec::new(),
-            account: None,
-            warnings: Vec::new(),
-        }
-    }
-}
-
 impl RowRecord {
     /// Folds a transition in: every event through the machine, then the facts.
     ///
@@ -172,22 +144,8 @@ impl RowRecord {
     /// # Errors
     /// [`IllegalMove`] when the event cannot happen now.
     pub fn take(&mut self, event: Event, at: UnixMillis, rules: &Rules) -> Result<crate::machine::Effect, IllegalMove> {
-        let before = self.state.clone();
-        let seen = match &event {
-            Event::Observed(observation) => Some(observation.exposed),
-            Event::Admitted
-            | Event::Rejected(_)
-            | Event::Lagging
-            | Event::Unobservable(_)
-            | Event::Durable(_)
-            | Event::Applied(..)
-            | Event::Refused(..)
-            | Event::Contended(..)
-            | Event::Doubted(..)
-            | Event::Recovered
-            | Event::Retried { .. }
-            | Event::RolledBack(_) => None,
-        };
+        let (before, was_exposed) = (self.state.clone(), self.exposed());
+        let seen = if let Event::Observed(observation) = &event { observation.exposed } else { was_exposed };
         let applied = matches!(event, Event::Applied(..));
         // A process that died may have sent its write in its last moment, and nobody knows when that was.
         let died = matches!(event, Event::Recovered) && self.may_be_writing();
@@ -209,7 +167,7 @@ impl RowRecord {
         if let Some(attempt) = intending(&self.state).filter(|new| intending(&before) != Some(*new)) {
             self.note_attempt(attempt, at);
         }
-        self.note_exposure(at, seen.unwrap_or(exposes(&before)));
+        self.note_exposure(at, seen);
         if matches!(self.state, RowState::Ended(_)) {
             self.ended_at = Some(at);
             if !leaves_something(self.outcome()) {
@@ -238,13 +196,8 @@ impl RowRecord {
 
     /// Whether a write is intended or under way, as far as the journal knows.
     fn may_be_writing(&self) -> bool {
-        match &self.state {
-            RowState::Active(active) => match active.phase {
-                Phase::Intending(_) | Phase::Applying(_) => true,
-                Phase::Observing | Phase::Doubtful(_) | Phase::Verifying => false,
-            },
-            RowState::Waiting | RowState::Ended(_) => false,
-        }
+        let is_writing = |phase| matches!(phase, Phase::Intending(_) | Phase::Applying(_));
+        matches!(&self.state, RowState::Active(active) if is_writing(active.phase))
     }
 
     fn note_attempt(&mut self, attempt: Attempt, at: UnixMillis) {
@@ -273,23 +226,15 @@ impl RowRecord {
 
     /// Takes in what became known.
     pub fn learn(&mut self, facts: &Facts) {
-        if let Some(before) = &facts.before {
-            self.before = Some(before.clone());
+        renew(&mut self.before, &facts.before);
+        if self.ended_at.is_none() {
+            renew(&mut self.expected, &facts.expected);
         }
-        if let Some(expected) = facts.expected.as_ref().filter(|_| self.ended_at.is_none()) {
-            self.expected = Some(expected.clone());
-        }
-        if facts.begun_at.is_some() {
-            self.begun_at = facts.begun_at;
-        }
-        if let Some(id) = &facts.request_id {
-            self.request_id = Some(id.clone());
-        }
+        renew(&mut self.begun_at, &facts.begun_at);
+        renew(&mut self.request_id, &facts.request_id);
+        renew(&mut self.account, &facts.account);
         if let Some(report) = &facts.report {
             self.report.clone_from(report);
-        }
-        if let Some(account) = &facts.account {
-            self.account = Some(account.clone());
         }
         if let Some(warnings) = &facts.warnings {
             self.warnings.clone_from(warnings);
@@ -321,30 +266,19 @@ impl RowRecord {
         let RowState::Active(active) = &self.state else {
             return false;
         };
-        let exposing = match active.phase {
-            Phase::Intending(attempt) | Phase::Applying(attempt) | Phase::Doubtful(attempt) => {
-                active.course == Course::Forward && rules.exposes(attempt.step)
-            }
-            Phase::Observing | Phase::Verifying => false,
-        };
-        active.progress.exposed || exposing
+        let exposes = |attempt: Attempt| active.course == Course::Forward && rules.exposes(attempt.step);
+        active.progress.exposed || unanswered(active.phase).is_some_and(exposes)
     }
 
     /// Whether the person cannot work now, or may not be able to. None: they can.
     #[must_use]
     pub fn exposure(&self, rules: &Rules) -> Option<Exposure> {
-        let doubtful = match &self.state {
-            RowState::Waiting => return None,
-            RowState::Ended(_) => {
-                let since = self.exposed_since?;
-                return Some(Exposure { since: Some(since), doubtful: false });
-            }
-            RowState::Active(active) => match active.phase {
-                Phase::Intending(_) | Phase::Applying(_) | Phase::Doubtful(_) => true,
-                Phase::Observing | Phase::Verifying => false,
-            },
+        let (is_exposed, doubtful) = match &self.state {
+            RowState::Waiting => (false, false),
+            RowState::Ended(_) => (self.exposed_since.is_some(), false),
+            RowState::Active(active) => (self.may_be_exposed(rules), unanswered(active.phase).is_some()),
         };
-        self.may_be_exposed(rules).then(|| Exposure { since: self.exposed_since.or(self.wrote_at), doubtful })
+        is_exposed.then(|| Exposure { since: self.exposed_since.or(self.wrote_at), doubtful })
     }
 
     /// Whether the row has been written to and is not at its end: the person may be anywhere between before-image and goal.
@@ -391,62 +325,45 @@ impl RowRecord {
     }
 }
 
-/// Whether the person may be elsewhere than before, and not at the goal.
-fn leaves_something(outcome: Outcome) -> bool {
-    match outcome {
-        Outcome::Held | Outcome::Stranded => true,
-        Outcome::Done
-        | Outcome::Unchanged
-        | Outcome::Refused
-        | Outcome::Failed
-        | Outcome::Reverted
-        | Outcome::Pending => false,
+/// Keeps what became known.
+fn renew<T: Clone>(known: &mut Option<T>, new: &Option<T>) {
+    if new.is_some() {
+        known.clone_from(new);
     }
 }
 
-/// Whether the person cannot work in this state.
-fn exposes(state: &RowState) -> bool {
-    match state {
-        RowState::Active(active) => active.progress.exposed,
-        RowState::Waiting | RowState::Ended(_) => false,
+/// Whether the person may be elsewhere than before, and not at the goal.
+fn leaves_something(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Held | Outcome::Stranded)
+}
+
+/// The write that is intended, under way or in doubt.
+fn unanswered(phase: Phase) -> Option<Attempt> {
+    match phase {
+        Phase::Intending(attempt) | Phase::Applying(attempt) | Phase::Doubtful(attempt) => Some(attempt),
+        Phase::Observing | Phase::Verifying => None,
     }
 }
 
 fn intending(state: &RowState) -> Option<Attempt> {
     match state {
-        RowState::Active(active) => match active.phase {
-            Phase::Intending(attempt) => Some(attempt),
-            Phase::Observing | Phase::Applying(_) | Phase::Doubtful(_) | Phase::Verifying => None,
-        },
-        RowState::Waiting | RowState::Ended(_) => None,
+        RowState::Active(Active { phase: Phase::Intending(attempt), .. }) => Some(*attempt),
+        RowState::Active(_) | RowState::Waiting | RowState::Ended(_) => None,
     }
 }
 
 /// Whether a doubt was answered with "it did take effect".
 fn settled(before: &RowState, after: &RowState) -> bool {
-    let RowState::Active(active) = before else {
-        return false;
-    };
-    let Phase::Doubtful(attempt) = active.phase else {
+    let RowState::Active(Active { phase: Phase::Doubtful(attempt), progress, .. }) = before else {
         return false;
     };
     match after {
         RowState::Active(next) => match next.phase {
             Phase::Doubtful(_) => false,
             Phase::Intending(new) => new.step != attempt.step,
-            Phase::Observing | Phase::Applying(_) | Phase::Verifying => {
-                next.progress.changed && !active.progress.changed
-            }
+            Phase::Observing | Phase::Applying(_) | Phase::Verifying => next.progress.changed && !progress.changed,
         },
-        RowState::Ended(_) => match after.outcome() {
-            Outcome::Done | Outcome::Reverted => true,
-            Outcome::Unchanged
-            | Outcome::Refused
-            | Outcome::Failed
-            | Outcome::Held
-            | Outcome::Stranded
-            | Outcome::Pending => false,
-        },
+        RowState::Ended(_) => matches!(after.outcome(), Outcome::Done | Outcome::Reverted),
         RowState::Waiting => false,
     }
 }

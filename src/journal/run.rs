@@ -219,16 +219,10 @@ impl RunRecord {
     /// Rows with this outcome.
     #[must_use]
     pub fn outcome_count(&self, outcome: Outcome) -> u64 {
-        match outcome {
-            Outcome::Pending => self.rows.saturating_sub(self.counts.total()),
-            Outcome::Done
-            | Outcome::Unchanged
-            | Outcome::Refused
-            | Outcome::Failed
-            | Outcome::Reverted
-            | Outcome::Held
-            | Outcome::Stranded => self.counts.of(outcome),
+        if outcome == Outcome::Pending {
+            return self.rows.saturating_sub(self.counts.total());
         }
+        self.counts.of(outcome)
     }
 
     /// Whether all its rows were copied: before that nothing is sent for it, and it counts as never begun.
@@ -240,7 +234,7 @@ impl RunRecord {
     /// Whether every row has ended.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.state != RunState::Importing && self.counts.total() >= self.rows
+        self.has_begun() && self.counts.total() >= self.rows
     }
 
     /// Milliseconds in which rows were worked on, up to the last record.

@@ -128,15 +128,6 @@ pub enum End {
     },
 }
 
-/// What a scan came upon.
-#[derive(Debug)]
-pub enum Step<'a> {
-    /// The next whole group.
-    Group(Group<'a>),
-    /// The end, after which nothing is to be asked.
-    End(End),
-}
-
 /// A walk over the groups of a log.
 pub struct Scan<'m> {
     file: &'m dyn LogFile,
@@ -167,14 +158,24 @@ impl<'m> Scan<'m> {
         self.head
     }
 
-    /// The next whole group, or how the log ends.
+    /// How the log ends, once there is no further group.
+    #[must_use]
+    pub fn end(&self) -> End {
+        let at = self.head.offset;
+        match self.end - at {
+            0 => End::Clean { at },
+            bytes => End::Torn { at, bytes },
+        }
+    }
+
+    /// The next whole group; `None` at the end, after which nothing is to be asked.
     ///
     /// # Errors
     /// [`LogError::Read`] and [`LogError::Damaged`].
-    pub fn step(&mut self) -> Result<Step<'_>, LogError> {
+    pub fn next_group(&mut self) -> Result<Option<Group<'_>>, LogError> {
         let before = self.head;
         if before.offset == self.end {
-            return Ok(Step::End(End::Clean { at: self.end }));
+            return Ok(None);
         }
         self.lines.clear();
         self.bytes.clear();
@@ -184,7 +185,7 @@ impl<'m> Scan<'m> {
             read_line(&mut self.reader, &mut self.bytes).map_err(|source| read_error(cursor.offset, source))?;
             let line = match next_line(&cursor, &self.bytes[start..]) {
                 Ok(line) => line,
-                Err(fault) => return self.torn_or_damaged(&cursor, fault).map(Step::End),
+                Err(fault) => return self.must_be_torn(&cursor, fault).map(|()| None),
             };
             self.lines.push((cursor, line));
             cursor = cursor.after_line(line.hash, line.bytes);
@@ -193,14 +194,13 @@ impl<'m> Scan<'m> {
             }
         }
         self.head = cursor.after_group();
-        Ok(Step::Group(Group { before, head: self.head, bytes: &self.bytes, lines: &self.lines }))
+        Ok(Some(Group { before, head: self.head, bytes: &self.bytes, lines: &self.lines }))
     }
 
-    fn torn_or_damaged(&self, bad: &Head, fault: Fault) -> Result<End, LogError> {
-        let at = self.head.offset;
+    fn must_be_torn(&self, bad: &Head, fault: Fault) -> Result<(), LogError> {
         match later_group_follows(reader(self.file, bad.offset, self.end), self.head.group + 1) {
             Ok(true) => Err(LogError::Damaged { at: bad.offset, record: bad.records + 1, fault }),
-            Ok(false) => Ok(End::Torn { at, bytes: self.end - at }),
+            Ok(false) => Ok(()),
             Err(source) => Err(read_error(bad.offset, source)),
         }
     }

@@ -1,6 +1,6 @@
 //! The present state of everything, in a sled database: fast to ask, and worth nothing by itself.
 //!
-//! The log alone is the truth; whatever is wrong here is answered by building it again from there. So a database that does
+//! The log alone is the truth; whatever is wrong here is fixed by building it again from there. So a database that does
 //! not open, or panics while it does (sled issues 1533, 1509, 926), is set aside and a fresh one begun, with a word about
 //! it. This is the only file that knows sled 0.34 and what to beware of:
 //! - its `flush` is no full barrier on Linux (issues 1351, 1452), and its own flusher is off: after a kill an earlier state is
@@ -10,7 +10,8 @@
 //! - its threads may hold the file's lock for a moment after the database was dropped;
 //! - a damaged page may come to light only when it is read, by a panic: every call turns that into an error (`panic_guard`);
 //! - a damaged one may open without some of its entries, or with earlier ones: every entry is read and their sum compared
-//!   (`sum`) when it is opened, so that damage found under way is mended by opening it again.
+//!   (`sum`) when it is opened, by two threads, so that damage found under way is fixed by opening it again;
+//! - it panics when its last barrier fails as it is closed: that is caught, too.
 //!
 //! What keys and values mean is decided above. Integers in keys must be big-endian, since sled sorts bytes.
 
@@ -23,23 +24,24 @@ use std::sync::{Mutex, PoisonError};
 use thiserror::Error;
 
 use super::lock::lock_soon;
-use super::store::{Batch, Entries, Entry, Store, StoreError};
+use super::storage::CHECKPOINT as DIRECTORY;
+use super::store::{Batch, Entries, Store, StoreError};
 use panic_guard::quietly;
 use sum::Sum;
 
 mod panic_guard;
 mod sum;
 
-use super::storage::CHECKPOINT as DIRECTORY;
 const DIRECTORY_SET_ASIDE: &str = "checkpoint.damaged-";
 
 /// The version of what is stored here. Another one is not converted, but built again.
-const FORMAT: u32 = 5;
-const FORMAT_TREE: &str = "format";
-const FORMAT_KEY: &str = "version";
+const FORMAT: u32 = 6;
 
-/// Where the sum of all other entries is kept: beside them, since only changes of one tree are atomic.
+/// Where the format and the sum of all other entries are kept: in the same tree, since only changes of one tree are atomic.
 const SUM_KEY: &[u8] = b"\0sum";
+
+/// Entries before this key are read by one thread and those after it by another; most bytes are in the rows, which come last.
+const MIDDLE: &[u8] = b"s";
 
 /// The file in which sled keeps its data, and which it locks.
 const DATA_FILE: &str = "db";
@@ -68,15 +70,9 @@ pub enum Why {
         /// Entries that were read.
         found: u64,
     },
-    /// It was written by an earlier version of this program.
-    #[error("it has format {0}, which an older version of cutover wrote; this one knows format {FORMAT}")]
-    Older(u32),
-    /// It was written by a later version of this program.
-    #[error("it has format {0}, which a newer version of cutover wrote; this one knows format {FORMAT}")]
-    Newer(u32),
-    /// Its format is none that this program ever wrote.
-    #[error("it does not say that it has format {FORMAT}")]
-    UnknownFormat,
+    /// It was written by another version of this program, or by no version of it.
+    #[error("it does not have format {FORMAT}, the one that this version of cutover writes")]
+    OtherFormat,
 }
 
 /// A word to the operator: what became of the old database.
@@ -102,7 +98,8 @@ pub struct Opened {
 #[derive(Debug)]
 pub struct SledStore {
     path: PathBuf,
-    db: sled::Db,
+    /// There until it is dropped.
+    db: Option<sled::Db>,
     sum: Mutex<Sum>,
 }
 
@@ -114,162 +111,132 @@ impl SledStore {
     /// system (full, read-only, not allowed) rather than the database is at fault.
     pub fn open(dir: &Path) -> Result<Opened, StoreError> {
         let path = dir.join(DIRECTORY);
-        let why = match SledStore::attempt(&path) {
-            Ok(Ok(store)) => {
-                return Ok(Opened { store, set_aside: None });
-            }
+        wait_until_let_go(&path)?;
+        let why = match guarded(&path, || SledStore::attempt(&path)) {
+            Ok(Ok(store)) => return Ok(Opened { store, set_aside: None }),
             Ok(Err(why)) => why,
             Err(StoreError::Failed { source, .. }) if !is_of_the_system(&source) => {
                 Why::WouldNotOpen(source.to_string())
             }
             Err(StoreError::Panicked { message, .. }) => Why::Panicked(message),
-            Err(error @ (StoreError::Failed { .. } | StoreError::Directory { .. } | StoreError::InUse { .. })) => {
-                return Err(error);
-            }
+            Err(error) => return Err(error),
         };
         let moved_to = set_aside(dir, &path)?;
-        let store = SledStore::fresh(path)?;
+        let store = guarded(&path, || SledStore::fresh(&path, config(&path).open()?))?;
         Ok(Opened { store, set_aside: Some(SetAside { why, moved_to }) })
     }
 
-    /// Opens what is there; the inner error says why it must not be used.
-    fn attempt(path: &Path) -> Result<Result<SledStore, Why>, StoreError> {
-        wait_until_let_go(path)?;
-        let found = guarded(path, || {
-            let db = config(path).open()?;
-            let format = db.open_tree(FORMAT_TREE)?.get(FORMAT_KEY)?;
+    /// Opens what is there; the inner error says why it must not be used. A database of ours is used only if all of its
+    /// entries are there.
+    fn attempt(path: &Path) -> sled::Result<Result<SledStore, Why>> {
+        let db = config(path).open()?;
+        let Some(known) = db.get(SUM_KEY)? else {
             // One that was killed before its first flush is as good as new.
-            let is_new = format.is_none() && db.is_empty();
-            Ok((db, is_new, format))
-        })?;
-        let (db, is_new, format) = found;
-        if is_new {
-            return SledStore::marked(path.to_owned(), db).map(Ok);
-        }
-        let format = format.and_then(|format| Some(u32::from_be_bytes(format.as_ref().try_into().ok()?)));
-        match format {
-            Some(FORMAT) => SledStore::whole(path, db),
-            Some(newer) if newer > FORMAT => Ok(Err(Why::Newer(newer))),
-            Some(0) | None => Ok(Err(Why::UnknownFormat)),
-            Some(older) => Ok(Err(Why::Older(older))),
-        }
-    }
-
-    /// Reads every entry: a database of ours is used only if all of them are there.
-    fn whole(path: &Path, db: sled::Db) -> Result<Result<SledStore, Why>, StoreError> {
-        let (expected, found) = guarded(path, || {
-            let mut sum = Sum::default();
-            for entry in db.iter() {
-                let (key, value) = entry?;
-                if key != SUM_KEY {
-                    sum = sum.with(&key, &value);
-                }
-            }
-            Ok((db.get(SUM_KEY)?, sum))
-        })?;
-        let expected = match expected {
-            Some(bytes) => Sum::from_bytes(&bytes),
-            None => Some(Sum::default()),
+            return Ok(if db.is_empty() { Ok(SledStore::fresh(path, db)?) } else { Err(Why::OtherFormat) });
         };
-        if expected != Some(found) {
-            return Ok(Err(Why::NotWhole { expected: expected.unwrap_or_default().entries(), found: found.entries() }));
+        let Ok((FORMAT, expected)) = postcard::from_bytes::<(u32, Sum)>(&known) else {
+            return Ok(Err(Why::OtherFormat));
+        };
+        let (first, second) = std::thread::scope(|threads| {
+            let second = threads.spawn(|| guarded(path, || sum_of(db.range(MIDDLE..))));
+            (sum_of(db.range(..MIDDLE)), second.join())
+        });
+        let second = match second {
+            Ok(Ok(sum)) => sum,
+            Ok(Err(StoreError::Failed { source, .. })) => return Err(source),
+            Ok(Err(error)) => return Ok(Err(Why::Panicked(error.to_string()))),
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        let found = first?.and(second);
+        if found != expected {
+            return Ok(Err(Why::NotWhole { expected: expected.entries, found: found.entries }));
         }
-        Ok(Ok(SledStore { path: path.to_owned(), db, sum: Mutex::new(found) }))
+        Ok(Ok(SledStore { path: path.to_owned(), db: Some(db), sum: Mutex::new(found) }))
     }
 
-    fn fresh(path: PathBuf) -> Result<SledStore, StoreError> {
-        let db = guarded(&path, || config(&path).open())?;
-        SledStore::marked(path, db)
+    fn fresh(path: &Path, db: sled::Db) -> sled::Result<SledStore> {
+        db.insert(SUM_KEY, stored(Sum::default()))?;
+        db.flush()?;
+        Ok(SledStore { path: path.to_owned(), db: Some(db), sum: Mutex::default() })
     }
 
-    fn marked(path: PathBuf, db: sled::Db) -> Result<SledStore, StoreError> {
-        guarded(&path, || {
-            db.open_tree(FORMAT_TREE)?.insert(FORMAT_KEY, &FORMAT.to_be_bytes())?;
-            db.flush()
-        })?;
-        Ok(SledStore { path, db, sum: Mutex::default() })
+    fn call<R>(&self, call: impl FnOnce(&sled::Db) -> sled::Result<R>) -> Result<R, StoreError> {
+        let closed = || sled::Error::Io(io::ErrorKind::NotConnected.into());
+        guarded(&self.path, || call(self.db.as_ref().ok_or_else(closed)?))
     }
+}
 
-    /// Applies changes as one and returns the sum after them.
-    fn apply_changes(&self, part: BTreeMap<Vec<u8>, Option<Vec<u8>>>, mut sum: Sum) -> sled::Result<Sum> {
-        let mut changes = sled::Batch::default();
-        for (key, value) in part {
-            if let Some(old) = self.db.get(&key)? {
-                sum = sum.without(&key, &old);
-            }
-            match value {
-                Some(value) => {
-                    sum = sum.with(&key, &value);
-                    changes.insert(key, value);
-                }
-                None => changes.remove(key),
-            }
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        if let Err(message) = quietly(|| drop(db)) {
+            tracing::warn!("the checkpoint could not be closed, and may have to be rebuilt from the log: {message}");
         }
-        changes.insert(SUM_KEY, &sum.to_bytes());
-        self.db.apply_batch(changes)?;
-        Ok(sum)
     }
+}
 
-    fn entries(&self, found: sled::Iter) -> Entries<'_> {
-        Box::new(Walk { path: &self.path, found })
+fn stored(sum: Sum) -> Vec<u8> {
+    // Two plain numbers and one more always fit.
+    postcard::to_stdvec(&(FORMAT, sum)).unwrap_or_default()
+}
+
+fn sum_of(entries: sled::Iter) -> sled::Result<Sum> {
+    let mut sum = Sum::default();
+    for entry in entries {
+        let (key, value) = entry?;
+        if key != SUM_KEY {
+            sum = sum.with(&key, &value);
+        }
     }
+    Ok(sum)
+}
+
+/// Applies changes as one and returns the sum after them.
+fn apply_changes(db: &sled::Db, part: BTreeMap<Vec<u8>, Option<Vec<u8>>>, mut sum: Sum) -> sled::Result<Sum> {
+    let mut changes = sled::Batch::default();
+    for (key, value) in part {
+        if let Some(old) = db.get(&key)? {
+            sum = sum.without(&key, &old);
+        }
+        match value {
+            Some(value) => {
+                sum = sum.with(&key, &value);
+                changes.insert(key, value);
+            }
+            None => changes.remove(key),
+        }
+    }
+    changes.insert(SUM_KEY, stored(sum));
+    db.apply_batch(changes)?;
+    Ok(sum)
 }
 
 impl Store for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = guarded(&self.path, || self.db.get(key))?;
+        let found = self.call(|db| db.get(key))?;
         Ok(found.map(|value| value.to_vec()))
     }
 
     fn scan_prefix(&self, prefix: &[u8]) -> Entries<'_> {
-        self.entries(self.db.scan_prefix(prefix))
+        let mut found = match self.call(|db| Ok(db.scan_prefix(prefix))) {
+            Ok(found) => found,
+            Err(error) => return Box::new(std::iter::once(Err(error))),
+        };
+        let entries = std::iter::from_fn(move || guarded(&self.path, || found.next().transpose()).transpose());
+        let entries = entries.filter(|entry| !entry.as_ref().is_ok_and(|(key, _)| key == SUM_KEY));
+        Box::new(entries.map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec()))))
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         // Of several changes of one key the last one counts.
         let changes = batch.into_changes().collect();
-        *sum = guarded(&self.path, || self.apply_changes(changes, *sum))?;
+        *sum = self.call(|db| apply_changes(db, changes, *sum))?;
         Ok(())
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        guarded(&self.path, || self.db.flush())?;
-        Ok(())
-    }
-}
-
-/// A walk over entries that ends with its first error.
-struct Walk<'s> {
-    path: &'s Path,
-    found: sled::Iter,
-}
-
-impl Walk<'_> {
-    fn step(
-        &mut self,
-        next: impl Fn(&mut sled::Iter) -> Option<sled::Result<(sled::IVec, sled::IVec)>>,
-    ) -> Option<Result<Entry, StoreError>> {
-        let mut entry = || guarded(self.path, || next(&mut self.found).transpose()).transpose();
-        let mut found = entry()?;
-        if found.as_ref().is_ok_and(|(key, _)| key == SUM_KEY) {
-            found = entry()?;
-        }
-        Some(found.map(|(key, value)| (key.to_vec(), value.to_vec())))
-    }
-}
-
-impl Iterator for Walk<'_> {
-    type Item = Result<Entry, StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.step(Iterator::next)
-    }
-}
-
-impl DoubleEndedIterator for Walk<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.step(DoubleEndedIterator::next_back)
+        self.call(|db| db.flush()).map(drop)
     }
 }
 
@@ -316,10 +283,9 @@ fn wait_until_let_go(path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(directory(source)),
     };
-    if lock_soon(&file, LET_GO_MS_MAX).map_err(directory)? {
-        Ok(())
-    } else {
-        Err(StoreError::InUse { path: path.to_owned() })
+    match lock_soon(&file, LET_GO_MS_MAX).map_err(directory)? {
+        true => Ok(()),
+        false => Err(StoreError::InUse { path: path.to_owned() }),
     }
 }
 
@@ -339,28 +305,19 @@ fn guarded<R>(path: &Path, call: impl FnOnce() -> sled::Result<R>) -> Result<R, 
 
 /// Whether a database fails for a reason that a fresh one would share.
 fn is_of_the_system(error: &sled::Error) -> bool {
-    let sled::Error::Io(error) = error else {
-        return false;
-    };
-    matches!(
-        error.kind(),
-        io::ErrorKind::PermissionDenied
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-    )
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let kinds = [PermissionDenied, ReadOnlyFilesystem, StorageFull, QuotaExceeded];
+    matches!(error, sled::Error::Io(error) if kinds.contains(&error.kind()))
 }
 
 fn set_aside(dir: &Path, path: &Path) -> Result<PathBuf, StoreError> {
     let directory = |source| StoreError::Directory { path: path.to_owned(), source };
     let mut number = 1;
-    let moved_to = loop {
-        let candidate = dir.join(format!("{DIRECTORY_SET_ASIDE}{number}"));
-        if !candidate.try_exists().map_err(directory)? {
-            break candidate;
-        }
+    let mut moved_to = dir.join(format!("{DIRECTORY_SET_ASIDE}{number}"));
+    while moved_to.try_exists().map_err(directory)? {
         number += 1;
-    };
+        moved_to = dir.join(format!("{DIRECTORY_SET_ASIDE}{number}"));
+    }
     std::fs::rename(path, &moved_to).map_err(directory)?;
     Ok(moved_to)
 }

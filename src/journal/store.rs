@@ -100,25 +100,13 @@ impl Batch {
     pub fn into_changes(self) -> impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> {
         self.changes.into_iter()
     }
-
-    /// How many changes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.changes.len()
-    }
-
-    /// Whether there is nothing to do.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-    }
 }
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
 
-/// Entries in the order of their keys, from either end.
-pub type Entries<'s> = Box<dyn DoubleEndedIterator<Item = Result<Entry, StoreError>> + 's>;
+/// Entries in the order of their keys.
+pub type Entries<'s> = Box<dyn Iterator<Item = Result<Entry, StoreError>> + 's>;
 
 /// An ordered map of bytes to bytes.
 pub trait Store: Send + Sync {

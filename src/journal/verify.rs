@@ -31,7 +31,7 @@ use super::open::chosen;
 use super::reader::temporary_folder;
 use super::row::RowNumber;
 use super::run::{RunId, RunRecord, RunState};
-use super::scan::{End, Found, Group, Head, Scan, Step};
+use super::scan::{End, Found, Group, Head, Scan};
 use super::sled_store::{SledStore, Why, copy};
 use super::storage::{FolderStorage, Storage};
 use super::store::Store;
@@ -77,10 +77,10 @@ pub fn verify_in(
     store: &dyn Store,
     request: &Request<'_>,
 ) -> Result<Vec<Verdict>, JournalError> {
-    let logs: BTreeSet<RunId> = storage.logs()?.into_iter().collect();
+    let logs = storage.logs()?;
     let known = read_runs(store);
-    let mut runs = logs.clone();
-    runs.extend(known.iter().flatten().map(RunRecord::id));
+    let of_checkpoint = known.iter().flatten().map(RunRecord::id);
+    let runs: BTreeSet<RunId> = logs.iter().copied().chain(of_checkpoint).collect();
     let mut verdicts = Vec::new();
     for id in chosen(dir, runs.into_iter().collect(), request.run)? {
         if !logs.contains(&id) {
@@ -109,15 +109,12 @@ pub fn verify_in(
 /// As [`verify`].
 pub fn verify_beside(dir: &Path, request: &Request<'_>) -> Result<Vec<Verdict>, JournalError> {
     let storage = FolderStorage::of(dir);
-    let mut verdicts = Vec::new();
-    for id in chosen(dir, storage.logs()?, request.run)? {
-        let mut verdict = LogCheck::new(id, request).read(&*storage.open_to_read(id)?)?;
-        if verdict.ok {
-            verdict.checkpoint = Compared::InUse;
-        }
-        verdicts.push(verdict);
-    }
-    Ok(verdicts)
+    let verify = |id| {
+        let verdict = LogCheck::new(id, request).read(&*storage.open_to_read(id)?)?;
+        let checkpoint = if verdict.ok { Compared::InUse } else { verdict.checkpoint };
+        Ok(Verdict { checkpoint, ..verdict })
+    };
+    chosen(dir, storage.logs()?, request.run)?.into_iter().map(verify).collect()
 }
 
 /// Verifies a copy of a log, wherever it is.
@@ -182,19 +179,20 @@ impl<'a> LogCheck<'a> {
     /// Reads a log from its beginning.
     fn read(mut self, file: &dyn LogFile) -> Result<Verdict, JournalError> {
         let mut scan = Scan::new(file, Head::genesis(self.id))?;
-        let end = loop {
-            match scan.step() {
-                Ok(Step::Group(group)) => self.group(&group),
-                Ok(Step::End(end)) => break Some(end),
-                Err(LogError::Damaged { .. }) => break None,
+        let is_whole = loop {
+            match scan.next_group() {
+                Ok(Some(group)) => self.group(&group),
+                Ok(None) => break true,
+                Err(LogError::Damaged { .. }) => break false,
                 Err(error) => return Err(error.into()),
             }
         };
         let head = scan.head();
-        self.verdict.proven(&head);
-        match end {
-            Some(end) => self.ended(file, head, end)?,
-            None => self.broken(file, head)?,
+        self.verdict.records = head.records;
+        self.verdict.head = head.hash.to_string();
+        match is_whole {
+            true => self.ended(file, head, scan.end())?,
+            false => self.broken(file, head)?,
         }
         if let Some(noted) = &self.noted {
             noted.tell(&mut self.verdict);

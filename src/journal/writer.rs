@@ -72,7 +72,7 @@ impl Writer {
     pub fn start(log: Log, blocking: Arc<dyn Blocking>, durable: mpsc::Sender<Durable>) -> Writer {
         let (requests, received) = mpsc::unbounded_channel();
         let ended = Arc::new(OnceLock::new());
-        let task = Task { requests: received, blocking, durable, ended: Arc::clone(&ended), held: None };
+        let task = Task { requests: received, blocking, durable, ended: Arc::clone(&ended), held: Vec::new() };
         Writer { requests, task: tokio::spawn(task.run(log)), ended }
     }
 
@@ -129,8 +129,8 @@ struct Task {
     blocking: Arc<dyn Blocking>,
     durable: mpsc::Sender<Durable>,
     ended: Arc<OnceLock<LogError>>,
-    /// Was received and found no room in the last group.
-    held: Option<Request>,
+    /// Were received and found no room in the last group.
+    held: Vec<Request>,
 }
 
 impl Task {
@@ -164,7 +164,7 @@ impl Task {
             }
             wanted = if answers.len() >= CROWD_MIN {
                 // Counted before anybody is answered: who comes back at once must not be counted twice.
-                self.requests.len() + answers.len()
+                self.held.len() + self.requests.len() + answers.len()
             } else {
                 1
             };
@@ -175,33 +175,24 @@ impl Task {
     /// Waits for requests and takes all that are there; none when there will be no more. Until `wanted` of them are there it
     /// waits a moment for the crowd.
     async fn gather(&mut self, wanted: usize) -> Vec<Request> {
-        let (mut requests, mut bytes) = (Vec::new(), 0);
-        let mut deadline = None;
-        loop {
-            while let Some(next) = self.held.take().or_else(|| self.requests.try_recv().ok()) {
-                bytes += next.record.json.len();
-                if !requests.is_empty() && bytes > GROUP_BYTES_SOFT_MAX {
-                    self.held = Some(next);
-                    return requests;
-                }
-                requests.push(next);
-            }
-            if requests.is_empty() {
-                self.held = self.requests.recv().await;
-                if self.held.is_none() {
-                    return requests;
-                }
-                continue;
-            }
-            if requests.len() >= wanted {
-                return requests;
-            }
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + GATHER);
-            match timeout_at(deadline, self.requests.recv()).await {
-                Ok(Some(next)) => self.held = Some(next),
-                Ok(None) | Err(_) => return requests,
+        let mut requests = std::mem::take(&mut self.held);
+        if requests.is_empty() {
+            self.requests.recv_many(&mut requests, usize::MAX).await;
+        }
+        let deadline = Instant::now() + GATHER;
+        while requests.len() < wanted {
+            match timeout_at(deadline, self.requests.recv_many(&mut requests, usize::MAX)).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => break,
             }
         }
+        let mut bytes = 0;
+        let fits = requests.iter().take_while(|request| {
+            bytes += request.record.json.len();
+            bytes <= GROUP_BYTES_SOFT_MAX
+        });
+        self.held = requests.split_off(fits.count().max(1).min(requests.len()));
+        requests
     }
 
     /// Nothing is stored any more: whoever waits and whoever will come learns why.
@@ -210,6 +201,7 @@ impl Task {
         let _known = self.ended.set(error.clone());
         self.requests.close();
         answer(answers, Err(error.clone()));
+        answer(self.held.drain(..).map(|request| request.answer).collect(), Err(error.clone()));
         while let Ok(request) = self.requests.try_recv() {
             answer(vec![request.answer], Err(error.clone()));
         }

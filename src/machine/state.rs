@@ -198,9 +198,10 @@ pub struct Ended {
 }
 
 /// Where one row is in its life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RowState {
     /// Not begun.
+    #[default]
     Waiting,
     /// Under way.
     Active(Active),

@@ -1,6 +1,7 @@
 //! A progress bar on a terminal, by indicatif.
 
-use super::{news_in_words, outcomes_in_words, pace_in_words, visible};
+use super::voice::visible;
+use super::words::{news_in_words, outcomes_in_words, pace_in_words};
 use crate::runner::{Consumer, RunEvent, Snapshot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 

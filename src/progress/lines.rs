@@ -1,7 +1,7 @@
 //! Progress without a terminal: plain lines for people, JSON lines for programs. On standard error.
 
-use super::voice::event;
-use super::{news_in_words, outcomes_in_words, pace_in_words, print, stop_in_words, warn_if_quiet};
+use super::voice::{event, print, warn_if_quiet};
+use super::words::{news_in_words, outcomes_in_words, pace_in_words, stop_in_words};
 use crate::machine::Outcome;
 use crate::runner::{Consumer, Hold, RunEvent, Snapshot, Standing};
 use serde_json::{Map, Value, json};

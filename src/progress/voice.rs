@@ -3,9 +3,8 @@
 //! Text from elsewhere (a heading, a job's name, a service's message) may contain characters that control a terminal or reverse the
 //! text. They are made visible here, so that no caller has to think of them.
 
-use super::Style;
 use crate::journal::RunId;
-use clap::ColorChoice;
+use clap::{ColorChoice, ValueEnum};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
@@ -19,6 +18,22 @@ const SCHEMA: u32 = 1;
 const RED: &str = "1;31";
 const YELLOW: &str = "1;33";
 const CYAN: &str = "36";
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Style {
+    /// A bar on a terminal, else plain lines
+    #[default]
+    Auto,
+    /// A bar
+    Bar,
+    /// A line every ten seconds
+    Plain,
+    /// JSON lines
+    Json,
+    /// Nothing, except how the run stops
+    None,
+}
 
 /// How this process prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

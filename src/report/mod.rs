@@ -5,6 +5,7 @@
 
 mod error;
 mod exposed_list;
+mod liveness;
 mod outcome;
 mod plan;
 mod sink;
@@ -15,10 +16,11 @@ mod write;
 
 pub use error::ReportError;
 pub use exposed_list::write_exposed_list;
+pub use liveness::{Liveness, UnderWay};
 pub use outcome::{ExposedPerson, OutcomeRow};
-pub use plan::{PlanLine, write_plan};
+pub use plan::{PlanLine, PlanTable};
 pub use sink::Sink;
-pub use summary::{Liveness, LogHead, RunStatus, RunSummary, UnderWay, WarningGroup, summarize};
+pub use summary::{LogHead, RunStatus, RunSummary, WarningGroup, summarize};
 pub use table::CsvTable;
 pub use words::{end_lines, exposed_lines, listed, rerun_command, resume_command, status_lines, stop_reason};
 pub use write::{Report, make_folder, write};

@@ -1,6 +1,6 @@
 //! One row of a report: what every file of the report is made from. How it is shown is each file's business.
 
-use super::summary::Liveness;
+use super::liveness::Liveness;
 use crate::core::Problem;
 use crate::journal::{InputRow, RowRecord, RunRecord, UnixMillis};
 use crate::machine::Outcome;

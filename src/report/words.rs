@@ -1,7 +1,7 @@
 //! A run's numbers in words, for people: how it stands, who cannot sign in, and the command that helps.
 
 use super::outcome::ExposedPerson;
-use super::summary::{RunStatus, RunSummary};
+use super::summary::{LogHead, RunStatus, RunSummary};
 use crate::core::counted;
 use crate::journal::Warned;
 use crate::machine::Outcome;
@@ -83,26 +83,19 @@ pub fn status_lines(summary: &RunSummary) -> Vec<String> {
         format!("state      {}", summary.state.word()),
     ];
     lines.extend(summary.reason.iter().map(|why| format!("because    {why}")));
-    lines.extend(summary.under_way.iter().map(|under_way| {
-        let (rows, exposed) = (under_way.rows, under_way.exposed);
-        format!("under way  {rows} rows, {exposed} people exposed")
-    }));
+    let under_way = summary.under_way.iter();
+    lines.extend(under_way.map(|one| format!("under way  {} rows, {} people exposed", one.rows, one.exposed)));
     lines.extend(summary.slow.iter().map(|why| format!("slow       {why}")));
-    let binding = summary.rate.binding.iter();
-    lines.extend(binding.map(|budget| format!("limited by {budget}")));
+    lines.extend(summary.rate.binding.iter().map(|budget| format!("limited by {budget}")));
     lines.push(format!("started    {}", summary.started_at));
-    let finished = summary.finished_at.as_deref().unwrap_or("-");
-    lines.push(format!("finished   {finished}"));
+    lines.push(format!("finished   {}", summary.finished_at.as_deref().unwrap_or("-")));
     lines.push(format!("rows       {}", summary.rows));
     let counts = summary.outcomes.iter().filter(|(_, count)| **count > 0);
     lines.extend(counts.map(|(outcome, count)| format!("  {outcome:<9} {count}")));
     lines.extend(warned_lines(summary));
-    lines.push(format!(
-        "writes     {} ({} reads, {} times throttled)",
-        summary.writes, summary.reads, summary.throttled
-    ));
-    let log = &summary.journal;
-    lines.push(format!("journal    {} records, head {}", log.records, log.head));
+    let RunSummary { writes, reads, throttled, journal: LogHead { head, records }, .. } = summary;
+    lines.push(format!("writes     {writes} ({reads} reads, {throttled} times throttled)"));
+    lines.push(format!("journal    {records} records, head {head}"));
     lines
 }
 
@@ -114,29 +107,18 @@ pub fn end_lines(summary: &RunSummary, journal: &Path) -> Vec<String> {
     lines.push(format!("run       {} ({})", summary.run, summary.state.word()));
     lines.extend(stop_reason(summary).map(|why| format!("stopped   {why}")));
     lines.push(format!("rows      {}", summary.rows));
-    for outcome in Outcome::ALL {
-        let count = summary.count(outcome);
-        if count > 0 {
-            let (word, meaning) = (outcome.word(), meaning(outcome));
-            lines.push(format!("  {word:<9} {count:>7}  {meaning}"));
-        }
-    }
-    let rate = &summary.rate;
-    lines.push(format!(
-        "writes    {} at {:.1} of {:.1} a second; {} reads; {} times throttled",
-        summary.writes, rate.mean, rate.budget, summary.reads, summary.throttled
-    ));
-    let exposed = &summary.exposed_ms;
-    if exposed.max > 0 {
-        lines.push(format!(
-            "exposed   half of the people at most {:.1} s, the longest {:.1} s",
-            exposed.p50 as f64 / 1_000.0,
-            exposed.max as f64 / 1_000.0
-        ));
+    let counts = Outcome::ALL.map(|outcome| (outcome, summary.count(outcome))).into_iter();
+    let counts = counts.filter(|(_, count)| *count > 0);
+    lines.extend(counts.map(|(one, count)| format!("  {:<9} {count:>7}  {}", one.word(), meaning(one))));
+    let RunSummary { writes, reads, throttled, journal: LogHead { head, records }, .. } = summary;
+    let pace = format!("{:.1} of {:.1} a second", summary.rate.mean, summary.rate.budget);
+    lines.push(format!("writes    {writes} at {pace}; {reads} reads; {throttled} times throttled"));
+    let [half, max] = [summary.exposed_ms.p50, summary.exposed_ms.max].map(|ms| ms as f64 / 1_000.0);
+    if max > 0.0 {
+        lines.push(format!("exposed   half of the people at most {half:.1} s, the longest {max:.1} s"));
     }
     lines.extend(warned_lines(summary));
-    let log = &summary.journal;
-    lines.push(format!("journal   {} records, head {}", log.records, log.head));
+    lines.push(format!("journal   {records} records, head {head}"));
     lines
 }
 

@@ -1,9 +1,10 @@
 //! Writing a report: every row once, from the journal into all sinks.
 
 use super::error::ReportError;
+use super::liveness::Liveness;
 use super::outcome::OutcomeRow;
 use super::sink::{SINKS, Sink};
-use super::summary::{Liveness, RunSummary};
+use super::summary::RunSummary;
 use crate::core::remove_abandoned_parts;
 use crate::journal::{RowRecord, RunReader, RunRecord};
 use std::path::{Path, PathBuf};

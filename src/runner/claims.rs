@@ -11,6 +11,7 @@ use crate::core::Problem;
 use crate::job::{Claimed, EvalError, InTheWay, RowView, State};
 use crate::journal::{JournalError, RowNumber, RunId, Session, UnixMillis};
 use crate::machine::{Outcome, RowState};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub struct Claims {
 }
 
 /// What a row was seen to have and to want.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Wanted {
     /// Its account.
     pub account: String,

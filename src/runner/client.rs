@@ -97,6 +97,13 @@ impl ServiceClient {
         self.leaves_by = gate.cloned();
     }
 
+    /// The name of the budget that a request takes from; empty where no service takes it.
+    #[must_use]
+    pub fn budget_of(&self, request: &Request) -> String {
+        let endpoint = self.services.registry.endpoint(request);
+        endpoint.map_or_else(|_| String::new(), |endpoint| endpoint.budget(request).name().to_owned())
+    }
+
     /// What is known of the app that signs in.
     #[must_use]
     pub fn app(&self) -> &AppFacts {

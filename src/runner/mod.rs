@@ -29,6 +29,7 @@ pub mod reopen;
 pub mod row;
 pub mod schedule;
 pub mod services;
+pub mod spool;
 pub mod staleness;
 pub mod start;
 pub mod stop;

@@ -12,15 +12,16 @@ use super::observe::{Found, ObserveError, observe};
 use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, unread};
 use super::reading::Drift;
 use crate::batch::Digest;
-use crate::core::Problem;
+use crate::core::{Problem, Request};
 use crate::job::{Decision, EvalError, Job, OFF_GOAL, Operation, RowView, State, StepId, Write};
 use crate::journal::{Planned, Seal};
 use crate::services::budget::Priority;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// What a run would do with a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Plan {
     /// These steps, in this order.
     Change(Vec<StepId>),
@@ -31,10 +32,12 @@ pub enum Plan {
 }
 
 /// A row as it is and as a run would leave it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RowPlan {
     /// What would be done.
     pub plan: Plan,
+    /// The budget that each of the steps takes from, by its name.
+    pub budgets: Vec<String>,
     /// The job's report columns, with how the person is and would be; empty where nobody was found.
     pub report: Vec<String>,
     /// What somebody should know.
@@ -53,6 +56,7 @@ impl RowPlan {
     pub fn against(problem: Problem) -> RowPlan {
         RowPlan {
             plan: Plan::Refused(vec![problem]),
+            budgets: Vec::new(),
             report: Vec::new(),
             warnings: Vec::new(),
             seal: None,
@@ -68,7 +72,7 @@ impl RowPlan {
 /// [`RunAbort`] when no row can be read.
 pub async fn plan_row(job: &Job, view: &RowView, client: &mut ServiceClient) -> Result<RowPlan, RunAbort> {
     let problem = match observe(job, view, None, None, client, Priority::New).await {
-        Ok(Found::One(state)) => match foresee_beside_others(job, view, &state) {
+        Ok(Found::One(state)) => match foresee_with_others(job, view, &state, client) {
             Ok(foreseen) => return Ok(foreseen),
             Err(error) => error.problem(),
         },
@@ -85,19 +89,30 @@ pub async fn plan_row(job: &Job, view: &RowView, client: &mut ServiceClient) -> 
 }
 
 /// The same with what other rows may have to say to it.
-fn foresee_beside_others(job: &Job, view: &RowView, before: &State) -> Result<RowPlan, EvalError> {
-    let mut foreseen = foresee(job, view, before)?;
+fn foresee_with_others(
+    job: &Job,
+    view: &RowView,
+    before: &State,
+    client: &ServiceClient,
+) -> Result<RowPlan, EvalError> {
+    let budget_of = |request: &Request| client.budget_of(request);
+    let mut foreseen = foresee(job, view, before, &budget_of)?;
     foreseen.wanted = Wanted::of(view, before, matches!(foreseen.plan, Plan::Change(_)))?;
     let wanted = foreseen.wanted.as_ref();
     if wanted.is_some_and(|wanted| wanted.in_the_way.is_some()) {
-        let freed = foresee(job, view, &view.freed(before)?)?;
+        let freed = foresee(job, view, &view.freed(before)?, &budget_of)?;
         foreseen.freed = Some(Box::new(freed));
     }
     Ok(foreseen)
 }
 
 /// What a run would do with a person who was seen like this.
-fn foresee(job: &Job, view: &RowView, before: &State) -> Result<RowPlan, EvalError> {
+fn foresee(
+    job: &Job,
+    view: &RowView,
+    before: &State,
+    budget_of: &dyn Fn(&Request) -> String,
+) -> Result<RowPlan, EvalError> {
     let mut walk = Walk::from(before, before);
     let plan = walk.plan(job, view)?;
     Ok(RowPlan {
@@ -108,6 +123,7 @@ fn foresee(job: &Job, view: &RowView, before: &State) -> Result<RowPlan, EvalErr
         plan,
         warnings: view.warnings(before)?,
         report: view.report(before, &walk.state),
+        budgets: walk.requests.iter().map(budget_of).collect(),
         wanted: None,
         freed: None,
     })
@@ -118,6 +134,7 @@ pub(super) struct Walk<'a> {
     before: &'a State,
     state: State,
     steps: Vec<StepId>,
+    requests: Vec<Request>,
     hash: Sha256,
 }
 
@@ -125,7 +142,7 @@ impl Walk<'_> {
     pub fn from<'a>(before: &'a State, state: &State) -> Walk<'a> {
         let mut hash = Sha256::new();
         feed(&mut hash, &before.to_text());
-        Walk { before, state: state.clone(), steps: Vec::new(), hash }
+        Walk { before, state: state.clone(), steps: Vec::new(), requests: Vec::new(), hash }
     }
 
     /// What a run would do with somebody whom it sees for the first time.
@@ -161,7 +178,7 @@ impl Walk<'_> {
                 return Ok(Decision::Adrift(OFF_GOAL.problem(message)));
             }
             let write = view.write(Operation::Do(step), self.before, &self.state)?;
-            self.go(step, &write);
+            self.go(step, write);
             let applied = |step| without_trace_is_over || self.steps.contains(&step);
             decision = view.forecast(self.before, &self.state, &applied)?;
         }
@@ -179,13 +196,14 @@ impl Walk<'_> {
         drifts.collect()
     }
 
-    fn go(&mut self, step: StepId, write: &Write) {
+    fn go(&mut self, step: StepId, write: Write) {
         let body = write.request.body.as_ref().map(ToString::to_string);
         feed(&mut self.hash, write.request.method.name());
         feed(&mut self.hash, &write.request.path);
         feed(&mut self.hash, &body.unwrap_or_default());
         self.state.merge(&write.effect);
         self.steps.push(step);
+        self.requests.push(write.request);
     }
 
     fn seal(&self) -> Seal {
@@ -204,6 +222,13 @@ fn first_half(hash: Sha256) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(&digest[..16]);
     half
+}
+
+/// Half of a SHA-256 over texts.
+pub(super) fn hash_of(texts: &[&str]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    texts.iter().for_each(|text| feed(&mut hash, text));
+    first_half(hash)
 }
 
 /// Stands for everything that a plan was made for as a whole.
@@ -237,7 +262,7 @@ pub(super) fn deviation(
             return Ok(Some(NOT_PLANNED.problem(message)));
         }
     };
-    let is_as_planned = foresee(job, view, before)?.seal == Some(seal);
+    let is_as_planned = foresee(job, view, before, &|_| String::new())?.seal == Some(seal);
     let message = "the person is not as they were when the plan was made, or something else would have to be done now";
     Ok((!is_as_planned).then(|| CHANGED_SINCE_PLAN.problem(message)))
 }

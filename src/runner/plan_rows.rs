@@ -1,158 +1,332 @@
-//! The rows of a plan beside each other: what a run would find out of them only on its way. One account twice, values that one
-//! row gets from another one, circles of those, and rows that need the same value and so go one after the other.
+//! The rows of a plan next to each other: what a run would find out only on its way. One account twice, values that one row gets
+//! from another, circles of those, and rows that need the same value and so go one after the other.
+//!
+//! The plans wait on disk. Who touches whom is found by sorting hashes, on disk where they are many; in memory there are only
+//! some octets for each row that touches another one.
 
-use super::claims::{Wanted, circle, kept, named, same_account};
-use super::plan::{Plan, RowPlan};
+use super::claims::{circle, kept, same_account};
+use super::plan::{Plan, RowPlan, hash_of};
 use super::problems::AFTER_ROW;
-use crate::job::{Claimed, InTheWay};
-use crate::journal::RowNumber;
-use std::collections::{BTreeMap, HashMap};
+use super::spool::{SORTED_IN_MEMORY, Spool, Spooled, first, numbers, of_temporary_file};
+use crate::batch::external_sort::{Sorted, Sorter};
+use crate::journal::{JournalError, RowNumber};
+use std::io;
+use std::iter::Peekable;
 
-/// A row of a plan.
-#[derive(Debug)]
-pub struct Beside {
-    /// Which.
-    pub row: RowNumber,
-    /// Its line in the file.
-    pub line: u64,
-    /// What identifies it to people.
-    pub key: String,
-    /// Its plan, as if it were alone.
-    pub plan: RowPlan,
+/// A hash of an account or a value, and three numbers: the rank of the row there, the row, and what it wants or how it ends.
+const TOUCH_BYTES: usize = 40;
+/// The rank of a row that is an account comes before that of those that want what the account has.
+const IS_IT: u64 = 0;
+const WANTS_OF_IT: u64 = 1;
+/// Three numbers: a row, the position among what it wants, another row.
+const PAIR_BYTES: usize = 24;
+
+/// How people find a row: its number, its line in the file, its key.
+pub type Naming<'a> = dyn FnMut(RowNumber) -> Result<String, JournalError> + 'a;
+
+/// Plans of rows, each as if it were alone.
+pub struct PlanRows {
+    plans: Spool<RowPlan>,
+    /// Accounts, by those who are one and those who want what one has.
+    accounts: Sorter<TOUCH_BYTES>,
 }
 
-/// Plans rows with regard to each other; they come in the order of the file.
-pub fn settle(rows: &mut [Beside]) {
-    let owners = one_row_an_account(rows);
-    give_and_take(rows, &owners);
-    one_after_the_other(rows);
+/// Plans of rows with regard to each other, in the order of the rows.
+pub struct SettledRows {
+    plans: Spooled<RowPlan>,
+    /// Rows that need a value which an earlier row needs, too.
+    shared: Peekable<Sorted<PAIR_BYTES>>,
 }
 
-impl Beside {
-    fn name(&self) -> String {
-        named(self.row, self.line, &self.key)
-    }
-
-    fn wanted(&self) -> Option<&Wanted> {
-        self.plan.wanted.as_ref()
-    }
-
-    fn in_the_way(&self) -> Option<&InTheWay> {
-        self.wanted()?.in_the_way.as_ref()
-    }
+/// What a run would do with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Change,
+    Unchanged,
+    Refused,
 }
 
-/// The first row that is an account keeps it. Answers which rows, by their place, the accounts are.
-fn one_row_an_account(rows: &mut [Beside]) -> HashMap<String, usize> {
-    let mut owners: HashMap<String, usize> = HashMap::new();
-    for at in 0..rows.len() {
-        let Some(wanted) = rows[at].wanted() else {
-            continue;
-        };
-        match owners.get(&wanted.account) {
-            Some(owner) => {
-                let problem = same_account(&wanted.account, &rows[*owner].name());
-                rows[at].plan = RowPlan::against(problem);
-            }
-            None => {
-                owners.insert(wanted.account.clone(), at);
-            }
-        }
-    }
-    owners
+/// What another account that has what a row wants comes to.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    row: u64,
+    alone: End,
+    /// Once those in its own way have given up what they have.
+    freed: End,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
+enum Settled {
     New,
     OnTheWay,
-    Settled,
+    /// A stranger has what it wants: the job itself says what to do.
+    Alone,
+    SameAccount(u64),
+    Circle(u64),
+    Kept(u64, End),
+    /// It is changed after all the owners.
+    After,
 }
 
-/// Follows who has what a row wants, without recursion: a chain may be as long as the file.
-fn give_and_take(rows: &mut [Beside], owners: &HashMap<String, usize>) {
-    let mut marks = vec![Mark::New; rows.len()];
-    for start in 0..rows.len() {
-        let mut way = vec![start];
-        while let Some(at) = way.last().copied() {
-            let holders = holders(&rows[at], at, owners);
-            if let Some(next) = holders.iter().find(|next| marks[**next] == Mark::New) {
-                marks[at] = Mark::OnTheWay;
-                way.push(*next);
-                continue;
+/// One account that a row touches, and in the first one of a row what becomes of the row.
+struct Touch {
+    row: u64,
+    owner: Option<Owner>,
+    settled: Settled,
+}
+
+impl PlanRows {
+    /// None yet.
+    ///
+    /// # Errors
+    /// There can be no temporary file.
+    pub fn new() -> Result<PlanRows, JournalError> {
+        Ok(PlanRows { plans: Spool::new()?, accounts: Sorter::new(SORTED_IN_MEMORY) })
+    }
+
+    /// Takes the plan of a row as if it were alone; rows come in any order.
+    ///
+    /// # Errors
+    /// A temporary file cannot be written.
+    pub fn take(&mut self, row: RowNumber, plan: &RowPlan) -> Result<(), JournalError> {
+        if let Some(wanted) = &plan.wanted {
+            let mut take = |account: &str, rank, what| {
+                let touch = touch(&[account], rank, row, what);
+                self.accounts.push(touch).map_err(of_temporary_file)
+            };
+            let (alone, freed) = (End::of(plan), End::of(plan.freed.as_deref().unwrap_or(plan)));
+            take(&wanted.account, IS_IT, alone as u64 * 3 + freed as u64)?;
+            let accounts = wanted.in_the_way.iter().flat_map(|in_the_way| &in_the_way.accounts);
+            for (position, account) in accounts.enumerate() {
+                take(account, WANTS_OF_IT, position as u64)?;
             }
-            if marks[at] != Mark::Settled {
-                let in_turn = holders.iter().find(|other| marks[**other] == Mark::OnTheWay);
-                settle_one(rows, at, owners, in_turn.copied());
-                marks[at] = Mark::Settled;
+        }
+        self.plans.push(row, plan)
+    }
+
+    /// All plans with regard to each other.
+    ///
+    /// # Errors
+    /// A temporary file cannot be written or read, and those of `name`.
+    pub fn settle(self, name: &mut Naming<'_>) -> Result<SettledRows, JournalError> {
+        let touches = Touches::find(self.accounts).map_err(of_temporary_file)?;
+        let mut alone = self.plans.finish()?;
+        let mut plans = Spool::new()?;
+        let mut values = Sorter::new(SORTED_IN_MEMORY);
+        while let Some((row, plan)) = alone.next()? {
+            let plan = touches.settle(row, plan, name)?;
+            let wanted = plan.wanted.iter().filter(|_| End::of(&plan) == End::Change);
+            for (position, value) in wanted.flat_map(|wanted| &wanted.values).enumerate() {
+                let touch = touch(&[&value.what, &value.value], WANTS_OF_IT, row, position as u64);
+                values.push(touch).map_err(of_temporary_file)?;
             }
-            way.pop();
+            plans.push(row, &plan)?;
+        }
+        let shared = shared(values).map_err(of_temporary_file)?;
+        Ok(SettledRows { plans: plans.finish()?, shared: shared.peekable() })
+    }
+}
+
+impl SettledRows {
+    /// The plan of a row, if it has one. Rows are asked for in their order.
+    ///
+    /// # Errors
+    /// A temporary file cannot be read, and those of `name`.
+    pub fn next_of(&mut self, row: RowNumber, name: &mut Naming<'_>) -> Result<Option<RowPlan>, JournalError> {
+        let Some(mut plan) = self.plans.next_of(row)? else {
+            return Ok(None);
+        };
+        let mut last = None;
+        let is_its = |pair: &io::Result<[u8; PAIR_BYTES]>| pair.as_ref().map_or(true, |pair| first(pair) <= row.0);
+        while let Some(pair) = self.shared.next_if(is_its) {
+            last = Some(pair.map_err(of_temporary_file)?);
+        }
+        let values = plan.wanted.as_ref().map(|wanted| &wanted.values);
+        let value = |pair: &[u8; PAIR_BYTES]| values?.get(first(&pair[8..]) as usize);
+        if let Some(pair) = last
+            && let Some(shared) = value(&pair)
+        {
+            let other = name(RowNumber(first(&pair[16..])))?;
+            let (what, value) = (&shared.what, &shared.value);
+            let message = format!("it is not changed at the same time as {other}: both need the {what} {value}");
+            plan.warnings.push(AFTER_ROW.problem(message));
+        }
+        Ok(Some(plan))
+    }
+}
+
+impl End {
+    const ALL: [End; 3] = [End::Change, End::Unchanged, End::Refused];
+
+    fn of(plan: &RowPlan) -> End {
+        match plan.plan {
+            Plan::Change(_) => End::Change,
+            Plan::Unchanged => End::Unchanged,
+            Plan::Refused(_) => End::Refused,
         }
     }
 }
 
-/// The other rows whose accounts have what this one wants.
-fn holders(row: &Beside, at: usize, owners: &HashMap<String, usize>) -> Vec<usize> {
-    let accounts = row.in_the_way().into_iter().flat_map(|way| &way.accounts);
-    let rows = accounts.filter_map(|account| owners.get(account)).copied();
-    rows.filter(|other| *other != at).collect()
+fn touch(text: &[&str], rank: u64, row: RowNumber, what: u64) -> [u8; TOUCH_BYTES] {
+    let hash = hash_of(text);
+    numbers([first(&hash), first(&hash[8..]), rank, row.0, what])
 }
 
-fn settle_one(rows: &mut [Beside], at: usize, owners: &HashMap<String, usize>, in_turn: Option<usize>) {
-    let Some(in_the_way) = rows[at].in_the_way().cloned() else {
-        return;
-    };
-    if let Some(other) = in_turn {
-        rows[at].plan = RowPlan::against(circle(&in_the_way, &rows[other].name()));
-        return;
+/// The hash, the rank, the row, and what it wants or how it ends.
+fn parts(touch: &[u8; TOUCH_BYTES]) -> ((u64, u64), u64, u64, u64) {
+    ((first(touch), first(&touch[8..])), first(&touch[16..]), first(&touch[24..]), first(&touch[32..]))
+}
+
+/// Of the rows that need one value all but the first, each with that one.
+fn shared(values: Sorter<TOUCH_BYTES>) -> io::Result<Sorted<PAIR_BYTES>> {
+    let mut pairs = Sorter::new(SORTED_IN_MEMORY);
+    let mut of_value = None;
+    for touch in values.finish()? {
+        let (hash, _, row, position) = parts(&touch?);
+        match of_value {
+            Some((known, first_row)) if known == hash && first_row != row => {
+                pairs.push(numbers([row, position, first_row]))?;
+            }
+            Some((known, _)) if known == hash => {}
+            Some(_) | None => of_value = Some((hash, row)),
+        }
     }
-    let mut after = Vec::new();
-    for account in &in_the_way.accounts {
-        // A stranger's: the job itself says what to do.
-        let Some(owner) = owners.get(account) else {
-            return;
-        };
-        let other = &rows[*owner];
-        let end = match &other.plan.plan {
-            Plan::Change(_) => {
-                after.push(other.name());
+    pairs.finish()
+}
+
+/// Who touches whom, by row.
+struct Touches(Vec<Touch>);
+
+impl Touches {
+    fn find(accounts: Sorter<TOUCH_BYTES>) -> io::Result<Touches> {
+        let mut by_row = Vec::new();
+        let (mut account, mut owner): (_, Option<Owner>) = (None, None);
+        for touch in accounts.finish()? {
+            let (hash, rank, row, what) = parts(&touch?);
+            if account != Some(hash) {
+                account = Some(hash);
+                owner = None;
+            }
+            let end = |number: u64| End::ALL[(number % 3) as usize];
+            let settled = match owner {
+                None if rank == IS_IT => {
+                    owner = Some(Owner { row, alone: end(what / 3), freed: end(what) });
+                    continue;
+                }
+                Some(owner) if rank == IS_IT => Settled::SameAccount(owner.row),
+                Some(_) | None => Settled::New,
+            };
+            by_row.push(((row, rank, what), Touch { row, owner, settled }));
+        }
+        by_row.sort_unstable_by_key(|(place, _)| *place);
+        let mut touches = Touches(by_row.into_iter().map(|(_, touch)| touch).collect());
+        touches.follow();
+        Ok(touches)
+    }
+
+    /// Where the touches of a row begin.
+    fn at(&self, row: u64) -> Option<usize> {
+        let at = self.0.partition_point(|touch| touch.row < row);
+        self.0.get(at).is_some_and(|touch| touch.row == row).then_some(at)
+    }
+
+    /// The other rows that have what the row there wants; None is a stranger.
+    fn owners(&self, at: usize) -> impl Iterator<Item = Option<Owner>> {
+        let row = self.0[at].row;
+        let its = self.0[at..].iter().take_while(move |touch| touch.row == row);
+        its.map(|touch| touch.owner).filter(move |owner| owner.is_none_or(|owner| owner.row != row))
+    }
+
+    fn other(&self, at: usize, settled: Settled) -> Option<usize> {
+        let owners = self.owners(at).flatten().filter_map(|owner| self.at(owner.row));
+        let mut others = owners.filter(|other| self.0[*other].settled == settled);
+        others.next()
+    }
+
+    /// Follows who has what a row wants, without recursion: a chain may be as long as the file.
+    fn follow(&mut self) {
+        for start in 0..self.0.len() {
+            if self.at(self.0[start].row) != Some(start) {
                 continue;
             }
-            Plan::Unchanged => "would be unchanged",
-            Plan::Refused(_) => "would be refused",
-        };
-        rows[at].plan = RowPlan::against(kept(&in_the_way, other.row, &other.name(), end));
-        return;
-    }
-    if let Some(mut freed) = rows[at].plan.freed.take() {
-        let message = format!("it is changed after {}: until then {}", after.join(" and "), in_the_way.reason);
-        freed.warnings.push(AFTER_ROW.problem(message));
-        rows[at].plan = *freed;
-    }
-}
-
-/// Rows that need one value go one after the other.
-fn one_after_the_other(rows: &mut [Beside]) {
-    let mut first: BTreeMap<Claimed, usize> = BTreeMap::new();
-    for at in 0..rows.len() {
-        if !matches!(rows[at].plan.plan, Plan::Change(_)) {
-            continue;
-        }
-        let values = rows[at].wanted().map(|wanted| wanted.values.clone());
-        let mut shared = None;
-        for value in values.unwrap_or_default() {
-            match first.get(&value) {
-                Some(other) => shared = Some((value, *other)),
-                None => {
-                    first.insert(value, at);
+            let mut way = vec![start];
+            while let Some(at) = way.last().copied() {
+                match self.0[at].settled {
+                    Settled::New | Settled::OnTheWay => {}
+                    Settled::Alone
+                    | Settled::SameAccount(_)
+                    | Settled::Circle(_)
+                    | Settled::Kept(..)
+                    | Settled::After => {
+                        way.pop();
+                        continue;
+                    }
+                }
+                self.0[at].settled = Settled::OnTheWay;
+                match self.other(at, Settled::New) {
+                    Some(next) => way.push(next),
+                    None => self.0[at].settled = self.outcome(at),
                 }
             }
         }
-        if let Some((Claimed { what, value }, other)) = shared {
-            let other = rows[other].name();
-            let message = format!("it is not changed at the same time as {other}: both need the {what} {value}");
-            rows[at].plan.warnings.push(AFTER_ROW.problem(message));
+    }
+
+    fn outcome(&self, at: usize) -> Settled {
+        if let Some(other) = self.other(at, Settled::OnTheWay) {
+            return Settled::Circle(self.0[other].row);
         }
+        let mut outcome = Settled::Alone;
+        for owner in self.owners(at) {
+            let Some(owner) = owner else {
+                return Settled::Alone;
+            };
+            match self.end(owner) {
+                End::Change => outcome = Settled::After,
+                end @ (End::Unchanged | End::Refused) => return Settled::Kept(owner.row, end),
+            }
+        }
+        outcome
+    }
+
+    fn end(&self, owner: Owner) -> End {
+        match self.at(owner.row).map(|at| self.0[at].settled) {
+            None | Some(Settled::New | Settled::OnTheWay | Settled::Alone) => owner.alone,
+            Some(Settled::SameAccount(_) | Settled::Circle(_) | Settled::Kept(..)) => End::Refused,
+            Some(Settled::After) => owner.freed,
+        }
+    }
+
+    fn settle(&self, row: RowNumber, mut plan: RowPlan, name: &mut Naming<'_>) -> Result<RowPlan, JournalError> {
+        let (Some(wanted), Some(at)) = (&plan.wanted, self.at(row.0)) else {
+            return Ok(plan);
+        };
+        let settled = self.0[at].settled;
+        if let Settled::SameAccount(other) = settled {
+            return Ok(RowPlan::against(same_account(&wanted.account, &name(RowNumber(other))?)));
+        }
+        let Some(in_the_way) = &wanted.in_the_way else {
+            return Ok(plan);
+        };
+        Ok(match settled {
+            Settled::Circle(other) => RowPlan::against(circle(in_the_way, &name(RowNumber(other))?)),
+            Settled::Kept(other, end) => {
+                let other = RowNumber(other);
+                let end = if end == End::Unchanged { "would be unchanged" } else { "would be refused" };
+                RowPlan::against(kept(in_the_way, other, &name(other)?, end))
+            }
+            Settled::After => {
+                let Some(mut freed) = plan.freed.take() else {
+                    return Ok(plan);
+                };
+                let others = self.owners(at).flatten();
+                let others: Result<Vec<String>, _> = others.map(|owner| name(RowNumber(owner.row))).collect();
+                let (others, reason) = (others?.join(" and "), &in_the_way.reason);
+                let message = format!("it is changed after {others}: until then {reason}");
+                freed.warnings.push(AFTER_ROW.problem(message));
+                *freed
+            }
+            Settled::New | Settled::OnTheWay | Settled::Alone | Settled::SameAccount(_) => plan,
+        })
     }
 }
 

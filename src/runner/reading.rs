@@ -1,12 +1,13 @@
-//! The pass that only reads: whether a row that ended well still is as it should be (`verify`). It writes neither to the target
-//! nor to the journal of the run.
+//! The passes that only read: what a run would do with a row (`plan`), and whether a row that ended well still is as it should
+//! be (`verify`). They write neither to the target nor to the journal of the run.
 
 use super::admission::Admitted;
 use super::client::{NoAnswer, RunAbort, ServiceClient};
+use super::directory::{Answer, ask};
 use super::event::Who;
 use super::exposed::key_of;
 use super::observe::{Found, ObserveError, observe};
-use super::plan::Walk;
+use super::plan::{RowPlan, Walk, plan_row};
 use super::problems::unread;
 use super::row::states_of;
 use super::services::Services;
@@ -34,27 +35,23 @@ pub struct ReadWork {
     pub run: RunId,
     /// Whether rows may still begin.
     pub gate: Gate,
-    /// Who is told of each row.
-    pub sink: ReadingSink,
+    /// What is asked of each row, and who is told.
+    pub question: Question,
 }
 
-/// Takes in what was read of a row.
-pub type ReadingSink = Box<dyn Fn(RowReading) + Send + Sync>;
-
-/// What was read of a row.
-#[derive(Debug)]
-pub struct RowReading {
-    /// Which.
-    pub row: RowNumber,
-    /// The physical line it begins at.
-    pub line: u64,
-    /// What identifies it to people.
-    pub key: String,
-    /// Reads sent for it.
-    pub reads: u32,
-    /// What came of it.
-    pub result: Verification,
+/// What is asked of each row, and who is told.
+pub enum Question {
+    /// What a run would do with it.
+    Plan(PlanSink),
+    /// Whether it still is at its goal. With its key.
+    Verify(VerifySink),
 }
+
+/// Takes in the plan of a row as if it were alone, and how many reads it took.
+pub type PlanSink = Box<dyn Fn(RowNumber, RowPlan, u32) -> Result<(), JournalError> + Send + Sync>;
+
+/// Takes in how a row is, with its key.
+pub type VerifySink = Box<dyn Fn(RowNumber, &str, Verification) + Send + Sync>;
 
 /// Whether a row still is at its goal.
 #[derive(Debug)]
@@ -119,12 +116,35 @@ pub async fn read(work: Arc<ReadWork>, admitted: Admitted) -> WorkerEnd {
 }
 
 impl ReadWork {
-    /// Tells the sink, and returns how many reads it took.
+    /// Tells whoever asked, and returns how many reads it took.
     async fn answer(&self, admitted: &Admitted, key: &str, client: &mut ServiceClient) -> Result<u32, Unfinished> {
-        let result = self.verify(admitted, client).await?;
-        let reads = client.take_costs().reads;
-        (self.sink)(RowReading { row: admitted.row, line: admitted.line, key: key.to_owned(), reads, result });
-        Ok(reads)
+        match &self.question {
+            Question::Plan(sink) => {
+                let plan = self.plan(&admitted.values, client).await?;
+                let reads = client.take_costs().reads;
+                sink(admitted.row, plan, reads)?;
+                Ok(reads)
+            }
+            Question::Verify(sink) => {
+                sink(admitted.row, key, self.verify(admitted, client).await?);
+                Ok(client.take_costs().reads)
+            }
+        }
+    }
+
+    async fn plan(&self, values: &[Option<String>], client: &mut ServiceClient) -> Result<RowPlan, Unfinished> {
+        let directory = self.services.directory.as_ref();
+        let answer = ask(directory, &self.job, &self.settings, values, &|| self.gate.is_closed()).await;
+        let entry = match answer.map_err(|RunAbort(problem)| Unfinished::Halted(Halted::Directory(problem)))? {
+            Answer::NotAsked => None,
+            Answer::Entry(entry) => Some(entry),
+            Answer::Against(problem) => return Ok(RowPlan::against(problem)),
+            Answer::Parked => return Err(Unfinished::Parked),
+        };
+        match RowView::new(&self.job, &self.settings, values, entry) {
+            Ok(view) => Ok(plan_row(&self.job, &view, client).await?),
+            Err(error) => Ok(RowPlan::against(error.problem())),
+        }
     }
 
     async fn verify(&self, admitted: &Admitted, client: &mut ServiceClient) -> Result<Verification, Unfinished> {

@@ -2,10 +2,14 @@
 //! of writes says whether it did what it said.
 
 use crate::support::oracle::{Oracle, Slack};
-use crate::support::{Going, Ran, Stage, calm, slow, table};
-use serde_json::Value;
+use crate::support::{Going, Ran, Stage, calm, end, slow, table};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// A few hundred rows at this pace take seconds, so that a command meets the process at work.
 const SLOW_WRITES: &str = "60/1s";
@@ -330,4 +334,34 @@ fn a_deadline_stops_the_run_with_everybody_in_safety() {
     stage.write("sim.toml", stage.connection("100000/1s"));
     let ran = stage.end(&mut stage.quick_run(&[]));
     must_be_true(&stage, &oracle, &ran);
+}
+
+/// A process of another version has the journal: its replies cannot be read, and both versions are named with what to do.
+#[test]
+fn a_live_process_of_another_version_is_named_as_that() {
+    let folder = TempDir::new().unwrap();
+    let journal = folder.path().join("cutover-journal");
+    fs::create_dir_all(journal.join("runs")).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let control = json!({"port": listener.local_addr().unwrap().port(), "token": "t"});
+    let pid = std::process::id();
+    let holder =
+        json!({"pid": pid, "command": "run", "run": null, "since": "2026-01-31T05:00:00Z", "control": control});
+    fs::write(journal.join("holder.json"), holder.to_string()).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // Its head is enough: the body is a few bytes behind it.
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let reply = "HTTP/1.1 200 OK\r\ncutover-version: 9.9.9\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            stream.write_all(reply.as_bytes()).unwrap();
+        }
+    });
+    let paused = end(folder.path(), &["pause"]).must_end(2);
+    let what = format!("process {pid} (`cutover run`) is cutover 9.9.9, and this is cutover");
+    assert!(paused.stderr.contains("error[live-process]") && paused.stderr.contains(&what), "{}", paused.stderr);
+    assert!(paused.stderr.contains("use the program it was started with"), "{}", paused.stderr);
+    // What only looks says so, and shows what the journal has: here nothing.
+    let shown = end(folder.path(), &["status"]).must_end(2);
+    assert!(shown.stderr.contains(&what) && shown.stderr.contains("journal-no-run"), "{}", shown.stderr);
 }

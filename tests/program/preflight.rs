@@ -2,7 +2,7 @@
 //! held to a plan.
 
 use crate::support::oracle::{Oracle, Slack};
-use crate::support::{Ran, Stage, calm, table};
+use crate::support::{Ran, Stage, calm, slow, table};
 use cutover::sim::Options;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,6 +74,41 @@ fn a_plan_writes_nothing_and_a_run_does_what_it_says() {
     }
     assert_eq!(stage.summary()["writes"], forecast["writes"]);
     assert_eq!(stage.summary()["reads"], forecast["reads"]);
+}
+
+/// The budget that a run would wait for longest is named, with the time that it takes.
+#[test]
+fn a_plan_names_the_budget_that_makes_the_run_longest() {
+    let stage = Stage::new(calm(60));
+    let few_reads = stage.connection("100000/1s").replace("[graph.limits]", "[graph.limits]\nreads = \"200/1s\"");
+    stage.write("sim.toml", few_reads);
+    let forecast = plan(&stage).must_end(1).json();
+    assert_eq!(forecast["binding"], "reads", "{forecast}");
+    stage.write("sim.toml", stage.connection("10/1s"));
+    let forecast = plan(&stage).must_end(1).json();
+    assert_eq!(forecast["binding"], "writes", "{forecast}");
+    let seconds = forecast["writes"].as_f64().unwrap() / 10.0;
+    let told = forecast["seconds_at_budget"].as_f64().unwrap();
+    assert!((seconds..seconds * 1.1 + 0.1).contains(&told), "{forecast}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_plan_that_is_interrupted_says_how_far_it_came_and_leaves_no_file() {
+    let stage = Stage::new(slow(400, 40));
+    let mut line = stage.cutover(&PLAN);
+    let going = stage.start(line.args(["--report", "plan"]));
+    while stage.stat("reads") < 100 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    going.interrupt();
+    let stopped = going.wait().must_end(3);
+    let complaint = stopped.complaint();
+    assert!(complaint.contains("stopped after"), "{complaint}");
+    assert!(complaint.contains("of 400 rows: SIGINT received"), "{complaint}");
+    assert!(!stage.path("plan").exists(), "{complaint}");
+    assert_eq!(stage.stat("writes"), 0);
+    assert_eq!(plan(&stage).must_end(1).json()["rows"], 400);
 }
 
 #[test]

@@ -5,10 +5,12 @@
 //! number of all entries and the sum of their checksums, which are compared when the database is opened. Sums do not care
 //! about order, so a batch needs only the old values of what it changes. They find accidents, not forgers.
 
+use serde::{Deserialize, Serialize};
+
 /// The number of entries, and the sum of their checksums.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sum {
-    entries: u64,
+    pub entries: u64,
     checks: u64,
 }
 
@@ -16,7 +18,7 @@ impl Sum {
     /// With one more entry.
     #[must_use]
     pub fn with(self, key: &[u8], value: &[u8]) -> Sum {
-        Sum { entries: self.entries.wrapping_add(1), checks: self.checks.wrapping_add(check(key, value)) }
+        self.and(Sum { entries: 1, checks: check(key, value) })
     }
 
     /// Without an entry that is in it.
@@ -25,23 +27,10 @@ impl Sum {
         Sum { entries: self.entries.wrapping_sub(1), checks: self.checks.wrapping_sub(check(key, value)) }
     }
 
-    /// How many entries.
+    /// With all of other entries.
     #[must_use]
-    pub fn entries(self) -> u64 {
-        self.entries
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub fn to_bytes(self) -> [u8; 16] {
-        (u128::from(self.entries) << 64 | u128::from(self.checks)).to_be_bytes()
-    }
-
-    /// The sum in these bytes, if it is one.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Option<Sum> {
-        let number = u128::from_be_bytes(bytes.try_into().ok()?);
-        Some(Sum { entries: (number >> 64) as u64, checks: number as u64 })
+    pub fn and(self, other: Sum) -> Sum {
+        Sum { entries: self.entries.wrapping_add(other.entries), checks: self.checks.wrapping_add(other.checks) }
     }
 }
 
@@ -60,9 +49,7 @@ mod tests {
         let both = Sum::default().with(b"a", b"1").with(b"b", b"2");
         assert_eq!(both, Sum::default().with(b"b", b"2").with(b"a", b"1"));
         assert_eq!(both.without(b"a", b"1"), Sum::default().with(b"b", b"2"));
-        assert_eq!(both.entries(), 2);
-        assert_eq!(Sum::from_bytes(&both.to_bytes()), Some(both));
-        assert_eq!(Sum::from_bytes(b"short"), None);
+        assert_eq!(both.entries, 2);
     }
 
     #[test]

@@ -127,12 +127,6 @@ impl Verdict {
             self.more_findings += 1;
         }
     }
-
-    /// So much of the run is proven.
-    pub(super) fn proven(&mut self, head: &Head) {
-        self.records = head.records;
-        self.head = head.hash.to_string();
-    }
 }
 
 /// A head that somebody noted elsewhere.

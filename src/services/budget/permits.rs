@@ -180,6 +180,12 @@ impl Budget {
         state.stop(now).or_else(|| state.used_up(now))
     }
 
+    /// Permits given since it was made.
+    #[must_use]
+    pub fn permits(&self) -> u64 {
+        self.lock().permits
+    }
+
     /// Permits per second at present, apart from stops.
     #[must_use]
     pub fn rate(&self) -> f64 {
