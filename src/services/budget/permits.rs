@@ -183,7 +183,7 @@ impl Budget {
     /// Permits given since it was made.
     #[must_use]
     pub fn permits(&self) -> u64 {
-        self.lock().permits
+        self.state.lock().permits
     }
 
     /// Permits per second at present, apart from stops.
