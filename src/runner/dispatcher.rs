@@ -29,6 +29,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 /// How often those who watch get a snapshot.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Rows that begin together: as many as a lookup takes. They wait for each other no longer than this.
+const CROWD_MAX: usize = 15;
+const CROWD_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// Over which time the present rate is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(20);
 
@@ -48,6 +52,7 @@ pub struct Dispatcher {
     pass: Pass,
     admission: Admission,
     flight: Flight,
+    last_admitted: Instant,
     policy: Policy,
     consumers: Vec<Box<dyn Consumer>>,
     workers: JoinSet<WorkerEnd>,
@@ -97,6 +102,7 @@ impl Dispatcher {
             pass,
             admission,
             flight: Flight::new(concurrency),
+            last_admitted: Instant::now(),
             policy,
             consumers,
             workers: JoinSet::new(),
@@ -176,7 +182,9 @@ impl Dispatcher {
             Standing::Running => Reach::All,
             Standing::Held(_) | Standing::Stopping(_) => Reach::Written,
         };
+        let room = if self.waits_for_a_crowd(reach, room) { 0 } else { room };
         while self.workers.len() < room && !self.exhausted {
+            self.last_admitted = Instant::now();
             match self.admission.next_row(reach)? {
                 Some(row) => {
                     let number = row.row;
@@ -415,6 +423,13 @@ impl Dispatcher {
         tracing::info!("new pace: {wanted}");
         self.pass.services().registry.main().paced().set_quota(wanted);
         Ok(())
+    }
+
+    /// Rows that begin together read together, in fewer requests. Whoever was written to waits for nobody.
+    fn waits_for_a_crowd(&self, reach: Reach, room: usize) -> bool {
+        let crowd = (room / 4).min(CROWD_MAX);
+        let is_late = self.last_admitted.elapsed() >= CROWD_WAIT_MAX;
+        reach == Reach::All && !is_late && self.workers.len() + crowd > room
     }
 
     async fn tick(&mut self) {

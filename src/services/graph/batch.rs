@@ -1,4 +1,4 @@
-//! Gathers reads: those that wait at the same moment travel together, as the parts of one `$batch` of up to twenty.
+//! Batches reads: those that wait at the same moment travel together, as the parts of one `$batch` of up to twenty.
 //!
 //! Nobody waits for company. A read yields once to whoever is ready to ask, too, and then leaves with them; only while several
 //! requests are under way does it wait a few milliseconds longer. Each part keeps the permit, the class and the name of its own
@@ -7,6 +7,7 @@
 
 use super::Transport;
 use super::classify::classify_part;
+use super::gather::{Group, gather};
 use crate::core::{Expects, Method, Request};
 use crate::services::class::{Class, Concerns};
 use crate::services::reply::{Fault, Payload, Reply, Success};
@@ -60,10 +61,17 @@ struct State {
 }
 
 /// A read that waits.
-struct Part {
-    request: Request,
-    attempt: Uuid,
-    reply: oneshot::Sender<Reply>,
+pub(super) struct Part {
+    pub(super) request: Request,
+    pub(super) attempt: Uuid,
+    pub(super) reply: oneshot::Sender<Reply>,
+}
+
+impl Part {
+    pub(super) fn answer(self, reply: Reply) {
+        // Nobody may be there any more.
+        let _gone = self.reply.send(reply);
+    }
 }
 
 impl Batcher {
@@ -124,25 +132,27 @@ impl Batcher {
         };
         // Whoever gave up meanwhile needs no answer.
         waiting.retain(|part| !part.reply.is_closed());
-        while !waiting.is_empty() {
-            let rest = waiting.split_off(waiting.len().min(PARTS_MAX));
-            let group = std::mem::replace(&mut waiting, rest);
+        let mut groups = gather(waiting);
+        while !groups.is_empty() {
+            let rest = groups.split_off(groups.len().min(PARTS_MAX));
+            let batch = std::mem::replace(&mut groups, rest);
             self.state.lock().under_way += 1;
-            tokio::spawn(Arc::clone(&self).travel(group));
+            tokio::spawn(Arc::clone(&self).travel(batch));
         }
     }
 
-    async fn travel(self: Arc<Self>, group: Vec<Part>) {
-        let replies = self.replies(&group).await;
+    async fn travel(self: Arc<Self>, batch: Vec<Group>) {
+        let mut batch = batch;
+        while !batch.is_empty() {
+            let replies = self.replies(&batch).await;
+            let left = batch.into_iter().zip(replies).flat_map(|(group, reply)| group.deliver(reply));
+            batch = left.map(Group::alone).collect();
+        }
         self.state.lock().under_way -= 1;
         self.go.notify_waiters();
-        for (part, reply) in group.into_iter().zip(replies) {
-            // Nobody may be there any more.
-            let _gone = part.reply.send(reply);
-        }
     }
 
-    async fn replies(&self, group: &[Part]) -> Vec<Reply> {
+    async fn replies(&self, group: &[Group]) -> Vec<Reply> {
         if group.len() > 1 && !self.is_refused.load(Ordering::Relaxed) {
             let reply = self.transport.send(&self.batch(group), Uuid::new_v4()).await;
             if let Some(replies) = self.sorted(group, reply) {
@@ -154,7 +164,7 @@ impl Batcher {
         join_all(group.iter().map(|part| self.transport.send(&part.request, part.attempt))).await
     }
 
-    fn batch(&self, group: &[Part]) -> Request {
+    fn batch(&self, group: &[Group]) -> Request {
         let parts = group.iter().enumerate().map(|(at, part)| {
             let url = part.request.path.strip_prefix(self.version);
             let mut headers: Map<String, Value> =
@@ -175,7 +185,7 @@ impl Batcher {
     }
 
     /// The reply to each part; none where the service does not serve batches.
-    fn sorted(&self, group: &[Part], reply: Reply) -> Option<Vec<Reply>> {
+    fn sorted(&self, group: &[Group], reply: Reply) -> Option<Vec<Reply>> {
         let fault = match reply.result {
             Ok(Success { payload: Payload::Object(body), .. }) => {
                 self.failures.store(0, Ordering::Relaxed);
@@ -201,7 +211,7 @@ impl Batcher {
 }
 
 /// The reply to each part. A part without one is in doubt; a body without any is no batch's.
-fn parts_of(group: &[Part], mut body: Value) -> Option<Vec<Reply>> {
+fn parts_of(group: &[Group], mut body: Value) -> Option<Vec<Reply>> {
     let responses = match body.get_mut(RESPONSES).map(Value::take) {
         Some(Value::Array(responses)) => responses,
         Some(_) | None => return None,

@@ -6,6 +6,7 @@ mod batch;
 mod budgets;
 mod classify;
 pub(super) mod error_body;
+mod gather;
 mod http;
 mod preflight;
 

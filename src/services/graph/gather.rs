@@ -1,0 +1,187 @@
+//! Gathers lookups: reads that ask who has a value of some property, each for its own value, become one read for all values.
+//!
+//! `$filter=p eq 'a'` and `$filter=p eq 'b'` are served as `$filter=p in ('a','b')`, and each asker gets the entries that have
+//! its value. Microsoft serves `in` wherever it serves `eq`, and up to 15 values in one clause. Where the reply does not show
+//! whose each entry is, or the service refuses the clause, everybody asks alone.
+
+use super::batch::Part;
+use crate::core::{Expects, Request};
+use crate::services::class::Concerns;
+use crate::services::reply::{Payload, Reply, Success};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Most values in one clause ("Too many child clauses" beyond).
+const VALUES_MAX: usize = 15;
+/// Most characters of a clause, before they are encoded: gateways cut long addresses.
+const CLAUSE_MAX: usize = 1_000;
+const FILTER: &str = "$filter=";
+const SELECT: &str = "$select=";
+/// What a filter's text keeps in an address.
+const KEPT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'\'').remove(b',');
+
+/// Reads that travel as one request.
+pub(super) struct Group {
+    pub(super) request: Request,
+    /// The name of the request on its way.
+    pub(super) attempt: Uuid,
+    askers: Vec<Part>,
+    lookup: Option<Lookup>,
+}
+
+/// Who has one of these values of a property.
+struct Lookup {
+    property: String,
+    values: Vec<String>,
+    /// The request without the values: only reads that are alike but for them are asked together.
+    before: String,
+    after: String,
+}
+
+impl Group {
+    /// One read by itself.
+    pub(super) fn alone(part: Part) -> Group {
+        let (request, attempt) = (part.request.clone(), part.attempt);
+        Group { request, attempt, askers: vec![part], lookup: None }
+    }
+
+    fn of(part: Part) -> Group {
+        let lookup = Lookup::parse(&part.request);
+        Group { lookup, ..Group::alone(part) }
+    }
+
+    /// Takes another read in, or gives it back.
+    fn join(&mut self, other: Group) -> Option<Group> {
+        let (Some(ours), Some(theirs)) = (&mut self.lookup, &other.lookup) else { return Some(other) };
+        let is_alike = self.request.headers == other.request.headers && ours.is_like(theirs);
+        let Some(values) = ours.values_with(theirs).filter(|_| is_alike) else { return Some(other) };
+        ours.values = values;
+        self.request.path = ours.path();
+        self.attempt = Uuid::new_v4();
+        self.askers.extend(other.askers);
+        None
+    }
+
+    /// Hands the reply out; who has to ask alone comes back.
+    pub(super) fn deliver(self, reply: Reply) -> Vec<Part> {
+        let replies = match &self.lookup {
+            Some(lookup) if self.askers.len() > 1 => match lookup.shares(&self.askers, reply) {
+                Some(replies) => replies,
+                None => return self.askers,
+            },
+            Some(_) | None => vec![reply],
+        };
+        for (part, reply) in self.askers.into_iter().zip(replies) {
+            part.answer(reply);
+        }
+        Vec::new()
+    }
+}
+
+/// The fewest requests for these reads.
+pub(super) fn gather(parts: Vec<Part>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for part in parts {
+        let mut left = Some(Group::of(part));
+        for group in &mut groups {
+            left = left.and_then(|new| group.join(new));
+        }
+        groups.extend(left);
+    }
+    groups
+}
+
+impl Lookup {
+    /// A list filtered by one clause of `eq` or `in`, whose entries show the property.
+    fn parse(request: &Request) -> Option<Lookup> {
+        let start = request.path.find(FILTER).filter(|_| request.expects == Expects::Page)? + FILTER.len();
+        let (before, rest) = request.path.split_at(start);
+        let (clause, after) = rest.split_at(rest.find('&').unwrap_or(rest.len()));
+        let clause = percent_decode_str(clause).decode_utf8().ok()?;
+        let (property, test) = clause.split_once(' ')?;
+        let values = match test.split_once(' ')? {
+            ("eq", value) => texts(value)?,
+            ("in", list) => texts(list.strip_prefix('(')?.strip_suffix(')')?)?,
+            _ => return None,
+        };
+        let query = before.split_once('?')?.1.split('&').chain(after.split('&'));
+        let select = query.filter_map(|option| option.strip_prefix(SELECT)).next()?;
+        let is_shown = select.split(',').any(|shown| shown == property);
+        is_shown.then(|| Lookup { property: property.into(), values, before: before.into(), after: after.into() })
+    }
+
+    fn is_like(&self, other: &Lookup) -> bool {
+        self.property == other.property && self.before == other.before && self.after == other.after
+    }
+
+    /// The values of both, if one clause can hold them.
+    fn values_with(&self, other: &Lookup) -> Option<Vec<String>> {
+        let mut values = self.values.clone();
+        values.extend(other.values.iter().filter(|value| !self.values.contains(value)).cloned());
+        let chars: usize = values.iter().map(|value| value.len() + 3).sum();
+        (values.len() <= VALUES_MAX && chars <= CLAUSE_MAX).then_some(values)
+    }
+
+    fn path(&self) -> String {
+        let quoted: Vec<String> = self.values.iter().map(|value| format!("'{}'", value.replace('\'', "''"))).collect();
+        let clause = format!("{} in ({})", self.property, quoted.join(","));
+        format!("{}{}{}", self.before, utf8_percent_encode(&clause, KEPT), self.after)
+    }
+
+    /// Everybody's share of the reply; none where they have to ask alone.
+    fn shares(&self, askers: &[Part], reply: Reply) -> Option<Vec<Reply>> {
+        let items = match &reply.result {
+            Ok(Success { payload: Payload::Page { items, next: None }, .. }) => items,
+            Err(fault) if fault.class.facts().concerns != Concerns::Request => {
+                return Some((0..askers.len()).map(|at| Reply { is_echo: at > 0, ..reply.clone() }).collect());
+            }
+            Ok(_) | Err(_) => return None,
+        };
+        if !items.iter().all(|item| self.shows_one_of(&self.values, item)) {
+            return None;
+        }
+        let share = |(at, asker): (usize, &Part)| {
+            let wanted = Lookup::parse(&asker.request)?.values;
+            let items = items.iter().filter(|item| self.shows_one_of(&wanted, item)).cloned().collect();
+            let status = reply.result.as_ref().ok()?.status;
+            let success = Success { status, payload: Payload::Page { items, next: None } };
+            Some(Reply { result: Ok(success), is_echo: at > 0, ..reply.clone() })
+        };
+        askers.iter().enumerate().map(share).collect()
+    }
+
+    /// Graph compares names without case.
+    fn shows_one_of(&self, values: &[String], item: &Value) -> bool {
+        let shown = item.get(&self.property).and_then(Value::as_str).map(str::to_lowercase);
+        shown.is_some_and(|shown| values.iter().any(|value| value.to_lowercase() == shown))
+    }
+}
+
+/// Texts in single quotes, with commas between them; in a text a doubled quote is one.
+fn texts(list: &str) -> Option<Vec<String>> {
+    let mut texts = Vec::new();
+    let mut rest = list;
+    loop {
+        rest = rest.trim_start().strip_prefix('\'')?;
+        let mut text = String::new();
+        loop {
+            let (before, after) = rest.split_once('\'')?;
+            text.push_str(before);
+            match after.strip_prefix('\'') {
+                Some(more) => (text.push('\''), rest = more),
+                None => break rest = after,
+            };
+        }
+        texts.push(text);
+        match rest.trim_start().strip_prefix(',') {
+            Some(more) => rest = more,
+            None => return rest.trim().is_empty().then_some(texts),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "gather_tests.rs"]
+mod tests;
