@@ -4,9 +4,8 @@
 //! of UTF-16, PowerShell's `#TYPE`, Excel's `sep=`, the version line of Entra's bulk templates. Whether a file without
 //! such a sign is UTF-8 only its end can tell, so that is decided where the whole file is read.
 
+use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 use std::fmt;
-
-use serde::{Deserialize, Serialize};
 
 /// How much of a file is looked at, in bytes. A header of a thousand columns fits.
 pub const SAMPLE_BYTES_MAX: usize = 64 << 10;
@@ -17,51 +16,11 @@ const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// Before its first entry an LDIF file has no more lines than these: a version, comments on the search.
 const LDIF_LINES_MAX: usize = 20;
 
-/// How the text is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Encoding {
-    /// UTF-8, of which ASCII is a part.
-    #[serde(rename = "UTF-8")]
-    Utf8,
-    /// UTF-16, low byte first: Excel's "Unicode text".
-    #[serde(rename = "UTF-16 LE")]
-    Utf16Le,
-    /// UTF-16, high byte first.
-    #[serde(rename = "UTF-16 BE")]
-    Utf16Be,
-    /// Windows-1252, which Excel in western Europe and America writes as plain "CSV".
-    #[serde(rename = "Windows-1252")]
-    Windows1252,
-}
-
-impl Encoding {
-    /// The same encoding for the library that decodes.
-    pub fn decoder(self) -> &'static encoding_rs::Encoding {
-        match self {
-            Encoding::Utf8 => encoding_rs::UTF_8,
-            Encoding::Utf16Le => encoding_rs::UTF_16LE,
-            Encoding::Utf16Be => encoding_rs::UTF_16BE,
-            Encoding::Windows1252 => encoding_rs::WINDOWS_1252,
-        }
-    }
-}
-
-impl fmt::Display for Encoding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Encoding::Utf8 => "UTF-8",
-            Encoding::Utf16Le => "UTF-16 LE",
-            Encoding::Utf16Be => "UTF-16 BE",
-            Encoding::Windows1252 => "Windows-1252",
-        })
-    }
-}
-
 /// What was found out about a file. Its `Display` is one line for a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dialect {
     /// How the text is stored.
-    pub encoding: Encoding,
+    pub encoding: &'static Encoding,
     /// The byte between two cells; always ASCII.
     pub delimiter: u8,
     /// Physical lines before the header.
@@ -72,15 +31,16 @@ pub struct Dialect {
 
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let encoding = encoding_name(self.encoding);
         let bom = if self.bom { " with BOM" } else { "" };
-        write!(f, "{}{bom}, ", self.encoding)?;
-        match self.delimiter {
-            b',' => f.write_str("comma")?,
-            b';' => f.write_str("semicolon")?,
-            b'\t' => f.write_str("tab")?,
-            b'|' => f.write_str("pipe")?,
-            other => write!(f, "delimiter {}", char::from(other))?,
-        }
+        let delimiter = match self.delimiter {
+            b',' => "comma".to_owned(),
+            b';' => "semicolon".to_owned(),
+            b'\t' => "tab".to_owned(),
+            b'|' => "pipe".to_owned(),
+            other => format!("delimiter {}", char::from(other)),
+        };
+        write!(f, "{encoding}{bom}, {delimiter}")?;
         match self.preamble_lines {
             0 => Ok(()),
             1 => f.write_str(", 1 line before the header"),
@@ -89,27 +49,30 @@ impl fmt::Display for Dialect {
     }
 }
 
+/// The name for people: `UTF-16 LE`, `Windows-1252`.
+pub fn encoding_name(encoding: &'static Encoding) -> String {
+    encoding.name().replace("UTF-16", "UTF-16 ").replace("windows", "Windows")
+}
+
 /// The encoding that the beginning of a file shows, and whether a byte order mark does. `None` if nothing does.
-pub fn marked_encoding(sample: &[u8]) -> Option<(Encoding, bool)> {
-    match sample {
-        [0xef, 0xbb, 0xbf, ..] => Some((Encoding::Utf8, true)),
-        [0xff, 0xfe, ..] => Some((Encoding::Utf16Le, true)),
-        [0xfe, 0xff, ..] => Some((Encoding::Utf16Be, true)),
-        _ => encoding_by_nuls(sample).map(|encoding| (encoding, false)),
+pub fn marked_encoding(sample: &[u8]) -> Option<(&'static Encoding, bool)> {
+    match Encoding::for_bom(sample) {
+        Some((encoding, _)) => Some((encoding, true)),
+        None => encoding_by_nuls(sample).map(|encoding| (encoding, false)),
     }
 }
 
 /// UTF-16 without a mark: the ASCII in it (headings, addresses, delimiters) has a NUL in every second byte.
-fn encoding_by_nuls(sample: &[u8]) -> Option<Encoding> {
+fn encoding_by_nuls(sample: &[u8]) -> Option<&'static Encoding> {
     let (pairs, _) = sample.as_chunks::<2>();
     let first = pairs.iter().filter(|[first, second]| *first == 0 && *second != 0).count();
     let second = pairs.iter().filter(|[first, second]| *first != 0 && *second == 0).count();
     // A quarter, since the cells may be in a script that has few ASCII characters.
     let is_pattern = |with: usize, against: usize| with * 4 >= pairs.len().max(1) && against * 10 <= with;
     if is_pattern(second, first) {
-        Some(Encoding::Utf16Le)
+        Some(UTF_16LE)
     } else if is_pattern(first, second) {
-        Some(Encoding::Utf16Be)
+        Some(UTF_16BE)
     } else {
         None
     }
@@ -233,6 +196,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use encoding_rs::{UTF_8, WINDOWS_1252};
 
     fn detected(text: &str) -> (u8, u64) {
         delimiter_and_preamble(text, &|heading| heading.trim() == "upn")
@@ -266,11 +230,11 @@ mod tests {
 
     #[test]
     fn marks_and_nuls_show_the_encoding() {
-        assert_eq!(marked_encoding(b"\xef\xbb\xbfupn"), Some((Encoding::Utf8, true)));
-        assert_eq!(marked_encoding(b"\xff\xfeu\0"), Some((Encoding::Utf16Le, true)));
-        assert_eq!(marked_encoding(b"\xfe\xff\0u"), Some((Encoding::Utf16Be, true)));
-        assert_eq!(marked_encoding(b"u\0p\0n\0\r\0\n\0"), Some((Encoding::Utf16Le, false)));
-        assert_eq!(marked_encoding(b"\0u\0p\0n\0\r\0\n"), Some((Encoding::Utf16Be, false)));
+        assert_eq!(marked_encoding(b"\xef\xbb\xbfupn"), Some((UTF_8, true)));
+        assert_eq!(marked_encoding(b"\xff\xfeu\0"), Some((UTF_16LE, true)));
+        assert_eq!(marked_encoding(b"\xfe\xff\0u"), Some((UTF_16BE, true)));
+        assert_eq!(marked_encoding(b"u\0p\0n\0\r\0\n\0"), Some((UTF_16LE, false)));
+        assert_eq!(marked_encoding(b"\0u\0p\0n\0\r\0\n"), Some((UTF_16BE, false)));
         assert_eq!(marked_encoding(b"upn\r\n"), None);
         assert_eq!(marked_encoding(b"upn;guid\0"), None);
         assert_eq!(marked_encoding(&[0; 64]), None);
@@ -301,17 +265,17 @@ mod tests {
 
     #[test]
     fn the_description_is_one_line() {
-        let dialect = Dialect { encoding: Encoding::Utf16Le, delimiter: b';', preamble_lines: 1, bom: true };
+        let dialect = Dialect { encoding: UTF_16LE, delimiter: b';', preamble_lines: 1, bom: true };
         assert_eq!(dialect.to_string(), "UTF-16 LE with BOM, semicolon, 1 line before the header");
-        let dialect = Dialect { encoding: Encoding::Utf8, delimiter: b'^', preamble_lines: 0, bom: false };
+        let dialect = Dialect { encoding: UTF_8, delimiter: b'^', preamble_lines: 0, bom: false };
         assert_eq!(dialect.to_string(), "UTF-8, delimiter ^");
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_the_detection_panic(bytes: Vec<u8>) {
-            let encoding = marked_encoding(&bytes).map_or(Encoding::Windows1252, |(encoding, _)| encoding);
-            let (text, _) = encoding.decoder().decode_with_bom_removal(&bytes);
+            let encoding = marked_encoding(&bytes).map_or(WINDOWS_1252, |(encoding, _)| encoding);
+            let (text, _) = encoding.decode_with_bom_removal(&bytes);
             let (delimiter, lines) = detected(&text);
             prop_assert!(is_delimiter(delimiter));
             prop_assert!(lines <= text.len() as u64);

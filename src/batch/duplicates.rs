@@ -1,54 +1,23 @@
 //! The search for values that two rows have and only one may have.
 //!
 //! The first search remembers a short hash of each value, and no more: sorted, they show which values may stand in two
-//! rows. Only if there are any, the file is read again, and these values are remembered with 128 bits of their SHA-256 and their places; ten
-//! million rows with a chance collision are as likely as 10^-25. Both sort on disk when memory does not suffice. All rows of a
-//! clash are reported, since none of them can be trusted, and in the order of the file. Values of one row never clash with
-//! each other.
-
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io;
-
-use sha2::{Digest as _, Sha256};
+//! rows. Only if there are any, the file is read again, and these values are remembered with 128 bits of their SHA-256 and their
+//! places; a chance collision among ten million rows has a probability of 10^-25. Both sort on disk when memory does not
+//! suffice. All rows of a clash are reported, since none of them can be trusted, and in the order of the file. Values of one row
+//! never clash with each other.
 
 use super::column::{Column, Layout};
 use super::external_sort::{Sorted, Sorter};
 use crate::values::CellKind;
+use sha2::{Digest as _, Sha256};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
 
 /// How many other lines a clash names. A person looks at the first few; a column full of one value has them all.
 pub const OTHER_LINES_MAX: usize = 3;
 
-const KEY_BYTES: usize = 16;
-const SHORT_BYTES: usize = 8;
-const PLACE_BYTES: usize = 8 + 8 + 4;
-const ENTRY_BYTES: usize = KEY_BYTES + PLACE_BYTES;
-const CLASH_BYTES: usize = PLACE_BYTES + 1 + 8 * OTHER_LINES_MAX;
-
-/// Where a value stands. Its bytes sort like its fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct CellPlace {
-    row: u64,
-    line: u64,
-    column: u32,
-}
-
-impl CellPlace {
-    fn to_bytes(self) -> [u8; PLACE_BYTES] {
-        let mut bytes = [0; PLACE_BYTES];
-        bytes[..8].copy_from_slice(&self.row.to_be_bytes());
-        bytes[8..16].copy_from_slice(&self.line.to_be_bytes());
-        bytes[16..].copy_from_slice(&self.column.to_be_bytes());
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8]) -> CellPlace {
-        CellPlace { row: number(&bytes[..8]), line: number(&bytes[8..16]), column: number(&bytes[16..20]) as u32 }
-    }
-}
-
-fn number(big_endian: &[u8]) -> u64 {
-    big_endian.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
+/// Where a value stands: its row, its line and the index of its column.
+type CellPlace = [u64; 3];
 
 /// A row whose value another row has too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,30 +35,6 @@ pub struct Clash {
 }
 
 impl Clash {
-    fn to_bytes(&self) -> [u8; CLASH_BYTES] {
-        let place = CellPlace { row: self.row, line: self.line, column: self.column as u32 };
-        let mut bytes = [0; CLASH_BYTES];
-        bytes[..PLACE_BYTES].copy_from_slice(&place.to_bytes());
-        bytes[PLACE_BYTES] = u8::from(self.more);
-        // Lines count from 1, so the zeros behind the last one cannot be taken for a line.
-        for (slot, line) in bytes[PLACE_BYTES + 1..].chunks_exact_mut(8).zip(&self.other_lines) {
-            slot.copy_from_slice(&line.to_be_bytes());
-        }
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8; CLASH_BYTES]) -> Clash {
-        let place = CellPlace::from_bytes(bytes);
-        let lines = bytes[PLACE_BYTES + 1..].chunks_exact(8).map(number);
-        Clash {
-            row: place.row,
-            line: place.line,
-            column: place.column as usize,
-            other_lines: lines.take_while(|line| *line != 0).collect(),
-            more: bytes[PLACE_BYTES] != 0,
-        }
-    }
-
     /// The lines for a message: `line 9`, or `lines 9, 12, 40 and more`.
     pub fn describe_others(&self) -> String {
         let lines: Vec<String> = self.other_lines.iter().map(u64::to_string).collect();
@@ -134,80 +79,79 @@ impl Unique {
     }
 }
 
-fn hash(group: usize, key: &str) -> [u8; KEY_BYTES] {
+/// A hash that is quick and good enough for a first search.
+fn short_hash(group: usize, key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (group, key).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn hash(group: usize, key: &str) -> [u64; 2] {
     let digest = Sha256::new().chain_update((group as u64).to_be_bytes()).chain_update(key).finalize();
-    let mut hash = [0; KEY_BYTES];
-    hash.copy_from_slice(&digest[..KEY_BYTES]);
-    hash
+    let (words, _) = digest.as_chunks();
+    [u64::from_be_bytes(words[0]), u64::from_be_bytes(words[1])]
 }
 
 /// The first search, over every value: which of them may stand in two rows. It keeps no places, since nearly no value does.
 pub struct Duplicates {
     unique: Unique,
-    sorter: Sorter<SHORT_BYTES>,
+    hashes: Sorter<1>,
     held_bytes_max: usize,
 }
 
 impl Duplicates {
     /// A search over the unique groups of a layout that holds so many bytes in memory, twice at most.
     pub fn new(layout: &Layout, held_bytes_max: usize) -> Duplicates {
-        Duplicates { unique: Unique::new(layout), sorter: Sorter::new(held_bytes_max), held_bytes_max }
+        Duplicates { unique: Unique::new(layout), hashes: Sorter::new(held_bytes_max), held_bytes_max }
     }
 
     /// Remembers the values of a row, one per column of the layout.
     ///
     /// # Errors
-    /// When the temporary file cannot be written.
+    /// When a temporary file cannot be written.
     pub fn note(&mut self, values: &[Option<String>]) -> io::Result<()> {
-        let mut of_row: Vec<[u8; SHORT_BYTES]> = Vec::new();
-        let sorter = &mut self.sorter;
+        let mut of_row = Vec::new();
         self.unique.each(values, |_, group, key| {
-            let short = short(group, key);
-            if of_row.contains(&short) {
+            let hash = short_hash(group, key);
+            if of_row.contains(&hash) {
                 return Ok(());
             }
-            of_row.push(short);
-            sorter.push(short)
+            of_row.push(hash);
+            self.hashes.push([hash])
         })
     }
 
     /// The values that may stand in several rows; None where surely none does.
     ///
     /// # Errors
-    /// When the temporary file cannot be written or read.
+    /// When a temporary file cannot be written or read.
     pub fn finish(self) -> io::Result<Option<Suspects>> {
         let mut found = Vec::new();
         let mut last = None;
-        for short in self.sorter.finish()? {
-            let short = short?;
-            if last == Some(short) && found.last() != Some(&short) {
-                found.push(short);
+        for hash in self.hashes.finish()? {
+            let [hash] = hash?;
+            if last == Some(hash) && found.last() != Some(&hash) {
+                found.push(hash);
             }
-            last = Some(short);
+            last = Some(hash);
         }
-        let is_too_many = found.len() * SHORT_BYTES > self.held_bytes_max;
+        let is_too_many = size_of_val(found.as_slice()) > self.held_bytes_max;
         Ok((!found.is_empty()).then(|| Suspects {
             unique: self.unique,
-            short: (!is_too_many).then_some(found),
+            hashes: (!is_too_many).then_some(found),
             entries: Sorter::new(self.held_bytes_max),
             held_bytes_max: self.held_bytes_max,
         }))
     }
 }
 
-/// A hash that is quick and good enough for a first search.
-fn short(group: usize, key: &str) -> [u8; SHORT_BYTES] {
-    let mut hasher = DefaultHasher::new();
-    (group, key).hash(&mut hasher);
-    hasher.finish().to_be_bytes()
-}
-
 /// The second search, over the values that the first one has left: in which rows they stand.
 pub struct Suspects {
     unique: Unique,
     /// Sorted; None where there are so many that every value is looked at.
-    short: Option<Vec<[u8; SHORT_BYTES]>>,
-    entries: Sorter<ENTRY_BYTES>,
+    hashes: Option<Vec<u64>>,
+    /// The two words of a hash, then the place.
+    entries: Sorter<5>,
     held_bytes_max: usize,
 }
 
@@ -215,98 +159,96 @@ impl Suspects {
     /// Remembers where the suspects among the values of a row stand.
     ///
     /// # Errors
-    /// When the temporary file cannot be written.
+    /// When a temporary file cannot be written.
     pub fn note(&mut self, row: u64, line: u64, values: &[Option<String>]) -> io::Result<()> {
-        let (suspects, entries) = (&self.short, &mut self.entries);
         self.unique.each(values, |column, group, key| {
-            let short = short(group, key);
-            let is_suspect = |suspects: &Vec<_>| suspects.binary_search(&short).is_ok();
-            if !suspects.as_ref().is_none_or(is_suspect) {
+            let is_suspect = |hashes: &Vec<_>| hashes.binary_search(&short_hash(group, key)).is_ok();
+            if !self.hashes.as_ref().is_none_or(is_suspect) {
                 return Ok(());
             }
-            let column = column as u32;
-            let place = CellPlace { row, line, column };
-            let mut entry = [0; ENTRY_BYTES];
-            entry[..KEY_BYTES].copy_from_slice(&hash(group, key));
-            entry[KEY_BYTES..].copy_from_slice(&place.to_bytes());
-            entries.push(entry)
+            let [high, low] = hash(group, key);
+            self.entries.push([high, low, row, line, column as u64])
         })
     }
 
     /// Every row of every clash, in the order of rows.
     ///
     /// # Errors
-    /// When the temporary file cannot be written or read.
+    /// When a temporary file cannot be written or read.
     pub fn finish(self) -> io::Result<Clashes> {
         let mut clashes = Sorter::new(self.held_bytes_max);
         let mut same = SameValue::default();
         for entry in self.entries.finish()? {
-            let entry = entry?;
-            let (key, place) = entry.split_at(KEY_BYTES);
-            if key != same.key {
+            let [high, low, row, line, column] = entry?;
+            if [high, low] != same.hash {
                 same.tell(&mut clashes)?;
-                same = SameValue { key: key.to_vec(), ..SameValue::default() };
+                same = SameValue { hash: [high, low], ..SameValue::default() };
             }
-            same.add(CellPlace::from_bytes(place), &mut clashes)?;
+            same.add([row, line, column], &mut clashes)?;
         }
         same.tell(&mut clashes)?;
         Ok(Clashes(clashes.finish()?))
     }
 }
 
+/// The place of a value, whether there are more other lines than are named, and these lines; zeros fill the rest.
+const CLASH_WORDS: usize = 4 + OTHER_LINES_MAX;
+
 /// The rows that have one value, as they come in the order of rows. Holds the first few only: once there are more
 /// than a message names, each further row can be told at once.
 #[derive(Default)]
 struct SameValue {
-    key: Vec<u8>,
+    hash: [u64; 2],
     first: Vec<CellPlace>,
     last_row: u64,
     more: bool,
 }
 
 impl SameValue {
-    fn add(&mut self, place: CellPlace, clashes: &mut Sorter<CLASH_BYTES>) -> io::Result<()> {
-        if place.row == self.last_row {
+    fn add(&mut self, place: CellPlace, clashes: &mut Sorter<CLASH_WORDS>) -> io::Result<()> {
+        if place[0] == self.last_row {
             return Ok(());
         }
-        self.last_row = place.row;
+        self.last_row = place[0];
         if self.first.len() <= OTHER_LINES_MAX {
             self.first.push(place);
             return Ok(());
         }
         self.more = true;
-        clashes.push(self.clash_of(place).to_bytes())
+        clashes.push(self.clash_of(place))
     }
 
     /// Tells the rows that were held back until it was known how many there are.
-    fn tell(&self, clashes: &mut Sorter<CLASH_BYTES>) -> io::Result<()> {
+    fn tell(&self, clashes: &mut Sorter<CLASH_WORDS>) -> io::Result<()> {
         if self.first.len() < 2 {
             return Ok(());
         }
-        self.first.iter().try_for_each(|place| clashes.push(self.clash_of(*place).to_bytes()))
+        self.first.iter().try_for_each(|place| clashes.push(self.clash_of(*place)))
     }
 
-    fn clash_of(&self, place: CellPlace) -> Clash {
-        let others = self.first.iter().filter(|other| other.row != place.row).map(|other| other.line);
-        let is_late = !self.first.contains(&place);
-        Clash {
-            row: place.row,
-            line: place.line,
-            column: place.column as usize,
-            other_lines: others.take(OTHER_LINES_MAX).collect(),
-            more: self.more || is_late,
-        }
+    fn clash_of(&self, place: CellPlace) -> [u64; CLASH_WORDS] {
+        let mut clash = [0; CLASH_WORDS];
+        clash[..3].copy_from_slice(&place);
+        clash[3] = u64::from(self.more);
+        let others = self.first.iter().filter(|other| **other != place);
+        clash[4..].iter_mut().zip(others).for_each(|(slot, [_, line, _])| *slot = *line);
+        clash
     }
 }
 
 /// The rows that clash, in their order.
-pub struct Clashes(Sorted<CLASH_BYTES>);
+pub struct Clashes(Sorted<CLASH_WORDS>);
 
 impl Iterator for Clashes {
     type Item = io::Result<Clash>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|bytes| bytes.map(|bytes| Clash::from_bytes(&bytes)))
+        let clash = |words: [u64; CLASH_WORDS]| {
+            let [row, line, column, more, others @ ..] = words;
+            let other_lines = others.into_iter().filter(|line| *line != 0).collect();
+            Clash { row, line, column: column as usize, other_lines, more: more != 0 }
+        };
+        self.0.next().map(|words| words.map(clash))
     }
 }
 

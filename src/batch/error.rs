@@ -106,18 +106,14 @@ impl InputError {
             Some(help) => format!("{self}; {help}"),
             None => self.to_string(),
         };
-        let line = match self {
-            InputError::NotText { line, .. }
-            | InputError::OpenQuote { line, .. }
-            | InputError::RecordTooLong { line, .. } => Some(*line),
-            InputError::Open { .. }
-            | InputError::Read { .. }
-            | InputError::Empty { .. }
-            | InputError::Binary { .. }
-            | InputError::Changed { .. }
-            | InputError::Temporary { .. } => None,
-        };
-        Violation::error(Rule::Unreadable, message).in_file(line)
+        let violation = Violation::error(Rule::Unreadable, message);
+        if let InputError::NotText { line, .. }
+        | InputError::OpenQuote { line, .. }
+        | InputError::RecordTooLong { line, .. } = self
+        {
+            return violation.in_file(Some(*line));
+        }
+        violation.in_file(None)
     }
 
     /// For `map_err` on what fails while the file is read.

@@ -1,15 +1,17 @@
 //! Sorting more records than memory may hold: sorted runs in one temporary file, merged while they are read.
 //!
-//! Records are byte arrays and are ordered as bytes, so integers in them are big-endian. Whoever uses the sorter
-//! decides what the bytes mean. The temporary file has no name and disappears with the process, however it ends.
+//! A record is a few numbers; whoever uses the sorter decides what they mean. The temporary file has no name and disappears
+//! with the process, however it ends.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::iter::Peekable;
+use std::ops::Range;
+use std::vec::IntoIter;
 
-/// Memory for records before they go to disk, and again for reading them back, in bytes. Holds the search through
-/// some half a million rows without touching the disk.
+/// Memory for records before they go to disk, in bytes. Holds the first search through some two million rows.
 pub const HELD_BYTES_MAX: usize = 32 << 20;
 
 /// Least part of a run that is read back at once, in records. With very many runs this decides the memory.
@@ -17,167 +19,97 @@ const RUN_BUFFER_RECORDS_MIN: usize = 128;
 
 /// Takes records in any order and hands them out sorted.
 pub struct Sorter<const N: usize> {
-    held: Vec<[u8; N]>,
+    held: Vec<[u64; N]>,
     held_records_max: usize,
-    spilled: Spilled,
-}
-
-/// Sorted runs, one after the other.
-#[derive(Default)]
-struct Spilled {
     file: Option<File>,
-    /// Where each run ends; it begins where the one before ends.
+    /// Where each sorted run ends in the file; it begins where the one before ends.
     ends: Vec<u64>,
 }
 
 impl<const N: usize> Sorter<N> {
     /// A sorter that holds so many bytes of records in memory, and at least one record.
     pub fn new(held_bytes_max: usize) -> Sorter<N> {
-        Sorter { held: Vec::new(), held_records_max: (held_bytes_max / N).max(1), spilled: Spilled::default() }
+        let held_records_max = (held_bytes_max / size_of::<[u64; N]>()).max(1);
+        Sorter { held: Vec::new(), held_records_max, file: None, ends: Vec::new() }
     }
 
     /// Takes a record.
     ///
     /// # Errors
     /// When the temporary file cannot be written.
-    pub fn push(&mut self, record: [u8; N]) -> io::Result<()> {
+    pub fn push(&mut self, record: [u64; N]) -> io::Result<()> {
         if self.held.len() == self.held_records_max {
-            self.spill()?;
+            self.held.sort_unstable();
+            let mut writer = BufWriter::new(self.file.take().map_or_else(tempfile::tempfile, Ok)?);
+            self.held.iter().flatten().try_for_each(|number| writer.write_all(&number.to_le_bytes()))?;
+            let mut file = writer.into_inner()?;
+            self.ends.push(file.stream_position()?);
+            self.file = Some(file);
+            self.held.clear();
         }
         self.held.push(record);
-        Ok(())
-    }
-
-    fn spill(&mut self) -> io::Result<()> {
-        self.held.sort_unstable();
-        self.spilled.append(&self.held)?;
-        self.held.clear();
         Ok(())
     }
 
     /// All records taken, sorted.
     ///
     /// # Errors
-    /// When the temporary file cannot be written or read.
+    /// When the temporary file cannot be read.
     pub fn finish(mut self) -> io::Result<Sorted<N>> {
-        if self.spilled.ends.is_empty() {
-            self.held.sort_unstable();
-            return Ok(Sorted::Held(self.held.into_iter()));
-        }
-        self.spill()?;
-        // The merge needs the memory that the records had.
-        self.held = Vec::new();
-        Merge::new(self.spilled, self.held_records_max).map(Sorted::Merged)
+        self.held.sort_unstable();
+        let begins = [0].into_iter().chain(self.ends.iter().copied());
+        let runs = begins.zip(&self.ends).map(|(begin, end)| Run { unread: begin..*end, buffer: IntoIter::default() });
+        let runs: Vec<Run<N>> = runs.collect();
+        let buffer_records = (self.held_records_max / runs.len().max(1)).max(RUN_BUFFER_RECORDS_MIN);
+        let held = self.held.into_iter().peekable();
+        let mut sorted = Sorted { held, file: self.file, runs, buffer_records, heads: BinaryHeap::new() };
+        (0..sorted.runs.len()).try_for_each(|run| sorted.advance(run))?;
+        Ok(sorted)
     }
 }
 
-impl Spilled {
-    fn append<const N: usize>(&mut self, records: &[[u8; N]]) -> io::Result<()> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => tempfile::tempfile()?,
-        };
-        let mut writer = BufWriter::new(file);
-        for record in records {
-            writer.write_all(record)?;
-        }
-        let mut file = writer.into_inner()?;
-        self.ends.push(file.stream_position()?);
-        self.file = Some(file);
-        Ok(())
-    }
-}
-
-/// The records in their order.
-pub enum Sorted<const N: usize> {
-    /// All of them fitted into memory.
-    Held(std::vec::IntoIter<[u8; N]>),
-    /// They come from disk.
-    Merged(Merge<N>),
-}
-
-impl<const N: usize> Iterator for Sorted<N> {
-    type Item = io::Result<[u8; N]>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Sorted::Held(records) => records.next().map(Ok),
-            Sorted::Merged(merge) => merge.next().transpose(),
-        }
-    }
-}
-
-/// Merges sorted runs. Keeps a part of each in memory.
-pub struct Merge<const N: usize> {
+/// The records in their order: those still held, and those of the runs.
+pub struct Sorted<const N: usize> {
+    held: Peekable<IntoIter<[u64; N]>>,
     file: Option<File>,
     runs: Vec<Run<N>>,
+    buffer_records: usize,
     /// The first unread record of every run that has one.
-    heads: BinaryHeap<Reverse<([u8; N], usize)>>,
+    heads: BinaryHeap<Reverse<([u64; N], usize)>>,
 }
 
 struct Run<const N: usize> {
-    unread: std::ops::Range<u64>,
-    buffer: std::vec::IntoIter<[u8; N]>,
-    buffer_records: usize,
+    unread: Range<u64>,
+    buffer: IntoIter<[u64; N]>,
 }
 
-impl<const N: usize> Merge<N> {
-    fn new(spilled: Spilled, held_records_max: usize) -> io::Result<Merge<N>> {
-        let buffer_records = (held_records_max / spilled.ends.len()).max(RUN_BUFFER_RECORDS_MIN);
-        let mut begin = 0;
-        let mut runs = Vec::with_capacity(spilled.ends.len());
-        for end in spilled.ends {
-            runs.push(Run { unread: begin..end, buffer: Vec::new().into_iter(), buffer_records });
-            begin = end;
-        }
-        let mut merge = Merge { file: spilled.file, heads: BinaryHeap::with_capacity(runs.len()), runs };
-        for index in 0..merge.runs.len() {
-            merge.advance(index)?;
-        }
-        Ok(merge)
-    }
-
-    fn next(&mut self) -> io::Result<Option<[u8; N]>> {
-        let Some(Reverse((record, index))) = self.heads.pop() else {
-            return Ok(None);
-        };
-        self.advance(index)?;
-        Ok(Some(record))
-    }
-
+impl<const N: usize> Sorted<N> {
     fn advance(&mut self, index: usize) -> io::Result<()> {
-        let (Some(run), Some(file)) = (self.runs.get_mut(index), self.file.as_mut()) else {
-            return Ok(());
-        };
-        if let Some(record) = run.next(file)? {
-            self.heads.push(Reverse((record, index)));
+        let run = &mut self.runs[index];
+        if let (0, Some(file)) = (run.buffer.len(), &mut self.file) {
+            let wanted = (self.buffer_records * size_of::<[u64; N]>()) as u64;
+            let mut bytes = vec![0; wanted.min(run.unread.end - run.unread.start) as usize];
+            file.seek(SeekFrom::Start(run.unread.start))?;
+            file.read_exact(&mut bytes)?;
+            run.unread.start += bytes.len() as u64;
+            let numbers: Vec<u64> = bytes.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number)).collect();
+            run.buffer = numbers.as_chunks().0.to_vec().into_iter();
         }
+        self.heads.extend(run.buffer.next().map(|record| Reverse((record, index))));
         Ok(())
     }
 }
 
-impl<const N: usize> Run<N> {
-    fn next(&mut self, file: &mut File) -> io::Result<Option<[u8; N]>> {
-        if self.buffer.len() == 0 {
-            self.refill(file)?;
-        }
-        Ok(self.buffer.next())
-    }
+impl<const N: usize> Iterator for Sorted<N> {
+    type Item = io::Result<[u64; N]>;
 
-    fn refill(&mut self, file: &mut File) -> io::Result<()> {
-        let wanted = (self.buffer_records * N) as u64;
-        let bytes = wanted.min(self.unread.end - self.unread.start);
-        file.seek(SeekFrom::Start(self.unread.start))?;
-        let mut part = file.take(bytes);
-        let mut records = Vec::new();
-        for _ in 0..bytes / N as u64 {
-            let mut record = [0; N];
-            part.read_exact(&mut record)?;
-            records.push(record);
+    fn next(&mut self) -> Option<Self::Item> {
+        let first_of_runs = self.heads.peek().map(|Reverse((record, _))| *record);
+        if let Some(held) = self.held.next_if(|held| first_of_runs.is_none_or(|first| *held <= first)) {
+            return Some(Ok(held));
         }
-        self.unread.start += bytes;
-        self.buffer = records.into_iter();
-        Ok(())
+        let Reverse((record, run)) = self.heads.pop()?;
+        Some(self.advance(run).map(|()| record))
     }
 }
 
@@ -187,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    fn sorted(records: &[[u8; 2]], held_bytes_max: usize) -> Vec<[u8; 2]> {
+    fn sorted(records: &[[u64; 2]], held_bytes_max: usize) -> Vec<[u64; 2]> {
         let mut sorter = Sorter::new(held_bytes_max);
         for record in records {
             sorter.push(*record).unwrap();
@@ -202,14 +134,14 @@ mod tests {
 
     #[test]
     fn runs_longer_than_a_buffer_are_read_to_their_end() {
-        let records: Vec<[u8; 2]> = (0..5000u16).rev().map(u16::to_be_bytes).collect();
-        let expected: Vec<[u8; 2]> = (0..5000u16).map(u16::to_be_bytes).collect();
-        assert_eq!(sorted(&records, 1000 * 2), expected);
+        let records: Vec<[u64; 2]> = (0..5000).rev().map(|number| [number, !number]).collect();
+        let expected: Vec<[u64; 2]> = (0..5000).map(|number| [number, !number]).collect();
+        assert_eq!(sorted(&records, 1000 * 16), expected);
     }
 
     proptest! {
         #[test]
-        fn sorting_on_disk_is_sorting(records: Vec<[u8; 2]>, held_bytes_max in 0usize..20) {
+        fn sorting_on_disk_is_sorting(records: Vec<[u64; 2]>, held_bytes_max in 0usize..100) {
             let mut expected = records.clone();
             expected.sort_unstable();
             prop_assert_eq!(sorted(&records, held_bytes_max), expected);

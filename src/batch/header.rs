@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::column::{Column, Layout};
 use super::finding::Finding;
-use crate::values::{CellKind, Rule, Violation};
+use crate::values::{CellKind, Rule, Severity, Violation};
 
 /// How many headings a message repeats; a file may have a thousand.
 const HEADINGS_TOLD_MAX: usize = 12;
@@ -75,19 +75,18 @@ pub struct Headings {
 pub fn map(layout: &Layout, header: &[String], line: u64) -> Headings {
     let mut findings = Vec::new();
     let mut cells = Vec::with_capacity(layout.columns.len());
-    let mut note = |column: &Column, fault: Violation| {
-        let finding = fault.in_file(Some(line));
-        findings.push(Finding { column: Some(column.name.clone()), ..finding });
+    let mut note = |column: &Column, violation: Violation| {
+        findings.push(Finding { column: Some(column.name.clone()), ..violation.in_file(Some(line)) });
     };
     for column in &layout.columns {
         let found: Vec<usize> = (0..header.len()).filter(|index| is_heading_of(column, &header[*index])).collect();
-        match found.as_slice() {
-            [] if column.required => note(column, absent(layout, column, header)),
-            [] | [_] => {}
-            [_, _, ..] => {
-                let headings = found.iter().map(|index| header[*index].as_str());
-                note(column, doubled(column, headings));
-            }
+        if found.is_empty() && column.required {
+            note(column, absent(layout, column, header));
+        }
+        if found.len() > 1 {
+            let headings = listed(found.iter().map(|index| header[*index].as_str()));
+            let message = format!("more than one heading belongs to {}: {headings}; keep one of them", column.name);
+            note(column, Violation::error(Rule::DuplicateColumn, message));
         }
         cells.push(found.first().copied());
     }
@@ -98,14 +97,18 @@ pub fn map(layout: &Layout, header: &[String], line: u64) -> Headings {
         .filter(|heading| !folded(heading).is_empty() && !is_read(layout, heading))
         .map(str::to_owned)
         .collect();
-    // Of a first line that is no header more would only mislead.
+    // If the first line is no header, more findings about it would only mislead.
     let is_header = mapping.cell(layout.key).is_some() || hint(layout, header).is_none();
-    let speaking = unread.iter().filter(|heading| is_header && !is_of_another(heading));
-    for heading in speaking {
+    let columns = layout.columns.iter().enumerate();
+    let lacking = columns.filter(|(index, column)| mapping.cell(*index).is_none() && !column.required);
+    for heading in unread.iter().filter(|heading| is_header && !has_one_of(heading, &OTHER_VALUES)) {
         if let Some(column) = anchor_column(layout, heading) {
             note(column, unread_anchor(layout, &mapping, column, heading));
-        } else if let Some((column, name)) = slip(layout, &mapping, heading) {
-            note(column, misspelled(heading, name));
+        } else if let Some(Slip { column, name, .. }) =
+            nearest(lacking.clone().map(|(_, column)| (column, heading)), LETTERS_PER_SLIP)
+        {
+            let message = format!("the heading `{heading}` is not read; rename it if {name} is meant");
+            note(column, Violation::warning(Rule::UnreadColumn, message).suggesting(Some(name.to_owned())));
         }
     }
     Headings { mapping, unread, findings }
@@ -123,95 +126,51 @@ pub fn is_repeated(header: &[String], cells: &[String]) -> bool {
     cells.len() == header.len() && cells.iter().zip(header).all(is_same)
 }
 
-fn doubled<'a>(column: &Column, headings: impl Iterator<Item = &'a str>) -> Violation {
-    Violation::error(
-        Rule::DuplicateColumn,
-        format!("more than one heading belongs to {}: {}; keep one of them", column.name, listed(headings)),
-    )
-}
-
 /// The column that an unread heading speaks of, where it names one of the attributes that hold a person's anchor.
 fn anchor_column<'a>(layout: &'a Layout, heading: &str) -> Option<&'a Column> {
-    let name = folded(heading);
-    let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
     let anchors = layout.columns.iter().find(|column| column.kind == CellKind::ImmutableId)?;
-    if has(&["immutableid", "anchor", "consistencyguid", "base64"]) {
+    if has_one_of(heading, &["immutableid", "anchor", "consistencyguid", "base64"]) {
         return Some(anchors);
     }
     let is_guid_of_it = |column: &&Column| column.kind == CellKind::Guid && column.unique == anchors.unique;
     let guids = layout.columns.iter().find(is_guid_of_it)?;
-    (name.ends_with("guid") || has(&["objectguid"])).then_some(guids)
+    (folded(heading).ends_with("guid") || has_one_of(heading, &["objectguid"])).then_some(guids)
 }
 
-/// Whether a heading says that its values were the anchors once, or are those of other objects.
-fn is_of_another(heading: &str) -> bool {
+fn has_one_of(heading: &str, words: &[&str]) -> bool {
     let name = folded(heading);
-    OTHER_VALUES.iter().any(|word| name.contains(word))
+    words.iter().any(|word| name.contains(word))
 }
 
 /// A file that has an old and a new anchor under headings of which only the old one is known would set the old one.
 fn unread_anchor(layout: &Layout, mapping: &Mapping, column: &Column, heading: &str) -> Violation {
-    let rival = layout
-        .columns
-        .iter()
-        .enumerate()
-        .find(|(index, other)| mapping.cell(*index).is_some() && other.unique == column.unique);
-    let name = folded(heading);
-    let is_wanted = ["new", "target", "desired", "wanted"].iter().any(|word| name.contains(word));
-    let read_instead = match rival {
-        Some((_, other)) => format!(", and {} is; take one of the two out", other.name),
-        None => String::new(),
-    };
+    let mut read = layout.columns.iter().enumerate().filter(|(index, _)| mapping.cell(*index).is_some());
+    let rival = read.find(|(_, other)| other.unique == column.unique).map(|(_, other)| &other.name);
+    let read_instead = rival.map(|rival| format!(", and {rival} is; take one of the two out"));
     let message = format!(
-        "the heading `{heading}` looks like an anchor and is not read{read_instead}; to use it, rename it to {}",
+        "the heading `{heading}` looks like an anchor and is not read{}; to use it, rename it to {}",
+        read_instead.unwrap_or_default(),
         column.name
     );
-    let fault = if rival.is_some() && is_wanted {
-        Violation::error(Rule::UnreadColumn, message)
-    } else {
-        Violation::warning(Rule::UnreadColumn, message)
-    };
-    fault.suggesting(Some(column.name.clone()))
-}
-
-/// The column that the file lacks and whose name an unread heading almost is, with the name.
-fn slip<'a>(layout: &'a Layout, mapping: &Mapping, heading: &str) -> Option<(&'a Column, &'a str)> {
-    let letters = folded(heading).chars().count();
-    let lacking =
-        layout.columns.iter().enumerate().filter(|(index, column)| mapping.cell(*index).is_none() && !column.required);
-    let (_, name, column) = lacking
-        .filter_map(|(_, column)| {
-            let (distance, name) = nearest_name(column, heading)?;
-            Some((distance, name, column))
-        })
-        .min_by_key(|(distance, _, _)| *distance)
-        .filter(|(distance, _, _)| *distance * LETTERS_PER_SLIP <= letters)?;
-    Some((column, name))
-}
-
-fn misspelled(heading: &str, name: &str) -> Violation {
-    Violation::warning(Rule::UnreadColumn, format!("the heading `{heading}` is not read; rename it if {name} is meant"))
-        .suggesting(Some(name.to_owned()))
+    let is_wanted = has_one_of(heading, &["new", "target", "desired", "wanted"]);
+    let severity = if rival.is_some() && is_wanted { Severity::Error } else { Severity::Warning };
+    let violation = Violation { severity, ..Violation::error(Rule::UnreadColumn, message) };
+    violation.suggesting(Some(column.name.clone()))
 }
 
 fn absent(layout: &Layout, column: &Column, header: &[String]) -> Violation {
     let names = listed(column_names(column));
     let headings = listed(header.iter().map(|heading| heading.trim()));
     let message = format!("no heading is {names}; the headings are {headings}");
+    let violation = |more: String| Violation::error(Rule::MissingColumn, format!("{message}; {more}"));
     if let Some(hint) = hint(layout, header) {
-        return Violation::error(Rule::MissingColumn, format!("{message}; {hint}"));
+        return violation(hint.to_owned());
     }
+    let unread = header.iter().filter(|heading| !is_read(layout, heading)).map(|heading| (column, heading));
     // More slips are forgiven here, since something must be said anyway.
-    let near = header
-        .iter()
-        .filter(|heading| !is_read(layout, heading))
-        .filter_map(|heading| Some((nearest_name(column, heading)?, heading)))
-        .min_by_key(|((distance, _), _)| *distance)
-        .filter(|((distance, _), heading)| distance * 2 <= folded(heading).chars().count());
-    match near {
-        Some(((_, name), heading)) => {
-            Violation::error(Rule::MissingColumn, format!("{message}; rename `{}` if that is it", heading.trim()))
-                .suggesting(Some(name.to_owned()))
+    match nearest(unread, 2) {
+        Some(Slip { name, heading, .. }) => {
+            violation(format!("rename `{}` if that is it", heading.trim())).suggesting(Some(name.to_owned()))
         }
         None => Violation::error(Rule::MissingColumn, message),
     }
@@ -227,21 +186,28 @@ fn hint(layout: &Layout, header: &[String]) -> Option<&'static str> {
     };
     let is = |name: &'static str| move |heading: &String| folded(heading) == name;
     let holds_delimiters = |heading: &String| heading.split([',', ';', '\t', '|']).any(is_name);
-    if header.iter().any(is("pageheaderentry")) {
-        Some("Format-Table stood before Export-Csv, which then exports its layout; take it out and export again")
-    } else if header.len() == 1 && header.iter().any(is("length")) {
-        Some("Export-Csv was given texts and exported their length; give it the objects (Select-Object)")
-    } else if header.iter().any(is_list) {
-        Some("the file has a line per attribute, as Format-List and LDIF have; export it as CSV (Export-Csv, csvde)")
-    } else if header.iter().any(holds_delimiters) {
-        Some("the whole line stands in quotes and so is one cell; take the quotes around each line away")
-    } else if header.iter().any(is_table) {
-        Some("the file looks like a table on the screen (Format-Table); export it as CSV (Export-Csv)")
-    } else if header.iter().any(|heading| heading.contains('@')) {
-        Some("the first line looks like data, so the header itself may be missing")
-    } else {
-        None
-    }
+    let any = |is_so: &dyn Fn(&String) -> bool| header.iter().any(is_so);
+    let hints = [
+        (
+            any(&is("pageheaderentry")),
+            "Format-Table stood before Export-Csv, which then exports its layout; take it out and export again",
+        ),
+        (
+            header.len() == 1 && any(&is("length")),
+            "Export-Csv was given texts and exported their length; give it the objects (Select-Object)",
+        ),
+        (
+            any(&is_list),
+            "the file has a line per attribute, as Format-List and LDIF have; export it as CSV (Export-Csv, csvde)",
+        ),
+        (
+            any(&holds_delimiters),
+            "the whole line stands in quotes and so is one cell; take the quotes around each line away",
+        ),
+        (any(&is_table), "the file looks like a table on the screen (Format-Table); export it as CSV (Export-Csv)"),
+        (any(&|heading| heading.contains('@')), "the first line looks like data, so the header itself may be missing"),
+    ];
+    hints.into_iter().find(|(is_so, _)| *is_so).map(|(_, hint)| hint)
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -273,24 +239,31 @@ fn letters(heading: &str) -> impl Iterator<Item = char> {
     heading.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
-/// The column's name that a heading differs least from, and by how many slips of the pen: letters added, left out,
-/// changed or turned round.
-fn nearest_name<'a>(column: &'a Column, heading: &str) -> Option<(usize, &'a str)> {
-    let candidates = candidates(heading);
-    let slips = |name: &str| {
-        candidates
-            .iter()
-            .filter(|candidate| candidate.chars().count() <= HEADING_CHARS_MAX)
-            .map(|candidate| strsim::osa_distance(&folded(name), candidate))
-            .min()
+/// A heading that is nearly a column's name.
+struct Slip<'a> {
+    column: &'a Column,
+    name: &'a str,
+    heading: &'a str,
+}
+
+/// Of these columns and headings, the two that differ least: by letters added, left out, changed or turned round, of which there
+/// may be one in so many.
+fn nearest<'a>(pairs: impl Iterator<Item = (&'a Column, &'a String)>, letters_per_slip: usize) -> Option<Slip<'a>> {
+    let slips = |name: &str, heading: &str| {
+        let candidates = candidates(heading).into_iter();
+        let short = candidates.filter(|candidate| candidate.chars().count() <= HEADING_CHARS_MAX);
+        short.map(|candidate| strsim::osa_distance(&folded(name), &candidate)).min()
     };
-    column_names(column).filter_map(|name| Some((slips(name)?, name))).min_by_key(|(slips, _)| *slips)
+    let named =
+        pairs.flat_map(|(column, heading)| column_names(column).map(move |name| Slip { column, name, heading }));
+    let counted = named.filter_map(|slip| Some((slips(slip.name, slip.heading)?, slip)));
+    let (slips, slip) = counted.min_by_key(|(slips, _)| *slips)?;
+    (slips * letters_per_slip <= letters(slip.heading).count()).then_some(slip)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::values::Severity;
 
     fn layout() -> Layout {
         let column = |name: &str, kind, required, aliases: &[&str]| Column {

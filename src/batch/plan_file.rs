@@ -3,14 +3,12 @@
 //! Only three of its columns matter: which row, its key, and the seal. All others are for people, who may filter and annotate the
 //! file; what they must not do is reorder it, since it is read beside the input, in constant memory.
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
-
-use csv::{Reader, ReaderBuilder, StringRecord};
-use miette::Diagnostic;
-
 use super::source::Digest;
+use csv::{DeserializeRecordsIntoIter, StringRecord};
+use miette::Diagnostic;
+use serde::Deserialize;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 /// The column of the seal.
 pub const SEAL_COLUMN: &str = "seal";
@@ -75,31 +73,23 @@ pub enum PlanFileError {
 pub struct PlanFile {
     path: PathBuf,
     digest: Digest,
-    reader: Reader<BufReader<File>>,
-    columns: Columns,
+    lines: DeserializeRecordsIntoIter<File, PlanLine>,
     /// What the seal of the plan as a whole must be.
     whole: SealOctets,
-    ahead: Option<PlanLine>,
-    last_row: u64,
+    ahead: Option<(PlanLine, Option<SealOctets>)>,
 }
 
-struct Columns {
-    row: usize,
-    key: usize,
-    seal: usize,
-}
-
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Deserialize)]
 struct PlanLine {
     row: u64,
     key: String,
-    seal: Option<SealOctets>,
+    seal: String,
 }
 
 impl PlanLine {
     /// A key that a spreadsheet would run as a formula has an apostrophe in front of it there.
-    fn is_of(&self, key: &str) -> bool {
-        self.key == key || self.key.strip_prefix('\'') == Some(key)
+    fn is_of(&self, row: u64, key: &str) -> bool {
+        self.row == row && (self.key == key || self.key.strip_prefix('\'') == Some(key))
     }
 }
 
@@ -110,22 +100,19 @@ impl PlanFile {
     /// [`PlanFileError`]: it cannot be read, is no plan, or another one.
     pub fn open(path: &Path, whole: SealOctets) -> Result<PlanFile, PlanFileError> {
         let unreadable = |source: csv::Error| PlanFileError::Unreadable { path: path.to_owned(), source };
-        let open = || File::open(path).map(BufReader::new);
-        let digest = open().and_then(Digest::of_stream);
-        let digest = digest.map_err(|error| unreadable(error.into()))?;
-        let file = open().map_err(|error| unreadable(error.into()))?;
-        let mut reader = ReaderBuilder::new().from_reader(file);
+        let open = || File::open(path).map_err(|error| unreadable(error.into()));
+        let digest = Digest::of_stream(open()?).map_err(|error| unreadable(error.into()))?;
+        let mut reader = csv::Reader::from_reader(open()?);
         let headers = reader.headers().map_err(unreadable)?.clone();
-        let mut plan = PlanFile {
-            columns: Columns::of(&headers, path)?,
-            path: path.to_owned(),
-            digest,
-            reader,
-            whole,
-            ahead: None,
-            last_row: 0,
-        };
-        plan.ahead = plan.next_line()?;
+        let headers: StringRecord = headers.iter().map(|name| name.trim_start_matches(BOM)).collect();
+        let is_missing = |column: &&str| !headers.iter().any(|name| name == *column);
+        if let Some(column) = ["row", "key", SEAL_COLUMN].into_iter().find(is_missing) {
+            return Err(PlanFileError::Column { path: path.to_owned(), column });
+        }
+        reader.set_headers(headers);
+        let lines = reader.into_deserialize();
+        let mut plan = PlanFile { path: path.to_owned(), digest, lines, whole, ahead: None };
+        plan.ahead = plan.next_line(0)?;
         Ok(plan)
     }
 
@@ -140,60 +127,37 @@ impl PlanFile {
     /// # Errors
     /// [`PlanFileError`] when a line is no line of this plan.
     pub fn seal_of(&mut self, row: u64, key: &str) -> Result<Option<SealOctets>, PlanFileError> {
-        while self.ahead.as_ref().is_some_and(|line| line.row < row) {
-            self.ahead = self.next_line()?;
+        while let Some((line, _)) = self.ahead.take_if(|(line, _)| line.row < row) {
+            self.ahead = self.next_line(line.row)?;
         }
-        let is_its = |line: &mut PlanLine| line.row == row && line.is_of(key);
-        let line = self.ahead.take_if(is_its);
-        if line.is_some() {
-            self.ahead = self.next_line()?;
-        }
-        Ok(line.and_then(|line| line.seal))
-    }
-
-    fn next_line(&mut self) -> Result<Option<PlanLine>, PlanFileError> {
-        let mut record = StringRecord::new();
-        let more = self.reader.read_record(&mut record);
-        let more = more.map_err(|source| PlanFileError::Unreadable { path: self.path.clone(), source })?;
-        if !more {
+        let Some((line, seal)) = self.ahead.take_if(|(line, _)| line.is_of(row, key)) else {
             return Ok(None);
-        }
-        let line = self.line(&record)?;
-        self.last_row = line.row;
-        Ok(Some(line))
+        };
+        self.ahead = self.next_line(line.row)?;
+        Ok(seal)
     }
 
-    fn line(&self, record: &StringRecord) -> Result<PlanLine, PlanFileError> {
-        let wrong = |what: &str| PlanFileError::Line {
-            path: self.path.clone(),
-            line: record.position().map_or(0, csv::Position::line),
-            what: what.to_owned(),
+    fn next_line(&mut self, last_row: u64) -> Result<Option<(PlanLine, Option<SealOctets>)>, PlanFileError> {
+        let number = self.lines.reader().position().line();
+        let wrong = |what: &str| PlanFileError::Line { path: self.path.clone(), line: number, what: what.to_owned() };
+        let line = match self.lines.next() {
+            None => return Ok(None),
+            Some(Ok(line)) => line,
+            Some(Err(error)) if matches!(error.kind(), csv::ErrorKind::Deserialize { .. }) => {
+                return Err(wrong("has no number in `row`"));
+            }
+            Some(Err(source)) => return Err(PlanFileError::Unreadable { path: self.path.clone(), source }),
         };
-        let cell = |column: usize| record.get(column).unwrap_or_default();
-        let row = cell(self.columns.row).parse::<u64>();
-        let row = row.map_err(|_| wrong("has no number in `row`"))?;
-        if row <= self.last_row {
+        if line.row <= last_row {
             return Err(wrong("is out of order: rows stand as in the input"));
         }
-        let seal = cell(self.columns.seal);
-        let (whole, own) = seal.split_once(BETWEEN).ok_or_else(|| wrong("has no seal of a plan"))?;
+        let (whole, own) = line.seal.split_once(BETWEEN).ok_or_else(|| wrong("has no seal of a plan"))?;
         let octets = |text: &str| octets(text).ok_or_else(|| wrong("has a damaged seal"));
         if octets(whole)? != self.whole {
             return Err(PlanFileError::Other { path: self.path.clone() });
         }
         let seal = if own.is_empty() { None } else { Some(octets(own)?) };
-        Ok(PlanLine { row, key: cell(self.columns.key).to_owned(), seal })
-    }
-}
-
-impl Columns {
-    fn of(headers: &StringRecord, path: &Path) -> Result<Columns, PlanFileError> {
-        let place = |column: &'static str| {
-            let mut names = headers.iter();
-            let found = names.position(|name| name.trim_start_matches(BOM) == column);
-            found.ok_or_else(|| PlanFileError::Column { path: path.to_owned(), column })
-        };
-        Ok(Columns { row: place("row")?, key: place("key")?, seal: place(SEAL_COLUMN)? })
+        Ok(Some((line, seal)))
     }
 }
 

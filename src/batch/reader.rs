@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::column::Layout;
-use super::dialect::{Dialect, Encoding, delimiter_and_preamble, known_binary, known_text};
+use super::dialect::{Dialect, delimiter_and_preamble, encoding_name, known_binary, known_text};
 use super::error::InputError;
 use super::finding::Finding;
 use super::header::{self, Headings, Mapping, is_read};
@@ -55,7 +55,7 @@ pub fn open(path: &Path, layout: &Layout) -> Result<Input, InputError> {
     let Some(first) = records.next()? else {
         return Err(InputError::Empty { path: path.to_owned() });
     };
-    let header: Vec<String> = first.cells.iter().map(str::to_owned).collect();
+    let header = first.cells;
     let headings = header::map(layout, &header, first.line);
     let Headings { mapping, unread, findings: columns } = headings;
 
@@ -81,8 +81,7 @@ fn refuse_other_kinds(path: &Path, probed: &Probe) -> Result<(), InputError> {
 
 /// The beginning of the text.
 fn text_of(probed: &Probe) -> Cow<'_, str> {
-    let decoder = probed.encoding.decoder();
-    decoder.decode_with_bom_removal(&probed.sample).0
+    probed.encoding.decode_with_bom_removal(&probed.sample).0
 }
 
 fn dialect_of(probed: &Probe, layout: &Layout) -> Dialect {
@@ -93,18 +92,21 @@ fn dialect_of(probed: &Probe, layout: &Layout) -> Dialect {
 
 fn encoding_finding(probed: &Probe) -> Option<Finding> {
     let line = probed.malformed_line?;
-    let fault = match probed.encoding {
-        Encoding::Windows1252 => Violation::warning(
+    let encoding = encoding_name(probed.encoding);
+    let found = match probed.is_guess {
+        true => Violation::warning(
             Rule::Encoding,
-            "is not UTF-8 from this line on, so the file is read as Windows-1252; check the letters with accents, or \
-             save the file as UTF-8",
+            format!(
+                "is not UTF-8 from this line on, so the file is read as {encoding}; check the letters with accents, or \
+                 save the file as UTF-8"
+            ),
         ),
-        marked @ (Encoding::Utf8 | Encoding::Utf16Le | Encoding::Utf16Be) => Violation::error(
+        false => Violation::error(
             Rule::Encoding,
-            format!("has bytes that {marked} does not allow, though the file is marked so; export the file again"),
+            format!("has bytes that {encoding} does not allow, though the file is marked so; export the file again"),
         ),
     };
-    Some(fault.in_file(Some(line)))
+    Some(found.in_file(Some(line)))
 }
 
 #[cfg(test)]
@@ -119,6 +121,7 @@ mod tests {
     use crate::batch::column::Column;
     use crate::values::CellKind;
     use crate::values::Severity;
+    use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
     fn layout() -> Layout {
         let upn = Column {
@@ -164,7 +167,7 @@ mod tests {
     #[test]
     fn windows_1252_is_told() {
         let input = opened(b"upn;Ort\r\na@b.de;K\xf6ln\r\n").unwrap();
-        assert_eq!(input.dialect.encoding, Encoding::Windows1252);
+        assert_eq!(input.dialect.encoding, WINDOWS_1252);
         let finding = &input.findings[0];
         assert_eq!(
             (finding.rule.clone(), finding.severity, finding.line),
@@ -212,7 +215,7 @@ mod tests {
     /// How a file may be written: the encoding, a mark, the delimiter, the line end and where quotes stand.
     #[derive(Debug, Clone)]
     struct Writing {
-        encoding: Encoding,
+        encoding: &'static Encoding,
         bom: bool,
         delimiter: u8,
         terminator: &'static str,
@@ -220,14 +223,14 @@ mod tests {
     }
 
     fn writings() -> impl Strategy<Value = Writing> {
-        let encodings = [Encoding::Utf8, Encoding::Utf16Le, Encoding::Utf16Be, Encoding::Windows1252];
+        let encodings = [UTF_8, UTF_16LE, UTF_16BE, WINDOWS_1252];
         let delimiter = prop::sample::select(vec![b',', b';', b'\t']);
         let terminator = prop::sample::select(vec!["\n", "\r\n", "\r"]);
         let quotes = prop::sample::select(vec![csv::QuoteStyle::Necessary, csv::QuoteStyle::Always]);
         (prop::sample::select(encodings.to_vec()), any::<bool>(), delimiter, terminator, quotes).prop_map(
             |(encoding, bom, delimiter, terminator, quotes)| Writing {
                 encoding,
-                bom: bom && encoding != Encoding::Windows1252,
+                bom: bom && encoding != WINDOWS_1252,
                 delimiter,
                 terminator,
                 quotes,
@@ -249,10 +252,9 @@ mod tests {
         let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
         let text = if writing.bom { format!("\u{feff}{text}") } else { text };
         match writing.encoding {
-            Encoding::Utf8 => text.into_bytes(),
-            Encoding::Utf16Le => utf16(&text, u16::to_le_bytes),
-            Encoding::Utf16Be => utf16(&text, u16::to_be_bytes),
-            Encoding::Windows1252 => encoding_rs::WINDOWS_1252.encode(&text).0.into_owned(),
+            encoding if encoding == UTF_16LE => utf16(&text, u16::to_le_bytes),
+            encoding if encoding == UTF_16BE => utf16(&text, u16::to_be_bytes),
+            encoding => encoding.encode(&text).0.into_owned(),
         }
     }
 

@@ -1,9 +1,9 @@
 //! The second pass: every row read, checked, shown to the job, and compared with all others.
 
-use std::ops::ControlFlow;
-
 use memchr::memchr2;
 use serde::Serialize;
+use std::io::Read;
+use std::ops::ControlFlow;
 
 use super::column::Layout;
 use super::duplicates::{Clash, Clashes, Duplicates, Suspects};
@@ -72,7 +72,7 @@ impl Input {
         let mut count = 0;
         while let Some(record) = records.next()? {
             count += 1;
-            let (mut row, mut findings) = self.check(layout, count, &record);
+            let (mut row, mut findings) = self.check(layout, count, record);
             judge(&row, &mut findings);
             row.faulty = findings.iter().any(Finding::is_error);
             duplicates.note(&row.values).map_err(InputError::temporary)?;
@@ -97,7 +97,7 @@ impl Input {
         let mut number = 0;
         while let Some(record) = records.next()? {
             number += 1;
-            let values = self.mapping.values(layout, &cells_of(&record));
+            let values = self.mapping.values(layout, &cells_of(record.cells));
             suspects.note(number, record.line, &values).map_err(InputError::temporary)?;
         }
         if records.digest().so_far() != self.digest {
@@ -106,15 +106,15 @@ impl Input {
         suspects.finish().map_err(InputError::temporary)
     }
 
-    fn records_after_header(&self) -> Result<RecordReader<'_>, InputError> {
+    fn records_after_header(&self) -> Result<RecordReader<'_, impl Read>, InputError> {
         let mut records = RecordReader::open(&self.source, &self.file, self.dialect)?;
         records.next()?;
         Ok(records)
     }
 
-    fn check(&self, layout: &Layout, number: u64, record: &CsvRecord<'_>) -> (Row, Vec<Finding>) {
+    fn check(&self, layout: &Layout, number: u64, record: CsvRecord) -> (Row, Vec<Finding>) {
         let line = record.line;
-        let mut cells = cells_of(record);
+        let mut cells = cells_of(record.cells);
         let mut findings = Vec::new();
         let misplaced = self.swallowed(layout, &cells);
         let misplaced = misplaced.or_else(|| self.no_row(&cells));
@@ -210,35 +210,33 @@ impl Input {
         }
         let mut records = self.records_after_header()?;
         let mut number = 0;
+        let mut cells = Vec::new();
         for clash in clashes {
             let clash = clash.map_err(InputError::temporary)?;
             while number < clash.row {
                 number += 1;
-                if records.next()?.is_none() {
-                    return Err(InputError::Changed { path: self.file.clone() });
-                }
+                cells = records.next()?.ok_or_else(|| InputError::Changed { path: self.file.clone() })?.cells;
             }
-            let finding = self.describe(layout, &clash, records.current());
-            if let ControlFlow::Break(stop) = visit(Visit::Clash(finding)) {
+            if let ControlFlow::Break(stop) = visit(Visit::Clash(self.describe(layout, &clash, &cells))) {
                 return Ok(ControlFlow::Break(stop));
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    fn describe(&self, layout: &Layout, clash: &Clash, cells: &csv::StringRecord) -> Finding {
+    fn describe(&self, layout: &Layout, clash: &Clash, cells: &[String]) -> Finding {
         let message = format!("has the same value as {}; only one of them can be right", clash.describe_others());
         let finding = Violation::error(Rule::Duplicate, message).in_row(clash.row, clash.line);
         let cell = self.mapping.cell(clash.column).and_then(|index| cells.get(index));
         match layout.columns.get(clash.column) {
-            Some(column) => finding.about(&column.name, cell.unwrap_or_default()),
+            Some(column) => finding.about(&column.name, cell.map_or("", String::as_str)),
             None => finding,
         }
     }
 }
 
-fn cells_of(record: &CsvRecord<'_>) -> Vec<String> {
-    let mut cells: Vec<String> = record.cells.iter().map(str::to_owned).collect();
+/// The cells of a record, without the sign that ends the file.
+fn cells_of(mut cells: Vec<String>) -> Vec<String> {
     if let Some(last) = cells.last_mut().filter(|last| last.ends_with(END_OF_FILE)) {
         last.pop();
     }

@@ -2,21 +2,23 @@
 //!
 //! A pipe can be read once only, so it is copied to a temporary file first.
 
+use super::dialect::{SAMPLE_BYTES_MAX, marked_encoding};
+use super::error::InputError;
+use super::lines::LineCounter;
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{DecoderResult, Encoding, UTF_8};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::cell::RefCell;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-
-use encoding_rs::DecoderResult;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-use super::dialect::{Encoding, SAMPLE_BYTES_MAX, marked_encoding};
-use super::error::InputError;
-use super::lines::LineCounter;
+/// Where two legacy encodings are as likely, the guess is the one that Excel writes there: Windows-1252.
+const LIKELY_COUNTRY: &[u8] = b"de";
 
 /// How much is read at a time in the first pass, in bytes.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -36,17 +38,10 @@ impl Digest {
     ///
     /// # Errors
     /// Those of reading.
-    pub(super) fn of_stream(mut from: impl io::BufRead) -> io::Result<Digest> {
-        let mut hasher = Sha256::new();
-        loop {
-            let bytes = from.fill_buf()?;
-            if bytes.is_empty() {
-                return Ok(Digest::finished(hasher));
-            }
-            hasher.update(bytes);
-            let taken = bytes.len();
-            from.consume(taken);
-        }
+    pub(super) fn of_stream(from: impl Read) -> io::Result<Digest> {
+        let (mut hashing, digest) = Hashing::new(from);
+        io::copy(&mut hashing, &mut io::sink())?;
+        Ok(digest.so_far())
     }
 
     fn finished(hasher: Sha256) -> Digest {
@@ -144,13 +139,15 @@ pub struct Probe {
     /// Of the bytes as they are on disk.
     pub digest: Digest,
     /// How the text is stored.
-    pub encoding: Encoding,
+    pub encoding: &'static Encoding,
+    /// Whether that is a guess, for want of a mark and since the bytes are not UTF-8.
+    pub is_guess: bool,
     /// Whether there is a byte order mark.
     pub bom: bool,
     /// The first bytes.
     pub sample: Vec<u8>,
     /// First line with bytes that the marked encoding does not allow; in a file without any mark, the first line
-    /// that is not UTF-8 and because of which it is Windows-1252.
+    /// that is not UTF-8.
     pub malformed_line: Option<u64>,
     /// First line with a NUL character.
     pub nul_line: Option<u64>,
@@ -166,27 +163,29 @@ pub fn probe(reader: impl Read) -> io::Result<Probe> {
     let mut sample = Vec::new();
     reader.by_ref().take(SAMPLE_BYTES_MAX as u64).read_to_end(&mut sample)?;
     let marked = marked_encoding(&sample);
-    let (supposed, bom) = marked.unwrap_or((Encoding::Utf8, false));
+    let (supposed, bom) = marked.unwrap_or((UTF_8, false));
 
     let mut text = TextCheck::new(supposed);
-    text.feed(&sample, false);
-    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    let mut chunk = sample.clone();
     loop {
-        let count = reader.read(&mut chunk)?;
-        text.feed(&chunk[..count], count == 0);
-        if count == 0 {
+        let is_last = chunk.is_empty();
+        text.feed(&chunk, is_last);
+        // What is UTF-8 so far has next to nothing to say about another encoding.
+        if marked.is_none() && text.malformed_line.is_some() {
+            detector.feed(&chunk, is_last);
+        }
+        if is_last {
             break;
         }
+        chunk.resize(CHUNK_BYTES, 0);
+        let count = reader.read(&mut chunk)?;
+        chunk.truncate(count);
     }
-    let is_other = marked.is_none() && text.malformed_line.is_some();
-    Ok(Probe {
-        digest: digest.so_far(),
-        encoding: if is_other { Encoding::Windows1252 } else { supposed },
-        bom,
-        sample,
-        malformed_line: text.malformed_line,
-        nul_line: text.nul_line,
-    })
+    let is_guess = marked.is_none() && text.malformed_line.is_some();
+    let encoding = if is_guess { detector.guess(Some(LIKELY_COUNTRY), Utf8Detection::Deny) } else { supposed };
+    let TextCheck { malformed_line, nul_line, .. } = text;
+    Ok(Probe { digest: digest.so_far(), encoding, is_guess, bom, sample, malformed_line, nul_line })
 }
 
 /// Decodes without keeping anything, to see where that fails.
@@ -199,9 +198,9 @@ struct TextCheck {
 }
 
 impl TextCheck {
-    fn new(encoding: Encoding) -> TextCheck {
+    fn new(encoding: &'static Encoding) -> TextCheck {
         TextCheck {
-            decoder: encoding.decoder().new_decoder_with_bom_removal(),
+            decoder: encoding.new_decoder_with_bom_removal(),
             decoded: vec![0; CHUNK_BYTES],
             lines: LineCounter::default(),
             malformed_line: None,
@@ -243,23 +242,51 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use encoding_rs::{SHIFT_JIS, UTF_16LE, WINDOWS_1251, WINDOWS_1252};
 
     #[test]
     fn the_whole_file_decides_between_utf8_and_windows_1252() {
         let mut bytes = vec![b'a'; SAMPLE_BYTES_MAX];
         bytes.extend("\nü".as_bytes());
-        assert_eq!(probe(bytes.as_slice()).unwrap().encoding, Encoding::Utf8);
-        bytes.extend(b"\r\n\r\n\xfc;");
+        assert_eq!(probe(bytes.as_slice()).unwrap().encoding, UTF_8);
+        bytes.extend(b"\r\n\r\nM\xfcnchen;");
         let probe = probe(bytes.as_slice()).unwrap();
-        assert_eq!((probe.encoding, probe.malformed_line), (Encoding::Windows1252, Some(4)));
+        assert_eq!((probe.encoding, probe.malformed_line), (WINDOWS_1252, Some(4)));
+    }
+
+    #[test]
+    fn legacy_encodings_are_told_apart_by_a_name_or_two() {
+        let guess = |text: &[u8]| {
+            let file = [b"upn,name\r\nann@contoso.com,", text, b"\r\n"].concat();
+            probe(file.as_slice()).unwrap().encoding
+        };
+        for name in [
+            "René",
+            "Jürgen Müller",
+            "Søren",
+            "Åsa",
+            "José Núñez",
+            "André",
+            "Zoë",
+            "Weiß",
+            "Ægir",
+            "Übel",
+            "Müller",
+            "Gonçalves",
+            "Ö",
+        ] {
+            assert_eq!(guess(&WINDOWS_1252.encode(name).0), WINDOWS_1252, "{name}");
+        }
+        assert_eq!(guess(&WINDOWS_1251.encode("Анна Иванова").0), WINDOWS_1251);
+        assert_eq!(guess(&SHIFT_JIS.encode("山田太郎").0), SHIFT_JIS);
     }
 
     #[test]
     fn a_marked_file_keeps_its_encoding_and_shows_its_first_bad_line() {
         let probed = probe(&b"\xef\xbb\xbfupn\n\xfc\n"[..]).unwrap();
-        assert_eq!((probed.encoding, probed.bom, probed.malformed_line), (Encoding::Utf8, true, Some(2)));
+        assert_eq!((probed.encoding, probed.bom, probed.malformed_line), (UTF_8, true, Some(2)));
         let probed = probe(&b"\xff\xfeu\0\n\0\0\xd8n\0"[..]).unwrap();
-        assert_eq!((probed.encoding, probed.malformed_line), (Encoding::Utf16Le, Some(2)));
+        assert_eq!((probed.encoding, probed.malformed_line), (UTF_16LE, Some(2)));
     }
 
     #[test]

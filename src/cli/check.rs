@@ -3,6 +3,7 @@
 use super::args::CheckArgs;
 use super::context::Batch;
 use super::{Exit, Failure};
+use crate::batch::dialect::encoding_name;
 use crate::batch::{Finding, FindingCounts, InputError, Visit};
 use crate::job::Settings;
 use crate::progress::{counted, print_json_text, print_result, print_text, warn};
@@ -61,7 +62,7 @@ impl Output {
         let dialect = &batch.input.dialect;
         Output::head(&json!({
             "file": batch.input.file.display().to_string(),
-            "encoding": dialect.encoding.to_string(),
+            "encoding": encoding_name(dialect.encoding),
             "delimiter": char::from(dialect.delimiter).to_string(),
             "preamble_lines": dialect.preamble_lines,
             "unused_columns": batch.input.unread,

@@ -245,7 +245,7 @@ fn root(endpoint: &Url) -> String {
 }
 
 fn connection_to(simulator: &Simulator) -> Result<Connection, Failure> {
-    let secret = |name: &str| (name == SECRET_VARIABLE).then(|| simulator.client_secret().to_owned());
+    let secret = |name: &str| (name == SECRET_VARIABLE).then(|| crate::sim::CLIENT_SECRET.to_owned());
     Connection::parse(Path::new(SIM), &simulator.connection_file(), &secret)
         .map_err(|error| Failure::new(Exit::Program, error))
 }

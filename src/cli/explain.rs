@@ -125,9 +125,9 @@ fn pages() -> Result<Vec<ExplainPage>, Failure> {
     let of_rooms = job::PROBLEMS.into_iter().chain(machine::PROBLEMS).chain(runner::problems::PROBLEMS);
     pages.extend(of_rooms.map(|kind| ExplainPage::of_problem(&problems, kind)));
     let rules = topic("a rule of the file", "Rules of the file");
-    for rule in Rule::ALL.iter().filter_map(|rule| rule.page().ok()) {
-        let lines = action(NOTHING_CHANGED, NOT_AGAIN, rule.advice);
-        pages.push(ExplainPage::new(&rules, rule.name, rule.meaning, &lines));
+    for rule in Rule::all() {
+        let lines = action(NOTHING_CHANGED, NOT_AGAIN, rule.advice().unwrap_or_default());
+        pages.push(ExplainPage::new(&rules, rule.name(), &rule.meaning(), &lines));
     }
     for file in SHIPPED {
         let job = job(file.name)?;

@@ -26,7 +26,7 @@ pub(super) async fn main(args: &SimArgs) -> Result<Exit, Failure> {
     print_result(format_args!("# simulated tenant at {}", simulator.url()));
     print_result(format_args!(
         "# save this as sim.toml, then: {SECRET_VARIABLE}={} cutover run … --target sim.toml",
-        simulator.client_secret()
+        crate::sim::CLIENT_SECRET
     ));
     print_text(simulator.connection_file());
     tokio::signal::ctrl_c().await.map_err(|error| Failure::program(format!("signals cannot be heard: {error}")))?;

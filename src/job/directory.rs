@@ -5,7 +5,7 @@
 //! needs no directory any more.
 
 use super::Job;
-use super::expr::{EvalError, Expr};
+use super::expr::{EvalError, Expr, applies};
 use super::settings::Settings;
 use super::state::State;
 use serde_json::{Map, Value as JsonValue};
@@ -89,9 +89,7 @@ impl Job {
             return Ok(None);
         };
         let scope = Arc::new(self.row_scope(settings, row));
-        if let Some(when) = &plan.when
-            && !when.holds(&scope)?
-        {
+        if !applies(plan.when.as_ref(), &scope)? {
             return Ok(None);
         }
         Ok(Some(plan.equals.value(&scope)?.to_string()))

@@ -7,13 +7,14 @@
 use super::filters;
 use super::scope::Scope;
 use crate::core::config::shortened;
-use minijinja::machinery::{Span, Token, tokenize};
+use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Expression, UndefinedBehavior};
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -92,15 +93,14 @@ impl fmt::Debug for Expr {
     }
 }
 
-impl Expr {
-    /// Compiles an expression.
-    ///
+impl FromStr for Expr {
+    type Err = String;
+
     /// # Errors
     /// What minijinja says of the syntax, or the names of filters, tests and functions that do not exist.
-    pub fn compile(source: &str) -> Result<Expr, String> {
-        must_be_short(source)?;
+    fn from_str(source: &str) -> Result<Expr, String> {
+        check(source)?;
         let compiled = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(|error| plain(&error))?;
-        unknown_names(source)?;
         Ok(Expr {
             source: Arc::from(source),
             path: plain_path(source).unwrap_or_default().into(),
@@ -108,7 +108,9 @@ impl Expr {
             ..Expr::default()
         })
     }
+}
 
+impl Expr {
     pub(super) fn id(&self) -> u64 {
         self.id
     }
@@ -191,6 +193,11 @@ impl Expr {
     }
 }
 
+/// Whether a condition holds that a job need not write; without one, it does.
+pub(super) fn applies(when: Option<&Expr>, scope: &Arc<Scope>) -> Result<bool, EvalError> {
+    when.map_or(Ok(true), |when| when.holds(scope))
+}
+
 /// Text with expressions in it.
 #[derive(Debug, Clone, Default)]
 pub struct Text(Vec<Piece>);
@@ -201,23 +208,23 @@ enum Piece {
     Expr(Expr),
 }
 
-impl Text {
-    /// Compiles a text.
-    ///
+impl FromStr for Text {
+    type Err = String;
+
     /// # Errors
     /// What is wrong with one of its expressions, or that it holds a statement.
-    pub fn compile(source: &str) -> Result<Text, String> {
+    fn from_str(source: &str) -> Result<Text, String> {
         let mut pieces = Vec::new();
         let mut start = None;
         for token in tokenize(source, false, SyntaxConfig::default()) {
             let (token, span) = token.map_err(|error| plain(&error))?;
             match token {
                 Token::TemplateData(text) => pieces.push(Piece::Literal(text.to_owned())),
-                Token::VariableStart => start = Some(end_of(span)),
+                Token::VariableStart => start = Some(span.end_offset as usize),
                 Token::VariableEnd => {
                     let from = start.take().unwrap_or(0);
-                    let inner = source.get(from..start_of(span)).unwrap_or_default();
-                    pieces.push(Piece::Expr(Expr::compile(inner.trim())?));
+                    let inner = source.get(from..span.start_offset as usize).unwrap_or_default();
+                    pieces.push(Piece::Expr(Expr::from_str(inner.trim())?));
                 }
                 Token::BlockStart => {
                     return Err("statements ({% … %}) are not allowed in a job; use an expression".into());
@@ -231,7 +238,9 @@ impl Text {
         }
         Ok(Text(pieces))
     }
+}
 
+impl Text {
     /// The expressions in it.
     pub fn exprs(&self) -> impl Iterator<Item = &Expr> {
         self.0.iter().filter_map(|piece| match piece {
@@ -330,23 +339,22 @@ impl Default for Json {
     }
 }
 
-impl Json {
-    /// Compiles a string of the job file.
-    ///
+impl FromStr for Json {
+    type Err = String;
+
     /// # Errors
-    /// As [`Text::compile`].
-    pub fn from_text(source: &str) -> Result<Json, String> {
-        let mut text = Text::compile(source)?;
+    /// As for a [`Text`].
+    fn from_str(source: &str) -> Result<Json, String> {
+        let text: Text = source.parse()?;
         match text.0.as_slice() {
-            [Piece::Expr(_)] => match text.0.remove(0) {
-                Piece::Expr(expr) => Ok(Json::Expr(expr)),
-                Piece::Literal(text) => Ok(Json::Constant(text.into())),
-            },
+            [Piece::Expr(expr)] => Ok(Json::Expr(expr.clone())),
             [] | [Piece::Literal(_)] => Ok(Json::Constant(source.into())),
             [..] => Ok(Json::Text(text)),
         }
     }
+}
 
+impl Json {
     /// The value, where it depends on nothing.
     #[must_use]
     pub fn constant(self) -> Option<serde_json::Value> {
@@ -362,13 +370,14 @@ impl Json {
     }
 
     /// The expressions in it, at any depth.
-    pub fn visit_exprs<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
+    #[must_use]
+    pub fn exprs(&self) -> Vec<&Expr> {
         match self {
-            Json::Constant(_) => {}
-            Json::Expr(expr) => visit(expr),
-            Json::Text(text) => text.exprs().for_each(visit),
-            Json::List(items) => items.iter().for_each(|item| item.visit_exprs(visit)),
-            Json::Object(fields) => fields.iter().for_each(|(_, item)| item.visit_exprs(visit)),
+            Json::Constant(_) => Vec::new(),
+            Json::Expr(expr) => vec![expr],
+            Json::Text(text) => text.exprs().collect(),
+            Json::List(items) => items.iter().flat_map(Json::exprs).collect(),
+            Json::Object(fields) => fields.iter().flat_map(|(_, item)| item.exprs()).collect(),
         }
     }
 
@@ -400,29 +409,6 @@ fn plain(error: &minijinja::Error) -> String {
     }
 }
 
-fn start_of(span: Span) -> usize {
-    span.start_offset as usize
-}
-
-fn end_of(span: Span) -> usize {
-    span.end_offset as usize
-}
-
-fn must_be_short(source: &str) -> Result<(), String> {
-    if source.len() > EXPR_BYTES_MAX {
-        return Err(format!("the expression has {} bytes; {EXPR_BYTES_MAX} are the most", source.len()));
-    }
-    let tokens = tokenize(source, true, SyntaxConfig::default());
-    // The tokenizer repeats an error for ever.
-    let tokens = tokens.map_while(Result::ok).take(EXPR_TOKENS_MAX + 1);
-    if tokens.count() > EXPR_TOKENS_MAX {
-        return Err(format!(
-            "the expression has more than {EXPR_TOKENS_MAX} operators, names and values; give parts of it names in [derive] or [facts]"
-        ));
-    }
-    Ok(())
-}
-
 /// Whether a value is no larger than what is left, and not too deep.
 fn fits(value: &Value, depth: usize, left: &mut usize) -> bool {
     let own = value.as_str().map_or(1, |text| text.len() + 1);
@@ -449,34 +435,38 @@ fn fits(value: &Value, depth: usize, left: &mut usize) -> bool {
     })
 }
 
-/// minijinja finds an unknown filter only when it runs into it; a job is to be told before.
-fn unknown_names(source: &str) -> Result<(), String> {
-    let mut state = ENVIRONMENT.empty_state();
+/// Whether an expression is short enough, and uses only filters, tests and functions that exist: minijinja finds an unknown one
+/// only when it runs into it, and a job is to be told before.
+fn check(source: &str) -> Result<(), String> {
+    if source.len() > EXPR_BYTES_MAX {
+        return Err(format!("the expression has {} bytes; {EXPR_BYTES_MAX} are the most", source.len()));
+    }
     let tokens: Vec<Token<'_>> = tokenize(source, true, SyntaxConfig::default())
         // The tokenizer repeats an error for ever.
         .map_while(Result::ok)
         .map(|(token, _)| token)
+        .take(EXPR_TOKENS_MAX + 1)
         .collect();
+    if tokens.len() > EXPR_TOKENS_MAX {
+        return Err(format!(
+            "the expression has more than {EXPR_TOKENS_MAX} operators, names and values; give parts of it names in [derive] or [facts]"
+        ));
+    }
+    let mut state = ENVIRONMENT.empty_state();
     for (index, token) in tokens.iter().enumerate() {
         let Token::Ident(name) = token else { continue };
         let before = |back: usize| index.checked_sub(back).and_then(|at| tokens.get(at));
-        let is_test = matches!(before(1), Some(Token::Ident("is")))
-            || (matches!(before(1), Some(Token::Ident("not"))) && matches!(before(2), Some(Token::Ident("is"))));
-        let called = matches!(tokens.get(index + 1), Some(Token::ParenOpen));
-        if matches!(before(1), Some(Token::Pipe)) {
-            if !filters::exists_filter(&mut state, name) {
-                return Err(format!("there is no filter `{name}`"));
+        let (kind, exists) = match (before(2), before(1), tokens.get(index + 1)) {
+            (_, Some(Token::Pipe), _) => ("filter", filters::exists_filter(&mut state, name)),
+            (_, Some(Token::Ident("is")), _) | (Some(Token::Ident("is")), Some(Token::Ident("not")), _) => {
+                ("test", *name == "not" || filters::exists_test(&mut state, name))
             }
-        } else if is_test {
-            if *name != "not" && !filters::exists_test(&mut state, name) {
-                return Err(format!("there is no test `{name}`"));
-            }
-        } else if called
-            && !matches!(before(1), Some(Token::Dot))
-            && !filters::FUNCTIONS.contains(name)
-            && !is_word(name)
-        {
-            return Err(format!("there is no function `{name}`"));
+            (_, Some(Token::Dot), _) => continue,
+            (.., Some(Token::ParenOpen)) => ("function", filters::FUNCTIONS.contains(name) || is_word(name)),
+            _ => continue,
+        };
+        if !exists {
+            return Err(format!("there is no {kind} `{name}`"));
         }
     }
     Ok(())
@@ -518,7 +508,7 @@ mod tests {
     #[test]
     fn no_value_grows_without_bound() {
         let refused = |source: &str, scope: &Arc<Scope>| {
-            let expr = Expr::compile(source).unwrap();
+            let expr = Expr::from_str(source).unwrap();
             expr.value(scope).unwrap_err().to_string().len()
         };
         for source in [
@@ -531,7 +521,7 @@ mod tests {
             assert!(refused(source, &scope()) < 1_000, "{source}");
         }
         let mut grown = Value::from("x".repeat(1_000));
-        let twice = Expr::compile("[a, a]").unwrap();
+        let twice = Expr::from_str("[a, a]").unwrap();
         for _ in 0..VALUE_DEPTH_MAX {
             let scope = Arc::new(Scope::default().with("a", grown.clone()));
             match twice.value(&scope) {
@@ -544,7 +534,7 @@ mod tests {
 
     #[test]
     fn a_single_expression_keeps_its_type() {
-        let value = |text: &str| Json::from_text(text).unwrap().render(&scope()).unwrap();
+        let value = |text: &str| Json::from_str(text).unwrap().render(&scope()).unwrap();
         assert_eq!(value("{{ none }}"), json!(null));
         assert_eq!(value("{{ 1 + 1 }}"), json!(2));
         assert_eq!(value("{{ row.upn }}"), json!("o'brien#x@contoso.com"));
@@ -555,7 +545,7 @@ mod tests {
 
     #[test]
     fn values_in_a_path_are_percent_encoded_and_the_rest_is_not() {
-        let text = Text::compile("/users/{{ row.upn }}?$select=id,mail").unwrap();
+        let text = Text::from_str("/users/{{ row.upn }}?$select=id,mail").unwrap();
         assert_eq!(text.render_path(&scope()).unwrap(), "/users/o%27brien%23x@contoso.com?$select=id,mail");
     }
 
@@ -570,7 +560,7 @@ mod tests {
         let rendered = |path: &str, value: &str| {
             let row = Value::from(Serde(json!({ "n": value })));
             let scope = Arc::new(Scope::default().with("row", row));
-            Text::compile(path).unwrap().render_path(&scope)
+            Text::from_str(path).unwrap().render_path(&scope)
         };
         for path in paths {
             for value in ["", ".", ".."] {
@@ -591,27 +581,27 @@ mod tests {
 
     #[test]
     fn an_undefined_name_is_an_error_and_not_an_empty_string() {
-        let error = Text::compile("{{ row.nothing }}").unwrap().render(&scope()).unwrap_err();
+        let error = Text::from_str("{{ row.nothing }}").unwrap().render(&scope()).unwrap_err();
         assert!(error.to_string().contains("row.nothing"), "{error}");
     }
 
     #[test]
     fn unknown_filters_tests_and_functions_are_found_when_compiling() {
-        assert_eq!(Expr::compile("row.upn | uper").unwrap_err(), "there is no filter `uper`");
-        assert_eq!(Expr::compile("row is lost").unwrap_err(), "there is no test `lost`");
-        assert_eq!(Expr::compile("sam(1)").unwrap_err(), "there is no function `sam`");
-        assert!(Expr::compile("row.upn is not none and not (row.guid)").is_ok());
-        assert!(Expr::compile("row.upn | domain == 'a | b'").is_ok());
-        assert!(Expr::compile("row.upn |").is_err());
-        assert!(Text::compile("a {{ b").is_err());
-        assert!(Text::compile("{% for a in b %}").is_err());
+        assert_eq!(Expr::from_str("row.upn | uper").unwrap_err(), "there is no filter `uper`");
+        assert_eq!(Expr::from_str("row is lost").unwrap_err(), "there is no test `lost`");
+        assert_eq!(Expr::from_str("sam(1)").unwrap_err(), "there is no function `sam`");
+        assert!(Expr::from_str("row.upn is not none and not (row.guid)").is_ok());
+        assert!(Expr::from_str("row.upn | domain == 'a | b'").is_ok());
+        assert!(Expr::from_str("row.upn |").is_err());
+        assert!(Text::from_str("a {{ b").is_err());
+        assert!(Text::from_str("{% for a in b %}").is_err());
     }
 
     proptest! {
         #[test]
         fn no_text_makes_the_compiler_panic(text in ".{0,60}") {
-            let _ = Json::from_text(&text);
-            let _ = Expr::compile(&text);
+            let _ = Json::from_str(&text);
+            let _ = Expr::from_str(&text);
         }
     }
 }

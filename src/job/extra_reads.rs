@@ -4,7 +4,7 @@
 //! roles they hold. They are made before the row's first write, and what they say is kept in the before-image, so that a row
 //! goes on with what was known when it began.
 
-use super::expr::{EvalError, Expr, Text, to_json};
+use super::expr::{EvalError, Expr, Text, applies, to_json};
 use super::scope::Scope;
 use super::state::State;
 use super::view::{RowView, expects, problem_of};
@@ -43,7 +43,7 @@ impl Observe {
     /// Finds out which further reads name what others find, themselves or by way of a fact.
     pub(super) fn order(&mut self, facts: &[(Arc<str>, Expr)]) {
         let mut found: BTreeSet<String> = ["state".to_owned(), "before".to_owned()].into();
-        for read in &self.also {
+        for read in &self.extra_reads {
             found.insert(format!("state.{}", read.name));
             found.insert(format!("before.{}", read.name));
         }
@@ -53,7 +53,7 @@ impl Observe {
                 found.insert(name.to_string());
             }
         }
-        for read in &mut self.also {
+        for read in &mut self.extra_reads {
             let mut exprs = read.when.iter().chain(read.get.exprs());
             read.follows = exprs.any(|expr| names_one(expr, &found));
         }
@@ -66,14 +66,17 @@ impl RowView {
     ///
     /// # Errors
     /// [`EvalError`] when an expression does not work for the row.
-    pub fn also(&self, read: &ExtraRead, before: Option<&State>, state: &State) -> Result<Option<Request>, EvalError> {
+    pub fn extra_read(
+        &self,
+        read: &ExtraRead,
+        before: Option<&State>,
+        state: &State,
+    ) -> Result<Option<Request>, EvalError> {
         if before.is_some() && !read.always {
             return Ok(None);
         }
         let scope = self.scope(before.unwrap_or(state), state);
-        if let Some(when) = &read.when
-            && !when.holds(&scope)?
-        {
+        if !applies(read.when.as_ref(), &scope)? {
             return Ok(None);
         }
         let path = read.get.render_path(&scope)?;
@@ -83,8 +86,8 @@ impl RowView {
     /// What the answer to such a read says.
     ///
     /// # Errors
-    /// As [`RowView::also`].
-    pub fn also_value(
+    /// As [`RowView::extra_read`].
+    pub fn extra_value(
         &self,
         read: &ExtraRead,
         before: Option<&State>,
@@ -92,10 +95,9 @@ impl RowView {
         items: Vec<JsonValue>,
     ) -> Result<JsonValue, EvalError> {
         let scope = Scope::inside(&self.scope(before.unwrap_or(state), state));
-        let scope = if read.list {
-            scope.with("items", Value::from(Serde(items)))
-        } else {
-            scope.with("item", Value::from(Serde(items.into_iter().next())))
+        let scope = match read.list {
+            true => scope.with("items", Value::from(Serde(items))),
+            false => scope.with("item", Value::from(Serde(items.into_iter().next()))),
         };
         Ok(to_json(&read.value.value(&Arc::new(scope))?))
     }
@@ -103,7 +105,7 @@ impl RowView {
     /// What somebody should know of a row, from how it was before the first write.
     ///
     /// # Errors
-    /// As [`RowView::also`].
+    /// As [`RowView::extra_read`].
     pub fn warnings(&self, before: &State) -> Result<Vec<Problem>, EvalError> {
         let scope = self.scope(before, before);
         those_that_hold(&self.job().warnings, &scope)

@@ -154,7 +154,7 @@ mod tests {
         let domains =
             serde_json::json!([{"id": "Contoso.com", "initial": false}, {"id": "x.onmicrosoft.com", "initial": true}]);
         let scope = Scope::default().with("domains", Value::from(Serde(domains)));
-        Expr::compile(source).unwrap().value(&Arc::new(scope)).unwrap().to_string()
+        source.parse::<Expr>().unwrap().value(&Arc::new(scope)).unwrap().to_string()
     }
 
     #[test]

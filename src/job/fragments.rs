@@ -6,44 +6,31 @@ use super::names::{NameUse, Visible};
 use super::scope::Named;
 use crate::core::config::{At, Table};
 use serde_json::Value as JsonValue;
+use std::str::FromStr;
 use std::sync::Arc;
 use toml::de::DeValue;
 
 /// What a text of a job file can be compiled to. The default stands in for one that could not be; a job with such a placeholder
 /// is never handed out.
-pub(super) trait Fragment: Default {
-    fn compile(source: &str) -> Result<Self, String>;
-
-    fn visit_exprs<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr));
+pub(super) trait Fragment: Default + FromStr<Err = String> {
+    fn exprs(&self) -> Vec<&Expr>;
 }
 
 impl Fragment for Expr {
-    fn compile(source: &str) -> Result<Expr, String> {
-        Expr::compile(source)
-    }
-
-    fn visit_exprs<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
-        visit(self);
+    fn exprs(&self) -> Vec<&Expr> {
+        vec![self]
     }
 }
 
 impl Fragment for Text {
-    fn compile(source: &str) -> Result<Text, String> {
-        Text::compile(source)
-    }
-
-    fn visit_exprs<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
-        self.exprs().for_each(visit);
+    fn exprs(&self) -> Vec<&Expr> {
+        Text::exprs(self).collect()
     }
 }
 
 impl Fragment for Json {
-    fn compile(source: &str) -> Result<Json, String> {
-        Json::from_text(source)
-    }
-
-    fn visit_exprs<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
-        Json::visit_exprs(self, visit);
+    fn exprs(&self) -> Vec<&Expr> {
+        Json::exprs(self)
     }
 }
 
@@ -57,13 +44,12 @@ pub(super) struct JobReader {
 
 impl JobReader {
     fn fragment<T: Fragment>(&mut self, table: &Table<'_>, text: &At<String>, place: Visible) -> T {
-        let fragment = T::compile(&text.value).unwrap_or_else(|message| {
+        let fragment = text.value.parse().unwrap_or_else(|message: String| {
             table.note_at(&text.span, message, None);
             T::default()
         });
-        fragment.visit_exprs(&mut |expr| {
-            self.uses.push(NameUse { variables: expr.variables(), place, span: text.span.clone() });
-        });
+        let used = |expr: &Expr| NameUse { variables: expr.variables(), place, span: text.span.clone() };
+        self.uses.extend(fragment.exprs().into_iter().map(used));
         fragment
     }
 

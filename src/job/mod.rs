@@ -169,8 +169,8 @@ pub struct Observe {
     unread: Arc<[String]>,
     /// The looks, tried in order until one finds something.
     pub looks: Vec<LookAt>,
-    /// What is read about the person beside.
-    pub also: Vec<ExtraRead>,
+    /// What else is read about the person.
+    pub extra_reads: Vec<ExtraRead>,
     /// What to do when several are found.
     pub if_several: Option<String>,
 }
@@ -211,15 +211,17 @@ pub struct PassedOver {
     pub advice: String,
 }
 
-/// How a request is written down.
+/// A write as the job describes it.
 #[derive(Debug, Clone)]
-pub struct RequestPlan {
+pub struct WritePlan {
     /// Its verb.
     pub method: Method,
     /// The path under the service's version root.
     pub path: Text,
     /// Its JSON body; one that comes to null as a whole is not sent.
     pub body: Option<Json>,
+    /// What it changes in the observed state; the body, where the job does not say.
+    pub effect: Vec<(String, Json)>,
 }
 
 /// One change a job makes to a row.
@@ -232,9 +234,7 @@ pub struct Step {
     /// When it is needed.
     pub when: Expr,
     /// What is sent.
-    pub request: RequestPlan,
-    /// What it changes in the observed state; the body, where the job does not say.
-    pub effect: Vec<(String, Json)>,
+    pub write: WritePlan,
     /// The effect cannot be predicted well enough to go on without a read.
     pub observe_after: bool,
     /// From this step on the person cannot work. The machine knows of a step only whether it exposes, and not in which state it
@@ -249,20 +249,11 @@ pub struct Step {
     /// It does at once what these steps do one after the other, and is undone as they are.
     pub undone_as: Vec<StepId>,
     /// How it is done from the second try on, where the service may not know the first way.
-    pub otherwise: Option<Way>,
+    pub otherwise: Option<WritePlan>,
     /// What to do when the service says that somebody else has what the step asks for.
     pub if_taken: Option<String>,
     /// What to do when the service does not take what the step asks for.
     pub if_refused: Option<String>,
-}
-
-/// Another way to do a step.
-#[derive(Debug, Clone)]
-pub struct Way {
-    /// What is sent.
-    pub request: RequestPlan,
-    /// What it changes.
-    pub effect: Vec<(String, Json)>,
 }
 
 /// What to do when a step that leaves no trace is in doubt.
@@ -280,9 +271,7 @@ pub struct Undo {
     /// When it has to be, on freshly observed state.
     pub when: Expr,
     /// What is sent.
-    pub request: RequestPlan,
-    /// What it changes.
-    pub effect: Vec<(String, Json)>,
+    pub write: WritePlan,
 }
 
 /// Bounds in number and time.

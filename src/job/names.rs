@@ -56,8 +56,8 @@ impl Visible {
     pub(super) const PICK: Visible = Visible { own: &["known", "item"], ..Visible::LOOK };
     /// Anything about observed state.
     pub(super) const STATE: Visible = Visible { state: true, facts: ALL, own: &[], ..Visible::LOOK };
-    pub(super) const ALSO_ITEM: Visible = Visible { own: &["item"], ..Visible::STATE };
-    pub(super) const ALSO_ITEMS: Visible = Visible { own: &["items"], ..Visible::STATE };
+    pub(super) const EXTRA_ITEM: Visible = Visible { own: &["item"], ..Visible::STATE };
+    pub(super) const EXTRA_ITEMS: Visible = Visible { own: &["items"], ..Visible::STATE };
     pub(super) const REPORT: Visible = Visible { own: &["warnings"], ..Visible::STATE };
 
     /// The `at`-th lookup, which sees those before it.
@@ -123,7 +123,7 @@ struct Names<'a> {
 impl<'a> Names<'a> {
     fn of(job: &'a Job) -> Names<'a> {
         let set = job.observe.looks.iter().flat_map(|look| &look.set);
-        let also = job.observe.also.iter().map(|read| &read.name);
+        let also = job.observe.extra_reads.iter().map(|read| &read.name);
         let properties = job.observe.properties.iter();
         let state = properties.chain(set.map(|(key, _)| key)).chain(also);
         Names { job, state: state.map(String::as_str).collect() }

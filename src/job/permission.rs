@@ -3,7 +3,7 @@
 //! A permission that is missing shows in the middle of the night, at the first person who needs it; asked for before the
 //! first write it costs nobody anything. What was granted stands in the token (`roles` of an app, `scp` of a person).
 
-use super::expr::{EvalError, Expr};
+use super::expr::{EvalError, Expr, applies};
 use super::{Job, Settings};
 
 /// Something the app must be allowed to do.
@@ -42,11 +42,7 @@ impl Job {
     pub fn permissions_for(&self, settings: &Settings) -> Result<Vec<&Permission>, EvalError> {
         let mut needed = Vec::new();
         for permission in &self.permissions {
-            let applies = match &permission.when {
-                Some(when) => when.holds(&settings.0)?,
-                None => true,
-            };
-            if applies {
+            if applies(permission.when.as_ref(), &settings.0)? {
                 needed.push(permission);
             }
         }

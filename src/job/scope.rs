@@ -321,6 +321,7 @@ impl Object for RowCells {
 mod tests {
     use super::*;
     use minijinja::value::Serde;
+    use std::str::FromStr;
 
     fn run() -> Arc<Scope> {
         Arc::new(Scope::of_run(vec![("params", Value::from(Serde(params())))]))
@@ -338,7 +339,7 @@ mod tests {
 
     fn is_known(source: &str, first: [Option<&str>; 2], second: [Option<&str>; 2]) -> bool {
         let run = run();
-        let expr = Expr::compile(source).unwrap();
+        let expr = Expr::from_str(source).unwrap();
         let value = expr.value(&row(&run, first)).unwrap();
         let known = row(&run, second).known(expr.id());
         if let Some(known) = &known {
@@ -361,11 +362,11 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_read_is_not_evaluated_and_its_error_is_told_as_its_own() {
-        let named = |name: &str, source: &str| (Arc::from(name), Expr::compile(source).unwrap());
+        let named = |name: &str, source: &str| (Arc::from(name), Expr::from_str(source).unwrap());
         let named: Named = [named("good", "row.a ~ '!'"), named("bad", "row.a.b.c")].into();
         let scope = Scope::inside(&row(&run(), [Some("x"), None])).naming(&named);
         let scope = Arc::new(scope);
-        let value = |source: &str| Expr::compile(source).unwrap().value(&scope);
+        let value = |source: &str| Expr::from_str(source).unwrap().value(&scope);
         assert_eq!(value("good ~ '?'").unwrap().to_string(), "x!?");
         let error = value("1 ~ bad").unwrap_err().to_string();
         assert!(error.contains("row.a.b.c"), "{error}");
@@ -374,9 +375,9 @@ mod tests {
 
     #[test]
     fn what_depends_on_a_name_depends_on_what_the_name_reads() {
-        let named: Named = [(Arc::from("x"), Expr::compile("row.a ~ ''").unwrap())].into();
+        let named: Named = [(Arc::from("x"), Expr::from_str("row.a ~ ''").unwrap())].into();
         let run = run();
-        let expr = Expr::compile("x == '1' or x == '2'").unwrap();
+        let expr = Expr::from_str("x == '1' or x == '2'").unwrap();
         let scope = |cell| Arc::new(Scope::inside(&row(&run, [Some(cell), None])).naming(&named));
         assert!(expr.holds(&scope("1")).unwrap());
         assert!(!expr.holds(&scope("3")).unwrap());

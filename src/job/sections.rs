@@ -139,13 +139,13 @@ impl JobReader {
         if looks.is_empty() {
             table.note("`observe` needs at least one look ([[observe.look]])", None);
         }
-        let also = table.each("also", |read| self.also(read));
+        let extra_reads = table.each("also", |read| self.extra_read(read));
         Observe {
             select: properties.join(",").into(),
-            unread: also.iter().map(|read| read.name.clone()).collect(),
+            unread: extra_reads.iter().map(|read| read.name.clone()).collect(),
             properties,
             looks,
-            also,
+            extra_reads,
             if_several: table.text("if_several").map(|at| at.value),
         }
     }
@@ -175,11 +175,11 @@ impl JobReader {
         }
     }
 
-    fn also(&mut self, table: &Table<'_>) -> ExtraRead {
+    fn extra_read(&mut self, table: &Table<'_>) -> ExtraRead {
         let list = table.flag("list");
         let value = match list {
-            true => Visible::ALSO_ITEMS,
-            false => Visible::ALSO_ITEM,
+            true => Visible::EXTRA_ITEMS,
+            false => Visible::EXTRA_ITEM,
         };
         ExtraRead {
             name: table.required_string("name"),

@@ -6,30 +6,15 @@ use std::sync::{Arc, OnceLock};
 
 /// The observed state of a row: the job's properties, each present, null where the service has none. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct State(Arc<Properties>);
-
-#[derive(Debug, Default)]
-struct Properties {
-    json: Map<String, JsonValue>,
+pub struct State {
+    json: Arc<Map<String, JsonValue>>,
     /// The same for expressions, once one has read it.
-    value: OnceLock<Value>,
-}
-
-impl Clone for Properties {
-    fn clone(&self) -> Properties {
-        Properties::from(self.json.clone())
-    }
-}
-
-impl From<Map<String, JsonValue>> for Properties {
-    fn from(json: Map<String, JsonValue>) -> Properties {
-        Properties { json, value: OnceLock::new() }
-    }
+    value: Arc<OnceLock<Value>>,
 }
 
 impl PartialEq for State {
     fn eq(&self, other: &State) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.json == other.0.json
+        Arc::ptr_eq(&self.json, &other.json) || self.json == other.json
     }
 }
 
@@ -41,12 +26,12 @@ impl State {
     }
 
     pub(super) fn find(&self, key: &str) -> Option<&JsonValue> {
-        self.0.json.get(key)
+        self.json.get(key)
     }
 
     /// Puts another state's properties over this one's.
     pub fn merge(&mut self, changes: &State) {
-        let changes = changes.0.json.iter();
+        let changes = changes.json.iter();
         self.change(changes.map(|(key, value)| (key.clone(), value.clone())));
     }
 
@@ -56,39 +41,38 @@ impl State {
     }
 
     fn change(&mut self, changes: impl IntoIterator<Item = (String, JsonValue)>) {
-        let properties = Arc::make_mut(&mut self.0);
-        properties.value = OnceLock::new();
-        properties.json.extend(changes);
+        Arc::make_mut(&mut self.json).extend(changes);
+        self.value = Arc::default();
     }
 
     /// The properties, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&String, &JsonValue)> {
-        self.0.json.iter()
+        self.json.iter()
     }
 
     /// As JSON text, for the journal.
     #[must_use]
     pub fn to_text(&self) -> String {
         // A map with texts for keys always has JSON.
-        serde_json::to_string(&self.0.json).unwrap_or_default()
+        serde_json::to_string(&*self.json).unwrap_or_default()
     }
 
     /// From the journal's JSON text; None when it is not an object.
     #[must_use]
     pub fn from_text(text: &str) -> Option<State> {
         let json: Map<String, JsonValue> = serde_json::from_str(text).ok()?;
-        Some(State(Arc::new(json.into())))
+        Some(json.into_iter().collect())
     }
 
     pub(super) fn value(&self) -> Value {
-        let value = || Value::from(Serde(&self.0.json));
-        self.0.value.get_or_init(value).clone()
+        let value = || Value::from(Serde(&*self.json));
+        self.value.get_or_init(value).clone()
     }
 }
 
 impl FromIterator<(String, JsonValue)> for State {
     fn from_iter<I: IntoIterator<Item = (String, JsonValue)>>(fields: I) -> Self {
-        State(Arc::new(Map::from_iter(fields).into()))
+        State { json: Arc::new(fields.into_iter().collect()), ..State::default() }
     }
 }
 

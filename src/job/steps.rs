@@ -6,7 +6,7 @@
 use super::expr::{Json, Text};
 use super::fragments::JobReader;
 use super::names::Visible;
-use super::{InDoubt, RequestPlan, Step, StepId, Undo, Way};
+use super::{InDoubt, Step, StepId, Undo, WritePlan};
 use crate::core::Method;
 use crate::core::config::{At, Table};
 use std::ops::Range;
@@ -41,16 +41,25 @@ impl JobReader {
         steps.map(|(read, undone_as)| Step { undone_as, ..read.step }).collect()
     }
 
-    fn request(&mut self, table: &Table<'_>) -> RequestPlan {
+    fn write(&mut self, table: &Table<'_>) -> WritePlan {
         let given: Vec<_> = METHODS.iter().filter(|(key, _)| table.has(key)).collect();
         if given.len() != 1 {
             let message = "a request has exactly one of `post`, `patch`, `put`, `delete`, with its path";
             table.note(message, None);
         }
-        let mut plan = RequestPlan { method: Method::Post, path: Text::default(), body: self.body(table) };
+        let mut plan = WritePlan {
+            method: Method::Post,
+            path: Text::default(),
+            body: self.body(table),
+            effect: self.fields(table, "effect", Visible::STATE).unwrap_or_default(),
+        };
         for (key, method) in given {
             plan.method = *method;
             plan.path = self.path(table, key, Visible::STATE).unwrap_or_default();
+        }
+        // A PATCH changes what its body says; for anything else the job has to say it.
+        if let (Method::Patch, Some(Json::Object(fields)), false) = (plan.method, &plan.body, table.has("effect")) {
+            plan.effect.clone_from(fields);
         }
         plan
     }
@@ -64,24 +73,12 @@ impl JobReader {
         }
     }
 
-    /// A PATCH changes what its body says; for anything else the job has to say it.
-    fn effect(&mut self, table: &Table<'_>, request: &RequestPlan) -> Vec<(String, Json)> {
-        if let Some(effect) = self.fields(table, "effect", Visible::STATE) {
-            return effect;
-        }
-        match (&request.method, &request.body) {
-            (Method::Patch, Some(Json::Object(fields))) => fields.clone(),
-            (Method::Get | Method::Post | Method::Patch | Method::Put | Method::Delete, _) => Vec::new(),
-        }
-    }
-
     fn step(&mut self, table: &Table<'_>) -> Step {
-        let request = self.request(table);
-        let effect = self.effect(table, &request);
+        let write = self.write(table);
         let in_doubt = [("repeat", InDoubt::Repeat), ("hold", InDoubt::Hold)];
         let once = table.one_of("once", "a way to treat a step in doubt", &in_doubt);
         let observe_after = table.flag("observe_after");
-        if effect.is_empty() && once.is_none() && !observe_after {
+        if write.effect.is_empty() && once.is_none() && !observe_after {
             let help = "write `effect = { … }`, or `observe_after = true`, or `once = \"repeat\"` / `\"hold\"` if it leaves no trace";
             table.note("nothing tells what this step changes", Some(help));
         }
@@ -89,21 +86,17 @@ impl JobReader {
             name: table.required_string("name"),
             title: table.required_string("title"),
             when: self.required(table, "when", Visible::STATE),
-            request,
-            effect,
+            write,
             observe_after,
             exposes: table.flag("exposes"),
             ends_exposure: table.flag("ends_exposure"),
             once,
-            undo: table.section("undo", |undo| {
-                let request = self.request(undo);
-                Undo { effect: self.effect(undo, &request), when: self.required(undo, "when", Visible::STATE), request }
+            undo: table.section("undo", |undo| Undo {
+                write: self.write(undo),
+                when: self.required(undo, "when", Visible::STATE),
             }),
             undone_as: Vec::new(),
-            otherwise: table.section("otherwise", |way| {
-                let request = self.request(way);
-                Way { effect: self.effect(way, &request), request }
-            }),
+            otherwise: table.section("otherwise", |way| self.write(way)),
             if_taken: table.text("if_taken").map(|at| at.value),
             if_refused: table.text("if_refused").map(|at| at.value),
         }

@@ -5,13 +5,13 @@
 
 use super::decision::Decision;
 use super::directory::{self, DirectoryEntry};
-use super::expr::{EvalError, Expr, to_json};
+use super::expr::{EvalError, Expr, applies, to_json};
 use super::extra_reads::those_that_hold;
 use super::problem::{CHANGED_BY_OTHERS, OFF_GOAL};
 use super::scope::{RowCells, STATE, Scope, empty_cells};
 use super::settings::Settings;
 use super::state::{SeenState, State};
-use super::{InDoubt, Job, LookAt, Objection, RequestPlan, StepId};
+use super::{InDoubt, Job, LookAt, Objection, StepId, WritePlan};
 use crate::core::{Expects, Problem, Request};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
@@ -162,15 +162,17 @@ impl RowView {
         Scope::inside(&self.base).with("known", known).with("select", self.job.observe.select.clone())
     }
 
+    fn item_scope(&self, known: Option<&State>, item: &JsonValue) -> Arc<Scope> {
+        Arc::new(self.look_scope(known).with("item", Value::from(Serde(item))))
+    }
+
     /// The read of one look, or None where it makes no sense for this row. `known` is the state as it was last seen.
     ///
     /// # Errors
     /// [`EvalError`] when an expression does not work for the row.
     pub fn look(&self, look: &LookAt, known: Option<&State>) -> Result<Option<Request>, EvalError> {
         let scope = Arc::new(self.look_scope(known));
-        if let Some(when) = &look.when
-            && !when.holds(&scope)?
-        {
+        if !applies(look.when.as_ref(), &scope)? {
             return Ok(None);
         }
         let path = look.get.render_path(&scope)?;
@@ -196,13 +198,8 @@ impl RowView {
     pub fn hits(&self, look: &LookAt, known: Option<&State>, items: &[JsonValue]) -> Result<Vec<Hit>, EvalError> {
         let mut hits = Vec::new();
         for item in items {
-            let scope = self.look_scope(known);
-            let scope = Arc::new(scope.with("item", Value::from(Serde(item))));
-            let is_meant = match &look.pick {
-                Some(pick) => pick.holds(&scope)?,
-                None => true,
-            };
-            if is_meant {
+            let scope = self.item_scope(known, item);
+            if applies(look.pick.as_ref(), &scope)? {
                 hits.push(Hit { state: self.state_of(look, item), told: told(look, item, &scope)? });
             }
         }
@@ -218,8 +215,7 @@ impl RowView {
         let (Some(passed_over), Some(pick)) = (&look.passed_over, &look.pick) else {
             return Ok(None);
         };
-        let scope = self.look_scope(None);
-        let scope = Arc::new(scope.with("item", Value::from(Serde(item))));
+        let scope = self.item_scope(None, item);
         if pick.holds(&scope)? {
             return Ok(None);
         }
@@ -339,7 +335,7 @@ impl RowView {
             if given_up(id) || !undo.when.holds(&scope)? {
                 continue;
             }
-            if let Some(key) = foreign_key(undo.effect.iter().map(|(key, _)| key), state, &history) {
+            if let Some(key) = foreign_key(undo.write.effect.iter().map(|(key, _)| key), state, &history) {
                 let message = format!("somebody else changed {key} meanwhile; it was left as it is");
                 return Ok(Decision::Adrift(CHANGED_BY_OTHERS.problem(message)));
             }
@@ -354,8 +350,8 @@ impl RowView {
         let scope = self.scope(before, before);
         let mut history = History::new();
         for step in begun.iter().filter_map(|id| self.job.step(*id)) {
-            let undo = step.undo.iter().flat_map(|undo| &undo.effect);
-            for (key, value) in step.effect.iter().chain(undo) {
+            let undo = step.undo.iter().flat_map(|undo| &undo.write.effect);
+            for (key, value) in step.write.effect.iter().chain(undo) {
                 let values = history.entry(key.clone()).or_default();
                 values.push(before.get(key).clone());
                 values.push(value.render(&scope)?);
@@ -379,10 +375,8 @@ impl RowView {
         doubtful: Option<Operation>,
     ) -> Result<Agreement, EvalError> {
         let history = self.history(before, begun)?;
-        let possible = match doubtful {
-            Some(operation) => Some(self.effect(operation, before, expected)?),
-            None => None,
-        };
+        let doubtful = doubtful.and_then(|operation| self.plan(operation));
+        let possible = doubtful.map(|plan| plan.effect(&self.scope(before, expected))).transpose()?;
         let mut agreement = Agreement::Agrees;
         for (key, values) in &history {
             let seen = observed.get(key);
@@ -407,36 +401,23 @@ impl RowView {
     /// As [`RowView::decide`].
     pub fn write(&self, operation: Operation, before: &State, state: &State) -> Result<Write, EvalError> {
         let scope = self.scope(before, state);
-        let Some((request, effect)) = self.plan(operation) else {
+        let Some(plan) = self.plan(operation) else {
             return Err(EvalError::Expression {
                 source_text: format!("{operation:?}"),
                 detail: "the job has no such step".into(),
             });
         };
-        let path = request.path.render_path(&scope)?;
-        let body = request.body.as_ref().map(|body| body.render(&scope));
+        let path = plan.path.render_path(&scope)?;
+        let body = plan.body.as_ref().map(|body| body.render(&scope));
         let body = body.transpose()?.filter(|body| !body.is_null());
-        Ok(Write { request: Request::write(request.method, path, body), effect: render_effect(effect, &scope)? })
+        Ok(Write { request: Request::write(plan.method, path, body), effect: plan.effect(&scope)? })
     }
 
-    fn effect(&self, operation: Operation, before: &State, state: &State) -> Result<State, EvalError> {
-        match self.plan(operation) {
-            Some((_, effect)) => render_effect(effect, &self.scope(before, state)),
-            None => Ok(State::default()),
-        }
-    }
-
-    fn plan(&self, operation: Operation) -> Option<(&RequestPlan, &[(String, super::Json)])> {
+    fn plan(&self, operation: Operation) -> Option<&WritePlan> {
         match operation {
-            Operation::Do(id) => self.job.step(id).map(|step| (&step.request, step.effect.as_slice())),
-            Operation::Otherwise(id) => {
-                let way = self.job.step(id)?.otherwise.as_ref()?;
-                Some((&way.request, way.effect.as_slice()))
-            }
-            Operation::Undo(id) => {
-                let undo = self.job.step(id)?.undo.as_ref()?;
-                Some((&undo.request, undo.effect.as_slice()))
-            }
+            Operation::Do(id) => Some(&self.job.step(id)?.write),
+            Operation::Otherwise(id) => self.job.step(id)?.otherwise.as_ref(),
+            Operation::Undo(id) => Some(&self.job.step(id)?.undo.as_ref()?.write),
         }
     }
 
@@ -445,10 +426,8 @@ impl RowView {
     /// # Errors
     /// As [`RowView::decide`].
     pub fn exposed(&self, before: &State, state: &State) -> Result<bool, EvalError> {
-        match &self.job.exposed {
-            Some(when) => when.holds(&self.scope(before, state)),
-            None => Ok(false),
-        }
+        let exposed = self.job.exposed.as_ref();
+        exposed.map_or(Ok(false), |exposed| exposed.holds(&self.scope(before, state)))
     }
 
     /// The job's report columns; a column that makes no sense in this state is empty.
@@ -488,8 +467,10 @@ fn as_before(before: &State, state: &State, history: &History) -> Decision {
     Decision::Adrift(OFF_GOAL.problem(message))
 }
 
-fn render_effect(effect: &[(String, super::Json)], scope: &Arc<Scope>) -> Result<State, EvalError> {
-    effect.iter().map(|(key, value)| Ok((key.clone(), value.render(scope)?))).collect()
+impl WritePlan {
+    fn effect(&self, scope: &Arc<Scope>) -> Result<State, EvalError> {
+        self.effect.iter().map(|(key, value)| Ok((key.clone(), value.render(scope)?))).collect()
+    }
 }
 
 impl Job {

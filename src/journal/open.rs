@@ -1,6 +1,6 @@
 //! Opening a journal: the lock, the checkpoint, and the log's tails that the checkpoint does not stand for yet.
 
-use super::blocking::{Blocking, Threads};
+use super::blocking::{Blocking, OwnThread, Threads};
 use super::cache::{self, Cache};
 use super::error::JournalError;
 use super::fold::RunFold;
@@ -54,7 +54,12 @@ impl Journal {
         let opened = SledStore::open(dir).map_err(|error| no_room_or(error, dir))?;
         let journal = Journal {
             dir: dir.to_owned(),
-            parts: JournalParts { storage: Arc::new(disk), store: Arc::new(opened.store), blocking: Arc::new(Threads) },
+            parts: JournalParts {
+                storage: Arc::new(disk),
+                store: Arc::new(opened.store),
+                log_blocking: log_thread(),
+                blocking: Arc::new(Threads),
+            },
             set_aside: opened.set_aside,
             lock: Some(lock),
         };
@@ -75,7 +80,7 @@ impl Journal {
     ) -> Result<Journal, JournalError> {
         let journal = Journal {
             dir: dir.to_owned(),
-            parts: JournalParts { storage, store, blocking },
+            parts: JournalParts { storage, store, log_blocking: Arc::clone(&blocking), blocking },
             set_aside: None,
             lock: None,
         };
@@ -356,6 +361,14 @@ pub(super) fn chosen(dir: &Path, mut runs: Vec<RunId>, prefix: Option<&str>) -> 
 
 fn is_nothing(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+/// The runtime's threads serve where the system has none to give now.
+fn log_thread() -> Arc<dyn Blocking> {
+    match OwnThread::start("journal-log") {
+        Ok(thread) => Arc::new(thread),
+        Err(_) => Arc::new(Threads),
+    }
 }
 
 /// A disk that is full is told as that.

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct JournalParts {
     pub storage: Arc<dyn Storage>,
     pub store: Arc<dyn Store>,
+    pub log_blocking: Arc<dyn Blocking>,
     pub blocking: Arc<dyn Blocking>,
 }
 
@@ -41,18 +42,17 @@ pub struct Session {
 
 impl Session {
     pub(super) fn start(parts: &JournalParts, cache: Cache, fold: RunFold, log: Log) -> Result<Session, JournalError> {
-        let JournalParts { storage, store, blocking } = parts.clone();
+        let JournalParts { storage, store, log_blocking, blocking } = parts.clone();
         let header = Arc::clone(&fold.run.header);
         let others = unfinished_beside(&*store, &fold.run)?;
         let shortage = log.shortage().clone();
         let read = storage.open_to_read(header.id)?;
-        let (checkpoint, durable) =
-            CheckpointWriter::start(cache, fold, storage, Arc::clone(&blocking), shortage.clone());
+        let (checkpoint, durable) = CheckpointWriter::start(cache, fold, storage, blocking, shortage.clone());
         Ok(Session {
             log: Mutex::new(read),
             shortage,
             parts: parts.clone(),
-            writer: Writer::start(log, blocking, durable),
+            writer: Writer::start(log, log_blocking, durable),
             checkpoint,
             header,
             others,

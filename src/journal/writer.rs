@@ -218,7 +218,7 @@ fn answer(answers: Vec<Option<Answer>>, result: Result<(), LogError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::blocking::Threads;
+    use crate::journal::blocking::{OwnThread, Threads};
     use crate::journal::doubles::{Inline, MemoryLogFile};
     use crate::journal::line::LINE_BYTES_MAX;
     use crate::journal::log::inspect;
@@ -257,7 +257,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_answered_is_durable_and_in_the_callers_order() {
-        for blocking in [slow(), Arc::new(Threads)] {
+        let own: Arc<dyn Blocking> = Arc::new(OwnThread::start("journal-log").unwrap());
+        for blocking in [slow(), Arc::new(Threads), own] {
             let (file, writer) = writer(blocking);
             for number in 0..10 {
                 writer.post(record(2 * number)).unwrap();

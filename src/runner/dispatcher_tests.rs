@@ -4,12 +4,12 @@
 use super::*;
 use crate::batch::Input;
 use crate::core::Request;
-use crate::job::{AppFacts, Job, Settings};
+use crate::job::{AppFacts, Claimed, Job, Settings};
 use crate::journal::doubles::{Inline, MemoryStore};
 use crate::journal::storage::FolderStorage;
 use crate::journal::{Journal, RunId, Session, UnixMillis};
 use crate::machine::Outcome;
-use crate::runner::claims::Claims;
+use crate::runner::claims::{Claims, Verdict, Wanted};
 use crate::runner::start::{Order, begin};
 use crate::runner::stop::Gate;
 use crate::runner::worker::Work;
@@ -732,4 +732,21 @@ async fn places_for_those_away_cost_nothing_at_any_pace_and_latency() {
         assert!(away.used >= least, "{case}: {}", away.used);
         assert!(away.p99 <= Duration::from_millis(most_ms), "{case}: {:?}", away.p99);
     }
+}
+
+/// What a row ended with is not free as long as a replica may show that it is.
+#[tokio::test(start_paused = true)]
+async fn a_value_stays_spoken_for_after_its_row_has_ended() {
+    let world = World::new().await;
+    let claims = Claims::new(&world.session);
+    let value = Claimed { what: "UPN".into(), value: "p01@contoso.com".into() };
+    let claim = |row, now| {
+        let values = vec![value.clone()];
+        let wanted = Wanted { account: format!("account {row}"), values, in_the_way: None, gives_way_to: Vec::new() };
+        claims.claim(RowNumber(row), &wanted, now, Duration::from_secs(60)).unwrap()
+    };
+    assert_eq!((claim(1, 10), claim(2, 20)), (Verdict::Free, Verdict::Waits));
+    claims.keep(vec![value.clone()], 100);
+    assert_eq!(claims.ended(RowNumber(1), Outcome::Done, 30), [RowNumber(2)]);
+    assert_eq!((claim(2, 99), claim(2, 100)), (Verdict::Lagging, Verdict::Free));
 }

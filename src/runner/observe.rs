@@ -75,7 +75,7 @@ pub async fn observe(
     if let Found::One(state) = &mut found {
         let before = states.map(|states| &states.before);
         // Those that need what others find are asked once these were answered.
-        for reads in job.observe.also.chunk_by(|_, next| !next.follows) {
+        for reads in job.observe.extra_reads.chunk_by(|_, next| !next.follows) {
             further(reads, view, before, state, client, priority).await?;
         }
     }
@@ -157,7 +157,7 @@ async fn further(
 ) -> Result<(), ObserveError> {
     let (mut asked, mut requests) = (Vec::new(), Vec::new());
     for read in reads {
-        match view.also(read, before, state)? {
+        match view.extra_read(read, before, state)? {
             Some(request) => {
                 asked.push(read);
                 requests.push(request);
@@ -171,7 +171,7 @@ async fn further(
     let answers = client.read_all(&requests, priority).await;
     for (read, answer) in asked.into_iter().zip(answers) {
         let said = match answer {
-            Ok(items) => view.also_value(read, before, state, items)?,
+            Ok(items) => view.extra_value(read, before, state, items)?,
             Err(NoAnswer::Fault(fault)) if read.optional && fault.is_refusal() => {
                 let (code, message) = (&fault.code, &fault.message);
                 tracing::info!("{} is not known: {code}: {message}", read.name);

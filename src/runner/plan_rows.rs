@@ -7,19 +7,19 @@
 use super::claims::{circle, kept, same_account};
 use super::plan::{Plan, RowPlan, hash_of};
 use super::problems::AFTER_ROW;
-use super::spool::{SORTED_IN_MEMORY, Spool, Spooled, first, numbers, of_temporary_file};
+use super::spool::{SORTED_IN_MEMORY, Spool, Spooled, of_temporary_file};
 use crate::batch::external_sort::{Sorted, Sorter};
 use crate::journal::{JournalError, RowNumber};
 use std::io;
 use std::iter::Peekable;
 
-/// A hash of an account or a value, and three numbers: the rank of the row there, the row, and what it wants or how it ends.
-const TOUCH_BYTES: usize = 40;
+/// The two words of the hash of an account or a value, the rank of the row there, the row, and what it wants or how it ends.
+type TouchRecord = [u64; 5];
 /// The rank of a row that is an account comes before that of those that want what the account has.
 const IS_IT: u64 = 0;
 const WANTS_OF_IT: u64 = 1;
-/// Three numbers: a row, the position among what it wants, another row.
-const PAIR_BYTES: usize = 24;
+/// A row, the position among what it wants, another row.
+type Pair = [u64; 3];
 
 /// How people find a row: its number, its line in the file, its key.
 pub type Naming<'a> = dyn FnMut(RowNumber) -> Result<String, JournalError> + 'a;
@@ -28,14 +28,14 @@ pub type Naming<'a> = dyn FnMut(RowNumber) -> Result<String, JournalError> + 'a;
 pub struct PlanRows {
     plans: Spool<RowPlan>,
     /// Accounts, by those who are one and those who want what one has.
-    accounts: Sorter<TOUCH_BYTES>,
+    accounts: Sorter<5>,
 }
 
 /// Plans of rows with regard to each other, in the order of the rows.
 pub struct SettledRows {
     plans: Spooled<RowPlan>,
     /// Rows that need a value which an earlier row needs, too.
-    shared: Peekable<Sorted<PAIR_BYTES>>,
+    shared: Peekable<Sorted<3>>,
 }
 
 /// What a run would do with a row.
@@ -137,16 +137,15 @@ impl SettledRows {
             return Ok(None);
         };
         let mut last = None;
-        let is_its = |pair: &io::Result<[u8; PAIR_BYTES]>| pair.as_ref().map_or(true, |pair| first(pair) <= row.0);
+        let is_its = |pair: &io::Result<Pair>| pair.as_ref().map_or(true, |[its, ..]| *its <= row.0);
         while let Some(pair) = self.shared.next_if(is_its) {
             last = Some(pair.map_err(of_temporary_file)?);
         }
         let values = plan.wanted.as_ref().map(|wanted| &wanted.values);
-        let value = |pair: &[u8; PAIR_BYTES]| values?.get(first(&pair[8..]) as usize);
-        if let Some(pair) = last
-            && let Some(shared) = value(&pair)
+        if let Some([_, position, other]) = last
+            && let Some(shared) = values.and_then(|values| values.get(position as usize))
         {
-            let other = name(RowNumber(first(&pair[16..])))?;
+            let other = name(RowNumber(other))?;
             let (what, value) = (&shared.what, &shared.value);
             let message = format!("it is not changed at the same time as {other}: both need the {what} {value}");
             plan.warnings.push(AFTER_ROW.problem(message));
@@ -167,25 +166,21 @@ impl End {
     }
 }
 
-fn touch(text: &[&str], rank: u64, row: RowNumber, what: u64) -> [u8; TOUCH_BYTES] {
-    let hash = hash_of(text);
-    numbers([first(&hash), first(&hash[8..]), rank, row.0, what])
-}
-
-/// The hash, the rank, the row, and what it wants or how it ends.
-fn parts(touch: &[u8; TOUCH_BYTES]) -> ((u64, u64), u64, u64, u64) {
-    ((first(touch), first(&touch[8..])), first(&touch[16..]), first(&touch[24..]), first(&touch[32..]))
+fn touch(text: &[&str], rank: u64, row: RowNumber, what: u64) -> TouchRecord {
+    let hash = u128::from_be_bytes(hash_of(text));
+    [(hash >> 64) as u64, hash as u64, rank, row.0, what]
 }
 
 /// Of the rows that need one value all but the first, each with that one.
-fn shared(values: Sorter<TOUCH_BYTES>) -> io::Result<Sorted<PAIR_BYTES>> {
+fn shared(values: Sorter<5>) -> io::Result<Sorted<3>> {
     let mut pairs = Sorter::new(SORTED_IN_MEMORY);
     let mut of_value = None;
     for touch in values.finish()? {
-        let (hash, _, row, position) = parts(&touch?);
+        let [high, low, _, row, position] = touch?;
+        let hash = [high, low];
         match of_value {
             Some((known, first_row)) if known == hash && first_row != row => {
-                pairs.push(numbers([row, position, first_row]))?;
+                pairs.push([row, position, first_row])?;
             }
             Some((known, _)) if known == hash => {}
             Some(_) | None => of_value = Some((hash, row)),
@@ -198,13 +193,13 @@ fn shared(values: Sorter<TOUCH_BYTES>) -> io::Result<Sorted<PAIR_BYTES>> {
 struct Touches(Vec<Touch>);
 
 impl Touches {
-    fn find(accounts: Sorter<TOUCH_BYTES>) -> io::Result<Touches> {
+    fn find(accounts: Sorter<5>) -> io::Result<Touches> {
         let mut by_row = Vec::new();
         let (mut account, mut owner): (_, Option<Owner>) = (None, None);
         for touch in accounts.finish()? {
-            let (hash, rank, row, what) = parts(&touch?);
-            if account != Some(hash) {
-                account = Some(hash);
+            let [high, low, rank, row, what] = touch?;
+            if account != Some([high, low]) {
+                account = Some([high, low]);
                 owner = None;
             }
             let end = |number: u64| End::ALL[(number % 3) as usize];

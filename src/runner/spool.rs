@@ -14,14 +14,12 @@ use std::marker::PhantomData;
 /// Memory for one sort before it goes to disk, in bytes.
 pub(super) const SORTED_IN_MEMORY: usize = 1 << 20;
 
-const PLACE_BYTES: usize = 16;
-
 /// Takes items of rows.
 pub struct Spool<T> {
     file: BufWriter<File>,
     end: u64,
     /// The row of each item, and where it begins.
-    places: Sorter<PLACE_BYTES>,
+    places: Sorter<2>,
     items: PhantomData<fn(&T)>,
 }
 
@@ -29,7 +27,7 @@ pub struct Spool<T> {
 pub struct Spooled<T> {
     file: BufReader<File>,
     at: u64,
-    places: Peekable<Sorted<PLACE_BYTES>>,
+    places: Peekable<Sorted<2>>,
     items: PhantomData<fn() -> T>,
 }
 
@@ -54,7 +52,7 @@ impl<T: Serialize> Spool<T> {
     fn write(&mut self, row: RowNumber, item: &T) -> io::Result<()> {
         let mut line = serde_json::to_vec(item)?;
         line.push(b'\n');
-        self.places.push(numbers([row.0, self.end]))?;
+        self.places.push([row.0, self.end])?;
         self.end += line.len() as u64;
         self.file.write_all(&line)
     }
@@ -93,31 +91,15 @@ impl<T: DeserializeOwned> Spooled<T> {
     }
 
     fn read_through(&mut self, last: RowNumber) -> io::Result<Option<(RowNumber, T)>> {
-        let is_due =
-            |place: &io::Result<[u8; PLACE_BYTES]>| place.as_ref().map_or(true, |place| first(place) <= last.0);
-        let Some(place) = self.places.next_if(is_due).transpose()? else {
+        let is_due = |place: &io::Result<[u64; 2]>| place.as_ref().map_or(true, |[row, _]| *row <= last.0);
+        let Some([row, begins]) = self.places.next_if(is_due).transpose()? else {
             return Ok(None);
         };
-        let begins = first(&place[8..]);
         self.file.seek_relative(begins.wrapping_sub(self.at).cast_signed())?;
         let mut line = Vec::new();
         self.at = begins + self.file.read_until(b'\n', &mut line)? as u64;
-        Ok(Some((RowNumber(first(&place)), serde_json::from_slice(&line)?)))
+        Ok(Some((RowNumber(row), serde_json::from_slice(&line)?)))
     }
-}
-
-/// A record that sorts like its numbers.
-pub(super) fn numbers<const N: usize, const BYTES: usize>(numbers: [u64; N]) -> [u8; BYTES] {
-    let mut record = [0; BYTES];
-    for (place, number) in record.chunks_exact_mut(8).zip(numbers) {
-        place.copy_from_slice(&number.to_be_bytes());
-    }
-    record
-}
-
-/// The first number of a record.
-pub(super) fn first(record: &[u8]) -> u64 {
-    record.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// Temporary files fail as the journal's do, and for the same reasons.
@@ -132,7 +114,7 @@ mod tests {
     /// More rows than one sort holds in memory, from both ends.
     #[test]
     fn items_come_back_in_the_order_of_the_rows() {
-        let rows = 3 * (SORTED_IN_MEMORY / PLACE_BYTES) as u64;
+        let rows = 3 * (SORTED_IN_MEMORY / size_of::<[u64; 2]>()) as u64;
         let mut spool = Spool::new().unwrap();
         for row in (1..=rows / 2).flat_map(|row| [row, rows + 1 - row]) {
             spool.push(RowNumber(row), &format!("{row}\n")).unwrap();

@@ -10,8 +10,7 @@ use rand::seq::SliceRandom as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::service::{ServiceOutcome, SimService};
-use super::{Call, GraphRefusal, GraphReply};
+use super::{Call, GraphRefusal, GraphReply, SimService};
 
 /// Most requests in one batch.
 const PARTS_MAX: usize = 20;
@@ -120,11 +119,9 @@ fn run(service: &SimService, outer: &Call, part: &BatchPart) -> Result<GraphRepl
     let mut call = Call::new(service, &parts, outer.now);
     call.body = part.body.as_ref().map(|body| body.to_string().into_bytes()).unwrap_or_default();
     let mut dice = call.identity.dice();
-    Ok(match service.serve_part(&call, &mut dice) {
-        ServiceOutcome::Reply(reply) => reply,
-        // The connection that is lost is the one behind the door, so the door replies.
-        ServiceOutcome::Cut => service.refused(&call, &GraphRefusal::fault(StatusCode::GATEWAY_TIMEOUT)),
-    })
+    let reply = service.serve_part(&call, &mut dice);
+    // The connection that is lost is the one behind the door, so the door replies.
+    Ok(reply.unwrap_or_else(|| service.refused(&call, &GraphRefusal::fault(StatusCode::GATEWAY_TIMEOUT))))
 }
 
 fn response(id: &str, reply: GraphReply) -> Value {

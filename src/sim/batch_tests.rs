@@ -1,7 +1,7 @@
 //! Batches as a client sees them.
 
 use super::*;
-use crate::sim::{Direct, DirectReply, Faults, Options, Population, RateQuota, ServiceLimits};
+use crate::sim::{Direct, Faults, Options, Population, RateQuota, ServiceLimits};
 use axum::http::Response;
 
 fn quiet() -> Options {
@@ -20,8 +20,8 @@ fn send(tenant: &Direct, request: axum::http::request::Builder, body: &Value) ->
         .body(body.to_string().into_bytes())
         .unwrap();
     match tenant.answer(request, 0) {
-        DirectReply::Reply(reply) => reply,
-        DirectReply::Cut => panic!("cut"),
+        Some(reply) => reply,
+        None => panic!("cut"),
     }
 }
 
@@ -125,8 +125,8 @@ fn parts_meet_faults_by_themselves_and_a_lost_one_is_a_timeout() {
             .header("content-type", "application/json")
             .body(body.to_string().into_bytes());
         match tenant.answer(request.unwrap(), 0) {
-            DirectReply::Reply(reply) if reply.status() == 200 => Some(reply.into_body()),
-            DirectReply::Reply(_) | DirectReply::Cut => None,
+            Some(reply) if reply.status() == 200 => Some(reply.into_body()),
+            Some(_) | None => None,
         }
     });
     let body: Value = serde_json::from_slice(&whole.unwrap()).unwrap();

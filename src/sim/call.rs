@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, Method, header};
 
 use super::batch::Batching;
 use super::endpoints::{Route, endpoint};
-use super::limits::{LimitFamily, RequestCost, ShedPriority};
+use super::limits::{LimitFamily, RequestCost};
 use super::refusal::Trace;
 use super::schema::ApiVersion;
 use super::service::SimService;
@@ -86,10 +86,6 @@ impl Call {
 
     pub(super) fn is_read(&self) -> bool {
         self.method == Method::GET
-    }
-
-    pub(super) fn priority(&self) -> ShedPriority {
-        ShedPriority::of(self.header("x-ms-throttle-priority"))
     }
 
     /// What the request costs by Microsoft's table: what listing the address costs, 1 more with `$expand`, less 1 with

@@ -5,10 +5,10 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::endpoints::{ControlPage, Route};
+use super::endpoints::Route;
 use super::rules::users::{self, DirectoryRole};
 use super::schema::{USERS, parse_id};
-use super::service::{ServiceOutcome, SimService, locked};
+use super::service::{SimService, locked};
 use super::store::Collection;
 use super::{Call, Document, GraphRefusal, GraphReply};
 
@@ -28,18 +28,19 @@ const SHOWN: [&str; 9] = [
 ];
 
 /// Serves the tenant's own pages; None where the request is for another one.
-pub(super) fn serve(service: &SimService, call: &Call) -> Option<ServiceOutcome> {
-    let Ok(Route::Control(page)) = call.route else {
+pub(super) fn serve(service: &SimService, call: &Call) -> Option<GraphReply> {
+    let Ok(Route::Control(page)) = &call.route else {
         return None;
     };
-    let reply = match page {
+    let reply = match page.as_str() {
         _ if !call.is_read() => Err(GraphRefusal::method()),
-        ControlPage::Stats => Ok(GraphReply::value(StatusCode::OK, &json!(service.counters))),
-        ControlPage::Users => users(service, &call.pairs),
-        ControlPage::Writes => Ok(writes(service)),
-        ControlPage::Tokens => Ok(tokens(service)),
+        "stats" => Ok(GraphReply::value(StatusCode::OK, &json!(service.counters))),
+        "users" => users(service, &call.pairs),
+        "writes" => Ok(writes(service)),
+        "tokens" => Ok(tokens(service)),
+        _ => Err(GraphRefusal::no_such_path(&call.path)),
     };
-    Some(reply.map_or_else(|refusal| service.refuse(call, &refusal), ServiceOutcome::Reply))
+    reply.map_or_else(|refusal| service.refuse(call, &refusal), Some)
 }
 
 /// All users, or those with the UPN (`upn=`, live or deleted, without the digits of deletion) or the id (`id=`).
@@ -48,18 +49,15 @@ fn users(service: &SimService, pairs: &[(String, String)]) -> Result<GraphReply,
     match pairs.iter().find(|(name, _)| name == "upn" || name == "id") {
         None => all_users(service, &mut out),
         Some((name, value)) if name == "id" => {
-            let refusal = || GraphRefusal::bad_request(format!("'{value}' is not an id."));
-            let id = parse_id(value).ok_or_else(refusal)?;
-            let tenant = locked(&service.tenant);
-            tenant.users.by_id(id).into_iter().for_each(|user| write_user(&mut out, user));
+            let id = parse_id(value).ok_or_else(|| GraphRefusal::bad_request(format!("'{value}' is not an id.")))?;
+            locked(&service.tenant).users.by_id(id).into_iter().for_each(|user| write_user(&mut out, user));
         }
         Some((_, name)) => {
             let store = &locked(&service.tenant).users;
             let slots = store.live_by_upn(name).into_iter().chain(store.deleted_with_tail(name));
             let users = slots.filter_map(|slot| store.get(slot));
-            users
-                .filter(|user| users::home_upn(user).eq_ignore_ascii_case(name))
-                .for_each(|user| write_user(&mut out, user));
+            let named = users.filter(|user| users::home_upn(user).eq_ignore_ascii_case(name));
+            named.for_each(|user| write_user(&mut out, user));
         }
     }
     Ok(GraphReply::lines(out))
@@ -69,7 +67,7 @@ fn users(service: &SimService, pairs: &[(String, String)]) -> Result<GraphReply,
 fn writes(service: &SimService) -> GraphReply {
     let tenant = locked(&service.tenant);
     let mut out = Vec::new();
-    for record in tenant.writes.records() {
+    for record in &tenant.writes.records {
         // A record is plain data; should it not serialise, an empty line shows it to the reader.
         out.extend(serde_json::to_vec(record).unwrap_or_default());
         out.push(b'\n');
@@ -106,7 +104,7 @@ fn write_user(out: &mut Vec<u8>, user: &Document) {
         "administrator": role == DirectoryRole::Holder,
         "eligible": role == DirectoryRole::Eligible,
     });
-    for property in USERS.properties.iter().filter(|property| SHOWN.contains(&property.name)) {
+    for property in USERS.properties.iter().copied().flatten().filter(|property| SHOWN.contains(&property.name)) {
         shown[property.name] = property.value(user).into_owned();
     }
     out.extend_from_slice(shown.to_string().as_bytes());

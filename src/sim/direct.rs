@@ -3,21 +3,12 @@
 
 use axum::http::{Request, Response};
 
-use super::service::{ServiceOutcome, locked};
+use super::service::locked;
 use super::token::TokenSubject;
-use super::{Call, Options, SimClock, SimError, SimService, SimTime, build, control};
+use super::{Call, GraphReply, Options, SimClock, SimError, SimService, SimTime, build, control};
 
 /// The root that links to further pages begin with.
 const ROOT: &str = "http://127.0.0.1:9";
-
-/// What comes back.
-#[derive(Debug)]
-pub enum DirectReply {
-    /// A reply.
-    Reply(Response<Vec<u8>>),
-    /// The end of the connection, and no reply.
-    Cut,
-}
 
 /// A simulated tenant inside the caller.
 #[derive(Debug)]
@@ -55,19 +46,17 @@ impl Direct {
         self.service.change_other_app(writes_per_s, SimTime(now_ms));
     }
 
-    /// Answers a request to Graph or to the tenant's own pages (`/sim/…`) at `now_ms`, in Unix milliseconds.
+    /// Answers a request to Graph or to the tenant's own pages (`/sim/…`) at `now_ms`, in Unix milliseconds; None is the end of
+    /// the connection, and no reply.
     #[must_use]
-    pub fn answer(&self, request: Request<Vec<u8>>, now_ms: i64) -> DirectReply {
+    pub fn answer(&self, request: Request<Vec<u8>>, now_ms: i64) -> Option<Response<Vec<u8>>> {
         let (parts, body) = request.into_parts();
         let mut call = Call::new(&self.service, &parts, SimTime(now_ms));
-        let outcome = control::serve(&self.service, &call).unwrap_or_else(|| {
+        let reply = control::serve(&self.service, &call).or_else(|| {
             call.body = body;
             self.service.serve(&call, &mut call.identity.dice())
         });
-        match outcome {
-            ServiceOutcome::Reply(reply) => DirectReply::Reply(reply.into_response()),
-            ServiceOutcome::Cut => DirectReply::Cut,
-        }
+        reply.map(GraphReply::into_response)
     }
 }
 
@@ -92,8 +81,8 @@ mod tests {
             .body(Vec::new())
             .unwrap();
         match tenant.answer(request, now_ms) {
-            DirectReply::Reply(reply) => reply.status().as_u16(),
-            DirectReply::Cut => panic!("cut"),
+            Some(reply) => reply.status().as_u16(),
+            None => panic!("cut"),
         }
     }
 
@@ -110,7 +99,7 @@ mod tests {
     fn the_tenants_own_pages_are_there_too() {
         let tenant = Direct::new(&options(), 0).unwrap();
         let request = Request::get("/sim/users").body(Vec::new()).unwrap();
-        let DirectReply::Reply(reply) = tenant.answer(request, 0) else {
+        let Some(reply) = tenant.answer(request, 0) else {
             panic!("cut");
         };
         assert!(String::from_utf8(reply.into_body()).unwrap().lines().count() > 10);

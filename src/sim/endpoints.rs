@@ -94,20 +94,12 @@ pub(super) enum SignInRoute {
     App,
 }
 
-/// The tenant's own pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ControlPage {
-    Stats,
-    Users,
-    Writes,
-    Tokens,
-}
-
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
     SignIn(SignInRoute),
-    Control(ControlPage),
+    /// A page of the tenant's own.
+    Control(String),
     Batch,
     /// A pattern of Graph and the key in the path.
     Graph(&'static str, String),
@@ -130,10 +122,7 @@ impl Route {
             ["devicelogin"] => Self::SignIn(SignInRoute::DevicePage),
             ["metadata", "identity", "oauth2", "token"] => Self::SignIn(SignInRoute::Metadata),
             ["msi", "token"] => Self::SignIn(SignInRoute::App),
-            ["sim", "stats"] => Self::Control(ControlPage::Stats),
-            ["sim", "users"] => Self::Control(ControlPage::Users),
-            ["sim", "writes"] => Self::Control(ControlPage::Writes),
-            ["sim", "tokens"] => Self::Control(ControlPage::Tokens),
+            ["sim", page] => Self::Control((*page).to_owned()),
             ["v1.0" | "beta", "$batch"] => Self::Batch,
             ["v1.0" | "beta", rest @ ..] => graph(rest, path)?,
             _ => return Err(GraphRefusal::no_such_path(path)),

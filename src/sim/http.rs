@@ -11,8 +11,8 @@ use axum::{Router, routing::any};
 use futures_util::stream;
 
 use super::endpoints::Route;
-use super::service::{ServiceOutcome, count};
-use super::{Call, GraphRefusal, SimService, control, login};
+use super::service::count;
+use super::{Call, GraphRefusal, GraphReply, SimService, control, login};
 
 /// Longest body that is read. A user's properties need a small part of it.
 const BODY_BYTES_MAX: usize = 256 * 1_024;
@@ -25,20 +25,20 @@ pub(super) fn router(service: Arc<SimService>) -> Router {
 async fn handle(State(service): State<Arc<SimService>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let mut call = Call::new(&service, &parts, service.clock.now());
-    if let Some(outcome) = control::serve(&service, &call) {
-        return delivered(outcome);
+    if let Some(reply) = control::serve(&service, &call) {
+        return delivered(Some(reply));
     }
     let mut dice = call.identity.dice();
     let latency_ms = service.faults.latency_ms(&mut dice);
     // Half of it passes before anything is done: a client that gives up may have changed something, or not.
     pause(latency_ms / 2).await;
     call.now = service.clock.now();
-    let outcome = if let Ok(Route::SignIn(route)) = &call.route {
+    let reply = if let Ok(Route::SignIn(route)) = &call.route {
         count(&service.counters.requests);
         // A body that is no form has no fields, and is refused for the first one that is missing. A GET has its query.
         let form = Form::<Vec<(String, String)>>::from_request(Request::from_parts(parts, body), &()).await;
         let fields = form.map(|Form(fields)| fields).unwrap_or_default();
-        ServiceOutcome::Reply(login::serve(&service, route, &fields, &call))
+        Some(login::serve(&service, route, &fields, &call))
     } else {
         match to_bytes(body, BODY_BYTES_MAX).await {
             Ok(bytes) => {
@@ -49,7 +49,7 @@ async fn handle(State(service): State<Arc<SimService>>, request: Request) -> Res
         }
     };
     pause(latency_ms - latency_ms / 2).await;
-    delivered(outcome)
+    delivered(reply)
 }
 
 async fn pause(ms: u64) {
@@ -60,12 +60,9 @@ async fn pause(ms: u64) {
 
 /// A body that fails before its first byte makes the server give the connection up before the reply began, as a network does
 /// it.
-fn delivered(outcome: ServiceOutcome) -> Response<Body> {
-    match outcome {
-        ServiceOutcome::Reply(reply) => reply.into_response().map(Body::from),
-        ServiceOutcome::Cut => {
-            let cut: io::Result<Vec<u8>> = Err(io::ErrorKind::ConnectionAborted.into());
-            Response::new(Body::from_stream(stream::iter([cut])))
-        }
-    }
+fn delivered(reply: Option<GraphReply>) -> Response<Body> {
+    reply.map(|reply| reply.into_response().map(Body::from)).unwrap_or_else(|| {
+        let cut: io::Result<Vec<u8>> = Err(io::ErrorKind::ConnectionAborted.into());
+        Response::new(Body::from_stream(stream::iter([cut])))
+    })
 }

@@ -97,16 +97,16 @@ async fn parts(response: Response) -> (StatusCode, Value) {
 async fn sign_in(simulator: &Simulator, client: &Client, secret: &str) -> Response {
     let form = [
         ("grant_type", "client_credentials"),
-        ("client_id", simulator.client_id()),
+        ("client_id", CLIENT_ID),
         ("client_secret", secret),
         ("scope", "https://graph.microsoft.com/.default"),
     ];
-    let url = format!("{}/{}/oauth2/v2.0/token", simulator.url(), simulator.tenant());
+    let url = format!("{}/{}/oauth2/v2.0/token", simulator.url(), INITIAL_DOMAIN);
     client.post(url).form(&form).send().await.unwrap()
 }
 
 async fn token(simulator: &Simulator, client: &Client) -> String {
-    let (status, body) = parts(sign_in(simulator, client, simulator.client_secret()).await).await;
+    let (status, body) = parts(sign_in(simulator, client, CLIENT_SECRET).await).await;
     assert_eq!((status, &body["expires_in"]), (StatusCode::OK, &json!(3_599)));
     text(&body["access_token"])
 }

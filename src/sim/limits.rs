@@ -19,8 +19,6 @@ pub struct RateQuota {
 pub enum ResourceUnits {
     /// The published limit for the tenant's number of users: 3,500, 5,000 or 8,000 per 10 s.
     ByTenantSize,
-    /// A limit of one's own.
-    Fixed(RateQuota),
     /// Nothing.
     Off,
 }
@@ -79,7 +77,6 @@ impl ServiceLimits {
     pub(super) fn units_quota(&self, users: usize) -> Option<RateQuota> {
         let amount = match (self.resource_units, users) {
             (ResourceUnits::Off, _) => return None,
-            (ResourceUnits::Fixed(quota), _) => return Some(quota),
             (ResourceUnits::ByTenantSize, 0..50) => 3_500,
             (ResourceUnits::ByTenantSize, 50..=500) => 5_000,
             (ResourceUnits::ByTenantSize, _) => 8_000,
@@ -120,32 +117,13 @@ impl LimitFamily {
     }
 }
 
-/// `x-ms-throttle-priority`, as a request has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ShedPriority {
-    Low,
-    Normal,
-    High,
-}
-
-impl ShedPriority {
-    /// Whatever is not understood is normal, as is silence.
-    pub(super) fn of(named: Option<&str>) -> Self {
-        match named.map(str::to_ascii_lowercase).as_deref() {
-            Some("low") => Self::Low,
-            Some("high") => Self::High,
-            Some(_) | None => Self::Normal,
-        }
-    }
-
-    /// The share of the tenant's bucket that a request must leave to those above it. Microsoft says that low is shed first
-    /// and gives no numbers; a twentieth is ours.
-    pub(super) fn leaves_share(self) -> f64 {
-        match self {
-            Self::Low => 0.05,
-            Self::Normal => 0.02,
-            Self::High => 0.0,
-        }
+/// The share of the tenant's bucket that a request of this `x-ms-throttle-priority` must leave to those above it. Whatever is
+/// not understood is normal, as is silence. Microsoft says that low is shed first and gives no numbers; a twentieth is ours.
+pub(super) fn share_left_by(priority: Option<&str>) -> f64 {
+    match priority.map(str::to_ascii_lowercase).as_deref() {
+        Some("low") => 0.05,
+        Some("high") => 0.0,
+        Some(_) | None => 0.02,
     }
 }
 
@@ -178,9 +156,7 @@ mod tests {
 
     #[test]
     fn a_priority_that_is_not_understood_is_normal() {
-        assert_eq!(ShedPriority::of(Some("LOW")), ShedPriority::Low);
-        assert_eq!(ShedPriority::of(Some("High")), ShedPriority::High);
-        assert_eq!(ShedPriority::of(Some("urgent")), ShedPriority::Normal);
-        assert_eq!(ShedPriority::of(None), ShedPriority::Normal);
+        let shares = [Some("LOW"), Some("urgent"), None, Some("High")].map(share_left_by);
+        assert_eq!(shares, [0.05, 0.02, 0.02, 0.0]);
     }
 }

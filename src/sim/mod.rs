@@ -75,7 +75,7 @@ use service::{Access, SimService, locked};
 use tenant::Tenant;
 
 pub use batch::Batching;
-pub use direct::{Direct, DirectReply};
+pub use direct::Direct;
 pub use faults::Faults;
 pub use limits::{RateQuota, ResourceUnits, ServiceLimits, UsageHeader};
 pub use permission::{GraphPermission, UnknownPermission};
@@ -254,24 +254,6 @@ impl Simulator {
     #[must_use]
     pub fn url(&self) -> String {
         root(self.address)
-    }
-
-    /// The tenant's name.
-    #[must_use]
-    pub fn tenant(&self) -> &'static str {
-        INITIAL_DOMAIN
-    }
-
-    /// The id of the app that may sign in.
-    #[must_use]
-    pub fn client_id(&self) -> &'static str {
-        CLIENT_ID
-    }
-
-    /// The app's secret: a fixed text of no value, to be put into [`SECRET_VARIABLE`].
-    #[must_use]
-    pub fn client_secret(&self) -> &'static str {
-        CLIENT_SECRET
     }
 
     /// A connection file, in TOML, that leads to this tenant.

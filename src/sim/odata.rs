@@ -58,11 +58,9 @@ impl FilterClause {
     }
 
     pub(super) fn matches(&self, document: &Document) -> bool {
-        match &*self.property.value(document) {
-            Value::String(text) => self.matches_text(text),
-            Value::Array(items) => items.iter().filter_map(Value::as_str).any(|item| self.matches_text(item)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
-        }
+        let value = &*self.property.value(document);
+        let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        items.iter().filter_map(Value::as_str).any(|item| self.matches_text(item))
     }
 
     fn matches_text(&self, text: &str) -> bool {
@@ -131,39 +129,27 @@ impl ODataQuery {
             from: 0,
         };
         for (name, value) in pairs.iter().filter(|(name, _)| name.starts_with('$')) {
-            query.take(name, value, set, version)?;
+            let is_served = name == "$select" || set.options.contains(&name.as_str());
+            match name.as_str() {
+                "$select" => {
+                    let names = value.split(',').map(|name| set.property(name.trim(), version));
+                    query.select = names.collect::<Result<_, _>>()?;
+                    query.is_selected = true;
+                }
+                "$filter" if is_served => {
+                    query.filter = Some(FilterClause::parse(value, set, version, query.is_advanced)?);
+                }
+                "$expand" if is_served => query.expand = Some(expansion(value)?),
+                "$top" if is_served => query.page_size = page_size(value)?,
+                "$count" if is_served && matches!(value.as_str(), "true" | "false") => {}
+                "$skiptoken" if is_served => query.from = value.parse().map_err(|_| GraphRefusal::page_token())?,
+                _ => {
+                    let message = format!("The simulated tenant does not support {name}={value} here.");
+                    return Err(GraphRefusal::unsupported(message));
+                }
+            }
         }
         Ok(query)
-    }
-
-    fn take(
-        &mut self,
-        name: &str,
-        value: &str,
-        set: &'static EntitySet,
-        version: ApiVersion,
-    ) -> Result<(), GraphRefusal> {
-        let is_served = name == "$select" || set.options.contains(&name);
-        match name {
-            "$select" => {
-                let names = value.split(',').map(|name| set.property(name.trim(), version));
-                self.select = names.collect::<Result<_, _>>()?;
-                self.is_selected = true;
-            }
-            "$filter" if is_served => {
-                self.filter = Some(FilterClause::parse(value, set, version, self.is_advanced)?);
-            }
-            "$expand" if is_served => self.expand = Some(expansion(value)?),
-            "$top" if is_served => self.page_size = page_size(value)?,
-            "$count" if is_served && matches!(value, "true" | "false") => {}
-            "$skiptoken" if is_served => self.from = value.parse().map_err(|_| GraphRefusal::page_token())?,
-            _ => {
-                return Err(GraphRefusal::unsupported(format!(
-                    "The simulated tenant does not support {name}={value} here."
-                )));
-            }
-        }
-        Ok(())
     }
 
     /// The part of a description's address that names a set and what is shown of it.
@@ -271,13 +257,9 @@ impl<'a> Scanner<'a> {
     }
 
     fn takes(&mut self, sign: &str) -> bool {
-        match self.0.trim_start().strip_prefix(sign) {
-            Some(rest) => {
-                self.0 = rest;
-                true
-            }
-            None => false,
-        }
+        let rest = self.0.trim_start().strip_prefix(sign);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
     }
 
     fn expect(&mut self, sign: &str, otherwise: &str) -> Result<(), GraphRefusal> {

@@ -66,31 +66,25 @@ impl GraphRefusal {
 
     /// A permission or a directory role is missing.
     pub(super) fn denied() -> Self {
-        let message = "Insufficient privileges to complete the operation.";
-        Self::new(403, "Authorization_RequestDenied", message)
+        Self::new(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
     }
 
     /// No such object, or not in this collection.
     pub(super) fn not_found(key: impl std::fmt::Display) -> Self {
-        let message = format!(
-            "Resource '{key}' does not exist or one of its queried reference-property objects are not present."
-        );
-        Self::new(404, "Request_ResourceNotFound", message)
+        let why = "does not exist or one of its queried reference-property objects are not present.";
+        Self::new(404, "Request_ResourceNotFound", format!("Resource '{key}' {why}"))
     }
 
     pub(super) fn no_such_path(path: &str) -> Self {
-        let message = format!("Resource not found for the segment in '{path}'.");
-        Self::new(400, "BadRequest", message)
+        Self::new(400, "BadRequest", format!("Resource not found for the segment in '{path}'."))
     }
 
     pub(super) fn method() -> Self {
-        let message = "The HTTP method is not allowed for this address.";
-        Self::new(405, BAD_REQUEST, message)
+        Self::new(405, BAD_REQUEST, "The HTTP method is not allowed for this address.")
     }
 
     pub(super) fn media_type() -> Self {
-        let message = "The body must be sent as application/json.";
-        Self::new(415, BAD_REQUEST, message)
+        Self::new(415, BAD_REQUEST, "The body must be sent as application/json.")
     }
 
     pub(super) fn too_long() -> Self {
@@ -99,17 +93,13 @@ impl GraphRefusal {
 
     /// A made-up fault of the service.
     pub(super) fn fault(status: StatusCode) -> Self {
-        let status = status.as_u16();
-        let code = match status {
-            500 => "Service_InternalServerError",
-            _ => "serviceNotAvailable",
-        };
-        Self::new(status, code, "The service could not answer; this fault was asked for.")
+        let is_internal = status == StatusCode::INTERNAL_SERVER_ERROR;
+        let code = if is_internal { "Service_InternalServerError" } else { "serviceNotAvailable" };
+        Self::new(status.as_u16(), code, "The service could not answer; this fault was asked for.")
     }
 
     pub(super) fn not_stored() -> Self {
-        let message = "The change could not be stored and was not made.";
-        Self::new(500, "Service_InternalServerError", message)
+        Self::new(500, "Service_InternalServerError", "The change could not be stored and was not made.")
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -157,9 +147,9 @@ impl Trace<'_> {
     pub(super) fn throttled_body(self) -> Value {
         let message = "Too many requests; wait as long as Retry-After says.";
         let mut inner = self.to_json();
-        inner["code"] = json!("429");
-        inner["status"] = json!("429");
-        inner["message"] = json!(message);
+        for (name, value) in [("code", "429"), ("status", "429"), ("message", message)] {
+            inner[name] = json!(value);
+        }
         json!({"error": {"code": "TooManyRequests", "message": message, "innerError": inner}})
     }
 }

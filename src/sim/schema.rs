@@ -156,6 +156,11 @@ impl Property {
 /// Entities with their places in a listing; a page ends at a place and the next one begins there.
 pub(super) type Rows<'a> = Box<dyn Iterator<Item = (Slot, Cow<'a, Document>)> + 'a>;
 
+type RowsRule = for<'a> fn(ReplicaView<'a>, &'a ODataQuery) -> Result<Rows<'a>, GraphRefusal>;
+type FindRule = for<'a> fn(ReplicaView<'a>) -> Option<Cow<'a, Document>>;
+/// Properties in groups.
+pub(super) type Properties = &'static [&'static [Property]];
+
 /// A kind of entity, as one address serves it.
 #[derive(Debug)]
 pub(super) struct EntitySet {
@@ -164,19 +169,19 @@ pub(super) struct EntitySet {
     pub(super) context: &'static str,
     /// Whether its entities tell their type.
     pub(super) is_typed: bool,
-    pub(super) properties: &'static [Property],
+    pub(super) properties: Properties,
     /// The query options that it takes beside `$select`.
     pub(super) options: &'static [&'static str],
     /// What a request sees of the set, from a place on.
-    pub(super) rows: for<'a> fn(ReplicaView<'a>, &'a ODataQuery) -> Result<Rows<'a>, GraphRefusal>,
+    pub(super) rows: RowsRule,
     /// The entity that the key in a request's path names.
-    pub(super) find: for<'a> fn(ReplicaView<'a>) -> Option<Cow<'a, Document>>,
+    pub(super) find: FindRule,
 }
 
 impl EntitySet {
     /// The property that a version of Graph knows by this name; names are compared exactly.
     pub(super) fn property(&self, name: &str, version: ApiVersion) -> Result<&'static Property, GraphRefusal> {
-        let mut known = self.properties.iter();
+        let mut known = self.properties.iter().copied().flatten();
         known
             .find(|property| property.name == name && (version == ApiVersion::Beta || !property.is(Trait::Beta)))
             .ok_or_else(|| GraphRefusal::unknown_property(name, self.type_name))
@@ -184,7 +189,7 @@ impl EntitySet {
 
     /// What a GET gives when nothing is selected.
     pub(super) fn default_select(&self) -> Vec<&'static Property> {
-        self.properties.iter().filter(|property| property.is(Trait::Shown)).collect()
+        self.properties.iter().copied().flatten().filter(|property| property.is(Trait::Shown)).collect()
     }
 
     /// Reads the body of a write. Annotations are passed over.
@@ -245,9 +250,20 @@ const fn row(
     Property { name, form, write, filter, traits, derive: None }
 }
 
-/// The default set comes first (user-get in Microsoft's reference).
+/// Texts of which the same is to be known.
+const fn texts<const N: usize>(names: [&'static str; N], write: WriteRule, traits: &'static [Trait]) -> [Property; N] {
+    let mut properties = [row("", Text, write, Never, traits); N];
+    let mut at = 0;
+    while at < N {
+        properties[at].name = names[at];
+        at += 1;
+    }
+    properties
+}
+
+/// What of a user Graph shows unasked comes first (user-get in Microsoft's reference).
 #[rustfmt::skip]
-const USER: &[Property] = &[
+const USER: Properties = &[&[
     row("businessPhones", Texts, Writable, Never, &[Shown, Sensitive]),
     row("displayName", Text, Writable, Never, &[Shown]).derived(derive::display_name),
     row("givenName", Text, Writable, Never, &[Shown]).derived(derive::given_name),
@@ -260,87 +276,52 @@ const USER: &[Property] = &[
     row("surname", Text, Writable, Never, &[Shown]).derived(derive::surname),
     row("userPrincipalName", Upn, Writable, Partial, &[Shown, Sensitive]),
     row("accountEnabled", Flag, Writable, Never, &[Sensitive]),
-    row("city", Text, Writable, Never, &[]),
-    row("companyName", Text, Writable, Never, &[]),
-    row("country", Text, Writable, Never, &[]),
-    row("createdDateTime", Text, ReadOnly, Never, &[]),
-    row("deletedDateTime", Text, ReadOnly, Never, &[]),
-    row("department", Text, Writable, Never, &[]),
-    row("employeeId", Text, Writable, Never, &[]),
-    row("isManagementRestricted", Text, ReadOnly, Never, &[]),
     row("lastPasswordChangeDateTime", Text, ReadOnly, Never, &[]).derived(derive::first_password),
     row("mailNickname", Text, Writable, Never, &[]).derived(derive::nickname),
-    row("onPremisesDistinguishedName", Text, ReadOnly, Never, &[]),
-    row("onPremisesDomainName", Text, ReadOnly, Never, &[]),
     row("onPremisesImmutableId", Anchor, Writable, Equal, &[Sensitive]),
-    row("onPremisesLastSyncDateTime", Text, ReadOnly, Never, &[]),
     row("onPremisesObjectIdentifier", Guid, ClearOnly, Never, &[Beta]),
     row("onPremisesProvisioningErrors", Texts, ReadOnly, Never, &[]),
-    row("onPremisesSamAccountName", Text, ReadOnly, Never, &[]),
-    row("onPremisesSecurityIdentifier", Text, ReadOnly, Never, &[]),
-    row("onPremisesSyncEnabled", Text, ReadOnly, Never, &[]),
-    row("onPremisesUserPrincipalName", Text, ReadOnly, Never, &[]),
     row("otherMails", Texts, Writable, Never, &[Sensitive, CloudOwned]),
     row("passwordProfile", Object, Secret, Never, &[Sensitive, CloudOwned]),
-    row("postalCode", Text, Writable, Never, &[]),
     row("proxyAddresses", Addresses, ReadOnly, Any, &[]).derived(derive::proxy_addresses),
-    row("signInSessionsValidFromDateTime", Text, ReadOnly, Never, &[]),
-    row("state", Text, Writable, Never, &[]),
-    row("streetAddress", Text, Writable, Never, &[]),
     row("usageLocation", Text, Writable, Never, &[CloudOwned]),
     row("userType", Text, ReadOnly, Never, &[]).derived(|_| json!("Member")),
-];
+], &texts([
+    "city", "companyName", "country", "department", "employeeId", "postalCode", "state", "streetAddress",
+], Writable, &[]), &texts([
+    "createdDateTime", "deletedDateTime", "isManagementRestricted", "onPremisesDistinguishedName", "onPremisesDomainName",
+    "onPremisesLastSyncDateTime", "onPremisesSamAccountName", "onPremisesSecurityIdentifier", "onPremisesSyncEnabled",
+    "onPremisesUserPrincipalName", "signInSessionsValidFromDateTime",
+], ReadOnly, &[])];
 
 #[rustfmt::skip]
-const DOMAIN: &[Property] = &shown([
+const DOMAIN: Properties = &[&texts([
     "authenticationType", "availabilityStatus", "id", "isAdminManaged", "isDefault", "isInitial", "isRoot", "isVerified",
     "passwordNotificationWindowInDays", "passwordValidityPeriodInDays", "supportedServices",
-]);
+], ReadOnly, &[Shown])];
 
-const TENANT: &[Property] = &shown(["displayName", "id", "onPremisesSyncEnabled", "tenantType", "verifiedDomains"]);
+#[rustfmt::skip]
+const TENANT: Properties = &[&texts([
+    "displayName", "id", "onPremisesSyncEnabled", "tenantType", "verifiedDomains",
+], ReadOnly, &[Shown])];
 
-const ASSIGNMENT: &[Property] = &[
-    row("appScopeId", Text, ReadOnly, Never, &[]),
-    row("directoryScopeId", Text, ReadOnly, Never, &[Shown]),
-    row("id", Text, ReadOnly, Never, &[Shown]),
-    row("principalId", Guid, ReadOnly, Equal, &[Shown]),
-    row("roleDefinitionId", Guid, ReadOnly, Equal, &[Shown]),
-];
+/// Who has which role.
+const GRANTED: &[Property] =
+    &[row("principalId", Guid, ReadOnly, Equal, &[Shown]), row("roleDefinitionId", Guid, ReadOnly, Equal, &[Shown])];
 
-const ELIGIBILITY: &[Property] = &[
-    row("appScopeId", Text, ReadOnly, Never, &[Shown]),
-    row("directoryScopeId", Text, ReadOnly, Never, &[Shown]),
-    row("endDateTime", Text, ReadOnly, Never, &[Shown]),
-    row("id", Text, ReadOnly, Never, &[Shown]),
-    row("memberType", Text, ReadOnly, Never, &[Shown]),
-    row("principalId", Guid, ReadOnly, Equal, &[Shown]),
-    row("roleDefinitionId", Guid, ReadOnly, Equal, &[Shown]),
-    row("roleEligibilityScheduleId", Text, ReadOnly, Never, &[Shown]),
-    row("startDateTime", Text, ReadOnly, Never, &[Shown]),
-];
+const ASSIGNMENT: Properties =
+    &[GRANTED, &texts(["directoryScopeId", "id"], ReadOnly, &[Shown]), &texts(["appScopeId"], ReadOnly, &[])];
 
-const RISKY_USER: &[Property] = &[
-    row("id", Guid, ReadOnly, Equal, &[Shown]),
-    row("isDeleted", Text, ReadOnly, Never, &[Shown]),
-    row("isProcessing", Text, ReadOnly, Never, &[Shown]),
-    row("riskDetail", Text, ReadOnly, Never, &[Shown]),
-    row("riskLastUpdatedDateTime", Text, ReadOnly, Never, &[Shown]),
-    row("riskLevel", Text, ReadOnly, Never, &[Shown]),
-    row("riskState", Text, ReadOnly, Never, &[Shown]),
-    row("userDisplayName", Text, ReadOnly, Never, &[Shown]),
-    row("userPrincipalName", Text, ReadOnly, Never, &[Shown]),
-];
+#[rustfmt::skip]
+const ELIGIBILITY: Properties = &[GRANTED, &texts([
+    "appScopeId", "directoryScopeId", "endDateTime", "id", "memberType", "roleEligibilityScheduleId", "startDateTime",
+], ReadOnly, &[Shown])];
 
-/// Properties that the service writes itself and every GET shows.
-const fn shown<const N: usize>(names: [&'static str; N]) -> [Property; N] {
-    let mut properties = [row("", Text, ReadOnly, Never, &[Shown]); N];
-    let mut at = 0;
-    while at < N {
-        properties[at].name = names[at];
-        at += 1;
-    }
-    properties
-}
+#[rustfmt::skip]
+const RISKY_USER: Properties = &[&[row("id", Guid, ReadOnly, Equal, &[Shown])], &texts([
+    "isDeleted", "isProcessing", "riskDetail", "riskLastUpdatedDateTime", "riskLevel", "riskState", "userDisplayName",
+    "userPrincipalName",
+], ReadOnly, &[Shown])];
 
 const PAGED: &[&str] = &["$filter", "$top", "$skiptoken"];
 const COUNTED: &[&str] = &["$filter", "$top", "$skiptoken", "$count"];
@@ -348,65 +329,52 @@ const EXPANDED: &[&str] = &["$filter", "$top", "$skiptoken", "$expand"];
 /// A group's members, who are users here, cannot be filtered.
 const UNFILTERED: &[&str] = &["$top", "$skiptoken", "$count"];
 
-const LIVE: EntitySet = EntitySet {
-    type_name: "user",
-    context: "users",
-    is_typed: false,
-    properties: USER,
-    options: COUNTED,
-    rows: users::live,
-    find: users::find_live,
-};
-pub(super) static USERS: EntitySet = LIVE;
+const fn set(
+    type_name: &'static str,
+    context: &'static str,
+    properties: Properties,
+    options: &'static [&'static str],
+    rows: RowsRule,
+    find: FindRule,
+) -> EntitySet {
+    EntitySet { type_name, context, is_typed: false, properties, options, rows, find }
+}
+
+const fn typed(set: EntitySet) -> EntitySet {
+    EntitySet { is_typed: true, ..set }
+}
+
+/// Of a set whose entities have no address of their own.
+const NONE: FindRule = |_| None;
+
+pub(super) static USERS: EntitySet = set("user", "users", USER, COUNTED, users::live, users::find_live);
 pub(super) static DELETED_USERS: EntitySet =
-    EntitySet { context: "directoryObjects/microsoft.graph.user", rows: users::in_bin, ..LIVE };
+    set("user", "directoryObjects/microsoft.graph.user", USER, COUNTED, users::in_bin, NONE);
 pub(super) static DELETED_USER: EntitySet =
-    EntitySet { context: "directoryObjects", is_typed: true, find: users::find_in_bin, ..LIVE };
-pub(super) static MEMBERS: EntitySet =
-    EntitySet { context: "directoryObjects", is_typed: true, options: UNFILTERED, rows: roles::members, ..LIVE };
-pub(super) static USER_MEMBERS: EntitySet = EntitySet { options: UNFILTERED, rows: roles::user_members, ..LIVE };
-pub(super) static DOMAINS: EntitySet = EntitySet {
-    type_name: "domain",
-    context: "domains",
-    properties: DOMAIN,
-    options: &[],
-    rows: domains::rows,
-    find: domains::find,
-    ..LIVE
-};
-pub(super) static ORGANIZATION: EntitySet = EntitySet {
-    type_name: "organization",
-    context: "organization",
-    properties: TENANT,
-    options: &[],
-    rows: domains::organization,
-    ..LIVE
-};
-pub(super) static RISKY_USERS: EntitySet = EntitySet {
-    type_name: "riskyUser",
-    context: "identityProtection/riskyUsers",
-    properties: RISKY_USER,
-    options: PAGED,
-    rows: risk::rows,
-    find: risk::find,
-    ..LIVE
-};
-pub(super) static ROLE_ASSIGNMENTS: EntitySet = EntitySet {
-    type_name: "unifiedRoleAssignment",
-    context: "roleManagement/directory/roleAssignments",
-    properties: ASSIGNMENT,
-    options: EXPANDED,
-    rows: roles::assignments,
-    ..LIVE
-};
-pub(super) static ROLE_ELIGIBILITIES: EntitySet = EntitySet {
-    type_name: "unifiedRoleEligibilityScheduleInstance",
-    context: "roleManagement/directory/roleEligibilityScheduleInstances",
-    properties: ELIGIBILITY,
-    options: EXPANDED,
-    rows: roles::eligibilities,
-    ..LIVE
-};
+    typed(set("user", "directoryObjects", USER, COUNTED, users::in_bin, users::find_in_bin));
+pub(super) static MEMBERS: EntitySet = typed(set("user", "directoryObjects", USER, UNFILTERED, roles::members, NONE));
+pub(super) static USER_MEMBERS: EntitySet = set("user", "users", USER, UNFILTERED, roles::user_members, NONE);
+pub(super) static DOMAINS: EntitySet = set("domain", "domains", DOMAIN, &[], domains::rows, domains::find);
+pub(super) static ORGANIZATION: EntitySet =
+    set("organization", "organization", TENANT, &[], domains::organization, NONE);
+pub(super) static RISKY_USERS: EntitySet =
+    set("riskyUser", "identityProtection/riskyUsers", RISKY_USER, PAGED, risk::rows, risk::find);
+pub(super) static ROLE_ASSIGNMENTS: EntitySet = set(
+    "unifiedRoleAssignment",
+    "roleManagement/directory/roleAssignments",
+    ASSIGNMENT,
+    EXPANDED,
+    roles::assignments,
+    NONE,
+);
+pub(super) static ROLE_ELIGIBILITIES: EntitySet = set(
+    "unifiedRoleEligibilityScheduleInstance",
+    "roleManagement/directory/roleEligibilityScheduleInstances",
+    ELIGIBILITY,
+    EXPANDED,
+    roles::eligibilities,
+    NONE,
+);
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@ use super::batch::{self, Batching};
 use super::device::Devices;
 use super::endpoints::{Route, endpoint};
 use super::faults::{Faults, InjectedFault};
+use super::limits::share_left_by;
 use super::operation::GraphOperation;
 use super::permission::GraphPermission;
 use super::rules::hard_match::{self, NoHardMatch, Takeover};
@@ -45,23 +46,6 @@ pub(super) struct Counters {
 
 pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// What leaves the service.
-#[derive(Debug)]
-pub(super) enum ServiceOutcome {
-    Reply(GraphReply),
-    /// The end of the connection.
-    Cut,
-}
-
-impl ServiceOutcome {
-    fn map(self, change: impl FnOnce(GraphReply) -> GraphReply) -> Self {
-        match self {
-            Self::Reply(reply) => Self::Reply(change(reply)),
-            Self::Cut => Self::Cut,
-        }
-    }
 }
 
 /// Everything that requests share. The locks are held for the time of a look or a write, never while waiting.
@@ -97,8 +81,8 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl SimService {
-    /// Serves a request to Graph.
-    pub(super) fn serve(&self, call: &Call, dice: &mut ChaCha8Rng) -> ServiceOutcome {
+    /// Serves a request to Graph; None is the end of the connection, and no reply.
+    pub(super) fn serve(&self, call: &Call, dice: &mut ChaCha8Rng) -> Option<GraphReply> {
         match call.route {
             Ok(Route::Batch) => self.serve_batch(call, dice),
             Ok(_) | Err(_) => self.serve_part(call, dice),
@@ -106,24 +90,25 @@ impl SimService {
     }
 
     /// A batch can meet faults as a whole and costs nothing but what its parts cost.
-    fn serve_batch(&self, call: &Call, dice: &mut ChaCha8Rng) -> ServiceOutcome {
+    fn serve_batch(&self, call: &Call, dice: &mut ChaCha8Rng) -> Option<GraphReply> {
         let outcome = match self.check_token(call) {
-            Err(refusal) => ServiceOutcome::Reply(self.refused(call, &refusal)),
+            Err(refusal) => Some(self.refused(call, &refusal)),
             Ok(_) => self.with_fault(call, dice, || batch::carry_out(self, call)),
         };
         outcome.map(|reply| identified(call, reply))
     }
 
     /// Serves a request that stands alone or in a batch.
-    pub(super) fn serve_part(&self, call: &Call, dice: &mut ChaCha8Rng) -> ServiceOutcome {
+    pub(super) fn serve_part(&self, call: &Call, dice: &mut ChaCha8Rng) -> Option<GraphReply> {
         count(&self.counters.requests);
         let rights = match self.check_token(call) {
             Ok(rights) => rights,
             Err(refusal) => return self.refuse(call, &refusal),
         };
-        let decision = locked(&self.throttle).admit(call.cost(), call.priority(), call.now);
+        let leaves_share = share_left_by(call.header("x-ms-throttle-priority"));
+        let decision = locked(&self.throttle).admit(call.cost(), leaves_share, call.now);
         let outcome = match decision {
-            Err(refusal) => ServiceOutcome::Reply(self.throttled(call, refusal, refusal.limit.names().1)),
+            Err(refusal) => Some(self.throttled(call, refusal, refusal.limit.names().1)),
             Ok(warning_share) => self
                 .with_fault(call, dice, || self.carried_out(call, &rights))
                 .map(|reply| with_usage(reply, warning_share)),
@@ -145,7 +130,7 @@ impl SimService {
         let mut tenant = locked(&self.tenant);
         let after = hard_match::plan(&tenant, self.takeover, anchor)?;
         let id = users::id(&after);
-        tenant.put_unasked(id, after, now, &identity).map_err(|_| NoHardMatch::NotStored)?;
+        tenant.put(None, id, Some(after), now, &identity).map_err(|_| NoHardMatch::NotStored)?;
         Ok(id.to_string())
     }
 
@@ -155,8 +140,8 @@ impl SimService {
     }
 
     /// A refusal before anything else was looked at.
-    pub(super) fn refuse(&self, call: &Call, refusal: &GraphRefusal) -> ServiceOutcome {
-        ServiceOutcome::Reply(finished(call, self.refused(call, refusal)))
+    pub(super) fn refuse(&self, call: &Call, refusal: &GraphRefusal) -> Option<GraphReply> {
+        Some(finished(call, self.refused(call, refusal)))
     }
 
     fn check_token(&self, call: &Call) -> Result<Arc<TokenRights>, GraphRefusal> {
@@ -164,21 +149,21 @@ impl SimService {
         locked(&self.access).tokens.check(token, call.now)
     }
 
-    fn with_fault(&self, call: &Call, dice: &mut ChaCha8Rng, carry_out: impl Fn() -> GraphReply) -> ServiceOutcome {
+    fn with_fault(&self, call: &Call, dice: &mut ChaCha8Rng, carry_out: impl Fn() -> GraphReply) -> Option<GraphReply> {
         let Some(fault) = self.faults.draw(dice) else {
-            return ServiceOutcome::Reply(carry_out());
+            return Some(carry_out());
         };
         count(&self.counters.faults);
-        ServiceOutcome::Reply(match fault {
+        Some(match fault {
             InjectedFault::ErrorBefore(status) => self.refused(call, &GraphRefusal::fault(status)),
             InjectedFault::ErrorAfter(status) => {
                 carry_out();
                 self.refused(call, &GraphRefusal::fault(status))
             }
-            InjectedFault::DropBefore => return ServiceOutcome::Cut,
+            InjectedFault::DropBefore => return None,
             InjectedFault::DropAfter => {
                 carry_out();
-                return ServiceOutcome::Cut;
+                return None;
             }
             InjectedFault::Throttle => {
                 let wait_ms = Some(dice.random_range(FAKE_WAIT_MS));

@@ -69,32 +69,31 @@ impl Tenant {
         identity: &Identity,
         client_request_id: Option<&str>,
     ) -> Result<(), GraphRefusal> {
-        let id = planned.id;
+        let PlannedWrite { kind, id, after } = planned;
         let record = WriteRecord {
             seq: self.writes.next_seq(),
             at: now,
             id,
-            method: planned.kind,
-            changed: difference(self.users.by_id(id), planned.after.as_ref()),
+            method: kind,
+            changed: difference(self.users.by_id(id), after.as_ref()),
             client_request_id: client_request_id.map(Into::into),
         };
-        let user = Some((id, planned.after.clone()));
-        self.store_line(&StateLine { write: Some(record.clone()), user, ..StateLine::default() })?;
-        self.writes.push(record);
-        self.commit(id, planned.after, now, identity);
-        Ok(())
+        self.put(Some(record), id, after, now, identity)
     }
 
-    /// Stores a user whom nobody wrote, so that it is not among the writes.
-    pub(super) fn put_unasked(
+    /// Stores what a user is from now on and makes them that. A change that nobody wrote is not among the writes.
+    pub(super) fn put(
         &mut self,
+        write: Option<WriteRecord>,
         id: Uuid,
-        after: Document,
+        after: Option<Document>,
         now: SimTime,
         identity: &Identity,
     ) -> Result<(), GraphRefusal> {
-        self.store_line(&StateLine { user: Some((id, Some(after.clone()))), ..StateLine::default() })?;
-        self.commit(id, Some(after), now, identity);
+        let line = StateLine { write, user: Some((id, after)), risks: Vec::new() };
+        self.store_line(&line)?;
+        self.writes.extend(line.write);
+        self.commit(id, line.user.and_then(|(_, after)| after), now, identity);
         Ok(())
     }
 
@@ -131,7 +130,7 @@ impl Tenant {
     }
 
     fn remember(&mut self, line: StateLine) {
-        line.write.into_iter().for_each(|record| self.writes.push(record));
+        self.writes.extend(line.write);
         self.risks.extend(line.risks);
         match line.user {
             Some((_, Some(user))) => drop(self.users.put(user)),

@@ -7,7 +7,7 @@
 //! bucket runs low, requests of low priority are refused first (`limits`).
 
 use super::SimTime;
-use super::limits::{LimitFamily, RateQuota, RequestCost, ServiceLimits, ShedPriority, UsageHeader};
+use super::limits::{LimitFamily, RateQuota, RequestCost, ServiceLimits, UsageHeader};
 
 /// A refused request is paid for too, but a bucket goes no further below empty than this share of its size, so a
 /// client that hammers is late and not lost for ever.
@@ -84,13 +84,13 @@ impl Throttle {
         }
     }
 
-    /// Takes a request's cost from every bucket, also when one of them refuses it. Who is admitted gets the share of the
+    /// Takes a request's cost from every bucket, also when one of them refuses it, and leaves a share of the tenant's. Who is admitted gets the share of the
     /// fullest limit when it is worth a warning. Identity protection tells neither how full the limit is nor when to come
     /// back.
     pub(super) fn admit(
         &mut self,
         request: RequestCost,
-        priority: ShedPriority,
+        leaves_share: f64,
         now: SimTime,
     ) -> Result<Option<f64>, Throttled> {
         let mut used_most: f64 = 0.0;
@@ -100,7 +100,7 @@ impl Throttle {
             if cost == 0 {
                 continue;
             }
-            let leaves_share = if *limit == Limit::TenantWrites { priority.leaves_share() } else { 0.0 };
+            let leaves_share = if *limit == Limit::TenantWrites { leaves_share } else { 0.0 };
             let taken = bucket.take(f64::from(cost), leaves_share, now);
             let is_told = *limit != Limit::IdentityProtection;
             match taken {
@@ -168,7 +168,7 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::limits::ResourceUnits;
+    use crate::sim::limits::{ResourceUnits, share_left_by};
 
     /// A write, a read, and a request about risky users.
     const WRITE: RequestCost = RequestCost { family: LimitFamily::Directory, units: 1, writes: 1 };
@@ -192,7 +192,7 @@ mod tests {
     }
 
     fn ask(throttle: &mut Throttle, cost: RequestCost, at: i64) -> Result<Option<f64>, Throttled> {
-        throttle.admit(cost, ShedPriority::Normal, SimTime(at))
+        throttle.admit(cost, share_left_by(None), SimTime(at))
     }
 
     fn admitted(throttle: &mut Throttle, cost: RequestCost, at: i64) -> bool {
@@ -257,12 +257,12 @@ mod tests {
     fn low_priority_is_shed_first_and_high_last() {
         let taken = |priority| {
             let mut throttle = tenant(100);
-            let mut ask = || throttle.admit(WRITE, priority, SimTime(0));
+            let mut ask = || throttle.admit(WRITE, share_left_by(Some(priority)), SimTime(0));
             (0..100).filter(|_| ask().is_ok()).count()
         };
-        assert_eq!(taken(ShedPriority::Low), 95);
-        assert_eq!(taken(ShedPriority::Normal), 98);
-        assert_eq!(taken(ShedPriority::High), 100);
+        assert_eq!(taken("low"), 95);
+        assert_eq!(taken("normal"), 98);
+        assert_eq!(taken("high"), 100);
     }
 
     #[test]

@@ -63,8 +63,8 @@ impl Client {
 
 fn reply(tenant: &Direct, request: Request<Vec<u8>>, at_ms: i64) -> Response<Vec<u8>> {
     match tenant.answer(request, BEGIN_MS + at_ms) {
-        DirectReply::Reply(reply) => reply,
-        DirectReply::Cut => panic!("cut"),
+        Some(reply) => reply,
+        None => panic!("cut"),
     }
 }
 

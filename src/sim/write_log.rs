@@ -50,7 +50,7 @@ pub(super) struct WriteRecord {
 #[derive(Debug, Default)]
 pub(super) struct WriteLog {
     last_seq: u64,
-    records: VecDeque<WriteRecord>,
+    pub(super) records: VecDeque<WriteRecord>,
 }
 
 impl WriteLog {
@@ -58,16 +58,12 @@ impl WriteLog {
         self.last_seq + 1
     }
 
-    pub(super) fn push(&mut self, record: WriteRecord) {
-        self.last_seq = self.last_seq.max(record.seq);
-        if self.records.len() == RECORDS_MAX {
+    pub(super) fn extend(&mut self, record: Option<WriteRecord>) {
+        self.last_seq = record.as_ref().map_or(self.last_seq, |record| record.seq);
+        self.records.extend(record);
+        if self.records.len() > RECORDS_MAX {
             self.records.pop_front();
         }
-        self.records.push_back(record);
-    }
-
-    pub(super) fn records(&self) -> impl Iterator<Item = &WriteRecord> {
-        self.records.iter()
     }
 }
 
@@ -77,7 +73,8 @@ pub(super) fn difference(before: Option<&Document>, after: Option<&Document>) ->
         document.map_or(Value::Null, |document| property.value(document).into_owned())
     };
     let is_stored = |name: &str| before.into_iter().chain(after).any(|document| document.contains_key(name));
-    let properties = USERS.properties.iter().filter(|property| property.name != "id" && is_stored(property.name));
+    let properties =
+        USERS.properties.iter().copied().flatten().filter(|property| property.name != "id" && is_stored(property.name));
     let changes = properties.map(|property| {
         let (from, to) = (shown(before, property), shown(after, property));
         (property.name.to_owned(), FromTo { from, to })

@@ -1,12 +1,11 @@
-//! Reading what people give as a GUID or an ImmutableID: in the command that converts a value, and in the cells of
-//! the two kinds of columns.
+//! Reading what people give as a GUID or an ImmutableID: for the command that converts a value, and for the two kinds of columns.
 //!
 //! A column takes one spelling, so that a whole file cannot mix two orders of octets unseen; the command takes all.
-//! Values that are none of them are diagnosed in `mistake`.
+//! `mistake` diagnoses values that are none of them.
 
 use super::guid::{ObjectGuid, decode};
-use super::immutable_id::ImmutableId;
-use super::mistake::{classic_mistake, has_lost_its_case, has_one_case};
+use super::immutable_id::{ImmutableId, doubts};
+use super::mistake::{classic_mistake, has_lost_its_case};
 use super::rule::Rule;
 use super::spelling::{OctetOrder, Spelling, order, spelled};
 use super::violation::Violation;
@@ -15,17 +14,13 @@ use crate::core::undefused;
 pub use super::mistake::AnchorError;
 pub use super::spelling::Notation;
 
-/// One person's anchor in its three spellings.
+/// A value that was read, in whichever spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Anchor {
     /// How the value was written.
     pub form: Notation,
     /// The GUID.
     pub guid: ObjectGuid,
-    /// The octets as LDAP shows them, in hexadecimal.
-    pub hex: String,
-    /// What Entra ID's onPremisesImmutableId must be.
-    pub immutable_id: ImmutableId,
     /// What was assumed while reading, for the person who asked.
     pub notes: Vec<String>,
 }
@@ -35,262 +30,88 @@ pub struct Anchor {
 /// # Errors
 /// When the value is none of them, with the mistake that it looks like.
 pub fn interpret(text: &str) -> Result<Anchor, AnchorError> {
-    let bare = text.trim();
+    let bare = undefused(text.trim());
+    let spelling = read_any(bare)?;
     let mut notes = Vec::new();
-    if bare.len() != text.len() {
+    if text.trim().len() != text.len() {
         notes.push("the white space around the value was left out".to_owned());
     }
-    let bare = undefused(bare);
-    let Spelling { form, guid } = read_any(bare)?;
-    if guid.is_nil() {
-        return Err(AnchorError::Nil);
-    }
-    notes.extend(assumed(bare, form, guid));
-    Ok(Anchor { form, guid, hex: guid.hex(), immutable_id: guid.into(), notes })
+    notes.extend(assumed(bare, spelling));
+    Ok(Anchor { form: spelling.form, guid: spelling.guid, notes })
 }
 
-/// What the person who asked should know of the reading.
-fn assumed(text: &str, form: Notation, guid: ObjectGuid) -> Vec<String> {
-    let is_bare = ObjectGuid::parse(text).is_some() && !text.contains('-');
+fn assumed(text: &str, Spelling { form, guid }: Spelling) -> Vec<String> {
     let other = guid.swapped();
-    let other_id = ImmutableId::from(other);
+    let both = |this: &str, that: &str| {
+        let other_id = ImmutableId::from(other);
+        vec![format!("read as {this}; {that} would be {other}, ImmutableID {other_id}")]
+    };
     match form {
-        Notation::GuidText if is_bare => vec![format!(
-            "read as a GUID without dashes; octets in their order, as LDAP shows them, look the same and would be \
-             {other}, ImmutableID {other_id}"
-        )],
-        Notation::Hex if is_bare => vec![format!(
-            "read as the octets in their order, as LDAP shows them; a GUID without dashes looks the same and would be \
-             {other}, ImmutableID {other_id}"
-        )],
-        Notation::Base64 => doubts(text, guid).into_iter().map(|fault| fault.message).collect(),
+        Notation::GuidText if bare_digits(text).is_some() => {
+            both("a GUID without dashes", "octets in their order, as LDAP shows them, look the same and")
+        }
+        Notation::Hex if bare_digits(text).is_some() => {
+            both("the octets in their order, as LDAP shows them", "a GUID without dashes looks the same and")
+        }
+        Notation::Base64 => doubts(text, guid).into_iter().map(|doubt| doubt.message).collect(),
         Notation::GuidText | Notation::Hex | Notation::LdapEscapes | Notation::Decimal | Notation::HexOfBase64 => {
             Vec::new()
         }
     }
 }
 
+/// 32 digits that are a GUID's text without dashes or its octets.
+fn bare_digits(text: &str) -> Option<ObjectGuid> {
+    ObjectGuid::parse(text).filter(|_| !text.contains('-'))
+}
+
 fn read_any(text: &str) -> Result<Spelling, AnchorError> {
-    if let Some(read) = ObjectGuid::parse(text) {
-        let is_text = text.contains('-') || order(read) == OctetOrder::Text;
-        let (form, guid) = if is_text { (Notation::GuidText, read) } else { (Notation::Hex, read.swapped()) };
-        return Ok(Spelling { form, guid });
-    }
-    match (decode(text), spelled(text)) {
-        (Some(_), _) if has_lost_its_case(text) => Err(AnchorError::LostCase),
-        (Some(guid), _) => Ok(Spelling { form: Notation::Base64, guid }),
-        (None, Some(spelling)) => Ok(spelling),
-        (None, None) => Err(classic_mistake(text).unwrap_or(AnchorError::Unreadable)),
-    }
-}
-
-/// Reads a cell of a column of GUIDs.
-pub fn read_guid_cell(cell: &str, violations: &mut Vec<Violation>) -> Option<String> {
-    let text = trimmed(undefused(cell), violations);
-    read_guid(text, violations).map(|guid| guid.to_string())
-}
-
-/// A GUID is compared as the ImmutableID it will be.
-pub fn write_unique_key(guid: &str, key: &mut String) {
-    match ObjectGuid::parse(guid) {
-        Some(guid) => guid.write_base64(key),
-        None => key.push_str(guid),
+    let spelling = match (ObjectGuid::parse(text), decode(text)) {
+        (Some(read), _) if text.contains('-') || order(read) == OctetOrder::Text => {
+            Spelling { form: Notation::GuidText, guid: read }
+        }
+        (Some(read), _) => Spelling { form: Notation::Hex, guid: read.swapped() },
+        (None, Some(_)) if has_lost_its_case(text) => return Err(AnchorError::LostCase),
+        (None, Some(guid)) => Spelling { form: Notation::Base64, guid },
+        (None, None) => spelled(text).ok_or_else(|| classic_mistake(text))?,
+    };
+    match spelling.guid.is_nil() {
+        true => Err(AnchorError::Nil),
+        false => Ok(spelling),
     }
 }
 
-/// Reads a cell of a column of ImmutableIDs.
-pub fn read_immutable_id_cell(cell: &str, violations: &mut Vec<Violation>) -> Option<String> {
-    let text = trimmed(undefused(cell), violations);
-    read_immutable_id(text, violations).map(String::from)
+/// As [`read_any`], where nobody can be asked which order digits have.
+pub(super) fn read_clear(text: &str) -> Result<Spelling, AnchorError> {
+    match bare_digits(text).filter(|digits| order(*digits) == OctetOrder::Unclear) {
+        Some(digits) => Err(AnchorError::UnclearOrder(digits)),
+        None => read_any(text),
+    }
 }
 
 /// White space around an anchor can mean nothing, nor can the apostrophe with which spreadsheets and reports mark a
 /// text, so the rest is used; it is still told.
-fn trimmed<'a>(cell: &'a str, faults: &mut Vec<Violation>) -> &'a str {
+pub(super) fn trimmed<'a>(cell: &'a str, violations: &mut Vec<Violation>) -> &'a str {
+    let cell = undefused(cell);
     let bare = cell.trim_matches(|c: char| c.is_ascii_whitespace());
     let unmarked = bare.strip_prefix('\'').filter(|rest| decode(rest).is_some() || ObjectGuid::parse(rest).is_some());
-    if let Some(rest) = unmarked {
-        let message = "has an apostrophe before it; the value is used without it";
-        let fault = Violation::warning(Rule::Character, message);
-        faults.push(fault.suggesting(Some(rest.to_owned())));
-        return rest;
-    }
-    if bare.len() != cell.len() {
-        faults.push(
-            Violation::warning(Rule::Character, "has white space around it; the value is used without it")
-                .suggesting(Some(bare.to_owned())),
-        );
-    }
-    bare
-}
-
-/// Reads the text of a GUID. What it finds wrong goes to `faults`; an error there means no value.
-pub fn read_guid(text: &str, faults: &mut Vec<Violation>) -> Option<ObjectGuid> {
-    let refused = |mistake: AnchorError| {
-        let meant = mistake.meant().map(|guid| guid.to_string());
-        Violation::error(Rule::Guid, mistake.sentence()).suggesting(meant)
+    let (used, found) = match unmarked {
+        Some(rest) => (rest, "an apostrophe before it"),
+        None => (bare, "white space around it"),
     };
-    match ObjectGuid::parse(text) {
-        Some(guid) if guid.is_nil() => faults.push(refused(AnchorError::Nil)),
-        Some(guid) if text.contains('-') => {
-            faults.extend(turned_round(guid));
-            return Some(guid);
-        }
-        Some(digits) => match order(digits) {
-            OctetOrder::Text => {
-                faults.extend(hardly_text(digits));
-                return Some(digits);
-            }
-            OctetOrder::Octets => faults.push(not_a_guid(Spelling { form: Notation::Hex, guid: digits.swapped() })),
-            OctetOrder::Unclear => faults.push(refused(AnchorError::UnclearOrder(digits))),
-        },
-        None => faults.push(match read_any(text) {
-            Ok(spelling) => not_a_guid(spelling),
-            Err(mistake) => refused(mistake),
-        }),
+    if used.len() != cell.len() {
+        let message = format!("has {found}; the value is used without it");
+        violations.push(Violation::warning(Rule::Character, message).suggesting(Some(used.to_owned())));
     }
-    None
+    used
 }
-
-fn not_a_guid(spelling: Spelling) -> Violation {
-    let Spelling { form, guid } = spelling;
-    if guid.is_nil() {
-        return Violation::error(Rule::Guid, AnchorError::Nil.sentence());
-    }
-    let message = match form {
-        Notation::GuidText => "is a GUID in an unusual spelling".to_owned(),
-        Notation::Base64 => format!("is {form}, not the text of a GUID"),
-        Notation::Hex | Notation::LdapEscapes | Notation::Decimal | Notation::HexOfBase64 => {
-            format!("is {form}, not the text of a GUID; its ImmutableID is {}", ImmutableId::from(guid))
-        }
-    };
-    Violation::error(Rule::Guid, message).suggesting(Some(guid.to_string()))
-}
-
-/// A GUID's text that is the octets with dashes between them, as far as anybody can tell.
-fn turned_round(guid: ObjectGuid) -> Option<Violation> {
-    let other = guid.swapped();
-    (guid.plausibility() == 0 && other.is_random()).then(|| {
-        Violation::warning(
-            Rule::Guid,
-            format!(
-                "is no GUID that Active Directory would make; {other} would be usual, so check the order of the \
-                 octets where it was converted"
-            ),
-        )
-        .suggesting(Some(other.to_string()))
-    })
-}
-
-fn hardly_text(guid: ObjectGuid) -> Option<Violation> {
-    let is_doubtful = !guid.is_random() && guid.swapped() != guid;
-    is_doubtful.then(|| {
-        Violation::warning(Rule::Guid, "is read as a GUID without dashes; octets in hexadecimal look the same")
-            .suggesting(Some(guid.to_string()))
-    })
-}
-
-/// Reads an ImmutableID. What it finds wrong goes to `faults`; an error there means no value.
-pub fn read_immutable_id(text: &str, faults: &mut Vec<Violation>) -> Option<ImmutableId> {
-    let refused = |mistake: AnchorError| {
-        let meant = mistake.meant().map(ImmutableId::from);
-        Violation::error(Rule::ImmutableId, mistake.sentence()).suggesting(meant.map(|id| id.to_string()))
-    };
-    let is_bare = ObjectGuid::parse(text).filter(|_| !text.contains('-'));
-    match (is_bare.map(order), read_any(text)) {
-        (Some(OctetOrder::Unclear), Ok(Spelling { guid, .. })) => {
-            faults.push(refused(AnchorError::UnclearOrder(guid.swapped())));
-        }
-        (_, Ok(Spelling { guid, .. })) if guid.is_nil() => faults.push(refused(AnchorError::Nil)),
-        (_, Ok(Spelling { form: Notation::Base64, guid })) => {
-            faults.extend(doubts(text, guid));
-            return Some(guid.into());
-        }
-        (_, Ok(spelling)) => faults.push(not_an_immutable_id(spelling)),
-        (_, Err(AnchorError::Unreadable)) => return read_other_anchor(text, faults),
-        (_, Err(mistake)) => faults.push(refused(mistake)),
-    }
-    None
-}
-
-fn not_an_immutable_id(spelling: Spelling) -> Violation {
-    let Spelling { form, guid } = spelling;
-    let told = match form {
-        Notation::GuidText => String::new(),
-        Notation::Hex | Notation::LdapEscapes | Notation::Decimal | Notation::Base64 | Notation::HexOfBase64 => {
-            format!("; its GUID is {guid}")
-        }
-    };
-    Violation::error(Rule::ImmutableId, format!("is {form}, not an ImmutableID{told}"))
-        .suggesting(Some(ImmutableId::from(guid).to_string()))
-}
-
-/// An anchor that is not made from a GUID. Whether the tenant has such ones the job must know.
-fn read_other_anchor(text: &str, faults: &mut Vec<Violation>) -> Option<ImmutableId> {
-    if let Some(id) = ImmutableId::from_mail_address(text) {
-        faults.push(Violation::warning(
-            Rule::ImmutableId,
-            "is a mail address: right only where another identity provider, such as Google or Okta, signs people in \
-             (--set anchors=any allows its other anchors, too)",
-        ));
-        return Some(id);
-    }
-    match ImmutableId::from_free_text(text) {
-        Ok(id) => {
-            faults.push(Violation::warning(
-                Rule::ImmutableId,
-                "is not made from a GUID; it can only be an anchor of free text",
-            ));
-            Some(id)
-        }
-        Err(error) => {
-            faults.push(Violation::error(Rule::ImmutableId, format!("is not base64 of 16 octets, and {error}")));
-            None
-        }
-    }
-}
-
-/// What speaks against a readable ImmutableID without making it wrong.
-fn doubts(text: &str, guid: ObjectGuid) -> Vec<Violation> {
-    let canonical = ImmutableId::from(guid);
-    let mut doubts = Vec::new();
-    if canonical.as_str() != text {
-        doubts.push(
-            Violation::warning(
-                Rule::ImmutableId,
-                format!("ends in a symbol that no encoder writes; {canonical} is used"),
-            )
-            .suggesting(Some(canonical.to_string())),
-        );
-    } else if has_one_case(text) {
-        doubts.push(Violation::warning(
-            Rule::ImmutableId,
-            "has letters of one case only; check that nothing has changed its case",
-        ));
-    }
-    let other = guid.swapped();
-    if order(guid) == OctetOrder::Octets && other.is_random() {
-        doubts.push(
-            Violation::warning(
-                Rule::ImmutableId,
-                format!(
-                    "stands for the GUID {guid}, which Active Directory would hardly make; {other} would be usual, so \
-                     check the order of the octets where it was converted"
-                ),
-            )
-            .suggesting(Some(ImmutableId::from(other).to_string())),
-        );
-    }
-    doubts
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::values::Severity;
     use crate::values::spelling::tests::{random_guids, spellings};
+    use crate::values::{Severity, guid, immutable_id};
 
     const GUID: &str = "9c5923e9-de52-33ea-88de-7ebc8633b9cc";
     const HEX: &str = "e923599c52deea3388de7ebc8633b9cc";
@@ -298,7 +119,7 @@ mod tests {
 
     fn as_id(text: &str) -> (Option<String>, Vec<Violation>) {
         let mut faults = Vec::new();
-        let id = read_immutable_id(text, &mut faults);
+        let id = immutable_id::read(text, &mut faults);
         (id.map(|id| id.to_string()), faults)
     }
 
@@ -314,7 +135,7 @@ mod tests {
         ] {
             let anchor = interpret(text).unwrap();
             assert_eq!((anchor.form, anchor.guid.to_string()), (form, GUID.to_owned()));
-            assert_eq!((anchor.hex.as_str(), anchor.immutable_id.as_str()), (HEX, ID));
+            assert_eq!((anchor.guid.hex().as_str(), ImmutableId::from(anchor.guid).as_str()), (HEX, ID));
         }
     }
 
@@ -328,7 +149,6 @@ mod tests {
 
     #[test]
     fn classic_mistakes_are_named_and_fixed() {
-        let guid = ObjectGuid::parse(GUID).unwrap();
         let table = [
             ("", AnchorError::Blank),
             ("#NAME?", AnchorError::Spreadsheet),
@@ -346,9 +166,6 @@ mod tests {
             ("1.23E+10", AnchorError::Number),
             ("01.02.2026", AnchorError::Number),
             ("2026-02-01", AnchorError::Number),
-            ("OWM1OTIzZTktZGU1Mi0zM2VhLTg4ZGUtN2ViYzg2MzNiOWNj", AnchorError::EncodedText(guid)),
-            ("6SNZnFLe6jOI3n68hjO5zA", AnchorError::LostPadding(guid)),
-            ("6SNZnFLe6jOI3n68hjO5zA=", AnchorError::LostPadding(guid)),
             ("6snznfle6joi3n68hjo5za==", AnchorError::LostCase),
             ("AAAAAAAAAAAAAAAAAAAAAA==", AnchorError::Nil),
             ("00000000-0000-0000-0000-000000000000", AnchorError::Nil),
@@ -358,9 +175,17 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(interpret(text), Err(expected), "{text}");
         }
-        let url_safe = interpret("MyIRAFVEd2aImaq7zN3u_w==").unwrap_err();
-        let meant = url_safe.meant().map(|guid| ImmutableId::from(guid).to_string());
-        assert_eq!(meant.as_deref(), Some("MyIRAFVEd2aImaq7zN3u/w=="));
+        for (text, told, wanted) in [
+            ("OWM1OTIzZTktZGU1Mi0zM2VhLTg4ZGUtN2ViYzg2MzNiOWNj", "the base64 of a text", ID),
+            ("6SNZnFLe6jOI3n68hjO5zA", "padding", ID),
+            ("6SNZnFLe6jOI3n68hjO5zA=", "padding", ID),
+            ("MyIRAFVEd2aImaq7zN3u_w==", "alphabet for URLs", "MyIRAFVEd2aImaq7zN3u/w=="),
+        ] {
+            let mistake = interpret(text).unwrap_err();
+            assert!(mistake.to_string().contains(told), "{mistake}");
+            let suggested = mistake.violation(Rule::ImmutableId, |guid| ImmutableId::from(guid).to_string()).suggestion;
+            assert_eq!(suggested.as_deref(), Some(wanted), "{text}");
+        }
     }
 
     #[test]
@@ -396,10 +221,10 @@ mod tests {
     #[test]
     fn a_column_of_guids_reads_digits_without_dashes_with_a_warning() {
         let mut faults = Vec::new();
-        let guid = read_guid("9c5923e9de5233ea88de7ebc8633b9cc", &mut faults);
+        let guid = guid::read("9c5923e9de5233ea88de7ebc8633b9cc", &mut faults);
         assert_eq!(guid, ObjectGuid::parse(GUID));
         assert_eq!((faults.len(), faults[0].severity), (1, Severity::Warning));
-        assert_eq!(read_guid(ID, &mut faults), None);
+        assert_eq!(guid::read(ID, &mut faults), None);
         assert_eq!((faults[1].severity, faults[1].suggestion.as_deref()), (Severity::Error, Some(GUID)));
     }
 
@@ -435,7 +260,7 @@ mod tests {
             let (id, faults) = as_id(text);
             assert_eq!((id, faults[0].severity), (None, Severity::Error), "{text}");
             let mut faults = Vec::new();
-            assert_eq!(read_guid(text, &mut faults), None, "{text}");
+            assert_eq!(guid::read(text, &mut faults), None, "{text}");
         }
     }
 
@@ -461,7 +286,7 @@ mod tests {
                 "{text:?}"
             );
             let mut faults = Vec::new();
-            assert_eq!(read_guid(text, &mut faults), None, "{text:?}");
+            assert_eq!(guid::read(text, &mut faults), None, "{text:?}");
             assert_eq!(faults[0].suggestion.as_deref(), Some(GUID), "{text:?}");
         }
         // A letter of another alphabet looks like one of ours; which one is meant is not guessed.
@@ -473,7 +298,7 @@ mod tests {
     fn digits_whose_order_nothing_tells_are_refused_with_both_readings() {
         let mut faults = Vec::new();
         let digits = "9c5923e9de52434a88de7ebc8633b901";
-        assert_eq!(read_guid(digits, &mut faults), None);
+        assert_eq!(guid::read(digits, &mut faults), None);
         let message = &faults[0].message;
         assert!(message.contains("9c5923e9-de52-434a-") && message.contains("e923599c-52de-4a43-"), "{message}");
         assert_eq!(as_id(digits).0, None);
@@ -501,7 +326,7 @@ mod tests {
                 let suggested = ImmutableId::from(guid).to_string();
                 prop_assert_eq!(faults[0].suggestion.as_ref(), Some(&suggested), "{}", text);
                 let mut faults = Vec::new();
-                prop_assert_eq!(read_guid(&text, &mut faults), None, "{}", text);
+                prop_assert_eq!(guid::read(&text, &mut faults), None, "{}", text);
                 prop_assert_eq!(faults[0].suggestion.as_ref(), Some(&guid.to_string()), "{}", text);
                 prop_assert_eq!(interpret(&text).map(|anchor| anchor.guid), Ok(guid), "{}", text);
             }

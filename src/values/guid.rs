@@ -2,14 +2,17 @@
 //!
 //! objectGUID is 16 octets. As text it is written with its first three fields turned round (Microsoft stores them
 //! little-endian), while the ImmutableID is the base64 of the octets as they are stored. Everything that knows about
-//! this order is in this file. Reading what people paste is the business of `anchor`.
+//! this order is in this file, and so is reading a column of GUIDs. Whatever else people paste is read in `anchor`.
 
-use std::fmt;
-
+use super::anchor::{read_clear, trimmed};
+use super::immutable_id::ImmutableId;
+use super::rule::Rule;
+use super::spelling::{Notation, Spelling};
+use super::violation::Violation;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD, URL_SAFE_NO_PAD};
-use serde::Serialize;
+use std::fmt;
 use uuid::Uuid;
 
 /// Length of an ImmutableID made from a GUID, in characters: base64 of 16 octets.
@@ -18,7 +21,7 @@ pub const BINARY_ANCHOR_CHARS: usize = 24;
 const LENIENT: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PAD.with_decode_allow_trailing_bits(true));
 
 /// A GUID as Active Directory's objectGUID and mS-DS-ConsistencyGuid hold it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectGuid(Uuid);
 
 impl ObjectGuid {
@@ -34,7 +37,7 @@ impl ObjectGuid {
 
     /// The octets in their order as 32 lower-case hexadecimal digits. Not the GUID's text without dashes.
     pub fn hex(self) -> String {
-        ObjectGuid::from_text_order(self.octets()).0.simple().to_string()
+        Uuid::from_bytes(self.octets()).simple().to_string()
     }
 
     /// Adds the text of the ImmutableID that is made from it.
@@ -52,7 +55,7 @@ impl ObjectGuid {
 
     /// The GUID whose first three fields are turned round, which is what a converter makes that forgets the order.
     pub fn swapped(self) -> ObjectGuid {
-        ObjectGuid::from_text_order(self.octets())
+        ObjectGuid(Uuid::from_bytes(self.octets()))
     }
 
     /// Whether it is the GUID of only zeros, which belongs to nobody.
@@ -74,15 +77,64 @@ impl ObjectGuid {
     pub fn is_random(self) -> bool {
         self.plausibility() == 2
     }
-
-    fn from_text_order(bytes: [u8; 16]) -> ObjectGuid {
-        ObjectGuid(Uuid::from_bytes(bytes))
-    }
 }
 
 impl fmt::Display for ObjectGuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.hyphenated())
+    }
+}
+
+/// Reads a cell of a column of GUIDs. An error among the violations means no value.
+pub fn read(cell: &str, violations: &mut Vec<Violation>) -> Option<ObjectGuid> {
+    let text = trimmed(cell, violations);
+    match read_clear(text) {
+        Ok(Spelling { guid, form: Notation::GuidText }) if ObjectGuid::parse(text).is_some() => {
+            violations.extend(doubt(text, guid));
+            return Some(guid);
+        }
+        Ok(Spelling { guid, form }) => {
+            let message = match form {
+                Notation::GuidText => "is a GUID in an unusual spelling".to_owned(),
+                Notation::Base64 => format!("is {form}, not the text of a GUID"),
+                Notation::Hex | Notation::LdapEscapes | Notation::Decimal | Notation::HexOfBase64 => {
+                    format!("is {form}, not the text of a GUID; its ImmutableID is {}", ImmutableId::from(guid))
+                }
+            };
+            violations.push(Violation::error(Rule::Guid, message).suggesting(Some(guid.to_string())));
+        }
+        Err(mistake) => violations.push(mistake.violation(Rule::Guid, |guid| guid.to_string())),
+    }
+    None
+}
+
+/// What speaks against a GUID that can be read.
+fn doubt(text: &str, guid: ObjectGuid) -> Option<Violation> {
+    let other = guid.swapped();
+    let warning = |message: String, suggestion: ObjectGuid| {
+        Some(Violation::warning(Rule::Guid, message).suggesting(Some(suggestion.to_string())))
+    };
+    match text.contains('-') {
+        // The octets with dashes between them, as far as anybody can tell.
+        true if guid.plausibility() == 0 && other.is_random() => warning(
+            format!(
+                "is no GUID that Active Directory would make; {other} would be usual, so check the order of the \
+                 octets where it was converted"
+            ),
+            other,
+        ),
+        false if !guid.is_random() && other != guid => {
+            warning("is read as a GUID without dashes; octets in hexadecimal look the same".into(), guid)
+        }
+        true | false => None,
+    }
+}
+
+/// A GUID is compared as the ImmutableID it will be.
+pub fn write_unique_key(guid: &str, key: &mut String) {
+    match ObjectGuid::parse(guid) {
+        Some(guid) => guid.write_base64(key),
+        None => key.push_str(guid),
     }
 }
 

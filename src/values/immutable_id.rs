@@ -1,11 +1,13 @@
 //! The anchor of a person in Entra ID: base64 of the GUID's octets, or another text that the tenant was set up with.
 
-use std::fmt;
-
-use serde::Serialize;
-
+use super::anchor::{AnchorError, read_clear, trimmed};
 use super::guid::{ObjectGuid, decode};
+use super::mistake::has_one_case;
+use super::rule::Rule;
+use super::spelling::{Notation, OctetOrder, Spelling, order};
 use super::upn::is_mail_address;
+use super::violation::Violation;
+use std::fmt;
 
 /// A free-text anchor has fewer characters than this, letters and digits counted once and others three times
 /// (Microsoft, "Azure AD Connect: Design concepts", on sourceAnchor).
@@ -16,41 +18,21 @@ const FREE_ANCHOR_OTHER_UNITS: usize = 3;
 const FREE_ANCHOR_FORBIDDEN: &str = "\\!#$%&*+/=?^`{}|~<>()';:,[]\"@_";
 
 /// An anchor as Entra ID's onPremisesImmutableId holds it. Upper and lower case differ.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImmutableId(String);
 
 /// What an anchor is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 pub enum AnchorKind {
     /// Base64 of a GUID's octets: what Entra Connect makes.
+    #[strum(serialize = "guid")]
     Guid,
     /// A mail address: what Google and Okta have people set where they sign them in.
+    #[strum(serialize = "mail")]
     MailAddress,
     /// Any other text, such as an employee number.
+    #[strum(serialize = "text")]
     Text,
-}
-
-impl fmt::Display for AnchorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            AnchorKind::Guid => "guid",
-            AnchorKind::MailAddress => "mail",
-            AnchorKind::Text => "text",
-        })
-    }
-}
-
-/// Why a free text cannot be an anchor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum FreeTextError {
-    /// It has a character that Microsoft rules out.
-    #[error("has the character {0}, which an anchor that is not base64 may not contain")]
-    Forbidden(char),
-    /// It is too long as Microsoft counts.
-    #[error(
-        "is too long for an anchor: fewer than {FREE_ANCHOR_UNITS_LIMIT} characters are allowed, others than letters and digits counting three"
-    )]
-    TooLong,
 }
 
 impl ImmutableId {
@@ -65,24 +47,21 @@ impl ImmutableId {
         }
     }
 
-    /// Takes a mail address. `None` if the text is none.
-    pub fn from_mail_address(text: &str) -> Option<ImmutableId> {
-        is_mail_address(text).then(|| ImmutableId(text.to_owned()))
-    }
-
     /// Takes a text that is not made from a GUID, such as an employee number.
     ///
     /// # Errors
-    /// When the text breaks Microsoft's rules for such anchors.
-    pub fn from_free_text(text: &str) -> Result<ImmutableId, FreeTextError> {
+    /// The one of Microsoft's rules for such anchors that the text breaks.
+    pub fn from_free_text(text: &str) -> Result<ImmutableId, String> {
         let forbidden = |c: &char| c.is_control() || FREE_ANCHOR_FORBIDDEN.contains(*c);
         if let Some(wrong) = text.chars().find(forbidden) {
-            return Err(FreeTextError::Forbidden(wrong));
+            return Err(format!("has the character {wrong}, which an anchor that is not base64 may not contain"));
         }
-        let units: usize =
-            text.chars().map(|c| if c.is_ascii_alphanumeric() { 1 } else { FREE_ANCHOR_OTHER_UNITS }).sum();
-        if units >= FREE_ANCHOR_UNITS_LIMIT {
-            return Err(FreeTextError::TooLong);
+        let units = |c: char| if c.is_ascii_alphanumeric() { 1 } else { FREE_ANCHOR_OTHER_UNITS };
+        if text.chars().map(units).sum::<usize>() >= FREE_ANCHOR_UNITS_LIMIT {
+            return Err(format!(
+                "is too long for an anchor: fewer than {FREE_ANCHOR_UNITS_LIMIT} characters are allowed, others than letters \
+                 and digits counting three"
+            ));
         }
         Ok(ImmutableId(text.to_owned()))
     }
@@ -111,6 +90,79 @@ impl fmt::Display for ImmutableId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Reads a cell of a column of ImmutableIDs. An error among the violations means no value.
+pub fn read(cell: &str, violations: &mut Vec<Violation>) -> Option<ImmutableId> {
+    let text = trimmed(cell, violations);
+    match read_clear(text) {
+        Ok(Spelling { form: Notation::Base64, guid }) => {
+            violations.extend(doubts(text, guid));
+            return Some(guid.into());
+        }
+        Ok(Spelling { form, guid }) => {
+            let same = match form {
+                Notation::GuidText => String::new(),
+                Notation::Hex
+                | Notation::LdapEscapes
+                | Notation::Decimal
+                | Notation::Base64
+                | Notation::HexOfBase64 => {
+                    format!("; its GUID is {guid}")
+                }
+            };
+            let message = format!("is {form}, not an ImmutableID{same}");
+            let wanted = ImmutableId::from(guid).to_string();
+            violations.push(Violation::error(Rule::ImmutableId, message).suggesting(Some(wanted)));
+        }
+        Err(AnchorError::Unreadable) => return read_other(text, violations),
+        Err(mistake) => {
+            violations.push(mistake.violation(Rule::ImmutableId, |guid| ImmutableId::from(guid).to_string()));
+        }
+    }
+    None
+}
+
+/// An anchor that is not made from a GUID. Whether the tenant has such ones the job must know.
+fn read_other(text: &str, violations: &mut Vec<Violation>) -> Option<ImmutableId> {
+    let (id, warning) = if is_mail_address(text) {
+        let warning = "is a mail address: right only where another identity provider, such as Google or Okta, signs people in \
+                       (--set anchors=any allows its other anchors, too)";
+        (ImmutableId(text.to_owned()), warning)
+    } else {
+        match ImmutableId::from_free_text(text) {
+            Ok(id) => (id, "is not made from a GUID; it can only be an anchor of free text"),
+            Err(why) => {
+                let message = format!("is not base64 of 16 octets, and {why}");
+                violations.push(Violation::error(Rule::ImmutableId, message));
+                return None;
+            }
+        }
+    };
+    violations.push(Violation::warning(Rule::ImmutableId, warning));
+    Some(id)
+}
+
+/// What speaks against a readable ImmutableID without making it wrong.
+pub(super) fn doubts(text: &str, guid: ObjectGuid) -> Vec<Violation> {
+    let canonical = ImmutableId::from(guid);
+    let warning = |message: String| Violation::warning(Rule::ImmutableId, message);
+    let mut doubts = Vec::new();
+    if canonical.as_str() != text {
+        let doubt = warning(format!("ends in a symbol that no encoder writes; {canonical} is used"));
+        doubts.push(doubt.suggesting(Some(canonical.to_string())));
+    } else if has_one_case(text) {
+        doubts.push(warning("has letters of one case only; check that nothing has changed its case".into()));
+    }
+    let other = guid.swapped();
+    if order(guid) == OctetOrder::Octets && other.is_random() {
+        let doubt = warning(format!(
+            "stands for the GUID {guid}, which Active Directory would hardly make; {other} would be usual, so check the \
+             order of the octets where it was converted"
+        ));
+        doubts.push(doubt.suggesting(Some(ImmutableId::from(other).to_string())));
+    }
+    doubts
 }
 
 #[cfg(test)]
@@ -186,10 +238,11 @@ mod tests {
     #[test]
     fn free_text_anchors_follow_microsofts_rules() {
         assert!(ImmutableId::from_free_text("E-10023").is_ok());
-        assert_eq!(ImmutableId::from_free_text("a@b.com"), Err(FreeTextError::Forbidden('@')));
+        assert!(ImmutableId::from_free_text("a@b.com").is_err_and(|why| why.contains('@')));
         assert!(ImmutableId::from_free_text(&"a".repeat(59)).is_ok());
-        assert_eq!(ImmutableId::from_free_text(&"a".repeat(60)), Err(FreeTextError::TooLong));
-        assert_eq!(ImmutableId::from_free_text(&"-".repeat(20)), Err(FreeTextError::TooLong));
+        for text in ["a".repeat(60), "-".repeat(20)] {
+            assert!(ImmutableId::from_free_text(&text).is_err_and(|why| why.contains("too long")), "{text}");
+        }
     }
 
     proptest! {

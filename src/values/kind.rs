@@ -1,7 +1,7 @@
-//! The kinds of cells, a line each.
+//! The kinds of cells: a line in each table here, and a file that reads them.
 
 use super::violation::Violation;
-use super::{anchor, text, upn};
+use super::{guid, immutable_id, upn};
 
 /// What stands in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,23 +16,6 @@ pub enum CellKind {
     Text,
 }
 
-/// How a kind of cell is read and compared.
-struct CellReader {
-    /// The canonical text, if the cell has one; what is wrong with the cell is added. An error means no value.
-    read: fn(&str, &mut Vec<Violation>) -> Option<String>,
-    /// Adds what is compared where canonical texts must be unique.
-    write_unique_key: fn(&str, &mut String),
-}
-
-impl CellReader {
-    fn new(
-        read: fn(&str, &mut Vec<Violation>) -> Option<String>,
-        write_unique_key: fn(&str, &mut String),
-    ) -> CellReader {
-        CellReader { read, write_unique_key }
-    }
-}
-
 /// Every kind by its name in a job file.
 pub const KINDS: &[(&str, CellKind)] = &[
     ("upn", CellKind::Upn),
@@ -42,22 +25,22 @@ pub const KINDS: &[(&str, CellKind)] = &[
 ];
 
 impl CellKind {
-    fn reading(self) -> CellReader {
-        match self {
-            CellKind::Upn => CellReader::new(upn::read, upn::write_unique_key),
-            CellKind::Guid => CellReader::new(anchor::read_guid_cell, anchor::write_unique_key),
-            CellKind::ImmutableId => CellReader::new(anchor::read_immutable_id_cell, text::write_unique_key),
-            CellKind::Text => CellReader::new(text::read, text::write_unique_key),
-        }
-    }
-
-    /// The canonical text of a cell that is not blank, if it has one; what is wrong with it is added.
+    /// The canonical text of a cell that is not blank, if it has one; what is wrong with it is added. An error means no value.
     pub fn read(self, cell: &str, violations: &mut Vec<Violation>) -> Option<String> {
-        (self.reading().read)(cell, violations)
+        match self {
+            CellKind::Upn => upn::read(cell, violations),
+            CellKind::Guid => guid::read(cell, violations).map(|guid| guid.to_string()),
+            CellKind::ImmutableId => immutable_id::read(cell, violations).map(String::from),
+            CellKind::Text => Some(cell.to_owned()),
+        }
     }
 
     /// Adds what is compared where canonical texts must be unique.
     pub fn write_unique_key(self, text: &str, key: &mut String) {
-        (self.reading().write_unique_key)(text, key);
+        match self {
+            CellKind::Upn => upn::write_unique_key(text, key),
+            CellKind::Guid => guid::write_unique_key(text, key),
+            CellKind::ImmutableId | CellKind::Text => key.push_str(text),
+        }
     }
 }

@@ -3,61 +3,26 @@
 //! They come from spreadsheets, scripts and converters, and people meet the same ones again and again. A value is
 //! suggested only where the mistake loses nothing; case that is lost cannot be guessed.
 
+use super::guid::{BINARY_ANCHOR_CHARS, ObjectGuid, decode, decode_unpadded};
+use super::immutable_id::ImmutableId;
+use super::rule::Rule;
+use super::spelling::{OctetOrder, decode_encoded_text, is_dash, order, spelled};
+use super::text::is_invisible;
+use super::upn::described;
+use super::violation::Violation;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use miette::Diagnostic;
 use percent_encoding::percent_decode_str;
-
-use super::guid::{BINARY_ANCHOR_CHARS, ObjectGuid, decode, decode_unpadded};
-use super::immutable_id::ImmutableId;
-use super::spelling::{OctetOrder, decode_encoded_text, is_dash, order, spelled};
-use super::text::is_invisible;
-use super::upn::described;
 
 /// What spreadsheets leave of a cell that they took for a formula.
 const SPREADSHEET_ERRORS: [&str; 9] =
     ["#NAME?", "#N/A", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"];
 /// What databases, directories, scripts and people write for nothing, and for yes and no. Compared by letters and
 /// digits alone and without case, so that `(null)`, `n.a.` and `<not set>` are among them.
-const WORDS_FOR_NOTHING: [&str; 37] = [
-    "0",
-    "absent",
-    "blank",
-    "dbnull",
-    "empty",
-    "false",
-    "keine",
-    "keiner",
-    "leer",
-    "missing",
-    "n",
-    "na",
-    "nan",
-    "nein",
-    "nichtfestgelegt",
-    "nil",
-    "no",
-    "none",
-    "notapplicable",
-    "notassigned",
-    "notavailable",
-    "notfound",
-    "notset",
-    "novalue",
-    "null",
-    "ohne",
-    "tba",
-    "tbd",
-    "todo",
-    "true",
-    "unassigned",
-    "unbekannt",
-    "undefined",
-    "unknown",
-    "unset",
-    "void",
-    "yes",
-];
+const WORDS_FOR_NOTHING: &str = "0 absent blank dbnull empty false keine keiner leer missing n na nan nein nichtfestgelegt nil no \
+    none notapplicable notassigned notavailable notfound notset novalue null ohne tba tbd todo true unassigned unbekannt \
+    undefined unknown unset void yes";
 /// How the names of PowerShell's types begin.
 const TYPE_NAMES: [&str; 5] = ["system.", "microsoft.", "deserialized.", "byte[]", "@{"];
 
@@ -66,7 +31,7 @@ const TYPE_NAMES: [&str; 5] = ["system.", "microsoft.", "deserialized.", "byte[]
 pub enum AnchorError {
     /// Nothing is there.
     #[error("is empty")]
-    #[diagnostic(code(anchor::blank), help("give a GUID, 32 hexadecimal digits or an ImmutableID"))]
+    #[diagnostic(code(anchor::blank), help("give a GUID, 32 hex digits or an ImmutableID"))]
     Blank,
     /// A word that stands for nothing.
     #[error("is a word for nothing, or for yes and no, and nobody's anchor")]
@@ -101,6 +66,10 @@ pub enum AnchorError {
     #[error("is the GUID of only zeros, which belongs to nobody")]
     #[diagnostic(code(anchor::nil), help("export the attribute again: it was empty"))]
     Nil,
+    /// All letters are of one case.
+    #[error("has letters of one case only; upper and lower case differ here, and something has changed them")]
+    #[diagnostic(code(anchor::case), help("export it again without changing its case"))]
+    LostCase,
     /// Base64 of the GUID's text.
     #[error("is the base64 of a text, not of the 16 octets of the GUID {0}")]
     #[diagnostic(code(anchor::encoded_text), help("use {}", ImmutableId::from(*.0)))]
@@ -113,24 +82,18 @@ pub enum AnchorError {
     #[error("has lost the padding (==) at its end")]
     #[diagnostic(code(anchor::padding), help("use {}", ImmutableId::from(*.0)))]
     LostPadding(ObjectGuid),
-    /// All letters are of one case.
-    #[error(
-        "has letters of one case only and cannot be right: upper and lower case differ here, and something has changed them"
-    )]
-    #[diagnostic(code(anchor::case), help("export it again without changing its case"))]
-    LostCase,
-    /// Signs that no anchor has, around or among others that make one.
+    /// Characters that no anchor has, around or among others that make one.
     #[error("has {}, which no anchor has", described(*.found))]
     #[diagnostic(code(anchor::sign), help("{}", take_out(*.meant)))]
     Sign {
         /// The first of them.
         found: char,
-        /// What the value would be without.
+        /// What the value would be without, where that leaves no doubt.
         meant: Option<ObjectGuid>,
     },
     /// 32 digits that may be a GUID's text or its octets.
     #[error(
-        "is 32 hexadecimal digits in an order that nothing tells: as a GUID without dashes {}, as octets {}", .0, .0.swapped()
+        "is 32 hex digits whose order nothing tells: as a GUID without dashes {}, as octets {}", .0, .0.swapped()
     )]
     #[diagnostic(code(anchor::order), help("write the GUID with its dashes, as the directory shows it"))]
     UnclearOrder(ObjectGuid),
@@ -139,10 +102,10 @@ pub enum AnchorError {
     #[diagnostic(code(anchor::octets), help("check whether the value was cut or is another attribute"))]
     Octets(usize),
     /// None of the above.
-    #[error("is neither a GUID nor 32 hexadecimal digits nor an ImmutableID")]
+    #[error("is not a GUID, 32 hex digits or an ImmutableID")]
     #[diagnostic(
         code(anchor::unreadable),
-        help("a GUID is like 9c5923e9-de52-33ea-88de-7ebc8633b9cc, an ImmutableID like 6SNZnFLe6jOI3n68hjO5zA==")
+        help("expected for example 9c5923e9-de52-33ea-88de-7ebc8633b9cc or 6SNZnFLe6jOI3n68hjO5zA==")
     )]
     Unreadable,
 }
@@ -150,37 +113,22 @@ pub enum AnchorError {
 fn take_out(meant: Option<ObjectGuid>) -> String {
     match meant {
         Some(guid) => format!("use {}", ImmutableId::from(guid)),
-        None => "export the value again, or take the sign out".to_owned(),
+        None => "export the value again, or take the character out".to_owned(),
     }
 }
 
 impl AnchorError {
-    /// The GUID that was meant, where the mistake leaves no doubt.
-    pub fn meant(&self) -> Option<ObjectGuid> {
-        match self {
-            AnchorError::EncodedText(guid) | AnchorError::UrlSafe(guid) | AnchorError::LostPadding(guid) => Some(*guid),
-            AnchorError::Sign { meant, .. } => *meant,
-            AnchorError::Blank
-            | AnchorError::Absent
-            | AnchorError::Cut
-            | AnchorError::Spreadsheet
-            | AnchorError::Number
-            | AnchorError::TypeName
-            | AnchorError::Nil
-            | AnchorError::LostCase
-            | AnchorError::UnclearOrder(_)
-            | AnchorError::Octets(_)
-            | AnchorError::Unreadable => None,
+    /// As what is wrong with a cell, suggesting what was meant in the form that its column wants.
+    pub fn violation(&self, rule: Rule, written: impl Fn(ObjectGuid) -> String) -> Violation {
+        if let AnchorError::EncodedText(guid)
+        | AnchorError::UrlSafe(guid)
+        | AnchorError::LostPadding(guid)
+        | AnchorError::Sign { meant: Some(guid), .. } = self
+        {
+            return Violation::error(rule, self.to_string()).suggesting(Some(written(*guid)));
         }
-    }
-
-    /// What is wrong and what to do, in one line, for the message of a finding.
-    pub fn sentence(&self) -> String {
-        match (self.meant(), self.help()) {
-            // A finding with a suggestion says it there, in the form that its column wants.
-            (Some(_), _) | (None, None) => self.to_string(),
-            (None, Some(help)) => format!("{self}; {help}"),
-        }
+        let help = self.help().map(|help| format!("; {help}"));
+        Violation::error(rule, format!("{self}{}", help.unwrap_or_default()))
     }
 }
 
@@ -195,39 +143,26 @@ pub fn has_one_case(text: &str) -> bool {
     text.bytes().any(|b| b.is_ascii_lowercase()) != text.bytes().any(|b| b.is_ascii_uppercase())
 }
 
-/// The mistake that a text is known for, if it is one. Expects that the text is not a readable anchor.
-pub fn classic_mistake(text: &str) -> Option<AnchorError> {
-    if text.is_empty() {
-        return Some(AnchorError::Blank);
-    }
+/// The mistake that a text is known for. Expects that the text is not a readable anchor.
+pub fn classic_mistake(text: &str) -> AnchorError {
     let lower = text.to_ascii_lowercase();
-    if SPREADSHEET_ERRORS.contains(&text.to_ascii_uppercase().as_str()) {
-        return Some(AnchorError::Spreadsheet);
-    }
-    if TYPE_NAMES.iter().any(|name| lower.starts_with(name)) {
-        return Some(AnchorError::TypeName);
-    }
-    if text.contains('…') || text.contains("..") {
-        return Some(AnchorError::Cut);
-    }
-    if is_word_for_nothing(&lower) {
-        return Some(AnchorError::Absent);
-    }
-    if is_number_or_date(text) {
-        return Some(AnchorError::Number);
-    }
-    decode_encoded_text(text)
-        .filter(|guid| !guid.is_nil())
-        .map(AnchorError::EncodedText)
-        .or_else(|| mistaken_alphabet_or_padding(text))
-        .or_else(|| sign(text))
-        .or_else(|| other_length(text))
-}
-
-/// Signs alone say as little as the words do.
-fn is_word_for_nothing(lower: &str) -> bool {
+    // Compared by letters and digits: signs alone say as little as the words do.
     let bare: String = lower.chars().filter(|c| c.is_alphanumeric()).collect();
-    bare.is_empty() || WORDS_FOR_NOTHING.contains(&bare.as_str())
+    if text.is_empty() {
+        AnchorError::Blank
+    } else if SPREADSHEET_ERRORS.contains(&text.to_ascii_uppercase().as_str()) {
+        AnchorError::Spreadsheet
+    } else if TYPE_NAMES.iter().any(|name| lower.starts_with(name)) {
+        AnchorError::TypeName
+    } else if text.contains('…') || text.contains("..") {
+        AnchorError::Cut
+    } else if bare.is_empty() || WORDS_FOR_NOTHING.split_whitespace().any(|word| word == bare) {
+        AnchorError::Absent
+    } else if is_number_or_date(text) {
+        AnchorError::Number
+    } else {
+        disguised(text).or_else(|| other_length(text)).unwrap_or(AnchorError::Unreadable)
+    }
 }
 
 /// `1.23E+10`, `3,5`, `01.02.2026`, `2026-02-01 00:00`. A plain number is not meant: it can be somebody's.
@@ -240,21 +175,20 @@ fn is_number_or_date(text: &str) -> bool {
     begins && is_signed && has_parts_only && matches!(letters.as_str(), "" | "e" | "E" | "T" | "TZ" | "AM" | "PM")
 }
 
-fn mistaken_alphabet_or_padding(text: &str) -> Option<AnchorError> {
-    let guid = decode_unpadded(text).filter(|guid| !guid.is_nil())?;
-    Some(if text.contains(['-', '_']) { AnchorError::UrlSafe(guid) } else { AnchorError::LostPadding(guid) })
-}
-
-/// A sign outside of ASCII is in no anchor; white space, quotes and escapes are one where the rest makes an anchor.
-fn sign(text: &str) -> Option<AnchorError> {
+/// Octets in an encoding that no anchor has, or an anchor with something around it.
+fn disguised(text: &str) -> Option<AnchorError> {
+    if let Some(guid) = decode_encoded_text(text).filter(|guid| !guid.is_nil()) {
+        return Some(AnchorError::EncodedText(guid));
+    }
+    if let Some(guid) = decode_unpadded(text).filter(|guid| !guid.is_nil()) {
+        let is_for_urls = text.contains(['-', '_']);
+        return Some(if is_for_urls { AnchorError::UrlSafe(guid) } else { AnchorError::LostPadding(guid) });
+    }
+    // A character outside of ASCII is in no anchor; white space, quotes and escapes are wrong where the rest makes one.
     let meant = meant_by(&without_signs(text)).or_else(|| plus_for_blank(text)).filter(|guid| !guid.is_nil());
     let foreign = text.chars().find(|c| !c.is_ascii_graphic() && *c != ' ');
-    let removable = text.chars().find(|c| matches!(c, ' ' | '"' | '\'' | '%' | '`'));
-    match (foreign, removable, meant) {
-        (Some(found), _, meant) => Some(AnchorError::Sign { found, meant }),
-        (None, Some(found), Some(_)) => Some(AnchorError::Sign { found, meant }),
-        (None, _, _) => None,
-    }
+    let removable = text.chars().find(|c| matches!(c, ' ' | '"' | '\'' | '%' | '`')).filter(|_| meant.is_some());
+    foreign.or(removable).map(|found| AnchorError::Sign { found, meant })
 }
 
 /// The text as it would be without what hides, quotes and widens its letters.

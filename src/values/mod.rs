@@ -17,7 +17,7 @@ pub use anchor::{Anchor, AnchorError, interpret};
 pub use guid::{ObjectGuid, decode};
 pub use immutable_id::ImmutableId;
 pub use kind::{CellKind, KINDS};
-pub use rule::{Rule, RulePage};
+pub use rule::Rule;
 pub use text::is_blank;
 pub use upn::{domain, local_part, same_upn};
 pub use violation::{Severity, Violation};

@@ -3,41 +3,31 @@
 //! LDAP hands the octets out in an order of their own, and 32 digits look the same in both orders. Active Directory
 //! makes random GUIDs, whose version digit stands elsewhere in each order: it tells which of the two was written.
 
-use std::fmt;
-
+use super::guid::{ObjectGuid, decode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::guid::{ObjectGuid, decode};
-
 /// How a value was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 pub enum Notation {
     /// The text of a GUID.
+    #[strum(serialize = "the text of a GUID")]
     GuidText,
     /// The octets in hexadecimal.
+    #[strum(serialize = "octets in hexadecimal")]
     Hex,
     /// The octets as a filter of LDAP writes them, `\e9\23…`.
+    #[strum(serialize = "octets with LDAP's escapes")]
     LdapEscapes,
     /// The octets as decimal numbers.
+    #[strum(serialize = "octets in decimal")]
     Decimal,
     /// Base64 of the octets.
+    #[strum(serialize = "an ImmutableID")]
     Base64,
     /// The characters of an ImmutableID in hexadecimal, as Entra Connect's connector space names a person.
+    #[strum(serialize = "the characters of an ImmutableID in hexadecimal")]
     HexOfBase64,
-}
-
-impl fmt::Display for Notation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Notation::GuidText => "the text of a GUID",
-            Notation::Hex => "octets in hexadecimal",
-            Notation::LdapEscapes => "octets with LDAP's escapes",
-            Notation::Decimal => "octets in decimal",
-            Notation::Base64 => "an ImmutableID",
-            Notation::HexOfBase64 => "the characters of an ImmutableID in hexadecimal",
-        })
-    }
 }
 
 /// A GUID and how it was written.
@@ -103,17 +93,13 @@ fn in_groups(text: &str) -> Option<Spelling> {
         return decimal(text, &groups);
     }
     let read = ObjectGuid::parse(&groups.concat())?;
-    let form = match (is_text, is_marked, order(read)) {
-        (true, _, _) | (false, false, OctetOrder::Text) => Notation::GuidText,
+    let (form, guid) = match (is_text, is_marked, order(read)) {
+        (true, _, _) | (false, false, OctetOrder::Text) => (Notation::GuidText, read),
         (false, false, OctetOrder::Unclear) if groups.len() == 1 => return None,
-        (false, true, _) if text.starts_with('\\') && !text.starts_with("\\x") => Notation::LdapEscapes,
-        (false, true, _) | (false, false, OctetOrder::Octets | OctetOrder::Unclear) => Notation::Hex,
-    };
-    let guid = match form {
-        Notation::GuidText => read,
-        Notation::Hex | Notation::LdapEscapes | Notation::Decimal | Notation::Base64 | Notation::HexOfBase64 => {
-            read.swapped()
+        (false, true, _) if text.starts_with('\\') && !text.starts_with("\\x") => {
+            (Notation::LdapEscapes, read.swapped())
         }
+        (false, true, _) | (false, false, OctetOrder::Octets | OctetOrder::Unclear) => (Notation::Hex, read.swapped()),
     };
     Some(Spelling { form, guid })
 }
@@ -134,13 +120,8 @@ fn hex_of_base64(text: &str) -> Option<Spelling> {
     if !rest.is_empty() {
         return None;
     }
-    let characters: Option<String> = pairs
-        .iter()
-        .map(|pair| {
-            let pair = str::from_utf8(pair).ok()?;
-            u8::from_str_radix(pair, 16).ok().map(char::from)
-        })
-        .collect();
+    let character = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok().map(char::from);
+    let characters: Option<String> = pairs.iter().map(character).collect();
     decode(&characters?).map(|guid| Spelling { form: Notation::HexOfBase64, guid })
 }
 

@@ -1,16 +1,4 @@
-//! Cells of free text, which are taken as they stand; and what in any cell cannot be seen.
-
-use super::violation::Violation;
-
-/// Reads a cell of free text.
-pub fn read(cell: &str, _: &mut Vec<Violation>) -> Option<String> {
-    Some(cell.to_owned())
-}
-
-/// What is compared where values must be unique.
-pub fn write_unique_key(text: &str, key: &mut String) {
-    key.push_str(text);
-}
+//! What in the text of a cell cannot be seen.
 
 /// Whether a cell holds nothing that could be seen: a mark in the middle of a file, or the one that ended files under
 /// DOS, is no value.

@@ -92,12 +92,8 @@ pub fn faults(upn: &str) -> Vec<Violation> {
         return vec![fault];
     }
     let mut faults = errors(upn);
-    if !faults.is_empty() {
-        let repaired = repair(upn);
-        for fault in &mut faults {
-            fault.suggestion.clone_from(&repaired);
-        }
-    }
+    let repaired = if faults.is_empty() { None } else { repair(upn) };
+    faults.iter_mut().for_each(|fault| fault.suggestion.clone_from(&repaired));
     faults.extend(unknown_tld(domain(upn).trim()));
     faults
 }
@@ -171,24 +167,18 @@ fn is_upn_char(c: char) -> bool {
 }
 
 fn errors(upn: &str) -> Vec<Violation> {
-    let mut faults = Vec::new();
-    // Outer white space has a fault of its own and must not be blamed on a part again.
+    // Outer white space is told by itself and must not be blamed on a part again.
     let bare = upn.trim();
-    match bare.rsplit_once('@') {
-        None => faults.push(Violation::error(Rule::Format, "has no @; a user principal name is name@domain")),
-        Some((local, _)) if local.contains('@') => {
-            faults
-                .push(Violation::error(Rule::LocalPart, "has more than one @; only one may stand, before the domain"));
-        }
-        Some(_) => {}
-    }
-    faults.extend(wrong_characters(upn));
-    faults.extend(too_long(bare));
-    if let Some((local, domain)) = bare.rsplit_once('@') {
-        faults.extend(wrong_local_part(local));
-        faults.extend(wrong_domain(domain));
-    }
-    faults
+    let parts = bare.rsplit_once('@');
+    let at_signs = match parts {
+        None => Some(Violation::error(Rule::Format, "has no @; a user principal name is name@domain")),
+        Some((local, _)) => local
+            .contains('@')
+            .then(|| Violation::error(Rule::LocalPart, "has more than one @; only one may stand, before the domain")),
+    };
+    let of_parts = parts.map(|(local, domain)| [wrong_local_part(local), wrong_domain(domain)]);
+    let of_all = [at_signs, wrong_characters(upn), too_long(bare)];
+    of_all.into_iter().chain(of_parts.into_iter().flatten()).flatten().collect()
 }
 
 fn wrong_characters(upn: &str) -> Option<Violation> {
@@ -219,13 +209,12 @@ pub(super) fn described(c: char) -> String {
 fn too_long(upn: &str) -> Option<Violation> {
     let limits = match upn.rsplit_once('@') {
         Some((local, domain)) => {
-            [(local, LOCAL_CHARS_MAX, "the part before the @"), (domain, DOMAIN_CHARS_MAX, "the part after the @")]
+            vec![(local, LOCAL_CHARS_MAX, "the part before the @"), (domain, DOMAIN_CHARS_MAX, "the part after the @")]
         }
-        None => [(upn, UPN_CHARS_MAX, "it"), ("", 0, "")],
+        None => vec![(upn, UPN_CHARS_MAX, "it")],
     };
-    let (text, chars_max, name) =
-        limits.into_iter().find(|(text, chars_max, _)| text.len() > *chars_max && text.chars().count() > *chars_max)?;
-    let length = text.chars().count();
+    let mut lengths = limits.into_iter().map(|(text, chars_max, name)| (text.chars().count(), chars_max, name));
+    let (length, chars_max, name) = lengths.find(|(length, chars_max, _)| length > chars_max)?;
     Some(Violation::error(Rule::Length, format!("{name} has {length} characters; Entra ID allows {chars_max}")))
 }
 
@@ -245,29 +234,28 @@ fn wrong_local_part(local: &str) -> Option<Violation> {
 }
 
 fn wrong_domain(domain: &str) -> Option<Violation> {
-    let fault = |message: String| Some(Violation::error(Rule::DomainPart, message));
-    if domain.is_empty() {
-        return fault("has nothing after the @".into());
-    }
-    // Characters outside the list of a whole UPN are a fault of their own already.
-    if let Some(wrong) = domain.chars().find(|c| is_upn_char(*c) && !is_domain_char(*c)) {
-        return fault(format!(
-            "the domain has the character {wrong}; only letters, digits, hyphens and periods may stand there"
-        ));
-    }
-    let Some((_, tld)) = domain.rsplit_once('.') else {
-        return fault(format!("the domain {domain} has no period; an entire domain name is needed"));
+    // Characters outside the list of a whole UPN are told by themselves.
+    let wrong = domain.chars().find(|c| is_upn_char(*c) && !is_domain_char(*c));
+    let tld = domain.rsplit_once('.').map(|(_, tld)| tld);
+    let has_label = |is_wrong: fn(&str) -> bool| domain.split('.').any(is_wrong);
+    let message = match (wrong, tld) {
+        _ if domain.is_empty() => "has nothing after the @".into(),
+        (Some(wrong), _) => {
+            format!("the domain has the character {wrong}; only letters, digits, hyphens and periods may stand there")
+        }
+        (None, None) => format!("the domain {domain} has no period; an entire domain name is needed"),
+        (None, Some(_)) if has_label(|label| label.is_empty() || label.len() > LABEL_CHARS_MAX) => {
+            "the domain has an empty or overlong part between its periods".into()
+        }
+        (None, Some(_)) if has_label(|label| label.starts_with('-') || label.ends_with('-')) => {
+            "a part of the domain begins or ends with a hyphen".into()
+        }
+        (None, Some(tld)) if tld.chars().all(|c| c.is_ascii_digit()) || tld.len() < 2 => {
+            format!("the domain cannot end in .{tld}")
+        }
+        (None, Some(_)) => return None,
     };
-    if domain.split('.').any(|label| label.is_empty() || label.len() > LABEL_CHARS_MAX) {
-        return fault("the domain has an empty or overlong part between its periods".into());
-    }
-    if domain.split('.').any(|label| label.starts_with('-') || label.ends_with('-')) {
-        return fault("a part of the domain begins or ends with a hyphen".into());
-    }
-    if tld.chars().all(|c| c.is_ascii_digit()) || tld.len() < 2 {
-        return fault(format!("the domain cannot end in .{tld}"));
-    }
-    None
+    Some(Violation::error(Rule::DomainPart, message))
 }
 
 fn is_domain_char(c: char) -> bool {
@@ -281,14 +269,14 @@ fn unknown_tld(domain: &str) -> Option<Violation> {
         return None;
     }
     let tld = tld.to_ascii_lowercase();
-    if RESERVED_TLDS.contains(&tld.as_str()) {
-        return Some(Violation::warning(
-            Rule::TopLevelDomain,
-            format!(".{tld} is reserved for private use, so Entra ID cannot verify the domain"),
-        ));
-    }
-    (!is_top_level_domain(&tld))
-        .then(|| Violation::warning(Rule::TopLevelDomain, format!(".{tld} is not a known top-level domain")))
+    let message = if RESERVED_TLDS.contains(&tld.as_str()) {
+        format!(".{tld} is reserved for private use, so Entra ID cannot verify the domain")
+    } else if !is_top_level_domain(&tld) {
+        format!(".{tld} is not a known top-level domain")
+    } else {
+        return None;
+    };
+    Some(Violation::warning(Rule::TopLevelDomain, message))
 }
 
 /// In lower case, as nearly all are written; [`unknown_tld`] asks again about others.

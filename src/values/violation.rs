@@ -3,25 +3,16 @@
 
 use super::rule::Rule;
 use serde::Serialize;
-use std::fmt;
 
 /// What a finding means for its row, or for the file when it names no row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The row is refused, or the whole file when the finding names no row.
     Error,
     /// The row is used; somebody should look at it.
     Warning,
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        })
-    }
 }
 
 /// What is wrong with a value, by which rule, before anyone knows where the value stands.

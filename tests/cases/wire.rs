@@ -79,7 +79,7 @@ impl Wire {
     }
 
     pub fn secret(&self) -> &'static str {
-        self.simulator.client_secret()
+        cutover::sim::CLIENT_SECRET
     }
 
     pub fn with_ids(&self, text: &str) -> String {
@@ -130,11 +130,11 @@ async fn hire(case: &Case, client: &Client, simulator: &Simulator) -> BTreeMap<S
 }
 
 async fn token(client: &Client, simulator: &Simulator) -> String {
-    let url = format!("{}/{}/oauth2/v2.0/token", simulator.url(), simulator.tenant());
+    let url = format!("{}/{}/oauth2/v2.0/token", simulator.url(), cutover::sim::INITIAL_DOMAIN);
     let form = [
         ("grant_type", "client_credentials"),
-        ("client_id", simulator.client_id()),
-        ("client_secret", simulator.client_secret()),
+        ("client_id", cutover::sim::CLIENT_ID),
+        ("client_secret", cutover::sim::CLIENT_SECRET),
         ("scope", "https://graph.microsoft.com/.default"),
     ];
     let reply = client.post(url).form(&form).send().await.unwrap();

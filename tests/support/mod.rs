@@ -109,11 +109,11 @@ impl Stage {
     pub fn change_behind_our_back(&self, id: &str, changes: &[(&str, Option<&str>)]) {
         let form = [
             ("grant_type", "client_credentials"),
-            ("client_id", self.simulator.client_id()),
-            ("client_secret", self.simulator.client_secret()),
+            ("client_id", cutover::sim::CLIENT_ID),
+            ("client_secret", cutover::sim::CLIENT_SECRET),
             ("scope", "https://graph.microsoft.com/.default"),
         ];
-        let token = self.post(&format!("/{}/oauth2/v2.0/token", self.simulator.tenant()), &form);
+        let token = self.post(&format!("/{}/oauth2/v2.0/token", cutover::sim::INITIAL_DOMAIN), &form);
         let token: Value = serde_json::from_str(&token).unwrap();
         let url = format!("{}/v1.0/users/{id}", self.simulator.url());
         let body: BTreeMap<_, _> = changes.iter().copied().collect();
@@ -149,7 +149,7 @@ impl Stage {
     /// The program in this folder, with a clean environment of its own variables.
     pub fn cutover(&self, arguments: &[&str]) -> Command {
         let mut command = program(self.folder.path(), arguments);
-        command.env(SECRET_VARIABLE, self.simulator.client_secret());
+        command.env(SECRET_VARIABLE, cutover::sim::CLIENT_SECRET);
         command
     }
 

@@ -27,25 +27,15 @@ const FOUND_SINCE: SimTime = SimTime(1_772_323_200_000);
 const FOUND_MINUTES: u32 = 60 * 24 * 60;
 const MINUTE_MS: u64 = 60_000;
 
-/// What an operator can do about a risk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RiskAction {
-    /// There was none.
-    Dismiss,
-    /// Somebody else has the account.
-    ConfirmCompromised,
-}
+/// Level, state and detail of a risk.
+type Assessed = [&'static str; 3];
 
-impl RiskAction {
-    fn outcome(self, at: SimTime) -> Document {
-        match self {
-            Self::Dismiss => risk("none", "dismissed", "adminDismissedAllRiskForUser", at),
-            Self::ConfirmCompromised => risk("high", "confirmedCompromised", "adminConfirmedUserCompromised", at),
-        }
-    }
-}
+/// There was none.
+const DISMISSED: Assessed = ["none", "dismissed", "adminDismissedAllRiskForUser"];
+/// Somebody else has the account.
+const CONFIRMED: Assessed = ["high", "confirmedCompromised", "adminConfirmedUserCompromised"];
 
-fn risk(level: &str, state: &str, detail: &str, at: SimTime) -> Document {
+fn risk([level, state, detail]: Assessed, at: SimTime) -> Document {
     fields(json!({
         "riskLevel": level,
         "riskState": state,
@@ -63,7 +53,7 @@ fn found(user: &Document) -> Option<Document> {
     let rest = draw / AT_RISK_ONE_IN;
     let level = ["low", "medium", "high"][usize::try_from(rest % 3).unwrap_or_default()];
     let at = FOUND_SINCE.plus_ms(u64::from(rest % FOUND_MINUTES) * MINUTE_MS);
-    Some(risk(level, "atRisk", "none", at))
+    Some(risk([level, "atRisk", "none"], at))
 }
 
 /// Somebody who is or was at risk, as the list shows them.
@@ -71,12 +61,13 @@ fn risky_user(tenant: &Tenant, slot: Slot) -> Option<Document> {
     let user = tenant.users.get(slot)?;
     let changed = tenant.risks.get(&users::id(user)).cloned();
     let mut shown = changed.or_else(|| found(user))?;
-    shown.insert("id".into(), json!(users::id(user)));
-    shown.insert("isDeleted".into(), json!(Collection::of(user) == Collection::Deleted));
-    shown.insert("isProcessing".into(), json!(false));
-    let name = user.get("displayName").cloned().unwrap_or_else(|| derive::display_name(user));
-    shown.insert("userDisplayName".into(), name);
-    shown.insert("userPrincipalName".into(), json!(users::upn(user)));
+    shown.extend(fields(json!({
+        "id": users::id(user),
+        "isDeleted": Collection::of(user) == Collection::Deleted,
+        "isProcessing": false,
+        "userDisplayName": user.get("displayName").cloned().unwrap_or_else(|| derive::display_name(user)),
+        "userPrincipalName": users::upn(user),
+    })));
     Some(shown)
 }
 
@@ -95,26 +86,25 @@ pub(crate) fn find(view: ReplicaView<'_>) -> Option<Cow<'_, Document>> {
 }
 
 pub(crate) fn dismiss(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    act(operation, RiskAction::Dismiss)
+    act(operation, DISMISSED)
 }
 
 pub(crate) fn confirm_compromised(operation: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
-    act(operation, RiskAction::ConfirmCompromised)
+    act(operation, CONFIRMED)
 }
 
-fn act(operation: &mut GraphOperation<'_>, action: RiskAction) -> Result<GraphReply, GraphRefusal> {
-    let planned = plan(operation.tenant, action, operation.call.json_body()?, operation.call.now)?;
-    operation.tenant.write_risks(planned)?;
+fn act(operation: &mut GraphOperation<'_>, action: Assessed) -> Result<GraphReply, GraphRefusal> {
+    operation.tenant.write_risks(plan(operation.tenant, action, operation.call.json_body()?, operation.call.now)?)?;
     Ok(GraphReply::no_content())
 }
 
 /// The changes that an action makes, none of them made yet.
-fn plan(tenant: &Tenant, action: RiskAction, body: &[u8], now: SimTime) -> Result<Vec<(Uuid, Document)>, GraphRefusal> {
+fn plan(tenant: &Tenant, action: Assessed, body: &[u8], now: SimTime) -> Result<Vec<(Uuid, Document)>, GraphRefusal> {
     let mut planned = Vec::new();
     for id in user_ids(body)? {
         let slot = tenant.users.slot_of(id).ok_or_else(|| GraphRefusal::not_found(id))?;
-        if action == RiskAction::ConfirmCompromised || risky_user(tenant, slot).is_some() {
-            planned.push((id, action.outcome(now)));
+        if action == CONFIRMED || risky_user(tenant, slot).is_some() {
+            planned.push((id, risk(action, now)));
         }
     }
     Ok(planned)
@@ -126,12 +116,13 @@ fn user_ids(body: &[u8]) -> Result<Vec<Uuid>, GraphRefusal> {
     struct Parameters {
         user_ids: Vec<String>,
     }
-    let parameters: Parameters = parameters(body)?;
-    let ids = parameters.user_ids.iter();
-    ids.map(|text| {
-        parse_id(text).ok_or_else(|| GraphRefusal::bad_request(format!("'{text}' is not the id of a user.")))
-    })
-    .collect()
+    let Parameters { user_ids } = parameters(body)?;
+    user_ids
+        .iter()
+        .map(|text| {
+            parse_id(text).ok_or_else(|| GraphRefusal::bad_request(format!("'{text}' is not the id of a user.")))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -148,7 +139,7 @@ mod tests {
         users::document(chance::uuid(octets), &format!("user{last}@contoso.com"), None)
     }
 
-    fn planned(tenant: &Tenant, action: RiskAction, ids: &[Uuid]) -> usize {
+    fn planned(tenant: &Tenant, action: Assessed, ids: &[Uuid]) -> usize {
         let body = json!({ "userIds": ids }).to_string();
         plan(tenant, action, body.as_bytes(), SimTime(0)).unwrap().len()
     }
@@ -160,9 +151,9 @@ mod tests {
         assert_eq!(shown(&tenant, 0).unwrap()["riskState"], "atRisk");
         assert_eq!(shown(&tenant, 1), None);
         let both = [users::id(&user(100)), users::id(&user(101))];
-        assert_eq!(planned(&tenant, RiskAction::Dismiss, &both), 1);
-        assert_eq!(planned(&tenant, RiskAction::ConfirmCompromised, &both), 2);
-        tenant.write_risks(vec![(both[0], RiskAction::Dismiss.outcome(SimTime(0)))]).unwrap();
+        assert_eq!(planned(&tenant, DISMISSED, &both), 1);
+        assert_eq!(planned(&tenant, CONFIRMED, &both), 2);
+        tenant.write_risks(vec![(both[0], risk(DISMISSED, SimTime(0)))]).unwrap();
         let after = shown(&tenant, 0).unwrap();
         assert_eq!((&after["riskState"], &after["riskLevel"]), (&json!("dismissed"), &json!("none")));
     }
@@ -170,7 +161,7 @@ mod tests {
     #[test]
     fn malformed_parameters_and_strangers_are_refused() {
         let nobody = tenant([], &[], 0);
-        let plan_text = |body: &str| plan(&nobody, RiskAction::Dismiss, body.as_bytes(), SimTime(0));
+        let plan_text = |body: &str| plan(&nobody, DISMISSED, body.as_bytes(), SimTime(0));
         for body in ["", "{}", "[]", r#"{"userIds":["x"]}"#, r#"{"userIds":[],"more":1}"#] {
             assert_eq!(plan_text(body).unwrap_err().status(), StatusCode::BAD_REQUEST, "{body}");
         }

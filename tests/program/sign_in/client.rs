@@ -31,7 +31,7 @@ impl Meeting {
     fn client_in(&self, cloud: Cloud, lines: &str, variables: &[(&str, &str)]) -> HttpTransport {
         let text = format!(
             "[graph]\ntenant = \"{}\"\ncloud = \"{}\"\nendpoint = \"{}\"\n{lines}\n",
-            self.simulator.tenant(),
+            cutover::sim::INITIAL_DOMAIN,
             cloud.name(),
             self.simulator.url()
         );

@@ -41,7 +41,7 @@ fn connection(stage: &Stage, lines: &str, writes: &str) -> String {
     let simulator = stage.simulator();
     format!(
         "[graph]\ntenant = \"{}\"\nendpoint = \"{}\"\n{lines}\n[graph.limits]\nwrites = \"{writes}\"\n",
-        simulator.tenant(),
+        cutover::sim::INITIAL_DOMAIN,
         simulator.url()
     )
 }

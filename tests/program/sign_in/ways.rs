@@ -106,7 +106,7 @@ fn a_run_gets_its_token_from_the_azure_cli() {
         ("client_secret", CLIENT_SECRET),
         ("scope", "https://graph.microsoft.com/.default"),
     ];
-    let path = format!("/{}/oauth2/v2.0/token", stage.simulator().tenant());
+    let path = format!("/{}/oauth2/v2.0/token", cutover::sim::INITIAL_DOMAIN);
     let token: Value = serde_json::from_str(&stage.post(&path, &form)).unwrap();
     let output = format!(
         r#"{{"accessToken":{},"expiresOn":"2999-01-01 00:00:00.000000","expires_on":32472144000,"tokenType":"Bearer"}}"#,
@@ -116,7 +116,7 @@ fn a_run_gets_its_token_from_the_azure_cli() {
     let mut line = stage.run_line();
     let ran = stage.end(line.env("PATH", path_with(&azure_cli(&stage, &script))));
     must_be_true(&stage, &oracle, &ran);
-    let tenant = stage.simulator().tenant();
+    let tenant = cutover::sim::INITIAL_DOMAIN;
     let asked = fs::read_to_string(stage.path("asked")).unwrap();
     assert_eq!(
         asked,

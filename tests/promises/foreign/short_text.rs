@@ -2,7 +2,7 @@
 
 use cutover::journal::Holder;
 use cutover::services::budget::{Quota, parse_duration};
-use cutover::values::{self, ImmutableId, ObjectGuid, Severity, Violation, anchor, guid, spelling, upn};
+use cutover::values::{self, ImmutableId, ObjectGuid, Severity, Violation, guid, immutable_id, spelling, upn};
 use std::time::Duration;
 
 /// Reads the text as each of them.
@@ -58,15 +58,15 @@ fn guid(text: &str) {
     }
     let is_refused = |faults: &[Violation]| faults.iter().any(|fault| fault.severity == Severity::Error);
     let mut faults = Vec::new();
-    let read = anchor::read_guid(text, &mut faults);
+    let read = guid::read(text, &mut faults);
     assert_eq!(read.is_none(), is_refused(&faults), "{text:?}: {faults:?}");
     faults.clear();
-    let read = anchor::read_immutable_id(text, &mut faults);
+    let read = immutable_id::read(text, &mut faults);
     assert_eq!(read.is_none(), is_refused(&faults), "{text:?}: {faults:?}");
     // Who takes a suggestion is not sent on to another one.
     for suggested in faults.into_iter().filter_map(|fault| fault.suggestion) {
         let mut again = Vec::new();
-        anchor::read_immutable_id(&suggested, &mut again);
+        immutable_id::read(&suggested, &mut again);
         assert!(!is_refused(&again), "{text:?} suggests {suggested:?}: {again:?}");
     }
 }
@@ -76,7 +76,7 @@ fn conversion(text: &str) {
         return;
     };
     assert!(!read.guid.is_nil());
-    for spelling in [read.guid.to_string(), read.immutable_id.to_string()] {
+    for spelling in [read.guid.to_string(), ImmutableId::from(read.guid).to_string()] {
         let again = values::interpret(&spelling).map(|again| again.guid);
         assert_eq!(again, Ok(read.guid), "{text:?} by way of {spelling:?}");
     }

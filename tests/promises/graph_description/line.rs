@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, Request as HttpRequest};
 use cutover::core::Request;
 use cutover::services::{Class, Fault, Reply, Transport, classify};
-use cutover::sim::{Direct, DirectReply};
+use cutover::sim::Direct;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,7 +100,7 @@ impl Line {
             builder = builder.header("content-type", "application/json");
         }
         let request = builder.body(body.unwrap_or_default()).unwrap();
-        let DirectReply::Reply(reply) = self.tenant.answer(request, NOW_MS) else {
+        let Some(reply) = self.tenant.answer(request, NOW_MS) else {
             panic!("this tenant makes no troubles of its own");
         };
         let (parts, body) = reply.into_parts();

@@ -3,6 +3,7 @@
 
 use cutover::job::{Job, Text};
 use std::fmt;
+use std::str::FromStr as _;
 
 /// Something in a job that sends requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,18 +43,18 @@ impl Tagged {
             }
             reads.push(part);
         }
-        for read in &mut job.observe.also {
+        for read in &mut job.observe.extra_reads {
             reads.push(tag(&mut read.get, format!("further read {}", read.name)));
         }
         let (mut steps, mut more_writes) = (Vec::new(), Vec::new());
         for step in &mut job.steps {
             let name = &step.name;
-            steps.push(tag(&mut step.request.path, format!("step {name}")));
+            steps.push(tag(&mut step.write.path, format!("step {name}")));
             if let Some(way) = &mut step.otherwise {
-                more_writes.push(tag(&mut way.request.path, format!("other way of {name}")));
+                more_writes.push(tag(&mut way.path, format!("other way of {name}")));
             }
             if let Some(undo) = &mut step.undo {
-                more_writes.push(tag(&mut undo.request.path, format!("undo {name}")));
+                more_writes.push(tag(&mut undo.write.path, format!("undo {name}")));
             }
         }
         Tagged { job, reads, instead, steps, more_writes }
@@ -73,7 +74,7 @@ pub fn preflight() -> Part {
 }
 
 fn tag(path: &mut Text, name: String) -> Part {
-    *path = Text::compile(&format!("{path}{MARK}{name}")).unwrap();
+    *path = Text::from_str(&format!("{path}{MARK}{name}")).unwrap();
     Part(name)
 }
 

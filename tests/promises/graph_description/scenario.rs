@@ -8,7 +8,7 @@ use super::line::NOW_MS;
 use async_trait::async_trait;
 use axum::http::Request;
 use cutover::services::{Account, Directory, Fault, Question};
-use cutover::sim::{Direct, DirectReply, Faults, Options, Person, Population, ServiceLimits};
+use cutover::sim::{Direct, Faults, Options, Person, Population, ServiceLimits};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -43,7 +43,7 @@ impl Scenario {
                     body => serde_json::to_vec(body).unwrap(),
                 })
                 .unwrap();
-            let DirectReply::Reply(reply) = tenant.answer(request, NOW_MS) else {
+            let Some(reply) = tenant.answer(request, NOW_MS) else {
                 panic!("this tenant makes no troubles of its own");
             };
             assert_eq!(reply.status(), 204, "{method} {path}");
@@ -142,7 +142,7 @@ fn temporary(person: &Person) -> String {
 /// Everybody in the tenant, by UPN.
 fn accounts(tenant: &Direct) -> BTreeMap<String, Value> {
     let request = Request::get("/sim/users").body(Vec::new()).unwrap();
-    let DirectReply::Reply(reply) = tenant.answer(request, NOW_MS) else {
+    let Some(reply) = tenant.answer(request, NOW_MS) else {
         panic!("the tenant's own pages are never cut");
     };
     let text = String::from_utf8(reply.into_body()).unwrap();

@@ -146,7 +146,7 @@ async fn the_accounts_own_object_id_becomes_nobodys_anchor() {
         let id = tenant.hire(ANN, Some(OLD));
         let value = match column {
             "object_guid" => id.clone(),
-            _ => cutover::values::interpret(&id).unwrap().immutable_id.to_string(),
+            _ => cutover::values::ImmutableId::from(cutover::values::interpret(&id).unwrap().guid).to_string(),
         };
         let ran = stage.run(&format!("upn,{column}\n{ANN},{value}\n")).await;
         let end = ran.end();

@@ -17,7 +17,7 @@ use cutover::runner::stop::Gate;
 use cutover::runner::worker::Work;
 use cutover::runner::{Clock, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services};
 use cutover::services::{Graph, GraphLimits, Patience, Registry, Reply, Transport, classify};
-use cutover::sim::{Direct, DirectReply, Faults, Options, Population, ServiceLimits};
+use cutover::sim::{Direct, Faults, Options, Population, ServiceLimits};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -98,7 +98,7 @@ impl Tenant {
             request = request.header(name, value);
         }
         let body = body.map_or_else(Vec::new, |body| serde_json::to_vec(body).unwrap());
-        let DirectReply::Reply(reply) = self.direct.answer(request.body(body).unwrap(), now_ms) else {
+        let Some(reply) = self.direct.answer(request.body(body).unwrap(), now_ms) else {
             panic!("this tenant makes no troubles of its own");
         };
         let (parts, body) = reply.into_parts();

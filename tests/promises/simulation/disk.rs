@@ -112,6 +112,12 @@ impl SimDisk {
         self.files.lock().unwrap().get(&run).cloned()
     }
 
+    /// The bytes of all logs, as a process sees them.
+    pub fn logs(&self) -> Vec<Vec<u8>> {
+        let files = self.files.lock().unwrap();
+        files.values().map(|file| file.lock().unwrap().there().to_vec()).collect()
+    }
+
     pub fn cut_power(&self, dice: &mut ChaCha8Rng) {
         for file in self.files.lock().unwrap().values() {
             file.lock().unwrap().cut_power(dice);

@@ -112,6 +112,14 @@ fn the_same_seed_goes_the_same_way_twice() {
     }
 }
 
+/// What the oracle says of retries and readings would be empty if nothing were ever tried again or found.
+#[test]
+fn rows_are_tried_again_to_another_end_and_drift_is_found() {
+    let verdicts: Vec<_> = (0..32).map(|seed| play(&Schedule::of(seed), false)).collect();
+    assert!(verdicts.iter().any(|verdict| verdict.retried > 0));
+    assert!(verdicts.iter().any(|verdict| verdict.drifted > 0));
+}
+
 /// A schedule, what happened, and what is wrong with it.
 fn told(schedule: &Schedule) -> String {
     let verdict = play(schedule, true);

@@ -227,7 +227,6 @@ pub fn judge(world: &World, told: &Told, wrote: &Wrote) -> Vec<String> {
     let now = accounts(&world.tenant);
     let meddled = world.meddled();
     let mut wrong = in_anothers_name(world, wrote, &now);
-    wrong.extend(not_as_expected(world, told));
     for (person, upn) in world.schedule.people.iter().enumerate() {
         let Some(outcome) = told.get(&(person as u64 + 1)) else {
             wrong.push(format!("{upn} has no line"));
@@ -291,7 +290,7 @@ fn in_anothers_name(world: &World, wrote: &Wrote, now: &BTreeMap<String, Account
 }
 
 /// Whoever can be changed one after the other is, where nothing goes wrong, and whoever cannot is refused.
-fn not_as_expected(world: &World, told: &Told) -> Option<String> {
+pub fn not_as_expected(world: &World, told: &Told) -> Option<String> {
     let expected = world.schedule.ends()?;
     let mut ends: Vec<_> = told.values().map(|outcome| outcome.word()).collect();
     ends.sort_unstable();
@@ -370,10 +369,25 @@ impl Case<'_> {
     }
 
     fn is_at_goal(&self) -> bool {
-        self.now.is_some_and(|now| {
-            !now.deleted && now.upn.eq_ignore_ascii_case(self.upn) && now.immutable_id.as_ref() == Some(&self.wanted)
-        })
+        self.now.is_some_and(|now| is_at_goal(now, self.upn, &self.wanted))
     }
+}
+
+fn is_at_goal(now: &Account, upn: &str, wanted: &String) -> bool {
+    !now.deleted && now.upn.eq_ignore_ascii_case(upn) && now.immutable_id.as_ref() == Some(wanted)
+}
+
+/// The rows that ended well and whose people are not at the goal now.
+pub fn off_goal(world: &World, told: &Told) -> BTreeSet<u64> {
+    let now = accounts(&world.tenant);
+    let good = told.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Done | Outcome::Unchanged));
+    let off = good.filter(|(row, _)| {
+        let person = **row as usize - 1;
+        let account = world.ids[person].as_ref().and_then(|id| now.get(id));
+        let wanted = anchor(world.schedule.anchor(person));
+        !account.is_some_and(|account| is_at_goal(account, world.schedule.people[person], &wanted))
+    });
+    off.map(|(row, _)| *row).collect()
 }
 
 /// Whether a row is refused because nobody is there.

@@ -2,19 +2,22 @@
 
 use super::disk::{SimDisk, SimStore};
 use super::oracle::{self, Ledger, Told, Urgent, is_of_the_disk, over_both};
-use super::schedule::{Crash, Manner, Order, Schedule, Stress};
+use super::schedule::{Crash, Manner, Order, Schedule, Stress, Verify};
 use super::service::Line;
 use super::world::{SimClock, World, guid};
 use crate::doubles::{Inline, MemoryStore};
 use cutover::batch::Input;
 use cutover::job::Job;
-use cutover::journal::{Journal, JournalError, RunId, RunRecord, Stop, takers};
+use cutover::journal::{Counts, Journal, JournalError, RunId, RunRecord, Stop, takers};
 use cutover::machine::Outcome;
-use cutover::runner::admission::Admission;
+use cutover::runner::admission::{Admission, Selection};
 use cutover::runner::claims::Claims;
 use cutover::runner::client::ServiceClient;
 use cutover::runner::half_way::{HalfWayError, left_behind, take_over};
 use cutover::runner::lookups::look_up;
+use cutover::runner::pass::Pass;
+use cutover::runner::reading::{Question, ReadWork, Verification};
+use cutover::runner::reopen::{Retried, reopen};
 use cutover::runner::start::{Before, BeginError, Order as RunOrder, begin, look_back};
 use cutover::runner::stop::{Gate, Standing};
 use cutover::runner::worker::Work;
@@ -26,6 +29,7 @@ use cutover::services::budget::Quota;
 use cutover::services::{Graph, GraphLimits, Patience, Registry};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -47,6 +51,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub struct Verdict {
     pub complaints: Vec<String>,
     pub told: Told,
+    /// Rows that ended otherwise when they were tried again, and rows that were found to drift.
+    pub retried: usize,
+    pub drifted: usize,
     pub processes: usize,
     pub requests: usize,
     pub trace: Vec<String>,
@@ -77,6 +84,8 @@ struct Stage {
     job: Arc<Job>,
     input: Input,
     watch: Arc<Mutex<Watch>>,
+    /// Rows that ended short of their goal are to begin again, and have not yet.
+    retry_due: Cell<bool>,
     /// Those who are told not to be there.
     unfound: Vec<usize>,
     complaints: Vec<String>,
@@ -98,11 +107,32 @@ pub fn play(schedule: &Schedule, traced: bool) -> Verdict {
         stage.complain(format!("the run has not finished after {processes} processes"));
     }
     stage.world.settle_all();
-    let told = stage.told();
-    stage.judge(&told, finished);
+    let mut told = stage.told();
+    let (mut retried, mut drifted) = (0, 0);
+    if finished {
+        stage.judge_rows(&told);
+        let surprise = oracle::not_as_expected(&stage.world, &told);
+        stage.complaints.extend(surprise);
+        if let Some(stress) = &schedule.retry {
+            processes += stage.retry(processes, stress);
+            let again = stage.told();
+            for (row, outcome) in &mut told {
+                let first = *outcome;
+                *outcome = again.get(row).map_or(Outcome::Pending, |again| over_both(first, *again));
+                retried += usize::from(*outcome != first);
+            }
+            stage.judge_rows(&told);
+        }
+        if let Some(verify) = &schedule.verify {
+            drifted = stage.verify(processes, verify, &told);
+        }
+    }
+    stage.judge_run(finished);
     Verdict {
         complaints: stage.complaints,
         told,
+        retried,
+        drifted,
         processes,
         requests: stage.world.seen().len(),
         trace: stage.world.trace(),
@@ -131,6 +161,7 @@ impl Stage {
             disk,
             job,
             watch: Arc::default(),
+            retry_due: Cell::new(false),
             unfound: Vec::new(),
             complaints: Vec::new(),
         }
@@ -174,6 +205,114 @@ impl Stage {
             Err(complaint) => self.complain(complaint),
         }
         false
+    }
+
+    /// Tries the rows again that ended short of their goal; how many processes that took.
+    fn retry(&mut self, first: usize, stress: &Stress) -> usize {
+        self.world.rest(COMES_AGAIN_MS);
+        self.world.note(|| "the run is tried again".into());
+        self.retry_due.set(true);
+        for more in 0..PROCESSES_MORE {
+            let stress = if more == 0 { stress.clone() } else { Stress::default() };
+            if self.process(first + more, &stress) {
+                self.world.settle_all();
+                return more + 1;
+            }
+        }
+        self.complain(format!("the retry has not finished after {PROCESSES_MORE} processes"));
+        PROCESSES_MORE
+    }
+
+    /// Reads the finished rows again: drift is found exactly where somebody else was, and nothing is written anywhere. Returns
+    /// how many rows drift.
+    fn verify(&mut self, number: usize, verify: &Verify, told: &Told) -> usize {
+        self.world.is_over();
+        if let Some(deed) = verify.outside {
+            self.world.rest(COMES_AGAIN_MS);
+            self.world.change(deed, u64::MAX);
+        }
+        self.world.rest(self.world.schedule.replication_ms + COMES_AGAIN_MS);
+        let (began, logs) = (self.world.seen().len(), self.disk.logs());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let read = runtime.block_on(async {
+            self.world.begin(number, Stress::default());
+            let read = tokio::time::timeout(PROCESS_MAX, self.read_again()).await;
+            self.world.end(0);
+            read
+        });
+        let seen = &self.world.seen()[began..];
+        let is_disturbed = seen.iter().any(|seen| seen.fault.is_some());
+        if seen.iter().any(|seen| seen.writes) || logs != self.disk.logs() {
+            self.complain("a reading of the finished rows wrote something".into());
+        }
+        let readings = match read {
+            Ok(Ok(Some(readings))) => readings,
+            Ok(Ok(None)) if is_disturbed => return 0,
+            other => {
+                self.complain(format!("the finished rows were not read: {other:?}"));
+                return 0;
+            }
+        };
+        let mut off_goal = oracle::off_goal(&self.world, told);
+        let mut drifted = 0;
+        for (row, result) in &readings {
+            let is_off = off_goal.remove(row);
+            match result {
+                Verification::Unread(_) if is_disturbed => {}
+                Verification::Drifts(drifts) if drifts.is_empty() != is_off => drifted += usize::from(is_off),
+                wrong => self.complain(format!("row {row}: {wrong:?}, and {is_off} that it is off its goal")),
+            }
+        }
+        let good = told.values().filter(|outcome| matches!(outcome, Outcome::Done | Outcome::Unchanged)).count();
+        if readings.len() != good {
+            self.complain(format!("of {good} finished rows {} were read again", readings.len()));
+        }
+        drifted
+    }
+
+    /// What a reading pass says of each row; nothing, when it could not be made.
+    async fn read_again(&self) -> Result<Option<Vec<(u64, Verification)>>, JournalError> {
+        let clock = Arc::new(SimClock(Arc::clone(&self.world)));
+        let journal = self.journal(Duration::ZERO)?;
+        let runs = journal.runs()?;
+        let takers = takers(&runs);
+        let run = runs.into_iter().find(|run| !takers.contains_key(&run.id())).expect("a run has finished");
+        let services = Arc::new(self.services(&clock, run.id(), self.world.now_ms()));
+        let mut client = ServiceClient::new(&services, "lookups".into());
+        let looking = look_up(&self.job, &run.header.params, &mut client);
+        let Ok(Ok(settings)) = tokio::time::timeout(PATIENCE, looking).await else {
+            return Ok(None);
+        };
+        let readings = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&readings);
+        let work = ReadWork {
+            services,
+            job: Arc::clone(&self.job),
+            settings,
+            run: run.id(),
+            gate: Gate::default(),
+            question: Question::Verify(Box::new(move |row, _, result| told.lock().unwrap().push((row.0, result)))),
+        };
+        let admission = Admission::of_good_rows(journal.reader(&run)?, &run, &self.job.layout);
+        let walked = RunRecord { rows: Selection::Good.count(&run), counts: Counts::default(), ..run };
+        let policy = Policy { max_failed: MaxFailed::Rows(u64::MAX), max_stranded: u64::MAX };
+        let pass = Pass::Read(Arc::new(work));
+        let concurrency = self.world.schedule.concurrency;
+        let dispatcher = Dispatcher::new(pass, admission, &walked, concurrency, policy, Hours::default(), Vec::new());
+        let (_nobody_commands, commands) = mpsc::channel(1);
+        let end = dispatcher.run(commands).await;
+        self.world.note(|| format!("the reading ends: {end:?}"));
+        let readings = std::mem::take(&mut *readings.lock().unwrap());
+        Ok(end.stopped.is_none().then_some(readings))
+    }
+
+    fn journal(&self, barrier: Duration) -> Result<Journal, JournalError> {
+        Journal::assemble(
+            Path::new("simulated"),
+            Arc::clone(&self.disk) as _,
+            Arc::new(self.store.clone()),
+            Arc::new(Inline { barrier }),
+        )
     }
 
     /// How long nobody works at least after a process that ended so.
@@ -240,12 +379,7 @@ impl Stage {
         let schedule = &self.world.schedule;
         let barrier = Duration::from_millis(schedule.barrier_ms);
         let clock = Arc::new(SimClock(Arc::clone(&self.world)));
-        let journal = Journal::assemble(
-            Path::new("simulated"),
-            Arc::clone(&self.disk) as _,
-            Arc::new(self.store.clone()),
-            Arc::new(Inline { barrier }),
-        )?;
+        let journal = self.journal(barrier)?;
         let mut order = self.order(number);
         order.adopts = self.left_behind(&journal, number)?;
         let session = match look_back(&journal, &order)? {
@@ -263,6 +397,7 @@ impl Stage {
                 }
             }
             Before::Unfinished(run) => journal.resume(&run)?,
+            Before::Finished(run) if self.retry_due.get() => journal.resume(&run)?,
             Before::Finished(_) => return Ok(End::Finished),
             Before::Different(_, differences) => panic!("{differences:?}"),
         };
@@ -275,6 +410,10 @@ impl Stage {
             Ok(Ok(settings)) => settings,
             Ok(Err(_)) | Err(_) => return Ok(End::NotTold),
         };
+        if self.retry_due.get() {
+            reopen(&session, &Retried::All, "nobody", &*clock).await?;
+            self.retry_due.set(false);
+        }
         let run = {
             let reader = session.reader().await?;
             let run = session.run();
@@ -369,12 +508,7 @@ impl Stage {
     /// What the program would report: every row once, and how it ended.
     fn told(&mut self) -> Told {
         self.world.look_on(true);
-        let journal = Journal::assemble(
-            Path::new("simulated"),
-            Arc::clone(&self.disk) as _,
-            Arc::new(self.store.clone()),
-            Arc::new(Inline::default()),
-        );
+        let journal = self.journal(Duration::ZERO);
         let told = journal.and_then(|journal| self.read(&journal));
         self.world.look_on(false);
         match told {
@@ -388,6 +522,7 @@ impl Stage {
 
     fn read(&mut self, journal: &Journal) -> Result<Told, JournalError> {
         let mut told = Told::new();
+        self.unfound.clear();
         let mut runs = journal.runs()?;
         let takers = takers(&runs);
         // Those whose people were taken over come first; run ids are of chance here.
@@ -431,12 +566,16 @@ impl Stage {
         Ok(told)
     }
 
-    fn judge(&mut self, told: &Told, finished: bool) {
+    /// What a finished run says of its rows.
+    fn judge_rows(&mut self, told: &Told) {
+        let wrote = self.ledger.lock().unwrap().wrote().clone();
+        self.complaints.extend(oracle::judge(&self.world, told, &wrote));
+        self.complaints.extend(oracle::overlooked(&self.world, &self.unfound));
+    }
+
+    fn judge_run(&mut self, finished: bool) {
         if finished {
-            let wrote = self.ledger.lock().unwrap().wrote().clone();
-            self.complaints.extend(oracle::judge(&self.world, told, &wrote));
             self.complaints.extend(oracle::needless_writes(&self.world));
-            self.complaints.extend(oracle::overlooked(&self.world, &self.unfound));
         }
         self.complaints.append(&mut self.watch.lock().unwrap().complaints);
         let quota = self.quota();

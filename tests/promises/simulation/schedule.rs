@@ -46,6 +46,17 @@ pub struct Schedule {
     pub spells: Vec<Spell>,
     /// What somebody else does before the request of this number arrives.
     pub deeds: BTreeMap<u64, Deed>,
+    /// The rows that ended short of their goal are tried again; this happens to the first process that does it.
+    pub retry: Option<Stress>,
+    /// In the end the finished rows are read again.
+    pub verify: Option<Verify>,
+}
+
+/// A reading of the finished rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Verify {
+    /// What somebody else does before it.
+    pub outside: Option<Deed>,
 }
 
 /// How a service treats a body that its description does not declare.
@@ -253,6 +264,8 @@ impl Schedule {
             faults: faults(&mut dice),
             spells: Vec::new(),
             deeds: deeds(&mut dice, people.len(), edges_max / 4),
+            retry: None,
+            verify: None,
             people,
             company: None,
             adopt: "proven",
@@ -270,7 +283,17 @@ impl Schedule {
         if !alone && schedule.faults.is_empty() {
             schedule.spells.clear();
         }
+        schedule.end(&mut dice, edges_max);
         schedule
+    }
+
+    /// What is done with the run once it has finished. A run that took people over is not tried again.
+    fn end(&mut self, dice: &mut ChaCha8Rng, edges_max: u64) {
+        let retry = stress(dice, edges_max);
+        self.retry = (dice.random_bool(0.5) && self.takes_over.is_none()).then_some(retry);
+        let outside = deed(dice, self.people.len());
+        let outside = dice.random_bool(0.7).then_some(outside);
+        self.verify = dice.random_bool(0.5).then_some(Verify { outside });
     }
 
     /// The rows touch each other instead.
@@ -346,17 +369,19 @@ fn pick<T: Copy>(dice: &mut ChaCha8Rng, from: &[T]) -> T {
 }
 
 fn processes(dice: &mut ChaCha8Rng, edges_max: u64) -> Vec<Stress> {
-    (0..dice.random_range(0..6))
-        .map(|_| Stress {
-            crash: dice.random_bool(0.7).then(|| Crash {
-                edge: dice.random_range(0..edges_max),
-                manner: if dice.random() { Manner::Kill } else { Manner::PowerCut(dice.random()) },
-            }),
-            disk_fails: dice.random_bool(0.1).then(|| dice.random_range(0..40)),
-            orders: orders(dice),
-            pause_ms: pick(dice, &[0, 10, 2_000, 30_000, 600_000]),
-        })
-        .collect()
+    (0..dice.random_range(0..6)).map(|_| stress(dice, edges_max)).collect()
+}
+
+fn stress(dice: &mut ChaCha8Rng, edges_max: u64) -> Stress {
+    Stress {
+        crash: dice.random_bool(0.7).then(|| Crash {
+            edge: dice.random_range(0..edges_max),
+            manner: if dice.random() { Manner::Kill } else { Manner::PowerCut(dice.random()) },
+        }),
+        disk_fails: dice.random_bool(0.1).then(|| dice.random_range(0..40)),
+        orders: orders(dice),
+        pause_ms: pick(dice, &[0, 10, 2_000, 30_000, 600_000]),
+    }
 }
 
 fn orders(dice: &mut ChaCha8Rng) -> Vec<(u64, Order)> {
@@ -423,9 +448,13 @@ fn deeds(dice: &mut ChaCha8Rng, people: usize, requests: u64) -> BTreeMap<u64, D
     }
     (0..dice.random_range(1..4))
         .map(|_| {
-            let kind = pick(dice, &[DeedKind::Anchor, DeedKind::Rename, DeedKind::Delete]);
-            let person = dice.random_range(0..people);
-            (dice.random_range(0..requests), Deed { person, kind })
+            let deed = deed(dice, people);
+            (dice.random_range(0..requests), deed)
         })
         .collect()
+}
+
+fn deed(dice: &mut ChaCha8Rng, people: usize) -> Deed {
+    let kind = pick(dice, &[DeedKind::Anchor, DeedKind::Rename, DeedKind::Delete]);
+    Deed { person: dice.random_range(0..people), kind }
 }

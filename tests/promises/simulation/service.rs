@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, Request as HttpRequest, Response};
 use cutover::core::Request;
 use cutover::services::{Class, Fault as TargetFault, Reply, Transport, classify};
-use cutover::sim::DirectReply;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 use uuid::Uuid;
@@ -77,8 +76,8 @@ impl Line {
         let answer = self.world.carry_out(Some(number), self.http(request, attempt));
         self.pass(Edge::Done).await;
         match answer {
-            DirectReply::Reply(reply) => reply,
-            DirectReply::Cut => panic!("this tenant makes no troubles of its own"),
+            Some(reply) => reply,
+            None => panic!("this tenant makes no troubles of its own"),
         }
     }
 

@@ -99,6 +99,10 @@ impl Shrinking {
         shorter |= best.replication_ms > 0 && self.try_this(|schedule| schedule.replication_ms = 0);
         shorter |= best.body != Body::Heeded && self.try_this(|schedule| schedule.body = Body::Heeded);
         shorter |= best.takes_over.is_some() && self.try_this(|schedule| schedule.takes_over = None);
+        shorter |= best.retry.is_some() && self.try_this(|schedule| schedule.retry = None);
+        let is_stressed = self.best.retry.as_ref().is_some_and(|retry| !retry.is_calm());
+        shorter |= is_stressed && self.try_this(|schedule| schedule.retry = Some(Stress::default()));
+        shorter |= best.verify.is_some() && self.try_this(|schedule| schedule.verify = None);
         shorter |= best.barrier_ms > 0 && self.try_this(|schedule| schedule.barrier_ms = 0);
         shorter |= best.concurrency.is_none() && self.try_this(|schedule| schedule.concurrency = Some(1));
         shorter

@@ -3,10 +3,10 @@
 
 use super::company::Being;
 use super::disk::DiskEdge;
-use super::schedule::{DeedKind, Fault, Schedule, Stress};
-use axum::http::Request;
+use super::schedule::{Deed, DeedKind, Fault, Schedule, Stress};
+use axum::http::{Request, Response};
 use cutover::runner::Clock;
-use cutover::sim::{Direct, DirectReply, Faults, Options, Person, Population, ServiceLimits};
+use cutover::sim::{Direct, Faults, Options, Person, Population, ServiceLimits};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -91,6 +91,7 @@ struct State {
     seen: Vec<Seen>,
     /// People whom somebody else has changed.
     meddled: Vec<usize>,
+    is_over: bool,
     trace: Option<Vec<String>>,
 }
 
@@ -164,6 +165,7 @@ impl World {
                 late: Vec::new(),
                 seen: Vec::new(),
                 meddled: Vec::new(),
+                is_over: false,
                 trace: traced.then(Vec::new),
             }),
             schedule,
@@ -198,6 +200,17 @@ impl World {
         }
         state.began_ms = now_ms + pause_ms;
         state.since = None;
+    }
+
+    /// The rows have ended: whatever others were still going to do, they do not.
+    pub fn is_over(&self) {
+        self.state().is_over = true;
+    }
+
+    /// Nobody works for so long, and whatever was on its way has arrived.
+    pub fn rest(&self, ms: u64) {
+        self.state().began_ms += ms;
+        self.settle(self.now_ms());
     }
 
     pub fn now_ms(&self) -> u64 {
@@ -329,7 +342,7 @@ impl World {
     }
 
     /// Carries a request out on the tenant, after everything that was still on its way.
-    pub fn carry_out(&self, number: Option<u64>, request: Request<Vec<u8>>) -> DirectReply {
+    pub fn carry_out(&self, number: Option<u64>, request: Request<Vec<u8>>) -> Option<Response<Vec<u8>>> {
         let now_ms = self.now_ms();
         self.settle(now_ms);
         if let Some(number) = number {
@@ -370,10 +383,15 @@ impl World {
 
     /// Somebody else changes a person.
     fn meddle(&self, number: u64) {
-        let Some(deed) = self.schedule.deeds.get(&number) else {
-            return;
-        };
-        let Some(id) = self.ids[deed.person].clone() else {
+        let deed = self.schedule.deeds.get(&number).filter(|_| !self.state().is_over);
+        if let Some(deed) = deed {
+            self.change(*deed, number);
+        }
+    }
+
+    /// Somebody else does this; `number` tells their new names apart.
+    pub fn change(&self, deed: Deed, number: u64) {
+        let Some(Some(id)) = self.ids.get(deed.person) else {
             return;
         };
         self.state().meddled.push(deed.person);
@@ -401,7 +419,7 @@ impl World {
 /// A page of the tenant's own.
 fn page(tenant: &Direct, uri: &str) -> String {
     let request = Request::get(uri).body(Vec::new()).unwrap();
-    let DirectReply::Reply(reply) = tenant.answer(request, EPOCH_MS as i64) else {
+    let Some(reply) = tenant.answer(request, EPOCH_MS as i64) else {
         panic!("the tenant's own pages are never cut");
     };
     String::from_utf8(reply.into_body()).unwrap()
@@ -419,7 +437,7 @@ fn settle(tenant: &Direct, being: &Being, now_ms: i64) -> String {
             Value::Null => Vec::new(),
             body => serde_json::to_vec(&body).unwrap(),
         };
-        let DirectReply::Reply(reply) = tenant.answer(request.body(body).unwrap(), now_ms) else {
+        let Some(reply) = tenant.answer(request.body(body).unwrap(), now_ms) else {
             panic!("this tenant makes no troubles of its own");
         };
         assert!(reply.status().is_success(), "{being:?}: {reply:?}");

@@ -9,7 +9,7 @@ use cutover::runner::client::ServiceClient;
 use cutover::runner::{Clock, Gauges, Services};
 use cutover::services::budget::Priority;
 use cutover::services::{Class, Graph, GraphLimits, Patience, Registry, Reply, Transport, classify};
-use cutover::sim::{Direct, DirectReply, Faults, Options, Population, ServiceLimits};
+use cutover::sim::{Direct, Faults, Options, Population, ServiceLimits};
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -260,8 +260,8 @@ impl Line {
 
     fn answer(&self, request: &Request) -> Response<Vec<u8>> {
         match self.tenant.answer(self.http(request), self.now_ms()) {
-            DirectReply::Reply(answer) => answer,
-            DirectReply::Cut => panic!("this tenant makes no troubles of its own"),
+            Some(answer) => answer,
+            None => panic!("this tenant makes no troubles of its own"),
         }
     }
 
@@ -299,7 +299,7 @@ fn busy() -> Response<Vec<u8>> {
 /// The id of a person who can be written to.
 fn somebody(tenant: &Direct) -> String {
     let request = HttpRequest::get("/sim/users").body(Vec::new()).unwrap();
-    let DirectReply::Reply(reply) = tenant.answer(request, BEGIN_MS) else {
+    let Some(reply) = tenant.answer(request, BEGIN_MS) else {
         panic!("cut");
     };
     let lines = String::from_utf8(reply.into_body()).unwrap();
