@@ -1,7 +1,7 @@
 //! `cutover check`: offline; parse the file, lint every row, print every finding.
 
 use super::args::CheckArgs;
-use super::context::Batch;
+use super::context::JobBatch;
 use super::{Exit, Failure};
 use crate::batch::dialect::encoding_name;
 use crate::batch::{Finding, FindingCounts, InputError, Visit};
@@ -14,7 +14,7 @@ use std::path::Path;
 
 pub(super) fn main(args: &CheckArgs) -> Result<Exit, Failure> {
     let mut output = Output { json: args.json, summary: FindingCounts::default() };
-    let batch = match Batch::read(&args.batch)? {
+    let batch = match JobBatch::read(&args.batch)? {
         Ok(batch) => batch,
         Err(error) => return Err(output.unreadable(&args.batch.csv, error)),
     };
@@ -55,7 +55,7 @@ struct Output {
 }
 
 impl Output {
-    fn begin(&self, batch: &Batch) {
+    fn begin(&self, batch: &JobBatch) {
         if !self.json {
             return batch.tell_dialect();
         }

@@ -17,32 +17,32 @@ use std::sync::Arc;
 const FINDINGS_SHOWN_MAX: u64 = 20;
 
 /// The job, its parameters and the file of a command line.
-pub(super) struct Batch {
+pub(super) struct JobBatch {
     pub job: Arc<Job>,
     pub params: BTreeMap<String, String>,
     pub input: Input,
 }
 
-impl Batch {
+impl JobBatch {
     /// Reads the job and the head of the file.
     ///
     /// # Errors
     /// Everything that makes the batch unusable, with every mistake of a kind at once.
-    pub fn open(args: &BatchArgs) -> Result<Batch, Failure> {
-        Batch::read(args)?.map_err(Failure::unusable)
+    pub fn open(args: &BatchArgs) -> Result<JobBatch, Failure> {
+        JobBatch::read(args)?.map_err(Failure::unusable)
     }
 
     /// The same, but what makes the file unusable is handed back apart.
     ///
     /// # Errors
     /// Mistakes of the job and of its parameters.
-    pub fn read(args: &BatchArgs) -> Result<Result<Batch, InputError>, Failure> {
+    pub fn read(args: &BatchArgs) -> Result<Result<JobBatch, InputError>, Failure> {
         let job = job(&args.job)?;
         let params = job.parameters(&args.set).map_err(|wrong| {
             Failure::usage("parameter", wrong.join("\n"), format!("`cutover jobs show {}` explains them", job.name))
         })?;
         let input = crate::batch::open(&args.csv, &job.layout);
-        Ok(input.map(|input| Batch { job: Arc::new(job), params, input }))
+        Ok(input.map(|input| JobBatch { job: Arc::new(job), params, input }))
     }
 
     /// Refuses a file whose rows must not be used, with everything that is wrong with it.
@@ -195,7 +195,7 @@ impl FindingLines {
         }
     }
 
-    pub fn end(&self, batch: &Batch) {
+    pub fn end(&self, batch: &JobBatch) {
         if self.0 > FINDINGS_SHOWN_MAX {
             let (job, file) = (&batch.job.name, batch.input.file.display());
             let more = self.0 - FINDINGS_SHOWN_MAX;

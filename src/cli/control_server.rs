@@ -165,7 +165,11 @@ impl LiveProcess {
     /// Hands a command to the dispatcher, and returns how the run stands then.
     async fn steer(&self, named: Option<&str>, order: SteerOrder) -> Summaries {
         if let Some(named) = named {
-            self.must_be_live(named).await?;
+            let (reader, ..) = self.find(Some(named)).await?;
+            let (named, own) = (reader.run().id(), self.own_run()?);
+            if named != own {
+                return Err(refused(format_args!("nobody works on run {named}; the one that is worked on is {own}")));
+            }
         }
         let command = match order {
             SteerOrder::Pause(why) => Command::Pause(why),
@@ -181,15 +185,6 @@ impl LiveProcess {
         let answer = answered.await.map_err(|_| ending())?;
         answer.map_err(|why| refused(format_args!("nothing has changed: {why}")))?;
         self.status(Some(&session.header().id.to_string())).await
-    }
-
-    async fn must_be_live(&self, named: &str) -> Result<(), ControlRefusal> {
-        let (reader, ..) = self.find(Some(named)).await?;
-        let (named, own) = (reader.run().id(), self.own_run()?);
-        match named == own {
-            true => Ok(()),
-            false => Err(refused(format_args!("nobody works on run {named}; the one that is worked on is {own}"))),
-        }
     }
 
     fn own_run(&self) -> Result<RunId, ControlRefusal> {

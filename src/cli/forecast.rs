@@ -23,7 +23,7 @@ const WARNS: &str = "warning";
 
 /// What a run would do, in numbers.
 #[derive(Serialize)]
-pub(super) struct Forecast {
+pub(super) struct PlanForecast {
     job: String,
     target: String,
     rows: u64,
@@ -89,10 +89,10 @@ impl Requests {
     }
 }
 
-impl Forecast {
-    pub fn new(job: &Job, target: String, rows: u64) -> Result<Forecast, Failure> {
+impl PlanForecast {
+    pub fn new(job: &Job, target: String, rows: u64) -> Result<PlanForecast, Failure> {
         let changes = job.steps.iter().map(|step| (step.name.clone(), 0));
-        Ok(Forecast {
+        Ok(PlanForecast {
             job: job.name.clone(),
             target,
             rows,

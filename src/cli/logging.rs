@@ -17,7 +17,12 @@ use tracing_subscriber::prelude::*;
 /// # Errors
 /// When the log file cannot be written, or `CUTOVER_LOG` makes no sense.
 pub(super) fn init(global: &Global) -> Result<(), Failure> {
-    let to_stderr = Spoken.with_filter(filter(global)?);
+    let variable = std::env::var("CUTOVER_LOG").ok();
+    let unless_given = variable.as_deref().filter(|_| global.verbose == 0 && !global.quiet);
+    let to_stderr = Spoken.with_filter(parsed(unless_given.unwrap_or(level(global)))?);
+    // A file is for later, so it gets more than the terminal.
+    let of_file = if global.verbose > 1 { level(global) } else { "cutover=info,warn,sled=off" };
+    let of_file = variable.as_deref().unwrap_or(of_file);
     let to_file = match &global.log {
         Some(path) => {
             // Appends: the same command is run again after a kill, and other processes may write to the file, too.
@@ -29,7 +34,7 @@ pub(super) fn init(global: &Global) -> Result<(), Failure> {
             // tracing reports its own errors on standard error, and panics if that fails.
             let layer =
                 tracing_subscriber::fmt::layer().log_internal_errors(false).json().with_writer(Mutex::new(file));
-            Some(layer.with_filter(file_filter(global)?))
+            Some(layer.with_filter(parsed(of_file)?))
         }
         None => None,
     };
@@ -71,22 +76,6 @@ fn level(global: &Global) -> &'static str {
         (false, 1) => "cutover=info,warn,sled=off",
         (false, 2) => "cutover=debug,info,sled=off",
         (false, _) => "trace",
-    }
-}
-
-fn filter(global: &Global) -> Result<EnvFilter, Failure> {
-    match std::env::var("CUTOVER_LOG") {
-        Ok(text) if global.verbose == 0 && !global.quiet => parsed(&text),
-        Ok(_) | Err(_) => parsed(level(global)),
-    }
-}
-
-/// A file is for later, so it gets more than the terminal.
-fn file_filter(global: &Global) -> Result<EnvFilter, Failure> {
-    match std::env::var("CUTOVER_LOG") {
-        Ok(text) => parsed(&text),
-        Err(_) if global.verbose > 1 => parsed(level(global)),
-        Err(_) => parsed("cutover=info,warn,sled=off"),
     }
 }
 

@@ -5,10 +5,10 @@
 
 use super::args::{Global, PlanArgs};
 use super::connect::{Cast, Target};
-use super::context::{Batch, holder, operator};
+use super::context::{JobBatch, holder, operator};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::forecast::{Forecast, Requests};
+use super::forecast::{PlanForecast, Requests};
 use super::reading::{connect, must_be_whole, read};
 use super::run::begin_failure;
 use super::signals;
@@ -19,14 +19,14 @@ use crate::batch::Finding;
 use crate::batch::plan_file::{SEAL_COLUMN, seal_cell};
 use crate::core::Problem;
 use crate::journal::{InputRow, Journal, JournalError, RowNumber, RunId, Seal, Session};
-use crate::report::{PlanLine, PlanTable};
+use crate::report::{PlanRow, PlanTable};
 use crate::runner::SystemClock;
 use crate::runner::admission::{Admission, Selection};
 use crate::runner::claims::named;
 use crate::runner::plan::{Plan, RowPlan, plan_seal};
 use crate::runner::plan_rows::PlanRows;
 use crate::runner::preflight::{Check, Ready};
-use crate::runner::reading::Question;
+use crate::runner::reading::ReadQuestion;
 use crate::runner::spool::Spool;
 use crate::runner::start::{Order, begin};
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// What was read of the rows, each as if it were alone.
-struct Planned {
+struct PlannedRows {
     plans: PlanRows,
     rows: u64,
     reads: u64,
@@ -46,7 +46,7 @@ struct Planned {
 type InFile = (String, bool, String, Option<String>);
 
 pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failure> {
-    let batch = Batch::open(&args.batch)?;
+    let batch = JobBatch::open(&args.batch)?;
     batch.must_be_usable()?;
     let target = Target::named(args.target.target.as_deref())?;
     let (sender, commands) = mpsc::channel(1);
@@ -63,11 +63,11 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     // The simulated tenant is used as an earlier run left it, and only looked at.
     let cast = Cast { state: cast.state.filter(|state| state.exists()), ..cast };
     let (connected, ready) = connect(&run, &batch.job, target, cast, &mut waits).await?;
-    let mut forecast = Forecast::new(&batch.job, run.header.target.clone(), run.rows)?;
+    let mut forecast = PlanForecast::new(&batch.job, run.header.target.clone(), run.rows)?;
     forecast.warn(&ready);
     let settings = fit(ready);
     let before = Requests::of(&connected.services);
-    let planned = Planned { plans: PlanRows::new()?, rows: 0, reads: 0 };
+    let planned = PlannedRows { plans: PlanRows::new()?, rows: 0, reads: 0 };
     let planned = Arc::new(Mutex::new(Some(planned)));
     let sink = Arc::clone(&planned);
     let take = move |row, plan: RowPlan, reads: u32| {
@@ -82,7 +82,7 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     let admission = Admission::new(reader, &run, &batch.job.layout)?;
     let end = match settings {
         Ok(settings) => {
-            let question = Question::Plan(Box::new(take));
+            let question = ReadQuestion::Plan(Box::new(take));
             Ok(read((rows, &run), &batch.job, &connected, settings, admission, question, (waits, None)).await)
         }
         Err(failure) => Err(failure),
@@ -102,7 +102,7 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
 /// Copies the rows, and keeps what the file's own rules say of them.
 async fn copy(
     journal: &Journal,
-    batch: &Batch,
+    batch: &JobBatch,
     target: &Target,
     in_file: &mut Spool<InFile>,
 ) -> Result<Session, Failure> {
@@ -144,10 +144,10 @@ fn fit(ready: Ready) -> Result<crate::job::Settings, Failure> {
 /// Writes `plan.csv`, row by row, and counts.
 fn write(
     session: &Session,
-    batch: &Batch,
+    batch: &JobBatch,
     plans: PlanRows,
     in_file: Spool<InFile>,
-    forecast: &mut Forecast,
+    forecast: &mut PlanForecast,
     folder: &Path,
 ) -> Result<(), Failure> {
     let header = session.header();
@@ -191,7 +191,7 @@ fn write(
     Ok(())
 }
 
-fn line<'a>(batch: &'a Batch, whole: Seal, row: RowNumber, key: &'a str, plan: &'a RowPlan) -> PlanLine<'a> {
+fn line<'a>(batch: &'a JobBatch, whole: Seal, row: RowNumber, key: &'a str, plan: &'a RowPlan) -> PlanRow<'a> {
     let (change, steps, problem) = match &plan.plan {
         Plan::Unchanged => ("unchanged", &[][..], None),
         Plan::Change(steps) => ("change", &steps[..], None),
@@ -199,5 +199,5 @@ fn line<'a>(batch: &'a Batch, whole: Seal, row: RowNumber, key: &'a str, plan: &
     };
     let steps = steps.iter().filter_map(|id| Some(batch.job.step(*id)?.name.as_str()));
     let seal = seal_cell(whole.0, plan.seal.map(|seal| seal.0));
-    PlanLine { row: row.0, key, change, steps: steps.collect(), problem, report: &plan.report, seal }
+    PlanRow { row: row.0, key, change, steps: steps.collect(), problem, report: &plan.report, seal }
 }

@@ -11,7 +11,7 @@ use crate::runner::admission::Admission;
 use crate::runner::client::RunAbort;
 use crate::runner::pass::Pass;
 use crate::runner::preflight::{Ready, prepare};
-use crate::runner::reading::{Question, ReadWork};
+use crate::runner::reading::{ReadQuestion, ReadWork};
 use crate::runner::stop::Gate;
 use crate::runner::{Consumer, DispatchEnd, Dispatcher, MaxFailed, Policy, RunEvent, Schedule};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub(super) async fn read(
     connected: &Connected,
     settings: Settings,
     admission: Admission,
-    question: Question,
+    question: ReadQuestion,
     (waits, concurrency): (Waits, Option<u32>),
 ) -> DispatchEnd {
     let work = ReadWork {

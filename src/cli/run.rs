@@ -3,7 +3,7 @@
 use super::args::RunArgs;
 use super::connect::Target;
 use super::consent::Consent;
-use super::context::{Batch, FindingLines, journal, operator, schedule};
+use super::context::{FindingLines, JobBatch, journal, operator, schedule};
 use super::ending::finish;
 use super::half_way::refusal;
 use super::work::{Opening, RunStage, work};
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     let schedule = schedule(&args.work)?;
-    let batch = Batch::open(&args.batch)?;
+    let batch = JobBatch::open(&args.batch)?;
     batch.must_be_usable()?;
     let target = Target::named(args.target.target.as_deref())?;
     let plan = args.plan.as_deref().map(|path| {
@@ -76,7 +76,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
 
 async fn start(
     journal: &Journal,
-    batch: &Batch,
+    batch: &JobBatch,
     order: &Order<'_>,
     plan: Option<PlanFile>,
     adoptions: BTreeMap<u64, Adoption>,

@@ -16,7 +16,7 @@ use crate::journal::{RowNumber, RunRecord, Snapshot};
 use crate::progress::{counted, name_run, print_result, warn};
 use crate::runner::admission::{Admission, Selection};
 use crate::runner::preflight::Check;
-use crate::runner::reading::{Drift, Question, Verification};
+use crate::runner::reading::{Drift, ReadQuestion, Verification};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 /// What is told of all rows.
 #[derive(Debug, Default, Serialize)]
-struct Findings {
+struct DriftReport {
     run: String,
     /// Rows that were read.
     checked: u64,
@@ -72,10 +72,10 @@ pub(super) async fn main(global: &Global, args: &VerifyArgs) -> Result<Exit, Fai
         connected.close().await;
         return Err(preflight_failure(&ready.bad().collect::<Vec<&Check>>()));
     };
-    let findings = Findings { run: run.id().to_string(), ..Findings::default() };
+    let findings = DriftReport { run: run.id().to_string(), ..DriftReport::default() };
     let findings = Arc::new(Mutex::new(findings));
     let found = Arc::clone(&findings);
-    let question = Question::Verify(Box::new(move |row, key, verification| {
+    let question = ReadQuestion::Verify(Box::new(move |row, key, verification| {
         found.lock().unwrap_or_else(PoisonError::into_inner).take(row, key, verification);
     }));
     let rows = Selection::Good.count(&run);
@@ -99,7 +99,7 @@ pub(super) async fn main(global: &Global, args: &VerifyArgs) -> Result<Exit, Fai
     })
 }
 
-impl Findings {
+impl DriftReport {
     fn take(&mut self, row: RowNumber, key: &str, verification: Verification) {
         let (row, key) = (row.0, key.to_owned());
         match verification {

@@ -18,7 +18,7 @@ pub use error::ReportError;
 pub use exposed_list::write_exposed_list;
 pub use liveness::{Liveness, UnderWay};
 pub use outcome::{ExposedPerson, OutcomeRow};
-pub use plan::{PlanLine, PlanTable};
+pub use plan::{PlanRow, PlanTable};
 pub use sink::Sink;
 pub use summary::{LogHead, RunStatus, RunSummary, WarningGroup, summarize};
 pub use table::CsvTable;

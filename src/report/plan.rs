@@ -11,7 +11,7 @@ const COLUMNS: [&str; 8] = ["row", "key", "change", "steps", "writes", "code", "
 
 /// A row of a plan.
 #[derive(Debug)]
-pub struct PlanLine<'a> {
+pub struct PlanRow<'a> {
     /// Its number in the input.
     pub row: u64,
     /// Its key.
@@ -51,7 +51,7 @@ impl PlanTable {
     ///
     /// # Errors
     /// [`ReportError`].
-    pub fn line(&mut self, line: &PlanLine<'_>) -> Result<(), ReportError> {
+    pub fn line(&mut self, line: &PlanRow<'_>) -> Result<(), ReportError> {
         let (row, steps, writes) = (line.row.to_string(), line.steps.join(" "), line.steps.len().to_string());
         let problem = line.problem.as_ref();
         let [code, message, advice] =

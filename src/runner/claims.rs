@@ -108,12 +108,12 @@ pub enum Verdict {
 }
 
 /// How a row ended, and when.
-type End = (Outcome, UnixMillis);
+type EndedAs = (Outcome, UnixMillis);
 
 #[derive(Debug, Clone, Copy)]
 struct Owner {
     row: RowNumber,
-    ended: Option<End>,
+    ended: Option<EndedAs>,
 }
 
 #[derive(Debug, Default)]

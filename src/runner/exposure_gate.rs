@@ -27,11 +27,11 @@ pub struct ExposureGate {
     /// Only the one who has it waits for `left`; the others wait for it, in order.
     first_in_line: tokio::sync::Mutex<()>,
     left: Notify,
-    state: Mutex<State>,
+    state: Mutex<GateState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct GateState {
     taken: usize,
     /// How long a write lasts, from the decision to its reply, without the wait for a permit.
     write_s: Option<f64>,
@@ -39,11 +39,11 @@ struct State {
 
 /// Somebody is, or is about to be, where they cannot work. Given up when dropped.
 #[derive(Debug)]
-pub struct Place(Arc<ExposureGate>);
+pub struct ExposurePlace(Arc<ExposureGate>);
 
 impl ExposureGate {
     /// Waits for a place, with so many permits a second at present. May be dropped at any time.
-    pub async fn enter(self: &Arc<Self>, rate: impl Fn() -> f64) -> Place {
+    pub async fn enter(self: &Arc<Self>, rate: impl Fn() -> f64) -> ExposurePlace {
         let _turn = self.first_in_line.lock().await;
         loop {
             if let Some(place) = self.try_enter(rate()) {
@@ -55,9 +55,9 @@ impl ExposureGate {
 
     /// Takes a place for somebody who is away already, whether or not there is one.
     #[must_use]
-    pub fn join(self: &Arc<Self>) -> Place {
+    pub fn join(self: &Arc<Self>) -> ExposurePlace {
         self.state().taken += 1;
-        Place(Arc::clone(self))
+        ExposurePlace(Arc::clone(self))
     }
 
     /// Learns from a write that was answered, begun at that time and without so much waiting for permits.
@@ -68,23 +68,23 @@ impl ExposureGate {
         state.write_s = Some(mean + WEIGHT * (new - mean));
     }
 
-    fn try_enter(self: &Arc<Self>, rate: f64) -> Option<Place> {
+    fn try_enter(self: &Arc<Self>, rate: f64) -> Option<ExposurePlace> {
         let mut state = self.state();
         if state.taken >= state.places(rate) {
             return None;
         }
         state.taken += 1;
         drop(state);
-        Some(Place(Arc::clone(self)))
+        Some(ExposurePlace(Arc::clone(self)))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, GateState> {
         // It is whole at every point where a thread could panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl GateState {
     /// At least one, or nobody would ever be helped.
     fn places(&self, rate: f64) -> usize {
         let least = WRITE_MIN.as_secs_f64();
@@ -94,7 +94,7 @@ impl State {
     }
 }
 
-impl Drop for Place {
+impl Drop for ExposurePlace {
     fn drop(&mut self) {
         self.0.state().taken -= 1;
         self.0.left.notify_one();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     /// As many as get in at that rate, and no more.
-    async fn fill(gate: &Arc<ExposureGate>, rate: f64) -> Vec<Place> {
+    async fn fill(gate: &Arc<ExposureGate>, rate: f64) -> Vec<ExposurePlace> {
         let mut inside = Vec::new();
         while let Ok(place) = timeout(SOON, gate.enter(|| rate)).await {
             inside.push(place);
@@ -179,7 +179,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_is_away_already_never_waits_and_counts() {
         let gate = gate(200);
-        let mut away: Vec<Place> = (0..10).map(|_| gate.join()).collect();
+        let mut away: Vec<ExposurePlace> = (0..10).map(|_| gate.join()).collect();
         assert!(fill(&gate, 20.0).await.is_empty());
         away.truncate(5);
         assert_eq!(fill(&gate, 20.0).await.len(), 1);

@@ -95,7 +95,7 @@ impl Person {
 
 /// A row of a file that names somebody who is half way.
 #[derive(Debug)]
-struct Named {
+struct NamedPerson {
     row: u64,
     values: Vec<Option<String>>,
     /// By the very key that they have there; a UPN that they had meanwhile may be another row's key.
@@ -104,7 +104,7 @@ struct Named {
 }
 
 /// Which rows of a file name whom. One pass over the file, and only where somebody is half way.
-fn named(order: &Order<'_>, left: &[LeftBehind]) -> Result<BTreeMap<(usize, usize), Vec<Named>>, InputError> {
+fn named(order: &Order<'_>, left: &[LeftBehind]) -> Result<BTreeMap<(usize, usize), Vec<NamedPerson>>, InputError> {
     let mut whose: BTreeMap<String, BTreeSet<(usize, usize)>> = BTreeMap::new();
     for (at, behind) in left.iter().enumerate() {
         for (which, person) in behind.people.iter().enumerate() {
@@ -113,7 +113,7 @@ fn named(order: &Order<'_>, left: &[LeftBehind]) -> Result<BTreeMap<(usize, usiz
             }
         }
     }
-    let mut found: BTreeMap<(usize, usize), Vec<Named>> = BTreeMap::new();
+    let mut found: BTreeMap<(usize, usize), Vec<NamedPerson>> = BTreeMap::new();
     if whose.is_empty() {
         return Ok(found);
     }
@@ -132,7 +132,7 @@ fn named(order: &Order<'_>, left: &[LeftBehind]) -> Result<BTreeMap<(usize, usiz
                 let key = values.get(layout.key).and_then(Option::as_deref);
                 for person in people {
                     let theirs = left[person.0].people[person.1].key.to_lowercase();
-                    found.entry(*person).or_default().push(Named {
+                    found.entry(*person).or_default().push(NamedPerson {
                         by_key: key.is_some_and(|key| key.to_lowercase() == theirs),
                         row: row.number,
                         values: values.clone(),
@@ -211,7 +211,7 @@ fn adoptions(
     order: &Order<'_>,
     behind: &LeftBehind,
     which: usize,
-    found: &BTreeMap<(usize, usize), Vec<Named>>,
+    found: &BTreeMap<(usize, usize), Vec<NamedPerson>>,
     at: u64,
 ) -> Result<BTreeMap<u64, Adoption>, Vec<String>> {
     let header = &behind.run.header;
@@ -248,9 +248,14 @@ fn adoptions(
 
 /// The one row that a person goes on with: it must say the same as the one they were begun with, since what was written for
 /// them came from that.
-fn objection<'n>(job: &Job, mapping: &Mapping, person: &Person, rows: &'n [Named]) -> Result<&'n Named, String> {
+fn objection<'n>(
+    job: &Job,
+    mapping: &Mapping,
+    person: &Person,
+    rows: &'n [NamedPerson],
+) -> Result<&'n NamedPerson, String> {
     let key = &person.key;
-    let by_key: Vec<&Named> = rows.iter().filter(|named| named.by_key).collect();
+    let by_key: Vec<&NamedPerson> = rows.iter().filter(|named| named.by_key).collect();
     let rows = match by_key.is_empty() {
         true => rows.iter().collect(),
         false => by_key,

@@ -48,7 +48,7 @@ enum End {
 
 /// What another account that has what a row wants comes to.
 #[derive(Debug, Clone, Copy)]
-struct Owner {
+struct PlannedOwner {
     row: u64,
     alone: End,
     /// Once those in its own way have given up what they have.
@@ -71,7 +71,7 @@ enum Settled {
 /// One account that a row touches, and in the first one of a row what becomes of the row.
 struct Touch {
     row: u64,
-    owner: Option<Owner>,
+    owner: Option<PlannedOwner>,
     settled: Settled,
 }
 
@@ -195,7 +195,7 @@ struct Touches(Vec<Touch>);
 impl Touches {
     fn find(accounts: Sorter<5>) -> io::Result<Touches> {
         let mut by_row = Vec::new();
-        let (mut account, mut owner): (_, Option<Owner>) = (None, None);
+        let (mut account, mut owner): (_, Option<PlannedOwner>) = (None, None);
         for touch in accounts.finish()? {
             let [high, low, rank, row, what] = touch?;
             if account != Some([high, low]) {
@@ -205,7 +205,7 @@ impl Touches {
             let end = |number: u64| End::ALL[(number % 3) as usize];
             let settled = match owner {
                 None if rank == IS_IT => {
-                    owner = Some(Owner { row, alone: end(what / 3), freed: end(what) });
+                    owner = Some(PlannedOwner { row, alone: end(what / 3), freed: end(what) });
                     continue;
                 }
                 Some(owner) if rank == IS_IT => Settled::SameAccount(owner.row),
@@ -226,7 +226,7 @@ impl Touches {
     }
 
     /// The other rows that have what the row there wants; None is a stranger.
-    fn owners(&self, at: usize) -> impl Iterator<Item = Option<Owner>> {
+    fn owners(&self, at: usize) -> impl Iterator<Item = Option<PlannedOwner>> {
         let row = self.0[at].row;
         let its = self.0[at..].iter().take_while(move |touch| touch.row == row);
         its.map(|touch| touch.owner).filter(move |owner| owner.is_none_or(|owner| owner.row != row))
@@ -283,7 +283,7 @@ impl Touches {
         outcome
     }
 
-    fn end(&self, owner: Owner) -> End {
+    fn end(&self, owner: PlannedOwner) -> End {
         match self.at(owner.row).map(|at| self.0[at].settled) {
             None | Some(Settled::New | Settled::OnTheWay | Settled::Alone) => owner.alone,
             Some(Settled::SameAccount(_) | Settled::Circle(_) | Settled::Kept(..)) => End::Refused,

@@ -36,11 +36,11 @@ pub struct ReadWork {
     /// Whether rows may still begin.
     pub gate: Gate,
     /// What is asked of each row, and who is told.
-    pub question: Question,
+    pub question: ReadQuestion,
 }
 
 /// What is asked of each row, and who is told.
-pub enum Question {
+pub enum ReadQuestion {
     /// What a run would do with it.
     Plan(PlanSink),
     /// Whether it still is at its goal. With its key.
@@ -119,13 +119,13 @@ impl ReadWork {
     /// Tells whoever asked, and returns how many reads it took.
     async fn answer(&self, admitted: &Admitted, key: &str, client: &mut ServiceClient) -> Result<u32, Unfinished> {
         match &self.question {
-            Question::Plan(sink) => {
+            ReadQuestion::Plan(sink) => {
                 let plan = self.plan(&admitted.values, client).await?;
                 let reads = client.take_costs().reads;
                 sink(admitted.row, plan, reads)?;
                 Ok(reads)
             }
-            Question::Verify(sink) => {
+            ReadQuestion::Verify(sink) => {
                 sink(admitted.row, key, self.verify(admitted, client).await?);
                 Ok(client.take_costs().reads)
             }

@@ -12,7 +12,7 @@ use super::client::{NoAnswer, RunAbort, ServiceClient, left};
 use super::directory::{Answer, ask};
 use super::event::Who;
 use super::exposed::{Away, away, key_of};
-use super::exposure_gate::{ExposureGate, Place};
+use super::exposure_gate::{ExposureGate, ExposurePlace};
 use super::observe::{ObserveError, Others, observe};
 use super::problems::unread;
 use super::row::{News, Row};
@@ -171,7 +171,7 @@ struct Worker {
     /// The step was not taken: how long to wait before it may be tried again.
     retry_in: Option<Duration>,
     /// Where the person is away, or about to be.
-    place: Option<Place>,
+    place: Option<ExposurePlace>,
     /// When the last write was begun, and how long it had been waited for turns by then.
     write_begun: (Instant, Duration),
 }

@@ -23,7 +23,7 @@ pub struct Claims {
 }
 
 #[derive(Deserialize)]
-struct Payload {
+struct ClaimsPayload {
     tid: Option<String>,
     appid: Option<String>,
     #[serde(default)]
@@ -40,7 +40,7 @@ impl Claims {
         let mut parts = token.split('.');
         let (_header, payload) = (parts.next()?, parts.next()?);
         let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-        let payload: Payload = serde_json::from_slice(&payload).ok()?;
+        let payload: ClaimsPayload = serde_json::from_slice(&payload).ok()?;
         let scopes = payload.scp.split_whitespace().map(str::to_owned);
         Some(Claims {
             tenant: payload.tid,

@@ -29,9 +29,8 @@ const NOT_YET: &[(&str, &str)] = &[("machine", "job")];
 
 /// Type names that are still used more than once. One that is gone leaves this list, too.
 const NOT_YET_UNIQUE: &[&str] = &[
-    "Answer", "Asked", "Batch", "Claims", "End", "Entry", "Event", "Fault", "Finding", "Forecast", "Found", "Gate",
-    "Mark", "Mistake", "Named", "Payload", "Person", "Place", "PlanLine", "Problem", "Read", "Request", "Row",
-    "Snapshot", "Stage", "State", "Step", "Table", "Text", "Verdict", "Visit", "Waiter", "Walk", "Way",
+    "Answer", "Asked", "Claims", "End", "Entry", "Fault", "Finding", "Found", "Person", "Request", "Row", "Snapshot",
+    "Verdict", "Visit",
 ];
 
 /// Files that still import themselves by way of others of their room. One that is out of its circle leaves this list, too.
@@ -67,19 +66,16 @@ const IN_CIRCLES: &[&str] = &[
     "services/codes.rs",
     "services/connection.rs",
     "services/connection_file.rs",
-    "services/connection_file/auth.rs",
     "services/graph/batch.rs",
     "services/graph/classify.rs",
-    "services/graph/codes.rs",
+    "services/graph/error_body.rs",
+    "services/graph/gather.rs",
     "services/graph/http.rs",
     "services/graph/mod.rs",
     "services/ldap/fault.rs",
     "services/ldap/mod.rs",
-    "services/listing.rs",
-    "services/mistake.rs",
     "services/reply.rs",
     "services/service.rs",
-    "services/sign_in/app.rs",
     "services/sign_in/azure_cli.rs",
     "services/sign_in/device_code.rs",
     "services/sign_in/machine.rs",
@@ -113,6 +109,12 @@ const IN_CIRCLES: &[&str] = &[
     "sim/token.rs",
     "sim/view.rs",
     "sim/write_log.rs",
+    "values/anchor.rs",
+    "values/guid.rs",
+    "values/immutable_id.rs",
+    "values/mistake.rs",
+    "values/spelling.rs",
+    "values/upn.rs",
 ];
 
 #[test]

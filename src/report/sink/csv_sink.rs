@@ -28,18 +28,13 @@ impl CsvSink {
     /// A file that is always there.
     pub fn always(path: &Path, heading: Vec<String>, lines: ToLines) -> Result<Box<dyn Sink>, ReportError> {
         let table = Some(CsvTable::create(path, &heading)?);
-        let path = path.to_owned();
-        Ok(Box::new(CsvSink { path, heading, lines, table }))
+        Ok(Box::new(CsvSink { path: path.to_owned(), heading, lines, table }))
     }
 
     /// A file that is there only when it has a line.
     pub fn if_any(path: &Path, heading: &[&str], lines: ToLines) -> Box<dyn Sink> {
-        Box::new(CsvSink {
-            path: path.to_owned(),
-            heading: heading.iter().map(ToString::to_string).collect(),
-            lines,
-            table: None,
-        })
+        let heading = heading.iter().map(ToString::to_string).collect();
+        Box::new(CsvSink { path: path.to_owned(), heading, lines, table: None })
     }
 }
 

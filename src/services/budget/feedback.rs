@@ -72,8 +72,8 @@ const BUSY_RECOVERED_S: u64 = 30;
 /// Stops and slower rates that follow from replies 429.
 #[derive(Debug)]
 pub(super) struct Throttling {
-    gate: Gate,
-    last: Option<Event>,
+    gate: BudgetGate,
+    last: Option<BudgetEvent>,
     taken: Taken,
     refusals: Refusals,
     delays: Delays,
@@ -99,7 +99,7 @@ fn is_lone(retry_after: Option<Duration>, whose: ThrottleReason) -> bool {
 
 /// Whether requests pass.
 #[derive(Debug, Clone, Copy)]
-enum Gate {
+enum BudgetGate {
     Open,
     /// None before the pause has ended; then one does.
     Stopped(Pause),
@@ -112,7 +112,7 @@ enum Gate {
 
 /// Replies 429 that belong together.
 #[derive(Debug, Clone, Copy)]
-struct Event {
+struct BudgetEvent {
     whose: ThrottleReason,
     began: Instant,
     stopped_until: Instant,
@@ -127,7 +127,7 @@ struct Event {
 impl Throttling {
     pub(super) fn new(now: Instant) -> Throttling {
         Throttling {
-            gate: Gate::Open,
+            gate: BudgetGate::Open,
             last: None,
             taken: taken_since(now),
             refusals: Refusals::new(),
@@ -138,12 +138,12 @@ impl Throttling {
     /// A request leaves.
     pub(super) fn admitted(&mut self, now: Instant, permit: Permit) {
         let (probe, pause) = match self.gate {
-            Gate::Open => return,
-            Gate::Stopped(pause) => (permit, pause),
-            Gate::Probing { probe, pause } => (probe, pause),
+            BudgetGate::Open => return,
+            BudgetGate::Stopped(pause) => (permit, pause),
+            BudgetGate::Probing { probe, pause } => (probe, pause),
         };
         let until = now + Duration::from_millis(PROBE_MS_MAX);
-        self.gate = Gate::Probing { probe, pause: Pause { until, ..pause } };
+        self.gate = BudgetGate::Probing { probe, pause: Pause { until, ..pause } };
         if let Some(event) = &mut self.last {
             event.probe = Some(probe);
         }
@@ -153,17 +153,17 @@ impl Throttling {
     pub(super) fn taken(&mut self, now: Instant, permit: Permit) -> bool {
         self.taken.add(now);
         match self.gate {
-            Gate::Probing { probe, .. } if permit >= probe => {
-                self.gate = Gate::Open;
+            BudgetGate::Probing { probe, .. } if permit >= probe => {
+                self.gate = BudgetGate::Open;
                 self.delays.reset();
                 self.refusals.forget();
                 true
             }
-            Gate::Open => {
+            BudgetGate::Open => {
                 self.refusals.taken(self.is_growing(now));
                 false
             }
-            Gate::Stopped(_) | Gate::Probing { .. } => false,
+            BudgetGate::Stopped(_) | BudgetGate::Probing { .. } => false,
         }
     }
 
@@ -180,21 +180,23 @@ impl Throttling {
         let is_lone = is_lone(retry_after, whose);
         let was_in_flight = self.was_in_flight(permit);
         match self.gate {
-            Gate::Open if was_in_flight && is_lone => {}
+            BudgetGate::Open if was_in_flight && is_lone => {}
             // Nothing leaves while it is stopped, so there it is the probe before this stop.
-            Gate::Stopped(_) => self.extend(now, wish, whose),
-            Gate::Open | Gate::Probing { .. } if was_in_flight => self.extend(now, wish, whose),
-            Gate::Probing { .. } => self.probe_was_refused(now, wish, whose, is_lone),
-            Gate::Open if is_lone && !self.refusals.refused(full_rate) => {}
-            Gate::Open => self.begin(now, wish, whose, full_rate),
+            BudgetGate::Stopped(_) => self.extend(now, wish, whose),
+            BudgetGate::Open | BudgetGate::Probing { .. } if was_in_flight => self.extend(now, wish, whose),
+            BudgetGate::Probing { .. } => self.probe_was_refused(now, wish, whose, is_lone),
+            BudgetGate::Open if is_lone && !self.refusals.refused(full_rate) => {}
+            BudgetGate::Open => self.begin(now, wish, whose, full_rate),
         }
     }
 
     /// The stop in force, if any.
     pub(super) fn pause(&self, now: Instant) -> Option<Pause> {
         match self.gate {
-            Gate::Open => None,
-            Gate::Stopped(pause) | Gate::Probing { pause, .. } => Some(pause).filter(|pause| now < pause.until),
+            BudgetGate::Open => None,
+            BudgetGate::Stopped(pause) | BudgetGate::Probing { pause, .. } => {
+                Some(pause).filter(|pause| now < pause.until)
+            }
         }
     }
 
@@ -246,7 +248,8 @@ impl Throttling {
         let share = self.share_left(now, full_rate);
         self.refusals.forget();
         let least = if self.is_repeated(now) { Duration::from_millis(REPEATED_STOP_MS_MIN) } else { Duration::ZERO };
-        self.last = Some(Event { whose, began: now, stopped_until: now, probe: None, has_probed_again: false, share });
+        self.last =
+            Some(BudgetEvent { whose, began: now, stopped_until: now, probe: None, has_probed_again: false, share });
         self.taken = taken_since(now);
         let least = match wish {
             Some(_) => least,
@@ -265,7 +268,7 @@ impl Throttling {
     }
 
     fn close(&mut self, pause: Pause) {
-        self.gate = Gate::Stopped(pause);
+        self.gate = BudgetGate::Stopped(pause);
         if let Some(event) = &mut self.last {
             event.stopped_until = pause.until;
             event.probe = None;
@@ -295,7 +298,7 @@ impl Throttling {
     }
 }
 
-impl Event {
+impl BudgetEvent {
     fn share_at(&self, now: Instant) -> f64 {
         let recovered_s = if self.whose == ThrottleReason::ServiceBusy { BUSY_RECOVERED_S } else { RECOVERED_S };
         let passed = now.saturating_duration_since(self.began).as_secs_f64() / recovered_s as f64;

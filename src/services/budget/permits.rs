@@ -28,7 +28,7 @@ const EASED_BELOW: f64 = 0.98;
 #[derive(Debug)]
 pub struct Budget {
     name: String,
-    state: Mutex<State>,
+    state: Mutex<PermitState>,
 }
 
 /// Leave for one request. What became of it is reported with it, so that a reply to a request that was in flight when
@@ -37,7 +37,7 @@ pub struct Budget {
 pub struct Permit(pub(super) u64);
 
 #[derive(Debug)]
-struct State {
+struct PermitState {
     quota: Quota,
     limiter: Limiter,
     /// The share of the quota the limiter was made for.
@@ -50,14 +50,14 @@ struct State {
     /// What was sent in the quota's period.
     sent: Taken,
     breaker: Breaker,
-    queue: BTreeMap<Place, Arc<Notify>>,
+    queue: BTreeMap<WaitingPlace, Arc<Notify>>,
     arrivals: u64,
     /// When the limiter will give the next permit, as of the last refusal.
     next_permit: Option<Instant>,
 }
 
 /// Where somebody stands, by how urgent it is and by arrival: the smallest is the head.
-type Place = (Priority, u64);
+type WaitingPlace = (Priority, u64);
 
 impl Budget {
     /// A budget of that quota. Its name is for people (`writes`, `reads`). It begins without burst, since a process
@@ -67,7 +67,7 @@ impl Budget {
         let now = Instant::now();
         Arc::new(Budget {
             name: name.into(),
-            state: Mutex::new(State {
+            state: Mutex::new(PermitState {
                 quota,
                 limiter: Limiter::new(quota, 1.0, None),
                 share: 1.0,
@@ -247,7 +247,7 @@ impl Budget {
     }
 
     /// Takes a permit at once where nobody waits, or a place in the queue.
-    fn enter(&self, priority: Priority) -> Result<Permit, Waiter<'_>> {
+    fn enter(&self, priority: Priority) -> Result<Permit, PermitWaiter<'_>> {
         let mut state = self.state.lock();
         if state.queue.is_empty()
             && let Ok(permit) = state.try_take(Instant::now())
@@ -258,11 +258,11 @@ impl Budget {
         state.arrivals += 1;
         let woken = Arc::new(Notify::new());
         state.queue.insert(place, Arc::clone(&woken));
-        Err(Waiter { budget: self, place, woken })
+        Err(PermitWaiter { budget: self, place, woken })
     }
 
     /// A permit for the head of the queue, or when to ask again; whoever is not the head is woken once it is.
-    fn turn(&self, place: Place) -> Result<Permit, Option<Instant>> {
+    fn turn(&self, place: WaitingPlace) -> Result<Permit, Option<Instant>> {
         let mut state = self.state.lock();
         match state.queue.first_key_value() {
             Some((head, _)) if *head == place => state.try_take(Instant::now()).map_err(Some),
@@ -271,7 +271,7 @@ impl Budget {
     }
 
     /// Changes what is known, and lets the head of the queue see what that means for it.
-    fn learn(&self, change: impl FnOnce(&mut State, Instant)) {
+    fn learn(&self, change: impl FnOnce(&mut PermitState, Instant)) {
         let now = Instant::now();
         let mut state = self.state.lock();
         change(&mut state, now);
@@ -280,7 +280,7 @@ impl Budget {
     }
 }
 
-impl State {
+impl PermitState {
     /// Takes a permit, or says when to ask again.
     fn try_take(&mut self, now: Instant) -> Result<Permit, Instant> {
         self.settle(now);
@@ -343,13 +343,13 @@ impl State {
 }
 
 /// A place in the queue, given up when dropped.
-struct Waiter<'a> {
+struct PermitWaiter<'a> {
     budget: &'a Budget,
-    place: Place,
+    place: WaitingPlace,
     woken: Arc<Notify>,
 }
 
-impl Drop for Waiter<'_> {
+impl Drop for PermitWaiter<'_> {
     fn drop(&mut self) {
         let mut state = self.budget.state.lock();
         state.queue.remove(&self.place);

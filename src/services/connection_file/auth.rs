@@ -23,7 +23,7 @@ const OWN_KEYS: [(&str, &str); 4] = [
 
 /// A way to sign in.
 #[derive(Debug, Clone, Copy)]
-struct Way {
+struct AuthWay {
     /// Its name in a connection file.
     name: &'static str,
     /// Those of [`OWN_KEYS`] that it takes.
@@ -32,8 +32,8 @@ struct Way {
 }
 
 /// All of them, in the order in which they are offered to people; the first is the usual one.
-const WAYS: [Way; 5] = [
-    Way {
+const WAYS: [AuthWay; 5] = [
+    AuthWay {
         name: "client-secret",
         keys: &["client_id", "client_secret", "login"],
         read: |reader, table| {
@@ -41,7 +41,7 @@ const WAYS: [Way; 5] = [
             Some(Auth::ClientSecret { client_id: client_id?, secret: secret? })
         },
     },
-    Way {
+    AuthWay {
         name: "certificate",
         keys: &["client_id", "certificate", "login"],
         read: |reader, table| {
@@ -49,12 +49,12 @@ const WAYS: [Way; 5] = [
             Some(Auth::Certificate { client_id: client_id?, file: file? })
         },
     },
-    Way {
+    AuthWay {
         name: "device-code",
         keys: &["client_id", "login"],
         read: |_, table| Some(Auth::DeviceCode { client_id: client_id(table)? }),
     },
-    Way {
+    AuthWay {
         name: "managed-identity",
         keys: &["client_id", "login"],
         read: |reader, table| {
@@ -62,7 +62,7 @@ const WAYS: [Way; 5] = [
             Some(Auth::ManagedIdentity { client_id, service: reader.identity_service(table)? })
         },
     },
-    Way { name: "azure-cli", keys: &[], read: |_, _| Some(Auth::AzureCli) },
+    AuthWay { name: "azure-cli", keys: &[], read: |_, _| Some(Auth::AzureCli) },
 ];
 
 /// The root of the metadata service, the same on every Azure machine. It is reached over plain HTTP, and never leaves the

@@ -60,7 +60,7 @@ fn line(key: &str) -> &'static str {
     }
 }
 
-fn file_of(way: Way, tenant: &str, cloud: Cloud, order: &[&'static str]) -> String {
+fn file_of(way: AuthWay, tenant: &str, cloud: Cloud, order: &[&'static str]) -> String {
     let own = order.iter().filter(|key| way.keys.contains(key));
     let lines: Vec<&str> = own.map(|key| line(key)).collect();
     format!(
@@ -96,7 +96,7 @@ fn own_keys() -> [&'static str; 4] {
     OWN_KEYS.map(|(key, _)| key)
 }
 
-fn a_way() -> impl Strategy<Value = Way> {
+fn a_way() -> impl Strategy<Value = AuthWay> {
     proptest::sample::select(WAYS.to_vec())
 }
 

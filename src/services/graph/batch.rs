@@ -7,7 +7,7 @@
 
 use super::Transport;
 use super::classify::classify_part;
-use super::gather::{Group, gather};
+use super::gather::{ReadGroup, gather};
 use crate::core::{Expects, Method, Request};
 use crate::services::class::{Class, Concerns};
 use crate::services::reply::{Fault, Payload, Reply, Success};
@@ -44,7 +44,7 @@ pub(super) struct Batcher {
     transport: Arc<dyn Transport>,
     /// The version's prefix in paths; none for the usual one.
     version: &'static str,
-    state: Mutex<State>,
+    state: Mutex<BatchState>,
     /// A request has ended, or enough reads wait.
     go: Notify,
     failures: AtomicU32,
@@ -53,7 +53,7 @@ pub(super) struct Batcher {
 }
 
 #[derive(Default)]
-struct State {
+struct BatchState {
     waiting: Vec<Part>,
     /// Somebody is about to take those who wait.
     is_leaving: bool,
@@ -141,18 +141,18 @@ impl Batcher {
         }
     }
 
-    async fn travel(self: Arc<Self>, batch: Vec<Group>) {
+    async fn travel(self: Arc<Self>, batch: Vec<ReadGroup>) {
         let mut batch = batch;
         while !batch.is_empty() {
             let replies = self.replies(&batch).await;
             let left = batch.into_iter().zip(replies).flat_map(|(group, reply)| group.deliver(reply));
-            batch = left.map(Group::alone).collect();
+            batch = left.map(ReadGroup::alone).collect();
         }
         self.state.lock().under_way -= 1;
         self.go.notify_waiters();
     }
 
-    async fn replies(&self, group: &[Group]) -> Vec<Reply> {
+    async fn replies(&self, group: &[ReadGroup]) -> Vec<Reply> {
         if group.len() > 1 && !self.is_refused.load(Ordering::Relaxed) {
             let reply = self.transport.send(&self.batch(group), Uuid::new_v4()).await;
             if let Some(replies) = self.sorted(group, reply) {
@@ -164,7 +164,7 @@ impl Batcher {
         join_all(group.iter().map(|part| self.transport.send(&part.request, part.attempt))).await
     }
 
-    fn batch(&self, group: &[Group]) -> Request {
+    fn batch(&self, group: &[ReadGroup]) -> Request {
         let parts = group.iter().enumerate().map(|(at, part)| {
             let url = part.request.path.strip_prefix(self.version);
             let mut headers: Map<String, Value> =
@@ -185,7 +185,7 @@ impl Batcher {
     }
 
     /// The reply to each part; none where the service does not serve batches.
-    fn sorted(&self, group: &[Group], reply: Reply) -> Option<Vec<Reply>> {
+    fn sorted(&self, group: &[ReadGroup], reply: Reply) -> Option<Vec<Reply>> {
         let fault = match reply.result {
             Ok(Success { payload: Payload::Object(body), .. }) => {
                 self.failures.store(0, Ordering::Relaxed);
@@ -211,7 +211,7 @@ impl Batcher {
 }
 
 /// The reply to each part. A part without one is in doubt; a body without any is no batch's.
-fn parts_of(group: &[Group], mut body: Value) -> Option<Vec<Reply>> {
+fn parts_of(group: &[ReadGroup], mut body: Value) -> Option<Vec<Reply>> {
     let responses = match body.get_mut(RESPONSES).map(Value::take) {
         Some(Value::Array(responses)) => responses,
         Some(_) | None => return None,

@@ -23,16 +23,16 @@ const KEPT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'\'').remove(b',');
 
 /// Reads that travel as one request.
-pub(super) struct Group {
+pub(super) struct ReadGroup {
     pub(super) request: Request,
     /// The name of the request on its way.
     pub(super) attempt: Uuid,
     askers: Vec<Part>,
-    lookup: Option<Lookup>,
+    lookup: Option<ReadLookup>,
 }
 
 /// Who has one of these values of a property.
-struct Lookup {
+struct ReadLookup {
     property: String,
     values: Vec<String>,
     /// The request without the values: only reads that are alike but for them are asked together.
@@ -40,20 +40,20 @@ struct Lookup {
     after: String,
 }
 
-impl Group {
+impl ReadGroup {
     /// One read by itself.
-    pub(super) fn alone(part: Part) -> Group {
+    pub(super) fn alone(part: Part) -> ReadGroup {
         let (request, attempt) = (part.request.clone(), part.attempt);
-        Group { request, attempt, askers: vec![part], lookup: None }
+        ReadGroup { request, attempt, askers: vec![part], lookup: None }
     }
 
-    fn of(part: Part) -> Group {
-        let lookup = Lookup::parse(&part.request);
-        Group { lookup, ..Group::alone(part) }
+    fn of(part: Part) -> ReadGroup {
+        let lookup = ReadLookup::parse(&part.request);
+        ReadGroup { lookup, ..ReadGroup::alone(part) }
     }
 
     /// Takes another read in, or gives it back.
-    fn join(&mut self, other: Group) -> Option<Group> {
+    fn join(&mut self, other: ReadGroup) -> Option<ReadGroup> {
         let (Some(ours), Some(theirs)) = (&mut self.lookup, &other.lookup) else { return Some(other) };
         let is_alike = self.request.headers == other.request.headers && ours.is_like(theirs);
         let Some(values) = ours.values_with(theirs).filter(|_| is_alike) else { return Some(other) };
@@ -81,10 +81,10 @@ impl Group {
 }
 
 /// The fewest requests for these reads.
-pub(super) fn gather(parts: Vec<Part>) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
+pub(super) fn gather(parts: Vec<Part>) -> Vec<ReadGroup> {
+    let mut groups: Vec<ReadGroup> = Vec::new();
     for part in parts {
-        let mut left = Some(Group::of(part));
+        let mut left = Some(ReadGroup::of(part));
         for group in &mut groups {
             left = left.and_then(|new| group.join(new));
         }
@@ -93,9 +93,9 @@ pub(super) fn gather(parts: Vec<Part>) -> Vec<Group> {
     groups
 }
 
-impl Lookup {
+impl ReadLookup {
     /// A list filtered by one clause of `eq` or `in`, whose entries show the property.
-    fn parse(request: &Request) -> Option<Lookup> {
+    fn parse(request: &Request) -> Option<ReadLookup> {
         let start = request.path.find(FILTER).filter(|_| request.expects == Expects::Page)? + FILTER.len();
         let (before, rest) = request.path.split_at(start);
         let (clause, after) = rest.split_at(rest.find('&').unwrap_or(rest.len()));
@@ -109,15 +109,15 @@ impl Lookup {
         let query = before.split_once('?')?.1.split('&').chain(after.split('&'));
         let select = query.filter_map(|option| option.strip_prefix(SELECT)).next()?;
         let is_shown = select.split(',').any(|shown| shown == property);
-        is_shown.then(|| Lookup { property: property.into(), values, before: before.into(), after: after.into() })
+        is_shown.then(|| ReadLookup { property: property.into(), values, before: before.into(), after: after.into() })
     }
 
-    fn is_like(&self, other: &Lookup) -> bool {
+    fn is_like(&self, other: &ReadLookup) -> bool {
         self.property == other.property && self.before == other.before && self.after == other.after
     }
 
     /// The values of both, if one clause can hold them.
-    fn values_with(&self, other: &Lookup) -> Option<Vec<String>> {
+    fn values_with(&self, other: &ReadLookup) -> Option<Vec<String>> {
         let mut values = self.values.clone();
         values.extend(other.values.iter().filter(|value| !self.values.contains(value)).cloned());
         let chars: usize = values.iter().map(|value| value.len() + 3).sum();
@@ -143,7 +143,7 @@ impl Lookup {
             return None;
         }
         let share = |(at, asker): (usize, &Part)| {
-            let wanted = Lookup::parse(&asker.request)?.values;
+            let wanted = ReadLookup::parse(&asker.request)?.values;
             let items = items.iter().filter(|item| self.shows_one_of(&wanted, item)).cloned().collect();
             let status = reply.result.as_ref().ok()?.status;
             let success = Success { status, payload: Payload::Page { items, next: None } };

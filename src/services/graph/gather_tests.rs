@@ -14,7 +14,7 @@ fn part(path: &str) -> (Part, Receiver<Reply>) {
     (Part { request: Request::get(path, Expects::Page), attempt: Uuid::nil(), reply: sender }, receiver)
 }
 
-fn asks(values: &[&str]) -> (Vec<Group>, Vec<Receiver<Reply>>) {
+fn asks(values: &[&str]) -> (Vec<ReadGroup>, Vec<Receiver<Reply>>) {
     let (parts, receivers): (Vec<_>, Vec<_>) = values.iter().map(|value| part(&ASK.replace('V', value))).unzip();
     (gather(parts), receivers)
 }

@@ -30,11 +30,11 @@ const CODE_LIFE_S_MAX: u64 = 60 * 60;
 pub(in crate::services) struct DeviceCode {
     login: Login,
     codes: Url,
-    stage: Stage,
+    stage: CodeStage,
 }
 
 #[derive(Clone)]
-enum Stage {
+enum CodeStage {
     /// Nobody was asked yet, or in vain.
     Idle,
     /// A person was asked.
@@ -69,23 +69,23 @@ struct CodeReply {
 
 impl DeviceCode {
     pub(super) fn new(login: Login, codes: Url) -> DeviceCode {
-        DeviceCode { login, codes, stage: Stage::Idle }
+        DeviceCode { login, codes, stage: CodeStage::Idle }
     }
 
     pub(super) fn interval(&self) -> Option<Duration> {
         match &self.stage {
-            Stage::Asked(asked) => Some(asked.interval),
-            Stage::Idle | Stage::SignedIn(_) => None,
+            CodeStage::Asked(asked) => Some(asked.interval),
+            CodeStage::Idle | CodeStage::SignedIn(_) => None,
         }
     }
 
     pub(super) async fn ask(&mut self) -> Result<Granted, Fault> {
         // A clone: whoever waits may give up at any time, and then the stage stays as it is.
         match self.stage.clone() {
-            Stage::Idle => Err(self.begin("").await?),
-            Stage::Asked(asked) if Instant::now() >= asked.ends_at => Err(self.expired()),
-            Stage::Asked(asked) => self.poll(asked).await,
-            Stage::SignedIn(refresh) => self.refresh(refresh).await,
+            CodeStage::Idle => Err(self.begin("").await?),
+            CodeStage::Asked(asked) if Instant::now() >= asked.ends_at => Err(self.expired()),
+            CodeStage::Asked(asked) => self.poll(asked).await,
+            CodeStage::SignedIn(refresh) => self.refresh(refresh).await,
         }
     }
 
@@ -110,7 +110,7 @@ impl DeviceCode {
             ends_at: Instant::now() + life,
         };
         let pending = asked.pending();
-        self.stage = Stage::Asked(asked);
+        self.stage = CodeStage::Asked(asked);
         Ok(pending)
     }
 
@@ -127,7 +127,7 @@ impl DeviceCode {
             "slow_down" => {
                 asked.interval += SLOWER;
                 let pending = asked.pending();
-                self.stage = Stage::Asked(asked);
+                self.stage = CodeStage::Asked(asked);
                 pending
             }
             PENDING => asked.pending(),
@@ -137,7 +137,7 @@ impl DeviceCode {
             }
             _ => {
                 if refusal.fault.class == Class::SignIn {
-                    self.stage = Stage::Idle;
+                    self.stage = CodeStage::Idle;
                 }
                 refusal.into()
             }
@@ -150,7 +150,7 @@ impl DeviceCode {
             Ok(granted) => Ok(self.signed_in(granted, Some(refresh))),
             Err(refusal) if refusal.fault.class == Class::SignIn => {
                 // It will not be accepted again; only the person can help.
-                self.stage = Stage::Idle;
+                self.stage = CodeStage::Idle;
                 let why = format!("{}; to sign in again, ", refusal.fault.brief());
                 Err(self.begin(&why).await?)
             }
@@ -160,7 +160,7 @@ impl DeviceCode {
 
     /// Keeps the newest refresh token, if there is one.
     fn signed_in(&mut self, mut granted: Granted, old: Option<Secret>) -> Granted {
-        self.stage = granted.refresh.take().or(old).map_or(Stage::Idle, Stage::SignedIn);
+        self.stage = granted.refresh.take().or(old).map_or(CodeStage::Idle, CodeStage::SignedIn);
         granted
     }
 
@@ -170,7 +170,7 @@ impl DeviceCode {
 
     /// This code is of no more use; the next call gets another one.
     fn in_vain(&mut self, code: &str, message: &str) -> Fault {
-        self.stage = Stage::Idle;
+        self.stage = CodeStage::Idle;
         Fault::new(Class::SignIn, code, message)
     }
 }

@@ -16,7 +16,7 @@ use cutover::runner::client::ServiceClient;
 use cutover::runner::half_way::{HalfWayError, left_behind, take_over};
 use cutover::runner::lookups::look_up;
 use cutover::runner::pass::Pass;
-use cutover::runner::reading::{Question, ReadWork, Verification};
+use cutover::runner::reading::{ReadQuestion, ReadWork, Verification};
 use cutover::runner::reopen::{Retried, reopen};
 use cutover::runner::start::{Before, BeginError, Order as RunOrder, begin, look_back};
 use cutover::runner::stop::{Gate, Standing};
@@ -291,7 +291,7 @@ impl Stage {
             settings,
             run: run.id(),
             gate: Gate::default(),
-            question: Question::Verify(Box::new(move |row, _, result| told.lock().unwrap().push((row.0, result)))),
+            question: ReadQuestion::Verify(Box::new(move |row, _, result| told.lock().unwrap().push((row.0, result)))),
         };
         let admission = Admission::of_good_rows(journal.reader(&run)?, &run, &self.job.layout);
         let walked = RunRecord { rows: Selection::Good.count(&run), counts: Counts::default(), ..run };
