@@ -73,7 +73,7 @@ pub(super) struct Requests(BTreeMap<String, (u64, f64)>);
 
 impl Requests {
     pub fn of(services: &Services) -> Requests {
-        let budgets = services.registry.iter().flat_map(|endpoint| endpoint.budgets());
+        let budgets = services.registry.iter().flat_map(|endpoint| &endpoint.budgets);
         let given = budgets.map(|budget| (budget.name().to_owned(), (budget.permits(), budget.full_rate())));
         Requests(given.collect())
     }

@@ -278,7 +278,7 @@ impl ServiceClient {
             return Err(NoAnswer::Fault(silence(endpoint)));
         };
         let id = self.request_id(attempt);
-        let reply = endpoint.service().send(request, id).await;
+        let reply = endpoint.service.send(request, id).await;
         self.services.gauges.count(request, &reply);
         self.costs.reads += u32::from(!request.is_write());
         if let Some(id) = &reply.request_id {
@@ -355,7 +355,7 @@ fn hold(endpoint: &Endpoint, fault: &Fault) -> Result<(), RunAbort> {
         return Err(RunAbort(fault.problem()));
     }
     let refused_for = endpoint.refused_for().unwrap_or_default();
-    if refused_for >= endpoint.patience().sign_in {
+    if refused_for >= endpoint.patience.sign_in {
         let mut problem = fault.problem();
         problem.message = format!("the sign-in has been refused for {} s: {}", refused_for.as_secs(), problem.message);
         return Err(RunAbort(problem));

@@ -475,7 +475,7 @@ impl Dispatcher {
         let services = self.pass.services();
         let left = services.registry.iter().filter_map(|endpoint| {
             let silent_for = endpoint.silent_for(self.open_since)?;
-            Some(endpoint.patience().silence.saturating_sub(silent_for))
+            Some(endpoint.patience.silence.saturating_sub(silent_for))
         });
         let gives_up_in = left.min();
         self.tell(&RunEvent::StillDraining { snapshot: snapshot.clone(), gives_up_in });

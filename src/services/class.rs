@@ -58,6 +58,15 @@ impl Class {
     pub const THROTTLED: Class = Class::Throttled { retry_after: None, reason: ThrottleReason::Unstated };
     /// Unavailable for nobody knows how long.
     pub const UNAVAILABLE: Class = Class::Unavailable { retry_after: None };
+
+    /// How long the service wants to be left alone, if it said so.
+    pub(super) const fn retry_after(self) -> Option<Duration> {
+        if let Class::Throttled { retry_after, .. } | Class::Unavailable { retry_after } = self {
+            retry_after
+        } else {
+            None
+        }
+    }
 }
 
 /// Said of refusals.
