@@ -1,13 +1,13 @@
 //! Arguments, by clap.
 
+use crate::core::Flaw;
 use crate::journal::line::ChainHash;
 use crate::progress::Style;
 use crate::runner::reopen::Retried;
 use crate::runner::{Deadline, MaxFailed, Window};
-use crate::services::budget::{Quota, QuotaError};
+use crate::services::budget::Quota;
 use crate::sim::GraphPermission;
 use clap::{Args, ColorChoice, Parser, Subcommand};
-use miette::Diagnostic;
 use std::path::PathBuf;
 
 /// Applies a change to many people in a Microsoft 365 tenant, one row of a CSV each, and never loses its place.
@@ -391,8 +391,5 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 
 /// clap prints an error without its advice, so both go into one sentence.
 fn rate(text: &str) -> Result<Quota, String> {
-    text.parse().map_err(|error: QuotaError| {
-        let help = error.help().map(|help| format!("; {help}"));
-        format!("{error}{}", help.unwrap_or_default())
-    })
+    text.parse().map_err(|flaw: Flaw| format!("{flaw}; {}", flaw.help))
 }

@@ -6,7 +6,7 @@ use super::control::{ControlRequest, PROGRAM_HEADER, SteerOrder, VERSION};
 use crate::journal::{Control, ControlToken, Holder, Journal, RunId, RunReader, RunRecord, Session, takers};
 use crate::progress::waiting_in_words;
 use crate::report::{self, Liveness, RunSummary, UnderWay};
-use crate::runner::stop::Gate;
+use crate::runner::stop::AdmissionGate;
 use crate::runner::{Asked, Command, Services};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -31,7 +31,7 @@ const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Bridge {
     /// How the run stands.
-    pub gate: Gate,
+    pub gate: AdmissionGate,
     /// Takes commands.
     pub commands: mpsc::Sender<Asked>,
     /// Budgets and gauges.
@@ -217,7 +217,7 @@ impl Bridge {
         let (registry, gauges) = (&self.services.registry, &self.services.gauges);
         let waiting = waiting_in_words(registry.waiting().as_ref());
         Liveness::Live {
-            standing: self.gate.standing(),
+            mode: self.gate.mode(),
             under_way: UnderWay { rows: gauges.in_flight.load(Ordering::Relaxed), exposed: gauges.exposed.count() },
             writes: registry.main().paced().quota(),
             binding: registry.binding(),

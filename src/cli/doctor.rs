@@ -12,7 +12,7 @@ use crate::progress::{print_result, print_text};
 use crate::runner::Services;
 use crate::runner::client::RunAbort;
 use crate::runner::preflight::{Check, Verdict, introductions, permissions};
-use crate::services::{ActiveDirectory, AdConnection, Claims, Endpoint, Fault};
+use crate::services::{ActiveDirectory, AdConnection, Claims, Fault};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +92,7 @@ async fn of_tenant(connected: &Connected, jobs: &[Job]) -> Vec<Check> {
 
 /// The tenant and its domains, or that it does not answer.
 async fn tenant(services: &Arc<Services>) -> Vec<Check> {
-    let patience = services.registry.main().patience().silence.min(ANSWER_WITHIN);
+    let patience = services.registry.main().patience.silence.min(ANSWER_WITHIN);
     match tokio::time::timeout(patience, introductions(services)).await {
         Ok(Ok(checks)) => checks,
         Ok(Err(RunAbort(problem))) => vec![Check::bad("tenant", problem.to_string(), problem.advice)],
@@ -105,7 +105,7 @@ async fn tenant(services: &Arc<Services>) -> Vec<Check> {
 }
 
 fn limits(services: &Services) -> Check {
-    let budgets = services.registry.iter().flat_map(Endpoint::budgets);
+    let budgets = services.registry.iter().flat_map(|endpoint| &endpoint.budgets);
     let words = budgets.map(|budget| {
         let (name, quota, rate) = (budget.name(), budget.quota(), budget.full_rate());
         format!("{name} {quota} ({rate:.1} a second)")

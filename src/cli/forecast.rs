@@ -1,4 +1,4 @@
-//! What a plan comes to, in numbers, and how it is printed. Findings about rows wait on disk until they are.
+//! What a plan comes to, in numbers, and how it is printed. PlanFindings about rows wait on disk until they are.
 
 use super::failure::Failure;
 use crate::core::Problem;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Findings that are shown one by one on the terminal; `plan.csv` and `--json` have all of them.
+/// PlanFindings that are shown one by one on the terminal; `plan.csv` and `--json` have all of them.
 const SHOWN_MAX: u64 = 20;
 
 /// The severity of what keeps a row from being changed.
@@ -43,10 +43,10 @@ pub(super) struct PlanForecast {
     #[serde(skip)]
     writes_of: BTreeMap<String, u64>,
     #[serde(skip)]
-    findings: Findings,
+    findings: PlanFindings,
 }
 
-struct Findings {
+struct PlanFindings {
     /// As JSON.
     of_run: Vec<String>,
     of_rows: Spool<String>,
@@ -69,23 +69,23 @@ struct PlanFinding<'a> {
 }
 
 /// How many requests each budget has given, and how many it gives a second.
-pub(super) struct Requests(BTreeMap<String, (u64, f64)>);
+pub(super) struct PermitsGiven(BTreeMap<String, (u64, f64)>);
 
-impl Requests {
-    pub fn of(services: &Services) -> Requests {
-        let budgets = services.registry.iter().flat_map(|endpoint| endpoint.budgets());
+impl PermitsGiven {
+    pub fn of(services: &Services) -> PermitsGiven {
+        let budgets = services.registry.iter().flat_map(|endpoint| &endpoint.budgets);
         let given = budgets.map(|budget| (budget.name().to_owned(), (budget.permits(), budget.full_rate())));
-        Requests(given.collect())
+        PermitsGiven(given.collect())
     }
 
     /// Those since then.
-    pub fn since(self, before: &Requests) -> Requests {
+    pub fn since(self, before: &PermitsGiven) -> PermitsGiven {
         let then = |name: &String| before.0.get(name).map_or(0, |(given, _)| *given);
         let since = self.0.into_iter().map(|(name, (given, rate))| {
             let since = given.saturating_sub(then(&name));
             (name, (since, rate))
         });
-        Requests(since.collect())
+        PermitsGiven(since.collect())
     }
 }
 
@@ -106,7 +106,7 @@ impl PlanForecast {
             finished_at: String::new(),
             plan: String::new(),
             writes_of: BTreeMap::new(),
-            findings: Findings {
+            findings: PlanFindings {
                 of_run: Vec::new(),
                 of_rows: Spool::new()?,
                 kinds: BTreeMap::new(),
@@ -180,7 +180,7 @@ impl PlanForecast {
     ///
     /// # Errors
     /// The end lies beyond every calendar.
-    pub fn reckon(&mut self, reads: &Requests) -> Result<(), Failure> {
+    pub fn reckon(&mut self, reads: &PermitsGiven) -> Result<(), Failure> {
         let all: u64 = reads.0.values().map(|(given, _)| given).sum();
         let a_read = self.reads as f64 / all.max(1) as f64;
         let seconds = reads.0.iter().map(|(name, (given, rate))| {
@@ -260,7 +260,7 @@ impl PlanForecast {
     }
 }
 
-impl Findings {
+impl PlanFindings {
     /// Counts a finding; returns it as JSON.
     fn count(&mut self, finding: &PlanFinding<'_>) -> String {
         let PlanFinding { row, key, rule, severity, message } = *finding;

@@ -8,7 +8,7 @@ use super::connect::{Cast, Target};
 use super::context::{JobBatch, holder, operator};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::forecast::{PlanForecast, Requests};
+use super::forecast::{PermitsGiven, PlanForecast};
 use super::reading::{connect, must_be_whole, read};
 use super::run::begin_failure;
 use super::signals;
@@ -66,7 +66,7 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     let mut forecast = PlanForecast::new(&batch.job, run.header.target.clone(), run.rows)?;
     forecast.warn(&ready);
     let settings = fit(ready);
-    let before = Requests::of(&connected.services);
+    let before = PermitsGiven::of(&connected.services);
     let planned = PlannedRows { plans: PlanRows::new()?, rows: 0, reads: 0 };
     let planned = Arc::new(Mutex::new(Some(planned)));
     let sink = Arc::clone(&planned);
@@ -87,7 +87,7 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
         }
         Err(failure) => Err(failure),
     };
-    let reads = Requests::of(&connected.services).since(&before);
+    let reads = PermitsGiven::of(&connected.services).since(&before);
     connected.close().await;
     let planned = planned.lock().unwrap_or_else(PoisonError::into_inner).take();
     let planned = planned.ok_or_else(|| Failure::program("the plan was taken twice"))?;

@@ -12,7 +12,7 @@ use crate::runner::client::RunAbort;
 use crate::runner::pass::Pass;
 use crate::runner::preflight::{Ready, prepare};
 use crate::runner::reading::{ReadQuestion, ReadWork};
-use crate::runner::stop::Gate;
+use crate::runner::stop::AdmissionGate;
 use crate::runner::{Consumer, DispatchEnd, Dispatcher, MaxFailed, Policy, RunEvent, Schedule};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ pub(super) async fn read(
         job: Arc::clone(job),
         settings,
         run: run.id(),
-        gate: Gate::default(),
+        gate: AdmissionGate::default(),
         question,
     };
     let walked = RunRecord { rows, counts: Default::default(), ..run.clone() };

@@ -20,7 +20,7 @@ use crate::runner::client::RunAbort;
 use crate::runner::exposed::{Exposed, Person};
 use crate::runner::preflight::{Check, Ready, prepare};
 use crate::runner::reopen::{Retried, reopen};
-use crate::runner::stop::Gate;
+use crate::runner::stop::AdmissionGate;
 use crate::runner::worker::Work;
 use crate::runner::{Asked, Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopReason, SystemClock};
 use std::path::Path;
@@ -144,7 +144,7 @@ impl RunAttempt<'_> {
             Err(cut) => return (Err(cut), self.left_exposed().await),
         };
         let services = Arc::clone(&connected.services);
-        let bridge = Bridge { gate: Gate::default(), commands: sender, services: Arc::clone(&services) };
+        let bridge = Bridge { gate: AdmissionGate::default(), commands: sender, services: Arc::clone(&services) };
         let gate = bridge.gate.clone();
         let mut server = listen(self.journal, self.session, bridge).await;
         let end = match self.begin(&connected, &mut waits, stage).await {
@@ -257,7 +257,7 @@ impl RunAttempt<'_> {
         &self,
         services: &Arc<Services>,
         settings: Settings,
-        gate: Gate,
+        gate: AdmissionGate,
         commands: mpsc::Receiver<Asked>,
         schedule: Schedule,
     ) -> Result<DispatchEnd, Cut> {

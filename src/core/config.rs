@@ -22,7 +22,6 @@
 use super::nearest;
 use miette::Diagnostic;
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -38,7 +37,7 @@ const TOLD_CHARS_MAX: usize = 300;
 pub type Examples = &'static [(&'static str, &'static str)];
 
 /// One mistake in a file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
 #[error("line {line}, column {column}: {message}")]
 pub struct Mistake {
     /// From 1.
@@ -48,14 +47,8 @@ pub struct Mistake {
     /// What is wrong.
     pub message: String,
     /// What to write instead.
+    #[help]
     pub help: Option<String>,
-}
-
-impl Diagnostic for Mistake {
-    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        let help = self.help.as_ref()?;
-        Some(Box::new(help))
-    }
 }
 
 /// A text as a message repeats it.
@@ -92,21 +85,13 @@ pub fn read<T>(source: &str, examples: Examples, walk: impl FnOnce(&Table<'_>) -
 struct Mistakes<'s> {
     source: &'s str,
     examples: Examples,
-    line_starts: Vec<usize>,
     found: RefCell<Vec<(usize, Mistake)>>,
     untold: Cell<usize>,
 }
 
 impl<'s> Mistakes<'s> {
     fn new(source: &'s str, examples: Examples) -> Self {
-        let ends = source.match_indices('\n').map(|(end, _)| end + 1);
-        Mistakes {
-            source,
-            examples,
-            line_starts: std::iter::once(0).chain(ends).collect(),
-            found: RefCell::default(),
-            untold: Cell::default(),
-        }
+        Mistakes { source, examples, found: RefCell::default(), untold: Cell::default() }
     }
 
     fn note(&self, span: &Range<usize>, message: String, help: Option<String>) {
@@ -114,12 +99,11 @@ impl<'s> Mistakes<'s> {
             self.untold.set(self.untold.get() + 1);
             return;
         }
-        let line = self.line_starts.partition_point(|start| *start <= span.start);
-        let line_start = self.line_starts.get(line - 1).copied().unwrap_or(0);
-        let before = self.source.get(line_start..span.start).unwrap_or_default();
+        let before = self.source.get(..span.start).unwrap_or(self.source);
+        let line = before.rsplit('\n').next().unwrap_or_default();
         let mistake = Mistake {
-            line,
-            column: before.chars().count() + 1,
+            line: before.matches('\n').count() + 1,
+            column: line.chars().count() + 1,
             message: shortened(&message),
             help: help.map(|help| shortened(&help)),
         };
@@ -150,10 +134,13 @@ impl<'s> Mistakes<'s> {
 }
 
 /// What is wrong with a value, and what to write instead.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct Flaw {
-    message: String,
-    help: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
 }
 
 impl Flaw {

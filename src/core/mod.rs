@@ -10,6 +10,7 @@ mod problem;
 mod request;
 mod secret;
 
+pub use config::Flaw;
 pub use counted::counted;
 pub use files::{AtomicFile, remove_abandoned_parts};
 pub use formula::{defused, undefused};

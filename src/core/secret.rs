@@ -4,9 +4,10 @@
 //! Others may say it, though: a service or a proxy that repeats what it was sent. So whatever a client has used is struck out of
 //! what comes back ([`Secrets`]), also where it was encoded on the way.
 
+use parking_lot::RwLock;
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -117,10 +118,10 @@ pub struct Secrets(Arc<RwLock<VecDeque<Secret>>>);
 impl Secrets {
     /// Remembers a secret from here on.
     pub fn note(&self, secret: &Secret) {
-        if secret.0.len() < BYTES_MIN || self.read().contains(secret) {
+        if secret.0.len() < BYTES_MIN || self.0.read().contains(secret) {
             return;
         }
-        let mut secrets = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut secrets = self.0.write();
         secrets.truncate(SECRETS_MAX - 1);
         secrets.push_front(secret.clone());
     }
@@ -128,7 +129,7 @@ impl Secrets {
     /// The text without any of them.
     pub fn strike(&self, text: &str) -> String {
         let strike = |text: String, secret: &Secret| secret.redact(&text);
-        self.read().iter().fold(text.to_owned(), strike)
+        self.0.read().iter().fold(text.to_owned(), strike)
     }
 
     /// A body without any of them, in whatever way JSON writes a text.
@@ -158,10 +159,6 @@ impl Secrets {
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
-    }
-
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, VecDeque<Secret>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

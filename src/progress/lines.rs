@@ -3,7 +3,7 @@
 use super::voice::{event, print, warn_if_quiet};
 use super::words::{news_in_words, outcomes_in_words, pace_in_words, stop_in_words};
 use crate::machine::Outcome;
-use crate::runner::{Consumer, Hold, RunEvent, Snapshot, Standing};
+use crate::runner::{AdmissionPause, Consumer, RunEvent, RunMode, Snapshot};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ impl Consumer for PlainLines {
             }
             RunEvent::Tick(snapshot) if self.0.is_due() => PlainLines::show(snapshot),
             RunEvent::Tick(_) | RunEvent::RowEnded { .. } => {}
-            RunEvent::Held(_) | RunEvent::GoingOn => print(news_in_words(event).unwrap_or_default()),
+            RunEvent::Paused(_) | RunEvent::GoingOn => print(news_in_words(event).unwrap_or_default()),
             RunEvent::Draining(_)
             | RunEvent::Interrupted { .. }
             | RunEvent::StillDraining { .. }
@@ -81,10 +81,10 @@ impl JsonLines {
         };
         let outcomes: Map<String, Value> =
             Outcome::ALL.into_iter().map(|outcome| (outcome.word().to_owned(), count(outcome).into())).collect();
-        let (held, stopping) = match &snapshot.standing {
-            Standing::Running => (None, None),
-            Standing::Held(hold) => (Some(hold.to_string()), None),
-            Standing::Stopping(reason) => (None, Some(reason.text())),
+        let (held, stopping) = match &snapshot.mode {
+            RunMode::Running => (None, None),
+            RunMode::Paused(pause) => (Some(pause.to_string()), None),
+            RunMode::Stopping(reason) => (None, Some(reason.text())),
         };
         let numbers = json!({
             "rows": snapshot.rows,
@@ -122,12 +122,12 @@ impl Consumer for JsonLines {
                     json!({"row": row.0, "line": line, "key": key, "outcome": outcome, "error_code": error_code});
                 event("row", facts);
             }
-            RunEvent::Held(hold) => {
-                let state = match hold {
-                    Hold::Operator(_) => "paused",
-                    Hold::Window { .. } => "waiting",
+            RunEvent::Paused(pause) => {
+                let state = match pause {
+                    AdmissionPause::Operator(_) => "paused",
+                    AdmissionPause::Window { .. } => "waiting",
                 };
-                event(state, json!({"reason": hold.to_string()}));
+                event(state, json!({"reason": pause.to_string()}));
             }
             RunEvent::GoingOn => event("going_on", json!({})),
             RunEvent::Draining(reason) => event("draining", json!({"reason": reason.text()})),

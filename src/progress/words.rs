@@ -2,7 +2,7 @@
 
 use crate::core::counted;
 use crate::machine::Outcome;
-use crate::runner::{Hold, RunEvent, Snapshot, Standing};
+use crate::runner::{AdmissionPause, RunEvent, RunMode, Snapshot};
 use std::time::Duration;
 
 /// The budget whose rate every line shows.
@@ -28,10 +28,10 @@ pub(super) fn pace_in_words(snapshot: &Snapshot) -> String {
     }
     parts.extend(waiting_in_words(snapshot.waiting.as_ref()));
     parts.extend(snapshot.eased.clone());
-    match &snapshot.standing {
-        Standing::Running => {}
-        Standing::Held(hold) => parts.push(hold_in_words(hold)),
-        Standing::Stopping(reason) => parts.push(format!("stopping: {}", reason.text())),
+    match &snapshot.mode {
+        RunMode::Running => {}
+        RunMode::Paused(pause) => parts.push(pause_in_words(pause)),
+        RunMode::Stopping(reason) => parts.push(format!("stopping: {}", reason.text())),
     }
     parts.join(", ")
 }
@@ -57,7 +57,7 @@ pub(super) fn stop_in_words(event: &RunEvent) -> Option<String> {
         RunEvent::Started { .. }
         | RunEvent::RowEnded { .. }
         | RunEvent::Tick(_)
-        | RunEvent::Held(_)
+        | RunEvent::Paused(_)
         | RunEvent::GoingOn
         | RunEvent::Ended(_) => None,
     }
@@ -66,7 +66,7 @@ pub(super) fn stop_in_words(event: &RunEvent) -> Option<String> {
 /// What happened, where that is more than other numbers.
 pub(super) fn news_in_words(event: &RunEvent) -> Option<String> {
     match event {
-        RunEvent::Held(hold) => Some(hold_in_words(hold)),
+        RunEvent::Paused(pause) => Some(pause_in_words(pause)),
         RunEvent::GoingOn => Some("continuing".to_owned()),
         RunEvent::Draining(_)
         | RunEvent::Interrupted { .. }
@@ -90,10 +90,10 @@ fn users(count: u64) -> String {
 }
 
 /// Why no row begins for a while.
-fn hold_in_words(hold: &Hold) -> String {
-    match hold {
-        Hold::Operator(why) => format!("paused: {why}"),
-        Hold::Window { .. } => format!("waiting: {hold}"),
+fn pause_in_words(pause: &AdmissionPause) -> String {
+    match pause {
+        AdmissionPause::Operator(why) => format!("paused: {why}"),
+        AdmissionPause::Window { .. } => format!("waiting: {pause}"),
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
             waiting: Some(("tenant throttled, Retry-After".into(), Duration::from_secs(42))),
             eased: None,
             binding: None,
-            standing: Standing::Stopping(StopReason::Requested("SIGINT".into())),
+            mode: RunMode::Stopping(StopReason::Requested("SIGINT".into())),
         }
     }
 
@@ -149,11 +149,14 @@ mod tests {
 
     #[test]
     fn a_hold_says_who_or_what_and_until_when() {
-        let with = |hold| Snapshot { standing: Standing::Held(hold), left: None, waiting: None, ..snapshot() };
-        let paused = with(Hold::Operator("asked for by ann@pc1".into()));
+        let with = |pause| Snapshot { mode: RunMode::Paused(pause), left: None, waiting: None, ..snapshot() };
+        let paused = with(AdmissionPause::Operator("asked for by ann@pc1".into()));
         insta::assert_snapshot!(pace_in_words(&paused), @"19.8 of 19.8 writes/s, 1 exposed, paused: asked for by ann@pc1");
-        let waiting =
-            with(Hold::Window { window: "22:00-05:00".into(), until: 0, opens: "2026-01-31 22:00 CET".into() });
+        let waiting = with(AdmissionPause::Window {
+            window: "22:00-05:00".into(),
+            until: 0,
+            opens: "2026-01-31 22:00 CET".into(),
+        });
         let eased =
             Snapshot { eased: Some("rate of writes eased to 9.8/s: tenant throttled".into()), ..paused.clone() };
         insta::assert_snapshot!(pace_in_words(&eased), @"19.8 of 19.8 writes/s, 1 exposed, rate of writes eased to 9.8/s: tenant throttled, paused: asked for by ann@pc1");

@@ -1,7 +1,7 @@
 //! Whether a process works on a run, and what it does.
 
 use crate::journal::RunId;
-use crate::runner::Standing;
+use crate::runner::RunMode;
 use crate::services::Binding;
 use crate::services::budget::Quota;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub enum Liveness {
     /// A process works on it.
     Live {
         /// Whether it starts rows, and why not.
-        standing: Standing,
+        mode: RunMode,
         /// Whom it works on.
         under_way: UnderWay,
         /// Its budget of writes, which an operator may have lowered.

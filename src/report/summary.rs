@@ -4,7 +4,7 @@ use super::liveness::{Liveness, UnderWay};
 use super::outcome::{ExposedPerson, OutcomeRow, rfc3339};
 use crate::journal::{JournalError, RunReader, RunRecord, RunState, Stop, Warned};
 use crate::machine::Outcome;
-use crate::runner::{Hold, Standing};
+use crate::runner::{AdmissionPause, RunMode};
 use crate::services::budget::Quota;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -153,7 +153,7 @@ impl RunSummary {
         let mut rate = Rate { mean: round(mean_rate(run)), budget: 0.0, binding: None };
         let (under_way, slow, quota) = match live {
             Liveness::Nobody | Liveness::TakenOver { .. } => (None, None, run.header.write_quota.parse().ok()),
-            Liveness::Live { standing: _, under_way, writes, binding, slow } => {
+            Liveness::Live { mode: _, under_way, writes, binding, slow } => {
                 rate.binding = binding.as_ref().map(|binding| binding.budget.clone());
                 (Some(*under_way), slow.clone(), Some(*writes))
             }
@@ -225,11 +225,11 @@ fn mean_rate(run: &RunRecord) -> f64 {
 /// How it stands, and why it does not run.
 fn status(run: &RunRecord, live: &Liveness) -> (RunStatus, Option<String>) {
     match (live, &run.state) {
-        (Liveness::Live { standing, .. }, _) => match standing {
-            Standing::Running => (RunStatus::Running, None),
-            Standing::Held(hold @ Hold::Operator(_)) => (RunStatus::Paused, Some(hold.to_string())),
-            Standing::Held(hold @ Hold::Window { .. }) => (RunStatus::Waiting, Some(hold.to_string())),
-            Standing::Stopping(reason) => (RunStatus::Draining, Some(reason.text().to_owned())),
+        (Liveness::Live { mode, .. }, _) => match mode {
+            RunMode::Running => (RunStatus::Running, None),
+            RunMode::Paused(pause @ AdmissionPause::Operator(_)) => (RunStatus::Paused, Some(pause.to_string())),
+            RunMode::Paused(pause @ AdmissionPause::Window { .. }) => (RunStatus::Waiting, Some(pause.to_string())),
+            RunMode::Stopping(reason) => (RunStatus::Draining, Some(reason.text().to_owned())),
         },
         (Liveness::TakenOver { by }, _) => {
             (RunStatus::Stopped, Some(format!("run {by} has taken over the people who were half way")))

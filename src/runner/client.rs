@@ -6,7 +6,7 @@
 //! it or the patience with it ends.
 
 use super::services::Services;
-use super::stop::Gate;
+use super::stop::AdmissionGate;
 use crate::core::{Problem, Request};
 use crate::job::AppFacts;
 use crate::services::budget::{Delays, Priority, Sequence, row_wait};
@@ -61,7 +61,7 @@ pub struct ServiceClient {
     waited: Duration,
     delays: Delays,
     /// A run that stops by this gate ends a wait.
-    leaves_by: Option<Gate>,
+    leaves_by: Option<AdmissionGate>,
 }
 
 /// What requests cost since the last time it was asked.
@@ -93,7 +93,7 @@ impl ServiceClient {
 
     /// From now on waits end soon after the run of this gate stops; without one, only by themselves. A hold ends none: the row
     /// would be handed out again by this process, which keeps no place for it.
-    pub fn leave_by(&mut self, gate: Option<&Gate>) {
+    pub fn leave_by(&mut self, gate: Option<&AdmissionGate>) {
         self.leaves_by = gate.cloned();
     }
 
@@ -278,7 +278,7 @@ impl ServiceClient {
             return Err(NoAnswer::Fault(silence(endpoint)));
         };
         let id = self.request_id(attempt);
-        let reply = endpoint.service().send(request, id).await;
+        let reply = endpoint.service.send(request, id).await;
         self.services.gauges.count(request, &reply);
         self.costs.reads += u32::from(!request.is_write());
         if let Some(id) = &reply.request_id {
@@ -355,7 +355,7 @@ fn hold(endpoint: &Endpoint, fault: &Fault) -> Result<(), RunAbort> {
         return Err(RunAbort(fault.problem()));
     }
     let refused_for = endpoint.refused_for().unwrap_or_default();
-    if refused_for >= endpoint.patience().sign_in {
+    if refused_for >= endpoint.patience.sign_in {
         let mut problem = fault.problem();
         problem.message = format!("the sign-in has been refused for {} s: {}", refused_for.as_secs(), problem.message);
         return Err(RunAbort(problem));

@@ -1,6 +1,6 @@
 //! What an operator can ask of a run under way, and the answer.
 
-use super::stop::Hold;
+use super::stop::AdmissionPause;
 use crate::services::budget::Quota;
 use tokio::sync::oneshot;
 
@@ -35,7 +35,7 @@ pub enum Refused {
     NotPaused,
     /// It is held by something else.
     #[error("it is not paused, it is {0}")]
-    HeldOtherwise(Hold),
+    PausedOtherwise(AdmissionPause),
     /// More than the connection file allows.
     #[error(
         "{wanted} is more than the connection file allows, which is {allowed}; \

@@ -12,7 +12,7 @@ use super::flight::Flight;
 use super::pass::Pass;
 use super::policy::Policy;
 use super::schedule::Schedule;
-use super::stop::{Hold, Standing, StopReason};
+use super::stop::{AdmissionPause, RunMode, StopReason};
 use super::worker::{Halted, WorkerEnd};
 use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
 use crate::machine::Outcome;
@@ -62,7 +62,7 @@ pub struct Dispatcher {
     /// Rows that ended while this process worked: what the policy looks at.
     here: Counts,
     schedule: Schedule,
-    standing: Standing,
+    mode: RunMode,
     /// Since when rows may begin; the target's silence before that says nothing.
     open_since: Instant,
     /// The budget of writes as the connection file has it: no command goes beyond.
@@ -111,7 +111,7 @@ impl Dispatcher {
             counts: run.counts.clone(),
             here: Counts::default(),
             schedule,
-            standing: Standing::default(),
+            mode: RunMode::default(),
             open_since: Instant::now(),
             give_up_at: None,
             word_at: None,
@@ -152,7 +152,7 @@ impl Dispatcher {
         }
         let last = self.snapshot();
         self.tell(&RunEvent::Ended(last));
-        DispatchEnd { stopped: self.standing.stopping().filter(|_| self.counts.total() < self.rows).cloned(), journal }
+        DispatchEnd { stopped: self.mode.stopping().filter(|_| self.counts.total() < self.rows).cloned(), journal }
     }
 
     fn is_anybody_waiting(&self) -> bool {
@@ -162,7 +162,7 @@ impl Dispatcher {
     /// Nobody is under way, and nobody will be: all were handed out, or none may begin any more.
     fn has_ended(&self) -> bool {
         let all_ended = self.counts.total() >= self.rows || (self.exhausted && !self.is_anybody_waiting());
-        self.workers.is_empty() && (all_ended || self.standing.stopping().is_some())
+        self.workers.is_empty() && (all_ended || self.mode.stopping().is_some())
     }
 
     fn admit(&mut self) -> Result<(), JournalError> {
@@ -178,9 +178,9 @@ impl Dispatcher {
         let services = self.pass.services();
         let main = services.registry.main();
         let room = self.flight.rows(main.read_rate(), main.paced().rate());
-        let reach = match self.standing {
-            Standing::Running => Reach::All,
-            Standing::Held(_) | Standing::Stopping(_) => Reach::Written,
+        let reach = match self.mode {
+            RunMode::Running => Reach::All,
+            RunMode::Paused(_) | RunMode::Stopping(_) => Reach::Written,
         };
         let room = if self.waits_for_a_crowd(reach, room) { 0 } else { room };
         while self.workers.len() < room && !self.exhausted {
@@ -203,37 +203,37 @@ impl Dispatcher {
 
     /// Closes or opens the gate as clock and operator want it. A run that stops does not come back.
     fn heed_schedule(&mut self) {
-        if self.standing.stopping().is_some() {
+        if self.mode.stopping().is_some() {
             return;
         }
         let now = self.pass.services().clock.now();
         if let Some(why) = self.schedule.overdue(now) {
             return self.drain(StopReason::Requested(why));
         }
-        match (self.schedule.hold(now), &self.standing) {
-            (Some(hold), Standing::Held(known)) if hold == *known => {}
-            (Some(hold), _) => self.hold(hold),
-            (None, Standing::Held(_)) => self.go_on(),
-            (None, Standing::Running | Standing::Stopping(_)) => {}
+        match (self.schedule.pause_at(now), &self.mode) {
+            (Some(pause), RunMode::Paused(known)) if pause == *known => {}
+            (Some(pause), _) => self.close_gate(pause),
+            (None, RunMode::Paused(_)) => self.open_gate(),
+            (None, RunMode::Running | RunMode::Stopping(_)) => {}
         }
     }
 
-    fn hold(&mut self, hold: Hold) {
-        tracing::info!("holding: {hold}");
-        self.stand(Standing::Held(hold.clone()));
-        self.tell(&RunEvent::Held(hold));
+    fn close_gate(&mut self, pause: AdmissionPause) {
+        tracing::info!("paused: {pause}");
+        self.set_mode(RunMode::Paused(pause.clone()));
+        self.tell(&RunEvent::Paused(pause));
     }
 
-    fn go_on(&mut self) {
+    fn open_gate(&mut self) {
         tracing::info!("going on");
         self.open_since = Instant::now();
-        self.stand(Standing::Running);
+        self.set_mode(RunMode::Running);
         self.tell(&RunEvent::GoingOn);
     }
 
-    fn stand(&mut self, standing: Standing) {
-        self.pass.gate().set(standing.clone());
-        self.standing = standing;
+    fn set_mode(&mut self, mode: RunMode) {
+        self.pass.gate().set(mode.clone());
+        self.mode = mode;
     }
 
     async fn worker_ended(&mut self, ended: Result<(Id, WorkerEnd), JoinError>, journal: &mut Option<JournalError>) {
@@ -290,7 +290,7 @@ impl Dispatcher {
     /// Where all rows have ended or wait, those that wait for somebody who may yet be found look again. Answers whether
     /// there are any.
     fn wake_the_rest(&mut self) -> bool {
-        if self.standing != Standing::Running || !self.exhausted || !self.workers.is_empty() {
+        if self.mode != RunMode::Running || !self.exhausted || !self.workers.is_empty() {
             return false;
         }
         let Some(claims) = self.pass.claims() else {
@@ -336,7 +336,7 @@ impl Dispatcher {
 
     /// Begins no more rows. A graver reason replaces a milder one.
     fn drain(&mut self, reason: StopReason) {
-        let known = self.standing.stopping();
+        let known = self.mode.stopping();
         if known.is_some_and(|known| !reason.is_graver_than(known)) {
             return;
         }
@@ -344,19 +344,19 @@ impl Dispatcher {
             self.admission.close();
         }
         tracing::info!("draining: {}", reason.text());
-        self.stand(Standing::Stopping(reason.clone()));
+        self.set_mode(RunMode::Stopping(reason.clone()));
         self.word_at.get_or_insert_with(|| Instant::now() + DRAIN_WORD_AFTER);
         self.tell(&RunEvent::Draining(reason));
     }
 
     /// Waits for nobody.
     async fn stop_now(&mut self, reason: StopReason) {
-        let reason = match self.standing.stopping() {
+        let reason = match self.mode.stopping() {
             Some(known) if known.is_graver_than(&reason) => known.clone(),
             Some(_) | None => reason,
         };
         tracing::info!("stopping at once: {}", reason.text());
-        self.stand(Standing::Stopping(reason.clone()));
+        self.set_mode(RunMode::Stopping(reason.clone()));
         let exposed = self.pass.services().gauges.exposed.at_stake();
         self.tell(&RunEvent::StoppingNow { reason, exposed });
         self.admission.close();
@@ -396,12 +396,12 @@ impl Dispatcher {
 
     fn end_pause(&mut self) -> Answer {
         self.must_not_be_stopping()?;
-        match &self.standing {
-            Standing::Held(Hold::Operator(_)) => {}
-            Standing::Held(hold @ Hold::Window { .. }) => {
-                return Err(Refused::HeldOtherwise(hold.clone()));
+        match &self.mode {
+            RunMode::Paused(AdmissionPause::Operator(_)) => {}
+            RunMode::Paused(pause @ AdmissionPause::Window { .. }) => {
+                return Err(Refused::PausedOtherwise(pause.clone()));
             }
-            Standing::Running | Standing::Stopping(_) => return Err(Refused::NotPaused),
+            RunMode::Running | RunMode::Stopping(_) => return Err(Refused::NotPaused),
         }
         self.schedule.go_on();
         self.heed_schedule();
@@ -409,7 +409,7 @@ impl Dispatcher {
     }
 
     fn must_not_be_stopping(&self) -> Answer {
-        match self.standing.stopping() {
+        match self.mode.stopping() {
             Some(reason) => Err(Refused::Stopping(reason.text().to_owned())),
             None => Ok(()),
         }
@@ -460,7 +460,7 @@ impl Dispatcher {
         let services = self.pass.services();
         let is_held = services.registry.iter().any(|one| one.refused_for().is_some());
         let nobody = services.gauges.exposed.count() == 0;
-        let stopping = self.standing.stopping().filter(|_| is_held && nobody);
+        let stopping = self.mode.stopping().filter(|_| is_held && nobody);
         if let Some(reason) = stopping.cloned() {
             self.stop_now(reason).await;
         }
@@ -475,7 +475,7 @@ impl Dispatcher {
         let services = self.pass.services();
         let left = services.registry.iter().filter_map(|endpoint| {
             let silent_for = endpoint.silent_for(self.open_since)?;
-            Some(endpoint.patience().silence.saturating_sub(silent_for))
+            Some(endpoint.patience.silence.saturating_sub(silent_for))
         });
         let gives_up_in = left.min();
         self.tell(&RunEvent::StillDraining { snapshot: snapshot.clone(), gives_up_in });
@@ -523,7 +523,7 @@ impl Dispatcher {
             waiting: services.registry.waiting(),
             eased: services.registry.eased(),
             binding: services.registry.binding(),
-            standing: self.standing.clone(),
+            mode: self.mode.clone(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::journal::{Journal, RunId, Session, UnixMillis};
 use crate::machine::Outcome;
 use crate::runner::claims::{Claims, Verdict, Wanted};
 use crate::runner::start::{Order, begin};
-use crate::runner::stop::Gate;
+use crate::runner::stop::AdmissionGate;
 use crate::runner::worker::Work;
 use crate::runner::{Clock, Gauges, MaxFailed, Services};
 use crate::services::{Class, Fault, Graph, GraphLimits, Patience, Payload, Registry, Reply, Success, Transport};
@@ -281,7 +281,7 @@ impl World {
             session: Arc::clone(&self.session),
             claims: Claims::new(&self.session),
             exposure_gate: Arc::default(),
-            gate: Gate::default(),
+            gate: AdmissionGate::default(),
         });
         let dispatcher =
             Dispatcher::new(work, admission, &run, Some(concurrency), policy, schedule, vec![Box::new(consumer)]);
@@ -362,8 +362,8 @@ async fn a_pause_leaves_nobody_exposed_and_sends_nothing_until_it_is_ended() {
                 drop(send(sender, Command::Pause("lunch".into())));
             }
             RunEvent::Tick(snapshot) if snapshot.in_flight == 0 => {
-                let held = Standing::Held(Hold::Operator("lunch".into()));
-                assert_eq!(snapshot.standing, held);
+                let held = RunMode::Paused(AdmissionPause::Operator("lunch".into()));
+                assert_eq!(snapshot.mode, held);
                 assert_eq!((snapshot.exposed, people.away()), (0, 0));
                 let mut still = seen.lock().unwrap();
                 still.ticks += 1;
@@ -457,7 +457,7 @@ async fn a_drain_does_not_wait_for_reads_of_people_who_were_not_touched() {
     let begun = Instant::now();
     let end = world
         .work(IN_FLIGHT, Schedule::default(), |event, sender| {
-            if matches!(event, RunEvent::Tick(snapshot) if snapshot.standing == Standing::Running) {
+            if matches!(event, RunEvent::Tick(snapshot) if snapshot.mode == RunMode::Running) {
                 drop(send(sender, Command::Interrupt("SIGTERM received".into())));
             }
         })
@@ -485,7 +485,7 @@ async fn a_drain_says_what_it_waits_for_and_what_ends_when_it_is_cut_short() {
         .work(IN_FLIGHT, Schedule::default(), move |event, sender| {
             let mut words = seen.lock().unwrap();
             match event {
-                RunEvent::Tick(snapshot) if snapshot.exposed >= 3 && snapshot.standing == Standing::Running => {
+                RunEvent::Tick(snapshot) if snapshot.exposed >= 3 && snapshot.mode == RunMode::Running => {
                     people.slow_down(Kind::Write, Duration::from_secs(60));
                     drop(send(sender, Command::Interrupt("SIGINT received".into())));
                 }
@@ -549,7 +549,9 @@ async fn a_closed_window_admits_nobody_and_an_open_one_goes_on() {
             if let RunEvent::Tick(snapshot) = event
                 && clock.now() < opens
             {
-                assert!(matches!(&snapshot.standing, Standing::Held(Hold::Window { until, .. }) if *until == opens));
+                assert!(
+                    matches!(&snapshot.mode, RunMode::Paused(AdmissionPause::Window { until, .. }) if *until == opens)
+                );
                 assert_eq!(people.asked().len(), 0);
             }
         })
@@ -568,7 +570,7 @@ async fn a_window_that_closes_brings_everybody_to_safety_and_the_next_goes_on() 
     let end = world
         .work(2, window("12:10-12:01 UTC", NOON), move |event, sender| match event {
             RunEvent::Started { .. } => drop(send(sender, Command::Pace("12/m".parse().unwrap()))),
-            RunEvent::Held(_) => *seen.lock().unwrap() += 1,
+            RunEvent::Paused(_) => *seen.lock().unwrap() += 1,
             RunEvent::GoingOn => {
                 assert_eq!(people.away(), 0);
                 drop(send(sender, Command::Pace("1000/s".parse().unwrap())));

@@ -1,6 +1,6 @@
 //! What a run tells those who watch it. They listen; none of them can ask the run anything or change it.
 
-use super::stop::{Hold, Standing, StopReason};
+use super::stop::{AdmissionPause, RunMode, StopReason};
 use crate::journal::{Counts, RowNumber, RunId};
 use crate::machine::Outcome;
 use crate::services::Binding;
@@ -30,7 +30,7 @@ pub struct Snapshot {
     /// The budget that limits the run at present, if one does.
     pub binding: Option<Binding>,
     /// Whether rows may begin, and why not.
-    pub standing: Standing,
+    pub mode: RunMode,
 }
 
 /// Whom a row is about, as people find it again.
@@ -66,7 +66,7 @@ pub enum RunEvent {
     /// Time went by.
     Tick(Snapshot),
     /// No row begins for a while.
-    Held(Hold),
+    Paused(AdmissionPause),
     /// Rows begin again.
     GoingOn,
     /// The run drains: no row begins any more.

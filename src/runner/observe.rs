@@ -206,9 +206,8 @@ async fn look_at(
     if fault.class == Class::NotFound {
         return Ok(Vec::new());
     }
-    let is_of_the_query = matches!(fault.class, Class::Unsupported | Class::InvalidValue | Class::Rejected);
     match view.look_instead(look, known)? {
-        Some(instead) if is_of_the_query => Ok(client.read(&instead, priority).await?),
+        Some(instead) if fault.class.is_of_the_form() => Ok(client.read(&instead, priority).await?),
         Some(_) | None => Err(NoAnswer::Fault(fault).into()),
     }
 }

@@ -4,7 +4,7 @@ use super::admission::Admitted;
 use super::claims::Claims;
 use super::reading::{ReadWork, read};
 use super::services::Services;
-use super::stop::Gate;
+use super::stop::AdmissionGate;
 use super::worker::{Work, WorkerEnd, work};
 use crate::journal::RunId;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl Pass {
         }
     }
 
-    pub(super) fn gate(&self) -> &Gate {
+    pub(super) fn gate(&self) -> &AdmissionGate {
         match self {
             Pass::Apply(work) => &work.gate,
             Pass::Read(work) => &work.gate,

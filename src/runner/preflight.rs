@@ -137,7 +137,7 @@ fn check_of(problem: Problem) -> Check {
 pub async fn introductions(services: &Arc<Services>) -> Result<Vec<Check>, RunAbort> {
     let mut checks = Vec::new();
     for endpoint in services.registry.iter() {
-        let service = endpoint.service();
+        let service = &endpoint.service;
         let Some(question) = service.introduction() else {
             continue;
         };

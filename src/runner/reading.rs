@@ -11,7 +11,7 @@ use super::plan::{RowPlan, Walk, plan_row};
 use super::problems::unread;
 use super::row::states_of;
 use super::services::Services;
-use super::stop::Gate;
+use super::stop::AdmissionGate;
 use super::worker::{Effort, Halted, WorkerEnd};
 use crate::core::Problem;
 use crate::job::{Decision, DirectoryEntry, EvalError, Job, RowView, Settings, State};
@@ -34,7 +34,7 @@ pub struct ReadWork {
     /// The run whose rows are read.
     pub run: RunId,
     /// Whether rows may still begin.
-    pub gate: Gate,
+    pub gate: AdmissionGate,
     /// What is asked of each row, and who is told.
     pub question: ReadQuestion,
 }

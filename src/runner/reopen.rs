@@ -1,7 +1,7 @@
 //! A new try for rows of a run that ended short of their goal: each begins again in the run's own log, which says by whom.
 
 use super::client::Costs;
-use super::row::Row;
+use super::row::LiveRow;
 use super::services::Clock;
 use crate::journal::{JournalError, RowNumber, Session};
 use crate::machine::{Event, Outcome};
@@ -69,11 +69,11 @@ pub async fn reopen(session: &Session, retried: &Retried, by: &str, clock: &dyn 
             continue;
         };
         let impossible = |source| JournalError::Impossible { row, source };
-        let mut again = Row::new(row, Some(record));
+        let mut again = LiveRow::new(row, Some(record));
         let event = Event::Retried { by: by.to_owned() };
         again.tell(event, clock.now(), rules).map_err(impossible)?;
-        let news = again.news(Costs::default(), clock.now(), rules).map_err(impossible)?;
-        session.post(news.transition, &news.before, &news.after)?;
+        let change = again.take_change(Costs::default(), clock.now(), rules).map_err(impossible)?;
+        session.post(change.transition, &change.before, &change.after)?;
         rows += 1;
     }
     Ok(rows)

@@ -7,16 +7,16 @@ use super::assess::{Assessment, Case, Prepared, Seen, States, assess, operation}
 use super::client::Costs;
 use super::staleness::Memory;
 use crate::core::Problem;
-use crate::job::{DirectoryEntry, Job, RowView, State, Step, Write};
+use crate::job::{DirectoryEntry, Job, RowView, State, Write};
 use crate::journal::{Facts, Planned, RowNumber, RowRecord, Transition, UnixMillis};
 use crate::machine::{Active, Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, RowState, Rules};
 use crate::services::budget::Priority;
-use crate::services::{Class, Fault};
+use crate::services::{Applied, Class, Fault};
 use std::time::Duration;
 
 /// One row, as it is now.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct LiveRow {
     number: RowNumber,
     /// As it is now, ahead of the journal by `events` and `facts`.
     record: RowRecord,
@@ -32,7 +32,7 @@ pub struct Row {
 
 /// What is to be stored: the transition, and the row before and after it.
 #[derive(Debug)]
-pub struct News {
+pub struct Change {
     /// What happened.
     pub transition: Transition,
     /// The row as the journal has it.
@@ -41,12 +41,12 @@ pub struct News {
     pub after: RowRecord,
 }
 
-impl Row {
+impl LiveRow {
     /// A row as the journal has it, if it was begun.
     #[must_use]
-    pub fn new(number: RowNumber, record: Option<RowRecord>) -> Row {
+    pub fn new(number: RowNumber, record: Option<RowRecord>) -> LiveRow {
         let record = record.unwrap_or_default();
-        Row {
+        LiveRow {
             states: states_of(&record),
             memory: Memory { left_at: record.wrote_at, unseen_since: None },
             prepared: None,
@@ -61,7 +61,7 @@ impl Row {
 
     /// The same, held to what a plan says of it.
     #[must_use]
-    pub fn held_to(mut self, planned: Option<Planned>) -> Row {
+    pub fn held_to(mut self, planned: Option<Planned>) -> LiveRow {
         self.planned = planned;
         self
     }
@@ -233,50 +233,28 @@ impl Row {
     /// What it means for an attempt that its write has no good answer.
     #[must_use]
     pub fn unanswered(&self, job: &Job, attempt: Attempt, fault: &Fault) -> Event {
-        match fault.class {
-            Class::InDoubt | Class::Unavailable { .. } => Event::Doubted(attempt, fault.problem()),
-            Class::NotFound | Class::Contended => Event::Contended(attempt, fault.problem()),
-            Class::InvalidValue | Class::Unsupported | Class::Rejected if self.has_another_way(job, attempt) => {
-                Event::Contended(attempt, fault.problem())
-            }
-            Class::Duplicate => {
-                let advice = |step: &Step| step.if_taken.clone();
-                Event::Refused(attempt, self.refused(job, attempt, fault, advice))
-            }
-            Class::InvalidValue | Class::Unsupported | Class::Rejected => {
-                let advice = |step: &Step| step.if_refused.clone();
-                Event::Refused(attempt, self.refused(job, attempt, fault, advice))
-            }
-            Class::Denied
-            | Class::Throttled { .. }
-            | Class::Licence
-            | Class::Unauthenticated
-            | Class::SignIn
-            | Class::NotSent => Event::Refused(attempt, fault.problem()),
+        let (class, problem) = (fault.class, fault.problem());
+        if class.facts().applied == Applied::Maybe {
+            return Event::Doubted(attempt, problem);
         }
+        let has_another_way = class.is_of_the_form() && self.has_another_way(job, attempt);
+        if has_another_way || matches!(class, Class::NotFound | Class::Contended) {
+            return Event::Contended(attempt, problem);
+        }
+        // The job may know better than the service what to do about it.
+        let step = job.step(attempt.step).filter(|_| !self.record.is_going_back());
+        let advice = step.and_then(|step| match class {
+            Class::Duplicate => step.if_taken.clone(),
+            _ if class.is_of_the_form() => step.if_refused.clone(),
+            _ => None,
+        });
+        Event::Refused(attempt, Problem { advice: advice.unwrap_or(problem.advice), ..problem })
     }
 
     /// Whether the next attempt would not be the same again.
     fn has_another_way(&self, job: &Job, attempt: Attempt) -> bool {
         let next = job.operation(attempt.step, attempt.number + 1);
         !self.record.is_going_back() && next != job.operation(attempt.step, attempt.number)
-    }
-
-    /// The write was refused, and the job may know better than the service what to do about it.
-    fn refused(
-        &self,
-        job: &Job,
-        attempt: Attempt,
-        fault: &Fault,
-        advice: impl FnOnce(&Step) -> Option<String>,
-    ) -> Problem {
-        let step = job.step(attempt.step).filter(|_| !self.record.is_going_back());
-        let advice = step.and_then(advice);
-        let problem = fault.problem();
-        match advice {
-            Some(advice) => Problem { advice, ..problem },
-            None => problem,
-        }
     }
 
     fn learn(&mut self, states: States) {
@@ -292,7 +270,7 @@ impl Row {
     /// Whether a later process should know what is not stored yet. Looks that taught nothing would only fill the journal:
     /// they are told with the next event that does.
     #[must_use]
-    pub fn has_news(&self) -> bool {
+    pub fn has_change(&self) -> bool {
         let taught = self.events.iter().any(|event| *event != Event::Lagging);
         taught && self.record.has_begun_writing()
     }
@@ -330,7 +308,7 @@ impl Row {
     ///
     /// # Errors
     /// [`IllegalMove`] when the row cannot have gone this way.
-    pub fn news(&mut self, costs: Costs, now: UnixMillis, rules: &Rules) -> Result<News, IllegalMove> {
+    pub fn take_change(&mut self, costs: Costs, now: UnixMillis, rules: &Rules) -> Result<Change, IllegalMove> {
         let mut facts = std::mem::take(&mut self.facts);
         facts.reads = costs.reads;
         facts.throttled = costs.throttled;
@@ -341,7 +319,7 @@ impl Row {
         after.apply(&transition, rules)?;
         self.record.clone_from(&after);
         let before = std::mem::replace(&mut self.stored, after.clone());
-        Ok(News { transition, before, after })
+        Ok(Change { transition, before, after })
     }
 }
 

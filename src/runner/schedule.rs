@@ -1,8 +1,8 @@
 //! When rows may begin, as far as clock and operator say: the window, the deadline, and the pause somebody asked for.
 //!
-//! Pure: it is told the time and answers with the hold or the reason to stop.
+//! Pure: it is told the time and answers with the pause or the reason to stop.
 
-use super::stop::Hold;
+use super::stop::AdmissionPause;
 use super::window::{Window, hour_and_minute, moment, timestamp};
 use crate::journal::UnixMillis;
 use jiff::Timestamp;
@@ -114,16 +114,16 @@ impl Schedule {
 
     /// Why no row may begin at this moment, if so. An operator's word comes before the window's.
     #[must_use]
-    pub fn hold(&self, now: UnixMillis) -> Option<Hold> {
+    pub fn pause_at(&self, now: UnixMillis) -> Option<AdmissionPause> {
         if let Some(why) = &self.paused {
-            return Some(Hold::Operator(why.clone()));
+            return Some(AdmissionPause::Operator(why.clone()));
         }
         let window = self.window.as_ref()?;
         if window.is_open(now) {
             return None;
         }
         let until = window.next_change(now);
-        Some(Hold::Window { window: window.text().to_owned(), until, opens: window.shown(until) })
+        Some(AdmissionPause::Window { window: window.text().to_owned(), until, opens: window.shown(until) })
     }
 
     /// The deadline, once it has come.
@@ -222,14 +222,14 @@ mod tests {
     fn an_operator_comes_before_the_window_and_the_window_stays() {
         let mut schedule = schedule("22:00-05:00 UTC", "", "2026-01-31T12:00:00Z").unwrap();
         let (day, night) = (at("2026-01-31T12:00:00Z"), at("2026-01-31T23:00:00Z"));
-        let waiting = schedule.hold(day).unwrap();
+        let waiting = schedule.pause_at(day).unwrap();
         assert_eq!(waiting.to_string(), "outside the window 22:00-05:00 UTC until 2026-01-31 22:00 UTC");
-        assert_eq!(schedule.hold(night), None);
+        assert_eq!(schedule.pause_at(night), None);
         schedule.pause("lunch".into());
-        assert_eq!(schedule.hold(day), Some(Hold::Operator("lunch".into())));
-        assert_eq!(schedule.hold(night), Some(Hold::Operator("lunch".into())));
+        assert_eq!(schedule.pause_at(day), Some(AdmissionPause::Operator("lunch".into())));
+        assert_eq!(schedule.pause_at(night), Some(AdmissionPause::Operator("lunch".into())));
         schedule.go_on();
-        assert_eq!(schedule.hold(day), Some(waiting));
-        assert_eq!(schedule.hold(night), None);
+        assert_eq!(schedule.pause_at(day), Some(waiting));
+        assert_eq!(schedule.pause_at(night), None);
     }
 }

@@ -69,7 +69,7 @@ impl StopReason {
 
 /// Why no row begins for a while. Rows under way are brought to safety as when the run stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hold {
+pub enum AdmissionPause {
     /// Somebody asked for it, and only somebody ends it. With the reason.
     Operator(String),
     /// It is not the time for it.
@@ -83,11 +83,11 @@ pub enum Hold {
     },
 }
 
-impl fmt::Display for Hold {
+impl fmt::Display for AdmissionPause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Hold::Operator(why) => f.write_str(why),
-            Hold::Window { window, until: _, opens } => {
+            AdmissionPause::Operator(why) => f.write_str(why),
+            AdmissionPause::Window { window, until: _, opens } => {
                 write!(f, "outside the window {window} until {opens}")
             }
         }
@@ -96,66 +96,66 @@ impl fmt::Display for Hold {
 
 /// Whether rows may begin, and why not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum RunMode {
     /// They may.
     #[default]
     Running,
     /// Not for a while.
-    Held(Hold),
+    Paused(AdmissionPause),
     /// Not any more.
     Stopping(StopReason),
 }
 
-impl Standing {
+impl RunMode {
     /// Why the run stops, when it does.
     #[must_use]
     pub fn stopping(&self) -> Option<&StopReason> {
         match self {
-            Standing::Stopping(reason) => Some(reason),
-            Standing::Running | Standing::Held(_) => None,
+            RunMode::Stopping(reason) => Some(reason),
+            RunMode::Running | RunMode::Paused(_) => None,
         }
     }
 }
 
 /// How the run stands, where everybody can see it. Rows that have nothing begun stay where they are while it is closed.
 #[derive(Debug, Clone)]
-pub struct Gate(Arc<watch::Sender<Standing>>);
+pub struct AdmissionGate(Arc<watch::Sender<RunMode>>);
 
-impl Default for Gate {
-    fn default() -> Gate {
-        Gate(Arc::new(watch::Sender::new(Standing::default())))
+impl Default for AdmissionGate {
+    fn default() -> AdmissionGate {
+        AdmissionGate(Arc::new(watch::Sender::new(RunMode::default())))
     }
 }
 
-impl Gate {
+impl AdmissionGate {
     /// Opens or closes it, as the run stands.
-    pub fn set(&self, standing: Standing) {
-        self.0.send_replace(standing);
+    pub fn set(&self, mode: RunMode) {
+        self.0.send_replace(mode);
     }
 
     /// How the run stands.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn mode(&self) -> RunMode {
         self.0.borrow().clone()
     }
 
     /// Whether it is closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        *self.0.borrow() != Standing::Running
+        *self.0.borrow() != RunMode::Running
     }
 
     /// Waits until the run stops.
     pub async fn stopping(&self) {
-        let mut standing = self.0.subscribe();
+        let mut mode = self.0.subscribe();
         // The sender lives as long as this gate.
-        let _stopping = standing.wait_for(|standing| standing.stopping().is_some()).await;
+        let _stopping = mode.wait_for(|mode| mode.stopping().is_some()).await;
     }
 
     /// Waits until it is closed.
     pub async fn closed(&self) {
-        let mut standing = self.0.subscribe();
+        let mut mode = self.0.subscribe();
         // The sender lives as long as this gate.
-        let _closed = standing.wait_for(|now| *now != Standing::Running).await;
+        let _closed = mode.wait_for(|now| *now != RunMode::Running).await;
     }
 }

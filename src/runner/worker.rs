@@ -15,9 +15,9 @@ use super::exposed::{Away, away, key_of};
 use super::exposure_gate::{ExposureGate, ExposurePlace};
 use super::observe::{ObserveError, Others, observe};
 use super::problems::unread;
-use super::row::{News, Row};
+use super::row::{Change, LiveRow};
 use super::services::Services;
-use super::stop::Gate;
+use super::stop::AdmissionGate;
 use crate::core::Problem;
 use crate::job::{EvalError, Job, RowView, Settings};
 use crate::journal::{JournalError, RowRecord, Session, UnixMillis};
@@ -39,7 +39,7 @@ pub struct Work {
     /// The journal of the run.
     pub session: Arc<Session>,
     /// Whether rows may still begin.
-    pub gate: Gate,
+    pub gate: AdmissionGate,
     /// What each row has for itself.
     pub claims: Claims,
     /// How many people may be away at once.
@@ -128,7 +128,7 @@ pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
     let begun = Instant::now();
     let Admitted { row, line, values, record, planned } = admitted;
     let key = key_of(&work.job.layout, &values).to_owned();
-    let row = Row::new(row, record).held_to(planned);
+    let row = LiveRow::new(row, record).held_to(planned);
     let mut worker = Worker::new(work, row, key);
     let end = worker.drive(&values).await;
     match &end {
@@ -158,7 +158,7 @@ pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
 
 struct Worker {
     work: Arc<Work>,
-    row: Row,
+    row: LiveRow,
     /// What identifies it to people.
     key: String,
     client: ServiceClient,
@@ -177,7 +177,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(work: Arc<Work>, row: Row, key: String) -> Worker {
+    fn new(work: Arc<Work>, row: LiveRow, key: String) -> Worker {
         let number = row.number();
         let client = ServiceClient::new(&work.services, number.to_string());
         let seed = work.services.seed_of(&number.to_string());
@@ -566,22 +566,22 @@ impl Worker {
 
     /// Hands in what a later process should know, without waiting: the last write's success shares the barrier of the end.
     fn post(&mut self) -> Result<(), Halted> {
-        if self.row.has_news() {
-            let news = self.news()?;
-            self.work.session.post(news.transition, &news.before, &news.after)?;
+        if self.row.has_change() {
+            let change = self.take_change()?;
+            self.work.session.post(change.transition, &change.before, &change.after)?;
         }
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), Halted> {
-        let news = self.news()?;
-        self.work.session.commit(news.transition, &news.before, &news.after).await?;
+        let change = self.take_change()?;
+        self.work.session.commit(change.transition, &change.before, &change.after).await?;
         Ok(())
     }
 
-    fn news(&mut self) -> Result<News, IllegalMove> {
+    fn take_change(&mut self) -> Result<Change, IllegalMove> {
         let work = Arc::clone(&self.work);
         let costs = self.client.take_costs();
-        self.row.news(costs, self.now(), &work.session.header().rules)
+        self.row.take_change(costs, self.now(), &work.session.header().rules)
     }
 }

@@ -1,11 +1,7 @@
 //! Reads JSON within a bound on the memory that its values take. A bound on bytes is none: eight megabytes of small objects
 //! become gigabytes.
 
-use std::cell::Cell;
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 
 /// A text beyond its letters, and what the allocator adds.
 const TEXT_BYTES: usize = 48;
@@ -13,11 +9,11 @@ const TEXT_BYTES: usize = 48;
 const ELEMENT_BYTES: usize = 2 * size_of::<Value>();
 /// An object: a node of its tree has room for eleven members, however few there are.
 const OBJECT_BYTES: usize = 12 * (size_of::<String>() + size_of::<Value>());
-/// A further member: nodes may be half empty.
-const MEMBER_BYTES: usize = 2 * (size_of::<String>() + size_of::<Value>());
+/// A further member beyond what the comma before it counts for: nodes may be half empty.
+const MEMBER_BYTES: usize = 2 * (size_of::<String>() + size_of::<Value>()) - ELEMENT_BYTES;
 
 /// Why there is no value.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unreadable {
     /// It is no JSON.
     NoJson,
@@ -27,88 +23,34 @@ pub(super) enum Unreadable {
 
 /// The value of a whole text, where it takes at most so many bytes of memory.
 pub(super) fn read(text: &[u8], memory_max: usize) -> Result<Value, Unreadable> {
-    let left = Cell::new(Some(memory_max));
-    let mut source = serde_json::Deserializer::from_slice(text);
-    let value = Bounded { left: &left }.deserialize(&mut source);
-    match value.and_then(|value| source.end().map(|()| value)) {
-        Ok(value) => Ok(value),
-        Err(_) if left.get().is_none() => Err(Unreadable::TooLarge),
-        Err(_) => Err(Unreadable::NoJson),
+    if memory_of(text) > memory_max {
+        return Err(Unreadable::TooLarge);
     }
+    serde_json::from_slice(text).map_err(|_| Unreadable::NoJson)
 }
 
-/// Makes a value out of what is left of the memory; none once it was used up.
-#[derive(Clone, Copy)]
-struct Bounded<'a> {
-    left: &'a Cell<Option<usize>>,
-}
-
-impl Bounded<'_> {
-    fn spend<E: Error>(self, bytes: usize) -> Result<(), E> {
-        let left = self.left.get().and_then(|left| left.checked_sub(bytes));
-        self.left.set(left);
-        left.map(drop).ok_or_else(|| E::custom("more than can be taken in"))
+/// About what the values of a text will take: each of its letters, and what the marks between its values stand for.
+fn memory_of(text: &[u8]) -> usize {
+    let mut bytes = text.len();
+    let mut letters = text.iter();
+    while let Some(letter) = letters.next() {
+        bytes += match letter {
+            b'"' => {
+                // To the end of the text; what a backslash escapes does not end it.
+                while let Some(letter) = letters.next().filter(|letter| **letter != b'"') {
+                    if *letter == b'\\' {
+                        letters.next();
+                    }
+                }
+                TEXT_BYTES
+            }
+            b'[' | b',' => ELEMENT_BYTES,
+            b'{' => OBJECT_BYTES,
+            b':' => MEMBER_BYTES,
+            _ => 0,
+        };
     }
-}
-
-impl<'de> DeserializeSeed<'de> for Bounded<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Value, D::Error> {
-        source.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Bounded<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
-        self.spend(TEXT_BYTES + text.len())?;
-        Ok(Value::String(text.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut source: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = source.next_element_seed(self)? {
-            self.spend(ELEMENT_BYTES)?;
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Value, A::Error> {
-        self.spend(OBJECT_BYTES)?;
-        let mut members = Map::new();
-        while let Some(name) = source.next_key::<String>()? {
-            self.spend(MEMBER_BYTES + TEXT_BYTES + name.len())?;
-            members.insert(name, source.next_value_seed(self)?);
-        }
-        Ok(Value::Object(members))
-    }
+    bytes
 }
 
 #[cfg(test)]

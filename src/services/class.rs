@@ -58,6 +58,15 @@ impl Class {
     pub const THROTTLED: Class = Class::Throttled { retry_after: None, reason: ThrottleReason::Unstated };
     /// Unavailable for nobody knows how long.
     pub const UNAVAILABLE: Class = Class::Unavailable { retry_after: None };
+
+    /// How long the service wants to be left alone, if it said so.
+    pub(super) const fn retry_after(self) -> Option<Duration> {
+        if let Class::Throttled { retry_after, .. } | Class::Unavailable { retry_after } = self {
+            retry_after
+        } else {
+            None
+        }
+    }
 }
 
 /// Said of refusals.
@@ -211,6 +220,14 @@ pub const CLASSES: [Class; 14] = [
     Class::Unsupported,
     Class::Rejected,
 ];
+
+impl Class {
+    /// Whether the service refuses what the request says or how: it may take the same in another form.
+    #[must_use]
+    pub fn is_of_the_form(self) -> bool {
+        matches!(self, Class::InvalidValue | Class::Unsupported | Class::Rejected)
+    }
+}
 
 impl TryFrom<String> for Class {
     type Error = String;

@@ -2,7 +2,7 @@
 
 use super::Class;
 use super::class::REFUSED_TOKEN;
-use super::graph::{STATUSES, class_of_status};
+use super::graph::class_of_status;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -77,12 +77,6 @@ pub fn known_codes() -> impl Iterator<Item = &'static KnownCode> {
     TABLE.iter().filter(|known| !known.code.ends_with(FORM))
 }
 
-/// The HTTP statuses that lead to a class where no code decides.
-pub fn statuses_of(class: Class) -> impl Iterator<Item = u16> {
-    let leads = move |status: &u16| class_of_status(*status).kind() == class.kind();
-    STATUSES.into_iter().filter(leads)
-}
-
 /// What is known of a code: by its name, by its form (`http-502`, `AADSTS…`, `ldap-…`), or by its last part that is known
 /// (`Request_BadRequest/ObjectConflict`). Letters may be of either case.
 #[must_use]
@@ -107,7 +101,7 @@ fn by_status(code: &str) -> Option<KnownCode> {
     // Also where every fresh token is refused, which is another class.
     let advice = (class == Class::Unauthenticated).then(|| REFUSED_TOKEN.to_owned());
     let note = Some("an HTTP status without a code of the service's own".to_owned());
-    Some(KnownCode { code: "http-…".to_owned(), class, speaker: Speaker::Graph, decides: false, note, advice })
+    Some(KnownCode { code: code.to_owned(), class, speaker: Speaker::Graph, decides: false, note, advice })
 }
 
 #[cfg(test)]

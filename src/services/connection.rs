@@ -3,7 +3,6 @@
 //!
 //! Reading the file's text is the business of `connection_file`; this file holds what comes out of it.
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,12 +18,6 @@ use super::rights::warn_of_others;
 use crate::core::config::Mistake;
 use crate::services::budget::Quota;
 
-/// How long nothing may answer before a run stops, where the file says nothing: a short outage passes, and a long one
-/// is told to somebody the same hour.
-const PATIENCE_DEFAULT: Duration = Duration::from_secs(5 * 60);
-/// How long a run waits for a refused sign-in to be mended, where the file says nothing: from the evening, when a secret
-/// expires, until those who can renew it are awake. Nothing is lost by waiting: nobody can be helped without a sign-in.
-const SIGN_IN_PATIENCE_DEFAULT: Duration = Duration::from_secs(12 * 60 * 60);
 /// A directory counts far more reads than writes, so an operator who raises the writes needs no word on the reads.
 const READS_PER_WRITE: u32 = 4;
 
@@ -96,10 +89,12 @@ impl GraphLimits {
 }
 
 impl GraphConnection {
-    /// The patience of a connection that does not name one: five minutes.
-    pub const PATIENCE: Duration = PATIENCE_DEFAULT;
-    /// The patience with a refused sign-in of a connection that does not name one: twelve hours.
-    pub const SIGN_IN_PATIENCE: Duration = SIGN_IN_PATIENCE_DEFAULT;
+    /// How long nothing may answer before a run stops, where the file says nothing: a short outage passes, and a long one
+    /// is told to somebody the same hour.
+    pub const PATIENCE: Duration = Duration::from_secs(5 * 60);
+    /// How long a run waits for a refused sign-in to be fixed, where the file says nothing: from the evening, when a secret
+    /// expires, until those who can renew it are awake. Nothing is lost by waiting: nobody can be helped without a sign-in.
+    pub const SIGN_IN_PATIENCE: Duration = Duration::from_secs(12 * 60 * 60);
 }
 
 impl Connection {
@@ -174,7 +169,7 @@ pub enum ConnectionError {
         source: std::io::Error,
     },
     /// The file can be read but not used.
-    #[error("connection file `{path}` has {}", Several(mistakes))]
+    #[error("connection file `{path}` has {}", told(mistakes))]
     #[diagnostic(code(target::connection_mistakes))]
     Mistakes {
         /// The file.
@@ -186,14 +181,10 @@ pub enum ConnectionError {
 }
 
 /// The mistakes in words: the only one itself, so that a plain log line is enough; else how many there are.
-struct Several<'a>(&'a [Mistake]);
-
-impl fmt::Display for Several<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [only] => write!(f, "a mistake in {only}"),
-            several => write!(f, "{} mistakes", several.len()),
-        }
+fn told(mistakes: &[Mistake]) -> String {
+    match mistakes {
+        [only] => format!("a mistake in {only}"),
+        several => format!("{} mistakes", several.len()),
     }
 }
 

@@ -8,7 +8,6 @@ use super::priority::ThrottlePriority;
 use super::{AdConnection, Auth, Cloud};
 use crate::core::config::{self, Examples, Flaw, Mistake, Table};
 use crate::services::budget::{Quota, parse_duration};
-use miette::Diagnostic as _;
 use reqwest::Url;
 use std::path::Path;
 use std::time::Duration;
@@ -150,12 +149,7 @@ fn tenant_of(text: &str) -> Result<String, Flaw> {
 }
 
 fn quota(table: &Table<'_>, key: &str) -> Option<Quota> {
-    table.parsed(key, |text| {
-        text.parse().map_err(|error: crate::services::budget::QuotaError| {
-            let help = error.help().map(|help| help.to_string());
-            Flaw::new(error.to_string(), help.unwrap_or_default())
-        })
-    })
+    table.parsed(key, str::parse)
 }
 
 fn patience(table: &Table<'_>, key: &str) -> Option<Duration> {

@@ -25,10 +25,4 @@ impl ThrottlePriority {
             ThrottlePriority::High => "high",
         }
     }
-
-    /// The one of that name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<ThrottlePriority> {
-        ThrottlePriority::ALL.into_iter().find(|priority| priority.name() == name)
-    }
 }

@@ -6,8 +6,9 @@ use super::reply::{Fault, Reply};
 use super::service::{BudgetId, Patience, Service};
 use crate::core::{Expects, Request, ServiceName};
 use crate::services::budget::{Budget, PauseReason, Permit};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -16,9 +17,12 @@ pub struct Registry(Vec<Endpoint>);
 
 /// One service, and how it fares.
 pub struct Endpoint {
-    service: Arc<dyn Service>,
-    budgets: Vec<Arc<Budget>>,
-    patience: Patience,
+    /// The service.
+    pub service: Arc<dyn Service>,
+    /// Its budgets.
+    pub budgets: Vec<Arc<Budget>>,
+    /// How long a run waits for it.
+    pub patience: Patience,
     served: AtomicBool,
     trouble: Mutex<Option<String>>,
 }
@@ -145,24 +149,6 @@ impl Endpoint {
         self.service.name()
     }
 
-    /// The service.
-    #[must_use]
-    pub fn service(&self) -> &dyn Service {
-        &*self.service
-    }
-
-    /// How long a run waits for it.
-    #[must_use]
-    pub fn patience(&self) -> Patience {
-        self.patience
-    }
-
-    /// Its budgets.
-    #[must_use]
-    pub fn budgets(&self) -> &[Arc<Budget>] {
-        &self.budgets
-    }
-
     /// The budget that a request takes from.
     #[must_use]
     pub fn budget(&self, request: &Request) -> &Arc<Budget> {
@@ -189,7 +175,7 @@ impl Endpoint {
     /// Why it serves nobody at present, in words.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.trouble_lock().clone()
+        self.trouble.lock().clone()
     }
 
     /// How long it has answered nothing while requests might be sent.
@@ -289,7 +275,7 @@ impl Endpoint {
     /// Keeps for progress why nobody is served, and says so once when a person has to fix it.
     fn note_trouble(&self, fault: Option<&Fault>) {
         // Nearly always there was none and there is none.
-        let mut known = self.trouble_lock();
+        let mut known = self.trouble.lock();
         if fault.is_none() && known.is_none() {
             return;
         }
@@ -301,10 +287,6 @@ impl Endpoint {
         if let Some(words) = words.filter(|_| is_new && for_a_person) {
             tracing::warn!("the run waits, the sign-in is refused: {words}");
         }
-    }
-
-    fn trouble_lock(&self) -> MutexGuard<'_, Option<String>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waiting(&self) -> Option<(String, Duration)> {

@@ -4,7 +4,8 @@
 //! failure is remembered for a moment, so that hundreds of rows in flight do not each knock at a door that is shut.
 //! Asks once a time; whoever needs the token decides whether to come again.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use parking_lot::RwLock;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
@@ -98,15 +99,15 @@ impl Tokens {
     /// The service took this token.
     pub(super) fn accepted(&self) {
         // Nearly always nothing is to be changed, and readers do not keep each other out.
-        if self.read().refused_in_a_row > 0 {
-            self.write().refused_in_a_row = 0;
+        if self.held.read().refused_in_a_row > 0 {
+            self.held.write().refused_in_a_row = 0;
         }
     }
 
     /// The service refused this token. Whoever is late finds a newer one in its place and leaves that alone. Answers
     /// whether so many tokens in a row were refused that another one will not help.
     pub(super) fn refused(&self, refused: &Arc<Token>) -> bool {
-        let mut held = self.write();
+        let mut held = self.held.write();
         let is_held = held.token.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused));
         if is_held {
             held.token = None;
@@ -115,16 +116,8 @@ impl Tokens {
         held.refused_in_a_row >= REFUSED_TOKENS_MAX
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Held> {
-        self.held.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Held> {
-        self.held.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn held(&self) -> Option<Arc<Token>> {
-        self.read().token.clone()
+        self.held.read().token.clone()
     }
 
     /// One request renews the token; the others go on with the old one meanwhile, and all do if it fails.
@@ -167,7 +160,7 @@ impl Tokens {
             Ok(token) => {
                 let token = Arc::new(token);
                 renewal.succeeded();
-                self.write().token = Some(Arc::clone(&token));
+                self.held.write().token = Some(Arc::clone(&token));
                 Ok(token)
             }
             Err(fault) => {
@@ -217,20 +210,7 @@ impl Renewal {
     fn failed(&mut self, fault: &Fault) {
         let kept = match fault.class {
             Class::SignIn => self.credential.interval().unwrap_or(REFUSAL_KEPT),
-            Class::Throttled { retry_after: Some(delay), .. } => delay,
-            Class::Throttled { .. }
-            | Class::NotSent
-            | Class::InDoubt
-            | Class::Licence
-            | Class::Unavailable { .. }
-            | Class::NotFound
-            | Class::Duplicate
-            | Class::InvalidValue
-            | Class::Denied
-            | Class::Contended
-            | Class::Unsupported
-            | Class::Unauthenticated
-            | Class::Rejected => self.delays.next_delay(),
+            class => class.retry_after().unwrap_or_else(|| self.delays.next_delay()),
         };
         self.failed = Some(Failed { fault: fault.clone(), until: Instant::now() + kept });
     }

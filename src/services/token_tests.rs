@@ -19,7 +19,7 @@ fn granted(seconds: u64) -> Token {
 /// Puts a token in place that is due for renewal, and ends at that time.
 fn hold_due(tokens: &Tokens, ends_at: Instant) -> Arc<Token> {
     let token = Arc::new(Token { renew_at: Instant::now(), ends_at, ..granted(3600) });
-    tokens.write().token = Some(Arc::clone(&token));
+    tokens.held.write().token = Some(Arc::clone(&token));
     token
 }
 

@@ -142,6 +142,8 @@ fn codes_in(file: &Path, makes_faults: bool) -> Vec<String> {
         // Between the first and the second quotation mark, the third and the fourth, and so on.
         let literals = line.split('"').skip(1).step_by(2);
         let is_code = line.contains("code: \"");
+        // A form of codes (`http-…`) is no code.
+        let literals = literals.filter(|text| !text.contains('…'));
         codes.extend(literals.filter(|text| is_code || (makes_faults && is_hyphened(text))).map(str::to_owned));
     }
     codes

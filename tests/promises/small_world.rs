@@ -14,7 +14,7 @@ use cutover::journal::{RowNumber, RowRecord};
 use cutover::machine::{Attempt, Effect, Event, Outcome, RowState, Rules};
 use cutover::runner::assess::{Seen, nobody};
 use cutover::runner::observe::Found;
-use cutover::runner::row::Row;
+use cutover::runner::row::LiveRow;
 use cutover::runner::staleness::Memory;
 use cutover::runner::start::rules_of;
 use cutover::services::{Class, Fault};
@@ -51,7 +51,7 @@ struct Setting {
 /// A moment: the row as a process knows it, and the person as they are.
 #[derive(Clone)]
 struct Moment {
-    row: Row,
+    row: LiveRow,
     effect: Effect,
     now: u64,
     person: State,
@@ -98,7 +98,7 @@ impl Setting {
     }
 
     fn begin(&self, person: &State) -> Moment {
-        let mut row = Row::new(RowNumber(1), None);
+        let mut row = LiveRow::new(RowNumber(1), None);
         let effect = row.begin(0, &self.rules).unwrap();
         Moment { row, effect, now: 0, person: person.clone(), pasts: Vec::new(), touched: false, blind: false }
     }
@@ -116,7 +116,7 @@ impl Setting {
     /// As the worker does before it waits.
     fn posted(&self, moment: &Moment) -> Moment {
         let mut moment = moment.clone();
-        if moment.row.has_news() {
+        if moment.row.has_change() {
             self.store(&mut moment);
         }
         moment
@@ -124,8 +124,8 @@ impl Setting {
 
     fn store(&self, moment: &mut Moment) {
         let now = moment.now;
-        let news = moment.row.news(Default::default(), now, &self.rules);
-        news.expect("what was lived can be stored");
+        let change = moment.row.take_change(Default::default(), now, &self.rules);
+        change.expect("what was lived can be stored");
     }
 
     fn tell(&self, moment: &mut Moment, event: Event) {
@@ -144,7 +144,7 @@ impl Setting {
         to.now += STEP_MS;
         let stored = moment.row.stored().clone();
         let begun = stored.state != RowState::Waiting;
-        to.row = Row::new(RowNumber(1), begun.then_some(stored));
+        to.row = LiveRow::new(RowNumber(1), begun.then_some(stored));
         to.effect = to.row.begin(to.now, &self.rules).unwrap();
         Move { label: "dies", dies: true, to }
     }

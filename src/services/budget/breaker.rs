@@ -53,15 +53,9 @@ impl Breaker {
 
     /// The target answered a request, whatever it said.
     pub(super) fn answered(&mut self) {
-        if !self.is_troubled() {
-            return;
+        if self.is_troubled() {
+            *self = Breaker::new();
         }
-        self.in_a_row = 0;
-        self.since = None;
-        self.refused_since = None;
-        self.circuit = Circuit::Closed;
-        self.delays.reset();
-        self.refused_delays.reset();
     }
 
     /// A request was not served.

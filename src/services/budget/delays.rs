@@ -38,25 +38,17 @@ pub enum Sequence {
     RefusedSignIn,
 }
 
-/// First delay, longest delay and the share that is random.
-struct Shape {
-    first_ms: u64,
-    longest_ms: u64,
-    jitter_share: f64,
-}
-
 impl Sequence {
-    fn shape(self) -> Shape {
-        let (first_ms, longest_ms, jitter_share) = match self {
+    /// First delay and longest delay in milliseconds, and the share that is random.
+    fn shape(self) -> (u64, u64, f64) {
+        match self {
             Sequence::RowRetry => (500, 60_000, JITTER_SHARE),
             Sequence::Undo => (1_000, 15_000, 0.0),
             Sequence::ReplicationRead => (250, 8_000, 0.0),
             Sequence::Throttled => (1_000, 120_000, 0.0),
-            Sequence::Probe => (1_000, 30_000, 0.0),
-            Sequence::SignIn => (1_000, 30_000, 0.0),
+            Sequence::Probe | Sequence::SignIn => (1_000, 30_000, 0.0),
             Sequence::RefusedSignIn => (2_000, 120_000, 0.0),
-        };
-        Shape { first_ms, longest_ms, jitter_share }
+        }
     }
 }
 
@@ -72,16 +64,16 @@ impl Delays {
     /// The sequence from its beginning. Equal seeds give equal delays; sequences without jitter ignore the seed.
     #[must_use]
     pub fn new(sequence: Sequence, seed: u64) -> Delays {
-        let shape = sequence.shape();
+        let (first_ms, longest_ms, jitter_share) = sequence.shape();
         let growing = ExponentialBackoffBuilder::new()
-            .with_initial_interval(Duration::from_millis(shape.first_ms))
-            .with_max_interval(Duration::from_millis(shape.longest_ms))
+            .with_initial_interval(Duration::from_millis(first_ms))
+            .with_max_interval(Duration::from_millis(longest_ms))
             .with_multiplier(2.0)
             .with_randomization_factor(0.0)
             // How often something is tried is bounded by attempts elsewhere, never by a clock that tests cannot turn.
             .with_max_elapsed_time(None)
             .build();
-        Delays { growing, jitter_share: shape.jitter_share, random: ChaCha8Rng::seed_from_u64(seed) }
+        Delays { growing, jitter_share, random: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// The next delay. With jitter it lies between half of the plain delay and the plain delay.

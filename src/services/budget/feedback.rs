@@ -300,14 +300,7 @@ impl Throttling {
 
 impl BudgetEvent {
     fn share_at(&self, now: Instant) -> f64 {
-        let recovered_s = match self.whose {
-            ThrottleReason::ServiceBusy => BUSY_RECOVERED_S,
-            ThrottleReason::AppInTenant
-            | ThrottleReason::Tenant
-            | ThrottleReason::App
-            | ThrottleReason::SignIn
-            | ThrottleReason::Unstated => RECOVERED_S,
-        };
+        let recovered_s = if self.whose == ThrottleReason::ServiceBusy { BUSY_RECOVERED_S } else { RECOVERED_S };
         let passed = now.saturating_duration_since(self.began).as_secs_f64() / recovered_s as f64;
         (self.share + (1.0 - self.share) * passed.powi(3)).min(1.0)
     }

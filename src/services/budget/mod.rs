@@ -23,4 +23,4 @@ pub use limiter::fits;
 pub use pause::{Eased, EasedReason, Pause, PauseReason, ThrottleReason, Trouble};
 pub use permits::{Budget, Permit};
 pub use priority::Priority;
-pub use quota::{Quota, QuotaError, parse_duration};
+pub use quota::{Quota, parse_duration};

@@ -1,6 +1,6 @@
-//! Why nothing is being sent, in words for the person who looks at the progress line.
+//! Why nothing is being sent, in words for the person who looks at the progress line. None of it is an error; `thiserror` makes
+//! the words.
 
-use std::fmt;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,19 +15,25 @@ pub struct Pause {
 }
 
 /// Why nothing is being sent; its `Display` is shown to operators.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PauseReason {
     /// The service answered 429 and said for how long.
+    #[error("{0}, Retry-After")]
     RetryAfter(ThrottleReason),
     /// The service answered 429 without a time; the delay is ours.
+    #[error("{0}, no time given")]
     Backoff(ThrottleReason),
     /// Several requests in a row were answered with a fault of the service.
+    #[error("service returns 5xx")]
     ServerErrors,
     /// Several requests in a row were not answered at all.
+    #[error("target does not reply")]
     NoAnswer,
     /// No request can be sent, since the sign-in is refused.
+    #[error("sign-in is refused")]
     SignInRefused,
     /// All is well, and the budget gives the next permit at that time.
+    #[error("budget used up")]
     BudgetUsedUp,
 }
 
@@ -42,34 +48,27 @@ impl PauseReason {
     }
 }
 
-impl fmt::Display for PauseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PauseReason::RetryAfter(whose) => write!(f, "{whose}, Retry-After"),
-            PauseReason::Backoff(whose) => write!(f, "{whose}, no time given"),
-            PauseReason::ServerErrors => write!(f, "service returns 5xx"),
-            PauseReason::NoAnswer => write!(f, "target does not reply"),
-            PauseReason::SignInRefused => write!(f, "sign-in is refused"),
-            PauseReason::BudgetUsedUp => write!(f, "budget used up"),
-        }
-    }
-}
-
 /// Whose limit was hit, as far as the service says (`x-ms-throttle-scope`, `x-ms-throttle-information`; Microsoft's
 /// page on Graph throttling limits).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ThrottleReason {
     /// This app in this tenant sends too much: the budget is set too high, or the app is used elsewhere too.
+    #[error("app throttled in this tenant")]
     AppInTenant,
     /// All apps of the tenant together send too much.
+    #[error("tenant throttled")]
     Tenant,
     /// This app sends too much over all tenants.
+    #[error("app throttled over all tenants")]
     App,
     /// The service itself is short of processor time; nobody exceeded a limit.
+    #[error("service busy")]
     ServiceBusy,
     /// The sign-in service is throttling.
+    #[error("sign-in throttled")]
     SignIn,
     /// The service did not say.
+    #[error("throttled")]
     Unstated,
 }
 
@@ -84,21 +83,9 @@ impl ThrottleReason {
     }
 }
 
-impl fmt::Display for ThrottleReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ThrottleReason::AppInTenant => "app throttled in this tenant",
-            ThrottleReason::Tenant => "tenant throttled",
-            ThrottleReason::App => "app throttled over all tenants",
-            ThrottleReason::ServiceBusy => "service busy",
-            ThrottleReason::SignIn => "sign-in throttled",
-            ThrottleReason::Unstated => "throttled",
-        })
-    }
-}
-
 /// A rate below the full one.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("eased to {rate:.1}/s: {reason}")]
 pub struct Eased {
     /// Permits a second.
     pub rate: f64,
@@ -107,22 +94,14 @@ pub struct Eased {
 }
 
 /// Why a rate is below the full one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EasedReason {
     /// The service reports that a limit is nearly used up.
+    #[error("a limit of the service is nearly used up")]
     LimitNear,
     /// The service answered 429 a while ago.
+    #[error("{0}")]
     Throttled(ThrottleReason),
-}
-
-impl fmt::Display for Eased {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "eased to {:.1}/s: ", self.rate)?;
-        match self.reason {
-            EasedReason::LimitNear => f.write_str("a limit of the service is nearly used up"),
-            EasedReason::Throttled(whose) => whose.fmt(f),
-        }
-    }
 }
 
 /// Why a request was not served, apart from throttling: for a reason that is no other request's fault either.

@@ -4,8 +4,9 @@
 //! A permit is taken in the same poll that returns it, never handed over, so a waiter that is dropped can lose none;
 //! leaving the queue wakes whoever is at the head then. No task runs in the background.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -55,19 +56,8 @@ struct PermitState {
     next_permit: Option<Instant>,
 }
 
-/// Where somebody stands: the smallest is the head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct WaitingPlace {
-    priority: Priority,
-    arrival: u64,
-}
-
-/// What the one who asks is to do.
-enum Turn {
-    Go(Permit),
-    WaitUntil(Instant),
-    WaitForHead,
-}
+/// Where somebody stands, by how urgent it is and by arrival: the smallest is the head.
+type WaitingPlace = (Priority, u64);
 
 impl Budget {
     /// A budget of that quota. Its name is for people (`writes`, `reads`). It begins without burst, since a process
@@ -104,17 +94,15 @@ impl Budget {
     /// equals. May be dropped at any time; a permit once returned counts as used, whether or not a request follows.
     pub async fn take(&self, priority: Priority) -> Permit {
         let waiter = match self.enter(priority) {
-            Entered::Through(permit) => return permit,
-            Entered::Queue(waiter) => waiter,
+            Ok(permit) => return permit,
+            Err(waiter) => waiter,
         };
         loop {
             match self.turn(waiter.place) {
-                Turn::Go(permit) => return permit,
-                Turn::WaitForHead => waiter.woken.notified().await,
-                Turn::WaitUntil(at) => {
-                    // Woken or due, the next turn finds out which.
-                    let _ = timeout_at(at, waiter.woken.notified()).await;
-                }
+                Ok(permit) => return permit,
+                // Woken or due, the next turn finds out which.
+                Err(Some(due)) => drop(timeout_at(due, waiter.woken.notified()).await),
+                Err(None) => waiter.woken.notified().await,
             }
         }
     }
@@ -136,7 +124,7 @@ impl Budget {
     /// The service took a request: it answered with anything but 429.
     pub fn taken(&self, permit: Permit) {
         let now = Instant::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.throttling.taken(now, permit) {
             // Without this the burst that built up during the stop would leave at once.
             state.renew(now);
@@ -148,7 +136,7 @@ impl Budget {
     /// falls while the fraction rises above 0.8, down to a tenth, and comes back when it falls.
     pub fn usage(&self, fraction: Option<f64>) {
         let now = Instant::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let ours = state.sent.count(now) / f64::from(state.quota.count());
         state.usage.reported(now, fraction, ours);
         if state.settle(now) {
@@ -165,7 +153,7 @@ impl Budget {
 
     /// The target answered a request, whatever it said; ends what [`Budget::unavailable`] began.
     pub fn answered(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.breaker.is_troubled() {
             state.breaker.answered();
             state.wake_head();
@@ -175,33 +163,33 @@ impl Budget {
     /// Since when the target has answered nothing; `None` while the last request was answered.
     #[must_use]
     pub fn trouble_since(&self) -> Option<Instant> {
-        self.lock().breaker.since()
+        self.state.lock().breaker.since()
     }
 
     /// Since when the sign-in is refused; `None` while it is not.
     #[must_use]
     pub fn refused_since(&self) -> Option<Instant> {
-        self.lock().breaker.refused_since()
+        self.state.lock().breaker.refused_since()
     }
 
     /// Why nothing is being sent, if so: a stop, or waiters with no permit left for them.
     #[must_use]
     pub fn pause(&self) -> Option<Pause> {
         let now = Instant::now();
-        let state = self.lock();
+        let state = self.state.lock();
         state.stop(now).or_else(|| state.used_up(now))
     }
 
     /// Permits given since it was made.
     #[must_use]
     pub fn permits(&self) -> u64 {
-        self.lock().permits
+        self.state.lock().permits
     }
 
     /// Permits per second at present, apart from stops.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.settle(Instant::now());
         state.limiter.rate()
     }
@@ -210,7 +198,7 @@ impl Budget {
     #[must_use]
     pub fn load(&self) -> f64 {
         let now = Instant::now();
-        let state = self.lock();
+        let state = self.state.lock();
         let used = state.sent.count(now) / f64::from(state.quota.count());
         match state.stop(now).is_some() || state.used_up(now).is_some() {
             true => used + 1.0,
@@ -222,7 +210,7 @@ impl Budget {
     #[must_use]
     pub fn eased(&self) -> Option<Eased> {
         let now = Instant::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.settle(now);
         let reason = if state.usage.share() < state.throttling.share(now) {
             EasedReason::LimitNear
@@ -236,7 +224,7 @@ impl Budget {
     /// Permits per second when nothing slows the budget: the quota less a percent or so that is kept in reserve.
     #[must_use]
     pub fn full_rate(&self) -> f64 {
-        full_rate(self.lock().quota)
+        full_rate(self.state.lock().quota)
     }
 
     /// Replaces the quota; what was learnt about the target stays in force: a rate at which it throttled is no more free
@@ -255,48 +243,40 @@ impl Budget {
     /// The quota in force.
     #[must_use]
     pub fn quota(&self) -> Quota {
-        self.lock().quota
+        self.state.lock().quota
     }
 
     /// Takes a permit at once where nobody waits, or a place in the queue.
-    fn enter(&self, priority: Priority) -> Entered<'_> {
-        let mut state = self.lock();
+    fn enter(&self, priority: Priority) -> Result<Permit, PermitWaiter<'_>> {
+        let mut state = self.state.lock();
         if state.queue.is_empty()
             && let Ok(permit) = state.try_take(Instant::now())
         {
-            return Entered::Through(permit);
+            return Ok(permit);
         }
-        let place = WaitingPlace { priority, arrival: state.arrivals };
+        let place = (priority, state.arrivals);
         state.arrivals += 1;
         let woken = Arc::new(Notify::new());
         state.queue.insert(place, Arc::clone(&woken));
-        Entered::Queue(PermitWaiter { budget: self, place, woken })
+        Err(PermitWaiter { budget: self, place, woken })
     }
 
-    fn turn(&self, place: WaitingPlace) -> Turn {
-        let mut state = self.lock();
-        let is_head = state.queue.first_key_value().map(|(head, _)| *head) == Some(place);
-        if !is_head {
-            return Turn::WaitForHead;
-        }
-        match state.try_take(Instant::now()) {
-            Ok(permit) => Turn::Go(permit),
-            Err(at) => Turn::WaitUntil(at),
+    /// A permit for the head of the queue, or when to ask again; whoever is not the head is woken once it is.
+    fn turn(&self, place: WaitingPlace) -> Result<Permit, Option<Instant>> {
+        let mut state = self.state.lock();
+        match state.queue.first_key_value() {
+            Some((head, _)) if *head == place => state.try_take(Instant::now()).map_err(Some),
+            Some(_) | None => Err(None),
         }
     }
 
     /// Changes what is known, and lets the head of the queue see what that means for it.
     fn learn(&self, change: impl FnOnce(&mut PermitState, Instant)) {
         let now = Instant::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         change(&mut state, now);
         state.settle(now);
         state.wake_head();
-    }
-
-    /// No code panics while it holds the lock, and a budget is better kept than lost if that should change.
-    fn lock(&self) -> MutexGuard<'_, PermitState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -362,12 +342,6 @@ impl PermitState {
     }
 }
 
-/// What comes of asking for a permit.
-enum Entered<'a> {
-    Through(Permit),
-    Queue(PermitWaiter<'a>),
-}
-
 /// A place in the queue, given up when dropped.
 struct PermitWaiter<'a> {
     budget: &'a Budget,
@@ -377,7 +351,7 @@ struct PermitWaiter<'a> {
 
 impl Drop for PermitWaiter<'_> {
     fn drop(&mut self) {
-        let mut state = self.budget.lock();
+        let mut state = self.budget.state.lock();
         state.queue.remove(&self.place);
         state.wake_head();
     }

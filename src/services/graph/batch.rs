@@ -11,9 +11,11 @@ use super::gather::{ReadGroup, gather};
 use crate::core::{Expects, Method, Request};
 use crate::services::class::{Class, Concerns};
 use crate::services::reply::{Fault, Payload, Reply, Success};
+use futures_util::future::join_all;
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
@@ -104,7 +106,7 @@ impl Batcher {
 
     /// Answers whether nobody is about to take those who wait.
     fn enter(&self, part: Part) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.waiting.push(part);
         if state.waiting.len() >= PARTS_MAX {
             self.go.notify_waiters();
@@ -117,14 +119,14 @@ impl Batcher {
         // From before the look at the state, so that no end is missed.
         let one_ended = self.go.notified();
         let is_busy = {
-            let state = self.lock();
+            let state = self.state.lock();
             state.under_way >= UNDER_WAY_MAX && state.waiting.len() < PARTS_MAX
         };
         if is_busy {
             let _ended_or_late = timeout(WAIT_MAX, one_ended).await;
         }
         let mut waiting = {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             state.is_leaving = false;
             std::mem::take(&mut state.waiting)
         };
@@ -134,7 +136,7 @@ impl Batcher {
         while !groups.is_empty() {
             let rest = groups.split_off(groups.len().min(PARTS_MAX));
             let batch = std::mem::replace(&mut groups, rest);
-            self.lock().under_way += 1;
+            self.state.lock().under_way += 1;
             tokio::spawn(Arc::clone(&self).travel(batch));
         }
     }
@@ -146,7 +148,7 @@ impl Batcher {
             let left = batch.into_iter().zip(replies).flat_map(|(group, reply)| group.deliver(reply));
             batch = left.map(ReadGroup::alone).collect();
         }
-        self.lock().under_way -= 1;
+        self.state.lock().under_way -= 1;
         self.go.notify_waiters();
     }
 
@@ -159,19 +161,7 @@ impl Batcher {
             tracing::info!("the service serves no batches; reads go one by one from now on");
             self.is_refused.store(true, Ordering::Relaxed);
         }
-        let mut alone = tokio::task::JoinSet::new();
-        for (at, part) in group.iter().enumerate() {
-            let (transport, request) = (Arc::clone(&self.transport), part.request.clone());
-            let attempt = part.attempt;
-            alone.spawn(async move { (at, transport.send(&request, attempt).await) });
-        }
-        let mut replies: Vec<Reply> = group.iter().map(|_| lost().into()).collect();
-        while let Some(ended) = alone.join_next().await {
-            if let Ok((at, reply)) = ended {
-                replies[at] = reply;
-            }
-        }
-        replies
+        join_all(group.iter().map(|part| self.transport.send(&part.request, part.attempt))).await
     }
 
     fn batch(&self, group: &[ReadGroup]) -> Request {
@@ -217,10 +207,6 @@ impl Batcher {
             is_echo: at > 0,
         });
         Some(replies.collect())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BatchState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

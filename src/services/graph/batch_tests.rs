@@ -62,7 +62,7 @@ impl Service {
 #[async_trait]
 impl Transport for Service {
     async fn send(&self, request: &Request, _attempt: Uuid) -> Reply {
-        self.asked.lock().unwrap().push(request.path.clone());
+        self.asked.lock().push(request.path.clone());
         sleep(LATENCY).await;
         let (status, body) = self.reply(request);
         let body = serde_json::to_vec(&body).unwrap();
@@ -108,7 +108,7 @@ async fn a_lone_read_goes_alone_and_at_once() {
     let begun = Instant::now();
     assert!(read(&batcher, 0).await.result.is_ok());
     assert_eq!(begun.elapsed(), LATENCY);
-    assert_eq!(*service.asked.lock().unwrap(), ["/users/0"]);
+    assert_eq!(*service.asked.lock(), ["/users/0"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +117,7 @@ async fn reads_of_one_moment_go_together_twenty_at_most() {
     let begun = Instant::now();
     are_theirs(&together(&batcher, 45).await);
     assert_eq!(begun.elapsed(), LATENCY);
-    assert_eq!(*service.asked.lock().unwrap(), ["/$batch"; 3]);
+    assert_eq!(*service.asked.lock(), ["/$batch"; 3]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,7 +135,7 @@ async fn a_slow_reply_holds_up_nobody() {
     }
     let longest = reads.join_all().await.into_iter().max().unwrap();
     assert!(longest <= LATENCY + WAIT_MAX, "{longest:?}");
-    let asked = service.asked.lock().unwrap().clone();
+    let asked = service.asked.lock().clone();
     assert_eq!(asked.len(), UNDER_WAY_MAX + 1, "{asked:?}");
     assert_eq!(asked.last().unwrap(), "/$batch");
 }
@@ -154,7 +154,7 @@ async fn what_befalls_a_part_is_that_parts_alone() {
     assert_eq!(replies[2].result.as_ref().unwrap_err().class, Class::InDoubt);
     assert!(replies[0].result.is_ok() && replies[3].result.is_ok());
     assert!(replies.iter().all(|reply| !reply.is_echo));
-    assert_eq!(service.asked.lock().unwrap().len(), 1);
+    assert_eq!(service.asked.lock().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,7 +163,7 @@ async fn a_service_without_batches_is_asked_for_one_once() {
         let (service, batcher) = service(way);
         are_theirs(&together(&batcher, 3).await);
         are_theirs(&together(&batcher, 3).await);
-        let asked = service.asked.lock().unwrap().clone();
+        let asked = service.asked.lock().clone();
         let batches = asked.iter().filter(|path| *path == "/$batch").count();
         assert_eq!((batches, asked.len()), (1, 7), "{way:?}");
         let request = Request::get("/users/1", Expects::Object);
@@ -182,7 +182,7 @@ async fn a_batch_that_fails_is_one_failure_and_the_third_is_the_last() {
         assert!(replies.iter().all(|reply| reply.result.is_err()));
     }
     are_theirs(&together(&batcher, 3).await);
-    assert_eq!(service.asked.lock().unwrap().len(), 6);
+    assert_eq!(service.asked.lock().len(), 6);
 }
 
 #[test]

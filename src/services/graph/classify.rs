@@ -32,7 +32,10 @@ const SERVICE_BUSY: &str = "CPULimitExceeded";
 /// success.
 #[must_use]
 pub fn classify(request: &Request, status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Reply {
-    sort(request, status, headers, Body::Bytes(body), now)
+    // The words of a refusal are no longer than an object.
+    let expects = if is_success(status) { request.expects } else { Expects::Object };
+    let body = (!body.is_empty()).then(|| bounded_json::read(body, most(expects).1));
+    sort(request, Came { status, headers, body, now })
 }
 
 /// The same for a part of a batch, whose headers and body are JSON.
@@ -49,52 +52,36 @@ pub(super) fn classify_part(
         let value = HeaderValue::from_str(value.as_str()?).ok()?;
         Some((name, value))
     });
-    let body = match body {
-        Some(Value::Null) | None => Body::Bytes(b""),
-        Some(body) => Body::Json(body),
-    };
-    sort(request, status, &headers.collect(), body, now)
+    let body = body.filter(|body| !body.is_null()).map(Ok);
+    sort(request, Came { status, headers: &headers.collect(), body, now })
 }
 
-fn sort(request: &Request, status: u16, headers: &HeaderMap, body: Body<'_>, now: SystemTime) -> Reply {
-    let came = Came { status, headers, is_empty: matches!(body, Body::Bytes([])), now };
-    let result = match status {
-        200..=299 => came.success(request, body),
-        _ => Err(came.refusal(body)),
-    };
-    reply(headers, result)
+fn sort(request: &Request, mut came: Came<'_>) -> Reply {
+    let result = if is_success(came.status) { came.success(request) } else { Err(came.refusal()) };
+    reply(came.headers, result)
 }
 
-/// A body as it came, or as a part of something that was read already.
-enum Body<'a> {
-    Bytes(&'a [u8]),
-    Json(Value),
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
 }
 
 /// A reply as it came over the line.
 struct Came<'a> {
     status: u16,
     headers: &'a HeaderMap,
-    is_empty: bool,
+    /// None where nothing came.
+    body: Option<Result<Value, Unreadable>>,
     now: SystemTime,
 }
 
-/// Most bytes of a good reply. One object of Graph has some kilobytes, a page of a thousand some hundreds of them; a page read
-/// once a run may hold whole people inside its items.
-pub(super) fn bytes_max(expects: Expects) -> usize {
+/// Most bytes of a good reply, and most memory that its values take: as many replies may be held as rows are in flight. One
+/// object of Graph has some kilobytes, a page of a thousand some hundreds of them; a page read once a run may hold whole people
+/// inside its items.
+pub(super) fn most(expects: Expects) -> (usize, usize) {
     match expects {
-        Expects::Object | Expects::Done => 512 << 10,
-        Expects::Page => 4 << 20,
-        Expects::Survey => 16 << 20,
-    }
-}
-
-/// Most memory that the values of a good reply take. As many replies may be held as rows are in flight.
-fn memory_max(expects: Expects) -> usize {
-    match expects {
-        Expects::Object | Expects::Done => 4 << 20,
-        Expects::Page => 16 << 20,
-        Expects::Survey => 128 << 20,
+        Expects::Object | Expects::Done => (512 << 10, 4 << 20),
+        Expects::Page => (4 << 20, 16 << 20),
+        Expects::Survey => (16 << 20, 128 << 20),
     }
 }
 
@@ -122,47 +109,29 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 impl Came<'_> {
-    fn success(&self, request: &Request, body: Body<'_>) -> Result<Success, Fault> {
-        let (status, expects) = (self.status, request.expects);
-        if expects == Expects::Done && self.is_empty && matches!(status, 202 | 204) {
-            return Ok(Success { status, payload: Payload::Nothing });
-        }
-        let read = match body {
-            Body::Bytes(bytes) => bounded_json::read(bytes, memory_max(expects)),
-            Body::Json(value) => Ok(value),
+    fn success(&mut self, request: &Request) -> Result<Success, Fault> {
+        let status = self.status;
+        let payload = match &mut self.body {
+            None if request.expects == Expects::Done && matches!(status, 202 | 204) => Some(Payload::Nothing),
+            Some(Ok(body)) => payload(request, std::mem::take(body)),
+            Some(Err(Unreadable::TooLarge)) => return Err(too_large(status, self.headers, self.now)),
+            Some(Err(Unreadable::NoJson)) | None => None,
         };
-        let body = match read {
-            Ok(body) => body,
-            Err(Unreadable::NoJson) => return Err(self.foreign()),
-            Err(Unreadable::TooLarge) => {
-                return Err(too_large(status, self.headers, self.now));
-            }
-        };
-        match payload(request, body) {
-            Some(payload) => Ok(Success { status, payload }),
-            None => Err(self.foreign()),
-        }
+        payload.map(|payload| Success { status, payload }).ok_or_else(|| self.foreign())
     }
 
-    fn refusal(&self, body: Body<'_>) -> Fault {
+    fn refusal(&self) -> Fault {
         let status = self.status;
-        let read = match &body {
-            Body::Bytes(bytes) => error_body::read(bytes),
-            Body::Json(value) => error_body::of(value),
-        };
-        let body = match read {
+        let body = match self.body.as_ref().and_then(|body| error_body::of(body.as_ref().ok()?)) {
             Some(body) => body,
             None if self.is_bare_limit() => ErrorBody::default(),
             None => return self.foreign(),
         };
         let class = self.class(&body);
         let or_else = |text: String, other: String| if text.is_empty() { other } else { text };
-        Fault::new(
-            class,
-            or_else(body.code, format!("http-{status}")),
-            or_else(body.message, format!("status {status} without an explanation")),
-        )
-        .with_status(status)
+        let code = or_else(body.code, format!("http-{status}"));
+        Fault::new(class, code, or_else(body.message, format!("status {status} without an explanation")))
+            .with_status(status)
     }
 
     /// A front door that turns requests away may do so without a word. Whatever it is that is too busy, nothing was done.
@@ -170,13 +139,13 @@ impl Came<'_> {
         let is_limit = matches!(class_of_status(self.status), Class::Throttled { .. });
         let named = ["request-id", "x-ms-throttle-scope", "x-ms-throttle-information"];
         let is_signed = || named.iter().any(|name| self.headers.contains_key(*name));
-        is_limit && (self.is_empty || is_signed())
+        is_limit && (self.body.is_none() || is_signed())
     }
 
     /// Not the service's reply: it was not reached, or what it answered was lost.
     fn foreign(&self) -> Fault {
         let status = self.status;
-        let form = match self.is_empty {
+        let form = match self.body.is_none() {
             true => "nothing".to_owned(),
             false => match text(self.headers, "content-type") {
                 Some(kind) => one_line(kind.split(';').next().unwrap_or(kind)),
@@ -268,34 +237,37 @@ fn deciding_class(codes: &[String]) -> Option<Class> {
     })
 }
 
-/// The statuses of refusals on Microsoft's page, and 408, which proxies send.
-pub(in crate::services) const STATUSES: [u16; 26] = [
-    400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 415, 416, 422, 423, 424, 429, 500, 501, 502, 503,
-    504, 507, 509,
+/// The classes of refusals that have no code to sort them by: the statuses on Microsoft's page, and 408, which proxies send.
+const CLASS_BY_STATUS: [(&[u16], Class); 11] = [
+    // A value, a page or a form that the service cannot make sense of.
+    (&[400, 422], Class::InvalidValue),
+    (&[401], Class::Unauthenticated),
+    (&[402], Class::Licence),
+    (&[403], Class::Denied),
+    (&[404], Class::NotFound),
+    // The method, the form of the answer or of the body.
+    (&[405, 406, 411, 415, 501], Class::Unsupported),
+    // The service gave up waiting for the rest of the request, or says so; what it did before is not known.
+    (&[408], Class::InDoubt),
+    // It changed since it was read; it is locked; what it depends on failed, and it was not tried.
+    (&[412, 423, 424], Class::Contended),
+    // Too many requests, or too much data in a time.
+    (&[429, 509], Class::THROTTLED),
+    // The last is a quota in size; waiting does not help.
+    (&[409, 410, 413, 416, 507], Class::Rejected),
+    (&[500, 502, 503, 504], Class::UNAVAILABLE),
 ];
 
 /// The class of a refusal that has no code to sort it by.
 pub(in crate::services) fn class_of_status(status: u16) -> Class {
-    match status {
-        // A value, a page or a form that the service cannot make sense of.
-        400 | 422 => Class::InvalidValue,
-        401 => Class::Unauthenticated,
-        402 => Class::Licence,
-        403 => Class::Denied,
-        404 => Class::NotFound,
-        // The method, the form of the answer or of the body.
-        405 | 406 | 411 | 415 | 501 => Class::Unsupported,
-        // The service gave up waiting for the rest of the request, or says so; what it did before is not known.
-        408 => Class::InDoubt,
-        // It changed since it was read; it is locked; what it depends on failed, and it was not tried.
-        412 | 423 | 424 => Class::Contended,
-        // Too many requests, or too much data in a time.
-        429 | 509 => Class::THROTTLED,
-        // A quota in size; waiting does not help.
-        507 => Class::Rejected,
-        500.. => Class::UNAVAILABLE,
-        _ => Class::Rejected,
-    }
+    let listed = CLASS_BY_STATUS.iter().find(|(statuses, _)| statuses.contains(&status));
+    listed.map_or(if status >= 500 { Class::UNAVAILABLE } else { Class::Rejected }, |(_, class)| *class)
+}
+
+/// The statuses that lead to a class.
+pub fn statuses_of(class: Class) -> impl Iterator<Item = u16> {
+    let leads = CLASS_BY_STATUS.iter().filter(move |(_, known)| known.kind() == class.kind());
+    leads.flat_map(|(statuses, _)| statuses.iter().copied())
 }
 
 /// `x-ms-throttle-scope` is `<scope>/<limit>/<app>/<tenant, user or resource>`; only whose limit it is matters here.

@@ -15,7 +15,7 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 
-use super::classify::{bytes_max, classify, reply, too_large};
+use super::classify::{classify, most, reply, too_large};
 use super::{BETA, Transport, batch};
 use crate::core::{Expects, Method, Request, Secrets};
 use crate::services::claims::Claims;
@@ -127,8 +127,7 @@ impl HttpTransport {
             builder = builder.json(body);
         }
         let mut built = builder.build().map_err(transport_fault)?;
-        let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
-        let id = HeaderValue::from_str(attempt.hyphenated().encode_lower(&mut id));
+        let id = HeaderValue::from_str(&attempt.to_string());
         let headers = built.headers_mut();
         // Letters, digits and hyphens make a header value, so there is always one.
         id.map(|id| headers.insert(CLIENT_REQUEST_ID, id)).ok();
@@ -234,7 +233,7 @@ pub(in crate::services) async fn read_body(
 async fn whole_body(mut response: Response, expects: Expects) -> Result<Vec<u8>, Fault> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport_fault)? {
-        if body.len() + chunk.len() > bytes_max(expects) {
+        if body.len() + chunk.len() > most(expects).0 {
             let status = response.status().as_u16();
             return Err(too_large(status, response.headers(), SystemTime::now()));
         }

@@ -20,8 +20,8 @@ use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub use classify::classify;
-pub(super) use classify::{STATUSES, UNREADABLE, class_of_status, retry_after};
+pub(super) use classify::{UNREADABLE, class_of_status, retry_after};
+pub use classify::{classify, statuses_of};
 pub use http::{GraphError, HttpTransport};
 pub(super) use http::{read_body, transport_fault};
 

@@ -15,7 +15,7 @@ use cutover::runner::claims::Claims;
 use cutover::runner::directory::DirectoryBatcher;
 use cutover::runner::preflight::prepare;
 use cutover::runner::start::{Order, begin};
-use cutover::runner::stop::Gate;
+use cutover::runner::stop::AdmissionGate;
 use cutover::runner::worker::Work;
 use cutover::runner::{Clock, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services};
 use cutover::services::budget::Budget;
@@ -73,7 +73,7 @@ async fn work(tagged: &Tagged, scenario: &Scenario, given: &[(String, String)], 
         session: Arc::clone(&session),
         claims: Claims::new(&session),
         exposure_gate: Arc::default(),
-        gate: Gate::default(),
+        gate: AdmissionGate::default(),
     });
     let policy = Policy { max_failed: MaxFailed::Rows(u64::MAX), max_stranded: u64::MAX };
     let dispatcher = Dispatcher::new(work, admission, &run, Some(IN_FLIGHT), policy, Schedule::default(), Vec::new());

@@ -13,7 +13,7 @@ use cutover::runner::claims::Claims;
 use cutover::runner::client::ServiceClient;
 use cutover::runner::lookups::look_up;
 use cutover::runner::start::{Order, begin};
-use cutover::runner::stop::Gate;
+use cutover::runner::stop::AdmissionGate;
 use cutover::runner::worker::Work;
 use cutover::runner::{Clock, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services};
 use cutover::services::{Graph, GraphLimits, Patience, Registry, Reply, Transport, classify};
@@ -358,7 +358,7 @@ impl Stage {
             session: Arc::clone(&session),
             claims: Claims::new(&session),
             exposure_gate: Arc::default(),
-            gate: Gate::default(),
+            gate: AdmissionGate::default(),
         });
         let policy = Policy { max_failed: MaxFailed::Percent(100.0), max_stranded: u64::MAX };
         let hours = Schedule::default();

@@ -19,7 +19,7 @@ use cutover::runner::pass::Pass;
 use cutover::runner::reading::{ReadQuestion, ReadWork, Verification};
 use cutover::runner::reopen::{Retried, reopen};
 use cutover::runner::start::{Before, BeginError, Order as RunOrder, begin, look_back};
-use cutover::runner::stop::{Gate, Standing};
+use cutover::runner::stop::{AdmissionGate, RunMode};
 use cutover::runner::worker::Work;
 use cutover::runner::{
     Clock as _, Command, Consumer, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, RunEvent, Schedule as Hours,
@@ -290,7 +290,7 @@ impl Stage {
             job: Arc::clone(&self.job),
             settings,
             run: run.id(),
-            gate: Gate::default(),
+            gate: AdmissionGate::default(),
             question: ReadQuestion::Verify(Box::new(move |row, _, result| told.lock().unwrap().push((row.0, result)))),
         };
         let admission = Admission::of_good_rows(journal.reader(&run)?, &run, &self.job.layout);
@@ -426,7 +426,7 @@ impl Stage {
                 session: Arc::clone(&session),
                 claims: Claims::new(&session),
                 exposure_gate: Arc::default(),
-                gate: Gate::default(),
+                gate: AdmissionGate::default(),
             });
             let watcher = Watcher { world: Arc::clone(&self.world), watch: Arc::clone(&self.watch), looked: false };
             let end = dispatch(work, admission, &run, schedule, stress, watcher).await;
@@ -619,7 +619,7 @@ impl Consumer for Watcher {
             RunEvent::RowEnded { row, outcome, .. } if *outcome == Outcome::Stranded => {
                 watch.stranded.push(row.0 as usize - 1);
             }
-            RunEvent::Tick(snapshot) if snapshot.in_flight == 0 && matches!(snapshot.standing, Standing::Held(_)) => {
+            RunEvent::Tick(snapshot) if snapshot.in_flight == 0 && matches!(snapshot.mode, RunMode::Paused(_)) => {
                 if std::mem::replace(&mut self.looked, true) {
                     return;
                 }
@@ -634,7 +634,7 @@ impl Consumer for Watcher {
             | RunEvent::StillDraining { .. }
             | RunEvent::StoppingNow { .. }
             | RunEvent::Ended(_) => {}
-            RunEvent::Held(_) | RunEvent::GoingOn => self.looked = false,
+            RunEvent::Paused(_) | RunEvent::GoingOn => self.looked = false,
         }
     }
 }

@@ -174,7 +174,7 @@ fn services(line: &Arc<Line>, scene: &Scene) -> Arc<Services> {
             Vec::new(),
         ),
         directory: None,
-        clock: Arc::new(Standing),
+        clock: Arc::new(RunMode),
         run: Uuid::from_u128(u128::from(scene.seed)),
         app: cutover::job::AppFacts::default(),
         process_at: 0,
@@ -183,9 +183,9 @@ fn services(line: &Arc<Line>, scene: &Scene) -> Arc<Services> {
 }
 
 /// Nothing here is stored or shown.
-struct Standing;
+struct RunMode;
 
-impl Clock for Standing {
+impl Clock for RunMode {
     fn now(&self) -> UnixMillis {
         0
     }
