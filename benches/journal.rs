@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 
 /// As in the program itself.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 type Anyhow<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 

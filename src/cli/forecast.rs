@@ -223,7 +223,7 @@ impl PlanForecast {
         };
         self.findings.of_run.iter().for_each(|finding| print(finding));
         let mut of_rows = std::mem::replace(&mut self.findings.of_rows, Spool::new()?).finish()?;
-        while let Some((_, finding)) = of_rows.next()? {
+        while let Some((_, finding)) = of_rows.next_item()? {
             print(&finding);
         }
         print_json_text("]}\n");

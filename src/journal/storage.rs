@@ -124,7 +124,7 @@ impl FolderStorage {
     fn file(&self, run: RunId, open: fn(&Path) -> io::Result<DiskLogFile>) -> Result<Box<dyn LogFile>, JournalError> {
         match open(&self.path(run)) {
             Ok(file) => Ok(Box::new(file)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(in_use(&self.dir).into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(in_use(&self.dir)),
             Err(source) => Err(self.failed(run, source)),
         }
     }

@@ -113,7 +113,7 @@ impl PlanRows {
         let mut alone = self.plans.finish()?;
         let mut plans = Spool::new()?;
         let mut values = Sorter::new(SORTED_IN_MEMORY);
-        while let Some((row, plan)) = alone.next()? {
+        while let Some((row, plan)) = alone.next_item()? {
             let plan = touches.settle(row, plan, name)?;
             let wanted = plan.wanted.iter().filter(|_| End::of(&plan) == End::Change);
             for (position, value) in wanted.flat_map(|wanted| &wanted.values).enumerate() {

@@ -147,9 +147,9 @@ fn told_by_maps(rows: &[(RowNumber, RowPlan)]) -> Vec<String> {
     let mut on_the_way = vec![None; plans.len()];
     (0..plans.len()).for_each(|at| follow_by_maps(at, &owners, &names, &mut plans, &mut on_the_way));
     let mut first: HashMap<Claimed, usize> = HashMap::new();
-    for at in 0..plans.len() {
-        let is_changed = matches!(plans[at].plan, Plan::Change(_));
-        let wanted = plans[at].wanted.iter().filter(|_| is_changed);
+    for (at, plan) in plans.iter_mut().enumerate() {
+        let is_changed = matches!(plan.plan, Plan::Change(_));
+        let wanted = plan.wanted.iter().filter(|_| is_changed);
         let values: Vec<Claimed> = wanted.flat_map(|wanted| wanted.values.clone()).collect();
         let shared = values.into_iter().rev().find_map(|value| {
             let other = *first.entry(value.clone()).or_insert(at);
@@ -158,7 +158,7 @@ fn told_by_maps(rows: &[(RowNumber, RowPlan)]) -> Vec<String> {
         if let Some((Claimed { what, value }, other)) = shared {
             let other = &names[other];
             let message = format!("it is not changed at the same time as {other}: both need the {what} {value}");
-            plans[at].warnings.push(AFTER_ROW.problem(message));
+            plan.warnings.push(AFTER_ROW.problem(message));
         }
     }
     plans.iter().map(in_words).collect()

@@ -73,7 +73,7 @@ impl<T: DeserializeOwned> Spooled<T> {
     ///
     /// # Errors
     /// The temporary file cannot be read.
-    pub fn next(&mut self) -> Result<Option<(RowNumber, T)>, JournalError> {
+    pub fn next_item(&mut self) -> Result<Option<(RowNumber, T)>, JournalError> {
         self.read_through(RowNumber(u64::MAX)).map_err(of_temporary_file)
     }
 
@@ -121,13 +121,13 @@ mod tests {
         }
         spool.push(RowNumber(7), &"once more".to_owned()).unwrap();
         let mut spooled: Spooled<String> = spool.finish().unwrap();
-        assert_eq!(spooled.next().unwrap(), Some((RowNumber(1), "1\n".to_owned())));
+        assert_eq!(spooled.next_item().unwrap(), Some((RowNumber(1), "1\n".to_owned())));
         assert_eq!(spooled.next_of(RowNumber(7)).unwrap().as_deref(), Some("7\n"));
         assert_eq!(spooled.next_of(RowNumber(7)).unwrap().as_deref(), Some("once more"));
         assert_eq!(spooled.next_of(RowNumber(7)).unwrap(), None);
         for row in 8..=rows {
             assert_eq!(spooled.next_of(RowNumber(row)).unwrap(), Some(format!("{row}\n")));
         }
-        assert!(spooled.next().unwrap().is_none());
+        assert!(spooled.next_item().unwrap().is_none());
     }
 }

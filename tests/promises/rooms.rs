@@ -190,7 +190,7 @@ impl House {
                 let (path, name) = path.split_once(" as ").unwrap_or((&path, ""));
                 let path: Vec<String> = path.split("::").map(str::to_owned).collect();
                 let name = if name.is_empty() { path.last().unwrap().clone() } else { name.to_owned() };
-                Some((is_public, house.from_root(file, &path)?, name))
+                Some((is_public, house.below_root(file, &path)?, name))
             });
             let imports = imports.collect();
             house.imports.insert(file.clone(), imports);
@@ -199,7 +199,7 @@ impl House {
     }
 
     /// None for what other crates have.
-    fn from_root(&self, file: &str, path: &[String]) -> Option<Vec<String>> {
+    fn below_root(&self, file: &str, path: &[String]) -> Option<Vec<String>> {
         let mut module = module_of(file);
         let ups = path.iter().take_while(|name| *name == "super").count();
         let rest = match path[0].as_str() {
