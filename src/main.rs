@@ -5,7 +5,7 @@ use cutover::cli::{Exit, main as run};
 
 /// Rows are many small allocations on several threads; this allocator is measurably faster at them than the system's.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Exit {
     run(std::env::args_os().collect())

@@ -91,7 +91,7 @@ pub(super) fn read_clear(text: &str) -> Result<Spelling, AnchorError> {
 
 /// White space around an anchor can mean nothing, nor can the apostrophe with which spreadsheets and reports mark a
 /// text, so the rest is used; it is still told.
-pub(super) fn trimmed<'a>(cell: &'a str, violations: &mut Vec<Violation>) -> &'a str {
+pub(super) fn trimmed(cell: &str) -> (&str, Option<Violation>) {
     let cell = undefused(cell);
     let bare = cell.trim_matches(|c: char| c.is_ascii_whitespace());
     let unmarked = bare.strip_prefix('\'').filter(|rest| decode(rest).is_some() || ObjectGuid::parse(rest).is_some());
@@ -99,12 +99,12 @@ pub(super) fn trimmed<'a>(cell: &'a str, violations: &mut Vec<Violation>) -> &'a
         Some(rest) => (rest, "an apostrophe before it"),
         None => (bare, "white space around it"),
     };
-    if used.len() != cell.len() {
-        let message = format!("has {found}; the value is used without it");
-        violations.push(Violation::warning(Rule::Character, message).suggesting(Some(used.to_owned())));
-    }
-    used
+    let message = || format!("has {found}; the value is used without it");
+    let around = (used.len() != cell.len())
+        .then(|| Violation::warning(Rule::Character, message()).suggesting(Some(used.to_owned())));
+    (used, around)
 }
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -87,7 +87,15 @@ impl fmt::Display for ObjectGuid {
 
 /// Reads a cell of a column of GUIDs. An error among the violations means no value.
 pub fn read(cell: &str, violations: &mut Vec<Violation>) -> Option<ObjectGuid> {
-    let text = trimmed(cell, violations);
+    let (text, around) = trimmed(cell);
+    let before = violations.len();
+    let read = read_text(text, violations)?;
+    // What is around a value that is refused is not worth a word.
+    around.into_iter().for_each(|around| violations.insert(before, around));
+    Some(read)
+}
+
+fn read_text(text: &str, violations: &mut Vec<Violation>) -> Option<ObjectGuid> {
     match read_clear(text) {
         Ok(Spelling { guid, form: Notation::GuidText }) if ObjectGuid::parse(text).is_some() => {
             violations.extend(doubt(text, guid));

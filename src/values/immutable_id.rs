@@ -94,7 +94,15 @@ impl fmt::Display for ImmutableId {
 
 /// Reads a cell of a column of ImmutableIDs. An error among the violations means no value.
 pub fn read(cell: &str, violations: &mut Vec<Violation>) -> Option<ImmutableId> {
-    let text = trimmed(cell, violations);
+    let (text, around) = trimmed(cell);
+    let before = violations.len();
+    let read = read_text(text, violations)?;
+    // What is around a value that is refused is not worth a word.
+    around.into_iter().for_each(|around| violations.insert(before, around));
+    Some(read)
+}
+
+fn read_text(text: &str, violations: &mut Vec<Violation>) -> Option<ImmutableId> {
     match read_clear(text) {
         Ok(Spelling { form: Notation::Base64, guid }) => {
             violations.extend(doubts(text, guid));

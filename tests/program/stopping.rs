@@ -4,6 +4,7 @@
 
 use crate::support::oracle::{Oracle, Slack};
 use crate::support::{Going, Ran, Stage, calm, environment, slow, tools};
+use cutover::sim::Options;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -21,7 +22,11 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// A process at work, slow enough to be met.
 fn at_work(writes: &str, options: &[&str]) -> (Stage, Oracle, Going) {
-    let stage = Stage::new(slow(200, 10));
+    at_work_on(slow(200, 10), writes, options)
+}
+
+fn at_work_on(tenant: Options, writes: &str, options: &[&str]) -> (Stage, Oracle, Going) {
+    let stage = Stage::new(tenant);
     let oracle = Oracle::look(&stage);
     stage.write("sim.toml", stage.connection(writes));
     let mut going = stage.start(&mut stage.quick_run(options));
@@ -80,7 +85,8 @@ fn a_pending_row_of_the_report_is_as_before_or_in_safety() {
 /// Somebody who presses Ctrl-C until the program is gone means it, however slowly that program drains.
 #[test]
 fn a_second_signal_stops_at_once_and_the_journal_is_good() {
-    let (stage, oracle, mut going) = at_work(CRAWLING_WRITES, &MANY_IN_FLIGHT);
+    // Nobody who is away is back before the second signal counts.
+    let (stage, oracle, mut going) = at_work_on(slow(100, 500), CRAWLING_WRITES, &MANY_IN_FLIGHT);
     while !going.has_ended() {
         going.interrupt();
         std::thread::sleep(Duration::from_millis(100));

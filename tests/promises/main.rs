@@ -4,7 +4,7 @@
 
 /// As in the program itself; millions of moments are mostly allocations.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[path = "../support/doubles/mod.rs"]
 mod doubles;
