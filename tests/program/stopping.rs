@@ -86,7 +86,7 @@ fn a_pending_row_of_the_report_is_as_before_or_in_safety() {
 #[test]
 fn a_second_signal_stops_at_once_and_the_journal_is_good() {
     // Nobody who is away is back before the second signal counts.
-    let (stage, oracle, mut going) = at_work_on(slow(100, 500), CRAWLING_WRITES, &MANY_IN_FLIGHT);
+    let (stage, oracle, mut going) = at_work_on(slow(60, 1_500), CRAWLING_WRITES, &MANY_IN_FLIGHT);
     while !going.has_ended() {
         going.interrupt();
         std::thread::sleep(Duration::from_millis(100));
