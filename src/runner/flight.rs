@@ -16,7 +16,7 @@ const ROWS_AT_FIRST: usize = 64;
 const ROWS_MIN: usize = 16;
 
 /// Never more, unless asked for: beyond this a tenant is no faster, and a crash leaves this many people in doubt.
-pub const ROWS_MAX: usize = 128;
+pub const ROWS_MAX: usize = 256;
 
 /// Room for what the means do not show: rows that take longer than others.
 const HEADROOM: f64 = 2.0;
