@@ -320,14 +320,21 @@ impl Dispatcher {
     /// What is kept back on the disk is for the rows under way.
     fn heed_shortage(&mut self) {
         if let Some(why) = self.pass.shortage() {
-            let text = format!("the disk with the journal is full ({why})");
-            self.drain(StopReason::DiskFull(text));
+            let reason = disk_full(why);
+            self.drain(reason);
         }
     }
 
     /// Nothing new begins. Where nothing more can be made durable, what is under way ends at its next commit.
     fn journal_failed(&mut self, first: &mut Option<JournalError>, error: JournalError) {
-        self.drain(StopReason::Journal(error.to_string()));
+        // A checkpoint that has no room fails, too: what somebody has to see to is the disk.
+        let full = match &error {
+            JournalError::Store(store) => {
+                store.want_of_room().map(disk_full).or_else(|| self.pass.shortage().map(disk_full))
+            }
+            _ => None,
+        };
+        self.drain(full.unwrap_or_else(|| StopReason::Journal(error.to_string())));
         if error.is_final() {
             self.give_up_at.get_or_insert_with(|| Instant::now() + END_WITHOUT_JOURNAL);
         }
@@ -534,6 +541,10 @@ impl Dispatcher {
         let rows = self.rows.saturating_sub(self.counts.total());
         Duration::try_from_secs_f64(rows as f64 / rows_per_s).ok()
     }
+}
+
+fn disk_full(why: impl std::fmt::Display) -> StopReason {
+    StopReason::DiskFull(format!("the disk with the journal is full ({why})"))
 }
 
 #[cfg(test)]
