@@ -1,17 +1,20 @@
 //! What several commands need: opening the journal, finding the job and the file, and showing findings.
 
 use super::args::{BatchArgs, WorkArgs};
+use super::connect::Target;
 use super::{Failure, Global};
 use crate::batch::{Finding, Input, InputError};
 use crate::core::nearest_first;
 use crate::job::{FindError, Job, SHIPPED};
 use crate::journal::sled_store::Why;
-use crate::journal::{Holder, Journal, JournalError, Snapshot};
+use crate::journal::{Holder, Journal, JournalError, RunId, Snapshot};
 use crate::progress::{print, print_finding, print_json_text, warn};
+use crate::runner::start::Order;
 use crate::runner::{Clock, Schedule, SystemClock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Findings shown one by one on the terminal; the rest is counted, and `check` shows them all.
 const FINDINGS_SHOWN_MAX: u64 = 20;
@@ -43,6 +46,22 @@ impl JobBatch {
         })?;
         let input = crate::batch::open(&args.csv, &job.layout);
         Ok(input.map(|input| JobBatch { job: Arc::new(job), params, input }))
+    }
+
+    /// A new run of this batch on that target, without a plan and without people of another run.
+    pub fn order(&self, target: &Target) -> Order<'_> {
+        Order {
+            run: RunId(Uuid::now_v7()),
+            job: &self.job,
+            params: self.params.clone(),
+            input: &self.input,
+            target: target.identity(),
+            target_spec: target.spec.clone(),
+            write_quota: target.write_quota(),
+            operator: operator(),
+            plan: None,
+            adopts: None,
+        }
     }
 
     /// Refuses a file whose rows must not be used, with everything that is wrong with it.

@@ -5,7 +5,7 @@
 
 use super::args::{Global, PlanArgs};
 use super::connect::{Cast, Target};
-use super::context::{JobBatch, holder, operator};
+use super::context::{JobBatch, holder};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::forecast::{PermitsGiven, PlanForecast};
@@ -18,7 +18,7 @@ use super::work::{preflight_failure, warn_of};
 use crate::batch::Finding;
 use crate::batch::plan_file::{SEAL_COLUMN, seal_cell};
 use crate::core::Problem;
-use crate::journal::{InputRow, Journal, JournalError, RowNumber, RunId, Seal, Session};
+use crate::journal::{InputRow, Journal, JournalError, RowNumber, Seal, Session};
 use crate::report::{PlanRow, PlanTable};
 use crate::runner::SystemClock;
 use crate::runner::admission::{Admission, Selection};
@@ -28,12 +28,11 @@ use crate::runner::plan_rows::PlanRows;
 use crate::runner::preflight::{Check, Ready};
 use crate::runner::reading::ReadQuestion;
 use crate::runner::spool::Spool;
-use crate::runner::start::{Order, begin};
+use crate::runner::start::begin;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 /// What was read of the rows, each as if it were alone.
 struct PlannedRows {
@@ -53,7 +52,14 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     signals::hear(sender);
     let mut waits = Waits::new(commands, &target);
     let folder = tempfile::Builder::new().prefix("cutover-plan-").tempdir();
-    let folder = folder.map_err(|error| Failure::with(Exit::Fault, error.to_string(), "check the temporary folder"))?;
+    let folder = folder.map_err(|error| {
+        let message = format!("no temporary folder for the rows of the plan: {error}");
+        Failure::with(
+            Exit::Fault,
+            message,
+            "set TMPDIR to a folder that exists and has room; nothing was read or changed",
+        )
+    })?;
     let journal = Journal::open(folder.path(), &holder("plan", None))?;
     let mut in_file = Spool::new()?;
     let session = copy(&journal, &batch, &target, &mut in_file).await?;
@@ -106,18 +112,7 @@ async fn copy(
     target: &Target,
     in_file: &mut Spool<InFile>,
 ) -> Result<Session, Failure> {
-    let order = Order {
-        run: RunId(Uuid::now_v7()),
-        job: &batch.job,
-        params: batch.params.clone(),
-        input: &batch.input,
-        target: target.identity(),
-        target_spec: target.spec.clone(),
-        write_quota: target.write_quota(),
-        operator: operator(),
-        plan: None,
-        adopts: None,
-    };
+    let order = batch.order(target);
     let mut kept = Ok(());
     let mut keep = |finding: &Finding| {
         if let (Some(row), Ok(())) = (finding.row, &kept) {

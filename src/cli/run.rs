@@ -3,13 +3,13 @@
 use super::args::RunArgs;
 use super::connect::Target;
 use super::consent::Consent;
-use super::context::{FindingLines, JobBatch, journal, operator, schedule};
+use super::context::{FindingLines, JobBatch, journal, schedule};
 use super::ending::finish;
 use super::half_way::refusal;
 use super::work::{Opening, RunStage, work};
 use super::{Exit, Failure, Global};
 use crate::batch::PlanFile;
-use crate::journal::{Adoption, Copied, Journal, RunId, RunRecord, Session};
+use crate::journal::{Adoption, Copied, Journal, RunRecord, Session};
 use crate::progress::{counted, name_run, print, warn};
 use crate::runner::half_way::take_over;
 use crate::runner::plan::plan_seal;
@@ -18,7 +18,6 @@ use crate::runner::{Clock, SystemClock};
 use crate::values::Severity;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use uuid::Uuid;
 
 pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     let schedule = schedule(&args.work)?;
@@ -35,16 +34,9 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     let adopted = args.adopt_run.as_deref();
     let adopted = adopted.map(|run| journal.find(Some(run))).transpose()?;
     let order = Order {
-        run: RunId(Uuid::now_v7()),
-        job: &batch.job,
-        params: batch.params.clone(),
-        input: &batch.input,
-        target: target.identity(),
-        target_spec: target.spec.clone(),
-        write_quota: target.write_quota(),
-        operator: operator(),
         plan: plan.as_ref().map(|plan| plan.digest().clone()),
         adopts: adopted.map(|run| run.id()),
+        ..batch.order(&target)
     };
     let before = if args.fresh { Before::New } else { look_back(&journal, &order)? };
     let opening = match before {

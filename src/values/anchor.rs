@@ -89,9 +89,13 @@ pub(super) fn read_clear(text: &str) -> Result<Spelling, AnchorError> {
     }
 }
 
-/// White space around an anchor can mean nothing, nor can the apostrophe with which spreadsheets and reports mark a
-/// text, so the rest is used; it is still told.
-pub(super) fn trimmed(cell: &str) -> (&str, Option<Violation>) {
+/// Reads what a cell has without the white space around it, which can mean nothing in an anchor, and without the apostrophe with
+/// which spreadsheets and reports mark a text. What was left out is told, unless the value is refused anyway.
+pub(super) fn read_bare<T>(
+    cell: &str,
+    violations: &mut Vec<Violation>,
+    read: impl FnOnce(&str, &mut Vec<Violation>) -> Option<T>,
+) -> Option<T> {
     let cell = undefused(cell);
     let bare = cell.trim_matches(|c: char| c.is_ascii_whitespace());
     let unmarked = bare.strip_prefix('\'').filter(|rest| decode(rest).is_some() || ObjectGuid::parse(rest).is_some());
@@ -99,10 +103,14 @@ pub(super) fn trimmed(cell: &str) -> (&str, Option<Violation>) {
         Some(rest) => (rest, "an apostrophe before it"),
         None => (bare, "white space around it"),
     };
-    let message = || format!("has {found}; the value is used without it");
-    let around = (used.len() != cell.len())
-        .then(|| Violation::warning(Rule::Character, message()).suggesting(Some(used.to_owned())));
-    (used, around)
+    let before = violations.len();
+    let value = read(used, violations)?;
+    if used.len() != cell.len() {
+        let message = format!("has {found}; the value is used without it");
+        let warning = Violation::warning(Rule::Character, message).suggesting(Some(used.to_owned()));
+        violations.insert(before, warning);
+    }
+    Some(value)
 }
 
 #[cfg(test)]

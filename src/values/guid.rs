@@ -4,7 +4,7 @@
 //! little-endian), while the ImmutableID is the base64 of the octets as they are stored. Everything that knows about
 //! this order is in this file, and so is reading a column of GUIDs. Whatever else people paste is read in `anchor`.
 
-use super::anchor::{read_clear, trimmed};
+use super::anchor::{read_bare, read_clear};
 use super::immutable_id::ImmutableId;
 use super::rule::Rule;
 use super::spelling::{Notation, Spelling};
@@ -87,12 +87,7 @@ impl fmt::Display for ObjectGuid {
 
 /// Reads a cell of a column of GUIDs. An error among the violations means no value.
 pub fn read(cell: &str, violations: &mut Vec<Violation>) -> Option<ObjectGuid> {
-    let (text, around) = trimmed(cell);
-    let before = violations.len();
-    let read = read_text(text, violations)?;
-    // What is around a value that is refused is not worth a word.
-    around.into_iter().for_each(|around| violations.insert(before, around));
-    Some(read)
+    read_bare(cell, violations, read_text)
 }
 
 fn read_text(text: &str, violations: &mut Vec<Violation>) -> Option<ObjectGuid> {

@@ -1,6 +1,6 @@
 //! The anchor of a person in Entra ID: base64 of the GUID's octets, or another text that the tenant was set up with.
 
-use super::anchor::{AnchorError, read_clear, trimmed};
+use super::anchor::{AnchorError, read_bare, read_clear};
 use super::guid::{ObjectGuid, decode};
 use super::mistake::has_one_case;
 use super::rule::Rule;
@@ -94,12 +94,7 @@ impl fmt::Display for ImmutableId {
 
 /// Reads a cell of a column of ImmutableIDs. An error among the violations means no value.
 pub fn read(cell: &str, violations: &mut Vec<Violation>) -> Option<ImmutableId> {
-    let (text, around) = trimmed(cell);
-    let before = violations.len();
-    let read = read_text(text, violations)?;
-    // What is around a value that is refused is not worth a word.
-    around.into_iter().for_each(|around| violations.insert(before, around));
-    Some(read)
+    read_bare(cell, violations, read_text)
 }
 
 fn read_text(text: &str, violations: &mut Vec<Violation>) -> Option<ImmutableId> {
