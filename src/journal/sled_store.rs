@@ -11,7 +11,8 @@
 //! - a damaged page may come to light only when it is read, by a panic: every call turns that into an error (`panic_guard`);
 //! - a damaged one may open without some of its entries, or with earlier ones: every entry is read and their sum compared
 //!   (`sum`) when it is opened, by two threads, so that damage found under way is fixed by opening it again;
-//! - it panics when its last barrier fails as it is closed: that is caught, too.
+//! - it panics when its last barrier fails as it is closed: that is caught, too;
+//! - a barrier may wait for ever when the disk has refused a write (its waiters can miss the word): it is given up after a while.
 //!
 //! What keys and values mean is decided above. Integers in keys must be big-endian, since sled sorts bytes.
 
@@ -19,7 +20,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -52,6 +55,9 @@ const LET_GO_MS_MAX: u64 = 3000;
 /// Measured with a million rows of 200 bytes, each rewritten three times in about the order of the keys: 16 MiB kept the
 /// process under 90 MB, writing as well as reading all of them; 32 MiB took about 20 MB more and showed no gain.
 const CACHE_BYTES_MAX: u64 = 16 << 20;
+
+/// Longest wait for a barrier. It may be long on a slow disk; a checkpoint that is given up is built again from the log.
+const FLUSH_MAX: Duration = Duration::from_secs(30);
 
 /// Why a database was not used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -143,7 +149,7 @@ impl SledStore {
         });
         let second = match second {
             Ok(Ok(sum)) => sum,
-            Ok(Err(StoreError::Failed { source, .. })) => return Err(source),
+            Ok(Err(StoreError::Failed { source, .. })) => return Err(sled::Error::Io(source)),
             Ok(Err(error)) => return Ok(Err(Why::Panicked(error.to_string()))),
             Err(panic) => std::panic::resume_unwind(panic),
         };
@@ -235,8 +241,19 @@ impl Store for SledStore {
         Ok(())
     }
 
+    /// On a thread of its own, which is left behind where sled does not come back.
     fn flush(&self) -> Result<(), StoreError> {
-        self.call(|db| db.flush()).map(drop)
+        let Some(db) = self.db.clone() else { return self.call(|_| Ok(())) };
+        let path = self.path.clone();
+        let (sender, ended) = mpsc::channel();
+        let flush = move || {
+            // Nobody may wait any more.
+            let _late = sender.send(guarded(&path, || db.flush().map(drop)));
+        };
+        let failed = |source| StoreError::Failed { path: self.path.clone(), source };
+        thread::Builder::new().name("checkpoint-flush".into()).spawn(flush).map_err(failed)?;
+        let stuck = |_| StoreError::Stuck { path: self.path.clone(), waited: FLUSH_MAX };
+        ended.recv_timeout(FLUSH_MAX).map_err(stuck)?
     }
 }
 
@@ -298,16 +315,24 @@ fn config(path: &Path) -> sled::Config {
 fn guarded<R>(path: &Path, call: impl FnOnce() -> sled::Result<R>) -> Result<R, StoreError> {
     match quietly(call) {
         Ok(Ok(result)) => Ok(result),
-        Ok(Err(source)) => Err(StoreError::Failed { path: path.to_owned(), source }),
+        Ok(Err(error)) => Err(StoreError::Failed { path: path.to_owned(), source: in_words(error) }),
         Err(message) => Err(StoreError::Panicked { path: path.to_owned(), message }),
     }
 }
 
+/// An error that sled keeps and hands out once more has its fields for words; its kind says the same to people.
+fn in_words(error: sled::Error) -> io::Error {
+    match error {
+        sled::Error::Io(source) if source.raw_os_error().is_none() => source.kind().into(),
+        sled::Error::Io(source) => source,
+        other => io::Error::other(other),
+    }
+}
+
 /// Whether a database fails for a reason that a fresh one would share.
-fn is_of_the_system(error: &sled::Error) -> bool {
+fn is_of_the_system(error: &io::Error) -> bool {
     use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    let kinds = [PermissionDenied, ReadOnlyFilesystem, StorageFull, QuotaExceeded];
-    matches!(error, sled::Error::Io(error) if kinds.contains(&error.kind()))
+    [PermissionDenied, ReadOnlyFilesystem, StorageFull, QuotaExceeded].contains(&error.kind())
 }
 
 fn set_aside(dir: &Path, path: &Path) -> Result<PathBuf, StoreError> {

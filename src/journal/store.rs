@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::reserve::is_want_of_room;
 use miette::Diagnostic;
@@ -25,9 +26,22 @@ pub enum StoreError {
     Failed {
         /// The database.
         path: PathBuf,
-        /// What sled said.
+        /// What the system or the database said.
         #[source]
-        source: sled::Error,
+        source: io::Error,
+    },
+
+    /// The database did not come back from a call.
+    #[error("the journal's checkpoint `{}` has not answered for {} s; the log is not affected", path.display(), waited.as_secs())]
+    #[diagnostic(
+        code(journal::checkpoint_stuck),
+        help("look at the disk, then run the same line again: the checkpoint is then built again from the log")
+    )]
+    Stuck {
+        /// The database.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
     },
 
     /// sled came upon something that it does not expect.
@@ -71,10 +85,10 @@ impl StoreError {
     #[must_use]
     pub fn want_of_room(&self) -> Option<&io::Error> {
         match self {
-            StoreError::Failed { source: sled::Error::Io(source), .. } | StoreError::Directory { source, .. } => {
+            StoreError::Failed { source, .. } | StoreError::Directory { source, .. } => {
                 Some(source).filter(|source| is_want_of_room(source))
             }
-            StoreError::Failed { .. } | StoreError::Panicked { .. } | StoreError::InUse { .. } => None,
+            StoreError::Stuck { .. } | StoreError::Panicked { .. } | StoreError::InUse { .. } => None,
         }
     }
 }

@@ -328,13 +328,13 @@ impl Dispatcher {
     /// Nothing new begins. Where nothing more can be made durable, what is under way ends at its next commit.
     fn journal_failed(&mut self, first: &mut Option<JournalError>, error: JournalError) {
         // A checkpoint that has no room fails, too: what somebody has to see to is the disk.
-        let full = match &error {
-            JournalError::Store(store) => {
-                store.want_of_room().map(disk_full).or_else(|| self.pass.shortage().map(disk_full))
-            }
-            _ => None,
-        };
-        self.drain(full.unwrap_or_else(|| StopReason::Journal(error.to_string())));
+        let mut reason = StopReason::Journal(error.to_string());
+        if let JournalError::Store(store) = &error
+            && let Some(full) = store.want_of_room().map(disk_full).or_else(|| self.pass.shortage().map(disk_full))
+        {
+            reason = full;
+        }
+        self.drain(reason);
         if error.is_final() {
             self.give_up_at.get_or_insert_with(|| Instant::now() + END_WITHOUT_JOURNAL);
         }

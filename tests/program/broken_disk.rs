@@ -319,6 +319,21 @@ fn an_append_that_finds_no_room_once_costs_the_reserve_and_exposes_nobody() {
     must_be_true(&stage, &oracle, &ran, Slack(0));
 }
 
+/// Only the checkpoint calls this. Rows are read from it, too, so that it may be a reading that meets the failure.
+#[test]
+fn a_checkpoint_that_finds_no_room_is_told_as_the_full_disk() {
+    let (stage, oracle) = stage_and_oracle();
+    let journal = stage.path("journal").display().to_string();
+    let Some(mut traced) = failing(&stage, &journal, "sync_file_range:error=ENOSPC:when=8+") else {
+        return;
+    };
+    let stopped = stage.end(&mut traced).must_end(4);
+    must_say(&stopped, "the disk with the journal is full (");
+    assert_eq!(oracle.exposed(&stage), Vec::<String>::new());
+    let ran = stage.go_on_as_told(&stopped);
+    must_be_true(&stage, &oracle, &ran, Slack(0));
+}
+
 #[test]
 fn a_journal_that_is_deleted_is_noticed_and_those_who_are_exposed_are_named() {
     let (stage, oracle) = stage_and_oracle();
