@@ -272,36 +272,44 @@ fn must_stop(stage: &Stage, oracle: &Oracle, ran: Ran) -> Ran {
     ran.must_end(if nobody { 4 } else { 5 })
 }
 
-/// The journal can take nothing more: whoever is exposed then is named, and nothing else is sent.
-fn a_failing_call_ends_the_run(injection: &str, words: &str) {
-    let (stage, oracle) = stage_and_oracle();
-    let journal = stage.path("journal").display().to_string();
-    let Some(mut traced) = failing(&stage, &journal, injection) else {
+/// The journal can take nothing more: whoever is exposed then is named, and nothing else is sent. The call that fails is the first
+/// one where people are away; they are never away for long.
+fn a_failing_call_ends_the_run(fault: &str, first: usize, until: &str, words: &str) {
+    for call in (first..).step_by(3).take(10) {
+        let (stage, oracle) = stage_and_oracle();
+        let journal = stage.path("journal").display().to_string();
+        let Some(mut traced) = failing(&stage, &journal, &format!("{fault}:when={call}{until}")) else {
+            return;
+        };
+        let stopped = must_stop(&stage, &oracle, stage.end(&mut traced));
+        must_say(&stopped, words);
+        must_say(&stopped, "continue with: cutover resume");
+        if oracle.exposed(&stage).len() < 2 {
+            continue;
+        }
+        must_name(&stage, &oracle, &stopped);
+        assert_eq!(stage.outcomes().len(), 200);
+        let ran = stage.go_on_as_told(&stopped);
+        must_be_true(&stage, &oracle, &ran, Slack(0));
+        assert!(!stage.path("report/exposed.csv").exists(), "nobody is exposed any more");
         return;
-    };
-    let stopped = must_stop(&stage, &oracle, stage.end(&mut traced));
-    must_say(&stopped, words);
-    must_say(&stopped, "continue with: cutover resume");
-    must_name(&stage, &oracle, &stopped);
-    assert_eq!(stage.outcomes().len(), 200);
-    let ran = stage.go_on_as_told(&stopped);
-    must_be_true(&stage, &oracle, &ran, Slack(0));
-    assert!(!stage.path("report/exposed.csv").exists(), "nobody is exposed any more");
+    }
+    panic!("nearly nobody was ever exposed; this proves nothing");
 }
 
 #[test]
 fn a_barrier_that_fails_is_final_and_those_who_are_exposed_are_named() {
-    a_failing_call_ends_the_run("fdatasync:error=EIO:when=40", "could not be made durable");
+    a_failing_call_ends_the_run("fdatasync:error=EIO", 40, "", "could not be made durable");
 }
 
 #[test]
 fn an_append_that_fails_is_final_and_those_who_are_exposed_are_named() {
-    a_failing_call_ends_the_run("pwrite64:error=EIO:when=60+", "could not be written");
+    a_failing_call_ends_the_run("pwrite64:error=EIO", 60, "+", "could not be written");
 }
 
 #[test]
 fn a_disk_that_becomes_read_only_is_as_bad() {
-    a_failing_call_ends_the_run("pwrite64:error=EROFS:when=60+", "Read-only file system");
+    a_failing_call_ends_the_run("pwrite64:error=EROFS", 60, "+", "Read-only file system");
 }
 
 #[test]
