@@ -42,7 +42,7 @@ pub(super) fn carry_out(service: &SimService, call: &Call) -> GraphReply {
 
 fn responses(service: &SimService, call: &Call) -> Result<GraphReply, GraphRefusal> {
     if call.method != Method::POST {
-        return Err(GraphRefusal::method());
+        return Err(GraphRefusal::METHOD);
     }
     let mut failed = HashSet::new();
     let mut responses = Vec::new();

@@ -149,7 +149,7 @@ impl ODataQuery {
                 "$expand" if is_served => query.expand = Some(expansion(value)?),
                 "$top" if is_served => query.page_size = page_size(value)?,
                 "$count" if is_served && matches!(value.as_str(), "true" | "false") => {}
-                "$skiptoken" if is_served => query.from = value.parse().map_err(|_| GraphRefusal::page_token())?,
+                "$skiptoken" if is_served => query.from = value.parse().map_err(|_| GraphRefusal::PAGE_TOKEN)?,
                 _ => {
                     let message = format!("The simulated tenant does not support {name}={value} here.");
                     return Err(GraphRefusal::unsupported(message));

@@ -240,11 +240,11 @@ const fn typed(set: EntitySet) -> EntitySet {
 /// Of a set whose entities have no address of their own.
 const NONE: FindRule = |_| None;
 
-pub(super) static USERS: EntitySet = set("user", "users", COUNTED, users::live, users::find_live);
+pub(super) static USERS: EntitySet = set("user", "users", COUNTED, users::live, |view| view.live());
 pub(super) static DELETED_USERS: EntitySet =
     set("user", "directoryObjects/microsoft.graph.user", COUNTED, users::in_bin, NONE);
 pub(super) static DELETED_USER: EntitySet =
-    typed(set("user", "directoryObjects", COUNTED, users::in_bin, users::find_in_bin));
+    typed(set("user", "directoryObjects", COUNTED, users::in_bin, |view| view.deleted()));
 pub(super) static MEMBERS: EntitySet = typed(set("user", "directoryObjects", UNFILTERED, roles::members, NONE));
 pub(super) static USER_MEMBERS: EntitySet = set("user", "users", UNFILTERED, roles::user_members, NONE);
 pub(super) static DOMAINS: EntitySet = set("domain", "domains", &[], domains::rows, domains::find);

@@ -127,7 +127,7 @@ impl Tenant {
         };
         file.append(line).map_err(|error| {
             tracing::error!(%error, "the simulated tenant cannot store a write; it refuses writes until it is started again");
-            GraphRefusal::not_stored()
+            GraphRefusal::NOT_STORED
         })
     }
 

@@ -106,7 +106,7 @@ impl TokensIssued {
     pub(super) fn check(&self, token: &str, now: SimTime) -> Result<Arc<TokenRights>, GraphRefusal> {
         match self.held.get(token) {
             None => Err(GraphRefusal::token("The access token cannot be validated.")),
-            Some((end, _)) if *end <= now => Err(GraphRefusal::token_expired()),
+            Some((end, _)) if *end <= now => Err(GraphRefusal::TOKEN_EXPIRED),
             Some((_, rights)) => Ok(Arc::clone(rights)),
         }
     }
@@ -210,9 +210,9 @@ mod tests {
             found.map(|rights| (*rights).clone())
         };
         assert_eq!(check(&tokens, &token, 9_999), Ok(rights(false)));
-        assert_eq!(check(&tokens, &token, 10_000), Err(GraphRefusal::token_expired()));
+        assert_eq!(check(&tokens, &token, 10_000), Err(GraphRefusal::TOKEN_EXPIRED));
         assert_eq!(check(&tokens, "other", 0), Err(GraphRefusal::token("The access token cannot be validated.")));
         tokens.expire(&token, SimTime(5_000));
-        assert_eq!(check(&tokens, &token, 5_000), Err(GraphRefusal::token_expired()));
+        assert_eq!(check(&tokens, &token, 5_000), Err(GraphRefusal::TOKEN_EXPIRED));
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct ReplicaView<'a> {
 
 impl<'a> ReplicaView<'a> {
     /// The live user whom the key names, by id or UPN.
-    pub(super) fn live(&self) -> Option<&'a Document> {
+    pub(super) fn live(self) -> Option<Cow<'a, Document>> {
         if let Some(id) = parse_id(self.key) {
             return self.seen(self.tenant.users.slot_of(id)?, Collection::Live);
         }
@@ -32,7 +32,7 @@ impl<'a> ReplicaView<'a> {
     }
 
     /// The deleted user with the id that is the key.
-    pub(super) fn deleted(&self) -> Option<&'a Document> {
+    pub(super) fn deleted(self) -> Option<Cow<'a, Document>> {
         self.seen(self.tenant.users.slot_of(parse_id(self.key)?)?, Collection::Deleted)
     }
 
@@ -45,7 +45,7 @@ impl<'a> ReplicaView<'a> {
         };
         Box::new(slots.filter_map(move |slot| {
             let user = self.seen(slot, collection)?;
-            filter.is_none_or(|filter| filter.matches(user)).then_some((slot, Cow::Borrowed(user)))
+            filter.is_none_or(|filter| filter.matches(&user)).then_some((slot, user))
         }))
     }
 
@@ -72,12 +72,12 @@ impl<'a> ReplicaView<'a> {
         Some(slots)
     }
 
-    fn seen(&self, slot: Slot, collection: Collection) -> Option<&'a Document> {
+    fn seen(&self, slot: Slot, collection: Collection) -> Option<Cow<'a, Document>> {
         let user = match self.tenant.replica.past(slot, self.now) {
             Some(past) if self.identity.coin(slot) => past,
             Some(_) | None => self.tenant.users.get(slot),
         };
-        user.filter(|user| Collection::of(user) == collection)
+        user.filter(|user| Collection::of(user) == collection).map(Cow::Borrowed)
     }
 }
 

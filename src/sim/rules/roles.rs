@@ -59,7 +59,7 @@ static ELIGIBILITIES: RoleList = RoleList {
 impl RoleList {
     /// The group through which people come onto it.
     fn group_id(&self, seed: u64) -> Uuid {
-        chance::uuid(chance::first_half(&chance::digest(seed, "role group", self.group.0)))
+        chance::id(seed, "role group", self.group.0)
     }
 
     /// People on the list, by themselves or through its group.
@@ -127,7 +127,7 @@ fn grant(list: &RoleList, principal: Uuid, role: &str) -> Document {
         "roleDefinitionId": role,
     }));
     if *list == ELIGIBILITIES {
-        let schedule = chance::uuid(chance::first_half(&chance::digest(0, role, &principal.to_string())));
+        let schedule = chance::id(0, role, &principal.to_string());
         entry.insert("startDateTime".into(), json!(ELIGIBLE_SINCE));
         entry.insert("memberType".into(), json!("Direct"));
         entry.insert("roleEligibilityScheduleId".into(), json!(schedule));
