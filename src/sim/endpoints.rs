@@ -60,7 +60,7 @@ static ENDPOINTS: &[GraphEndpoint] = &[
     row("GET", "users/{user}", READ_USERS, 1, Get(&USERS)),
     row("PATCH", "users/{user}", WRITE_USERS, 1, Rule(users::patch)),
     row("DELETE", "users/{user}", DELETE_AND_RESTORE, 1, Rule(users::delete)),
-    row("GET", "directory/deletedItems", &[], 1, Rule(users::list_untyped)),
+    row("GET", "directory/deletedItems", "", 1, Rule(users::list_untyped)),
     row("GET", "directory/deletedItems/microsoft.graph.user", DELETE_AND_RESTORE, 1, List(&DELETED_USERS)),
     row("GET", "directory/deletedItems/{id}", DELETE_AND_RESTORE, 1, Get(&DELETED_USER)),
     row("GET", "directory/deletedItems/{id}/microsoft.graph.user", DELETE_AND_RESTORE, 1, Get(&DELETED_USER)),

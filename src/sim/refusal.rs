@@ -84,10 +84,9 @@ impl GraphRefusal {
     }
 
     /// A made-up fault of the service.
-    pub(super) fn fault(status: StatusCode) -> Self {
-        let is_internal = status == StatusCode::INTERNAL_SERVER_ERROR;
-        let code = if is_internal { INTERNAL } else { "serviceNotAvailable" };
-        Self::new(status.as_u16(), code, "The service could not answer; this fault was asked for.")
+    pub(super) fn fault(status: u16) -> Self {
+        let code = if status == 500 { INTERNAL } else { "serviceNotAvailable" };
+        Self::new(status, code, "The service could not answer; this fault was asked for.")
     }
 
     pub(super) fn status(&self) -> StatusCode {

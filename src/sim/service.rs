@@ -23,6 +23,7 @@ use super::refusal::throttled_body;
 use super::rules::hard_match::{self, NoHardMatch};
 use super::rules::users;
 use super::sign_in::SignIn;
+use super::state_file::StateLine;
 use super::throttle::{Limit, Throttle, Throttled};
 use super::token::{CLIENT_ID, TENANT_ID, TokenRights, TokenSubject, TokensIssued};
 use super::{Call, GraphRefusal, GraphReply, Identity, Options, Sequencer, SimClock, SimTime, Tenant};
@@ -124,7 +125,8 @@ impl SimService {
         let mut tenant = self.tenant.lock();
         let after = hard_match::plan(&tenant, self.options.blocks_takeover, anchor)?;
         let id = users::id(&after);
-        tenant.put(None, id, Some(after), now, &identity).map_err(|_| NoHardMatch::NotStored)?;
+        let line = StateLine { user: Some((id, Some(after))), ..StateLine::default() };
+        tenant.make(line, now, &identity).map_err(|_| NoHardMatch::NotStored)?;
         Ok(id.to_string())
     }
 

@@ -16,6 +16,7 @@ use super::{derive, users};
 use crate::sim::odata::{Comparison, ODataQuery};
 use crate::sim::operation::GraphOperation;
 use crate::sim::schema::{Rows, parameters, parse_id};
+use crate::sim::state_file::StateLine;
 use crate::sim::store::{Collection, Slot};
 use crate::sim::view::ReplicaView;
 use crate::sim::{Document, GraphRefusal, GraphReply, SimTime, Tenant};
@@ -94,7 +95,9 @@ pub(crate) fn confirm_compromised(operation: &mut GraphOperation<'_>) -> Result<
 }
 
 fn act(operation: &mut GraphOperation<'_>, action: Assessed) -> Result<GraphReply, GraphRefusal> {
-    operation.tenant.write_risks(plan(operation.tenant, action, operation.call.json_body()?, operation.call.now)?)?;
+    let GraphOperation { tenant, call, .. } = operation;
+    let risks = plan(tenant, action, call.json_body()?, call.now)?;
+    tenant.make(StateLine { risks, ..StateLine::default() }, call.now, &call.identity)?;
     Ok(GraphReply::no_content())
 }
 
@@ -153,7 +156,9 @@ mod tests {
         let both = [users::id(&user(100)), users::id(&user(101))];
         assert_eq!(planned(&tenant, DISMISSED, &both), 1);
         assert_eq!(planned(&tenant, CONFIRMED, &both), 2);
-        tenant.write_risks(vec![(both[0], risk(DISMISSED, SimTime(0)))]).unwrap();
+        let risks = vec![(both[0], risk(DISMISSED, SimTime(0)))];
+        let line = StateLine { risks, ..StateLine::default() };
+        tenant.make(line, SimTime(0), &chance::Identity::for_test(1)).unwrap();
         let after = shown(&tenant, 0).unwrap();
         assert_eq!((&after["riskState"], &after["riskLevel"]), (&json!("dismissed"), &json!("none")));
     }

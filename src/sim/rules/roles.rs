@@ -71,39 +71,30 @@ impl RoleList {
     }
 }
 
-/// Who has a role: a user, or somebody of another kind with an id and a name.
-#[derive(Debug, Clone, Copy)]
-enum RolePrincipal<'a> {
-    User(&'a Document),
-    Other(&'static str, Uuid, &'static str),
+/// Who has a role: a user, or somebody of another kind of whom an id and a name are known.
+#[derive(Debug, Clone)]
+struct RolePrincipal<'a> {
+    kind: &'static str,
+    document: Cow<'a, Document>,
 }
 
 impl RolePrincipal<'_> {
-    fn id(&self) -> Uuid {
-        match self {
-            Self::User(user) => users::id(user),
-            Self::Other(_, id, _) => *id,
-        }
+    fn other(kind: &'static str, id: Uuid, name: &str) -> Self {
+        Self { kind, document: Cow::Owned(fields(json!({"id": id, "displayName": name}))) }
     }
 
     /// The principal in its own words, with what is selected of it, as far as its kind has that.
-    fn shown(self, selected: Option<&Vec<String>>, version: ApiVersion) -> Value {
-        let known = |name: &String| USERS.property(name, version).ok();
-        let (kind, mut all) = match self {
-            Self::User(user) => {
-                let properties: Vec<&Property> = match selected {
-                    None => USERS.default_select(),
-                    Some(names) => names.iter().filter_map(known).collect(),
-                };
-                let values = properties.into_iter();
-                let values = values.map(|property| (property.name.clone(), property.value(user).into_owned()));
-                ("user", values.collect())
-            }
-            Self::Other(kind, id, name) => (kind, fields(json!({"id": id, "displayName": name}))),
+    fn shown(&self, selected: Option<&Vec<String>>, version: ApiVersion) -> Value {
+        let properties: Vec<&Property> = match selected {
+            None => USERS.default_select(),
+            Some(names) => names.iter().filter_map(|name| USERS.property(name, version).ok()).collect(),
         };
-        all.retain(|name, _| selected.is_none_or(|names| names.contains(name)));
-        all.insert("@odata.type".to_owned(), json!(format!("#microsoft.graph.{kind}")));
-        Value::Object(all)
+        let has = |property: &&Property| self.kind == "user" || self.document.contains_key(&property.name);
+        let values = properties.into_iter().filter(has);
+        let values = values.map(|property| (property.name.clone(), property.value(&self.document).into_owned()));
+        let mut shown: Document = values.collect();
+        shown.insert("@odata.type".to_owned(), json!(format!("#microsoft.graph.{}", self.kind)));
+        Value::Object(shown)
     }
 }
 
@@ -140,18 +131,20 @@ fn holders<'a>(
     tenant: &'a Tenant,
     list: &RoleList,
 ) -> impl Iterator<Item = (RolePrincipal<'a>, &'static str)> + use<'a> {
-    let group = RolePrincipal::Other("group", list.group_id(tenant.seed), list.group.1);
+    let group = RolePrincipal::other("group", list.group_id(tenant.seed), list.group.1);
     let services = if *list == ASSIGNMENTS { service_holders(tenant.app_is_administrator) } else { Vec::new() };
-    let people = list.people(tenant, false).map(|user| (RolePrincipal::User(user), own_role(user)));
+    let people = list
+        .people(tenant, false)
+        .map(|user| (RolePrincipal { kind: "user", document: Cow::Borrowed(user) }, own_role(user)));
     services.into_iter().chain([(group, GROUP_ROLE)]).chain(people)
 }
 
 fn service_holders(app_is_administrator: bool) -> Vec<(RolePrincipal<'static>, &'static str)> {
-    let service = |id, name| RolePrincipal::Other("servicePrincipal", constant(id), name);
+    let service = |id, name| RolePrincipal::other("servicePrincipal", constant(id), name);
     let mut held = vec![(service(SYNCHRONIZATION_PRINCIPAL_ID, "ConnectSyncProvisioning"), SYNCHRONIZATION_ACCOUNTS)];
     if app_is_administrator {
         let app = service(SERVICE_PRINCIPAL_ID, "Migration");
-        held.push((app, token::PRIVILEGED_AUTHENTICATION_ADMINISTRATOR));
+        held.push((app.clone(), token::PRIVILEGED_AUTHENTICATION_ADMINISTRATOR));
         held.push((app, token::HYBRID_IDENTITY_ADMINISTRATOR));
     }
     held
@@ -176,7 +169,7 @@ fn entries<'a>(
     query: &'a ODataQuery,
 ) -> Result<Rows<'a>, GraphRefusal> {
     let entries = holders(view.tenant, list).map(move |(principal, role)| {
-        let mut entry = grant(list, principal.id(), role);
+        let mut entry = grant(list, users::id(&principal.document), role);
         if let Some(selected) = &query.expand {
             entry.insert(NAVIGATION.to_owned(), principal.shown(selected.as_ref(), view.version));
         }

@@ -52,7 +52,7 @@ fn anchor_to(json: &str) -> Assigned {
 
 fn apply(world: &mut Tenant, planned: Result<PlannedWrite, GraphRefusal>) {
     let planned = planned.unwrap();
-    world.commit(planned.id, planned.after, NOW, &Identity::for_test(1));
+    world.write(planned, NOW, &Identity::for_test(1), None).unwrap();
 }
 
 fn patch(world: &mut Tenant, n: u8, change: &Assigned) {
