@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 /// What stands in the place of a secret.
@@ -47,8 +48,16 @@ impl Secret {
         }
         let strike = |text: String, form: String| text.replace(&form, STRUCK);
         let plain = text.replace(&self.0, STRUCK);
-        let decoded = self.within_base64().into_iter().fold(plain, strike);
-        strike_percent(&decoded, &self.0)
+        let mut struck = self.within_base64().into_iter().fold(plain, strike);
+        // As in a URL or a form, whichever of its characters are written with a percent sign.
+        for plus in ["+", " "] {
+            let decoded = struck.replace('+', plus);
+            let decoded = percent_decode_str(&decoded).decode_utf8_lossy();
+            if decoded.contains(&self.0) {
+                struck = decoded.replace(&self.0, STRUCK);
+            }
+        }
+        struck
     }
 
     /// The value as it stands somewhere within base64.
@@ -59,46 +68,6 @@ impl Secret {
         });
         encoded.filter(|text| text.len() >= BYTES_MIN).collect()
     }
-}
-
-/// Takes a secret out of a URL or a form, whichever of its characters are written with a percent sign.
-fn strike_percent(text: &str, secret: &str) -> String {
-    let mut struck = String::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        match percent_end(rest.as_bytes(), secret.as_bytes()).and_then(|end| rest.get(end..)) {
-            Some(behind) => {
-                struck.push_str(STRUCK);
-                rest = behind;
-            }
-            None => {
-                struck.push(first);
-                rest = &rest[first.len_utf8()..];
-            }
-        }
-    }
-    struck
-}
-
-/// Where a secret ends with which the text begins.
-fn percent_end(text: &[u8], secret: &[u8]) -> Option<usize> {
-    let mut end = 0;
-    for wanted in secret {
-        end += match (text.get(end)?, wanted) {
-            (b'%', _) if percent_byte(text.get(end + 1..end + 3)?) == Some(*wanted) => 3,
-            (found, wanted) if found == wanted => 1,
-            (b'+', b' ') => 1,
-            _ => return None,
-        };
-    }
-    Some(end)
-}
-
-fn percent_byte(digits: &[u8]) -> Option<u8> {
-    let digit = |digit: &u8| char::from(*digit).to_digit(16);
-    let [high, low] = digits else { return None };
-    // Fits: two hexadecimal digits.
-    Some((digit(high)? * 16 + digit(low)?) as u8)
 }
 
 /// The symbols that stand for these bytes alone, when so many others, up to a whole group of three, come before them.

@@ -290,14 +290,14 @@ impl ServiceClient {
     }
 
     fn note(&self, request: &Request, id: Uuid, reply: &Reply) {
-        let (method, path) = (request.method.name(), &request.path);
+        let (method, path) = (request.method, &request.path);
         match &reply.result {
             Ok(success) => {
-                tracing::debug!(row = %self.name, %id, method, %path, answer = success.status);
+                tracing::debug!(row = %self.name, %id, %method, %path, answer = success.status);
             }
             Err(fault) => {
                 let answer = format_args!("{:?} {}", fault.class, fault.code);
-                tracing::debug!(row = %self.name, %id, method, %path, %answer);
+                tracing::debug!(row = %self.name, %id, %method, %path, %answer);
             }
         }
     }

@@ -480,10 +480,7 @@ impl Dispatcher {
         }
         self.word_at = Some(now + DRAIN_WORD_EVERY);
         let services = self.pass.services();
-        let left = services.registry.iter().filter_map(|endpoint| {
-            let silent_for = endpoint.silent_for(self.open_since)?;
-            Some(endpoint.patience.silence.saturating_sub(silent_for))
-        });
+        let left = services.registry.iter().filter_map(|endpoint| endpoint.patience_left(Some(self.open_since)));
         let gives_up_in = left.min();
         self.tell(&RunEvent::StillDraining { snapshot: snapshot.clone(), gives_up_in });
     }

@@ -199,7 +199,7 @@ impl Walk<'_> {
 
     fn go(&mut self, step: StepId, write: Write) {
         let body = write.request.body.as_ref().map(ToString::to_string);
-        feed(&mut self.hash, write.request.method.name());
+        feed(&mut self.hash, write.request.method.as_ref());
         feed(&mut self.hash, &write.request.path);
         feed(&mut self.hash, &body.unwrap_or_default());
         self.state.merge(&write.effect);

@@ -18,6 +18,7 @@ use crate::job::{Decision, DirectoryEntry, EvalError, Job, RowView, Settings, St
 use crate::journal::{JournalError, RowNumber, RowRecord, RunId};
 use crate::machine::Outcome;
 use crate::services::budget::{Delays, Priority, Sequence};
+use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,7 @@ pub enum Verification {
 }
 
 /// A property that is not as it should be.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Drift {
     /// Which.
     pub property: String,

@@ -5,8 +5,6 @@ use serde_json::Value;
 
 use super::class::{Again, Applied, Class, Concerns};
 use super::codes::known_code;
-use super::graph::UNREADABLE;
-use super::sign_in::PENDING;
 use crate::core::Problem;
 use crate::services::budget::Trouble;
 
@@ -69,6 +67,10 @@ pub struct Fault {
     pub status: Option<u16>,
 }
 
+/// The code of a reply that is not the service's.
+pub(super) const UNREADABLE: &str = "unreadable-reply";
+/// The code of a sign-in while nobody has entered the device code yet.
+pub(super) const PENDING: &str = "authorization_pending";
 /// The code of a page that was asked for too late.
 pub(super) const EXPIRED_PAGE: &str = "Directory_ExpiredPageToken";
 /// Enough for every message seen, and little enough for a cell of a report.
@@ -81,6 +83,11 @@ impl Fault {
     #[must_use]
     pub fn new(class: Class, code: impl Into<String>, message: impl AsRef<str>) -> Fault {
         Fault { class, code: code.into(), message: one_line(message.as_ref()), status: None }
+    }
+
+    /// No token is to be had that is any good.
+    pub(super) fn sign_in(code: impl Into<String>, message: impl AsRef<str>) -> Fault {
+        Fault::new(Class::SignIn, code, message)
     }
 
     /// The same with the status that came.
@@ -99,7 +106,7 @@ impl Fault {
     #[must_use]
     pub fn advice(&self) -> String {
         let known = known_code(&self.code).and_then(|known| known.advice);
-        known.unwrap_or_else(|| self.class.kind().advice.to_owned())
+        known.unwrap_or(self.class.kind().advice).to_owned()
     }
 
     /// Its code and its message, without saying the code twice where the service does.

@@ -17,16 +17,6 @@ const PARTS_MAX: usize = 20;
 /// What clients leave as it is in a part's address and an address cannot have. A `%` is theirs already.
 const UNENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
-/// Whether the service knows `$batch`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Batching {
-    /// It does.
-    #[default]
-    Served,
-    /// It does not, and replies as to any unknown segment.
-    Unknown,
-}
-
 #[derive(Deserialize)]
 struct BatchBody {
     requests: Vec<BatchPart>,

@@ -4,9 +4,8 @@ use axum::extract::Query;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 
-use super::batch::Batching;
 use super::endpoints::{Route, endpoint};
-use super::limits::{LimitFamily, RequestCost};
+use super::limits::{RequestCost, is_identity_protection};
 use super::refusal::Trace;
 use super::schema::ApiVersion;
 use super::service::SimService;
@@ -42,7 +41,7 @@ impl Call {
             Err(_) => (Err(GraphRefusal::bad_request("The query does not decode to UTF-8.")), Vec::new()),
         };
         let route = match route {
-            Ok(Route::Batch) if service.batching == Batching::Unknown => Err(GraphRefusal::no_such_path(path)),
+            Ok(Route::Batch) if !service.serves_batch => Err(GraphRefusal::no_such_path(path)),
             route => route,
         };
         Self {
@@ -91,9 +90,9 @@ impl Call {
     /// What the request costs by Microsoft's table: what listing the address costs, 1 more with `$expand`, less 1 with
     /// `$select` and with a small page, and never less than 1.
     pub(super) fn cost(&self) -> RequestCost {
-        let family = LimitFamily::of(&self.path);
+        let is_identity_protection = is_identity_protection(&self.path);
         if !self.is_read() {
-            return RequestCost { family, units: 1, writes: 1 };
+            return RequestCost { is_identity_protection, units: 1, writes: 1 };
         }
         let listed = match &self.route {
             Ok(Route::Graph(pattern, _)) => endpoint(pattern, "GET").map_or(1, |endpoint| endpoint.units),
@@ -103,7 +102,7 @@ impl Call {
         let is_small = top.is_some_and(|top| top < SMALL_PAGE);
         let base = listed + u32::from(self.pair("$expand").is_some());
         let saved = u32::from(self.pair("$select").is_some()) + u32::from(is_small);
-        RequestCost { family, units: base.saturating_sub(saved).max(1), writes: 0 }
+        RequestCost { is_identity_protection, units: base.saturating_sub(saved).max(1), writes: 0 }
     }
 
     fn pair(&self, name: &str) -> Option<&str> {
@@ -146,7 +145,7 @@ mod tests {
         let roles = "/v1.0/roleManagement/directory/roleAssignments";
         assert_eq!(units(roles, &[("$expand", "principal")]), 2);
         let write = call(Method::PATCH, "/v1.0/users/a@b.c", &[]);
-        assert_eq!(write.cost(), RequestCost { family: LimitFamily::Directory, units: 1, writes: 1 });
+        assert_eq!(write.cost(), RequestCost { is_identity_protection: false, units: 1, writes: 1 });
     }
 
     #[test]

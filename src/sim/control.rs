@@ -66,13 +66,8 @@ fn users(service: &SimService, pairs: &[(String, String)]) -> Result<GraphReply,
 /// The writes that are remembered, oldest first.
 fn writes(service: &SimService) -> GraphReply {
     let tenant = locked(&service.tenant);
-    let mut out = Vec::new();
-    for record in &tenant.writes.records {
-        // A record is plain data; should it not serialise, an empty line shows it to the reader.
-        out.extend(serde_json::to_vec(record).unwrap_or_default());
-        out.push(b'\n');
-    }
-    GraphReply::lines(out)
+    let lines: String = tenant.writes.records.iter().flat_map(|record| [record, "\n"]).collect();
+    GraphReply::lines(lines.into_bytes())
 }
 
 /// The tokens that are remembered, in no order: so a test can look for them where they must not be.
@@ -104,8 +99,8 @@ fn write_user(out: &mut Vec<u8>, user: &Document) {
         "administrator": role == DirectoryRole::Holder,
         "eligible": role == DirectoryRole::Eligible,
     });
-    for property in USERS.properties.iter().copied().flatten().filter(|property| SHOWN.contains(&property.name)) {
-        shown[property.name] = property.value(user).into_owned();
+    for property in USERS.properties().iter().filter(|property| SHOWN.contains(&property.name.as_str())) {
+        shown[&property.name] = property.value(user).into_owned();
     }
     out.extend_from_slice(shown.to_string().as_bytes());
     out.push(b'\n');

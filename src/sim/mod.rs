@@ -74,14 +74,13 @@ use schema::Document;
 use service::{Access, SimService, locked};
 use tenant::Tenant;
 
-pub use batch::Batching;
 pub use direct::Direct;
 pub use faults::Faults;
-pub use limits::{RateQuota, ResourceUnits, ServiceLimits, UsageHeader};
+pub use limits::{RateQuota, ServiceLimits};
 pub use permission::{GraphPermission, UnknownPermission};
 pub use population::{Person, Population, write_csv};
 pub use rules::domains::INITIAL_DOMAIN;
-pub use rules::hard_match::{NoHardMatch, Takeover};
+pub use rules::hard_match::NoHardMatch;
 pub use sign_in::{AppSecret, Approval, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
 pub use token::{CLIENT_ID, CLIENT_SECRET, SERVICE_PRINCIPAL_ID, TENANT_ID};
 
@@ -117,12 +116,13 @@ pub struct Options {
     /// Whether the app's service principal holds the roles that let it act on administrators and clear on-premises
     /// identifiers: Privileged Authentication Administrator and Hybrid Identity Administrator. So does whoever signs in.
     pub app_has_admin_role: bool,
-    /// Whether objects from on premises may take accounts of the cloud over.
-    pub takeover: Takeover,
+    /// The tenant's switch `blockCloudObjectTakeoverThroughHardMatchEnabled`: whether objects from on premises take no account of
+    /// the cloud over.
+    pub blocks_takeover: bool,
     /// How one may sign in.
     pub sign_in: SignIn,
-    /// Whether `$batch` is served.
-    pub batching: Batching,
+    /// Whether `$batch` is served; otherwise it is an unknown segment.
+    pub serves_batch: bool,
 }
 
 impl Default for Options {
@@ -141,9 +141,9 @@ impl Default for Options {
             token_life_s: 3_599,
             permissions: GraphPermission::of_shipped_jobs(),
             app_has_admin_role: false,
-            takeover: Takeover::Allowed,
+            blocks_takeover: false,
             sign_in: SignIn::default(),
-            batching: Batching::Served,
+            serves_batch: true,
         }
     }
 }
@@ -338,8 +338,8 @@ fn build(options: &Options, root: String, clock: SimClock, now: SimTime) -> Resu
         throttle: Mutex::new(throttle),
         access: Mutex::new(access),
         started_at: now,
-        takeover: options.takeover,
-        batching: options.batching,
+        blocks_takeover: options.blocks_takeover,
+        serves_batch: options.serves_batch,
         counters: service::Counters::default(),
     })
 }

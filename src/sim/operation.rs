@@ -131,7 +131,7 @@ fn write_object(out: &mut Vec<u8>, set: &EntitySet, query: &ODataQuery, document
         out.extend_from_slice(format!("\"@odata.type\":\"#microsoft.graph.{}\",", set.type_name).as_bytes());
     }
     for property in &query.select {
-        write_member(out, property.name, &property.value(document));
+        write_member(out, &property.name, &property.value(document));
     }
     if let Some(value) = query.expand.as_ref().and(document.get(NAVIGATION)) {
         write_member(out, NAVIGATION, value);

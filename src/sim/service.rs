@@ -11,14 +11,14 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::batch::{self, Batching};
+use super::batch;
 use super::device::Devices;
 use super::endpoints::{Route, endpoint};
 use super::faults::{Faults, InjectedFault};
 use super::limits::share_left_by;
 use super::operation::GraphOperation;
 use super::permission::GraphPermission;
-use super::rules::hard_match::{self, NoHardMatch, Takeover};
+use super::rules::hard_match::{self, NoHardMatch};
 use super::rules::users;
 use super::sign_in::SignIn;
 use super::throttle::{Limit, Throttle, Throttled};
@@ -59,8 +59,8 @@ pub(super) struct SimService {
     pub(super) throttle: Mutex<Throttle>,
     pub(super) access: Mutex<Access>,
     pub(super) started_at: SimTime,
-    pub(super) takeover: Takeover,
-    pub(super) batching: Batching,
+    pub(super) blocks_takeover: bool,
+    pub(super) serves_batch: bool,
     pub(super) counters: Counters,
 }
 
@@ -128,7 +128,7 @@ impl SimService {
     pub(super) fn hard_match(&self, anchor: &str, now: SimTime) -> Result<String, NoHardMatch> {
         let identity = self.sequencer.next("SYNC", anchor);
         let mut tenant = locked(&self.tenant);
-        let after = hard_match::plan(&tenant, self.takeover, anchor)?;
+        let after = hard_match::plan(&tenant, self.blocks_takeover, anchor)?;
         let id = users::id(&after);
         tenant.put(None, id, Some(after), now, &identity).map_err(|_| NoHardMatch::NotStored)?;
         Ok(id.to_string())

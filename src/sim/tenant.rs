@@ -4,19 +4,21 @@
 use std::collections::HashMap;
 
 use rand::RngExt as _;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::replica::Replica;
 use super::rules::domains::Domains;
 use super::state_file::{StateFile, StateLine, TenantIdentity};
 use super::store::DocumentStore;
-use super::write_log::{WriteKind, WriteLog, WriteRecord, difference};
+use super::write_log::{WriteLog, difference};
 use super::{Document, GraphRefusal, Identity, Options, SimError, SimTime};
 
 /// A write that is allowed but not made yet.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PlannedWrite {
-    pub(super) kind: WriteKind,
+    /// What the list of writes calls it.
+    pub(super) method: &'static str,
     pub(super) id: Uuid,
     /// The user afterwards; nothing after a purge.
     pub(super) after: Option<Document>,
@@ -41,7 +43,7 @@ impl Tenant {
     pub(super) fn open(options: &Options, now: SimTime) -> Result<Self, SimError> {
         let identity = || TenantIdentity::new(options.seed, options.population.identity(), now);
         let mut file = options.state.as_deref().map(|path| StateFile::open(path, identity())).transpose()?;
-        let born = file.as_ref().map_or(now, StateFile::born);
+        let born = file.as_ref().map_or(now, |file| file.born);
         let domains = options.population.domains();
         let users = options.population.settle(options.seed, born, &domains);
         let mut tenant = Self {
@@ -69,22 +71,22 @@ impl Tenant {
         identity: &Identity,
         client_request_id: Option<&str>,
     ) -> Result<(), GraphRefusal> {
-        let PlannedWrite { kind, id, after } = planned;
-        let record = WriteRecord {
-            seq: self.writes.next_seq(),
-            at: now,
-            id,
-            method: kind,
-            changed: difference(self.users.by_id(id), after.as_ref()),
-            client_request_id: client_request_id.map(Into::into),
-        };
+        let PlannedWrite { method, id, after } = planned;
+        let record = json!({
+            "seq": self.writes.next_seq(),
+            "at": now,
+            "id": id,
+            "method": method,
+            "changed": difference(self.users.by_id(id), after.as_ref()),
+            "client_request_id": client_request_id,
+        });
         self.put(Some(record), id, after, now, identity)
     }
 
     /// Stores what a user is from now on and makes them that. A change that nobody wrote is not among the writes.
     pub(super) fn put(
         &mut self,
-        write: Option<WriteRecord>,
+        write: Option<Value>,
         id: Uuid,
         after: Option<Document>,
         now: SimTime,
@@ -92,7 +94,7 @@ impl Tenant {
     ) -> Result<(), GraphRefusal> {
         let line = StateLine { write, user: Some((id, after)), risks: Vec::new() };
         self.store_line(&line)?;
-        self.writes.extend(line.write);
+        line.write.iter().for_each(|record| self.writes.push(record));
         self.commit(id, line.user.and_then(|(_, after)| after), now, identity);
         Ok(())
     }
@@ -130,7 +132,7 @@ impl Tenant {
     }
 
     fn remember(&mut self, line: StateLine) {
-        self.writes.extend(line.write);
+        line.write.iter().for_each(|record| self.writes.push(record));
         self.risks.extend(line.risks);
         match line.user {
             Some((_, Some(user))) => drop(self.users.put(user)),

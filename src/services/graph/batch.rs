@@ -5,9 +5,9 @@
 //! request, so that nothing changes for whoever asked. A service that does not serve batches is found out once, and then every
 //! read goes alone.
 
-use super::Transport;
-use super::classify::classify_part;
-use super::gather::{ReadGroup, gather};
+use super::classify::{BATCH, RESPONSES, classify_part};
+use super::gather::{Part, ReadGroup, gather};
+use super::http::Transport;
 use crate::core::{Expects, Method, Request};
 use crate::services::class::{Class, Concerns};
 use crate::services::reply::{Fault, Payload, Reply, Success};
@@ -29,15 +29,6 @@ const UNDER_WAY_MAX: usize = 4;
 const WAIT_MAX: Duration = Duration::from_millis(15);
 /// Batches in a row that may fail as a whole. A service that serves no batch may fail like one that is down.
 const FAILURES_MAX: u32 = 3;
-const PATH: &str = "/$batch";
-
-/// Whether a request is a batch.
-pub(super) fn is_batch(request: &Request) -> bool {
-    request.path.ends_with(PATH)
-}
-
-/// The replies to the parts of a batch.
-pub(super) const RESPONSES: &str = "responses";
 
 /// The reads of one version of the API, on their way into batches.
 pub(super) struct Batcher {
@@ -58,20 +49,6 @@ struct BatchState {
     /// Somebody is about to take those who wait.
     is_leaving: bool,
     under_way: usize,
-}
-
-/// A read that waits.
-pub(super) struct Part {
-    pub(super) request: Request,
-    pub(super) attempt: Uuid,
-    pub(super) reply: oneshot::Sender<Reply>,
-}
-
-impl Part {
-    pub(super) fn answer(self, reply: Reply) {
-        // Nobody may be there any more.
-        let _gone = self.reply.send(reply);
-    }
 }
 
 impl Batcher {
@@ -180,7 +157,7 @@ impl Batcher {
         let body = json!({ "requests": parts.collect::<Vec<_>>() });
         Request {
             expects: Expects::Survey,
-            ..Request::write(Method::Post, format!("{}{PATH}", self.version), Some(body))
+            ..Request::write(Method::Post, format!("{}{BATCH}", self.version), Some(body))
         }
     }
 

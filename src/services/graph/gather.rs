@@ -4,12 +4,12 @@
 //! its value. Microsoft serves `in` wherever it serves `eq`, and up to 15 values in one clause. Where the reply does not show
 //! whose each entry is, or the service refuses the clause, everybody asks alone.
 
-use super::batch::Part;
 use crate::core::{Expects, Request};
 use crate::services::class::Concerns;
 use crate::services::reply::{Payload, Reply, Success};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// Most values in one clause ("Too many child clauses" beyond).
@@ -21,6 +21,20 @@ const SELECT: &str = "$select=";
 /// What a filter's text keeps in an address.
 const KEPT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'\'').remove(b',');
+
+/// A read that waits.
+pub(super) struct Part {
+    pub(super) request: Request,
+    pub(super) attempt: Uuid,
+    pub(super) reply: oneshot::Sender<Reply>,
+}
+
+impl Part {
+    pub(super) fn answer(self, reply: Reply) {
+        // Nobody may be there any more.
+        let _gone = self.reply.send(reply);
+    }
+}
 
 /// Reads that travel as one request.
 pub(super) struct ReadGroup {

@@ -11,12 +11,12 @@ use reqwest::Url;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Granted, Login, answered, reply};
+use super::login::{Login, answered};
+use super::reply::{Granted, refusal};
 use crate::core::Secret;
-use crate::services::{Class, Fault};
-
-/// The code of the fault while nobody has entered the code yet.
-pub(in crate::services) const PENDING: &str = "authorization_pending";
+use crate::services::class::Class;
+use crate::services::http::is_success;
+use crate::services::reply::{Fault, PENDING};
 
 /// Where the service does not say how often it may be asked (RFC 8628, section 3.2).
 const INTERVAL_S: u64 = 5;
@@ -54,7 +54,7 @@ struct Asked {
 
 impl Asked {
     fn pending(&self) -> Fault {
-        Fault::new(Class::SignIn, PENDING, &self.prompt)
+        Fault::sign_in(PENDING, &self.prompt)
     }
 }
 
@@ -94,20 +94,18 @@ impl DeviceCode {
         let form = [("client_id", self.login.client_id.as_str()), ("scope", &self.login.scope)];
         let request = self.login.client.post(self.codes.clone()).form(&form);
         let (status, headers, body) = answered(request, &self.login.secrets).await?;
-        if !(200..300).contains(&status) {
-            return Err(reply::refusal(status, &headers, &body, &[], SystemTime::now()).into());
+        if !is_success(status) {
+            return Err(refusal(status, &headers, &body, &[], SystemTime::now()).into());
         }
         let code: CodeReply = serde_json::from_slice(&body).map_err(|_| {
             let message = "the sign-in service answered without a code that can be read";
             Fault::new(Class::NotSent, "sign-in-unreadable", message).with_status(status)
         })?;
-        let interval = code.interval.unwrap_or(INTERVAL_S).min(INTERVAL_S_MAX);
-        let life = Duration::from_secs(code.expires_in.min(CODE_LIFE_S_MAX));
         let asked = Asked {
             device_code: Secret::new(code.device_code),
             prompt: format!("{why}open {} in a browser and enter the code {}", code.verification_uri, code.user_code),
-            interval: Duration::from_secs(interval),
-            ends_at: Instant::now() + life,
+            interval: Duration::from_secs(code.interval.unwrap_or(INTERVAL_S).min(INTERVAL_S_MAX)),
+            ends_at: Instant::now() + Duration::from_secs(code.expires_in.min(CODE_LIFE_S_MAX)),
         };
         let pending = asked.pending();
         self.stage = CodeStage::Asked(asked);
@@ -171,6 +169,6 @@ impl DeviceCode {
     /// This code is of no more use; the next call gets another one.
     fn in_vain(&mut self, code: &str, message: &str) -> Fault {
         self.stage = CodeStage::Idle;
-        Fault::new(Class::SignIn, code, message)
+        Fault::sign_in(code, message)
     }
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-use super::{Granted, Refusal, granted};
+use super::login::granted;
+use super::reply::{Granted, Refusal};
 use crate::core::{Secret, Secrets};
 use crate::services::auth::IdentityService;
-use crate::services::{Class, Fault};
+use crate::services::class::Class;
+use crate::services::reply::Fault;
 
 /// The metadata service is one hop away; where nothing answers in this time, there is none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,11 +76,10 @@ impl Machine {
         match fault.status {
             // The metadata service is being updated; Microsoft's page says to come again.
             Some(404 | 410) => Fault { class: Class::NotSent, ..fault },
-            None if fault.class == Class::NotSent && !self.has_granted => Fault::new(
-                Class::SignIn,
-                "no-managed-identity",
-                format!("no service for managed identities replies: {}", fault.message),
-            ),
+            None if fault.class == Class::NotSent && !self.has_granted => {
+                let message = format!("no service for managed identities replies: {}", fault.message);
+                Fault::sign_in("no-managed-identity", message)
+            }
             Some(_) if fault.class == Class::SignIn => {
                 Fault { code: format!("managed-identity/{}", fault.code), ..fault }
             }

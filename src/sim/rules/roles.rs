@@ -96,7 +96,7 @@ impl RolePrincipal<'_> {
                     Some(names) => names.iter().filter_map(known).collect(),
                 };
                 let values = properties.into_iter();
-                let values = values.map(|property| (property.name.to_owned(), property.value(user).into_owned()));
+                let values = values.map(|property| (property.name.clone(), property.value(user).into_owned()));
                 ("user", values.collect())
             }
             Self::Other(kind, id, name) => (kind, fields(json!({"id": id, "displayName": name}))),

@@ -12,11 +12,10 @@ use super::domains::DomainKind;
 use crate::sim::odata::ODataQuery;
 use crate::sim::operation::GraphOperation;
 use crate::sim::permission::{self, CLEAR_IDENTIFIER};
-use crate::sim::schema::{DELETED_USER, Property, Rows, Trait, USERS, WriteRule, parameters, parse_id, text};
+use crate::sim::schema::{DELETED_USER, Property, Rows, USERS, WriteRule, parameters, parse_id, text};
 use crate::sim::store::{Collection, Slot, keys};
 use crate::sim::tenant::PlannedWrite;
 use crate::sim::view::ReplicaView;
-use crate::sim::write_log::WriteKind;
 use crate::sim::{Document, GraphRefusal, GraphReply, SimTime, Tenant, chance, upn};
 
 /// What a creation must say at least (user-post-users in Microsoft's reference).
@@ -223,7 +222,7 @@ fn apply(change: &Assignments, user: &mut Document, at: SimTime) {
         match property.write {
             // The only secret is the password.
             WriteRule::Secret => user.insert("lastPasswordChangeDateTime".into(), json!(at.zulu_text())),
-            _ => user.insert(property.name.into(), value.clone()),
+            _ => user.insert(property.name.clone(), value.clone()),
         };
     }
 }
@@ -249,7 +248,7 @@ pub(crate) fn plan_create(
     apply(change, &mut after, actor.at);
     check_domain(tenant, &after)?;
     check_unique(tenant, &after, None)?;
-    Ok(PlannedWrite { kind: WriteKind::Create, id, after: Some(after) })
+    Ok(PlannedWrite { method: "create", id, after: Some(after) })
 }
 
 pub(crate) fn plan_patch(
@@ -259,7 +258,7 @@ pub(crate) fn plan_patch(
     change: &Assignments,
 ) -> Result<PlannedWrite, GraphRefusal> {
     let (slot, before) = found_live(tenant, key)?;
-    if change.iter().any(|(property, _)| property.is(Trait::Sensitive)) {
+    if change.iter().any(|(property, _)| property.sensitive) {
         check_role(actor, before)?;
     }
     if clears_identifier(change) && !actor.is_administrator {
@@ -273,13 +272,13 @@ pub(crate) fn plan_patch(
     }
     check_anchor_change(tenant, before, &after)?;
     check_unique(tenant, &after, Some(slot))?;
-    Ok(PlannedWrite { kind: WriteKind::Patch, id: id(before), after: Some(after) })
+    Ok(PlannedWrite { method: "patch", id: id(before), after: Some(after) })
 }
 
 pub(crate) fn plan_delete(tenant: &Tenant, actor: UserActor, key: &str) -> Result<PlannedWrite, GraphRefusal> {
     let (_, before) = found_live(tenant, key)?;
     check_role(actor, before)?;
-    Ok(PlannedWrite { kind: WriteKind::Delete, id: id(before), after: Some(deleted(before, actor.at)) })
+    Ok(PlannedWrite { method: "delete", id: id(before), after: Some(deleted(before, actor.at)) })
 }
 
 pub(crate) fn plan_restore(
@@ -302,12 +301,12 @@ pub(crate) fn plan_restore(
         after.remove(MAIL);
     }
     check_unique(tenant, &after, None)?;
-    Ok(PlannedWrite { kind: WriteKind::Restore, id, after: Some(after) })
+    Ok(PlannedWrite { method: "restore", id, after: Some(after) })
 }
 
 pub(crate) fn plan_purge(tenant: &Tenant, actor: UserActor, id: Uuid) -> Result<PlannedWrite, GraphRefusal> {
     check_role(actor, found_in_bin(tenant, id)?)?;
-    Ok(PlannedWrite { kind: WriteKind::Purge, id, after: None })
+    Ok(PlannedWrite { method: "purge", id, after: None })
 }
 
 fn found_live<'a>(tenant: &'a Tenant, key: &str) -> Result<(Slot, &'a Document), GraphRefusal> {
@@ -393,9 +392,9 @@ fn check_role(actor: UserActor, target: &Document) -> Result<(), GraphRefusal> {
 }
 
 fn check_mastery(before: &Document, change: &Assignments) -> Result<(), GraphRefusal> {
-    let mut mastered = change.iter().filter(|(property, _)| !property.is(Trait::CloudOwned));
+    let mut mastered = change.iter().filter(|(property, _)| !property.cloud_owned);
     match mastered.next() {
-        Some((property, _)) if synced(before) == Some(true) => Err(mastered_elsewhere(property.name)),
+        Some((property, _)) if synced(before) == Some(true) => Err(mastered_elsewhere(&property.name)),
         Some(_) | None => Ok(()),
     }
 }

@@ -199,7 +199,7 @@ impl Transport for Line {
             Some(rest) => rest.to_owned(),
             None => format!("/v1.0{}", request.path),
         };
-        let method = request.method.name();
+        let method: &'static str = request.method.into();
         if let Twist::Late(after) = twist {
             let (tenant, body) = (Arc::clone(&self.tenant), body.cloned());
             tokio::spawn(async move {
@@ -244,7 +244,7 @@ impl Ran {
             let body = request.body.as_ref().map(|body| format!(" {body}"));
             let is_restore = request.path.ends_with("/restore");
             let what = if is_restore { "restore" } else { "user" };
-            format!("{} {what}{}", request.method.name(), body.unwrap_or_default())
+            format!("{} {what}{}", request.method.as_ref(), body.unwrap_or_default())
         });
         told.collect()
     }
