@@ -100,7 +100,7 @@ impl Registry {
     #[must_use]
     pub fn eased(&self) -> Option<String> {
         let mut budgets = self.iter().flat_map(|endpoint| &endpoint.budgets);
-        budgets.find_map(|budget| Some(format!("rate of {} {}", budget.name(), budget.eased()?)))
+        budgets.find_map(|budget| Some(format!("rate of {} {}", budget.name, budget.eased()?)))
     }
 
     /// The budget that limits at present: the one of which the greatest share is in use. None while hardly anything is.
@@ -110,7 +110,7 @@ impl Registry {
             .iter()
             .flat_map(|endpoint| endpoint.budgets.iter().map(|budget| (budget.load(), endpoint.name(), budget)));
         let (load, service, budget) = loads.max_by(|a, b| a.0.total_cmp(&b.0))?;
-        (load >= BINDING_LOAD_MIN).then(|| Binding { service, budget: budget.name().to_owned(), per_s: budget.rate() })
+        (load >= BINDING_LOAD_MIN).then(|| Binding { service, budget: budget.name.clone(), per_s: budget.rate() })
     }
 
     /// That the main service was waited for long enough. Silence before `open_since` says nothing: nobody asked.
@@ -232,7 +232,7 @@ impl Endpoint {
             return budget.throttled(permit, retry_after, reason);
         }
         match fault.trouble() {
-            Some(trouble) => self.is_down_by(trouble, fault),
+            Some(trouble) => self.hold(trouble, fault),
             None => {
                 budget.taken(permit);
                 self.answered();
@@ -240,12 +240,8 @@ impl Endpoint {
         }
     }
 
-    /// Every fresh token is refused: nothing is sent until somebody has fixed that.
-    pub fn hold_for_sign_in(&self, fault: &Fault) {
-        self.is_down_by(Trouble::SignInRefused, fault);
-    }
-
-    fn is_down_by(&self, trouble: Trouble, fault: &Fault) {
+    /// Nobody is served, so that nothing is sent until that is over.
+    pub fn hold(&self, trouble: Trouble, fault: &Fault) {
         self.note_trouble(Some(fault));
         self.budgets.iter().for_each(|budget| budget.unavailable(trouble));
     }

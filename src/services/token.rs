@@ -130,9 +130,8 @@ impl Tokens {
             Err(fault) => {
                 let left_s = old.ends_at.saturating_duration_since(Instant::now()).as_secs();
                 tracing::warn!(
-                    "the sign-in cannot be renewed ({}: {}); the old one is good for another {left_s} s; {}",
-                    fault.code,
-                    fault.message,
+                    "the sign-in cannot be renewed ({}); the old one is good for another {left_s} s; {}",
+                    fault.words(),
                     fault.advice()
                 );
                 old
