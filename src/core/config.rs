@@ -8,8 +8,7 @@
 //! ```
 //! use cutover::core::config;
 //!
-//! const EXAMPLES: config::Examples = &[("port", "636")];
-//! let read = |text| config::read(text, EXAMPLES, |root| {
+//! let read = |text| config::read(text, "port = 636", |root| {
 //!     root.required_section("server", |server| server.required_text("host"))
 //! });
 //! let mistakes = read("[server]\nhots = \"dc1\"").unwrap_err();
@@ -32,9 +31,6 @@ const MISTAKES_MAX: usize = 100;
 const ENTRIES_MAX: usize = 1_000;
 /// Longest text that a mistake repeats, in characters.
 const TOLD_CHARS_MAX: usize = 300;
-
-/// For each key, a value of the right form, as it stands in the file.
-pub type Examples = &'static [(&'static str, &'static str)];
 
 /// One mistake in a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
@@ -60,11 +56,12 @@ pub fn shortened(text: &str) -> String {
     }
 }
 
-/// Reads a file: what `walk` makes of its top table, or every mistake in the order of the file.
+/// Reads a file: what `walk` makes of its top table, or every mistake in the order of the file. Of the `examples`, each line has a
+/// key and a value of the right form.
 ///
 /// # Errors
 /// The mistakes. After a mistake in the syntax nothing is walked, since what a parser guesses would only bring more of them.
-pub fn read<T>(source: &str, examples: Examples, walk: impl FnOnce(&Table<'_>) -> T) -> Result<T, Vec<Mistake>> {
+pub fn read<T>(source: &str, examples: &str, walk: impl FnOnce(&Table<'_>) -> T) -> Result<T, Vec<Mistake>> {
     let mistakes = Mistakes { source, examples, found: RefCell::default(), untold: Cell::default() };
     let (root, errors) = DeTable::parse_recoverable(source);
     for error in &errors {
@@ -81,7 +78,7 @@ pub fn read<T>(source: &str, examples: Examples, walk: impl FnOnce(&Table<'_>) -
 
 struct Mistakes<'s> {
     source: &'s str,
-    examples: Examples,
+    examples: &'s str,
     found: RefCell<Vec<(usize, Mistake)>>,
     untold: Cell<usize>,
 }
@@ -107,8 +104,8 @@ impl Mistakes<'_> {
         self.found.borrow().len() >= MISTAKES_MAX
     }
 
-    fn example(&self, key: &str) -> Option<&'static str> {
-        self.examples.iter().find(|(name, _)| *name == key).map(|(_, example)| *example)
+    fn example(&self, key: &str) -> Option<&str> {
+        self.examples.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))
     }
 
     fn into_sorted(self) -> Vec<Mistake> {
@@ -422,7 +419,7 @@ mod tests {
     use super::*;
 
     fn mistakes(source: &str) -> Vec<String> {
-        let examples = &[("port", "636")];
+        let examples = "port = 636";
         let walked = read(source, examples, |root| {
             root.required_section("server", |server| {
                 server.required_string("host");

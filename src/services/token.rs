@@ -162,7 +162,7 @@ impl Tokens {
             }
             Err(fault) => {
                 let kept = match fault.class {
-                    Class::SignIn => renewal.credential.interval().unwrap_or(REFUSAL_KEPT),
+                    Class::SignIn => REFUSAL_KEPT,
                     class => class.retry_after().unwrap_or_else(|| renewal.delays.next_delay()),
                 };
                 renewal.failed = Some((fault.clone(), Instant::now() + kept));
