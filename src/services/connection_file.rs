@@ -109,7 +109,9 @@ impl Reader<'_> {
         let graph = root.section("graph", |graph| self.graph(graph));
         // Checked, so that a file that is written for later is right then; no job of this version talks to Exchange.
         root.section("exchange", |exchange| {
-            EXCHANGE_KEYS.split_whitespace().for_each(|key| drop(exchange.value(key)));
+            for key in EXCHANGE_KEYS.split_whitespace() {
+                exchange.value(key);
+            }
             web_address(exchange, "endpoint");
             tracing::warn!(
                 "[exchange] of the connection file is not used: the jobs of this version talk to Graph only"

@@ -13,11 +13,11 @@ use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::claims::Claims;
 use super::class::Class;
 use super::connection::GraphConnection;
 use super::reply::Fault;
 use super::sign_in::{Credential, Granted};
+use super::token_claims::Claims;
 use crate::core::Secrets;
 use crate::services::budget::{Delays, Sequence};
 

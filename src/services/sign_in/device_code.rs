@@ -62,7 +62,7 @@ impl Asked {
 
 #[derive(Deserialize)]
 struct CodeReply {
-    device_code: String,
+    device_code: Secret,
     user_code: String,
     verification_uri: String,
     expires_in: u64,
@@ -99,7 +99,7 @@ impl DeviceCode {
         })?;
         let (now, interval) = (Instant::now(), code.interval.unwrap_or(INTERVAL_S).min(INTERVAL_S_MAX));
         Ok(self.asked(Asked {
-            device_code: Secret::new(code.device_code),
+            device_code: code.device_code,
             prompt: format!("{why}open {} in a browser and enter the code {}", code.verification_uri, code.user_code),
             interval: Duration::from_secs(interval),
             poll_at: now,
