@@ -112,12 +112,6 @@ impl Devices {
         }
         Ok(())
     }
-
-    /// Everything secret that was handed out and is remembered.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
-        let codes = self.codes.keys().map(String::as_str);
-        codes.chain(self.refresh_tokens.iter().map(String::as_str))
-    }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ async fn handle(State(service): State<Arc<SimService>>, request: Request) -> Res
         return delivered(Some(reply));
     }
     let mut dice = call.identity.dice();
-    let latency_ms = service.options.faults.latency_ms(&mut dice);
+    let latency_ms = service.faults.lock().latency_ms(&mut dice);
     // Half of it passes before anything is done: a client that gives up may have changed something, or not.
     pause(latency_ms / 2).await;
     call.now = service.clock.now();

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::batch;
 use super::device::Devices;
 use super::endpoints::{Route, endpoint};
-use super::faults::InjectedFault;
+use super::faults::{Faults, InjectedFault};
 use super::limits::share_left_by;
 use super::operation::GraphOperation;
 use super::permission::GraphPermission;
@@ -62,6 +62,8 @@ pub(super) struct SimService {
     pub(super) access: Mutex<Access>,
     pub(super) started_at: SimTime,
     pub(super) options: Options,
+    /// As the options had them, unless a test has changed them since.
+    pub(super) faults: Mutex<Faults>,
     pub(super) counters: Counters,
 }
 
@@ -146,7 +148,8 @@ impl SimService {
     }
 
     fn with_fault(&self, call: &Call, dice: &mut ChaCha8Rng, carry_out: impl Fn() -> GraphReply) -> Option<GraphReply> {
-        let Some(fault) = self.options.faults.draw(dice) else {
+        let drawn = self.faults.lock().draw(dice);
+        let Some(fault) = drawn else {
             return Some(carry_out());
         };
         count(&self.counters.faults);
