@@ -9,7 +9,7 @@ use super::admission::Admitted;
 use super::assess::{Assessment, Seen, refused};
 use super::claims::{Claims, Verdict, Wanted};
 use super::client::{NoAnswer, RunAbort, ServiceClient, left};
-use super::directory::{Answer, ask};
+use super::directory::{NoEntry, ask};
 use super::event::Who;
 use super::exposed::{Away, away, key_of};
 use super::exposure_gate::{ExposureGate, ExposurePlace};
@@ -252,14 +252,11 @@ impl<'a> Worker<'a> {
             // It was looked at before, and goes on with what was said then.
             self.row.said_by_directory()
         } else {
-            let may_park = || self.may_park();
-            let answer = ask(services.directory.as_ref(), job, settings, values, &may_park);
-            let answer = unless(self.parked(), answer).await?;
-            match answer.map_err(|RunAbort(problem)| Unfinished::Halted(Halted::Directory(problem)))? {
-                Answer::NotAsked => None,
-                Answer::Entry(entry) => Some(entry),
-                Answer::Against(problem) => return Ok(Err(refused(problem, false))),
-                Answer::Parked => return Err(Unfinished::Parked),
+            let asking = ask(services.directory.as_ref(), job, settings, values);
+            match unless(self.parked(), asking).await? {
+                Ok(entry) => entry,
+                Err(NoEntry::Against(problem)) => return Ok(Err(refused(problem, false))),
+                Err(NoEntry::Abort(problem)) => return Err(Unfinished::Halted(Halted::Directory(problem))),
             }
         };
         let view = RowView::new(job, settings, values, entry);
