@@ -4,9 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::denial::Denial;
-use super::sign_in::{Approval, SignIn};
-use super::{Identity, SimTime};
+use super::{Approval, Denial, Identity, SignIn, SimTime};
 
 /// Digits of the code that a person types.
 const USER_CODE_DIGITS: usize = 9;

@@ -10,9 +10,8 @@ use axum::http::Response;
 use axum::{Router, routing::any};
 use futures_util::stream;
 
-use super::endpoints::Route;
 use super::service::count;
-use super::{Call, GraphRefusal, GraphReply, SimService, control, login};
+use super::{Call, GraphRefusal, GraphReply, Route, SimService, control, login};
 
 /// Longest body that is read. A user's properties need a small part of it.
 const BODY_BYTES_MAX: usize = 256 * 1_024;

@@ -4,9 +4,9 @@
 
 use serde_json::Value;
 
-use super::schema::{ApiVersion, EntitySet, FilterRule, Property, ValueForm, parse_id};
+use super::schema::{FilterRule, Property, ValueForm, parse_id};
 use super::store::IndexKey;
-use super::{Document, GraphRefusal};
+use super::{ApiVersion, Document, EntitySet, GraphRefusal};
 
 /// Objects on a page when nothing is said.
 const PAGE_DEFAULT: usize = 100;
@@ -194,7 +194,7 @@ fn expansion(value: &str) -> Result<Expansion, GraphRefusal> {
 
 /// A part of a filter.
 #[derive(Debug, PartialEq)]
-enum Token<'a> {
+enum FilterPart<'a> {
     Word(&'a str),
     Sign(char),
     /// What stands in single quotes.
@@ -202,15 +202,15 @@ enum Token<'a> {
 }
 
 /// The parts of a filter; None when a quote is not closed.
-fn tokens(filter: &str) -> Option<Vec<Token<'_>>> {
+fn tokens(filter: &str) -> Option<Vec<FilterPart<'_>>> {
     let mut tokens = Vec::new();
     let mut rest = filter.trim_start();
     while let Some(first) = rest.chars().next() {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
         let (token, after) = match first {
             '\'' => literal(&rest[1..])?,
-            _ if end > 0 => (Token::Word(&rest[..end]), &rest[end..]),
-            sign => (Token::Sign(sign), &rest[sign.len_utf8()..]),
+            _ if end > 0 => (FilterPart::Word(&rest[..end]), &rest[end..]),
+            sign => (FilterPart::Sign(sign), &rest[sign.len_utf8()..]),
         };
         tokens.push(token);
         rest = after.trim_start();
@@ -219,13 +219,13 @@ fn tokens(filter: &str) -> Option<Vec<Token<'_>>> {
 }
 
 /// A text after its first quote, in which a doubled quote is one, and what comes after it.
-fn literal(mut rest: &str) -> Option<(Token<'static>, &str)> {
+fn literal(mut rest: &str) -> Option<(FilterPart<'static>, &str)> {
     let mut value = String::new();
     loop {
         let (before, after) = rest.split_once('\'')?;
         value.push_str(before);
         let Some(next) = after.strip_prefix('\'') else {
-            return Some((Token::Text(value), after));
+            return Some((FilterPart::Text(value), after));
         };
         value.push('\'');
         rest = next;
@@ -233,8 +233,8 @@ fn literal(mut rest: &str) -> Option<(Token<'static>, &str)> {
 }
 
 /// The name of a clause's property, how that must be open to filters, and what it is compared with.
-fn understood<'a>(clause: &[Token<'a>]) -> Option<(&'a str, FilterRule, Comparison)> {
-    use Token::{Sign, Text, Word};
+fn understood<'a>(clause: &[FilterPart<'a>]) -> Option<(&'a str, FilterRule, Comparison)> {
+    use FilterPart::{Sign, Text, Word};
     Some(match clause {
         [Word(function), Sign('('), Word(name), Sign(','), Text(value), Sign(')')] => {
             let comparison = match function.to_ascii_lowercase().as_str() {

@@ -10,11 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::odata::ODataQuery;
 use super::rules::{derive, domains, risk, roles, users};
-use super::store::Slot;
-use super::view::ReplicaView;
-use super::{GraphRefusal, anchor, upn};
+use super::{GraphRefusal, ODataQuery, ReplicaView, Slot, anchor, upn};
 
 /// An entity: what is stored of it, by property. Names that begin with `#` are ours and never shown.
 pub(super) type Document = Map<String, Value>;
