@@ -39,8 +39,8 @@ pub(super) struct FilterClause {
 
 impl FilterClause {
     fn parse(text: &str, set: &EntitySet, version: ApiVersion, is_advanced: bool) -> Result<Self, GraphRefusal> {
-        let tokens = tokens(text).ok_or_else(|| unsupported("a quote is not closed"))?;
-        let (name, wanted, comparison) = understood(&tokens)
+        let parts = parts(text).ok_or_else(|| unsupported("a quote is not closed"))?;
+        let (name, wanted, comparison) = understood(&parts)
             .ok_or_else(|| unsupported("a single clause with eq, in, any, startsWith or endsWith is expected"))?;
         let property = set.property(name, version)?;
         if property.filter != wanted && (property.filter, wanted) != (FilterRule::Partial, FilterRule::Equal) {
@@ -202,20 +202,20 @@ enum FilterPart<'a> {
 }
 
 /// The parts of a filter; None when a quote is not closed.
-fn tokens(filter: &str) -> Option<Vec<FilterPart<'_>>> {
-    let mut tokens = Vec::new();
+fn parts(filter: &str) -> Option<Vec<FilterPart<'_>>> {
+    let mut parts = Vec::new();
     let mut rest = filter.trim_start();
     while let Some(first) = rest.chars().next() {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-        let (token, after) = match first {
+        let (part, after) = match first {
             '\'' => literal(&rest[1..])?,
             _ if end > 0 => (FilterPart::Word(&rest[..end]), &rest[end..]),
             sign => (FilterPart::Sign(sign), &rest[sign.len_utf8()..]),
         };
-        tokens.push(token);
+        parts.push(part);
         rest = after.trim_start();
     }
-    Some(tokens)
+    Some(parts)
 }
 
 /// A text after its first quote, in which a doubled quote is one, and what comes after it.
@@ -246,7 +246,7 @@ fn understood<'a>(clause: &[FilterPart<'a>]) -> Option<(&'a str, FilterRule, Com
         }
         [Word(name), Word("eq"), Text(value)] => (name, FilterRule::Equal, Comparison::In(vec![value.clone()])),
         [Word(name), Word("in"), Sign('('), list @ .., Sign(')')] => {
-            let items = list.split(|token| *token == Sign(',')).map(|item| match item {
+            let items = list.split(|part| *part == Sign(',')).map(|item| match item {
                 [Text(value)] => Some(value.clone()),
                 _ => None,
             });
