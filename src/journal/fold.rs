@@ -168,23 +168,23 @@ impl RunFold {
             Entry::Rows(rows) => Mark::Rows { first: rows.first().map_or(RowNumber(0), |row| row.number) },
             Entry::Imported { rows, at } => Mark::Imported { rows, at },
             Entry::Opened { at, program: _ } => Mark::Opened { at },
-            Entry::Moved(transition) => Mark::Moved(Box::new(self.moved(&transition, None)?)),
+            Entry::Moved(transition) => Mark::Moved(Box::new(self.moved(transition, None)?)),
             Entry::Reopened(reopening) => {
                 let Reopening { was, moved } = *reopening;
-                Mark::Moved(Box::new(self.moved(&moved, Some(was))?))
+                Mark::Moved(Box::new(self.moved(moved, Some(was))?))
             }
             Entry::Adopted(adoption) => Mark::Moved(Box::new(Moved::adopted(*adoption))),
             Entry::Closed { at, stop } => Mark::Closed { at, stop },
         })
     }
 
-    fn moved(&self, transition: &Transition, was: Option<RowRecord>) -> Result<Moved, JournalError> {
-        let row = transition.row;
+    fn moved(&self, transition: Transition, was: Option<RowRecord>) -> Result<Moved, JournalError> {
+        let (row, at) = (transition.row, transition.at());
         let before = was.as_ref().or_else(|| self.rows.get(&row));
         let mut record = before.cloned().unwrap_or_default();
         let rules = &self.run.header.rules;
         record.apply(transition, rules).map_err(|source| JournalError::Impossible { row, source })?;
-        Ok(Moved { row, at: transition.at, record, was })
+        Ok(Moved { row, at, record, was })
     }
 
     /// Takes in the record that begins at this byte of the log.
@@ -293,7 +293,7 @@ mod tests {
         let head = Head::genesis(header.id);
         let mut fold = RunFold::new(RunRecord::new(header, head), BTreeMap::new(), Vec::new());
         let mut half_way = RowRecord::default();
-        half_way.apply(&intended(1), &rules()).unwrap();
+        half_way.apply(intended(1), &rules()).unwrap();
         let ended = RowRecord {
             state: RowState::Ended(Ended { ending: Ending::Done, progress: Progress::default() }),
             ended_at: Some(0),

@@ -118,32 +118,22 @@ impl Row {
                 Some(Effect::Persist(_) | Effect::Finish) => break,
             };
             *clock += dice.random_range(0..5);
-            effect = Some(live.take(event.clone(), *clock, &rules()).unwrap());
-            events.push(event);
+            effect = Some(live.take(*clock, event.clone(), &rules()).unwrap());
+            events.push((*clock, event));
         }
-        let facts = Facts {
-            reads: dice.random_range(0..3),
-            throttled: dice.random_range(0..2),
-            begun_at: live.begun_at.filter(|_| self.stored.begun_at.is_none()),
-            ..Facts::default()
-        };
-        let transition = Transition { row: self.number, at: *clock, events, facts };
-        let mut after = self.stored.clone();
-        after.apply(&transition, &rules()).unwrap();
-        session.commit(transition, &self.stored, &after).await.unwrap();
-        self.stored = after;
+        let facts = Facts { reads: dice.random_range(0..3), throttled: dice.random_range(0..2), ..Facts::default() };
+        live.learn(facts.clone());
+        session.commit(Transition { row: self.number, events, facts }, &live).await.unwrap();
+        self.stored = live;
         if let Some(Effect::Persist(attempt)) = effect {
             self.durable(attempt, session, *clock).await;
         }
     }
 
     async fn durable(&mut self, attempt: crate::machine::Attempt, session: &Session, at: u64) {
-        let transition =
-            Transition { row: self.number, at, events: vec![Event::Durable(attempt)], facts: Facts::default() };
-        let mut after = self.stored.clone();
-        after.apply(&transition, &rules()).unwrap();
-        session.post(transition, &self.stored, &after).unwrap();
-        self.stored = after;
+        let event = Event::Durable(attempt);
+        self.stored.take(at, event.clone(), &rules()).unwrap();
+        session.post(Transition::of(self.number, at, event), &self.stored).unwrap();
         self.next = Some(Effect::Send(attempt));
     }
 }

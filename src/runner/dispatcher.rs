@@ -13,7 +13,7 @@ use super::pass::Pass;
 use super::policy::Policy;
 use super::schedule::Schedule;
 use super::stop::{AdmissionPause, RunMode, StopReason};
-use super::worker::{Halted, WorkerEnd};
+use super::worker::{Halted, RowEnd, Unfinished, WorkerEnd};
 use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
 use crate::machine::Outcome;
 use crate::services::GivenUp;
@@ -243,25 +243,25 @@ impl Dispatcher {
         };
         let row = self.rows_of.remove(&id);
         match ended {
-            Ok((_, WorkerEnd::Ended { outcome, who, error_code, effort })) => {
+            Ok((_, Ok(RowEnd { outcome, who, error_code, effort }))) => {
                 self.flight.learn(&effort, Instant::now());
                 self.row_ended(row, who, outcome, error_code);
             }
-            Ok((_, WorkerEnd::Parked)) => self.row_parked(row),
+            Ok((_, Err(Unfinished::Parked))) => self.row_parked(row),
             // It comes back when the row that it waits for has ended.
-            Ok((_, WorkerEnd::Waits)) => {}
-            Ok((_, WorkerEnd::Halted(Halted::Target(problem)))) => {
+            Ok((_, Err(Unfinished::Waits))) => {}
+            Ok((_, Err(Unfinished::Halted(Halted::Target(problem))))) => {
                 let text = format!("{problem}; {}", problem.advice);
                 self.stop_now(StopReason::Target(text)).await;
             }
-            Ok((_, WorkerEnd::Halted(Halted::Directory(problem)))) => {
+            Ok((_, Err(Unfinished::Halted(Halted::Directory(problem))))) => {
                 let text = format!("{problem}; {}", problem.advice);
                 self.drain(StopReason::Target(text));
             }
-            Ok((_, WorkerEnd::Halted(Halted::Journal(error)))) => {
+            Ok((_, Err(Unfinished::Halted(Halted::Journal(error))))) => {
                 self.journal_failed(journal, error);
             }
-            Ok((_, WorkerEnd::Halted(Halted::Program(error)))) => {
+            Ok((_, Err(Unfinished::Halted(Halted::Program(error))))) => {
                 self.stop_now(StopReason::Program(error.to_string())).await;
             }
             Err(error) if error.is_cancelled() => {}

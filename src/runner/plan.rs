@@ -8,7 +8,7 @@
 use super::assess::several;
 use super::claims::Wanted;
 use super::client::{NoAnswer, RunAbort, ServiceClient, left};
-use super::observe::{Found, ObserveError, observe};
+use super::observe::{Found, ObserveError, Observer};
 use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, unread};
 use super::reading::Drift;
 use crate::batch::Digest;
@@ -71,7 +71,8 @@ impl RowPlan {
 /// # Errors
 /// [`RunAbort`] when no row can be read.
 pub async fn plan_row(job: &Job, view: &RowView, client: &mut ServiceClient) -> Result<RowPlan, RunAbort> {
-    let problem = match observe(job, view, None, None, client, Priority::New).await {
+    let observer = Observer { view, states: None, others: None, client, priority: Priority::New };
+    let problem = match observer.observe().await {
         Ok(Found::One(state)) => match foresee_with_others(job, view, &state, client) {
             Ok(foreseen) => return Ok(foreseen),
             Err(error) => error.problem(),

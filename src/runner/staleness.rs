@@ -10,7 +10,6 @@
 
 use crate::job::{Decision, Limits, StepId};
 use crate::journal::{RowRecord, UnixMillis};
-use crate::machine::{Phase, RowState};
 use std::time::Duration;
 
 /// How long the target may refuse to be read for a person whom this run may have changed.
@@ -87,17 +86,11 @@ impl Staleness {
     pub fn of(record: &RowRecord, memory: Memory, limits: &Limits, now: UnixMillis) -> Staleness {
         let since = |at: UnixMillis| Duration::from_millis(now.saturating_sub(at));
         let recent = |at: Option<UnixMillis>| at.is_some_and(|at| since(at) < limits.replication);
-        let doubt = match &record.state {
-            RowState::Active(active) => match active.phase {
-                Phase::Doubtful(attempt) => Some(Doubt {
-                    step: attempt.step,
-                    again: attempt.number > 1,
-                    under_way: record.wrote_at.is_some_and(|at| since(at) < limits.doubt),
-                }),
-                Phase::Observing | Phase::Intending(_) | Phase::Applying(_) | Phase::Verifying => None,
-            },
-            RowState::Waiting | RowState::Ended(_) => None,
-        };
+        let doubt = record.doubt().map(|attempt| Doubt {
+            step: attempt.step,
+            again: attempt.number > 1,
+            under_way: record.wrote_at.is_some_and(|at| since(at) < limits.doubt),
+        });
         let unseen_since = memory.unseen_since;
         Staleness {
             wrote: recent(record.wrote_at),
