@@ -70,7 +70,7 @@ pub(super) type PermitsGiven = BTreeMap<String, (u64, f64)>;
 
 pub(super) fn permits_given(services: &Services) -> PermitsGiven {
     let budgets = services.registry.iter().flat_map(|endpoint| &endpoint.budgets);
-    budgets.map(|budget| (budget.name().to_owned(), (budget.permits(), budget.full_rate()))).collect()
+    budgets.map(|budget| (budget.name.clone(), (budget.permits(), budget.full_rate()))).collect()
 }
 
 impl PlanForecast<'_> {

@@ -10,7 +10,7 @@ use super::services::Services;
 use super::stop::AdmissionGate;
 use crate::core::{Problem, Request};
 use crate::job::AppFacts;
-use crate::services::budget::{Delays, Priority, Sequence, row_wait};
+use crate::services::budget::{Delays, Priority, Sequence, Trouble, row_wait};
 use crate::services::{Again, Class, Endpoint, Fault, Listing, Payload, Reply, Success};
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -113,7 +113,7 @@ impl ServiceClient {
     #[must_use]
     pub fn budget_of(&self, request: &Request) -> String {
         let endpoint = self.services.registry.endpoint(request);
-        endpoint.map_or_else(|_| String::new(), |endpoint| endpoint.budget(request).name().to_owned())
+        endpoint.map_or_else(|_| String::new(), |endpoint| endpoint.budget(request).name.clone())
     }
 
     /// What is known of the app that signs in.
@@ -374,7 +374,7 @@ fn hold(endpoint: &Endpoint, fault: &Fault) -> Result<(), RunAbort> {
     }
     // A refusal by the sign-in service itself was told to the budgets with its reply.
     if fault.class == Class::Unauthenticated {
-        endpoint.hold_for_sign_in(fault);
+        endpoint.hold(Trouble::SignInRefused, fault);
     }
     Ok(())
 }

@@ -9,8 +9,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::SimTime;
-use super::denial::Denial;
+use super::{Denial, SimTime};
 
 /// Entra forgives clocks that differ by so much.
 const SKEW_S: u64 = 300;

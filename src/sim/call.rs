@@ -5,11 +5,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use serde_json::{Value, json};
 
-use super::endpoints::{Route, endpoint};
+use super::endpoints::endpoint;
 use super::limits::{RequestCost, is_identity_protection};
-use super::schema::ApiVersion;
 use super::service::SimService;
-use super::{GraphRefusal, Identity, SimTime};
+use super::{ApiVersion, GraphRefusal, Identity, Route, SimTime};
 
 /// Longest client-request-id that is echoed. It should be a GUID; more is cut from the protocol, not stored.
 const CLIENT_REQUEST_ID_BYTES_MAX: usize = 128;

@@ -5,12 +5,10 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::endpoints::Route;
 use super::rules::users::{self, DirectoryRole};
-use super::schema::{USERS, parse_id};
+use super::schema::parse_id;
 use super::service::SimService;
-use super::store::Collection;
-use super::{Call, Document, GraphRefusal, GraphReply};
+use super::{Call, Collection, Document, GraphRefusal, GraphReply, Route, USERS};
 
 /// Users written while the tenant is locked, so that other requests get their turn in a long listing.
 const USERS_PER_LOCK: u32 = 4_096;

@@ -3,8 +3,7 @@
 
 use axum::http::{Request, Response};
 
-use super::token::TokenSubject;
-use super::{Call, GraphReply, Options, SimClock, SimError, SimService, SimTime, build, control};
+use super::{Call, GraphReply, Options, SimClock, SimError, SimService, SimTime, TokenSubject, build, control};
 
 /// The root that links to further pages begin with.
 const ROOT: &str = "http://127.0.0.1:9";

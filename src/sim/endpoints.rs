@@ -5,17 +5,16 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::operation::GraphOperation;
 use super::permission::{
     DELETE_AND_RESTORE, Permissions, READ_ASSIGNMENTS, READ_DOMAINS, READ_ELIGIBILITIES, READ_MEMBERS,
     READ_ORGANIZATION, READ_RISK, READ_USERS, WRITE_RISK, WRITE_USERS,
 };
 use super::rules::{risk, users};
 use super::schema::{
-    DELETED_USER, DELETED_USERS, DOMAINS, EntitySet, MEMBERS, ORGANIZATION, RISKY_USERS, ROLE_ASSIGNMENTS,
-    ROLE_ELIGIBILITIES, USER_MEMBERS, USERS, parse_id,
+    DELETED_USER, DELETED_USERS, DOMAINS, MEMBERS, ORGANIZATION, RISKY_USERS, ROLE_ASSIGNMENTS, ROLE_ELIGIBILITIES,
+    USER_MEMBERS, parse_id,
 };
-use super::{GraphRefusal, GraphReply};
+use super::{EntitySet, GraphOperation, GraphRefusal, GraphReply, USERS};
 
 /// What serves an address.
 #[derive(Debug)]

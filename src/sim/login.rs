@@ -4,12 +4,12 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::denial::Denial;
 use super::endpoints::SignInRoute;
 use super::service::{Access, SimService};
-use super::sign_in::{AppSecret, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
-use super::token::{CLIENT_ID, TENANT_ID, TokenSubject};
-use super::{Call, GraphReply, assertion};
+use super::{
+    AppSecret, CLIENT_ID, Call, Denial, GraphReply, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn, TENANT_ID,
+    TokenSubject, assertion,
+};
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -69,11 +69,19 @@ use tokio::task::JoinHandle;
 use call::Call;
 use chance::{Identity, Sequencer};
 use clock::{SimClock, SimTime};
+use denial::Denial;
+use endpoints::Route;
+use odata::ODataQuery;
+use operation::GraphOperation;
 use refusal::GraphRefusal;
 use reply::GraphReply;
-use schema::Document;
+use schema::{ApiVersion, Document, EntitySet, Rows, USERS};
 use service::{Access, SimService};
-use tenant::Tenant;
+use state_file::StateLine;
+use store::{Collection, Slot};
+use tenant::{PlannedWrite, Tenant};
+use token::{TokenRights, TokenSubject};
+use view::ReplicaView;
 
 pub use direct::Direct;
 pub use faults::Faults;
@@ -252,6 +260,11 @@ impl Simulator {
         change(&mut self.service.access.lock().sign_in);
     }
 
+    /// Changes latency and troubles from the next request on.
+    pub fn change_faults(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.service.faults.lock());
+    }
+
     /// Changes what the app is granted. As in Entra, only tokens that are given out from now on tell of it.
     pub fn change_permissions(&self, change: impl FnOnce(&mut BTreeSet<GraphPermission>)) {
         change(&mut self.service.access.lock().permissions);
@@ -269,13 +282,6 @@ impl Simulator {
     /// Ends the life of every token that was given out.
     pub fn end_tokens(&self) {
         self.service.access.lock().tokens.end_all(self.service.clock.now());
-    }
-
-    /// Everything secret that was given out for signing in, apart from tokens: so a test can look for it where it must
-    /// not be.
-    #[must_use]
-    pub fn sign_in_secrets(&self) -> Vec<String> {
-        self.service.access.lock().devices.secrets().map(str::to_owned).collect()
     }
 
     /// Takes no more requests, waits for the open ones for some seconds at most, and ends.
@@ -312,6 +318,7 @@ fn build(options: Options, root: String, clock: SimClock, now: SimTime) -> Resul
         throttle: Mutex::new(throttle),
         access: Mutex::new(access),
         started_at: now,
+        faults: Mutex::new(options.faults),
         options,
         counters: service::Counters::default(),
     })

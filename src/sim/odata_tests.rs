@@ -132,7 +132,7 @@ proptest! {
     #[test]
     fn quoted_texts_come_back(text in ".{0,30}") {
         let quoted = format!("'{}' rest", text.replace('\'', "''"));
-        prop_assert_eq!(tokens(&quoted), Some(vec![Token::Text(text), Token::Word("rest")]));
+        prop_assert_eq!(parts(&quoted), Some(vec![FilterPart::Text(text), FilterPart::Word("rest")]));
     }
 
     #[test]

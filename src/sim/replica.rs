@@ -4,8 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::store::Slot;
-use super::{Document, SimTime};
+use super::{Document, SimTime, Slot};
 
 /// States remembered of one object. A client that writes faster than this within the delay sees a newer past.
 const PASTS_MAX: usize = 16;

@@ -12,20 +12,19 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::batch;
 use super::device::Devices;
-use super::endpoints::{Route, endpoint};
+use super::endpoints::endpoint;
 use super::faults::InjectedFault;
 use super::limits::share_left_by;
-use super::operation::GraphOperation;
-use super::permission::GraphPermission;
 use super::refusal::throttled_body;
 use super::rules::hard_match::{self, NoHardMatch};
 use super::rules::users;
-use super::sign_in::SignIn;
-use super::state_file::StateLine;
 use super::throttle::{Limit, Throttle, Throttled};
-use super::token::{CLIENT_ID, TENANT_ID, TokenRights, TokenSubject, TokensIssued};
+use super::token::TokensIssued;
+use super::{
+    CLIENT_ID, Faults, GraphOperation, GraphPermission, Route, SignIn, StateLine, TENANT_ID, TokenRights, TokenSubject,
+    batch,
+};
 use super::{Call, GraphRefusal, GraphReply, Identity, Options, Sequencer, SimClock, SimTime, Tenant};
 
 /// How long a made-up throttling asks to wait: short, since a test that meets it should go on soon.
@@ -62,6 +61,8 @@ pub(super) struct SimService {
     pub(super) access: Mutex<Access>,
     pub(super) started_at: SimTime,
     pub(super) options: Options,
+    /// As the options had them, unless a test has changed them since.
+    pub(super) faults: Mutex<Faults>,
     pub(super) counters: Counters,
 }
 
@@ -146,7 +147,8 @@ impl SimService {
     }
 
     fn with_fault(&self, call: &Call, dice: &mut ChaCha8Rng, carry_out: impl Fn() -> GraphReply) -> Option<GraphReply> {
-        let Some(fault) = self.options.faults.draw(dice) else {
+        let drawn = self.faults.lock().draw(dice);
+        let Some(fault) = drawn else {
             return Some(carry_out());
         };
         count(&self.counters.faults);

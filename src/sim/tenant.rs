@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::replica::Replica;
 use super::rules::domains::Domains;
-use super::state_file::{StateFile, StateLine, TenantIdentity};
-use super::store::{DocumentStore, Slot};
+use super::state_file::{StateFile, TenantIdentity};
+use super::store::DocumentStore;
 use super::write_log::{WriteLog, difference};
-use super::{Document, GraphRefusal, Identity, Options, SimError, SimTime};
+use super::{Document, GraphRefusal, Identity, Options, SimError, SimTime, Slot, StateLine};
 
 /// A write that is allowed but not made yet.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,9 +5,8 @@ use std::borrow::Cow;
 
 use super::odata::{Comparison, FilterClause};
 use super::rules::users;
-use super::schema::{ApiVersion, Rows, ValueForm, parse_id};
-use super::store::{Collection, Slot};
-use super::{Document, Identity, SimTime, Tenant};
+use super::schema::{ValueForm, parse_id};
+use super::{ApiVersion, Collection, Document, Identity, Rows, SimTime, Slot, Tenant};
 
 /// One request's eyes, and what it looks for.
 #[derive(Debug, Clone, Copy)]

@@ -13,13 +13,12 @@ use uuid::Uuid;
 
 use super::domains::fields;
 use super::{derive, users};
-use crate::sim::odata::{Comparison, ODataQuery};
-use crate::sim::operation::GraphOperation;
-use crate::sim::schema::{Rows, parameters, parse_id};
-use crate::sim::state_file::StateLine;
-use crate::sim::store::{Collection, Slot};
-use crate::sim::view::ReplicaView;
-use crate::sim::{Document, GraphRefusal, GraphReply, SimTime, Tenant};
+use crate::sim::odata::Comparison;
+use crate::sim::schema::{parameters, parse_id};
+use crate::sim::{
+    Collection, Document, GraphOperation, GraphRefusal, GraphReply, ODataQuery, ReplicaView, Rows, SimTime, Slot,
+    StateLine, Tenant,
+};
 
 /// One in this many people is found at risk.
 const AT_RISK_ONE_IN: u32 = 50;

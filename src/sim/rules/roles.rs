@@ -12,11 +12,12 @@ use uuid::Uuid;
 
 use super::domains::fields;
 use super::users::{self, DirectoryRole};
-use crate::sim::odata::{NAVIGATION, ODataQuery};
-use crate::sim::schema::{ApiVersion, Property, Rows, USERS, parse_id};
-use crate::sim::token::{self, SERVICE_PRINCIPAL_ID};
-use crate::sim::view::ReplicaView;
-use crate::sim::{Document, GraphRefusal, Tenant, chance};
+use crate::sim::odata::NAVIGATION;
+use crate::sim::schema::{Property, parse_id};
+use crate::sim::{
+    ApiVersion, Document, GraphRefusal, ODataQuery, ReplicaView, Rows, SERVICE_PRINCIPAL_ID, Tenant, USERS, chance,
+    token,
+};
 
 /// One in this many comes to a role as a member of a group.
 const BY_GROUP_ONE_IN: u32 = 3;

@@ -7,14 +7,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::domains::DomainKind;
-use crate::sim::odata::ODataQuery;
-use crate::sim::operation::GraphOperation;
 use crate::sim::permission::{self, CLEAR_IDENTIFIER};
-use crate::sim::schema::{DELETED_USER, Property, Rows, USERS, WriteRule, parameters, parse_id, text};
-use crate::sim::store::{Collection, Slot, keys};
-use crate::sim::tenant::PlannedWrite;
-use crate::sim::view::ReplicaView;
-use crate::sim::{Document, GraphRefusal, GraphReply, SimTime, Tenant, chance, upn};
+use crate::sim::schema::{DELETED_USER, Property, WriteRule, parameters, parse_id, text};
+use crate::sim::store::keys;
+use crate::sim::{
+    Collection, Document, GraphOperation, GraphRefusal, GraphReply, ODataQuery, PlannedWrite, ReplicaView, Rows,
+    SimTime, Slot, Tenant, USERS, chance, upn,
+};
 
 /// What a creation must say at least (user-post-users in Microsoft's reference).
 const REQUIRED_FOR_CREATION: [&str; 5] =
