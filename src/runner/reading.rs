@@ -2,8 +2,8 @@
 //! be (`verify`). They write neither to the target nor to the journal of the run.
 
 use super::admission::Admitted;
-use super::client::{RunAbort, ServiceClient};
-use super::directory::{Answer, ask};
+use super::client::ServiceClient;
+use super::directory::{NoEntry, ask};
 use super::event::Who;
 use super::exposed::key_of;
 use super::observe::{Found, ObserveError, Observer};
@@ -112,13 +112,10 @@ impl ReadWork {
     }
 
     async fn plan(&self, values: &[Option<String>], client: &mut ServiceClient) -> Result<RowPlan, Unfinished> {
-        let directory = self.services.directory.as_ref();
-        let answer = ask(directory, &self.job, &self.settings, values, &|| self.gate.is_closed()).await;
-        let entry = match answer.map_err(|RunAbort(problem)| Unfinished::Halted(Halted::Directory(problem)))? {
-            Answer::NotAsked => None,
-            Answer::Entry(entry) => Some(entry),
-            Answer::Against(problem) => return Ok(RowPlan::against(problem)),
-            Answer::Parked => return Err(Unfinished::Parked),
+        let entry = match ask(self.services.directory.as_ref(), &self.job, &self.settings, values).await {
+            Ok(entry) => entry,
+            Err(NoEntry::Against(problem)) => return Ok(RowPlan::against(problem)),
+            Err(NoEntry::Abort(problem)) => return Err(Unfinished::Halted(Halted::Directory(problem))),
         };
         match RowView::new(&self.job, &self.settings, values, entry) {
             Ok(view) => Ok(plan_row(&self.job, &view, client).await?),

@@ -7,9 +7,9 @@
 
 use super::admission::Admitted;
 use super::assess::{Assessment, Seen, refused};
-use super::claims::{Claims, Verdict, Wanted};
+use super::claims::{ClaimVerdict, Claims, Wanted};
 use super::client::{NoAnswer, RunAbort, ServiceClient, left};
-use super::directory::{Answer, ask};
+use super::directory::{NoEntry, ask};
 use super::event::Who;
 use super::exposed::{Away, away, key_of};
 use super::exposure_gate::{ExposureGate, ExposurePlace};
@@ -252,14 +252,11 @@ impl<'a> Worker<'a> {
             // It was looked at before, and goes on with what was said then.
             self.row.said_by_directory()
         } else {
-            let may_park = || self.may_park();
-            let answer = ask(services.directory.as_ref(), job, settings, values, &may_park);
-            let answer = unless(self.parked(), answer).await?;
-            match answer.map_err(|RunAbort(problem)| Unfinished::Halted(Halted::Directory(problem)))? {
-                Answer::NotAsked => None,
-                Answer::Entry(entry) => Some(entry),
-                Answer::Against(problem) => return Ok(Err(refused(problem, false))),
-                Answer::Parked => return Err(Unfinished::Parked),
+            let asking = ask(services.directory.as_ref(), job, settings, values);
+            match unless(self.parked(), asking).await? {
+                Ok(entry) => entry,
+                Err(NoEntry::Against(problem)) => return Ok(Err(refused(problem, false))),
+                Err(NoEntry::Abort(problem)) => return Err(Unfinished::Halted(Halted::Directory(problem))),
             }
         };
         let view = RowView::new(job, settings, values, entry);
@@ -330,11 +327,11 @@ impl<'a> Worker<'a> {
         };
         let patience = self.work.job.limits.replication;
         match self.work.claims.claim(self.row.number(), &wanted, self.now(), patience)? {
-            Verdict::Free => {}
-            Verdict::Waits => return Err(Unfinished::Waits),
-            Verdict::Lagging => *assessment = Assessment::of(Event::Lagging),
-            Verdict::Against(problem) => assessment.refuse(problem),
-            Verdict::OfAnother(problem) => *assessment = Assessment::of(refused(problem, false)),
+            ClaimVerdict::Free => {}
+            ClaimVerdict::Waits => return Err(Unfinished::Waits),
+            ClaimVerdict::Lagging => *assessment = Assessment::of(Event::Lagging),
+            ClaimVerdict::Against(problem) => assessment.refuse(problem),
+            ClaimVerdict::OfAnother(problem) => *assessment = Assessment::of(refused(problem, false)),
         }
         Ok(())
     }
@@ -404,7 +401,7 @@ impl<'a> Worker<'a> {
             // What cannot be told was not claimed either.
             let values = view.claimed(&states.now, &states.now).unwrap_or_default();
             let replication = self.work.job.limits.replication.as_millis() as u64;
-            self.work.claims.keep(values, at.saturating_add(replication));
+            self.work.claims.keep(&values, at.saturating_add(replication));
         }
         Ok(())
     }
