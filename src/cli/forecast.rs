@@ -7,7 +7,7 @@ use crate::journal::RowNumber;
 use crate::progress::{counted, print_json_text, print_result, print_text, short};
 use crate::runner::Services;
 use crate::runner::plan::{Plan, RowPlan};
-use crate::runner::preflight::Ready;
+use crate::runner::preflight::{Ready, Verdict};
 use crate::runner::spool::Spool;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ impl PlanForecast<'_> {
 
     /// Takes what somebody should know of the run as a whole.
     pub fn warn(&mut self, ready: &Ready) -> Result<(), Failure> {
-        ready.warnings().try_for_each(|check| {
+        ready.of(Verdict::Warning).try_for_each(|check| {
             self.find(OF_RUN, "", &check.name, false, &format!("{}; {}", check.detail, check.advice))
         })
     }

@@ -5,6 +5,7 @@
 //! everybody wait and not one row. So does a refused sign-in: it holds whatever goes to that service until somebody has fixed
 //! it or the patience with it ends.
 
+use super::problems::unread;
 use super::services::Services;
 use super::stop::AdmissionGate;
 use crate::core::{Problem, Request};
@@ -44,6 +45,17 @@ pub enum NoAnswer {
     Abort(RunAbort),
     /// The run drains, and the row waits no longer. Nothing is under way, and the last request was not sent or not done.
     Left,
+}
+
+impl NoAnswer {
+    /// Why nothing at all can be done without the answer.
+    pub(super) fn abort(self) -> RunAbort {
+        match self {
+            NoAnswer::Fault(fault) => RunAbort(unread(&fault)),
+            NoAnswer::Abort(abort) => abort,
+            NoAnswer::Left => RunAbort(left()),
+        }
+    }
 }
 
 /// What is told of a request that was not waited for any longer.
