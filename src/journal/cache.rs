@@ -21,7 +21,7 @@ const OWNERS_PER_BATCH: usize = 100;
 /// What the checkpoint of one run lacks.
 pub struct Cache {
     store: Arc<dyn Store>,
-    rows: BTreeMap<RowNumber, RowRecord>,
+    rows: BTreeMap<RowNumber, Arc<RowRecord>>,
     chunks: Vec<(RowNumber, u64)>,
 }
 
@@ -43,7 +43,7 @@ impl Cache {
         match mark {
             Mark::Rows { first } => self.chunks.push((*first, offset)),
             Mark::Moved(moved) => {
-                self.rows.insert(moved.row, moved.record.clone());
+                self.rows.insert(moved.row, Arc::clone(&moved.record));
             }
             Mark::Imported { .. } | Mark::Opened { .. } | Mark::Closed { .. } => {}
         }
@@ -69,15 +69,16 @@ impl Cache {
         for (first, offset) in self.chunks.drain(..) {
             batch.insert(keys::numbered(CHUNK, id, first), Some(encode(&offset)?));
         }
-        for (number, row) in std::mem::take(&mut self.rows) {
+        let rows = std::mem::take(&mut self.rows);
+        for (&number, row) in &rows {
             batch.insert(keys::numbered(HELD, id, number), fold.held(number).map(|_| Vec::new()));
-            batch.insert(keys::numbered(ROW, id, number), Some(encode(&row)?));
-            owners.extend(row.account.map(|account| (account, number)));
+            batch.insert(keys::numbered(ROW, id, number), Some(encode(&**row)?));
+            owners.extend(row.account.as_deref().map(|account| (account, number)));
         }
         batch.insert(keys::of(RUN, id), Some(encode(&fold.run)?));
         let mut batches = Vec::new();
         for owners in owners.chunks(OWNERS_PER_BATCH) {
-            let entry = |(account, number): &(String, RowNumber)| Ok((keys::owner(id, account), Some(encode(number)?)));
+            let entry = |(account, number): &(&str, RowNumber)| Ok((keys::owner(id, account), Some(encode(number)?)));
             batches.push(owners.iter().map(entry).collect::<Result<Batch, JournalError>>()?);
         }
         // Last: owners that are ahead of their rows say what the log says already.
@@ -139,7 +140,7 @@ pub(super) fn read_fold(store: &dyn Store, run: RunRecord) -> Result<RunFold, Jo
     for entry in store.scan_prefix(&keys::of(HELD, id)) {
         let number = keys::number(&entry?.0)?;
         let missing = || JournalError::Checkpoint(format!("row {number} is missing"));
-        rows.insert(number, read_row(store, id, number)?.ok_or_else(missing)?);
+        rows.insert(number, Arc::new(read_row(store, id, number)?.ok_or_else(missing)?));
     }
     let chunks = read_numbered(store, CHUNK, id).collect::<Result<_, _>>()?;
     Ok(RunFold::new(run, rows, chunks))

@@ -145,7 +145,9 @@ impl RunReader {
     fn rows_at(&self, offset: u64) -> Result<Vec<InputRow>, JournalError> {
         match read_record(&*self.log, offset)?.map(|record| Entry::decode(&record)).transpose()? {
             Some(Entry::Rows(rows)) => Ok(rows),
-            _ => Err(JournalError::Checkpoint(format!("no rows lie at byte {offset} of the log, where it says they do"))),
+            _ => {
+                Err(JournalError::Checkpoint(format!("no rows lie at byte {offset} of the log, where it says they do")))
+            }
         }
     }
 

@@ -18,8 +18,8 @@ use thiserror::Error;
 #[diagnostic(
     code(journal::checkpoint),
     help(
-        "check the disk and the rights on this folder, then run the same line again: a checkpoint that is not whole is set \
-         aside then, and built again from the log"
+        "check the disk and the rights on this folder, then run the same line again: a checkpoint that is not whole is \
+         built again from the log. If that fails, too, move it away by hand: no row is lost"
     )
 )]
 pub struct StoreError {
