@@ -8,6 +8,7 @@ use crate::job::{EvalError, ExtraRead, Hit, Job, LookAt, RowView, State};
 use crate::journal::{JournalError, RowNumber};
 use crate::services::Class;
 use crate::services::budget::Priority;
+use minijinja::Value;
 
 /// What was found.
 #[derive(Debug)]
@@ -163,8 +164,8 @@ async fn further(
                 requests.push(request);
             }
             None => {
-                let said = before.map(|before| before.get(&read.name).clone());
-                state.set(&read.name, said.unwrap_or_default());
+                let said = before.map(|before| before.get(&read.name));
+                state.set(&read.name, said.unwrap_or(Value::from(())));
             }
         }
     }
@@ -175,7 +176,7 @@ async fn further(
             Err(NoAnswer::Fault(fault)) if read.optional && fault.is_refusal() => {
                 let (code, message) = (&fault.code, &fault.message);
                 tracing::info!("{} is not known: {code}: {message}", read.name);
-                serde_json::Value::Null
+                Value::from(())
             }
             Err(no_answer) => return Err(no_answer.into()),
         };
@@ -187,7 +188,7 @@ async fn further(
 /// Whether an earlier look has found the same one: a replica or an index that is behind may show somebody at two places.
 fn is_there(hits: &[Hit], hit: &Hit) -> bool {
     let id = hit.state.get("id");
-    !id.is_null() && hits.iter().any(|other| other.state.get("id") == id)
+    !id.is_none() && hits.iter().any(|other| other.state.get("id") == id)
 }
 
 async fn look_at(

@@ -39,6 +39,7 @@ const IN_CIRCLES: &[&str] = &[
     "batch/rows.rs",
     "job/expr.rs",
     "job/extra_reads.rs",
+    "job/quick.rs",
     "job/scope.rs",
     "job/view.rs",
     "journal/error.rs",
