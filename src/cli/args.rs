@@ -244,15 +244,11 @@ pub(super) struct ResumeArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct RetryArgs {
-    /// The run, or an unambiguous beginning of its name [default: the newest in which somebody cannot sign in, else the newest]
-    pub run: Option<String>,
     /// Only these of the rows that ended so, such as 3,7-9
     #[arg(long, value_name = "ROWS")]
     pub rows: Option<Retried>,
     #[command(flatten)]
-    pub target: TargetArgs,
-    #[command(flatten)]
-    pub work: WorkArgs,
+    pub resume: ResumeArgs,
 }
 
 #[derive(Debug, Args)]

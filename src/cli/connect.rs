@@ -9,15 +9,15 @@ use crate::runner::{Clock, Gauges, Services, SystemClock};
 use crate::services::budget::Budget;
 use crate::services::{
     ActiveDirectory, AdConnection, Claims, Class, Connection, Fault, Graph, GraphConnection, GraphLimits,
-    HttpTransport, Registry,
+    HttpTransport, Patience, Registry,
 };
 use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
 use crate::values::{CellKind, ImmutableId, ObjectGuid};
+use parking_lot::Mutex;
 use reqwest::Url;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 /// How often the sign-in is tried while it is not answered. The service itself is asked ever more rarely.
@@ -57,24 +57,8 @@ pub(super) struct Connected {
     simulator: Option<Simulator>,
 }
 
-/// What a sign-in hangs on at present, for whoever waits for it.
-pub(super) struct Hitch(watch::Sender<Option<String>>);
-
-impl Hitch {
-    /// Of a sign-in that has not been answered yet.
-    pub fn new() -> Hitch {
-        Hitch(watch::Sender::new(Some("no reply yet".to_owned())))
-    }
-
-    /// None while it hangs on nothing, or on a person who was told so.
-    pub fn words(&self) -> Option<String> {
-        self.0.borrow().clone()
-    }
-
-    fn set(&self, words: Option<String>) {
-        self.0.send_replace(words);
-    }
-}
+/// What a sign-in hangs on at present, for whoever waits for it. None while it hangs on nothing, or on a person who was told so.
+pub(super) type Hitch = Mutex<Option<String>>;
 
 impl Connected {
     /// Ends what was started for it.
@@ -119,7 +103,7 @@ impl Target {
 
     /// How long it may answer nothing.
     pub fn patience(&self) -> Duration {
-        self.graph().map_or(GraphConnection::PATIENCE, |graph| graph.patience)
+        self.graph().map_or(Patience::USUAL, |graph| graph.patience).silence
     }
 
     /// The budget of writes.
@@ -137,21 +121,22 @@ impl Target {
     /// # Errors
     /// The sign-in is refused, or the simulated tenant cannot start.
     pub async fn connect(self, run: Uuid, job: &Job, cast: Cast, hitch: &Hitch) -> Result<Connected, Failure> {
+        *hitch.lock() = Some("no reply yet".to_owned());
         let reached = self.reach(cast).await?;
         let claims = loop {
             match reached.sign_in(hitch).await {
                 Ok(claims) => break claims,
                 // A sign-in that is refused is a mistake in the connection file.
                 Err(fault) if fault.class == Class::SignIn => return Err(refused(&fault)),
-                Err(fault) => hitch.set(Some(fault.brief().to_owned())),
+                Err(fault) => *hitch.lock() = Some(fault.brief().to_owned()),
             }
             tokio::time::sleep(TRY_EVERY).await;
         };
         let connection = &reached.connection;
         let directory = match &connection.ad {
             Some(ad) if job.directory.is_some() => {
-                hitch.set(Some("no reply from the directory yet".to_owned()));
-                Some(directory(ad.clone(), connection.graph.patience).await?)
+                *hitch.lock() = Some("no reply from the directory yet".to_owned());
+                Some(directory(ad.clone(), connection.graph.patience.silence).await?)
             }
             Some(_) | None => None,
         };
@@ -198,12 +183,12 @@ impl Reached {
                         warn(format_args!("to sign in, {}", fault.message));
                         shown = fault.message;
                     }
-                    hitch.set(None);
+                    *hitch.lock() = None;
                     tokio::time::sleep(PERSON_POLL).await;
                 }
                 // An answer that is lost while a person signs in is asked for again, for as long as the code is good.
                 Err(fault) if fault.class != Class::SignIn && !shown.is_empty() => {
-                    hitch.set(Some(fault.brief().to_owned()));
+                    *hitch.lock() = Some(fault.brief().to_owned());
                     tokio::time::sleep(PERSON_POLL).await;
                 }
                 answer => return answer,

@@ -11,34 +11,23 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Who has to agree before a new run starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Consent {
-    /// Nobody, or somebody did already.
-    Given,
-    /// The person at the terminal.
-    OfPerson,
-}
-
-impl Consent {
-    /// Whether somebody is to be asked about a new run. The simulated tenant in the process needs no consent; one that is served
-    /// on this machine is asked about on a terminal, so that a rehearsal looks like the real thing.
-    ///
-    /// # Errors
-    /// Nobody is there to be asked.
-    pub fn needed(target: &Target, yes: bool) -> Result<Consent, Failure> {
-        let is_on_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        match &target.connection {
-            None => Ok(Consent::Given),
-            Some(_) if yes => Ok(Consent::Given),
-            Some(_) if is_on_terminal => Ok(Consent::OfPerson),
-            Some(connection) if connection.is_on_this_machine() => Ok(Consent::Given),
-            Some(_) => Err(Failure::usage(
-                "not-agreed",
-                format!("a new run changes {}, and there is no terminal to ask on", target.address()),
-                "add --yes to agree beforehand; nothing was written or sent",
-            )),
-        }
+/// Whether the person at the terminal is to be asked about a new run. The simulated tenant in the process needs no consent; one
+/// that is served on this machine is asked about on a terminal, so that a rehearsal looks like the real thing.
+///
+/// # Errors
+/// Nobody is there to be asked.
+pub(super) fn must_ask(target: &Target, yes: bool) -> Result<bool, Failure> {
+    let is_on_terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    match &target.connection {
+        None => Ok(false),
+        Some(_) if yes => Ok(false),
+        Some(_) if is_on_terminal => Ok(true),
+        Some(connection) if connection.is_on_this_machine() => Ok(false),
+        Some(_) => Err(Failure::usage(
+            "not-agreed",
+            format!("a new run changes {}, and there is no terminal to ask on", target.address()),
+            "add --yes to agree beforehand; nothing was written or sent",
+        )),
     }
 }
 

@@ -8,16 +8,13 @@ use crate::core::nearest_first;
 use crate::job::{FindError, Job, SHIPPED};
 use crate::journal::sled_store::Why;
 use crate::journal::{Holder, Journal, JournalError, RunId, Snapshot};
-use crate::progress::{print, print_finding, print_json_text, warn};
+use crate::progress::{print, print_json_text, warn};
 use crate::runner::start::Order;
 use crate::runner::{Clock, Schedule, SystemClock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
-
-/// Findings shown one by one on the terminal; the rest is counted, and `check` shows them all.
-const FINDINGS_SHOWN_MAX: u64 = 20;
 
 /// The job, its parameters and the file of a command line.
 pub(super) struct JobBatch {
@@ -200,27 +197,6 @@ pub(super) fn operator() -> String {
         .or_else(|| std::fs::read_to_string("/etc/hostname").ok())
         .unwrap_or_else(|| "unknown".into());
     format!("{user}@{}", host.trim())
-}
-
-/// Shows findings on standard error: the first ones, then a count.
-#[derive(Default)]
-pub(super) struct FindingLines(u64);
-
-impl FindingLines {
-    pub fn show(&mut self, finding: &Finding) {
-        self.0 += 1;
-        if self.0 <= FINDINGS_SHOWN_MAX {
-            print_finding(finding);
-        }
-    }
-
-    pub fn end(&self, batch: &JobBatch) {
-        if self.0 > FINDINGS_SHOWN_MAX {
-            let (job, file) = (&batch.job.name, batch.input.file.display());
-            let more = self.0 - FINDINGS_SHOWN_MAX;
-            print_finding(format_args!("… and {more} more; `cutover check {job} {file}` shows them all"));
-        }
-    }
 }
 
 /// Where a run's report goes when nobody says otherwise.

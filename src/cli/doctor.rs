@@ -52,7 +52,7 @@ async fn examine(target: Target, jobs: &[Job]) -> Result<Vec<Check>, Failure> {
     let reached = target.reach(nobody).await?;
     let mut checks = Vec::new();
     let directory = reached.connection.ad.clone();
-    match reached.sign_in(&Hitch::new()).await {
+    match reached.sign_in(&Hitch::default()).await {
         Ok(claims) => {
             checks.push(Check::good("sign-in", signed_in(&reached, claims.as_ref())));
             let connected = reached.connected(Uuid::now_v7(), claims.as_ref(), None);
@@ -107,7 +107,7 @@ async fn tenant(services: &Arc<Services>) -> Vec<Check> {
 fn limits(services: &Services) -> Check {
     let budgets = services.registry.iter().flat_map(|endpoint| &endpoint.budgets);
     let words = budgets.map(|budget| {
-        let (name, quota, rate) = (budget.name(), budget.quota(), budget.full_rate());
+        let (name, quota, rate) = (&budget.name, budget.quota(), budget.full_rate());
         format!("{name} {quota} ({rate:.1} a second)")
     });
     Check::good("limits", words.collect::<Vec<_>>().join(", "))

@@ -6,6 +6,7 @@ use crate::core::Problem;
 use crate::journal::JournalError;
 use crate::progress::fail;
 use crate::report::ReportError;
+use crate::runner::start::BeginError;
 use miette::Diagnostic;
 use std::fmt::Write as _;
 
@@ -134,6 +135,16 @@ impl From<JournalError> for Failure {
             | JournalError::File { .. } => Exit::Fault,
         };
         Failure::new(exit, error)
+    }
+}
+
+impl From<BeginError> for Failure {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Input(error) => Failure::unusable(error),
+            BeginError::Plan(error) => Failure::unusable(error),
+            BeginError::Journal(error) => error.into(),
+        }
     }
 }
 

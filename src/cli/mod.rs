@@ -23,7 +23,6 @@ mod privacy;
 mod reading;
 mod report;
 mod resume;
-mod retry;
 mod run;
 mod signals;
 mod sim;
@@ -81,8 +80,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         CliCommand::Plan(args) => on_runtime(plan::main(&global, &args)),
         CliCommand::Check(args) => on_runtime(async { check::main(&args) }),
         CliCommand::Doctor(args) => on_runtime(doctor::main(&args)),
-        CliCommand::Resume(args) => on_runtime(resume::main(&global, &args)),
-        CliCommand::Retry(args) => on_runtime(retry::main(&global, &args)),
+        CliCommand::Resume(args) => on_runtime(resume::main(&global, &args, None)),
+        CliCommand::Retry(args) => on_runtime(resume::main(&global, &args.resume, Some(args.rows.unwrap_or_default()))),
         CliCommand::Verify(args) => on_runtime(verify::main(&global, &args)),
         CliCommand::Pause { run } => on_runtime(steer::pause(&global, run)),
         CliCommand::Continue { run } => on_runtime(steer::go_on(&global, run)),

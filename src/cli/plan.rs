@@ -8,31 +8,32 @@ use super::connect::{Cast, Target};
 use super::context::{JobBatch, holder};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::forecast::{PermitsGiven, PlanForecast};
-use super::reading::{connect, must_be_whole, read};
-use super::run::begin_failure;
-use super::signals;
+use super::forecast::{PlanForecast, permits_given};
+use super::reading::{ReadPass, must_be_whole};
 use super::sim::cast_of;
 use super::waits::Waits;
 use super::work::{preflight_failure, warn_of};
 use crate::batch::Finding;
-use crate::batch::plan_file::{SEAL_COLUMN, seal_cell};
 use crate::core::Problem;
-use crate::journal::{InputRow, Journal, JournalError, RowNumber, Seal, Session};
-use crate::report::{PlanRow, PlanTable};
+use crate::journal::{InputRow, Journal, JournalError, RowNumber, Session};
+use crate::report::PlanTable;
 use crate::runner::SystemClock;
 use crate::runner::admission::{Admission, Selection};
 use crate::runner::claims::named;
-use crate::runner::plan::{Plan, RowPlan, plan_seal};
+use crate::runner::plan::{RowPlan, plan_seal};
 use crate::runner::plan_rows::PlanRows;
-use crate::runner::preflight::{Check, Ready};
+use crate::runner::preflight::Verdict;
 use crate::runner::reading::ReadQuestion;
 use crate::runner::spool::Spool;
 use crate::runner::start::begin;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// What the names of the temporary folders begin with.
+const FOLDER_PREFIX: &str = "cutover-plan-";
 
 /// What was read of the rows, each as if it were alone.
 struct PlannedRows {
@@ -48,18 +49,8 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     let batch = JobBatch::open(&args.batch)?;
     batch.must_be_usable()?;
     let target = Target::named(args.target.target.as_deref())?;
-    let (sender, commands) = mpsc::channel(1);
-    signals::hear(sender);
-    let mut waits = Waits::new(commands, &target);
-    let folder = tempfile::Builder::new().prefix("cutover-plan-").tempdir();
-    let folder = folder.map_err(|error| {
-        let message = format!("no temporary folder for the rows of the plan: {error}");
-        Failure::with(
-            Exit::Fault,
-            message,
-            "set TMPDIR to a folder that exists and has room; nothing was read or changed",
-        )
-    })?;
+    let (waits, _commands) = Waits::for_target(&target);
+    let folder = temporary_folder()?;
     let journal = Journal::open(folder.path(), &holder("plan", None))?;
     let mut in_file = Spool::new()?;
     let session = copy(&journal, &batch, &target, &mut in_file).await?;
@@ -68,17 +59,18 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     let cast = cast_of(global, &[], &run.header, &mut reader, &batch.job)?;
     // The simulated tenant is used as an earlier run left it, and only looked at.
     let cast = Cast { state: cast.state.filter(|state| state.exists()), ..cast };
-    let (connected, ready) = connect(&run, &batch.job, target, cast, &mut waits).await?;
-    let mut forecast = PlanForecast::new(&batch.job, run.header.target.clone(), run.rows)?;
-    forecast.warn(&ready);
-    let settings = fit(ready);
-    let before = PermitsGiven::of(&connected.services);
-    let planned = PlannedRows { plans: PlanRows::new()?, rows: 0, reads: 0 };
-    let planned = Arc::new(Mutex::new(Some(planned)));
+    let pass = ReadPass::connect(&run, &batch.job, target, cast, waits).await?;
+    let mut forecast = PlanForecast::new(&batch.job, &run.header.target, run.rows)?;
+    forecast.warn(&pass.ready)?;
+    warn_of(pass.ready.of(Verdict::Unknown));
+    let settings = pass.ready.settings.clone().filter(|_| pass.ready.of(Verdict::Bad).next().is_none());
+    let settings = settings.ok_or_else(|| preflight_failure(&pass.ready))?;
+    let services = Arc::clone(&pass.connected.services);
+    let before = permits_given(&services);
+    let planned = Arc::new(Mutex::new(Some(PlannedRows { plans: PlanRows::new()?, rows: 0, reads: 0 })));
     let sink = Arc::clone(&planned);
     let take = move |row, plan: RowPlan, reads: u32| {
-        let mut planned = sink.lock().unwrap_or_else(PoisonError::into_inner);
-        planned.as_mut().map_or(Ok(()), |planned| {
+        sink.lock().as_mut().map_or(Ok(()), |planned| {
             planned.rows += 1;
             planned.reads += u64::from(reads);
             planned.plans.take(row, &plan)
@@ -86,23 +78,38 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     };
     let rows = Selection::Unfinished.count(&run);
     let admission = Admission::new(reader, &run, &batch.job.layout)?;
-    let end = match settings {
-        Ok(settings) => {
-            let question = ReadQuestion::Plan(Box::new(take));
-            Ok(read((rows, &run), &batch.job, &connected, settings, admission, question, (waits, None)).await)
-        }
-        Err(failure) => Err(failure),
-    };
-    let reads = PermitsGiven::of(&connected.services).since(&before);
-    connected.close().await;
-    let planned = planned.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let planned = planned.ok_or_else(|| Failure::program("the plan was taken twice"))?;
-    must_be_whole(end?, planned.rows, rows)?;
-    forecast.reads = planned.reads;
+    let end = pass.read(settings, rows, admission, ReadQuestion::Plan(Box::new(take)), None).await;
+    let after = permits_given(&services);
+    let planned = planned.lock().take().ok_or_else(|| Failure::program("the plan was taken twice"))?;
+    must_be_whole(end, planned.rows, rows)?;
+    forecast.numbers.reads = planned.reads;
     write(&session, &batch, planned.plans, in_file, &mut forecast, &args.report)?;
-    forecast.reckon(&reads)?;
-    forecast.print(&batch.job, args.json)?;
-    Ok(if forecast.is_clean() { Exit::Good } else { Exit::Findings })
+    forecast.reckon(&before, &after)?;
+    let exit = if forecast.is_clean() { Exit::Good } else { Exit::Findings };
+    if args.json {
+        forecast.print_json()?;
+    } else {
+        forecast.print_text();
+    }
+    Ok(exit)
+}
+
+/// A folder for the journal of the plan. Those that killed processes left are cleared away.
+fn temporary_folder() -> Result<TempDir, Failure> {
+    let folders = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    for folder in folders.filter(|folder| folder.file_name().to_string_lossy().starts_with(FOLDER_PREFIX)) {
+        if let Ok(Some(owner)) = Journal::holder(&folder.path())
+            && !owner.may_live()
+        {
+            // Another user's stays.
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
+    }
+    tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir().map_err(|error| {
+        let message = format!("no temporary folder for the rows of the plan: {error}");
+        let help = "set TMPDIR to a folder that exists and has room; nothing was read or changed";
+        Failure::with(Exit::Fault, message, help)
+    })
 }
 
 /// Copies the rows, and keeps what the file's own rules say of them.
@@ -121,19 +128,9 @@ async fn copy(
             kept = in_file.push(RowNumber(row), &said);
         }
     };
-    let begun = begin(journal, &order, None, BTreeMap::new(), &SystemClock, &mut keep).await;
-    let (session, _) = begun.map_err(begin_failure)?;
+    let (session, _) = begin(journal, &order, None, BTreeMap::new(), &SystemClock, &mut keep).await?;
     kept?;
     Ok(session)
-}
-
-fn fit(ready: Ready) -> Result<crate::job::Settings, Failure> {
-    warn_of(ready.unknown());
-    let bad: Vec<&Check> = ready.bad().collect();
-    match &ready.settings {
-        Some(settings) if bad.is_empty() => Ok(settings.clone()),
-        Some(_) | None => Err(preflight_failure(&bad)),
-    }
 }
 
 /// Writes `plan.csv`, row by row, and counts.
@@ -142,7 +139,7 @@ fn write(
     batch: &JobBatch,
     plans: PlanRows,
     in_file: Spool<InFile>,
-    forecast: &mut PlanForecast,
+    forecast: &mut PlanForecast<'_>,
     folder: &Path,
 ) -> Result<(), Failure> {
     let header = session.header();
@@ -157,42 +154,30 @@ fn write(
     };
     let mut settled = plans.settle(&mut name)?;
     let mut in_file = in_file.finish()?;
-    let columns: Vec<&str> = batch.job.report.iter().map(|(name, _)| name.as_str()).collect();
-    let mut table = PlanTable::create(&folder.join("plan.csv"), &columns, SEAL_COLUMN)?;
+    let mut table = PlanTable::create(&folder.join("plan.csv"), &batch.job, whole)?;
     session.glance()?.each::<Failure>(|input, _| {
         let (row, key) = (input.number, key(input));
         let mut refusal = None;
         while let Some((rule, is_error, message, suggestion)) = in_file.next_of(row)? {
-            forecast.find(row, &key, &rule, is_error, message.clone())?;
+            forecast.find(row, &key, &rule, is_error, &message)?;
             let advice = suggestion.unwrap_or_default();
             refusal = refusal.or(is_error.then_some(Problem { code: rule, message, advice }));
         }
         let plan = match refusal {
             Some(problem) => {
-                forecast.refused += 1;
+                forecast.numbers.refused += 1;
                 RowPlan::against(problem)
             }
             None => {
                 let plan = settled.next_of(row, &mut name)?;
                 let plan = plan.ok_or_else(|| Failure::program(format!("row {row} was not planned")))?;
-                forecast.take(&batch.job, row, &key, &plan)?;
+                forecast.take(row, &key, &plan)?;
                 plan
             }
         };
-        table.line(&line(batch, whole, row, &key, &plan))?;
+        table.row(row, &key, &plan)?;
         Ok(())
     })?;
-    forecast.plan = table.finish()?.display().to_string();
+    forecast.numbers.plan = table.finish()?.display().to_string();
     Ok(())
-}
-
-fn line<'a>(batch: &'a JobBatch, whole: Seal, row: RowNumber, key: &'a str, plan: &'a RowPlan) -> PlanRow<'a> {
-    let (change, steps, problem) = match &plan.plan {
-        Plan::Unchanged => ("unchanged", &[][..], None),
-        Plan::Change(steps) => ("change", &steps[..], None),
-        Plan::Refused(problems) => ("refused", &[][..], Problem::all(problems.clone())),
-    };
-    let steps = steps.iter().filter_map(|id| Some(batch.job.step(*id)?.name.as_str()));
-    let seal = seal_cell(whole.0, plan.seal.map(|seal| seal.0));
-    PlanRow { row: row.0, key, change, steps: steps.collect(), problem, report: &plan.report, seal }
 }

@@ -1,16 +1,16 @@
 //! What `plan` and `verify` share: rows are read and nothing is written, and a pass that is cut off says how far it came.
 
-use super::connect::{Cast, Connected, Hitch, Target};
+use super::connect::{Cast, Connected, Target};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::waits::{Cut, Waits, trouble_of};
+use super::waits::{Cut, Waits};
 use crate::job::{Job, Settings};
 use crate::journal::RunRecord;
 use crate::progress::print;
 use crate::runner::admission::Admission;
 use crate::runner::client::RunAbort;
 use crate::runner::pass::Pass;
-use crate::runner::preflight::{Ready, prepare};
+use crate::runner::preflight::Ready;
 use crate::runner::reading::{ReadQuestion, ReadWork};
 use crate::runner::stop::AdmissionGate;
 use crate::runner::{Consumer, DispatchEnd, Dispatcher, MaxFailed, Policy, RunEvent, Schedule};
@@ -20,58 +20,61 @@ use std::time::{Duration, Instant};
 /// How often somebody who waits is told how far it is.
 const PRINT_EVERY: Duration = Duration::from_secs(10);
 
-/// Signs in, and looks whether the job can do its work.
-pub(super) async fn connect(
-    run: &RunRecord,
-    job: &Job,
-    target: Target,
-    cast: Cast,
-    waits: &mut Waits,
-) -> Result<(Connected, Ready), Failure> {
-    let hitch = Hitch::new();
-    let connecting = target.connect(run.id().0, job, cast, &hitch);
-    let connected = waits.wait(|| hitch.words(), connecting).await.map_err(Cut::into_failure)??;
-    let services = &connected.services;
-    let preparing = prepare(job, &run.header.params, services);
-    let ready = waits.wait(|| trouble_of(services), preparing).await.map_err(Cut::into_failure);
-    match ready.and_then(|ready| ready.map_err(|RunAbort(problem)| Failure::of_problem(Exit::Fault, &problem))) {
-        Ok(ready) => Ok((connected, ready)),
-        Err(failure) => {
-            connected.close().await;
-            Err(failure)
-        }
-    }
+/// A pass over rows that can begin.
+pub(super) struct ReadPass {
+    pub connected: Connected,
+    pub ready: Ready,
+    run: RunRecord,
+    job: Arc<Job>,
+    waits: Waits,
 }
 
-/// Asks the same of every row that is admitted. `rows` are all that can be.
-pub(super) async fn read(
-    (rows, run): (u64, &RunRecord),
-    job: &Arc<Job>,
-    connected: &Connected,
-    settings: Settings,
-    admission: Admission,
-    question: ReadQuestion,
-    (waits, concurrency): (Waits, Option<u32>),
-) -> DispatchEnd {
-    let work = ReadWork {
-        services: Arc::clone(&connected.services),
-        job: Arc::clone(job),
-        settings,
-        run: run.id(),
-        gate: AdmissionGate::default(),
-        question,
-    };
-    let walked = RunRecord { rows, counts: Default::default(), ..run.clone() };
-    let dispatcher = Dispatcher::new(
-        Pass::Read(Arc::new(work)),
-        admission,
-        &walked,
-        concurrency.map(|rows| rows as usize),
-        Policy { max_failed: MaxFailed::Rows(u64::MAX), max_stranded: u64::MAX },
-        Schedule::default(),
-        vec![Box::new(HowFar { printed_at: Instant::now() })],
-    );
-    dispatcher.run(waits.into_commands()).await
+impl ReadPass {
+    /// Signs in, and looks whether the job can do its work.
+    pub async fn connect(
+        run: &RunRecord,
+        job: &Arc<Job>,
+        target: Target,
+        cast: Cast,
+        mut waits: Waits,
+    ) -> Result<ReadPass, Failure> {
+        let connected = waits.connect(target, &run.header, job, cast).await.map_err(Cut::into_failure)?;
+        let ready = waits.prepare(&connected.services, &run.header, job).await.map_err(Cut::into_failure)?;
+        let ready = ready.map_err(|RunAbort(problem)| Failure::of_problem(Exit::Fault, &problem))?;
+        Ok(ReadPass { connected, ready, run: run.clone(), job: Arc::clone(job), waits })
+    }
+
+    /// Asks the same of every row that is admitted. `rows` are all that can be.
+    pub async fn read(
+        self,
+        settings: Settings,
+        rows: u64,
+        admission: Admission,
+        question: ReadQuestion,
+        concurrency: Option<u32>,
+    ) -> DispatchEnd {
+        let work = ReadWork {
+            services: Arc::clone(&self.connected.services),
+            job: self.job,
+            settings,
+            run: self.run.id(),
+            gate: AdmissionGate::default(),
+            question,
+        };
+        let walked = RunRecord { rows, counts: Default::default(), ..self.run };
+        let dispatcher = Dispatcher::new(
+            Pass::Read(Arc::new(work)),
+            admission,
+            &walked,
+            concurrency.map(|rows| rows as usize),
+            Policy { max_failed: MaxFailed::Rows(u64::MAX), max_stranded: u64::MAX },
+            Schedule::default(),
+            vec![Box::new(HowFar { printed_at: Instant::now() })],
+        );
+        let end = dispatcher.run(self.waits.into_commands()).await;
+        self.connected.close().await;
+        end
+    }
 }
 
 /// Says so where not all rows were read.

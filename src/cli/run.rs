@@ -2,22 +2,25 @@
 
 use super::args::RunArgs;
 use super::connect::Target;
-use super::consent::Consent;
-use super::context::{FindingLines, JobBatch, journal, schedule};
+use super::consent::must_ask;
+use super::context::{JobBatch, journal, schedule};
 use super::ending::finish;
 use super::half_way::refusal;
-use super::work::{Opening, RunStage, work};
+use super::work::{RunStage, work};
 use super::{Exit, Failure, Global};
-use crate::batch::PlanFile;
+use crate::batch::{Finding, PlanFile};
 use crate::journal::{Adoption, Copied, Journal, RunRecord, Session};
-use crate::progress::{counted, name_run, print, warn};
+use crate::progress::{counted, name_run, print, print_finding, warn};
 use crate::runner::half_way::take_over;
 use crate::runner::plan::plan_seal;
-use crate::runner::start::{Before, BeginError, Order, copy, look_back};
+use crate::runner::start::{Before, Order, copy, look_back};
 use crate::runner::{Clock, SystemClock};
 use crate::values::Severity;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Findings shown one by one on the terminal; the rest is counted, and `check` shows them all.
+const FINDINGS_SHOWN_MAX: u64 = 20;
 
 pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     let schedule = schedule(&args.work)?;
@@ -43,15 +46,14 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
         Before::New => {
             let adoptions = take_over(&journal, &order, SystemClock.now());
             let adoptions = adoptions.map_err(|error| refusal(error, global))?;
-            let consent = Consent::needed(&target, args.work.yes)?;
-            let (session, copied) = start(&journal, &batch, &order, plan, adoptions).await?;
-            let stage = RunStage::New(copied, consent);
-            Opening { session, stage }
+            let must_ask = must_ask(&target, args.work.yes)?;
+            let (session, copied) = start(&journal, &batch, &order, plan, adoptions)?;
+            (session, RunStage::New { copied, must_ask })
         }
         Before::Unfinished(run) => {
             name_run(run.id());
             print(format_args!("continuing run {}", run.id()));
-            Opening { session: journal.resume(&run)?, stage: RunStage::Begun }
+            (journal.resume(&run)?, RunStage::Begun)
         }
         Before::Finished(run) => {
             name_run(run.id());
@@ -66,7 +68,8 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     work(global, &args.work, schedule, journal, opening, Arc::clone(&batch.job), target).await
 }
 
-async fn start(
+/// Copies the rows into the journal. The first findings are shown on standard error, then a count.
+fn start(
     journal: &Journal,
     batch: &JobBatch,
     order: &Order<'_>,
@@ -78,27 +81,26 @@ async fn start(
         print(format_args!("{people} half way in run {from} would be taken over; that run can then not be resumed"));
     }
     batch.tell_dialect();
-    let mut lines = FindingLines::default();
-    let mut show = |finding: &crate::batch::Finding| lines.show(finding);
-    let (import, summary) = copy(journal, order, plan, adoptions, &SystemClock, &mut show).map_err(begin_failure)?;
+    let mut found = 0;
+    let mut show = |finding: &Finding| {
+        found += 1;
+        if found <= FINDINGS_SHOWN_MAX {
+            print_finding(finding);
+        }
+    };
+    let (import, summary) = copy(journal, order, plan, adoptions, &SystemClock, &mut show)?;
     let copied = import.copied()?;
-    lines.end(batch);
+    let more = found.saturating_sub(FINDINGS_SHOWN_MAX);
+    if more > 0 {
+        let (job, file) = (&batch.job.name, batch.input.file.display());
+        print_finding(format_args!("… and {more} more; `cutover check {job} {file}` shows them all"));
+    }
     let errors = summary.count(Severity::Error);
     if errors > 0 {
-        warn(format_args!(
-            "{} in the file; the rows with errors are refused, the others are worked on",
-            counted(errors, "error", "errors")
-        ));
+        let errors = counted(errors, "error", "errors");
+        warn(format_args!("{errors} in the file; the rows with errors are refused, the others are worked on"));
     }
     Ok(copied)
-}
-
-pub(super) fn begin_failure(error: BeginError) -> Failure {
-    match error {
-        BeginError::Input(error) => Failure::unusable(error),
-        BeginError::Plan(error) => Failure::unusable(error),
-        BeginError::Journal(error) => error.into(),
-    }
 }
 
 fn different(run: &RunRecord, differences: &[String]) -> Failure {

@@ -41,8 +41,8 @@ pub(super) async fn runs(global: &Global, json: bool) -> Result<Exit, Failure> {
     let exposed = summaries.iter().flat_map(|one| exposed_lines(one, &global.journal));
     exposed.for_each(print_result);
     for summary in &summaries {
-        let RunSummary { run, started_at, job, rows, target, .. } = summary;
-        let (state, done) = (summary.state.word(), summary.count(Outcome::Done));
+        let RunSummary { run, started_at, state, job, rows, target, .. } = summary;
+        let done = summary.count(Outcome::Done);
         print_result(format_args!("{run}  {started_at}  {state:<11}  {job:<16}  {rows} rows, {done} done  {target}"));
     }
     Ok(Exit::Good)

@@ -2,50 +2,45 @@
 //! to the target nor to the journal.
 
 use super::args::{Global, VerifyArgs};
-use super::connect::Target;
 use super::context::{print_json, warn_unused};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::reading::{connect, must_be_whole, read};
-use super::resume::{job_of, must_be_the_same};
-use super::signals;
+use super::reading::{ReadPass, must_be_whole};
+use super::resume::target_and_job;
 use super::sim::cast_of;
 use super::waits::Waits;
 use super::work::{preflight_failure, warn_of};
-use crate::journal::{RowNumber, RunRecord, Snapshot};
+use crate::core::Problem;
+use crate::journal::{RowNumber, RunId, Snapshot};
 use crate::progress::{counted, name_run, print_result, warn};
 use crate::runner::admission::{Admission, Selection};
-use crate::runner::preflight::Check;
+use crate::runner::preflight::Verdict;
 use crate::runner::reading::{Drift, ReadQuestion, Verification};
+use parking_lot::Mutex;
 use serde::Serialize;
-use serde_json::Value;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
+use std::sync::Arc;
 
 /// What is told of all rows.
-#[derive(Debug, Default, Serialize)]
+#[derive(Serialize)]
 struct DriftReport {
-    run: String,
+    run: RunId,
     /// Rows that were read.
     checked: u64,
-    drifted: Vec<Drifted>,
+    drifted: Vec<OfRow<Drift>>,
     /// Rows that could not be read.
-    unread: Vec<Unread>,
+    unread: Vec<OfRow<Unread>>,
 }
 
-#[derive(Debug, Serialize)]
-struct Drifted {
+#[derive(Serialize)]
+struct OfRow<T> {
     row: u64,
     key: String,
-    property: String,
-    expected: Value,
-    found: Value,
+    #[serde(flatten)]
+    found: T,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Unread {
-    row: u64,
-    key: String,
     error_code: String,
     error: String,
     advice: String,
@@ -57,39 +52,30 @@ pub(super) async fn main(global: &Global, args: &VerifyArgs) -> Result<Exit, Fai
     let (mut reader, unused) = snapshot.rows(&run)?;
     unused.iter().for_each(warn_unused);
     name_run(run.id());
-    let spec = args.target.target.as_deref();
-    let target = Target::named(Some(spec.unwrap_or(&run.header.target_spec)))?;
-    must_be_the_same(&run, &target)?;
-    let job = Arc::new(job_of(&run)?);
-    let (sender, commands) = mpsc::channel(1);
-    signals::hear(sender);
-    let mut waits = Waits::new(commands, &target);
+    let (target, job) = target_and_job(&run, &args.target)?;
+    let (waits, _commands) = Waits::for_target(&target);
     let cast = cast_of(global, &snapshot.runs(), &run.header, &mut reader, &job)?;
-    let (connected, ready) = connect(&run, &job, target, cast, &mut waits).await?;
+    let pass = ReadPass::connect(&run, &job, target, cast, waits).await?;
+    let ready = &pass.ready;
     // What only a write needs may be missing.
-    warn_of(ready.warnings().chain(ready.unknown()).chain(ready.bad()));
-    let Some(settings) = &ready.settings else {
-        connected.close().await;
-        return Err(preflight_failure(&ready.bad().collect::<Vec<&Check>>()));
-    };
-    let findings = DriftReport { run: run.id().to_string(), ..DriftReport::default() };
+    warn_of(ready.of(Verdict::Warning).chain(ready.of(Verdict::Unknown)).chain(ready.of(Verdict::Bad)));
+    let settings = ready.settings.clone().ok_or_else(|| preflight_failure(ready))?;
+    let findings = DriftReport { run: run.id(), checked: 0, drifted: Vec::new(), unread: Vec::new() };
     let findings = Arc::new(Mutex::new(findings));
     let found = Arc::clone(&findings);
     let question = ReadQuestion::Verify(Box::new(move |row, key, verification| {
-        found.lock().unwrap_or_else(PoisonError::into_inner).take(row, key, verification);
+        found.lock().take(row, key, verification);
     }));
     let rows = Selection::Good.count(&run);
     let admission = Admission::of_good_rows(reader, &run, &job.layout);
-    let how = (waits, args.concurrency);
-    let end = read((rows, &run), &job, &connected, settings.clone(), admission, question, how).await;
-    connected.close().await;
-    let mut findings = std::mem::take(&mut *findings.lock().unwrap_or_else(PoisonError::into_inner));
+    let end = pass.read(settings, rows, admission, question, args.concurrency).await;
+    let mut findings = findings.lock();
     findings.drifted.sort_by_key(|drifted| drifted.row);
     findings.unread.sort_by_key(|unread| unread.row);
     if args.json {
-        print_json(&findings)?;
+        print_json(&*findings)?;
     } else {
-        findings.print(&run);
+        findings.print();
     }
     must_be_whole(end, findings.checked, rows)?;
     Ok(match (&findings.unread[..], &findings.drifted[..]) {
@@ -105,50 +91,24 @@ impl DriftReport {
         match verification {
             Verification::Drifts(drifts) => {
                 self.checked += 1;
-                let drifted = drifts.into_iter().map(|drift| {
-                    let Drift { property, expected, found } = drift;
-                    Drifted { row, key: key.clone(), property, expected, found }
-                });
-                self.drifted.extend(drifted);
+                self.drifted.extend(drifts.into_iter().map(|found| OfRow { row, key: key.clone(), found }));
             }
-            Verification::Unread(problem) => self.unread.push(Unread {
-                row,
-                key,
-                error_code: problem.code,
-                error: problem.message,
-                advice: problem.advice,
-            }),
+            Verification::Unread(Problem { code, message, advice }) => {
+                let found = Unread { error_code: code, error: message, advice };
+                self.unread.push(OfRow { row, key, found });
+            }
         }
     }
 
-    fn print(&self, run: &RunRecord) {
-        for one in &self.drifted {
-            print_result(format_args!(
-                "row {} ({}): {} should be {}, and is {}",
-                one.row,
-                one.key.trim(),
-                one.property,
-                one.expected,
-                one.found
-            ));
+    fn print(&self) {
+        for OfRow { row, key, found: Drift { property, expected, found } } in &self.drifted {
+            print_result(format_args!("row {row} ({}): {property} should be {expected}, and is {found}", key.trim()));
         }
-        for one in &self.unread {
-            warn(format_args!(
-                "row {} ({}) could not be read: {}: {}; {}",
-                one.row,
-                one.key.trim(),
-                one.error_code,
-                one.error,
-                one.advice
-            ));
+        for OfRow { row, key, found: Unread { error_code, error, advice } } in &self.unread {
+            warn(format_args!("row {row} ({}) could not be read: {error_code}: {error}; {advice}", key.trim()));
         }
-        let mut rows: Vec<u64> = self.drifted.iter().map(|one| one.row).collect();
-        rows.dedup();
-        print_result(format_args!(
-            "run {}: {} read again, {} no longer as they should be",
-            run.id(),
-            counted(self.checked, "finished row", "finished rows"),
-            rows.len()
-        ));
+        let drifted = self.drifted.chunk_by(|one, next| one.row == next.row).count();
+        let read = counted(self.checked, "finished row", "finished rows");
+        print_result(format_args!("run {}: {read} read again, {drifted} no longer as they should be", self.run));
     }
 }

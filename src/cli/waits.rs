@@ -3,16 +3,23 @@
 //! Each wait is announced within two seconds, with its reason and its end, and ends at once when the process is told to stop:
 //! nobody is under way yet.
 
-use super::connect::Target;
-use super::{Exit, Failure};
-use crate::journal::JournalError;
+use super::connect::{Cast, Connected, Hitch, Target};
+use super::{Exit, Failure, signals};
+use crate::job::Job;
+use crate::journal::{JournalError, RunHeader};
 use crate::progress::{print, short, waiting_in_words};
+use crate::runner::client::RunAbort;
+use crate::runner::preflight::{Ready, prepare};
 use crate::runner::{Asked, Command, Refused, Services, StopReason};
 use crate::services::Endpoint;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval_at};
+
+/// Commands on their way; more of them wait outside.
+const COMMANDS_WAITING_MAX: usize = 4;
 
 /// How often the reason of a wait is looked at. The first look comes before a person wonders.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -61,12 +68,38 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    pub fn new(commands: mpsc::Receiver<Asked>, target: &Target) -> Waits {
-        Waits { commands, whom: target.address(), patience: target.patience() }
+    /// Hears signals from here on. Also returns where other commands go.
+    pub fn for_target(target: &Target) -> (Waits, mpsc::Sender<Asked>) {
+        let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
+        signals::hear(sender.clone());
+        (Waits { commands, whom: target.address(), patience: target.patience() }, sender)
     }
 
     pub fn into_commands(self) -> mpsc::Receiver<Asked> {
         self.commands
+    }
+
+    /// Signs in.
+    ///
+    /// # Errors
+    /// As [`Waits::wait`], and what is wrong with the target.
+    pub async fn connect(&mut self, target: Target, run: &RunHeader, job: &Job, cast: Cast) -> Result<Connected, Cut> {
+        let hitch = Hitch::default();
+        let connecting = target.connect(run.id.0, job, cast, &hitch);
+        Ok(self.wait(|| hitch.lock().clone(), connecting).await??)
+    }
+
+    /// Looks whether the job can do its work.
+    ///
+    /// # Errors
+    /// As [`Waits::wait`]; [`RunAbort`] is for the caller to say.
+    pub async fn prepare(
+        &mut self,
+        services: &Arc<Services>,
+        run: &RunHeader,
+        job: &Job,
+    ) -> Result<Result<Ready, RunAbort>, Cut> {
+        self.wait(|| trouble_of(services), prepare(job, &run.params, services)).await
     }
 
     /// Waits for something. `why` says what it hangs on at present, if on anything; it may hang for as long as the target's
@@ -74,7 +107,7 @@ impl Waits {
     ///
     /// # Errors
     /// [`Cut::Stopped`]: somebody asked for it, or the patience is over.
-    pub async fn wait<T>(&mut self, why: impl Fn() -> Option<String>, what: impl Future<Output = T>) -> Result<T, Cut> {
+    async fn wait<T>(&mut self, why: impl Fn() -> Option<String>, what: impl Future<Output = T>) -> Result<T, Cut> {
         let mut hang = Hang { since: Instant::now(), printed: None };
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         let mut what = pin!(what);
@@ -158,7 +191,7 @@ fn clock_in(left: Duration) -> String {
 }
 
 /// What reads hang on: a service is in trouble, or the main one has not replied at all.
-pub(super) fn trouble_of(services: &Services) -> Option<String> {
+fn trouble_of(services: &Services) -> Option<String> {
     let registry = &services.registry;
     let waiting = || waiting_in_words(registry.waiting().as_ref());
     let silent = || waiting().unwrap_or_else(|| "no reply yet".to_owned());

@@ -1,15 +1,14 @@
 //! Working on a run until it ends or has to stop: what `run` and `resume` share.
 
 use super::args::WorkArgs;
-use super::connect::{Connected, Hitch, Target};
-use super::consent::{Consent, ask, heading};
+use super::connect::{Connected, Target};
+use super::consent::{ask, heading};
 use super::context::{absolute, operator, report_dir};
 use super::control_server::{Bridge, listen};
 use super::ending::{LeftExposed, RunEnding, advise};
 use super::half_way::mention_others;
-use super::signals;
 use super::sim::cast_of;
-use super::waits::{Cut, Waits, trouble_of};
+use super::waits::{Cut, Waits};
 use super::{Exit, Failure, Global};
 use crate::job::{Job, Settings};
 use crate::journal::{Copied, Journal, JournalError, Session, Stop};
@@ -18,18 +17,15 @@ use crate::runner::admission::Admission;
 use crate::runner::claims::Claims;
 use crate::runner::client::RunAbort;
 use crate::runner::exposed::{Exposed, Person};
-use crate::runner::preflight::{Check, Ready, prepare};
+use crate::runner::preflight::{Check, Ready, Verdict};
 use crate::runner::reopen::{Retried, reopen};
 use crate::runner::stop::AdmissionGate;
 use crate::runner::worker::Work;
-use crate::runner::{Asked, Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopReason, SystemClock};
+use crate::runner::{Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopReason, SystemClock};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, mpsc};
-
-/// Commands on their way; more of them wait outside.
-const COMMANDS_WAITING_MAX: usize = 4;
+use tokio::sync::Mutex;
 
 /// Between two looks whether the last user of the session is gone.
 const RELEASE_POLL: Duration = Duration::from_millis(10);
@@ -37,16 +33,11 @@ const RELEASE_POLL: Duration = Duration::from_millis(10);
 /// Looks in all: two seconds.
 const RELEASE_POLLS_MAX: u32 = 200;
 
-/// A run that is open in this process.
-pub(super) struct Opening {
-    pub session: Session,
-    pub stage: RunStage,
-}
-
-/// How far it is.
+/// How far a run is that is open in this process.
 pub(super) enum RunStage {
-    /// Its rows are in the journal, but it does not exist before it is begun.
-    New(Copied, Consent),
+    /// Its rows are in the journal, but it does not exist before it is begun: after the person at the terminal was asked, if
+    /// somebody is to be.
+    New { copied: Copied, must_ask: bool },
     /// It was begun before.
     Begun,
     /// It was begun before, and these rows of it begin again.
@@ -59,24 +50,22 @@ pub(super) async fn work(
     args: &WorkArgs,
     schedule: Schedule,
     journal: Journal,
-    opening: Opening,
+    (session, mut stage): (Session, RunStage),
     job: Arc<Job>,
     target: Target,
 ) -> Result<Exit, Failure> {
     let target_spec = target.spec.clone();
-    let Opening { session, mut stage } = opening;
     let run = session.header().id;
     mention_others(&journal, run, &global.journal);
     name_run(run);
-    let session = Arc::new(session);
     let journal = Arc::new(Mutex::new(journal));
     let dir = report_dir(args.report.as_deref(), &run.to_string());
-    let attempt = RunAttempt { global, args, journal: &journal, session: &session, job: &job, report: &dir };
+    let attempt = RunAttempt { global, args, journal: &journal, session: Arc::new(session), job, report: &dir };
     let (end, people) = attempt.make(target, schedule, &mut stage).await;
-    let session = released(session).await?;
+    let session = released(attempt.session).await?;
     if !matches!(stage, RunStage::Begun) {
         // A new run is withdrawn. A retry has begun nothing again, so the run stands as it stood.
-        if let RunStage::New(..) = stage
+        if let RunStage::New { .. } = stage
             && let Err(error) = journal.lock().await.withdraw(session).await
         {
             tracing::info!("the run is removed when the journal is opened next: {error}");
@@ -123,8 +112,8 @@ struct RunAttempt<'a> {
     global: &'a Global,
     args: &'a WorkArgs,
     journal: &'a Arc<Mutex<Journal>>,
-    session: &'a Arc<Session>,
-    job: &'a Arc<Job>,
+    session: Arc<Session>,
+    job: Arc<Job>,
     report: &'a Path,
 }
 
@@ -136,19 +125,17 @@ impl RunAttempt<'_> {
         schedule: Schedule,
         stage: &mut RunStage,
     ) -> (Result<DispatchEnd, Cut>, Vec<Person>) {
-        let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
-        signals::hear(sender.clone());
-        let mut waits = Waits::new(commands, &target);
+        let (mut waits, commands) = Waits::for_target(&target);
         let connected = match self.connect(target, &mut waits).await {
             Ok(connected) => connected,
             Err(cut) => return (Err(cut), self.left_exposed().await),
         };
         let services = Arc::clone(&connected.services);
-        let bridge = Bridge { gate: AdmissionGate::default(), commands: sender, services: Arc::clone(&services) };
-        let gate = bridge.gate.clone();
-        let mut server = listen(self.journal, self.session, bridge).await;
+        let gate = AdmissionGate::default();
+        let bridge = Bridge { gate: gate.clone(), commands, services: Arc::clone(&services) };
+        let mut server = listen(self.journal, &self.session, bridge).await;
         let end = match self.begin(&connected, &mut waits, stage).await {
-            Ok(settings) => self.dispatch(&services, settings, gate, waits.into_commands(), schedule).await,
+            Ok(settings) => self.dispatch(&services, settings, gate, waits, schedule).await,
             Err(cut) => Err(cut),
         };
         connected.close().await;
@@ -160,10 +147,8 @@ impl RunAttempt<'_> {
         let runs = self.journal.lock().await.runs().map_err(Failure::from)?;
         let mut reader = self.session.reader().await.map_err(Failure::from)?;
         let header = self.session.header();
-        let cast = cast_of(self.global, &runs, header, &mut reader, self.job)?;
-        let hitch = Hitch::new();
-        let connecting = target.connect(self.session.header().id.0, self.job, cast, &hitch);
-        Ok(waits.wait(|| hitch.words(), connecting).await??)
+        let cast = cast_of(self.global, &runs, header, &mut reader, &self.job)?;
+        waits.connect(target, header, &self.job, cast).await
     }
 
     /// Whom an earlier process left exposed, for an attempt that ended before it could ask the target.
@@ -184,71 +169,59 @@ impl RunAttempt<'_> {
     async fn begin(&self, connected: &Connected, waits: &mut Waits, stage: &mut RunStage) -> Result<Settings, Cut> {
         let services = &connected.services;
         self.take_in(&services.gauges.exposed).await.map_err(Failure::from)?;
+        let at = || SystemClock.now();
         if matches!(stage, RunStage::Begun) {
-            self.opened().await?;
+            self.session.opened(at()).await.map_err(Cut::Journal)?;
         }
-        let params = &self.session.header().params;
-        let preparing = prepare(self.job, params, services);
-        let ready = waits.wait(|| trouble_of(services), preparing).await?;
+        let ready = waits.prepare(services, self.session.header(), &self.job).await?;
         let ready = ready
             .map_err(|RunAbort(problem)| Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice))))?;
-        self.must_be_fit(&ready).await?;
+        let settings = self.fit(&ready).await?;
         self.print_heading(connected, &ready, stage);
-        if let RunStage::New(_, Consent::OfPerson) = stage {
+        if let RunStage::New { must_ask: true, .. } = stage {
             ask(waits).await?;
         }
         match std::mem::replace(stage, RunStage::Begun) {
-            RunStage::New(copied, _) => {
-                self.session.begin(copied, SystemClock.now()).await.map_err(Failure::from)?;
-                self.opened().await?;
-            }
+            RunStage::New { copied, .. } => self.session.begin(copied, at()).await.map_err(Failure::from)?,
             RunStage::Retry(retried) => {
-                self.reopen(&retried).await.map_err(Cut::Journal)?;
-                self.opened().await?;
+                let rows = reopen(&self.session, &retried, &operator(), &SystemClock).await.map_err(Cut::Journal)?;
+                print(format_args!("{} again", counted(rows, "row begins", "rows begin")));
             }
-            RunStage::Begun => {}
+            RunStage::Begun => return Ok(settings),
         }
-        Ok(ready.settings.ok_or_else(|| Failure::program("there are no lookups"))?)
-    }
-
-    async fn reopen(&self, retried: &Retried) -> Result<(), JournalError> {
-        let rows = reopen(self.session, retried, &operator(), &SystemClock).await?;
-        print(format_args!("{} again", counted(rows, "row begins", "rows begin")));
-        Ok(())
-    }
-
-    async fn opened(&self) -> Result<(), Cut> {
-        self.session.opened(SystemClock.now()).await.map_err(Cut::Journal)
+        self.session.opened(at()).await.map_err(Cut::Journal)?;
+        Ok(settings)
     }
 
     /// Nothing must speak against the run, unless somebody is half way: those people are finished with whatever the app may
     /// still do.
-    async fn must_be_fit(&self, ready: &Ready) -> Result<(), Failure> {
-        warn_of(ready.warnings().chain(ready.unknown()));
-        let bad: Vec<&Check> = ready.bad().collect();
-        if bad.is_empty() && ready.settings.is_some() {
-            return Ok(());
+    async fn fit(&self, ready: &Ready) -> Result<Settings, Failure> {
+        warn_of(ready.of(Verdict::Warning).chain(ready.of(Verdict::Unknown)));
+        match &ready.settings {
+            Some(settings) if ready.of(Verdict::Bad).next().is_none() => Ok(settings.clone()),
+            Some(settings) if !self.session.reader().await?.half_way()?.is_empty() => {
+                ready
+                    .of(Verdict::Bad)
+                    .for_each(|check| warn(format_args!("{}: {}; {}", check.name, check.detail, check.advice)));
+                Ok(settings.clone())
+            }
+            Some(_) | None => Err(preflight_failure(ready)),
         }
-        if ready.settings.is_none() || self.session.reader().await?.half_way()?.is_empty() {
-            return Err(preflight_failure(&bad));
-        }
-        bad.iter().for_each(|check| warn(format_args!("{}: {}; {}", check.name, check.detail, check.advice)));
-        Ok(())
     }
 
     /// A person who is asked sees it even with `--quiet`.
     fn print_heading(&self, connected: &Connected, ready: &Ready, stage: &RunStage) {
         let run = self.session.run();
         let rows = match stage {
-            RunStage::New(copied, _) => copied.rows(),
+            RunStage::New { copied, .. } => copied.rows(),
             RunStage::Begun | RunStage::Retry(_) => run.rows,
         };
-        let heading = heading(self.job, connected, ready, rows, run.counts.total());
+        let heading = heading(&self.job, connected, ready, rows, run.counts.total());
         let (journal, report) = (absolute(&self.global.journal), absolute(self.report));
         let places = format!("journal   {}\nreport    {}", journal.display(), report.display());
         let heading = format!("{heading}\nrun       {}\n{places}", run.id());
         print(&heading);
-        if matches!(stage, RunStage::New(_, Consent::OfPerson)) {
+        if matches!(stage, RunStage::New { must_ask: true, .. }) {
             warn_if_quiet(heading);
         }
     }
@@ -258,7 +231,7 @@ impl RunAttempt<'_> {
         services: &Arc<Services>,
         settings: Settings,
         gate: AdmissionGate,
-        commands: mpsc::Receiver<Asked>,
+        waits: Waits,
         schedule: Schedule,
     ) -> Result<DispatchEnd, Cut> {
         // The reader first: it waits until the checkpoint, and so what is known of the run, is up to the log.
@@ -267,10 +240,10 @@ impl RunAttempt<'_> {
         let admission = Admission::new(reader, &run, &self.job.layout).map_err(Failure::from)?;
         let work = Arc::new(Work {
             services: Arc::clone(services),
-            job: Arc::clone(self.job),
+            job: Arc::clone(&self.job),
             settings,
-            session: Arc::clone(self.session),
-            claims: Claims::new(self.session),
+            session: Arc::clone(&self.session),
+            claims: Claims::new(&self.session),
             exposure_gate: Arc::default(),
             gate,
         });
@@ -284,7 +257,7 @@ impl RunAttempt<'_> {
             schedule,
             vec![progress::consumer()],
         );
-        Ok(dispatcher.run(commands).await)
+        Ok(dispatcher.run(waits.into_commands()).await)
     }
 }
 
@@ -296,8 +269,8 @@ pub(super) fn warn_of<'c>(checks: impl Iterator<Item = &'c Check>) {
 }
 
 /// Everything that stands in the way of a run or a plan.
-pub(super) fn preflight_failure(bad: &[&Check]) -> Failure {
-    let lines = bad.iter().map(|check| format!("\n{}: {}\n    {}", check.name, check.detail, check.advice));
+pub(super) fn preflight_failure(ready: &Ready) -> Failure {
+    let lines = ready.of(Verdict::Bad).map(|check| format!("\n{}: {}\n    {}", check.name, check.detail, check.advice));
     let message = format!("the run cannot begin{}", lines.collect::<String>());
     Failure::usage("preflight", message, "`cutover doctor` shows every check; nothing was changed")
 }

@@ -1,7 +1,7 @@
 //! A progress bar on a terminal, by indicatif.
 
 use super::voice::visible;
-use super::words::{news_in_words, outcomes_in_words, pace_in_words};
+use super::words::{RunNews, news_in_words, outcomes_in_words, pace_in_words};
 use crate::runner::{Consumer, RunEvent, Snapshot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -33,7 +33,7 @@ impl Consumer for Bar {
         if let RunEvent::Started { snapshot, .. } | RunEvent::Tick(snapshot) | RunEvent::Ended(snapshot) = event {
             self.show(snapshot);
         }
-        if let Some(words) = news_in_words(event) {
+        if let Some(RunNews::Hold(words) | RunNews::Stop(words)) = news_in_words(event) {
             self.0.println(visible(&words));
         }
         if let RunEvent::Ended(_) = event {

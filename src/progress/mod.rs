@@ -16,7 +16,7 @@ pub use words::{short, waiting_in_words};
 
 use crate::runner::Consumer;
 use bar::Bar;
-use lines::{JsonLines, PlainLines, StopLines};
+use lines::{Every, JsonLines, PlainLines};
 use std::io::IsTerminal;
 
 /// What shows how a run goes.
@@ -24,11 +24,11 @@ use std::io::IsTerminal;
 pub fn consumer() -> Box<dyn Consumer> {
     let manner = voice::manner();
     match manner.style {
-        Style::Auto if manner.quiet => Box::new(StopLines),
+        Style::Auto if manner.quiet => Box::new(PlainLines(None)),
         // A bar that is not on a terminal shows nothing at all.
         Style::Auto | Style::Bar if std::io::stderr().is_terminal() => Box::new(Bar::new()),
-        Style::Auto | Style::Bar | Style::Plain => Box::new(PlainLines::default()),
+        Style::Auto | Style::Bar | Style::Plain => Box::new(PlainLines(Some(Every::default()))),
         Style::Json => Box::new(JsonLines::default()),
-        Style::None => Box::new(StopLines),
+        Style::None => Box::new(PlainLines(None)),
     }
 }

@@ -5,11 +5,12 @@
 
 use crate::journal::RunId;
 use clap::{ColorChoice, ValueEnum};
-use serde_json::{Map, Value, json};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::io::{IsTerminal, Write as _};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 /// Version of the JSON lines' schema, `samples/progress-events.schema.json`.
 const SCHEMA: u32 = 1;
@@ -70,12 +71,14 @@ fn may_colour() -> bool {
 
 static MANNER: OnceLock<Manner> = OnceLock::new();
 
-/// The run that every JSON line names, and what the last line says.
-static STORY: Mutex<RunStory> = Mutex::new(RunStory { run: None, end: None });
+/// What JSON lines say of the run that is worked on.
+static STORY: Mutex<RunStory> = Mutex::new(RunStory { run: None, end: Value::Null });
 
 struct RunStory {
+    /// Named in every line from here on.
     run: Option<RunId>,
-    end: Option<Map<String, Value>>,
+    /// What the last line says, next to the exit code.
+    end: Value,
 }
 
 /// Sets how this process prints; the first call counts.
@@ -88,20 +91,14 @@ pub(super) fn manner() -> Manner {
     MANNER.get().copied().unwrap_or_default()
 }
 
-fn story() -> MutexGuard<'static, RunStory> {
-    STORY.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The run that every JSON line from here on belongs to.
 pub fn name_run(run: RunId) {
-    story().run = Some(run);
+    STORY.lock().run = Some(run);
 }
 
 /// What the last JSON line says about the run, next to the exit code.
 pub fn note_end(facts: Value) {
-    if let Value::Object(facts) = facts {
-        story().end = Some(facts);
-    }
+    STORY.lock().end = facts;
 }
 
 /// To standard error: a JSON line of this name, or the words. Errors are ignored: a full disk under standard error is no reason to
@@ -173,29 +170,26 @@ pub fn log(level: tracing::Level, text: &str) {
 
 /// A JSON line, with what every line has: the schema's version, the time, the run.
 pub(super) fn event(name: &str, facts: Value) {
-    let mut all = Map::new();
-    all.insert("schema".into(), SCHEMA.into());
-    all.insert("time".into(), now().into());
-    all.insert("run".into(), story().run.map(|run| run.to_string()).into());
-    all.insert("event".into(), name.into());
-    if let Value::Object(facts) = facts {
-        all.extend(facts);
-    }
-    line(&escaped(&Value::Object(all).to_string()));
+    let run = STORY.lock().run;
+    let head = json!({"schema": SCHEMA, "time": now(), "run": run, "event": name});
+    line(&escaped(&with(head, facts).to_string()));
 }
 
 /// The last JSON line: how the process ends, and what is known of its run.
 pub fn end(exit_code: u8) {
-    if !manner().is_json() {
-        return;
+    if manner().is_json() {
+        let unknown = json!({"state": null, "rows": null, "outcomes": null, "exposed": null, "report": null});
+        let known = with(unknown, STORY.lock().end.take());
+        event("end", with(known, json!({"exit_code": exit_code})));
     }
-    let mut facts = Map::new();
-    for name in ["state", "rows", "outcomes", "exposed", "report"] {
-        facts.insert(name.into(), Value::Null);
+}
+
+/// An object with what another one has.
+fn with(mut object: Value, other: Value) -> Value {
+    if let (Value::Object(members), Value::Object(more)) = (&mut object, other) {
+        members.extend(more);
     }
-    facts.extend(story().end.take().unwrap_or_default());
-    facts.insert("exit_code".into(), exit_code.into());
-    event("end", Value::Object(facts));
+    object
 }
 
 fn now() -> String {

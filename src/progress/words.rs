@@ -36,44 +36,36 @@ pub(super) fn pace_in_words(snapshot: &Snapshot) -> String {
     parts.join(", ")
 }
 
-/// How the run stops, and who would be left exposed.
-pub(super) fn stop_in_words(event: &RunEvent) -> Option<String> {
-    match event {
-        RunEvent::Draining(reason) => {
-            Some(format!("stopping: {}; no more rows start, rows in flight are finished or undone", reason.text()))
-        }
-        RunEvent::Interrupted { at_stake, .. } => Some(match at_stake {
-            0 => "no user is in mid-change now; Ctrl-C again stops at once".to_owned(),
-            at_stake => format!(
-                "Ctrl-C again abandons {} in mid-change: they could not sign in until the run is resumed",
-                users(*at_stake)
-            ),
-        }),
-        RunEvent::StillDraining { snapshot, gives_up_in } => Some(drain_in_words(snapshot, *gives_up_in)),
-        RunEvent::StoppingNow { reason, exposed } => Some(match exposed {
-            0 => format!("stopping now: {}", reason.text()),
-            exposed => format!("stopping now: {}; {} in mid-change abandoned", reason.text(), users(*exposed)),
-        }),
-        RunEvent::Started { .. }
-        | RunEvent::RowEnded { .. }
-        | RunEvent::Tick(_)
-        | RunEvent::Paused(_)
-        | RunEvent::GoingOn
-        | RunEvent::Ended(_) => None,
-    }
+/// What happened, where that is more than other numbers.
+pub(super) enum RunNews {
+    /// No row begins for a while, or they begin again.
+    Hold(String),
+    /// How the run stops, and who would be left exposed: said however little is to be said.
+    Stop(String),
 }
 
-/// What happened, where that is more than other numbers.
-pub(super) fn news_in_words(event: &RunEvent) -> Option<String> {
-    match event {
-        RunEvent::Paused(pause) => Some(pause_in_words(pause)),
-        RunEvent::GoingOn => Some("continuing".to_owned()),
-        RunEvent::Draining(_)
-        | RunEvent::Interrupted { .. }
-        | RunEvent::StillDraining { .. }
-        | RunEvent::StoppingNow { .. } => stop_in_words(event),
-        RunEvent::Started { .. } | RunEvent::RowEnded { .. } | RunEvent::Tick(_) | RunEvent::Ended(_) => None,
-    }
+pub(super) fn news_in_words(event: &RunEvent) -> Option<RunNews> {
+    let stop = match event {
+        RunEvent::Paused(pause) => return Some(RunNews::Hold(pause_in_words(pause))),
+        RunEvent::GoingOn => return Some(RunNews::Hold("continuing".to_owned())),
+        RunEvent::Draining(reason) => {
+            format!("stopping: {}; no more rows start, rows in flight are finished or undone", reason.text())
+        }
+        RunEvent::Interrupted { at_stake: 0, .. } => {
+            "no user is in mid-change now; Ctrl-C again stops at once".to_owned()
+        }
+        RunEvent::Interrupted { at_stake, .. } => {
+            let users = users(*at_stake);
+            format!("Ctrl-C again abandons {users} in mid-change: they could not sign in until the run is resumed")
+        }
+        RunEvent::StillDraining { snapshot, gives_up_in } => drain_in_words(snapshot, *gives_up_in),
+        RunEvent::StoppingNow { reason, exposed: 0 } => format!("stopping now: {}", reason.text()),
+        RunEvent::StoppingNow { reason, exposed } => {
+            format!("stopping now: {}; {} in mid-change abandoned", reason.text(), users(*exposed))
+        }
+        RunEvent::Started { .. } | RunEvent::RowEnded { .. } | RunEvent::Tick(_) | RunEvent::Ended(_) => return None,
+    };
+    Some(RunNews::Stop(stop))
 }
 
 /// What a drain waits for, for how long, and why.
@@ -165,7 +157,10 @@ mod tests {
 
     #[test]
     fn a_stop_says_what_it_waits_for_and_what_would_be_abandoned() {
-        let words = |event| stop_in_words(&event).unwrap();
+        let words = |event| match news_in_words(&event).unwrap() {
+            RunNews::Stop(words) => words,
+            RunNews::Hold(words) => panic!("{words}"),
+        };
         let nobody = Snapshot { exposed: 0, waiting: None, ..snapshot() };
         let interrupted = |at_stake| RunEvent::Interrupted { snapshot: snapshot(), at_stake };
         let reason = StopReason::Requested("SIGTERM received".into());

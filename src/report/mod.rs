@@ -1,8 +1,9 @@
 //! The report files of a run, and `plan.csv` before it.
 //!
 //! Made from the journal, so they can be written again at any time. One pass over the rows ([`write()`]) makes an [`OutcomeRow`]
-//! of each and hands it to every sink in `sink/`. Each file is put in its place when it is whole.
+//! of each and hands it to every sink. Each file is put in its place when it is whole.
 
+mod csv_files;
 mod error;
 mod exposed_list;
 mod liveness;
@@ -18,7 +19,7 @@ pub use error::ReportError;
 pub use exposed_list::write_exposed_list;
 pub use liveness::{Liveness, UnderWay};
 pub use outcome::{ExposedPerson, OutcomeRow};
-pub use plan::{PlanRow, PlanTable};
+pub use plan::PlanTable;
 pub use sink::Sink;
 pub use summary::{LogHead, RunStatus, RunSummary, WarningGroup, summarize};
 pub use table::CsvTable;

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The word for how a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum RunStatus {
     /// A process works on it.
     Running,
@@ -27,22 +28,6 @@ pub enum RunStatus {
     Stopped,
     /// Every row has ended.
     Finished,
-}
-
-impl RunStatus {
-    /// The same as in `summary.json`.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            RunStatus::Running => "running",
-            RunStatus::Paused => "paused",
-            RunStatus::Draining => "draining",
-            RunStatus::Waiting => "waiting",
-            RunStatus::Interrupted => "interrupted",
-            RunStatus::Stopped => "stopped",
-            RunStatus::Finished => "finished",
-        }
-    }
 }
 
 /// The numbers of a run.

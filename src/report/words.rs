@@ -80,7 +80,7 @@ pub fn status_lines(summary: &RunSummary) -> Vec<String> {
         format!("run        {}", summary.run),
         format!("job        {}", summary.job),
         format!("target     {}", summary.target),
-        format!("state      {}", summary.state.word()),
+        format!("state      {}", summary.state),
     ];
     lines.extend(summary.reason.iter().map(|why| format!("because    {why}")));
     let under_way = summary.under_way.iter();
@@ -104,7 +104,7 @@ pub fn status_lines(summary: &RunSummary) -> Vec<String> {
 pub fn end_lines(summary: &RunSummary, journal: &Path) -> Vec<String> {
     let mut lines = vec![String::new()];
     lines.extend(exposed_lines(summary, journal));
-    lines.push(format!("run       {} ({})", summary.run, summary.state.word()));
+    lines.push(format!("run       {} ({})", summary.run, summary.state));
     lines.extend(stop_reason(summary).map(|why| format!("stopped   {why}")));
     lines.push(format!("rows      {}", summary.rows));
     let counts = Outcome::ALL.map(|outcome| (outcome, summary.count(outcome))).into_iter();

@@ -1,13 +1,26 @@
-//! Writing a report: every row once, from the journal into all sinks.
+//! Writing a report: every row once, from the journal into all sinks. A new file is a function that begins its sink, and a line in
+//! [`SINKS`].
 
+use super::csv_files;
 use super::error::ReportError;
 use super::liveness::Liveness;
 use super::outcome::OutcomeRow;
-use super::sink::{SINKS, Sink};
+use super::sink::{Sink, SummarySink};
 use super::summary::RunSummary;
 use crate::core::remove_abandoned_parts;
 use crate::journal::{RowRecord, RunReader, RunRecord};
 use std::path::{Path, PathBuf};
+
+type Begin = fn(&Path, &RunRecord) -> Result<Box<dyn Sink>, ReportError>;
+
+/// Every file of a report, in the order in which they are named to people.
+const SINKS: [(&str, Begin); 5] = [
+    (super::OUTCOMES, csv_files::outcomes),
+    (super::UNFINISHED, csv_files::unfinished),
+    (super::SUMMARY, |path, _run| Ok(Box::new(SummarySink(path.to_owned())))),
+    (super::EXPOSED, csv_files::exposed),
+    (super::WARNED, csv_files::warned),
+];
 
 /// A report that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

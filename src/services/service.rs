@@ -2,24 +2,16 @@
 
 use super::reply::{Fault, Reply};
 use crate::core::{Request, ServiceName};
-use crate::services::budget::Quota;
+use crate::services::budget::Budget;
 use async_trait::async_trait;
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// The place of a budget among those of its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BudgetId(pub usize);
-
-/// A budget as its service declares it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BudgetPlan {
-    /// Its name, for people.
-    pub name: &'static str,
-    /// How much of it there is.
-    pub quota: Quota,
-}
 
 /// How long a run waits for a service before it gives up on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,20 +22,25 @@ pub struct Patience {
     pub sign_in: Duration,
 }
 
+impl Patience {
+    /// Where nobody says anything: a short outage passes, and a long one is told to somebody the same hour. A refused sign-in is
+    /// waited for from the evening, when a secret expires, until those who can renew it are awake; nothing is lost by that, since
+    /// nobody can be helped without a sign-in.
+    pub const USUAL: Patience =
+        Patience { silence: Duration::from_secs(5 * 60), sign_in: Duration::from_secs(12 * 60 * 60) };
+}
+
 /// Something that takes requests.
 #[async_trait]
 pub trait Service: Send + Sync {
     /// The name that requests have for it.
     fn name(&self) -> ServiceName;
 
-    /// Its budgets; a [`BudgetId`] is a place in this list.
-    fn budgets(&self) -> Vec<BudgetPlan>;
+    /// Its budgets; a [`BudgetId`] is a place in this list. The first one is what operators change while a run goes on.
+    fn budgets(&self) -> Vec<Arc<Budget>>;
 
     /// The budget that a request takes from.
     fn budget(&self, request: &Request) -> BudgetId;
-
-    /// The budget that operators change while a run goes on.
-    fn paced(&self) -> BudgetId;
 
     /// How long a run waits for it.
     fn patience(&self) -> Patience;
@@ -114,7 +111,6 @@ impl Check {
     /// The service refuses to say.
     #[must_use]
     pub fn refused(name: &str, fault: &Fault) -> Check {
-        let detail = format!("{}: {}", fault.code, fault.message);
-        Check::bad(name, detail, fault.advice())
+        Check::bad(name, format!("{}: {}", fault.code, fault.message), fault.advice())
     }
 }

@@ -178,7 +178,7 @@ fn what_is_no_batch_is_refused_as_a_whole() {
 
 #[test]
 fn a_service_without_batches_knows_no_such_segment() {
-    let tenant = Direct::new(&Options { batching: Batching::Unknown, ..quiet() }, 0).unwrap();
+    let tenant = Direct::new(&Options { serves_batch: false, ..quiet() }, 0).unwrap();
     let (status, body) = batch(&tenant, &[get("1", "/organization")]);
     assert_eq!((status, &body["error"]["code"]), (400, &json!("BadRequest")));
     assert!(body["error"]["message"].as_str().unwrap().contains("Resource not found for the segment"));

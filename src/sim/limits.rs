@@ -14,37 +14,19 @@ pub struct RateQuota {
     pub window_ms: u64,
 }
 
-/// What the resource units of all requests are measured against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResourceUnits {
-    /// The published limit for the tenant's number of users: 3,500, 5,000 or 8,000 per 10 s.
-    ByTenantSize,
-    /// Nothing.
-    Off,
-}
-
-/// Whether successes tell that a limit is nearly used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UsageHeader {
-    /// `x-ms-throttle-limit-percentage`, above 0.8 of the fullest limit.
-    Sent,
-    /// Nothing before the limit is passed.
-    Omitted,
-}
-
 /// The service's limits; None switches one off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServiceLimits {
-    /// Of the app in the tenant, against the resource units of all requests.
-    pub resource_units: ResourceUnits,
+    /// Of the app in the tenant, against the resource units of all requests: the published one for the tenant's number of users.
+    pub counts_units: bool,
     /// Of the app in the tenant, against the number of writes.
     pub writes: Option<RateQuota>,
     /// Of the tenant, against the writes of all apps.
     pub tenant_writes: Option<RateQuota>,
     /// Of the tenant, against requests about risky users and conditional access.
     pub identity_protection: Option<RateQuota>,
-    /// Whether it warns.
-    pub usage: UsageHeader,
+    /// Whether successes tell above 0.8 of the fullest limit how full it is, in `x-ms-throttle-limit-percentage`.
+    pub tells_usage: bool,
 }
 
 impl Default for ServiceLimits {
@@ -52,11 +34,11 @@ impl Default for ServiceLimits {
     /// tenant, and one request a second for identity protection.
     fn default() -> Self {
         Self {
-            resource_units: ResourceUnits::ByTenantSize,
+            counts_units: true,
             writes: Some(RateQuota { amount: 3_000, window_ms: 150_000 }),
             tenant_writes: Some(RateQuota { amount: 18_000, window_ms: 300_000 }),
             identity_protection: Some(RateQuota { amount: 1, window_ms: 1_000 }),
-            usage: UsageHeader::Sent,
+            tells_usage: true,
         }
     }
 }
@@ -65,56 +47,35 @@ impl ServiceLimits {
     /// No limits at all.
     #[must_use]
     pub fn off() -> Self {
-        Self {
-            resource_units: ResourceUnits::Off,
-            writes: None,
-            tenant_writes: None,
-            identity_protection: None,
-            ..Self::default()
-        }
+        Self { counts_units: false, writes: None, tenant_writes: None, identity_protection: None, ..Self::default() }
     }
 
     pub(super) fn units_quota(&self, users: usize) -> Option<RateQuota> {
-        let amount = match (self.resource_units, users) {
-            (ResourceUnits::Off, _) => return None,
-            (ResourceUnits::ByTenantSize, 0..50) => 3_500,
-            (ResourceUnits::ByTenantSize, 50..=500) => 5_000,
-            (ResourceUnits::ByTenantSize, _) => 8_000,
+        let amount = match users {
+            0..50 => 3_500,
+            50..=500 => 5_000,
+            _ => 8_000,
         };
-        Some(RateQuota { amount, window_ms: 10_000 })
+        self.counts_units.then_some(RateQuota { amount, window_ms: 10_000 })
     }
 }
 
 /// What a request costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RequestCost {
-    pub(super) family: LimitFamily,
+    /// Counts against no other limit then, and costs one whatever it does.
+    pub(super) is_identity_protection: bool,
     pub(super) units: u32,
     pub(super) writes: u32,
 }
 
-/// Which family of limits a request counts against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LimitFamily {
-    Directory,
-    /// Any verb costs one, and nothing of the directory's.
-    IdentityProtection,
-}
-
-impl LimitFamily {
-    /// By the path as it came, the API's version included.
-    pub(super) fn of(path: &str) -> Self {
-        let path = path.to_ascii_lowercase();
-        let below_version = path.trim_start_matches('/').split_once('/');
-        let place = below_version.map_or("", |(_, place)| place);
-        let is_there = |rest: &str| rest.is_empty() || rest.starts_with(['/', '(']);
-        let mut listed = IDENTITY_PROTECTION.iter();
-        if listed.any(|begin| place.strip_prefix(begin).is_some_and(is_there)) {
-            Self::IdentityProtection
-        } else {
-            Self::Directory
-        }
-    }
+/// Whether a path, as it came with the API's version, counts against the limit of identity protection.
+pub(super) fn is_identity_protection(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    let below_version = path.trim_start_matches('/').split_once('/');
+    let place = below_version.map_or("", |(_, place)| place);
+    let is_there = |rest: &str| rest.is_empty() || rest.starts_with(['/', '(']);
+    IDENTITY_PROTECTION.iter().any(|begin| place.strip_prefix(begin).is_some_and(is_there))
 }
 
 /// The share of the tenant's bucket that a request of this `x-ms-throttle-priority` must leave to those above it. Whatever is
@@ -147,10 +108,10 @@ mod tests {
             "/v1.0/IdentityProtection/riskDetections('1')",
             "/v1.0/identity/conditionalAccess/policies",
         ] {
-            assert_eq!(LimitFamily::of(path), LimitFamily::IdentityProtection, "{path}");
+            assert!(is_identity_protection(path), "{path}");
         }
         for path in ["/v1.0/users/identityProtection", "/v1.0/identityProtection/riskyUsersToo", "/v1.0", "/"] {
-            assert_eq!(LimitFamily::of(path), LimitFamily::Directory, "{path}");
+            assert!(!is_identity_protection(path), "{path}");
         }
     }
 

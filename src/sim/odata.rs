@@ -4,9 +4,9 @@
 
 use serde_json::Value;
 
-use super::schema::{ApiVersion, EntitySet, FilterRule, Property, ValueForm, parse_id};
+use super::schema::{FilterRule, Property, ValueForm, parse_id};
 use super::store::IndexKey;
-use super::{Document, GraphRefusal};
+use super::{ApiVersion, Document, EntitySet, GraphRefusal};
 
 /// Objects on a page when nothing is said.
 const PAGE_DEFAULT: usize = 100;
@@ -39,12 +39,14 @@ pub(super) struct FilterClause {
 
 impl FilterClause {
     fn parse(text: &str, set: &EntitySet, version: ApiVersion, is_advanced: bool) -> Result<Self, GraphRefusal> {
-        let mut rest = Scanner(text.trim());
-        let clause = rest.clause(set, version)?;
-        if !rest.0.trim().is_empty() {
-            return Err(unsupported("a single clause is expected"));
+        let parts = parts(text).ok_or_else(|| unsupported("a quote is not closed"))?;
+        let (name, wanted, comparison) = understood(&parts)
+            .ok_or_else(|| unsupported("a single clause with eq, in, any, startsWith or endsWith is expected"))?;
+        let property = set.property(name, version)?;
+        if property.filter != wanted && (property.filter, wanted) != (FilterRule::Partial, FilterRule::Equal) {
+            return Err(unsupported("the property cannot be filtered by in this way"));
         }
-        match (&clause.comparison, is_advanced) {
+        match (&comparison, is_advanced) {
             (Comparison::Ends(_), false) => {
                 Err(GraphRefusal::unsupported("endsWith needs the header ConsistencyLevel: eventual and $count=true."))
             }
@@ -52,8 +54,13 @@ impl FilterClause {
                 "Too many child clauses in the filter: {}, and {IN_VALUES_MAX} are allowed.",
                 values.len()
             ))),
+            (Comparison::In(values), _)
+                if property.form == ValueForm::Guid && values.iter().any(|value| parse_id(value).is_none()) =>
+            {
+                Err(unsupported("an id is not a GUID"))
+            }
             (_, true) if text.chars().count() > ADVANCED_FILTER_CHARS_MAX => Err(unsupported("it is too long")),
-            _ => Ok(clause),
+            _ => Ok(Self { property, comparison }),
         }
     }
 
@@ -142,7 +149,7 @@ impl ODataQuery {
                 "$expand" if is_served => query.expand = Some(expansion(value)?),
                 "$top" if is_served => query.page_size = page_size(value)?,
                 "$count" if is_served && matches!(value.as_str(), "true" | "false") => {}
-                "$skiptoken" if is_served => query.from = value.parse().map_err(|_| GraphRefusal::page_token())?,
+                "$skiptoken" if is_served => query.from = value.parse().map_err(|_| GraphRefusal::PAGE_TOKEN)?,
                 _ => {
                     let message = format!("The simulated tenant does not support {name}={value} here.");
                     return Err(GraphRefusal::unsupported(message));
@@ -154,7 +161,7 @@ impl ODataQuery {
 
     /// The part of a description's address that names a set and what is shown of it.
     pub(super) fn described(&self, set: &str) -> String {
-        let selected = self.select.iter().filter(|_| self.is_selected).map(|property| property.name.to_owned());
+        let selected = self.select.iter().filter(|_| self.is_selected).map(|property| property.name.clone());
         let expanded = self.expand.iter().map(|names| {
             let names = names.as_ref().map(|names| names.join(","));
             format!("{NAVIGATION}({})", names.unwrap_or_default())
@@ -185,116 +192,80 @@ fn expansion(value: &str) -> Result<Expansion, GraphRefusal> {
         .ok_or_else(|| GraphRefusal::unsupported(format!("The simulated tenant does not expand '{value}' here.")))
 }
 
-/// What is left of a filter.
-struct Scanner<'a>(&'a str);
+/// A part of a filter.
+#[derive(Debug, PartialEq)]
+enum FilterPart<'a> {
+    Word(&'a str),
+    Sign(char),
+    /// What stands in single quotes.
+    Text(String),
+}
 
-impl<'a> Scanner<'a> {
-    fn clause(&mut self, set: &EntitySet, version: ApiVersion) -> Result<FilterClause, GraphRefusal> {
-        let word = self.word();
-        if word.is_empty() {
-            return Err(unsupported("a property or a function is expected"));
-        }
-        let function = word.to_ascii_lowercase();
-        let (property, comparison) = match function.as_str() {
-            "startswith" | "endswith" if self.takes("(") => {
-                let property = set.property(self.word(), version)?;
-                self.expect(",", "a function takes two arguments")?;
-                let value = self.literal()?;
-                self.expect(")", "a single clause is expected")?;
-                let starts = function == "startswith";
-                (property, if starts { Comparison::Starts(value) } else { Comparison::Ends(value) })
-            }
-            _ if self.takes("(") => return Err(unsupported("the function is not known")),
-            _ => {
-                let property = set.property(word, version)?;
-                let is_any = self.takes("/any(");
-                if is_any != (property.filter == FilterRule::Any) {
-                    return Err(unsupported("the property cannot be filtered by"));
-                }
-                (property, if is_any { self.any()? } else { self.equality()? })
-            }
+/// The parts of a filter; None when a quote is not closed.
+fn parts(filter: &str) -> Option<Vec<FilterPart<'_>>> {
+    let mut parts = Vec::new();
+    let mut rest = filter.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        let (part, after) = match first {
+            '\'' => literal(&rest[1..])?,
+            _ if end > 0 => (FilterPart::Word(&rest[..end]), &rest[end..]),
+            sign => (FilterPart::Sign(sign), &rest[sign.len_utf8()..]),
         };
-        check(property, &comparison)?;
-        Ok(FilterClause { property, comparison })
+        parts.push(part);
+        rest = after.trim_start();
     }
+    Some(parts)
+}
 
-    /// `p:p eq 'text')`, after the parenthesis.
-    fn any(&mut self) -> Result<Comparison, GraphRefusal> {
-        let form = "any(p:p eq 'text') is expected";
-        let variable = self.word().to_owned();
-        self.expect(":", form)?;
-        if self.word() != variable || self.word() != "eq" {
-            return Err(unsupported(form));
-        }
-        let value = self.literal()?;
-        self.expect(")", "a single clause is expected")?;
-        Ok(Comparison::In(vec![value]))
-    }
-
-    /// `eq 'text'` or `in ('text','text')`.
-    fn equality(&mut self) -> Result<Comparison, GraphRefusal> {
-        match self.word() {
-            "eq" => Ok(Comparison::In(vec![self.literal()?])),
-            "in" => {
-                self.expect("(", "a list in parentheses is expected")?;
-                let mut values = vec![self.literal()?];
-                while self.takes(",") {
-                    values.push(self.literal()?);
-                }
-                self.expect(")", "the list does not end as it should")?;
-                Ok(Comparison::In(values))
-            }
-            _ => Err(unsupported("the operator is not known")),
-        }
-    }
-
-    fn word(&mut self) -> &'a str {
-        let text = self.0.trim_start();
-        let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
-        let (word, rest) = text.split_at(end);
-        self.0 = rest;
-        word
-    }
-
-    fn takes(&mut self, sign: &str) -> bool {
-        let rest = self.0.trim_start().strip_prefix(sign);
-        self.0 = rest.unwrap_or(self.0);
-        rest.is_some()
-    }
-
-    fn expect(&mut self, sign: &str, otherwise: &str) -> Result<(), GraphRefusal> {
-        if self.takes(sign) { Ok(()) } else { Err(unsupported(otherwise)) }
-    }
-
-    /// A text in single quotes, in which a doubled quote is one.
-    fn literal(&mut self) -> Result<String, GraphRefusal> {
-        self.expect("'", "a text in single quotes is expected")?;
-        let mut value = String::new();
-        loop {
-            let (before, after) = self.0.split_once('\'').ok_or_else(|| unsupported("a quote is not closed"))?;
-            value.push_str(before);
-            self.0 = after;
-            match after.strip_prefix('\'') {
-                Some(next) => self.0 = next,
-                None => return Ok(value),
-            }
-            value.push('\'');
-        }
+/// A text after its first quote, in which a doubled quote is one, and what comes after it.
+fn literal(mut rest: &str) -> Option<(FilterPart<'static>, &str)> {
+    let mut value = String::new();
+    loop {
+        let (before, after) = rest.split_once('\'')?;
+        value.push_str(before);
+        let Some(next) = after.strip_prefix('\'') else {
+            return Some((FilterPart::Text(value), after));
+        };
+        value.push('\'');
+        rest = next;
     }
 }
 
-fn check(property: &Property, comparison: &Comparison) -> Result<(), GraphRefusal> {
-    match (property.filter, comparison) {
-        (FilterRule::Never, _) => Err(unsupported("the property cannot be filtered by")),
-        (FilterRule::Equal | FilterRule::Any, Comparison::Starts(_) | Comparison::Ends(_)) => {
-            Err(unsupported("the property cannot be compared in part"))
+/// The name of a clause's property, how that must be open to filters, and what it is compared with.
+fn understood<'a>(clause: &[FilterPart<'a>]) -> Option<(&'a str, FilterRule, Comparison)> {
+    use FilterPart::{Sign, Text, Word};
+    Some(match clause {
+        [Word(function), Sign('('), Word(name), Sign(','), Text(value), Sign(')')] => {
+            let comparison = match function.to_ascii_lowercase().as_str() {
+                "startswith" => Comparison::Starts(value.clone()),
+                "endswith" => Comparison::Ends(value.clone()),
+                _ => return None,
+            };
+            (name, FilterRule::Partial, comparison)
         }
-        (_, Comparison::In(values)) if property.form == ValueForm::Guid => {
-            let are_ids = values.iter().all(|value| parse_id(value).is_some());
-            if are_ids { Ok(()) } else { Err(unsupported("an id is not a GUID")) }
+        [Word(name), Word("eq"), Text(value)] => (name, FilterRule::Equal, Comparison::In(vec![value.clone()])),
+        [Word(name), Word("in"), Sign('('), list @ .., Sign(')')] => {
+            let items = list.split(|part| *part == Sign(',')).map(|item| match item {
+                [Text(value)] => Some(value.clone()),
+                _ => None,
+            });
+            (name, FilterRule::Equal, Comparison::In(items.collect::<Option<_>>()?))
         }
-        (FilterRule::Equal | FilterRule::Partial | FilterRule::Any, _) => Ok(()),
-    }
+        [
+            Word(name),
+            Sign('/'),
+            Word("any"),
+            Sign('('),
+            Word(item),
+            Sign(':'),
+            Word(same),
+            Word("eq"),
+            Text(value),
+            Sign(')'),
+        ] if item == same => (name, FilterRule::Any, Comparison::In(vec![value.clone()])),
+        _ => return None,
+    })
 }
 
 fn unsupported(reason: &str) -> GraphRefusal {

@@ -5,13 +5,14 @@
 //! and is cut off.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::write_log::WriteRecord;
 use super::{Document, SimError, SimTime};
 
 const FILE_NAME: &str = "tenant.jsonl";
@@ -44,7 +45,7 @@ impl TenantIdentity {
 #[serde(default)]
 pub(super) struct StateLine {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) write: Option<WriteRecord>,
+    pub(super) write: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) user: Option<(Uuid, Option<Document>)>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -55,8 +56,12 @@ pub(super) struct StateLine {
 #[derive(Debug)]
 pub(super) struct StateFile {
     path: PathBuf,
-    identity: TenantIdentity,
-    file: File,
+    /// When the tenant began.
+    pub(super) born: SimTime,
+    /// Reads on where it stopped, and writes at the end.
+    file: BufReader<File>,
+    lines_read: u64,
+    bytes_read: u64,
     /// After a failed append the file may end in half a line, so nothing may follow it.
     is_broken: bool,
     _lock: File,
@@ -65,83 +70,63 @@ pub(super) struct StateFile {
 impl StateFile {
     /// Opens the directory, making it and the file where they are missing; `identity` is what the options say.
     pub(super) fn open(directory: &Path, identity: TenantIdentity) -> Result<Self, SimError> {
-        let failed = |source| SimError::State { path: directory.to_owned(), source };
+        let failed = |source| SimError::State(directory.to_owned(), source);
         fs::create_dir_all(directory).map_err(failed)?;
         let lock = File::create(directory.join(LOCK_NAME)).map_err(failed)?;
         lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => SimError::StateInUse { path: directory.to_owned() },
+            TryLockError::WouldBlock => SimError::StateInUse(directory.to_owned()),
             TryLockError::Error(source) => failed(source),
         })?;
         let path = directory.join(FILE_NAME);
-        let identity = match read_identity(&path)? {
-            Some(found) if found.is_same(&identity) => found,
-            Some(_) => return Err(SimError::OtherTenant { path }),
+        let file = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(failed)?;
+        let (born, file) = (identity.born, BufReader::new(file));
+        let mut state = Self { path, born, file, lines_read: 0, bytes_read: 0, is_broken: false, _lock: lock };
+        match state.next_line::<TenantIdentity>()? {
+            Some(found) if found.is_same(&identity) => state.born = found.born,
+            Some(_) => return Err(SimError::OtherTenant(state.path)),
             None => {
-                fs::write(&path, line_of(&identity).map_err(failed)?).map_err(failed)?;
-                identity
+                state.append(&identity).map_err(failed)?;
+                state.bytes_read = state.file.seek(SeekFrom::End(0)).map_err(failed)?;
+                state.lines_read = 1;
             }
-        };
-        let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
-        Ok(Self { path, identity, file, is_broken: false, _lock: lock })
+        }
+        Ok(state)
     }
 
-    pub(super) fn born(&self) -> SimTime {
-        self.identity.born
-    }
-
-    /// Visits every whole line and cuts off a torn last one.
+    /// Visits every whole line that was not read yet.
     pub(super) fn replay(&mut self, mut visit: impl FnMut(StateLine)) -> Result<(), SimError> {
-        let failed = |source| SimError::State { path: self.path.clone(), source };
-        let mut reader = BufReader::new(File::open(&self.path).map_err(failed)?);
-        let mut text = Vec::new();
-        let (mut whole_bytes, mut number) = (0, 0);
-        while reader.read_until(b'\n', &mut text).map_err(failed)? > 0 {
-            if !text.ends_with(b"\n") {
-                self.file.set_len(whole_bytes).map_err(failed)?;
-                break;
-            }
-            number += 1;
-            whole_bytes += text.len() as u64;
-            if number > 1 {
-                visit(parsed(&text, &self.path, number)?);
-            }
-            text.clear();
+        while let Some(line) = self.next_line()? {
+            visit(line);
         }
         Ok(())
     }
 
+    /// The next whole line; a torn last one is cut off.
+    fn next_line<T: DeserializeOwned>(&mut self) -> Result<Option<T>, SimError> {
+        let failed = |source| SimError::State(self.path.clone(), source);
+        let mut text = Vec::new();
+        self.file.read_until(b'\n', &mut text).map_err(failed)?;
+        if !text.ends_with(b"\n") {
+            self.file.get_ref().set_len(self.bytes_read).map_err(failed)?;
+            return Ok(None);
+        }
+        self.lines_read += 1;
+        self.bytes_read += text.len() as u64;
+        let unreadable = |source| SimError::StateUnreadable(self.path.clone(), self.lines_read, source);
+        serde_json::from_slice(&text).map(Some).map_err(unreadable)
+    }
+
     /// Adds a line. After an error no more are taken until the directory is opened again.
-    pub(super) fn append(&mut self, line: &StateLine) -> io::Result<()> {
+    pub(super) fn append(&mut self, line: &impl Serialize) -> io::Result<()> {
         if self.is_broken {
             return Err(io::Error::other("an earlier write to the state file failed"));
         }
-        let outcome = self.file.write_all(&line_of(line)?);
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        let outcome = self.file.get_mut().write_all(&text);
         self.is_broken = outcome.is_err();
         outcome
     }
-}
-
-fn parsed<T: serde::de::DeserializeOwned>(text: &[u8], path: &Path, line: u64) -> Result<T, SimError> {
-    let unreadable = |source| SimError::StateUnreadable { path: path.to_owned(), line, source };
-    serde_json::from_slice(text).map_err(unreadable)
-}
-
-/// The first line, or nothing when the file is missing or was never begun in full.
-fn read_identity(path: &Path) -> Result<Option<TenantIdentity>, SimError> {
-    let mut text = Vec::new();
-    let read = File::open(path).and_then(|file| BufReader::new(file).read_until(b'\n', &mut text));
-    match read {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(SimError::State { path: path.to_owned(), source }),
-        Ok(_) if text.ends_with(b"\n") => parsed(&text, path, 1).map(Some),
-        Ok(_) => Ok(None),
-    }
-}
-
-fn line_of(value: &impl Serialize) -> io::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec(value)?;
-    text.push(b'\n');
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -201,7 +186,7 @@ mod tests {
         assert_eq!(lines(directory.path()), []);
         open_for_append(&path).unwrap().write_all(b"nonsense\n").unwrap();
         let mut file = StateFile::open(directory.path(), identity()).unwrap();
-        assert!(matches!(file.replay(|_| {}), Err(SimError::StateUnreadable { line: 2, .. })));
+        assert!(matches!(file.replay(|_| {}), Err(SimError::StateUnreadable(_, 2, _))));
     }
 
     #[test]
@@ -209,9 +194,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let first = StateFile::open(directory.path(), identity()).unwrap();
         let second = StateFile::open(directory.path(), identity());
-        assert!(matches!(second, Err(SimError::StateInUse { .. })));
+        assert!(matches!(second, Err(SimError::StateInUse(_))));
         drop(first);
         let other = TenantIdentity::new(8, "generated:1".to_owned(), SimTime(5));
-        assert!(matches!(StateFile::open(directory.path(), other), Err(SimError::OtherTenant { .. })));
+        assert!(matches!(StateFile::open(directory.path(), other), Err(SimError::OtherTenant(_))));
     }
 }

@@ -6,8 +6,8 @@
 //! goes without when there is nothing, so it can keep the bucket empty and never brings it into debt. When the tenant's
 //! bucket runs low, requests of low priority are refused first (`limits`).
 
-use super::SimTime;
-use super::limits::{LimitFamily, RateQuota, RequestCost, ServiceLimits, UsageHeader};
+use super::limits::RequestCost;
+use super::{RateQuota, ServiceLimits, SimTime};
 
 /// A refused request is paid for too, but a bucket goes no further below empty than this share of its size, so a
 /// client that hammers is late and not lost for ever.
@@ -40,11 +40,11 @@ impl Limit {
     }
 
     fn cost(self, request: RequestCost) -> u32 {
-        match (request.family, self) {
-            (LimitFamily::Directory, Self::AppWrites | Self::TenantWrites) => request.writes,
-            (LimitFamily::Directory, Self::AppUnits) => request.units,
-            (LimitFamily::IdentityProtection, Self::IdentityProtection) => 1,
-            (LimitFamily::Directory | LimitFamily::IdentityProtection, _) => 0,
+        match self {
+            Self::IdentityProtection => u32::from(request.is_identity_protection),
+            _ if request.is_identity_protection => 0,
+            Self::AppWrites | Self::TenantWrites => request.writes,
+            Self::AppUnits => request.units,
         }
     }
 }
@@ -60,7 +60,7 @@ pub(super) struct Throttled {
 #[derive(Debug)]
 pub(super) struct Throttle {
     buckets: Vec<(Limit, Bucket)>,
-    usage: UsageHeader,
+    tells_usage: bool,
 }
 
 impl Throttle {
@@ -73,7 +73,7 @@ impl Throttle {
             (Limit::IdentityProtection, limits.identity_protection, 0.0),
         ];
         let buckets = all.into_iter().filter_map(|(limit, quota, load)| Some((limit, Bucket::full(quota?, load))));
-        Self { buckets: buckets.collect(), usage: limits.usage }
+        Self { buckets: buckets.collect(), tells_usage: limits.tells_usage }
     }
 
     /// Another app makes so many writes a second from now on.
@@ -112,7 +112,7 @@ impl Throttle {
                 }
             }
         }
-        let warns = self.usage == UsageHeader::Sent && used_most > WARNING_SHARE;
+        let warns = self.tells_usage && used_most > WARNING_SHARE;
         refusal.map_or(Ok(warns.then_some(used_most)), Err)
     }
 }
@@ -168,12 +168,12 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::limits::{ResourceUnits, share_left_by};
+    use crate::sim::limits::share_left_by;
 
     /// A write, a read, and a request about risky users.
-    const WRITE: RequestCost = RequestCost { family: LimitFamily::Directory, units: 1, writes: 1 };
+    const WRITE: RequestCost = RequestCost { is_identity_protection: false, units: 1, writes: 1 };
     const READ: RequestCost = RequestCost { writes: 0, ..WRITE };
-    const RISK: RequestCost = RequestCost { family: LimitFamily::IdentityProtection, ..WRITE };
+    const RISK: RequestCost = RequestCost { is_identity_protection: true, ..WRITE };
 
     /// One write a second.
     fn quota(writes: u32) -> Option<RateQuota> {
@@ -186,8 +186,7 @@ mod tests {
     }
 
     fn tenant(writes: u32) -> Throttle {
-        let limits =
-            ServiceLimits { resource_units: ResourceUnits::Off, tenant_writes: quota(writes), ..ServiceLimits::off() };
+        let limits = ServiceLimits { tenant_writes: quota(writes), ..ServiceLimits::off() };
         Throttle::new(&limits, 10, 0.0)
     }
 

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use cutover::sim::{Batching, Faults, Options, Population, ServiceLimits, Simulator};
+use cutover::sim::{Faults, Options, Population, ServiceLimits, Simulator};
 use percent_encoding::percent_decode_str;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ impl Wire {
             faults: Faults { latency_base_ms: case.latency(), ..Faults::none() },
             limits: ServiceLimits::off(),
             // Cases twist single requests.
-            batching: Batching::Unknown,
+            serves_batch: false,
             ..Options::default()
         };
         let simulator = Simulator::start(options).await.unwrap();

@@ -8,10 +8,10 @@
 mod breaker;
 mod delays;
 mod feedback;
+mod gate;
 mod limiter;
 mod pause;
 mod permits;
-mod priority;
 mod quota;
 mod refusals;
 mod taken;
@@ -19,8 +19,8 @@ mod usage;
 
 pub use delays::{Delays, Sequence};
 pub use feedback::row_wait;
+pub use gate::Permit;
 pub use limiter::fits;
-pub use pause::{Eased, EasedReason, Pause, PauseReason, ThrottleReason, Trouble};
-pub use permits::{Budget, Permit};
-pub use priority::Priority;
+pub use pause::{Pause, PauseReason, ThrottleReason, Trouble};
+pub use permits::{Budget, Priority};
 pub use quota::{Quota, parse_duration};

@@ -20,8 +20,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::feedback::SHARE_MIN;
-
 /// Up to this the service sends no header.
 const TOLD_MIN: f64 = 0.8;
 const TOLD_MAX: f64 = 1.8;
@@ -33,6 +31,9 @@ const WIDTH: f64 = 0.08;
 const MET_ABOVE: f64 = WIDTH / 2.0;
 const REFERENCE_MAX: f64 = 0.98;
 const CREEP_PER_S: f64 = 0.0075 / 60.0;
+
+/// Slower than this, a batch would not end; from here on the stops alone must do.
+pub(super) const SHARE_MIN: f64 = 0.1;
 
 /// By how much a report may differ from our own count: replies overtake each other, and the count has steps of a sixtieth.
 const OURS_WITHIN: f64 = 0.03;
@@ -66,7 +67,12 @@ impl Usage {
             self.reference = (told - MET_ABOVE).min(REFERENCE_MAX);
             return;
         }
-        self.level = blended(self.level, told, passed_s);
+        let weight = 1.0 - (-passed_s / MEMORY.as_secs_f64()).exp();
+        self.level += weight * (told - self.level);
+        // Or quiet would never be told from nearly quiet.
+        if self.level < TOLD_MIN + 0.001 && told == TOLD_MIN {
+            self.level = TOLD_MIN;
+        }
         self.reference = (self.reference + CREEP_PER_S * passed_s).min(self.level).min(REFERENCE_MAX);
     }
 
@@ -74,14 +80,6 @@ impl Usage {
     pub(super) fn share(&self) -> f64 {
         (1.0 - (self.level - self.reference) / WIDTH).clamp(SHARE_MIN, 1.0)
     }
-}
-
-/// The mean moved towards a new report. Below a thousandth above the least it is the least, or quiet would never be told
-/// from nearly quiet.
-fn blended(level: f64, told: f64, passed_s: f64) -> f64 {
-    let weight = 1.0 - (-passed_s / MEMORY.as_secs_f64()).exp();
-    let level = level + weight * (told - level);
-    if level < TOLD_MIN + 0.001 && told == TOLD_MIN { TOLD_MIN } else { level }
 }
 
 #[cfg(test)]

@@ -12,13 +12,13 @@ const CODE_CHARS_MAX: usize = 100;
 
 /// What a refusal says about itself.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::services) struct ErrorBody {
+pub(super) struct ErrorBody {
     /// All codes: the general one first, then those of details, then those of inner errors, outermost first.
-    pub(in crate::services) codes: Vec<String>,
+    pub(super) codes: Vec<String>,
     /// The codes from the general to the most specific, joined by `/`; empty where the body has none.
-    pub(in crate::services) code: String,
+    pub(super) code: String,
     /// The message on one line; empty where the body has none.
-    pub(in crate::services) message: String,
+    pub(super) message: String,
 }
 
 /// Reads a body; none where it is not of the form, which has an error with a code, be it empty: then no service of OData said
@@ -29,7 +29,8 @@ pub(super) fn of(body: &Value) -> Option<ErrorBody> {
     let general = code_of(error);
     let details: Vec<String> =
         member(error, "details").and_then(Value::as_array).into_iter().flatten().filter_map(code_of).collect();
-    let inner = inner_codes(error);
+    let nested = std::iter::successors(inner(error), |nested| inner(nested)).take(DEPTH_MAX);
+    let inner: Vec<String> = nested.filter_map(code_of).collect();
     let specific = details.first().or(inner.last()).cloned();
     let mut named: Vec<String> = general.iter().cloned().chain(specific).collect();
     named.dedup();
@@ -38,10 +39,6 @@ pub(super) fn of(body: &Value) -> Option<ErrorBody> {
         codes: general.into_iter().chain(details).chain(inner).collect(),
         message: member(error, "message").and_then(Value::as_str).map(one_line).unwrap_or_default(),
     })
-}
-
-fn inner_codes(error: &Value) -> Vec<String> {
-    std::iter::successors(inner(error), |nested| inner(nested)).take(DEPTH_MAX).filter_map(code_of).collect()
 }
 
 fn inner(error: &Value) -> Option<&Value> {

@@ -60,7 +60,7 @@ async fn who_was_linked_before_is_taken_over_once_the_link_is_cleared() {
 
 #[tokio::test]
 async fn the_tenants_switch_blocks_everybody() {
-    let session = Session::start(Options { takeover: Takeover::Blocked, ..quiet() }).await;
+    let session = Session::start(Options { blocks_takeover: true, ..quiet() }).await;
     let (_, anchor) = somebody(&session, false).await;
     let refused = session.simulator.hard_match(&anchor);
     assert_eq!(refused, Err(NoHardMatch::Blocked));

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::users;
+use crate::sim::names::capitalised;
 use crate::sim::schema::text;
 use crate::sim::{Document, SimTime};
 
@@ -13,6 +14,20 @@ const PASSWORDS_BEGAN: SimTime = SimTime(1_640_995_200_000);
 /// Three years.
 const PASSWORD_MINUTES: u64 = 3 * 365 * 24 * 60;
 
+/// The value of a derived property.
+pub(crate) fn value(name: &str, user: &Document) -> Value {
+    match name {
+        "displayName" => display_name(user),
+        "givenName" => json!(names(user).0),
+        "surname" => json!(names(user).1),
+        "mailNickname" => json!(local_part(user)),
+        "proxyAddresses" => json!(Vec::from_iter(text(user, "mail").map(|mail| format!("SMTP:{mail}")))),
+        "lastPasswordChangeDateTime" => first_password(user),
+        "userType" => json!("Member"),
+        _ => Value::Null,
+    }
+}
+
 pub(crate) fn display_name(user: &Document) -> Value {
     match names(user) {
         (Some(given), Some(surname)) => json!(format!("{given} {surname}")),
@@ -21,31 +36,14 @@ pub(crate) fn display_name(user: &Document) -> Value {
     }
 }
 
-pub(crate) fn given_name(user: &Document) -> Value {
-    json!(names(user).0)
-}
-
-pub(crate) fn surname(user: &Document) -> Value {
-    json!(names(user).1)
-}
-
-/// The part before the `@` of the address that the user was born with, as far as it is known.
-pub(crate) fn nickname(user: &Document) -> Value {
-    json!(local_part(user))
-}
-
-pub(crate) fn proxy_addresses(user: &Document) -> Value {
-    let mail = text(user, "mail").map(|mail| format!("SMTP:{mail}"));
-    json!(Vec::from_iter(mail))
-}
-
 /// When a user's password was set, unless it was set while the tenant was simulated: some day of three years, which hangs
 /// on the id alone.
-pub(crate) fn first_password(user: &Document) -> Value {
+fn first_password(user: &Document) -> Value {
     let minutes = u64::from(users::number(user)) % PASSWORD_MINUTES;
     json!(PASSWORDS_BEGAN.plus_ms(minutes * MINUTE_MS).zulu_text())
 }
 
+/// The part before the `@` of the address that the user was born with, as far as it is known.
 fn local_part(user: &Document) -> &str {
     let address = text(user, "mail").unwrap_or_else(|| users::home_upn(user));
     address.split_once('@').map_or(address, |(local, _)| local)
@@ -54,16 +52,9 @@ fn local_part(user: &Document) -> &str {
 /// Given name and surname, guessed from `given.surname` as people do.
 fn names(user: &Document) -> (Option<String>, Option<String>) {
     let local = local_part(user).trim_end_matches(|c: char| c.is_ascii_digit());
-    match local.split_once('.') {
-        Some((given, surname)) => (capitalised(given), capitalised(surname)),
-        None => (capitalised(local), None),
-    }
-}
-
-fn capitalised(name: &str) -> Option<String> {
-    let mut rest = name.chars();
-    let first = rest.next()?;
-    Some(first.to_uppercase().chain(rest).collect())
+    let (given, surname) = local.split_once('.').unwrap_or((local, ""));
+    let name = |part: &str| (!part.is_empty()).then(|| capitalised(part));
+    (name(given), name(surname))
 }
 
 #[cfg(test)]

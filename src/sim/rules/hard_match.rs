@@ -4,18 +4,8 @@
 //! Graph can do this, so tests do it here: it shows whether what a batch did is of use.
 
 use super::users::{self, DirectoryRole};
-use crate::sim::store::{Collection, IndexKey};
-use crate::sim::{Document, Tenant};
-
-/// The tenant's switch `blockCloudObjectTakeoverThroughHardMatchEnabled`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Takeover {
-    /// Off: objects from on premises take accounts of the cloud over.
-    #[default]
-    Allowed,
-    /// On.
-    Blocked,
-}
+use crate::sim::store::IndexKey;
+use crate::sim::{Collection, Document, Tenant};
 
 /// Why an arriving object takes nobody over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,25 +37,25 @@ pub enum NoHardMatch {
 }
 
 /// The user that an object with this anchor takes over, as it is afterwards.
-pub(crate) fn plan(tenant: &Tenant, takeover: Takeover, anchor: &str) -> Result<Document, NoHardMatch> {
+pub(crate) fn plan(tenant: &Tenant, blocks_takeover: bool, anchor: &str) -> Result<Document, NoHardMatch> {
     let store = &tenant.users;
     let key = IndexKey::Anchor(anchor);
     let Some(user) = store.holder(key, None).and_then(|slot| store.get(slot)) else {
         let is_in_bin = store.with(Collection::Deleted, key).next().is_some();
         return Err(if is_in_bin { NoHardMatch::Deleted } else { NoHardMatch::Nobody });
     };
-    check(user, takeover)?;
+    check(user, blocks_takeover)?;
     let mut after = user.clone();
     users::set_synced(&mut after, true);
     users::link(&mut after, tenant.seed);
     Ok(after)
 }
 
-fn check(user: &Document, takeover: Takeover) -> Result<(), NoHardMatch> {
+fn check(user: &Document, blocks_takeover: bool) -> Result<(), NoHardMatch> {
     if users::synced(user) == Some(true) {
         return Err(NoHardMatch::Synchronized);
     }
-    if takeover == Takeover::Blocked {
+    if blocks_takeover {
         return Err(NoHardMatch::Blocked);
     }
     if users::identifier(user).is_some() {
@@ -93,17 +83,17 @@ mod tests {
     }
 
     fn refused(change: impl FnOnce(&mut Document)) -> NoHardMatch {
-        plan(&anna(change), Takeover::Allowed, "A==").unwrap_err()
+        plan(&anna(change), false, "A==").unwrap_err()
     }
 
     #[test]
     fn an_ordinary_account_is_taken_over_and_linked() {
         let tenant = anna(|_| {});
-        let after = plan(&tenant, Takeover::Allowed, "A==").unwrap();
+        let after = plan(&tenant, false, "A==").unwrap();
         assert_eq!(users::synced(&after), Some(true));
         assert!(users::identifier(&after).is_some());
-        assert_eq!(plan(&tenant, Takeover::Blocked, "A=="), Err(NoHardMatch::Blocked));
-        assert_eq!(plan(&tenant, Takeover::Allowed, "a=="), Err(NoHardMatch::Nobody));
+        assert_eq!(plan(&tenant, true, "A=="), Err(NoHardMatch::Blocked));
+        assert_eq!(plan(&tenant, false, "a=="), Err(NoHardMatch::Nobody));
     }
 
     #[test]
@@ -124,6 +114,6 @@ mod tests {
             users::link(user, 7);
             user.insert("onPremisesObjectIdentifier".into(), Value::Null);
         });
-        assert!(plan(&tenant, Takeover::Allowed, "A==").is_ok());
+        assert!(plan(&tenant, false, "A==").is_ok());
     }
 }

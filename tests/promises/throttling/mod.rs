@@ -9,7 +9,7 @@
 
 mod world;
 
-use cutover::sim::{RateQuota, ResourceUnits, ServiceLimits, UsageHeader};
+use cutover::sim::{RateQuota, ServiceLimits};
 use rand::RngExt as _;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -34,7 +34,7 @@ const WATCHED_S: u32 = 300;
 struct Model {
     /// The tenant's bucket in writes; it refills with twenty a second.
     bucket: u32,
-    usage: UsageHeader,
+    tells_usage: bool,
     /// What is used of the bucket when we begin. One that is full first gives what it has saved, and no sign.
     used: Used,
 }
@@ -45,15 +45,15 @@ enum Used {
     Much,
 }
 
-const LARGE: Model = Model { bucket: 3_000, usage: UsageHeader::Sent, used: Used::Much };
-const SMALL: Model = Model { bucket: 40, usage: UsageHeader::Sent, used: Used::Nothing };
+const LARGE: Model = Model { bucket: 3_000, tells_usage: true, used: Used::Much };
+const SMALL: Model = Model { bucket: 40, tells_usage: true, used: Used::Nothing };
 const MIDDLE: Model = Model { bucket: 200, ..SMALL };
-const SMALL_SILENT: Model = Model { usage: UsageHeader::Omitted, ..SMALL };
-const MIDDLE_SILENT: Model = Model { usage: UsageHeader::Omitted, ..MIDDLE };
-const LARGE_SILENT: Model = Model { usage: UsageHeader::Omitted, ..LARGE };
+const SMALL_SILENT: Model = Model { tells_usage: false, ..SMALL };
+const MIDDLE_SILENT: Model = Model { tells_usage: false, ..MIDDLE };
+const LARGE_SILENT: Model = Model { tells_usage: false, ..LARGE };
 
 fn tenant(model: Model) -> ServiceLimits {
-    ServiceLimits { tenant_writes: Some(quota(model.bucket)), usage: model.usage, ..ServiceLimits::off() }
+    ServiceLimits { tenant_writes: Some(quota(model.bucket)), tells_usage: model.tells_usage, ..ServiceLimits::off() }
 }
 
 /// A bucket of that size that refills with twenty a second.
@@ -233,12 +233,12 @@ fn reads_refused_by_chance_cost_little_more_than_themselves() {
 /// At its own quota, which is the service's, from a full bucket and from one that an earlier process left nearly empty.
 #[test]
 fn alone_all_is_used_and_nothing_refused() {
-    for (used, usage) in [(0.0, UsageHeader::Sent), (0.85, UsageHeader::Omitted), (0.5, UsageHeader::Sent)] {
+    for (used, tells_usage) in [(0.0, true), (0.85, false), (0.5, true)] {
         let limits = ServiceLimits {
-            resource_units: ResourceUnits::ByTenantSize,
+            counts_units: true,
             writes: Some(quota(3_000)),
             tenant_writes: Some(quota(3_000)),
-            usage,
+            tells_usage,
             ..ServiceLimits::off()
         };
         let scene = Scene { limits, used, loads: vec![(Duration::ZERO, 0.0)], ..scene(LARGE, 3) };
