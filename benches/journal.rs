@@ -139,11 +139,11 @@ impl Work {
     }
 
     async fn row(&self, row: RowNumber) -> Anyhow<()> {
-        let mut record = RowRecord::default();
+        let mut record = Arc::new(RowRecord::default());
         for (events, facts) in life(row.0) {
             let events = events.into_iter().map(|event| (now(), event)).collect();
             let transition = Transition { row, events, facts };
-            record.apply(transition.clone(), &self.rules)?;
+            Arc::make_mut(&mut record).apply(transition.clone(), &self.rules)?;
             self.session.commit(transition, &record).await?;
             self.committed.fetch_add(1, Ordering::Relaxed);
         }

@@ -8,8 +8,7 @@
 //! ```
 //! use cutover::core::config;
 //!
-//! const EXAMPLES: config::Examples = &[("port", "636")];
-//! let read = |text| config::read(text, EXAMPLES, |root| {
+//! let read = |text| config::read(text, "port = 636", |root| {
 //!     root.required_section("server", |server| server.required_text("host"))
 //! });
 //! let mistakes = read("[server]\nhots = \"dc1\"").unwrap_err();
@@ -32,9 +31,6 @@ const MISTAKES_MAX: usize = 100;
 const ENTRIES_MAX: usize = 1_000;
 /// Longest text that a mistake repeats, in characters.
 const TOLD_CHARS_MAX: usize = 300;
-
-/// For each key, a value of the right form, as it stands in the file.
-pub type Examples = &'static [(&'static str, &'static str)];
 
 /// One mistake in a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
@@ -60,11 +56,12 @@ pub fn shortened(text: &str) -> String {
     }
 }
 
-/// Reads a file: what `walk` makes of its top table, or every mistake in the order of the file.
+/// Reads a file: what `walk` makes of its top table, or every mistake in the order of the file. Of the `examples`, each line has a
+/// key and a value of the right form.
 ///
 /// # Errors
 /// The mistakes. After a mistake in the syntax nothing is walked, since what a parser guesses would only bring more of them.
-pub fn read<T>(source: &str, examples: Examples, walk: impl FnOnce(&Table<'_>) -> T) -> Result<T, Vec<Mistake>> {
+pub fn read<T>(source: &str, examples: &str, walk: impl FnOnce(&Table<'_>) -> T) -> Result<T, Vec<Mistake>> {
     let mistakes = Mistakes { source, examples, found: RefCell::default(), untold: Cell::default() };
     let (root, errors) = DeTable::parse_recoverable(source);
     for error in &errors {
@@ -81,7 +78,7 @@ pub fn read<T>(source: &str, examples: Examples, walk: impl FnOnce(&Table<'_>) -
 
 struct Mistakes<'s> {
     source: &'s str,
-    examples: Examples,
+    examples: &'s str,
     found: RefCell<Vec<(usize, Mistake)>>,
     untold: Cell<usize>,
 }
@@ -107,8 +104,8 @@ impl Mistakes<'_> {
         self.found.borrow().len() >= MISTAKES_MAX
     }
 
-    fn example(&self, key: &str) -> Option<&'static str> {
-        self.examples.iter().find(|(name, _)| *name == key).map(|(_, example)| *example)
+    fn example(&self, key: &str) -> Option<&str> {
+        self.examples.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))
     }
 
     fn into_sorted(self) -> Vec<Mistake> {
@@ -171,7 +168,8 @@ impl<'a> Table<'a> {
         Table { name, span: value.span(), table, asked: RefCell::default(), mistakes: self.mistakes }
     }
 
-    fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+    /// Whatever stands under a key.
+    pub fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
         if !self.asked.borrow().iter().any(|asked| asked == key) {
             self.asked.borrow_mut().push(key.to_owned());
         }
@@ -195,7 +193,7 @@ impl<'a> Table<'a> {
     /// Whether the key is there.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
-        self.get(key).is_some()
+        self.value(key).is_some()
     }
 
     /// Whether enough is wrong: further mistakes will not be told.
@@ -216,15 +214,8 @@ impl<'a> Table<'a> {
 
     /// Notes a key that is missing.
     pub fn require(&self, key: &str) {
-        if !self.has(key) {
-            self.missing(key);
-        }
-    }
-
-    /// Notes that a key is missing.
-    pub fn missing(&self, key: &str) {
         // Where no table stands at all, that was noted.
-        if self.table.is_some() {
+        if !self.has(key) && self.table.is_some() {
             let help = self.mistakes.example(key).map(|example| format!("add `{key} = {example}`"));
             self.mistakes.note(&self.span, format!("`{key}` is missing {}", self.place()), help);
         }
@@ -236,14 +227,9 @@ impl<'a> Table<'a> {
         self.mistakes.note(&value.span(), message, help);
     }
 
-    /// Whatever stands under a key.
-    pub fn value(&self, key: &str) -> Option<At<&'a DeValue<'a>>> {
-        self.get(key).map(at)
-    }
-
     /// A text, if the key is there.
     pub fn text(&self, key: &str) -> Option<At<String>> {
-        self.text_of(key, self.get(key)?, "a text in quotes")
+        self.text_of(key, self.value(key)?, "a text in quotes")
     }
 
     fn text_of(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Option<At<String>> {
@@ -293,7 +279,7 @@ impl<'a> Table<'a> {
 
     /// True or false; false when the key is not there.
     pub fn flag(&self, key: &str) -> bool {
-        let Some(value) = self.get(key) else {
+        let Some(value) = self.value(key) else {
             return false;
         };
         value.get_ref().as_bool().unwrap_or_else(|| {
@@ -304,7 +290,7 @@ impl<'a> Table<'a> {
 
     /// A whole number from 1, if the key is there.
     pub fn count(&self, key: &str) -> Option<u32> {
-        let value = self.get(key)?;
+        let value = self.value(key)?;
         let number = value.get_ref().as_integer().and_then(|n| u32::from_str_radix(n.as_str(), n.radix()).ok());
         let positive = number.filter(|n| *n > 0);
         if positive.is_none() {
@@ -326,7 +312,7 @@ impl<'a> Table<'a> {
 
     /// What `read` makes of a table inside this one, if the key is there.
     pub fn section<T>(&self, key: &str, read: impl FnOnce(&Table<'a>) -> T) -> Option<T> {
-        let value = self.get(key)?;
+        let value = self.value(key)?;
         Some(self.child(key, value).finished(read))
     }
 
@@ -345,7 +331,7 @@ impl<'a> Table<'a> {
     /// What `read` makes of each table inside the table of that key (`[key.NAME]`), in the order of the file.
     pub fn each_named<T>(&self, key: &str, mut read: impl FnMut(At<String>, &Table<'a>) -> T) -> Vec<T> {
         let all = self.section(key, |outer| {
-            let inner = outer.sorted().into_iter().map(|(name, value)| {
+            let inner = outer.entries().into_iter().map(|(name, value)| {
                 let table = outer.child(&name.value, value);
                 table.finished(|table| read(name, table))
             });
@@ -355,11 +341,7 @@ impl<'a> Table<'a> {
     }
 
     /// Every value of this table with its key, in the order of the file.
-    pub fn entries(&self) -> Vec<(At<String>, At<&'a DeValue<'a>>)> {
-        self.sorted().into_iter().map(|(key, value)| (key, at(value))).collect()
-    }
-
-    fn sorted(&self) -> Vec<(At<String>, &'a Spanned<DeValue<'a>>)> {
+    pub fn entries(&self) -> Vec<(At<String>, &'a Spanned<DeValue<'a>>)> {
         let Some(table) = self.table else {
             return Vec::new();
         };
@@ -374,7 +356,7 @@ impl<'a> Table<'a> {
     }
 
     fn list(&self, key: &str, wanted: &str) -> Vec<&'a Spanned<DeValue<'a>>> {
-        let Some(value) = self.get(key) else {
+        let Some(value) = self.value(key) else {
             return Vec::new();
         };
         let Some(items) = value.get_ref().as_array() else {
@@ -413,16 +395,12 @@ impl<'a> Table<'a> {
     }
 }
 
-fn at<'a>(value: &'a Spanned<DeValue<'a>>) -> At<&'a DeValue<'a>> {
-    At { value: value.get_ref(), span: value.span() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn mistakes(source: &str) -> Vec<String> {
-        let examples = &[("port", "636")];
+        let examples = "port = 636";
         let walked = read(source, examples, |root| {
             root.required_section("server", |server| {
                 server.required_string("host");

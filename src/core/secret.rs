@@ -9,8 +9,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::percent_decode_str;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// What stands in the place of a secret.
@@ -23,7 +25,7 @@ const BYTES_MIN: usize = 8;
 const SECRETS_MAX: usize = 64;
 
 /// A client secret or a password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
@@ -60,24 +62,19 @@ impl Secret {
         struck
     }
 
-    /// The value as it stands somewhere within base64.
+    /// The value as it stands somewhere within base64: the symbols that stand for its bytes alone, when so many others, up to a
+    /// whole group of three, come before them.
     fn within_base64(&self) -> Vec<String> {
-        let bytes = self.0.as_bytes();
         let encoded = (0..3).flat_map(|before| {
-            [within_base64(&STANDARD_NO_PAD, before, bytes), within_base64(&URL_SAFE_NO_PAD, before, bytes)]
+            let all = [&[0; 3][..before], self.0.as_bytes()].concat();
+            let shared_after = usize::from(all.len() % 3 != 0);
+            [STANDARD_NO_PAD.encode(&all), URL_SAFE_NO_PAD.encode(&all)].map(|symbols| {
+                let own = (before * 8).div_ceil(6)..symbols.len().saturating_sub(shared_after);
+                symbols.get(own).unwrap_or_default().to_owned()
+            })
         });
         encoded.filter(|text| text.len() >= BYTES_MIN).collect()
     }
-}
-
-/// The symbols that stand for these bytes alone, when so many others, up to a whole group of three, come before them.
-fn within_base64(engine: &impl base64::Engine, before: usize, bytes: &[u8]) -> String {
-    let all = [&[0; 3][..before], bytes].concat();
-    let symbols = engine.encode(&all);
-    let shared_before = (before * 8).div_ceil(6);
-    let shared_after = usize::from(all.len() % 3 != 0);
-    let own = shared_before..symbols.len().saturating_sub(shared_after);
-    symbols.get(own).unwrap_or_default().to_owned()
 }
 
 /// What a client has used, to be struck out of every refusal that comes back. A clone shares the list.
@@ -140,7 +137,6 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     use proptest::prelude::*;

@@ -15,6 +15,7 @@ use crate::core::Problem;
 use crate::machine::Event;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Input rows in one record: few enough to be read for one row, enough that a million need few keys.
 pub(super) const ROWS_PER_RECORD: usize = 256;
@@ -92,7 +93,7 @@ impl Import {
         let mut record = RowRecord::default();
         let taken = record.take(at, event.clone(), &self.fold.run.header.rules);
         taken.map_err(|source| JournalError::Impossible { row, source })?;
-        self.add(moved(Transition::of(row, at, event), &record)?)
+        self.add(moved(Transition::of(row, at, event), &Arc::new(record))?)
     }
 
     /// Goes on with a row from where another run left it.

@@ -13,6 +13,7 @@ use crate::job::{Decision, StepId};
 use crate::machine::{Effect, Event, Forecast, Look, Observation, RowState};
 use rand::{Rng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 
 const WORLDS: u64 = 300;
 const ROWS: u64 = 12;
@@ -91,7 +92,7 @@ async fn work(session: &Session, clock: &mut u64, dice: &mut impl Rng) {
 
 struct Row {
     number: RowNumber,
-    stored: RowRecord,
+    stored: Arc<RowRecord>,
     next: Option<Effect>,
 }
 
@@ -101,12 +102,12 @@ impl Row {
         let number = RowNumber(row);
         let stored = reader.row(number).unwrap().unwrap_or_default();
         let ended = matches!(stored.state, RowState::Ended(_));
-        (!ended).then_some(Row { number, stored, next: None })
+        (!ended).then_some(Row { number, stored: Arc::new(stored), next: None })
     }
 
     /// Until the next transition is committed.
     async fn go_on(&mut self, session: &Session, clock: &mut u64, dice: &mut impl Rng) {
-        let mut live = self.stored.clone();
+        let mut live = (*self.stored).clone();
         let mut events = Vec::new();
         let mut effect = self.next.take();
         loop {
@@ -123,8 +124,8 @@ impl Row {
         }
         let facts = Facts { reads: dice.random_range(0..3), throttled: dice.random_range(0..2), ..Facts::default() };
         live.learn(facts.clone());
-        session.commit(Transition { row: self.number, events, facts }, &live).await.unwrap();
-        self.stored = live;
+        self.stored = Arc::new(live);
+        session.commit(Transition { row: self.number, events, facts }, &self.stored).await.unwrap();
         if let Some(Effect::Persist(attempt)) = effect {
             self.durable(attempt, session, *clock).await;
         }
@@ -132,7 +133,7 @@ impl Row {
 
     async fn durable(&mut self, attempt: crate::machine::Attempt, session: &Session, at: u64) {
         let event = Event::Durable(attempt);
-        self.stored.take(at, event.clone(), &rules()).unwrap();
+        Arc::make_mut(&mut self.stored).take(at, event.clone(), &rules()).unwrap();
         session.post(Transition::of(self.number, at, event), &self.stored).unwrap();
         self.next = Some(Effect::Send(attempt));
     }

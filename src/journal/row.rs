@@ -93,8 +93,10 @@ pub struct RowRecord {
     pub begun_at: Option<UnixMillis>,
     /// When it ended.
     pub ended_at: Option<UnixMillis>,
-    /// When a write last left or may have left.
+    /// When a write was last begun, or may have left.
     pub wrote_at: Option<UnixMillis>,
+    /// When a write last left that may have taken effect. One that was refused has not, though it was begun later.
+    pub left_at: Option<UnixMillis>,
     /// When the last write was answered or seen that is known to have taken effect: for a while after it, reads may show what
     /// was before.
     pub took_effect_at: Option<UnixMillis>,
@@ -168,6 +170,7 @@ impl RowRecord {
             self.took_effect_at = Some(at);
         }
         if left {
+            self.left_at = Some(at);
             self.wrote_at = Some(at);
         }
         if let Effect::Persist(attempt) = effect {

@@ -105,7 +105,7 @@ impl Session {
     ///
     /// # Errors
     /// [`JournalError`]; the first one is final, and nothing may be sent after it.
-    pub async fn commit(&self, transition: Transition, record: &RowRecord) -> Result<(), JournalError> {
+    pub async fn commit(&self, transition: Transition, record: &Arc<RowRecord>) -> Result<(), JournalError> {
         Ok(self.writer.commit(moved(transition, record)?).await?)
     }
 
@@ -113,7 +113,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::commit`], for what is known by now.
-    pub fn post(&self, transition: Transition, record: &RowRecord) -> Result<(), JournalError> {
+    pub fn post(&self, transition: Transition, record: &Arc<RowRecord>) -> Result<(), JournalError> {
         Ok(self.writer.post(moved(transition, record)?)?)
     }
 
@@ -126,7 +126,7 @@ impl Session {
         let taken = record.take(at, event.clone(), &self.header.rules);
         taken.map_err(|source| JournalError::Impossible { row, source })?;
         let moved = Transition::of(row, at, event);
-        let mark = Moved { row, at, record, was: Some(was.clone()) };
+        let mark = Moved { row, at, record: Arc::new(record), was: Some(was.clone()) };
         let entry = Entry::Reopened(Box::new(Reopening { was, moved }));
         Ok(self.writer.post(self::record(&entry, Mark::Moved(Box::new(mark)))?)?)
     }
@@ -295,7 +295,7 @@ pub(super) fn record(entry: &Entry, mark: Mark) -> Result<Record, JournalError> 
     Ok(Record { json, mark })
 }
 
-pub(super) fn moved(transition: Transition, after: &RowRecord) -> Result<Record, JournalError> {
-    let moved = Moved { row: transition.row, at: transition.at(), record: after.clone(), was: None };
+pub(super) fn moved(transition: Transition, after: &Arc<RowRecord>) -> Result<Record, JournalError> {
+    let moved = Moved { row: transition.row, at: transition.at(), record: Arc::clone(after), was: None };
     record(&Entry::Moved(transition), Mark::Moved(Box::new(moved)))
 }

@@ -7,6 +7,7 @@ use crate::job::{Decision, StepId};
 use crate::machine::{Attempt, Event, Observation, Outcome, Rules, StepTraits};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use uuid::Uuid;
 
 pub(super) fn holder() -> Holder {
@@ -96,7 +97,7 @@ pub(super) fn intended(number: u64) -> Transition {
 pub(super) async fn commit(session: &Session, transition: Transition) -> RowRecord {
     let mut record = RowRecord::default();
     record.apply(transition.clone(), &rules()).unwrap();
-    session.commit(transition, &record).await.unwrap();
+    session.commit(transition, &Arc::new(record.clone())).await.unwrap();
     record
 }
 
@@ -223,7 +224,7 @@ fn a_discarded_run_that_the_checkpoint_brings_back_is_forgotten_again() {
     let store = sled_store::SledStore::open(&place).unwrap().store;
     let half = RunRecord::new(header, scan::Head::genesis(id));
     let mut fold = fold::RunFold::new(half, BTreeMap::new(), Vec::new());
-    let mut cache = cache::Cache::new(std::sync::Arc::new(store));
+    let mut cache = cache::Cache::new(Arc::new(store));
     cache.write(&mut fold).unwrap();
     cache.flush().unwrap();
     drop(cache);
@@ -357,7 +358,7 @@ async fn the_greatest_numbers_in_a_log_end_no_program() {
     let mut second = first.clone();
     transition.events = vec![(10, Event::Recovered)];
     second.apply(transition.clone(), &rules()).unwrap();
-    session.commit(transition, &second).await.unwrap();
+    session.commit(transition, &Arc::new(second.clone())).await.unwrap();
     for _ in 0..2 {
         let stop = Stop::Requested("enough".into());
         let run = session.close(u64::MAX, stop).await.whole().unwrap();

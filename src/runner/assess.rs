@@ -5,7 +5,7 @@
 use super::observe::Found;
 use super::plan::deviation;
 use super::problems::AMBIGUOUS;
-use super::staleness::{Memory, Reading, Staleness, Verdict};
+use super::staleness::{Reading, Staleness, Verdict};
 use crate::core::Problem;
 use crate::job::{Agreement, Decision, EvalError, InDoubt, Job, Operation, RowView, State, StepId, Write};
 use crate::journal::{Planned, RowRecord, UnixMillis};
@@ -85,8 +85,8 @@ pub struct Case<'a> {
     pub record: &'a RowRecord,
     /// The states it was seen in, if it was.
     pub states: Option<&'a States>,
-    /// What this process knows beyond the record.
-    pub memory: Memory,
+    /// Since when nothing can be seen of a person whom this run may have changed.
+    pub unseen_since: Option<UnixMillis>,
     /// What the plan says of the row, where the run executes one.
     pub planned: Option<Planned>,
     /// The time.
@@ -96,7 +96,8 @@ pub struct Case<'a> {
 /// What a look means for a row.
 #[must_use]
 pub fn assess(case: &Case<'_>, seen: Seen) -> Assessment {
-    let staleness = Staleness::of(case.record, case.memory, &case.view.job().limits, case.now);
+    let limits = &case.view.job().limits;
+    let staleness = Staleness::of(case.record, case.states.is_none(), case.unseen_since, limits, case.now);
     let nothing = |reading, event| case.nothing(staleness, reading, event);
     match seen {
         Seen::Found(Found::One(state)) => {
@@ -109,7 +110,7 @@ pub fn assess(case: &Case<'_>, seen: Seen) -> Assessment {
         }
         Seen::Refused(problem) => nothing(Reading::Nothing, Event::Unobservable(problem)),
         Seen::Silence(problem) => {
-            Assessment { unseen_since: case.memory.unseen_since, ..Assessment::of(Event::Unobservable(problem)) }
+            Assessment { unseen_since: case.unseen_since, ..Assessment::of(Event::Unobservable(problem)) }
         }
         Seen::JobError(error) => case.job_error(staleness, &error),
     }
@@ -167,7 +168,7 @@ impl Case<'_> {
     /// Of a look that shows nothing of the person.
     fn nothing(&self, staleness: Staleness, reading: Reading<'_>, event: Event) -> Assessment {
         let again = staleness.verdict(reading) == Verdict::LookAgain;
-        let since = self.memory.unseen_since;
+        let since = self.unseen_since;
         Assessment {
             unseen_since: match reading {
                 // What is not there yet is not unseen.
@@ -191,7 +192,7 @@ impl Case<'_> {
     }
 
     fn one(&self, staleness: Staleness, state: State) -> Result<Assessment, EvalError> {
-        let again = || Assessment { unseen_since: self.memory.unseen_since, ..Assessment::of(Event::Lagging) };
+        let again = || Assessment { unseen_since: self.unseen_since, ..Assessment::of(Event::Lagging) };
         if let Some(known) = self.states
             && staleness.verdict(Reading::Older) == Verdict::LookAgain
             && self.is_behind(&state, known)?

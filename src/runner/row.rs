@@ -5,19 +5,20 @@
 
 use super::assess::{Assessment, Case, Prepared, Seen, States, assess, operation};
 use super::client::Costs;
-use super::staleness::Memory;
 use crate::core::Problem;
 use crate::job::{DirectoryEntry, Job, RowView, State, Write};
 use crate::journal::{Facts, Planned, RowNumber, RowRecord, Transition, UnixMillis};
 use crate::machine::{Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, RowState, Rules};
 use crate::services::budget::Priority;
 use crate::services::{Applied, Class, Fault};
+use std::sync::Arc;
 
 /// One row, as it is now.
 #[derive(Debug, Clone)]
 pub struct LiveRow {
     number: RowNumber,
-    record: RowRecord,
+    /// Shared with the journal's fold and checkpoint, which have it as it was when it was last handed to them.
+    record: Arc<RowRecord>,
     /// What the journal lacks of it.
     events: Vec<(UnixMillis, Event)>,
     facts: Facts,
@@ -25,7 +26,8 @@ pub struct LiveRow {
     has_stored_intent: bool,
     states: Option<States>,
     planned: Option<Planned>,
-    memory: Memory,
+    /// Since when nothing can be seen of a person whom this run may have changed.
+    unseen_since: Option<UnixMillis>,
     prepared: Option<Prepared>,
 }
 
@@ -36,10 +38,10 @@ impl LiveRow {
         let record = record.unwrap_or_default();
         LiveRow {
             states: states_of(&record),
-            memory: Memory { left_at: record.wrote_at, unseen_since: None },
+            unseen_since: None,
             prepared: None,
             has_stored_intent: record.has_begun_writing(),
-            record,
+            record: Arc::new(record),
             number,
             events: Vec::new(),
             facts: Facts::default(),
@@ -55,7 +57,7 @@ impl LiveRow {
 
     /// As it is now, ahead of the journal by what was not taken for it yet.
     #[must_use]
-    pub fn record(&self) -> &RowRecord {
+    pub fn record(&self) -> &Arc<RowRecord> {
         &self.record
     }
 
@@ -92,12 +94,7 @@ impl LiveRow {
     /// [`IllegalMove`] when that cannot happen now.
     pub fn tell(&mut self, event: Event, now: UnixMillis, rules: &Rules) -> Result<Effect, IllegalMove> {
         self.events.push((now, event.clone()));
-        let may_have_left = matches!(event, Event::Applied(..) | Event::Doubted(..) | Event::Recovered);
-        let effect = self.record.take(now, event, rules)?;
-        if may_have_left {
-            self.memory.left_at = self.record.wrote_at;
-        }
-        Ok(effect)
+        Arc::make_mut(&mut self.record).take(now, event, rules)
     }
 
     /// What the row's present wish is worth beside others'.
@@ -118,7 +115,7 @@ impl LiveRow {
     /// Since when it is unknown whether the last write took effect, if it is.
     #[must_use]
     pub fn doubtful_since(&self) -> Option<UnixMillis> {
-        self.record.wrote_at.filter(|_| self.record.doubt().is_some())
+        self.record.left_at.filter(|_| self.record.doubt().is_some())
     }
 
     fn case<'a>(&'a self, view: &'a RowView, now: UnixMillis) -> Case<'a> {
@@ -126,7 +123,7 @@ impl LiveRow {
             view,
             record: &self.record,
             states: self.states.as_ref(),
-            memory: self.memory,
+            unseen_since: self.unseen_since,
             planned: self.planned,
             now,
         }
@@ -141,21 +138,21 @@ impl LiveRow {
     /// Takes in what a look taught; returns what the machine is to be told.
     pub fn take_in(&mut self, view: &RowView, assessment: Assessment) -> Event {
         if let Some(states) = assessment.states {
-            if self.record.before.is_none() {
+            if self.states.is_none() {
                 // An account that cannot be told was not claimed either.
                 self.facts.account = view.account(&states.before).ok().flatten();
             }
             self.learn(states);
         }
         self.prepared = assessment.prepared;
-        self.memory.unseen_since = assessment.unseen_since;
+        self.unseen_since = assessment.unseen_since;
         assessment.event
     }
 
-    /// What is kept in memory alone.
+    /// Since when nothing can be seen of a person whom this run may have changed.
     #[must_use]
-    pub fn memory(&self) -> Memory {
-        self.memory
+    pub fn unseen_since(&self) -> Option<UnixMillis> {
+        self.unseen_since
     }
 
     /// The write of an attempt; None when nothing is known of the person yet.
@@ -220,12 +217,11 @@ impl LiveRow {
     }
 
     fn learn(&mut self, states: States) {
-        if self.record.before.is_none() {
-            self.facts.before = Some(states.before.to_text());
-        } else if self.states.as_ref().is_none_or(|known| known.now != states.now) {
-            self.facts.expected = Some(states.now.to_text());
+        match &self.states {
+            None => self.facts.before = Some(states.before.to_text()),
+            Some(known) if known.now != states.now => self.facts.expected = Some(states.now.to_text()),
+            Some(_) => {}
         }
-        self.record.before.get_or_insert_with(|| states.before.to_text());
         self.states = Some(states);
     }
 
@@ -269,7 +265,7 @@ impl LiveRow {
     pub fn take_transition(&mut self, costs: Costs) -> Transition {
         let Costs { reads, throttled, request_id } = costs;
         let facts = Facts { reads, throttled, request_id, ..std::mem::take(&mut self.facts) };
-        self.record.learn(facts.clone());
+        Arc::make_mut(&mut self.record).learn(facts.clone());
         self.has_stored_intent = self.record.has_begun_writing();
         Transition { row: self.number, events: std::mem::take(&mut self.events), facts }
     }

@@ -7,7 +7,7 @@
 
 use super::admission::Admitted;
 use super::assess::{Assessment, Seen, refused};
-use super::claims::{Claims, Verdict, Wanted};
+use super::claims::{ClaimVerdict, Claims, Wanted};
 use super::client::{NoAnswer, RunAbort, ServiceClient, left};
 use super::directory::{NoEntry, ask};
 use super::event::Who;
@@ -327,11 +327,11 @@ impl<'a> Worker<'a> {
         };
         let patience = self.work.job.limits.replication;
         match self.work.claims.claim(self.row.number(), &wanted, self.now(), patience)? {
-            Verdict::Free => {}
-            Verdict::Waits => return Err(Unfinished::Waits),
-            Verdict::Lagging => *assessment = Assessment::of(Event::Lagging),
-            Verdict::Against(problem) => assessment.refuse(problem),
-            Verdict::OfAnother(problem) => *assessment = Assessment::of(refused(problem, false)),
+            ClaimVerdict::Free => {}
+            ClaimVerdict::Waits => return Err(Unfinished::Waits),
+            ClaimVerdict::Lagging => *assessment = Assessment::of(Event::Lagging),
+            ClaimVerdict::Against(problem) => assessment.refuse(problem),
+            ClaimVerdict::OfAnother(problem) => *assessment = Assessment::of(refused(problem, false)),
         }
         Ok(())
     }
@@ -401,7 +401,7 @@ impl<'a> Worker<'a> {
             // What cannot be told was not claimed either.
             let values = view.claimed(&states.now, &states.now).unwrap_or_default();
             let replication = self.work.job.limits.replication.as_millis() as u64;
-            self.work.claims.keep(values, at.saturating_add(replication));
+            self.work.claims.keep(&values, at.saturating_add(replication));
         }
         Ok(())
     }

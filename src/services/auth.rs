@@ -51,9 +51,8 @@ impl Auth {
             Auth::ClientSecret { client_id, .. }
             | Auth::Certificate { client_id, .. }
             | Auth::DeviceCode { client_id } => client_id,
-            Auth::ManagedIdentity { client_id, .. } => {
-                (client_id.as_deref()).unwrap_or("the managed identity of this machine")
-            }
+            Auth::ManagedIdentity { client_id: Some(client_id), .. } => client_id,
+            Auth::ManagedIdentity { client_id: None, .. } => "the managed identity of this machine",
             Auth::AzureCli => "the account that is signed in to the Azure CLI",
         }
     }

@@ -7,7 +7,7 @@ use super::cloud::Cloud;
 use super::connection::{Connection, GraphConnection, GraphLimits, THROTTLE_PRIORITIES, is_loopback};
 use super::rights::warn_of_others;
 use super::service::Patience;
-use crate::core::config::{self, Examples, Flaw, Mistake, Table};
+use crate::core::config::{self, Flaw, Mistake, Table};
 use crate::services::budget::{Quota, parse_duration};
 use miette::Diagnostic;
 use reqwest::Url;
@@ -18,36 +18,7 @@ mod ad;
 mod auth;
 
 /// A value of the right form for each key.
-const EXAMPLES: Examples = &[
-    ("graph", "{ … }"),
-    ("exchange", "{ … }"),
-    ("ad", "{ … }"),
-    ("limits", "{ … }"),
-    ("tenant", "\"contoso.onmicrosoft.com\""),
-    ("cloud", "\"global\""),
-    ("auth", "\"client-secret\""),
-    ("client_id", "\"00000000-0000-0000-0000-000000000000\""),
-    ("client_secret", "{ env = \"CONTOSO_SECRET\" }"),
-    ("certificate", "{ file = \"app.pem\" }"),
-    ("env", "\"CONTOSO_SECRET\""),
-    ("file", "\"…\""),
-    ("endpoint", "\"https://graph.microsoft.com\""),
-    ("login", "\"https://login.microsoftonline.com\""),
-    ("patience", "\"5m\""),
-    ("sign_in_patience", "\"12h\""),
-    ("throttle_priority", "\"low\""),
-    ("writes", "\"3000/150s\""),
-    ("reads", "\"3500/10s\""),
-    ("identity_protection", "\"1/s\""),
-    ("url", "\"ldaps://dc1.contoso.local\""),
-    ("start_tls", "true"),
-    ("ca", "\"contoso-ca.pem\""),
-    ("base", "\"DC=contoso,DC=local\""),
-    ("bind", "\"CN=reader,CN=Users,DC=contoso,DC=local\""),
-    ("password", "{ env = \"AD_PASSWORD\" }"),
-    ("queries", "\"20/s\""),
-    ("at_once", "2"),
-];
+const EXAMPLES: &str = include_str!("connection_file/examples.txt");
 
 /// The keys of [exchange] that are known besides `endpoint`.
 const EXCHANGE_KEYS: &str = "tenant cloud client_id auth client_secret certificate login patience sign_in_patience \
@@ -138,7 +109,9 @@ impl Reader<'_> {
         let graph = root.section("graph", |graph| self.graph(graph));
         // Checked, so that a file that is written for later is right then; no job of this version talks to Exchange.
         root.section("exchange", |exchange| {
-            EXCHANGE_KEYS.split_whitespace().for_each(|key| drop(exchange.value(key)));
+            for key in EXCHANGE_KEYS.split_whitespace() {
+                exchange.value(key);
+            }
             web_address(exchange, "endpoint");
             tracing::warn!(
                 "[exchange] of the connection file is not used: the jobs of this version talk to Graph only"

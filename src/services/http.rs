@@ -12,7 +12,7 @@ use super::retry_after;
 use crate::core::{Expects, Secrets};
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, ClientBuilder, Response, Url};
 use std::error::Error;
 use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
@@ -28,17 +28,21 @@ pub(super) const USER_AGENT: &str = concat!("NONISV|cutover|cutover/", env!("CAR
 
 /// A client for what lies under one address, with these headers in each request.
 pub(super) fn client(url: &Url, headers: HeaderMap) -> reqwest::Result<Client> {
-    let builder = Client::builder()
+    let builder = builder().default_headers(headers);
+    // What is for this machine itself never leaves it.
+    if is_loopback(url) { builder.no_proxy() } else { builder }.build()
+}
+
+/// What all clients are.
+pub(super) fn builder() -> ClientBuilder {
+    Client::builder()
         .user_agent(USER_AGENT)
-        .default_headers(headers)
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .tcp_nodelay(true)
         .redirect(Policy::none())
-        .retry(reqwest::retry::never());
-    // What is for this machine itself never leaves it.
-    if is_loopback(url) { builder.no_proxy() } else { builder }.build()
+        .retry(reqwest::retry::never())
 }
 
 /// Whether a status says that the request was served.

@@ -7,7 +7,6 @@
 mod auth;
 mod bounded_json;
 pub mod budget;
-mod claims;
 mod class;
 mod cloud;
 mod codes;
@@ -27,9 +26,9 @@ mod signed_client;
 #[cfg(test)]
 mod test_server;
 mod token;
+mod token_claims;
 
 pub use auth::{Auth, IdentityService, SecretSource};
-pub use claims::Claims;
 pub use class::{Again, Applied, Class, ClassFacts, Concerns};
 pub use cloud::Cloud;
 pub use codes::{KnownCode, Speaker, known_code, known_codes};
@@ -43,3 +42,4 @@ pub use reply::{Fault, Payload, Reply, Success};
 pub use service::{BudgetId, BudgetPlan, Check, Patience, Service, Verdict};
 pub use sign_in::{Granted, Refusal, read_token_reply};
 pub use signed_client::ClientError;
+pub use token_claims::Claims;

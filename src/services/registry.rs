@@ -75,11 +75,8 @@ impl Registry {
     pub fn endpoint(&self, request: &Request) -> Result<&Endpoint, Fault> {
         let named = |endpoint: &&Endpoint| endpoint.name() == request.service;
         self.iter().find(named).ok_or_else(|| {
-            Fault::new(
-                Class::Unsupported,
-                "no-such-service",
-                format!("the connection file has no section for the service `{}`", request.service),
-            )
+            let message = format!("the connection file has no section for the service `{}`", request.service);
+            Fault::new(Class::Unsupported, "no-such-service", message)
         })
     }
 
@@ -100,7 +97,7 @@ impl Registry {
     #[must_use]
     pub fn eased(&self) -> Option<String> {
         let mut budgets = self.iter().flat_map(|endpoint| &endpoint.budgets);
-        budgets.find_map(|budget| Some(format!("rate of {} {}", budget.name(), budget.eased()?)))
+        budgets.find_map(|budget| Some(format!("rate of {} {}", budget.name, budget.eased()?)))
     }
 
     /// The budget that limits at present: the one of which the greatest share is in use. None while hardly anything is.
@@ -110,7 +107,7 @@ impl Registry {
             .iter()
             .flat_map(|endpoint| endpoint.budgets.iter().map(|budget| (budget.load(), endpoint.name(), budget)));
         let (load, service, budget) = loads.max_by(|a, b| a.0.total_cmp(&b.0))?;
-        (load >= BINDING_LOAD_MIN).then(|| Binding { service, budget: budget.name().to_owned(), per_s: budget.rate() })
+        (load >= BINDING_LOAD_MIN).then(|| Binding { service, budget: budget.name.clone(), per_s: budget.rate() })
     }
 
     /// That the main service was waited for long enough. Silence before `open_since` says nothing: nobody asked.
@@ -221,52 +218,36 @@ impl Endpoint {
         let fault = match &reply.result {
             Ok(_) => {
                 self.served.store(true, Ordering::Relaxed);
-                budget.taken(permit);
-                budget.usage(reply.usage);
                 self.note_trouble(None);
-                return self.answered();
+                budget.usage(reply.usage);
+                return self.answered(budget, permit);
             }
             Err(fault) => fault,
         };
-        if let Class::Throttled { retry_after, reason } = fault.class {
-            return budget.throttled(permit, retry_after, reason);
-        }
-        match fault.trouble() {
-            Some(trouble) => self.is_down_by(trouble, fault),
-            None => {
-                budget.taken(permit);
-                self.answered();
-            }
+        match (fault.class, fault.trouble()) {
+            (Class::Throttled { retry_after, reason }, _) => budget.throttled(permit, retry_after, reason),
+            (_, Some(trouble)) => self.hold(trouble, fault),
+            (_, None) => self.answered(budget, permit),
         }
     }
 
-    /// Every fresh token is refused: nothing is sent until somebody has fixed that.
-    pub fn hold_for_sign_in(&self, fault: &Fault) {
-        self.is_down_by(Trouble::SignInRefused, fault);
+    fn answered(&self, budget: &Budget, permit: Permit) {
+        budget.taken(permit);
+        self.budgets.iter().for_each(|budget| budget.answered());
     }
 
-    fn is_down_by(&self, trouble: Trouble, fault: &Fault) {
+    /// Nobody is served, so that nothing is sent until that is over.
+    pub fn hold(&self, trouble: Trouble, fault: &Fault) {
         self.note_trouble(Some(fault));
         self.budgets.iter().for_each(|budget| budget.unavailable(trouble));
     }
 
-    fn answered(&self) {
-        self.budgets.iter().for_each(|budget| budget.answered());
-    }
-
     /// Keeps for progress why nobody is served, and says so once when a person has to fix it.
     fn note_trouble(&self, fault: Option<&Fault>) {
-        // Nearly always there was none and there is none.
-        let mut known = self.trouble.lock();
-        if fault.is_none() && known.is_none() {
-            return;
-        }
         let words = fault.map(in_words);
-        let is_new = *known != words;
-        known.clone_from(&words);
-        drop(known);
+        let known = std::mem::replace(&mut *self.trouble.lock(), words.clone());
         let for_a_person = fault.is_some_and(Fault::concerns_app);
-        if let Some(words) = words.filter(|_| is_new && for_a_person) {
+        if let Some(words) = words.filter(|words| for_a_person && known.as_ref() != Some(words)) {
             tracing::warn!("the run waits, the sign-in is refused: {words}");
         }
     }

@@ -21,6 +21,13 @@ pub struct Reply {
     pub is_echo: bool,
 }
 
+impl Reply {
+    /// The same for each of so many requests, of which the first says what there is to learn.
+    pub(super) fn echoed(&self, requests: usize) -> Vec<Reply> {
+        (0..requests).map(|at| Reply { is_echo: at > 0, ..self.clone() }).collect()
+    }
+}
+
 impl From<Fault> for Reply {
     /// A reply that the service had no part in.
     fn from(fault: Fault) -> Reply {
@@ -152,12 +159,6 @@ impl Fault {
         self.code.split('/').any(|code| code == EXPIRED_PAGE)
     }
 
-    /// Whether something else than the service answered, or the service in a form that nobody knows.
-    #[must_use]
-    pub fn is_unreadable(&self) -> bool {
-        self.code == UNREADABLE
-    }
-
     /// What the fault says about the service as a whole: `None` where it answered, even if it refused this request.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
@@ -165,23 +166,17 @@ impl Fault {
             Class::SignIn => Some(Trouble::SignInRefused),
             Class::Unavailable { retry_after } => Some(Trouble::ServerError { retry_after }),
             Class::Throttled { .. } => None,
-            class => {
-                let concerns_all = class.facts().concerns == Concerns::Service;
-                // With a status, the service did answer.
-                let is_silent = class == Class::NotSent || self.status.is_none();
-                (concerns_all && is_silent).then_some(Trouble::NoAnswer)
-            }
+            // With a status, the service did answer.
+            Class::InDoubt if self.status.is_some() => None,
+            class => (class.facts().concerns == Concerns::Service).then_some(Trouble::NoAnswer),
         }
     }
 }
 
 /// The text on a single line of at most 500 characters.
 pub(super) fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text
-        .split(|letter: char| letter.is_whitespace() || letter.is_control())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let line = words.join(" ");
+    let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
+    let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     if line.chars().count() <= MESSAGE_CHARS_MAX {
         return line;
     }

@@ -1,11 +1,11 @@
 //! An HTTPS client that is signed in: one request out with a token, one reply in, nothing repeated.
 
-use super::claims::Claims;
 use super::class::Class;
 use super::connection::GraphConnection;
 use super::http::{client, read_body, transport_fault};
 use super::reply::{Fault, Reply};
 use super::token::{Token, Tokens};
+use super::token_claims::Claims;
 use crate::core::{Method, Request, Secrets};
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Client, Response};

@@ -13,11 +13,11 @@ use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::claims::Claims;
 use super::class::Class;
 use super::connection::GraphConnection;
 use super::reply::Fault;
 use super::sign_in::{Credential, Granted};
+use super::token_claims::Claims;
 use crate::core::Secrets;
 use crate::services::budget::{Delays, Sequence};
 
@@ -130,9 +130,8 @@ impl Tokens {
             Err(fault) => {
                 let left_s = old.ends_at.saturating_duration_since(Instant::now()).as_secs();
                 tracing::warn!(
-                    "the sign-in cannot be renewed ({}: {}); the old one is good for another {left_s} s; {}",
-                    fault.code,
-                    fault.message,
+                    "the sign-in cannot be renewed ({}); the old one is good for another {left_s} s; {}",
+                    fault.words(),
                     fault.advice()
                 );
                 old
@@ -163,7 +162,7 @@ impl Tokens {
             }
             Err(fault) => {
                 let kept = match fault.class {
-                    Class::SignIn => renewal.credential.interval().unwrap_or(REFUSAL_KEPT),
+                    Class::SignIn => REFUSAL_KEPT,
                     class => class.retry_after().unwrap_or_else(|| renewal.delays.next_delay()),
                 };
                 renewal.failed = Some((fault.clone(), Instant::now() + kept));

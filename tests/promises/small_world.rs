@@ -16,7 +16,6 @@ use cutover::runner::assess::{Seen, nobody};
 use cutover::runner::client::Costs;
 use cutover::runner::observe::Found;
 use cutover::runner::row::LiveRow;
-use cutover::runner::staleness::Memory;
 use cutover::runner::start::rules_of;
 use cutover::services::{Class, Fault};
 use serde_json::{Value, json};
@@ -137,7 +136,7 @@ impl Setting {
     fn store(&self, moment: &mut Moment) {
         let transition = moment.row.take_transition(Costs::default());
         moment.stored.apply(transition, &self.rules).expect("what was lived can be stored");
-        assert_eq!(moment.stored, *moment.row.record());
+        assert_eq!(moment.stored, **moment.row.record());
     }
 
     fn tell(&self, moment: &mut Moment, event: Event) {
@@ -316,15 +315,14 @@ fn person(upn: &str, immutable_id: Option<&str>, deleted: bool) -> State {
 fn mark(moment: &Moment) -> u64 {
     let mut hasher = DefaultHasher::new();
     let since = |at: Option<u64>| at.map(|at| (moment.now - at).min(REPLICATION_S * 1_000));
-    for record in [moment.row.record(), &moment.stored] {
+    for record in [&**moment.row.record(), &moment.stored] {
         let RowRecord { before, expected, .. } = record;
         let state = postcard::to_stdvec(&without_words(&record.state)).unwrap();
         (state, before, expected, &record.begun).hash(&mut hasher);
-        (since(record.wrote_at), since(record.took_effect_at)).hash(&mut hasher);
+        (since(record.wrote_at), since(record.left_at), since(record.took_effect_at)).hash(&mut hasher);
     }
-    let Memory { left_at, unseen_since } = moment.row.memory();
-    let unseen_ms = unseen_since.map(|at| moment.now - at);
-    (since(left_at), unseen_ms).hash(&mut hasher);
+    let unseen_ms = moment.row.unseen_since().map(|at| moment.now - at);
+    unseen_ms.hash(&mut hasher);
     let pasts = moment.pasts.iter();
     let pasts: Vec<_> = pasts
         .filter(|(until, _)| *until > moment.now)

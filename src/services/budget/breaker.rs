@@ -26,7 +26,7 @@ pub(super) struct Breaker {
     pub(super) since: Option<Instant>,
     /// Since when the sign-in is refused; `None` while it is not.
     pub(super) refused_since: Option<Instant>,
-    gate: Gate,
+    pub(super) gate: Gate,
     delays: Delays,
     refused_delays: Delays,
 }
@@ -43,13 +43,11 @@ impl Breaker {
         }
     }
 
-    /// The target answered a request, whatever it said. Returns whether that ends any trouble.
-    pub(super) fn answered(&mut self) -> bool {
-        let was_troubled = self.since.is_some() || self.refused_since.is_some();
-        if was_troubled {
+    /// The target answered a request, whatever it said.
+    pub(super) fn answered(&mut self) {
+        if self.since.is_some() || self.refused_since.is_some() {
             *self = Breaker::new();
         }
-        was_troubled
     }
 
     /// A request was not served.
@@ -73,11 +71,6 @@ impl Breaker {
             Gate::Stopped(_) => {}
             Gate::Open | Gate::Probing { .. } => self.stop(now, trouble),
         }
-    }
-
-    /// The stop in force, if any.
-    pub(super) fn pause(&self, now: Instant) -> Option<Pause> {
-        self.gate.pause(now)
     }
 
     /// A request leaves.
@@ -120,12 +113,12 @@ mod tests {
             for _ in 0..TROUBLES_IN_A_ROW_MAX - 1 {
                 breaker.failed(now, Trouble::NoAnswer);
             }
-            assert_eq!(breaker.pause(now), None);
+            assert_eq!(breaker.gate.pause(now), None);
             assert_eq!(breaker.since, Some(now));
             breaker.answered();
             assert_eq!(breaker.since, None);
         }
-        assert!(opened(now).pause(now).is_some());
+        assert!(opened(now).gate.pause(now).is_some());
     }
 
     #[test]
@@ -135,7 +128,7 @@ mod tests {
         for _ in 0..200 {
             breaker.failed(now, Trouble::NoAnswer);
         }
-        assert_eq!(breaker.pause(now).map(|pause| pause.until), Some(now + SECOND));
+        assert_eq!(breaker.gate.pause(now).map(|pause| pause.until), Some(now + SECOND));
     }
 
     #[test]
@@ -143,16 +136,16 @@ mod tests {
         let mut now = Instant::now();
         let mut breaker = opened(now);
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(breaker.pause(now).map(|pause| pause.until - now), Some(SECOND * seconds));
+            assert_eq!(breaker.gate.pause(now).map(|pause| pause.until - now), Some(SECOND * seconds));
             now += SECOND * seconds;
-            assert_eq!(breaker.pause(now), None);
+            assert_eq!(breaker.gate.pause(now), None);
             breaker.admitted(now, Permit(1));
-            assert!(breaker.pause(now).is_some());
+            assert!(breaker.gate.pause(now).is_some());
             breaker.failed(now, Trouble::NoAnswer);
         }
         breaker.answered();
-        assert_eq!(breaker.pause(now), None);
-        let again = opened(now).pause(now).map(|pause| pause.until);
+        assert_eq!(breaker.gate.pause(now), None);
+        let again = opened(now).gate.pause(now).map(|pause| pause.until);
         assert_eq!(again, Some(now + SECOND));
     }
 
@@ -162,8 +155,8 @@ mod tests {
         let mut breaker = opened(now);
         breaker.admitted(now + SECOND, Permit(1));
         let given_up = now + SECOND + PROBE_MAX;
-        assert!(breaker.pause(given_up - SECOND).is_some());
-        assert_eq!(breaker.pause(given_up), None);
+        assert!(breaker.gate.pause(given_up - SECOND).is_some());
+        assert_eq!(breaker.gate.pause(given_up), None);
     }
 
     #[test]
@@ -175,17 +168,17 @@ mod tests {
         for seconds in [2, 4, 8, 16, 32, 64, 120, 120] {
             let until = now + SECOND * seconds;
             let reason = PauseReason::SignInRefused;
-            assert_eq!(breaker.pause(now), Some(Pause { reason, until }));
+            assert_eq!(breaker.gate.pause(now), Some(Pause { reason, until }));
             now = until;
-            assert_eq!(breaker.pause(now), None);
+            assert_eq!(breaker.gate.pause(now), None);
             breaker.admitted(now, Permit(1));
             breaker.failed(now, Trouble::SignInRefused);
         }
         assert_eq!((breaker.refused_since, breaker.since), (Some(begin), None));
         breaker.answered();
-        assert_eq!((breaker.refused_since, breaker.pause(now)), (None, None));
+        assert_eq!((breaker.refused_since, breaker.gate.pause(now)), (None, None));
         breaker.failed(now, Trouble::SignInRefused);
-        assert_eq!(breaker.pause(now).map(|pause| pause.until), Some(now + SECOND * 2));
+        assert_eq!(breaker.gate.pause(now).map(|pause| pause.until), Some(now + SECOND * 2));
     }
 
     #[test]
@@ -209,6 +202,9 @@ mod tests {
             let retry_after = Some(SECOND * 20);
             breaker.failed(now, Trouble::ServerError { retry_after });
         }
-        assert_eq!(breaker.pause(now), Some(Pause { reason: PauseReason::ServerErrors, until: now + SECOND * 20 }));
+        assert_eq!(
+            breaker.gate.pause(now),
+            Some(Pause { reason: PauseReason::ServerErrors, until: now + SECOND * 20 })
+        );
     }
 }

@@ -71,7 +71,7 @@ const BUSY_RECOVERED_S: f64 = 30.0;
 /// Stops and slower rates that follow from replies 429.
 #[derive(Debug)]
 pub(super) struct Throttling {
-    gate: Gate,
+    pub(super) gate: Gate,
     last: Option<BudgetEvent>,
     taken: Taken,
     refusals: Refusals,
@@ -133,14 +133,12 @@ impl Throttling {
                 self.gate = Gate::Open;
                 self.delays.reset();
                 self.refusals.forget();
-                true
+                return true;
             }
-            Gate::Open => {
-                self.refusals.taken(self.is_growing(now));
-                false
-            }
-            Gate::Stopped(_) | Gate::Probing { .. } => false,
+            Gate::Open => self.refusals.taken(self.is_growing(now)),
+            Gate::Stopped(_) | Gate::Probing { .. } => {}
         }
+        false
     }
 
     /// A request was answered with 429, at this full rate of the budget, in permits a second.
@@ -164,11 +162,6 @@ impl Throttling {
             Gate::Open if is_lone && !self.refusals.refused(full_rate) => {}
             Gate::Open => self.begin(now, wish, whose, full_rate),
         }
-    }
-
-    /// The stop in force, if any.
-    pub(super) fn pause(&self, now: Instant) -> Option<Pause> {
-        self.gate.pause(now)
     }
 
     /// Share of the full rate that may be used, 0.1 to 1.
@@ -197,7 +190,7 @@ impl Throttling {
         let Some(until) = wish.map(|delay| now + delay) else {
             return;
         };
-        let present = self.pause(now).map(|pause| pause.until);
+        let present = self.gate.pause(now).map(|pause| pause.until);
         if present.is_none_or(|present| present < until) {
             self.close(Pause { reason: PauseReason::RetryAfter(whose), until });
         }
@@ -217,15 +210,13 @@ impl Throttling {
     fn begin(&mut self, now: Instant, wish: Option<Duration>, whose: ThrottleReason, full_rate: f64) {
         let share = self.share_left(now, full_rate);
         self.refusals.forget();
-        let least = if self.is_repeated(now) { REPEATED_STOP_MIN } else { Duration::ZERO };
+        let is_repeated = self.last.is_some_and(|event| now <= event.stopped_until + REPEATED_MAX);
+        let least = if is_repeated { REPEATED_STOP_MIN } else { Duration::ZERO };
         self.last =
             Some(BudgetEvent { whose, began: now, stopped_until: now, probe: None, has_probed_again: false, share });
         self.taken = Taken::since(now, TAKEN_OVER);
-        let least = match wish {
-            Some(_) => least,
-            None => least.max(self.delays.next_delay()),
-        };
-        self.stop(now, wish, least, whose);
+        let own = if wish.is_none() { self.delays.next_delay() } else { Duration::ZERO };
+        self.stop(now, wish, least.max(own), whose);
     }
 
     fn stop(&mut self, now: Instant, wish: Option<Duration>, least: Duration, whose: ThrottleReason) {
@@ -260,10 +251,6 @@ impl Throttling {
             let share = event.share_at(now);
             share < 1.0 && share > GROWN * event.share
         })
-    }
-
-    fn is_repeated(&self, now: Instant) -> bool {
-        self.last.is_some_and(|event| now <= event.stopped_until + REPEATED_MAX)
     }
 }
 

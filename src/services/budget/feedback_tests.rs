@@ -52,7 +52,7 @@ impl World {
     }
 
     fn stop(&self) -> Option<Duration> {
-        let pause = self.throttling.pause(self.now)?;
+        let pause = self.throttling.gate.pause(self.now)?;
         Some(pause.until - self.now)
     }
 
@@ -80,7 +80,7 @@ fn replies_in_flight_count_once_and_the_longest_wish_wins() {
         world.refuse(permit, Some(wish));
     }
     assert_eq!(
-        world.throttling.pause(world.now),
+        world.throttling.gate.pause(world.now),
         Some(Pause { reason: PauseReason::RetryAfter(TENANT), until: world.now + SECOND * 5 })
     );
     is_about(world.share(), 0.97);

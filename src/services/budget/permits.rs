@@ -28,7 +28,8 @@ const EASED_BELOW: f64 = 0.98;
 /// Permits for one class of requests to one target, shared by everybody who sends such requests.
 #[derive(Debug)]
 pub struct Budget {
-    name: String,
+    /// For people (`writes`, `reads`).
+    pub name: String,
     state: Mutex<PermitState>,
 }
 
@@ -56,7 +57,7 @@ struct PermitState {
 type WaitingPlace = (Priority, u64);
 
 impl Budget {
-    /// A budget of that quota. Its name is for people (`writes`, `reads`). It begins without burst, since a process
+    /// A budget of that quota. It begins without burst, since a process
     /// that was killed a moment ago may have used it.
     #[must_use]
     pub fn new(name: impl Into<String>, quota: Quota) -> Arc<Budget> {
@@ -78,12 +79,6 @@ impl Budget {
                 next_permit: None,
             }),
         })
-    }
-
-    /// The name it was made with.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// Waits for a permit for one request. The most urgent waiter gets the next permit, the one who came first among
@@ -110,40 +105,30 @@ impl Budget {
         self.learn(|state, now| {
             state.breaker.answered();
             state.throttling.throttled(now, permit, retry_after, reason, full_rate(state.quota));
-            true
         });
     }
 
     /// The service took a request: it answered with anything but 429.
     pub fn taken(&self, permit: Permit) {
         self.learn(|state, now| {
-            let ends_a_stop = state.throttling.taken(now, permit);
-            if ends_a_stop {
+            if state.throttling.taken(now, permit) {
                 // Without this the burst that built up during the stop would leave at once.
                 state.renew(now);
             }
-            ends_a_stop
         });
     }
 
     /// A request succeeded, and the reply said that this fraction of a limit is in use (0.8 to 1.8), or nothing. The rate
     /// falls while the fraction rises above 0.8, down to a tenth, and comes back when it falls.
     pub fn usage(&self, fraction: Option<f64>) {
-        self.learn(|state, now| {
-            let ours = state.used_share(now);
-            state.usage.reported(now, fraction, ours);
-            false
-        });
+        self.learn(|state, now| state.usage.reported(now, fraction, state.used_share(now)));
     }
 
     /// A request was not served. Five in a row, without an answer between them, stop the budget; single requests, 1 s to
     /// 30 s apart, then find out whether the target is back. A single refusal of the sign-in stops it; it is then tried
     /// again 2 s to 2 min apart.
     pub fn unavailable(&self, trouble: Trouble) {
-        self.learn(|state, now| {
-            state.breaker.failed(now, trouble);
-            true
-        });
+        self.learn(|state, now| state.breaker.failed(now, trouble));
     }
 
     /// The target answered a request, whatever it said; ends what [`Budget::unavailable`] began.
@@ -166,9 +151,7 @@ impl Budget {
     /// Why nothing is being sent, if so: a stop, or waiters with no permit left for them.
     #[must_use]
     pub fn pause(&self) -> Option<Pause> {
-        let now = Instant::now();
-        let state = self.state.lock();
-        state.stop(now).or_else(|| state.used_up(now))
+        self.state.lock().pause(Instant::now())
     }
 
     /// Permits given since it was made.
@@ -191,10 +174,7 @@ impl Budget {
         let now = Instant::now();
         let state = self.state.lock();
         let used = state.used_share(now);
-        match state.stop(now).is_some() || state.used_up(now).is_some() {
-            true => used + 1.0,
-            false => used,
-        }
+        if state.pause(now).is_some() { used + 1.0 } else { used }
     }
 
     /// That the rate is lower than it could be, and why; stops and other waits are told by [`Budget::pause`].
@@ -227,7 +207,6 @@ impl Budget {
             state.sent = Taken::since(now, quota.period());
             state.last_permit = None;
             state.renew(now);
-            true
         });
     }
 
@@ -255,14 +234,13 @@ impl Budget {
         }
     }
 
-    /// Changes what is known, and lets the head of the queue see what that means for it, if anything.
-    fn learn(&self, change: impl FnOnce(&mut PermitState, Instant) -> bool) {
+    /// Changes what is known, and lets the head of the queue see what that means for it.
+    fn learn(&self, change: impl FnOnce(&mut PermitState, Instant)) {
         let now = Instant::now();
         let mut state = self.state.lock();
-        let is_news = change(&mut state, now);
-        if state.settle(now) || is_news {
-            state.wake_head();
-        }
+        change(&mut state, now);
+        state.settle(now);
+        state.wake_head();
     }
 }
 
@@ -286,15 +264,13 @@ impl PermitState {
         Ok(permit)
     }
 
-    /// Brings the rate up to date, and answers whether it changed.
-    fn settle(&mut self, now: Instant) -> bool {
+    /// Brings the rate up to date.
+    fn settle(&mut self, now: Instant) {
         let share = self.wanted_share(now);
         let is_full_again = share >= 1.0 && self.share < 1.0;
-        let changes = is_full_again || (share / self.share - 1.0).abs() > CHANGE_MIN;
-        if changes {
+        if is_full_again || (share / self.share - 1.0).abs() > CHANGE_MIN {
             self.renew(now);
         }
-        changes
     }
 
     /// The share of the quota that was sent in its last period.
@@ -315,15 +291,15 @@ impl PermitState {
 
     /// The stop that lasts longest.
     fn stop(&self, now: Instant) -> Option<Pause> {
-        let throttled = self.throttling.pause(now);
-        let down = self.breaker.pause(now);
-        throttled.into_iter().chain(down).max_by_key(|pause| pause.until)
+        let stops = self.throttling.gate.pause(now).into_iter().chain(self.breaker.gate.pause(now));
+        stops.max_by_key(|pause| pause.until)
     }
 
-    fn used_up(&self, now: Instant) -> Option<Pause> {
-        let until = self.next_permit.filter(|due| now < *due)?;
-        let waiting = !self.queue.is_empty();
-        waiting.then_some(Pause { reason: PauseReason::BudgetUsedUp, until })
+    /// A stop, or waiters with no permit left for them.
+    fn pause(&self, now: Instant) -> Option<Pause> {
+        let next_permit = self.next_permit.filter(|due| now < *due && !self.queue.is_empty());
+        let used_up = next_permit.map(|until| Pause { reason: PauseReason::BudgetUsedUp, until });
+        self.stop(now).or(used_up)
     }
 
     fn wake_head(&self) {

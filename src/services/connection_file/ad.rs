@@ -61,7 +61,7 @@ impl Reader<'_> {
 fn limits_of(table: &Table<'_>) -> AdLimits {
     let at_once = table.count("at_once").unwrap_or(AdLimits::DEFAULT.at_once);
     if let Some(value) = table.value("at_once").filter(|_| at_once > AT_ONCE_MAX) {
-        table.note_at(&value.span, format!("`at_once` is more than {AT_ONCE_MAX}"), Some("write `at_once = 2`"));
+        table.note_at(&value.span(), format!("`at_once` is more than {AT_ONCE_MAX}"), Some("write `at_once = 2`"));
     }
     AdLimits { queries: quota(table, "queries").unwrap_or(AdLimits::DEFAULT.queries), at_once }
 }

@@ -97,7 +97,7 @@ impl Reader<'_> {
                     [] => format!("take it out; {instead}"),
                     keys => format!("take it out; {instead}; this way takes {}", keys.join(", ")),
                 };
-                table.note_at(&found.span, message, Some(&help));
+                table.note_at(&found.span(), message, Some(&help));
             }
         }
         way.and_then(|way| (way.read)(self, table))
@@ -109,12 +109,12 @@ impl Reader<'_> {
         let value = table.value(key)?;
         let variable = key.to_ascii_uppercase();
         let either = format!("`{key} = {{ env = \"CONTOSO_{variable}\" }}`, or `{key} = {{ file = \"…\" }}`");
-        if !value.value.is_table() {
+        if !value.get_ref().is_table() {
             let help = format!(
                 "put the secret into an environment variable or a file of its own and write {either}; then renew the secret, \
                  for this file may have been copied"
             );
-            table.note_at(&value.span, format!("`{key}` holds the secret itself"), Some(&help));
+            table.note_at(&value.span(), format!("`{key}` holds the secret itself"), Some(&help));
             return None;
         }
         let source = table.section(key, |source| {
@@ -163,9 +163,9 @@ impl Reader<'_> {
     fn certificate(&self, table: &Table<'_>) -> Option<PathBuf> {
         table.require("certificate");
         let value = table.value("certificate")?;
-        if value.value.as_table().is_none_or(|source| source.get("file").is_none()) {
+        if value.get_ref().as_table().is_none_or(|source| source.get("file").is_none()) {
             let help = "write `certificate = { file = \"app.pem\" }`";
-            table.note_at(&value.span, "`certificate` does not name a file", Some(help));
+            table.note_at(&value.span(), "`certificate` does not name a file", Some(help));
             return None;
         }
         let file = table.section("certificate", |source| {

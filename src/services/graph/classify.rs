@@ -50,11 +50,8 @@ pub(super) fn classify_part(
     body: Option<Value>,
     now: SystemTime,
 ) -> Reply {
-    let given = headers.and_then(Value::as_object);
-    let headers = given.into_iter().flatten().filter_map(|(name, value)| {
-        let name = HeaderName::try_from(name).ok()?;
-        let value = HeaderValue::from_str(value.as_str()?).ok()?;
-        Some((name, value))
+    let headers = headers.and_then(Value::as_object).into_iter().flatten().filter_map(|(name, value)| {
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::from_str(value.as_str()?).ok()?))
     });
     let body = body.filter(|body| !body.is_null()).map(Ok);
     sort(request, Came { status, headers: &headers.collect(), body, now })
@@ -62,7 +59,7 @@ pub(super) fn classify_part(
 
 fn sort(request: &Request, mut came: Came<'_>) -> Reply {
     let result = if is_success(came.status) { came.success(request) } else { Err(came.refusal()) };
-    reply(came.headers, result)
+    reply(came.headers, result.map_err(|fault| fault.with_status(came.status)))
 }
 
 /// A reply as it came over the line.
@@ -109,7 +106,6 @@ impl Came<'_> {
         let or_else = |text: String, other: String| if text.is_empty() { other } else { text };
         let code = or_else(body.code, format!("http-{status}"));
         Fault::new(class, code, or_else(body.message, format!("status {status} without an explanation")))
-            .with_status(status)
     }
 
     /// A front door that turns requests away may do so without a word. Whatever it is that is too busy, nothing was done.
@@ -123,12 +119,10 @@ impl Came<'_> {
     /// Not the service's reply: it was not reached, or what it answered was lost.
     fn foreign(&self) -> Fault {
         let status = self.status;
-        let form = match self.body.is_none() {
-            true => "nothing".to_owned(),
-            false => match header(self.headers, "content-type") {
-                Some(kind) => one_line(kind.split(';').next().unwrap_or(kind)),
-                None => "something".to_owned(),
-            },
+        let form = match (&self.body, header(self.headers, "content-type")) {
+            (None, _) => "nothing".to_owned(),
+            (Some(_), Some(kind)) => one_line(kind.split(';').next().unwrap_or(kind)),
+            (Some(_), None) => "something".to_owned(),
         };
         // A gateway of the service's own answers so, too.
         let code = match status {
@@ -140,7 +134,6 @@ impl Came<'_> {
              network that wants a sign-in"
         );
         Fault::new(Class::Unavailable { retry_after: retry_after::of(self.headers, self.now) }, code, message)
-            .with_status(status)
     }
 
     fn class(&self, body: &ErrorBody) -> Class {

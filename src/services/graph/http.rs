@@ -2,12 +2,12 @@
 
 use super::classify::{RESPONSES, classify, is_batch, reply};
 use crate::core::{Request, Secrets};
-use crate::services::claims::Claims;
 use crate::services::class::Class;
 use crate::services::connection::Connection;
 use crate::services::http::is_success;
 use crate::services::reply::{Fault, Payload, Reply};
 use crate::services::signed_client::{ClientError, SignedClient, WireReply};
+use crate::services::token_claims::Claims;
 use async_trait::async_trait;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;

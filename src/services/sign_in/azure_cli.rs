@@ -30,7 +30,7 @@ pub(in crate::services) struct AzureCli {
 #[derive(Deserialize)]
 struct TokenOutput {
     #[serde(rename = "accessToken")]
-    access_token: String,
+    access_token: Secret,
     /// Seconds since 1970; versions before 2.54 lack it.
     expires_on: Option<u64>,
     /// In this machine's time zone.
@@ -71,19 +71,14 @@ fn read(output: &Output, now: SystemTime) -> Result<Granted, Fault> {
     // The parser's own words could quote the token.
     let unreadable = || Fault::sign_in("azure-cli-unreadable", "the Azure CLI printed no token that can be read");
     let token: TokenOutput = serde_json::from_slice(&output.stdout).map_err(|_| unreadable())?;
-    let ends_s = token.expires_on.or_else(|| local_s(&token.expires_on_local)).ok_or_else(unreadable)?;
-    let ends = UNIX_EPOCH + Duration::from_secs(ends_s);
-    Ok(Granted {
-        token: Secret::new(token.access_token),
-        lifetime: ends.duration_since(now).unwrap_or_default(),
-        refresh: None,
-    })
+    let in_s = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+    let ends = token.expires_on.map(in_s).or_else(|| local(&token.expires_on_local)).ok_or_else(unreadable)?;
+    Ok(Granted { token: token.access_token, lifetime: ends.duration_since(now).unwrap_or_default(), refresh: None })
 }
 
-fn local_s(text: &str) -> Option<u64> {
+fn local(text: &str) -> Option<SystemTime> {
     let local: DateTime = text.parse().ok()?;
-    let zoned = local.to_zoned(TimeZone::system()).ok()?;
-    u64::try_from(zoned.timestamp().as_second()).ok()
+    Some(local.to_zoned(TimeZone::system()).ok()?.timestamp().into())
 }
 
 fn failed(words: &str) -> Fault {

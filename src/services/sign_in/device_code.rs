@@ -49,6 +49,8 @@ struct Asked {
     /// What the person has to do, in words.
     prompt: String,
     interval: Duration,
+    /// When the service may be asked again.
+    poll_at: Instant,
     ends_at: Instant,
 }
 
@@ -60,7 +62,7 @@ impl Asked {
 
 #[derive(Deserialize)]
 struct CodeReply {
-    device_code: String,
+    device_code: Secret,
     user_code: String,
     verification_uri: String,
     expires_in: u64,
@@ -72,18 +74,12 @@ impl DeviceCode {
         DeviceCode { login, codes, stage: CodeStage::Idle }
     }
 
-    pub(super) fn interval(&self) -> Option<Duration> {
-        match &self.stage {
-            CodeStage::Asked(asked) => Some(asked.interval),
-            CodeStage::Idle | CodeStage::SignedIn(_) => None,
-        }
-    }
-
     pub(super) async fn ask(&mut self) -> Result<Granted, Fault> {
         // A clone: whoever waits may give up at any time, and then the stage stays as it is.
         match self.stage.clone() {
             CodeStage::Idle => Err(self.begin("").await?),
             CodeStage::Asked(asked) if Instant::now() >= asked.ends_at => Err(self.expired()),
+            CodeStage::Asked(asked) if Instant::now() < asked.poll_at => Err(asked.pending()),
             CodeStage::Asked(asked) => self.poll(asked).await,
             CodeStage::SignedIn(refresh) => self.refresh(refresh).await,
         }
@@ -101,15 +97,22 @@ impl DeviceCode {
             let message = "the sign-in service answered without a code that can be read";
             Fault::new(Class::NotSent, "sign-in-unreadable", message).with_status(status)
         })?;
-        let asked = Asked {
-            device_code: Secret::new(code.device_code),
+        let (now, interval) = (Instant::now(), code.interval.unwrap_or(INTERVAL_S).min(INTERVAL_S_MAX));
+        Ok(self.asked(Asked {
+            device_code: code.device_code,
             prompt: format!("{why}open {} in a browser and enter the code {}", code.verification_uri, code.user_code),
-            interval: Duration::from_secs(code.interval.unwrap_or(INTERVAL_S).min(INTERVAL_S_MAX)),
-            ends_at: Instant::now() + Duration::from_secs(code.expires_in.min(CODE_LIFE_S_MAX)),
-        };
+            interval: Duration::from_secs(interval),
+            poll_at: now,
+            ends_at: now + Duration::from_secs(code.expires_in.min(CODE_LIFE_S_MAX)),
+        }))
+    }
+
+    /// The person has not entered the code yet; the service is left alone for a while.
+    fn asked(&mut self, mut asked: Asked) -> Fault {
+        asked.poll_at = Instant::now() + asked.interval;
         let pending = asked.pending();
         self.stage = CodeStage::Asked(asked);
-        Ok(pending)
+        pending
     }
 
     async fn poll(&mut self, mut asked: Asked) -> Result<Granted, Fault> {
@@ -124,11 +127,9 @@ impl DeviceCode {
         Err(match refusal.error.as_str() {
             "slow_down" => {
                 asked.interval += SLOWER;
-                let pending = asked.pending();
-                self.stage = CodeStage::Asked(asked);
-                pending
+                self.asked(asked)
             }
-            PENDING => asked.pending(),
+            PENDING => self.asked(asked),
             "expired_token" => self.expired(),
             "authorization_declined" | "access_denied" => {
                 self.in_vain("authorization_declined", "the person who was asked to sign in declined")

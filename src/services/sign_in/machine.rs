@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
 use super::login::granted;
@@ -11,11 +10,11 @@ use super::reply::{Granted, Refusal};
 use crate::core::{Secret, Secrets};
 use crate::services::auth::IdentityService;
 use crate::services::class::Class;
+use crate::services::http::builder;
 use crate::services::reply::Fault;
 
 /// The metadata service is one hop away; where nothing answers in this time, there is none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const METADATA_PATH: &str = "/metadata/identity/oauth2/token";
 const METADATA_VERSION: &str = "2018-02-01";
 const APP_VERSION: &str = "2019-08-01";
@@ -39,13 +38,7 @@ impl Machine {
         resource: &str,
         secrets: Secrets,
     ) -> reqwest::Result<Machine> {
-        let client = Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .build()?;
+        let client = builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).build()?;
         let (mut url, version, header) = match service {
             IdentityService::Metadata(root) => {
                 let mut url = root.clone();

@@ -24,7 +24,7 @@ use login::Login;
 use machine::Machine;
 use reqwest::{Client, Url};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 pub use reply::{Granted, Refusal, read_token_reply};
 
@@ -78,12 +78,12 @@ impl Credential {
             }
             Credential::Certificate(login, file) => {
                 let now = SystemTime::now();
-                let certificate = Certificate::load(file, now);
-                let assertion = certificate.and_then(|own| own.assertion(&login.client_id, login.token.as_str(), now));
-                let assertion = assertion.map_err(|fault| {
+                let own = |fault: Fault| {
                     let message = format!("the certificate file `{}`: {}", file.display(), fault.message);
                     Fault { message, ..fault }
-                })?;
+                };
+                let certificate = Certificate::load(file, now).map_err(own)?;
+                let assertion = certificate.assertion(&login.client_id, login.token.as_str(), now).map_err(own)?;
                 let form = [AS_APP, ASSERTION_TYPE, ("client_assertion", assertion.expose())];
                 login.post(&form, &[&assertion]).await
             }
@@ -92,15 +92,6 @@ impl Credential {
             Credential::AzureCli(cli) => return cli.ask().await,
         };
         asked.map_err(Fault::from)
-    }
-
-    /// How long the service wants to be left alone after what it answered last, where the protocol has such a time.
-    pub(super) fn interval(&self) -> Option<Duration> {
-        match self {
-            Credential::DeviceCode(code) => code.interval(),
-            Credential::Secret(..) | Credential::Certificate(..) => None,
-            Credential::Machine(_) | Credential::AzureCli(_) => None,
-        }
     }
 }
 

@@ -66,8 +66,8 @@ impl From<Refusal> for Fault {
 
 #[derive(Deserialize)]
 struct TokenReply {
-    access_token: String,
-    refresh_token: Option<String>,
+    access_token: Secret,
+    refresh_token: Option<Secret>,
     #[serde(default)]
     expires_in: Value,
     /// Instead of a lifetime, where App Service answers: seconds since 1970.
@@ -116,11 +116,9 @@ fn granted(body: &[u8], now: SystemTime) -> Option<Granted> {
     let now_s = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
     let until_end = || Some(seconds(&reply.expires_on)?.saturating_sub(now_s));
     let lifetime_s = seconds(&reply.expires_in).or_else(until_end)?;
-    (!reply.access_token.is_empty()).then(|| Granted {
-        token: Secret::new(reply.access_token),
-        lifetime: Duration::from_secs(lifetime_s.min(LIFETIME_S_MAX)),
-        refresh: reply.refresh_token.map(Secret::new),
-    })
+    let lifetime = Duration::from_secs(lifetime_s.min(LIFETIME_S_MAX));
+    let has_token = !reply.access_token.expose().is_empty();
+    has_token.then_some(Granted { token: reply.access_token, lifetime, refresh: reply.refresh_token })
 }
 
 /// Why there is no token, from a reply without one.

@@ -9,7 +9,7 @@ use cutover::job::Job;
 use cutover::machine::Outcome;
 use cutover::runner::Clock;
 use cutover::runner::directory::DirectoryBatcher;
-use cutover::runner::preflight::prepare;
+use cutover::runner::preflight::{Verdict, prepare};
 use cutover::services::budget::Budget;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ async fn work(tagged: &Tagged, scenario: &Scenario, given: &[(String, String)], 
     });
     let run = run.await;
     let ready = prepare(&tagged.job, &run.session.header().params, &run.services).await.unwrap();
-    let bad: Vec<_> = ready.bad().collect();
+    let bad: Vec<_> = ready.of(Verdict::Bad).collect();
     assert!(bad.is_empty(), "{bad:?}");
     line.begin_rows();
     run.drive(ready.settings.unwrap(), Some(IN_FLIGHT)).await;
