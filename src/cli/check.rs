@@ -90,7 +90,7 @@ impl Output {
             self.finding(&error.finding());
             self.end(rows);
         }
-        Failure::unusable(error)
+        Failure::from(error)
     }
 
     fn finding(&mut self, finding: &Finding) {

@@ -29,7 +29,7 @@ impl JobBatch {
     /// # Errors
     /// Everything that makes the batch unusable, with every mistake of a kind at once.
     pub fn open(args: &BatchArgs) -> Result<JobBatch, Failure> {
-        JobBatch::read(args)?.map_err(Failure::unusable)
+        Ok(JobBatch::read(args)??)
     }
 
     /// The same, but what makes the file unusable is handed back apart.
@@ -175,7 +175,7 @@ pub(super) fn must_be_there(global: &Global) -> Result<(), Failure> {
 /// No row could ever begin.
 pub(super) fn schedule(args: &WorkArgs) -> Result<Schedule, Failure> {
     let zone = jiff::tz::TimeZone::system();
-    Schedule::new(args.window.clone(), args.deadline.as_ref(), SystemClock.now(), &zone).map_err(Failure::unusable)
+    Ok(Schedule::new(args.window.clone(), args.deadline.as_ref(), SystemClock.now(), &zone)?)
 }
 
 /// How this process names itself to others.

@@ -7,10 +7,10 @@ use super::Failure;
 use crate::core::Secret;
 use crate::journal::{Control, Holder, Journal};
 use crate::progress::warn;
-use crate::report::RunSummary;
+use crate::report::LiveRun;
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Between two tries to reach a process that is starting or ending.
@@ -22,20 +22,13 @@ const TRIES_MAX: u32 = 60;
 /// How long a live process may take to reply: one that was stopped never does.
 const REPLY_MAX: Duration = Duration::from_secs(5);
 
-/// The same for a report, which takes as long as there are rows.
-const REPORT_MAX: Duration = Duration::from_secs(600);
-
-/// What is asked of a live process. Without a run, the one it works on is meant.
+/// What is asked of a live process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ControlRequest {
-    /// How a run stands.
-    Status { run: Option<String> },
-    /// How every run stands.
-    Runs,
-    /// Write the report of a run into a folder.
-    Report { run: String, dir: PathBuf },
-    /// Steer the run.
-    Steer { run: Option<String>, order: SteerOrder },
+    /// How its run stands.
+    Look,
+    /// Steer its run.
+    Steer(SteerOrder),
 }
 
 /// An operator's order.
@@ -56,14 +49,14 @@ pub(super) const PROGRAM_HEADER: &str = "cutover-version";
 /// Of this program.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Asks the live process, if there is one. None: nobody works on the journal, or nobody whose reply can be used; then what stands
-/// in the journal has to do.
+/// Asks the live process how its run stands. None: nobody works on the journal, or nobody whose reply can be used; then what
+/// stands in the journal has to do.
 ///
 /// # Errors
 /// The process refuses, or this user may not ask.
-pub(super) async fn ask(journal: &Path, request: &ControlRequest) -> Result<Option<Vec<RunSummary>>, Failure> {
-    let (holder, contact) = match send(journal, request).await? {
-        Some((_, Contact::Summaries(summaries))) => return Ok(Some(summaries)),
+pub(super) async fn ask(journal: &Path) -> Result<Option<LiveRun>, Failure> {
+    let (holder, contact) = match send(journal, &ControlRequest::Look).await? {
+        Some((_, Contact::Reply(live))) => return Ok(Some(live)),
         Some(other) => other,
         None => return Ok(None),
     };
@@ -72,20 +65,13 @@ pub(super) async fn ask(journal: &Path, request: &ControlRequest) -> Result<Opti
     Ok(None)
 }
 
-/// The same of one run.
-pub(super) async fn ask_of_one(journal: &Path, request: &ControlRequest) -> Result<Option<RunSummary>, Failure> {
-    Ok(ask(journal, request).await?.and_then(|all| all.into_iter().next()))
-}
-
 /// Steers the live process, and returns how its run stands then.
 ///
 /// # Errors
 /// There is none, it does not reply or refuses, or this user may not ask.
-pub(super) async fn steer(journal: &Path, run: Option<String>, order: SteerOrder) -> Result<RunSummary, Failure> {
-    match send(journal, &ControlRequest::Steer { run, order }).await? {
-        Some((_, Contact::Summaries(mut summaries))) => {
-            summaries.pop().ok_or_else(|| Failure::program("the live process sent no summary"))
-        }
+pub(super) async fn steer(journal: &Path, order: SteerOrder) -> Result<LiveRun, Failure> {
+    match send(journal, &ControlRequest::Steer(order)).await? {
+        Some((_, Contact::Reply(live))) => Ok(live),
         Some((holder, contact)) => {
             let (why, help) = no_use(&holder, &contact);
             Err(Failure::usage("live-process", why, help))
@@ -109,7 +95,7 @@ fn no_use(holder: &Holder, contact: &Contact) -> (String, String) {
             ),
             format!("use the program it was started with; `kill -INT {pid}` makes it stop with everybody in safety"),
         ),
-        Contact::Summaries(_) | Contact::NotYet | Contact::TimedOut => (
+        Contact::Reply(_) | Contact::NotYet | Contact::TimedOut => (
             format!("process {pid} (`cutover {command}`) has the journal and does not reply"),
             format!(
                 "it may be starting or ending: try again in a moment. If it was stopped, `kill -CONT {pid}` wakes it; if it hangs, \
@@ -121,7 +107,7 @@ fn no_use(holder: &Holder, contact: &Contact) -> (String, String) {
 
 /// What came of asking a process.
 enum Contact {
-    Summaries(Vec<RunSummary>),
+    Reply(LiveRun),
     /// Its version; two builds of one version may differ, too.
     OtherVersion(String),
     /// No reply, or not one of ours. In a moment this may be different: it may be at its beginning, at its end, or stopped.
@@ -150,17 +136,13 @@ async fn send(journal: &Path, request: &ControlRequest) -> Result<Option<(Holder
 
 async fn send_once(holder: &Holder, control: &Control, request: &ControlRequest) -> Result<Contact, Failure> {
     let token = control.token.expose();
-    let patience = match request {
-        ControlRequest::Report { .. } => REPORT_MAX,
-        ControlRequest::Status { .. } | ControlRequest::Runs | ControlRequest::Steer { .. } => REPLY_MAX,
-    };
     let url = format!("http://127.0.0.1:{}/", control.port);
     let sent = client()?.post(url).bearer_auth(token).json(request);
     let failed = |error: reqwest::Error| match error.is_timeout() {
         true => Contact::TimedOut,
         false => Contact::NotYet,
     };
-    let reply = match sent.timeout(patience).send().await {
+    let reply = match sent.timeout(REPLY_MAX).send().await {
         Ok(reply) => reply,
         Err(error) => return Ok(failed(error)),
     };
@@ -170,9 +152,9 @@ async fn send_once(holder: &Holder, control: &Control, request: &ControlRequest)
         Ok(body) => body,
         Err(error) => return Ok(failed(error)),
     };
-    let summaries = serde_json::from_slice(&body).ok().filter(|_| status.is_success());
-    match (version, summaries) {
-        (_, Some(summaries)) => Ok(Contact::Summaries(summaries)),
+    let reply = serde_json::from_slice(&body).ok().filter(|_| status.is_success());
+    match (version, reply) {
+        (_, Some(reply)) => Ok(Contact::Reply(reply)),
         (Some(version), None) if version != VERSION || status.is_success() => Ok(Contact::OtherVersion(version)),
         (Some(_), None) if status == StatusCode::UNPROCESSABLE_ENTITY => {
             let text = Secret::new(token).redact(&String::from_utf8_lossy(&body));

@@ -5,6 +5,7 @@
 //! pages.
 
 use super::context::job;
+use super::failure::ErrorPages;
 use super::{Exit, Failure};
 use crate::core::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind, nearest_first};
 use crate::job::SHIPPED;
@@ -13,8 +14,7 @@ use crate::progress::print_text;
 use crate::services::{CLASSES, Class, KnownCode, Speaker, known_code, known_codes, statuses_of};
 use crate::values::Rule;
 use crate::{job, machine, runner};
-use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Columns of a page: fits every terminal, and is the same in all of them.
@@ -86,24 +86,10 @@ fn action<'t>(changed: &'t str, again: &'t str, advice: &'t str) -> [(&'static s
     [("changed", changed), ("tried again", again), ("what to do", advice)]
 }
 
-/// `explain.toml`: meaning and advice, by code.
-#[derive(Deserialize)]
-pub(super) struct ErrorPages {
-    pub before_a_run: BTreeMap<String, [String; 2]>,
-    pub during_a_run: BTreeMap<String, [String; 2]>,
-    exit_code: BTreeMap<String, [String; 2]>,
-}
-
-impl ErrorPages {
-    pub fn read() -> Result<ErrorPages, Failure> {
-        toml::from_str(include_str!("explain.toml")).map_err(|error| Failure::program(format!("explain.toml: {error}")))
-    }
-}
-
 /// Every page there is, in the order of the list.
 fn pages() -> Result<Vec<ExplainPage>, Failure> {
     let mut pages = Vec::new();
-    let of_commands = ErrorPages::read()?;
+    let of_commands = ErrorPages::read();
     let exits = topic("an exit code", "Exit codes");
     for (code, [meaning, advice]) in &of_commands.exit_code {
         pages.push(ExplainPage::new(&exits, code, meaning, &[("what to do", advice)]));

@@ -30,7 +30,7 @@ pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failur
     let plan = args.plan.as_deref().map(|path| {
         let (job, input) = (&batch.job.digest, &batch.input.digest);
         let whole = plan_seal(job, &batch.params, &target.identity(), input);
-        PlanFile::open(path, whole.0).map_err(Failure::unusable)
+        PlanFile::open(path, whole.0)
     });
     let plan = plan.transpose()?;
     let journal = journal(global, "run")?;

@@ -22,7 +22,7 @@ pub(super) async fn main(args: &SimArgs) -> Result<Exit, Failure> {
     if let Some(path) = &args.csv {
         write_people(args, path)?;
     }
-    let simulator = Simulator::start(options(args)).await.map_err(Failure::unusable)?;
+    let simulator = Simulator::start(options(args)).await?;
     print_result(format_args!("# simulated tenant at {}", simulator.url()));
     print_result(format_args!(
         "# save this as sim.toml, then: {SECRET_VARIABLE}={} cutover run … --target sim.toml",

@@ -38,9 +38,12 @@ pub(super) enum Cut {
     Failed(Failure),
 }
 
-impl From<Failure> for Cut {
-    fn from(failure: Failure) -> Cut {
-        Cut::Failed(failure)
+impl<E> From<E> for Cut
+where
+    Failure: From<E>,
+{
+    fn from(error: E) -> Cut {
+        Cut::Failed(error.into())
     }
 }
 

@@ -144,8 +144,8 @@ impl RunAttempt<'_> {
     }
 
     async fn connect(&self, target: Target, waits: &mut Waits) -> Result<Connected, Cut> {
-        let runs = self.journal.lock().await.runs().map_err(Failure::from)?;
-        let mut reader = self.session.reader().await.map_err(Failure::from)?;
+        let runs = self.journal.lock().await.runs()?;
+        let mut reader = self.session.reader().await?;
         let header = self.session.header();
         let cast = cast_of(self.global, &runs, header, &mut reader, &self.job)?;
         waits.connect(target, header, &self.job, cast).await
@@ -168,7 +168,7 @@ impl RunAttempt<'_> {
     /// The preflight, the header, and the consent; after that a new run exists.
     async fn begin(&self, connected: &Connected, waits: &mut Waits, stage: &mut RunStage) -> Result<Settings, Cut> {
         let services = &connected.services;
-        self.take_in(&services.gauges.exposed).await.map_err(Failure::from)?;
+        self.take_in(&services.gauges.exposed).await?;
         let at = || SystemClock.now();
         if matches!(stage, RunStage::Begun) {
             self.session.opened(at()).await.map_err(Cut::Journal)?;
@@ -182,7 +182,7 @@ impl RunAttempt<'_> {
             ask(waits).await?;
         }
         match std::mem::replace(stage, RunStage::Begun) {
-            RunStage::New { copied, .. } => self.session.begin(copied, at()).await.map_err(Failure::from)?,
+            RunStage::New { copied, .. } => self.session.begin(copied, at()).await?,
             RunStage::Retry(retried) => {
                 let rows = reopen(&self.session, &retried, &operator(), &SystemClock).await.map_err(Cut::Journal)?;
                 print(format_args!("{} again", counted(rows, "row begins", "rows begin")));
@@ -233,9 +233,9 @@ impl RunAttempt<'_> {
         schedule: Schedule,
     ) -> Result<DispatchEnd, Cut> {
         // The reader first: it waits until the checkpoint, and so what is known of the run, is up to the log.
-        let reader = self.session.reader().await.map_err(Failure::from)?;
+        let reader = self.session.reader().await?;
         let run = self.session.run();
-        let admission = Admission::new(reader, &run, &self.job.layout).map_err(Failure::from)?;
+        let admission = Admission::new(reader, &run, &self.job.layout)?;
         let work = Arc::new(Work {
             services: Arc::clone(services),
             job: Arc::clone(&self.job),
