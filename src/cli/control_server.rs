@@ -21,55 +21,40 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
 /// How soon `holder.json` is written again after somebody deleted it.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
 
-/// The way to the dispatcher of the run, and what it shows of itself.
+/// What a process has that works on a run, for others to see and to steer.
 #[derive(Clone)]
-pub(super) struct Bridge {
+pub(super) struct LiveProcess {
+    /// Weak, so that a question under way does not keep it from being closed.
+    pub session: Weak<Session>,
     /// How the run stands.
     pub gate: AdmissionGate,
     /// Takes commands.
     pub commands: mpsc::Sender<Asked>,
     /// Budgets and gauges.
     pub services: Arc<Services>,
+    /// What others must know.
+    pub token: ControlToken,
 }
 
-/// Weak, so that a question under way does not keep the session from being closed.
-#[derive(Clone)]
-struct LiveProcess {
-    session: Weak<Session>,
-    bridge: Bridge,
-    token: Arc<str>,
-}
-
-/// Listens for as long as the run is worked on: until what is returned is shut down. A run goes on without it; other processes then
-/// cannot ask this one.
-pub(super) async fn listen(journal: &Arc<Mutex<Journal>>, session: &Arc<Session>, bridge: Bridge) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    let token = Uuid::new_v4().to_string().into();
-    let shared = LiveProcess { session: Arc::downgrade(session), bridge, token };
-    if let Err(error) = listen_with(shared, journal, session.header().id, &mut tasks).await {
-        tracing::warn!("other processes cannot ask this one how the run stands: {error}");
-    }
-    tasks
-}
-
-async fn listen_with(
-    shared: LiveProcess,
-    journal: &Arc<Mutex<Journal>>,
-    run: RunId,
+/// Listens for as long as the tasks run.
+///
+/// # Errors
+/// Other processes cannot ask this one.
+pub(super) async fn listen(
     tasks: &mut JoinSet<()>,
+    journal: &Arc<Mutex<Journal>>,
+    live: LiveProcess,
 ) -> std::io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let mut holder = holder("run", Some(run.to_string()));
-    let token = ControlToken::new(shared.token.to_string());
-    holder.control = Some(Control { port: listener.local_addr()?.port(), token });
+    let mut holder = holder("run", Some(live.run().to_string()));
+    holder.control = Some(Control { port: listener.local_addr()?.port(), token: live.token.clone() });
     journal.lock().await.announce(&holder).map_err(std::io::Error::other)?;
     tasks.spawn(announce_again(Arc::downgrade(journal), holder));
-    let router = Router::new().route("/", post(serve)).with_state(shared);
+    let router = Router::new().route("/", post(serve)).with_state(live);
     tasks.spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::warn!("other processes cannot ask this one any more: {error}");
@@ -90,8 +75,8 @@ async fn announce_again(journal: Weak<Mutex<Journal>>, holder: Holder) {
     }
 }
 
-async fn serve(State(shared): State<LiveProcess>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
-    ([(PROGRAM_HEADER, VERSION)], shared.reply(&headers, &body).await.map(Json))
+async fn serve(State(live): State<LiveProcess>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
+    ([(PROGRAM_HEADER, VERSION)], live.reply(&headers, &body).await.map(Json))
 }
 
 /// Why there is no reply.
@@ -109,7 +94,7 @@ fn refused(why: impl ToString) -> ControlRefusal {
 impl LiveProcess {
     async fn reply(&self, headers: &HeaderMap, body: &[u8]) -> Result<LiveRun, ControlRefusal> {
         let given = headers.get("authorization").map(|value| value.as_bytes());
-        let wanted = format!("Bearer {}", self.token);
+        let wanted = format!("Bearer {}", self.token.expose());
         // Digests, so that the time the comparison takes says nothing about the token.
         if given.map(Sha256::digest) != Some(Sha256::digest(wanted)) {
             return Err((StatusCode::UNAUTHORIZED, String::new()));
@@ -117,11 +102,11 @@ impl LiveProcess {
         let request = serde_json::from_slice(body).map_err(refused)?;
         // Held until the reply: a run with nobody under way ends as soon as it is told to drain. Once the session has ended, the
         // process itself writes the last report.
-        let session = self.session.upgrade().ok_or_else(ending)?;
+        let _session = self.session.upgrade().ok_or_else(ending)?;
         if let ControlRequest::Steer(order) = request {
             self.steer(order).await?;
         }
-        Ok(self.bridge.look(session.header().id))
+        Ok(self.look())
     }
 
     /// Hands a command to the dispatcher.
@@ -133,14 +118,16 @@ impl LiveProcess {
             SteerOrder::Pace(rate) => Command::Pace(rate.parse().map_err(refused)?),
         };
         let (asked, answered) = Asked::new(command);
-        self.bridge.commands.send(asked).await.map_err(|_| ending())?;
+        self.commands.send(asked).await.map_err(|_| ending())?;
         let answer = answered.await.map_err(|_| ending())?;
         answer.map_err(|why| refused(format_args!("nothing has changed: {why}")))
     }
-}
 
-impl Bridge {
-    fn look(&self, run: RunId) -> LiveRun {
+    fn run(&self) -> RunId {
+        RunId(self.services.run)
+    }
+
+    fn look(&self) -> LiveRun {
         let (registry, gauges) = (&self.services.registry, &self.services.gauges);
         let (state, reason) = match self.gate.mode() {
             RunMode::Running => (RunStatus::Running, None),
@@ -149,7 +136,7 @@ impl Bridge {
             RunMode::Stopping(reason) => (RunStatus::Draining, Some(reason.text().to_owned())),
         };
         LiveRun {
-            run,
+            run: self.run(),
             state,
             reason,
             under_way: UnderWay { rows: gauges.in_flight.load(Ordering::Relaxed), exposed: gauges.exposed.count() },

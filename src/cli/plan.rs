@@ -46,7 +46,6 @@ type InFile = (String, bool, String, Option<String>);
 
 pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failure> {
     let batch = JobBatch::open(&args.batch)?;
-    batch.must_be_usable()?;
     let target = Target::named(args.target.target.as_deref())?;
     let (waits, _commands) = Waits::for_target(&target);
     let folder = temporary_folder()?;

@@ -4,14 +4,14 @@ use super::args::WorkArgs;
 use super::connect::{Connected, Target};
 use super::consent::{ask, heading};
 use super::context::{absolute, operator, report_dir};
-use super::control_server::{Bridge, listen};
+use super::control_server::{LiveProcess, listen};
 use super::ending::{LeftExposed, RunEnding, advise};
 use super::half_way::mention_others;
 use super::sim::cast_of;
 use super::waits::{Cut, Waits};
 use super::{Exit, Failure, Global};
 use crate::job::{Job, Settings};
-use crate::journal::{Copied, Journal, JournalError, Session, Stop};
+use crate::journal::{ControlToken, Copied, Journal, JournalError, Session, Stop};
 use crate::progress::{self, counted, name_run, print, warn, warn_if_quiet};
 use crate::runner::admission::Admission;
 use crate::runner::claims::Claims;
@@ -26,6 +26,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use uuid::Uuid;
 
 /// Between two looks whether the last user of the session is gone.
 const RELEASE_POLL: Duration = Duration::from_millis(10);
@@ -132,8 +134,18 @@ impl RunAttempt<'_> {
         };
         let services = Arc::clone(&connected.services);
         let gate = AdmissionGate::default();
-        let bridge = Bridge { gate: gate.clone(), commands, services: Arc::clone(&services) };
-        let mut server = listen(self.journal, &self.session, bridge).await;
+        let live = LiveProcess {
+            session: Arc::downgrade(&self.session),
+            gate: gate.clone(),
+            commands,
+            services: Arc::clone(&services),
+            token: ControlToken::new(Uuid::new_v4().to_string()),
+        };
+        let mut server = JoinSet::new();
+        // A run goes on without it.
+        if let Err(error) = listen(&mut server, self.journal, live).await {
+            tracing::warn!("other processes cannot ask this one how the run stands: {error}");
+        }
         let end = match self.begin(&connected, &mut waits, stage).await {
             Ok(settings) => self.dispatch(&services, settings, gate, waits, schedule).await,
             Err(cut) => Err(cut),
