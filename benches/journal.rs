@@ -139,13 +139,12 @@ impl Work {
     }
 
     async fn row(&self, row: RowNumber) -> Anyhow<()> {
-        let mut stored = RowRecord::default();
+        let mut record = Arc::new(RowRecord::default());
         for (events, facts) in life(row.0) {
-            let transition = Transition { row, at: now(), events, facts };
-            let mut after = stored.clone();
-            after.apply(&transition, &self.rules)?;
-            self.session.commit(transition, &stored, &after).await?;
-            stored = after;
+            let events = events.into_iter().map(|event| (now(), event)).collect();
+            let transition = Transition { row, events, facts };
+            Arc::make_mut(&mut record).apply(transition.clone(), &self.rules)?;
+            self.session.commit(transition, &record).await?;
             self.committed.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::runner::{Clock, Gauges, Services, SystemClock};
 use crate::services::budget::Budget;
 use crate::services::{
     ActiveDirectory, AdConnection, Claims, Class, Connection, Fault, Graph, GraphConnection, GraphLimits,
-    HttpTransport, Registry,
+    HttpTransport, Patience, Registry,
 };
 use crate::sim::{Options, Person, Population, SECRET_VARIABLE, Simulator};
 use crate::values::{CellKind, ImmutableId, ObjectGuid};
@@ -103,7 +103,7 @@ impl Target {
 
     /// How long it may answer nothing.
     pub fn patience(&self) -> Duration {
-        self.graph().map_or(GraphConnection::PATIENCE, |graph| graph.patience)
+        self.graph().map_or(Patience::USUAL, |graph| graph.patience).silence
     }
 
     /// The budget of writes.
@@ -136,7 +136,7 @@ impl Target {
         let directory = match &connection.ad {
             Some(ad) if job.directory.is_some() => {
                 *hitch.lock() = Some("no reply from the directory yet".to_owned());
-                Some(directory(ad.clone(), connection.graph.patience).await?)
+                Some(directory(ad.clone(), connection.graph.patience.silence).await?)
             }
             Some(_) | None => None,
         };

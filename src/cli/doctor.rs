@@ -104,7 +104,7 @@ async fn tenant(services: &Arc<Services>) -> Vec<Check> {
 fn limits(services: &Services) -> Check {
     let budgets = services.registry.iter().flat_map(|endpoint| &endpoint.budgets);
     let words = budgets.map(|budget| {
-        let (name, quota, rate) = (budget.name(), budget.quota(), budget.full_rate());
+        let (name, quota, rate) = (&budget.name, budget.quota(), budget.full_rate());
         format!("{name} {quota} ({rate:.1} a second)")
     });
     Check::good("limits", words.collect::<Vec<_>>().join(", "))

@@ -11,7 +11,7 @@ use crate::core::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind, nearest_first};
 use crate::job::SHIPPED;
 use crate::machine::Outcome;
 use crate::progress::print_text;
-use crate::services::{CLASSES, Class, KnownCode, Speaker, known_code, known_codes, statuses_of};
+use crate::services::{Class, KnownCode, Speaker, known_code, known_codes};
 use crate::values::Rule;
 use crate::{job, machine, runner};
 use std::collections::BTreeSet;
@@ -101,7 +101,7 @@ fn pages() -> Result<Vec<ExplainPage>, Failure> {
         pages.push(ExplainPage::new(&outcomes, outcome.word(), outcome.meaning(), &[("what to do", outcome.advice())]));
     }
     let classes = topic("a class of replies", "Classes of replies");
-    pages.extend(CLASSES.map(|class| class_page(&classes, class)));
+    pages.extend(Class::all().map(|class| class_page(&classes, class)));
     let problems = topic("a problem of a row", "Problems of rows");
     let of_rooms = job::PROBLEMS.into_iter().chain(machine::PROBLEMS).chain(runner::problems::PROBLEMS);
     pages.extend(of_rooms.map(|kind| ExplainPage::of_problem(&problems, kind)));
@@ -123,14 +123,14 @@ fn pages() -> Result<Vec<ExplainPage>, Failure> {
             ExplainPage::new(&topic, &one.code, &one.reason.to_string(), &lines)
         }));
     }
-    pages.extend(known_codes().map(|known| code_page(&known.code, known)));
+    pages.extend(known_codes().map(|known| code_page(known.code, known)));
     Ok(pages)
 }
 
 fn class_page(topic: &Topic, class: Class) -> ExplainPage {
     let kind = class.kind();
-    let codes = known_codes().filter(|known| known.class.kind() == kind).map(|known| known.code.clone());
-    let leads: Vec<String> = statuses_of(class).map(|status| format!("http-{status}")).chain(codes).collect();
+    let codes = known_codes().filter(|known| known.class.kind() == kind).map(|known| known.code.to_owned());
+    let leads: Vec<String> = class.statuses().map(|status| format!("http-{status}")).chain(codes).collect();
     let mut page = ExplainPage::of_problem(topic, kind);
     page.lines.extend([("comes from", leads.join(", ")), ("source", Speaker::Graph.source().to_owned())]);
     page
@@ -138,7 +138,7 @@ fn class_page(topic: &Topic, class: Class) -> ExplainPage {
 
 fn code_page(code: &str, known: &KnownCode) -> ExplainPage {
     let kind = known.class.kind();
-    let (note, advice) = (known.note.as_deref(), known.advice.as_deref());
+    let (note, advice) = (known.note, known.advice);
     let mut lines = vec![("leads to", kind.code)];
     lines.extend(note.map(|_| ("that is", kind.meaning)));
     lines.extend(action(kind.changed, kind.again, advice.unwrap_or(kind.advice)));

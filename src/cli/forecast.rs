@@ -7,7 +7,7 @@ use crate::journal::RowNumber;
 use crate::progress::{counted, print_json_text, print_result, print_text, short};
 use crate::runner::Services;
 use crate::runner::plan::{Plan, RowPlan};
-use crate::runner::preflight::Ready;
+use crate::runner::preflight::{Ready, Verdict};
 use crate::runner::spool::Spool;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -70,7 +70,7 @@ pub(super) type PermitsGiven = BTreeMap<String, (u64, f64)>;
 
 pub(super) fn permits_given(services: &Services) -> PermitsGiven {
     let budgets = services.registry.iter().flat_map(|endpoint| &endpoint.budgets);
-    budgets.map(|budget| (budget.name().to_owned(), (budget.permits(), budget.full_rate()))).collect()
+    budgets.map(|budget| (budget.name.clone(), (budget.permits(), budget.full_rate()))).collect()
 }
 
 impl PlanForecast<'_> {
@@ -90,7 +90,7 @@ impl PlanForecast<'_> {
 
     /// Takes what somebody should know of the run as a whole.
     pub fn warn(&mut self, ready: &Ready) -> Result<(), Failure> {
-        ready.warnings().try_for_each(|check| {
+        ready.of(Verdict::Warning).try_for_each(|check| {
             self.find(OF_RUN, "", &check.name, false, &format!("{}; {}", check.detail, check.advice))
         })
     }

@@ -22,6 +22,7 @@ use crate::runner::admission::{Admission, Selection};
 use crate::runner::claims::named;
 use crate::runner::plan::{RowPlan, plan_seal};
 use crate::runner::plan_rows::PlanRows;
+use crate::runner::preflight::Verdict;
 use crate::runner::reading::ReadQuestion;
 use crate::runner::spool::Spool;
 use crate::runner::start::begin;
@@ -60,8 +61,8 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
     let pass = ReadPass::connect(&run, &batch.job, target, cast, waits).await?;
     let mut forecast = PlanForecast::new(&batch.job, &run.header.target, run.rows)?;
     forecast.warn(&pass.ready)?;
-    warn_of(pass.ready.unknown());
-    let settings = pass.ready.settings.clone().filter(|_| pass.ready.bad().next().is_none());
+    warn_of(pass.ready.of(Verdict::Unknown));
+    let settings = pass.ready.settings.clone().filter(|_| pass.ready.of(Verdict::Bad).next().is_none());
     let settings = settings.ok_or_else(|| preflight_failure(&pass.ready))?;
     let services = Arc::clone(&pass.connected.services);
     let before = permits_given(&services);

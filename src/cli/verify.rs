@@ -14,6 +14,7 @@ use crate::core::Problem;
 use crate::journal::{RowNumber, RunId};
 use crate::progress::{counted, name_run, print_result, warn};
 use crate::runner::admission::{Admission, Selection};
+use crate::runner::preflight::Verdict;
 use crate::runner::reading::{Drift, ReadQuestion, Verification};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -57,7 +58,7 @@ pub(super) async fn main(global: &Global, args: &VerifyArgs) -> Result<Exit, Fai
     let pass = ReadPass::connect(&run, &job, target, cast, waits).await?;
     let ready = &pass.ready;
     // What only a write needs may be missing.
-    warn_of(ready.warnings().chain(ready.unknown()).chain(ready.bad()));
+    warn_of(ready.of(Verdict::Warning).chain(ready.of(Verdict::Unknown)).chain(ready.of(Verdict::Bad)));
     let settings = ready.settings.clone().ok_or_else(|| preflight_failure(ready))?;
     let findings = DriftReport { run: run.id(), checked: 0, drifted: Vec::new(), unread: Vec::new() };
     let findings = Arc::new(Mutex::new(findings));

@@ -17,7 +17,7 @@ use crate::runner::admission::Admission;
 use crate::runner::claims::Claims;
 use crate::runner::client::RunAbort;
 use crate::runner::exposed::{Exposed, Person};
-use crate::runner::preflight::{Check, Ready};
+use crate::runner::preflight::{Check, Ready, Verdict};
 use crate::runner::reopen::{Retried, reopen};
 use crate::runner::stop::AdmissionGate;
 use crate::runner::worker::Work;
@@ -208,11 +208,13 @@ impl RunAttempt<'_> {
     /// Nothing must speak against the run, unless somebody is half way: those people are finished with whatever the app may
     /// still do.
     async fn fit(&self, ready: &Ready) -> Result<Settings, Failure> {
-        warn_of(ready.warnings().chain(ready.unknown()));
+        warn_of(ready.of(Verdict::Warning).chain(ready.of(Verdict::Unknown)));
         match &ready.settings {
-            Some(settings) if ready.bad().next().is_none() => Ok(settings.clone()),
+            Some(settings) if ready.of(Verdict::Bad).next().is_none() => Ok(settings.clone()),
             Some(settings) if !self.session.reader().await?.half_way()?.is_empty() => {
-                ready.bad().for_each(|check| warn(format_args!("{}: {}; {}", check.name, check.detail, check.advice)));
+                ready
+                    .of(Verdict::Bad)
+                    .for_each(|check| warn(format_args!("{}: {}; {}", check.name, check.detail, check.advice)));
                 Ok(settings.clone())
             }
             Some(_) | None => Err(preflight_failure(ready)),
@@ -280,7 +282,7 @@ pub(super) fn warn_of<'c>(checks: impl Iterator<Item = &'c Check>) {
 
 /// Everything that stands in the way of a run or a plan.
 pub(super) fn preflight_failure(ready: &Ready) -> Failure {
-    let lines = ready.bad().map(|check| format!("\n{}: {}\n    {}", check.name, check.detail, check.advice));
+    let lines = ready.of(Verdict::Bad).map(|check| format!("\n{}: {}\n    {}", check.name, check.detail, check.advice));
     let message = format!("the run cannot begin{}", lines.collect::<String>());
     Failure::usage("preflight", message, "`cutover doctor` shows every check; nothing was changed")
 }

@@ -8,8 +8,7 @@
 //! ```
 //! use cutover::core::config;
 //!
-//! const EXAMPLES: config::Examples = &[("port", "636")];
-//! let read = |text| config::read(text, EXAMPLES, |root| {
+//! let read = |text| config::read(text, "port = 636", |root| {
 //!     root.required_section("server", |server| server.required_text("host"))
 //! });
 //! let mistakes = read("[server]\nhots = \"dc1\"").unwrap_err();
@@ -32,9 +31,6 @@ const MISTAKES_MAX: usize = 100;
 const ENTRIES_MAX: usize = 1_000;
 /// Longest text that a mistake repeats, in characters.
 const TOLD_CHARS_MAX: usize = 300;
-
-/// For each key, a value of the right form, as it stands in the file.
-pub type Examples = &'static [(&'static str, &'static str)];
 
 /// One mistake in a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
@@ -60,40 +56,34 @@ pub fn shortened(text: &str) -> String {
     }
 }
 
-/// Reads a file: what `walk` makes of its top table, or every mistake in the order of the file.
+/// Reads a file: what `walk` makes of its top table, or every mistake in the order of the file. Of the `examples`, each line has a
+/// key and a value of the right form.
 ///
 /// # Errors
 /// The mistakes. After a mistake in the syntax nothing is walked, since what a parser guesses would only bring more of them.
-pub fn read<T>(source: &str, examples: Examples, walk: impl FnOnce(&Table<'_>) -> T) -> Result<T, Vec<Mistake>> {
-    let mistakes = Mistakes::new(source, examples);
+pub fn read<T>(source: &str, examples: &str, walk: impl FnOnce(&Table<'_>) -> T) -> Result<T, Vec<Mistake>> {
+    let mistakes = Mistakes { source, examples, found: RefCell::default(), untold: Cell::default() };
     let (root, errors) = DeTable::parse_recoverable(source);
     for error in &errors {
         let help = "texts stand in quotes, as in `name = \"value\"`".to_owned();
         let message = format!("this is not TOML: {}", error.message());
         mistakes.note(&error.span().unwrap_or(0..0), message, Some(help));
     }
-    let walked = errors.is_empty().then(|| {
-        let root = Table::new(String::new(), 0..0, Some(root.get_ref()), &mistakes);
-        let walked = walk(&root);
-        root.finish();
-        walked
-    });
+    let table = Some(root.get_ref());
+    let root = Table { name: String::new(), span: 0..0, table, asked: RefCell::default(), mistakes: &mistakes };
+    let walked = errors.is_empty().then(|| root.finished(walk));
     let mistakes = mistakes.into_sorted();
     walked.filter(|_| mistakes.is_empty()).ok_or(mistakes)
 }
 
 struct Mistakes<'s> {
     source: &'s str,
-    examples: Examples,
+    examples: &'s str,
     found: RefCell<Vec<(usize, Mistake)>>,
     untold: Cell<usize>,
 }
 
-impl<'s> Mistakes<'s> {
-    fn new(source: &'s str, examples: Examples) -> Self {
-        Mistakes { source, examples, found: RefCell::default(), untold: Cell::default() }
-    }
-
+impl Mistakes<'_> {
     fn note(&self, span: &Range<usize>, message: String, help: Option<String>) {
         if self.is_full() {
             self.untold.set(self.untold.get() + 1);
@@ -114,22 +104,18 @@ impl<'s> Mistakes<'s> {
         self.found.borrow().len() >= MISTAKES_MAX
     }
 
-    fn example(&self, key: &str) -> Option<&'static str> {
-        let found = self.examples.iter().find(|(name, _)| *name == key);
-        found.map(|(_, example)| *example)
+    fn example(&self, key: &str) -> Option<&str> {
+        self.examples.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "))
     }
 
     fn into_sorted(self) -> Vec<Mistake> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|(at, _)| *at);
         found.dedup();
-        let mut found: Vec<Mistake> = found.into_iter().map(|(_, mistake)| mistake).collect();
-        if self.untold.get() > 0
-            && let Some(last) = found.last_mut()
-        {
+        if let Some((_, last)) = found.last_mut().filter(|_| self.untold.get() > 0) {
             last.message.push_str("; there are more mistakes, which are not told");
         }
-        found
+        found.into_iter().map(|(_, mistake)| mistake).collect()
     }
 }
 
@@ -170,10 +156,6 @@ pub struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn new(name: String, span: Range<usize>, table: Option<&'a DeTable<'a>>, mistakes: &'a Mistakes<'a>) -> Self {
-        Table { name, span, table, asked: RefCell::default(), mistakes }
-    }
-
     fn child(&self, key: &str, value: &'a Spanned<DeValue<'a>>) -> Self {
         let table = value.get_ref().as_table();
         if table.is_none() {
@@ -183,10 +165,11 @@ impl<'a> Table<'a> {
             "" => key.to_owned(),
             name => format!("{name}.{key}"),
         };
-        Table::new(name, value.span(), table, self.mistakes)
+        Table { name, span: value.span(), table, asked: RefCell::default(), mistakes: self.mistakes }
     }
 
-    fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+    /// Whatever stands under a key.
+    pub fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
         if !self.asked.borrow().iter().any(|asked| asked == key) {
             self.asked.borrow_mut().push(key.to_owned());
         }
@@ -210,7 +193,7 @@ impl<'a> Table<'a> {
     /// Whether the key is there.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
-        self.get(key).is_some()
+        self.value(key).is_some()
     }
 
     /// Whether enough is wrong: further mistakes will not be told.
@@ -226,49 +209,35 @@ impl<'a> Table<'a> {
 
     /// Notes a mistake at a place of the file.
     pub fn note_at(&self, span: &Range<usize>, message: impl Into<String>, help: Option<&str>) {
-        let help = help.map(str::to_owned);
-        self.mistakes.note(span, message.into(), help);
+        self.mistakes.note(span, message.into(), help.map(str::to_owned));
     }
 
     /// Notes a key that is missing.
     pub fn require(&self, key: &str) {
-        if !self.has(key) {
-            self.missing(key);
-        }
-    }
-
-    /// Notes that a key is missing.
-    pub fn missing(&self, key: &str) {
         // Where no table stands at all, that was noted.
-        if self.table.is_some() {
-            let example = self.mistakes.example(key);
-            let help = example.map(|example| format!("add `{key} = {example}`"));
-            let message = format!("`{key}` is missing {}", self.place());
-            self.mistakes.note(&self.span, message, help);
+        if !self.has(key) && self.table.is_some() {
+            let help = self.mistakes.example(key).map(|example| format!("add `{key} = {example}`"));
+            self.mistakes.note(&self.span, format!("`{key}` is missing {}", self.place()), help);
         }
     }
 
     fn wrong_type(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) {
-        let example = self.mistakes.example(key);
-        let help = example.map(|example| format!("write a value as in `{key} = {example}`"));
-        let found = value.get_ref().type_str();
-        let message = format!("`{key}` must be {wanted}, not {found}");
+        let help = self.mistakes.example(key).map(|example| format!("write a value as in `{key} = {example}`"));
+        let message = format!("`{key}` must be {wanted}, not {}", value.get_ref().type_str());
         self.mistakes.note(&value.span(), message, help);
-    }
-
-    /// Whatever stands under a key.
-    pub fn value(&self, key: &str) -> Option<At<&'a DeValue<'a>>> {
-        self.get(key).map(at)
     }
 
     /// A text, if the key is there.
     pub fn text(&self, key: &str) -> Option<At<String>> {
-        let value = self.get(key)?;
-        let text = text_of(value);
+        self.text_of(key, self.value(key)?, "a text in quotes")
+    }
+
+    fn text_of(&self, key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Option<At<String>> {
+        let text = value.get_ref().as_str();
         if text.is_none() {
-            self.wrong_type(key, value, "a text in quotes");
+            self.wrong_type(key, value, wanted);
         }
-        text
+        Some(At { value: text?.to_owned(), span: value.span() })
     }
 
     /// A text that must be there.
@@ -310,7 +279,7 @@ impl<'a> Table<'a> {
 
     /// True or false; false when the key is not there.
     pub fn flag(&self, key: &str) -> bool {
-        let Some(value) = self.get(key) else {
+        let Some(value) = self.value(key) else {
             return false;
         };
         value.get_ref().as_bool().unwrap_or_else(|| {
@@ -321,9 +290,8 @@ impl<'a> Table<'a> {
 
     /// A whole number from 1, if the key is there.
     pub fn count(&self, key: &str) -> Option<u32> {
-        let value = self.get(key)?;
-        let number = value.get_ref().as_integer();
-        let number = number.and_then(|n| u32::from_str_radix(n.as_str(), n.radix()).ok());
+        let value = self.value(key)?;
+        let number = value.get_ref().as_integer().and_then(|n| u32::from_str_radix(n.as_str(), n.radix()).ok());
         let positive = number.filter(|n| *n > 0);
         if positive.is_none() {
             self.wrong_type(key, value, "a whole number from 1");
@@ -334,26 +302,17 @@ impl<'a> Table<'a> {
     /// A list of texts; empty when the key is not there.
     pub fn texts(&self, key: &str) -> Vec<At<String>> {
         let wanted = "a list of texts";
-        let text = |item| {
-            let text = text_of(item);
-            if text.is_none() {
-                self.wrong_type(key, item, wanted);
-            }
-            text
-        };
-        let items = self.list(key, wanted).into_iter();
-        items.filter_map(text).collect()
+        self.list(key, wanted).into_iter().filter_map(|item| self.text_of(key, item, wanted)).collect()
     }
 
     /// As [`Table::texts`], without their places.
     pub fn strings(&self, key: &str) -> Vec<String> {
-        let texts = self.texts(key).into_iter();
-        texts.map(|text| text.value).collect()
+        self.texts(key).into_iter().map(|text| text.value).collect()
     }
 
     /// What `read` makes of a table inside this one, if the key is there.
     pub fn section<T>(&self, key: &str, read: impl FnOnce(&Table<'a>) -> T) -> Option<T> {
-        let value = self.get(key)?;
+        let value = self.value(key)?;
         Some(self.child(key, value).finished(read))
     }
 
@@ -372,8 +331,7 @@ impl<'a> Table<'a> {
     /// What `read` makes of each table inside the table of that key (`[key.NAME]`), in the order of the file.
     pub fn each_named<T>(&self, key: &str, mut read: impl FnMut(At<String>, &Table<'a>) -> T) -> Vec<T> {
         let all = self.section(key, |outer| {
-            let entries = outer.sorted().into_iter();
-            let inner = entries.map(|(name, value)| {
+            let inner = outer.entries().into_iter().map(|(name, value)| {
                 let table = outer.child(&name.value, value);
                 table.finished(|table| read(name, table))
             });
@@ -383,30 +341,22 @@ impl<'a> Table<'a> {
     }
 
     /// Every value of this table with its key, in the order of the file.
-    pub fn entries(&self) -> Vec<(At<String>, At<&'a DeValue<'a>>)> {
-        let entries = self.sorted().into_iter();
-        entries.map(|(key, value)| (key, at(value))).collect()
-    }
-
-    fn sorted(&self) -> Vec<(At<String>, &'a Spanned<DeValue<'a>>)> {
+    pub fn entries(&self) -> Vec<(At<String>, &'a Spanned<DeValue<'a>>)> {
         let Some(table) = self.table else {
             return Vec::new();
         };
-        let mut entries: Vec<_> = self
-            .few(&self.name, table.len(), table)
-            .map(|(key, value)| {
-                let name = key.get_ref().to_string();
-                self.asked.borrow_mut().push(name.clone());
-                let key = At { value: name, span: key.span() };
-                (key, value)
-            })
-            .collect();
+        let entries = self.few(&self.name, table.len(), table).map(|(key, value)| {
+            let name = key.get_ref().to_string();
+            self.asked.borrow_mut().push(name.clone());
+            (At { value: name, span: key.span() }, value)
+        });
+        let mut entries: Vec<_> = entries.collect();
         entries.sort_by_key(|(key, _)| key.span.start);
         entries
     }
 
     fn list(&self, key: &str, wanted: &str) -> Vec<&'a Spanned<DeValue<'a>>> {
-        let Some(value) = self.get(key) else {
+        let Some(value) = self.value(key) else {
             return Vec::new();
         };
         let Some(items) = value.get_ref().as_array() else {
@@ -418,20 +368,14 @@ impl<'a> Table<'a> {
 
     fn few<I: IntoIterator>(&self, name: &str, count: usize, all: I) -> std::iter::Take<I::IntoIter> {
         if count > ENTRIES_MAX {
-            let message = format!("`{name}` has {count} entries; {ENTRIES_MAX} are the most");
-            self.note(message, None);
+            self.note(format!("`{name}` has {count} entries; {ENTRIES_MAX} are the most"), None);
         }
         all.into_iter().take(ENTRIES_MAX)
     }
 
+    /// What `read` makes of it; notes every key that it did not ask for.
     fn finished<T>(self, read: impl FnOnce(&Table<'a>) -> T) -> T {
         let read = read(&self);
-        self.finish();
-        read
-    }
-
-    /// Notes every key that nobody asked for.
-    fn finish(&self) {
         let asked = self.asked.borrow();
         let known: Vec<&str> = asked.iter().map(String::as_str).collect();
         let keys = self.table.into_iter().flatten().map(|(key, _)| key);
@@ -447,15 +391,8 @@ impl<'a> Table<'a> {
             let message = format!("unknown key `{}` {}", shortened(name), self.place());
             self.mistakes.note(&key.span(), message, Some(help));
         }
+        read
     }
-}
-
-fn at<'a>(value: &'a Spanned<DeValue<'a>>) -> At<&'a DeValue<'a>> {
-    At { value: value.get_ref(), span: value.span() }
-}
-
-fn text_of(value: &Spanned<DeValue<'_>>) -> Option<At<String>> {
-    value.get_ref().as_str().map(|text| At { value: text.to_owned(), span: value.span() })
 }
 
 #[cfg(test)]
@@ -463,7 +400,7 @@ mod tests {
     use super::*;
 
     fn mistakes(source: &str) -> Vec<String> {
-        let examples = &[("port", "636")];
+        let examples = "port = 636";
         let walked = read(source, examples, |root| {
             root.required_section("server", |server| {
                 server.required_string("host");

@@ -19,8 +19,9 @@ impl fmt::Display for ServiceName {
     }
 }
 
-/// What is done to the thing that a path names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What is done to the thing that a path names; its text is the method of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::AsRefStr, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum Method {
     /// Reads it.
     Get,
@@ -32,26 +33,6 @@ pub enum Method {
     Put,
     /// Removes it.
     Delete,
-}
-
-impl Method {
-    /// Its name in HTTP.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Method::Get => "GET",
-            Method::Post => "POST",
-            Method::Patch => "PATCH",
-            Method::Put => "PUT",
-            Method::Delete => "DELETE",
-        }
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// What a good reply brings. A reply that brings anything else did not come from the service, whatever its status.

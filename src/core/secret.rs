@@ -9,7 +9,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// What stands in the place of a secret.
@@ -22,7 +25,7 @@ const BYTES_MIN: usize = 8;
 const SECRETS_MAX: usize = 64;
 
 /// A client secret or a password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
@@ -47,68 +50,31 @@ impl Secret {
         }
         let strike = |text: String, form: String| text.replace(&form, STRUCK);
         let plain = text.replace(&self.0, STRUCK);
-        let decoded = self.within_base64().into_iter().fold(plain, strike);
-        strike_percent(&decoded, &self.0)
+        let mut struck = self.within_base64().into_iter().fold(plain, strike);
+        // As in a URL or a form, whichever of its characters are written with a percent sign.
+        for plus in ["+", " "] {
+            let decoded = struck.replace('+', plus);
+            let decoded = percent_decode_str(&decoded).decode_utf8_lossy();
+            if decoded.contains(&self.0) {
+                struck = decoded.replace(&self.0, STRUCK);
+            }
+        }
+        struck
     }
 
-    /// The value as it stands somewhere within base64.
+    /// The value as it stands somewhere within base64: the symbols that stand for its bytes alone, when so many others, up to a
+    /// whole group of three, come before them.
     fn within_base64(&self) -> Vec<String> {
-        let bytes = self.0.as_bytes();
         let encoded = (0..3).flat_map(|before| {
-            [within_base64(&STANDARD_NO_PAD, before, bytes), within_base64(&URL_SAFE_NO_PAD, before, bytes)]
+            let all = [&[0; 3][..before], self.0.as_bytes()].concat();
+            let shared_after = usize::from(all.len() % 3 != 0);
+            [STANDARD_NO_PAD.encode(&all), URL_SAFE_NO_PAD.encode(&all)].map(|symbols| {
+                let own = (before * 8).div_ceil(6)..symbols.len().saturating_sub(shared_after);
+                symbols.get(own).unwrap_or_default().to_owned()
+            })
         });
         encoded.filter(|text| text.len() >= BYTES_MIN).collect()
     }
-}
-
-/// Takes a secret out of a URL or a form, whichever of its characters are written with a percent sign.
-fn strike_percent(text: &str, secret: &str) -> String {
-    let mut struck = String::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        match percent_end(rest.as_bytes(), secret.as_bytes()).and_then(|end| rest.get(end..)) {
-            Some(behind) => {
-                struck.push_str(STRUCK);
-                rest = behind;
-            }
-            None => {
-                struck.push(first);
-                rest = &rest[first.len_utf8()..];
-            }
-        }
-    }
-    struck
-}
-
-/// Where a secret ends with which the text begins.
-fn percent_end(text: &[u8], secret: &[u8]) -> Option<usize> {
-    let mut end = 0;
-    for wanted in secret {
-        end += match (text.get(end)?, wanted) {
-            (b'%', _) if percent_byte(text.get(end + 1..end + 3)?) == Some(*wanted) => 3,
-            (found, wanted) if found == wanted => 1,
-            (b'+', b' ') => 1,
-            _ => return None,
-        };
-    }
-    Some(end)
-}
-
-fn percent_byte(digits: &[u8]) -> Option<u8> {
-    let digit = |digit: &u8| char::from(*digit).to_digit(16);
-    let [high, low] = digits else { return None };
-    // Fits: two hexadecimal digits.
-    Some((digit(high)? * 16 + digit(low)?) as u8)
-}
-
-/// The symbols that stand for these bytes alone, when so many others, up to a whole group of three, come before them.
-fn within_base64(engine: &impl base64::Engine, before: usize, bytes: &[u8]) -> String {
-    let all = [&[0; 3][..before], bytes].concat();
-    let symbols = engine.encode(&all);
-    let shared_before = (before * 8).div_ceil(6);
-    let shared_after = usize::from(all.len() % 3 != 0);
-    let own = shared_before..symbols.len().saturating_sub(shared_after);
-    symbols.get(own).unwrap_or_default().to_owned()
 }
 
 /// What a client has used, to be struck out of every refusal that comes back. A clone shares the list.
@@ -171,7 +137,6 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     use proptest::prelude::*;

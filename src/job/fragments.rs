@@ -8,6 +8,7 @@ use crate::core::config::{At, Table};
 use serde_json::Value as JsonValue;
 use std::str::FromStr;
 use std::sync::Arc;
+use toml::Spanned;
 use toml::de::DeValue;
 
 /// What a text of a job file can be compiled to. The default stands in for one that could not be; a job with such a placeholder
@@ -81,17 +82,14 @@ impl JobReader {
     }
 
     pub(super) fn required_path(&mut self, table: &Table<'_>, key: &str, place: Visible) -> Text {
-        if !table.has(key) {
-            table.missing(key);
-        }
+        table.require(key);
         self.path(table, key, place).unwrap_or_default()
     }
 
-    pub(super) fn json(&mut self, table: &Table<'_>, at: &At<&DeValue<'_>>, place: Visible) -> Json {
-        let inner = |value, span| At { value, span };
-        match at.value {
+    pub(super) fn json(&mut self, table: &Table<'_>, value: &Spanned<DeValue<'_>>, place: Visible) -> Json {
+        match value.get_ref() {
             DeValue::String(text) => {
-                let text = At { value: text.to_string(), span: at.span.clone() };
+                let text = At { value: text.to_string(), span: value.span() };
                 self.fragment(table, &text, place)
             }
             DeValue::Boolean(flag) => Json::Constant((*flag).into()),
@@ -99,21 +97,17 @@ impl JobReader {
                 let number = i64::from_str_radix(number.as_str(), number.radix());
                 Json::Constant(number.unwrap_or_default().into())
             }
-            DeValue::Array(items) => Json::List(
-                items.iter().map(|item| self.json(table, &inner(item.get_ref(), item.span()), place)).collect(),
-            ),
-            DeValue::Table(fields) => Json::Object(
-                fields
-                    .iter()
-                    .map(|(key, value)| {
-                        let value = inner(value.get_ref(), value.span());
-                        (key.get_ref().to_string(), self.json(table, &value, place))
-                    })
-                    .collect(),
-            ),
+            DeValue::Array(items) => Json::List(items.iter().map(|item| self.json(table, item, place)).collect()),
+            DeValue::Table(fields) => {
+                let fields = fields.iter().map(|(key, value)| {
+                    let json = self.json(table, value, place);
+                    (key.get_ref().to_string(), json)
+                });
+                Json::Object(fields.collect())
+            }
             DeValue::Float(_) | DeValue::Datetime(_) => {
-                let message = format!("{} cannot be written as JSON here", at.value.type_str());
-                table.note_at(&at.span, message, None);
+                let message = format!("{} cannot be written as JSON here", value.get_ref().type_str());
+                table.note_at(&value.span(), message, None);
                 Json::default()
             }
         }
@@ -122,7 +116,7 @@ impl JobReader {
     pub(super) fn fields(&mut self, table: &Table<'_>, key: &str, place: Visible) -> Option<Vec<(String, Json)>> {
         table.section(key, |inner| {
             let entries = inner.entries().into_iter();
-            let field = |(key, value): (At<String>, _)| (key.value, self.json(inner, &value, place));
+            let field = |(key, value): (At<String>, _)| (key.value, self.json(inner, value, place));
             entries.map(field).collect()
         })
     }

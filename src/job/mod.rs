@@ -59,7 +59,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The place of a step in its job, from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StepId(pub u8);
 
 /// A job that was read and found to be without mistakes.

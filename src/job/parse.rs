@@ -25,7 +25,7 @@ fn read(source: &str) -> Result<Job, Vec<Mistake>> {
             help: None,
         }]);
     }
-    config::read(source, &[], |root| {
+    config::read(source, "", |root| {
         let mut reader = JobReader::default();
         let mut job = reader.job(root, source);
         job.observe.order(&job.facts);

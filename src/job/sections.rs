@@ -241,9 +241,7 @@ fn layout(root: &Table<'_>) -> Layout {
 }
 
 fn kind(table: &Table<'_>) -> CellKind {
-    if !table.has("kind") {
-        table.missing("kind");
-    }
+    table.require("kind");
     let kind = table.one_of("kind", "a kind of column", KINDS);
     kind.unwrap_or(CellKind::Text)
 }

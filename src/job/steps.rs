@@ -66,7 +66,7 @@ impl JobReader {
 
     /// A table, or one expression for the whole.
     fn body(&mut self, table: &Table<'_>) -> Option<Json> {
-        let is_table = table.value("body")?.value.as_table().is_some();
+        let is_table = table.value("body")?.get_ref().as_table().is_some();
         match is_table {
             true => self.fields(table, "body", Visible::STATE).map(Json::Object),
             false => self.optional(table, "body", Visible::STATE),

@@ -134,7 +134,9 @@ pub(super) fn problem_of(objection: &Objection, scope: &Arc<Scope>) -> Result<Pr
 }
 
 impl RowView {
-    pub(super) fn job(&self) -> &Job {
+    /// The job.
+    #[must_use]
+    pub fn job(&self) -> &Job {
         &self.job
     }
 

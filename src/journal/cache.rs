@@ -21,7 +21,7 @@ const OWNERS_PER_BATCH: usize = 100;
 /// What the checkpoint of one run lacks.
 pub struct Cache {
     store: Arc<dyn Store>,
-    rows: BTreeMap<RowNumber, RowRecord>,
+    rows: BTreeMap<RowNumber, Arc<RowRecord>>,
     chunks: Vec<(RowNumber, u64)>,
 }
 
@@ -43,7 +43,7 @@ impl Cache {
         match mark {
             Mark::Rows { first } => self.chunks.push((*first, offset)),
             Mark::Moved(moved) => {
-                self.rows.insert(moved.row, moved.record.clone());
+                self.rows.insert(moved.row, Arc::clone(&moved.record));
             }
             Mark::Imported { .. } | Mark::Opened { .. } | Mark::Closed { .. } => {}
         }
@@ -69,13 +69,14 @@ impl Cache {
         for (first, offset) in self.chunks.drain(..) {
             batch.put(keys::numbered(CHUNK, id, first), encode(&offset)?);
         }
-        for (number, row) in std::mem::take(&mut self.rows) {
+        let rows = std::mem::take(&mut self.rows);
+        for (&number, row) in &rows {
             match fold.held(number) {
                 Some(_) => batch.put(keys::numbered(HELD, id, number), Vec::new()),
                 None => batch.remove(keys::numbered(HELD, id, number)),
             }
-            batch.put(keys::numbered(ROW, id, number), encode(&row)?);
-            owners.extend(row.account.map(|account| (account, number)));
+            batch.put(keys::numbered(ROW, id, number), encode(&**row)?);
+            owners.extend(row.account.as_deref().map(|account| (account, number)));
         }
         batch.put(keys::of(RUN, id), encode(&fold.run)?);
         let mut batches = Vec::new();
@@ -145,7 +146,7 @@ pub(super) fn read_fold(store: &dyn Store, run: RunRecord) -> Result<RunFold, Jo
     for entry in store.scan_prefix(&keys::of(HELD, id)) {
         let number = keys::number(&entry?.0)?;
         let missing = || JournalError::Checkpoint(format!("row {number} is missing"));
-        rows.insert(number, read_row(store, id, number)?.ok_or_else(missing)?);
+        rows.insert(number, Arc::new(read_row(store, id, number)?.ok_or_else(missing)?));
     }
     let chunks = read_numbered(store, CHUNK, id).collect::<Result<_, _>>()?;
     Ok(RunFold::new(run, rows, chunks))

@@ -53,7 +53,7 @@ pub struct Moved {
     /// When.
     pub at: UnixMillis,
     /// Where it is now.
-    pub record: RowRecord,
+    pub record: Arc<RowRecord>,
     /// How it had ended, if it begins again.
     pub was: Option<RowRecord>,
 }
@@ -62,7 +62,7 @@ impl Moved {
     /// A row that goes on from where another run left it.
     #[must_use]
     pub fn adopted(adoption: Adoption) -> Moved {
-        Moved { row: adoption.row, at: adoption.at, record: adoption.record.taken_over(), was: None }
+        Moved { row: adoption.row, at: adoption.at, record: Arc::new(adoption.record.taken_over()), was: None }
     }
 }
 
@@ -72,7 +72,8 @@ pub struct RunFold {
     /// Where it stands.
     pub run: RunRecord,
     /// The rows under way, and those that ended with the person exposed.
-    rows: BTreeMap<RowNumber, RowRecord>,
+    #[serde(with = "shared_rows")]
+    rows: BTreeMap<RowNumber, Arc<RowRecord>>,
     /// Where in the log the input rows from each of these on lie.
     #[serde(with = "shared")]
     chunks: Arc<Vec<(RowNumber, u64)>>,
@@ -81,7 +82,7 @@ pub struct RunFold {
 impl RunFold {
     /// A run of which this is known already.
     #[must_use]
-    pub fn new(run: RunRecord, rows: BTreeMap<RowNumber, RowRecord>, chunks: Vec<(RowNumber, u64)>) -> RunFold {
+    pub fn new(run: RunRecord, rows: BTreeMap<RowNumber, Arc<RowRecord>>, chunks: Vec<(RowNumber, u64)>) -> RunFold {
         RunFold { run, rows, chunks: Arc::new(chunks) }
     }
 
@@ -125,12 +126,12 @@ impl RunFold {
     /// A row that is under way or ended with the person exposed.
     #[must_use]
     pub fn held(&self, row: RowNumber) -> Option<&RowRecord> {
-        self.rows.get(&row)
+        self.rows.get(&row).map(Arc::as_ref)
     }
 
     /// All of those.
     pub fn rows(&self) -> impl Iterator<Item = (RowNumber, &RowRecord)> {
-        self.rows.iter().map(|(row, record)| (*row, record))
+        self.rows.iter().map(|(row, record)| (*row, &**record))
     }
 
     /// The rows begun and not ended, in the order of the input.
@@ -168,23 +169,22 @@ impl RunFold {
             Entry::Rows(rows) => Mark::Rows { first: rows.first().map_or(RowNumber(0), |row| row.number) },
             Entry::Imported { rows, at } => Mark::Imported { rows, at },
             Entry::Opened { at, program: _ } => Mark::Opened { at },
-            Entry::Moved(transition) => Mark::Moved(Box::new(self.moved(&transition, None)?)),
+            Entry::Moved(transition) => Mark::Moved(Box::new(self.moved(transition, None)?)),
             Entry::Reopened(reopening) => {
                 let Reopening { was, moved } = *reopening;
-                Mark::Moved(Box::new(self.moved(&moved, Some(was))?))
+                Mark::Moved(Box::new(self.moved(moved, Some(was))?))
             }
             Entry::Adopted(adoption) => Mark::Moved(Box::new(Moved::adopted(*adoption))),
             Entry::Closed { at, stop } => Mark::Closed { at, stop },
         })
     }
 
-    fn moved(&self, transition: &Transition, was: Option<RowRecord>) -> Result<Moved, JournalError> {
-        let row = transition.row;
-        let before = was.as_ref().or_else(|| self.rows.get(&row));
-        let mut record = before.cloned().unwrap_or_default();
+    fn moved(&self, transition: Transition, was: Option<RowRecord>) -> Result<Moved, JournalError> {
+        let (row, at) = (transition.row, transition.at());
+        let mut record = was.as_ref().or_else(|| self.held(row)).cloned().unwrap_or_default();
         let rules = &self.run.header.rules;
         record.apply(transition, rules).map_err(|source| JournalError::Impossible { row, source })?;
-        Ok(Moved { row, at: transition.at, record, was })
+        Ok(Moved { row, at, record: Arc::new(record), was })
     }
 
     /// Takes in the record that begins at this byte of the log.
@@ -218,7 +218,8 @@ impl RunFold {
 
     fn take_moved(&mut self, moved: Moved) {
         let Moved { row, at, record, was } = moved;
-        let before = was.or_else(|| self.rows.remove(&row)).unwrap_or_default();
+        let held = self.rows.remove(&row);
+        let before = was.map(Arc::new).or(held).unwrap_or_default();
         let run = &mut self.run;
         run.last_at = run.last_at.max(at);
         run.begun_max = run.begun_max.max(row.0);
@@ -239,10 +240,26 @@ impl RunFold {
             run.counts.add(record.outcome());
             note_warnings(run, &record, |rows| rows + 1);
         }
-        self.rows.remove(&row);
         if record.ended_at.is_none() || record.exposed_since.is_some() {
             self.rows.insert(row, record);
         }
+    }
+}
+
+/// Rows are stored as themselves.
+mod shared_rows {
+    use super::{Arc, BTreeMap, RowNumber, RowRecord};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    type Rows = BTreeMap<RowNumber, Arc<RowRecord>>;
+
+    pub fn serialize<S: Serializer>(rows: &Rows, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(rows.iter().map(|(row, record)| (row, &**record)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Rows, D::Error> {
+        let rows = BTreeMap::<RowNumber, RowRecord>::deserialize(deserializer)?;
+        Ok(rows.into_iter().map(|(row, record)| (row, Arc::new(record))).collect())
     }
 }
 
@@ -283,7 +300,7 @@ mod tests {
     use crate::machine::{Ended, Ending, Progress, RowState};
 
     fn moved(row: u64, at: UnixMillis, record: &RowRecord) -> Mark {
-        Mark::Moved(Box::new(Moved { row: RowNumber(row), at, record: record.clone(), was: None }))
+        Mark::Moved(Box::new(Moved { row: RowNumber(row), at, record: Arc::new(record.clone()), was: None }))
     }
 
     #[test]
@@ -293,7 +310,7 @@ mod tests {
         let head = Head::genesis(header.id);
         let mut fold = RunFold::new(RunRecord::new(header, head), BTreeMap::new(), Vec::new());
         let mut half_way = RowRecord::default();
-        half_way.apply(&intended(1), &rules()).unwrap();
+        half_way.apply(intended(1), &rules()).unwrap();
         let ended = RowRecord {
             state: RowState::Ended(Ended { ending: Ending::Done, progress: Progress::default() }),
             ended_at: Some(0),

@@ -7,7 +7,7 @@ use super::error::JournalError;
 use super::fold::{Mark, Moved, RunFold};
 use super::line::{Adoption, Entry};
 use super::log::Log;
-use super::row::{Facts, RowNumber, RowRecord, Transition, UnixMillis};
+use super::row::{RowNumber, RowRecord, Transition, UnixMillis};
 use super::run::{InputRow, RunHeader};
 use super::session::{Copied, JournalParts, Session, moved, record};
 use super::writer::Record;
@@ -15,6 +15,7 @@ use crate::core::Problem;
 use crate::machine::Event;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Input rows in one record: few enough to be read for one row, enough that a million need few keys.
 pub(super) const ROWS_PER_RECORD: usize = 256;
@@ -88,11 +89,11 @@ impl Import {
         if !self.rejected.insert(row) {
             return Ok(());
         }
-        let transition = Transition { row, at, events: vec![Event::Rejected(problem)], facts: Facts::default() };
-        let (before, mut after) = (RowRecord::default(), RowRecord::default());
-        let rules = &self.fold.run.header.rules;
-        after.apply(&transition, rules).map_err(|source| JournalError::Impossible { row, source })?;
-        self.add(moved(transition, &before, &after)?)
+        let event = Event::Rejected(problem);
+        let mut record = RowRecord::default();
+        let taken = record.take(at, event.clone(), &self.fold.run.header.rules);
+        taken.map_err(|source| JournalError::Impossible { row, source })?;
+        self.add(moved(Transition::of(row, at, event), &Arc::new(record))?)
     }
 
     /// Goes on with a row from where another run left it.

@@ -13,6 +13,7 @@ use crate::job::{Decision, StepId};
 use crate::machine::{Effect, Event, Forecast, Look, Observation, RowState};
 use rand::{Rng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 
 const WORLDS: u64 = 300;
 const ROWS: u64 = 12;
@@ -91,7 +92,7 @@ async fn work(session: &Session, clock: &mut u64, dice: &mut impl Rng) {
 
 struct Row {
     number: RowNumber,
-    stored: RowRecord,
+    stored: Arc<RowRecord>,
     next: Option<Effect>,
 }
 
@@ -101,12 +102,12 @@ impl Row {
         let number = RowNumber(row);
         let stored = reader.row(number).unwrap().unwrap_or_default();
         let ended = matches!(stored.state, RowState::Ended(_));
-        (!ended).then_some(Row { number, stored, next: None })
+        (!ended).then_some(Row { number, stored: Arc::new(stored), next: None })
     }
 
     /// Until the next transition is committed.
     async fn go_on(&mut self, session: &Session, clock: &mut u64, dice: &mut impl Rng) {
-        let mut live = self.stored.clone();
+        let mut live = (*self.stored).clone();
         let mut events = Vec::new();
         let mut effect = self.next.take();
         loop {
@@ -118,32 +119,22 @@ impl Row {
                 Some(Effect::Persist(_) | Effect::Finish) => break,
             };
             *clock += dice.random_range(0..5);
-            effect = Some(live.take(event.clone(), *clock, &rules()).unwrap());
-            events.push(event);
+            effect = Some(live.take(*clock, event.clone(), &rules()).unwrap());
+            events.push((*clock, event));
         }
-        let facts = Facts {
-            reads: dice.random_range(0..3),
-            throttled: dice.random_range(0..2),
-            begun_at: live.begun_at.filter(|_| self.stored.begun_at.is_none()),
-            ..Facts::default()
-        };
-        let transition = Transition { row: self.number, at: *clock, events, facts };
-        let mut after = self.stored.clone();
-        after.apply(&transition, &rules()).unwrap();
-        session.commit(transition, &self.stored, &after).await.unwrap();
-        self.stored = after;
+        let facts = Facts { reads: dice.random_range(0..3), throttled: dice.random_range(0..2), ..Facts::default() };
+        live.learn(facts.clone());
+        self.stored = Arc::new(live);
+        session.commit(Transition { row: self.number, events, facts }, &self.stored).await.unwrap();
         if let Some(Effect::Persist(attempt)) = effect {
             self.durable(attempt, session, *clock).await;
         }
     }
 
     async fn durable(&mut self, attempt: crate::machine::Attempt, session: &Session, at: u64) {
-        let transition =
-            Transition { row: self.number, at, events: vec![Event::Durable(attempt)], facts: Facts::default() };
-        let mut after = self.stored.clone();
-        after.apply(&transition, &rules()).unwrap();
-        session.post(transition, &self.stored, &after).unwrap();
-        self.stored = after;
+        let event = Event::Durable(attempt);
+        Arc::make_mut(&mut self.stored).take(at, event.clone(), &rules()).unwrap();
+        session.post(Transition::of(self.number, at, event), &self.stored).unwrap();
         self.next = Some(Effect::Send(attempt));
     }
 }

@@ -1,11 +1,13 @@
 //! One row as the journal keeps it, and the fold that makes it from its transitions.
 //!
-//! A live run, a resumed run and the rebuilding of the checkpoint all use [`RowRecord::apply`], which drives the machine; so
-//! what is stored is what was acted on.
+//! Every event passes the machine once, in [`RowRecord::take`]: as it happens in a live run, and as it is read from the log
+//! ([`RowRecord::apply`]) when the checkpoint is rebuilt or verified. So what is stored is what was acted on.
 
 use crate::core::Problem;
 use crate::job::StepId;
-use crate::machine::{Active, Attempt, Course, Event, IllegalMove, Outcome, Phase, Progress, RowState, Rules};
+use crate::machine::{
+    Active, Attempt, Course, Effect, Event, IllegalMove, Move, Outcome, Phase, Progress, RowState, Rules,
+};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01 UTC.
@@ -43,9 +45,6 @@ pub struct Facts {
     /// The job's report columns: before each write as far as is known then, and at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<Vec<String>>,
-    /// When the row was begun, if this is its first transition and it began earlier than that: a first read takes its time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub begun_at: Option<UnixMillis>,
     /// What tells the row's account from all others, when it was first seen: from here on it is this row's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
@@ -59,12 +58,24 @@ pub struct Facts {
 pub struct Transition {
     /// Which row.
     pub row: RowNumber,
-    /// When.
-    pub at: UnixMillis,
-    /// What the machine was told, in order.
-    pub events: Vec<Event>,
+    /// What the machine was told and when, in order.
+    pub events: Vec<(UnixMillis, Event)>,
     /// What became known.
     pub facts: Facts,
+}
+
+impl Transition {
+    /// Of one event, from which nothing else became known.
+    #[must_use]
+    pub fn of(row: RowNumber, at: UnixMillis, event: Event) -> Transition {
+        Transition { row, events: vec![(at, event)], facts: Facts::default() }
+    }
+
+    /// When the last of it happened.
+    #[must_use]
+    pub fn at(&self) -> UnixMillis {
+        self.events.last().map_or(0, |(at, _)| *at)
+    }
 }
 
 /// The present state of a row and its history in numbers.
@@ -82,8 +93,10 @@ pub struct RowRecord {
     pub begun_at: Option<UnixMillis>,
     /// When it ended.
     pub ended_at: Option<UnixMillis>,
-    /// When a write last left or may have left.
+    /// When a write was last begun, or may have left.
     pub wrote_at: Option<UnixMillis>,
+    /// When a write last left that may have taken effect. One that was refused has not, though it was begun later.
+    pub left_at: Option<UnixMillis>,
     /// When the last write was answered or seen that is known to have taken effect: for a while after it, reads may show what
     /// was before.
     pub took_effect_at: Option<UnixMillis>,
@@ -93,8 +106,6 @@ pub struct RowRecord {
     pub exposed_ms: u64,
     /// Writes begun, forward and back.
     pub attempts: u32,
-    /// Those of earlier tries that left nothing behind.
-    pub attempts_before: u32,
     /// How often somebody had the row begin again.
     pub reopened: u32,
     /// Writes known to have taken effect.
@@ -103,7 +114,7 @@ pub struct RowRecord {
     pub reads: u32,
     /// Throttling answers.
     pub throttled: u32,
-    /// The steps begun, in order; what an undo has to look at.
+    /// The steps begun in this try, or in earlier ones that left something behind, in order: what an undo has to look at.
     pub begun: Vec<StepId>,
     /// The last step begun.
     pub last_step: Option<StepId>,
@@ -130,45 +141,43 @@ impl RowRecord {
     /// Folds a transition in: every event through the machine, then the facts.
     ///
     /// # Errors
-    /// [`IllegalMove`] when the row cannot have gone this way.
-    pub fn apply(&mut self, transition: &Transition, rules: &Rules) -> Result<(), IllegalMove> {
-        for event in &transition.events {
-            self.take(event.clone(), transition.at, rules)?;
+    /// As [`RowRecord::take`].
+    pub fn apply(&mut self, transition: Transition, rules: &Rules) -> Result<(), IllegalMove> {
+        for (at, event) in transition.events {
+            self.take(at, event, rules)?;
         }
-        self.learn(&transition.facts);
+        self.learn(transition.facts);
         Ok(())
     }
 
-    /// Folds one event in and answers what the machine wants done.
+    /// Folds one event in and returns what the machine wants done.
     ///
     /// # Errors
-    /// [`IllegalMove`] when the event cannot happen now.
-    pub fn take(&mut self, event: Event, at: UnixMillis, rules: &Rules) -> Result<crate::machine::Effect, IllegalMove> {
-        let (before, was_exposed) = (self.state.clone(), self.exposed());
-        let seen = if let Event::Observed(observation) = &event { observation.exposed } else { was_exposed };
-        let applied = matches!(event, Event::Applied(..));
+    /// [`IllegalMove`] when the event cannot happen now; the record is of no use after that.
+    pub fn take(&mut self, at: UnixMillis, event: Event, rules: &Rules) -> Result<Effect, IllegalMove> {
         // A process that died may have sent its write in its last moment, and nobody knows when that was.
-        let died = matches!(event, Event::Recovered) && self.may_be_writing();
-        let left = applied || died || matches!(event, Event::Doubted(..));
-        let reopens = matches!(event, Event::Retried { .. } | Event::RolledBack(_));
-        let (state, effect) = before.clone().on(event, rules)?;
-        if reopens {
-            self.reopen(before.outcome());
+        let died_writing = event == Event::Recovered && self.may_be_writing();
+        let left = died_writing || matches!(event, Event::Applied(..) | Event::Doubted(..));
+        let reopens = matches!(event, Event::Retried { .. } | Event::RolledBack(_)).then(|| self.outcome());
+        let Move { state, effect, took_effect } = std::mem::take(&mut self.state).on(event, rules)?;
+        self.state = state;
+        if let Some(ended_as) = reopens {
+            self.reopen(ended_as);
         }
-        if applied && state != before || settled(&before, &state) {
-            self.writes += 1;
+        self.begun_at.get_or_insert(at);
+        if took_effect {
+            self.writes = self.writes.saturating_add(1);
             self.took_effect_at = Some(at);
         }
-        self.state = state;
-        self.begun_at.get_or_insert(at);
         if left {
+            self.left_at = Some(at);
             self.wrote_at = Some(at);
         }
-        if let Some(attempt) = intending(&self.state).filter(|new| intending(&before) != Some(*new)) {
+        if let Effect::Persist(attempt) = effect {
             self.note_attempt(attempt, at);
         }
-        self.note_exposure(at, seen);
-        if matches!(self.state, RowState::Ended(_)) {
+        self.note_exposure(at);
+        if effect == Effect::Finish {
             self.ended_at = Some(at);
             if !leaves_something(self.outcome()) {
                 self.expected = None;
@@ -178,7 +187,7 @@ impl RowRecord {
     }
 
     /// The row begins again. Where nothing was left of the earlier try, the person is looked at as for the first time.
-    fn reopen(&mut self, outcome: Outcome) {
+    fn reopen(&mut self, ended_as: Outcome) {
         if let (Some(since), Some(ended_at)) = (self.exposed_since, self.ended_at) {
             // It goes on, and is counted when it ends.
             self.exposed_ms -= self.exposed_ms.min(ended_at.saturating_sub(since));
@@ -186,8 +195,7 @@ impl RowRecord {
         self.ended_at = None;
         self.reopened = self.reopened.saturating_add(1);
         self.warnings.clear();
-        if outcome != Outcome::Done && !leaves_something(outcome) {
-            self.attempts_before = self.attempts;
+        if ended_as != Outcome::Done && !leaves_something(ended_as) {
             self.before = None;
             self.expected = None;
             self.begun.clear();
@@ -211,11 +219,11 @@ impl RowRecord {
     }
 
     /// A row that ended is exposed only if it is stranded and was last seen so: then it is counted up to the end, and goes on.
-    fn note_exposure(&mut self, at: UnixMillis, last_seen: bool) {
+    fn note_exposure(&mut self, at: UnixMillis) {
         let (exposed, over) = match &self.state {
             RowState::Waiting => (false, false),
             RowState::Active(active) => (active.progress.exposed, false),
-            RowState::Ended(_) => (last_seen && self.outcome() == Outcome::Stranded, true),
+            RowState::Ended(ended) => (ended.progress.exposed && self.outcome() == Outcome::Stranded, true),
         };
         let since = self.exposed_since.or(exposed.then_some(at));
         if let Some(since) = since.filter(|_| over || !exposed) {
@@ -225,20 +233,15 @@ impl RowRecord {
     }
 
     /// Takes in what became known.
-    pub fn learn(&mut self, facts: &Facts) {
-        renew(&mut self.before, &facts.before);
+    pub fn learn(&mut self, facts: Facts) {
+        renew(&mut self.before, facts.before);
         if self.ended_at.is_none() {
-            renew(&mut self.expected, &facts.expected);
+            renew(&mut self.expected, facts.expected);
         }
-        renew(&mut self.begun_at, &facts.begun_at);
-        renew(&mut self.request_id, &facts.request_id);
-        renew(&mut self.account, &facts.account);
-        if let Some(report) = &facts.report {
-            self.report.clone_from(report);
-        }
-        if let Some(warnings) = &facts.warnings {
-            self.warnings.clone_from(warnings);
-        }
+        renew(&mut self.request_id, facts.request_id);
+        renew(&mut self.account, facts.account);
+        self.report = facts.report.unwrap_or_else(|| std::mem::take(&mut self.report));
+        self.warnings = facts.warnings.unwrap_or_else(|| std::mem::take(&mut self.warnings));
         // Numbers come from a log that anybody may have written: none of them may end the program.
         self.reads = self.reads.saturating_add(facts.reads);
         self.throttled = self.throttled.saturating_add(facts.throttled);
@@ -250,6 +253,15 @@ impl RowRecord {
         match &self.state {
             RowState::Active(active) => Some(&active.progress),
             RowState::Waiting | RowState::Ended(_) => None,
+        }
+    }
+
+    /// The write of which nobody knows whether it took effect, if there is one.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Attempt> {
+        match &self.state {
+            RowState::Active(Active { phase: Phase::Doubtful(attempt), .. }) => Some(*attempt),
+            RowState::Active(_) | RowState::Waiting | RowState::Ended(_) => None,
         }
     }
 
@@ -296,7 +308,7 @@ impl RowRecord {
     /// Whether a write of this try has been begun, or of an earlier one that left something behind.
     #[must_use]
     pub fn has_begun_writing(&self) -> bool {
-        self.attempts > self.attempts_before
+        !self.begun.is_empty()
     }
 
     /// Whether the row is on its way back.
@@ -326,9 +338,9 @@ impl RowRecord {
 }
 
 /// Keeps what became known.
-fn renew<T: Clone>(known: &mut Option<T>, new: &Option<T>) {
+fn renew<T>(known: &mut Option<T>, new: Option<T>) {
     if new.is_some() {
-        known.clone_from(new);
+        *known = new;
     }
 }
 
@@ -342,29 +354,6 @@ fn unanswered(phase: Phase) -> Option<Attempt> {
     match phase {
         Phase::Intending(attempt) | Phase::Applying(attempt) | Phase::Doubtful(attempt) => Some(attempt),
         Phase::Observing | Phase::Verifying => None,
-    }
-}
-
-fn intending(state: &RowState) -> Option<Attempt> {
-    match state {
-        RowState::Active(Active { phase: Phase::Intending(attempt), .. }) => Some(*attempt),
-        RowState::Active(_) | RowState::Waiting | RowState::Ended(_) => None,
-    }
-}
-
-/// Whether a doubt was answered with "it did take effect".
-fn settled(before: &RowState, after: &RowState) -> bool {
-    let RowState::Active(Active { phase: Phase::Doubtful(attempt), progress, .. }) = before else {
-        return false;
-    };
-    match after {
-        RowState::Active(next) => match next.phase {
-            Phase::Doubtful(_) => false,
-            Phase::Intending(new) => new.step != attempt.step,
-            Phase::Observing | Phase::Applying(_) | Phase::Verifying => next.progress.changed && !progress.changed,
-        },
-        RowState::Ended(_) => matches!(after.outcome(), Outcome::Done | Outcome::Reverted),
-        RowState::Waiting => false,
     }
 }
 
@@ -422,7 +411,7 @@ mod tests {
         ];
         let mut row = RowRecord::default();
         for (at, event) in events.into_iter().enumerate() {
-            row.take(event, at as UnixMillis, &rules).unwrap();
+            row.take(at as UnixMillis, event, &rules).unwrap();
         }
         assert!(row.is_going_back());
         assert_eq!((row.attempts, row.last_step), (2, Some(StepId(2))));
@@ -439,7 +428,7 @@ mod tests {
         let row_after = |events: Vec<Event>| {
             let mut row = RowRecord::default();
             for (at, event) in events.into_iter().enumerate() {
-                row.take(event, at as UnixMillis, &rules).unwrap();
+                row.take(at as UnixMillis, event, &rules).unwrap();
             }
             row
         };

@@ -16,6 +16,7 @@ use super::run::{RunHeader, RunId, RunRecord, Stop};
 use super::storage::Storage;
 use super::store::Store;
 use super::writer::{Record, Writer};
+use crate::machine::Event;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A journal's parts, as all that work on it share them.
@@ -100,26 +101,34 @@ impl Session {
         Ok(self.writer.commit(record(entry, mark)?).await?)
     }
 
-    /// Makes a transition durable. `after` is the row it leads to from `before`.
+    /// Makes a transition durable. `record` is the row after it.
     ///
     /// # Errors
     /// [`JournalError`]; the first one is final, and nothing may be sent after it.
-    pub async fn commit(
-        &self,
-        transition: Transition,
-        before: &RowRecord,
-        after: &RowRecord,
-    ) -> Result<(), JournalError> {
-        let record = moved(transition, before, after)?;
-        Ok(self.writer.commit(record).await?)
+    pub async fn commit(&self, transition: Transition, record: &Arc<RowRecord>) -> Result<(), JournalError> {
+        Ok(self.writer.commit(moved(transition, record)?).await?)
     }
 
     /// Hands a transition in without waiting for the disk; it becomes durable before anything committed later.
     ///
     /// # Errors
     /// As [`Session::commit`], for what is known by now.
-    pub fn post(&self, transition: Transition, before: &RowRecord, after: &RowRecord) -> Result<(), JournalError> {
-        Ok(self.writer.post(moved(transition, before, after)?)?)
+    pub fn post(&self, transition: Transition, record: &Arc<RowRecord>) -> Result<(), JournalError> {
+        Ok(self.writer.post(moved(transition, record)?)?)
+    }
+
+    /// Lets a row that is over begin again by such an event. It becomes durable before anything committed later.
+    ///
+    /// # Errors
+    /// [`JournalError`], also when the event cannot happen to the row.
+    pub fn reopen(&self, row: RowNumber, was: RowRecord, at: UnixMillis, event: Event) -> Result<(), JournalError> {
+        let mut record = was.clone();
+        let taken = record.take(at, event.clone(), &self.header.rules);
+        taken.map_err(|source| JournalError::Impossible { row, source })?;
+        let moved = Transition::of(row, at, event);
+        let mark = Moved { row, at, record: Arc::new(record), was: Some(was.clone()) };
+        let entry = Entry::Reopened(Box::new(Reopening { was, moved }));
+        Ok(self.writer.post(self::record(&entry, Mark::Moved(Box::new(mark)))?)?)
     }
 
     /// Reads the run's rows as the checkpoint has them; brings the checkpoint up to the log first.
@@ -286,12 +295,7 @@ pub(super) fn record(entry: &Entry, mark: Mark) -> Result<Record, JournalError> 
     Ok(Record { json, mark })
 }
 
-pub(super) fn moved(transition: Transition, before: &RowRecord, after: &RowRecord) -> Result<Record, JournalError> {
-    let was = before.ended_at.map(|_| before.clone());
-    let moved = Moved { row: transition.row, at: transition.at, record: after.clone(), was: was.clone() };
-    let entry = match was {
-        None => Entry::Moved(transition),
-        Some(was) => Entry::Reopened(Box::new(Reopening { was, moved: transition })),
-    };
-    record(&entry, Mark::Moved(Box::new(moved)))
+pub(super) fn moved(transition: Transition, after: &Arc<RowRecord>) -> Result<Record, JournalError> {
+    let moved = Moved { row: transition.row, at: transition.at(), record: Arc::clone(after), was: None };
+    record(&Entry::Moved(transition), Mark::Moved(Box::new(moved)))
 }

@@ -7,6 +7,7 @@ use crate::job::{Decision, StepId};
 use crate::machine::{Attempt, Event, Observation, Outcome, Rules, StepTraits};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use uuid::Uuid;
 
 pub(super) fn holder() -> Holder {
@@ -88,18 +89,16 @@ pub(super) fn intended(number: u64) -> Transition {
     let seen = Observation { decision: Decision::Next(StepId(0)), exposed: false };
     Transition {
         row: RowNumber(number),
-        at: 10,
-        events: vec![Event::Admitted, Event::Observed(seen)],
+        events: vec![(10, Event::Admitted), (10, Event::Observed(seen))],
         facts: Facts { before: Some("{\"a\":1}".into()), reads: 1, ..Facts::default() },
     }
 }
 
 pub(super) async fn commit(session: &Session, transition: Transition) -> RowRecord {
-    let before = RowRecord::default();
-    let mut after = before.clone();
-    after.apply(&transition, &rules()).unwrap();
-    session.commit(transition, &before, &after).await.unwrap();
-    after
+    let mut record = RowRecord::default();
+    record.apply(transition.clone(), &rules()).unwrap();
+    session.commit(transition, &Arc::new(record.clone())).await.unwrap();
+    record
 }
 
 /// What the journal says of every row.
@@ -225,7 +224,7 @@ fn a_discarded_run_that_the_checkpoint_brings_back_is_forgotten_again() {
     let store = sled_store::SledStore::open(&place).unwrap().store;
     let half = RunRecord::new(header, scan::Head::genesis(id));
     let mut fold = fold::RunFold::new(half, BTreeMap::new(), Vec::new());
-    let mut cache = cache::Cache::new(std::sync::Arc::new(store));
+    let mut cache = cache::Cache::new(Arc::new(store));
     cache.write(&mut fold).unwrap();
     cache.flush().unwrap();
     drop(cache);
@@ -264,9 +263,10 @@ fn attempts_and_doubts_are_counted_from_events() {
     let problem = Problem { code: "timeout".into(), message: "m".into(), advice: "a".into() };
     let goal = Observation { decision: Decision::Goal, exposed: false };
     let mut transition = intended(1);
-    transition.events.extend([Event::Durable(token), Event::Doubted(token, problem), Event::Observed(goal)]);
+    let events = [Event::Durable(token), Event::Doubted(token, problem), Event::Observed(goal)];
+    transition.events.extend(events.map(|event| (10, event)));
     let mut record = RowRecord::default();
-    record.apply(&transition, &rules()).unwrap();
+    record.apply(transition, &rules()).unwrap();
     assert_eq!(record.outcome(), Outcome::Done);
     assert_eq!((record.attempts, record.writes), (1, 1), "the doubtful write took effect");
     assert_eq!(record.begun, [StepId(0)]);
@@ -276,12 +276,12 @@ fn attempts_and_doubts_are_counted_from_events() {
 #[test]
 fn patience_with_an_intent_left_behind_begins_at_the_restart() {
     let mut record = RowRecord::default();
-    record.apply(&intended(1), &rules()).unwrap();
+    record.apply(intended(1), &rules()).unwrap();
     assert_eq!(record.wrote_at, Some(10));
-    record.take(Event::Recovered, 5_000, &rules()).unwrap();
+    record.take(5_000, Event::Recovered, &rules()).unwrap();
     assert_eq!(record.wrote_at, Some(5_000));
     // What was in doubt already has waited from then on.
-    record.take(Event::Recovered, 6_000, &rules()).unwrap();
+    record.take(6_000, Event::Recovered, &rules()).unwrap();
     assert_eq!(record.wrote_at, Some(5_000));
 }
 
@@ -293,7 +293,7 @@ async fn a_row_began_when_it_was_admitted() {
     let journal = Journal::open(&place, &holder()).unwrap();
     let session = import(&journal, header(dir.path()), 3).await;
     let mut transition = intended(1);
-    transition.facts.begun_at = Some(8);
+    transition.events[0].0 = 8;
     assert_eq!(commit(&session, transition).await.begun_at, Some(8));
     session.kill().await;
     drop(journal);
@@ -356,9 +356,9 @@ async fn the_greatest_numbers_in_a_log_end_no_program() {
     transition.facts.throttled = u32::MAX;
     let first = commit(&session, transition.clone()).await;
     let mut second = first.clone();
-    transition.events = vec![Event::Recovered];
-    second.apply(&transition, &rules()).unwrap();
-    session.commit(transition, &first, &second).await.unwrap();
+    transition.events = vec![(10, Event::Recovered)];
+    second.apply(transition.clone(), &rules()).unwrap();
+    session.commit(transition, &Arc::new(second.clone())).await.unwrap();
     for _ in 0..2 {
         let stop = Stop::Requested("enough".into());
         let run = session.close(u64::MAX, stop).await.whole().unwrap();

@@ -142,7 +142,8 @@ pub(super) fn problem(code: &str) -> Problem {
 }
 
 pub(super) fn moved(row: u64, at: u64, events: Vec<Event>) -> Entry {
-    Entry::Moved(Transition { row: RowNumber(row), at, events, facts: Facts { reads: 1, ..Facts::default() } })
+    let events = events.into_iter().map(|event| (at, event)).collect();
+    Entry::Moved(Transition { row: RowNumber(row), events, facts: Facts { reads: 1, ..Facts::default() } })
 }
 
 pub(super) fn begun(row: u64) -> Entry {

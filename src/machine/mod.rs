@@ -17,4 +17,4 @@ mod table_tests;
 pub use event::{Effect, Event, Forecast, Look, Observation};
 pub use problem::PROBLEMS;
 pub use state::{Active, Attempt, Begun, Course, Ended, Ending, Outcome, Phase, Progress, RowState};
-pub use transition::{IllegalMove, Rules, StepTraits};
+pub use transition::{IllegalMove, Move, Rules, StepTraits};

@@ -20,7 +20,7 @@ pub struct Attempt {
 }
 
 /// What the journal knows of one step of a row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
     /// Which step.
     pub step: StepId,
@@ -61,14 +61,7 @@ impl Progress {
 
     pub(super) fn of_mut(&mut self, step: StepId) -> &mut Begun {
         let index = self.begun.iter().position(|begun| begun.step == step).unwrap_or_else(|| {
-            self.begun.push(Begun {
-                step,
-                attempts: 0,
-                undo_attempts: 0,
-                applied: false,
-                unsettled: false,
-                undo_given_up: false,
-            });
+            self.begun.push(Begun { step, ..Begun::default() });
             self.begun.len() - 1
         });
         &mut self.begun[index]
@@ -276,52 +269,59 @@ impl Outcome {
     /// The word of the reports.
     #[must_use]
     pub fn word(self) -> &'static str {
-        match self {
-            Outcome::Done => "done",
-            Outcome::Unchanged => "unchanged",
-            Outcome::Refused => "refused",
-            Outcome::Failed => "failed",
-            Outcome::Reverted => "reverted",
-            Outcome::Held => "held",
-            Outcome::Stranded => "stranded",
-            Outcome::Pending => "pending",
-        }
+        self.words()[0]
     }
 
     /// How the row stands in the target, in a sentence.
     #[must_use]
     pub fn meaning(self) -> &'static str {
-        match self {
-            Outcome::Done => "The person is at the goal, changed by this run, and a fresh read has verified it.",
-            Outcome::Unchanged => "The person was at the goal already; nothing was written.",
-            Outcome::Refused => {
-                "The person is untouched: a precondition of the job or a rule of the file speaks against the row."
-            }
-            Outcome::Failed => "The person is as before: the first write was refused or could not be made.",
-            Outcome::Reverted => "The person is as before: something failed on the way and was undone.",
-            Outcome::Held => {
-                "A write may have been made, it leaves no trace that could be read, and it must not be repeated."
-            }
-            Outcome::Stranded => "The person was changed, is not at the goal, and could not be put back.",
-            Outcome::Pending => "The row was not begun, or was begun and has not ended yet.",
-        }
+        self.words()[1]
     }
 
     /// What a person has to do about it.
     #[must_use]
     pub fn advice(self) -> &'static str {
+        self.words()[2]
+    }
+
+    /// Word, meaning and advice.
+    fn words(self) -> [&'static str; 3] {
         match self {
-            Outcome::Done | Outcome::Unchanged => "nothing",
-            Outcome::Refused => "fix what `error` and `advice` name, then run `unfinished.csv`",
-            Outcome::Failed | Outcome::Reverted => {
-                "fix what `error` and `advice` name, then run `unfinished.csv`; nobody is waiting for it"
+            Outcome::Done => {
+                ["done", "The person is at the goal, changed by this run, and a fresh read has verified it.", "nothing"]
             }
-            Outcome::Held => "find out whether the change was made, as `advice` says, then continue by hand",
-            Outcome::Stranded => {
-                "at once: the person may be unable to work; look at them in the portal, together with `step` and the columns with what \
-                 was before, and put them right by hand"
-            }
-            Outcome::Pending => "continue the run: `cutover resume`",
+            Outcome::Unchanged => ["unchanged", "The person was at the goal already; nothing was written.", "nothing"],
+            Outcome::Refused => [
+                "refused",
+                "The person is untouched: a precondition of the job or a rule of the file speaks against the row.",
+                "fix what `error` and `advice` name, then run `unfinished.csv`",
+            ],
+            Outcome::Failed => [
+                "failed",
+                "The person is as before: the first write was refused or could not be made.",
+                "fix what `error` and `advice` name, then run `unfinished.csv`; nobody is waiting for it",
+            ],
+            Outcome::Reverted => [
+                "reverted",
+                "The person is as before: something failed on the way and was undone.",
+                "fix what `error` and `advice` name, then run `unfinished.csv`; nobody is waiting for it",
+            ],
+            Outcome::Held => [
+                "held",
+                "A write may have been made, it leaves no trace that could be read, and it must not be repeated.",
+                "find out whether the change was made, as `advice` says, then continue by hand",
+            ],
+            Outcome::Stranded => [
+                "stranded",
+                "The person was changed, is not at the goal, and could not be put back.",
+                "at once: the person may be unable to work; look at them in the portal, together with `step` and the \
+                 columns with what was before, and put them right by hand",
+            ],
+            Outcome::Pending => [
+                "pending",
+                "The row was not begun, or was begun and has not ended yet.",
+                "continue the run: `cutover resume`",
+            ],
         }
     }
 }

@@ -208,7 +208,9 @@ fn every_state_meets_every_event() {
         table.push_str(&format!("{name}\n"));
         for event in events() {
             let line = match state.clone().on(event.clone(), &rules()) {
-                Ok((next, effect)) => format!("{} -> {effect:?}", shape(&next)),
+                Ok(Move { state, effect, took_effect }) => {
+                    format!("{} -> {effect:?}{}", shape(&state), if took_effect { " took effect" } else { "" })
+                }
                 Err(_) => continue,
             };
             table.push_str(&format!("    {:<32} {line}\n", short(&event)));
@@ -225,22 +227,22 @@ fn an_illegal_move_names_state_and_event() {
 
 #[test]
 fn attempts_of_a_step_are_bounded_and_the_last_trouble_is_told() {
-    let mut state = RowState::Waiting.on(Event::Admitted, &rules()).unwrap().0;
+    let mut state = RowState::Waiting.on(Event::Admitted, &rules()).unwrap().state;
     for number in 1..=3 {
         let seen = Event::Observed(Observation { decision: Decision::Next(StepId(1)), exposed: false });
         let token = Attempt { step: StepId(1), number };
-        let (next, effect) = state.on(seen, &rules()).unwrap();
+        let Move { state: next, effect, .. } = state.on(seen, &rules()).unwrap();
         assert_eq!(effect, Effect::Persist(token));
-        let (next, effect) = next.on(Event::Durable(token), &rules()).unwrap();
+        let Move { state: next, effect, .. } = next.on(Event::Durable(token), &rules()).unwrap();
         assert_eq!(effect, Effect::Send(token));
-        state = next.on(Event::Doubted(token, problem("timeout")), &rules()).unwrap().0;
+        state = next.on(Event::Doubted(token, problem("timeout")), &rules()).unwrap().state;
     }
     let seen = Event::Observed(Observation { decision: Decision::Next(StepId(1)), exposed: false });
     // Three doubts that no read has answered: whether anything has happened is looked for on the way back.
-    let (back, effect) = state.on(seen, &rules()).unwrap();
+    let Move { state: back, effect, .. } = state.on(seen, &rules()).unwrap();
     assert_eq!((back.name(), effect), ("failing", Effect::Observe));
     let seen = Event::Observed(Observation { decision: Decision::Goal, exposed: false });
-    let (end, effect) = back.on(seen, &rules()).unwrap();
+    let Move { state: end, effect, .. } = back.on(seen, &rules()).unwrap();
     assert_eq!(effect, Effect::Finish);
     let RowState::Ended(Ended { ending: Ending::Failed(problem), .. }) = end else { panic!("{end:?}") };
     assert_eq!(problem.code, "timeout");
@@ -281,8 +283,9 @@ fn answer(effect: Effect, draw: u8) -> Event {
 }
 
 /// Drives a row until it ends; returns where, and how many writes were sent.
-fn walk((mut state, mut effect): (RowState, Effect), draws: &[u8]) -> Result<(RowState, u32), TestCaseError> {
+fn walk(begun: Move, draws: &[u8]) -> Result<(RowState, u32), TestCaseError> {
     let rules = rules();
+    let Move { mut state, mut effect, .. } = begun;
     let mut durable = None;
     let mut sent = 0_u32;
     for draw in draws {
@@ -301,7 +304,7 @@ fn walk((mut state, mut effect): (RowState, Effect), draws: &[u8]) -> Result<(Ro
             Event::Observed(observation) => Some(observation.exposed),
             _ => None,
         };
-        (state, effect) = state.on(event, &rules).unwrap();
+        Move { state, effect, .. } = state.on(event, &rules).unwrap();
         if let (RowState::Ended(_), Some(true)) = (&state, exposed_now) {
             let word = state.outcome();
             prop_assert!(
@@ -348,7 +351,7 @@ proptest! {
         let reopened = ended.on(event, &rules);
         prop_assert_eq!(reopened.is_ok(), may);
         if let Ok(reopened) = reopened {
-            let RowState::Active(active) = &reopened.0 else {
+            let RowState::Active(active) = &reopened.state else {
                 panic!("it is under way");
             };
             let touched = active.progress.touched();

@@ -48,7 +48,16 @@ pub struct IllegalMove {
     pub event: Box<Event>,
 }
 
-type Move = (RowState, Effect);
+/// What an event leads to.
+#[derive(Debug)]
+pub struct Move {
+    /// Where the row is now.
+    pub state: RowState,
+    /// What is to be done next.
+    pub effect: Effect,
+    /// A write has become known to have taken effect: it was answered, or a read has answered the doubt about it.
+    pub took_effect: bool,
+}
 
 impl RowState {
     /// The only door: live runs, resumed runs and the journal's verification come through here.
@@ -58,92 +67,66 @@ impl RowState {
     /// # Errors
     /// [`IllegalMove`] when the event cannot happen in this state.
     pub fn on(self, event: Event, rules: &Rules) -> Result<Move, IllegalMove> {
-        match self {
-            RowState::Waiting => waiting(event),
-            RowState::Active(active) => active.on(event, rules),
-            RowState::Ended(ended) => ended.on(event),
-        }
-    }
-}
-
-fn waiting(event: Event) -> Result<Move, IllegalMove> {
-    match event {
-        Event::Admitted => Ok(active(Course::Forward, Phase::Observing, Progress::default(), Effect::Observe)),
-        Event::Rejected(problem) => {
-            let ending = Ending::Refused(problem);
-            Ok(ended(ending, Progress::default()))
-        }
-        Event::Recovered => Ok((RowState::Waiting, Effect::Nothing)),
-        Event::Observed(_)
-        | Event::Lagging
-        | Event::Unobservable(_)
-        | Event::Durable(_)
-        | Event::Applied(..)
-        | Event::Refused(..)
-        | Event::Contended(..)
-        | Event::Doubted(..)
-        | Event::Retried { .. }
-        | Event::RolledBack(_) => Err(illegal(&RowState::Waiting, event)),
+        Ok(match (self, event) {
+            (RowState::Waiting, Event::Admitted) => {
+                active(Course::Forward, Phase::Observing, Progress::default(), Effect::Observe)
+            }
+            (RowState::Waiting, Event::Rejected(problem)) => ended(Ending::Refused(problem), Progress::default()),
+            (RowState::Waiting, Event::Recovered) => stays(RowState::Waiting),
+            (RowState::Active(row), Event::Recovered) => row.recovered(rules),
+            (RowState::Active(row), Event::Observed(observation)) if row.is_looking() => {
+                row.observed(observation, rules)
+            }
+            (RowState::Active(row), Event::Lagging) if row.is_looking() => row.lagging(rules),
+            (RowState::Active(row), Event::Unobservable(problem)) if row.is_looking() => row.unobservable(problem),
+            (RowState::Active(row), Event::Durable(attempt)) if row.phase == Phase::Intending(attempt) => {
+                active(row.course, Phase::Applying(attempt), row.progress, Effect::Send(attempt))
+            }
+            (RowState::Active(row), Event::Applied(attempt, forecast)) if row.is_applying(attempt) => {
+                row.applied(attempt, forecast, rules)
+            }
+            (RowState::Active(row), Event::Refused(attempt, problem)) if row.is_applying(attempt) => {
+                row.refused(problem)
+            }
+            (RowState::Active(row), Event::Contended(attempt, problem)) if row.is_applying(attempt) => {
+                row.contended(problem)
+            }
+            (RowState::Active(row), Event::Doubted(attempt, problem)) if row.is_applying(attempt) => {
+                row.doubted(attempt, problem, rules)
+            }
+            (RowState::Active(row), event) if row.is_late(&event) => stays(RowState::Active(row)),
+            (RowState::Ended(row), Event::Retried { .. }) if !row.is_good() => row.retried(),
+            (RowState::Ended(row), Event::RolledBack(cause)) if row.ending == Ending::Done => {
+                active(Course::Back(cause), Phase::Observing, row.progress.anew(), Effect::Observe)
+            }
+            (
+                state,
+                event @ (Event::Admitted
+                | Event::Rejected(_)
+                | Event::Observed(_)
+                | Event::Lagging
+                | Event::Unobservable(_)
+                | Event::Durable(_)
+                | Event::Applied(..)
+                | Event::Refused(..)
+                | Event::Contended(..)
+                | Event::Doubted(..)
+                | Event::Recovered
+                | Event::Retried { .. }
+                | Event::RolledBack(_)),
+            ) => return Err(IllegalMove { state: state.name(), event: Box::new(event) }),
+        })
     }
 }
 
 impl Active {
-    fn on(self, event: Event, rules: &Rules) -> Result<Move, IllegalMove> {
-        if self.is_late(&event) {
-            return Ok((RowState::Active(self), Effect::Nothing));
-        }
-        match (self.phase, event) {
-            (_, Event::Recovered) => Ok(self.recovered(rules)),
-            (Phase::Observing | Phase::Doubtful(_) | Phase::Verifying, Event::Observed(observation)) => {
-                Ok(self.observed(observation, rules))
-            }
-            (Phase::Observing | Phase::Doubtful(_) | Phase::Verifying, Event::Lagging) => Ok(self.lagging(rules)),
-            (Phase::Observing | Phase::Doubtful(_) | Phase::Verifying, Event::Unobservable(problem)) => {
-                Ok(self.unobservable(problem))
-            }
-            (Phase::Intending(attempt), Event::Durable(_)) => Ok(self.durable(attempt)),
-            (Phase::Applying(attempt), Event::Applied(_, forecast)) => Ok(self.applied(attempt, forecast, rules)),
-            (Phase::Applying(_), Event::Refused(_, problem)) => Ok(self.refused(problem)),
-            (Phase::Applying(_), Event::Contended(_, problem)) => Ok(self.contended(problem)),
-            (Phase::Applying(attempt), Event::Doubted(_, problem)) => Ok(self.doubted(attempt, problem, rules)),
-            (
-                Phase::Observing | Phase::Doubtful(_) | Phase::Verifying,
-                event @ (Event::Admitted
-                | Event::Rejected(_)
-                | Event::Durable(_)
-                | Event::Applied(..)
-                | Event::Refused(..)
-                | Event::Contended(..)
-                | Event::Doubted(..)
-                | Event::Retried { .. }
-                | Event::RolledBack(_)),
-            )
-            | (
-                Phase::Intending(_),
-                event @ (Event::Admitted
-                | Event::Rejected(_)
-                | Event::Observed(_)
-                | Event::Lagging
-                | Event::Unobservable(_)
-                | Event::Applied(..)
-                | Event::Refused(..)
-                | Event::Contended(..)
-                | Event::Doubted(..)
-                | Event::Retried { .. }
-                | Event::RolledBack(_)),
-            )
-            | (
-                Phase::Applying(_),
-                event @ (Event::Admitted
-                | Event::Rejected(_)
-                | Event::Observed(_)
-                | Event::Lagging
-                | Event::Unobservable(_)
-                | Event::Durable(_)
-                | Event::Retried { .. }
-                | Event::RolledBack(_)),
-            ) => Err(illegal(&RowState::Active(self), event)),
-        }
+    /// Waits for what a read shows.
+    fn is_looking(&self) -> bool {
+        matches!(self.phase, Phase::Observing | Phase::Doubtful(_) | Phase::Verifying)
+    }
+
+    fn is_applying(&self, attempt: Attempt) -> bool {
+        self.phase == Phase::Applying(attempt)
     }
 
     /// An answer to an attempt that was given up: a time-out was declared and the reply came after all.
@@ -174,18 +157,18 @@ impl Active {
     fn doubt(mut self, attempt: Attempt, effect: Effect, rules: &Rules) -> Move {
         let forward = self.course == Course::Forward;
         self.progress.exposed |= forward && rules.exposes(attempt.step);
-        let phase = Phase::Doubtful(attempt);
-        active(self.course, phase, self.progress, effect)
+        active(self.course, Phase::Doubtful(attempt), self.progress, effect)
     }
 
     fn observed(mut self, observation: Observation, rules: &Rules) -> Move {
         self.progress.exposed = observation.exposed;
         self.progress.looks = 0;
-        if let Phase::Doubtful(attempt) = self.phase {
-            self.settle(attempt, &observation.decision);
-        }
+        let took_effect = match self.phase {
+            Phase::Doubtful(attempt) => self.settle(attempt, &observation.decision),
+            Phase::Observing | Phase::Intending(_) | Phase::Applying(_) | Phase::Verifying => false,
+        };
         self.settle_late(&observation.decision);
-        match observation.decision {
+        let next = match observation.decision {
             Decision::Next(step) => self.intend(step, rules),
             Decision::Goal => self.arrived(),
             Decision::Unknowable(problem) => self.give_up_in_doubt(problem),
@@ -195,11 +178,12 @@ impl Active {
                 let problem = Problem::all(problems);
                 self.refuse(problem.unwrap_or_else(|| NO_EFFECT.problem("no reason was given")))
             }
-        }
+        };
+        Move { took_effect, ..next }
     }
 
-    /// A fresh read has answered a doubt: had the write not taken effect, the same step would still be the next.
-    fn settle(&mut self, attempt: Attempt, decision: &Decision) {
+    /// Whether a write in doubt took effect, by a fresh read: had it not, the same step would still be the next.
+    fn settle(&mut self, attempt: Attempt, decision: &Decision) -> bool {
         let took_effect = match decision {
             Decision::Next(step) => *step != attempt.step,
             Decision::Goal | Decision::Adrift(_) | Decision::Refused(_) => true,
@@ -210,6 +194,7 @@ impl Active {
         } else if self.course == Course::Forward {
             self.progress.of_mut(attempt.step).unsettled = true;
         }
+        took_effect
     }
 
     /// A step whose doubt was given up has taken effect after all when a read shows that it is behind the row.
@@ -285,8 +270,7 @@ impl Active {
         }
         *count += 1;
         let attempt = Attempt { step, number: *count };
-        let phase = Phase::Intending(attempt);
-        active(self.course, phase, self.progress, Effect::Persist(attempt))
+        active(self.course, Phase::Intending(attempt), self.progress, Effect::Persist(attempt))
     }
 
     fn out_of_attempts(&self, max: u32) -> Problem {
@@ -300,20 +284,16 @@ impl Active {
         }
     }
 
-    fn durable(self, attempt: Attempt) -> Move {
-        let phase = Phase::Applying(attempt);
-        active(self.course, phase, self.progress, Effect::Send(attempt))
-    }
-
     fn applied(mut self, attempt: Attempt, forecast: Forecast, rules: &Rules) -> Move {
         self.note_applied(attempt.step);
         self.progress.exposed = forecast.exposed;
         self.progress.looks = 0;
-        match forecast.look {
+        let next = match forecast.look {
             Look::Next(step) => self.intend(step, rules),
             Look::Rest => active(self.course, Phase::Verifying, self.progress, Effect::Observe),
             Look::Again => active(self.course, Phase::Observing, self.progress, Effect::Observe),
-        }
+        };
+        Move { took_effect: true, ..next }
     }
 
     /// A step that is refused is not tried again. An undo is, later: nobody is left half changed for what may pass.
@@ -395,52 +375,34 @@ fn both(cause: Problem, hindrance: &Problem) -> Problem {
     }
 }
 
-fn active(course: Course, phase: Phase, progress: Progress, effect: Effect) -> Move {
-    let state = RowState::Active(Active { course, phase, progress });
-    (state, effect)
-}
-
-fn ended(ending: Ending, progress: Progress) -> Move {
-    (RowState::Ended(Ended { ending, progress }), Effect::Finish)
-}
-
 impl Ended {
-    /// A row that is over moves again only when somebody asks for that.
-    fn on(self, event: Event) -> Result<Move, IllegalMove> {
-        let Ended { ending, progress } = &self;
-        match event {
-            Event::Retried { .. } => {
-                let progress = match ending {
-                    Ending::Done | Ending::Unchanged => {
-                        return Err(illegal(&RowState::Ended(self), event));
-                    }
-                    // The person is as before: nothing of the earlier try is left.
-                    Ending::Refused(_) | Ending::Failed(_) | Ending::Reverted(_) => Progress::default(),
-                    Ending::Held(_) | Ending::Stranded(_) => progress.anew(),
-                };
-                let (course, phase) = (Course::Forward, Phase::Observing);
-                Ok(active(course, phase, progress, Effect::Observe))
+    /// At its goal: there is nothing to try again.
+    fn is_good(&self) -> bool {
+        matches!(self.ending, Ending::Done | Ending::Unchanged)
+    }
+
+    fn retried(self) -> Move {
+        let progress = match self.ending {
+            Ending::Held(_) | Ending::Stranded(_) => self.progress.anew(),
+            // The person is as before: nothing of the earlier try is left.
+            Ending::Refused(_) | Ending::Failed(_) | Ending::Reverted(_) | Ending::Done | Ending::Unchanged => {
+                Progress::default()
             }
-            Event::RolledBack(cause) if *ending == Ending::Done => {
-                let (course, phase) = (Course::Back(cause), Phase::Observing);
-                Ok(active(course, phase, progress.anew(), Effect::Observe))
-            }
-            Event::Admitted
-            | Event::Rejected(_)
-            | Event::Observed(_)
-            | Event::Lagging
-            | Event::Unobservable(_)
-            | Event::Durable(_)
-            | Event::Applied(..)
-            | Event::Refused(..)
-            | Event::Contended(..)
-            | Event::Doubted(..)
-            | Event::Recovered
-            | Event::RolledBack(_) => Err(illegal(&RowState::Ended(self), event)),
-        }
+        };
+        active(Course::Forward, Phase::Observing, progress, Effect::Observe)
     }
 }
 
-fn illegal(state: &RowState, event: Event) -> IllegalMove {
-    IllegalMove { state: state.name(), event: Box::new(event) }
+fn active(course: Course, phase: Phase, progress: Progress, effect: Effect) -> Move {
+    let state = RowState::Active(Active { course, phase, progress });
+    Move { state, effect, took_effect: false }
+}
+
+fn ended(ending: Ending, progress: Progress) -> Move {
+    let state = RowState::Ended(Ended { ending, progress });
+    Move { state, effect: Effect::Finish, took_effect: false }
+}
+
+fn stays(state: RowState) -> Move {
+    Move { state, effect: Effect::Nothing, took_effect: false }
 }

@@ -5,11 +5,11 @@
 use super::observe::Found;
 use super::plan::deviation;
 use super::problems::AMBIGUOUS;
-use super::staleness::{Memory, Reading, Staleness, Verdict};
+use super::staleness::{Reading, Staleness, Verdict};
 use crate::core::Problem;
 use crate::job::{Agreement, Decision, EvalError, InDoubt, Job, Operation, RowView, State, StepId, Write};
 use crate::journal::{Planned, RowRecord, UnixMillis};
-use crate::machine::{Active, Attempt, Begun, Course, Event, Forecast, Look, Observation, Phase, RowState};
+use crate::machine::{Attempt, Begun, Event, Forecast, Look, Observation};
 use crate::services::Class;
 
 /// A row's states as the job sees them.
@@ -79,16 +79,14 @@ pub struct Assessment {
 /// What an assessment looks at.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
-    /// The job.
-    pub job: &'a Job,
     /// The job as the row sees it.
     pub view: &'a RowView,
     /// The row.
     pub record: &'a RowRecord,
     /// The states it was seen in, if it was.
     pub states: Option<&'a States>,
-    /// What this process knows beyond the record.
-    pub memory: Memory,
+    /// Since when nothing can be seen of a person whom this run may have changed.
+    pub unseen_since: Option<UnixMillis>,
     /// What the plan says of the row, where the run executes one.
     pub planned: Option<Planned>,
     /// The time.
@@ -98,7 +96,8 @@ pub struct Case<'a> {
 /// What a look means for a row.
 #[must_use]
 pub fn assess(case: &Case<'_>, seen: Seen) -> Assessment {
-    let staleness = Staleness::of(case.record, case.memory, &case.job.limits, case.now);
+    let limits = &case.view.job().limits;
+    let staleness = Staleness::of(case.record, case.states.is_none(), case.unseen_since, limits, case.now);
     let nothing = |reading, event| case.nothing(staleness, reading, event);
     match seen {
         Seen::Found(Found::One(state)) => {
@@ -106,25 +105,22 @@ pub fn assess(case: &Case<'_>, seen: Seen) -> Assessment {
         }
         Seen::Found(Found::Nobody(problem)) => nothing(Reading::Nobody, refused(problem, false)),
         Seen::Found(Found::Several(places)) => {
-            let problem = several(case.job, &places);
+            let problem = several(case.view.job(), &places);
             nothing(Reading::Nothing, refused(problem, false))
         }
         Seen::Refused(problem) => nothing(Reading::Nothing, Event::Unobservable(problem)),
         Seen::Silence(problem) => {
-            Assessment { unseen_since: case.memory.unseen_since, ..Assessment::of(Event::Unobservable(problem)) }
+            Assessment { unseen_since: case.unseen_since, ..Assessment::of(Event::Unobservable(problem)) }
         }
         Seen::JobError(error) => case.job_error(staleness, &error),
     }
 }
 
 impl Assessment {
-    fn of(event: Event) -> Assessment {
+    /// It teaches nothing but this.
+    #[must_use]
+    pub fn of(event: Event) -> Assessment {
         Assessment { event, states: None, prepared: None, unseen_since: None }
-    }
-
-    /// It says nothing yet.
-    pub fn postpone(&mut self) {
-        self.disown(Event::Lagging);
     }
 
     /// Another row has something against it, too. The job's own word for the same is left out: it tells people to change by hand
@@ -139,11 +135,6 @@ impl Assessment {
             observation.decision = Decision::Refused(problems);
             self.prepared = None;
         }
-    }
-
-    /// What was seen is not the row's.
-    pub fn disown(&mut self, event: Event) {
-        *self = Assessment::of(event);
     }
 }
 
@@ -177,7 +168,7 @@ impl Case<'_> {
     /// Of a look that shows nothing of the person.
     fn nothing(&self, staleness: Staleness, reading: Reading<'_>, event: Event) -> Assessment {
         let again = staleness.verdict(reading) == Verdict::LookAgain;
-        let since = self.memory.unseen_since;
+        let since = self.unseen_since;
         Assessment {
             unseen_since: match reading {
                 // What is not there yet is not unseen.
@@ -201,7 +192,7 @@ impl Case<'_> {
     }
 
     fn one(&self, staleness: Staleness, state: State) -> Result<Assessment, EvalError> {
-        let again = || Assessment { unseen_since: self.memory.unseen_since, ..Assessment::of(Event::Lagging) };
+        let again = || Assessment { unseen_since: self.unseen_since, ..Assessment::of(Event::Lagging) };
         if let Some(known) = self.states
             && staleness.verdict(Reading::Older) == Verdict::LookAgain
             && self.is_behind(&state, known)?
@@ -249,7 +240,7 @@ impl Case<'_> {
         match (self.planned, decision) {
             (None, _) | (_, Decision::Refused(_) | Decision::Unknowable(_)) => Ok(None),
             (Some(planned), Decision::Next(_) | Decision::Goal | Decision::Adrift(_)) => {
-                deviation(self.job, self.view, state, planned)
+                deviation(self.view.job(), self.view, state, planned)
             }
         }
     }
@@ -259,7 +250,8 @@ impl Case<'_> {
         match decision {
             Decision::Next(step) => {
                 let tried = self.begun(*step).map_or(0, |begun| begun.attempts);
-                let operation = self.operation(*step, tried + 1);
+                let next = Attempt { step: *step, number: tried + 1 };
+                let operation = operation(self.view.job(), self.record, next);
                 let write = self.view.write(operation, &states.before, &states.now)?;
                 Ok(Some(Prepared { operation, write }))
             }
@@ -267,41 +259,24 @@ impl Case<'_> {
         }
     }
 
-    fn active(&self) -> Option<&Active> {
-        match &self.record.state {
-            RowState::Active(active) => Some(active),
-            RowState::Waiting | RowState::Ended(_) => None,
-        }
-    }
-
     fn begun(&self, step: StepId) -> Option<&Begun> {
-        self.active()?.progress.of(step)
+        self.record.progress()?.of(step)
     }
 
     fn is_back(&self) -> bool {
         self.record.is_going_back()
     }
 
-    fn operation(&self, step: StepId, number: u32) -> Operation {
-        match self.is_back() {
-            true => Operation::Undo(step),
-            false => self.job.operation(step, number),
-        }
-    }
-
     /// The steps that the row may have been through: on the way back, where steps stand for others, these too.
     fn been_through(&self) -> Vec<StepId> {
         match self.is_back() {
-            true => self.job.to_undo(&self.record.begun),
+            true => self.view.job().to_undo(&self.record.begun),
             false => self.record.begun.clone(),
         }
     }
 
     fn is_behind(&self, state: &State, known: &States) -> Result<bool, EvalError> {
-        let doubtful = self.active().and_then(|active| match active.phase {
-            Phase::Doubtful(attempt) => Some(self.operation(attempt.step, attempt.number)),
-            Phase::Observing | Phase::Intending(_) | Phase::Applying(_) | Phase::Verifying => None,
-        });
+        let doubtful = self.record.doubt().map(|attempt| operation(self.view.job(), self.record, attempt));
         let agreement = self.view.agreement(
             &known.before,
             &known.now,
@@ -318,7 +293,7 @@ impl Case<'_> {
         let Some(doubt) = staleness.doubt else {
             return decision;
         };
-        match self.job.in_doubt(doubt.step) {
+        match self.view.job().in_doubt(doubt.step) {
             None => decision,
             Some(InDoubt::Repeat) => Decision::Next(doubt.step),
             Some(InDoubt::Hold) => Decision::Unknowable(
@@ -340,7 +315,7 @@ impl Case<'_> {
     }
 
     fn forecast_look(&self, step: StepId, states: &States) -> Option<(Look, Option<Prepared>)> {
-        let must_read = self.job.step(step).is_none_or(|step| step.observe_after);
+        let must_read = self.view.job().step(step).is_none_or(|step| step.observe_after);
         if must_read || self.is_back() {
             return None;
         }
@@ -357,9 +332,9 @@ impl Case<'_> {
 
 /// The write of an attempt, in the direction the row is going.
 #[must_use]
-pub fn operation(job: &Job, course: &Course, attempt: Attempt) -> Operation {
-    match course {
-        Course::Forward => job.operation(attempt.step, attempt.number),
-        Course::Back(_) => Operation::Undo(attempt.step),
+pub fn operation(job: &Job, record: &RowRecord, attempt: Attempt) -> Operation {
+    match record.is_going_back() {
+        true => Operation::Undo(attempt.step),
+        false => job.operation(attempt.step, attempt.number),
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of a run beside each other: which account is whose, and which values are spoken for.
+//! The rows of a run next to each other: which account is whose, and which values are spoken for.
 //!
 //! One account is one row's, from its first look on and for good: this process holds those of the rows it has seen until the
 //! checkpoint has them, and asks that for all others. Values are spoken for while a row is worked on, and those that it ends
@@ -12,15 +12,17 @@ use crate::job::{Claimed, EvalError, InTheWay, RowView, State};
 use crate::journal::{JournalError, RowNumber, RunId, Session, UnixMillis};
 use crate::machine::{Outcome, RowState};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Accounts held before it is looked which of them the checkpoint has by now.
 const ACCOUNTS_HELD: usize = 4_096;
 
-/// Most values kept after their rows: a minute's worth at many times the pace that any tenant allows.
-const KEPT_MAX: usize = 20_000;
+/// Values kept after their rows, at least so many and at most twice as many: a minute's worth at many times the pace that any
+/// tenant allows.
+const KEPT: usize = 10_000;
 
 /// Most rows that wait for others: what is held for each is some hundred bytes.
 const WAITING_MAX: usize = 100_000;
@@ -94,7 +96,7 @@ pub fn circle(in_the_way: &InTheWay, other: &str) -> Problem {
 
 /// Whether a row may go on.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ClaimVerdict {
     /// It may: its account and its values are its own.
     Free,
     /// Not before another row has ended; it is told to whoever owns the rows then.
@@ -107,13 +109,11 @@ pub enum Verdict {
     Against(Problem),
 }
 
-/// How a row ended, and when.
-type EndedAs = (Outcome, UnixMillis);
-
 #[derive(Debug, Clone, Copy)]
 struct Owner {
     row: RowNumber,
-    ended: Option<EndedAs>,
+    /// How it ended, and when.
+    ended: Option<(Outcome, UnixMillis)>,
 }
 
 #[derive(Debug, Default)]
@@ -122,15 +122,19 @@ struct Belongings {
     values: Vec<Claimed>,
 }
 
-/// What a row waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Behind {
+/// Whom a row waits for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Blocker {
     /// Some row may turn out to be this account, and give up what it has.
     Account(String),
-    /// This row, whose account has what the waiting one wants.
-    Holder(RowNumber),
-    /// This row, which is worked on with a value that the waiting one needs.
-    Value(RowNumber),
+    Row(RowNumber),
+}
+
+#[derive(Debug)]
+struct Wait {
+    blocker: Blocker,
+    /// For a value that the other row is worked on with. Else the account of the other one has what this row wants.
+    for_value: bool,
 }
 
 #[derive(Default)]
@@ -139,15 +143,13 @@ struct Known {
     /// Accounts held when it is looked next which of them need not be.
     tidy_at: usize,
     values: HashMap<Claimed, RowNumber>,
-    /// What rows ended with, and until when a replica may show it as free.
-    kept: HashMap<Claimed, UnixMillis>,
-    /// The same, the oldest first.
-    kept_in_turn: VecDeque<(UnixMillis, Claimed)>,
+    /// Hashes of what rows ended with, and until when a replica may show it as free: those of late, and those before.
+    kept: [HashMap<u64, UnixMillis>; 2],
     /// What each row has that has not ended.
     rows: HashMap<RowNumber, Belongings>,
-    waits: BTreeMap<RowNumber, Behind>,
-    behind_row: HashMap<RowNumber, BTreeSet<RowNumber>>,
-    behind_account: BTreeMap<String, BTreeSet<RowNumber>>,
+    waits: BTreeMap<RowNumber, Wait>,
+    /// The same, by whom they wait for.
+    behind: BTreeSet<(Blocker, RowNumber)>,
     /// Every row was looked at: an account that is none of theirs is a stranger's.
     all_seen: bool,
 }
@@ -177,37 +179,34 @@ impl Claims {
         wanted: &Wanted,
         now: UnixMillis,
         patience: Duration,
-    ) -> Result<Verdict, JournalError> {
+    ) -> Result<ClaimVerdict, JournalError> {
         let mut known = self.known();
         if let Some(problem) = self.not_its(&known, row, &wanted.account)? {
-            return Ok(Verdict::OfAnother(problem));
+            return Ok(ClaimVerdict::OfAnother(problem));
         }
         self.tidy(&mut known)?;
         known.own(row, &wanted.account);
         if let Some(in_the_way) = &wanted.in_the_way {
-            return self.face(&mut known, row, in_the_way, now, patience);
+            return self.with_owners(&mut known, row, in_the_way, now, patience);
         }
         let taken = known.first_taken(row, &wanted.values);
-        match taken.or_else(|| known.first_at_work(row, &wanted.gives_way_to)) {
-            Some(other) => self.wait(&mut known, row, Behind::Value(other), None),
-            None if known.is_kept(&wanted.values, now) => Ok(Verdict::Lagging),
+        Ok(match taken.or_else(|| known.first_at_work(row, &wanted.gives_way_to)) {
+            Some(other) => known.wait(row, Blocker::Row(other), true),
+            None if known.is_kept(&wanted.values, now) => ClaimVerdict::Lagging,
             None => {
                 known.hold(row, &wanted.values);
-                Ok(Verdict::Free)
+                ClaimVerdict::Free
             }
-        }
+        })
     }
 
     /// A row that has written ends with these values. Until then a replica may show them as free.
-    pub fn keep(&self, values: Vec<Claimed>, until: UnixMillis) {
+    pub fn keep(&self, values: &[Claimed], until: UnixMillis) {
         let mut known = self.known();
-        for value in values {
-            known.kept.insert(value.clone(), until);
-            known.kept_in_turn.push_back((until, value));
+        if known.kept[0].len() >= KEPT {
+            known.kept[1] = std::mem::take(&mut known.kept[0]);
         }
-        while known.kept_in_turn.len() > KEPT_MAX {
-            known.forget_oldest();
-        }
+        known.kept[0].extend(values.iter().map(|value| (hash_of(value), until)));
     }
 
     /// Takes account and values for a row that has written already: they are its own, whatever others want.
@@ -226,7 +225,7 @@ impl Claims {
         if let Some(owner) = known.accounts.get_mut(&had.account) {
             owner.ended = Some((outcome, at));
         }
-        known.wake_behind(row)
+        known.wake(row)
     }
 
     /// A row goes back to those that were not begun, with nothing of its own but its account.
@@ -245,13 +244,15 @@ impl Claims {
     pub fn all_were_seen(&self) -> Vec<RowNumber> {
         let mut known = self.known();
         known.all_seen = true;
-        let unknown = known.behind_account.values().flatten().copied();
-        let mut rows: BTreeSet<RowNumber> = unknown.collect();
+        let for_unknown = known.waits.iter().filter(|(_, wait)| matches!(wait.blocker, Blocker::Account(_)));
+        let mut rows: Vec<RowNumber> = for_unknown.map(|(row, _)| *row).collect();
         if rows.is_empty() {
             rows.extend(known.waits.keys());
         }
-        rows.iter().for_each(|row| known.no_longer_waits(*row));
-        rows.into_iter().collect()
+        for row in &rows {
+            known.end_wait(*row);
+        }
+        rows
     }
 
     fn not_its(&self, known: &Known, row: RowNumber, account: &str) -> Result<Option<Problem>, JournalError> {
@@ -263,65 +264,45 @@ impl Claims {
     }
 
     /// What comes of accounts that have what a row wants.
-    fn face(
+    fn with_owners(
         &self,
         known: &mut Known,
         row: RowNumber,
         in_the_way: &InTheWay,
         now: UnixMillis,
         patience: Duration,
-    ) -> Result<Verdict, JournalError> {
+    ) -> Result<ClaimVerdict, JournalError> {
         let mut lagging = false;
         for account in &in_the_way.accounts {
             let Some(owner) = self.owner(known, account)? else {
                 if known.all_seen {
                     // A stranger's: the job itself says what to do.
-                    return Ok(Verdict::Free);
+                    return Ok(ClaimVerdict::Free);
                 }
-                let behind = Behind::Account(account.clone());
-                return self.wait(known, row, behind, Some(in_the_way));
+                return Ok(known.wait(row, Blocker::Account(account.clone()), false));
             };
             if owner.row == row {
                 continue;
             }
             match owner.ended {
-                None => {
-                    return self.wait(known, row, Behind::Holder(owner.row), Some(in_the_way));
+                None if known.waits_for(owner.row, row) => {
+                    return Ok(ClaimVerdict::Against(circle(in_the_way, &self.name(owner.row)?)));
                 }
+                None => return Ok(known.wait(row, Blocker::Row(owner.row), false)),
                 Some((Outcome::Done, at)) if Duration::from_millis(now.saturating_sub(at)) < patience => {
                     lagging = true;
                 }
                 Some((outcome, _)) => {
                     let (row, other) = (owner.row, self.name(owner.row)?);
                     let problem = kept(in_the_way, row, &other, &format!("ended {outcome}"));
-                    return Ok(Verdict::Against(problem));
+                    return Ok(ClaimVerdict::Against(problem));
                 }
             }
         }
         Ok(match lagging {
-            true => Verdict::Lagging,
-            false => Verdict::Free,
+            true => ClaimVerdict::Lagging,
+            false => ClaimVerdict::Free,
         })
-    }
-
-    fn wait(
-        &self,
-        known: &mut Known,
-        row: RowNumber,
-        behind: Behind,
-        in_the_way: Option<&InTheWay>,
-    ) -> Result<Verdict, JournalError> {
-        if let (Behind::Holder(other), Some(in_the_way)) = (&behind, in_the_way)
-            && known.waits_for(*other, row)
-        {
-            return Ok(Verdict::Against(circle(in_the_way, &self.name(*other)?)));
-        }
-        if known.waits.len() >= WAITING_MAX {
-            let message = format!("{WAITING_MAX} rows wait for others already");
-            return Ok(Verdict::Against(OTHER_ROW.problem(message)));
-        }
-        known.wait(row, behind);
-        Ok(Verdict::Waits)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -407,9 +388,9 @@ impl Known {
         }
         let owner = Owner { row, ended: None };
         self.accounts.entry(account.to_owned()).or_insert(owner);
-        for waiting in self.behind_account.remove(account).unwrap_or_default() {
-            self.waits.remove(&waiting);
-            self.wait(waiting, Behind::Holder(row));
+        for waiting in self.behind(&Blocker::Account(account.to_owned())) {
+            self.end_wait(waiting);
+            self.wait(waiting, Blocker::Row(row), false);
         }
     }
 
@@ -420,21 +401,9 @@ impl Known {
     }
 
     /// Whether a row has ended with one of these values, and not long ago.
-    fn is_kept(&mut self, values: &[Claimed], now: UnixMillis) -> bool {
-        let mut oldest = self.kept_in_turn.front();
-        while oldest.is_some_and(|(until, _)| *until <= now) {
-            self.forget_oldest();
-            oldest = self.kept_in_turn.front();
-        }
-        values.iter().any(|value| self.kept.contains_key(value))
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((until, value)) = self.kept_in_turn.pop_front()
-            && self.kept.get(&value) == Some(&until)
-        {
-            self.kept.remove(&value);
-        }
+    fn is_kept(&self, values: &[Claimed], now: UnixMillis) -> bool {
+        let mut hashes = values.iter().map(hash_of);
+        hashes.any(|hash| self.kept.iter().filter_map(|kept| kept.get(&hash)).any(|until| *until > now))
     }
 
     /// The row at work that is one of these accounts.
@@ -463,45 +432,32 @@ impl Known {
         }
     }
 
-    fn wait(&mut self, row: RowNumber, behind: Behind) {
-        match &behind {
-            Behind::Account(account) => {
-                let rows = self.behind_account.entry(account.clone());
-                rows.or_default().insert(row);
-            }
-            Behind::Holder(other) | Behind::Value(other) => {
-                self.behind_row.entry(*other).or_default().insert(row);
-            }
+    fn wait(&mut self, row: RowNumber, blocker: Blocker, for_value: bool) -> ClaimVerdict {
+        if self.waits.len() >= WAITING_MAX {
+            let message = format!("{WAITING_MAX} rows wait for others already");
+            return ClaimVerdict::Against(OTHER_ROW.problem(message));
         }
-        self.waits.insert(row, behind);
+        self.behind.insert((blocker.clone(), row));
+        self.waits.insert(row, Wait { blocker, for_value });
+        ClaimVerdict::Waits
     }
 
-    fn no_longer_waits(&mut self, row: RowNumber) {
-        match self.waits.remove(&row) {
-            Some(Behind::Account(account)) => {
-                if let Some(rows) = self.behind_account.get_mut(&account) {
-                    rows.remove(&row);
-                    if rows.is_empty() {
-                        self.behind_account.remove(&account);
-                    }
-                }
-            }
-            Some(Behind::Holder(other) | Behind::Value(other)) => {
-                if let Some(rows) = self.behind_row.get_mut(&other) {
-                    rows.remove(&row);
-                    if rows.is_empty() {
-                        self.behind_row.remove(&other);
-                    }
-                }
-            }
-            None => {}
-        }
+    fn end_wait(&mut self, row: RowNumber) -> Option<Wait> {
+        let wait = self.waits.remove(&row)?;
+        self.behind.remove(&(wait.blocker.clone(), row));
+        Some(wait)
+    }
+
+    /// The rows that wait for this, in their order.
+    fn behind(&self, blocker: &Blocker) -> Vec<RowNumber> {
+        let from = self.behind.range((blocker.clone(), RowNumber(0))..);
+        from.take_while(|(other, _)| other == blocker).map(|(_, row)| *row).collect()
     }
 
     /// Whether a row waits for what `other` has, by however many steps.
     fn waits_for(&self, row: RowNumber, other: RowNumber) -> bool {
         let mut at = row;
-        while let Some(Behind::Holder(next)) = self.waits.get(&at) {
+        while let Some(Wait { blocker: Blocker::Row(next), for_value: false }) = self.waits.get(&at) {
             if *next == other {
                 return true;
             }
@@ -510,21 +466,30 @@ impl Known {
         false
     }
 
-    /// Of those who need a value only the first may have it: the others go on waiting, for that one.
-    fn wake_behind(&mut self, row: RowNumber) -> Vec<RowNumber> {
-        let waiting = self.behind_row.remove(&row).unwrap_or_default();
+    /// The rows that need not wait for this one any more. Of those who need a value only the first may have it: the others go
+    /// on waiting, for that one.
+    fn wake(&mut self, row: RowNumber) -> Vec<RowNumber> {
         let mut woken = Vec::new();
         let mut heir = None;
-        for other in waiting {
-            match (self.waits.remove(&other), heir) {
-                (Some(Behind::Value(_)), Some(heir)) => self.wait(other, Behind::Value(heir)),
-                (Some(Behind::Value(_)), None) => {
-                    heir = Some(other);
-                    woken.push(other);
+        for other in self.behind(&Blocker::Row(row)) {
+            let for_value = self.end_wait(other).is_some_and(|wait| wait.for_value);
+            match heir {
+                Some(heir) if for_value => {
+                    self.wait(other, Blocker::Row(heir), true);
                 }
-                (Some(Behind::Holder(_) | Behind::Account(_)) | None, _) => woken.push(other),
+                Some(_) | None => {
+                    woken.push(other);
+                    heir = heir.or(for_value.then_some(other));
+                }
             }
         }
         woken
     }
+}
+
+/// Two values with one hash would only make a row look once more.
+fn hash_of(value: &Claimed) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }

@@ -5,11 +5,12 @@
 //! everybody wait and not one row. So does a refused sign-in: it holds whatever goes to that service until somebody has fixed
 //! it or the patience with it ends.
 
+use super::problems::unread;
 use super::services::Services;
 use super::stop::AdmissionGate;
 use crate::core::{Problem, Request};
 use crate::job::AppFacts;
-use crate::services::budget::{Delays, Priority, Sequence, row_wait};
+use crate::services::budget::{Delays, Priority, Sequence, Trouble, row_wait};
 use crate::services::{Again, Class, Endpoint, Fault, Listing, Payload, Reply, Success};
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -44,6 +45,17 @@ pub enum NoAnswer {
     Abort(RunAbort),
     /// The run drains, and the row waits no longer. Nothing is under way, and the last request was not sent or not done.
     Left,
+}
+
+impl NoAnswer {
+    /// Why nothing at all can be done without the answer.
+    pub(super) fn abort(self) -> RunAbort {
+        match self {
+            NoAnswer::Fault(fault) => RunAbort(unread(&fault)),
+            NoAnswer::Abort(abort) => abort,
+            NoAnswer::Left => RunAbort(left()),
+        }
+    }
 }
 
 /// What is told of a request that was not waited for any longer.
@@ -101,7 +113,7 @@ impl ServiceClient {
     #[must_use]
     pub fn budget_of(&self, request: &Request) -> String {
         let endpoint = self.services.registry.endpoint(request);
-        endpoint.map_or_else(|_| String::new(), |endpoint| endpoint.budget(request).name().to_owned())
+        endpoint.map_or_else(|_| String::new(), |endpoint| endpoint.budget(request).name.clone())
     }
 
     /// What is known of the app that signs in.
@@ -290,14 +302,14 @@ impl ServiceClient {
     }
 
     fn note(&self, request: &Request, id: Uuid, reply: &Reply) {
-        let (method, path) = (request.method.name(), &request.path);
+        let (method, path) = (request.method, &request.path);
         match &reply.result {
             Ok(success) => {
-                tracing::debug!(row = %self.name, %id, method, %path, answer = success.status);
+                tracing::debug!(row = %self.name, %id, %method, %path, answer = success.status);
             }
             Err(fault) => {
                 let answer = format_args!("{:?} {}", fault.class, fault.code);
-                tracing::debug!(row = %self.name, %id, method, %path, %answer);
+                tracing::debug!(row = %self.name, %id, %method, %path, %answer);
             }
         }
     }
@@ -362,7 +374,7 @@ fn hold(endpoint: &Endpoint, fault: &Fault) -> Result<(), RunAbort> {
     }
     // A refusal by the sign-in service itself was told to the budgets with its reply.
     if fault.class == Class::Unauthenticated {
-        endpoint.hold_for_sign_in(fault);
+        endpoint.hold(Trouble::SignInRefused, fault);
     }
     Ok(())
 }

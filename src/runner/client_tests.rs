@@ -107,10 +107,6 @@ impl Service for Memory {
         BudgetId(0)
     }
 
-    fn paced(&self) -> BudgetId {
-        BudgetId(0)
-    }
-
     fn patience(&self) -> Patience {
         Patience { silence: PATIENCE, sign_in: PATIENCE }
     }

@@ -1,45 +1,36 @@
 //! Asking the on-premises directory about rows, before they begin.
 //!
-//! Nobody asks alone: who comes while a query is under way waits, and the next query asks for all who wait, up to a hundred.
-//! So a batch of a million rows needs no query a person and no list of the whole directory, one row is answered at once, and
-//! memory holds the rows in flight only. There is no task in the background: one of those who wait takes the permit, asks for
-//! the others too, and shares the answer.
+//! Lookups are batched: rows that come while a query is under way share the next one, up to a hundred of them. So a batch of a
+//! million rows needs no query a person and no list of the whole directory, one row is answered at once, and memory holds the
+//! rows in flight only. There is no task in the background: one of those who wait takes the turn, asks for the others too, and
+//! shares the reply.
 //!
 //! A directory that is silent is asked again for as long as the run has patience, and one that refuses ends the run: neither
-//! says anything about a row. What the answer says about a row (nobody, several, a value of no use) speaks against that row.
+//! says anything about a row. What the reply says about a row (nobody, several, a value of no use) speaks against that row.
 
-use super::client::RunAbort;
 use super::problems::{DIRECTORY_VALUE, NOT_IN_DIRECTORY, SEVERAL_IN_DIRECTORY};
 use crate::core::Problem;
-use crate::job::{DirectoryEntry, DirectoryPlan, EvalError, Job, Kept, KeptForm, Settings};
+use crate::job::{DirectoryEntry, DirectoryPlan, Job, Kept, KeptForm, Settings};
 use crate::services::budget::{Budget, Delays, Priority, Sequence, Trouble};
 use crate::services::{Account, Again, Directory, Fault, Question};
 use crate::values::ObjectGuid;
 use serde_json::Value as JsonValue;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
 /// Values in one query. More would make filters that servers refuse or answer slowly; fewer would be more queries.
 const VALUES_MAX: usize = 100;
 
-/// How often those who wait for a permit look whether they still should.
-const LOOK_AROUND: Duration = Duration::from_millis(500);
-
-/// What the directory has to say about a row.
+/// Why there is no entry for a row that needs one.
 #[derive(Debug)]
-pub enum Answer {
-    /// It was not asked, or there is none.
-    NotAsked,
-    /// The row's entry.
-    Entry(DirectoryEntry),
+pub enum NoEntry {
     /// This speaks against the row.
     Against(Problem),
-    /// The run drains, and there was no reply yet.
-    Parked,
+    /// No row can be answered; nothing was changed.
+    Abort(Problem),
 }
 
 /// The directory of a run, with its budget.
@@ -49,27 +40,16 @@ pub struct DirectoryBatcher {
     turns: Semaphore,
     patience: Duration,
     waiting: Mutex<VecDeque<Waiter>>,
-    tickets: AtomicU64,
 }
 
-/// Somebody who waits for the accounts with a value.
+/// A row that waits for the accounts with a value.
 struct Waiter {
-    ticket: u64,
     value: String,
-    reply: oneshot::Sender<Shared>,
+    reply: oneshot::Sender<SharedReply>,
 }
 
-/// What those who asked together are told.
-type Shared = Result<Vec<Account>, Silence>;
-
-/// Why there is no answer.
-#[derive(Debug, Clone)]
-enum Silence {
-    /// Nobody needs one any more.
-    Parked,
-    /// No row can be answered.
-    Abort(Problem),
-}
+/// What the rows of one query are told; the problem says why no row can be answered.
+type SharedReply = Result<Vec<Account>, Problem>;
 
 impl DirectoryBatcher {
     /// `at_once` queries may be under way at the same time; `patience` is how long the directory may be silent.
@@ -80,63 +60,51 @@ impl DirectoryBatcher {
         at_once: u32,
         patience: Duration,
     ) -> DirectoryBatcher {
-        DirectoryBatcher {
-            directory,
-            queries,
-            turns: Semaphore::new(at_once as usize),
-            patience,
-            waiting: Mutex::default(),
-            tickets: AtomicU64::new(0),
-        }
+        let turns = Semaphore::new(at_once as usize);
+        DirectoryBatcher { directory, queries, turns, patience, waiting: Mutex::default() }
     }
 
-    /// The accounts with this value, compared without regard to case. `parked` says whether the row need not begin.
-    async fn accounts(&self, plan: &DirectoryPlan, value: &str, parked: &(dyn Fn() -> bool + Sync)) -> Shared {
+    /// The accounts with this value, compared without regard to case.
+    async fn accounts(&self, plan: &DirectoryPlan, value: &str) -> SharedReply {
         loop {
-            let (ticket, mut answer) = self.enter(value);
+            let mut reply = self.enter(value);
             let told = loop {
-                if !self.waits(ticket) {
-                    break answer.await;
-                }
                 tokio::select! {
                     biased;
-                    told = &mut answer => break told,
+                    told = &mut reply => break told,
                     turn = self.turns.acquire() => {
-                        // Somebody may have asked for this row, too, while it waited for its turn.
-                        if self.waits(ticket) {
-                            self.ask_for_all(plan, parked).await;
-                        }
+                        let has_asked = self.ask_for_all(plan).await;
                         drop(turn);
+                        if !has_asked {
+                            // Nobody is left to ask for: another row is asking for this one.
+                            break reply.await;
+                        }
                     }
                 }
             };
-            // There is none if whoever asked for this row, too, was stopped in the middle: then it asks again.
+            // The row that asked for this one was stopped in the middle: ask again.
             if let Ok(shared) = told {
                 return shared;
             }
         }
     }
 
-    fn enter(&self, value: &str) -> (u64, oneshot::Receiver<Shared>) {
-        let (reply, answer) = oneshot::channel();
-        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
-        let value = value.to_owned();
-        self.lock().push_back(Waiter { ticket, value, reply });
-        (ticket, answer)
+    fn enter(&self, value: &str) -> oneshot::Receiver<SharedReply> {
+        let (reply, told) = oneshot::channel();
+        self.lock().push_back(Waiter { value: value.to_owned(), reply });
+        told
     }
 
-    /// Whether nobody has asked yet for the one with this ticket.
-    fn waits(&self, ticket: u64) -> bool {
-        self.lock().iter().any(|waiter| waiter.ticket == ticket)
-    }
-
-    /// Takes those who wait, as many as fit into a query, and tells them what came of it.
-    async fn ask_for_all(&self, plan: &DirectoryPlan, parked: &(dyn Fn() -> bool + Sync)) {
-        // After the permit, not before: meanwhile more come, and each query asks for as many as it may.
-        let permit = self.permit(parked).await;
+    /// Asks for those who wait, as many as fit into a query. False if nobody waits.
+    async fn ask_for_all(&self, plan: &DirectoryPlan) -> bool {
+        if self.lock().is_empty() {
+            return false;
+        }
+        // Before the group is taken: meanwhile more come, and each query asks for as many as it may.
+        self.queries.take(Priority::New).await;
         let group = self.take_group();
         let Some(first) = group.first() else {
-            return;
+            return false;
         };
         tracing::debug!(first = %first.value, values = group.len(), "asking the directory");
         let question = Question {
@@ -145,50 +113,31 @@ impl DirectoryBatcher {
             values: group.iter().map(|waiter| waiter.value.clone()).collect(),
             wanted: plan.kept.iter().map(|kept| kept.attribute.clone()).collect(),
         };
-        let found = match permit {
-            Ok(()) => self.find(&question, parked).await,
-            Err(silence) => Err(silence),
-        };
+        let found = self.find(&question).await;
         for waiter in group {
             let own = found.as_ref().map_err(Clone::clone).map(|accounts| {
                 let is_meant = |account: &&Account| has(account, &plan.attribute, &waiter.value);
                 accounts.iter().filter(is_meant).cloned().collect()
             });
-            // A row that was stopped meanwhile needs no answer.
+            // A row that was stopped meanwhile needs no reply.
             let _gone = waiter.reply.send(own);
         }
+        true
     }
 
     fn take_group(&self) -> Vec<Waiter> {
         let mut waiting = self.lock();
-        let mut group = Vec::new();
-        while group.len() < VALUES_MAX
-            && let Some(waiter) = waiting.pop_front()
-        {
-            if !waiter.reply.is_closed() {
-                group.push(waiter);
-            }
-        }
-        group
+        waiting.retain(|waiter| !waiter.reply.is_closed());
+        let size = waiting.len().min(VALUES_MAX);
+        waiting.drain(..size).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Waiter>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a permit, unless there is no need any more.
-    async fn permit(&self, parked: &(dyn Fn() -> bool + Sync)) -> Result<(), Silence> {
-        while !parked() {
-            let taken = timeout(LOOK_AROUND, self.queries.take(Priority::New)).await;
-            if taken.is_ok() {
-                return Ok(());
-            }
-        }
-        Err(Silence::Parked)
-    }
-
-    /// Asks until there is an answer, with patience. The first permit is taken already.
-    async fn find(&self, question: &Question, parked: &(dyn Fn() -> bool + Sync)) -> Shared {
+    /// Asks until there is a reply, with patience. The first permit is taken already.
+    async fn find(&self, question: &Question) -> SharedReply {
         let mut delays = Delays::new(Sequence::Probe, 0);
         let begun = Instant::now();
         loop {
@@ -201,28 +150,16 @@ impl DirectoryBatcher {
             };
             // Asked again, it would say the same, or nobody may ask before somebody has fixed the sign-in.
             if fault.class.facts().again == Again::Never || fault.concerns_app() {
-                return Err(Silence::Abort(fault.problem()));
+                return Err(fault.problem());
             }
             self.queries.unavailable(Trouble::NoAnswer);
             if begun.elapsed() >= self.patience {
-                return Err(Silence::Abort(self.out_of_patience(&fault)));
+                return Err(self.out_of_patience(&fault));
             }
             tracing::warn!("the directory does not reply: {}", fault.message);
-            self.pause(delays.next_delay(), parked).await?;
-            self.permit(parked).await?;
+            sleep(delays.next_delay()).await;
+            self.queries.take(Priority::New).await;
         }
-    }
-
-    async fn pause(&self, delay: Duration, parked: &(dyn Fn() -> bool + Sync)) -> Result<(), Silence> {
-        let until = Instant::now() + delay;
-        while Instant::now() < until {
-            if parked() {
-                return Err(Silence::Parked);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            tokio::time::sleep(left.min(LOOK_AROUND)).await;
-        }
-        Ok(())
     }
 
     fn out_of_patience(&self, fault: &Fault) -> Problem {
@@ -242,47 +179,37 @@ fn has(account: &Account, attribute: &str, value: &str) -> bool {
     values.filter_map(|octets| std::str::from_utf8(octets).ok()).any(|text| text.to_lowercase() == wanted)
 }
 
-/// Asks about a row where its job wants that and there is a directory. `parked` says whether the row need not begin.
+/// What the directory has about a row; None where the job does not ask it, or there is none. Whoever may stop waiting drops
+/// the future: those whom it was asking for ask again.
 ///
 /// # Errors
-/// [`RunAbort`] when no row can be answered; nothing was changed.
+/// [`NoEntry`]
 pub async fn ask(
     batcher: Option<&DirectoryBatcher>,
     job: &Job,
     settings: &Settings,
     row: &[Option<String>],
-    parked: &(dyn Fn() -> bool + Sync),
-) -> Result<Answer, RunAbort> {
+) -> Result<Option<DirectoryEntry>, NoEntry> {
     let (Some(batcher), Some(plan)) = (batcher, &job.directory) else {
-        return Ok(Answer::NotAsked);
+        return Ok(None);
     };
-    let value = match job.directory_value(settings, row) {
-        Ok(Some(value)) => value,
-        Ok(None) => return Ok(Answer::NotAsked),
-        Err(error) => return Ok(against(&error)),
+    let value = job.directory_value(settings, row).map_err(|error| NoEntry::Against(error.problem()))?;
+    let Some(value) = value else {
+        return Ok(None);
     };
-    match batcher.accounts(plan, &value, parked).await {
-        Ok(accounts) => Ok(judge(plan, &value, &accounts)),
-        Err(Silence::Parked) => Ok(Answer::Parked),
-        Err(Silence::Abort(problem)) => Err(RunAbort(problem)),
-    }
+    let accounts = batcher.accounts(plan, &value).await.map_err(NoEntry::Abort)?;
+    judge(plan, &value, &accounts).map(Some).map_err(NoEntry::Against)
 }
 
-fn against(error: &EvalError) -> Answer {
-    Answer::Against(error.problem())
-}
-
-fn judge(plan: &DirectoryPlan, value: &str, accounts: &[Account]) -> Answer {
+fn judge(plan: &DirectoryPlan, value: &str, accounts: &[Account]) -> Result<DirectoryEntry, Problem> {
     let attribute = &plan.attribute;
     match accounts {
-        [] => Answer::Against(
-            NOT_IN_DIRECTORY.problem(format!("no account of the on-premises directory has the {attribute} {value}")),
-        ),
-        [account] => match entry(plan, account) {
-            Ok(entry) => Answer::Entry(entry),
-            Err(problem) => Answer::Against(problem),
-        },
-        several => Answer::Against(SEVERAL_IN_DIRECTORY.problem(format!(
+        [] => {
+            let message = format!("no account of the on-premises directory has the {attribute} {value}");
+            Err(NOT_IN_DIRECTORY.problem(message))
+        }
+        [account] => entry(plan, account),
+        several => Err(SEVERAL_IN_DIRECTORY.problem(format!(
             "{} accounts of the on-premises directory have the {attribute} {value}: {}",
             several.len(),
             several.iter().map(|account| account.name.as_str()).collect::<Vec<_>>().join("; ")

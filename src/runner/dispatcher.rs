@@ -13,7 +13,8 @@ use super::pass::Pass;
 use super::policy::Policy;
 use super::schedule::Schedule;
 use super::stop::{AdmissionPause, RunMode, StopReason};
-use super::worker::{Halted, WorkerEnd};
+use super::worker::{Halted, RowEnd, Unfinished, WorkerEnd};
+use crate::core::Problem;
 use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
 use crate::machine::Outcome;
 use crate::services::GivenUp;
@@ -72,6 +73,8 @@ pub struct Dispatcher {
     /// When it is said again what a drain waits for.
     word_at: Option<Instant>,
     exhausted: bool,
+    /// The journal's first error.
+    journal_error: Option<JournalError>,
     rates: VecDeque<(Instant, u64, u64)>,
 }
 
@@ -116,6 +119,7 @@ impl Dispatcher {
             give_up_at: None,
             word_at: None,
             exhausted: false,
+            journal_error: None,
             rates: VecDeque::new(),
         }
     }
@@ -127,11 +131,13 @@ impl Dispatcher {
         self.tell(&RunEvent::Started { run, snapshot });
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut journal = None;
         loop {
-            self.heed_shortage();
+            // What is kept back on the disk is for the rows under way.
+            if let Some(full) = self.pass.shortage().map(disk_full) {
+                self.drain(full);
+            }
             if let Err(error) = self.admit() {
-                self.journal_failed(&mut journal, error);
+                self.journal_failed(error);
             }
             if self.has_ended() {
                 break;
@@ -145,14 +151,13 @@ impl Dispatcher {
                     let _gone = asked.answer.send(answer);
                 }
                 _ = ticks.tick() => self.tick().await,
-                Some(ended) = self.workers.join_next_with_id() => {
-                    self.worker_ended(ended, &mut journal).await;
-                }
+                Some(ended) = self.workers.join_next_with_id() => self.worker_ended(ended).await,
             }
         }
         let last = self.snapshot();
         self.tell(&RunEvent::Ended(last));
-        DispatchEnd { stopped: self.mode.stopping().filter(|_| self.counts.total() < self.rows).cloned(), journal }
+        let stopped = self.mode.stopping().filter(|_| self.counts.total() < self.rows).cloned();
+        DispatchEnd { stopped, journal: self.journal_error }
     }
 
     fn is_anybody_waiting(&self) -> bool {
@@ -236,49 +241,39 @@ impl Dispatcher {
         self.mode = mode;
     }
 
-    async fn worker_ended(&mut self, ended: Result<(Id, WorkerEnd), JoinError>, journal: &mut Option<JournalError>) {
-        let id = match &ended {
-            Ok((id, _)) => *id,
-            Err(error) => error.id(),
+    async fn worker_ended(&mut self, ended: Result<(Id, WorkerEnd), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some(row) = self.rows_of.remove(&id) else {
+            return;
         };
-        let row = self.rows_of.remove(&id);
-        match ended {
-            Ok((_, WorkerEnd::Ended { outcome, who, error_code, effort })) => {
+        let end = match ended {
+            Ok((_, end)) => end,
+            Err(error) if error.is_cancelled() => return,
+            Err(error) => {
+                let text = format!("the worker of row {row} failed: {error}");
+                return self.stop_now(StopReason::Program(text)).await;
+            }
+        };
+        match end {
+            Ok(RowEnd { outcome, who, error_code, effort }) => {
                 self.flight.learn(&effort, Instant::now());
                 self.row_ended(row, who, outcome, error_code);
             }
-            Ok((_, WorkerEnd::Parked)) => self.row_parked(row),
+            // It had nothing begun, and begins before all new ones when rows may begin again.
+            Err(Unfinished::Parked) => {
+                if let Some(claims) = self.pass.claims() {
+                    claims.let_go(row);
+                }
+                self.send_back(&[row]);
+            }
             // It comes back when the row that it waits for has ended.
-            Ok((_, WorkerEnd::Waits)) => {}
-            Ok((_, WorkerEnd::Halted(Halted::Target(problem)))) => {
-                let text = format!("{problem}; {}", problem.advice);
-                self.stop_now(StopReason::Target(text)).await;
-            }
-            Ok((_, WorkerEnd::Halted(Halted::Directory(problem)))) => {
-                let text = format!("{problem}; {}", problem.advice);
-                self.drain(StopReason::Target(text));
-            }
-            Ok((_, WorkerEnd::Halted(Halted::Journal(error)))) => {
-                self.journal_failed(journal, error);
-            }
-            Ok((_, WorkerEnd::Halted(Halted::Program(error)))) => {
-                self.stop_now(StopReason::Program(error.to_string())).await;
-            }
-            Err(error) if error.is_cancelled() => {}
-            Err(error) => {
-                let text = format!("the worker of row {row:?} failed: {error}");
-                self.stop_now(StopReason::Program(text)).await;
-            }
-        }
-    }
-
-    /// It had nothing begun, and begins before all new ones when rows may begin again.
-    fn row_parked(&mut self, row: Option<RowNumber>) {
-        if let Some(row) = row {
-            if let Some(claims) = self.pass.claims() {
-                claims.let_go(row);
-            }
-            self.send_back(&[row]);
+            Err(Unfinished::Waits) => {}
+            Err(Unfinished::Halted(halted)) => match halted {
+                Halted::Target(problem) => self.stop_now(refused(&problem)).await,
+                Halted::Directory(problem) => self.drain(refused(&problem)),
+                Halted::Journal(error) => self.journal_failed(error),
+                Halted::Program(error) => self.stop_now(StopReason::Program(error.to_string())).await,
+            },
         }
     }
 
@@ -301,44 +296,32 @@ impl Dispatcher {
         !rows.is_empty()
     }
 
-    fn row_ended(&mut self, row: Option<RowNumber>, who: Who, outcome: Outcome, error_code: Option<String>) {
+    fn row_ended(&mut self, row: RowNumber, who: Who, outcome: Outcome, error_code: Option<String>) {
         self.counts.add(outcome);
         self.here.add(outcome);
-        if let Some(row) = row {
-            tracing::info!(row = row.0, key = %who.key, %outcome, error_code);
-            let now = self.pass.services().clock.now();
-            let claims = self.pass.claims();
-            let woken = claims.map_or_else(Vec::new, |claims| claims.ended(row, outcome, now));
+        tracing::info!(row = row.0, key = %who.key, %outcome, error_code);
+        if let Some(claims) = self.pass.claims() {
+            let woken = claims.ended(row, outcome, self.pass.services().clock.now());
             self.send_back(&woken);
-            self.tell(&RunEvent::RowEnded { row, who, outcome, error_code });
         }
+        self.tell(&RunEvent::RowEnded { row, who, outcome, error_code });
         if let Some(verdict) = self.policy.verdict(&self.here) {
             self.drain(StopReason::Policy(verdict));
         }
     }
 
-    /// What is kept back on the disk is for the rows under way.
-    fn heed_shortage(&mut self) {
-        if let Some(why) = self.pass.shortage() {
-            let reason = disk_full(why);
-            self.drain(reason);
-        }
-    }
-
     /// Nothing new begins. Where nothing more can be made durable, what is under way ends at its next commit.
-    fn journal_failed(&mut self, first: &mut Option<JournalError>, error: JournalError) {
+    fn journal_failed(&mut self, error: JournalError) {
         // A checkpoint that has no room fails, too: what somebody has to see to is the disk.
-        let mut reason = StopReason::Journal(error.to_string());
-        if let JournalError::Store(store) = &error
-            && let Some(full) = store.want_of_room().map(disk_full).or_else(|| self.pass.shortage().map(disk_full))
-        {
-            reason = full;
+        let mut full = None;
+        if let JournalError::Store(store) = &error {
+            full = store.want_of_room().map(disk_full).or_else(|| self.pass.shortage().map(disk_full));
         }
-        self.drain(reason);
+        self.drain(full.unwrap_or_else(|| StopReason::Journal(error.to_string())));
         if error.is_final() {
             self.give_up_at.get_or_insert_with(|| Instant::now() + END_WITHOUT_JOURNAL);
         }
-        first.get_or_insert(error);
+        self.journal_error.get_or_insert(error);
     }
 
     /// Begins no more rows. A graver reason replaces a milder one.
@@ -480,10 +463,7 @@ impl Dispatcher {
         }
         self.word_at = Some(now + DRAIN_WORD_EVERY);
         let services = self.pass.services();
-        let left = services.registry.iter().filter_map(|endpoint| {
-            let silent_for = endpoint.silent_for(self.open_since)?;
-            Some(endpoint.patience.silence.saturating_sub(silent_for))
-        });
+        let left = services.registry.iter().filter_map(|endpoint| endpoint.patience_left(Some(self.open_since)));
         let gives_up_in = left.min();
         self.tell(&RunEvent::StillDraining { snapshot: snapshot.clone(), gives_up_in });
     }
@@ -541,6 +521,10 @@ impl Dispatcher {
         let rows = self.rows.saturating_sub(self.counts.total());
         Duration::try_from_secs_f64(rows as f64 / rows_per_s).ok()
     }
+}
+
+fn refused(problem: &Problem) -> StopReason {
+    StopReason::Target(format!("{problem}; {}", problem.advice))
 }
 
 fn disk_full(why: impl std::fmt::Display) -> StopReason {

@@ -9,7 +9,7 @@ use crate::journal::doubles::{Inline, MemoryStore};
 use crate::journal::storage::FolderStorage;
 use crate::journal::{Journal, RunId, Session, UnixMillis};
 use crate::machine::Outcome;
-use crate::runner::claims::{Claims, Verdict, Wanted};
+use crate::runner::claims::{ClaimVerdict, Claims, Wanted};
 use crate::runner::start::{Order, begin};
 use crate::runner::stop::AdmissionGate;
 use crate::runner::worker::Work;
@@ -747,8 +747,8 @@ async fn a_value_stays_spoken_for_after_its_row_has_ended() {
         let wanted = Wanted { account: format!("account {row}"), values, in_the_way: None, gives_way_to: Vec::new() };
         claims.claim(RowNumber(row), &wanted, now, Duration::from_secs(60)).unwrap()
     };
-    assert_eq!((claim(1, 10), claim(2, 20)), (Verdict::Free, Verdict::Waits));
-    claims.keep(vec![value.clone()], 100);
+    assert_eq!((claim(1, 10), claim(2, 20)), (ClaimVerdict::Free, ClaimVerdict::Waits));
+    claims.keep(&[value.clone()], 100);
     assert_eq!(claims.ended(RowNumber(1), Outcome::Done, 30), [RowNumber(2)]);
-    assert_eq!((claim(2, 99), claim(2, 100)), (Verdict::Lagging, Verdict::Free));
+    assert_eq!((claim(2, 99), claim(2, 100)), (ClaimVerdict::Lagging, ClaimVerdict::Free));
 }

@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const OBJECT_ID: &str = "object_id";
 
 /// Somebody who is half way.
-#[derive(Debug, Clone)]
-pub struct Person {
+#[derive(Debug)]
+pub struct HalfWayPerson {
     /// The row as it stood in that run's input.
     pub input: InputRow,
     /// What identifies it there.
@@ -25,15 +25,17 @@ pub struct Person {
     pub record: RowRecord,
     /// Whether they cannot work, or may not be able to.
     pub exposed: bool,
+    /// The rows of the new file that name them; none before they were looked for.
+    named_by: Vec<NamingRow>,
 }
 
 /// A run that may still go on, and the people who are half way in it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct LeftBehind {
     /// The run.
     pub run: RunRecord,
     /// The people, in the order of its input.
-    pub people: Vec<Person>,
+    pub people: Vec<HalfWayPerson>,
 }
 
 impl LeftBehind {
@@ -57,13 +59,14 @@ pub fn left_behind(journal: &Journal, own: Option<RunId>) -> Result<Vec<LeftBehi
             continue;
         }
         let half_way = journal.reader(&run)?.half_way()?;
-        let people = half_way.into_iter().map(|(input, record)| Person {
+        let people = half_way.into_iter().map(|(input, record)| HalfWayPerson {
             key: key_of(&run, &input),
             exposed: record.exposure(&run.header.rules).is_some(),
             input,
             record,
+            named_by: Vec::new(),
         });
-        let people: Vec<Person> = people.collect();
+        let people: Vec<HalfWayPerson> = people.collect();
         if !people.is_empty() {
             found.push(LeftBehind { run, people });
         }
@@ -76,7 +79,7 @@ fn key_of(run: &RunRecord, input: &InputRow) -> String {
     cell.map_or("", |cell| cell.trim()).to_owned()
 }
 
-impl Person {
+impl HalfWayPerson {
     /// Everything by which a file may name them: the key, the object id, and every UPN that they had or may have by now.
     fn names(&self, run: &RunRecord) -> BTreeSet<String> {
         let mut names = BTreeSet::from([self.key.to_lowercase()]);
@@ -95,7 +98,7 @@ impl Person {
 
 /// A row of a file that names somebody who is half way.
 #[derive(Debug)]
-struct NamedPerson {
+struct NamingRow {
     row: u64,
     values: Vec<Option<String>>,
     /// By the very key that they have there; a UPN that they had meanwhile may be another row's key.
@@ -103,19 +106,20 @@ struct NamedPerson {
     faulty: bool,
 }
 
-/// Which rows of a file name whom. One pass over the file, and only where somebody is half way.
-fn named(order: &Order<'_>, left: &[LeftBehind]) -> Result<BTreeMap<(usize, usize), Vec<NamedPerson>>, InputError> {
-    let mut whose: BTreeMap<String, BTreeSet<(usize, usize)>> = BTreeMap::new();
-    for (at, behind) in left.iter().enumerate() {
-        for (which, person) in behind.people.iter().enumerate() {
-            for name in person.names(&behind.run) {
-                whose.entry(name).or_default().insert((at, which));
+/// Finds the rows of the file that name these people. One pass over the file, and only where somebody is half way.
+fn find_named(order: &Order<'_>, left: &mut [LeftBehind]) -> Result<(), InputError> {
+    let mut people = Vec::new();
+    let mut whose: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for LeftBehind { run, people: of_run } in left {
+        for person in of_run {
+            for name in person.names(run) {
+                whose.entry(name).or_default().insert(people.len());
             }
+            people.push(person);
         }
     }
-    let mut found: BTreeMap<(usize, usize), Vec<NamedPerson>> = BTreeMap::new();
-    if whose.is_empty() {
-        return Ok(found);
+    if people.is_empty() {
+        return Ok(());
     }
     let layout = &order.job.layout;
     let object_id = layout.columns.iter().position(|column| column.name == OBJECT_ID);
@@ -125,17 +129,15 @@ fn named(order: &Order<'_>, left: &[LeftBehind]) -> Result<BTreeMap<(usize, usiz
     each_row::<InputError>(order.job, &settings, order.input, |item| {
         match item {
             Visit::Row { row, findings } => {
-                let values: Vec<Option<String>> =
-                    row.values.iter().map(|value| value.as_ref().map(ToString::to_string)).collect();
-                let names = columns.iter().flatten().filter_map(|at| values.get(*at)?.as_deref());
-                let people: BTreeSet<_> = names.filter_map(|name| whose.get(&name.to_lowercase())).flatten().collect();
-                let key = values.get(layout.key).and_then(Option::as_deref);
-                for person in people {
-                    let theirs = left[person.0].people[person.1].key.to_lowercase();
-                    found.entry(*person).or_default().push(NamedPerson {
-                        by_key: key.is_some_and(|key| key.to_lowercase() == theirs),
+                let cells = columns.iter().flatten().filter_map(|at| row.values.get(*at)?.as_deref());
+                let named: BTreeSet<_> = cells.filter_map(|name| whose.get(&name.to_lowercase())).flatten().collect();
+                for at in named {
+                    let person = &mut people[*at];
+                    let key = row.values.get(layout.key).and_then(Option::as_deref);
+                    person.named_by.push(NamingRow {
+                        by_key: key.is_some_and(|key| key.to_lowercase() == person.key.to_lowercase()),
                         row: row.number,
-                        values: values.clone(),
+                        values: row.values.clone(),
                         faulty: findings.iter().any(Finding::is_error),
                     });
                 }
@@ -144,10 +146,10 @@ fn named(order: &Order<'_>, left: &[LeftBehind]) -> Result<BTreeMap<(usize, usiz
         }
         Ok(())
     })?;
-    for named in found.values_mut().flatten() {
-        named.faulty |= clashes.contains(&named.row);
+    for naming in people.into_iter().flat_map(|person| &mut person.named_by) {
+        naming.faulty |= clashes.contains(&naming.row);
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Why a run over people who are half way elsewhere cannot begin.
@@ -179,41 +181,31 @@ pub enum HalfWayError {
 pub fn take_over(journal: &Journal, order: &Order<'_>, at: u64) -> Result<BTreeMap<u64, Adoption>, HalfWayError> {
     let mut left = left_behind(journal, None)?;
     left.retain(|behind| behind.run.header.target == order.target);
-    let found = named(order, &left)?;
-    let mut elsewhere = left.clone();
-    for (which, behind) in elsewhere.iter_mut().enumerate() {
-        let mut person = 0..;
-        behind.people.retain(|_| person.next().is_some_and(|at| found.contains_key(&(which, at))));
+    find_named(order, &mut left)?;
+    let (own, mut elsewhere): (Vec<_>, Vec<_>) =
+        left.into_iter().partition(|behind| Some(behind.run.id()) == order.adopts);
+    for behind in &mut elsewhere {
+        behind.people.retain(|person| !person.named_by.is_empty());
     }
-    elsewhere.retain(|behind| !behind.people.is_empty() && Some(behind.run.id()) != order.adopts);
+    elsewhere.retain(|behind| !behind.people.is_empty());
     if !elsewhere.is_empty() {
         return Err(HalfWayError::Elsewhere(elsewhere));
     }
-    let Some(from) = order.adopts else {
+    let Some(run) = order.adopts else {
         return Ok(BTreeMap::new());
     };
-    let Some(which) = left.iter().position(|behind| behind.run.id() == from) else {
-        let reason = match journal.taken_over_by(from)? {
+    let adoptions = match own.first() {
+        Some(behind) => adoptions(order, behind, at),
+        None => Err(vec![match journal.taken_over_by(run)? {
             Some(by) => format!("run {by} has taken them over"),
             None => format!("nobody of {} is half way in it", order.target),
-        };
-        return Err(cannot_take_over(from, vec![reason]));
+        }]),
     };
-    adoptions(order, &left[which], which, &found, at).map_err(|reasons| cannot_take_over(from, reasons))
-}
-
-fn cannot_take_over(run: RunId, reasons: Vec<String>) -> HalfWayError {
-    HalfWayError::CannotTakeOver { run, reasons }
+    adoptions.map_err(|reasons| HalfWayError::CannotTakeOver { run, reasons })
 }
 
 /// All of them or nobody: whoever is half way in a run that does not go on must be in the one that does.
-fn adoptions(
-    order: &Order<'_>,
-    behind: &LeftBehind,
-    which: usize,
-    found: &BTreeMap<(usize, usize), Vec<NamedPerson>>,
-    at: u64,
-) -> Result<BTreeMap<u64, Adoption>, Vec<String>> {
+fn adoptions(order: &Order<'_>, behind: &LeftBehind, at: u64) -> Result<BTreeMap<u64, Adoption>, Vec<String>> {
     let header = &behind.run.header;
     let steps = order.job.steps.iter().map(|step| &step.name);
     let columns = order.job.report.iter().map(|(name, _)| name);
@@ -222,63 +214,44 @@ fn adoptions(
     }
     let mut adoptions = BTreeMap::new();
     let mut reasons = Vec::new();
-    for (person_at, person) in behind.people.iter().enumerate() {
-        let rows = found.get(&(which, person_at)).map_or(&[][..], Vec::as_slice);
-        let named = match objection(order.job, &header.input.mapping, person, rows) {
-            Ok(named) => named,
-            Err(reason) => {
-                reasons.push(reason);
-                continue;
+    for person in &behind.people {
+        match continuing_row(order.job, &header.input.mapping, person) {
+            Ok(row) => {
+                let (from, from_row) = (behind.run.id(), person.input.number);
+                let record = person.record.clone();
+                adoptions.insert(row, Adoption { row: RowNumber(row), at, from, from_row, record });
             }
-        };
-        let adoption = Adoption {
-            row: RowNumber(named.row),
-            at,
-            from: behind.run.id(),
-            from_row: person.input.number,
-            record: person.record.clone(),
-        };
-        adoptions.insert(named.row, adoption);
+            Err(reason) => reasons.push(reason),
+        }
     }
-    match reasons.is_empty() {
-        true => Ok(adoptions),
-        false => Err(reasons),
-    }
+    if reasons.is_empty() { Ok(adoptions) } else { Err(reasons) }
 }
 
 /// The one row that a person goes on with: it must say the same as the one they were begun with, since what was written for
 /// them came from that.
-fn objection<'n>(
-    job: &Job,
-    mapping: &Mapping,
-    person: &Person,
-    rows: &'n [NamedPerson],
-) -> Result<&'n NamedPerson, String> {
+fn continuing_row(job: &Job, mapping: &Mapping, person: &HalfWayPerson) -> Result<u64, String> {
     let key = &person.key;
-    let by_key: Vec<&NamedPerson> = rows.iter().filter(|named| named.by_key).collect();
-    let rows = match by_key.is_empty() {
-        true => rows.iter().collect(),
-        false => by_key,
-    };
-    let [named] = rows[..] else {
+    let by_key = person.named_by.iter().any(|naming| naming.by_key);
+    let rows: Vec<&NamingRow> = person.named_by.iter().filter(|naming| naming.by_key == by_key).collect();
+    let [naming] = rows[..] else {
         return Err(match rows.len() {
             0 => format!("{key} is not in the file"),
             several => format!("{several} rows of the file name {key}"),
         });
     };
-    let row = named.row;
-    if named.faulty {
+    let row = naming.row;
+    if naming.faulty {
         return Err(format!("row {row} ({key}) has an error"));
     }
     let then = canonical(mapping, &job.layout, &person.input);
     let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "empty".into());
-    let columns = job.layout.columns.iter().zip(then.iter().zip(&named.values));
+    let columns = job.layout.columns.iter().zip(then.iter().zip(&naming.values));
     let changed = columns.filter(|(_, (then, now))| then != now);
     let changed: Vec<String> = changed
         .map(|(column, (then, now))| format!("{} was {}, now {}", column.name, shown(then), shown(now)))
         .collect();
     match changed.is_empty() {
-        true => Ok(named),
+        true => Ok(row),
         false => Err(format!("row {row} ({key}) has changed: {}", changed.join(", "))),
     }
 }

@@ -1,7 +1,6 @@
 //! The lookups of a job: what is read once a run, before any row.
 
-use super::client::{NoAnswer, RunAbort, ServiceClient, left};
-use super::problems::unread;
+use super::client::{NoAnswer, RunAbort, ServiceClient};
 use crate::core::{Expects, Problem, Request};
 use crate::job::{EvalError, Job, Lookup, Scope, Settings, to_json};
 use crate::services::budget::Priority;
@@ -29,10 +28,8 @@ impl From<EvalError> for LookupError {
 impl From<NoAnswer> for LookupError {
     fn from(error: NoAnswer) -> Self {
         match error {
-            NoAnswer::Abort(abort) => LookupError::Abort(abort),
             NoAnswer::Fault(fault) if fault.is_refusal() => LookupError::Against(fault.problem()),
-            NoAnswer::Fault(fault) => LookupError::Abort(RunAbort(unread(&fault))),
-            NoAnswer::Left => LookupError::Abort(RunAbort(left())),
+            error => LookupError::Abort(error.abort()),
         }
     }
 }

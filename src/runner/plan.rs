@@ -8,7 +8,7 @@
 use super::assess::several;
 use super::claims::Wanted;
 use super::client::{NoAnswer, RunAbort, ServiceClient, left};
-use super::observe::{Found, ObserveError, observe};
+use super::observe::{Found, ObserveError, Observer};
 use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, unread};
 use super::reading::Drift;
 use crate::batch::Digest;
@@ -71,7 +71,8 @@ impl RowPlan {
 /// # Errors
 /// [`RunAbort`] when no row can be read.
 pub async fn plan_row(job: &Job, view: &RowView, client: &mut ServiceClient) -> Result<RowPlan, RunAbort> {
-    let problem = match observe(job, view, None, None, client, Priority::New).await {
+    let observer = Observer { view, states: None, others: None, client, priority: Priority::New };
+    let problem = match observer.observe().await {
         Ok(Found::One(state)) => match foresee_with_others(job, view, &state, client) {
             Ok(foreseen) => return Ok(foreseen),
             Err(error) => error.problem(),
@@ -135,14 +136,14 @@ pub(super) struct Walk<'a> {
     state: State,
     steps: Vec<StepId>,
     requests: Vec<Request>,
-    hash: Sha256,
+    /// What the seal stands for.
+    sealed: Vec<String>,
 }
 
 impl Walk<'_> {
     pub fn from<'a>(before: &'a State, state: &State) -> Walk<'a> {
-        let mut hash = Sha256::new();
-        feed(&mut hash, &before.to_text());
-        Walk { before, state: state.clone(), steps: Vec::new(), requests: Vec::new(), hash }
+        let sealed = vec![before.to_text()];
+        Walk { before, state: state.clone(), steps: Vec::new(), requests: Vec::new(), sealed }
     }
 
     /// What a run would do with somebody whom it sees for the first time.
@@ -197,52 +198,36 @@ impl Walk<'_> {
     }
 
     fn go(&mut self, step: StepId, write: Write) {
-        let body = write.request.body.as_ref().map(ToString::to_string);
-        feed(&mut self.hash, write.request.method.name());
-        feed(&mut self.hash, &write.request.path);
-        feed(&mut self.hash, &body.unwrap_or_default());
+        let Request { method, path, body, .. } = &write.request;
+        let body = body.as_ref().map(ToString::to_string);
+        self.sealed.extend([method.as_ref().to_owned(), path.clone(), body.unwrap_or_default()]);
         self.state.merge(&write.effect);
         self.steps.push(step);
         self.requests.push(write.request);
     }
 
     fn seal(&self) -> Seal {
-        Seal(first_half(self.hash.clone()))
+        Seal(hash_of(self.sealed.iter().map(String::as_str)))
     }
 }
 
-/// Texts one after the other, so that no two different lists of them are alike.
-fn feed(hash: &mut Sha256, text: &str) {
-    hash.update((text.len() as u64).to_be_bytes());
-    hash.update(text.as_bytes());
-}
-
-fn first_half(hash: Sha256) -> [u8; 16] {
-    let digest: [u8; 32] = hash.finalize().into();
-    let mut half = [0; 16];
-    half.copy_from_slice(&digest[..16]);
-    half
-}
-
-/// Half of a SHA-256 over texts.
-pub(super) fn hash_of(texts: &[&str]) -> [u8; 16] {
+/// Half of a SHA-256 over texts, so that no two different lists of them are alike.
+pub(super) fn hash_of<'t>(texts: impl IntoIterator<Item = &'t str>) -> [u8; 16] {
     let mut hash = Sha256::new();
-    texts.iter().for_each(|text| feed(&mut hash, text));
-    first_half(hash)
+    for text in texts {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let (halves, _) = digest.as_chunks();
+    halves[0]
 }
 
 /// Stands for everything that a plan was made for as a whole.
 #[must_use]
 pub fn plan_seal(job: &Digest, params: &BTreeMap<String, String>, target: &str, input: &Digest) -> Seal {
-    let mut hash = Sha256::new();
-    for text in [job.as_str(), target, input.as_str()] {
-        feed(&mut hash, text);
-    }
-    for (name, value) in params {
-        feed(&mut hash, name);
-        feed(&mut hash, value);
-    }
-    Seal(first_half(hash))
+    let texts = [job.as_str(), target, input.as_str()];
+    Seal(hash_of(texts.into_iter().chain(params.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]))))
 }
 
 /// What speaks against a person who was seen like this for the first time, in a run that executes a plan.

@@ -167,7 +167,7 @@ impl End {
 }
 
 fn touch(text: &[&str], rank: u64, row: RowNumber, what: u64) -> TouchRecord {
-    let hash = u128::from_be_bytes(hash_of(text));
+    let hash = u128::from_be_bytes(hash_of(text.iter().copied()));
     [(hash >> 64) as u64, hash as u64, rank, row.0, what]
 }
 

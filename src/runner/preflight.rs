@@ -1,13 +1,12 @@
 //! What is asked before the first write: whether the tenant is the right one, whether the app may do what the job does, and
 //! whether anything speaks against the run as a whole.
 //!
-//! Each check says what was found and how to mend it. `run` and `plan` make those that the job needs, `doctor` all of them.
+//! Each check says what was found and how to fix it. `run` and `plan` make those that the job needs, `doctor` all of them.
 //! Nothing is changed by any of them. What speaks against one person is found when that person is looked at (the job's
 //! `[[refuse]]` and `[[warn]]`), also before their first write.
 
-use super::client::{NoAnswer, RunAbort, ServiceClient, left};
+use super::client::{NoAnswer, RunAbort, ServiceClient};
 use super::lookups::{LookupError, look_up};
-use super::problems::unread;
 use super::services::Services;
 use crate::core::Problem;
 use crate::job::{AppFacts, EvalError, Job, Permission, Settings};
@@ -33,22 +32,8 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Those that forbid the run.
-    pub fn bad(&self) -> impl Iterator<Item = &Check> {
-        self.of(Verdict::Bad)
-    }
-
-    /// Those that somebody should know of.
-    pub fn warnings(&self) -> impl Iterator<Item = &Check> {
-        self.of(Verdict::Warning)
-    }
-
-    /// Those that came to nothing.
-    pub fn unknown(&self) -> impl Iterator<Item = &Check> {
-        self.of(Verdict::Unknown)
-    }
-
-    fn of(&self, verdict: Verdict) -> impl Iterator<Item = &Check> {
+    /// Those with this verdict.
+    pub fn of(&self, verdict: Verdict) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(move |check| check.verdict == verdict)
     }
 }
@@ -146,9 +131,7 @@ pub async fn introductions(services: &Arc<Services>) -> Result<Vec<Check>, RunAb
         checks.extend(match client.read(&question, Priority::Exposed).await {
             Ok(items) => service.recognise(tenant, Ok(&items)),
             Err(NoAnswer::Fault(fault)) if fault.is_refusal() => service.recognise(tenant, Err(&fault)),
-            Err(NoAnswer::Fault(fault)) => return Err(RunAbort(unread(&fault))),
-            Err(NoAnswer::Abort(abort)) => return Err(abort),
-            Err(NoAnswer::Left) => return Err(RunAbort(left())),
+            Err(error) => return Err(error.abort()),
         });
     }
     Ok(checks)

@@ -2,17 +2,17 @@
 //! be (`verify`). They write neither to the target nor to the journal of the run.
 
 use super::admission::Admitted;
-use super::client::{NoAnswer, RunAbort, ServiceClient};
-use super::directory::{Answer, ask};
+use super::client::ServiceClient;
+use super::directory::{NoEntry, ask};
 use super::event::Who;
 use super::exposed::key_of;
-use super::observe::{Found, ObserveError, observe};
+use super::observe::{Found, ObserveError, Observer};
 use super::plan::{RowPlan, Walk, plan_row};
 use super::problems::unread;
 use super::row::states_of;
 use super::services::Services;
 use super::stop::AdmissionGate;
-use super::worker::{Effort, Halted, WorkerEnd};
+use super::worker::{Effort, Halted, RowEnd, Unfinished, WorkerEnd};
 use crate::core::Problem;
 use crate::job::{Decision, DirectoryEntry, EvalError, Job, RowView, Settings, State};
 use crate::journal::{JournalError, RowNumber, RowRecord, RunId};
@@ -74,24 +74,6 @@ pub struct Drift {
     pub found: Value,
 }
 
-/// Why a row was not read.
-enum Unfinished {
-    Parked,
-    Halted(Halted),
-}
-
-impl From<RunAbort> for Unfinished {
-    fn from(abort: RunAbort) -> Self {
-        Unfinished::Halted(abort.into())
-    }
-}
-
-impl From<JournalError> for Unfinished {
-    fn from(error: JournalError) -> Self {
-        Unfinished::Halted(error.into())
-    }
-}
-
 /// Reads one row.
 pub async fn read(work: Arc<ReadWork>, admitted: Admitted) -> WorkerEnd {
     let begun = Instant::now();
@@ -99,21 +81,17 @@ pub async fn read(work: Arc<ReadWork>, admitted: Admitted) -> WorkerEnd {
     let mut client = ServiceClient::new(&work.services, format!("read/{}", admitted.row));
     let key = key_of(&work.job.layout, &admitted.values).to_owned();
     let reading = work.answer(&admitted, &key, &mut client);
-    let answered = tokio::select! {
+    let reads = tokio::select! {
         biased;
-        () = gate.closed() => Err(Unfinished::Parked),
-        answered = reading => answered,
+        () = gate.closed() => return Err(Unfinished::Parked),
+        answered = reading => answered?,
     };
-    match answered {
-        Ok(reads) => WorkerEnd::Ended {
-            outcome: Outcome::Unchanged,
-            who: Who { line: admitted.line, key },
-            error_code: None,
-            effort: Effort { busy: begun.elapsed().saturating_sub(client.waited()), reads, writes: 0 },
-        },
-        Err(Unfinished::Parked) => WorkerEnd::Parked,
-        Err(Unfinished::Halted(halted)) => WorkerEnd::Halted(halted),
-    }
+    Ok(RowEnd {
+        outcome: Outcome::Unchanged,
+        who: Who { line: admitted.line, key },
+        error_code: None,
+        effort: Effort { busy: begun.elapsed().saturating_sub(client.waited()), reads, writes: 0 },
+    })
 }
 
 impl ReadWork {
@@ -134,13 +112,10 @@ impl ReadWork {
     }
 
     async fn plan(&self, values: &[Option<String>], client: &mut ServiceClient) -> Result<RowPlan, Unfinished> {
-        let directory = self.services.directory.as_ref();
-        let answer = ask(directory, &self.job, &self.settings, values, &|| self.gate.is_closed()).await;
-        let entry = match answer.map_err(|RunAbort(problem)| Unfinished::Halted(Halted::Directory(problem)))? {
-            Answer::NotAsked => None,
-            Answer::Entry(entry) => Some(entry),
-            Answer::Against(problem) => return Ok(RowPlan::against(problem)),
-            Answer::Parked => return Err(Unfinished::Parked),
+        let entry = match ask(self.services.directory.as_ref(), &self.job, &self.settings, values).await {
+            Ok(entry) => entry,
+            Err(NoEntry::Against(problem)) => return Ok(RowPlan::against(problem)),
+            Err(NoEntry::Abort(problem)) => return Err(Unfinished::Halted(Halted::Directory(problem))),
         };
         match RowView::new(&self.job, &self.settings, values, entry) {
             Ok(view) => Ok(plan_row(&self.job, &view, client).await?),
@@ -162,13 +137,12 @@ impl ReadWork {
         let seed = self.services.seed_of(&admitted.row.to_string());
         let mut delays = Delays::new(Sequence::ReplicationRead, seed);
         loop {
-            let looked = observe(&self.job, &view, Some(&states), None, client, Priority::New);
-            let drifts = match looked.await {
+            let observer =
+                Observer { view: &view, states: Some(&states), others: None, client, priority: Priority::New };
+            let drifts = match observer.observe().await {
                 Ok(found) => drifts(&self.job, &view, &states.before, found),
-                Err(ObserveError::NoAnswer(NoAnswer::Abort(abort))) => return Err(abort.into()),
-                Err(ObserveError::NoAnswer(NoAnswer::Left)) => return Err(Unfinished::Parked),
-                Err(ObserveError::NoAnswer(NoAnswer::Fault(fault))) => {
-                    return Ok(Verification::Unread(unread(&fault)));
+                Err(ObserveError::NoAnswer(no_answer)) => {
+                    return Ok(Verification::Unread(unread(&no_answer.about_row()?)));
                 }
                 Err(ObserveError::Job(error)) => Err(error),
                 Err(ObserveError::Journal(error)) => return Err(error.into()),

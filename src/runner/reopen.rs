@@ -1,7 +1,5 @@
 //! A new try for rows of a run that ended short of their goal: each begins again in the run's own log, which says by whom.
 
-use super::client::Costs;
-use super::row::LiveRow;
 use super::services::Clock;
 use crate::journal::{JournalError, RowNumber, Session};
 use crate::machine::{Event, Outcome};
@@ -61,20 +59,12 @@ pub fn may_be_retried(outcome: Outcome) -> bool {
 pub async fn reopen(session: &Session, retried: &Retried, by: &str, clock: &dyn Clock) -> Result<u64, JournalError> {
     // The reader first: it waits until what is known of the run is up to the log.
     let reader = session.reader().await?;
-    let rules = &session.header().rules;
     let mut rows = 0;
     for row in (1..=session.run().begun_max).map(RowNumber) {
-        let record = reader.row(row)?;
-        let Some(record) = record.filter(|record| retried.has(row.0, record.outcome())) else {
-            continue;
-        };
-        let impossible = |source| JournalError::Impossible { row, source };
-        let mut again = LiveRow::new(row, Some(record));
-        let event = Event::Retried { by: by.to_owned() };
-        again.tell(event, clock.now(), rules).map_err(impossible)?;
-        let change = again.take_change(Costs::default(), clock.now(), rules).map_err(impossible)?;
-        session.post(change.transition, &change.before, &change.after)?;
-        rows += 1;
+        if let Some(record) = reader.row(row)?.filter(|record| retried.has(row.0, record.outcome())) {
+            session.reopen(row, record, clock.now(), Event::Retried { by: by.to_owned() })?;
+            rows += 1;
+        }
     }
     Ok(rows)
 }

@@ -5,65 +5,48 @@
 
 use super::assess::{Assessment, Case, Prepared, Seen, States, assess, operation};
 use super::client::Costs;
-use super::staleness::Memory;
 use crate::core::Problem;
 use crate::job::{DirectoryEntry, Job, RowView, State, Write};
 use crate::journal::{Facts, Planned, RowNumber, RowRecord, Transition, UnixMillis};
-use crate::machine::{Active, Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, RowState, Rules};
+use crate::machine::{Attempt, Course, Effect, Event, Forecast, IllegalMove, Look, Phase, RowState, Rules};
 use crate::services::budget::Priority;
 use crate::services::{Applied, Class, Fault};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// One row, as it is now.
 #[derive(Debug, Clone)]
 pub struct LiveRow {
     number: RowNumber,
-    /// As it is now, ahead of the journal by `events` and `facts`.
-    record: RowRecord,
-    /// As the journal has it.
-    stored: RowRecord,
-    events: Vec<Event>,
+    /// Shared with the journal's fold and checkpoint, which have it as it was when it was last handed to them.
+    record: Arc<RowRecord>,
+    /// What the journal lacks of it.
+    events: Vec<(UnixMillis, Event)>,
     facts: Facts,
+    /// The intent of a write has been handed to the journal.
+    has_stored_intent: bool,
     states: Option<States>,
     planned: Option<Planned>,
-    memory: Memory,
+    /// Since when nothing can be seen of a person whom this run may have changed.
+    unseen_since: Option<UnixMillis>,
     prepared: Option<Prepared>,
 }
 
-/// What is to be stored: the transition, and the row before and after it.
-#[derive(Debug)]
-pub struct Change {
-    /// What happened.
-    pub transition: Transition,
-    /// The row as the journal has it.
-    pub before: RowRecord,
-    /// The row that the transition leads to.
-    pub after: RowRecord,
-}
-
 impl LiveRow {
-    /// A row as the journal has it, if it was begun.
+    /// A row as the journal has it, if it was begun, held to what a plan says of it.
     #[must_use]
-    pub fn new(number: RowNumber, record: Option<RowRecord>) -> LiveRow {
+    pub fn new(number: RowNumber, record: Option<RowRecord>, planned: Option<Planned>) -> LiveRow {
         let record = record.unwrap_or_default();
         LiveRow {
             states: states_of(&record),
-            memory: Memory { left_at: record.wrote_at, unseen_since: None },
+            unseen_since: None,
             prepared: None,
-            stored: record.clone(),
-            record,
+            has_stored_intent: record.has_begun_writing(),
+            record: Arc::new(record),
             number,
             events: Vec::new(),
             facts: Facts::default(),
-            planned: None,
+            planned,
         }
-    }
-
-    /// The same, held to what a plan says of it.
-    #[must_use]
-    pub fn held_to(mut self, planned: Option<Planned>) -> LiveRow {
-        self.planned = planned;
-        self
     }
 
     /// Which row it is.
@@ -72,16 +55,16 @@ impl LiveRow {
         self.number
     }
 
-    /// As it is now.
+    /// As it is now, ahead of the journal by what was not taken for it yet.
     #[must_use]
-    pub fn record(&self) -> &RowRecord {
+    pub fn record(&self) -> &Arc<RowRecord> {
         &self.record
     }
 
-    /// As the journal has it.
+    /// Whether a write may have been sent: only what the journal was told of before can have been.
     #[must_use]
-    pub fn stored(&self) -> &RowRecord {
-        &self.stored
+    pub fn has_stored_intent(&self) -> bool {
+        self.has_stored_intent
     }
 
     /// The states it was seen in, if it was.
@@ -96,14 +79,12 @@ impl LiveRow {
         DirectoryEntry::of_state(&self.states.as_ref()?.before)
     }
 
-    /// A process takes the row on.
-    ///
-    /// # Errors
-    /// [`IllegalMove`] when the row is over.
-    pub fn begin(&mut self, now: UnixMillis, rules: &Rules) -> Result<Effect, IllegalMove> {
+    /// What the machine is to be told when a process takes the row on.
+    #[must_use]
+    pub fn beginning(&self) -> Event {
         match self.record.state {
-            RowState::Waiting => self.tell(Event::Admitted, now, rules),
-            RowState::Active(_) | RowState::Ended(_) => self.tell(Event::Recovered, now, rules),
+            RowState::Waiting => Event::Admitted,
+            RowState::Active(_) | RowState::Ended(_) => Event::Recovered,
         }
     }
 
@@ -112,14 +93,8 @@ impl LiveRow {
     /// # Errors
     /// [`IllegalMove`] when that cannot happen now.
     pub fn tell(&mut self, event: Event, now: UnixMillis, rules: &Rules) -> Result<Effect, IllegalMove> {
-        self.events.push(event.clone());
-        let left = matches!(event, Event::Applied(..) | Event::Doubted(..));
-        let recovered = matches!(event, Event::Recovered);
-        let effect = self.record.take(event, now, rules)?;
-        if left || recovered {
-            self.memory.left_at = self.record.wrote_at;
-        }
-        Ok(effect)
+        self.events.push((now, event.clone()));
+        Arc::make_mut(&mut self.record).take(now, event, rules)
     }
 
     /// What the row's present wish is worth beside others'.
@@ -137,31 +112,18 @@ impl LiveRow {
         }
     }
 
-    /// Whether it is unknown if the last write took effect.
+    /// Since when it is unknown whether the last write took effect, if it is.
     #[must_use]
-    pub fn is_in_doubt(&self) -> bool {
-        match &self.record.state {
-            RowState::Active(active) => matches!(active.phase, Phase::Doubtful(_)),
-            RowState::Waiting | RowState::Ended(_) => false,
-        }
+    pub fn doubtful_since(&self) -> Option<UnixMillis> {
+        self.record.left_at.filter(|_| self.record.doubt().is_some())
     }
 
-    /// For how much longer a write in doubt is looked for before it is sent again; None when there is no doubt, or its time
-    /// is over.
-    #[must_use]
-    pub fn doubt_left(&self, job: &Job, now: UnixMillis) -> Option<Duration> {
-        let wrote_at = self.record.wrote_at.filter(|_| self.is_in_doubt())?;
-        let since = Duration::from_millis(now.saturating_sub(wrote_at));
-        job.limits.doubt.checked_sub(since).filter(|left| !left.is_zero())
-    }
-
-    fn case<'a>(&'a self, job: &'a Job, view: &'a RowView, now: UnixMillis) -> Case<'a> {
+    fn case<'a>(&'a self, view: &'a RowView, now: UnixMillis) -> Case<'a> {
         Case {
-            job,
             view,
             record: &self.record,
             states: self.states.as_ref(),
-            memory: self.memory,
+            unseen_since: self.unseen_since,
             planned: self.planned,
             now,
         }
@@ -169,53 +131,50 @@ impl LiveRow {
 
     /// What a look means for the row. It is not taken in yet: other rows may have a say.
     #[must_use]
-    pub fn assess(&self, job: &Job, view: &RowView, seen: Seen, now: UnixMillis) -> Assessment {
-        assess(&self.case(job, view, now), seen)
+    pub fn assess(&self, view: &RowView, seen: Seen, now: UnixMillis) -> Assessment {
+        assess(&self.case(view, now), seen)
     }
 
     /// Takes in what a look taught; returns what the machine is to be told.
     pub fn take_in(&mut self, view: &RowView, assessment: Assessment) -> Event {
         if let Some(states) = assessment.states {
-            if self.record.before.is_none() {
+            if self.states.is_none() {
                 // An account that cannot be told was not claimed either.
                 self.facts.account = view.account(&states.before).ok().flatten();
             }
             self.learn(states);
         }
         self.prepared = assessment.prepared;
-        self.memory.unseen_since = assessment.unseen_since;
+        self.unseen_since = assessment.unseen_since;
         assessment.event
     }
 
-    /// What is kept in memory alone.
+    /// Since when nothing can be seen of a person whom this run may have changed.
     #[must_use]
-    pub fn memory(&self) -> Memory {
-        self.memory
+    pub fn unseen_since(&self) -> Option<UnixMillis> {
+        self.unseen_since
     }
 
     /// The write of an attempt; None when nothing is known of the person yet.
     ///
     /// # Errors
     /// The job does not work for the row.
-    pub fn write(&self, job: &Job, view: &RowView, attempt: Attempt) -> Result<Option<Write>, Problem> {
+    pub fn write(&self, view: &RowView, attempt: Attempt) -> Result<Option<Write>, Problem> {
         let Some(states) = &self.states else {
             return Ok(None);
         };
-        let course = match &self.record.state {
-            RowState::Active(Active { course, .. }) => course,
-            RowState::Waiting | RowState::Ended(_) => &Course::Forward,
-        };
-        let operation = operation(job, course, attempt);
-        if let Some(prepared) = &self.prepared
-            && prepared.operation == operation
-        {
-            return Ok(Some(prepared.write.clone()));
+        let operation = operation(view.job(), &self.record, attempt);
+        match &self.prepared {
+            Some(prepared) if prepared.operation == operation => Ok(Some(prepared.write.clone())),
+            Some(_) | None => {
+                let write = view.write(operation, &states.before, &states.now);
+                write.map(Some).map_err(|error| error.problem())
+            }
         }
-        view.write(operation, &states.before, &states.now).map(Some).map_err(|error| error.problem())
     }
 
     /// What it means that the write of an attempt succeeded.
-    pub fn applied(&mut self, job: &Job, view: &RowView, attempt: Attempt, write: &Write, now: UnixMillis) -> Event {
+    pub fn applied(&mut self, view: &RowView, attempt: Attempt, write: &Write, now: UnixMillis) -> Event {
         // Without a state there was no write; what a read will show is right in any case.
         let Some(known) = &self.states else {
             let look = Look::Again;
@@ -224,7 +183,7 @@ impl LiveRow {
         let mut after = known.now.clone();
         after.merge(&write.effect);
         let states = known.then(after);
-        let (forecast, prepared) = self.case(job, view, now).forecast(attempt.step, &states);
+        let (forecast, prepared) = self.case(view, now).forecast(attempt.step, &states);
         self.learn(states);
         self.prepared = prepared;
         Event::Applied(attempt, forecast)
@@ -232,17 +191,17 @@ impl LiveRow {
 
     /// What it means for an attempt that its write has no good answer.
     #[must_use]
-    pub fn unanswered(&self, job: &Job, attempt: Attempt, fault: &Fault) -> Event {
+    pub fn unanswered(&self, view: &RowView, attempt: Attempt, fault: &Fault) -> Event {
         let (class, problem) = (fault.class, fault.problem());
         if class.facts().applied == Applied::Maybe {
             return Event::Doubted(attempt, problem);
         }
-        let has_another_way = class.is_of_the_form() && self.has_another_way(job, attempt);
+        let has_another_way = class.is_of_the_form() && self.has_another_way(view.job(), attempt);
         if has_another_way || matches!(class, Class::NotFound | Class::Contended) {
             return Event::Contended(attempt, problem);
         }
         // The job may know better than the service what to do about it.
-        let step = job.step(attempt.step).filter(|_| !self.record.is_going_back());
+        let step = view.job().step(attempt.step).filter(|_| !self.record.is_going_back());
         let advice = step.and_then(|step| match class {
             Class::Duplicate => step.if_taken.clone(),
             _ if class.is_of_the_form() => step.if_refused.clone(),
@@ -258,12 +217,11 @@ impl LiveRow {
     }
 
     fn learn(&mut self, states: States) {
-        if self.record.before.is_none() {
-            self.facts.before = Some(states.before.to_text());
-        } else if self.states.as_ref().is_none_or(|known| known.now != states.now) {
-            self.facts.expected = Some(states.now.to_text());
+        match &self.states {
+            None => self.facts.before = Some(states.before.to_text()),
+            Some(known) if known.now != states.now => self.facts.expected = Some(states.now.to_text()),
+            Some(_) => {}
         }
-        self.record.before.get_or_insert_with(|| states.before.to_text());
         self.states = Some(states);
     }
 
@@ -271,7 +229,7 @@ impl LiveRow {
     /// they are told with the next event that does.
     #[must_use]
     pub fn has_change(&self) -> bool {
-        let taught = self.events.iter().any(|event| *event != Event::Lagging);
+        let taught = self.events.iter().any(|(_, event)| *event != Event::Lagging);
         taught && self.record.has_begun_writing()
     }
 
@@ -286,14 +244,14 @@ impl LiveRow {
 
     /// Fills them in before a write leaves, for whoever has to read the journal of a run that was cut off. Somebody who is
     /// about to be moved where they cannot work is shown there: they are looked for there first.
-    pub fn report_meanwhile(&mut self, job: &Job, view: &RowView, attempt: Attempt, rules: &Rules) {
+    pub fn report_meanwhile(&mut self, view: &RowView, attempt: Attempt, rules: &Rules) {
         let Some(states) = &self.states else {
             return;
         };
         let mut shown = states.now.clone();
         if rules.exposes(attempt.step)
             && !self.record.is_going_back()
-            && let Ok(Some(write)) = self.write(job, view, attempt)
+            && let Ok(Some(write)) = self.write(view, attempt)
         {
             shown.merge(&write.effect);
         }
@@ -303,23 +261,13 @@ impl LiveRow {
         }
     }
 
-    /// What the journal lacks, and the row it leads to: folded as it will be when the log is read again, so that nothing is
-    /// stored that the log does not say. The row goes on as if it were stored already.
-    ///
-    /// # Errors
-    /// [`IllegalMove`] when the row cannot have gone this way.
-    pub fn take_change(&mut self, costs: Costs, now: UnixMillis, rules: &Rules) -> Result<Change, IllegalMove> {
-        let mut facts = std::mem::take(&mut self.facts);
-        facts.reads = costs.reads;
-        facts.throttled = costs.throttled;
-        facts.request_id = costs.request_id;
-        facts.begun_at = self.record.begun_at.filter(|_| self.stored.begun_at.is_none());
-        let transition = Transition { row: self.number, at: now, events: std::mem::take(&mut self.events), facts };
-        let mut after = self.stored.clone();
-        after.apply(&transition, rules)?;
-        self.record.clone_from(&after);
-        let before = std::mem::replace(&mut self.stored, after.clone());
-        Ok(Change { transition, before, after })
+    /// What the journal lacks; with it, the row is as it is now.
+    pub fn take_transition(&mut self, costs: Costs) -> Transition {
+        let Costs { reads, throttled, request_id } = costs;
+        let facts = Facts { reads, throttled, request_id, ..std::mem::take(&mut self.facts) };
+        Arc::make_mut(&mut self.record).learn(facts.clone());
+        self.has_stored_intent = self.record.has_begun_writing();
+        Transition { row: self.number, events: std::mem::take(&mut self.events), facts }
     }
 }
 

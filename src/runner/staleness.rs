@@ -10,20 +10,10 @@
 
 use crate::job::{Decision, Limits, StepId};
 use crate::journal::{RowRecord, UnixMillis};
-use crate::machine::{Phase, RowState};
 use std::time::Duration;
 
 /// How long the target may refuse to be read for a person whom this run may have changed.
 const UNSEEN_PATIENCE: Duration = Duration::from_secs(120);
-
-/// What this process knows of a row's times beyond its record.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Memory {
-    /// When a write last left that may have taken effect. One that was refused has not, though it was begun later.
-    pub left_at: Option<UnixMillis>,
-    /// Since when nothing can be seen of a person whom this run may have changed.
-    pub unseen_since: Option<UnixMillis>,
-}
 
 /// How far behind a read may be at this moment. "Recently" means less than `limits.replication` ago.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,29 +74,28 @@ pub enum Verdict {
 impl Staleness {
     /// Of a row at this moment.
     #[must_use]
-    pub fn of(record: &RowRecord, memory: Memory, limits: &Limits, now: UnixMillis) -> Staleness {
+    pub fn of(
+        record: &RowRecord,
+        first_look: bool,
+        unseen_since: Option<UnixMillis>,
+        limits: &Limits,
+        now: UnixMillis,
+    ) -> Staleness {
         let since = |at: UnixMillis| Duration::from_millis(now.saturating_sub(at));
         let recent = |at: Option<UnixMillis>| at.is_some_and(|at| since(at) < limits.replication);
-        let doubt = match &record.state {
-            RowState::Active(active) => match active.phase {
-                Phase::Doubtful(attempt) => Some(Doubt {
-                    step: attempt.step,
-                    again: attempt.number > 1,
-                    under_way: record.wrote_at.is_some_and(|at| since(at) < limits.doubt),
-                }),
-                Phase::Observing | Phase::Intending(_) | Phase::Applying(_) | Phase::Verifying => None,
-            },
-            RowState::Waiting | RowState::Ended(_) => None,
-        };
-        let unseen_since = memory.unseen_since;
+        let doubt = record.doubt().map(|attempt| Doubt {
+            step: attempt.step,
+            again: attempt.number > 1,
+            under_way: record.left_at.is_some_and(|at| since(at) < limits.doubt),
+        });
         Staleness {
             wrote: recent(record.wrote_at),
             took_effect: recent(record.took_effect_at),
-            left: recent(memory.left_at),
+            left: recent(record.left_at),
             doubt,
             unsettled: record.progress().is_some_and(|progress| progress.unsettled()),
             undoing: record.is_going_back(),
-            first_look: record.before.is_none(),
+            first_look,
             touched: record.has_begun_writing() || record.exposed(),
             unseen_too_long: unseen_since.is_some_and(|at| since(at) >= UNSEEN_PATIENCE),
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use super::{Class, Fault};
+use super::reply::Fault;
 use crate::core::Secret;
 
 /// How a program proves who it is.
@@ -51,9 +51,8 @@ impl Auth {
             Auth::ClientSecret { client_id, .. }
             | Auth::Certificate { client_id, .. }
             | Auth::DeviceCode { client_id } => client_id,
-            Auth::ManagedIdentity { client_id, .. } => {
-                (client_id.as_deref()).unwrap_or("the managed identity of this machine")
-            }
+            Auth::ManagedIdentity { client_id: Some(client_id), .. } => client_id,
+            Auth::ManagedIdentity { client_id: None, .. } => "the managed identity of this machine",
             Auth::AzureCli => "the account that is signed in to the Azure CLI",
         }
     }
@@ -89,9 +88,8 @@ impl SecretSource {
             SecretSource::Given(secret) => return Ok(secret.clone()),
             SecretSource::File(path) => path,
         };
-        let unusable = |why: String| {
-            Fault::new(Class::SignIn, "secret-file", format!("the secret file `{}` {why}", path.display()))
-        };
+        let unusable =
+            |why: String| Fault::sign_in("secret-file", format!("the secret file `{}` {why}", path.display()));
         match std::fs::read_to_string(path) {
             Ok(content) if content.trim().is_empty() => Err(unusable("is empty".to_owned())),
             Ok(content) => Ok(Secret::new(content.trim())),
@@ -103,6 +101,7 @@ impl SecretSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::Class;
 
     #[test]
     fn a_secret_file_is_read_again_every_time() {

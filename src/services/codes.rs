@@ -1,19 +1,17 @@
 //! What is known of the codes that a fault may carry, the services' and our own: a table, in `codes.toml`.
 
-use super::Class;
-use super::class::REFUSED_TOKEN;
-use super::graph::class_of_status;
+use super::class::Class;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// A code, or a form of codes (`ldap-…`).
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownCode {
-    /// The code as it stands in `error`; in the file, its key.
+    /// The code as it stands in `error`, or its form; in the file, its key.
     #[serde(skip)]
-    pub code: String,
+    pub code: &'static str,
     /// The class that it leads to.
     pub class: Class,
     /// Who says so; in the file, its section.
@@ -23,9 +21,9 @@ pub struct KnownCode {
     #[serde(default)]
     pub(super) decides: bool,
     /// What it means beyond its class.
-    pub note: Option<String>,
+    pub note: Option<&'static str>,
     /// What to do, where that is more than what the class advises.
-    pub advice: Option<String>,
+    pub advice: Option<&'static str>,
 }
 
 /// Whose code it is.
@@ -65,7 +63,7 @@ const FORM: char = '…';
 static TABLE: LazyLock<Vec<KnownCode>> = LazyLock::new(|| read().unwrap_or_default());
 
 fn read() -> Result<Vec<KnownCode>, toml::de::Error> {
-    let sections: BTreeMap<Speaker, BTreeMap<String, KnownCode>> = toml::from_str(include_str!("codes.toml"))?;
+    let sections: BTreeMap<Speaker, BTreeMap<&str, KnownCode>> = toml::from_str(include_str!("codes.toml"))?;
     let codes = sections
         .into_iter()
         .flat_map(|(speaker, codes)| codes.into_iter().map(move |(code, known)| KnownCode { code, speaker, ..known }));
@@ -81,8 +79,8 @@ pub fn known_codes() -> impl Iterator<Item = &'static KnownCode> {
 /// (`Request_BadRequest/ObjectConflict`). Letters may be of either case.
 #[must_use]
 pub fn known_code(code: &str) -> Option<KnownCode> {
-    let named = |code: &str| known_codes().find(|known| known.code.eq_ignore_ascii_case(code)).cloned();
-    let by_form = || TABLE.iter().find(|known| has_form(code, &known.code)).cloned();
+    let named = |code: &str| known_codes().find(|known| known.code.eq_ignore_ascii_case(code)).copied();
+    let by_form = || TABLE.iter().find(|known| has_form(code, known.code)).copied();
     named(code).or_else(by_form).or_else(|| by_status(code)).or_else(|| code.rsplit('/').find_map(named))
 }
 
@@ -97,20 +95,18 @@ fn has_form(code: &str, form: &str) -> bool {
 
 fn by_status(code: &str) -> Option<KnownCode> {
     let status = code.strip_prefix("http-")?.parse().ok().filter(|status| (100..=599).contains(status))?;
-    let class = class_of_status(status);
+    let class = Class::of_status(status);
     // Also where every fresh token is refused, which is another class.
-    let advice = (class == Class::Unauthenticated).then(|| REFUSED_TOKEN.to_owned());
-    let note = Some("an HTTP status without a code of the service's own".to_owned());
-    Some(KnownCode { code: code.to_owned(), class, speaker: Speaker::Graph, decides: false, note, advice })
+    let advice = (class == Class::Unauthenticated).then(|| class.kind().advice);
+    let note = Some("an HTTP status without a code of the service's own");
+    Some(KnownCode { code: "http-…", class, speaker: Speaker::Graph, decides: false, note, advice })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::services::graph::UNREADABLE;
     use crate::services::listing::ENDLESS;
-    use crate::services::reply::EXPIRED_PAGE;
-    use crate::services::sign_in::PENDING;
+    use crate::services::reply::{EXPIRED_PAGE, PENDING, UNREADABLE};
 
     #[test]
     fn the_table_is_read_and_has_every_code_that_the_program_decides_by() {

@@ -3,11 +3,13 @@
 //! Only secrets come from elsewhere, from the environment or a file of their own. No message repeats a line of the file: a
 //! secret may stand in the wrong place, and error messages end up in logs and tickets.
 
-use super::connection::{Connection, GraphConnection, GraphLimits, is_loopback};
-use super::priority::ThrottlePriority;
-use super::{AdConnection, Auth, Cloud};
-use crate::core::config::{self, Examples, Flaw, Mistake, Table};
+use super::cloud::Cloud;
+use super::connection::{Connection, GraphConnection, GraphLimits, THROTTLE_PRIORITIES, is_loopback};
+use super::rights::warn_of_others;
+use super::service::Patience;
+use crate::core::config::{self, Flaw, Mistake, Table};
 use crate::services::budget::{Quota, parse_duration};
+use miette::Diagnostic;
 use reqwest::Url;
 use std::path::Path;
 use std::time::Duration;
@@ -16,65 +18,78 @@ mod ad;
 mod auth;
 
 /// A value of the right form for each key.
-const EXAMPLES: Examples = &[
-    ("graph", "{ … }"),
-    ("exchange", "{ … }"),
-    ("ad", "{ … }"),
-    ("limits", "{ … }"),
-    ("tenant", "\"contoso.onmicrosoft.com\""),
-    ("cloud", "\"global\""),
-    ("auth", "\"client-secret\""),
-    ("client_id", "\"00000000-0000-0000-0000-000000000000\""),
-    ("client_secret", "{ env = \"CONTOSO_SECRET\" }"),
-    ("certificate", "{ file = \"app.pem\" }"),
-    ("env", "\"CONTOSO_SECRET\""),
-    ("file", "\"…\""),
-    ("endpoint", "\"https://graph.microsoft.com\""),
-    ("login", "\"https://login.microsoftonline.com\""),
-    ("patience", "\"5m\""),
-    ("sign_in_patience", "\"12h\""),
-    ("throttle_priority", "\"low\""),
-    ("writes", "\"3000/150s\""),
-    ("reads", "\"3500/10s\""),
-    ("identity_protection", "\"1/s\""),
-    ("url", "\"ldaps://dc1.contoso.local\""),
-    ("start_tls", "true"),
-    ("ca", "\"contoso-ca.pem\""),
-    ("base", "\"DC=contoso,DC=local\""),
-    ("bind", "\"CN=reader,CN=Users,DC=contoso,DC=local\""),
-    ("password", "{ env = \"AD_PASSWORD\" }"),
-    ("queries", "\"20/s\""),
-    ("at_once", "2"),
-];
+const EXAMPLES: &str = include_str!("connection_file/examples.txt");
 
 /// The keys of [exchange] that are known besides `endpoint`.
-const EXCHANGE_KEYS: [&str; 11] = [
-    "tenant",
-    "cloud",
-    "client_id",
-    "auth",
-    "client_secret",
-    "certificate",
-    "login",
-    "patience",
-    "sign_in_patience",
-    "throttle_priority",
-    "limits",
-];
+const EXCHANGE_KEYS: &str = "tenant cloud client_id auth client_secret certificate login patience sign_in_patience \
+                             throttle_priority limits";
 
 const PATIENCE_MIN: Duration = Duration::from_secs(1);
 const PATIENCE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reads the text of a connection file in this folder. The mistakes are in the order of the file.
-pub(super) fn read(
-    folder: &Path,
-    text: &str,
-    variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<Connection, Vec<Mistake>> {
-    let reader = Reader { folder, variable };
-    let connection = config::read(text, EXAMPLES, |root| reader.connection(root))?;
-    // What keeps a connection from being made was noted.
-    connection.ok_or_else(Vec::new)
+/// Why there is no connection. Nothing has been sent anywhere.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ConnectionError {
+    /// The file is not there, may not be read, or is not UTF-8.
+    #[error("connection file `{path}` cannot be read")]
+    #[diagnostic(
+        code(target::connection_unreadable),
+        help("check the path of --target and who may read the file; it must be saved as UTF-8")
+    )]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file can be read but not used.
+    #[error("connection file `{path}` has {}", told(mistakes))]
+    #[diagnostic(code(target::connection_mistakes))]
+    Mistakes {
+        /// The file.
+        path: String,
+        /// Every mistake in it, in the order of the file.
+        #[related]
+        mistakes: Vec<Mistake>,
+    },
+}
+
+/// The mistakes in words: the only one itself, so that a plain log line is enough; else how many there are.
+fn told(mistakes: &[Mistake]) -> String {
+    match mistakes {
+        [only] => format!("a mistake in {only}"),
+        several => format!("{} mistakes", several.len()),
+    }
+}
+
+impl Connection {
+    /// Reads a connection file and the secrets it points to.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has mistakes; all of them are told at once.
+    pub fn load(path: &Path) -> Result<Connection, ConnectionError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConnectionError::Unreadable { path: path.display().to_string(), source })?;
+        warn_of_others("connection file", path);
+        Connection::parse(path, &text, &|name| std::env::var(name).ok())
+    }
+
+    /// Reads the text of a connection file; `path` is for messages and for secret files next to it, `variable` looks
+    /// up an environment variable.
+    ///
+    /// # Errors
+    /// The text has mistakes; all of them are told at once.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Connection, ConnectionError> {
+        let reader = Reader { folder: path.parent().unwrap_or(Path::new("")), variable };
+        let read = config::read(text, EXAMPLES, |root| reader.connection(root));
+        // What keeps a connection from being made was noted.
+        read.and_then(|connection| connection.ok_or_else(Vec::new))
+            .map_err(|mistakes| ConnectionError::Mistakes { path: path.display().to_string(), mistakes })
+    }
 }
 
 /// What a connection file refers to.
@@ -94,39 +109,43 @@ impl Reader<'_> {
         let graph = root.section("graph", |graph| self.graph(graph));
         // Checked, so that a file that is written for later is right then; no job of this version talks to Exchange.
         root.section("exchange", |exchange| {
-            for key in EXCHANGE_KEYS {
+            for key in EXCHANGE_KEYS.split_whitespace() {
                 exchange.value(key);
             }
-            address(exchange, "endpoint", &WEB_SERVICE);
+            web_address(exchange, "endpoint");
             tracing::warn!(
                 "[exchange] of the connection file is not used: the jobs of this version talk to Graph only"
             );
         });
-        let ad: Option<Option<AdConnection>> = root.section("ad", |ad| self.ad(ad));
+        let ad = root.section("ad", |ad| self.ad(ad));
         Some(Connection { graph: graph??, ad: ad.flatten() })
     }
 
     fn graph(&self, table: &Table<'_>) -> Option<GraphConnection> {
         table.require("tenant");
-        let clouds = Cloud::ALL.map(|cloud| (cloud.name(), cloud));
-        let cloud = table.one_of("cloud", "a cloud", &clouds).unwrap_or(Cloud::Global);
+        let clouds = Cloud::ALL.map(|cloud| (cloud.name, cloud));
+        let cloud = table.one_of("cloud", "a cloud", &clouds).unwrap_or(Cloud::GLOBAL);
         let tenant = table.parsed("tenant", tenant_of);
-        let auth: Option<Auth> = self.auth(table);
-        let root = |key, usual: &str| match table.has(key) {
-            true => address(table, key, &WEB_SERVICE),
-            false => usual.parse().ok(),
+        let auth = self.auth(table);
+        let root = |key, usual| match table.has(key) {
+            true => web_address(table, key),
+            false => format!("https://{usual}").parse().ok(),
         };
-        let endpoint = root("endpoint", cloud.graph_root());
-        let login = root("login", cloud.login_root());
+        let endpoint = root("endpoint", cloud.graph);
+        let login = root("login", cloud.login);
         let limits = table.section("limits", |limits| {
             let [writes, reads, protection] = ["writes", "reads", "identity_protection"].map(|key| quota(limits, key));
             GraphLimits::given(writes, reads, protection)
         });
-        let priorities = ThrottlePriority::ALL.map(|priority| (priority.name(), priority));
+        let priorities = THROTTLE_PRIORITIES.map(|priority| (priority, priority));
         Some(GraphConnection {
-            throttle_priority: table.one_of("throttle_priority", "a priority", &priorities).unwrap_or_default(),
-            patience: patience(table, "patience").unwrap_or(GraphConnection::PATIENCE),
-            sign_in_patience: patience(table, "sign_in_patience").unwrap_or(GraphConnection::SIGN_IN_PATIENCE),
+            throttle_priority: table
+                .one_of("throttle_priority", "a priority", &priorities)
+                .unwrap_or(THROTTLE_PRIORITIES[0]),
+            patience: Patience {
+                silence: patience(table, "patience").unwrap_or(Patience::USUAL.silence),
+                sign_in: patience(table, "sign_in_patience").unwrap_or(Patience::USUAL.sign_in),
+            },
             limits: limits.unwrap_or(GraphLimits::GRAPH),
             tenant: tenant?,
             cloud,
@@ -167,11 +186,9 @@ fn patience(table: &Table<'_>, key: &str) -> Option<Duration> {
 /// The addresses that a key takes.
 struct AddressKind {
     what: &'static str,
-    /// The scheme with TLS.
+    /// The scheme with TLS. The one without ends a letter earlier, and is for loopback only.
     secure: &'static str,
-    /// The scheme without, which is for loopback only.
-    plain: &'static str,
-    /// Whether the connection is made secure all the same.
+    /// Whether a connection by the other scheme is made secure all the same.
     is_protected: bool,
     /// What would be read by others on the way, and what to write instead.
     leaks: &'static str,
@@ -179,23 +196,22 @@ struct AddressKind {
     example: &'static str,
 }
 
-const WEB_SERVICE: AddressKind = AddressKind {
-    what: "the root of a web service",
-    secure: "https",
-    plain: "http",
-    is_protected: false,
-    leaks: "tokens",
-    cure: "use https",
-    example: "https://graph.microsoft.com",
-};
-
-fn address(table: &Table<'_>, key: &str, kind: &AddressKind) -> Option<Url> {
-    table.parsed(key, |text| address_of(key, text, kind))
+fn web_address(table: &Table<'_>, key: &str) -> Option<Url> {
+    let kind = AddressKind {
+        what: "the root of a web service",
+        secure: "https",
+        is_protected: false,
+        leaks: "tokens",
+        cure: "use https",
+        example: "https://graph.microsoft.com",
+    };
+    table.parsed(key, |text| address_of(key, text, &kind))
 }
 
 /// Checks an address. What is wrong is said without the address, which may hold a password.
 fn address_of(key: &str, text: &str, kind: &AddressKind) -> Result<Url, Flaw> {
-    let AddressKind { what, secure, plain, is_protected, leaks, cure, example } = kind;
+    let AddressKind { what, secure, is_protected, leaks, cure, example } = kind;
+    let plain = secure.trim_end_matches('s');
     let wrong = |reason: &str| {
         Flaw::new(
             format!("`{key}` is not {what}: {reason}"),
@@ -203,7 +219,7 @@ fn address_of(key: &str, text: &str, kind: &AddressKind) -> Result<Url, Flaw> {
         )
     };
     let url: Url = text.trim_end_matches('/').parse().map_err(|error| wrong(&format!("{error}")))?;
-    if url.scheme() != *secure && url.scheme() != *plain {
+    if ![*secure, plain].contains(&url.scheme()) {
         return Err(wrong(&format!("it begins neither with {secure}:// nor with {plain}://")));
     }
     let faults = [
@@ -215,7 +231,7 @@ fn address_of(key: &str, text: &str, kind: &AddressKind) -> Result<Url, Flaw> {
     if let Some((_, reason)) = faults.iter().find(|(is_so, _)| *is_so) {
         return Err(wrong(reason));
     }
-    match url.scheme() == *plain && !is_protected && !is_loopback(&url) {
+    match url.scheme() == plain && !is_protected && !is_loopback(&url) {
         true => Err(Flaw::new(
             format!("`{key}` would send {leaks} in the clear: plain {plain} is for loopback addresses only"),
             *cure,

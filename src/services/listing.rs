@@ -36,8 +36,7 @@ impl Listing {
     /// # Errors
     /// The listing does not end.
     pub fn take(&mut self, items: Vec<Value>, next: Option<String>) -> Result<Option<String>, Fault> {
-        let news = items.iter().filter(|item| self.seen.insert(mark_of(item)));
-        let is_idle = news.count() == 0;
+        let is_idle = items.iter().filter(|item| self.seen.insert(mark_of(item))).count() == 0;
         self.pages += 1;
         self.idle = if is_idle { self.idle + 1 } else { 0 };
         self.items.extend(items);
@@ -45,19 +44,15 @@ impl Listing {
             return Ok(None);
         };
         let why = if !self.seen.insert(mark(&("page", &next))) {
-            Some("it leads back to a page that was read before".to_owned())
+            "it leads back to a page that was read before".to_owned()
         } else if self.idle >= IDLE_PAGES_MAX {
-            Some(format!("the last {IDLE_PAGES_MAX} pages brought nothing new"))
+            format!("the last {IDLE_PAGES_MAX} pages brought nothing new")
         } else if self.pages >= PAGES_MAX || self.items.len() >= ITEMS_MAX {
-            let count = self.items.len();
-            Some(format!("{} pages with {count} items, and there are more", self.pages))
+            format!("{} pages with {} items, and there are more", self.pages, self.items.len())
         } else {
-            None
+            return Ok(Some(next));
         };
-        match why {
-            Some(why) => Err(Fault::new(Class::Rejected, ENDLESS.to_owned(), format!("the listing has no end: {why}"))),
-            None => Ok(Some(next)),
-        }
+        Err(Fault::new(Class::Rejected, ENDLESS, format!("the listing has no end: {why}")))
     }
 
     /// All items.

@@ -3,9 +3,9 @@
 
 use super::class::Class;
 use super::reply::{Fault, Reply};
-use super::service::{BudgetId, Patience, Service};
+use super::service::{Patience, Service};
 use crate::core::{Expects, Request, ServiceName};
-use crate::services::budget::{Budget, PauseReason, Permit};
+use crate::services::budget::{Budget, Permit, Trouble};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ pub struct Registry(Vec<Endpoint>);
 pub struct Endpoint {
     /// The service.
     pub service: Arc<dyn Service>,
-    /// Its budgets.
+    /// Its budgets; the first one is what operators change.
     pub budgets: Vec<Arc<Budget>>,
     /// How long a run waits for it.
     pub patience: Patience,
@@ -75,11 +75,8 @@ impl Registry {
     pub fn endpoint(&self, request: &Request) -> Result<&Endpoint, Fault> {
         let named = |endpoint: &&Endpoint| endpoint.name() == request.service;
         self.iter().find(named).ok_or_else(|| {
-            Fault::new(
-                Class::Unsupported,
-                "no-such-service",
-                format!("the connection file has no section for the service `{}`", request.service),
-            )
+            let message = format!("the connection file has no section for the service `{}`", request.service);
+            Fault::new(Class::Unsupported, "no-such-service", message)
         })
     }
 
@@ -93,38 +90,31 @@ impl Registry {
     /// Why nothing is being sent, and for how much longer: the wait that lasts longest.
     #[must_use]
     pub fn waiting(&self) -> Option<(String, Duration)> {
-        let waits = self.iter().filter_map(Endpoint::waiting);
-        waits.max_by_key(|(_, left)| *left)
+        self.iter().filter_map(Endpoint::waiting).max_by_key(|(_, left)| *left)
     }
 
     /// That a rate is lower than it could be, and why, in words.
     #[must_use]
     pub fn eased(&self) -> Option<String> {
-        self.iter().find_map(|endpoint| {
-            endpoint.budgets.iter().find_map(|budget| {
-                let eased = budget.eased()?;
-                Some(format!("rate of {} {eased}", budget.name()))
-            })
-        })
+        let mut budgets = self.iter().flat_map(|endpoint| &endpoint.budgets);
+        budgets.find_map(|budget| Some(format!("rate of {} {}", budget.name, budget.eased()?)))
     }
 
     /// The budget that limits at present: the one of which the greatest share is in use. None while hardly anything is.
     #[must_use]
     pub fn binding(&self) -> Option<Binding> {
-        let budgets = self.iter().flat_map(|endpoint| {
-            let budgets = endpoint.budgets.iter();
-            budgets.map(|budget| (endpoint.name(), budget, budget.load()))
-        });
-        let (service, budget, load) = budgets.max_by(|a, b| a.2.total_cmp(&b.2))?;
-        (load >= BINDING_LOAD_MIN).then(|| Binding { service, budget: budget.name().to_owned(), per_s: budget.rate() })
+        let loads = self
+            .iter()
+            .flat_map(|endpoint| endpoint.budgets.iter().map(|budget| (budget.load(), endpoint.name(), budget)));
+        let (load, service, budget) = loads.max_by(|a, b| a.0.total_cmp(&b.0))?;
+        (load >= BINDING_LOAD_MIN).then(|| Binding { service, budget: budget.name.clone(), per_s: budget.rate() })
     }
 
     /// That the main service was waited for long enough. Silence before `open_since` says nothing: nobody asked.
     #[must_use]
     pub fn given_up(&self, open_since: Instant) -> Option<GivenUp> {
         let main = self.main();
-        let silent_for = main.silent_for(open_since)?;
-        (silent_for >= main.patience.silence).then(|| main.as_given_up())
+        main.patience_left(Some(open_since))?.is_zero().then(|| main.as_given_up())
     }
 }
 
@@ -152,18 +142,14 @@ impl Endpoint {
     /// The budget that a request takes from.
     #[must_use]
     pub fn budget(&self, request: &Request) -> &Arc<Budget> {
-        self.budget_of(self.service.budget(request))
+        // A service that names a budget it does not have is a mistake in the program; its first one is never too fast.
+        self.budgets.get(self.service.budget(request).0).unwrap_or(self.paced())
     }
 
     /// The budget that operators change.
     #[must_use]
     pub fn paced(&self) -> &Arc<Budget> {
-        self.budget_of(self.service.paced())
-    }
-
-    fn budget_of(&self, id: BudgetId) -> &Arc<Budget> {
-        // A service that names a budget it does not have is a mistake in the program; its first one is never too fast.
-        self.budgets.get(id.0).unwrap_or(&self.budgets[0])
+        &self.budgets[0]
     }
 
     /// Whether it has served this process at all.
@@ -178,11 +164,12 @@ impl Endpoint {
         self.trouble.lock().clone()
     }
 
-    /// How long it has answered nothing while requests might be sent.
+    /// How much longer a run waits for it, while it answers nothing. Silence before `open_since` says nothing: nobody asked.
     #[must_use]
-    pub fn silent_for(&self, open_since: Instant) -> Option<Duration> {
+    pub fn patience_left(&self, open_since: Option<Instant>) -> Option<Duration> {
         let since = self.paced().trouble_since()?;
-        Some(since.max(open_since).elapsed())
+        let silent_for = since.max(open_since.unwrap_or(since)).elapsed();
+        Some(self.patience.silence.saturating_sub(silent_for))
     }
 
     /// Permits a second for plain reads.
@@ -194,20 +181,14 @@ impl Endpoint {
     /// Whether it has answered nothing for as long as a run waits for it.
     #[must_use]
     pub fn is_given_up(&self) -> bool {
-        self.patience_left().is_zero()
+        self.patience_left(None) == Some(Duration::ZERO)
     }
 
     /// Ends once it is given up.
     pub async fn out_of_patience(&self) {
         while !self.is_given_up() {
-            sleep(self.patience_left()).await;
+            sleep(self.patience_left(None).unwrap_or(self.patience.silence)).await;
         }
-    }
-
-    fn patience_left(&self) -> Duration {
-        let silent_for = self.paced().trouble_since().map(|since| since.elapsed());
-        let silence = self.patience.silence;
-        silence.saturating_sub(silent_for.unwrap_or_default())
     }
 
     /// What is told of it once it was waited for long enough.
@@ -225,8 +206,7 @@ impl Endpoint {
     /// Whether it answers nobody, so that asking again is nobody's try.
     #[must_use]
     pub fn is_down(&self, budget: &Budget) -> bool {
-        let reason = budget.pause().map(|pause| pause.reason);
-        reason.is_some_and(PauseReason::is_outage)
+        budget.pause().is_some_and(|pause| pause.reason.is_outage())
     }
 
     /// Tells the budgets what became of a request. If the service is down for one budget, it is for all of them; a limit
@@ -238,60 +218,42 @@ impl Endpoint {
         let fault = match &reply.result {
             Ok(_) => {
                 self.served.store(true, Ordering::Relaxed);
-                budget.taken(permit);
-                budget.usage(reply.usage);
                 self.note_trouble(None);
-                return self.answered();
+                budget.usage(reply.usage);
+                return self.answered(budget, permit);
             }
             Err(fault) => fault,
         };
-        if let Class::Throttled { retry_after, reason } = fault.class {
-            return budget.throttled(permit, retry_after, reason);
-        }
-        match fault.trouble() {
-            Some(trouble) => {
-                self.note_trouble(Some(fault));
-                let all = self.budgets.iter();
-                all.for_each(|budget| budget.unavailable(trouble));
-            }
-            None => {
-                budget.taken(permit);
-                self.answered();
-            }
+        match (fault.class, fault.trouble()) {
+            (Class::Throttled { retry_after, reason }, _) => budget.throttled(permit, retry_after, reason),
+            (_, Some(trouble)) => self.hold(trouble, fault),
+            (_, None) => self.answered(budget, permit),
         }
     }
 
-    /// Every fresh token is refused: nothing is sent until somebody has fixed that.
-    pub fn hold_for_sign_in(&self, fault: &Fault) {
-        let all = self.budgets.iter();
-        all.for_each(|budget| budget.unavailable(super::budget::Trouble::SignInRefused));
-        self.note_trouble(Some(fault));
-    }
-
-    fn answered(&self) {
+    fn answered(&self, budget: &Budget, permit: Permit) {
+        budget.taken(permit);
         self.budgets.iter().for_each(|budget| budget.answered());
+    }
+
+    /// Nobody is served, so that nothing is sent until that is over.
+    pub fn hold(&self, trouble: Trouble, fault: &Fault) {
+        self.note_trouble(Some(fault));
+        self.budgets.iter().for_each(|budget| budget.unavailable(trouble));
     }
 
     /// Keeps for progress why nobody is served, and says so once when a person has to fix it.
     fn note_trouble(&self, fault: Option<&Fault>) {
-        // Nearly always there was none and there is none.
-        let mut known = self.trouble.lock();
-        if fault.is_none() && known.is_none() {
-            return;
-        }
         let words = fault.map(in_words);
-        let is_new = *known != words;
-        known.clone_from(&words);
-        drop(known);
+        let known = std::mem::replace(&mut *self.trouble.lock(), words.clone());
         let for_a_person = fault.is_some_and(Fault::concerns_app);
-        if let Some(words) = words.filter(|_| is_new && for_a_person) {
+        if let Some(words) = words.filter(|words| for_a_person && known.as_ref() != Some(words)) {
             tracing::warn!("the run waits, the sign-in is refused: {words}");
         }
     }
 
     fn waiting(&self) -> Option<(String, Duration)> {
-        let pauses = self.budgets.iter().filter_map(|budget| budget.pause());
-        let pause = pauses.max_by_key(|pause| pause.until)?;
+        let pause = self.budgets.iter().filter_map(|budget| budget.pause()).max_by_key(|pause| pause.until)?;
         let left = pause.until.saturating_duration_since(Instant::now());
         let reason = match pause.reason.is_outage() {
             true => format!("{}: {}", pause.reason, self.trouble().unwrap_or_default()),

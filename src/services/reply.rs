@@ -5,8 +5,6 @@ use serde_json::Value;
 
 use super::class::{Again, Applied, Class, Concerns};
 use super::codes::known_code;
-use super::graph::UNREADABLE;
-use super::sign_in::PENDING;
 use crate::core::Problem;
 use crate::services::budget::Trouble;
 
@@ -21,6 +19,13 @@ pub struct Reply {
     pub usage: Option<f64>,
     /// It came for another request, too, whose own says what there is to learn of the service.
     pub is_echo: bool,
+}
+
+impl Reply {
+    /// The same for each of so many requests, of which the first says what there is to learn.
+    pub(super) fn echoed(&self, requests: usize) -> Vec<Reply> {
+        (0..requests).map(|at| Reply { is_echo: at > 0, ..self.clone() }).collect()
+    }
 }
 
 impl From<Fault> for Reply {
@@ -69,6 +74,10 @@ pub struct Fault {
     pub status: Option<u16>,
 }
 
+/// The code of a reply that is not the service's.
+pub(super) const UNREADABLE: &str = "unreadable-reply";
+/// The code of a sign-in while nobody has entered the device code yet.
+pub(super) const PENDING: &str = "authorization_pending";
 /// The code of a page that was asked for too late.
 pub(super) const EXPIRED_PAGE: &str = "Directory_ExpiredPageToken";
 /// Enough for every message seen, and little enough for a cell of a report.
@@ -81,6 +90,11 @@ impl Fault {
     #[must_use]
     pub fn new(class: Class, code: impl Into<String>, message: impl AsRef<str>) -> Fault {
         Fault { class, code: code.into(), message: one_line(message.as_ref()), status: None }
+    }
+
+    /// No token is to be had that is any good.
+    pub(super) fn sign_in(code: impl Into<String>, message: impl AsRef<str>) -> Fault {
+        Fault::new(Class::SignIn, code, message)
     }
 
     /// The same with the status that came.
@@ -99,7 +113,7 @@ impl Fault {
     #[must_use]
     pub fn advice(&self) -> String {
         let known = known_code(&self.code).and_then(|known| known.advice);
-        known.unwrap_or_else(|| self.class.kind().advice.to_owned())
+        known.unwrap_or(self.class.kind().advice).to_owned()
     }
 
     /// Its code and its message, without saying the code twice where the service does.
@@ -145,12 +159,6 @@ impl Fault {
         self.code.split('/').any(|code| code == EXPIRED_PAGE)
     }
 
-    /// Whether something else than the service answered, or the service in a form that nobody knows.
-    #[must_use]
-    pub fn is_unreadable(&self) -> bool {
-        self.code == UNREADABLE
-    }
-
     /// What the fault says about the service as a whole: `None` where it answered, even if it refused this request.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
@@ -158,23 +166,17 @@ impl Fault {
             Class::SignIn => Some(Trouble::SignInRefused),
             Class::Unavailable { retry_after } => Some(Trouble::ServerError { retry_after }),
             Class::Throttled { .. } => None,
-            class => {
-                let concerns_all = class.facts().concerns == Concerns::Service;
-                // With a status, the service did answer.
-                let is_silent = class == Class::NotSent || self.status.is_none();
-                (concerns_all && is_silent).then_some(Trouble::NoAnswer)
-            }
+            // With a status, the service did answer.
+            Class::InDoubt if self.status.is_some() => None,
+            class => (class.facts().concerns == Concerns::Service).then_some(Trouble::NoAnswer),
         }
     }
 }
 
 /// The text on a single line of at most 500 characters.
 pub(super) fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text
-        .split(|letter: char| letter.is_whitespace() || letter.is_control())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let line = words.join(" ");
+    let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
+    let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     if line.chars().count() <= MESSAGE_CHARS_MAX {
         return line;
     }

@@ -5,46 +5,38 @@
 //! A date is the service's clock, and so it is measured against the reply's own `Date` (RFC 9110, 10.2.3): the clock of this
 //! machine may be an hour behind, and then a second would become an hour.
 
+use reqwest::header::HeaderMap;
 use std::time::{Duration, SystemTime};
 
 /// More than a day is no delay but a refusal; the bound keeps later arithmetic far from overflow.
-const RETRY_AFTER_S_MAX: u64 = 24 * 60 * 60;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The most that is believed of a date that nothing but this machine's clock could be compared with.
-const UNSURE_S_MAX: u64 = 120;
+const UNSURE_MAX: Duration = Duration::from_secs(120);
 
-/// What a date can be measured against.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Clocks {
-    /// The reply's own `Date`.
-    pub(super) replied_at: Option<SystemTime>,
-    /// This machine's clock.
-    pub(super) now: SystemTime,
+/// The longest of the delays that the headers ask for, at most a day.
+pub(super) fn of(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let replied_at = headers.get("date").and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+    let values = headers.get_all("retry-after").iter();
+    values.filter_map(|value| parse(value.to_str().ok()?, replied_at, now)).max()
 }
 
-impl Clocks {
-    /// How long it is until then. A reply whose own dates are more than a day apart does not know the time; without them a
-    /// date in the past is one that this machine's clock is ahead of, and says nothing.
-    fn until(self, date: SystemTime) -> Option<Duration> {
-        let day = Duration::from_secs(RETRY_AFTER_S_MAX);
-        let by_service = self.replied_at.and_then(|replied_at| match date.duration_since(replied_at) {
-            Ok(delay) => (delay <= day).then_some(delay),
-            Err(past) => (past.duration() <= day).then_some(Duration::ZERO),
-        });
-        by_service.or_else(|| {
-            let delay = date.duration_since(self.now).ok()?;
-            Some(delay.min(Duration::from_secs(UNSURE_S_MAX)))
-        })
-    }
-}
-
-/// The delay that a header asks for, at most a day. `None` for what asks for none.
-pub(super) fn parse(value: &str, clocks: Clocks) -> Option<Duration> {
+fn parse(value: &str, replied_at: Option<SystemTime>, now: SystemTime) -> Option<Duration> {
     let delay = match httpdate::parse_http_date(value.trim()) {
-        Ok(date) => clocks.until(date)?,
+        Ok(date) => until(date, replied_at, now)?,
         Err(_) => value.split(',').filter_map(seconds).max()?,
     };
-    Some(delay.min(Duration::from_secs(RETRY_AFTER_S_MAX)))
+    Some(delay.min(DAY))
+}
+
+/// How long it is until then. A reply whose own dates are more than a day apart does not know the time; without them a
+/// date in the past is one that this machine's clock is ahead of, and says nothing.
+fn until(date: SystemTime, replied_at: Option<SystemTime>, now: SystemTime) -> Option<Duration> {
+    let by_service = replied_at.and_then(|replied_at| match date.duration_since(replied_at) {
+        Ok(delay) => (delay <= DAY).then_some(delay),
+        Err(past) => (past.duration() <= DAY).then_some(Duration::ZERO),
+    });
+    by_service.or_else(|| Some(date.duration_since(now).ok()?.min(UNSURE_MAX)))
 }
 
 /// Digits with at most a fraction; signs, exponents and `inf`, which a float may have, are none of these.
@@ -54,7 +46,7 @@ fn seconds(text: &str) -> Option<Duration> {
         return None;
     }
     let seconds: f64 = text.parse().ok()?;
-    Duration::try_from_secs_f64(seconds.min(RETRY_AFTER_S_MAX as f64)).ok()
+    Duration::try_from_secs_f64(seconds.min(DAY.as_secs_f64())).ok()
 }
 
 #[cfg(test)]
@@ -67,14 +59,13 @@ mod tests {
         let replied_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777));
         // An hour behind.
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_108_177);
-        parse(value, Clocks { replied_at, now }).map(|delay| delay.as_secs_f64())
+        parse(value, replied_at, now).map(|delay| delay.as_secs_f64())
     }
 
     /// The same where the reply has no `Date`, or an odd one.
     fn at_our_clock(value: &str, replied_at: Option<u64>) -> Option<u64> {
         let since = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let clocks = Clocks { replied_at: replied_at.map(since), now: since(784_111_777) };
-        parse(value, clocks).map(|delay| delay.as_secs())
+        parse(value, replied_at.map(since), since(784_111_777)).map(|delay| delay.as_secs())
     }
 
     #[test]
@@ -111,8 +102,8 @@ mod tests {
         #[test]
         fn any_text_is_answered_within_a_day(value in ".*", date in proptest::option::of(0u64..1 << 40), now in 0u64..1 << 40) {
             let since = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-            let delay = parse(&value, Clocks { replied_at: date.map(since), now: since(now) });
-            prop_assert!(delay.unwrap_or_default() <= Duration::from_secs(RETRY_AFTER_S_MAX));
+            let delay = parse(&value, date.map(since), since(now));
+            prop_assert!(delay.unwrap_or_default() <= DAY);
         }
 
         #[test]

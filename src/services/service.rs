@@ -30,20 +30,25 @@ pub struct Patience {
     pub sign_in: Duration,
 }
 
+impl Patience {
+    /// Where nobody says anything: a short outage passes, and a long one is told to somebody the same hour. A refused sign-in is
+    /// waited for from the evening, when a secret expires, until those who can renew it are awake; nothing is lost by that, since
+    /// nobody can be helped without a sign-in.
+    pub const USUAL: Patience =
+        Patience { silence: Duration::from_secs(5 * 60), sign_in: Duration::from_secs(12 * 60 * 60) };
+}
+
 /// Something that takes requests.
 #[async_trait]
 pub trait Service: Send + Sync {
     /// The name that requests have for it.
     fn name(&self) -> ServiceName;
 
-    /// Its budgets; a [`BudgetId`] is a place in this list.
+    /// Its budgets; a [`BudgetId`] is a place in this list. The first one is what operators change while a run goes on.
     fn budgets(&self) -> Vec<BudgetPlan>;
 
     /// The budget that a request takes from.
     fn budget(&self, request: &Request) -> BudgetId;
-
-    /// The budget that operators change while a run goes on.
-    fn paced(&self) -> BudgetId;
 
     /// How long a run waits for it.
     fn patience(&self) -> Patience;
@@ -114,7 +119,6 @@ impl Check {
     /// The service refuses to say.
     #[must_use]
     pub fn refused(name: &str, fault: &Fault) -> Check {
-        let detail = format!("{}: {}", fault.code, fault.message);
-        Check::bad(name, detail, fault.advice())
+        Check::bad(name, format!("{}: {}", fault.code, fault.message), fault.advice())
     }
 }

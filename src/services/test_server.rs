@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::auth::{Auth, SecretSource};
 use super::connection::{Connection, GraphConnection, GraphLimits};
-use super::{Cloud, ThrottlePriority};
+use super::{Cloud, Patience};
 use crate::core::Secret;
 
 /// One request as it arrived.
@@ -92,7 +92,7 @@ impl Server {
             ad: None,
             graph: GraphConnection {
                 tenant: "contoso.test".to_owned(),
-                cloud: Cloud::Global,
+                cloud: Cloud::GLOBAL,
                 auth: Auth::ClientSecret {
                     client_id: "app".to_owned(),
                     secret: SecretSource::Given(Secret::new("hu&sh")),
@@ -100,9 +100,8 @@ impl Server {
                 endpoint: endpoint.parse().unwrap(),
                 login: self.root.parse().unwrap(),
                 limits: GraphLimits::GRAPH,
-                throttle_priority: ThrottlePriority::Low,
-                patience: GraphConnection::PATIENCE,
-                sign_in_patience: GraphConnection::SIGN_IN_PATIENCE,
+                throttle_priority: "low",
+                patience: Patience::USUAL,
             },
         }
     }

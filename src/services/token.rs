@@ -13,10 +13,11 @@ use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::claims::Claims;
+use super::class::Class;
 use super::connection::GraphConnection;
+use super::reply::Fault;
 use super::sign_in::{Credential, Granted};
-use super::{Class, Fault};
+use super::token_claims::Claims;
 use crate::core::Secrets;
 use crate::services::budget::{Delays, Sequence};
 
@@ -60,12 +61,8 @@ struct Held {
 struct Renewal {
     credential: Credential,
     delays: Delays,
-    failed: Option<Failed>,
-}
-
-struct Failed {
-    fault: Fault,
-    until: Instant,
+    /// The last failure, and how long it is remembered.
+    failed: Option<(Fault, Instant)>,
 }
 
 impl Tokens {
@@ -133,9 +130,8 @@ impl Tokens {
             Err(fault) => {
                 let left_s = old.ends_at.saturating_duration_since(Instant::now()).as_secs();
                 tracing::warn!(
-                    "the sign-in cannot be renewed ({}: {}); the old one is good for another {left_s} s; {}",
-                    fault.code,
-                    fault.message,
+                    "the sign-in cannot be renewed ({}); the old one is good for another {left_s} s; {}",
+                    fault.words(),
                     fault.advice()
                 );
                 old
@@ -149,8 +145,8 @@ impl Tokens {
         if let Some(token) = self.held().filter(|token| now < token.renew_at) {
             return Ok(token);
         }
-        if let Some(failed) = renewal.failing() {
-            return Err(failed.fault.clone());
+        if let Some(fault) = renewal.failing() {
+            return Err(fault.clone());
         }
         let asked = renewal.credential.ask().await.inspect(|granted| {
             self.secrets.note(&granted.token);
@@ -159,12 +155,17 @@ impl Tokens {
         match asked.and_then(|granted| Token::new(&granted)) {
             Ok(token) => {
                 let token = Arc::new(token);
-                renewal.succeeded();
+                renewal.failed = None;
+                renewal.delays.reset();
                 self.held.write().token = Some(Arc::clone(&token));
                 Ok(token)
             }
             Err(fault) => {
-                renewal.failed(&fault);
+                let kept = match fault.class {
+                    Class::SignIn => REFUSAL_KEPT,
+                    class => class.retry_after().unwrap_or_else(|| renewal.delays.next_delay()),
+                };
+                renewal.failed = Some((fault.clone(), Instant::now() + kept));
                 Err(fault)
             }
         }
@@ -175,11 +176,8 @@ impl Token {
     fn new(granted: &Granted) -> Result<Token, Fault> {
         let value = format!("Bearer {}", granted.token.expose());
         let mut authorization = HeaderValue::try_from(value).map_err(|_| {
-            Fault::new(
-                Class::NotSent,
-                "sign-in-unreadable",
-                "the sign-in service issued a token that no header can carry",
-            )
+            let message = "the sign-in service issued a token that no header can carry";
+            Fault::new(Class::NotSent, "sign-in-unreadable", message)
         })?;
         authorization.set_sensitive(true);
         let now = Instant::now();
@@ -198,21 +196,8 @@ impl Token {
 
 impl Renewal {
     /// The last failure, while it is remembered.
-    fn failing(&self) -> Option<&Failed> {
-        self.failed.as_ref().filter(|failed| Instant::now() < failed.until)
-    }
-
-    fn succeeded(&mut self) {
-        self.failed = None;
-        self.delays.reset();
-    }
-
-    fn failed(&mut self, fault: &Fault) {
-        let kept = match fault.class {
-            Class::SignIn => self.credential.interval().unwrap_or(REFUSAL_KEPT),
-            class => class.retry_after().unwrap_or_else(|| self.delays.next_delay()),
-        };
-        self.failed = Some(Failed { fault: fault.clone(), until: Instant::now() + kept });
+    fn failing(&self) -> Option<&Fault> {
+        self.failed.as_ref().filter(|(_, until)| Instant::now() < *until).map(|(fault, _)| fault)
     }
 }
 

@@ -9,8 +9,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::SimTime;
-use super::denial::Denial;
+use super::{Denial, SimTime};
 
 /// Entra forgives clocks that differ by so much.
 const SKEW_S: u64 = 300;
@@ -66,7 +65,7 @@ pub(super) fn check(
     if claims.aud != audience {
         return Err(Denial::ASSERTION_AUDIENCE);
     }
-    let now_s = now.ms_since(SimTime(0)) / 1_000;
+    let now_s = now.seconds();
     let is_good = claims.nbf <= now_s + SKEW_S
         && now_s < claims.exp + SKEW_S
         && claims.exp.saturating_sub(claims.nbf) <= LIFE_S_MAX;

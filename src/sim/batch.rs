@@ -42,7 +42,7 @@ pub(super) fn carry_out(service: &SimService, call: &Call) -> GraphReply {
 
 fn responses(service: &SimService, call: &Call) -> Result<GraphReply, GraphRefusal> {
     if call.method != Method::POST {
-        return Err(GraphRefusal::method());
+        return Err(GraphRefusal::METHOD);
     }
     let mut failed = HashSet::new();
     let mut responses = Vec::new();
@@ -111,7 +111,7 @@ fn run(service: &SimService, outer: &Call, part: &BatchPart) -> Result<GraphRepl
     let mut dice = call.identity.dice();
     let reply = service.serve_part(&call, &mut dice);
     // The connection that is lost is the one behind the door, so the door replies.
-    Ok(reply.unwrap_or_else(|| service.refused(&call, &GraphRefusal::fault(StatusCode::GATEWAY_TIMEOUT))))
+    Ok(reply.unwrap_or_else(|| service.refused(&call, &GraphRefusal::fault(504))))
 }
 
 fn response(id: &str, reply: GraphReply) -> Value {

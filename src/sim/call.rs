@@ -3,13 +3,12 @@
 use axum::extract::Query;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
+use serde_json::{Value, json};
 
-use super::endpoints::{Route, endpoint};
+use super::endpoints::endpoint;
 use super::limits::{RequestCost, is_identity_protection};
-use super::refusal::Trace;
-use super::schema::ApiVersion;
 use super::service::SimService;
-use super::{GraphRefusal, Identity, SimTime};
+use super::{ApiVersion, GraphRefusal, Identity, Route, SimTime};
 
 /// Longest client-request-id that is echoed. It should be a GUID; more is cut from the protocol, not stored.
 const CLIENT_REQUEST_ID_BYTES_MAX: usize = 128;
@@ -41,7 +40,7 @@ impl Call {
             Err(_) => (Err(GraphRefusal::bad_request("The query does not decode to UTF-8.")), Vec::new()),
         };
         let route = match route {
-            Ok(Route::Batch) if !service.serves_batch => Err(GraphRefusal::no_such_path(path)),
+            Ok(Route::Batch) if !service.options.serves_batch => Err(GraphRefusal::no_such_path(path)),
             route => route,
         };
         Self {
@@ -68,15 +67,18 @@ impl Call {
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     }
 
-    pub(super) fn trace(&self) -> Trace<'_> {
-        Trace { at: self.now, identity: &self.identity, client_request_id: self.client_request_id() }
+    /// What identifies a failed request in its reply. The service makes the caller's id up for a caller that sent none.
+    pub(super) fn inner_error(&self) -> Value {
+        let request_id = self.identity.request_id().to_string();
+        let client_request_id = self.client_request_id().unwrap_or(&request_id);
+        json!({"date": self.now.plain_text(), "request-id": request_id, "client-request-id": client_request_id})
     }
 
     /// The body of a write, which must call itself JSON; an action may have none.
     pub(super) fn json_body(&self) -> Result<&[u8], GraphRefusal> {
         let content_type = self.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
         let is_json = content_type.to_ascii_lowercase().starts_with("application/json");
-        if self.body.is_empty() || is_json { Ok(&self.body) } else { Err(GraphRefusal::media_type()) }
+        if self.body.is_empty() || is_json { Ok(&self.body) } else { Err(GraphRefusal::MEDIA_TYPE) }
     }
 
     pub(super) fn version(&self) -> ApiVersion {
@@ -149,11 +151,23 @@ mod tests {
     }
 
     #[test]
+    fn a_caller_without_an_id_gets_the_requests_own() {
+        let mut call = call(Method::GET, "/v1.0/users", &[]);
+        let id = call.identity.request_id().to_string();
+        assert_eq!(
+            (&call.inner_error()["date"], &call.inner_error()["client-request-id"]),
+            (&json!("1970-01-01T00:00:00"), &json!(id))
+        );
+        call.headers.insert("client-request-id", axum::http::HeaderValue::from_static("mine"));
+        assert_eq!(call.inner_error()["client-request-id"], "mine");
+    }
+
+    #[test]
     fn bodies_must_be_json_by_their_own_account() {
         let mut call = call(Method::PATCH, "/v1.0/users/a@b.c", &[]);
         assert!(call.json_body().is_ok());
         call.body = b"{}".to_vec();
-        assert_eq!(call.json_body(), Err(GraphRefusal::media_type()));
+        assert_eq!(call.json_body(), Err(GraphRefusal::MEDIA_TYPE));
         let value = axum::http::HeaderValue::from_static("Application/JSON; charset=utf-8");
         call.headers.insert(header::CONTENT_TYPE, value);
         assert!(call.json_body().is_ok());

@@ -44,6 +44,11 @@ pub(super) fn uuid(octets: [u8; 16]) -> uuid::Uuid {
     uuid::Builder::from_random_bytes(octets).into_uuid()
 }
 
+/// An id that depends on the seed, on what is decided and about whom.
+pub(super) fn id(seed: u64, label: &str, text: &str) -> uuid::Uuid {
+    uuid(first_half(&digest(seed, label, text)))
+}
+
 /// What makes one request different from every other one; the source of its id and of its luck.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Identity([u8; 32]);

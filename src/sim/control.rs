@@ -5,27 +5,17 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::endpoints::Route;
 use super::rules::users::{self, DirectoryRole};
-use super::schema::{USERS, parse_id};
-use super::service::{SimService, locked};
-use super::store::Collection;
-use super::{Call, Document, GraphRefusal, GraphReply};
+use super::schema::parse_id;
+use super::service::SimService;
+use super::{Call, Collection, Document, GraphRefusal, GraphReply, Route, USERS};
 
 /// Users written while the tenant is locked, so that other requests get their turn in a long listing.
 const USERS_PER_LOCK: u32 = 4_096;
 
-const SHOWN: [&str; 9] = [
-    "id",
-    "userPrincipalName",
-    "onPremisesImmutableId",
-    "onPremisesSyncEnabled",
-    "accountEnabled",
-    "mail",
-    "deletedDateTime",
-    "onPremisesObjectIdentifier",
-    "lastPasswordChangeDateTime",
-];
+/// What is shown of a user by its name in Graph.
+const SHOWN: &str = "id userPrincipalName onPremisesImmutableId onPremisesSyncEnabled accountEnabled mail deletedDateTime \
+    onPremisesObjectIdentifier lastPasswordChangeDateTime";
 
 /// Serves the tenant's own pages; None where the request is for another one.
 pub(super) fn serve(service: &SimService, call: &Call) -> Option<GraphReply> {
@@ -33,7 +23,7 @@ pub(super) fn serve(service: &SimService, call: &Call) -> Option<GraphReply> {
         return None;
     };
     let reply = match page.as_str() {
-        _ if !call.is_read() => Err(GraphRefusal::method()),
+        _ if !call.is_read() => Err(GraphRefusal::METHOD),
         "stats" => Ok(GraphReply::value(StatusCode::OK, &json!(service.counters))),
         "users" => users(service, &call.pairs),
         "writes" => Ok(writes(service)),
@@ -50,10 +40,10 @@ fn users(service: &SimService, pairs: &[(String, String)]) -> Result<GraphReply,
         None => all_users(service, &mut out),
         Some((name, value)) if name == "id" => {
             let id = parse_id(value).ok_or_else(|| GraphRefusal::bad_request(format!("'{value}' is not an id.")))?;
-            locked(&service.tenant).users.by_id(id).into_iter().for_each(|user| write_user(&mut out, user));
+            service.tenant.lock().users.by_id(id).into_iter().for_each(|user| write_user(&mut out, user));
         }
         Some((_, name)) => {
-            let store = &locked(&service.tenant).users;
+            let store = &service.tenant.lock().users;
             let slots = store.live_by_upn(name).into_iter().chain(store.deleted_with_tail(name));
             let users = slots.filter_map(|slot| store.get(slot));
             let named = users.filter(|user| users::home_upn(user).eq_ignore_ascii_case(name));
@@ -65,14 +55,14 @@ fn users(service: &SimService, pairs: &[(String, String)]) -> Result<GraphReply,
 
 /// The writes that are remembered, oldest first.
 fn writes(service: &SimService) -> GraphReply {
-    let tenant = locked(&service.tenant);
+    let tenant = service.tenant.lock();
     let lines: String = tenant.writes.records.iter().flat_map(|record| [record, "\n"]).collect();
     GraphReply::lines(lines.into_bytes())
 }
 
 /// The tokens that are remembered, in no order: so a test can look for them where they must not be.
 fn tokens(service: &SimService) -> GraphReply {
-    let access = locked(&service.access);
+    let access = service.access.lock();
     let lines: String = access.tokens.given_out().flat_map(|token| [token, "\n"]).collect();
     GraphReply::lines(lines.into_bytes())
 }
@@ -80,7 +70,7 @@ fn tokens(service: &SimService) -> GraphReply {
 fn all_users(service: &SimService, out: &mut Vec<u8>) {
     let mut from = 0;
     loop {
-        let tenant = locked(&service.tenant);
+        let tenant = service.tenant.lock();
         let store = &tenant.users;
         let to = store.slots().min(from + USERS_PER_LOCK);
         (from..to).filter_map(|slot| store.get(slot)).for_each(|user| write_user(out, user));
@@ -99,7 +89,7 @@ fn write_user(out: &mut Vec<u8>, user: &Document) {
         "administrator": role == DirectoryRole::Holder,
         "eligible": role == DirectoryRole::Eligible,
     });
-    for property in USERS.properties().iter().filter(|property| SHOWN.contains(&property.name.as_str())) {
+    for property in USERS.properties().iter().filter(|property| SHOWN.split(' ').any(|name| name == property.name)) {
         shown[&property.name] = property.value(user).into_owned();
     }
     out.extend_from_slice(shown.to_string().as_bytes());

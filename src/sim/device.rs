@@ -4,9 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::denial::Denial;
-use super::sign_in::{Approval, SignIn};
-use super::{Identity, SimTime};
+use super::{Approval, Denial, Identity, SignIn, SimTime};
 
 /// Digits of the code that a person types.
 const USER_CODE_DIGITS: usize = 9;
@@ -111,12 +109,6 @@ impl Devices {
             *left = left.checked_sub(1).ok_or(Denial::REFRESH)?;
         }
         Ok(())
-    }
-
-    /// Everything secret that was handed out and is remembered.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
-        let codes = self.codes.keys().map(String::as_str);
-        codes.chain(self.refresh_tokens.iter().map(String::as_str))
     }
 }
 

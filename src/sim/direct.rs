@@ -3,9 +3,7 @@
 
 use axum::http::{Request, Response};
 
-use super::service::locked;
-use super::token::TokenSubject;
-use super::{Call, GraphReply, Options, SimClock, SimError, SimService, SimTime, build, control};
+use super::{Call, GraphReply, Options, SimClock, SimError, SimService, SimTime, TokenSubject, build, control};
 
 /// The root that links to further pages begin with.
 const ROOT: &str = "http://127.0.0.1:9";
@@ -23,7 +21,7 @@ impl Direct {
     /// # Errors
     /// When the faults are impossible or the state directory is unusable or another tenant's.
     pub fn new(options: &Options, now_ms: i64) -> Result<Direct, SimError> {
-        Ok(Direct { service: build(options, ROOT.to_owned(), SimClock::start(), SimTime(now_ms))? })
+        Ok(Direct { service: build(options.clone(), ROOT.to_owned(), SimClock::start(), SimTime(now_ms))? })
     }
 
     /// The root that links to further pages begin with.
@@ -36,7 +34,7 @@ impl Direct {
     #[must_use]
     pub fn token(&self, now_ms: i64) -> String {
         let identity = self.service.sequencer.next("POST", "/token");
-        let access = &mut *locked(&self.service.access);
+        let access = &mut *self.service.access.lock();
         let issued = self.service.issue(access, TokenSubject::App, SimTime(now_ms), &identity);
         issued["access_token"].as_str().unwrap_or_default().to_owned()
     }

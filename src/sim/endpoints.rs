@@ -5,17 +5,16 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::operation::GraphOperation;
 use super::permission::{
     DELETE_AND_RESTORE, Permissions, READ_ASSIGNMENTS, READ_DOMAINS, READ_ELIGIBILITIES, READ_MEMBERS,
     READ_ORGANIZATION, READ_RISK, READ_USERS, WRITE_RISK, WRITE_USERS,
 };
 use super::rules::{risk, users};
 use super::schema::{
-    DELETED_USER, DELETED_USERS, DOMAINS, EntitySet, MEMBERS, ORGANIZATION, RISKY_USERS, ROLE_ASSIGNMENTS,
-    ROLE_ELIGIBILITIES, USER_MEMBERS, USERS, parse_id,
+    DELETED_USER, DELETED_USERS, DOMAINS, MEMBERS, ORGANIZATION, RISKY_USERS, ROLE_ASSIGNMENTS, ROLE_ELIGIBILITIES,
+    USER_MEMBERS, parse_id,
 };
-use super::{GraphRefusal, GraphReply};
+use super::{EntitySet, GraphOperation, GraphRefusal, GraphReply, USERS};
 
 /// What serves an address.
 #[derive(Debug)]
@@ -60,7 +59,7 @@ static ENDPOINTS: &[GraphEndpoint] = &[
     row("GET", "users/{user}", READ_USERS, 1, Get(&USERS)),
     row("PATCH", "users/{user}", WRITE_USERS, 1, Rule(users::patch)),
     row("DELETE", "users/{user}", DELETE_AND_RESTORE, 1, Rule(users::delete)),
-    row("GET", "directory/deletedItems", &[], 1, Rule(users::list_untyped)),
+    row("GET", "directory/deletedItems", "", 1, Rule(users::list_untyped)),
     row("GET", "directory/deletedItems/microsoft.graph.user", DELETE_AND_RESTORE, 1, List(&DELETED_USERS)),
     row("GET", "directory/deletedItems/{id}", DELETE_AND_RESTORE, 1, Get(&DELETED_USER)),
     row("GET", "directory/deletedItems/{id}/microsoft.graph.user", DELETE_AND_RESTORE, 1, Get(&DELETED_USER)),

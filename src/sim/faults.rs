@@ -1,11 +1,12 @@
 //! The troubles a tenant can be asked to make. Each has a probability per request; which request meets which is
 //! decided from the request's own identity.
 
-use axum::http::StatusCode;
 use clap::Args;
 use clap::builder::ArgPredicate;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
+
+const SERVER_ERRORS: [u16; 4] = [500, 502, 503, 504];
 
 /// Latency and troubles. Probabilities go from 0 to 1, and their sum too.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Args)]
@@ -41,8 +42,8 @@ pub struct Faults {
 /// What happens to one request beside what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InjectedFault {
-    ErrorBefore(StatusCode),
-    ErrorAfter(StatusCode),
+    ErrorBefore(u16),
+    ErrorAfter(u16),
     DropBefore,
     DropAfter,
     Throttle,
@@ -64,7 +65,7 @@ impl Faults {
 
     /// Whether every probability is one, and their sum too.
     pub(super) fn are_possible(&self) -> bool {
-        let all = self.table(StatusCode::INTERNAL_SERVER_ERROR).map(|(probability, _)| probability);
+        let all = self.table(500).map(|(probability, _)| probability);
         // A little over 1 is rounding: ten tenths do not add up exactly.
         all.iter().all(|p| (0.0..=1.0).contains(p)) && all.iter().sum::<f64>() <= 1.0 + f64::EPSILON * 8.0
     }
@@ -75,7 +76,7 @@ impl Faults {
 
     pub(super) fn draw(&self, dice: &mut ChaCha8Rng) -> Option<InjectedFault> {
         let mut luck: f64 = dice.random();
-        for (probability, fault) in self.table(server_error(dice)) {
+        for (probability, fault) in self.table(SERVER_ERRORS[dice.random_range(0..SERVER_ERRORS.len())]) {
             if luck < probability {
                 return Some(fault);
             }
@@ -85,7 +86,7 @@ impl Faults {
     }
 
     /// Every trouble with its probability; `status` is that of an error, should it be one.
-    fn table(&self, status: StatusCode) -> [(f64, InjectedFault); 6] {
+    fn table(&self, status: u16) -> [(f64, InjectedFault); 6] {
         [
             (self.error_before, InjectedFault::ErrorBefore(status)),
             (self.error_after, InjectedFault::ErrorAfter(status)),
@@ -95,16 +96,6 @@ impl Faults {
             (self.expire_token, InjectedFault::ExpireToken),
         ]
     }
-}
-
-fn server_error(dice: &mut ChaCha8Rng) -> StatusCode {
-    let statuses = [
-        StatusCode::INTERNAL_SERVER_ERROR,
-        StatusCode::BAD_GATEWAY,
-        StatusCode::SERVICE_UNAVAILABLE,
-        StatusCode::GATEWAY_TIMEOUT,
-    ];
-    statuses[dice.random_range(0..statuses.len())]
 }
 
 #[cfg(test)]

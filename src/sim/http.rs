@@ -10,9 +10,8 @@ use axum::http::Response;
 use axum::{Router, routing::any};
 use futures_util::stream;
 
-use super::endpoints::Route;
 use super::service::count;
-use super::{Call, GraphRefusal, GraphReply, SimService, control, login};
+use super::{Call, GraphRefusal, GraphReply, Route, SimService, control, login};
 
 /// Longest body that is read. A user's properties need a small part of it.
 const BODY_BYTES_MAX: usize = 256 * 1_024;
@@ -29,7 +28,7 @@ async fn handle(State(service): State<Arc<SimService>>, request: Request) -> Res
         return delivered(Some(reply));
     }
     let mut dice = call.identity.dice();
-    let latency_ms = service.faults.latency_ms(&mut dice);
+    let latency_ms = service.faults.lock().latency_ms(&mut dice);
     // Half of it passes before anything is done: a client that gives up may have changed something, or not.
     pause(latency_ms / 2).await;
     call.now = service.clock.now();
@@ -45,7 +44,7 @@ async fn handle(State(service): State<Arc<SimService>>, request: Request) -> Res
                 call.body = bytes.into();
                 service.serve(&call, &mut dice)
             }
-            Err(_) => service.refuse(&call, &GraphRefusal::too_long()),
+            Err(_) => service.refuse(&call, &GraphRefusal::TOO_LONG),
         }
     };
     pause(latency_ms - latency_ms / 2).await;

@@ -296,6 +296,6 @@ async fn impossible_faults_and_a_taken_port_are_errors() {
     assert!(matches!(Simulator::start(impossible).await, Err(SimError::Faults)));
     let first = Simulator::start(quiet()).await.unwrap();
     let taken = Options { port: first.address.port(), ..quiet() };
-    assert!(matches!(Simulator::start(taken).await, Err(SimError::Listen { .. })));
+    assert!(matches!(Simulator::start(taken).await, Err(SimError::Listen(..))));
     assert!(first.connection_file().contains(&format!("endpoint = \"{}\"", first.url())));
 }

@@ -4,12 +4,12 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::denial::Denial;
 use super::endpoints::SignInRoute;
-use super::service::{Access, SimService, locked};
-use super::sign_in::{AppSecret, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn};
-use super::token::{CLIENT_ID, TENANT_ID, TokenSubject};
-use super::{Call, GraphReply, assertion};
+use super::service::{Access, SimService};
+use super::{
+    AppSecret, CLIENT_ID, Call, Denial, GraphReply, IDENTITY_CLIENT_ID, IDENTITY_HEADER, SignIn, TENANT_ID,
+    TokenSubject, assertion,
+};
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -28,7 +28,7 @@ struct SignInRequest<'a> {
 
 /// Answers a request for a token, or for what leads to one.
 pub(super) fn serve(service: &SimService, route: &SignInRoute, fields: &Fields, call: &Call) -> GraphReply {
-    let access = &mut *locked(&service.access);
+    let access = &mut *service.access.lock();
     let is_down = access.sign_in.is_down;
     let mut request = SignInRequest { service, access, fields, call };
     let decided = match route {
@@ -130,7 +130,7 @@ impl SignInRequest<'_> {
     /// `tenant` is the id or any verified domain.
     fn check_tenant(&self, tenant: &str) -> Result<(), Denial> {
         let is_known =
-            tenant.eq_ignore_ascii_case(TENANT_ID) || locked(&self.service.tenant).domains.find(tenant).is_some();
+            tenant.eq_ignore_ascii_case(TENANT_ID) || self.service.tenant.lock().domains.find(tenant).is_some();
         if is_known { Ok(()) } else { Err(Denial::TENANT) }
     }
 

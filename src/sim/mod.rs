@@ -56,10 +56,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -68,11 +69,19 @@ use tokio::task::JoinHandle;
 use call::Call;
 use chance::{Identity, Sequencer};
 use clock::{SimClock, SimTime};
+use denial::Denial;
+use endpoints::Route;
+use odata::ODataQuery;
+use operation::GraphOperation;
 use refusal::GraphRefusal;
 use reply::GraphReply;
-use schema::Document;
-use service::{Access, SimService, locked};
-use tenant::Tenant;
+use schema::{ApiVersion, Document, EntitySet, Rows, USERS};
+use service::{Access, SimService};
+use state_file::StateLine;
+use store::{Collection, Slot};
+use tenant::{PlannedWrite, Tenant};
+use token::{TokenRights, TokenSubject};
+use view::ReplicaView;
 
 pub use direct::Direct;
 pub use faults::Faults;
@@ -152,62 +161,36 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum SimError {
     /// The address is taken or forbidden.
-    #[error("the simulated tenant cannot listen on {address}")]
+    #[error("the simulated tenant cannot listen on {0}")]
     #[diagnostic(code(sim::listen), help("choose another port, or 0 for any free one"))]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
+    Listen(SocketAddr, #[source] io::Error),
     /// The probabilities of the faults are none, or add up to more than 1.
     #[error("the probabilities of the simulated faults must each be from 0 to 1, and their sum at most 1")]
     #[diagnostic(code(sim::faults), help("lower some of them"))]
     Faults,
-    /// The state directory cannot be read or written.
-    #[error("the simulated tenant's state in `{path}` cannot be read or written")]
+    /// The state directory, or its file, cannot be read or written.
+    #[error("the simulated tenant's state in `{path}` cannot be read or written", path = .0.display())]
     #[diagnostic(code(sim::state), help("check that the directory is writable and the disk is not full"))]
-    State {
-        /// The directory or file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    State(PathBuf, #[source] io::Error),
     /// Another simulator uses the directory.
-    #[error("the simulated tenant's state in `{path}` is in use by another process")]
+    #[error("the simulated tenant's state in `{path}` is in use by another process", path = .0.display())]
     #[diagnostic(code(sim::state_in_use), help("stop the other simulator, or choose another directory"))]
-    StateInUse {
-        /// The directory.
-        path: PathBuf,
-    },
+    StateInUse(PathBuf),
     /// The file belongs to a tenant with another seed or other people.
-    #[error("`{path}` holds the state of another simulated tenant")]
+    #[error("`{path}` holds the state of another simulated tenant", path = .0.display())]
     #[diagnostic(
         code(sim::other_tenant),
         help("use the seed and the people it was made with, or choose another directory")
     )]
-    OtherTenant {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A line of the file that is whole is not understood.
-    #[error("line {line} of the simulated tenant's state `{path}` cannot be understood")]
+    OtherTenant(PathBuf),
+    /// A whole line of the file, counted from 1, is not understood.
+    #[error("line {1} of the simulated tenant's state `{path}` cannot be understood", path = .0.display())]
     #[diagnostic(code(sim::state_unreadable), help("delete the directory to begin with a fresh tenant"))]
-    StateUnreadable {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: u64,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
+    StateUnreadable(PathBuf, u64, #[source] serde_json::Error),
     /// The task that builds the tenant ended early.
     #[error("the simulated tenant could not be built")]
     #[diagnostic(code(sim::build), help("this is a fault of the program; please report it"))]
-    Build {
-        /// How it ended.
-        source: tokio::task::JoinError,
-    },
+    Build(#[source] tokio::task::JoinError),
 }
 
 /// A running simulated tenant. It stops when it is dropped; [`Simulator::stop`] also waits for open requests.
@@ -226,16 +209,16 @@ impl Simulator {
     /// When the faults are impossible, the state directory is unusable or another tenant's, or the port is taken.
     pub async fn start(options: Options) -> Result<Self, SimError> {
         let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-        let listen = |source| SimError::Listen { address: wanted, source };
+        let listen = |source| SimError::Listen(wanted, source);
         let listener = TcpListener::bind(wanted).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         // A million users take a while to make, which must not stop the runtime's other tasks.
         let building = tokio::task::spawn_blocking(move || {
             let clock = SimClock::start();
             let now = clock.now();
-            build(&options, root(address), clock, now)
+            build(options, root(address), clock, now)
         });
-        let service = building.await.map_err(|source| SimError::Build { source })??;
+        let service = building.await.map_err(SimError::Build)??;
         let service = Arc::new(service);
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
@@ -274,12 +257,17 @@ impl Simulator {
 
     /// Changes how one may sign in from now on, as an operator does in the middle of the night.
     pub fn change_sign_in(&self, change: impl FnOnce(&mut SignIn)) {
-        change(&mut locked(&self.service.access).sign_in);
+        change(&mut self.service.access.lock().sign_in);
+    }
+
+    /// Changes latency and troubles from the next request on.
+    pub fn change_faults(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.service.faults.lock());
     }
 
     /// Changes what the app is granted. As in Entra, only tokens that are given out from now on tell of it.
     pub fn change_permissions(&self, change: impl FnOnce(&mut BTreeSet<GraphPermission>)) {
-        change(&mut locked(&self.service.access).permissions);
+        change(&mut self.service.access.lock().permissions);
     }
 
     /// Does what Entra Connect would do with an object of this anchor that newly arrives from an on-premises directory: the
@@ -293,14 +281,7 @@ impl Simulator {
 
     /// Ends the life of every token that was given out.
     pub fn end_tokens(&self) {
-        locked(&self.service.access).tokens.end_all(self.service.clock.now());
-    }
-
-    /// Everything secret that was given out for signing in, apart from tokens: so a test can look for it where it must
-    /// not be.
-    #[must_use]
-    pub fn sign_in_secrets(&self) -> Vec<String> {
-        locked(&self.service.access).devices.secrets().map(str::to_owned).collect()
+        self.service.access.lock().tokens.end_all(self.service.clock.now());
     }
 
     /// Takes no more requests, waits for the open ones for some seconds at most, and ends.
@@ -318,7 +299,7 @@ fn root(address: SocketAddr) -> String {
 }
 
 /// The tenant as it is at `now`; what lies in its people's past is told from there.
-fn build(options: &Options, root: String, clock: SimClock, now: SimTime) -> Result<SimService, SimError> {
+fn build(options: Options, root: String, clock: SimClock, now: SimTime) -> Result<SimService, SimError> {
     if !options.faults.are_possible() {
         return Err(SimError::Faults);
     }
@@ -333,13 +314,12 @@ fn build(options: &Options, root: String, clock: SimClock, now: SimTime) -> Resu
         root,
         clock,
         sequencer: Sequencer::new(options.seed),
-        faults: options.faults,
-        tenant: Mutex::new(Tenant::open(options, now)?),
+        tenant: Mutex::new(Tenant::open(&options, now)?),
         throttle: Mutex::new(throttle),
         access: Mutex::new(access),
         started_at: now,
-        blocks_takeover: options.blocks_takeover,
-        serves_batch: options.serves_batch,
+        faults: Mutex::new(options.faults),
+        options,
         counters: service::Counters::default(),
     })
 }

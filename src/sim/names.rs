@@ -29,7 +29,7 @@ pub(super) fn local_part(seed: u64, n: u64) -> String {
     };
     let name = format!("{given}.{family}{number}");
     if chance::number(&chance::digest(seed, "capitals", &name)).is_multiple_of(CAPITALS_ONE_IN) {
-        capitalised(&name)
+        name.split('.').map(capitalised).collect::<Vec<_>>().join(".")
     } else {
         name
     }
@@ -40,12 +40,10 @@ fn nth(names: &'static str, n: u64) -> &'static str {
     names.split(' ').nth(at).unwrap_or_default()
 }
 
-fn capitalised(name: &str) -> String {
-    let parts = name.split('.').map(|part| {
-        let (first, rest) = part.split_at(1);
-        format!("{}{rest}", first.to_ascii_uppercase())
-    });
-    parts.collect::<Vec<_>>().join(".")
+/// With a capital at its beginning.
+pub(super) fn capitalised(name: &str) -> String {
+    let mut rest = name.chars();
+    rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).collect()
 }
 
 #[cfg(test)]

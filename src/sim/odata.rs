@@ -4,9 +4,9 @@
 
 use serde_json::Value;
 
-use super::schema::{ApiVersion, EntitySet, FilterRule, Property, ValueForm, parse_id};
+use super::schema::{FilterRule, Property, ValueForm, parse_id};
 use super::store::IndexKey;
-use super::{Document, GraphRefusal};
+use super::{ApiVersion, Document, EntitySet, GraphRefusal};
 
 /// Objects on a page when nothing is said.
 const PAGE_DEFAULT: usize = 100;
@@ -39,8 +39,8 @@ pub(super) struct FilterClause {
 
 impl FilterClause {
     fn parse(text: &str, set: &EntitySet, version: ApiVersion, is_advanced: bool) -> Result<Self, GraphRefusal> {
-        let tokens = tokens(text).ok_or_else(|| unsupported("a quote is not closed"))?;
-        let (name, wanted, comparison) = understood(&tokens)
+        let parts = parts(text).ok_or_else(|| unsupported("a quote is not closed"))?;
+        let (name, wanted, comparison) = understood(&parts)
             .ok_or_else(|| unsupported("a single clause with eq, in, any, startsWith or endsWith is expected"))?;
         let property = set.property(name, version)?;
         if property.filter != wanted && (property.filter, wanted) != (FilterRule::Partial, FilterRule::Equal) {
@@ -149,7 +149,7 @@ impl ODataQuery {
                 "$expand" if is_served => query.expand = Some(expansion(value)?),
                 "$top" if is_served => query.page_size = page_size(value)?,
                 "$count" if is_served && matches!(value.as_str(), "true" | "false") => {}
-                "$skiptoken" if is_served => query.from = value.parse().map_err(|_| GraphRefusal::page_token())?,
+                "$skiptoken" if is_served => query.from = value.parse().map_err(|_| GraphRefusal::PAGE_TOKEN)?,
                 _ => {
                     let message = format!("The simulated tenant does not support {name}={value} here.");
                     return Err(GraphRefusal::unsupported(message));
@@ -194,7 +194,7 @@ fn expansion(value: &str) -> Result<Expansion, GraphRefusal> {
 
 /// A part of a filter.
 #[derive(Debug, PartialEq)]
-enum Token<'a> {
+enum FilterPart<'a> {
     Word(&'a str),
     Sign(char),
     /// What stands in single quotes.
@@ -202,30 +202,30 @@ enum Token<'a> {
 }
 
 /// The parts of a filter; None when a quote is not closed.
-fn tokens(filter: &str) -> Option<Vec<Token<'_>>> {
-    let mut tokens = Vec::new();
+fn parts(filter: &str) -> Option<Vec<FilterPart<'_>>> {
+    let mut parts = Vec::new();
     let mut rest = filter.trim_start();
     while let Some(first) = rest.chars().next() {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-        let (token, after) = match first {
+        let (part, after) = match first {
             '\'' => literal(&rest[1..])?,
-            _ if end > 0 => (Token::Word(&rest[..end]), &rest[end..]),
-            sign => (Token::Sign(sign), &rest[sign.len_utf8()..]),
+            _ if end > 0 => (FilterPart::Word(&rest[..end]), &rest[end..]),
+            sign => (FilterPart::Sign(sign), &rest[sign.len_utf8()..]),
         };
-        tokens.push(token);
+        parts.push(part);
         rest = after.trim_start();
     }
-    Some(tokens)
+    Some(parts)
 }
 
 /// A text after its first quote, in which a doubled quote is one, and what comes after it.
-fn literal(mut rest: &str) -> Option<(Token<'static>, &str)> {
+fn literal(mut rest: &str) -> Option<(FilterPart<'static>, &str)> {
     let mut value = String::new();
     loop {
         let (before, after) = rest.split_once('\'')?;
         value.push_str(before);
         let Some(next) = after.strip_prefix('\'') else {
-            return Some((Token::Text(value), after));
+            return Some((FilterPart::Text(value), after));
         };
         value.push('\'');
         rest = next;
@@ -233,8 +233,8 @@ fn literal(mut rest: &str) -> Option<(Token<'static>, &str)> {
 }
 
 /// The name of a clause's property, how that must be open to filters, and what it is compared with.
-fn understood<'a>(clause: &[Token<'a>]) -> Option<(&'a str, FilterRule, Comparison)> {
-    use Token::{Sign, Text, Word};
+fn understood<'a>(clause: &[FilterPart<'a>]) -> Option<(&'a str, FilterRule, Comparison)> {
+    use FilterPart::{Sign, Text, Word};
     Some(match clause {
         [Word(function), Sign('('), Word(name), Sign(','), Text(value), Sign(')')] => {
             let comparison = match function.to_ascii_lowercase().as_str() {
@@ -246,7 +246,7 @@ fn understood<'a>(clause: &[Token<'a>]) -> Option<(&'a str, FilterRule, Comparis
         }
         [Word(name), Word("eq"), Text(value)] => (name, FilterRule::Equal, Comparison::In(vec![value.clone()])),
         [Word(name), Word("in"), Sign('('), list @ .., Sign(')')] => {
-            let items = list.split(|token| *token == Sign(',')).map(|item| match item {
+            let items = list.split(|part| *part == Sign(',')).map(|item| match item {
                 [Text(value)] => Some(value.clone()),
                 _ => None,
             });

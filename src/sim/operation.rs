@@ -5,13 +5,13 @@ use axum::http::StatusCode;
 use uuid::Uuid;
 
 use super::endpoints::{GraphEndpoint, Handler};
-use super::odata::{NAVIGATION, ODataQuery};
+use super::odata::NAVIGATION;
 use super::rules::users::UserActor;
-use super::schema::{EntitySet, parse_id};
-use super::tenant::PlannedWrite;
-use super::token::TokenRights;
-use super::view::ReplicaView;
-use super::{Call, Document, GraphRefusal, GraphReply, Tenant, permission};
+use super::schema::parse_id;
+use super::{
+    Call, Document, EntitySet, GraphRefusal, GraphReply, ODataQuery, PlannedWrite, ReplicaView, Tenant, TokenRights,
+    permission,
+};
 
 /// Most of a small reply's bytes, so that its buffer grows seldom.
 const REPLY_BYTES: usize = 1_024;

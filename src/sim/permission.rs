@@ -12,38 +12,28 @@ use super::GraphRefusal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GraphPermission(&'static str);
 
-/// Permissions of which one is enough.
-pub(super) type Permissions = &'static [&'static str];
+/// The names of permissions of which one is enough, with spaces between.
+pub(super) type Permissions = &'static str;
 
-#[rustfmt::skip]
-pub(super) const READ_USERS: Permissions =
-    &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
-pub(super) const WRITE_USERS: Permissions = &["User.ReadWrite.All", "Directory.ReadWrite.All"];
+pub(super) const READ_USERS: Permissions = "User.Read.All User.ReadWrite.All Directory.Read.All \
+    Directory.ReadWrite.All";
+pub(super) const WRITE_USERS: Permissions = "User.ReadWrite.All Directory.ReadWrite.All";
 /// Not even `Directory.ReadWrite.All` lets an app delete a user.
-pub(super) const DELETE_AND_RESTORE: Permissions = &["User.DeleteRestore.All", "User.ReadWrite.All"];
-pub(super) const CLEAR_IDENTIFIER: Permissions = &["User-OnPremisesSyncBehavior.ReadWrite.All"];
-#[rustfmt::skip]
-pub(super) const READ_DOMAINS: Permissions =
-    &["Domain.Read.All", "Domain.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
-#[rustfmt::skip]
-pub(super) const READ_ORGANIZATION: Permissions =
-    &["Organization.Read.All", "Organization.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
-#[rustfmt::skip]
-pub(super) const READ_ASSIGNMENTS: Permissions = &[
-    "RoleManagement.Read.Directory", "RoleManagement.Read.All", "RoleManagement.ReadWrite.Directory",
-    "Directory.Read.All", "Directory.ReadWrite.All",
-];
-#[rustfmt::skip]
-pub(super) const READ_ELIGIBILITIES: Permissions = &[
-    "RoleEligibilitySchedule.Read.Directory", "RoleEligibilitySchedule.ReadWrite.Directory",
-    "RoleManagement.Read.Directory", "RoleManagement.Read.All", "RoleManagement.ReadWrite.Directory",
-];
-#[rustfmt::skip]
-pub(super) const READ_MEMBERS: Permissions = &[
-    "GroupMember.Read.All", "GroupMember.ReadWrite.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All",
-];
-pub(super) const READ_RISK: Permissions = &["IdentityRiskyUser.Read.All", "IdentityRiskyUser.ReadWrite.All"];
-pub(super) const WRITE_RISK: Permissions = &["IdentityRiskyUser.ReadWrite.All"];
+pub(super) const DELETE_AND_RESTORE: Permissions = "User.DeleteRestore.All User.ReadWrite.All";
+pub(super) const CLEAR_IDENTIFIER: Permissions = "User-OnPremisesSyncBehavior.ReadWrite.All";
+pub(super) const READ_DOMAINS: Permissions = "Domain.Read.All Domain.ReadWrite.All Directory.Read.All \
+    Directory.ReadWrite.All";
+pub(super) const READ_ORGANIZATION: Permissions = "Organization.Read.All Organization.ReadWrite.All \
+    Directory.Read.All Directory.ReadWrite.All";
+pub(super) const READ_ASSIGNMENTS: Permissions = "RoleManagement.Read.Directory RoleManagement.Read.All \
+    RoleManagement.ReadWrite.Directory Directory.Read.All Directory.ReadWrite.All";
+pub(super) const READ_ELIGIBILITIES: Permissions = "RoleEligibilitySchedule.Read.Directory \
+    RoleEligibilitySchedule.ReadWrite.Directory RoleManagement.Read.Directory RoleManagement.Read.All \
+    RoleManagement.ReadWrite.Directory";
+pub(super) const READ_MEMBERS: Permissions = "GroupMember.Read.All GroupMember.ReadWrite.All Group.Read.All \
+    Group.ReadWrite.All Directory.Read.All";
+pub(super) const READ_RISK: Permissions = "IdentityRiskyUser.Read.All IdentityRiskyUser.ReadWrite.All";
+pub(super) const WRITE_RISK: Permissions = "IdentityRiskyUser.ReadWrite.All";
 
 /// Every list above: together they are all that the tenant knows.
 #[rustfmt::skip]
@@ -56,18 +46,10 @@ impl GraphPermission {
     /// Everything that a shipped job can make use of, and nothing more.
     #[must_use]
     pub fn of_shipped_jobs() -> BTreeSet<GraphPermission> {
-        let names = [
-            "User.ReadWrite.All",
-            "User.DeleteRestore.All",
-            "Domain.Read.All",
-            "Organization.Read.All",
-            "RoleManagement.Read.Directory",
-            "RoleEligibilitySchedule.Read.Directory",
-            "GroupMember.Read.All",
-            "User-OnPremisesSyncBehavior.ReadWrite.All",
-            "IdentityRiskyUser.ReadWrite.All",
-        ];
-        names.map(GraphPermission).into()
+        let names = "User.ReadWrite.All User.DeleteRestore.All Domain.Read.All Organization.Read.All \
+            RoleManagement.Read.Directory RoleEligibilitySchedule.Read.Directory GroupMember.Read.All \
+            User-OnPremisesSyncBehavior.ReadWrite.All IdentityRiskyUser.ReadWrite.All";
+        names.split(' ').map(GraphPermission).collect()
     }
 
     /// The name, as Microsoft's permissions reference has it.
@@ -89,7 +71,7 @@ impl fmt::Display for GraphPermission {
 pub struct UnknownPermission(String);
 
 fn known() -> BTreeSet<&'static str> {
-    KNOWN.into_iter().flatten().copied().collect()
+    KNOWN.into_iter().flat_map(|names| names.split(' ')).collect()
 }
 
 impl FromStr for GraphPermission {
@@ -104,8 +86,8 @@ impl FromStr for GraphPermission {
 
 /// Whether what is granted is enough. Nothing is asked for where no permission would be enough.
 pub(super) fn check_any(granted: &BTreeSet<GraphPermission>, enough: Permissions) -> Result<(), GraphRefusal> {
-    let is_granted = enough.is_empty() || enough.iter().any(|name| granted.contains(&GraphPermission(name)));
-    if is_granted { Ok(()) } else { Err(GraphRefusal::denied()) }
+    let is_granted = enough.is_empty() || enough.split(' ').any(|name| granted.contains(&GraphPermission(name)));
+    if is_granted { Ok(()) } else { Err(GraphRefusal::DENIED) }
 }
 
 #[cfg(test)]
@@ -132,10 +114,10 @@ mod tests {
         let check = |one, enough| check_any(&BTreeSet::from([GraphPermission(one)]), enough);
         assert_eq!(check("User.DeleteRestore.All", DELETE_AND_RESTORE), Ok(()));
         assert_eq!(check("User.ReadWrite.All", DELETE_AND_RESTORE), Ok(()));
-        let denied = Err(GraphRefusal::denied());
+        let denied = Err(GraphRefusal::DENIED);
         assert_eq!(check("Directory.ReadWrite.All", DELETE_AND_RESTORE), denied);
         assert_eq!(check("User.Read.All", READ_USERS), Ok(()));
         assert_eq!(check("User.Read.All", WRITE_USERS), denied);
-        assert_eq!(check_any(&BTreeSet::new(), &[]), Ok(()));
+        assert_eq!(check_any(&BTreeSet::new(), ""), Ok(()));
     }
 }

@@ -63,7 +63,12 @@ impl Population {
                 domains.verify(FEDERATED_DEMO_DOMAIN);
                 domains.verify(MANAGED_DEMO_DOMAIN);
             }
-            Self::People(people) => verify_all(&mut domains, people),
+            Self::People(people) => {
+                // Homes first: a domain that is also used for temporary UPNs keeps the kind it has by its name.
+                people.iter().filter_map(|one| domain_of(&one.upn)).for_each(|name| domains.verify(name));
+                let temporary = people.iter().filter_map(|one| domain_of(one.temp_upn.as_deref()?));
+                temporary.for_each(|name| domains.verify_managed(name));
+            }
         }
         domains
     }
@@ -92,16 +97,8 @@ impl Population {
     }
 }
 
-/// The domains of homes come first: one that is also used for temporary UPNs keeps the kind it has by its name.
-fn verify_all(domains: &mut Domains, people: &[Person]) {
-    let homes = people.iter().map(|person| person.upn.as_str());
-    for parts in homes.filter_map(|home| upn::parse(home).ok()) {
-        domains.verify(parts.domain);
-    }
-    let temporary = people.iter().filter_map(|person| person.temp_upn.as_deref());
-    for parts in temporary.filter_map(|temporary| upn::parse(temporary).ok()) {
-        domains.verify_managed(parts.domain);
-    }
+fn domain_of(upn: &str) -> Option<&str> {
+    upn::parse(upn).ok().map(|parts| parts.domain)
 }
 
 /// Writes the CSV that belongs to a generated population: a header, then `upn,object_guid` for everybody.
@@ -222,8 +219,7 @@ impl Settler<'_> {
     }
 
     fn can_be_stuck(&self, home_domain: &str, temporary: &str) -> bool {
-        let temporary = upn::parse(temporary).ok();
-        let temporary_kind = temporary.and_then(|parts| self.domains.find(parts.domain));
+        let temporary_kind = domain_of(temporary).and_then(|name| self.domains.find(name));
         self.domains.find(home_domain) == Some(DomainKind::Federated) && temporary_kind == Some(DomainKind::Managed)
     }
 

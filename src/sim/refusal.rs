@@ -2,34 +2,52 @@
 //! words; callers must not read them anyway. Where Microsoft publishes no body for a case (a duplicate ImmutableID, a
 //! conflict at restore) the nearest published form is taken. Refusals of one rule alone are worded where the rule is.
 
+use std::borrow::Cow;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Identity, SimTime};
-
 const BAD_REQUEST: &str = "Request_BadRequest";
+const INVALID_TOKEN: &str = "InvalidAuthenticationToken";
+const INTERNAL: &str = "Service_InternalServerError";
 
 /// A request that was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GraphRefusal {
-    status: StatusCode,
+    status: u16,
     code: &'static str,
-    message: String,
+    message: Cow<'static, str>,
     /// The property whose value another object has, and that value.
     conflict: Option<(&'static str, String)>,
 }
 
+const fn row(status: u16, code: &'static str, message: &'static str) -> GraphRefusal {
+    GraphRefusal { status, code, message: Cow::Borrowed(message), conflict: None }
+}
+
+#[rustfmt::skip]
 impl GraphRefusal {
-    pub(super) fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::from_u16(status).unwrap_or_default(), code, message: message.into(), conflict: None }
+    pub(super) const PAGE_TOKEN: Self = row(400, "Directory_ExpiredPageToken", "The paging token is expired or was never given out; begin the listing again.");
+    pub(super) const TOKEN_EXPIRED: Self = row(401, INVALID_TOKEN, "Lifetime validation failed, the token is expired.");
+    /// A permission or a directory role is missing.
+    pub(super) const DENIED: Self = row(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.");
+    pub(super) const METHOD: Self = row(405, BAD_REQUEST, "The HTTP method is not allowed for this address.");
+    pub(super) const TOO_LONG: Self = row(413, BAD_REQUEST, "The body is too long.");
+    pub(super) const MEDIA_TYPE: Self = row(415, BAD_REQUEST, "The body must be sent as application/json.");
+    pub(super) const NOT_STORED: Self = row(500, INTERNAL, "The change could not be stored and was not made.");
+}
+
+impl GraphRefusal {
+    pub(super) fn new(status: u16, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, message: message.into(), conflict: None }
     }
 
-    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+    pub(super) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(400, BAD_REQUEST, message)
     }
 
     /// Well-formed, but not a query that the directory serves.
-    pub(super) fn unsupported(message: impl Into<String>) -> Self {
+    pub(super) fn unsupported(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(400, "Request_UnsupportedQuery", message)
     }
 
@@ -51,22 +69,8 @@ impl GraphRefusal {
         Self { conflict: Some((property, value.to_owned())), ..Self::bad_request(message) }
     }
 
-    pub(super) fn page_token() -> Self {
-        let message = "The paging token is expired or was never given out; begin the listing again.";
-        Self::new(400, "Directory_ExpiredPageToken", message)
-    }
-
-    pub(super) fn token(message: &str) -> Self {
-        Self::new(401, "InvalidAuthenticationToken", message)
-    }
-
-    pub(super) fn token_expired() -> Self {
-        Self::token("Lifetime validation failed, the token is expired.")
-    }
-
-    /// A permission or a directory role is missing.
-    pub(super) fn denied() -> Self {
-        Self::new(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+    pub(super) fn token(message: &'static str) -> Self {
+        Self::new(401, INVALID_TOKEN, message)
     }
 
     /// No such object, or not in this collection.
@@ -79,31 +83,14 @@ impl GraphRefusal {
         Self::new(400, "BadRequest", format!("Resource not found for the segment in '{path}'."))
     }
 
-    pub(super) fn method() -> Self {
-        Self::new(405, BAD_REQUEST, "The HTTP method is not allowed for this address.")
-    }
-
-    pub(super) fn media_type() -> Self {
-        Self::new(415, BAD_REQUEST, "The body must be sent as application/json.")
-    }
-
-    pub(super) fn too_long() -> Self {
-        Self::new(413, BAD_REQUEST, "The body is too long.")
-    }
-
     /// A made-up fault of the service.
-    pub(super) fn fault(status: StatusCode) -> Self {
-        let is_internal = status == StatusCode::INTERNAL_SERVER_ERROR;
-        let code = if is_internal { "Service_InternalServerError" } else { "serviceNotAvailable" };
-        Self::new(status.as_u16(), code, "The service could not answer; this fault was asked for.")
-    }
-
-    pub(super) fn not_stored() -> Self {
-        Self::new(500, "Service_InternalServerError", "The change could not be stored and was not made.")
+    pub(super) fn fault(status: u16) -> Self {
+        let code = if status == 500 { INTERNAL } else { "serviceNotAvailable" };
+        Self::new(status, code, "The service could not answer; this fault was asked for.")
     }
 
     pub(super) fn status(&self) -> StatusCode {
-        self.status
+        StatusCode::from_u16(self.status).unwrap_or_default()
     }
 
     #[cfg(test)]
@@ -116,9 +103,9 @@ impl GraphRefusal {
         self.conflict.as_ref().map(|(property, _)| *property)
     }
 
-    /// The body of the reply.
-    pub(super) fn body(&self, trace: &Trace<'_>) -> Value {
-        let mut error = json!({"code": self.code, "message": self.message, "innerError": trace.to_json()});
+    /// The body of the reply; `inner_error` identifies the request.
+    pub(super) fn body(&self, inner_error: Value) -> Value {
+        let mut error = json!({"code": self.code, "message": self.message, "innerError": inner_error});
         if let Some((property, value)) = &self.conflict {
             let message = format!("The value '{value}' is in use by another object.");
             error["details"] = json!([{"code": "ObjectConflict", "message": message, "target": property}]);
@@ -127,59 +114,33 @@ impl GraphRefusal {
     }
 }
 
-/// What identifies a failed request in its reply.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Trace<'a> {
-    pub(super) at: SimTime,
-    pub(super) identity: &'a Identity,
-    pub(super) client_request_id: Option<&'a str>,
-}
-
-impl Trace<'_> {
-    fn to_json(self) -> Value {
-        let request_id = self.identity.request_id().to_string();
-        // The service makes one up for a caller that sent none.
-        let client_request_id = self.client_request_id.unwrap_or(&request_id);
-        json!({"date": self.at.plain_text(), "request-id": request_id, "client-request-id": client_request_id})
+/// The body of a 429, whose inner error says more than that of others.
+pub(super) fn throttled_body(mut inner_error: Value) -> Value {
+    let message = "Too many requests; wait as long as Retry-After says.";
+    for (name, value) in [("code", "429"), ("status", "429"), ("message", message)] {
+        inner_error[name] = json!(value);
     }
-
-    /// The body of a 429, whose inner error says more than that of others.
-    pub(super) fn throttled_body(self) -> Value {
-        let message = "Too many requests; wait as long as Retry-After says.";
-        let mut inner = self.to_json();
-        for (name, value) in [("code", "429"), ("status", "429"), ("message", message)] {
-            inner[name] = json!(value);
-        }
-        json!({"error": {"code": "TooManyRequests", "message": message, "innerError": inner}})
-    }
+    json!({"error": {"code": "TooManyRequests", "message": message, "innerError": inner_error}})
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn trace<'a>(identity: &'a Identity, client_request_id: Option<&'a str>) -> Trace<'a> {
-        Trace { at: SimTime(0), identity, client_request_id }
-    }
-
     #[test]
     fn a_conflict_names_its_property_in_the_details() {
-        let refusal = GraphRefusal::conflict("userPrincipalName", "a@b.c");
-        let body = refusal.body(&trace(&Identity::for_test(1), Some("mine")));
+        let body = GraphRefusal::conflict("userPrincipalName", "a@b.c").body(json!({"request-id": "mine"}));
         assert_eq!(body["error"]["code"], "Request_BadRequest");
         assert_eq!(body["error"]["details"][0]["code"], "ObjectConflict");
         assert_eq!(body["error"]["details"][0]["target"], "userPrincipalName");
-        assert_eq!(body["error"]["innerError"]["date"], "1970-01-01T00:00:00");
-        assert_eq!(body["error"]["innerError"]["client-request-id"], "mine");
+        assert_eq!(body["error"]["innerError"]["request-id"], "mine");
     }
 
     #[test]
     fn a_throttled_body_says_429_inside() {
-        let identity = Identity::for_test(1);
-        let body = trace(&identity, None).throttled_body();
+        let body = throttled_body(json!({"request-id": "mine"}));
         assert_eq!(body["error"]["code"], "TooManyRequests");
         assert_eq!(body["error"]["innerError"]["status"], "429");
-        let id = identity.request_id().to_string();
-        assert_eq!(body["error"]["innerError"]["client-request-id"], id);
+        assert_eq!(body["error"]["innerError"]["request-id"], "mine");
     }
 }

@@ -2,10 +2,9 @@
 //! replica; a replica that lags shows the oldest state that has not run out yet, so several writes become visible
 //! there one after the other. Writes and the rules always act on the true state, which is not kept here.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
-use super::store::Slot;
-use super::{Document, SimTime};
+use super::{Document, SimTime, Slot};
 
 /// States remembered of one object. A client that writes faster than this within the delay sees a newer past.
 const PASTS_MAX: usize = 16;
@@ -15,13 +14,12 @@ const PASTS_MAX: usize = 16;
 pub(super) struct Replica {
     delay_ms_max: u64,
     histories: HashMap<Slot, VecDeque<(SimTime, Option<Document>)>>,
-    expiries: BTreeSet<(SimTime, Slot)>,
 }
 
 impl Replica {
     /// `delay_ms_max` of 0: every read is fresh, and nothing is remembered.
     pub(super) fn new(delay_ms_max: u64) -> Self {
-        Self { delay_ms_max, histories: HashMap::new(), expiries: BTreeSet::new() }
+        Self { delay_ms_max, histories: HashMap::new() }
     }
 
     pub(super) fn delay_ms_max(&self) -> u64 {
@@ -30,7 +28,10 @@ impl Replica {
 
     /// Remembers what an object was before a write at `now` that replicates in `delay_ms`.
     pub(super) fn record(&mut self, slot: Slot, was: Option<Document>, now: SimTime, delay_ms: u64) {
-        self.forget(now);
+        self.histories.retain(|_, history| {
+            history.retain(|(until, _)| *until > now);
+            !history.is_empty()
+        });
         let delay_ms = delay_ms.min(self.delay_ms_max);
         if delay_ms == 0 {
             return;
@@ -43,7 +44,6 @@ impl Replica {
         if history.len() > PASTS_MAX {
             history.pop_front();
         }
-        self.expiries.insert((until, slot));
     }
 
     /// What a lagging replica shows of an object: `None` when it shows the present, `Some(None)` when the object
@@ -56,18 +56,6 @@ impl Replica {
     /// The objects with a past.
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
         self.histories.keys().copied()
-    }
-
-    fn forget(&mut self, now: SimTime) {
-        while let Some((until, slot)) = self.expiries.first().copied().filter(|(until, _)| *until <= now) {
-            self.expiries.remove(&(until, slot));
-            if let Some(history) = self.histories.get_mut(&slot) {
-                history.retain(|(until, _)| *until > now);
-                if history.is_empty() {
-                    self.histories.remove(&slot);
-                }
-            }
-        }
     }
 }
 

@@ -10,11 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::odata::ODataQuery;
 use super::rules::{derive, domains, risk, roles, users};
-use super::store::Slot;
-use super::view::ReplicaView;
-use super::{GraphRefusal, anchor, upn};
+use super::{GraphRefusal, ODataQuery, ReplicaView, Slot, anchor, upn};
 
 /// An entity: what is stored of it, by property. Names that begin with `#` are ours and never shown.
 pub(super) type Document = Map<String, Value>;
@@ -112,27 +109,21 @@ impl Property {
 
     /// Whether a write may give it this value, as far as the text alone tells.
     fn check(&self, value: &Value) -> Result<(), GraphRefusal> {
-        let invalid = |reason: &str| Err(GraphRefusal::invalid_value(&self.name, reason));
-        let is_good = match (self.write, self.form, value) {
+        let allowed = |is_good: bool| is_good.then_some(()).ok_or("the value is of the wrong type or malformed");
+        let checked = match (self.write, self.form, value) {
             (WriteRule::ReadOnly, ..) => return Err(GraphRefusal::read_only(&self.name)),
-            (WriteRule::ClearOnly, _, value) => value.is_null(),
-            (_, ValueForm::Upn, Value::String(text)) => match upn::parse(text) {
-                Ok(_) => true,
-                Err(reason) => return invalid(reason),
-            },
-            (_, ValueForm::Anchor, Value::String(text)) => match anchor::check(text) {
-                Ok(()) => true,
-                Err(reason) => return invalid(reason),
-            },
-            (_, ValueForm::Address, Value::String(mail)) => mail.is_ascii() && mail.contains('@'),
-            (_, ValueForm::Flag, value) => value.is_boolean(),
-            (_, ValueForm::Text, Value::String(_)) => true,
-            (_, ValueForm::Anchor | ValueForm::Address | ValueForm::Text, value) => value.is_null(),
-            (_, ValueForm::Texts, Value::Array(items)) => items.iter().all(Value::is_string),
-            (_, ValueForm::Object, value) => value.is_object(),
-            (_, ValueForm::Upn | ValueForm::Texts | ValueForm::Guid | ValueForm::Addresses, _) => false,
+            (WriteRule::ClearOnly, ..) => allowed(value.is_null()),
+            (_, ValueForm::Upn, Value::String(text)) => upn::parse(text).map(drop),
+            (_, ValueForm::Anchor, Value::String(text)) => anchor::check(text),
+            (_, ValueForm::Address, Value::String(mail)) => allowed(mail.is_ascii() && mail.contains('@')),
+            (_, ValueForm::Text, Value::String(_)) => Ok(()),
+            (_, ValueForm::Anchor | ValueForm::Address | ValueForm::Text, _) => allowed(value.is_null()),
+            (_, ValueForm::Flag, _) => allowed(value.is_boolean()),
+            (_, ValueForm::Texts, Value::Array(items)) => allowed(items.iter().all(Value::is_string)),
+            (_, ValueForm::Object, _) => allowed(value.is_object()),
+            (_, ValueForm::Upn | ValueForm::Texts | ValueForm::Guid | ValueForm::Addresses, _) => allowed(false),
         };
-        if is_good { Ok(()) } else { invalid("the value is of the wrong type or malformed") }
+        checked.map_err(|reason| GraphRefusal::invalid_value(&self.name, reason))
     }
 }
 
@@ -240,11 +231,11 @@ const fn typed(set: EntitySet) -> EntitySet {
 /// Of a set whose entities have no address of their own.
 const NONE: FindRule = |_| None;
 
-pub(super) static USERS: EntitySet = set("user", "users", COUNTED, users::live, users::find_live);
+pub(super) static USERS: EntitySet = set("user", "users", COUNTED, users::live, |view| view.live());
 pub(super) static DELETED_USERS: EntitySet =
     set("user", "directoryObjects/microsoft.graph.user", COUNTED, users::in_bin, NONE);
 pub(super) static DELETED_USER: EntitySet =
-    typed(set("user", "directoryObjects", COUNTED, users::in_bin, users::find_in_bin));
+    typed(set("user", "directoryObjects", COUNTED, users::in_bin, |view| view.deleted()));
 pub(super) static MEMBERS: EntitySet = typed(set("user", "directoryObjects", UNFILTERED, roles::members, NONE));
 pub(super) static USER_MEMBERS: EntitySet = set("user", "users", UNFILTERED, roles::user_members, NONE);
 pub(super) static DOMAINS: EntitySet = set("domain", "domains", &[], domains::rows, domains::find);

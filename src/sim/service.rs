@@ -2,28 +2,30 @@
 //! Nothing here waits, so one request can be followed from end to end; latency is added around it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
+use parking_lot::Mutex;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::batch;
 use super::device::Devices;
-use super::endpoints::{Route, endpoint};
-use super::faults::{Faults, InjectedFault};
+use super::endpoints::endpoint;
+use super::faults::InjectedFault;
 use super::limits::share_left_by;
-use super::operation::GraphOperation;
-use super::permission::GraphPermission;
+use super::refusal::throttled_body;
 use super::rules::hard_match::{self, NoHardMatch};
 use super::rules::users;
-use super::sign_in::SignIn;
 use super::throttle::{Limit, Throttle, Throttled};
-use super::token::{CLIENT_ID, TENANT_ID, TokenRights, TokenSubject, TokensIssued};
-use super::{Call, GraphRefusal, GraphReply, Identity, Sequencer, SimClock, SimTime, Tenant};
+use super::token::TokensIssued;
+use super::{
+    CLIENT_ID, Faults, GraphOperation, GraphPermission, Route, SignIn, StateLine, TENANT_ID, TokenRights, TokenSubject,
+    batch,
+};
+use super::{Call, GraphRefusal, GraphReply, Identity, Options, Sequencer, SimClock, SimTime, Tenant};
 
 /// How long a made-up throttling asks to wait: short, since a test that meets it should go on soon.
 const FAKE_WAIT_MS: std::ops::Range<u64> = 200..2_000;
@@ -54,13 +56,13 @@ pub(super) struct SimService {
     pub(super) root: String,
     pub(super) clock: SimClock,
     pub(super) sequencer: Sequencer,
-    pub(super) faults: Faults,
     pub(super) tenant: Mutex<Tenant>,
     pub(super) throttle: Mutex<Throttle>,
     pub(super) access: Mutex<Access>,
     pub(super) started_at: SimTime,
-    pub(super) blocks_takeover: bool,
-    pub(super) serves_batch: bool,
+    pub(super) options: Options,
+    /// As the options had them, unless a test has changed them since.
+    pub(super) faults: Mutex<Faults>,
     pub(super) counters: Counters,
 }
 
@@ -72,12 +74,6 @@ pub(super) struct Access {
     pub(super) permissions: BTreeSet<GraphPermission>,
     pub(super) tokens: TokensIssued,
     pub(super) devices: Devices,
-}
-
-/// Takes a lock. A request that panicked while holding it changed nothing by halves: writes are planned first and
-/// then put in place by steps that do not fail.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SimService {
@@ -106,7 +102,7 @@ impl SimService {
             Err(refusal) => return self.refuse(call, &refusal),
         };
         let leaves_share = share_left_by(call.header("x-ms-throttle-priority"));
-        let decision = locked(&self.throttle).admit(call.cost(), leaves_share, call.now);
+        let decision = self.throttle.lock().admit(call.cost(), leaves_share, call.now);
         let outcome = match decision {
             Err(refusal) => Some(self.throttled(call, refusal, refusal.limit.names().1)),
             Ok(warning_share) => self
@@ -119,7 +115,7 @@ impl SimService {
     /// Gives out a token for Graph with what is granted at this moment.
     pub(super) fn issue(&self, access: &mut Access, subject: TokenSubject, now: SimTime, identity: &Identity) -> Value {
         count(&self.counters.tokens);
-        let is_administrator = locked(&self.tenant).app_is_administrator;
+        let is_administrator = self.tenant.lock().app_is_administrator;
         let rights = TokenRights { permissions: access.permissions.clone(), is_administrator };
         access.tokens.issue(subject, &access.sign_in.resource, rights, now, identity)
     }
@@ -127,16 +123,17 @@ impl SimService {
     /// Lets an object with this anchor arrive from on premises; gives the id of the user whom it took over.
     pub(super) fn hard_match(&self, anchor: &str, now: SimTime) -> Result<String, NoHardMatch> {
         let identity = self.sequencer.next("SYNC", anchor);
-        let mut tenant = locked(&self.tenant);
-        let after = hard_match::plan(&tenant, self.blocks_takeover, anchor)?;
+        let mut tenant = self.tenant.lock();
+        let after = hard_match::plan(&tenant, self.options.blocks_takeover, anchor)?;
         let id = users::id(&after);
-        tenant.put(None, id, Some(after), now, &identity).map_err(|_| NoHardMatch::NotStored)?;
+        let line = StateLine { user: Some((id, Some(after))), ..StateLine::default() };
+        tenant.make(line, now, &identity).map_err(|_| NoHardMatch::NotStored)?;
         Ok(id.to_string())
     }
 
     /// Another app makes so many writes a second from `now` on.
     pub(super) fn change_other_app(&self, writes_per_s: f64, now: SimTime) {
-        locked(&self.throttle).load(writes_per_s, now);
+        self.throttle.lock().load(writes_per_s, now);
     }
 
     /// A refusal before anything else was looked at.
@@ -146,11 +143,12 @@ impl SimService {
 
     fn check_token(&self, call: &Call) -> Result<Arc<TokenRights>, GraphRefusal> {
         let token = call.bearer().ok_or_else(|| GraphRefusal::token("Access token is empty."))?;
-        locked(&self.access).tokens.check(token, call.now)
+        self.access.lock().tokens.check(token, call.now)
     }
 
     fn with_fault(&self, call: &Call, dice: &mut ChaCha8Rng, carry_out: impl Fn() -> GraphReply) -> Option<GraphReply> {
-        let Some(fault) = self.faults.draw(dice) else {
+        let drawn = self.faults.lock().draw(dice);
+        let Some(fault) = drawn else {
             return Some(carry_out());
         };
         count(&self.counters.faults);
@@ -171,9 +169,9 @@ impl SimService {
             }
             InjectedFault::ExpireToken => {
                 if let Some(token) = call.bearer() {
-                    locked(&self.access).tokens.expire(token, call.now);
+                    self.access.lock().tokens.expire(token, call.now);
                 }
-                self.refused(call, &GraphRefusal::token_expired())
+                self.refused(call, &GraphRefusal::TOKEN_EXPIRED)
             }
         })
     }
@@ -193,13 +191,13 @@ impl SimService {
             // A batch within a batch.
             return Err(GraphRefusal::no_such_path(&call.path));
         };
-        let endpoint = endpoint(pattern, call.method.as_str()).ok_or_else(GraphRefusal::method)?;
-        let tenant = &mut *locked(&self.tenant);
+        let endpoint = endpoint(pattern, call.method.as_str()).ok_or(GraphRefusal::METHOD)?;
+        let tenant = &mut *self.tenant.lock();
         GraphOperation { tenant, call, root: &self.root, rights, key }.carry_out(endpoint)
     }
 
     pub(super) fn refused(&self, call: &Call, refusal: &GraphRefusal) -> GraphReply {
-        let reply = GraphReply::value(refusal.status(), &refusal.body(&call.trace()));
+        let reply = GraphReply::value(refusal.status(), &refusal.body(call.inner_error()));
         match refusal.status() {
             StatusCode::UNAUTHORIZED => reply.with("www-authenticate", "Bearer realm=\"\""),
             _ => reply,
@@ -209,7 +207,7 @@ impl SimService {
     fn throttled(&self, call: &Call, refusal: Throttled, reason: &str) -> GraphReply {
         count(&self.counters.throttled);
         let scope = format!("{}/{CLIENT_ID}/{TENANT_ID}", refusal.limit.names().0);
-        let reply = GraphReply::value(StatusCode::TOO_MANY_REQUESTS, &call.trace().throttled_body())
+        let reply = GraphReply::value(StatusCode::TOO_MANY_REQUESTS, &throttled_body(call.inner_error()))
             .with("x-ms-throttle-scope", &scope)
             .with("x-ms-throttle-information", reason);
         match refusal.wait_ms {

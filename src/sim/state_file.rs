@@ -70,11 +70,11 @@ pub(super) struct StateFile {
 impl StateFile {
     /// Opens the directory, making it and the file where they are missing; `identity` is what the options say.
     pub(super) fn open(directory: &Path, identity: TenantIdentity) -> Result<Self, SimError> {
-        let failed = |source| SimError::State { path: directory.to_owned(), source };
+        let failed = |source| SimError::State(directory.to_owned(), source);
         fs::create_dir_all(directory).map_err(failed)?;
         let lock = File::create(directory.join(LOCK_NAME)).map_err(failed)?;
         lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => SimError::StateInUse { path: directory.to_owned() },
+            TryLockError::WouldBlock => SimError::StateInUse(directory.to_owned()),
             TryLockError::Error(source) => failed(source),
         })?;
         let path = directory.join(FILE_NAME);
@@ -83,7 +83,7 @@ impl StateFile {
         let mut state = Self { path, born, file, lines_read: 0, bytes_read: 0, is_broken: false, _lock: lock };
         match state.next_line::<TenantIdentity>()? {
             Some(found) if found.is_same(&identity) => state.born = found.born,
-            Some(_) => return Err(SimError::OtherTenant { path: state.path }),
+            Some(_) => return Err(SimError::OtherTenant(state.path)),
             None => {
                 state.append(&identity).map_err(failed)?;
                 state.bytes_read = state.file.seek(SeekFrom::End(0)).map_err(failed)?;
@@ -103,7 +103,7 @@ impl StateFile {
 
     /// The next whole line; a torn last one is cut off.
     fn next_line<T: DeserializeOwned>(&mut self) -> Result<Option<T>, SimError> {
-        let failed = |source| SimError::State { path: self.path.clone(), source };
+        let failed = |source| SimError::State(self.path.clone(), source);
         let mut text = Vec::new();
         self.file.read_until(b'\n', &mut text).map_err(failed)?;
         if !text.ends_with(b"\n") {
@@ -112,7 +112,7 @@ impl StateFile {
         }
         self.lines_read += 1;
         self.bytes_read += text.len() as u64;
-        let unreadable = |source| SimError::StateUnreadable { path: self.path.clone(), line: self.lines_read, source };
+        let unreadable = |source| SimError::StateUnreadable(self.path.clone(), self.lines_read, source);
         serde_json::from_slice(&text).map(Some).map_err(unreadable)
     }
 
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(lines(directory.path()), []);
         open_for_append(&path).unwrap().write_all(b"nonsense\n").unwrap();
         let mut file = StateFile::open(directory.path(), identity()).unwrap();
-        assert!(matches!(file.replay(|_| {}), Err(SimError::StateUnreadable { line: 2, .. })));
+        assert!(matches!(file.replay(|_| {}), Err(SimError::StateUnreadable(_, 2, _))));
     }
 
     #[test]
@@ -194,9 +194,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let first = StateFile::open(directory.path(), identity()).unwrap();
         let second = StateFile::open(directory.path(), identity());
-        assert!(matches!(second, Err(SimError::StateInUse { .. })));
+        assert!(matches!(second, Err(SimError::StateInUse(_))));
         drop(first);
         let other = TenantIdentity::new(8, "generated:1".to_owned(), SimTime(5));
-        assert!(matches!(StateFile::open(directory.path(), other), Err(SimError::OtherTenant { .. })));
+        assert!(matches!(StateFile::open(directory.path(), other), Err(SimError::OtherTenant(_))));
     }
 }

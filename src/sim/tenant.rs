@@ -4,15 +4,15 @@
 use std::collections::HashMap;
 
 use rand::RngExt as _;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::replica::Replica;
 use super::rules::domains::Domains;
-use super::state_file::{StateFile, StateLine, TenantIdentity};
+use super::state_file::{StateFile, TenantIdentity};
 use super::store::DocumentStore;
 use super::write_log::{WriteLog, difference};
-use super::{Document, GraphRefusal, Identity, Options, SimError, SimTime};
+use super::{Document, GraphRefusal, Identity, Options, SimError, SimTime, Slot, StateLine};
 
 /// A write that is allowed but not made yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +57,7 @@ impl Tenant {
             file: None,
         };
         if let Some(file) = &mut file {
-            file.replay(|line| tenant.remember(line))?;
+            file.replay(|line| drop(tenant.apply(line)))?;
         }
         tenant.file = file;
         Ok(tenant)
@@ -80,64 +80,35 @@ impl Tenant {
             "changed": difference(self.users.by_id(id), after.as_ref()),
             "client_request_id": client_request_id,
         });
-        self.put(Some(record), id, after, now, identity)
+        let line = StateLine { write: Some(record), user: Some((id, after)), risks: Vec::new() };
+        self.make(line, now, identity)
     }
 
-    /// Stores what a user is from now on and makes them that. A change that nobody wrote is not among the writes.
-    pub(super) fn put(
-        &mut self,
-        write: Option<Value>,
-        id: Uuid,
-        after: Option<Document>,
-        now: SimTime,
-        identity: &Identity,
-    ) -> Result<(), GraphRefusal> {
-        let line = StateLine { write, user: Some((id, after)), risks: Vec::new() };
-        self.store_line(&line)?;
-        line.write.iter().for_each(|record| self.writes.push(record));
-        self.commit(id, line.user.and_then(|(_, after)| after), now, identity);
-        Ok(())
-    }
-
-    /// Stores planned changes of risks and makes them.
-    pub(super) fn write_risks(&mut self, risks: Vec<(Uuid, Document)>) -> Result<(), GraphRefusal> {
-        let line = StateLine { risks, ..StateLine::default() };
-        self.store_line(&line)?;
-        self.risks.extend(line.risks);
-        Ok(())
-    }
-
-    pub(super) fn commit(&mut self, id: Uuid, after: Option<Document>, now: SimTime, identity: &Identity) {
-        let written = match after {
-            Some(after) => Some(self.users.put(after)),
-            None => self.users.purge(id).map(|(slot, before)| (slot, Some(before))),
-        };
+    /// Stores changes and makes them. One without a record of a write is not among the writes.
+    pub(super) fn make(&mut self, line: StateLine, now: SimTime, identity: &Identity) -> Result<(), GraphRefusal> {
+        if let Some(file) = &mut self.file {
+            file.append(&line).map_err(|error| {
+                tracing::error!(%error, "the simulated tenant cannot store a write; it refuses writes until it is started again");
+                GraphRefusal::NOT_STORED
+            })?;
+        }
         let delay_ms_max = self.replica.delay_ms_max();
-        if let Some((slot, before)) = written
+        if let Some((slot, before)) = self.apply(line)
             && delay_ms_max > 0
         {
             let delay_ms = identity.dice().random_range(0..=delay_ms_max);
             self.replica.record(slot, before, now, delay_ms);
         }
+        Ok(())
     }
 
-    fn store_line(&mut self, line: &StateLine) -> Result<(), GraphRefusal> {
-        let Some(file) = &mut self.file else {
-            return Ok(());
-        };
-        file.append(line).map_err(|error| {
-            tracing::error!(%error, "the simulated tenant cannot store a write; it refuses writes until it is started again");
-            GraphRefusal::not_stored()
-        })
-    }
-
-    fn remember(&mut self, line: StateLine) {
+    /// Gives the place of a changed user, and what was there.
+    fn apply(&mut self, line: StateLine) -> Option<(Slot, Option<Document>)> {
         line.write.iter().for_each(|record| self.writes.push(record));
         self.risks.extend(line.risks);
-        match line.user {
-            Some((_, Some(user))) => drop(self.users.put(user)),
-            Some((id, None)) => drop(self.users.purge(id)),
-            None => {}
+        match line.user? {
+            (_, Some(user)) => Some(self.users.put(user)),
+            (id, None) => self.users.purge(id).map(|(slot, before)| (slot, Some(before))),
         }
     }
 }

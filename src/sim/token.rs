@@ -10,9 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::permission::GraphPermission;
-use super::sign_in::IDENTITY_CLIENT_ID;
-use super::{GraphRefusal, Identity, SimTime};
+use super::{GraphPermission, GraphRefusal, IDENTITY_CLIENT_ID, Identity, SimTime};
 
 /// The simulated tenant's id.
 pub const TENANT_ID: &str = "5e0d0d4c-51b1-4a7e-9d0a-51a1a7edc0de";
@@ -106,7 +104,7 @@ impl TokensIssued {
     pub(super) fn check(&self, token: &str, now: SimTime) -> Result<Arc<TokenRights>, GraphRefusal> {
         match self.held.get(token) {
             None => Err(GraphRefusal::token("The access token cannot be validated.")),
-            Some((end, _)) if *end <= now => Err(GraphRefusal::token_expired()),
+            Some((end, _)) if *end <= now => Err(GraphRefusal::TOKEN_EXPIRED),
             Some((_, rights)) => Ok(Arc::clone(rights)),
         }
     }
@@ -210,9 +208,9 @@ mod tests {
             found.map(|rights| (*rights).clone())
         };
         assert_eq!(check(&tokens, &token, 9_999), Ok(rights(false)));
-        assert_eq!(check(&tokens, &token, 10_000), Err(GraphRefusal::token_expired()));
+        assert_eq!(check(&tokens, &token, 10_000), Err(GraphRefusal::TOKEN_EXPIRED));
         assert_eq!(check(&tokens, "other", 0), Err(GraphRefusal::token("The access token cannot be validated.")));
         tokens.expire(&token, SimTime(5_000));
-        assert_eq!(check(&tokens, &token, 5_000), Err(GraphRefusal::token_expired()));
+        assert_eq!(check(&tokens, &token, 5_000), Err(GraphRefusal::TOKEN_EXPIRED));
     }
 }

@@ -5,9 +5,8 @@ use std::borrow::Cow;
 
 use super::odata::{Comparison, FilterClause};
 use super::rules::users;
-use super::schema::{ApiVersion, Rows, ValueForm, parse_id};
-use super::store::{Collection, Slot};
-use super::{Document, Identity, SimTime, Tenant};
+use super::schema::{ValueForm, parse_id};
+use super::{ApiVersion, Collection, Document, Identity, Rows, SimTime, Slot, Tenant};
 
 /// One request's eyes, and what it looks for.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +21,7 @@ pub(super) struct ReplicaView<'a> {
 
 impl<'a> ReplicaView<'a> {
     /// The live user whom the key names, by id or UPN.
-    pub(super) fn live(&self) -> Option<&'a Document> {
+    pub(super) fn live(self) -> Option<Cow<'a, Document>> {
         if let Some(id) = parse_id(self.key) {
             return self.seen(self.tenant.users.slot_of(id)?, Collection::Live);
         }
@@ -32,7 +31,7 @@ impl<'a> ReplicaView<'a> {
     }
 
     /// The deleted user with the id that is the key.
-    pub(super) fn deleted(&self) -> Option<&'a Document> {
+    pub(super) fn deleted(self) -> Option<Cow<'a, Document>> {
         self.seen(self.tenant.users.slot_of(parse_id(self.key)?)?, Collection::Deleted)
     }
 
@@ -45,7 +44,7 @@ impl<'a> ReplicaView<'a> {
         };
         Box::new(slots.filter_map(move |slot| {
             let user = self.seen(slot, collection)?;
-            filter.is_none_or(|filter| filter.matches(user)).then_some((slot, Cow::Borrowed(user)))
+            filter.is_none_or(|filter| filter.matches(&user)).then_some((slot, user))
         }))
     }
 
@@ -72,12 +71,12 @@ impl<'a> ReplicaView<'a> {
         Some(slots)
     }
 
-    fn seen(&self, slot: Slot, collection: Collection) -> Option<&'a Document> {
+    fn seen(&self, slot: Slot, collection: Collection) -> Option<Cow<'a, Document>> {
         let user = match self.tenant.replica.past(slot, self.now) {
             Some(past) if self.identity.coin(slot) => past,
             Some(_) | None => self.tenant.users.get(slot),
         };
-        user.filter(|user| Collection::of(user) == collection)
+        user.filter(|user| Collection::of(user) == collection).map(Cow::Borrowed)
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
-use super::Document;
-use super::schema::{Property, USERS};
+use super::schema::Property;
+use super::{Document, USERS};
 
 /// Writes remembered. At some 400 bytes each this is 80 MB at most, and enough for every test that looks.
 const RECORDS_MAX: usize = 200_000;

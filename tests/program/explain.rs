@@ -3,7 +3,7 @@
 use crate::support::{Ran, end};
 use cutover::job::{SHIPPED, find};
 use cutover::machine::Outcome;
-use cutover::services::{CLASSES, known_codes};
+use cutover::services::{Class, known_codes};
 use cutover::values::Rule;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ fn every_code_of_every_table_has_a_page() {
     let of_jobs = jobs.iter().flat_map(|job| job.checks.iter().chain(&job.refusals));
     let mut codes: Vec<String> = of_jobs.map(|objection| objection.code.clone()).collect();
     codes.extend(Rule::all().map(|rule| rule.name().to_owned()));
-    codes.extend(CLASSES.iter().map(|class| class.kind().code.to_owned()));
+    codes.extend(Class::all().map(|class| class.kind().code.to_owned()));
     codes.extend(known_codes().map(|known| known.code.to_owned()));
     codes.extend(Outcome::ALL.iter().map(|outcome| outcome.word().to_owned()));
     codes.extend(["0", "1", "2", "3", "4", "5", "70"].map(str::to_owned));
@@ -116,7 +116,7 @@ fn every_code_in_the_source_has_a_page() {
             }
         }
     }
-    assert!(found > 40, "only {found} codes were found in the source");
+    assert!(found > 30, "only {found} codes were found in the source");
 }
 
 fn files_under(folder: &Path) -> Vec<PathBuf> {

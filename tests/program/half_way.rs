@@ -350,10 +350,12 @@ fn whoever_fails_after_the_taking_over_is_as_before_the_first_run() {
 
 #[test]
 fn a_second_signal_that_leaves_somebody_locked_out_ends_with_five() {
-    // The drain alone takes several requests, and so longer than the signals are apart.
-    let stage = Stage::new(slow(60, 2_000));
+    let stage = Stage::new(slow(60, 50));
     let oracle = Oracle::look(&stage);
     let mut going = stage.start(&mut stage.quick_run(&["--concurrency", "20"]));
+    stage.await_writes(1, &mut going);
+    // The drain alone takes several requests, and so longer than the signals are apart.
+    stage.change_latency(2_000);
     while oracle.exposed(&stage).len() < 3 {
         assert!(!going.has_ended(), "{:?}", going.said());
         std::thread::sleep(Duration::from_millis(10));

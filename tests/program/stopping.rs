@@ -85,13 +85,19 @@ fn a_pending_row_of_the_report_is_as_before_or_in_safety() {
 /// Somebody who presses Ctrl-C until the program is gone means it, however slowly that program drains.
 #[test]
 fn a_second_signal_stops_at_once_and_the_journal_is_good() {
+    let (stage, oracle, mut going) = at_work_on(slow(60, 10), CRAWLING_WRITES, &MANY_IN_FLIGHT);
     // Nobody who is away is back before the second signal counts.
-    let (stage, oracle, mut going) = at_work_on(slow(60, 1_500), CRAWLING_WRITES, &MANY_IN_FLIGHT);
+    stage.change_latency(1_500);
+    while oracle.exposed(&stage).len() < 3 {
+        assert!(!going.has_ended(), "{:?}", going.said());
+        std::thread::sleep(POLL);
+    }
     while !going.has_ended() {
         going.interrupt();
         std::thread::sleep(Duration::from_millis(100));
     }
     let stopped = going.wait().must_end(5);
+    stage.change_latency(10);
     assert!(stopped.stdout.contains("twice"), "{}", stopped.stdout);
     assert!(stopped.complaint().contains("stopping now: SIGINT received twice"), "{}", stopped.stderr);
     let ran = stage.go_on_as_told(&stopped);

@@ -302,9 +302,10 @@ fn one_that_is_just_ending_is_waited_for() {
 #[cfg(unix)]
 #[test]
 fn whoever_deletes_the_lock_opens_no_second_door() {
-    let stage = Stage::new(slow(600, 4));
+    let stage = Stage::new(slow(600, 250));
     let oracle = Oracle::look(&stage);
-    let mut going = at_work(&stage);
+    let mut going = stage.start(&mut stage.quick_run(&[]));
+    stage.await_writes(10, &mut going);
     for file in ["lock", "holder.json"] {
         fs::remove_file(stage.journal().join(file)).unwrap();
     }
@@ -319,6 +320,7 @@ fn whoever_deletes_the_lock_opens_no_second_door() {
     let status = stage.end(&mut stage.cutover(&["status", "--json"]));
     assert_eq!(status.must_end(0).json()["state"], "running");
     must_be_refused(stage.end(&mut stage.quick_run(&[])), Some(going.pid()));
+    stage.change_latency(0);
     let ran = going.wait();
     assert!([Some(0), Some(1)].contains(&ran.code), "{ran:?}");
     let complaints = oracle.complaints(&stage, &ran, Slack(0));

@@ -10,6 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod doubles;
 mod foreign;
 mod graph_description;
+mod library_run;
 mod people;
 mod rooms;
 mod simulation;

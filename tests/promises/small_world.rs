@@ -9,13 +9,13 @@
 //! The job's bounds on attempts are lowered; `CUTOVER_ATTEMPTS=n` sets them for all (2 takes some ten minutes).
 
 use cutover::core::Problem;
-use cutover::job::{Job, RowView, SHIPPED, Settings, State, Write, parse};
+use cutover::job::{RowView, SHIPPED, Settings, State, Write, parse};
 use cutover::journal::{RowNumber, RowRecord};
 use cutover::machine::{Attempt, Effect, Event, Outcome, RowState, Rules};
 use cutover::runner::assess::{Seen, nobody};
+use cutover::runner::client::Costs;
 use cutover::runner::observe::Found;
 use cutover::runner::row::LiveRow;
-use cutover::runner::staleness::Memory;
 use cutover::runner::start::rules_of;
 use cutover::services::{Class, Fault};
 use serde_json::{Value, json};
@@ -42,7 +42,6 @@ const ID: &str = "11111111-2222-3333-4444-555555555555";
 
 /// What everybody here shares.
 struct Setting {
-    job: Arc<Job>,
     view: RowView,
     rules: Rules,
     lag_ms: u64,
@@ -52,6 +51,8 @@ struct Setting {
 #[derive(Clone)]
 struct Moment {
     row: LiveRow,
+    /// The row as its log says.
+    stored: RowRecord,
     effect: Effect,
     now: u64,
     person: State,
@@ -94,13 +95,22 @@ impl Setting {
             _ => None,
         });
         let view = RowView::new(&job, &settings, &columns.collect::<Vec<_>>(), None).unwrap();
-        Setting { rules: rules_of(&job), view, job, lag_ms: *lag_ms }
+        Setting { rules: rules_of(&job), view, lag_ms: *lag_ms }
     }
 
     fn begin(&self, person: &State) -> Moment {
-        let mut row = LiveRow::new(RowNumber(1), None);
-        let effect = row.begin(0, &self.rules).unwrap();
-        Moment { row, effect, now: 0, person: person.clone(), pasts: Vec::new(), touched: false, blind: false }
+        let mut row = LiveRow::new(RowNumber(1), None, None);
+        let effect = row.tell(row.beginning(), 0, &self.rules).unwrap();
+        Moment {
+            row,
+            stored: RowRecord::default(),
+            effect,
+            now: 0,
+            person: person.clone(),
+            pasts: Vec::new(),
+            touched: false,
+            blind: false,
+        }
     }
 
     fn moves(&self, moment: &Moment) -> Vec<Move> {
@@ -122,10 +132,11 @@ impl Setting {
         moment
     }
 
+    /// What a process that reads the log comes to is what the one that wrote it had.
     fn store(&self, moment: &mut Moment) {
-        let now = moment.now;
-        let change = moment.row.take_change(Default::default(), now, &self.rules);
-        change.expect("what was lived can be stored");
+        let transition = moment.row.take_transition(Costs::default());
+        moment.stored.apply(transition, &self.rules).expect("what was lived can be stored");
+        assert_eq!(moment.stored, **moment.row.record());
     }
 
     fn tell(&self, moment: &mut Moment, event: Event) {
@@ -134,7 +145,7 @@ impl Setting {
     }
 
     fn takes_in(&self, moment: &mut Moment, seen: Seen, now: u64) {
-        let assessment = moment.row.assess(&self.job, &self.view, seen, now);
+        let assessment = moment.row.assess(&self.view, seen, now);
         let event = moment.row.take_in(&self.view, assessment);
         self.tell(moment, event);
     }
@@ -142,10 +153,8 @@ impl Setting {
     fn dies(&self, moment: &Moment) -> Move {
         let mut to = moment.clone();
         to.now += STEP_MS;
-        let stored = moment.row.stored().clone();
-        let begun = stored.state != RowState::Waiting;
-        to.row = LiveRow::new(RowNumber(1), begun.then_some(stored));
-        to.effect = to.row.begin(to.now, &self.rules).unwrap();
+        to.row = LiveRow::new(RowNumber(1), Some(moment.stored.clone()), None);
+        to.effect = to.row.tell(to.row.beginning(), to.now, &self.rules).unwrap();
         Move { label: "dies", dies: true, to }
     }
 
@@ -192,19 +201,19 @@ impl Setting {
     fn sends(&self, moment: &Moment, attempt: Attempt) -> Vec<Move> {
         let mut moment = moment.clone();
         moment.now += STEP_MS;
-        let write = moment.row.write(&self.job, &self.view, attempt).unwrap().unwrap();
+        let write = moment.row.write(&self.view, attempt).unwrap().unwrap();
         let done = self.done(&moment, &write.effect);
         let in_part = self.passes_over(&moment, &write);
         let mut moves = Vec::new();
         for (label, done) in [("does it", &done), ("does a part of it", &in_part)] {
             let Some(done) = done else { continue };
             let mut to = done.clone();
-            let event = to.row.applied(&self.job, &self.view, attempt, &write, to.now);
+            let event = to.row.applied(&self.view, attempt, &write, to.now);
             self.tell(&mut to, event);
             moves.push((label, to));
         }
         let answers = |moment: &Moment, class| {
-            let event = moment.row.unanswered(&self.job, attempt, &fault(class));
+            let event = moment.row.unanswered(&self.view, attempt, &fault(class));
             self.told(moment, event)
         };
         let silent = Class::InDoubt;
@@ -306,15 +315,14 @@ fn person(upn: &str, immutable_id: Option<&str>, deleted: bool) -> State {
 fn mark(moment: &Moment) -> u64 {
     let mut hasher = DefaultHasher::new();
     let since = |at: Option<u64>| at.map(|at| (moment.now - at).min(REPLICATION_S * 1_000));
-    for record in [moment.row.record(), moment.row.stored()] {
+    for record in [&**moment.row.record(), &moment.stored] {
         let RowRecord { before, expected, .. } = record;
         let state = postcard::to_stdvec(&without_words(&record.state)).unwrap();
         (state, before, expected, &record.begun).hash(&mut hasher);
-        (since(record.wrote_at), since(record.took_effect_at)).hash(&mut hasher);
+        (since(record.wrote_at), since(record.left_at), since(record.took_effect_at)).hash(&mut hasher);
     }
-    let Memory { left_at, unseen_since } = moment.row.memory();
-    let unseen_ms = unseen_since.map(|at| moment.now - at);
-    (since(left_at), unseen_ms).hash(&mut hasher);
+    let unseen_ms = moment.row.unseen_since().map(|at| moment.now - at);
+    unseen_ms.hash(&mut hasher);
     let pasts = moment.pasts.iter();
     let pasts: Vec<_> = pasts
         .filter(|(until, _)| *until > moment.now)

@@ -30,7 +30,7 @@ pub struct Tally {
 
 impl Tally {
     fn take(&mut self, transition: &Transition, rules: &Rules) {
-        for event in &transition.events {
+        for (at, event) in &transition.events {
             match event {
                 Event::Applied(..) => self.applied += 1,
                 Event::Refused(..) | Event::Contended(..) => self.refused += 1,
@@ -47,7 +47,7 @@ impl Tally {
             }
             let left_behind = self.is_intending() && *event == Event::Recovered;
             let record = &mut self.record;
-            record.take(event.clone(), transition.at, rules).unwrap();
+            record.take(*at, event.clone(), rules).unwrap();
             // Whoever forgets such a doubt has an attempt too many.
             self.orphaned += u64::from(left_behind && self.is_doubtful());
         }

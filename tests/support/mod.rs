@@ -95,6 +95,11 @@ impl Stage {
         &self.simulator
     }
 
+    /// From the next request on every reply takes so long.
+    pub fn change_latency(&self, latency_ms: u64) {
+        self.simulator.change_faults(|faults| faults.latency_base_ms = latency_ms);
+    }
+
     /// What the tenant answers to a form.
     pub fn post(&self, path: &str, form: &[(&str, &str)]) -> String {
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -42,7 +42,7 @@ fn moved(transition: &Transition, steps: &[String]) -> String {
     if transition.events.is_empty() {
         return format!("row {row}: facts");
     }
-    let events = transition.events.iter().map(|event| event_words(event, steps));
+    let events = transition.events.iter().map(|(_, event)| event_words(event, steps));
     format!("row {row}: {}", events.collect::<Vec<_>>().join(", "))
 }
 

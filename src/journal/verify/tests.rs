@@ -53,10 +53,10 @@ type Forgery = (&'static str, fn(&mut Vec<LineParts>));
 fn every_forgery_with_mended_checksums_is_named() {
     let forgeries: [Forgery; 14] = [
         ("a record's content, hash as it was", |lines| {
-            edit(&mut lines[6], "\"at\":10", "\"at\":11");
+            edit(&mut lines[6], "[10,{\"Observed\"", "[11,{\"Observed\"");
         }),
         ("a record's content and its own hash", |lines| {
-            edit(&mut lines[6], "\"at\":10", "\"at\":11");
+            edit(&mut lines[6], "[10,{\"Observed\"", "[11,{\"Observed\"");
             lines[6].hash = hash_of(&lines[5].hash, &lines[6]);
         }),
         ("the first record's content", |lines| {

@@ -28,51 +28,50 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::gate::{Gate, Permit};
 use super::refusals::Refusals;
 use super::taken::Taken;
-use super::{Delays, Pause, PauseReason, Permit, Sequence, ThrottleReason};
+use super::usage::SHARE_MIN;
+use super::{Delays, Pause, PauseReason, Sequence, ThrottleReason};
 
 /// A service that says "again at once" is not taken at its word: the requests in flight are still being refused.
-const STOP_MS_MIN: u64 = 100;
+const STOP_MIN: Duration = Duration::from_millis(100);
 /// After this a single refused request costs little and tells more than the header did.
-const STOP_S_MAX: u64 = 600;
+const STOP_MAX: Duration = Duration::from_secs(600);
 /// A wish as long as this is no hiccup: the service declares a pause, and everybody keeps to it.
-const DECLARED_PAUSE_S_MIN: u64 = 10;
+const DECLARED_PAUSE_MIN: Duration = Duration::from_secs(10);
 /// The least that a row waits after a refusal.
-const ROW_WAIT_MS_MIN: u64 = 500;
+const ROW_WAIT_MIN: Duration = Duration::from_millis(500);
 /// Until another request probes after a first one that was refused perhaps by chance.
-const PROBE_AGAIN_MS: u64 = 1_000;
+const PROBE_AGAIN: Duration = Duration::from_millis(1_000);
 /// An event this soon after a stop ended shows that the stop alone was not enough.
-const REPEATED_S_MAX: u64 = 60;
+const REPEATED_MAX: Duration = Duration::from_secs(60);
 /// The least stop then. Something is in the bucket again afterwards, and the next estimate has some seconds to go by.
-const REPEATED_STOP_MS_MIN: u64 = 2_000;
+const REPEATED_STOP_MIN: Duration = Duration::from_millis(2_000);
 /// The single request is given up as lost after this, since whoever sent it may have been cancelled; another follows.
-const PROBE_MS_MAX: u64 = 5_000;
+const PROBE_MAX: Duration = Duration::from_millis(5_000);
 
 /// Older requests say more about an hour ago than about now.
-const TAKEN_S: u64 = 60;
+const TAKEN_OVER: Duration = Duration::from_secs(60);
 /// A little below what is free, so that the service's own count of it can recover.
 const BELOW_FREE: f64 = 0.97;
 /// No single event takes more: the budget may have had little to send before it, and then the estimate is too low.
 const CUT_MAX: f64 = 0.5;
 /// Below this time between two events the estimate is mostly noise.
-const BRIEF_MS: u64 = 6_000;
+const BRIEF: Duration = Duration::from_millis(6_000);
 /// The least share of the rate that is believed after so brief a time.
 const BRIEF_SHARE: f64 = 0.8;
-/// Slower than this, a batch would not end; from here on the stops alone must do.
-pub(super) const SHARE_MIN: f64 = 0.1;
-
 /// A rate that has grown by more than this since the last event, and is not full, is on its way to the next one.
 const GROWN: f64 = 1.02;
 /// When the rate is full again after the last event.
-const RECOVERED_S: u64 = 120;
+const RECOVERED_S: f64 = 120.0;
 /// The same after a service was short of processor time.
-const BUSY_RECOVERED_S: u64 = 30;
+const BUSY_RECOVERED_S: f64 = 30.0;
 
 /// Stops and slower rates that follow from replies 429.
 #[derive(Debug)]
 pub(super) struct Throttling {
-    gate: BudgetGate,
+    pub(super) gate: Gate,
     last: Option<BudgetEvent>,
     taken: Taken,
     refusals: Refusals,
@@ -83,31 +82,14 @@ pub(super) struct Throttling {
 #[must_use]
 pub fn row_wait(retry_after: Option<Duration>, whose: ThrottleReason) -> Duration {
     match is_lone(retry_after, whose) {
-        true => {
-            let least = Duration::from_millis(ROW_WAIT_MS_MIN);
-            retry_after.map_or(least, |wish| wish.max(least))
-        }
+        true => retry_after.unwrap_or_default().max(ROW_WAIT_MIN),
         false => Duration::ZERO,
     }
 }
 
 /// Whether a refusal may be chance, and concern its row alone.
 fn is_lone(retry_after: Option<Duration>, whose: ThrottleReason) -> bool {
-    let pause = Duration::from_secs(DECLARED_PAUSE_S_MIN);
-    !whose.names_a_limit() && retry_after.is_none_or(|wish| wish < pause)
-}
-
-/// Whether requests pass.
-#[derive(Debug, Clone, Copy)]
-enum BudgetGate {
-    Open,
-    /// None before the pause has ended; then one does.
-    Stopped(Pause),
-    /// The one is under way, and none follows before it is answered or the pause has ended.
-    Probing {
-        probe: Permit,
-        pause: Pause,
-    },
+    !whose.names_a_limit() && retry_after.is_none_or(|wish| wish < DECLARED_PAUSE_MIN)
 }
 
 /// Replies 429 that belong together.
@@ -127,9 +109,9 @@ struct BudgetEvent {
 impl Throttling {
     pub(super) fn new(now: Instant) -> Throttling {
         Throttling {
-            gate: BudgetGate::Open,
+            gate: Gate::Open,
             last: None,
-            taken: taken_since(now),
+            taken: Taken::since(now, TAKEN_OVER),
             refusals: Refusals::new(),
             delays: Delays::new(Sequence::Throttled, 0),
         }
@@ -137,14 +119,8 @@ impl Throttling {
 
     /// A request leaves.
     pub(super) fn admitted(&mut self, now: Instant, permit: Permit) {
-        let (probe, pause) = match self.gate {
-            BudgetGate::Open => return,
-            BudgetGate::Stopped(pause) => (permit, pause),
-            BudgetGate::Probing { probe, pause } => (probe, pause),
-        };
-        let until = now + Duration::from_millis(PROBE_MS_MAX);
-        self.gate = BudgetGate::Probing { probe, pause: Pause { until, ..pause } };
-        if let Some(event) = &mut self.last {
+        let probe = self.gate.admitted(now, permit, PROBE_MAX);
+        if let (Some(probe), Some(event)) = (probe, &mut self.last) {
             event.probe = Some(probe);
         }
     }
@@ -153,18 +129,16 @@ impl Throttling {
     pub(super) fn taken(&mut self, now: Instant, permit: Permit) -> bool {
         self.taken.add(now);
         match self.gate {
-            BudgetGate::Probing { probe, .. } if permit >= probe => {
-                self.gate = BudgetGate::Open;
+            Gate::Probing { probe, .. } if permit >= probe => {
+                self.gate = Gate::Open;
                 self.delays.reset();
                 self.refusals.forget();
-                true
+                return true;
             }
-            BudgetGate::Open => {
-                self.refusals.taken(self.is_growing(now));
-                false
-            }
-            BudgetGate::Stopped(_) | BudgetGate::Probing { .. } => false,
+            Gate::Open => self.refusals.taken(self.is_growing(now)),
+            Gate::Stopped(_) | Gate::Probing { .. } => {}
         }
+        false
     }
 
     /// A request was answered with 429, at this full rate of the budget, in permits a second.
@@ -176,27 +150,17 @@ impl Throttling {
         whose: ThrottleReason,
         full_rate: f64,
     ) {
-        let wish = retry_after.map(bounded);
+        let wish = retry_after.map(|wish| wish.clamp(STOP_MIN, STOP_MAX));
         let is_lone = is_lone(retry_after, whose);
         let was_in_flight = self.was_in_flight(permit);
         match self.gate {
-            BudgetGate::Open if was_in_flight && is_lone => {}
+            Gate::Open if was_in_flight && is_lone => {}
             // Nothing leaves while it is stopped, so there it is the probe before this stop.
-            BudgetGate::Stopped(_) => self.extend(now, wish, whose),
-            BudgetGate::Open | BudgetGate::Probing { .. } if was_in_flight => self.extend(now, wish, whose),
-            BudgetGate::Probing { .. } => self.probe_was_refused(now, wish, whose, is_lone),
-            BudgetGate::Open if is_lone && !self.refusals.refused(full_rate) => {}
-            BudgetGate::Open => self.begin(now, wish, whose, full_rate),
-        }
-    }
-
-    /// The stop in force, if any.
-    pub(super) fn pause(&self, now: Instant) -> Option<Pause> {
-        match self.gate {
-            BudgetGate::Open => None,
-            BudgetGate::Stopped(pause) | BudgetGate::Probing { pause, .. } => {
-                Some(pause).filter(|pause| now < pause.until)
-            }
+            Gate::Stopped(_) => self.extend(now, wish, whose),
+            Gate::Open | Gate::Probing { .. } if was_in_flight => self.extend(now, wish, whose),
+            Gate::Probing { .. } => self.probe_was_refused(now, wish, whose, is_lone),
+            Gate::Open if is_lone && !self.refusals.refused(full_rate) => {}
+            Gate::Open => self.begin(now, wish, whose, full_rate),
         }
     }
 
@@ -226,10 +190,9 @@ impl Throttling {
         let Some(until) = wish.map(|delay| now + delay) else {
             return;
         };
-        let present = self.pause(now).map(|pause| pause.until);
+        let present = self.gate.pause(now).map(|pause| pause.until);
         if present.is_none_or(|present| present < until) {
-            let reason = PauseReason::RetryAfter(whose);
-            self.close(Pause { reason, until });
+            self.close(Pause { reason: PauseReason::RetryAfter(whose), until });
         }
     }
 
@@ -238,7 +201,7 @@ impl Throttling {
             && !event.has_probed_again
         {
             event.has_probed_again = true;
-            return self.stop(now, None, Duration::from_millis(PROBE_AGAIN_MS), whose);
+            return self.stop(now, None, PROBE_AGAIN, whose);
         }
         let least = self.delays.next_delay();
         self.stop(now, wish, least, whose);
@@ -247,15 +210,13 @@ impl Throttling {
     fn begin(&mut self, now: Instant, wish: Option<Duration>, whose: ThrottleReason, full_rate: f64) {
         let share = self.share_left(now, full_rate);
         self.refusals.forget();
-        let least = if self.is_repeated(now) { Duration::from_millis(REPEATED_STOP_MS_MIN) } else { Duration::ZERO };
+        let is_repeated = self.last.is_some_and(|event| now <= event.stopped_until + REPEATED_MAX);
+        let least = if is_repeated { REPEATED_STOP_MIN } else { Duration::ZERO };
         self.last =
             Some(BudgetEvent { whose, began: now, stopped_until: now, probe: None, has_probed_again: false, share });
-        self.taken = taken_since(now);
-        let least = match wish {
-            Some(_) => least,
-            None => least.max(self.delays.next_delay()),
-        };
-        self.stop(now, wish, least, whose);
+        self.taken = Taken::since(now, TAKEN_OVER);
+        let own = if wish.is_none() { self.delays.next_delay() } else { Duration::ZERO };
+        self.stop(now, wish, least.max(own), whose);
     }
 
     fn stop(&mut self, now: Instant, wish: Option<Duration>, least: Duration, whose: ThrottleReason) {
@@ -263,12 +224,11 @@ impl Throttling {
             Some(delay) => (PauseReason::RetryAfter(whose), delay.max(least)),
             None => (PauseReason::Backoff(whose), least),
         };
-        let until = now + delay;
-        self.close(Pause { reason, until });
+        self.close(Pause { reason, until: now + delay });
     }
 
     fn close(&mut self, pause: Pause) {
-        self.gate = BudgetGate::Stopped(pause);
+        self.gate = Gate::Stopped(pause);
         if let Some(event) = &mut self.last {
             event.stopped_until = pause.until;
             event.probe = None;
@@ -280,7 +240,7 @@ impl Throttling {
         let before = self.share(now);
         let (rate, over) = self.taken.rate(now);
         let mut free = rate / full_rate;
-        if over < Duration::from_millis(BRIEF_MS) {
+        if over < BRIEF {
             free = free.max(BRIEF_SHARE * before);
         }
         (BELOW_FREE * free).clamp(CUT_MAX * before, BELOW_FREE * before).max(SHARE_MIN)
@@ -292,26 +252,14 @@ impl Throttling {
             share < 1.0 && share > GROWN * event.share
         })
     }
-
-    fn is_repeated(&self, now: Instant) -> bool {
-        self.last.is_some_and(|event| now <= event.stopped_until + Duration::from_secs(REPEATED_S_MAX))
-    }
 }
 
 impl BudgetEvent {
     fn share_at(&self, now: Instant) -> f64 {
         let recovered_s = if self.whose == ThrottleReason::ServiceBusy { BUSY_RECOVERED_S } else { RECOVERED_S };
-        let passed = now.saturating_duration_since(self.began).as_secs_f64() / recovered_s as f64;
+        let passed = now.saturating_duration_since(self.began).as_secs_f64() / recovered_s;
         (self.share + (1.0 - self.share) * passed.powi(3)).min(1.0)
     }
-}
-
-fn taken_since(now: Instant) -> Taken {
-    Taken::since(now, Duration::from_secs(TAKEN_S))
-}
-
-fn bounded(retry_after: Duration) -> Duration {
-    retry_after.clamp(Duration::from_millis(STOP_MS_MIN), Duration::from_secs(STOP_S_MAX))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Governor on tokio's clock: when may the next request leave?
+//! Governor on tokio's time: when may the next request leave?
 //!
 //! Governor keeps a GCRA bucket, which lets `burst + period / interval` requests through in the worst window. So that
 //! this is never more than the quota, the burst is taken off the period before the interval is worked out, and a small
@@ -12,12 +12,10 @@
 //! a slower or faster rate is a new limiter, which carries on from the last permit of the one before.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use governor::RateLimiter;
-use governor::clock::Clock;
+use governor::clock::{Clock as _, FakeRelativeClock};
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
@@ -39,12 +37,16 @@ const TRAVEL_DIVISOR: u32 = 100;
 const LONE_SLACK_DIVISOR: u32 = 25;
 const NANOS_PER_SECOND: f64 = 1e9;
 
-type Governor = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>;
+/// On a clock that stands until it is set, so that a bucket can be emptied at a time that is past, and tests and simulations can
+/// pause and turn tokio's.
+type Governor = RateLimiter<NotKeyed, InMemoryState, FakeRelativeClock, NoOpMiddleware<Nanos>>;
 
 /// Gives permits at an even rate that never exceeds its quota.
 #[derive(Debug)]
 pub(super) struct Limiter {
     governor: Governor,
+    /// When governor's clock began.
+    origin: Instant,
     interval: Duration,
 }
 
@@ -59,27 +61,25 @@ impl Limiter {
         let now = Instant::now();
         // No more than one interval back, or the burst would not be empty.
         let oldest = now.checked_sub(interval).unwrap_or(now);
-        let clock = TokioClock::standing_at(last.unwrap_or(now).max(oldest));
+        let origin = last.unwrap_or(now).max(oldest);
         // Never zero, so the fallback is never taken; it stands for "no limit finer than the clock".
         let governed = governor::Quota::with_period(cell)
             .unwrap_or(governor::Quota::per_second(NonZeroU32::MAX))
             .allow_burst(burst);
-        let governor = Governor::new(governed, InMemoryState::default(), clock.clone());
+        let governor = Governor::new(governed, InMemoryState::default(), FakeRelativeClock::default());
         // A fresh bucket is full, so taking its whole burst once cannot fail; it is what empties the bucket.
         let _ = governor.check_n(burst);
-        clock.go();
-        Limiter { governor, interval }
+        Limiter { governor, origin, interval }
     }
 
     /// Takes a permit, or says when the next one is due.
     pub(super) fn try_take(&self) -> Result<(), Instant> {
+        let clock = self.governor.clock();
+        clock.advance(self.origin.elapsed().saturating_sub(clock.now().into()));
         match self.governor.check_n(CELLS) {
             // The burst is never smaller than one permit, so no permit is ever too large for it.
             Ok(Ok(())) | Err(_) => Ok(()),
-            Ok(Err(not_until)) => {
-                let due = not_until.earliest_possible();
-                Err(self.governor.clock().instant(due))
-            }
+            Ok(Err(not_until)) => Err(self.origin + Duration::from(not_until.earliest_possible())),
         }
     }
 
@@ -136,40 +136,6 @@ fn full_cell(quota: Quota) -> Duration {
     // A little more than a day at most, far from the bound.
     let nanos = u64::try_from(spread.as_nanos() / cells).unwrap_or(u64::MAX);
     Duration::from_nanos(nanos.saturating_add(1))
-}
-
-/// Nanoseconds since an origin, by tokio's clock, which tests and simulations can pause and turn. It stands still at
-/// the origin until it is let go, so that a bucket can be emptied at a time that is past.
-#[derive(Debug, Clone)]
-struct TokioClock {
-    origin: Instant,
-    goes: Arc<AtomicBool>,
-}
-
-impl TokioClock {
-    fn standing_at(origin: Instant) -> TokioClock {
-        TokioClock { origin, goes: Arc::default() }
-    }
-
-    fn go(&self) {
-        self.goes.store(true, Ordering::Relaxed);
-    }
-
-    fn instant(&self, at: Nanos) -> Instant {
-        self.origin + Duration::from(at)
-    }
-}
-
-impl Clock for TokioClock {
-    type Instant = Nanos;
-
-    fn now(&self) -> Nanos {
-        let passed = match self.goes.load(Ordering::Relaxed) {
-            true => self.origin.elapsed(),
-            false => Duration::ZERO,
-        };
-        Nanos::from(passed)
-    }
 }
 
 #[cfg(test)]

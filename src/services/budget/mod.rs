@@ -8,6 +8,7 @@
 mod breaker;
 mod delays;
 mod feedback;
+mod gate;
 mod limiter;
 mod pause;
 mod permits;
@@ -19,8 +20,9 @@ mod usage;
 
 pub use delays::{Delays, Sequence};
 pub use feedback::row_wait;
+pub use gate::Permit;
 pub use limiter::fits;
 pub use pause::{Eased, EasedReason, Pause, PauseReason, ThrottleReason, Trouble};
-pub use permits::{Budget, Permit};
+pub use permits::Budget;
 pub use priority::Priority;
 pub use quota::{Quota, parse_duration};

@@ -50,7 +50,7 @@ impl PauseReason {
 
 /// Whose limit was hit, as far as the service says (`x-ms-throttle-scope`, `x-ms-throttle-information`; Microsoft's
 /// page on Graph throttling limits).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, thiserror::Error)]
 pub enum ThrottleReason {
     /// This app in this tenant sends too much: the budget is set too high, or the app is used elsewhere too.
     #[error("app throttled in this tenant")]
@@ -68,6 +68,7 @@ pub enum ThrottleReason {
     #[error("sign-in throttled")]
     SignIn,
     /// The service did not say.
+    #[default]
     #[error("throttled")]
     Unstated,
 }

@@ -13,10 +13,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::breaker::Breaker;
-use super::feedback::{SHARE_MIN, Throttling};
+use super::feedback::Throttling;
+use super::gate::Permit;
 use super::limiter::{Limiter, full_rate};
 use super::taken::Taken;
-use super::usage::Usage;
+use super::usage::{SHARE_MIN, Usage};
 use super::{Eased, EasedReason, Pause, PauseReason, Priority, Quota, ThrottleReason, Trouble};
 
 /// A smaller change of the rate is left for later: each is a new limiter.
@@ -27,14 +28,10 @@ const EASED_BELOW: f64 = 0.98;
 /// Permits for one class of requests to one target, shared by everybody who sends such requests.
 #[derive(Debug)]
 pub struct Budget {
-    name: String,
+    /// For people (`writes`, `reads`).
+    pub name: String,
     state: Mutex<PermitState>,
 }
-
-/// Leave for one request. What became of it is reported with it, so that a reply to a request that was in flight when
-/// a stop began is told from one to a request after it. Later ones are greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Permit(pub(super) u64);
 
 #[derive(Debug)]
 struct PermitState {
@@ -60,7 +57,7 @@ struct PermitState {
 type WaitingPlace = (Priority, u64);
 
 impl Budget {
-    /// A budget of that quota. Its name is for people (`writes`, `reads`). It begins without burst, since a process
+    /// A budget of that quota. It begins without burst, since a process
     /// that was killed a moment ago may have used it.
     #[must_use]
     pub fn new(name: impl Into<String>, quota: Quota) -> Arc<Budget> {
@@ -84,19 +81,10 @@ impl Budget {
         })
     }
 
-    /// The name it was made with.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Waits for a permit for one request. The most urgent waiter gets the next permit, the one who came first among
     /// equals. May be dropped at any time; a permit once returned counts as used, whether or not a request follows.
     pub async fn take(&self, priority: Priority) -> Permit {
-        let waiter = match self.enter(priority) {
-            Ok(permit) => return permit,
-            Err(waiter) => waiter,
-        };
+        let waiter = self.enter(priority);
         loop {
             match self.turn(waiter.place) {
                 Ok(permit) => return permit,
@@ -115,33 +103,25 @@ impl Budget {
     /// quota.
     pub fn throttled(&self, permit: Permit, retry_after: Option<Duration>, reason: ThrottleReason) {
         self.learn(|state, now| {
-            let full_rate = full_rate(state.quota);
             state.breaker.answered();
-            state.throttling.throttled(now, permit, retry_after, reason, full_rate);
+            state.throttling.throttled(now, permit, retry_after, reason, full_rate(state.quota));
         });
     }
 
     /// The service took a request: it answered with anything but 429.
     pub fn taken(&self, permit: Permit) {
-        let now = Instant::now();
-        let mut state = self.state.lock();
-        if state.throttling.taken(now, permit) {
-            // Without this the burst that built up during the stop would leave at once.
-            state.renew(now);
-            state.wake_head();
-        }
+        self.learn(|state, now| {
+            if state.throttling.taken(now, permit) {
+                // Without this the burst that built up during the stop would leave at once.
+                state.renew(now);
+            }
+        });
     }
 
     /// A request succeeded, and the reply said that this fraction of a limit is in use (0.8 to 1.8), or nothing. The rate
     /// falls while the fraction rises above 0.8, down to a tenth, and comes back when it falls.
     pub fn usage(&self, fraction: Option<f64>) {
-        let now = Instant::now();
-        let mut state = self.state.lock();
-        let ours = state.sent.count(now) / f64::from(state.quota.count());
-        state.usage.reported(now, fraction, ours);
-        if state.settle(now) {
-            state.wake_head();
-        }
+        self.learn(|state, now| state.usage.reported(now, fraction, state.used_share(now)));
     }
 
     /// A request was not served. Five in a row, without an answer between them, stop the budget; single requests, 1 s to
@@ -153,31 +133,25 @@ impl Budget {
 
     /// The target answered a request, whatever it said; ends what [`Budget::unavailable`] began.
     pub fn answered(&self) {
-        let mut state = self.state.lock();
-        if state.breaker.is_troubled() {
-            state.breaker.answered();
-            state.wake_head();
-        }
+        self.learn(|state, _| state.breaker.answered());
     }
 
     /// Since when the target has answered nothing; `None` while the last request was answered.
     #[must_use]
     pub fn trouble_since(&self) -> Option<Instant> {
-        self.state.lock().breaker.since()
+        self.state.lock().breaker.since
     }
 
     /// Since when the sign-in is refused; `None` while it is not.
     #[must_use]
     pub fn refused_since(&self) -> Option<Instant> {
-        self.state.lock().breaker.refused_since()
+        self.state.lock().breaker.refused_since
     }
 
     /// Why nothing is being sent, if so: a stop, or waiters with no permit left for them.
     #[must_use]
     pub fn pause(&self) -> Option<Pause> {
-        let now = Instant::now();
-        let state = self.state.lock();
-        state.stop(now).or_else(|| state.used_up(now))
+        self.state.lock().pause(Instant::now())
     }
 
     /// Permits given since it was made.
@@ -199,11 +173,8 @@ impl Budget {
     pub fn load(&self) -> f64 {
         let now = Instant::now();
         let state = self.state.lock();
-        let used = state.sent.count(now) / f64::from(state.quota.count());
-        match state.stop(now).is_some() || state.used_up(now).is_some() {
-            true => used + 1.0,
-            false => used,
-        }
+        let used = state.used_share(now);
+        if state.pause(now).is_some() { used + 1.0 } else { used }
     }
 
     /// That the rate is lower than it could be, and why; stops and other waits are told by [`Budget::pause`].
@@ -231,8 +202,7 @@ impl Budget {
     /// than before. The promise about any window holds for the new quota from one period after the change on.
     pub fn set_quota(&self, quota: Quota) {
         self.learn(|state, now| {
-            let factor = full_rate(quota) / full_rate(state.quota);
-            state.throttling.rescale(factor);
+            state.throttling.rescale(full_rate(quota) / full_rate(state.quota));
             state.quota = quota;
             state.sent = Taken::since(now, quota.period());
             state.last_permit = None;
@@ -246,19 +216,13 @@ impl Budget {
         self.state.lock().quota
     }
 
-    /// Takes a permit at once where nobody waits, or a place in the queue.
-    fn enter(&self, priority: Priority) -> Result<Permit, PermitWaiter<'_>> {
+    fn enter(&self, priority: Priority) -> PermitWaiter<'_> {
         let mut state = self.state.lock();
-        if state.queue.is_empty()
-            && let Ok(permit) = state.try_take(Instant::now())
-        {
-            return Ok(permit);
-        }
         let place = (priority, state.arrivals);
         state.arrivals += 1;
         let woken = Arc::new(Notify::new());
         state.queue.insert(place, Arc::clone(&woken));
-        Err(PermitWaiter { budget: self, place, woken })
+        PermitWaiter { budget: self, place, woken }
     }
 
     /// A permit for the head of the queue, or when to ask again; whoever is not the head is woken once it is.
@@ -295,20 +259,23 @@ impl PermitState {
         let permit = Permit(self.permits);
         self.last_permit = Some(now);
         self.sent.add(now);
-        self.breaker.admitted(now);
+        self.breaker.admitted(now, permit);
         self.throttling.admitted(now, permit);
         Ok(permit)
     }
 
-    /// Brings the rate up to date, and answers whether it changed.
-    fn settle(&mut self, now: Instant) -> bool {
+    /// Brings the rate up to date.
+    fn settle(&mut self, now: Instant) {
         let share = self.wanted_share(now);
         let is_full_again = share >= 1.0 && self.share < 1.0;
-        let changes = is_full_again || (share / self.share - 1.0).abs() > CHANGE_MIN;
-        if changes {
+        if is_full_again || (share / self.share - 1.0).abs() > CHANGE_MIN {
             self.renew(now);
         }
-        changes
+    }
+
+    /// The share of the quota that was sent in its last period.
+    fn used_share(&self, now: Instant) -> f64 {
+        self.sent.count(now) / f64::from(self.quota.count())
     }
 
     /// Both laws count: what the service says of its limits slows the rate that was learnt to be free.
@@ -324,15 +291,15 @@ impl PermitState {
 
     /// The stop that lasts longest.
     fn stop(&self, now: Instant) -> Option<Pause> {
-        let throttled = self.throttling.pause(now);
-        let down = self.breaker.pause(now);
-        throttled.into_iter().chain(down).max_by_key(|pause| pause.until)
+        let stops = self.throttling.gate.pause(now).into_iter().chain(self.breaker.gate.pause(now));
+        stops.max_by_key(|pause| pause.until)
     }
 
-    fn used_up(&self, now: Instant) -> Option<Pause> {
-        let until = self.next_permit.filter(|due| now < *due)?;
-        let waiting = !self.queue.is_empty();
-        waiting.then_some(Pause { reason: PauseReason::BudgetUsedUp, until })
+    /// A stop, or waiters with no permit left for them.
+    fn pause(&self, now: Instant) -> Option<Pause> {
+        let next_permit = self.next_permit.filter(|due| now < *due && !self.queue.is_empty());
+        let used_up = next_permit.map(|until| Pause { reason: PauseReason::BudgetUsedUp, until });
+        self.stop(now).or(used_up)
     }
 
     fn wake_head(&self) {

@@ -60,12 +60,11 @@ impl Quota {
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/", self.count)?;
-        let (seconds, nanos) = (self.period.as_secs(), self.period.subsec_nanos());
-        match (seconds, nanos) {
+        match (self.period.as_secs(), self.period.subsec_nanos()) {
             (1, 0) => write!(f, "s"),
             (60, 0) => write!(f, "m"),
             (3600, 0) => write!(f, "h"),
-            (_, 0) => write!(f, "{seconds}s"),
+            (seconds, 0) => write!(f, "{seconds}s"),
             (_, _) => write!(f, "{}ns", self.period.as_nanos()),
         }
     }

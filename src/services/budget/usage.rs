@@ -20,8 +20,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::feedback::SHARE_MIN;
-
 /// Up to this the service sends no header.
 const TOLD_MIN: f64 = 0.8;
 const TOLD_MAX: f64 = 1.8;
@@ -33,6 +31,9 @@ const WIDTH: f64 = 0.08;
 const MET_ABOVE: f64 = WIDTH / 2.0;
 const REFERENCE_MAX: f64 = 0.98;
 const CREEP_PER_S: f64 = 0.0075 / 60.0;
+
+/// Slower than this, a batch would not end; from here on the stops alone must do.
+pub(super) const SHARE_MIN: f64 = 0.1;
 
 /// By how much a report may differ from our own count: replies overtake each other, and the count has steps of a sixtieth.
 const OURS_WITHIN: f64 = 0.03;

@@ -2,7 +2,7 @@
 
 use super::{AddressKind, Reader, address_of, quota};
 use crate::core::config::{Flaw, Table};
-use crate::services::{AdConnection, AdLimits};
+use crate::services::ldap::{AdConnection, AdLimits};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -16,7 +16,6 @@ const AT_ONCE_MAX: u32 = 16;
 const DIRECTORY: AddressKind = AddressKind {
     what: "the address of a directory",
     secure: "ldaps",
-    plain: "ldap",
     is_protected: false,
     leaks: "the password",
     cure: "write `ldaps://…`, or add `start_tls = true`",
@@ -60,16 +59,11 @@ impl Reader<'_> {
 }
 
 fn limits_of(table: &Table<'_>) -> AdLimits {
-    let at_once = table.count("at_once");
-    if at_once.is_some_and(|count| count > AT_ONCE_MAX)
-        && let Some(value) = table.value("at_once")
-    {
-        table.note_at(&value.span, format!("`at_once` is more than {AT_ONCE_MAX}"), Some("write `at_once = 2`"));
+    let at_once = table.count("at_once").unwrap_or(AdLimits::DEFAULT.at_once);
+    if let Some(value) = table.value("at_once").filter(|_| at_once > AT_ONCE_MAX) {
+        table.note_at(&value.span(), format!("`at_once` is more than {AT_ONCE_MAX}"), Some("write `at_once = 2`"));
     }
-    AdLimits {
-        queries: quota(table, "queries").unwrap_or(AdLimits::DEFAULT.queries),
-        at_once: at_once.unwrap_or(AdLimits::DEFAULT.at_once),
-    }
+    AdLimits { queries: quota(table, "queries").unwrap_or(AdLimits::DEFAULT.queries), at_once }
 }
 
 fn authorities_of(file: &Path) -> Result<RootCertStore, Flaw> {

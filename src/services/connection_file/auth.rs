@@ -3,11 +3,10 @@
 //! Every way has its own keys; one that belongs to another way is a mistake and not ignored, since whoever wrote it
 //! expects it to matter.
 
-use super::{Reader, WEB_SERVICE, address};
+use super::{Reader, web_address};
 use crate::core::Secret;
 use crate::core::config::{Flaw, Table};
 use crate::services::auth::{Auth, IdentityService, SecretSource};
-use crate::services::codes::known_code;
 use crate::services::rights::warn_of_others;
 use crate::services::sign_in::certificate::Certificate;
 use std::path::{Path, PathBuf};
@@ -98,7 +97,7 @@ impl Reader<'_> {
                     [] => format!("take it out; {instead}"),
                     keys => format!("take it out; {instead}; this way takes {}", keys.join(", ")),
                 };
-                table.note_at(&found.span, message, Some(&help));
+                table.note_at(&found.span(), message, Some(&help));
             }
         }
         way.and_then(|way| (way.read)(self, table))
@@ -110,12 +109,12 @@ impl Reader<'_> {
         let value = table.value(key)?;
         let variable = key.to_ascii_uppercase();
         let either = format!("`{key} = {{ env = \"CONTOSO_{variable}\" }}`, or `{key} = {{ file = \"…\" }}`");
-        if !value.value.is_table() {
+        if !value.get_ref().is_table() {
             let help = format!(
                 "put the secret into an environment variable or a file of its own and write {either}; then renew the secret, \
                  for this file may have been copied"
             );
-            table.note_at(&value.span, format!("`{key}` holds the secret itself"), Some(&help));
+            table.note_at(&value.span(), format!("`{key}` holds the secret itself"), Some(&help));
             return None;
         }
         let source = table.section(key, |source| {
@@ -164,19 +163,18 @@ impl Reader<'_> {
     fn certificate(&self, table: &Table<'_>) -> Option<PathBuf> {
         table.require("certificate");
         let value = table.value("certificate")?;
-        let file = table.value("certificate")?.value.as_table().and_then(|source| source.get("file"));
-        if file.is_none() {
+        if value.get_ref().as_table().is_none_or(|source| source.get("file").is_none()) {
             let help = "write `certificate = { file = \"app.pem\" }`";
-            table.note_at(&value.span, "`certificate` does not name a file", Some(help));
+            table.note_at(&value.span(), "`certificate` does not name a file", Some(help));
             return None;
         }
         let file = table.section("certificate", |source| {
             source.parsed("file", |file| {
                 let (path, now) = (self.folder.join(file), SystemTime::now());
-                let certificate = Certificate::load(&path, now).map_err(|error| {
-                    let advice = known_code(error.code).and_then(|known| known.advice);
-                    let message = format!("the certificate file `{}` cannot be used: {error}", path.display());
-                    Flaw::new(message, advice.unwrap_or_default())
+                let certificate = Certificate::load(&path, now).map_err(|fault| {
+                    let message =
+                        format!("the certificate file `{}` cannot be used: {}", path.display(), fault.message);
+                    Flaw::new(message, fault.advice())
                 })?;
                 warn_of_others("certificate file", &path);
                 warn_of_the_end(&certificate, &path, now);
@@ -188,19 +186,19 @@ impl Reader<'_> {
 
     fn identity_service(&self, table: &Table<'_>) -> Option<IdentityService> {
         if table.has("login") {
-            return address(table, "login", &WEB_SERVICE).map(IdentityService::Metadata);
+            return web_address(table, "login").map(IdentityService::Metadata);
         }
         let variable = |name: &str| (self.variable)(name).filter(|value| !value.is_empty());
         match (variable(APP_ENDPOINT), variable(APP_HEADER)) {
-            (Some(endpoint), Some(header)) => match endpoint.parse() {
-                Ok(endpoint) => Some(IdentityService::App { endpoint, header: Secret::new(header) }),
-                Err(_) => {
+            (Some(endpoint), Some(header)) => {
+                let endpoint = endpoint.parse().ok();
+                if endpoint.is_none() {
                     let help =
                         format!("Azure sets `{APP_ENDPOINT}` where the app has a managed identity: unset it elsewhere");
                     table.note(format!("the environment variable `{APP_ENDPOINT}` is no address"), Some(&help));
-                    None
                 }
-            },
+                endpoint.map(|endpoint| IdentityService::App { endpoint, header: Secret::new(header) })
+            }
             (Some(_), None) if variable(ARC_ENDPOINT).is_some() => {
                 let message = "this machine is managed by Azure Arc, whose identity this version cannot use";
                 table.note(message, Some("use `auth = \"certificate\"` on this machine"));
@@ -213,7 +211,7 @@ impl Reader<'_> {
 
 /// A run that begins now may still work when the certificate ends.
 fn warn_of_the_end(certificate: &Certificate, path: &Path, now: SystemTime) {
-    let left = certificate.ends().duration_since(now).unwrap_or_default();
+    let left = certificate.ends.duration_since(now).unwrap_or_default();
     if left < ENDS_SOON {
         tracing::warn!(
             "the certificate in `{}` ends in {} min; a run that needs it after that waits until a new one lies in its place",

@@ -5,17 +5,16 @@
 //! request, so that nothing changes for whoever asked. A service that does not serve batches is found out once, and then every
 //! read goes alone.
 
-use super::Transport;
-use super::classify::classify_part;
-use super::gather::{ReadGroup, gather};
+use super::classify::{BATCH, RESPONSES, classify_part};
+use super::gather::{Part, ReadGroup, gather};
+use super::http::Transport;
 use crate::core::{Expects, Method, Request};
 use crate::services::class::{Class, Concerns};
-use crate::services::reply::{Fault, Payload, Reply, Success};
+use crate::services::reply::{Fault, Payload, Reply, Success, UNREADABLE};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
@@ -29,15 +28,6 @@ const UNDER_WAY_MAX: usize = 4;
 const WAIT_MAX: Duration = Duration::from_millis(15);
 /// Batches in a row that may fail as a whole. A service that serves no batch may fail like one that is down.
 const FAILURES_MAX: u32 = 3;
-const PATH: &str = "/$batch";
-
-/// Whether a request is a batch.
-pub(super) fn is_batch(request: &Request) -> bool {
-    request.path.ends_with(PATH)
-}
-
-/// The replies to the parts of a batch.
-pub(super) const RESPONSES: &str = "responses";
 
 /// The reads of one version of the API, on their way into batches.
 pub(super) struct Batcher {
@@ -47,9 +37,6 @@ pub(super) struct Batcher {
     state: Mutex<BatchState>,
     /// A request has ended, or enough reads wait.
     go: Notify,
-    failures: AtomicU32,
-    /// The service serves no batches.
-    is_refused: AtomicBool,
 }
 
 #[derive(Default)]
@@ -58,60 +45,40 @@ struct BatchState {
     /// Somebody is about to take those who wait.
     is_leaving: bool,
     under_way: usize,
-}
-
-/// A read that waits.
-pub(super) struct Part {
-    pub(super) request: Request,
-    pub(super) attempt: Uuid,
-    pub(super) reply: oneshot::Sender<Reply>,
-}
-
-impl Part {
-    pub(super) fn answer(self, reply: Reply) {
-        // Nobody may be there any more.
-        let _gone = self.reply.send(reply);
-    }
+    /// Batches in a row that failed as a whole.
+    failures: u32,
+    /// The service serves no batches.
+    is_refused: bool,
 }
 
 impl Batcher {
     pub(super) fn new(transport: Arc<dyn Transport>, version: &'static str) -> Arc<Batcher> {
-        Arc::new(Batcher {
-            transport,
-            version,
-            state: Mutex::default(),
-            go: Notify::new(),
-            failures: AtomicU32::new(0),
-            is_refused: AtomicBool::new(false),
-        })
+        Arc::new(Batcher { transport, version, state: Mutex::default(), go: Notify::new() })
     }
 
     /// Whether a request may travel with others: it reads something small, by a path of this version.
     pub(super) fn takes(&self, request: &Request) -> bool {
         let is_small = matches!(request.expects, Expects::Object | Expects::Page);
         let is_plain = request.method == Method::Get && request.path.starts_with('/');
-        is_small && is_plain && !self.is_refused.load(Ordering::Relaxed)
+        is_small && is_plain && !self.state.lock().is_refused
     }
 
     /// Sends a read, perhaps with others.
     pub(super) async fn send(self: &Arc<Self>, request: &Request, attempt: Uuid) -> Reply {
         let (reply, answer) = oneshot::channel();
-        let part = Part { request: request.clone(), attempt, reply };
-        if self.enter(part) {
+        let is_leaving = {
+            let mut state = self.state.lock();
+            state.waiting.push(Part { request: request.clone(), attempt, reply });
+            if state.waiting.len() >= PARTS_MAX {
+                self.go.notify_waiters();
+            }
+            std::mem::replace(&mut state.is_leaving, true)
+        };
+        if !is_leaving {
             tokio::spawn(Arc::clone(self).leave());
         }
         // The other end is dropped with the runtime only.
         answer.await.unwrap_or_else(|_| lost().into())
-    }
-
-    /// Answers whether nobody is about to take those who wait.
-    fn enter(&self, part: Part) -> bool {
-        let mut state = self.state.lock();
-        state.waiting.push(part);
-        if state.waiting.len() >= PARTS_MAX {
-            self.go.notify_waiters();
-        }
-        !std::mem::replace(&mut state.is_leaving, true)
     }
 
     async fn leave(self: Arc<Self>) {
@@ -132,17 +99,14 @@ impl Batcher {
         };
         // Whoever gave up meanwhile needs no answer.
         waiting.retain(|part| !part.reply.is_closed());
-        let mut groups = gather(waiting);
-        while !groups.is_empty() {
-            let rest = groups.split_off(groups.len().min(PARTS_MAX));
-            let batch = std::mem::replace(&mut groups, rest);
+        let mut groups = gather(waiting).into_iter().peekable();
+        while groups.peek().is_some() {
             self.state.lock().under_way += 1;
-            tokio::spawn(Arc::clone(&self).travel(batch));
+            tokio::spawn(Arc::clone(&self).travel(groups.by_ref().take(PARTS_MAX).collect()));
         }
     }
 
-    async fn travel(self: Arc<Self>, batch: Vec<ReadGroup>) {
-        let mut batch = batch;
+    async fn travel(self: Arc<Self>, mut batch: Vec<ReadGroup>) {
         while !batch.is_empty() {
             let replies = self.replies(&batch).await;
             let left = batch.into_iter().zip(replies).flat_map(|(group, reply)| group.deliver(reply));
@@ -153,13 +117,13 @@ impl Batcher {
     }
 
     async fn replies(&self, group: &[ReadGroup]) -> Vec<Reply> {
-        if group.len() > 1 && !self.is_refused.load(Ordering::Relaxed) {
+        if group.len() > 1 && !self.state.lock().is_refused {
             let reply = self.transport.send(&self.batch(group), Uuid::new_v4()).await;
             if let Some(replies) = self.sorted(group, reply) {
                 return replies;
             }
             tracing::info!("the service serves no batches; reads go one by one from now on");
-            self.is_refused.store(true, Ordering::Relaxed);
+            self.state.lock().is_refused = true;
         }
         join_all(group.iter().map(|part| self.transport.send(&part.request, part.attempt))).await
     }
@@ -170,73 +134,51 @@ impl Batcher {
             let mut headers: Map<String, Value> =
                 (part.request.headers.iter()).map(|(name, value)| (name.clone(), value.as_str().into())).collect();
             headers.insert("client-request-id".into(), part.attempt.to_string().into());
-            json!({
-                "id": at.to_string(),
-                "method": "GET",
-                "url": url.unwrap_or(&part.request.path),
-                "headers": headers,
-            })
+            let url = url.unwrap_or(&part.request.path);
+            json!({ "id": at.to_string(), "method": "GET", "url": url, "headers": headers })
         });
         let body = json!({ "requests": parts.collect::<Vec<_>>() });
-        Request {
-            expects: Expects::Survey,
-            ..Request::write(Method::Post, format!("{}{PATH}", self.version), Some(body))
-        }
+        let path = format!("{}{BATCH}", self.version);
+        Request { expects: Expects::Survey, ..Request::write(Method::Post, path, Some(body)) }
     }
 
     /// The reply to each part; none where the service does not serve batches.
     fn sorted(&self, group: &[ReadGroup], reply: Reply) -> Option<Vec<Reply>> {
         let fault = match reply.result {
             Ok(Success { payload: Payload::Object(body), .. }) => {
-                self.failures.store(0, Ordering::Relaxed);
+                self.state.lock().failures = 0;
                 return parts_of(group, body);
             }
             Ok(_) => return None,
-            Err(fault) => fault,
+            Err(ref fault) => fault,
         };
         // It may be down, or refuse the token: that is true of each part. It may also be what batches come to there.
         let concerns_all = fault.class.facts().concerns != Concerns::Request;
-        let failures = 1 + self.failures.fetch_add(1, Ordering::Relaxed);
-        if !concerns_all || fault.is_unreadable() || failures >= FAILURES_MAX {
-            return None;
-        }
-        let replies = (0..group.len()).map(|at| Reply {
-            result: Err(fault.clone()),
-            request_id: reply.request_id.clone(),
-            usage: None,
-            is_echo: at > 0,
-        });
-        Some(replies.collect())
+        let mut state = self.state.lock();
+        state.failures += 1;
+        let is_served = concerns_all && fault.code != UNREADABLE && state.failures < FAILURES_MAX;
+        is_served.then(|| reply.echoed(group.len()))
     }
 }
 
 /// The reply to each part. A part without one is in doubt; a body without any is no batch's.
 fn parts_of(group: &[ReadGroup], mut body: Value) -> Option<Vec<Reply>> {
-    let responses = match body.get_mut(RESPONSES).map(Value::take) {
-        Some(Value::Array(responses)) => responses,
-        Some(_) | None => return None,
+    let Some(Value::Array(responses)) = body.get_mut(RESPONSES).map(Value::take) else {
+        return None;
     };
-    let mut replies: Vec<Option<Reply>> = group.iter().map(|_| None).collect();
+    let mut replies: Vec<Option<Reply>> = vec![None; group.len()];
     let now = SystemTime::now();
     for mut response in responses {
-        let at = response.get("id").and_then(Value::as_str);
-        let at = at.and_then(|id| id.parse::<usize>().ok());
-        let (Some(at), Some(status)) = (at, response.get("status").and_then(Value::as_u64)) else {
-            continue;
-        };
-        let (Some(part), Some(slot)) = (group.get(at), replies.get_mut(at)) else {
-            continue;
-        };
-        let status = u16::try_from(status).unwrap_or_default();
-        let body = response.get_mut("body").map(Value::take);
-        let headers = response.get("headers");
-        *slot = Some(classify_part(&part.request, status, headers, body, now));
+        let at = response.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()).unwrap_or(usize::MAX);
+        let status = response.get("status").and_then(Value::as_u64);
+        if let (Some(part), Some(slot), Some(status)) = (group.get(at), replies.get_mut(at), status) {
+            let body = response.get_mut("body").map(Value::take);
+            let status = u16::try_from(status).unwrap_or_default();
+            *slot = Some(classify_part(&part.request, status, response.get("headers"), body, now));
+        }
     }
-    if replies.iter().all(Option::is_none) {
-        return None;
-    }
-    let replies = replies.into_iter();
-    Some(replies.map(|reply| reply.unwrap_or_else(|| lost().into())).collect())
+    let has_any = replies.iter().any(Option::is_some);
+    has_any.then(|| replies.into_iter().map(|reply| reply.unwrap_or_else(|| lost().into())).collect())
 }
 
 /// The request left, and its reply did not come.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::services::graph::classify;
+use crate::services::graph::classify::is_batch;
 use async_trait::async_trait;
 use reqwest::header::HeaderMap;
 use std::time::UNIX_EPOCH;

@@ -10,7 +10,7 @@ use crate::services::service::{BudgetId, BudgetPlan};
 const IDENTITY_PROTECTED: [&str; 3] =
     ["identityProtection/riskyUsers", "identityProtection/riskDetections", "identity/conditionalAccess"];
 
-/// Writes of directory objects. The first, so that its state is told first.
+/// Writes of directory objects. The first, which operators change, and whose state is told first.
 pub(super) const WRITES: BudgetId = BudgetId(0);
 /// Reads of them, and of everything that is not listed elsewhere.
 pub(super) const READS: BudgetId = BudgetId(1);
@@ -19,11 +19,10 @@ pub(super) const IDENTITY_PROTECTION: BudgetId = BudgetId(2);
 
 /// All of them, in the order of their ids.
 pub(super) fn plans(limits: &GraphLimits) -> Vec<BudgetPlan> {
-    let plan = |name, quota| BudgetPlan { name, quota };
     vec![
-        plan("writes", limits.writes),
-        plan("reads", limits.reads),
-        plan("identity protection", limits.identity_protection),
+        BudgetPlan { name: "writes", quota: limits.writes },
+        BudgetPlan { name: "reads", quota: limits.reads },
+        BudgetPlan { name: "identity protection", quota: limits.identity_protection },
     ]
 }
 
@@ -49,11 +48,9 @@ fn without_root(path: &str) -> &str {
 
 /// Whether a path names that place or something below it. Graph reads the names of its resources in either case.
 fn begins(path: &str, place: &str) -> bool {
-    let (Some(head), Some(rest)) = (path.get(..place.len()), path.get(place.len()..)) else {
-        return false;
-    };
-    let ends_there = rest.is_empty() || rest.starts_with(['/', '?', '(']);
-    head.eq_ignore_ascii_case(place) && ends_there
+    path.split_at_checked(place.len()).is_some_and(|(head, rest)| {
+        head.eq_ignore_ascii_case(place) && (rest.is_empty() || rest.starts_with(['/', '?', '(']))
+    })
 }
 
 #[cfg(test)]

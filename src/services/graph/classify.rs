@@ -8,33 +8,37 @@
 //! The table follows Microsoft's page on Graph errors and what has been seen beyond it. It goes by codes (`codes.toml`)
 //! and by status; messages change with the language and the weather.
 
-use std::time::{Duration, SystemTime};
-
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::Value;
-
-use super::batch;
 use super::error_body::{self, ErrorBody};
 use crate::core::{Expects, Request};
 use crate::services::bounded_json::{self, Unreadable};
 use crate::services::budget::ThrottleReason;
 use crate::services::class::Class;
 use crate::services::codes::known_codes;
-use crate::services::reply::{Fault, Payload, Reply, Success, one_line};
-use crate::services::retry_after::{self, Clocks};
+use crate::services::http::{bounds, header, is_success, too_large};
+use crate::services::reply::{Fault, Payload, Reply, Success, UNREADABLE, one_line};
+use crate::services::retry_after;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+use std::time::SystemTime;
 
-/// The code of a reply that is not the service's.
-pub(in crate::services) const UNREADABLE: &str = "unreadable-reply";
+/// Where several requests travel as one.
+pub(super) const BATCH: &str = "/$batch";
+/// The replies to the parts of a batch.
+pub(super) const RESPONSES: &str = "responses";
 /// The value of `x-ms-throttle-information` that tells of a loaded service rather than of a limit.
 const SERVICE_BUSY: &str = "CPULimitExceeded";
+
+/// Whether a request is a batch.
+pub(super) fn is_batch(request: &Request) -> bool {
+    request.path.ends_with(BATCH)
+}
 
 /// Sorts the reply to a request that left. Every reply has exactly one class, and only a status 2xx with what was asked for is a
 /// success.
 #[must_use]
 pub fn classify(request: &Request, status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Reply {
-    // The words of a refusal are no longer than an object.
-    let expects = if is_success(status) { request.expects } else { Expects::Object };
-    let body = (!body.is_empty()).then(|| bounded_json::read(body, most(expects).1));
+    let (_, memory_max) = bounds(request.expects, status);
+    let body = (!body.is_empty()).then(|| bounded_json::read(body, memory_max));
     sort(request, Came { status, headers, body, now })
 }
 
@@ -46,11 +50,8 @@ pub(super) fn classify_part(
     body: Option<Value>,
     now: SystemTime,
 ) -> Reply {
-    let given = headers.and_then(Value::as_object);
-    let headers = given.into_iter().flatten().filter_map(|(name, value)| {
-        let name = HeaderName::try_from(name).ok()?;
-        let value = HeaderValue::from_str(value.as_str()?).ok()?;
-        Some((name, value))
+    let headers = headers.and_then(Value::as_object).into_iter().flatten().filter_map(|(name, value)| {
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::from_str(value.as_str()?).ok()?))
     });
     let body = body.filter(|body| !body.is_null()).map(Ok);
     sort(request, Came { status, headers: &headers.collect(), body, now })
@@ -58,11 +59,7 @@ pub(super) fn classify_part(
 
 fn sort(request: &Request, mut came: Came<'_>) -> Reply {
     let result = if is_success(came.status) { came.success(request) } else { Err(came.refusal()) };
-    reply(came.headers, result)
-}
-
-fn is_success(status: u16) -> bool {
-    (200..300).contains(&status)
+    reply(came.headers, result.map_err(|fault| fault.with_status(came.status)))
 }
 
 /// A reply as it came over the line.
@@ -74,38 +71,16 @@ struct Came<'a> {
     now: SystemTime,
 }
 
-/// Most bytes of a good reply, and most memory that its values take: as many replies may be held as rows are in flight. One
-/// object of Graph has some kilobytes, a page of a thousand some hundreds of them; a page read once a run may hold whole people
-/// inside its items.
-pub(super) fn most(expects: Expects) -> (usize, usize) {
-    match expects {
-        Expects::Object | Expects::Done => (512 << 10, 4 << 20),
-        Expects::Page => (4 << 20, 16 << 20),
-        Expects::Survey => (16 << 20, 128 << 20),
-    }
-}
-
 /// A result together with what the headers say whatever the result is.
 pub(super) fn reply(headers: &HeaderMap, result: Result<Success, Fault>) -> Reply {
     Reply {
         result,
-        request_id: text(headers, "request-id").map(one_line),
-        usage: text(headers, "x-ms-throttle-limit-percentage")
+        request_id: header(headers, "request-id").map(one_line),
+        usage: header(headers, "x-ms-throttle-limit-percentage")
             .and_then(|value| value.trim().parse().ok())
             .filter(|usage: &f64| usage.is_finite()),
         is_echo: false,
     }
-}
-
-/// The longest of the delays that the headers ask for.
-pub(in crate::services) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let replied_at = text(headers, "date").and_then(|date| httpdate::parse_http_date(date).ok());
-    let clocks = Clocks { replied_at, now };
-    headers.get_all("retry-after").iter().filter_map(|value| retry_after::parse(value.to_str().ok()?, clocks)).max()
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }
 
 impl Came<'_> {
@@ -131,12 +106,11 @@ impl Came<'_> {
         let or_else = |text: String, other: String| if text.is_empty() { other } else { text };
         let code = or_else(body.code, format!("http-{status}"));
         Fault::new(class, code, or_else(body.message, format!("status {status} without an explanation")))
-            .with_status(status)
     }
 
     /// A front door that turns requests away may do so without a word. Whatever it is that is too busy, nothing was done.
     fn is_bare_limit(&self) -> bool {
-        let is_limit = matches!(class_of_status(self.status), Class::Throttled { .. });
+        let is_limit = matches!(Class::of_status(self.status), Class::Throttled { .. });
         let named = ["request-id", "x-ms-throttle-scope", "x-ms-throttle-information"];
         let is_signed = || named.iter().any(|name| self.headers.contains_key(*name));
         is_limit && (self.body.is_none() || is_signed())
@@ -145,12 +119,10 @@ impl Came<'_> {
     /// Not the service's reply: it was not reached, or what it answered was lost.
     fn foreign(&self) -> Fault {
         let status = self.status;
-        let form = match self.body.is_none() {
-            true => "nothing".to_owned(),
-            false => match text(self.headers, "content-type") {
-                Some(kind) => one_line(kind.split(';').next().unwrap_or(kind)),
-                None => "something".to_owned(),
-            },
+        let form = match (&self.body, header(self.headers, "content-type")) {
+            (None, _) => "nothing".to_owned(),
+            (Some(_), Some(kind)) => one_line(kind.split(';').next().unwrap_or(kind)),
+            (Some(_), None) => "something".to_owned(),
         };
         // A gateway of the service's own answers so, too.
         let code = match status {
@@ -161,8 +133,7 @@ impl Came<'_> {
             "status {status} with {form} in place of the service's own reply: most often the page of a proxy, a firewall or a \
              network that wants a sign-in"
         );
-        Fault::new(Class::Unavailable { retry_after: retry_after(self.headers, self.now) }, code, message)
-            .with_status(status)
+        Fault::new(Class::Unavailable { retry_after: retry_after::of(self.headers, self.now) }, code, message)
     }
 
     fn class(&self, body: &ErrorBody) -> Class {
@@ -172,8 +143,8 @@ impl Came<'_> {
             400..=499 => deciding_class(&body.codes),
             _ => None,
         };
-        let retry_after = || retry_after(self.headers, self.now);
-        match by_code.unwrap_or_else(|| class_of_status(self.status)) {
+        let retry_after = || retry_after::of(self.headers, self.now);
+        match by_code.unwrap_or_else(|| Class::of_status(self.status)) {
             Class::Throttled { .. } => {
                 Class::Throttled { retry_after: retry_after(), reason: throttle_reason(self.headers) }
             }
@@ -183,16 +154,6 @@ impl Came<'_> {
     }
 }
 
-/// A reply that is larger than any that makes sense. What it said is not known.
-pub(super) fn too_large(status: u16, headers: &HeaderMap, now: SystemTime) -> Fault {
-    Fault::new(
-        Class::Unavailable { retry_after: retry_after(headers, now) },
-        "reply-too-large",
-        format!("the reply, of status {status}, is larger than any that makes sense"),
-    )
-    .with_status(status)
-}
-
 /// What the body brings, where it is what the request asked for. An object of Graph names its context or its id, or has one of
 /// the properties that were selected.
 fn payload(request: &Request, body: Value) -> Option<Payload> {
@@ -200,8 +161,8 @@ fn payload(request: &Request, body: Value) -> Option<Payload> {
         return None;
     };
     let names = |name: &str| members.contains_key(name);
-    if batch::is_batch(request) {
-        let is_wanted = names(batch::RESPONSES);
+    if is_batch(request) {
+        let is_wanted = names(RESPONSES);
         return is_wanted.then_some(Payload::Object(Value::Object(members)));
     }
     let is_entity = || names("id") || names("@odata.context");
@@ -237,46 +198,13 @@ fn deciding_class(codes: &[String]) -> Option<Class> {
     })
 }
 
-/// The classes of refusals that have no code to sort them by: the statuses on Microsoft's page, and 408, which proxies send.
-const CLASS_BY_STATUS: [(&[u16], Class); 11] = [
-    // A value, a page or a form that the service cannot make sense of.
-    (&[400, 422], Class::InvalidValue),
-    (&[401], Class::Unauthenticated),
-    (&[402], Class::Licence),
-    (&[403], Class::Denied),
-    (&[404], Class::NotFound),
-    // The method, the form of the answer or of the body.
-    (&[405, 406, 411, 415, 501], Class::Unsupported),
-    // The service gave up waiting for the rest of the request, or says so; what it did before is not known.
-    (&[408], Class::InDoubt),
-    // It changed since it was read; it is locked; what it depends on failed, and it was not tried.
-    (&[412, 423, 424], Class::Contended),
-    // Too many requests, or too much data in a time.
-    (&[429, 509], Class::THROTTLED),
-    // The last is a quota in size; waiting does not help.
-    (&[409, 410, 413, 416, 507], Class::Rejected),
-    (&[500, 502, 503, 504], Class::UNAVAILABLE),
-];
-
-/// The class of a refusal that has no code to sort it by.
-pub(in crate::services) fn class_of_status(status: u16) -> Class {
-    let listed = CLASS_BY_STATUS.iter().find(|(statuses, _)| statuses.contains(&status));
-    listed.map_or(if status >= 500 { Class::UNAVAILABLE } else { Class::Rejected }, |(_, class)| *class)
-}
-
-/// The statuses that lead to a class.
-pub fn statuses_of(class: Class) -> impl Iterator<Item = u16> {
-    let leads = CLASS_BY_STATUS.iter().filter(move |(_, known)| known.kind() == class.kind());
-    leads.flat_map(|(statuses, _)| statuses.iter().copied())
-}
-
 /// `x-ms-throttle-scope` is `<scope>/<limit>/<app>/<tenant, user or resource>`; only whose limit it is matters here.
 fn throttle_reason(headers: &HeaderMap) -> ThrottleReason {
-    let information = text(headers, "x-ms-throttle-information").map(str::trim);
+    let information = header(headers, "x-ms-throttle-information").map(str::trim);
     if information.is_some_and(|why| why.eq_ignore_ascii_case(SERVICE_BUSY)) {
         return ThrottleReason::ServiceBusy;
     }
-    let scope = text(headers, "x-ms-throttle-scope").and_then(|scope| scope.split('/').next());
+    let scope = header(headers, "x-ms-throttle-scope").and_then(|scope| scope.split('/').next());
     match scope.map(str::trim) {
         Some("Tenant_Application") => ThrottleReason::AppInTenant,
         Some("Tenant") => ThrottleReason::Tenant,
@@ -290,6 +218,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+    use std::time::Duration;
 
     const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 

@@ -12,13 +12,13 @@ const CODE_CHARS_MAX: usize = 100;
 
 /// What a refusal says about itself.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::services) struct ErrorBody {
+pub(super) struct ErrorBody {
     /// All codes: the general one first, then those of details, then those of inner errors, outermost first.
-    pub(in crate::services) codes: Vec<String>,
+    pub(super) codes: Vec<String>,
     /// The codes from the general to the most specific, joined by `/`; empty where the body has none.
-    pub(in crate::services) code: String,
+    pub(super) code: String,
     /// The message on one line; empty where the body has none.
-    pub(in crate::services) message: String,
+    pub(super) message: String,
 }
 
 /// Reads a body; none where it is not of the form, which has an error with a code, be it empty: then no service of OData said

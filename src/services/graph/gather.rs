@@ -4,12 +4,12 @@
 //! its value. Microsoft serves `in` wherever it serves `eq`, and up to 15 values in one clause. Where the reply does not show
 //! whose each entry is, or the service refuses the clause, everybody asks alone.
 
-use super::batch::Part;
 use crate::core::{Expects, Request};
 use crate::services::class::Concerns;
 use crate::services::reply::{Payload, Reply, Success};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// Most values in one clause ("Too many child clauses" beyond).
@@ -22,6 +22,20 @@ const SELECT: &str = "$select=";
 const KEPT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'\'').remove(b',');
 
+/// A read that waits.
+pub(super) struct Part {
+    pub(super) request: Request,
+    pub(super) attempt: Uuid,
+    pub(super) reply: oneshot::Sender<Reply>,
+}
+
+impl Part {
+    pub(super) fn answer(self, reply: Reply) {
+        // Nobody may be there any more.
+        let _gone = self.reply.send(reply);
+    }
+}
+
 /// Reads that travel as one request.
 pub(super) struct ReadGroup {
     pub(super) request: Request,
@@ -29,13 +43,14 @@ pub(super) struct ReadGroup {
     pub(super) attempt: Uuid,
     askers: Vec<Part>,
     lookup: Option<ReadLookup>,
+    values: Vec<String>,
 }
 
-/// Who has one of these values of a property.
+/// Who has some values of a property. Only reads that are alike but for the values are asked together.
+#[derive(PartialEq)]
 struct ReadLookup {
     property: String,
-    values: Vec<String>,
-    /// The request without the values: only reads that are alike but for them are asked together.
+    /// The request without the values.
     before: String,
     after: String,
 }
@@ -44,31 +59,34 @@ impl ReadGroup {
     /// One read by itself.
     pub(super) fn alone(part: Part) -> ReadGroup {
         let (request, attempt) = (part.request.clone(), part.attempt);
-        ReadGroup { request, attempt, askers: vec![part], lookup: None }
+        ReadGroup { request, attempt, askers: vec![part], lookup: None, values: Vec::new() }
     }
 
-    fn of(part: Part) -> ReadGroup {
-        let lookup = ReadLookup::parse(&part.request);
-        ReadGroup { lookup, ..ReadGroup::alone(part) }
+    /// The values of both, if one clause can ask for them.
+    fn values_with(&self, other: &ReadGroup) -> Option<Vec<String>> {
+        let is_alike = self.lookup == other.lookup && self.request.headers == other.request.headers;
+        let mut values = self.values.clone();
+        values.extend(other.values.iter().filter(|value| !self.values.contains(value)).cloned());
+        let chars: usize = values.iter().map(|value| value.len() + 3).sum();
+        let is_short = values.len() <= VALUES_MAX && chars <= CLAUSE_MAX;
+        (self.lookup.is_some() && is_alike && is_short).then_some(values)
     }
 
-    /// Takes another read in, or gives it back.
-    fn join(&mut self, other: ReadGroup) -> Option<ReadGroup> {
-        let (Some(ours), Some(theirs)) = (&mut self.lookup, &other.lookup) else { return Some(other) };
-        let is_alike = self.request.headers == other.request.headers && ours.is_like(theirs);
-        let Some(values) = ours.values_with(theirs).filter(|_| is_alike) else { return Some(other) };
-        ours.values = values;
-        self.request.path = ours.path();
+    /// Takes another read in.
+    fn join(&mut self, other: ReadGroup, values: Vec<String>) {
+        if let Some(lookup) = &self.lookup {
+            self.request.path = lookup.path(&values);
+        }
+        self.values = values;
         // An id of its own, and the same one when a run is played again.
         self.attempt = Uuid::new_v5(&self.attempt, other.attempt.as_bytes());
         self.askers.extend(other.askers);
-        None
     }
 
     /// Hands the reply out; who has to ask alone comes back.
     pub(super) fn deliver(self, reply: Reply) -> Vec<Part> {
         let replies = match &self.lookup {
-            Some(lookup) if self.askers.len() > 1 => match lookup.shares(&self.askers, reply) {
+            Some(lookup) if self.askers.len() > 1 => match lookup.shares(&self.values, &self.askers, reply) {
                 Some(replies) => replies,
                 None => return self.askers,
             },
@@ -85,18 +103,19 @@ impl ReadGroup {
 pub(super) fn gather(parts: Vec<Part>) -> Vec<ReadGroup> {
     let mut groups: Vec<ReadGroup> = Vec::new();
     for part in parts {
-        let mut left = Some(ReadGroup::of(part));
-        for group in &mut groups {
-            left = left.and_then(|new| group.join(new));
+        let (lookup, values) = ReadLookup::parse(&part.request).unzip();
+        let new = ReadGroup { lookup, values: values.unwrap_or_default(), ..ReadGroup::alone(part) };
+        match groups.iter_mut().find_map(|group| Some((group.values_with(&new)?, group))) {
+            Some((values, group)) => group.join(new, values),
+            None => groups.push(new),
         }
-        groups.extend(left);
     }
     groups
 }
 
 impl ReadLookup {
     /// A list filtered by one clause of `eq` or `in`, whose entries show the property.
-    fn parse(request: &Request) -> Option<ReadLookup> {
+    fn parse(request: &Request) -> Option<(ReadLookup, Vec<String>)> {
         let start = request.path.find(FILTER).filter(|_| request.expects == Expects::Page)? + FILTER.len();
         let (before, rest) = request.path.split_at(start);
         let (clause, after) = rest.split_at(rest.find('&').unwrap_or(rest.len()));
@@ -110,47 +129,33 @@ impl ReadLookup {
         let query = before.split_once('?')?.1.split('&').chain(after.split('&'));
         let select = query.filter_map(|option| option.strip_prefix(SELECT)).next()?;
         let is_shown = select.split(',').any(|shown| shown == property);
-        is_shown.then(|| ReadLookup { property: property.into(), values, before: before.into(), after: after.into() })
+        let lookup = ReadLookup { property: property.into(), before: before.into(), after: after.into() };
+        is_shown.then_some((lookup, values))
     }
 
-    fn is_like(&self, other: &ReadLookup) -> bool {
-        self.property == other.property && self.before == other.before && self.after == other.after
-    }
-
-    /// The values of both, if one clause can hold them.
-    fn values_with(&self, other: &ReadLookup) -> Option<Vec<String>> {
-        let mut values = self.values.clone();
-        values.extend(other.values.iter().filter(|value| !self.values.contains(value)).cloned());
-        let chars: usize = values.iter().map(|value| value.len() + 3).sum();
-        (values.len() <= VALUES_MAX && chars <= CLAUSE_MAX).then_some(values)
-    }
-
-    fn path(&self) -> String {
-        let quoted: Vec<String> = self.values.iter().map(|value| format!("'{}'", value.replace('\'', "''"))).collect();
+    fn path(&self, values: &[String]) -> String {
+        let quoted: Vec<String> = values.iter().map(|value| format!("'{}'", value.replace('\'', "''"))).collect();
         let clause = format!("{} in ({})", self.property, quoted.join(","));
         format!("{}{}{}", self.before, utf8_percent_encode(&clause, KEPT), self.after)
     }
 
     /// Everybody's share of the reply; none where they have to ask alone.
-    fn shares(&self, askers: &[Part], reply: Reply) -> Option<Vec<Reply>> {
-        let items = match &reply.result {
-            Ok(Success { payload: Payload::Page { items, next: None }, .. }) => items,
-            Err(fault) if fault.class.facts().concerns != Concerns::Request => {
-                return Some((0..askers.len()).map(|at| Reply { is_echo: at > 0, ..reply.clone() }).collect());
-            }
+    fn shares(&self, values: &[String], askers: &[Part], reply: Reply) -> Option<Vec<Reply>> {
+        let (status, items) = match &reply.result {
+            Ok(Success { status, payload: Payload::Page { items, next: None } }) => (*status, items),
+            Err(fault) if fault.class.facts().concerns != Concerns::Request => return Some(reply.echoed(askers.len())),
             Ok(_) | Err(_) => return None,
         };
-        if !items.iter().all(|item| self.shows_one_of(&self.values, item)) {
+        if !items.iter().all(|item| self.shows_one_of(values, item)) {
             return None;
         }
-        let share = |(at, asker): (usize, &Part)| {
-            let wanted = ReadLookup::parse(&asker.request)?.values;
+        let share = |(asker, reply): (&Part, Reply)| {
+            let (_, wanted) = ReadLookup::parse(&asker.request)?;
             let items = items.iter().filter(|item| self.shows_one_of(&wanted, item)).cloned().collect();
-            let status = reply.result.as_ref().ok()?.status;
             let success = Success { status, payload: Payload::Page { items, next: None } };
-            Some(Reply { result: Ok(success), is_echo: at > 0, ..reply.clone() })
+            Some(Reply { result: Ok(success), ..reply })
         };
-        askers.iter().enumerate().map(share).collect()
+        askers.iter().zip(reply.echoed(askers.len())).map(share).collect()
     }
 
     /// Graph compares names without case.

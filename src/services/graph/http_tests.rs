@@ -6,9 +6,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::core::Secret;
+use crate::core::{Expects, Method, Secret};
+use crate::services::connection::THROTTLE_PRIORITIES;
+use crate::services::http::USER_AGENT;
 use crate::services::test_server::{Answer, Server};
-use crate::services::{Auth, Payload, SecretSource, Success, ThrottlePriority};
+use crate::services::{Auth, Payload, SecretSource, Success};
 
 const ATTEMPT: Uuid = Uuid::from_u128(7);
 
@@ -69,7 +71,7 @@ async fn a_write_arrives_whole_and_its_reply_is_read() {
 #[tokio::test]
 async fn the_priority_is_the_connections() {
     let server = Server::start().await;
-    for priority in ThrottlePriority::ALL {
+    for priority in THROTTLE_PRIORITIES {
         let mut connection = server.connection_to(&server.root);
         connection.graph.throttle_priority = priority;
         server.answer_api(Answer::new(200, r#"{"id":"1"}"#));
@@ -77,7 +79,7 @@ async fn the_priority_is_the_connections() {
         graph.send(&read("/users/1"), ATTEMPT).await;
         let calls = server.calls();
         let sent = &calls.last().unwrap().headers["x-ms-throttle-priority"];
-        assert_eq!(sent, priority.name());
+        assert_eq!(sent, priority);
     }
 }
 

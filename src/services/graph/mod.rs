@@ -5,7 +5,7 @@
 mod batch;
 mod budgets;
 mod classify;
-pub(super) mod error_body;
+mod error_body;
 mod gather;
 mod http;
 mod preflight;
@@ -16,25 +16,13 @@ use super::service::{BudgetId, BudgetPlan, Check, Patience, Service};
 use crate::core::{Request, ServiceName};
 use async_trait::async_trait;
 use batch::Batcher;
+use http::{BETA, is_beta};
 use serde_json::Value;
 use std::sync::Arc;
 use uuid::Uuid;
 
-pub(super) use classify::{UNREADABLE, class_of_status, retry_after};
-pub use classify::{classify, statuses_of};
-pub use http::{GraphError, HttpTransport};
-pub(super) use http::{read_body, transport_fault};
-
-/// Paths that begin with this segment are of Graph's beta version; no path of its version 1.0 does. For properties that only it
-/// has.
-const BETA: &str = "/beta";
-
-/// What carries a request to Graph and its reply back, once.
-#[async_trait]
-pub trait Transport: Send + Sync {
-    /// As [`Service::send`].
-    async fn send(&self, request: &Request, attempt: Uuid) -> Reply;
-}
+pub use classify::classify;
+pub use http::{HttpTransport, Transport};
 
 /// A tenant behind Microsoft Graph.
 pub struct Graph {
@@ -51,8 +39,7 @@ impl Graph {
     #[must_use]
     pub fn of(connection: &Connection, transport: Arc<dyn Transport>) -> Graph {
         let connection = &connection.graph;
-        let patience = Patience { silence: connection.patience, sign_in: connection.sign_in_patience };
-        Graph::new(transport, connection.tenant.clone(), connection.limits, patience)
+        Graph::new(transport, connection.tenant.clone(), connection.limits, connection.patience)
     }
 
     /// A tenant by its name, behind anything that carries requests.
@@ -88,19 +75,12 @@ impl Service for Graph {
         budgets::of(request)
     }
 
-    fn paced(&self) -> BudgetId {
-        budgets::WRITES
-    }
-
     fn patience(&self) -> Patience {
         self.patience
     }
 
     async fn send(&self, request: &Request, attempt: Uuid) -> Reply {
-        let reads = match request.path.strip_prefix(BETA) {
-            Some(rest) if rest.starts_with('/') => &self.beta_reads,
-            Some(_) | None => &self.reads,
-        };
+        let reads = if is_beta(&request.path) { &self.beta_reads } else { &self.reads };
         match reads.takes(request) {
             true => reads.send(request, attempt).await,
             false => self.transport.send(request, attempt).await,

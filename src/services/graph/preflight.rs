@@ -30,7 +30,7 @@ fn right_tenant(named: &str, signed_in: Option<&str>, domains: Option<&[Value]>)
     let is_id = Uuid::parse_str(named).is_ok();
     let is_other = match (signed_in, domains) {
         (Some(id), _) if is_id => !id.eq_ignore_ascii_case(named),
-        (Some(_), Some(domains)) => !domains.iter().any(|domain| is_named(domain, named)),
+        (Some(_), Some(domains)) => !domains.iter().any(|domain| text(domain, "id").eq_ignore_ascii_case(named)),
         (Some(_), None) | (None, _) => false,
     };
     let id = signed_in.map_or(String::new(), |id| format!(" ({id})"));
@@ -43,16 +43,9 @@ fn right_tenant(named: &str, signed_in: Option<&str>, domains: Option<&[Value]>)
     Check::good("tenant", format!("{named}{id} can be reached"))
 }
 
-fn is_named(domain: &Value, name: &str) -> bool {
-    text(domain, "id").eq_ignore_ascii_case(name)
-}
-
 fn domain_checks(domains: &[Value]) -> Vec<Check> {
     let words = domains.iter().map(|domain| {
-        let verified = match domain.get("isVerified").and_then(Value::as_bool) {
-            Some(false) => ", not verified",
-            Some(true) | None => "",
-        };
+        let verified = if domain.get("isVerified") == Some(&Value::Bool(false)) { ", not verified" } else { "" };
         let (name, kind) = (text(domain, "id"), text(domain, "authenticationType"));
         format!("{name} ({}{verified})", kind.to_lowercase())
     });
@@ -60,11 +53,10 @@ fn domain_checks(domains: &[Value]) -> Vec<Check> {
     let is_initial = |domain: &&Value| domain.get("isInitial") == Some(&Value::Bool(true));
     let initial = match domains.iter().find(is_initial) {
         Some(domain) => Check::good(Check::INITIAL_DOMAIN, text(domain, "id")),
-        None => Check::bad(
-            Check::INITIAL_DOMAIN,
-            "the tenant names none",
-            "check that the app may read all domains (Domain.Read.All)",
-        ),
+        None => {
+            let advice = "check that the app may read all domains (Domain.Read.All)";
+            Check::bad(Check::INITIAL_DOMAIN, "the tenant names none", advice)
+        }
     };
     vec![Check::good("domains", list), initial]
 }

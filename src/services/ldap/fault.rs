@@ -2,7 +2,8 @@
 //! Active Directory gives with a refused sign-in, and by rustls' reason; never by the words beside them.
 
 use crate::core::Secret;
-use crate::services::{Class, Fault};
+use crate::services::class::Class;
+use crate::services::reply::Fault;
 use ldap3::{LdapError, LdapResult};
 use rustls::CertificateError;
 
@@ -35,8 +36,7 @@ pub(super) fn result_fault(result: &LdapResult, stage: Stage, password: &Secret)
 /// The number after `data` in the words of a refused sign-in: the one place where Active Directory says why.
 fn data(text: &str) -> Option<&str> {
     let after = text.split_once("data ")?.1;
-    let end = after.find(|letter: char| !letter.is_ascii_hexdigit()).unwrap_or(after.len());
-    after.get(..end).filter(|code| !code.is_empty())
+    after.split(|letter: char| !letter.is_ascii_hexdigit()).next().filter(|code| !code.is_empty())
 }
 
 /// No connection, or none any more.
@@ -49,19 +49,9 @@ pub(super) fn connect_fault(error: &LdapError, password: &Secret) -> Fault {
         LdapError::LdapResult { result } => result_fault(result, Stage::Bind, password),
         LdapError::Timeout { .. } => Fault::new(Class::NotSent, "ldap-timeout", "the directory did not reply in time"),
         LdapError::DNSName { .. } => {
-            Fault::new(Class::SignIn, "tls-name", "the host in `url` is no name that a certificate can have")
+            Fault::sign_in("tls-name", "the host in `url` is no name that a certificate can have")
         }
         _ => Fault::new(Class::NotSent, "ldap-unreachable", format!("no connection to the directory: {words}")),
-    }
-}
-
-impl Fault {
-    /// The same in the middle of a search, when the question may have been heard.
-    pub(super) fn of_search(self) -> Fault {
-        match self.class {
-            Class::NotSent => Fault { class: Class::InDoubt, ..self },
-            _ => self,
-        }
     }
 }
 
@@ -75,20 +65,18 @@ fn tls_error(error: &LdapError) -> Option<&rustls::Error> {
 }
 
 pub(super) fn tls_fault(error: &rustls::Error) -> Fault {
+    use CertificateError::{Expired, ExpiredContext, NotValidForName, NotValidForNameContext};
+    use CertificateError::{NotValidYet, NotValidYetContext, UnknownIssuer};
     let code = match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => "tls-issuer",
-        rustls::Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => "tls-name",
-        rustls::Error::InvalidCertificate(
-            CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. },
-        ) => "tls-expired",
+        rustls::Error::InvalidCertificate(error) => match error {
+            UnknownIssuer => "tls-issuer",
+            NotValidForName | NotValidForNameContext { .. } => "tls-name",
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => "tls-expired",
+            _ => "tls",
+        },
         _ => "tls",
     };
-    Fault::new(Class::SignIn, code, format!("no secure connection to the directory: {error}"))
+    Fault::sign_in(code, format!("no secure connection to the directory: {error}"))
 }
 
 #[cfg(test)]

@@ -7,11 +7,10 @@
 //! is read in pages.
 
 mod fault;
-mod filter;
 
 use async_trait::async_trait;
 use ldap3::adapters::{Adapter, EntriesOnly, PagedResults};
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, ldap_escape};
 use reqwest::Url;
 use rustls::{ClientConfig, RootCertStore};
 use std::collections::BTreeMap;
@@ -19,12 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-use super::Directory;
-use super::{Class, Fault};
+use super::class::Class;
+use super::reply::Fault;
 use crate::core::Secret;
 use crate::services::budget::Quota;
-
-use fault::{Stage, connect_fault, result_fault};
+use fault::{Stage, connect_fault, result_fault, tls_fault};
 
 /// Connecting includes the name's resolution, the TLS handshake and the bind; a domain controller at the other end of the
 /// world needs a second or two.
@@ -95,11 +93,8 @@ impl Account {
     /// An account with these attributes; their names in any case.
     #[must_use]
     pub fn new(name: impl Into<String>, attributes: impl IntoIterator<Item = (String, Vec<Vec<u8>>)>) -> Account {
-        let attributes = attributes.into_iter();
-        Account {
-            name: name.into(),
-            attributes: attributes.map(|(name, values)| (name.to_ascii_lowercase(), values)).collect(),
-        }
+        let attributes = attributes.into_iter().map(|(name, values)| (name.to_ascii_lowercase(), values));
+        Account { name: name.into(), attributes: attributes.collect() }
     }
 
     /// The values of an attribute; none where the account does not have it, or the reader may not see it.
@@ -112,12 +107,21 @@ impl Account {
 /// Text is octets, too: which of the two a value came as depends only on whether it happens to be UTF-8.
 impl From<SearchEntry> for Account {
     fn from(entry: SearchEntry) -> Account {
-        let texts = entry.attrs.into_iter().map(|(name, values)| {
-            let values = values.into_iter().map(String::into_bytes);
-            (name, values.collect())
-        });
+        let octets = |values: Vec<String>| values.into_iter().map(String::into_bytes).collect();
+        let texts = entry.attrs.into_iter().map(|(name, values)| (name, octets(values)));
         Account::new(entry.dn, texts.chain(entry.bin_attrs))
     }
+}
+
+/// A directory that answers questions about accounts.
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// Asks once and waits for the whole answer: every account with one of the values asked for, in no order, and perhaps
+    /// accounts whose value only looks alike to the directory.
+    ///
+    /// # Errors
+    /// [`Fault`]: `SignIn` and `Rejected` where asking again would fail alike, any other where it may not.
+    async fn find(&self, question: &Question) -> Result<Vec<Account>, Fault>;
 }
 
 /// An Active Directory that is asked over LDAP.
@@ -140,15 +144,12 @@ impl ActiveDirectory {
     /// [`Fault`] of the class `SignIn` where the connection file must be mended; any other may pass.
     pub async fn check(&self) -> Result<(), Fault> {
         let found = self.search(Scope::Base, "(objectClass=*)", vec!["objectClass".into()]).await?;
-        match found.is_empty() {
-            false => Ok(()),
+        if found.is_empty() {
             // Active Directory answers so where the account may not even see the entry.
-            true => Err(Fault::new(
-                Class::SignIn,
-                "ldap-32",
-                format!("the directory has no entry `{}`", self.connection.base),
-            )),
+            let message = format!("the directory has no entry `{}`", self.connection.base);
+            return Err(Fault::sign_in("ldap-32", message));
         }
+        Ok(())
     }
 
     /// The open connection, or a new one. Others who need it wait meanwhile instead of connecting, too.
@@ -160,40 +161,32 @@ impl ActiveDirectory {
             return Ok(ldap.clone());
         }
         *open = None;
-        let ldap = self.connect().await?;
-        *open = Some(ldap.clone());
-        Ok(ldap)
+        Ok(open.insert(self.connect().await?).clone())
     }
 
     async fn connect(&self) -> Result<Ldap, Fault> {
-        let connection = &self.connection;
-        if connection.password.expose().is_empty() {
+        let AdConnection { password, bind, .. } = &self.connection;
+        if password.expose().is_empty() {
             // A directory would take it as an anonymous sign-in, and then answer with less than there is.
-            return Err(Fault::new(
-                Class::SignIn,
-                "empty-password",
-                "the password of the directory's account is empty",
-            ));
+            return Err(Fault::sign_in("empty-password", "the password of the directory's account is empty"));
         }
-        let mut settings = LdapConnSettings::new().set_conn_timeout(CONNECT_S_MAX).set_starttls(connection.start_tls);
-        if let Some(roots) = &connection.ca {
+        let mut settings =
+            LdapConnSettings::new().set_conn_timeout(CONNECT_S_MAX).set_starttls(self.connection.start_tls);
+        if let Some(roots) = &self.connection.ca {
             settings = settings.set_config(tls(roots)?);
         }
-        let opened = LdapConnAsync::with_settings(settings, connection.url.as_str()).await;
-        let (driver, mut ldap) = opened.map_err(|error| connect_fault(&error, &connection.password))?;
+        let failed = |error| connect_fault(&error, password);
+        let opened = LdapConnAsync::with_settings(settings, self.connection.url.as_str()).await;
+        let (driver, mut ldap) = opened.map_err(failed)?;
         tokio::spawn(async move {
             if let Err(error) = driver.drive().await {
                 tracing::debug!("the connection to the directory ended: {error}");
             }
         });
-        let bound = ldap
-            .with_timeout(CONNECT_S_MAX)
-            .simple_bind(&connection.bind, connection.password.expose())
-            .await
-            .map_err(|error| connect_fault(&error, &connection.password))?;
+        let bound = ldap.with_timeout(CONNECT_S_MAX).simple_bind(bind, password.expose()).await.map_err(failed)?;
         match bound.rc {
             0 => Ok(ldap),
-            _ => Err(result_fault(&bound, Stage::Bind, &connection.password)),
+            _ => Err(result_fault(&bound, Stage::Bind, password)),
         }
     }
 
@@ -215,7 +208,11 @@ impl ActiveDirectory {
         wanted: Vec<String>,
     ) -> Result<Vec<Account>, Fault> {
         let password = &self.connection.password;
-        let lost = |error: LdapError| connect_fault(&error, password).of_search();
+        // The question may have been heard.
+        let lost = |error: LdapError| match connect_fault(&error, password) {
+            fault if fault.class == Class::NotSent => Fault { class: Class::InDoubt, ..fault },
+            fault => fault,
+        };
         let adapters: Vec<Box<dyn Adapter<'_, String, Vec<String>>>> =
             vec![Box::new(EntriesOnly::new()), Box::new(PagedResults::new(PAGE_ENTRIES))];
         let base = &self.connection.base;
@@ -239,19 +236,70 @@ impl ActiveDirectory {
 #[async_trait]
 impl Directory for ActiveDirectory {
     async fn find(&self, question: &Question) -> Result<Vec<Account>, Fault> {
-        let mut wanted = question.wanted.clone();
-        wanted.push(question.attribute.clone());
-        let filter = filter::any_of(question);
-        self.search(Scope::Subtree, &filter, wanted).await
+        let wanted = question.wanted.iter().chain([&question.attribute]).cloned().collect();
+        self.search(Scope::Subtree, &any_of(question), wanted).await
     }
+}
+
+/// The filter (RFC 4515) for every entry among those of the question that has one of its values. Values come from a file that
+/// anybody may have written, so each is escaped; the filter around them is the job's.
+fn any_of(question: &Question) -> String {
+    let Question { among, attribute, values, .. } = question;
+    let alternatives = values.iter().map(|value| format!("({attribute}={})", ldap_escape(value.as_str())));
+    format!("(&{among}(|{}))", alternatives.collect::<String>())
 }
 
 fn tls(roots: &Arc<RootCertStore>) -> Result<Arc<ClientConfig>, Fault> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| fault::tls_fault(&error))?
+        .map_err(|error| tls_fault(&error))?
         .with_root_certificates(Arc::clone(roots))
         .with_no_client_auth();
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ldap3::{ldap_unescape, parse_filter};
+    use proptest::prelude::*;
+
+    fn question(values: &[&str]) -> Question {
+        Question {
+            among: "(&(objectCategory=person)(objectClass=user))".into(),
+            attribute: "userPrincipalName".into(),
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+            wanted: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_a_filter_is_made_of_is_escaped_and_the_rest_is_not() {
+        assert_eq!(
+            any_of(&question(&["o'neil#x@contoso.com", "a*(b)\\c\0@x"])),
+            "(&(&(objectCategory=person)(objectClass=user))(|(userPrincipalName=o'neil#x@contoso.com)\
+             (userPrincipalName=a\\2a\\28b\\29\\5cc\\00@x)))"
+        );
+    }
+
+    proptest! {
+        /// Whatever stands in a cell: the filter has one alternative a value, and each is the value.
+        #[test]
+        fn no_value_can_change_the_filter(values in prop::collection::vec("[ -~äß\\x00*()\\\\]{1,20}", 1..5)) {
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            let filter = any_of(&question(&values));
+            prop_assert!(parse_filter(&filter).is_ok(), "{filter}");
+            let inner = filter.split_once("(|").unwrap().1;
+            let inner = inner.strip_suffix("))").unwrap();
+            let found: Vec<String> = inner
+                .split_inclusive(')')
+                .map(|part| {
+                    let part = part.strip_prefix("(userPrincipalName=").unwrap();
+                    ldap_unescape(part.strip_suffix(')').unwrap()).unwrap().into_owned()
+                })
+                .collect();
+            prop_assert_eq!(found, values);
+        }
+    }
 }

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::Granted;
+use super::reply::Granted;
 use crate::core::Secret;
-use crate::services::{Class, Fault};
+use crate::services::class::Class;
+use crate::services::reply::Fault;
 
 /// It takes seconds even when it has the token at hand.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -23,13 +24,13 @@ const SERVICE_CODE: &str = "AADSTS";
 
 pub(in crate::services) struct AzureCli {
     pub(super) tenant: String,
-    pub(super) resource: &'static str,
+    pub(super) resource: String,
 }
 
 #[derive(Deserialize)]
 struct TokenOutput {
     #[serde(rename = "accessToken")]
-    access_token: String,
+    access_token: Secret,
     /// Seconds since 1970; versions before 2.54 lack it.
     expires_on: Option<u64>,
     /// In this machine's time zone.
@@ -39,24 +40,16 @@ struct TokenOutput {
 
 impl AzureCli {
     pub(super) async fn ask(&self) -> Result<Granted, Fault> {
-        let output = timeout(TIMEOUT, self.command().output()).await;
-        match output {
+        let missing =
+            |why: String| Fault::sign_in("azure-cli-missing", format!("the Azure CLI's program `{PROGRAM}` {why}"));
+        match timeout(TIMEOUT, self.command().output()).await {
             Ok(Ok(output)) => read(&output, SystemTime::now()),
-            Ok(Err(error)) if error.kind() == ErrorKind::NotFound => Err(Fault::new(
-                Class::SignIn,
-                "azure-cli-missing",
-                format!("the Azure CLI's program `{PROGRAM}` is not in PATH"),
-            )),
-            Ok(Err(error)) => Err(Fault::new(
-                Class::SignIn,
-                "azure-cli-missing",
-                format!("the Azure CLI's program `{PROGRAM}` cannot be started: {error}"),
-            )),
-            Err(_) => Err(Fault::new(
-                Class::NotSent,
-                "azure-cli-timeout",
-                format!("`{PROGRAM}` gave no token within {} s", TIMEOUT.as_secs()),
-            )),
+            Ok(Err(error)) if error.kind() == ErrorKind::NotFound => Err(missing("is not in PATH".to_owned())),
+            Ok(Err(error)) => Err(missing(format!("cannot be started: {error}"))),
+            Err(_) => {
+                let message = format!("`{PROGRAM}` gave no token within {} s", TIMEOUT.as_secs());
+                Err(Fault::new(Class::NotSent, "azure-cli-timeout", message))
+            }
         }
     }
 
@@ -64,7 +57,7 @@ impl AzureCli {
         let mut command = Command::new(PROGRAM);
         command
             .args(["account", "get-access-token", "--output", "json"])
-            .args(["--tenant", &self.tenant, "--resource", self.resource])
+            .args(["--tenant", &self.tenant, "--resource", &self.resource])
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
@@ -76,22 +69,16 @@ fn read(output: &Output, now: SystemTime) -> Result<Granted, Fault> {
         return Err(failed(&String::from_utf8_lossy(&output.stderr)));
     }
     // The parser's own words could quote the token.
-    let unreadable =
-        || Fault::new(Class::SignIn, "azure-cli-unreadable", "the Azure CLI printed no token that can be read");
+    let unreadable = || Fault::sign_in("azure-cli-unreadable", "the Azure CLI printed no token that can be read");
     let token: TokenOutput = serde_json::from_slice(&output.stdout).map_err(|_| unreadable())?;
-    let ends_s = token.expires_on.or_else(|| local_s(&token.expires_on_local)).ok_or_else(unreadable)?;
-    let ends = UNIX_EPOCH + Duration::from_secs(ends_s);
-    Ok(Granted {
-        token: Secret::new(token.access_token),
-        lifetime: ends.duration_since(now).unwrap_or_default(),
-        refresh: None,
-    })
+    let in_s = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+    let ends = token.expires_on.map(in_s).or_else(|| local(&token.expires_on_local)).ok_or_else(unreadable)?;
+    Ok(Granted { token: token.access_token, lifetime: ends.duration_since(now).unwrap_or_default(), refresh: None })
 }
 
-fn local_s(text: &str) -> Option<u64> {
+fn local(text: &str) -> Option<SystemTime> {
     let local: DateTime = text.parse().ok()?;
-    let zoned = local.to_zoned(TimeZone::system()).ok()?;
-    u64::try_from(zoned.timestamp().as_second()).ok()
+    Some(local.to_zoned(TimeZone::system()).ok()?.timestamp().into())
 }
 
 fn failed(words: &str) -> Fault {
@@ -103,10 +90,11 @@ fn failed(words: &str) -> Fault {
         "" => "the Azure CLI failed and did not say why",
         words => words,
     };
-    Fault::new(Class::SignIn, code.as_deref().unwrap_or("azure-cli-failed"), message)
+    Fault::sign_in(code.as_deref().unwrap_or("azure-cli-failed"), message)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::process::ExitStatusExt as _;

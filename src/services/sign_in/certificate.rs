@@ -17,6 +17,7 @@ use uuid::Uuid;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::core::Secret;
+use crate::services::reply::Fault;
 
 /// As long as MSAL's, and within the five to ten minutes that Microsoft recommends.
 const ASSERTION_S: u64 = 600;
@@ -40,44 +41,35 @@ pub(in crate::services) struct Certificate {
     key: KeyPair,
     /// `x5t#S256`.
     thumbprint: String,
-    ends: SystemTime,
-}
-
-/// What is wrong with a certificate's file. What to do about each code is in the table of codes.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(in crate::services) struct CertificateError {
-    pub(in crate::services) code: &'static str,
-    message: String,
-}
-
-fn wrong(code: &'static str, message: impl Into<String>) -> CertificateError {
-    CertificateError { code, message: message.into() }
+    /// When the certificate ends.
+    pub(in crate::services) ends: SystemTime,
 }
 
 impl Certificate {
     /// Reads the file and checks everything that can be checked without asking anybody.
-    pub(in crate::services) fn load(path: &Path, now: SystemTime) -> Result<Certificate, CertificateError> {
+    pub(in crate::services) fn load(path: &Path, now: SystemTime) -> Result<Certificate, Fault> {
         let bytes = std::fs::read(path)
-            .map_err(|error| wrong("certificate-unreadable", format!("it cannot be read: {error}")))?;
+            .map_err(|error| Fault::sign_in("certificate-unreadable", format!("it cannot be read: {error}")))?;
         Certificate::parse(&bytes, now)
     }
 
-    fn parse(bytes: &[u8], now: SystemTime) -> Result<Certificate, CertificateError> {
-        let blocks = pem::parse_many(bytes).map_err(|error| wrong(INCOMPLETE, format!("it is not PEM: {error}")))?;
+    fn parse(bytes: &[u8], now: SystemTime) -> Result<Certificate, Fault> {
+        let blocks =
+            pem::parse_many(bytes).map_err(|error| Fault::sign_in(INCOMPLETE, format!("it is not PEM: {error}")))?;
         let key = private_key(&blocks)?;
         let mut ders = blocks.iter().filter(|block| block.tag() == CERTIFICATE).map(pem::Pem::contents).peekable();
         if ders.peek().is_none() {
-            return Err(wrong(INCOMPLETE, "there is no certificate in it"));
+            return Err(Fault::sign_in(INCOMPLETE, "there is no certificate in it"));
         }
         // The file may hold the issuers' certificates, too.
         for der in ders {
-            let certificate = parsed(der)?;
+            let (_, certificate) = X509Certificate::from_der(der)
+                .map_err(|error| Fault::sign_in(INCOMPLETE, format!("its certificate cannot be read: {error}")))?;
             if belongs(&key, &certificate)? {
                 return Certificate::checked(key, &certificate, der, now);
             }
         }
-        Err(wrong("certificate-mismatch", "its private key is not that of its certificate"))
+        Err(Fault::sign_in("certificate-mismatch", "its private key is not that of its certificate"))
     }
 
     fn checked(
@@ -85,33 +77,23 @@ impl Certificate {
         certificate: &X509Certificate<'_>,
         der: &[u8],
         now: SystemTime,
-    ) -> Result<Certificate, CertificateError> {
+    ) -> Result<Certificate, Fault> {
         let validity = certificate.validity();
         let from = moment(validity.not_before.timestamp());
         let ends = moment(validity.not_after.timestamp());
         if now < from {
             let message = format!("its certificate is not valid before {}", shown(from));
-            return Err(wrong("certificate-not-yet-valid", message));
+            return Err(Fault::sign_in("certificate-not-yet-valid", message));
         }
         if now > ends {
             let message = format!("its certificate has expired: it was valid until {}", shown(ends));
-            return Err(wrong("certificate-expired", message));
+            return Err(Fault::sign_in("certificate-expired", message));
         }
         Ok(Certificate { key, thumbprint: URL_SAFE_NO_PAD.encode(Sha256::digest(der)), ends })
     }
 
-    /// When the certificate ends.
-    pub(in crate::services) fn ends(&self) -> SystemTime {
-        self.ends
-    }
-
     /// A proof for this app at this very token endpoint, good for ten minutes and for one use.
-    pub(super) fn assertion(
-        &self,
-        client_id: &str,
-        audience: &str,
-        now: SystemTime,
-    ) -> Result<Secret, CertificateError> {
+    pub(super) fn assertion(&self, client_id: &str, audience: &str, now: SystemTime) -> Result<Secret, Fault> {
         let now_s = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let header = json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": self.thumbprint });
         let claims = json!({
@@ -131,19 +113,19 @@ impl Certificate {
     }
 }
 
-fn sign(message: &[u8], key: &KeyPair) -> Result<Vec<u8>, CertificateError> {
+fn sign(message: &[u8], key: &KeyPair) -> Result<Vec<u8>, Fault> {
     let mut signature = vec![0; key.public().modulus_len()];
     key.sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut signature).map_err(unusable)?;
     Ok(signature)
 }
 
-fn private_key(blocks: &[pem::Pem]) -> Result<KeyPair, CertificateError> {
+fn private_key(blocks: &[pem::Pem]) -> Result<KeyPair, Fault> {
     let key = blocks
         .iter()
         .find(|block| block.tag().ends_with("PRIVATE KEY"))
-        .ok_or_else(|| wrong(INCOMPLETE, "there is no private key in it"))?;
+        .ok_or_else(|| Fault::sign_in(INCOMPLETE, "there is no private key in it"))?;
     if key.tag() == ENCRYPTED_KEY || key.headers().get(ENCRYPTION_HEADER).is_some() {
-        return Err(wrong(BAD_KEY, "its private key is encrypted"));
+        return Err(Fault::sign_in(BAD_KEY, "its private key is encrypted"));
     }
     let read = match key.tag() {
         RSA_KEY => KeyPair::from_der(key.contents()),
@@ -152,13 +134,8 @@ fn private_key(blocks: &[pem::Pem]) -> Result<KeyPair, CertificateError> {
     read.map_err(unusable)
 }
 
-fn parsed(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
-    let parsed = X509Certificate::from_der(der).map(|(_, certificate)| certificate);
-    parsed.map_err(|error| wrong(INCOMPLETE, format!("its certificate cannot be read: {error}")))
-}
-
 /// Whether what the key signs can be verified with the certificate.
-fn belongs(key: &KeyPair, certificate: &X509Certificate<'_>) -> Result<bool, CertificateError> {
+fn belongs(key: &KeyPair, certificate: &X509Certificate<'_>) -> Result<bool, Fault> {
     let signature = sign(PROBE, key)?;
     let public = &certificate.public_key().subject_public_key.data;
     // A certificate of another kind of key cannot verify it either.
@@ -166,8 +143,8 @@ fn belongs(key: &KeyPair, certificate: &X509Certificate<'_>) -> Result<bool, Cer
     Ok(verified.is_ok())
 }
 
-fn unusable(error: impl std::fmt::Display) -> CertificateError {
-    wrong(BAD_KEY, format!("its private key cannot be used: {error}"))
+fn unusable(error: impl std::fmt::Display) -> Fault {
+    Fault::sign_in(BAD_KEY, format!("its private key cannot be used: {error}"))
 }
 
 /// A certificate's time; one before 1970 is as good as 1970.

@@ -11,12 +11,12 @@ use reqwest::Url;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{Granted, Login, answered, reply};
+use super::login::{Login, answered};
+use super::reply::{Granted, refusal};
 use crate::core::Secret;
-use crate::services::{Class, Fault};
-
-/// The code of the fault while nobody has entered the code yet.
-pub(in crate::services) const PENDING: &str = "authorization_pending";
+use crate::services::class::Class;
+use crate::services::http::is_success;
+use crate::services::reply::{Fault, PENDING};
 
 /// Where the service does not say how often it may be asked (RFC 8628, section 3.2).
 const INTERVAL_S: u64 = 5;
@@ -49,18 +49,20 @@ struct Asked {
     /// What the person has to do, in words.
     prompt: String,
     interval: Duration,
+    /// When the service may be asked again.
+    poll_at: Instant,
     ends_at: Instant,
 }
 
 impl Asked {
     fn pending(&self) -> Fault {
-        Fault::new(Class::SignIn, PENDING, &self.prompt)
+        Fault::sign_in(PENDING, &self.prompt)
     }
 }
 
 #[derive(Deserialize)]
 struct CodeReply {
-    device_code: String,
+    device_code: Secret,
     user_code: String,
     verification_uri: String,
     expires_in: u64,
@@ -72,18 +74,12 @@ impl DeviceCode {
         DeviceCode { login, codes, stage: CodeStage::Idle }
     }
 
-    pub(super) fn interval(&self) -> Option<Duration> {
-        match &self.stage {
-            CodeStage::Asked(asked) => Some(asked.interval),
-            CodeStage::Idle | CodeStage::SignedIn(_) => None,
-        }
-    }
-
     pub(super) async fn ask(&mut self) -> Result<Granted, Fault> {
         // A clone: whoever waits may give up at any time, and then the stage stays as it is.
         match self.stage.clone() {
             CodeStage::Idle => Err(self.begin("").await?),
             CodeStage::Asked(asked) if Instant::now() >= asked.ends_at => Err(self.expired()),
+            CodeStage::Asked(asked) if Instant::now() < asked.poll_at => Err(asked.pending()),
             CodeStage::Asked(asked) => self.poll(asked).await,
             CodeStage::SignedIn(refresh) => self.refresh(refresh).await,
         }
@@ -94,24 +90,29 @@ impl DeviceCode {
         let form = [("client_id", self.login.client_id.as_str()), ("scope", &self.login.scope)];
         let request = self.login.client.post(self.codes.clone()).form(&form);
         let (status, headers, body) = answered(request, &self.login.secrets).await?;
-        if !(200..300).contains(&status) {
-            return Err(reply::refusal(status, &headers, &body, &[], SystemTime::now()).into());
+        if !is_success(status) {
+            return Err(refusal(status, &headers, &body, &[], SystemTime::now()).into());
         }
         let code: CodeReply = serde_json::from_slice(&body).map_err(|_| {
             let message = "the sign-in service answered without a code that can be read";
             Fault::new(Class::NotSent, "sign-in-unreadable", message).with_status(status)
         })?;
-        let interval = code.interval.unwrap_or(INTERVAL_S).min(INTERVAL_S_MAX);
-        let life = Duration::from_secs(code.expires_in.min(CODE_LIFE_S_MAX));
-        let asked = Asked {
-            device_code: Secret::new(code.device_code),
+        let (now, interval) = (Instant::now(), code.interval.unwrap_or(INTERVAL_S).min(INTERVAL_S_MAX));
+        Ok(self.asked(Asked {
+            device_code: code.device_code,
             prompt: format!("{why}open {} in a browser and enter the code {}", code.verification_uri, code.user_code),
             interval: Duration::from_secs(interval),
-            ends_at: Instant::now() + life,
-        };
+            poll_at: now,
+            ends_at: now + Duration::from_secs(code.expires_in.min(CODE_LIFE_S_MAX)),
+        }))
+    }
+
+    /// The person has not entered the code yet; the service is left alone for a while.
+    fn asked(&mut self, mut asked: Asked) -> Fault {
+        asked.poll_at = Instant::now() + asked.interval;
         let pending = asked.pending();
         self.stage = CodeStage::Asked(asked);
-        Ok(pending)
+        pending
     }
 
     async fn poll(&mut self, mut asked: Asked) -> Result<Granted, Fault> {
@@ -126,11 +127,9 @@ impl DeviceCode {
         Err(match refusal.error.as_str() {
             "slow_down" => {
                 asked.interval += SLOWER;
-                let pending = asked.pending();
-                self.stage = CodeStage::Asked(asked);
-                pending
+                self.asked(asked)
             }
-            PENDING => asked.pending(),
+            PENDING => self.asked(asked),
             "expired_token" => self.expired(),
             "authorization_declined" | "access_denied" => {
                 self.in_vain("authorization_declined", "the person who was asked to sign in declined")
@@ -171,6 +170,6 @@ impl DeviceCode {
     /// This code is of no more use; the next call gets another one.
     fn in_vain(&mut self, code: &str, message: &str) -> Fault {
         self.stage = CodeStage::Idle;
-        Fault::new(Class::SignIn, code, message)
+        Fault::sign_in(code, message)
     }
 }

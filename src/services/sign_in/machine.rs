@@ -3,17 +3,18 @@
 
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-use super::{Granted, Refusal, granted};
+use super::login::granted;
+use super::reply::{Granted, Refusal};
 use crate::core::{Secret, Secrets};
 use crate::services::auth::IdentityService;
-use crate::services::{Class, Fault};
+use crate::services::class::Class;
+use crate::services::http::builder;
+use crate::services::reply::Fault;
 
 /// The metadata service is one hop away; where nothing answers in this time, there is none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const METADATA_PATH: &str = "/metadata/identity/oauth2/token";
 const METADATA_VERSION: &str = "2018-02-01";
 const APP_VERSION: &str = "2019-08-01";
@@ -37,13 +38,7 @@ impl Machine {
         resource: &str,
         secrets: Secrets,
     ) -> reqwest::Result<Machine> {
-        let client = Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .build()?;
+        let client = builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).build()?;
         let (mut url, version, header) = match service {
             IdentityService::Metadata(root) => {
                 let mut url = root.clone();
@@ -74,11 +69,10 @@ impl Machine {
         match fault.status {
             // The metadata service is being updated; Microsoft's page says to come again.
             Some(404 | 410) => Fault { class: Class::NotSent, ..fault },
-            None if fault.class == Class::NotSent && !self.has_granted => Fault::new(
-                Class::SignIn,
-                "no-managed-identity",
-                format!("no service for managed identities replies: {}", fault.message),
-            ),
+            None if fault.class == Class::NotSent && !self.has_granted => {
+                let message = format!("no service for managed identities replies: {}", fault.message);
+                Fault::sign_in("no-managed-identity", message)
+            }
             Some(_) if fault.class == Class::SignIn => {
                 Fault { code: format!("managed-identity/{}", fault.code), ..fault }
             }

@@ -9,27 +9,24 @@
 mod azure_cli;
 pub(super) mod certificate;
 mod device_code;
+mod login;
 mod machine;
 mod reply;
 
 use super::auth::{Auth, SecretSource};
 use super::connection::GraphConnection;
-use super::graph::{read_body, transport_fault};
-use super::{Class, Fault};
-use crate::core::{Expects, Secret, Secrets};
-use certificate::Certificate;
-use reqwest::header::HeaderMap;
-use reqwest::{Client, RequestBuilder, Url};
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
-
+use super::reply::Fault;
+use crate::core::Secrets;
 use azure_cli::AzureCli;
+use certificate::Certificate;
 use device_code::DeviceCode;
+use login::Login;
 use machine::Machine;
+use reqwest::{Client, Url};
+use std::path::PathBuf;
+use std::time::SystemTime;
 
-pub(super) use device_code::PENDING;
-use reply::Refusal;
-pub use reply::{Granted, read_token_reply};
+pub use reply::{Granted, Refusal, read_token_reply};
 
 /// A way to get tokens, with what it remembers between them.
 pub(super) enum Credential {
@@ -42,16 +39,6 @@ pub(super) enum Credential {
     AzureCli(AzureCli),
 }
 
-/// What every request of an app or a person needs.
-pub(super) struct Login {
-    client: Client,
-    secrets: Secrets,
-    /// The tenant's token endpoint.
-    token: Url,
-    client_id: String,
-    scope: String,
-}
-
 /// Microsoft's page on the client credentials flow.
 const AS_APP: (&str, &str) = ("grant_type", "client_credentials");
 const ASSERTION_TYPE: (&str, &str) =
@@ -60,7 +47,7 @@ const ASSERTION_TYPE: (&str, &str) =
 impl Credential {
     pub(super) fn new(client: Client, connection: &GraphConnection, secrets: Secrets) -> reqwest::Result<Credential> {
         // Tokens are for Graph itself, even when it is reached through another address.
-        let resource = connection.cloud.graph_root();
+        let resource = format!("https://{}", connection.cloud.graph);
         let login = |client_id: &str, more: &str| Login {
             client,
             secrets: secrets.clone(),
@@ -76,7 +63,7 @@ impl Credential {
                 Credential::DeviceCode(DeviceCode::new(login, endpoint(connection, "devicecode")))
             }
             Auth::ManagedIdentity { client_id, service } => {
-                Credential::Machine(Machine::new(service, client_id.as_deref(), resource, secrets)?)
+                Credential::Machine(Machine::new(service, client_id.as_deref(), &resource, secrets)?)
             }
             Auth::AzureCli => Credential::AzureCli(AzureCli { tenant: connection.tenant.clone(), resource }),
         })
@@ -91,12 +78,12 @@ impl Credential {
             }
             Credential::Certificate(login, file) => {
                 let now = SystemTime::now();
-                let certificate = Certificate::load(file, now);
-                let assertion = certificate.and_then(|own| own.assertion(&login.client_id, login.token.as_str(), now));
-                let assertion = assertion.map_err(|error| {
-                    let message = format!("the certificate file `{}`: {error}", file.display());
-                    Fault::new(Class::SignIn, error.code, message)
-                })?;
+                let own = |fault: Fault| {
+                    let message = format!("the certificate file `{}`: {}", file.display(), fault.message);
+                    Fault { message, ..fault }
+                };
+                let certificate = Certificate::load(file, now).map_err(own)?;
+                let assertion = certificate.assertion(&login.client_id, login.token.as_str(), now).map_err(own)?;
                 let form = [AS_APP, ASSERTION_TYPE, ("client_assertion", assertion.expose())];
                 login.post(&form, &[&assertion]).await
             }
@@ -106,49 +93,10 @@ impl Credential {
         };
         asked.map_err(Fault::from)
     }
-
-    /// How long the service wants to be left alone after what it answered last, where the protocol has such a time.
-    pub(super) fn interval(&self) -> Option<Duration> {
-        match self {
-            Credential::DeviceCode(code) => code.interval(),
-            Credential::Secret(..) | Credential::Certificate(..) | Credential::Machine(_) | Credential::AzureCli(_) => {
-                None
-            }
-        }
-    }
 }
 
 fn endpoint(connection: &GraphConnection, name: &str) -> Url {
     let mut url = connection.login.clone();
     url.set_path(&format!("{}/oauth2/v2.0/{name}", connection.tenant));
     url
-}
-
-impl Login {
-    /// Posts a form to the token endpoint. `sent` is what must not come back in the service's words.
-    async fn post(&self, form: &[(&str, &str)], sent: &[&Secret]) -> Result<Granted, Refusal> {
-        let common = [("client_id", self.client_id.as_str()), ("scope", &self.scope)];
-        let form: Vec<_> = common.iter().chain(form).collect();
-        let request = self.client.post(self.token.clone()).form(&form);
-        granted(request, sent, &self.secrets).await
-    }
-}
-
-/// Sends a request for a token and reads what comes back.
-async fn granted(request: RequestBuilder, sent: &[&Secret], secrets: &Secrets) -> Result<Granted, Refusal> {
-    sent.iter().for_each(|secret| secrets.note(secret));
-    let (status, headers, body) = answered(request, secrets).await.map_err(Refusal::unnamed)?;
-    reply::read(status, &headers, &body, sent, SystemTime::now())
-}
-
-async fn answered(request: RequestBuilder, secrets: &Secrets) -> Result<(u16, HeaderMap, Vec<u8>), Fault> {
-    let response = request.send().await.map_err(|error| not_sent(transport_fault(error)))?;
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = read_body(response, Expects::Object, secrets).await.map_err(not_sent)?;
-    Ok((status, headers, body))
-}
-
-/// Whatever went wrong on the way to a token, the request that needed it never left.
-fn not_sent(fault: Fault) -> Fault {
-    Fault { class: Class::NotSent, code: format!("sign-in-{}", fault.code), ..fault }
 }

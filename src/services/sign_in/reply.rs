@@ -13,9 +13,10 @@ use serde_json::Value;
 
 use crate::core::Secret;
 use crate::services::budget::ThrottleReason;
-use crate::services::graph::retry_after;
-use crate::services::reply::one_line;
-use crate::services::{Class, Fault};
+use crate::services::class::Class;
+use crate::services::http::is_success;
+use crate::services::reply::{Fault, one_line};
+use crate::services::retry_after;
 
 /// Continuous access evaluation gives tokens up to 28 h; more than this is a slip.
 const LIFETIME_S_MAX: u64 = 48 * 60 * 60;
@@ -44,14 +45,15 @@ impl Granted {
 
 /// Why there is no token.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub struct Refusal {
     /// The OAuth error (`authorization_pending`), which the flows decide by; empty where none came.
-    pub(super) error: String,
-    pub(super) fault: Fault,
+    pub error: String,
+    /// What it means for whoever needs a token.
+    pub fault: Fault,
 }
 
-impl Refusal {
-    pub(super) fn unnamed(fault: Fault) -> Refusal {
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Refusal {
         Refusal { error: String::new(), fault }
     }
 }
@@ -64,8 +66,8 @@ impl From<Refusal> for Fault {
 
 #[derive(Deserialize)]
 struct TokenReply {
-    access_token: String,
-    refresh_token: Option<String>,
+    access_token: Secret,
+    refresh_token: Option<Secret>,
     #[serde(default)]
     expires_in: Value,
     /// Instead of a lifetime, where App Service answers: seconds since 1970.
@@ -88,65 +90,42 @@ struct RefusalReply {
     message: String,
 }
 
-/// Sorts a reply of a service that issues tokens. The secret that was sent is taken out of the service's words.
+/// Sorts a reply of a service that issues tokens. What was `sent` is taken out of the service's words.
 ///
 /// # Errors
-/// A [`Fault`] that says whether the connection file is at fault or the trouble may pass.
+/// A [`Refusal`] that says whether the connection file is at fault or the trouble may pass.
 pub fn read_token_reply(
-    status: u16,
-    headers: &HeaderMap,
-    body: &[u8],
-    secret: &Secret,
-    now: SystemTime,
-) -> Result<Granted, Fault> {
-    read(status, headers, body, &[secret], now).map_err(Fault::from)
-}
-
-/// The same for the flows, which decide by the OAuth error. `sent` is taken out of the words.
-pub(super) fn read(
     status: u16,
     headers: &HeaderMap,
     body: &[u8],
     sent: &[&Secret],
     now: SystemTime,
 ) -> Result<Granted, Refusal> {
-    match status {
-        200..=299 => granted(status, body, now).map_err(Refusal::unnamed),
-        _ => Err(refusal(status, headers, body, sent, now)),
+    if !is_success(status) {
+        return Err(refusal(status, headers, body, sent, now));
     }
+    // The parser's own words could quote the token.
+    granted(body, now).ok_or_else(|| {
+        let message = "the sign-in service answered without a token that can be read";
+        Fault::new(Class::NotSent, "sign-in-unreadable", message).with_status(status).into()
+    })
 }
 
-fn granted(status: u16, body: &[u8], now: SystemTime) -> Result<Granted, Fault> {
-    let read = || {
-        let reply: TokenReply = serde_json::from_slice(body).ok()?;
-        if reply.access_token.is_empty() {
-            return None;
-        }
-        let now_s = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
-        let until_end = || Some(seconds(&reply.expires_on)?.saturating_sub(now_s));
-        let lifetime_s = seconds(&reply.expires_in).or_else(until_end)?;
-        Some(Granted {
-            token: Secret::new(reply.access_token),
-            lifetime: Duration::from_secs(lifetime_s.min(LIFETIME_S_MAX)),
-            refresh: reply.refresh_token.map(Secret::new),
-        })
-    };
-    // The parser's own words could quote the token.
-    read().ok_or_else(|| {
-        Fault::new(
-            Class::NotSent,
-            "sign-in-unreadable",
-            "the sign-in service answered without a token that can be read",
-        )
-        .with_status(status)
-    })
+fn granted(body: &[u8], now: SystemTime) -> Option<Granted> {
+    let reply: TokenReply = serde_json::from_slice(body).ok()?;
+    let now_s = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let until_end = || Some(seconds(&reply.expires_on)?.saturating_sub(now_s));
+    let lifetime_s = seconds(&reply.expires_in).or_else(until_end)?;
+    let lifetime = Duration::from_secs(lifetime_s.min(LIFETIME_S_MAX));
+    let has_token = !reply.access_token.expose().is_empty();
+    has_token.then_some(Granted { token: reply.access_token, lifetime, refresh: reply.refresh_token })
 }
 
 /// Why there is no token, from a reply without one.
 pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &[u8], sent: &[&Secret], now: SystemTime) -> Refusal {
     let reply: RefusalReply = serde_json::from_slice(body).unwrap_or_default();
     let limit = (status == 429)
-        .then(|| Class::Throttled { retry_after: retry_after(headers, now), reason: ThrottleReason::SignIn });
+        .then(|| Class::Throttled { retry_after: retry_after::of(headers, now), reason: ThrottleReason::SignIn });
     if reply.error.is_empty() && reply.message.is_empty() {
         // Not the reply of a service that issues tokens.
         let message = format!(
@@ -154,24 +133,20 @@ pub(super) fn refusal(status: u16, headers: &HeaderMap, body: &[u8], sent: &[&Se
              network that wants a sign-in"
         );
         let class = limit.unwrap_or(Class::NotSent);
-        return Refusal::unnamed(Fault::new(class, "sign-in-unreadable", message).with_status(status));
+        return Fault::new(class, "sign-in-unreadable", message).with_status(status).into();
     }
-    let clean = |text: &str| {
-        let clean = sent.iter().fold(text.to_owned(), |text, secret| secret.redact(&text));
-        one_line(&clean)
-    };
+    let clean = |text: &str| one_line(&sent.iter().fold(text.to_owned(), |text, secret| secret.redact(&text)));
     let may_pass = matches!(status, 408 | 500..) || reply.error == BUSY;
+    let class = if may_pass { Class::NotSent } else { Class::SignIn };
     let code = match (reply.error_codes.first(), reply.error.as_str()) {
         (Some(number), _) => format!("AADSTS{number}"),
         (None, "") => format!("sign-in-http-{status}"),
         (None, name) => clean(name),
     };
-    let words = [clean(&reply.error_description), clean(&reply.message)];
+    let words = [&reply.error_description, &reply.message].map(|words| clean(words));
     let message = words.into_iter().find(|words| !words.is_empty());
-    let class = if may_pass { Class::NotSent } else { Class::SignIn };
     let message = message.unwrap_or_else(|| format!("the sign-in service answered with status {status}"));
-    let fault = Fault::new(limit.unwrap_or(class), code, message).with_status(status);
-    Refusal { error: reply.error, fault }
+    Refusal { error: reply.error, fault: Fault::new(limit.unwrap_or(class), code, message).with_status(status) }
 }
 
 #[cfg(test)]
@@ -187,8 +162,8 @@ mod tests {
             let name = format!("{}{secret}", "x".repeat(letters));
             let body = serde_json::to_vec(&json!({ "error": name })).unwrap();
             let headers = HeaderMap::new();
-            let fault = read_token_reply(400, &headers, &body, &Secret::new(secret), UNIX_EPOCH);
-            let code = fault.unwrap_err().code;
+            let fault = read_token_reply(400, &headers, &body, &[&Secret::new(secret)], UNIX_EPOCH);
+            let code = fault.unwrap_err().fault.code;
             assert!(!code.contains("hush"), "{code}");
         }
     }
@@ -198,7 +173,7 @@ mod tests {
             HeaderMap::from_iter([(reqwest::header::RETRY_AFTER, reqwest::header::HeaderValue::from_static("5"))]);
         let body = serde_json::to_vec(body).unwrap();
         let now = UNIX_EPOCH + Duration::from_secs(1_000);
-        read_token_reply(status, &headers, &body, &Secret::new("hush"), now)
+        read_token_reply(status, &headers, &body, &[&Secret::new("hush")], now).map_err(Fault::from)
     }
 
     #[test]
@@ -242,12 +217,13 @@ mod tests {
             for body in ["<html>no</html>", "", "{", "{}", "[]", "{\"error\":{\"code\":\"x\"}}"] {
                 let headers = HeaderMap::new();
                 let secret = Secret::new("hush");
-                let read = read_token_reply(status, &headers, body.as_bytes(), &secret, UNIX_EPOCH);
+                let read =
+                    read_token_reply(status, &headers, body.as_bytes(), &[&secret], UNIX_EPOCH).map_err(Fault::from);
                 assert_eq!(read.unwrap_err().class, Class::NotSent, "{status} {body}");
             }
         }
-        let page = read_token_reply(200, &HeaderMap::new(), b"<html>", &Secret::new("hush"), UNIX_EPOCH);
-        assert_eq!(page.unwrap_err().class, Class::NotSent);
+        let page = read_token_reply(200, &HeaderMap::new(), b"<html>", &[&Secret::new("hush")], UNIX_EPOCH);
+        assert_eq!(page.unwrap_err().fault.class, Class::NotSent);
     }
 
     #[test]

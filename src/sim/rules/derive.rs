@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::users;
+use crate::sim::names::capitalised;
 use crate::sim::schema::text;
 use crate::sim::{Document, SimTime};
 
@@ -51,16 +52,9 @@ fn local_part(user: &Document) -> &str {
 /// Given name and surname, guessed from `given.surname` as people do.
 fn names(user: &Document) -> (Option<String>, Option<String>) {
     let local = local_part(user).trim_end_matches(|c: char| c.is_ascii_digit());
-    match local.split_once('.') {
-        Some((given, surname)) => (capitalised(given), capitalised(surname)),
-        None => (capitalised(local), None),
-    }
-}
-
-fn capitalised(name: &str) -> Option<String> {
-    let mut rest = name.chars();
-    let first = rest.next()?;
-    Some(first.to_uppercase().chain(rest).collect())
+    let (given, surname) = local.split_once('.').unwrap_or((local, ""));
+    let name = |part: &str| (!part.is_empty()).then(|| capitalised(part));
+    (name(given), name(surname))
 }
 
 #[cfg(test)]

@@ -7,11 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::sim::odata::ODataQuery;
-use crate::sim::schema::Rows;
-use crate::sim::token::TENANT_ID;
-use crate::sim::view::ReplicaView;
-use crate::sim::{Document, GraphRefusal, chance};
+use crate::sim::{Document, GraphRefusal, ODataQuery, ReplicaView, Rows, TENANT_ID, chance};
 
 /// The tenant's initial domain: always there, always managed.
 pub const INITIAL_DOMAIN: &str = "contoso.onmicrosoft.com";

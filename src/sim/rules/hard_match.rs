@@ -4,8 +4,8 @@
 //! Graph can do this, so tests do it here: it shows whether what a batch did is of use.
 
 use super::users::{self, DirectoryRole};
-use crate::sim::store::{Collection, IndexKey};
-use crate::sim::{Document, Tenant};
+use crate::sim::store::IndexKey;
+use crate::sim::{Collection, Document, Tenant};
 
 /// Why an arriving object takes nobody over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 use super::domains::fields;
 use super::{derive, users};
-use crate::sim::odata::{Comparison, ODataQuery};
-use crate::sim::operation::GraphOperation;
-use crate::sim::schema::{Rows, parameters, parse_id};
-use crate::sim::store::{Collection, Slot};
-use crate::sim::view::ReplicaView;
-use crate::sim::{Document, GraphRefusal, GraphReply, SimTime, Tenant};
+use crate::sim::odata::Comparison;
+use crate::sim::schema::{parameters, parse_id};
+use crate::sim::{
+    Collection, Document, GraphOperation, GraphRefusal, GraphReply, ODataQuery, ReplicaView, Rows, SimTime, Slot,
+    StateLine, Tenant,
+};
 
 /// One in this many people is found at risk.
 const AT_RISK_ONE_IN: u32 = 50;
@@ -94,7 +94,9 @@ pub(crate) fn confirm_compromised(operation: &mut GraphOperation<'_>) -> Result<
 }
 
 fn act(operation: &mut GraphOperation<'_>, action: Assessed) -> Result<GraphReply, GraphRefusal> {
-    operation.tenant.write_risks(plan(operation.tenant, action, operation.call.json_body()?, operation.call.now)?)?;
+    let GraphOperation { tenant, call, .. } = operation;
+    let risks = plan(tenant, action, call.json_body()?, call.now)?;
+    tenant.make(StateLine { risks, ..StateLine::default() }, call.now, &call.identity)?;
     Ok(GraphReply::no_content())
 }
 
@@ -153,7 +155,9 @@ mod tests {
         let both = [users::id(&user(100)), users::id(&user(101))];
         assert_eq!(planned(&tenant, DISMISSED, &both), 1);
         assert_eq!(planned(&tenant, CONFIRMED, &both), 2);
-        tenant.write_risks(vec![(both[0], risk(DISMISSED, SimTime(0)))]).unwrap();
+        let risks = vec![(both[0], risk(DISMISSED, SimTime(0)))];
+        let line = StateLine { risks, ..StateLine::default() };
+        tenant.make(line, SimTime(0), &chance::Identity::for_test(1)).unwrap();
         let after = shown(&tenant, 0).unwrap();
         assert_eq!((&after["riskState"], &after["riskLevel"]), (&json!("dismissed"), &json!("none")));
     }

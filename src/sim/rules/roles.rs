@@ -12,11 +12,12 @@ use uuid::Uuid;
 
 use super::domains::fields;
 use super::users::{self, DirectoryRole};
-use crate::sim::odata::{NAVIGATION, ODataQuery};
-use crate::sim::schema::{ApiVersion, Property, Rows, USERS, parse_id};
-use crate::sim::token::{self, SERVICE_PRINCIPAL_ID};
-use crate::sim::view::ReplicaView;
-use crate::sim::{Document, GraphRefusal, Tenant, chance};
+use crate::sim::odata::NAVIGATION;
+use crate::sim::schema::{Property, parse_id};
+use crate::sim::{
+    ApiVersion, Document, GraphRefusal, ODataQuery, ReplicaView, Rows, SERVICE_PRINCIPAL_ID, Tenant, USERS, chance,
+    token,
+};
 
 /// One in this many comes to a role as a member of a group.
 const BY_GROUP_ONE_IN: u32 = 3;
@@ -59,7 +60,7 @@ static ELIGIBILITIES: RoleList = RoleList {
 impl RoleList {
     /// The group through which people come onto it.
     fn group_id(&self, seed: u64) -> Uuid {
-        chance::uuid(chance::first_half(&chance::digest(seed, "role group", self.group.0)))
+        chance::id(seed, "role group", self.group.0)
     }
 
     /// People on the list, by themselves or through its group.
@@ -71,39 +72,30 @@ impl RoleList {
     }
 }
 
-/// Who has a role: a user, or somebody of another kind with an id and a name.
-#[derive(Debug, Clone, Copy)]
-enum RolePrincipal<'a> {
-    User(&'a Document),
-    Other(&'static str, Uuid, &'static str),
+/// Who has a role: a user, or somebody of another kind of whom an id and a name are known.
+#[derive(Debug, Clone)]
+struct RolePrincipal<'a> {
+    kind: &'static str,
+    document: Cow<'a, Document>,
 }
 
 impl RolePrincipal<'_> {
-    fn id(&self) -> Uuid {
-        match self {
-            Self::User(user) => users::id(user),
-            Self::Other(_, id, _) => *id,
-        }
+    fn other(kind: &'static str, id: Uuid, name: &str) -> Self {
+        Self { kind, document: Cow::Owned(fields(json!({"id": id, "displayName": name}))) }
     }
 
     /// The principal in its own words, with what is selected of it, as far as its kind has that.
-    fn shown(self, selected: Option<&Vec<String>>, version: ApiVersion) -> Value {
-        let known = |name: &String| USERS.property(name, version).ok();
-        let (kind, mut all) = match self {
-            Self::User(user) => {
-                let properties: Vec<&Property> = match selected {
-                    None => USERS.default_select(),
-                    Some(names) => names.iter().filter_map(known).collect(),
-                };
-                let values = properties.into_iter();
-                let values = values.map(|property| (property.name.clone(), property.value(user).into_owned()));
-                ("user", values.collect())
-            }
-            Self::Other(kind, id, name) => (kind, fields(json!({"id": id, "displayName": name}))),
+    fn shown(&self, selected: Option<&Vec<String>>, version: ApiVersion) -> Value {
+        let properties: Vec<&Property> = match selected {
+            None => USERS.default_select(),
+            Some(names) => names.iter().filter_map(|name| USERS.property(name, version).ok()).collect(),
         };
-        all.retain(|name, _| selected.is_none_or(|names| names.contains(name)));
-        all.insert("@odata.type".to_owned(), json!(format!("#microsoft.graph.{kind}")));
-        Value::Object(all)
+        let has = |property: &&Property| self.kind == "user" || self.document.contains_key(&property.name);
+        let values = properties.into_iter().filter(has);
+        let values = values.map(|property| (property.name.clone(), property.value(&self.document).into_owned()));
+        let mut shown: Document = values.collect();
+        shown.insert("@odata.type".to_owned(), json!(format!("#microsoft.graph.{}", self.kind)));
+        Value::Object(shown)
     }
 }
 
@@ -127,7 +119,7 @@ fn grant(list: &RoleList, principal: Uuid, role: &str) -> Document {
         "roleDefinitionId": role,
     }));
     if *list == ELIGIBILITIES {
-        let schedule = chance::uuid(chance::first_half(&chance::digest(0, role, &principal.to_string())));
+        let schedule = chance::id(0, role, &principal.to_string());
         entry.insert("startDateTime".into(), json!(ELIGIBLE_SINCE));
         entry.insert("memberType".into(), json!("Direct"));
         entry.insert("roleEligibilityScheduleId".into(), json!(schedule));
@@ -140,18 +132,20 @@ fn holders<'a>(
     tenant: &'a Tenant,
     list: &RoleList,
 ) -> impl Iterator<Item = (RolePrincipal<'a>, &'static str)> + use<'a> {
-    let group = RolePrincipal::Other("group", list.group_id(tenant.seed), list.group.1);
+    let group = RolePrincipal::other("group", list.group_id(tenant.seed), list.group.1);
     let services = if *list == ASSIGNMENTS { service_holders(tenant.app_is_administrator) } else { Vec::new() };
-    let people = list.people(tenant, false).map(|user| (RolePrincipal::User(user), own_role(user)));
+    let people = list
+        .people(tenant, false)
+        .map(|user| (RolePrincipal { kind: "user", document: Cow::Borrowed(user) }, own_role(user)));
     services.into_iter().chain([(group, GROUP_ROLE)]).chain(people)
 }
 
 fn service_holders(app_is_administrator: bool) -> Vec<(RolePrincipal<'static>, &'static str)> {
-    let service = |id, name| RolePrincipal::Other("servicePrincipal", constant(id), name);
+    let service = |id, name| RolePrincipal::other("servicePrincipal", constant(id), name);
     let mut held = vec![(service(SYNCHRONIZATION_PRINCIPAL_ID, "ConnectSyncProvisioning"), SYNCHRONIZATION_ACCOUNTS)];
     if app_is_administrator {
         let app = service(SERVICE_PRINCIPAL_ID, "Migration");
-        held.push((app, token::PRIVILEGED_AUTHENTICATION_ADMINISTRATOR));
+        held.push((app.clone(), token::PRIVILEGED_AUTHENTICATION_ADMINISTRATOR));
         held.push((app, token::HYBRID_IDENTITY_ADMINISTRATOR));
     }
     held
@@ -176,7 +170,7 @@ fn entries<'a>(
     query: &'a ODataQuery,
 ) -> Result<Rows<'a>, GraphRefusal> {
     let entries = holders(view.tenant, list).map(move |(principal, role)| {
-        let mut entry = grant(list, principal.id(), role);
+        let mut entry = grant(list, users::id(&principal.document), role);
         if let Some(selected) = &query.expand {
             entry.insert(NAVIGATION.to_owned(), principal.shown(selected.as_ref(), view.version));
         }

@@ -35,8 +35,8 @@ fn a_list_and_its_group_have_everybody_with_the_role_once() {
     for list in [&ASSIGNMENTS, &ELIGIBILITIES] {
         let listed = holders(&world, list).map(|(principal, _)| principal);
         let direct: Vec<_> = listed
-            .filter(|principal| matches!(principal, RolePrincipal::User(_)))
-            .map(|principal| principal.id())
+            .filter(|principal| principal.kind == "user")
+            .map(|principal| users::id(&principal.document))
             .collect();
         let members = ids(list.people(&world, true));
         assert!(!direct.is_empty() && !members.is_empty());
@@ -52,9 +52,8 @@ fn services_hold_roles_and_the_app_only_when_it_does() {
     let services = |role| {
         let world = world(role);
         let all = holders(&world, &ASSIGNMENTS).map(|(principal, _)| principal);
-        let all: Vec<_> =
-            all.filter(|principal| matches!(principal, RolePrincipal::Other("servicePrincipal", ..))).collect();
-        let of_app = all.iter().filter(|principal| principal.id() == constant(SERVICE_PRINCIPAL_ID));
+        let all: Vec<_> = all.filter(|principal| principal.kind == "servicePrincipal").collect();
+        let of_app = all.iter().filter(|principal| users::id(&principal.document) == constant(SERVICE_PRINCIPAL_ID));
         (of_app.count(), all.len())
     };
     assert_eq!(services(false), (0, 1));

@@ -1,22 +1,19 @@
 //! The rules of users: which writes are allowed and what they make of a user; UPNs and ImmutableIDs in federated domains,
 //! the recycle bin, addresses that nobody else may have, accounts that an on-premises directory is the master of.
 
-use std::borrow::Cow;
-
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::domains::DomainKind;
-use crate::sim::odata::ODataQuery;
-use crate::sim::operation::GraphOperation;
 use crate::sim::permission::{self, CLEAR_IDENTIFIER};
-use crate::sim::schema::{DELETED_USER, Property, Rows, USERS, WriteRule, parameters, parse_id, text};
-use crate::sim::store::{Collection, Slot, keys};
-use crate::sim::tenant::PlannedWrite;
-use crate::sim::view::ReplicaView;
-use crate::sim::{Document, GraphRefusal, GraphReply, SimTime, Tenant, chance, upn};
+use crate::sim::schema::{DELETED_USER, Property, WriteRule, parameters, parse_id, text};
+use crate::sim::store::keys;
+use crate::sim::{
+    Collection, Document, GraphOperation, GraphRefusal, GraphReply, ODataQuery, PlannedWrite, ReplicaView, Rows,
+    SimTime, Slot, Tenant, USERS, chance, upn,
+};
 
 /// What a creation must say at least (user-post-users in Microsoft's reference).
 const REQUIRED_FOR_CREATION: [&str; 5] =
@@ -113,8 +110,8 @@ pub(crate) fn identifier(user: &Document) -> Option<&str> {
 
 /// Stamps what links an account to its object on premises. Which object that is hangs on the ImmutableID.
 pub(crate) fn link(user: &mut Document, seed: u64) {
-    let draw = chance::digest(seed, "identifier", anchor(user).unwrap_or_default());
-    user.insert(IDENTIFIER.into(), json!(chance::uuid(chance::first_half(&draw))));
+    let id = chance::id(seed, "identifier", anchor(user).unwrap_or_default());
+    user.insert(IDENTIFIER.into(), json!(id));
 }
 
 pub(crate) fn role(user: &Document) -> DirectoryRole {
@@ -132,14 +129,6 @@ pub(crate) fn live<'a>(view: ReplicaView<'a>, query: &'a ODataQuery) -> Result<R
 
 pub(crate) fn in_bin<'a>(view: ReplicaView<'a>, query: &'a ODataQuery) -> Result<Rows<'a>, GraphRefusal> {
     Ok(view.rows(Collection::Deleted, query.filter.as_ref(), query.from))
-}
-
-pub(crate) fn find_live(view: ReplicaView<'_>) -> Option<Cow<'_, Document>> {
-    view.live().map(Cow::Borrowed)
-}
-
-pub(crate) fn find_in_bin(view: ReplicaView<'_>) -> Option<Cow<'_, Document>> {
-    view.deleted().map(Cow::Borrowed)
 }
 
 pub(crate) fn list_untyped(_: &mut GraphOperation<'_>) -> Result<GraphReply, GraphRefusal> {
@@ -242,7 +231,7 @@ pub(crate) fn plan_create(
     let named = change.iter().find(|(property, _)| property.name == UPN);
     let upn = named.and_then(|(_, value)| value.as_str()).unwrap_or_default();
     let label = format!("{nth} {}", upn.to_ascii_lowercase());
-    let id = chance::uuid(chance::first_half(&chance::digest(tenant.seed, "created", &label)));
+    let id = chance::id(tenant.seed, "created", &label);
     let mut after = document(id, upn, None);
     after.remove(MAIL);
     apply(change, &mut after, actor.at);
@@ -262,7 +251,7 @@ pub(crate) fn plan_patch(
         check_role(actor, before)?;
     }
     if clears_identifier(change) && !actor.is_administrator {
-        return Err(GraphRefusal::denied());
+        return Err(GraphRefusal::DENIED);
     }
     check_mastery(before, change)?;
     let mut after = before.clone();
@@ -388,7 +377,7 @@ fn check_unique(tenant: &Tenant, after: &Document, own: Option<Slot>) -> Result<
 /// Acting on somebody who holds a role takes a role; who may only activate one is like everybody else.
 fn check_role(actor: UserActor, target: &Document) -> Result<(), GraphRefusal> {
     let is_out_of_reach = role(target) == DirectoryRole::Holder && !actor.is_administrator;
-    if is_out_of_reach { Err(GraphRefusal::denied()) } else { Ok(()) }
+    if is_out_of_reach { Err(GraphRefusal::DENIED) } else { Ok(()) }
 }
 
 fn check_mastery(before: &Document, change: &Assignments) -> Result<(), GraphRefusal> {

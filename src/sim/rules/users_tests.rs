@@ -52,7 +52,7 @@ fn anchor_to(json: &str) -> Assigned {
 
 fn apply(world: &mut Tenant, planned: Result<PlannedWrite, GraphRefusal>) {
     let planned = planned.unwrap();
-    world.commit(planned.id, planned.after, NOW, &Identity::for_test(1));
+    world.write(planned, NOW, &Identity::for_test(1), None).unwrap();
 }
 
 fn patch(world: &mut Tenant, n: u8, change: &Assigned) {
@@ -141,13 +141,13 @@ fn synced_users_are_mastered_on_premises() {
 #[test]
 fn administrators_are_out_of_reach_without_a_role() {
     let mut world = world();
-    assert_eq!(plan_patch(&world, APP, &key(4), &anchor_to("null")), Err(GraphRefusal::denied()));
-    assert_eq!(plan_delete(&world, APP, &key(4)), Err(GraphRefusal::denied()));
+    assert_eq!(plan_patch(&world, APP, &key(4), &anchor_to("null")), Err(GraphRefusal::DENIED));
+    assert_eq!(plan_delete(&world, APP, &key(4)), Err(GraphRefusal::DENIED));
     assert!(plan_patch(&world, APP, &key(4), &change(r#"{"jobTitle":"Baker"}"#)).is_ok());
     let planned = plan_delete(&world, ADMIN, &key(4));
     apply(&mut world, planned);
-    assert_eq!(plan_restore(&world, APP, id(4), &RestoreWishes::default()), Err(GraphRefusal::denied()));
-    assert_eq!(plan_purge(&world, APP, id(4)), Err(GraphRefusal::denied()));
+    assert_eq!(plan_restore(&world, APP, id(4), &RestoreWishes::default()), Err(GraphRefusal::DENIED));
+    assert_eq!(plan_purge(&world, APP, id(4)), Err(GraphRefusal::DENIED));
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn clearing_the_identifier_takes_a_role_and_an_account_of_the_cloud() {
         world.users.put(user);
     }
     let clear = change(r#"{"onPremisesObjectIdentifier":null}"#);
-    assert_eq!(plan_patch(&world, APP, &key(2), &clear), Err(GraphRefusal::denied()));
+    assert_eq!(plan_patch(&world, APP, &key(2), &clear), Err(GraphRefusal::DENIED));
     assert_eq!(plan_patch(&world, ADMIN, &key(3), &clear), Err(mastered_elsewhere(linked)));
     let planned = plan_patch(&world, ADMIN, &key(2), &clear);
     apply(&mut world, planned);

@@ -25,14 +25,14 @@ impl Meeting {
 
     /// A client whose connection file has these lines.
     fn client(&self, lines: &str) -> HttpTransport {
-        self.client_in(Cloud::Global, lines, &[])
+        self.client_in(Cloud::GLOBAL, lines, &[])
     }
 
     fn client_in(&self, cloud: Cloud, lines: &str, variables: &[(&str, &str)]) -> HttpTransport {
         let text = format!(
             "[graph]\ntenant = \"{}\"\ncloud = \"{}\"\nendpoint = \"{}\"\n{lines}\n",
             cutover::sim::INITIAL_DOMAIN,
-            cloud.name(),
+            cloud.name,
             self.simulator.url()
         );
         let variable = |name: &str| {
@@ -99,7 +99,7 @@ async fn a_certificate_is_read_again_for_every_token() {
 #[tokio::test]
 async fn every_cloud_asks_for_its_own_graph() {
     for cloud in Cloud::ALL {
-        let meeting = Meeting::with(SignIn { resource: cloud.graph_root().to_owned(), ..prompt() }).await;
+        let meeting = Meeting::with(SignIn { resource: format!("https://{}", cloud.graph), ..prompt() }).await;
         let secret = format!("{}client_secret = {{ env = \"S\" }}", meeting.login("client-secret"));
         let url = meeting.simulator.url();
         let machine = format!("auth = \"managed-identity\"\nlogin = \"{url}\"");
@@ -189,7 +189,7 @@ async fn a_machine_signs_in_by_itself() {
     let endpoint = format!("{url}/msi/token");
     for (header, code) in [(IDENTITY_HEADER, None), ("wrong", Some("managed-identity/unauthorized"))] {
         let variables = [("IDENTITY_ENDPOINT", endpoint.as_str()), ("IDENTITY_HEADER", header)];
-        let graph = meeting.client_in(Cloud::Global, app, &variables);
+        let graph = meeting.client_in(Cloud::GLOBAL, app, &variables);
         let answer = status(&graph).await;
         assert_eq!(answer.as_ref().err().map(refused), code, "{answer:?}");
     }

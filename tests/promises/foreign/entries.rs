@@ -83,13 +83,11 @@ fn state_of(text: String) -> String {
 fn facts() -> impl Strategy<Value = Facts> {
     let state = || option::of(text());
     let report = option::of(vec(text(), 0..3));
-    let begun_at = option::of(time());
     let warnings = option::of(vec(problem(), 0..3));
-    (warnings, begun_at, state(), state(), count(), count(), state(), report, state()).prop_map(
-        |(warnings, begun_at, before, expected, reads, throttled, request_id, report, account)| Facts {
+    (warnings, state(), state(), count(), count(), state(), report, state()).prop_map(
+        |(warnings, before, expected, reads, throttled, request_id, report, account)| Facts {
             warnings,
             account,
-            begun_at,
             before: before.map(state_of),
             expected: expected.map(state_of),
             reads,
@@ -101,12 +99,8 @@ fn facts() -> impl Strategy<Value = Facts> {
 }
 
 fn transition() -> impl Strategy<Value = Transition> {
-    (row_number(), time(), vec(event(), 0..4), facts()).prop_map(|(row, at, events, facts)| Transition {
-        row,
-        at,
-        events,
-        facts,
-    })
+    let events = vec((time(), event()), 0..4);
+    (row_number(), events, facts()).prop_map(|(row, events, facts)| Transition { row, events, facts })
 }
 
 fn adoption() -> impl Strategy<Value = Adoption> {
@@ -116,7 +110,7 @@ fn adoption() -> impl Strategy<Value = Adoption> {
             let mut record = RowRecord::default();
             // Whether or not it can go this way.
             let _illegal = record.apply(
-                &transition,
+                transition,
                 &Rules {
                     steps: vec![StepTraits { exposes: true }; 3],
                     attempts_max: 9,

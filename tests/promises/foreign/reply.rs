@@ -1,7 +1,7 @@
 //! A reply of any bytes from a target or its sign-in service: one class, words on one line, bounded waits, no secret.
 
 use cutover::core::{Expects, Request, Secret};
-use cutover::services::{Class, Fault, classify, read_token_reply};
+use cutover::services::{Class, Fault, Refusal, classify, read_token_reply};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::time::{Duration, SystemTime};
 
@@ -51,12 +51,12 @@ pub fn check(wire: &Wire, secret: &str) {
     }
 
     let secret = Secret::new(secret);
-    match read_token_reply(wire.status, &headers, &wire.body, &secret, now) {
+    match read_token_reply(wire.status, &headers, &wire.body, &[&secret], now) {
         Ok(granted) => {
             assert!(is_good && granted.lifetime <= 2 * DAY);
             assert!(!format!("{granted:?}").contains(granted.token.expose()) || granted.token.expose().len() < 8);
         }
-        Err(fault) => {
+        Err(Refusal { fault, .. }) => {
             fits(&fault);
             let class_fits = match fault.class {
                 Class::Throttled { .. } => wire.status == 429,

@@ -75,7 +75,7 @@ impl Line {
         let part = part.or_else(|| is_preflight.then(preflight));
         let next = path.strip_prefix(self.tenant.root()).map(|path| path.strip_prefix("/v1.0").unwrap_or(path));
         let sent = Sent {
-            method: request.method.name(),
+            method: request.method.into(),
             path: next.unwrap_or(path).to_owned(),
             headers: request.headers.clone(),
             body: request.body.clone(),

@@ -2,28 +2,18 @@
 //!
 //! A test may stand between program and tenant: its service sees every request and may answer in the tenant's place.
 
-use crate::doubles::{Inline, MemoryStore};
+use crate::library_run::{LibraryRun, Parts};
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Request as HttpRequest};
 use cutover::core::{Method, Request};
-use cutover::journal::storage::FolderStorage;
-use cutover::journal::{Journal, RunId};
-use cutover::runner::admission::Admission;
-use cutover::runner::claims::Claims;
+use cutover::runner::Clock;
 use cutover::runner::client::ServiceClient;
 use cutover::runner::lookups::look_up;
-use cutover::runner::start::{Order, begin};
-use cutover::runner::stop::AdmissionGate;
-use cutover::runner::worker::Work;
-use cutover::runner::{Clock, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services};
-use cutover::services::{Graph, GraphLimits, Patience, Registry, Reply, Transport, classify};
+use cutover::services::{Reply, Transport, classify};
 use cutover::sim::{Direct, Faults, Options, Population, ServiceLimits};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
-use tempfile::TempDir;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 pub const OLD: &str = "b2xkIG9sZCBvbGQgb2xkIQ==";
@@ -34,7 +24,6 @@ pub const NEW: &str = "MyIRAFVEd2aImaq7zN3u/w==";
 const NOON: u64 = 1_769_860_800_000;
 /// What every request takes.
 const LATENCY: Duration = Duration::from_millis(50);
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a service does with a request.
 pub enum Twist {
@@ -199,7 +188,7 @@ impl Transport for Line {
             Some(rest) => rest.to_owned(),
             None => format!("/v1.0{}", request.path),
         };
-        let method = request.method.name();
+        let method: &'static str = request.method.into();
         if let Twist::Late(after) = twist {
             let (tenant, body) = (Arc::clone(&self.tenant), body.cloned());
             tokio::spawn(async move {
@@ -244,7 +233,7 @@ impl Ran {
             let body = request.body.as_ref().map(|body| format!(" {body}"));
             let is_restore = request.path.ends_with("/restore");
             let what = if is_restore { "restore" } else { "user" };
-            format!("{} {what}{}", request.method.name(), body.unwrap_or_default())
+            format!("{} {what}{}", request.method.as_ref(), body.unwrap_or_default())
         });
         told.collect()
     }
@@ -299,75 +288,28 @@ impl Stage {
 
     /// A run of these rows, header first.
     pub async fn run(self, csv: &str) -> Ran {
-        let folder = TempDir::new().unwrap();
-        let job = Arc::new(cutover::job::find("immutable-id").unwrap());
-        let file = folder.path().join("people.csv");
-        std::fs::write(&file, csv).unwrap();
-        let disk = FolderStorage::of(folder.path());
-        std::fs::create_dir_all(disk.folder()).unwrap();
-        let inline = Arc::new(Inline::default());
-        let store = Arc::new(MemoryStore::default());
-        let journal = Journal::assemble(folder.path(), Arc::new(disk), store, inline).unwrap();
-        let params = job.parameters(&self.params).unwrap();
-        let order = Order {
-            run: RunId(uuid::Uuid::nil()),
-            job: &job,
-            params: params.clone(),
-            input: &cutover::batch::open(&file, &job.layout).unwrap(),
-            target: "simulated".into(),
-            target_spec: "sim".into(),
-            write_quota: "1000/s".into(),
-            operator: "nobody".into(),
-            plan: None,
-            adopts: None,
-        };
-        let (session, _) = begin(&journal, &order, None, BTreeMap::new(), &*self.tenant, &mut |_| ()).await.unwrap();
-        let session = Arc::new(session);
+        let job = cutover::job::find("immutable-id").unwrap();
         let line = Arc::new(Line {
             tenant: Arc::clone(&self.tenant),
             began: Instant::now(),
             quirk: Mutex::new(self.quirk),
             asked: Mutex::default(),
         });
-        let fast = "1000/s".parse().unwrap();
-        let services = Arc::new(Services {
-            directory: None,
-            registry: Registry::of(
-                Arc::new(Graph::new(
-                    Arc::clone(&line) as _,
-                    "contoso.test",
-                    GraphLimits { writes: fast, reads: fast, identity_protection: fast },
-                    Patience { silence: PATIENCE, sign_in: PATIENCE },
-                )),
-                Vec::new(),
-            ),
+        let run = LibraryRun::begin(Parts {
+            job: &job,
+            csv,
+            params: &self.params,
             clock: Arc::clone(&self.tenant) as _,
-            run: session.header().id.0,
-            app: cutover::job::AppFacts::default(),
-            process_at: self.tenant.now(),
-            gauges: Gauges::default(),
+            transport: Arc::clone(&line) as _,
+            directory: None,
+            barrier: Duration::ZERO,
         });
-        let mut client = ServiceClient::new(&services, "lookups".into());
-        let settings = look_up(&job, &params, &mut client).await.unwrap();
-        let run = session.run();
-        let admission = Admission::new(session.reader().await.unwrap(), &run, &job.layout).unwrap();
-        let work = Arc::new(Work {
-            services,
-            job: Arc::clone(&job),
-            settings,
-            session: Arc::clone(&session),
-            claims: Claims::new(&session),
-            exposure_gate: Arc::default(),
-            gate: AdmissionGate::default(),
-        });
-        let policy = Policy { max_failed: MaxFailed::Percent(100.0), max_stranded: u64::MAX };
-        let hours = Schedule::default();
-        let dispatcher = Dispatcher::new(work, admission, &run, None, policy, hours, Vec::new());
-        let (_sender, commands) = mpsc::channel(1);
-        let end = dispatcher.run(commands).await;
-        assert!(end.stopped.is_none() && end.journal.is_none(), "{end:?}");
+        let run = run.await;
+        let mut client = ServiceClient::new(&run.services, "lookups".into());
+        let settings = look_up(&job, &run.session.header().params, &mut client).await.unwrap();
+        run.drive(settings, None).await;
         let mut rows = Vec::new();
-        let mut reader = session.reader().await.unwrap();
+        let mut reader = run.session.reader().await.unwrap();
         let read = reader.each::<cutover::journal::JournalError>(|_, record| {
             let record = record.unwrap();
             let problem = record.problem().cloned();

@@ -1,7 +1,7 @@
 //! What must be true, said without the program's help: it knows what the tenant saw, what lay safely on the disk at that
 //! moment, and the rules of the job in words of its own.
 
-use super::disk::SimDisk;
+use super::disk::{SimDisk, SimStore};
 use super::schedule::{Fault, Spell};
 use super::world::{Account, World, accounts, anchor, is_away};
 use crate::doubles::MemoryLogFile;
@@ -9,9 +9,11 @@ use cutover::journal::error::LogError;
 use cutover::journal::line::Entry;
 use cutover::journal::log::inspect;
 use cutover::journal::scan::Head;
+use cutover::journal::verify::{Kind, Request, verify_in};
 use cutover::journal::{JournalError, RowRecord, RunId, Transition};
 use cutover::machine::{Outcome, Phase, RowState, Rules};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What lies safely in the log, folded as far as it was looked at.
@@ -131,8 +133,8 @@ impl Folded {
             for line in group.lines() {
                 match Entry::decode(&line.record())? {
                     Entry::Began { run, format: _ } => self.rules = Some(run.rules),
-                    Entry::Moved(transition) => self.moved(&transition)?,
-                    Entry::Reopened(reopening) => self.moved(&reopening.moved)?,
+                    Entry::Moved(transition) => self.moved(transition)?,
+                    Entry::Reopened(reopening) => self.moved(reopening.moved)?,
                     Entry::Adopted(adoption) => {
                         let row = adoption.record.taken_over();
                         self.rows.insert(adoption.row.0, row);
@@ -145,10 +147,10 @@ impl Folded {
         Ok(head)
     }
 
-    fn moved(&mut self, transition: &Transition) -> Result<(), JournalError> {
-        let rules = self.rules.as_ref().unwrap();
-        let row = self.rows.entry(transition.row.0).or_default();
-        row.apply(transition, rules).map_err(|source| JournalError::Impossible { row: transition.row, source })
+    fn moved(&mut self, transition: Transition) -> Result<(), JournalError> {
+        let (row, rules) = (transition.row, self.rules.as_ref().unwrap());
+        let record = self.rows.entry(row.0).or_default();
+        record.apply(transition, rules).map_err(|source| JournalError::Impossible { row, source })
     }
 }
 
@@ -207,6 +209,15 @@ pub fn exposed_came_last(world: &World, from: usize, urgent: &Urgent) -> Option<
         }
     }
     None
+}
+
+/// What a process handed over with its transitions, and so what the checkpoint has, is what the log folds to.
+pub fn checkpoint_differs(disk: &SimDisk, store: &SimStore) -> Vec<String> {
+    // A log that cannot be verified is for whoever opens it.
+    let verdicts = verify_in(Path::new(""), disk, store, &Request::default()).unwrap_or_default();
+    let findings = verdicts.into_iter().flat_map(|verdict| verdict.findings);
+    let differences = findings.filter(|finding| finding.kind == Kind::Checkpoint);
+    differences.map(|finding| finding.message).collect()
 }
 
 /// How the program says that a row ended, by its number.

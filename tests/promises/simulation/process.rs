@@ -198,6 +198,7 @@ impl Stage {
             self.crash(&crash);
         }
         self.complaints.extend(oracle::exposed_came_last(&self.world, seen_before, &urgent));
+        self.complaints.extend(oracle::checkpoint_differs(&self.disk, &self.store));
         match end {
             Ok(End::Finished) => return true,
             Ok(End::Died | End::Refused | End::NotTold) => {}

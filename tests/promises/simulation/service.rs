@@ -35,7 +35,7 @@ impl Line {
         let mut token = self.token.lock().unwrap();
         let token = token.get_or_insert_with(|| self.world.tenant.token(now_ms));
         let mut builder = HttpRequest::builder()
-            .method(request.method.name())
+            .method(request.method.as_ref())
             .uri(path)
             .header("authorization", format!("Bearer {token}"))
             .header("client-request-id", attempt.to_string());

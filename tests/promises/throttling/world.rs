@@ -249,7 +249,7 @@ impl Line {
     fn http(&self, request: &Request) -> HttpRequest<Vec<u8>> {
         let body = request.body.as_ref().map(ToString::to_string);
         HttpRequest::builder()
-            .method(request.method.name())
+            .method(request.method.as_ref())
             .uri(format!("/v1.0{}", request.path))
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/json")

@@ -10,44 +10,32 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 /// What a token says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Claims {
-    /// The tenant's id (`tid`).
+    /// The tenant's id.
+    #[serde(rename = "tid")]
     pub tenant: Option<String>,
-    /// The app's id (`appid`).
+    /// The app's id.
+    #[serde(rename = "appid")]
     pub app: Option<String>,
     /// The permissions that were granted: `roles` of an app, `scp` of a person.
+    #[serde(rename = "roles", default)]
     pub permissions: Vec<String>,
-    /// The template ids of the directory roles its bearer holds (`wids`).
-    pub directory_roles: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct ClaimsPayload {
-    tid: Option<String>,
-    appid: Option<String>,
-    #[serde(default)]
-    roles: Vec<String>,
     #[serde(default)]
     scp: String,
-    #[serde(default)]
-    wids: Vec<String>,
+    /// The template ids of the directory roles its bearer holds.
+    #[serde(rename = "wids", default)]
+    pub directory_roles: Vec<String>,
 }
 
 impl Claims {
     /// The claims of a token; None where it is no JSON Web Token.
     pub(super) fn of(token: &str) -> Option<Claims> {
-        let mut parts = token.split('.');
-        let (_header, payload) = (parts.next()?, parts.next()?);
-        let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-        let payload: ClaimsPayload = serde_json::from_slice(&payload).ok()?;
-        let scopes = payload.scp.split_whitespace().map(str::to_owned);
-        Some(Claims {
-            tenant: payload.tid,
-            app: payload.appid,
-            permissions: payload.roles.into_iter().chain(scopes).collect(),
-            directory_roles: payload.wids,
-        })
+        let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        let mut claims: Claims = serde_json::from_slice(&payload).ok()?;
+        let scopes = std::mem::take(&mut claims.scp);
+        claims.permissions.extend(scopes.split_whitespace().map(str::to_owned));
+        Some(claims)
     }
 }
 
