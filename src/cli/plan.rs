@@ -17,7 +17,6 @@ use crate::batch::Finding;
 use crate::core::Problem;
 use crate::journal::{InputRow, Journal, JournalError, RowNumber, Session};
 use crate::report::PlanTable;
-use crate::runner::SystemClock;
 use crate::runner::admission::{Admission, Selection};
 use crate::runner::claims::named;
 use crate::runner::plan::{RowPlan, plan_seal};
@@ -25,7 +24,8 @@ use crate::runner::plan_rows::PlanRows;
 use crate::runner::preflight::Verdict;
 use crate::runner::reading::ReadQuestion;
 use crate::runner::spool::Spool;
-use crate::runner::start::begin;
+use crate::runner::start;
+use crate::runner::{Clock, SystemClock};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -128,9 +128,9 @@ async fn copy(
             kept = in_file.push(RowNumber(row), &said);
         }
     };
-    let (session, _) = begin(journal, &order, None, BTreeMap::new(), &SystemClock, &mut keep).await?;
+    let (import, _) = start::copy(journal, &order, None, BTreeMap::new(), &SystemClock, &mut keep)?;
     kept?;
-    Ok(session)
+    Ok(import.finish(SystemClock.now()).await?)
 }
 
 /// Writes `plan.csv`, row by row, and counts.

@@ -17,7 +17,6 @@ use super::worker::{Halted, RowEnd, Unfinished, WorkerEnd};
 use crate::core::Problem;
 use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
 use crate::machine::Outcome;
-use crate::services::GivenUp;
 use crate::services::budget::{Quota, fits};
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -426,8 +425,10 @@ impl Dispatcher {
         if self.give_up_at.is_some_and(|at| at <= Instant::now()) {
             self.workers.shutdown().await;
         }
-        if let Some(given_up) = self.out_of_patience() {
-            let (seconds, why) = (given_up.patience.as_secs(), given_up.why);
+        let main = self.pass.services().registry.main();
+        // While nobody is under way nothing is asked, and no answer is nobody's fault.
+        if main.is_given_up(Some(self.open_since)) && !self.workers.is_empty() {
+            let (seconds, why) = (main.patience.silence.as_secs(), main.trouble().unwrap_or_default());
             let text = format!("the target has given no good reply for {seconds} s: {why}");
             self.stop_now(StopReason::Target(text)).await;
         }
@@ -436,13 +437,6 @@ impl Dispatcher {
         let snapshot = self.snapshot();
         self.tell_what_a_drain_waits_for(&snapshot);
         self.tell(&RunEvent::Tick(snapshot));
-    }
-
-    /// While nobody is under way nothing is asked, and no answer is nobody's fault.
-    fn out_of_patience(&self) -> Option<GivenUp> {
-        let registry = &self.pass.services().registry;
-        let given_up = registry.given_up(self.open_since);
-        given_up.filter(|_| !self.workers.is_empty())
     }
 
     /// While the sign-in is refused a drain could last for hours, and there is nobody whom it would bring to safety.

@@ -85,7 +85,7 @@ impl HalfWayPerson {
         let mut names = BTreeSet::from([self.key.to_lowercase()]);
         let states = [&self.record.before, &self.record.expected];
         for state in states.into_iter().flatten().filter_map(|text| State::from_text(text)) {
-            let values = ["id", "userPrincipalName"].map(|name| state.get(name).clone());
+            let values = ["id", "userPrincipalName"].map(|name| state.get(name));
             names.extend(values.iter().filter_map(|value| value.as_str()).map(str::to_lowercase));
         }
         let columns = run.header.report_columns.iter().zip(&self.record.report);

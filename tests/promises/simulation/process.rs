@@ -18,7 +18,7 @@ use cutover::runner::lookups::look_up;
 use cutover::runner::pass::Pass;
 use cutover::runner::reading::{ReadQuestion, ReadWork, Verification};
 use cutover::runner::reopen::{Retried, reopen};
-use cutover::runner::start::{Before, BeginError, Order as RunOrder, begin, look_back};
+use cutover::runner::start::{Before, BeginError, Order as RunOrder, copy, look_back};
 use cutover::runner::stop::{AdmissionGate, RunMode};
 use cutover::runner::worker::Work;
 use cutover::runner::{
@@ -390,8 +390,8 @@ impl Stage {
                     Err(HalfWayError::Journal(error)) => return Err(error),
                     Err(error) => panic!("{error}"),
                 };
-                match begin(&journal, &order, None, adoptions, &*clock, &mut |_| ()).await {
-                    Ok((session, _)) => session,
+                match copy(&journal, &order, None, adoptions, &*clock, &mut |_| ()) {
+                    Ok((import, _)) => import.finish(clock.now()).await?,
                     Err(BeginError::Journal(error)) => return Err(error),
                     Err(BeginError::Input(error)) => panic!("{error}"),
                     Err(BeginError::Plan(error)) => panic!("{error}"),
