@@ -133,7 +133,7 @@ impl LiveProcess {
             RunMode::Running => (RunStatus::Running, None),
             RunMode::Paused(pause @ AdmissionPause::Operator(_)) => (RunStatus::Paused, Some(pause.to_string())),
             RunMode::Paused(pause @ AdmissionPause::Window { .. }) => (RunStatus::Waiting, Some(pause.to_string())),
-            RunMode::Stopping(reason) => (RunStatus::Draining, Some(reason.text().to_owned())),
+            RunMode::Stopping(reason) => (RunStatus::Draining, Some(reason.text)),
         };
         LiveRun {
             run: self.run(),

@@ -15,7 +15,7 @@ use super::waits::Waits;
 use super::work::{preflight_failure, warn_of};
 use crate::batch::Finding;
 use crate::core::Problem;
-use crate::journal::{InputRow, Journal, JournalError, RowNumber, Session};
+use crate::journal::{Journal, JournalError, RowNumber, Session};
 use crate::report::PlanTable;
 use crate::runner::admission::{Admission, Selection};
 use crate::runner::claims::named;
@@ -144,19 +144,16 @@ fn write(
 ) -> Result<(), Failure> {
     let header = session.header();
     let whole = plan_seal(&batch.job.digest, &batch.params, &header.target, &batch.input.digest);
-    let key_cell = header.input.key_cell;
-    let key = |input: &InputRow| input.cells.get(key_cell).cloned().unwrap_or_default();
     let mut others = session.glance()?;
     let mut name = |row| {
         let input = others.input(row)?;
-        let name = input.map(|input| named(row, input.line, &key(&input)));
-        Ok::<_, JournalError>(name.unwrap_or_else(|| format!("row {row}")))
+        Ok::<_, JournalError>(named(&header.input, row, input.as_ref()))
     };
     let mut settled = plans.settle(&mut name)?;
     let mut in_file = in_file.finish()?;
     let mut table = PlanTable::create(&folder.join("plan.csv"), &batch.job, whole)?;
     session.glance()?.each::<Failure>(|input, _| {
-        let (row, key) = (input.number, key(input));
+        let (row, key) = (input.number, header.input.key(input).to_owned());
         let mut refusal = None;
         while let Some((is_error, problem)) = in_file.next_of(row)? {
             forecast.find(row, &key, &problem.code, is_error, &problem.message)?;

@@ -10,7 +10,7 @@ use crate::journal::{JournalError, RunHeader};
 use crate::progress::{print, short, waiting_in_words};
 use crate::runner::client::RunAbort;
 use crate::runner::preflight::{Ready, prepare};
-use crate::runner::{Asked, Command, Refused, Services, StopReason};
+use crate::runner::{Asked, Command, Refused, Services, StopKind, StopReason};
 use crate::services::Endpoint;
 use std::pin::pin;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl Cut {
         match self {
             Cut::Stopped(reason) => Failure::with(
                 Exit::of_stop(&reason.stop()),
-                format!("stopped: {}", reason.text()),
+                format!("stopped: {}", reason.text),
                 "nothing was changed or begun; run the same command again to start",
             ),
             Cut::Journal(error) => error.into(),
@@ -123,7 +123,7 @@ impl Waits {
                 reason = self.stop_asked() => {
                     let hangs = why().map_or_else(String::new, |why| format!(" ({why})"));
                     let text = format!("{reason} while waiting for {}{hangs}", self.whom);
-                    return Err(Cut::Stopped(StopReason::Requested(text)));
+                    return Err(Cut::Stopped(StopKind::Requested.because(text)));
                 },
                 _ = looks.tick() => {}
             }
@@ -136,7 +136,7 @@ impl Waits {
             if left.is_zero() {
                 let help = "check the network, the proxy and the addresses in the connection file";
                 let text = format!("{whom} did not reply for {patience}: {why}; {help}");
-                return Err(Cut::Stopped(StopReason::Target(text)));
+                return Err(Cut::Stopped(StopKind::Target.because(text)));
             }
             // Once, and again when it hangs on something else.
             if printed.as_ref().is_none_or(|(before, at)| *before != why && at.elapsed() >= PRINT_EVERY) {
