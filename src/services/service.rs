@@ -91,13 +91,11 @@ impl Check {
     pub const INITIAL_DOMAIN: &str = "initial domain";
 
     /// As it should be.
-    #[must_use]
     pub fn good(name: &str, detail: impl Into<String>) -> Check {
         Check::new(name, Verdict::Good, detail, "")
     }
 
     /// Not as it should be.
-    #[must_use]
     pub fn bad(name: &str, detail: impl Into<String>, advice: impl Into<String>) -> Check {
         Check::new(name, Verdict::Bad, detail, advice)
     }
@@ -109,7 +107,6 @@ impl Check {
     }
 
     /// The service refuses to say.
-    #[must_use]
     pub fn refused(name: &str, fault: &Fault) -> Check {
         Check::bad(name, format!("{}: {}", fault.code, fault.message), fault.advice())
     }

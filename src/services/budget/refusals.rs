@@ -69,22 +69,16 @@ impl Refusals {
 
     fn close(&mut self, is_growing: bool) {
         if !is_growing {
-            self.usual.add(self.open);
+            let answers = self.usual.answers + self.open.answers;
+            let kept = (ANSWERS_MAX / answers).min(1.0);
+            let refused = (self.usual.refused + self.open.refused) * kept;
+            self.usual = Tally { answers: answers * kept, refused };
         }
         self.forget();
     }
 
     fn usual_share(&self) -> f64 {
         (self.usual.refused / self.usual.answers).max(USUAL_MIN)
-    }
-}
-
-impl Tally {
-    fn add(&mut self, more: Tally) {
-        let answers = self.answers + more.answers;
-        let kept = (ANSWERS_MAX / answers).min(1.0);
-        self.answers = answers * kept;
-        self.refused = (self.refused + more.refused) * kept;
     }
 }
 
