@@ -225,8 +225,5 @@ impl Endpoint {
 /// A fault that concerns everybody, as short as it can be told, and what to do where a person can do something.
 fn in_words(fault: &Fault) -> String {
     let what = Fault { message: fault.brief().to_owned(), ..fault.clone() }.words();
-    match fault.concerns_app() {
-        true => format!("{what}; {}; the run then continues by itself", fault.advice()),
-        false => what,
-    }
+    if fault.concerns_app() { format!("{what}; {}; the run then continues by itself", fault.advice()) } else { what }
 }

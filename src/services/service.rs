@@ -105,9 +105,4 @@ impl Check {
     pub fn new(name: &str, verdict: Verdict, detail: impl Into<String>, advice: impl Into<String>) -> Check {
         Check { name: name.to_owned(), verdict, detail: detail.into(), advice: advice.into() }
     }
-
-    /// The service refuses to say.
-    pub fn refused(name: &str, fault: &Fault) -> Check {
-        Check::bad(name, format!("{}: {}", fault.code, fault.message), fault.advice())
-    }
 }

@@ -81,10 +81,7 @@ pub(super) struct Throttling {
 
 /// How long the row waits whose request was refused with 429. Where that stops the budget at once, it has nothing to add.
 pub fn row_wait(retry_after: Option<Duration>, whose: ThrottleReason) -> Duration {
-    match is_lone(retry_after, whose) {
-        true => retry_after.unwrap_or_default().max(ROW_WAIT_MIN),
-        false => Duration::ZERO,
-    }
+    if is_lone(retry_after, whose) { retry_after.unwrap_or_default().max(ROW_WAIT_MIN) } else { Duration::ZERO }
 }
 
 /// Whether a refusal may be chance, and concern its row alone.

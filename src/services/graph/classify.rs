@@ -160,12 +160,9 @@ fn payload(request: &Request, body: Value) -> Option<Payload> {
         return None;
     };
     let names = |name: &str| members.contains_key(name);
-    if is_batch(request) {
-        let is_wanted = names(RESPONSES);
-        return is_wanted.then_some(Payload::Object(Value::Object(members)));
-    }
     let is_entity = || names("id") || names("@odata.context");
     let is_wanted = match request.expects {
+        _ if is_batch(request) => names(RESPONSES),
         Expects::Page | Expects::Survey => {
             let next = members.get("@odata.nextLink").and_then(Value::as_str).map(str::to_owned);
             return match members.remove("value") {

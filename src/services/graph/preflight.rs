@@ -14,7 +14,9 @@ pub(super) fn checks(named: &str, signed_in_to: Option<&str>, answer: Result<&[V
     let mut checks = vec![right_tenant(named, signed_in_to, answer.ok())];
     match answer {
         Ok(domains) => checks.extend(domain_checks(domains)),
-        Err(fault) => checks.push(Check::refused("domains", fault)),
+        Err(fault) => {
+            checks.push(Check::bad("domains", format!("{}: {}", fault.code, fault.message), fault.advice()));
+        }
     }
     checks
 }
