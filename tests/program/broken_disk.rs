@@ -348,7 +348,10 @@ fn a_journal_that_is_deleted_is_noticed_and_those_who_are_exposed_are_named() {
     let journal = stage.path("journal");
     let mut going = stage.start(&mut line(&stage, &journal.display().to_string()));
     await_exposed(&stage, &oracle, &mut going);
-    fs::remove_dir_all(&journal).unwrap();
+    // Under its own name the program could make a file in it while it is being removed.
+    let doomed = stage.path("doomed");
+    fs::rename(&journal, &doomed).unwrap();
+    fs::remove_dir_all(&doomed).unwrap();
     let stopped = must_stop(&stage, &oracle, going.wait());
     must_say(&stopped, "the file was deleted while it was being written");
     must_say(&stopped, "has been put back");
