@@ -9,8 +9,8 @@ use crate::journal::reserve::RESERVE_BYTES;
 use crate::journal::{Closed, Journal, JournalError, RunId, RunReader, RunRecord};
 use crate::progress::{counted, name_run, note_end, print, print_result, warn, warn_if_quiet};
 use crate::report::{self, Liveness, OUTCOMES, Report, ReportError, RunSummary, SUMMARY, UNFINISHED, listed};
-use crate::runner::StopReason;
 use crate::runner::exposed::Person;
+use crate::runner::{StopKind, StopReason};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -151,7 +151,7 @@ fn put_back(closed: &Closed, journal: &Path) {
 
 /// What to do before the run can continue, where the disk needs attention first.
 pub(super) fn advise(stopped: Option<&StopReason>, journal: &Path) {
-    if let Some(StopReason::DiskFull(text)) = stopped {
+    if let Some(StopReason { kind: StopKind::DiskFull, text }) = stopped {
         warn(format_args!(
             "{text}: no more people were begun, and those under way were brought to safety\n\
              free at least {} MiB on the disk of `{}`, then continue",

@@ -15,9 +15,8 @@ use super::waits::Waits;
 use super::work::{preflight_failure, warn_of};
 use crate::batch::Finding;
 use crate::core::Problem;
-use crate::journal::{InputRow, Journal, JournalError, RowNumber, Session};
+use crate::journal::{Journal, JournalError, RowNumber, Session};
 use crate::report::PlanTable;
-use crate::runner::SystemClock;
 use crate::runner::admission::{Admission, Selection};
 use crate::runner::claims::named;
 use crate::runner::plan::{RowPlan, plan_seal};
@@ -25,7 +24,8 @@ use crate::runner::plan_rows::PlanRows;
 use crate::runner::preflight::Verdict;
 use crate::runner::reading::ReadQuestion;
 use crate::runner::spool::Spool;
-use crate::runner::start::begin;
+use crate::runner::start;
+use crate::runner::{Clock, SystemClock};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -128,9 +128,9 @@ async fn copy(
             kept = in_file.push(RowNumber(row), &said);
         }
     };
-    let (session, _) = begin(journal, &order, None, BTreeMap::new(), &SystemClock, &mut keep).await?;
+    let (import, _) = start::copy(journal, &order, None, BTreeMap::new(), &SystemClock, &mut keep)?;
     kept?;
-    Ok(session)
+    Ok(import.finish(SystemClock.now()).await?)
 }
 
 /// Writes `plan.csv`, row by row, and counts.
@@ -144,19 +144,16 @@ fn write(
 ) -> Result<(), Failure> {
     let header = session.header();
     let whole = plan_seal(&batch.job.digest, &batch.params, &header.target, &batch.input.digest);
-    let key_cell = header.input.key_cell;
-    let key = |input: &InputRow| input.cells.get(key_cell).cloned().unwrap_or_default();
     let mut others = session.glance()?;
     let mut name = |row| {
         let input = others.input(row)?;
-        let name = input.map(|input| named(row, input.line, &key(&input)));
-        Ok::<_, JournalError>(name.unwrap_or_else(|| format!("row {row}")))
+        Ok::<_, JournalError>(named(&header.input, row, input.as_ref()))
     };
     let mut settled = plans.settle(&mut name)?;
     let mut in_file = in_file.finish()?;
     let mut table = PlanTable::create(&folder.join("plan.csv"), &batch.job, whole)?;
     session.glance()?.each::<Failure>(|input, _| {
-        let (row, key) = (input.number, key(input));
+        let (row, key) = (input.number, header.input.key(input).to_owned());
         let mut refusal = None;
         while let Some((rule, is_error, message, suggestion)) = in_file.next_of(row)? {
             forecast.find(row, &key, &rule, is_error, &message)?;

@@ -10,7 +10,7 @@ use crate::journal::{JournalError, RunHeader};
 use crate::progress::{print, short, waiting_in_words};
 use crate::runner::client::RunAbort;
 use crate::runner::preflight::{Ready, prepare};
-use crate::runner::{Asked, Command, Refused, Services, StopReason};
+use crate::runner::{Asked, Command, Refused, Services, StopKind, StopReason};
 use crate::services::Endpoint;
 use std::pin::pin;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Cut {
         match self {
             Cut::Stopped(reason) => Failure::with(
                 Exit::of_stop(&reason.stop()),
-                format!("stopped: {}", reason.text()),
+                format!("stopped: {}", reason.text),
                 "nothing was changed or begun; run the same command again to start",
             ),
             Cut::Journal(error) => error.into(),
@@ -118,7 +118,7 @@ impl Waits {
                 Some(asked) = self.commands.recv() => if let Some(reason) = stop_asked(asked) {
                     let hangs = why().map_or_else(String::new, |why| format!(" ({why})"));
                     let text = format!("{reason} while waiting for {}{hangs}", self.whom);
-                    return Err(Cut::Stopped(StopReason::Requested(text)));
+                    return Err(Cut::Stopped(StopKind::Requested.because(text)));
                 },
                 _ = looks.tick() => match why() {
                     None => hang.since = Instant::now(),
@@ -148,7 +148,7 @@ impl Waits {
     }
 
     fn out_of_patience(&self, why: &str) -> StopReason {
-        StopReason::Target(format!(
+        StopKind::Target.because(format!(
             "{} did not reply for {}: {why}; check the network, the proxy and the addresses in the connection file",
             self.whom,
             short(self.patience)

@@ -21,7 +21,7 @@ use crate::runner::preflight::{Check, Ready, Verdict};
 use crate::runner::reopen::{Retried, reopen};
 use crate::runner::stop::AdmissionGate;
 use crate::runner::worker::Work;
-use crate::runner::{Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopReason, SystemClock};
+use crate::runner::{Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopKind, StopReason, SystemClock};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +76,7 @@ pub(super) async fn work(
     let (stopped, fault) = match end {
         Ok(DispatchEnd { stopped, journal }) => (stopped, journal),
         Err(Cut::Stopped(reason)) => (Some(reason), None),
-        Err(Cut::Journal(error)) => (Some(StopReason::Journal(error.to_string())), Some(error)),
+        Err(Cut::Journal(error)) => (Some(StopKind::Journal.because(error.to_string())), Some(error)),
         Err(Cut::Failed(failure)) => {
             let exposed = LeftExposed::remembered(&people, run, &dir);
             exposed.warn();
@@ -174,8 +174,9 @@ impl RunAttempt<'_> {
             self.session.opened(at()).await.map_err(Cut::Journal)?;
         }
         let ready = waits.prepare(services, self.session.header(), &self.job).await?;
-        let ready = ready
-            .map_err(|RunAbort(problem)| Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice))))?;
+        let ready = ready.map_err(|RunAbort(problem)| {
+            Cut::Stopped(StopKind::Target.because(format!("{problem}; {}", problem.advice)))
+        })?;
         let settings = self.fit(&ready).await?;
         self.print_heading(connected, &ready, stage);
         if let RunStage::New { must_ask: true, .. } = stage {

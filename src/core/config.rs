@@ -184,6 +184,11 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// A value of the right form for a key.
+    pub fn example(&self, key: &str) -> &str {
+        self.mistakes.example(key).unwrap_or("\"…\"")
+    }
+
     /// Where the table stands.
     #[must_use]
     pub fn span(&self) -> Range<usize> {
@@ -256,8 +261,8 @@ impl<'a> Table<'a> {
         let text = self.text(key)?;
         let read = match text.value.as_str() {
             "" => {
-                let example = self.mistakes.example(key).unwrap_or("\"…\"");
-                Err(Flaw::new(format!("`{key}` is empty"), format!("write a value as in `{key} = {example}`")))
+                let help = format!("write a value as in `{key} = {}`", self.example(key));
+                Err(Flaw::new(format!("`{key}` is empty"), help))
             }
             value => read(value),
         };

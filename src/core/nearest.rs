@@ -12,16 +12,12 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 #[must_use]
 pub fn nearest_first<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
     let word = folded(word);
-    let mut near: Vec<(usize, &str)> = known
-        .iter()
-        .map(|candidate| {
-            let differences = strsim::osa_distance(&word, &folded(candidate));
-            (differences, *candidate)
-        })
-        .filter(|(differences, candidate)| *differences <= DIFFERENCES_MAX && *differences * 2 < candidate.len())
-        .collect();
-    near.sort_by_key(|(differences, _)| *differences);
-    near.into_iter().map(|(_, candidate)| candidate).collect()
+    let differences = |candidate: &&str| strsim::osa_distance(&word, &folded(candidate));
+    let is_near =
+        |candidate: &&str| differences(candidate) <= DIFFERENCES_MAX && differences(candidate) * 2 < candidate.len();
+    let mut near: Vec<&str> = known.iter().copied().filter(is_near).collect();
+    near.sort_by_key(differences);
+    near
 }
 
 fn folded(word: &str) -> String {

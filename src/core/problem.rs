@@ -1,12 +1,11 @@
 //! Kinds of problems: what a code stands for, wherever it comes up. Each room that makes problems has a table of its kinds, and
 //! both the reports and `cutover explain` read it, so that a code is explained by the very words it is used with.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 /// Why something did not work, in words for the person who reads the report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {message}")]
 pub struct Problem {
     /// A short stable code: the service's own, or one of the program's or the job's.
     pub code: String,
@@ -31,12 +30,6 @@ impl Problem {
         }
         all.advice = advice.join("; ");
         Some(all)
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
     }
 }
 

@@ -1,11 +1,11 @@
 //! What a row must have for itself while it is worked on: its account, for good, and the values it has, gets, or passes
 //! through. A job names them; whoever drives the rows sees to it that no two rows touch.
 
-use super::expr::{EvalError, Expr, to_json};
+use super::expr::{EvalError, Expr};
 use super::state::State;
-use super::view::RowView;
+use super::view::{RowView, text};
+use minijinja::value::{Value, ValueKind};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as JsonValue;
 use std::sync::Arc;
 
 /// What no two rows may touch at once.
@@ -63,7 +63,7 @@ impl RowView {
             return Ok(None);
         };
         let value = claims.account.value(&self.scope(state, state))?;
-        Ok(text(&to_json(&value)))
+        Ok(text(&value))
     }
 
     /// The values that the row must have for itself.
@@ -75,7 +75,7 @@ impl RowView {
         let claims = self.job().claims.iter();
         let mut claimed = Vec::new();
         for (what, expr) in claims.flat_map(|claims| &claims.values) {
-            let values = texts(to_json(&expr.value(&scope)?)).into_iter();
+            let values = texts(&expr.value(&scope)?).into_iter();
             claimed.extend(values.map(|value| Claimed { what: Arc::clone(what), value }));
         }
         claimed.sort();
@@ -92,7 +92,7 @@ impl RowView {
         let Some(expr) = claims.and_then(|claims| claims.gives_way.as_ref()) else {
             return Ok(Vec::new());
         };
-        Ok(texts(to_json(&expr.value(&self.scope(state, state))?)))
+        Ok(texts(&expr.value(&self.scope(state, state))?))
     }
 
     /// Who has what the row wants, where that is what speaks against it.
@@ -108,7 +108,7 @@ impl RowView {
             let Some(holders) = &refusal.holders else {
                 return Ok(None);
             };
-            let accounts = texts(to_json(&holders.value(&scope)?));
+            let accounts = texts(&holders.value(&scope)?);
             return Ok(Some(InTheWay { code: refusal.code.clone(), reason: refusal.reason.render(&scope)?, accounts }));
         }
         Ok(None)
@@ -131,19 +131,11 @@ impl RowView {
 }
 
 /// The texts of a list, or of one value; none says nothing.
-fn texts(value: JsonValue) -> Vec<String> {
-    match value {
-        JsonValue::Array(values) => values.iter().filter_map(text).collect(),
-        one => text(&one).into_iter().collect(),
-    }
-}
-
-fn text(value: &JsonValue) -> Option<String> {
-    match value {
-        JsonValue::Null => None,
-        JsonValue::String(text) => Some(text.clone()),
-        JsonValue::Bool(_) | JsonValue::Number(_) | JsonValue::Array(_) | JsonValue::Object(_) => {
-            Some(value.to_string())
+fn texts(value: &Value) -> Vec<String> {
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => {
+            value.try_iter().into_iter().flatten().filter_map(|entry| text(&entry)).collect()
         }
+        _ => text(value).into_iter().collect(),
     }
 }

@@ -8,6 +8,7 @@ use super::Job;
 use super::expr::{EvalError, Expr, applies};
 use super::settings::Settings;
 use super::state::State;
+use minijinja::value::{Serde, Value, ValueKind};
 use serde_json::{Map, Value as JsonValue};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 pub(super) const NAME: &str = "ad";
 
 /// The answer's place in a state. No property of a service begins so.
-const KEY: &str = "@ad";
+pub(super) const KEY: &str = "@ad";
 
 /// What is asked of the directory for a row that needs it.
 #[derive(Debug, Clone)]
@@ -54,27 +55,20 @@ pub enum KeptForm {
 
 /// What the directory answered for a row.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct DirectoryEntry(Map<String, JsonValue>);
+pub struct DirectoryEntry(pub(super) Value);
 
 impl DirectoryEntry {
     /// The answer that an earlier look at the row was made with.
     #[must_use]
     pub fn of_state(state: &State) -> Option<DirectoryEntry> {
-        state.get(KEY).as_object().cloned().map(DirectoryEntry)
-    }
-
-    pub(super) fn put_into(&self, state: &mut State) {
-        state.set(KEY, JsonValue::Object(self.0.clone()));
-    }
-
-    pub(super) fn fields(&self) -> &Map<String, JsonValue> {
-        &self.0
+        Some(state.get(KEY)).filter(|entry| entry.kind() == ValueKind::Map).map(DirectoryEntry)
     }
 }
 
 impl FromIterator<(String, JsonValue)> for DirectoryEntry {
     fn from_iter<I: IntoIterator<Item = (String, JsonValue)>>(fields: I) -> Self {
-        DirectoryEntry(fields.into_iter().collect())
+        let fields: Map<String, JsonValue> = fields.into_iter().collect();
+        DirectoryEntry(Value::from(Serde(fields)))
     }
 }
 

@@ -4,9 +4,10 @@
 //! roles they hold. They are made before the row's first write, and what they say is kept in the before-image, so that a row
 //! goes on with what was known when it began.
 
-use super::expr::{EvalError, Expr, Text, applies, to_json};
-use super::scope::Scope;
-use super::state::State;
+use super::expr::{EvalError, Expr, applies};
+use super::scope::{Name, Scope};
+use super::state::{State, kept};
+use super::text::Text;
 use super::view::{RowView, expects, problem_of};
 use super::{Job, Objection, Observe, Settings};
 use crate::core::{Problem, Request};
@@ -41,15 +42,15 @@ pub struct ExtraRead {
 
 impl Observe {
     /// Finds out which further reads name what others find, themselves or by way of a fact.
-    pub(super) fn order(&mut self, facts: &[(Arc<str>, Expr)]) {
+    pub(super) fn order(&mut self, facts: &[Name]) {
         let mut found: BTreeSet<String> = ["state".to_owned(), "before".to_owned()].into();
         for read in &self.extra_reads {
             found.insert(format!("state.{}", read.name));
             found.insert(format!("before.{}", read.name));
         }
         let names_one = |expr: &Expr, found: &BTreeSet<String>| !expr.variables().is_disjoint(found);
-        for (name, fact) in facts {
-            if names_one(fact, &found) {
+        for Name { name, expr, .. } in facts {
+            if names_one(expr, &found) {
                 found.insert(name.to_string());
             }
         }
@@ -93,13 +94,13 @@ impl RowView {
         before: Option<&State>,
         state: &State,
         items: Vec<JsonValue>,
-    ) -> Result<JsonValue, EvalError> {
+    ) -> Result<Value, EvalError> {
         let scope = Scope::inside(&self.scope(before.unwrap_or(state), state));
         let scope = match read.list {
             true => scope.with("items", Value::from(Serde(items))),
             false => scope.with("item", Value::from(Serde(items.into_iter().next()))),
         };
-        Ok(to_json(&read.value.value(&Arc::new(scope))?))
+        Ok(kept(read.value.value(&Arc::new(scope))?))
     }
 
     /// What somebody should know of a row, from how it was before the first write.

@@ -4,13 +4,37 @@
 //! entry in a list that a service gave.
 
 use crate::values::{ImmutableId, ObjectGuid, decode, domain, local_part, same_upn};
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::{Rest, Value, from_args};
 use minijinja::{Environment, Error, ErrorKind, State};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::io::{self, Write};
 
+/// A filter or function of ours: from all its arguments to its value.
+pub type Function = fn(&[Value]) -> Result<Value, Error>;
+
+/// The filters a job can use beside minijinja's own.
+const FILTERS: [(&str, Function); 10] = [
+    ("domain", |args| of_text(args, |upn| Ok(domain(upn).into()))),
+    ("local_part", |args| of_text(args, |upn| Ok(local_part(upn).into()))),
+    ("immutable_id", |args| of_text(args, immutable_id)),
+    ("guid", |args| of_text(args, guid)),
+    ("anchor_kind", |args| of_text(args, |text| Ok(ImmutableId::kind_of(text).to_string().into()))),
+    ("key", |args| of_text(args, |text| Ok(key(text)))),
+    ("odata", |args| of_text(args, |text| Ok(text.replace('\'', "''").into()))),
+    ("find", find),
+    ("of_type", of_type),
+    ("tojson", to_json_text),
+];
+
 /// The functions a job can call.
-pub const FUNCTIONS: &[&str] = &["same"];
+const FUNCTIONS: [(&str, Function); 1] = [("same", same)];
+
+/// A filter or function of ours.
+#[must_use]
+pub fn own(name: &str, is_filter: bool) -> Option<Function> {
+    let own: &[(&str, Function)] = if is_filter { &FILTERS } else { &FUNCTIONS };
+    own.iter().find(|(known, _)| *known == name).map(|(_, function)| *function)
+}
 
 /// What stays as it is when a value is put into a path: RFC 3986's unreserved characters, and three that are legal in a
 /// path and a query and common in them.
@@ -25,17 +49,12 @@ pub fn encode_path(text: &str) -> String {
 
 /// Puts all of them into an environment.
 pub fn register(environment: &mut Environment<'static>) {
-    environment.add_filter("domain", |upn: &str| domain(upn).to_owned());
-    environment.add_filter("local_part", |upn: &str| local_part(upn).to_owned());
-    environment.add_filter("immutable_id", immutable_id);
-    environment.add_filter("guid", guid);
-    environment.add_filter("anchor_kind", |text: &str| ImmutableId::kind_of(text).to_string());
-    environment.add_filter("key", key);
-    environment.add_filter("odata", |text: &str| text.replace('\'', "''"));
-    environment.add_filter("find", find);
-    environment.add_filter("of_type", of_type);
-    environment.add_filter("tojson", to_json_text);
-    environment.add_function("same", same);
+    for (name, filter) in FILTERS {
+        environment.add_filter(name, move |args: Rest<Value>| filter(&args));
+    }
+    for (name, function) in FUNCTIONS {
+        environment.add_function(name, move |args: Rest<Value>| function(&args));
+    }
 }
 
 /// Whether a filter of that name exists.
@@ -54,14 +73,19 @@ fn knows<T>(answer: Result<T, Error>, unknown: ErrorKind) -> bool {
     !answer.is_err_and(|error| error.kind() == unknown)
 }
 
-fn immutable_id(text: &str) -> Result<String, Error> {
-    let guid = ObjectGuid::parse(text).ok_or_else(|| invalid(format!("`{text}` is not a GUID")))?;
-    Ok(ImmutableId::from(guid).to_string())
+fn of_text(args: &[Value], read: impl FnOnce(&str) -> Result<Value, Error>) -> Result<Value, Error> {
+    let (text,) = from_args(args)?;
+    read(text)
 }
 
-fn guid(text: &str) -> Result<String, Error> {
+fn immutable_id(text: &str) -> Result<Value, Error> {
+    let guid = ObjectGuid::parse(text).ok_or_else(|| invalid(format!("`{text}` is not a GUID")))?;
+    Ok(ImmutableId::from(guid).to_string().into())
+}
+
+fn guid(text: &str) -> Result<Value, Error> {
     let wrong = || invalid(format!("`{text}` is not the base64 of a GUID"));
-    Ok(decode(text).ok_or_else(wrong)?.to_string())
+    Ok(decode(text).ok_or_else(wrong)?.to_string().into())
 }
 
 /// How an OData service addresses the entry of a collection that has this key: `/ann@contoso.com` behind the collection's
@@ -80,9 +104,10 @@ fn invalid(message: impl Into<String>) -> Error {
 }
 
 /// The first entry whose attribute has the value, texts compared without case; none where there is no such entry.
-fn find(list: Value, attribute: &str, wanted: Value) -> Result<Value, Error> {
+fn find(args: &[Value]) -> Result<Value, Error> {
+    let (list, attribute, wanted): (&Value, &str, &Value) = from_args(args)?;
     for entry in list.try_iter()? {
-        if alike(&entry.get_attr(attribute)?, &wanted) {
+        if alike(&entry.get_attr(attribute)?, wanted) {
             return Ok(entry);
         }
     }
@@ -90,24 +115,26 @@ fn find(list: Value, attribute: &str, wanted: Value) -> Result<Value, Error> {
 }
 
 /// The entries of a list that say of themselves that they are of this type (`@odata.type`). What is none says nothing.
-fn of_type(list: Value, wanted: &str) -> Result<Vec<Value>, Error> {
+fn of_type(args: &[Value]) -> Result<Value, Error> {
+    let (list, wanted): (&Value, &str) = from_args(args)?;
     let mut found = Vec::new();
     for entry in list.try_iter()? {
         if !entry.is_none() && entry.get_attr("@odata.type")?.as_str() == Some(wanted) {
             found.push(entry);
         }
     }
-    Ok(found)
+    Ok(found.into())
 }
 
 /// Longest JSON that `tojson` makes, in bytes.
 const JSON_BYTES_MAX: usize = 1_024 * 1_024;
 
 /// A value as JSON. minijinja's own indents as far as it is told, and counts afterwards.
-fn to_json_text(value: &Value) -> Result<String, Error> {
+fn to_json_text(args: &[Value]) -> Result<Value, Error> {
+    let (value,): (&Value,) = from_args(args)?;
     let mut json = BoundedJson(Vec::new());
     serde_json::to_writer(&mut json, value).map_err(|error| invalid(format!("this has no JSON: {error}")))?;
-    String::from_utf8(json.0).map_err(|error| invalid(error.to_string()))
+    String::from_utf8(json.0).map(Value::from).map_err(|error| invalid(error.to_string()))
 }
 
 struct BoundedJson(Vec<u8>);
@@ -128,20 +155,23 @@ impl Write for BoundedJson {
 
 fn alike(found: &Value, wanted: &Value) -> bool {
     match (found.as_str(), wanted.as_str()) {
-        (Some(found), Some(wanted)) => found.to_lowercase() == wanted.to_lowercase(),
+        (Some(found), Some(wanted)) => {
+            found.eq_ignore_ascii_case(wanted) || found.to_lowercase() == wanted.to_lowercase()
+        }
         (Some(_), None) | (None, Some(_)) => false,
         (None, None) => found == wanted,
     }
 }
 
 /// Whether two UPNs name the same account; false when one of them is none.
-fn same(left: &Value, right: &Value) -> Result<bool, Error> {
-    match (left.as_str(), right.as_str()) {
-        (Some(left), Some(right)) => Ok(same_upn(left, right)),
-        (None, _) if left.kind() != ValueKind::None => Err(invalid("same() compares texts")),
-        (_, None) if right.kind() != ValueKind::None => Err(invalid("same() compares texts")),
-        (None, _) | (_, None) => Ok(false),
+fn same(args: &[Value]) -> Result<Value, Error> {
+    let (left, right): (&Value, &Value) = from_args(args)?;
+    let is_text = |value: &Value| value.is_none() || value.as_str().is_some();
+    if !is_text(left) || !is_text(right) {
+        return Err(invalid("same() compares texts"));
     }
+    let both = left.as_str().zip(right.as_str());
+    Ok(both.is_some_and(|(left, right)| same_upn(left, right)).into())
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The parts of a job file that hold expressions: each is compiled, and remembered with its place for the checks that need the
 //! whole job.
 
-use super::expr::{Expr, Json, Text};
+use super::expr::Expr;
 use super::names::{NameUse, Visible};
-use super::scope::Named;
+use super::scope::{Name, Named, STATE};
+use super::text::{Json, Text};
 use crate::core::config::{At, Table};
-use serde_json::Value as JsonValue;
+use minijinja::value::{Serde, Value};
 use std::str::FromStr;
 use std::sync::Arc;
 use toml::Spanned;
@@ -101,7 +102,7 @@ impl JobReader {
             DeValue::Table(fields) => {
                 let fields = fields.iter().map(|(key, value)| {
                     let json = self.json(table, value, place);
-                    (key.get_ref().to_string(), json)
+                    (Arc::from(&**key.get_ref()), json)
                 });
                 Json::Object(fields.collect())
             }
@@ -113,24 +114,24 @@ impl JobReader {
         }
     }
 
-    pub(super) fn fields(&mut self, table: &Table<'_>, key: &str, place: Visible) -> Option<Vec<(String, Json)>> {
+    pub(super) fn fields(&mut self, table: &Table<'_>, key: &str, place: Visible) -> Option<Vec<(Arc<str>, Json)>> {
         table.section(key, |inner| {
             let entries = inner.entries().into_iter();
-            let field = |(key, value): (At<String>, _)| (key.value, self.json(inner, value, place));
+            let field = |(key, value): (At<String>, _)| (Arc::from(key.value), self.json(inner, value, place));
             entries.map(field).collect()
         })
     }
 
     /// Fields with values that do not depend on anything.
-    pub(super) fn constants(&mut self, table: &Table<'_>, key: &str) -> Vec<(String, JsonValue)> {
+    pub(super) fn constants(&mut self, table: &Table<'_>, key: &str) -> Vec<(Arc<str>, Value)> {
         let fields = self.fields(table, key, Visible::PARAMETERS);
         let fields = fields.unwrap_or_default().into_iter();
-        let constant = |(field, value): (String, Json)| {
+        let constant = |(field, value): (Arc<str>, Json)| {
             let constant = value.constant();
             if constant.is_none() {
                 table.note(format!("`{key}.{field}` must be a constant"), None);
             }
-            Some((field, constant?))
+            Some((field, Value::from(Serde(constant?))))
         };
         fields.filter_map(constant).collect()
     }
@@ -159,8 +160,16 @@ impl JobReader {
     pub(super) fn named(&mut self, table: &Table<'_>, section: &str, place: impl Fn(usize) -> Visible) -> Named {
         let exprs = self.exprs(table, section, place);
         self.defined.extend(exprs.iter().map(|(name, _)| name.clone()));
-        let exprs = exprs.into_iter();
-        exprs.map(|(name, expr)| (Arc::from(name.value), expr)).collect()
+        let mut named: Vec<Name> = Vec::new();
+        for (name, expr) in exprs {
+            let is_of_state = |variable: &String| {
+                let top = variable.split('.').next().unwrap_or(variable);
+                top == STATE || named.iter().any(|other| other.of_state && *other.name == *top)
+            };
+            let of_state = expr.variables().iter().any(is_of_state);
+            named.push(Name { name: Arc::from(name.value), expr, of_state });
+        }
+        named.into()
     }
 }
 

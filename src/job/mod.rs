@@ -17,12 +17,14 @@ mod names;
 mod parse;
 mod permission;
 mod problem;
+mod quick;
 mod scope;
 mod sections;
 mod settings;
 mod shipped;
 mod state;
 mod steps;
+mod text;
 mod view;
 
 #[cfg(test)]
@@ -38,21 +40,23 @@ pub use claims::{Claimed, Claims, InTheWay};
 pub use decision::Decision;
 pub use diagram::mermaid;
 pub use directory::{DirectoryEntry, DirectoryPlan, Kept, KeptForm};
-pub use expr::{EvalError, Expr, Json, Text, to_json};
+pub use expr::{EvalError, Expr, to_json};
 pub use extra_reads::ExtraRead;
 pub use parse::parse;
 pub use permission::Permission;
 pub(crate) use problem::OFF_GOAL;
 pub use problem::PROBLEMS;
-pub use scope::{Named, Scope};
+pub use scope::{Name, Named, Scope};
 pub use settings::{AppFacts, Settings};
 pub use shipped::{FindError, JobFile, SHIPPED, find, text_of};
 pub use state::State;
+pub use text::{Json, Text};
 pub use view::{Agreement, Hit, Operation, RowView, Write};
 
 use crate::batch::{Digest, Layout};
 use crate::core::Method;
 use crate::core::config::Mistake;
+use minijinja::value::Value;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,6 +79,8 @@ pub struct Job {
     pub digest: Digest,
     /// The columns it reads.
     pub layout: Layout,
+    /// The names of these columns.
+    column_names: Arc<[String]>,
     /// What can be set on the command line.
     pub params: Vec<Param>,
     /// What the app must be allowed to do.
@@ -155,18 +161,16 @@ pub struct Objection {
     /// The accounts that have what the row wants. Where one of them is another row's that gives it up, the row waits for that.
     pub holders: Option<Expr>,
     /// What is observed instead, once they have given it up.
-    pub freed: Vec<(String, serde_json::Value)>,
+    pub freed: Vec<(Arc<str>, Value)>,
 }
 
 /// How a row's present state is found.
 #[derive(Debug, Clone, Default)]
 pub struct Observe {
     /// The properties that are kept; `select` in paths. One that the service leaves out is null.
-    pub properties: Vec<String>,
+    pub properties: Vec<Arc<str>>,
     /// The same as a path names them.
-    select: minijinja::Value,
-    /// The names of the further reads, which are none before they are made.
-    unread: Arc<[String]>,
+    select: Value,
     /// The looks, tried in order until one finds something.
     pub looks: Vec<LookAt>,
     /// What else is read about the person.
@@ -193,7 +197,7 @@ pub struct LookAt {
     /// Which entries of it are this row.
     pub pick: Option<Expr>,
     /// What this look adds to the state.
-    pub set: Vec<(String, serde_json::Value)>,
+    pub set: Vec<(Arc<str>, Value)>,
     /// What this look and the next one find is taken together: two finds are ambiguous.
     pub with_next: bool,
     /// How an entry is told from others where several are found; its id, where the job does not say.
@@ -221,7 +225,7 @@ pub struct WritePlan {
     /// Its JSON body; one that comes to null as a whole is not sent.
     pub body: Option<Json>,
     /// What it changes in the observed state; the body, where the job does not say.
-    pub effect: Vec<(String, Json)>,
+    pub effect: Vec<(Arc<str>, Json)>,
 }
 
 /// One change a job makes to a row.

@@ -123,10 +123,10 @@ struct Names<'a> {
 impl<'a> Names<'a> {
     fn of(job: &'a Job) -> Names<'a> {
         let set = job.observe.looks.iter().flat_map(|look| &look.set);
-        let also = job.observe.extra_reads.iter().map(|read| &read.name);
-        let properties = job.observe.properties.iter();
-        let state = properties.chain(set.map(|(key, _)| key)).chain(also);
-        Names { job, state: state.map(String::as_str).collect() }
+        let set = set.map(|(key, _)| &**key);
+        let also = job.observe.extra_reads.iter().map(|read| &*read.name);
+        let properties = job.observe.properties.iter().map(|name| &**name);
+        Names { job, state: properties.chain(set).chain(also).collect() }
     }
 
     /// The names at the top that this place can see.
@@ -145,10 +145,10 @@ impl<'a> Names<'a> {
         };
         let mut tops = seen(&fixed);
         let derived = self.job.derived.iter().take(place.derived);
-        tops.extend(derived.map(|(name, _)| &**name));
+        tops.extend(derived.map(|name| &*name.name));
         tops.extend(seen(&[("before", place.state), ("state", place.state)]));
         let facts = self.job.facts.iter().take(place.facts);
-        tops.extend(facts.map(|(name, _)| &**name));
+        tops.extend(facts.map(|name| &*name.name));
         tops.extend(place.own);
         tops
     }

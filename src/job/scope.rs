@@ -1,111 +1,32 @@
-//! The names that expressions see, and what need not be evaluated again.
+//! The names that expressions see.
 //!
-//! A scope stands inside another one: the run's, the row's, the observed state's. Names that the job defines are evaluated
-//! when they are first read. While an expression is evaluated, what it reads is noted. One that has read only what is the same
-//! for all rows, and cells that are empty, has the same value for every row in which those cells are empty: evaluation is
-//! deterministic, so it would read the same again. Such values are kept for the run ([`Constants`]).
+//! A scope stands inside another one: the run's, the row's, the before-image's, the observed state's. Names that the job defines
+//! are evaluated when they are first read.
 
 use super::expr::{EvalError, Expr};
 use minijinja::value::{Enumerator, Object, Value, ValueKind};
 use minijinja::{Error, ErrorKind};
-use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 /// Names that a job defines, in order: each sees those before it.
-pub type Named = Arc<[(Arc<str>, Expr)]>;
+pub type Named = Arc<[Name]>;
+
+/// A name that a job defines.
+#[derive(Debug, Clone)]
+pub struct Name {
+    /// The name.
+    pub name: Arc<str>,
+    /// What it stands for.
+    pub expr: Expr,
+    /// Whether that depends on the observed state, and not on the before-image alone.
+    pub of_state: bool,
+}
 
 /// The name of the row's cells.
-const ROW: &str = "row";
+pub(super) const ROW: &str = "row";
 /// The name of the observed state.
 pub(super) const STATE: &str = "state";
-
-/// What an evaluation has read so far.
-#[derive(Debug, Clone, Copy, Default)]
-struct Reads {
-    /// Something that differs between rows.
-    varying: bool,
-    /// The observed state.
-    state: bool,
-    /// The row as such; of its cells only those in `empty`.
-    row: bool,
-    /// Cells that are empty, a bit each.
-    empty: u64,
-}
-
-thread_local! {
-    // minijinja hands no context of ours to the objects it reads.
-    static READS: Cell<Reads> = const { Cell::new(Reads { varying: false, state: false, row: false, empty: 0 }) };
-}
-
-fn note(reads: Reads) {
-    let so_far = READS.get();
-    READS.set(Reads {
-        varying: so_far.varying || reads.varying,
-        state: so_far.state || reads.state,
-        row: so_far.row || reads.row,
-        empty: so_far.empty | reads.empty,
-    });
-}
-
-fn note_varying() {
-    note(Reads { varying: true, ..Reads::default() });
-}
-
-/// Evaluates, and returns what was read. Whoever evaluates around it depends on the same.
-fn tracked<T>(evaluate: impl FnOnce() -> T) -> (T, Reads) {
-    let around = READS.replace(Reads::default());
-    let value = evaluate();
-    let reads = READS.replace(around);
-    note(reads);
-    (value, reads)
-}
-
-/// The values of expressions that are the same for many rows of a run.
-#[derive(Debug, Default)]
-struct Constants(RwLock<BTreeMap<u64, Constant>>);
-
-#[derive(Debug, Clone)]
-struct Constant {
-    value: Value,
-    reads: Reads,
-}
-
-impl Constant {
-    /// Whether it is the value for a row with these empty cells.
-    fn is_of(&self, empty: u64) -> bool {
-        self.reads.empty & !empty == 0
-    }
-}
-
-impl Constants {
-    fn get(&self, id: u64, empty: u64) -> Option<Constant> {
-        let constants = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let constant = constants.get(&id)?;
-        constant.is_of(empty).then(|| constant.clone())
-    }
-
-    fn none_holds(&self, mut ids: impl Iterator<Item = u64>, empty: u64) -> bool {
-        let constants = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let never = |constant: &Constant| constant.is_of(empty) && !constant.value.is_true();
-        ids.all(|id| constants.get(&id).is_some_and(never))
-    }
-
-    fn keep(&self, id: u64, value: &Value, reads: Reads) {
-        // A value may hold the row itself, whose cells are read only later.
-        let is_plain = value.is_none() || value.as_str().is_some() || value.is_number() || is_bool(value);
-        if reads.varying || (reads.row && !is_plain) {
-            return;
-        }
-        let mut constants = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        constants.entry(id).or_insert_with(|| Constant { value: value.clone(), reads });
-    }
-}
-
-fn is_bool(value: &Value) -> bool {
-    value.kind() == ValueKind::Bool
-}
 
 /// The names an expression can see.
 #[derive(Debug, Clone, Default)]
@@ -113,35 +34,20 @@ pub struct Scope {
     outer: Option<Arc<Scope>>,
     given: Vec<(&'static str, Value)>,
     named: Option<Lazy>,
-    /// Of the run that this scope belongs to, if any.
-    constants: Option<Arc<Constants>>,
-    /// Only names that are the same for all rows are given here.
-    is_of_run: bool,
-    /// The row's empty cells, a bit each.
-    empty: u64,
 }
 
-/// Names that a job defines, with the values that were read.
+/// Those names of a job that depend on the observed state, or those that do not, with the values that were read.
 #[derive(Debug, Clone)]
 struct Lazy {
     named: Named,
-    values: Box<[OnceLock<(Value, Reads)>]>,
+    of_state: bool,
+    values: Box<[OnceLock<Value>]>,
 }
 
 impl Scope {
-    /// A run's scope: every name in it is the same for all rows.
-    pub(super) fn of_run(given: Vec<(&'static str, Value)>) -> Scope {
-        Scope { given, constants: Some(Arc::default()), is_of_run: true, ..Scope::default() }
-    }
-
     /// A scope inside another one.
     pub(super) fn inside(outer: &Arc<Scope>) -> Scope {
-        Scope {
-            outer: Some(Arc::clone(outer)),
-            constants: outer.constants.clone(),
-            empty: outer.empty,
-            ..Scope::default()
-        }
+        Scope { outer: Some(Arc::clone(outer)), ..Scope::default() }
     }
 
     /// Adds a value. An inner name hides an outer one.
@@ -151,109 +57,47 @@ impl Scope {
         self
     }
 
-    /// Adds the cells of a row.
+    /// Adds the names that a job defines: those that depend on the observed state, or else the others.
     #[must_use]
-    pub(super) fn with_row(mut self, row: RowCells) -> Scope {
-        self.empty = row.empty();
-        self.with(ROW, Value::from_object(row))
-    }
-
-    /// Adds the names that a job defines.
-    #[must_use]
-    pub(super) fn naming(mut self, named: &Named) -> Scope {
-        self.named = Some(Lazy { named: Arc::clone(named), values: named.iter().map(|_| OnceLock::new()).collect() });
+    pub(super) fn naming(mut self, named: &Named, of_state: bool) -> Scope {
+        let values = named.iter().map(|_| OnceLock::new()).collect();
+        self.named = Some(Lazy { named: Arc::clone(named), of_state, values });
         self
     }
 
-    /// As [`Scope::naming`], with the values of another scope that has the same names and differs in the observed state only.
-    #[must_use]
-    pub(super) fn naming_as(self, other: &Scope, named: &Named) -> Scope {
-        let mut scope = self.naming(named);
-        if let (Some(lazy), Some(other)) = (&mut scope.named, &other.named) {
-            for (value, other) in lazy.values.iter_mut().zip(&other.values) {
-                if other.get().is_some_and(|(_, reads)| !reads.state) {
-                    *value = other.clone();
-                }
-            }
-        }
-        scope
-    }
-
-    /// Evaluates every name that the job defines here, so that a job that does not work for a row says so at once.
+    /// Evaluates every name that the job defines, so that a job that does not work for a row says so at once.
     pub(super) fn settle(self: &Arc<Self>) -> Result<(), EvalError> {
-        let Some(lazy) = &self.named else {
-            return Ok(());
-        };
-        for (at, (_, expr)) in lazy.named.iter().enumerate() {
-            if self.defined(lazy, at).kind() == ValueKind::Invalid {
+        self.outer.as_ref().map_or(Ok(()), Scope::settle)?;
+        for (lazy, at) in self.named.iter().flat_map(|lazy| (0..lazy.named.len()).map(move |at| (lazy, at))) {
+            let Name { expr, of_state, .. } = &lazy.named[at];
+            if *of_state == lazy.of_state && self.defined(lazy, at).kind() == ValueKind::Invalid {
                 expr.value(self)?;
             }
         }
         Ok(())
     }
 
-    /// The value of an expression, if it is known without evaluating it.
-    pub(super) fn known(&self, id: u64) -> Option<Value> {
-        let constant = self.constants.as_ref()?.get(id, self.empty)?;
-        note(constant.reads);
-        Some(constant.value)
-    }
-
-    /// Evaluates, and keeps the value if it is the same for many rows.
-    pub(super) fn evaluated(
-        &self,
-        id: u64,
-        evaluate: impl FnOnce() -> Result<Value, EvalError>,
-    ) -> Result<Value, EvalError> {
-        let (value, reads) = tracked(evaluate);
-        if let (Ok(value), Some(constants)) = (&value, &self.constants) {
-            constants.keep(id, value, reads);
-        }
-        value
-    }
-
-    /// Whether it is known of a row with these empty cells that no such condition holds.
-    pub(super) fn none_holds(&self, ids: impl Iterator<Item = u64>, empty: u64) -> bool {
-        let constants = self.constants.as_ref();
-        constants.is_some_and(|constants| constants.none_holds(ids, empty))
-    }
-
     pub(super) fn find(self: &Arc<Self>, name: &str) -> Option<Value> {
         if let Some((_, value)) = self.given.iter().rev().find(|(given, _)| *given == name) {
-            match name {
-                _ if self.is_of_run => {}
-                ROW => note(Reads { row: true, ..Reads::default() }),
-                STATE => note(Reads { varying: true, state: true, ..Reads::default() }),
-                _ => note_varying(),
-            }
             return Some(value.clone());
         }
-        if let Some(lazy) = &self.named
-            && let Some(at) = lazy.named.iter().position(|(known, _)| &**known == name)
-        {
-            return Some(self.defined(lazy, at));
-        }
-        self.outer.as_ref()?.find(name)
+        let own = self.named.as_ref().and_then(|lazy| {
+            let is_own = |known: &Name| known.of_state == lazy.of_state && *known.name == *name;
+            Some(self.defined(lazy, lazy.named.iter().position(is_own)?))
+        });
+        own.or_else(|| self.outer.as_ref()?.find(name))
     }
 
     fn defined(self: &Arc<Self>, lazy: &Lazy, at: usize) -> Value {
-        if let Some((value, reads)) = lazy.values[at].get() {
-            note(*reads);
+        if let Some(value) = lazy.values[at].get() {
             return value.clone();
         }
-        let evaluate = || match lazy.named[at].1.value(self) {
-            Ok(value) => value,
+        let value = lazy.named[at].expr.value(self).unwrap_or_else(|error| {
             // Whoever reads the name fails with this.
-            Err(error) => {
-                let failed = Error::new(ErrorKind::InvalidOperation, error.to_string());
-                Value::from(failed.with_source(error))
-            }
-        };
-        let found = tracked(evaluate);
-        let value = found.0.clone();
+            Value::from(Error::new(ErrorKind::InvalidOperation, error.to_string()).with_source(error))
+        });
         // Another thread may have been first, with the same value.
-        let _same = lazy.values[at].set(found);
-        value
+        lazy.values[at].get_or_init(|| value).clone()
     }
 }
 
@@ -269,30 +113,16 @@ impl Object for Scope {
 
 /// The cells of a row, by the job's names of the columns.
 #[derive(Debug)]
-pub(super) struct RowCells(Vec<(String, Value)>);
-
-/// Cells beyond the bits of a number count as filled.
-const CELLS_TRACKED_MAX: usize = 64;
-
-impl RowCells {
-    pub(super) fn new<'a>(names: impl Iterator<Item = &'a String>, cells: &[Option<impl Display>]) -> RowCells {
-        let cell = |cell: &Option<_>| match cell {
-            Some(cell) => Value::from(format!("{cell}")),
-            None => Value::from(()),
-        };
-        let cells = cells.iter().map(cell);
-        RowCells(names.cloned().zip(cells).collect())
-    }
-
-    fn empty(&self) -> u64 {
-        empty_cells(self.0.iter().map(|(_, cell)| cell.is_none()))
-    }
+pub(super) struct RowCells {
+    columns: Arc<[String]>,
+    cells: Vec<Value>,
 }
 
-/// The empty cells of a row, a bit each.
-pub(super) fn empty_cells(is_empty: impl Iterator<Item = bool>) -> u64 {
-    let cells = is_empty.take(CELLS_TRACKED_MAX).enumerate();
-    cells.fold(0, |bits, (at, is_empty)| bits | (u64::from(is_empty) << at))
+impl RowCells {
+    pub(super) fn new(columns: &Arc<[String]>, cells: &[Option<impl Display>]) -> RowCells {
+        let cell = |cell: &Option<_>| cell.as_ref().map_or(Value::from(()), |cell| Value::from(format!("{cell}")));
+        RowCells { columns: Arc::clone(columns), cells: cells.iter().map(cell).collect() }
+    }
 }
 
 impl Object for RowCells {
@@ -301,71 +131,33 @@ impl Object for RowCells {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        let at = self.0.iter().position(|(name, _)| name == key)?;
-        let cell = &self.0[at].1;
-        if cell.is_none() && at < CELLS_TRACKED_MAX {
-            note(Reads { empty: 1 << at, ..Reads::default() });
-        } else {
-            note_varying();
-        }
-        Some(cell.clone())
+        let at = self.columns.iter().position(|name| name == key)?;
+        self.cells.get(at).cloned()
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let names = self.0.iter().map(|(name, _)| Value::from(name.as_str()));
-        Enumerator::Values(names.collect())
+        Enumerator::Values(self.columns.iter().map(|name| Value::from(name.as_str())).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use minijinja::value::Serde;
     use std::str::FromStr;
 
-    fn run() -> Arc<Scope> {
-        Arc::new(Scope::of_run(vec![("params", Value::from(Serde(params())))]))
+    fn row(cells: [Option<&str>; 2]) -> Scope {
+        let columns = Arc::from(["a".to_owned(), "b".to_owned()]);
+        Scope::default().with(ROW, Value::from_object(RowCells::new(&columns, &cells)))
     }
 
-    fn params() -> BTreeMap<&'static str, &'static str> {
-        BTreeMap::from([("mode", "off")])
-    }
-
-    fn row(run: &Arc<Scope>, cells: [Option<&str>; 2]) -> Arc<Scope> {
-        let names = ["a".to_owned(), "b".to_owned()];
-        let cells = RowCells::new(names.iter(), &cells);
-        Arc::new(Scope::inside(run).with_row(cells))
-    }
-
-    fn is_known(source: &str, first: [Option<&str>; 2], second: [Option<&str>; 2]) -> bool {
-        let run = run();
-        let expr = Expr::from_str(source).unwrap();
-        let value = expr.value(&row(&run, first)).unwrap();
-        let known = row(&run, second).known(expr.id());
-        if let Some(known) = &known {
-            assert_eq!(*known, expr.value(&row(&run, second)).unwrap());
-            assert_eq!(*known, value);
-        }
-        known.is_some()
-    }
-
-    #[test]
-    fn what_reads_only_the_run_or_empty_cells_is_evaluated_once() {
-        let (x, y) = (Some("x"), Some("y"));
-        assert!(is_known("params.mode == 'on' and row.a", [x, x], [y, y]));
-        assert!(is_known("row.a and row.b == 'y'", [None, x], [None, y]));
-        assert!(!is_known("row.a and row.b == 'y'", [None, x], [x, y]));
-        assert!(!is_known("params.mode == 'off' and row.a == 'y'", [x, x], [y, y]));
-        assert!(!is_known("[row]", [None, x], [None, y]), "it holds the row");
-        assert!(!is_known("row.a or row.b", [None, x], [None, y]));
+    fn name(name: &str, source: &str) -> Name {
+        Name { name: Arc::from(name), expr: Expr::from_str(source).unwrap(), of_state: false }
     }
 
     #[test]
     fn a_name_that_is_not_read_is_not_evaluated_and_its_error_is_told_as_its_own() {
-        let named = |name: &str, source: &str| (Arc::from(name), Expr::from_str(source).unwrap());
-        let named: Named = [named("good", "row.a ~ '!'"), named("bad", "row.a.b.c")].into();
-        let scope = Scope::inside(&row(&run(), [Some("x"), None])).naming(&named);
-        let scope = Arc::new(scope);
+        let named: Named = [name("good", "row.a ~ '!'"), name("bad", "row.a.b.c")].into();
+        let scope = Arc::new(Scope::inside(&Arc::new(row([Some("x"), None]))).naming(&named, false));
         let value = |source: &str| Expr::from_str(source).unwrap().value(&scope);
         assert_eq!(value("good ~ '?'").unwrap().to_string(), "x!?");
         let error = value("1 ~ bad").unwrap_err().to_string();
@@ -374,12 +166,43 @@ mod tests {
     }
 
     #[test]
-    fn what_depends_on_a_name_depends_on_what_the_name_reads() {
-        let named: Named = [(Arc::from("x"), Expr::from_str("row.a ~ ''").unwrap())].into();
-        let run = run();
-        let expr = Expr::from_str("x == '1' or x == '2'").unwrap();
-        let scope = |cell| Arc::new(Scope::inside(&row(&run, [Some(cell), None])).naming(&named));
-        assert!(expr.holds(&scope("1")).unwrap());
-        assert!(!expr.holds(&scope("3")).unwrap());
+    fn empty_cells_decide_only_what_nothing_before_them_can_fail() {
+        let cannot_hold = |source: &str| {
+            let is_empty = |column: &str| column == "a";
+            Expr::from_str(source).unwrap().cannot_hold(&is_empty)
+        };
+        assert!(cannot_hold("row.a and row.b == 'y'"));
+        assert!(cannot_hold("row.b and (row.a or row.a)"));
+        assert!(!cannot_hold("row.a or row.b"));
+        assert!(!cannot_hold("not row.a"));
+        assert!(!cannot_hold("(row.b | guid) == 'x' and row.a"), "the filter may fail");
+    }
+
+    /// What is evaluated without the interpreter means the same.
+    #[test]
+    fn the_interpreter_finds_the_same() {
+        let scope = Arc::new(row([Some("ann@Contoso.com"), None]));
+        let list = "[{'id': 'CONTOSO.com', 'n': 1}, {'id': 'b', 'n': 2}]";
+        for source in [
+            "row.a and not row.b",
+            "row.b or row.a",
+            "row.a == 'x' or row.b is none",
+            "row.a != row.b and row.b is not none",
+            "'x' if row.b else row.a ~ '!'",
+            "(row.a | local_part) ~ '.' ~ (row.a | domain)",
+            "same(row.a, 'ANN@contoso.com') and not same(row.b, row.a)",
+            "(lists | find('id', row.a | domain)).n",
+            "(lists | find('id', 'c')) is none",
+            "row.a in ['y', row.a, 'x'] or row.a not in ['y']",
+            "'y' not in names and 'x' in names",
+        ] {
+            let value = |source: &str| Expr::from_str(source).unwrap().value(&scope);
+            let lists = Expr::from_str(list).unwrap().value(&scope).unwrap();
+            let names = Expr::from_str("['x', row.a]").unwrap().value(&scope).unwrap();
+            let scope = Arc::new(Scope::inside(&scope).with("lists", lists).with("names", names));
+            let expr = Expr::from_str(source).unwrap();
+            assert_eq!(expr.value(&scope).unwrap(), expr.interpreted(&scope).unwrap(), "{source}");
+            assert!(value("row.a").is_ok());
+        }
     }
 }

@@ -20,12 +20,14 @@ const FORMAT: u32 = 1;
 impl JobReader {
     pub(super) fn job(&mut self, root: &Table<'_>, source: &str) -> Job {
         format(root);
+        let layout = layout(root);
         Job {
             source: Arc::from(source),
             digest: Digest::of(source.as_bytes()),
             name: root.required_string("name"),
             title: root.required_string("title"),
-            layout: layout(root),
+            column_names: layout.columns.iter().map(|column| column.name.clone()).collect(),
+            layout,
             params: root.each_named("params", param),
             permissions: root.each("permission", |table| self.permission(table)),
             lookups: self.lookups(root),
@@ -142,8 +144,7 @@ impl JobReader {
         let extra_reads = table.each("also", |read| self.extra_read(read));
         Observe {
             select: properties.join(",").into(),
-            unread: extra_reads.iter().map(|read| read.name.clone()).collect(),
-            properties,
+            properties: properties.into_iter().map(Arc::from).collect(),
             looks,
             extra_reads,
             if_several: table.text("if_several").map(|at| at.value),

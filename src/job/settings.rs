@@ -44,7 +44,7 @@ impl Settings {
 
     fn of_values(params: Value, lookups: Value, app: &AppFacts) -> Settings {
         let app = Value::from(Serde(app));
-        let given = vec![("params", params), ("lookups", lookups), ("app", app)];
-        Settings(Arc::new(Scope::of_run(given)))
+        let scope = Scope::default().with("params", params).with("lookups", lookups).with("app", app);
+        Settings(Arc::new(scope))
     }
 }

@@ -3,9 +3,9 @@
 //! A step may name others that it stands for. Which steps there are is known only when all of them were read, so the names
 //! are bound at the end.
 
-use super::expr::{Json, Text};
 use super::fragments::JobReader;
 use super::names::Visible;
+use super::text::{Json, Text};
 use super::{InDoubt, Step, StepId, Undo, WritePlan};
 use crate::core::Method;
 use crate::core::config::{At, Table};

@@ -8,14 +8,14 @@ use super::directory::{self, DirectoryEntry};
 use super::expr::{EvalError, Expr, applies, to_json};
 use super::extra_reads::those_that_hold;
 use super::problem::{CHANGED_BY_OTHERS, OFF_GOAL};
-use super::scope::{RowCells, STATE, Scope, empty_cells};
+use super::scope::{ROW, RowCells, STATE, Scope};
 use super::settings::Settings;
-use super::state::{SeenState, State};
+use super::state::State;
 use super::{InDoubt, Job, LookAt, Objection, StepId, WritePlan};
 use crate::core::{Expects, Problem, Request};
 use minijinja::value::{Serde, Value};
 use serde_json::Value as JsonValue;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -75,17 +75,17 @@ pub struct RowView {
     directory: Option<DirectoryEntry>,
     /// What expressions saw of the last few states, the latest first: a decision, its write and its forecast ask about the
     /// same ones.
-    seen: Mutex<VecDeque<Remembered>>,
+    seen: Mutex<Remembered>,
 }
 
 /// How many states are remembered.
 const REMEMBERED_MAX: usize = 4;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Remembered {
-    before: State,
-    state: State,
-    scope: Arc<Scope>,
+    before: Option<(State, Arc<Scope>)>,
+    /// All with that before-image.
+    states: VecDeque<(State, Arc<Scope>)>,
 }
 
 impl Job {
@@ -98,9 +98,11 @@ impl Job {
         settings: &Settings,
         row: &[Option<impl fmt::Display>],
     ) -> Result<Vec<Problem>, EvalError> {
-        let empty = empty_cells(row.iter().map(Option::is_none));
-        let ids = self.checks.iter().map(|check| check.when.id());
-        if settings.0.none_holds(ids, empty) {
+        let is_empty = |name: &str| {
+            let at = self.column_names.iter().position(|column| column == name);
+            at.is_some_and(|at| row.get(at).is_none_or(Option::is_none))
+        };
+        if self.checks.iter().all(|check| check.when.cannot_hold(&is_empty)) {
             return Ok(Vec::new());
         }
         let scope = Arc::new(self.row_scope(settings, row));
@@ -108,21 +110,27 @@ impl Job {
     }
 
     pub(super) fn row_scope(&self, settings: &Settings, row: &[Option<impl fmt::Display>]) -> Scope {
-        let names = self.layout.columns.iter().map(|column| &column.name);
-        Scope::inside(&settings.0).with_row(RowCells::new(names, row))
+        let cells = RowCells::new(&self.column_names, row);
+        Scope::inside(&settings.0).with(ROW, Value::from_object(cells))
     }
 }
 
 /// Where an item was found, and what tells it from others.
-fn told(look: &LookAt, item: &JsonValue, scope: &Arc<Scope>) -> Result<String, EvalError> {
+fn told(look: &LookAt, item: &Value, scope: &Arc<Scope>) -> Result<String, EvalError> {
     let which = match &look.tell {
         Some(text) => Some(text.render(scope)?),
-        None => item.get("id").and_then(JsonValue::as_str).map(str::to_owned),
+        None => property(item, "id").as_str().map(str::to_owned),
     };
     Ok(match which {
         Some(which) => format!("{} ({which})", look.name),
         None => look.name.clone(),
     })
+}
+
+/// What an item says of itself; none where it does not.
+fn property(item: &Value, name: &str) -> Value {
+    let found = item.get_attr(name).ok().filter(|value| !value.is_undefined());
+    found.unwrap_or(Value::from(()))
 }
 
 pub(super) fn problem_of(objection: &Objection, scope: &Arc<Scope>) -> Result<Problem, EvalError> {
@@ -151,10 +159,9 @@ impl RowView {
         row: &[Option<String>],
         directory: Option<DirectoryEntry>,
     ) -> Result<RowView, EvalError> {
-        let entry = directory.as_ref();
-        let entry = entry.map_or(Value::from(()), |entry| Value::from(Serde(entry.fields())));
+        let entry = directory.as_ref().map_or(Value::from(()), |entry| entry.0.clone());
         let scope = job.row_scope(settings, row).with(directory::NAME, entry);
-        let base = Arc::new(scope.naming(&job.derived));
+        let base = Arc::new(scope.naming(&job.derived, false));
         base.settle()?;
         Ok(RowView { job: Arc::clone(job), base, directory, seen: Mutex::default() })
     }
@@ -164,8 +171,8 @@ impl RowView {
         Scope::inside(&self.base).with("known", known).with("select", self.job.observe.select.clone())
     }
 
-    fn item_scope(&self, known: Option<&State>, item: &JsonValue) -> Arc<Scope> {
-        Arc::new(self.look_scope(known).with("item", Value::from(Serde(item))))
+    fn item_scope(&self, known: Option<&State>, item: &Value) -> Arc<Scope> {
+        Arc::new(self.look_scope(known).with("item", item.clone()))
     }
 
     /// The read of one look, or None where it makes no sense for this row. `known` is the state as it was last seen.
@@ -200,9 +207,10 @@ impl RowView {
     pub fn hits(&self, look: &LookAt, known: Option<&State>, items: &[JsonValue]) -> Result<Vec<Hit>, EvalError> {
         let mut hits = Vec::new();
         for item in items {
-            let scope = self.item_scope(known, item);
+            let item = Value::from(Serde(item));
+            let scope = self.item_scope(known, &item);
             if applies(look.pick.as_ref(), &scope)? {
-                hits.push(Hit { state: self.state_of(look, item), told: told(look, item, &scope)? });
+                hits.push(Hit { state: self.state_of(look, &item), told: told(look, &item, &scope)? });
             }
         }
         Ok(hits)
@@ -217,43 +225,43 @@ impl RowView {
         let (Some(passed_over), Some(pick)) = (&look.passed_over, &look.pick) else {
             return Ok(None);
         };
-        let scope = self.item_scope(None, item);
+        let item = Value::from(Serde(item));
+        let scope = self.item_scope(None, &item);
         if pick.holds(&scope)? {
             return Ok(None);
         }
-        let hit = Hit { state: self.state_of(look, item), told: passed_over.reason.render(&scope)? };
+        let hit = Hit { state: self.state_of(look, &item), told: passed_over.reason.render(&scope)? };
         Ok(Some((hit, passed_over.advice.clone())))
     }
 
-    fn state_of(&self, look: &LookAt, item: &JsonValue) -> State {
-        let observed = |key: &String| (key.clone(), item.get(key).cloned().unwrap_or_default());
+    fn state_of(&self, look: &LookAt, item: &Value) -> State {
+        let observed = |name: &Arc<str>| (Arc::clone(name), property(item, name));
         let observed = self.job.observe.properties.iter().map(observed);
         let mut state: State = observed.chain(look.set.iter().cloned()).collect();
         if let Some(entry) = &self.directory {
-            entry.put_into(&mut state);
+            state.set(directory::KEY, entry.0.clone());
         }
         state
     }
 
     pub(super) fn scope(&self, before: &State, state: &State) -> Arc<Scope> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = |seen: &Remembered| seen.before == *before && seen.state == *state;
-        if let Some(at) = seen.iter().position(is_same) {
-            return Arc::clone(&seen[at].scope);
-        }
-        let value = |state: &State| {
-            let (state, unread) = (state.value(), Arc::clone(&self.job.observe.unread));
-            Value::from_object(SeenState { state, unread })
-        };
-        let scope = Scope::inside(&self.base).with("before", value(before)).with(STATE, value(state));
         let facts = &self.job.facts;
-        let scope = match seen.iter().find(|seen| seen.before == *before) {
-            Some(other) => scope.naming_as(&other.scope, facts),
-            None => scope.naming(facts),
+        let outer = match &seen.before {
+            Some((known, scope)) if known == before => Arc::clone(scope),
+            _ => {
+                let scope = Scope::inside(&self.base).with("before", before.value()).naming(facts, false);
+                let scope = Arc::new(scope);
+                *seen = Remembered { before: Some((before.clone(), Arc::clone(&scope))), ..Remembered::default() };
+                scope
+            }
         };
-        let scope = Arc::new(scope);
-        seen.truncate(REMEMBERED_MAX - 1);
-        seen.push_front(Remembered { before: before.clone(), state: state.clone(), scope: Arc::clone(&scope) });
+        if let Some((_, scope)) = seen.states.iter().find(|(known, _)| known == state) {
+            return Arc::clone(scope);
+        }
+        let scope = Arc::new(Scope::inside(&outer).with(STATE, state.value()).naming(facts, true));
+        seen.states.truncate(REMEMBERED_MAX - 1);
+        seen.states.push_front((state.clone(), Arc::clone(&scope)));
         scope
     }
 
@@ -355,8 +363,7 @@ impl RowView {
             let undo = step.undo.iter().flat_map(|undo| &undo.write.effect);
             for (key, value) in step.write.effect.iter().chain(undo) {
                 let values = history.entry(key.clone()).or_default();
-                values.push(before.get(key).clone());
-                values.push(value.render(&scope)?);
+                values.extend([before.get(key), value.kept(&scope)?]);
             }
         }
         Ok(history)
@@ -383,10 +390,10 @@ impl RowView {
         for (key, values) in &history {
             let seen = observed.get(key);
             let maybe = possible.as_ref().and_then(|effect| effect.find(key));
-            if seen == expected.get(key) || Some(seen) == maybe {
+            if seen == expected.get(key) || Some(&seen) == maybe {
                 continue;
             }
-            if !values.contains(seen) {
+            if !values.contains(&seen) {
                 // Somebody else made that; but before our last write, and not since.
                 let alike = |was: &State| history.keys().all(|key| was.get(key) == observed.get(key));
                 let known = was.is_some_and(alike);
@@ -438,40 +445,42 @@ impl RowView {
         let scope = self.report_scope(before, state).ok();
         let cell = |expr: &Expr| {
             let value = scope.as_ref().and_then(|scope| expr.value(scope).ok());
-            match value.map(|value| to_json(&value)) {
-                None | Some(JsonValue::Null) => String::new(),
-                Some(JsonValue::String(text)) => text,
-                Some(other) => other.to_string(),
-            }
+            value.and_then(|value| text(&value)).unwrap_or_default()
         };
         self.job.report.iter().map(|(_, expr)| cell(expr)).collect()
     }
 }
 
-type History = BTreeMap<String, Vec<JsonValue>>;
+/// A value as people read it; None for none.
+pub(super) fn text(value: &Value) -> Option<String> {
+    match (value.is_none(), value.as_str()) {
+        (true, _) => None,
+        (false, Some(text)) => Some(text.to_owned()),
+        (false, None) => Some(to_json(value).to_string()),
+    }
+}
 
-fn foreign_key<'k>(mut keys: impl Iterator<Item = &'k String>, state: &State, history: &History) -> Option<&'k str> {
-    keys.find(|key| {
-        let values = history.get(*key);
-        values.is_some_and(|values| !values.contains(state.get(key)))
-    })
-    .map(String::as_str)
+/// The values by property.
+type History = BTreeMap<Arc<str>, Vec<Value>>;
+
+fn foreign_key<'k>(mut keys: impl Iterator<Item = &'k Arc<str>>, state: &State, history: &History) -> Option<&'k str> {
+    let is_foreign = |key: &&Arc<str>| history.get(*key).is_some_and(|values| !values.contains(&state.get(key)));
+    keys.find(is_foreign).map(|key| &**key)
 }
 
 fn as_before(before: &State, state: &State, history: &History) -> Decision {
-    let differing: BTreeSet<&str> =
-        history.keys().filter(|key| before.get(key) != state.get(key)).map(String::as_str).collect();
-    if differing.is_empty() {
+    let differing = history.keys().filter(|key| before.get(key) != state.get(key));
+    let names: Vec<&str> = differing.map(|key| &**key).collect();
+    if names.is_empty() {
         return Decision::Goal;
     }
-    let names: Vec<&str> = differing.into_iter().collect();
     let message = format!("still not as before: {}", names.join(", "));
     Decision::Adrift(OFF_GOAL.problem(message))
 }
 
 impl WritePlan {
     fn effect(&self, scope: &Arc<Scope>) -> Result<State, EvalError> {
-        self.effect.iter().map(|(key, value)| Ok((key.clone(), value.render(scope)?))).collect()
+        self.effect.iter().map(|(key, value)| Ok((key.clone(), value.kept(scope)?))).collect()
     }
 }
 

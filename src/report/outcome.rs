@@ -56,7 +56,7 @@ impl<'a> OutcomeRow<'a> {
     /// What identifies it, as it stands in the file.
     #[must_use]
     pub fn key(&self) -> &'a str {
-        self.input.cells.get(self.run.header.input.key_cell).map_or("", String::as_str)
+        self.run.header.input.key(self.input)
     }
 
     /// What somebody should know although it is done. Rows that are not have a problem, which says more.

@@ -214,7 +214,7 @@ fn status(run: &RunRecord, live: &Liveness) -> (RunStatus, Option<String>) {
             RunMode::Running => (RunStatus::Running, None),
             RunMode::Paused(pause @ AdmissionPause::Operator(_)) => (RunStatus::Paused, Some(pause.to_string())),
             RunMode::Paused(pause @ AdmissionPause::Window { .. }) => (RunStatus::Waiting, Some(pause.to_string())),
-            RunMode::Stopping(reason) => (RunStatus::Draining, Some(reason.text().to_owned())),
+            RunMode::Stopping(reason) => (RunStatus::Draining, Some(reason.text.clone())),
         },
         (Liveness::TakenOver { by }, _) => {
             (RunStatus::Stopped, Some(format!("run {by} has taken over the people who were half way")))

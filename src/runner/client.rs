@@ -219,7 +219,7 @@ impl ServiceClient {
                 Err(fault) => fault,
             };
             let is_main = services.registry.is_main(endpoint);
-            if !is_main && fault.trouble().is_some() && endpoint.is_given_up() {
+            if !is_main && fault.trouble().is_some() && endpoint.is_given_up(None) {
                 return Err(NoAnswer::Fault(silence(endpoint)));
             }
             let wait = match fault.class.facts().again {
@@ -384,12 +384,12 @@ fn hold(endpoint: &Endpoint, fault: &Fault) -> Result<(), RunAbort> {
 
 /// What a row is told of a service that others do without.
 fn silence(endpoint: &Endpoint) -> Fault {
-    let given_up = endpoint.as_given_up();
-    let seconds = given_up.patience.as_secs();
+    let (name, seconds) = (endpoint.name(), endpoint.patience.silence.as_secs());
+    let why = endpoint.trouble().unwrap_or_default();
     Fault {
         class: Class::NotSent,
         code: "service-silent".to_owned(),
-        message: format!("{} has given no good answer for {seconds} s: {}", given_up.service, given_up.why),
+        message: format!("{name} has given no good answer for {seconds} s: {why}"),
         status: None,
     }
 }

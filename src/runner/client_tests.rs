@@ -4,8 +4,8 @@ use super::*;
 use crate::core::{Expects, ServiceName};
 use crate::job::AppFacts;
 use crate::runner::{Gauges, SystemClock};
-use crate::services::budget::{Quota, ThrottleReason};
-use crate::services::{BudgetId, BudgetPlan, Graph, GraphLimits, Patience, Registry, Service, Transport, classify};
+use crate::services::budget::{Budget, Quota, ThrottleReason};
+use crate::services::{BudgetId, Graph, GraphLimits, Patience, Registry, Service, Transport, classify};
 use async_trait::async_trait;
 use reqwest::header::HeaderMap;
 use serde_json::json;
@@ -98,9 +98,9 @@ impl Service for Memory {
         self.name
     }
 
-    fn budgets(&self) -> Vec<BudgetPlan> {
+    fn budgets(&self) -> Vec<Arc<Budget>> {
         let (name, quota) = ("requests", self.quota);
-        vec![BudgetPlan { name, quota }]
+        vec![Budget::new(name, quota)]
     }
 
     fn budget(&self, _request: &Request) -> BudgetId {
@@ -208,7 +208,7 @@ async fn a_silent_service_is_given_up_for_the_rows_that_need_it_alone() {
         other => panic!("{other:?}"),
     }
     assert!(begun.elapsed() >= PATIENCE);
-    assert_eq!(services.registry.given_up(begun), None);
+    assert!(!services.registry.main().is_given_up(Some(begun)));
 }
 
 #[tokio::test(start_paused = true)]

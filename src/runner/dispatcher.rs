@@ -12,12 +12,11 @@ use super::flight::Flight;
 use super::pass::Pass;
 use super::policy::Policy;
 use super::schedule::Schedule;
-use super::stop::{AdmissionPause, RunMode, StopReason};
+use super::stop::{AdmissionPause, RunMode, StopKind, StopReason};
 use super::worker::{RowEnd, Unfinished, WorkerEnd};
 use crate::core::Problem;
 use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
 use crate::machine::Outcome;
-use crate::services::GivenUp;
 use crate::services::budget::{Quota, fits};
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -213,7 +212,7 @@ impl Dispatcher {
         }
         let now = self.pass.services().clock.now();
         if let Some(why) = self.schedule.overdue(now) {
-            return self.drain(StopReason::Requested(why));
+            return self.drain(StopKind::Requested.because(why));
         }
         match (self.schedule.pause_at(now), &self.mode) {
             (Some(pause), RunMode::Paused(known)) if pause == *known => {}
@@ -251,7 +250,7 @@ impl Dispatcher {
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
                 let text = format!("the worker of row {row} failed: {error}");
-                return self.stop_now(StopReason::Program(text)).await;
+                return self.stop_now(StopKind::Program.because(text)).await;
             }
         };
         match end {
@@ -271,7 +270,7 @@ impl Dispatcher {
             Err(Unfinished::Target(problem)) => self.stop_now(refused(&problem)).await,
             Err(Unfinished::Directory(problem)) => self.drain(refused(&problem)),
             Err(Unfinished::Journal(error)) => self.journal_failed(error),
-            Err(Unfinished::Program(error)) => self.stop_now(StopReason::Program(error.to_string())).await,
+            Err(Unfinished::Program(error)) => self.stop_now(StopKind::Program.because(error.to_string())).await,
         }
     }
 
@@ -304,7 +303,7 @@ impl Dispatcher {
         }
         self.tell(&RunEvent::RowEnded { row, who, outcome, error_code });
         if let Some(verdict) = self.policy.verdict(&self.here) {
-            self.drain(StopReason::Policy(verdict));
+            self.drain(StopKind::Policy.because(verdict));
         }
     }
 
@@ -315,7 +314,7 @@ impl Dispatcher {
         if let JournalError::Store(store) = &error {
             full = store.want_of_room().map(disk_full).or_else(|| self.pass.shortage().map(disk_full));
         }
-        self.drain(full.unwrap_or_else(|| StopReason::Journal(error.to_string())));
+        self.drain(full.unwrap_or_else(|| StopKind::Journal.because(error.to_string())));
         if error.is_final() {
             self.give_up_at.get_or_insert_with(|| Instant::now() + END_WITHOUT_JOURNAL);
         }
@@ -325,13 +324,13 @@ impl Dispatcher {
     /// Begins no more rows. A graver reason replaces a milder one.
     fn drain(&mut self, reason: StopReason) {
         let known = self.mode.stopping();
-        if known.is_some_and(|known| !reason.is_graver_than(known)) {
+        if known.is_some_and(|known| reason.kind <= known.kind) {
             return;
         }
-        if !reason.leaves_time() {
+        if !reason.kind.leaves_time() {
             self.admission.close();
         }
-        tracing::info!("draining: {}", reason.text());
+        tracing::info!("draining: {}", reason.text);
         self.set_mode(RunMode::Stopping(reason.clone()));
         self.word_at.get_or_insert_with(|| Instant::now() + DRAIN_WORD_AFTER);
         self.tell(&RunEvent::Draining(reason));
@@ -340,10 +339,10 @@ impl Dispatcher {
     /// Waits for nobody.
     async fn stop_now(&mut self, reason: StopReason) {
         let reason = match self.mode.stopping() {
-            Some(known) if known.is_graver_than(&reason) => known.clone(),
+            Some(known) if known.kind > reason.kind => known.clone(),
             Some(_) | None => reason,
         };
-        tracing::info!("stopping at once: {}", reason.text());
+        tracing::info!("stopping at once: {}", reason.text);
         self.set_mode(RunMode::Stopping(reason.clone()));
         let exposed = self.pass.services().gauges.exposed.at_stake();
         self.tell(&RunEvent::StoppingNow { reason, exposed });
@@ -358,18 +357,18 @@ impl Dispatcher {
             Command::Continue => self.end_pause(),
             Command::Pace(quota) => self.pace(quota),
             Command::Drain(why) => {
-                self.drain(StopReason::Requested(why));
+                self.drain(StopKind::Requested.because(why));
                 Ok(())
             }
             Command::Interrupt(why) => {
-                self.drain(StopReason::Requested(why));
+                self.drain(StopKind::Requested.because(why));
                 let at_stake = self.pass.services().gauges.exposed.at_stake();
                 let snapshot = self.snapshot();
                 self.tell(&RunEvent::Interrupted { snapshot, at_stake });
                 Ok(())
             }
             Command::StopNow(why) => {
-                self.stop_now(StopReason::Requested(why)).await;
+                self.stop_now(StopKind::Requested.because(why)).await;
                 Ok(())
             }
         }
@@ -398,7 +397,7 @@ impl Dispatcher {
 
     fn must_not_be_stopping(&self) -> Answer {
         match self.mode.stopping() {
-            Some(reason) => Err(Refused::Stopping(reason.text().to_owned())),
+            Some(reason) => Err(Refused::Stopping(reason.text.clone())),
             None => Ok(()),
         }
     }
@@ -424,23 +423,18 @@ impl Dispatcher {
         if self.give_up_at.is_some_and(|at| at <= Instant::now()) {
             self.workers.shutdown().await;
         }
-        if let Some(given_up) = self.out_of_patience() {
-            let (seconds, why) = (given_up.patience.as_secs(), given_up.why);
+        let main = self.pass.services().registry.main();
+        // While nobody is under way nothing is asked, and no answer is nobody's fault.
+        if main.is_given_up(Some(self.open_since)) && !self.workers.is_empty() {
+            let (seconds, why) = (main.patience.silence.as_secs(), main.trouble().unwrap_or_default());
             let text = format!("the target has given no good reply for {seconds} s: {why}");
-            self.stop_now(StopReason::Target(text)).await;
+            self.stop_now(StopKind::Target.because(text)).await;
         }
         self.stop_in_vain().await;
         self.note_rate();
         let snapshot = self.snapshot();
         self.tell_what_a_drain_waits_for(&snapshot);
         self.tell(&RunEvent::Tick(snapshot));
-    }
-
-    /// While nobody is under way nothing is asked, and no answer is nobody's fault.
-    fn out_of_patience(&self) -> Option<GivenUp> {
-        let registry = &self.pass.services().registry;
-        let given_up = registry.given_up(self.open_since);
-        given_up.filter(|_| !self.workers.is_empty())
     }
 
     /// While the sign-in is refused a drain could last for hours, and there is nobody whom it would bring to safety.
@@ -522,11 +516,11 @@ impl Dispatcher {
 }
 
 fn refused(problem: &Problem) -> StopReason {
-    StopReason::Target(format!("{problem}; {}", problem.advice))
+    StopKind::Target.because(format!("{problem}; {}", problem.advice))
 }
 
 fn disk_full(why: impl std::fmt::Display) -> StopReason {
-    StopReason::DiskFull(format!("the disk with the journal is full ({why})"))
+    StopKind::DiskFull.because(format!("the disk with the journal is full ({why})"))
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub fn left_behind(journal: &Journal, own: Option<RunId>) -> Result<Vec<LeftBehi
         }
         let half_way = journal.reader(&run)?.half_way()?;
         let people = half_way.into_iter().map(|(input, record)| HalfWayPerson {
-            key: key_of(&run, &input),
+            key: run.header.input.key(&input).trim().to_owned(),
             exposed: record.exposure(&run.header.rules).is_some(),
             input,
             record,
@@ -73,18 +73,13 @@ pub fn left_behind(journal: &Journal, own: Option<RunId>) -> Result<Vec<LeftBehi
     Ok(found)
 }
 
-fn key_of(run: &RunRecord, input: &InputRow) -> String {
-    let cell = input.cells.get(run.header.input.key_cell);
-    cell.map_or("", |cell| cell.trim()).to_owned()
-}
-
 impl HalfWayPerson {
     /// Everything by which a file may name them: the key, the object id, and every UPN that they had or may have by now.
     fn names(&self, run: &RunRecord) -> BTreeSet<String> {
         let mut names = BTreeSet::from([self.key.to_lowercase()]);
         let states = [&self.record.before, &self.record.expected];
         for state in states.into_iter().flatten().filter_map(|text| State::from_text(text)) {
-            let values = ["id", "userPrincipalName"].map(|name| state.get(name).clone());
+            let values = ["id", "userPrincipalName"].map(|name| state.get(name));
             names.extend(values.iter().filter_map(|value| value.as_str()).map(str::to_lowercase));
         }
         let columns = run.header.report_columns.iter().zip(&self.record.report);

@@ -8,7 +8,8 @@ use crate::job::{EvalError, ExtraRead, Hit, LookAt, RowView, State};
 use crate::journal::{JournalError, RowNumber};
 use crate::services::Class;
 use crate::services::budget::Priority;
-use serde_json::Value;
+use minijinja::Value;
+use serde_json::Value as JsonValue;
 
 /// What was found.
 #[derive(Debug)]
@@ -124,7 +125,7 @@ impl Observer<'_> {
     }
 
     /// What is to be said of somebody whom a look found and did not take, should nobody else be found.
-    fn passed_over(&self, look: &LookAt, items: &[Value]) -> Result<Option<Problem>, ObserveError> {
+    fn passed_over(&self, look: &LookAt, items: &[JsonValue]) -> Result<Option<Problem>, ObserveError> {
         for item in items {
             if let Some((hit, advice)) = self.view.passed_over(look, item)? {
                 let problem = self.of_another(&hit)?;
@@ -145,8 +146,8 @@ impl Observer<'_> {
                     requests.push(request);
                 }
                 None => {
-                    let said = before.map(|before| before.get(&read.name).clone());
-                    state.set(&read.name, said.unwrap_or_default());
+                    let said = before.map(|before| before.get(&read.name));
+                    state.set(&read.name, said.unwrap_or(Value::from(())));
                 }
             }
         }
@@ -157,7 +158,7 @@ impl Observer<'_> {
                 Err(NoAnswer::Fault(fault)) if read.optional && fault.is_refusal() => {
                     let (code, message) = (&fault.code, &fault.message);
                     tracing::info!("{} is not known: {code}: {message}", read.name);
-                    Value::Null
+                    Value::from(())
                 }
                 Err(no_answer) => return Err(no_answer.into()),
             };
@@ -166,7 +167,7 @@ impl Observer<'_> {
         Ok(())
     }
 
-    async fn look_at(&mut self, look: &LookAt, request: &Request) -> Result<Vec<Value>, ObserveError> {
+    async fn look_at(&mut self, look: &LookAt, request: &Request) -> Result<Vec<JsonValue>, ObserveError> {
         let fault = match self.client.read(request, self.priority).await {
             Ok(items) => return Ok(items),
             Err(NoAnswer::Fault(fault)) => fault,
@@ -186,5 +187,5 @@ impl Observer<'_> {
 /// Whether an earlier look has found the same one: a replica or an index that is behind may show somebody at two places.
 fn is_there(hits: &[Hit], hit: &Hit) -> bool {
     let id = hit.state.get("id");
-    !id.is_null() && hits.iter().any(|other| other.state.get("id") == id)
+    !id.is_none() && hits.iter().any(|other| other.state.get("id") == id)
 }

@@ -13,7 +13,7 @@ use super::problems::{CHANGED_SINCE_PLAN, NOT_PLANNED, unread};
 use super::reading::Drift;
 use crate::batch::Digest;
 use crate::core::{Problem, Request};
-use crate::job::{Decision, EvalError, Job, OFF_GOAL, Operation, RowView, State, StepId, Write};
+use crate::job::{Decision, EvalError, Job, OFF_GOAL, Operation, RowView, State, StepId, Write, to_json};
 use crate::journal::{Planned, Seal};
 use crate::services::budget::Priority;
 use serde::{Deserialize, Serialize};
@@ -188,11 +188,11 @@ impl Walk<'_> {
 
     /// The properties in which the end of the way differs from a state.
     pub fn changed_from(&self, state: &State) -> Vec<Drift> {
-        let changed = self.state.iter().filter(|(key, value)| state.get(key) != *value);
+        let changed = self.state.iter().filter(|(key, value)| state.get(key) != **value);
         let drifts = changed.map(|(key, value)| Drift {
-            property: key.clone(),
-            expected: value.clone(),
-            found: state.get(key).clone(),
+            property: key.to_owned(),
+            expected: to_json(value),
+            found: to_json(&state.get(key)),
         });
         drifts.collect()
     }

@@ -40,7 +40,7 @@ pub struct SettledRows {
 
 /// What a run would do with a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum PlanEnd {
     Change,
     Unchanged,
     Refused,
@@ -50,9 +50,9 @@ enum End {
 #[derive(Debug, Clone, Copy)]
 struct PlannedOwner {
     row: u64,
-    alone: End,
+    alone: PlanEnd,
     /// Once those in its own way have given up what they have.
-    freed: End,
+    freed: PlanEnd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ enum Settled {
     Alone,
     SameAccount(u64),
     Circle(u64),
-    Kept(u64, End),
+    Kept(u64, PlanEnd),
     /// It is changed after all the owners.
     After,
 }
@@ -94,7 +94,7 @@ impl PlanRows {
                 let touch = touch(&[account], rank, row, what);
                 self.accounts.push(touch).map_err(of_temporary_file)
             };
-            let (alone, freed) = (End::of(plan), End::of(plan.freed.as_deref().unwrap_or(plan)));
+            let (alone, freed) = (PlanEnd::of(plan), PlanEnd::of(plan.freed.as_deref().unwrap_or(plan)));
             take(&wanted.account, IS_IT, alone as u64 * 3 + freed as u64)?;
             let accounts = wanted.in_the_way.iter().flat_map(|in_the_way| &in_the_way.accounts);
             for (position, account) in accounts.enumerate() {
@@ -115,7 +115,7 @@ impl PlanRows {
         let mut values = Sorter::new(SORTED_IN_MEMORY);
         while let Some((row, plan)) = alone.next_item()? {
             let plan = touches.settle(row, plan, name)?;
-            let wanted = plan.wanted.iter().filter(|_| End::of(&plan) == End::Change);
+            let wanted = plan.wanted.iter().filter(|_| PlanEnd::of(&plan) == PlanEnd::Change);
             for (position, value) in wanted.flat_map(|wanted| &wanted.values).enumerate() {
                 let touch = touch(&[&value.what, &value.value], WANTS_OF_IT, row, position as u64);
                 values.push(touch).map_err(of_temporary_file)?;
@@ -154,14 +154,14 @@ impl SettledRows {
     }
 }
 
-impl End {
-    const ALL: [End; 3] = [End::Change, End::Unchanged, End::Refused];
+impl PlanEnd {
+    const ALL: [PlanEnd; 3] = [PlanEnd::Change, PlanEnd::Unchanged, PlanEnd::Refused];
 
-    fn of(plan: &RowPlan) -> End {
+    fn of(plan: &RowPlan) -> PlanEnd {
         match plan.plan {
-            Plan::Change(_) => End::Change,
-            Plan::Unchanged => End::Unchanged,
-            Plan::Refused(_) => End::Refused,
+            Plan::Change(_) => PlanEnd::Change,
+            Plan::Unchanged => PlanEnd::Unchanged,
+            Plan::Refused(_) => PlanEnd::Refused,
         }
     }
 }
@@ -202,7 +202,7 @@ impl Touches {
                 account = Some([high, low]);
                 owner = None;
             }
-            let end = |number: u64| End::ALL[(number % 3) as usize];
+            let end = |number: u64| PlanEnd::ALL[(number % 3) as usize];
             let settled = match owner {
                 None if rank == IS_IT => {
                     owner = Some(PlannedOwner { row, alone: end(what / 3), freed: end(what) });
@@ -246,16 +246,9 @@ impl Touches {
             }
             let mut way = vec![start];
             while let Some(at) = way.last().copied() {
-                match self.0[at].settled {
-                    Settled::New | Settled::OnTheWay => {}
-                    Settled::Alone
-                    | Settled::SameAccount(_)
-                    | Settled::Circle(_)
-                    | Settled::Kept(..)
-                    | Settled::After => {
-                        way.pop();
-                        continue;
-                    }
+                if !matches!(self.0[at].settled, Settled::New | Settled::OnTheWay) {
+                    way.pop();
+                    continue;
                 }
                 self.0[at].settled = Settled::OnTheWay;
                 match self.other(at, Settled::New) {
@@ -276,17 +269,17 @@ impl Touches {
                 return Settled::Alone;
             };
             match self.end(owner) {
-                End::Change => outcome = Settled::After,
-                end @ (End::Unchanged | End::Refused) => return Settled::Kept(owner.row, end),
+                PlanEnd::Change => outcome = Settled::After,
+                end @ (PlanEnd::Unchanged | PlanEnd::Refused) => return Settled::Kept(owner.row, end),
             }
         }
         outcome
     }
 
-    fn end(&self, owner: PlannedOwner) -> End {
+    fn end(&self, owner: PlannedOwner) -> PlanEnd {
         match self.at(owner.row).map(|at| self.0[at].settled) {
             None | Some(Settled::New | Settled::OnTheWay | Settled::Alone) => owner.alone,
-            Some(Settled::SameAccount(_) | Settled::Circle(_) | Settled::Kept(..)) => End::Refused,
+            Some(Settled::SameAccount(_) | Settled::Circle(_) | Settled::Kept(..)) => PlanEnd::Refused,
             Some(Settled::After) => owner.freed,
         }
     }
@@ -306,7 +299,7 @@ impl Touches {
             Settled::Circle(other) => RowPlan::against(circle(in_the_way, &name(RowNumber(other))?)),
             Settled::Kept(other, end) => {
                 let other = RowNumber(other);
-                let end = if end == End::Unchanged { "would be unchanged" } else { "would be refused" };
+                let end = if end == PlanEnd::Unchanged { "would be unchanged" } else { "would be refused" };
                 RowPlan::against(kept(in_the_way, other, &name(other)?, end))
             }
             Settled::After => {

@@ -9,7 +9,7 @@ use super::client::{NoAnswer, RunAbort, ServiceClient};
 use super::lookups::{LookupError, look_up};
 use super::services::Services;
 use crate::core::Problem;
-use crate::job::{AppFacts, EvalError, Job, Permission, Settings};
+use crate::job::{AppFacts, Job, Permission, Settings};
 use crate::services::budget::Priority;
 pub use crate::services::{Check, Verdict};
 use serde_json::Map;
@@ -73,7 +73,7 @@ pub fn permissions(job: &Job, params: &BTreeMap<String, String>, app: &AppFacts)
     let settings = Settings::new(params, &Map::new());
     let needed = match job.permissions_for(&settings) {
         Ok(needed) => needed,
-        Err(error) => return vec![broken(&error)],
+        Err(error) => return vec![check_of(error.problem())],
     };
     let Some(granted) = &app.permissions else {
         let names: Vec<&str> = needed.iter().map(|needed| needed.least()).collect();
@@ -100,15 +100,8 @@ fn permission(needed: &Permission, granted: &[String]) -> Check {
 
 /// What speaks against the run as a whole, by the job's own rules.
 fn obstacles(job: &Job, settings: &Settings) -> Vec<Check> {
-    let found = match job.obstacles(settings) {
-        Ok(found) => found,
-        Err(error) => return vec![broken(&error)],
-    };
+    let found = job.obstacles(settings).unwrap_or_else(|error| vec![error.problem()]);
     found.into_iter().map(check_of).collect()
-}
-
-fn broken(error: &EvalError) -> Check {
-    check_of(error.problem())
 }
 
 fn check_of(problem: Problem) -> Check {

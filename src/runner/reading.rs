@@ -14,7 +14,7 @@ use super::services::Services;
 use super::stop::AdmissionGate;
 use super::worker::{Effort, RowEnd, Unfinished, WorkerEnd};
 use crate::core::Problem;
-use crate::job::{Decision, DirectoryEntry, EvalError, Job, RowView, Settings, State};
+use crate::job::{Decision, DirectoryEntry, EvalError, Job, RowView, Settings, State, to_json};
 use crate::journal::{JournalError, RowNumber, RowRecord, RunId};
 use crate::machine::Outcome;
 use crate::services::budget::{Delays, Priority, Sequence};
@@ -168,7 +168,7 @@ impl ReadWork {
 
 /// In what a person who was found differs from the goal: what the job's steps would change now.
 fn drifts(job: &Job, view: &RowView, before: &State, found: Found) -> Result<Vec<Drift>, EvalError> {
-    let gone = |found: Value| vec![Drift { property: "id".into(), expected: before.get("id").clone(), found }];
+    let gone = |found: Value| vec![Drift { property: "id".into(), expected: to_json(&before.get("id")), found }];
     let state = match found {
         Found::One(state) => state,
         Found::Nobody(_) => return Ok(gone(Value::Null)),

@@ -92,12 +92,15 @@ impl Schedule {
         now: UnixMillis,
         zone: &TimeZone,
     ) -> Result<Schedule, ScheduleError> {
-        let deadline = match deadline {
-            Some(deadline) => Some(ahead(deadline, now, zone)?),
-            None => None,
-        };
-        if let (Some(window), Some(deadline)) = (&window, deadline) {
-            must_open_before(window, deadline, now)?;
+        let deadline = deadline.map(|deadline| ahead(deadline, now, zone)).transpose()?;
+        if let (Some(window), Some(deadline)) = (&window, deadline)
+            && let Some(opens) = window.closed_until(now).filter(|opens| *opens >= deadline)
+        {
+            return Err(ScheduleError::NeverOpen {
+                window: window.text().to_owned(),
+                opens: window.shown(opens),
+                deadline: window.shown(deadline),
+            });
         }
         Ok(Schedule { paused: None, window, deadline })
     }
@@ -119,10 +122,7 @@ impl Schedule {
             return Some(AdmissionPause::Operator(why.clone()));
         }
         let window = self.window.as_ref()?;
-        if window.is_open(now) {
-            return None;
-        }
-        let until = window.next_change(now);
+        let until = window.closed_until(now)?;
         Some(AdmissionPause::Window { window: window.text().to_owned(), until, opens: window.shown(until) })
     }
 
@@ -141,18 +141,6 @@ fn ahead(deadline: &Deadline, now: UnixMillis, zone: &TimeZone) -> Result<UnixMi
             Deadline::At(at) => at.to_string(),
             Deadline::Next(time) => time.to_string(),
         })
-    })
-}
-
-fn must_open_before(window: &Window, deadline: UnixMillis, now: UnixMillis) -> Result<(), ScheduleError> {
-    let opens = window.next_change(now);
-    if window.is_open(now) || opens < deadline {
-        return Ok(());
-    }
-    Err(ScheduleError::NeverOpen {
-        window: window.text().to_owned(),
-        opens: window.shown(opens),
-        deadline: window.shown(deadline),
     })
 }
 

@@ -9,7 +9,7 @@ use crate::core::Problem;
 use crate::job::{Job, Settings};
 use crate::journal::{
     Adoption, Import, InputFacts, InputRow, Journal, JournalError, Planned, RowNumber, RunHeader, RunId, RunRecord,
-    RunState, Seal, Session, takers,
+    RunState, Seal, takers,
 };
 use crate::machine::{Rules, StepTraits};
 use crate::values::{Rule, Violation};
@@ -73,58 +73,45 @@ pub fn look_back(journal: &Journal, order: &Order<'_>) -> Result<Before, Journal
         let same_rows = header.input.digest == order.input.digest || header.input.path == path;
         header.job == order.job.name && same_rows
     });
-    let exact = |run: &RunRecord| differences(run, order).is_empty();
     let is_finished = |run: &RunRecord| run.is_complete() && run.state == RunState::Finished;
-    if let Some(at) = runs.iter().position(|run| !is_finished(run) && exact(run)) {
-        return Ok(Before::Unfinished(Box::new(runs.swap_remove(at))));
-    }
-    if let Some(at) = runs.iter().position(|run| !is_finished(run)) {
-        let run = runs.swap_remove(at);
+    let (finished, unfinished): (Vec<_>, Vec<_>) = runs.into_iter().partition(is_finished);
+    let mut different = None;
+    for run in unfinished {
         let differences = differences(&run, order);
+        if differences.is_empty() {
+            return Ok(Before::Unfinished(Box::new(run)));
+        }
+        different.get_or_insert((run, differences));
+    }
+    if let Some((run, differences)) = different {
         return Ok(Before::Different(Box::new(run), differences));
     }
-    match runs.iter().position(exact) {
-        Some(at) => Ok(Before::Finished(Box::new(runs.swap_remove(at)))),
-        None => Ok(Before::New),
-    }
+    let same = finished.into_iter().find(|run| differences(run, order).is_empty());
+    Ok(same.map_or(Before::New, |run| Before::Finished(Box::new(run))))
 }
 
 fn differences(run: &RunRecord, order: &Order<'_>) -> Vec<String> {
-    let header = &run.header;
-    let mut found = Vec::new();
-    if header.input.digest != order.input.digest {
-        found.push(format!(
-            "the file {} has changed (SHA-256 then {}, now {})",
-            header.input.path, header.input.digest, order.input.digest
-        ));
-    }
-    if header.job_digest != order.job.digest {
-        found.push(format!(
-            "the job {} has changed (SHA-256 then {}, now {})",
-            header.job, header.job_digest, order.job.digest
-        ));
-    }
-    if header.target != order.target {
-        found.push(format!("the target was {}, now it is {}", header.target, order.target));
-    }
-    if header.plan != order.plan {
-        let named = |plan: &Option<Digest>| match plan {
-            Some(digest) => format!("the one with SHA-256 {digest}"),
-            None => "none".into(),
-        };
-        let (then, now) = (named(&header.plan), named(&order.plan));
-        found.push(format!("the plan it executes was {then}, now it is {now}"));
-    }
-    if let Some(from) = order.adopts.filter(|_| header.adopts != order.adopts) {
-        found.push(format!("it has not taken over the people of run {from}"));
-    }
-    for (name, value) in &order.params {
+    let (header, input) = (&run.header, &run.header.input);
+    let changed = |what: &str, name: &str, then: &Digest, now: &Digest| {
+        (then != now).then(|| format!("the {what} {name} has changed (SHA-256 then {then}, now {now})"))
+    };
+    let was = |what: &str, then: &str, now: &str| (then != now).then(|| format!("{what} was {then}, now it is {now}"));
+    let plan = |digest: &Option<Digest>| {
+        digest.as_ref().map_or_else(|| "none".into(), |digest| format!("the one with SHA-256 {digest}"))
+    };
+    let adopts = order.adopts.filter(|_| header.adopts != order.adopts);
+    let of_run = [
+        changed("file", &input.path, &input.digest, &order.input.digest),
+        changed("job", &header.job, &header.job_digest, &order.job.digest),
+        was("the target", &header.target, &order.target),
+        was("the plan it executes", &plan(&header.plan), &plan(&order.plan)),
+        adopts.map(|from| format!("it has not taken over the people of run {from}")),
+    ];
+    let of_params = order.params.iter().map(|(name, now)| {
         let then = header.params.get(name).map_or("not there", String::as_str);
-        if then != value {
-            found.push(format!("the parameter {name} was {then}, now it is {value}"));
-        }
-    }
-    found
+        was(&format!("the parameter {name}"), then, now)
+    });
+    of_run.into_iter().chain(of_params).flatten().collect()
 }
 
 fn absolute(input: &Input) -> String {
@@ -223,23 +210,6 @@ fn objections(job: &Job, settings: &Settings, row: &Row, findings: &mut Vec<Find
         let rule = Rule::Job(problem.code);
         Violation::error(rule, message).in_row(row.number, row.line)
     }));
-}
-
-/// Begins a new run with a file's rows.
-///
-/// # Errors
-/// [`BeginError`]; nothing was sent, and the run does not exist.
-pub async fn begin(
-    journal: &Journal,
-    order: &Order<'_>,
-    plan: Option<PlanFile>,
-    adoptions: BTreeMap<u64, Adoption>,
-    clock: &dyn Clock,
-    tell: &mut dyn FnMut(&Finding),
-) -> Result<(Session, FindingCounts), BeginError> {
-    let (import, summary) = copy(journal, order, plan, adoptions, clock, tell)?;
-    let session = import.finish(clock.now()).await?;
-    Ok((session, summary))
 }
 
 /// Copies a file's rows into a new run of the journal, each with what the plan says of it, where one is executed, and where it

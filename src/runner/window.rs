@@ -84,20 +84,16 @@ impl Window {
         &self.text
     }
 
-    /// Whether rows may begin at this moment.
+    /// When it opens, if it is closed at this moment. Later than `at`.
     #[must_use]
-    pub fn is_open(&self, at: UnixMillis) -> bool {
-        self.open_until(at).is_some()
-    }
-
-    /// When it closes, if it is open; else when it opens. Later than `at`.
-    #[must_use]
-    pub fn next_change(&self, at: UnixMillis) -> UnixMillis {
-        self.open_until(at).unwrap_or_else(|| {
-            let mut openings = self.around(at).into_iter().map(|(opens, _)| opens);
-            // None only at the end of the calendar.
-            openings.find(|opens| *opens > at).unwrap_or(UnixMillis::MAX)
-        })
+    pub fn closed_until(&self, at: UnixMillis) -> Option<UnixMillis> {
+        let around = self.around(at);
+        if around.iter().any(|(opens, closes)| (*opens..*closes).contains(&at)) {
+            return None;
+        }
+        let mut openings = around.into_iter().map(|(opens, _)| opens);
+        // None only at the end of the calendar.
+        Some(openings.find(|opens| *opens > at).unwrap_or(UnixMillis::MAX))
     }
 
     /// A moment as people of that place write it.
@@ -105,20 +101,6 @@ impl Window {
     pub fn shown(&self, at: UnixMillis) -> String {
         let shown = timestamp(at).to_zoned(self.zone.clone());
         shown.strftime("%Y-%m-%d %H:%M %Z").to_string()
-    }
-
-    fn open_until(&self, at: UnixMillis) -> Option<UnixMillis> {
-        let around = self.around(at);
-        let mut found = around.into_iter().find(|(opens, closes)| (*opens..*closes).contains(&at));
-        // Where a jump of the clocks swallows the closed hours, one opening follows upon the other.
-        for (opens, closes) in self.around(at) {
-            if let Some((_, until)) = found.as_mut()
-                && opens == *until
-            {
-                *until = closes;
-            }
-        }
-        found.map(|(_, closes)| closes)
     }
 
     /// Openings and closings around a moment, in order, but those that a jump of the clocks has left nothing of.

@@ -112,7 +112,7 @@ impl Reader<'_> {
             for key in EXCHANGE_KEYS.split_whitespace() {
                 exchange.value(key);
             }
-            web_address(exchange, "endpoint");
+            address(exchange, "endpoint", "https", false);
             tracing::warn!(
                 "[exchange] of the connection file is not used: the jobs of this version talk to Graph only"
             );
@@ -128,7 +128,7 @@ impl Reader<'_> {
         let tenant = table.parsed("tenant", tenant_of);
         let auth = self.auth(table);
         let root = |key, usual| match table.has(key) {
-            true => web_address(table, key),
+            true => address(table, key, "https", false),
             false => format!("https://{usual}").parse().ok(),
         };
         let endpoint = root("endpoint", cloud.graph);
@@ -183,43 +183,27 @@ fn patience(table: &Table<'_>, key: &str) -> Option<Duration> {
     })
 }
 
-/// The addresses that a key takes.
-struct AddressKind {
-    what: &'static str,
-    /// The scheme with TLS. The one without ends a letter earlier, and is for loopback only.
-    secure: &'static str,
-    /// Whether a connection by the other scheme is made secure all the same.
-    is_protected: bool,
-    /// What would be read by others on the way, and what to write instead.
-    leaks: &'static str,
-    cure: &'static str,
-    example: &'static str,
+/// An address with the scheme `secure`. The one without TLS ends a letter earlier, and is for loopback only, unless the connection
+/// `is_protected` in another way. What is wrong is said without the address, which may hold a password.
+fn address(table: &Table<'_>, key: &str, secure: &str, is_protected: bool) -> Option<Url> {
+    let example = table.example(key);
+    table.parsed(key, |text| address_of(key, text, example, secure, is_protected))
 }
 
-fn web_address(table: &Table<'_>, key: &str) -> Option<Url> {
-    let kind = AddressKind {
-        what: "the root of a web service",
-        secure: "https",
-        is_protected: false,
-        leaks: "tokens",
-        cure: "use https",
-        example: "https://graph.microsoft.com",
-    };
-    table.parsed(key, |text| address_of(key, text, &kind))
-}
-
-/// Checks an address. What is wrong is said without the address, which may hold a password.
-fn address_of(key: &str, text: &str, kind: &AddressKind) -> Result<Url, Flaw> {
-    let AddressKind { what, secure, is_protected, leaks, cure, example } = kind;
+fn address_of(key: &str, text: &str, example: &str, secure: &str, is_protected: bool) -> Result<Url, Flaw> {
     let plain = secure.trim_end_matches('s');
+    let (what, leaks, cure) = match secure {
+        "ldaps" => ("the address of a directory", "the password", "write `ldaps://…`, or add `start_tls = true`"),
+        _ => ("the root of a web service", "tokens", "use https"),
+    };
     let wrong = |reason: &str| {
         Flaw::new(
             format!("`{key}` is not {what}: {reason}"),
-            format!("write scheme and host, and a port where needed, as in `{key} = \"{example}\"`"),
+            format!("write scheme and host, and a port where needed, as in `{key} = {example}`"),
         )
     };
     let url: Url = text.trim_end_matches('/').parse().map_err(|error| wrong(&format!("{error}")))?;
-    if ![*secure, plain].contains(&url.scheme()) {
+    if ![secure, plain].contains(&url.scheme()) {
         return Err(wrong(&format!("it begins neither with {secure}:// nor with {plain}://")));
     }
     let faults = [
@@ -234,7 +218,7 @@ fn address_of(key: &str, text: &str, kind: &AddressKind) -> Result<Url, Flaw> {
     match url.scheme() == plain && !is_protected && !is_loopback(&url) {
         true => Err(Flaw::new(
             format!("`{key}` would send {leaks} in the clear: plain {plain} is for loopback addresses only"),
-            *cure,
+            cure,
         )),
         false => Ok(url),
     }

@@ -127,7 +127,7 @@ endpoint = "http://outlook.office365.com"
             "line 4, column 9: `mars` is not a cloud | write one of: global, usgov, usgov-dod, china",
             "line 5, column 13: `client_id` must be a text in quotes, not integer | write a value as in `client_id = \"00000000-0000-0000-0000-000000000000\"`",
             "line 7, column 12: `endpoint` would send tokens in the clear: plain http is for loopback addresses only | use https",
-            "line 8, column 9: `login` is not the root of a web service: it begins neither with https:// nor with http:// | write scheme and host, and a port where needed, as in `login = \"https://graph.microsoft.com\"`",
+            "line 8, column 9: `login` is not the root of a web service: it begins neither with https:// nor with http:// | write scheme and host, and a port where needed, as in `login = \"https://login.microsoftonline.com\"`",
             "line 9, column 12: `soon` is not a time from 1 s to 24 h | write a time such as `patience = \"5m\"`, `\"90s\"` or `\"12h\"`",
             "line 10, column 21: `Low` is not a priority | write one of: low, normal, high",
             "line 12, column 10: `fast` is not a rate | write requests per time, such as `3000/150s`, `12/s` or `600/m`",

@@ -38,17 +38,6 @@ pub struct Binding {
     pub per_s: f64,
 }
 
-/// A service that was waited for long enough.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenUp {
-    /// Which one.
-    pub service: ServiceName,
-    /// How long it was waited for.
-    pub patience: Duration,
-    /// What it says, or that it says nothing.
-    pub why: String,
-}
-
 impl Registry {
     /// Of these services; none may be missing.
     #[must_use]
@@ -109,13 +98,6 @@ impl Registry {
         let (load, service, budget) = loads.max_by(|a, b| a.0.total_cmp(&b.0))?;
         (load >= BINDING_LOAD_MIN).then(|| Binding { service, budget: budget.name.clone(), per_s: budget.rate() })
     }
-
-    /// That the main service was waited for long enough. Silence before `open_since` says nothing: nobody asked.
-    #[must_use]
-    pub fn given_up(&self, open_since: Instant) -> Option<GivenUp> {
-        let main = self.main();
-        main.patience_left(Some(open_since))?.is_zero().then(|| main.as_given_up())
-    }
 }
 
 /// Below this share in use, something else than a budget limits.
@@ -123,9 +105,8 @@ const BINDING_LOAD_MIN: f64 = 0.5;
 
 impl Endpoint {
     fn new(service: Arc<dyn Service>) -> Endpoint {
-        let plans = service.budgets().into_iter();
         Endpoint {
-            budgets: plans.map(|plan| Budget::new(plan.name, plan.quota)).collect(),
+            budgets: service.budgets(),
             patience: service.patience(),
             served: AtomicBool::new(false),
             trouble: Mutex::default(),
@@ -180,21 +161,15 @@ impl Endpoint {
 
     /// Whether it has answered nothing for as long as a run waits for it.
     #[must_use]
-    pub fn is_given_up(&self) -> bool {
-        self.patience_left(None) == Some(Duration::ZERO)
+    pub fn is_given_up(&self, open_since: Option<Instant>) -> bool {
+        self.patience_left(open_since) == Some(Duration::ZERO)
     }
 
     /// Ends once it is given up.
     pub async fn out_of_patience(&self) {
-        while !self.is_given_up() {
+        while !self.is_given_up(None) {
             sleep(self.patience_left(None).unwrap_or(self.patience.silence)).await;
         }
-    }
-
-    /// What is told of it once it was waited for long enough.
-    #[must_use]
-    pub fn as_given_up(&self) -> GivenUp {
-        GivenUp { service: self.name(), patience: self.patience.silence, why: self.trouble().unwrap_or_default() }
     }
 
     /// How long it has refused the sign-in.

@@ -2,24 +2,16 @@
 
 use super::reply::{Fault, Reply};
 use crate::core::{Request, ServiceName};
-use crate::services::budget::Quota;
+use crate::services::budget::Budget;
 use async_trait::async_trait;
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// The place of a budget among those of its service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BudgetId(pub usize);
-
-/// A budget as its service declares it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BudgetPlan {
-    /// Its name, for people.
-    pub name: &'static str,
-    /// How much of it there is.
-    pub quota: Quota,
-}
 
 /// How long a run waits for a service before it gives up on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +37,7 @@ pub trait Service: Send + Sync {
     fn name(&self) -> ServiceName;
 
     /// Its budgets; a [`BudgetId`] is a place in this list. The first one is what operators change while a run goes on.
-    fn budgets(&self) -> Vec<BudgetPlan>;
+    fn budgets(&self) -> Vec<Arc<Budget>>;
 
     /// The budget that a request takes from.
     fn budget(&self, request: &Request) -> BudgetId;

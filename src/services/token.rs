@@ -162,6 +162,8 @@ impl Tokens {
             }
             Err(fault) => {
                 let kept = match fault.class {
+                    // How often the service may be asked for somebody is the credential's business.
+                    _ if fault.awaits_person() => Duration::ZERO,
                     Class::SignIn => REFUSAL_KEPT,
                     class => class.retry_after().unwrap_or_else(|| renewal.delays.next_delay()),
                 };

@@ -5,9 +5,9 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::rules::users::{self, DirectoryRole};
-use super::schema::parse_id;
+use super::document::parse_id;
 use super::service::SimService;
+use super::user::{self, DirectoryRole};
 use super::{Call, Collection, Document, GraphRefusal, GraphReply, Route, USERS};
 
 /// Users written while the tenant is locked, so that other requests get their turn in a long listing.
@@ -46,7 +46,7 @@ fn users(service: &SimService, pairs: &[(String, String)]) -> Result<GraphReply,
             let store = &service.tenant.lock().users;
             let slots = store.live_by_upn(name).into_iter().chain(store.deleted_with_tail(name));
             let users = slots.filter_map(|slot| store.get(slot));
-            let named = users.filter(|user| users::home_upn(user).eq_ignore_ascii_case(name));
+            let named = users.filter(|user| user::home_upn(user).eq_ignore_ascii_case(name));
             named.for_each(|user| write_user(&mut out, user));
         }
     }
@@ -82,9 +82,9 @@ fn all_users(service: &SimService, out: &mut Vec<u8>) {
 }
 
 fn write_user(out: &mut Vec<u8>, user: &Document) {
-    let role = users::role(user);
+    let role = user::role(user);
     let mut shown = json!({
-        "homeUserPrincipalName": users::home_upn(user),
+        "homeUserPrincipalName": user::home_upn(user),
         "deleted": Collection::of(user) == Collection::Deleted,
         "administrator": role == DirectoryRole::Holder,
         "eligible": role == DirectoryRole::Eligible,

@@ -4,7 +4,8 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Identity, SimTime};
+use super::chance::Identity;
+use super::clock::SimTime;
 
 /// Why no token is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::{Approval, Denial, Identity, SignIn, SimTime};
+use super::chance::Identity;
+use super::clock::SimTime;
+use super::denial::Denial;
+use super::sign_in::{Approval, SignIn};
 
 /// Digits of the code that a person types.
 const USER_CODE_DIGITS: usize = 9;

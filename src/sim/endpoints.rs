@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use super::document::parse_id;
 use super::permission::{
     DELETE_AND_RESTORE, Permissions, READ_ASSIGNMENTS, READ_DOMAINS, READ_ELIGIBILITIES, READ_MEMBERS,
     READ_ORGANIZATION, READ_RISK, READ_USERS, WRITE_RISK, WRITE_USERS,
@@ -12,7 +13,7 @@ use super::permission::{
 use super::rules::{risk, users};
 use super::schema::{
     DELETED_USER, DELETED_USERS, DOMAINS, MEMBERS, ORGANIZATION, RISKY_USERS, ROLE_ASSIGNMENTS, ROLE_ELIGIBILITIES,
-    USER_MEMBERS, parse_id,
+    USER_MEMBERS,
 };
 use super::{EntitySet, GraphOperation, GraphRefusal, GraphReply, USERS};
 

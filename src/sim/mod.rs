@@ -3,9 +3,10 @@
 //! a client that sends what Graph would refuse is refused here.
 //!
 //! Inside, `store` keeps entities as JSON documents and `schema` is the table of entity sets; `odata` reads the query options,
-//! `endpoints` is the table of addresses, and `rules` decides. A further set that is only read is its properties and a row in
-//! `schema`, its rows and how one of them is found in `rules`, and its addresses in `endpoints`. `view` is what a client may see and how late; `tenant` ties all
-//! to the memory on disk; `service` leads a request through tokens, throttling and faults; `http` is the edge. Every decision comes from one seed (`chance`), and time is an argument (`clock`).
+//! `endpoints` is the table of addresses, and `rules` decides. A set that is only read needs its properties in `schema.toml`, a
+//! row in `schema`, its rows and how one of them is found in `rules`, and its addresses in `endpoints`. `view` is what a client
+//! may see and how late; `tenant` ties all to the memory on disk; `service` leads a request through tokens, throttling and
+//! faults; `http` is the edge. Every decision comes from one seed (`chance`), and time is an argument (`clock`).
 //!
 //! It deliberately does not serve `$search` or `$orderby`, expands nothing but the holders of directory roles, knows no
 //! groups but those that roles are given to, no licences, and never purges the recycle bin by itself. It imports nothing of
@@ -19,8 +20,10 @@ mod chance;
 mod clock;
 mod control;
 mod denial;
+mod derive;
 mod device;
 mod direct;
+mod document;
 mod endpoints;
 mod faults;
 mod http;
@@ -44,6 +47,7 @@ mod tenant;
 mod throttle;
 mod token;
 mod upn;
+mod user;
 mod view;
 mod write_log;
 
@@ -70,17 +74,19 @@ use call::Call;
 use chance::{Identity, Sequencer};
 use clock::{SimClock, SimTime};
 use denial::Denial;
+use document::Document;
 use endpoints::Route;
 use odata::ODataQuery;
 use operation::GraphOperation;
 use refusal::GraphRefusal;
 use reply::GraphReply;
-use schema::{ApiVersion, Document, EntitySet, Rows, USERS};
+use schema::{ApiVersion, EntitySet, Rows, USERS};
 use service::{Access, SimService};
 use state_file::StateLine;
-use store::{Collection, Slot};
+use store::Slot;
 use tenant::{PlannedWrite, Tenant};
 use token::{TokenRights, TokenSubject};
+use user::Collection;
 use view::ReplicaView;
 
 pub use direct::Direct;

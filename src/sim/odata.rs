@@ -4,7 +4,8 @@
 
 use serde_json::Value;
 
-use super::schema::{FilterRule, Property, ValueForm, parse_id};
+use super::document::parse_id;
+use super::schema::{FilterRule, Property, ValueForm};
 use super::store::IndexKey;
 use super::{ApiVersion, Document, EntitySet, GraphRefusal};
 

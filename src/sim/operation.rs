@@ -4,10 +4,10 @@
 use axum::http::StatusCode;
 use uuid::Uuid;
 
+use super::document::parse_id;
 use super::endpoints::{GraphEndpoint, Handler};
 use super::odata::NAVIGATION;
 use super::rules::users::UserActor;
-use super::schema::parse_id;
 use super::{
     Call, Document, EntitySet, GraphRefusal, GraphReply, ODataQuery, PlannedWrite, ReplicaView, Tenant, TokenRights,
     permission,

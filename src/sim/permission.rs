@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::GraphRefusal;
+use super::refusal::GraphRefusal;
 
 /// A permission of Microsoft Graph, by the name that stands in a token's `roles` or `scp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

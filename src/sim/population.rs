@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::clock::SimTime;
+use super::document::Document;
 use super::rules::domains::{DomainKind, Domains, FEDERATED_DEMO_DOMAIN, INITIAL_DOMAIN, MANAGED_DEMO_DOMAIN};
-use super::rules::users::{self, DirectoryRole};
 use super::store::DocumentStore;
-use super::{Document, SimTime, anchor, chance, names, upn};
+use super::user::{self, DirectoryRole};
+use super::{anchor, chance, names, upn};
 
 /// Percent of a generated population in the federated demonstration domain; the rest is in the managed one.
 const GENERATED_FEDERATED_PERCENT: u64 = 60;
@@ -147,7 +149,7 @@ impl Settler<'_> {
             return;
         }
         let old_anchor = anchor::of_octets(chance::second_half(&substance));
-        let mut old = users::document(id, &person.upn, Some(&old_anchor));
+        let mut old = user::document(id, &person.upn, Some(&old_anchor));
         self.give_traits(&mut old, parts.domain, &key);
         let temporary = person.temp_upn.clone();
         let temporary = temporary.unwrap_or_else(|| format!("{}@{INITIAL_DOMAIN}", parts.local));
@@ -160,8 +162,8 @@ impl Settler<'_> {
             (15..25, _) => {
                 let days = 1 + u64::from(draw[9]) % DELETED_DAYS_MAX;
                 // Whether a deleted user keeps it is not documented.
-                users::set_role(&mut old, DirectoryRole::Ordinary);
-                vec![users::deleted(&old, self.born.minus_ms(days * DAY_MS))]
+                user::set_role(&mut old, DirectoryRole::Ordinary);
+                vec![user::deleted(&old, self.born.minus_ms(days * DAY_MS))]
             }
             // At the temporary UPN without ImmutableID, as an earlier script left them; from federated domains only.
             (25..27, _) if self.can_be_stuck(parts.domain, &temporary) => {
@@ -171,13 +173,13 @@ impl Settler<'_> {
             }
             // Mastered by an on-premises directory.
             (27..29, _) => {
-                users::set_synced(&mut old, true);
-                users::link(&mut old, self.seed);
+                user::set_synced(&mut old, true);
+                user::link(&mut old, self.seed);
                 vec![old]
             }
             // Holding an administrator's role.
             (29, _) => {
-                users::set_role(&mut old, DirectoryRole::Holder);
+                user::set_role(&mut old, DirectoryRole::Holder);
                 vec![old]
             }
             // The wanted ImmutableID belongs to somebody else.
@@ -197,15 +199,15 @@ impl Settler<'_> {
     fn give_traits(&self, user: &mut Document, domain: &str, key: &str) {
         let draw = chance::digest(self.seed, "traits", key);
         if chance::number(&draw) % 100 < ELIGIBLE_PERCENT {
-            users::set_role(user, DirectoryRole::Eligible);
+            user::set_role(user, DirectoryRole::Eligible);
         }
         // An identity provider elsewhere has always asked for the password.
         if self.domains.find(domain) == Some(DomainKind::Federated) {
             user.insert("lastPasswordChangeDateTime".into(), Value::Null);
         }
         if u64::from(draw[16]) * 100 < FORMERLY_SYNCED_PERCENT * 256 {
-            users::set_synced(user, false);
-            users::link(user, self.seed);
+            user::set_synced(user, false);
+            user::link(user, self.seed);
         }
     }
 
@@ -215,7 +217,7 @@ impl Settler<'_> {
         let [.., a, b, c, d] = draw;
         let name = format!("holder-{:08x}", u32::from_be_bytes([a, b, c, d]));
         let id = chance::uuid(chance::first_half(&draw));
-        users::document(id, &format!("{name}@{INITIAL_DOMAIN}"), Some(wanted))
+        user::document(id, &format!("{name}@{INITIAL_DOMAIN}"), Some(wanted))
     }
 
     fn can_be_stuck(&self, home_domain: &str, temporary: &str) -> bool {

@@ -1,8 +1,8 @@
 //! The mixture of situations, and that it does not depend on the order of people.
 
 use super::*;
-use crate::sim::schema::text;
-use crate::sim::store::Collection;
+use crate::sim::document::text;
+use crate::sim::user::Collection;
 
 fn people(count: usize) -> Vec<Person> {
     let domains = ["contoso.com", "fabrikam.com"];
@@ -29,35 +29,35 @@ fn every_situation_occurs_in_about_its_share() {
     let count = |test: &dyn Fn(&Document) -> bool| directory.all().filter(|user| test(user)).count();
     let right = |user: &Document| {
         is_live(user)
-            && !users::upn(user).starts_with("holder")
-            && users::anchor(user).is_some_and(|a| a.starts_with("wanted"))
+            && !user::upn(user).starts_with("holder")
+            && user::anchor(user).is_some_and(|a| a.starts_with("wanted"))
     };
     assert!((1_300..1_700).contains(&count(&right)));
     assert!((850..1_150).contains(&count(&|user| !is_live(user))));
-    assert!((140..270).contains(&count(&|user| users::synced(user) == Some(true))));
-    assert!((60..150).contains(&count(&|user| users::role(user) == DirectoryRole::Holder)));
-    assert!((60..150).contains(&count(&|user| users::upn(user).starts_with("holder"))));
+    assert!((140..270).contains(&count(&|user| user::synced(user) == Some(true))));
+    assert!((60..150).contains(&count(&|user| user::role(user) == DirectoryRole::Holder)));
+    assert!((60..150).contains(&count(&|user| user::upn(user).starts_with("holder"))));
     // Half the people live in the managed domain, where nobody is stuck.
-    assert!((60..150).contains(&count(&|user| users::anchor(user).is_none())));
-    assert!((10_000 - 150..10_000 - 60).contains(&count(&|user| !users::upn(user).starts_with("holder"))));
+    assert!((60..150).contains(&count(&|user| user::anchor(user).is_none())));
+    assert!((10_000 - 150..10_000 - 60).contains(&count(&|user| !user::upn(user).starts_with("holder"))));
 }
 
 #[test]
 fn traits_have_their_shares_and_leave_situations_alone() {
     let directory = settled(&people(10_000));
     let count = |test: &dyn Fn(&Document) -> bool| directory.all().filter(|user| test(user)).count();
-    let linked = |user: &Document| users::identifier(user).is_some();
-    assert!((60..150).contains(&count(&|user| users::role(user) == DirectoryRole::Eligible)));
+    let linked = |user: &Document| user::identifier(user).is_some();
+    assert!((60..150).contains(&count(&|user| user::role(user) == DirectoryRole::Eligible)));
     let at_goal = |user: &Document| {
-        let anchor = users::anchor(user);
+        let anchor = user::anchor(user);
         anchor.is_some_and(|anchor| anchor.starts_with("wanted"))
     };
-    let elsewhere = |user: &Document| users::role(user) == DirectoryRole::Eligible && !at_goal(user);
+    let elsewhere = |user: &Document| user::role(user) == DirectoryRole::Eligible && !at_goal(user);
     assert!(count(&elsewhere) > 40, "a trait of its own, and no situation's");
-    assert!((2_700..3_300).contains(&count(&|user| users::synced(user) == Some(false))));
-    assert!(directory.all().all(|user| linked(user) == users::synced(user).is_some()));
+    assert!((2_700..3_300).contains(&count(&|user| user::synced(user) == Some(false))));
+    assert!(directory.all().all(|user| linked(user) == user::synced(user).is_some()));
     assert!((200..400).contains(&count(&|user| !is_live(user) && linked(user))));
-    assert_eq!(count(&|user| !is_live(user) && users::role(user) != DirectoryRole::Ordinary), 0);
+    assert_eq!(count(&|user| !is_live(user) && user::role(user) != DirectoryRole::Ordinary), 0);
     let federated = |user: &Document| text(user, "mail").is_some_and(|mail| mail.ends_with("@contoso.com"));
     assert!(directory.all().all(|user| federated(user) == user.contains_key("lastPasswordChangeDateTime")));
 }
@@ -73,11 +73,11 @@ fn the_people_of_a_seed_stay_who_they_are() {
     let mut hash = Sha256::new();
     for user in settled(&people(5_000)).all() {
         let situation = (
-            users::id(user).to_string(),
-            users::home_upn(user),
-            users::anchor(user),
-            users::synced(user) == Some(true),
-            users::role(user) == DirectoryRole::Holder,
+            user::id(user).to_string(),
+            user::home_upn(user),
+            user::anchor(user),
+            user::synced(user) == Some(true),
+            user::role(user) == DirectoryRole::Holder,
             text(user, "deletedDateTime").map(|at| {
                 let at: jiff::Timestamp = at.parse().unwrap();
                 UnixMillis(at.as_millisecond())
@@ -96,7 +96,7 @@ fn the_order_of_people_does_not_matter() {
     let backwards: Vec<_> = forwards.iter().rev().cloned().collect();
     let (one, other) = (settled(&forwards), settled(&backwards));
     for user in one.all() {
-        assert_eq!(other.by_id(users::id(user)), Some(user));
+        assert_eq!(other.by_id(user::id(user)), Some(user));
     }
     assert_eq!(one.slots(), other.slots());
 }
@@ -104,8 +104,8 @@ fn the_order_of_people_does_not_matter() {
 #[test]
 fn stuck_people_stand_at_the_temporary_upn_and_keep_their_mail() {
     let directory = settled(&people(2_000));
-    let stuck = directory.all().find(|user| users::anchor(user).is_none()).unwrap();
-    assert!(users::upn(stuck).ends_with(INITIAL_DOMAIN));
+    let stuck = directory.all().find(|user| user::anchor(user).is_none()).unwrap();
+    assert!(user::upn(stuck).ends_with(INITIAL_DOMAIN));
     assert!(text(stuck, "mail").unwrap().ends_with("@contoso.com"));
 }
 
@@ -132,7 +132,7 @@ fn the_csv_belongs_to_the_generated_people() {
         };
         found += 1;
         let wanted = anchor::of_guid(Uuid::try_parse(&row[1]).unwrap());
-        right += usize::from(users::anchor(directory.get(slot).unwrap()) == Some(wanted.as_str()));
+        right += usize::from(user::anchor(directory.get(slot).unwrap()) == Some(wanted.as_str()));
     }
     assert!(found > 240 && right > 20, "{found} found, {right} right");
 }

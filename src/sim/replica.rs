@@ -4,7 +4,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{Document, SimTime, Slot};
+use super::clock::SimTime;
+use super::document::Document;
+use super::store::Slot;
 
 /// States remembered of one object. A client that writes faster than this within the delay sees a newer past.
 const PASTS_MAX: usize = 16;

@@ -7,14 +7,10 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
-use uuid::Uuid;
+use serde_json::{Value, json};
 
-use super::rules::{derive, domains, risk, roles, users};
-use super::{GraphRefusal, ODataQuery, ReplicaView, Slot, anchor, upn};
-
-/// An entity: what is stored of it, by property. Names that begin with `#` are ours and never shown.
-pub(super) type Document = Map<String, Value>;
+use super::rules::{domains, risk, roles, users};
+use super::{Document, GraphRefusal, ODataQuery, ReplicaView, Slot, anchor, derive, upn};
 
 /// The versions of Graph. Nearly everything here is the same in both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,17 +191,6 @@ fn object(body: &[u8]) -> Result<Document, GraphRefusal> {
 pub(super) fn parameters<T: DeserializeOwned>(body: &[u8]) -> Result<T, GraphRefusal> {
     serde_json::from_slice(body)
         .map_err(|error| GraphRefusal::bad_request(format!("The parameters are not understood: {error}.")))
-}
-
-/// Reads an id in the form with dashes, the only one that Graph takes.
-pub(super) fn parse_id(text: &str) -> Option<Uuid> {
-    let is_long = text.len() == uuid::fmt::Hyphenated::LENGTH;
-    Uuid::try_parse(text).ok().filter(|_| is_long)
-}
-
-/// A stored text; None where there is none or null.
-pub(super) fn text<'a>(document: &'a Document, name: &str) -> Option<&'a str> {
-    document.get(name)?.as_str()
 }
 
 const PAGED: &[&str] = &["$filter", "$top", "$skiptoken"];

@@ -18,9 +18,9 @@ use super::faults::InjectedFault;
 use super::limits::share_left_by;
 use super::refusal::throttled_body;
 use super::rules::hard_match::{self, NoHardMatch};
-use super::rules::users;
 use super::throttle::{Limit, Throttle, Throttled};
 use super::token::TokensIssued;
+use super::user;
 use super::{
     CLIENT_ID, Faults, GraphOperation, GraphPermission, Route, SignIn, StateLine, TENANT_ID, TokenRights, TokenSubject,
     batch,
@@ -125,7 +125,7 @@ impl SimService {
         let identity = self.sequencer.next("SYNC", anchor);
         let mut tenant = self.tenant.lock();
         let after = hard_match::plan(&tenant, self.options.blocks_takeover, anchor)?;
-        let id = users::id(&after);
+        let id = user::id(&after);
         let line = StateLine { user: Some((id, Some(after))), ..StateLine::default() };
         tenant.make(line, now, &identity).map_err(|_| NoHardMatch::NotStored)?;
         Ok(id.to_string())

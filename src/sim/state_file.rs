@@ -133,7 +133,7 @@ impl StateFile {
 mod tests {
     use super::*;
     use crate::sim::chance;
-    use crate::sim::rules::users;
+    use crate::sim::user;
 
     fn open_for_append(path: &Path) -> io::Result<File> {
         OpenOptions::new().append(true).open(path)
@@ -145,7 +145,7 @@ mod tests {
 
     fn line(upn: &str) -> StateLine {
         let id = chance::uuid([1; 16]);
-        StateLine { user: Some((id, Some(users::document(id, upn, None)))), ..StateLine::default() }
+        StateLine { user: Some((id, Some(user::document(id, upn, None)))), ..StateLine::default() }
     }
 
     fn lines(directory: &Path) -> Vec<StateLine> {

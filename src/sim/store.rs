@@ -7,30 +7,15 @@ use std::ops::Bound;
 
 use uuid::Uuid;
 
-use super::rules::users::{self, DirectoryRole};
-use super::schema::text;
-use super::{Document, chance};
+use super::chance;
+use super::document::{Document, text};
+use super::user::{self, Collection, DirectoryRole};
 
 /// Where a document stands; a purged one's place stays empty, so the order of a listing never changes.
 pub(super) type Slot = u32;
 
 /// 16 bytes in place of a text. Two of a thousand million texts share one with a chance of about 10^-21.
 type Fingerprint = [u8; 16];
-
-/// The two collections of users.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Collection {
-    /// `/users`.
-    Live,
-    /// `/directory/deletedItems`.
-    Deleted,
-}
-
-impl Collection {
-    pub(super) fn of(document: &Document) -> Self {
-        if text(document, "deletedDateTime").is_some() { Self::Deleted } else { Self::Live }
-    }
-}
 
 /// A text that a look-up compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +121,7 @@ impl DocumentStore {
 
     /// Puts a document in, in place of the one with the same id; gives the slot and what was there.
     pub(super) fn put(&mut self, document: Document) -> (Slot, Option<Document>) {
-        let id = users::id(&document);
+        let id = user::id(&document);
         let slot = self.slot_of(id).unwrap_or_else(|| self.slots());
         let before = self.take(slot);
         if slot == self.slots() {
@@ -161,7 +146,7 @@ impl DocumentStore {
             self.index.remove(&(fingerprint(collection, key), slot));
         }
         self.privileged.remove(&slot);
-        self.deleted_by_tail.remove(&(backwards(users::upn(&document)), slot));
+        self.deleted_by_tail.remove(&(backwards(user::upn(&document)), slot));
         Some(document)
     }
 
@@ -171,8 +156,8 @@ impl DocumentStore {
             self.index.insert((fingerprint(collection, key), slot));
         }
         if collection == Collection::Deleted {
-            self.deleted_by_tail.insert((backwards(users::upn(document)), slot));
-        } else if users::role(document) != DirectoryRole::Ordinary {
+            self.deleted_by_tail.insert((backwards(user::upn(document)), slot));
+        } else if user::role(document) != DirectoryRole::Ordinary {
             self.privileged.insert(slot);
         }
     }
@@ -202,7 +187,7 @@ mod tests {
     use crate::sim::clock::SimTime;
 
     fn user(n: u8, upn: &str, anchor: Option<&str>) -> Document {
-        users::document(chance::uuid([n; 16]), upn, anchor)
+        user::document(chance::uuid([n; 16]), upn, anchor)
     }
 
     fn deleted(store: &DocumentStore, key: IndexKey<'_>) -> Vec<Slot> {
@@ -226,16 +211,16 @@ mod tests {
     #[test]
     fn deleted_users_are_found_by_tail_and_mail_and_hold_nothing() {
         let mut store = DocumentStore::default();
-        let anna = users::deleted(&user(1, "anna@contoso.com", Some("A==")), SimTime(0));
+        let anna = user::deleted(&user(1, "anna@contoso.com", Some("A==")), SimTime(0));
         let (slot, _) = store.put(anna.clone());
         let tail = |store: &DocumentStore, tail: &str| store.deleted_with_tail(tail).collect::<Vec<_>>();
         assert_eq!(tail(&store, "NNA@contoso.com"), [slot]);
-        assert_eq!(tail(&store, users::upn(&anna)), [slot]);
+        assert_eq!(tail(&store, user::upn(&anna)), [slot]);
         assert_eq!(deleted(&store, IndexKey::Address("Anna@contoso.com")), [slot]);
         assert_eq!(deleted(&store, IndexKey::Anchor("A==")), [slot]);
         assert!(deleted(&store, IndexKey::Anchor("a==")).is_empty());
         assert!(store.has_room_for(&user(2, "anna@contoso.com", Some("A=="))));
-        assert!(store.purge(users::id(&anna)).is_some());
+        assert!(store.purge(user::id(&anna)).is_some());
         assert!(tail(&store, "contoso.com").is_empty() && store.get(slot).is_none());
         assert!(deleted(&store, IndexKey::Anchor("A==")).is_empty());
     }
@@ -246,15 +231,15 @@ mod tests {
         let roles = [DirectoryRole::Ordinary, DirectoryRole::Holder, DirectoryRole::Eligible];
         for (n, role) in (1..).zip(roles) {
             let mut user = user(n, &format!("user{n}@contoso.com"), None);
-            users::set_role(&mut user, role);
+            user::set_role(&mut user, role);
             store.put(user);
         }
         let found = |store: &DocumentStore| -> Vec<String> {
-            store.privileged().map(|user| users::upn(user).to_owned()).collect()
+            store.privileged().map(|user| user::upn(user).to_owned()).collect()
         };
         assert_eq!(found(&store), ["user2@contoso.com", "user3@contoso.com"]);
         let second = store.by_id(chance::uuid([2; 16])).unwrap();
-        store.put(users::deleted(second, SimTime(0)));
+        store.put(user::deleted(second, SimTime(0)));
         assert_eq!(found(&store), ["user3@contoso.com"]);
     }
 

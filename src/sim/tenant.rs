@@ -119,7 +119,8 @@ pub(super) mod tests {
     use crate::sim::Population;
     use crate::sim::rules::users::{self, UserActor};
     use crate::sim::schema::{ApiVersion, USERS};
-    use crate::sim::store::Collection;
+    use crate::sim::user;
+    use crate::sim::user::Collection;
     use std::path::Path;
 
     fn options(users: u64) -> Options {
@@ -151,7 +152,7 @@ pub(super) mod tests {
         let mut tenant = open(directory.path());
         let plain =
             |user: &&Document| Collection::of(user) == Collection::Live && !user.contains_key("onPremisesSyncEnabled");
-        let id = users::id(tenant.users.all().find(plain).unwrap());
+        let id = user::id(tenant.users.all().find(plain).unwrap());
         let key = id.to_string();
         let body = br#"{"userPrincipalName":"elsewhere@contoso.onmicrosoft.com","jobTitle":"Baker"}"#;
         let change = USERS.assignments(body, ApiVersion::V1).unwrap();

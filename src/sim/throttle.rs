@@ -6,8 +6,8 @@
 //! goes without when there is nothing, so it can keep the bucket empty and never brings it into debt. When the tenant's
 //! bucket runs low, requests of low priority are refused first (`limits`).
 
-use super::limits::RequestCost;
-use super::{RateQuota, ServiceLimits, SimTime};
+use super::clock::SimTime;
+use super::limits::{RateQuota, RequestCost, ServiceLimits};
 
 /// A refused request is paid for too, but a bucket goes no further below empty than this share of its size, so a
 /// client that hammers is late and not lost for ever.

@@ -10,7 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::{GraphPermission, GraphRefusal, IDENTITY_CLIENT_ID, Identity, SimTime};
+use super::chance::Identity;
+use super::clock::SimTime;
+use super::permission::GraphPermission;
+use super::refusal::GraphRefusal;
+use super::sign_in::IDENTITY_CLIENT_ID;
 
 /// The simulated tenant's id.
 pub const TENANT_ID: &str = "5e0d0d4c-51b1-4a7e-9d0a-51a1a7edc0de";

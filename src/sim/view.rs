@@ -3,9 +3,10 @@
 
 use std::borrow::Cow;
 
+use super::document::parse_id;
 use super::odata::{Comparison, FilterClause};
-use super::rules::users;
-use super::schema::{ValueForm, parse_id};
+use super::schema::ValueForm;
+use super::user;
 use super::{ApiVersion, Collection, Document, Identity, Rows, SimTime, Slot, Tenant};
 
 /// One request's eyes, and what it looks for.
@@ -27,7 +28,7 @@ impl<'a> ReplicaView<'a> {
         }
         let slots = self.tenant.users.live_by_upn(self.key).into_iter().chain(self.tenant.replica.slots());
         let mut users = slots.filter_map(|slot| self.seen(slot, Collection::Live));
-        users.find(|user| users::upn(user).eq_ignore_ascii_case(self.key))
+        users.find(|user| user::upn(user).eq_ignore_ascii_case(self.key))
     }
 
     /// The deleted user with the id that is the key.

@@ -14,8 +14,8 @@ fn id(n: u8) -> uuid::Uuid {
 fn world(replication_ms: u64) -> Tenant {
     let people = (0..10).map(|n| {
         let anchor = format!("anchor{n}");
-        let user = users::document(id(n), &format!("user{n}@contoso.com"), Some(&anchor));
-        if n % 2 == 1 { users::deleted(&user, SimTime(0)) } else { user }
+        let user = user::document(id(n), &format!("user{n}@contoso.com"), Some(&anchor));
+        if n % 2 == 1 { user::deleted(&user, SimTime(0)) } else { user }
     });
     tenant(people, &[], replication_ms)
 }
@@ -40,7 +40,7 @@ fn listed(world: &Tenant, collection: Collection, pairs: &[(&str, &str)]) -> (Ve
     let view = eyes(world, SimTime(0), &identity, "");
     let mut rows = view.rows(collection, query.filter.as_ref(), query.from);
     let page = rows.by_ref().take(query.page_size);
-    let names = page.map(|(_, user)| users::home_upn(&user).to_owned()).collect();
+    let names = page.map(|(_, user)| user::home_upn(&user).to_owned()).collect();
     (names, rows.next().map(|(slot, _)| slot))
 }
 
@@ -51,7 +51,7 @@ fn filtered(world: &Tenant, collection: Collection, filter: &str) -> Vec<String>
 #[test]
 fn every_filter_finds_its_user_in_its_collection_only() {
     let world = world(0);
-    let odd = users::upn(world.users.by_id(id(3)).unwrap()).to_owned();
+    let odd = user::upn(world.users.by_id(id(3)).unwrap()).to_owned();
     let ids = format!("id in ('{}','{}')", id(2), id(3));
     for (live, filter) in [
         (true, "userPrincipalName eq 'USER2@contoso.com'".to_owned()),
@@ -100,7 +100,7 @@ fn pages_together_are_the_whole_listing() {
 #[test]
 fn while_a_restore_replicates_a_read_sees_one_state_or_the_other() {
     let mut world = world(1_000);
-    let live = users::document(id(3), "user3@contoso.com", Some("anchor3"));
+    let live = user::document(id(3), "user3@contoso.com", Some("anchor3"));
     commit(&mut world, live, 1_000);
     let key = id(3).to_string();
     let mut fresh = 0;

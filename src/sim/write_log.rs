@@ -54,11 +54,11 @@ pub(super) fn difference(before: Option<&Document>, after: Option<&Document>) ->
 mod tests {
     use super::*;
     use crate::sim::chance;
-    use crate::sim::rules::users;
+    use crate::sim::user;
 
     #[test]
     fn only_what_differs_is_listed() {
-        let before = users::document(chance::uuid([1; 16]), "a@contoso.com", Some("A=="));
+        let before = user::document(chance::uuid([1; 16]), "a@contoso.com", Some("A=="));
         let mut after = before.clone();
         after.insert("userPrincipalName".into(), "b@contoso.com".into());
         let changed = difference(Some(&before), Some(&after));

@@ -8,7 +8,7 @@ use cutover::journal::{Journal, RunId, Session};
 use cutover::runner::admission::{Admission, Selection};
 use cutover::runner::claims::Claims;
 use cutover::runner::directory::DirectoryBatcher;
-use cutover::runner::start::{Order, begin};
+use cutover::runner::start::{Order, copy};
 use cutover::runner::stop::AdmissionGate;
 use cutover::runner::worker::Work;
 use cutover::runner::{Clock, Dispatcher, Gauges, MaxFailed, Policy, Schedule, Services};
@@ -66,7 +66,8 @@ impl LibraryRun {
             plan: None,
             adopts: None,
         };
-        let (session, _) = begin(&journal, &order, None, BTreeMap::new(), &*clock, &mut |_| ()).await.unwrap();
+        let (import, _) = copy(&journal, &order, None, BTreeMap::new(), &*clock, &mut |_| ()).unwrap();
+        let session = import.finish(clock.now()).await.unwrap();
         let fast = "1000/s".parse().unwrap();
         let limits = GraphLimits { writes: fast, reads: fast, identity_protection: fast };
         let patience = Patience { silence: PATIENCE, sign_in: PATIENCE };

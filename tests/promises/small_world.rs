@@ -239,9 +239,7 @@ impl Setting {
     fn passes_over(&self, moment: &Moment, write: &Write) -> Option<Moment> {
         let body = write.request.body.as_ref()?;
         body.get("newUserPrincipalName")?;
-        let back_home = [("deleted", json!(false)), ("userPrincipalName", json!(HOME))];
-        let back_home = back_home.map(|(key, value)| (key.to_owned(), value));
-        self.done(moment, &back_home.into_iter().collect())
+        self.done(moment, &state(json!({"deleted": false, "userPrincipalName": HOME})))
     }
 
     fn told(&self, moment: &Moment, event: Event) -> Moment {
@@ -253,7 +251,7 @@ impl Setting {
     /// The person after the write; None where the service cannot do it, as there is nobody to restore or to delete.
     fn done(&self, moment: &Moment, effect: &State) -> Option<Moment> {
         let wanted = effect.get("deleted");
-        if !wanted.is_null() && wanted == moment.person.get("deleted") {
+        if !wanted.is_none() && wanted == moment.person.get("deleted") {
             return None;
         }
         let mut to = moment.clone();
@@ -268,13 +266,13 @@ impl Setting {
     /// What is wrong with how the row ended.
     fn untrue(&self, before: &State, end: &Moment) -> Option<&'static str> {
         let person = &end.person;
-        let is_home = *person.get("userPrincipalName") == HOME;
-        let is_deleted = *person.get("deleted") == true;
-        let at_goal = is_home && !is_deleted && *person.get("onPremisesImmutableId") == NEW;
+        let is_home = person.get("userPrincipalName").as_str() == Some(HOME);
+        let is_deleted = person.get("deleted").is_true();
+        let at_goal = is_home && !is_deleted && person.get("onPremisesImmutableId").as_str() == Some(NEW);
         // Whoever was never seen is not known to be away.
         let was_seen = end.row.record().before.is_some();
-        let was_away = was_seen && *before.get("userPrincipalName") == AWAY;
-        let exposed = *person.get("userPrincipalName") == AWAY && !is_deleted;
+        let was_away = was_seen && before.get("userPrincipalName").as_str() == Some(AWAY);
+        let exposed = person.get("userPrincipalName").as_str() == Some(AWAY) && !is_deleted;
         let wrong = |wrong: bool, why| wrong.then_some(why);
         match end.row.record().outcome() {
             Outcome::Done => wrong(!at_goal, "done, and not at the goal"),
@@ -301,14 +299,17 @@ fn problem(code: &str) -> Problem {
 
 fn person(upn: &str, immutable_id: Option<&str>, deleted: bool) -> State {
     let upn = if deleted { format!("{}{upn}", ID.replace('-', "")) } else { upn.to_owned() };
-    let properties = [
-        ("id", json!(ID)),
-        ("userPrincipalName", json!(upn)),
-        ("onPremisesImmutableId", json!(immutable_id)),
-        ("onPremisesSyncEnabled", Value::Null),
-        ("deleted", json!(deleted)),
-    ];
-    properties.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    state(json!({
+        "id": ID,
+        "userPrincipalName": upn,
+        "onPremisesImmutableId": immutable_id,
+        "onPremisesSyncEnabled": null,
+        "deleted": deleted,
+    }))
+}
+
+fn state(properties: Value) -> State {
+    State::from_text(&properties.to_string()).unwrap()
 }
 
 /// What makes a moment different from others: times count from now, and only as far as they matter.

@@ -72,7 +72,8 @@ const BUSY_RECOVERED_S: f64 = 30.0;
 #[derive(Debug)]
 pub(super) struct Throttling {
     pub(super) gate: Gate,
-    last: Option<BudgetEvent>,
+    /// What slows the rate.
+    pub(super) last: Option<BudgetEvent>,
     taken: Taken,
     refusals: Refusals,
     delays: Delays,
@@ -94,8 +95,8 @@ fn is_lone(retry_after: Option<Duration>, whose: ThrottleReason) -> bool {
 
 /// Replies 429 that belong together.
 #[derive(Debug, Clone, Copy)]
-struct BudgetEvent {
-    whose: ThrottleReason,
+pub(super) struct BudgetEvent {
+    pub(super) whose: ThrottleReason,
     began: Instant,
     stopped_until: Instant,
     /// The first permit after the stop: requests with an earlier one were in flight when it began.
@@ -167,11 +168,6 @@ impl Throttling {
     /// Share of the full rate that may be used, 0.1 to 1.
     pub(super) fn share(&self, now: Instant) -> f64 {
         self.last.map_or(1.0, |event| event.share_at(now))
-    }
-
-    /// Whose limit slows the rate, as of the last event.
-    pub(super) fn whose(&self) -> Option<ThrottleReason> {
-        self.last.map(|event| event.whose)
     }
 
     /// The full rate has changed by this factor; what is free has not.

@@ -84,27 +84,6 @@ impl ThrottleReason {
     }
 }
 
-/// A rate below the full one.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error("eased to {rate:.1}/s: {reason}")]
-pub struct Eased {
-    /// Permits a second.
-    pub rate: f64,
-    /// Why no more.
-    pub reason: EasedReason,
-}
-
-/// Why a rate is below the full one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum EasedReason {
-    /// The service reports that a limit is nearly used up.
-    #[error("a limit of the service is nearly used up")]
-    LimitNear,
-    /// The service answered 429 a while ago.
-    #[error("{0}")]
-    Throttled(ThrottleReason),
-}
-
 /// Why a request was not served, apart from throttling: for a reason that is no other request's fault either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
@@ -129,8 +108,5 @@ mod tests {
         assert_eq!(shown(PauseReason::RetryAfter(ThrottleReason::Tenant)), "tenant throttled, Retry-After");
         assert_eq!(shown(PauseReason::Backoff(ThrottleReason::Unstated)), "throttled, no time given");
         assert_eq!(shown(PauseReason::NoAnswer), "target does not reply");
-        let eased = |reason| Eased { rate: 9.81, reason }.to_string();
-        assert_eq!(eased(EasedReason::Throttled(ThrottleReason::Tenant)), "eased to 9.8/s: tenant throttled");
-        assert_eq!(eased(EasedReason::LimitNear), "eased to 9.8/s: a limit of the service is nearly used up");
     }
 }

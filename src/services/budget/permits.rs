@@ -18,7 +18,7 @@ use super::gate::Permit;
 use super::limiter::{Limiter, full_rate};
 use super::taken::Taken;
 use super::usage::{SHARE_MIN, Usage};
-use super::{Eased, EasedReason, Pause, PauseReason, Priority, Quota, ThrottleReason, Trouble};
+use super::{Pause, PauseReason, Quota, ThrottleReason, Trouble};
 
 /// A smaller change of the rate is left for later: each is a new limiter.
 const CHANGE_MIN: f64 = 0.01;
@@ -51,6 +51,23 @@ struct PermitState {
     arrivals: u64,
     /// When the limiter will give the next permit, as of the last refusal.
     next_permit: Option<Instant>,
+}
+
+/// How urgent a request is; the smaller value goes first, and arrival decides among equals. Depth first: people who cannot sign in
+/// at this moment come before everybody else, and a new row begins only when no row under way wants anything. So few people are
+/// exposed, and none of them for long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Undoes steps of a row that failed half way.
+    Compensate,
+    /// Belongs to a row whose person cannot work right now.
+    Exposed,
+    /// The last read of a row that has all its changes.
+    Verify,
+    /// Belongs to a row that was begun but exposes nobody.
+    Started,
+    /// Begins a row.
+    New,
 }
 
 /// Where somebody stands, by how urgent it is and by arrival: the smallest is the head.
@@ -177,19 +194,19 @@ impl Budget {
         if state.pause(now).is_some() { used + 1.0 } else { used }
     }
 
-    /// That the rate is lower than it could be, and why; stops and other waits are told by [`Budget::pause`].
+    /// That the rate is lower than it could be, and why, in words; stops and other waits are told by [`Budget::pause`].
     #[must_use]
-    pub fn eased(&self) -> Option<Eased> {
+    pub fn eased(&self) -> Option<String> {
         let now = Instant::now();
         let mut state = self.state.lock();
         state.settle(now);
-        let reason = if state.usage.share() < state.throttling.share(now) {
-            EasedReason::LimitNear
-        } else {
-            EasedReason::Throttled(state.throttling.whose()?)
+        let why = match state.throttling.last {
+            _ if state.usage.share() < state.throttling.share(now) => {
+                "a limit of the service is nearly used up".to_owned()
+            }
+            last => last?.whose.to_string(),
         };
-        let rate = state.limiter.rate();
-        (state.share < EASED_BELOW).then_some(Eased { rate, reason })
+        (state.share < EASED_BELOW).then(|| format!("eased to {:.1}/s: {why}", state.limiter.rate()))
     }
 
     /// Permits per second when nothing slows the budget: the quota less a percent or so that is kept in reserve.

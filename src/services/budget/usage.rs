@@ -67,7 +67,12 @@ impl Usage {
             self.reference = (told - MET_ABOVE).min(REFERENCE_MAX);
             return;
         }
-        self.level = blended(self.level, told, passed_s);
+        let weight = 1.0 - (-passed_s / MEMORY.as_secs_f64()).exp();
+        self.level += weight * (told - self.level);
+        // Or quiet would never be told from nearly quiet.
+        if self.level < TOLD_MIN + 0.001 && told == TOLD_MIN {
+            self.level = TOLD_MIN;
+        }
         self.reference = (self.reference + CREEP_PER_S * passed_s).min(self.level).min(REFERENCE_MAX);
     }
 
@@ -75,14 +80,6 @@ impl Usage {
     pub(super) fn share(&self) -> f64 {
         (1.0 - (self.level - self.reference) / WIDTH).clamp(SHARE_MIN, 1.0)
     }
-}
-
-/// The mean moved towards a new report. Below a thousandth above the least it is the least, or quiet would never be told
-/// from nearly quiet.
-fn blended(level: f64, told: f64, passed_s: f64) -> f64 {
-    let weight = 1.0 - (-passed_s / MEMORY.as_secs_f64()).exp();
-    let level = level + weight * (told - level);
-    if level < TOLD_MIN + 0.001 && told == TOLD_MIN { TOLD_MIN } else { level }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The section [ad] of a connection file: the on-premises Active Directory.
 
-use super::{AddressKind, Reader, address_of, quota};
+use super::{Reader, address, quota};
 use crate::core::config::{Flaw, Table};
 use crate::services::ldap::{AdConnection, AdLimits};
+use reqwest::Url;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -13,27 +14,15 @@ use std::sync::Arc;
 /// More queries at once bring nothing: each asks for everybody who waits.
 const AT_ONCE_MAX: u32 = 16;
 
-const DIRECTORY: AddressKind = AddressKind {
-    what: "the address of a directory",
-    secure: "ldaps",
-    is_protected: false,
-    leaks: "the password",
-    cure: "write `ldaps://…`, or add `start_tls = true`",
-    example: "ldaps://dc1.contoso.local",
-};
-
 impl Reader<'_> {
     pub(super) fn ad(&self, table: &Table<'_>) -> Option<AdConnection> {
         ["url", "base", "bind"].iter().for_each(|key| table.require(key));
         let start_tls = table.flag("start_tls");
-        let kind = AddressKind { is_protected: start_tls, ..DIRECTORY };
-        let url = table.parsed("url", |text| match address_of("url", text, &kind)? {
-            url if start_tls && url.scheme() == "ldaps" => Err(Flaw::new(
-                "`start_tls` belongs to `ldap://…`; `ldaps://…` is secure from the beginning",
-                "take `start_tls` out, or write `ldap://…`",
-            )),
-            url => Ok(url),
-        });
+        let url = address(table, "url", "ldaps", start_tls);
+        if let (true, Some("ldaps"), Some(value)) = (start_tls, url.as_ref().map(Url::scheme), table.value("url")) {
+            let message = "`start_tls` belongs to `ldap://…`; `ldaps://…` is secure from the beginning";
+            table.note_at(&value.span(), message, Some("take `start_tls` out, or write `ldap://…`"));
+        }
         let ca = table.parsed("ca", |file| authorities_of(&self.folder.join(file)));
         let base = table.parsed("base", |text| match is_distinguished_name(text) {
             true => Ok(text.to_owned()),

@@ -3,7 +3,7 @@
 //! Every way has its own keys; one that belongs to another way is a mistake and not ignored, since whoever wrote it
 //! expects it to matter.
 
-use super::{Reader, web_address};
+use super::{Reader, address};
 use crate::core::Secret;
 use crate::core::config::{Flaw, Table};
 use crate::services::auth::{Auth, IdentityService, SecretSource};
@@ -186,7 +186,7 @@ impl Reader<'_> {
 
     fn identity_service(&self, table: &Table<'_>) -> Option<IdentityService> {
         if table.has("login") {
-            return web_address(table, "login").map(IdentityService::Metadata);
+            return address(table, "login", "https", false).map(IdentityService::Metadata);
         }
         let variable = |name: &str| (self.variable)(name).filter(|value| !value.is_empty());
         match (variable(APP_ENDPOINT), variable(APP_HEADER)) {

@@ -2,8 +2,10 @@
 //! limits. Throttling of one is no reason to slow another.
 
 use crate::core::Request;
+use crate::services::budget::Budget;
 use crate::services::connection::GraphLimits;
-use crate::services::service::{BudgetId, BudgetPlan};
+use crate::services::service::BudgetId;
+use std::sync::Arc;
 
 /// Paths whose requests, reads and writes together, count against the limits of identity protection and conditional
 /// access: one request a second for the whole tenant.
@@ -18,11 +20,11 @@ pub(super) const READS: BudgetId = BudgetId(1);
 pub(super) const IDENTITY_PROTECTION: BudgetId = BudgetId(2);
 
 /// All of them, in the order of their ids.
-pub(super) fn plans(limits: &GraphLimits) -> Vec<BudgetPlan> {
+pub(super) fn all(limits: &GraphLimits) -> Vec<Arc<Budget>> {
     vec![
-        BudgetPlan { name: "writes", quota: limits.writes },
-        BudgetPlan { name: "reads", quota: limits.reads },
-        BudgetPlan { name: "identity protection", quota: limits.identity_protection },
+        Budget::new("writes", limits.writes),
+        Budget::new("reads", limits.reads),
+        Budget::new("identity protection", limits.identity_protection),
     ]
 }
 

@@ -29,7 +29,8 @@ pub(super) fn of(body: &Value) -> Option<ErrorBody> {
     let general = code_of(error);
     let details: Vec<String> =
         member(error, "details").and_then(Value::as_array).into_iter().flatten().filter_map(code_of).collect();
-    let inner = inner_codes(error);
+    let nested = std::iter::successors(inner(error), |nested| inner(nested)).take(DEPTH_MAX);
+    let inner: Vec<String> = nested.filter_map(code_of).collect();
     let specific = details.first().or(inner.last()).cloned();
     let mut named: Vec<String> = general.iter().cloned().chain(specific).collect();
     named.dedup();
@@ -38,10 +39,6 @@ pub(super) fn of(body: &Value) -> Option<ErrorBody> {
         codes: general.into_iter().chain(details).chain(inner).collect(),
         message: member(error, "message").and_then(Value::as_str).map(one_line).unwrap_or_default(),
     })
-}
-
-fn inner_codes(error: &Value) -> Vec<String> {
-    std::iter::successors(inner(error), |nested| inner(nested)).take(DEPTH_MAX).filter_map(code_of).collect()
 }
 
 fn inner(error: &Value) -> Option<&Value> {

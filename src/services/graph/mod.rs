@@ -10,9 +10,10 @@ mod gather;
 mod http;
 mod preflight;
 
+use super::budget::Budget;
 use super::connection::{Connection, GraphLimits};
 use super::reply::{Fault, Reply};
-use super::service::{BudgetId, BudgetPlan, Check, Patience, Service};
+use super::service::{BudgetId, Check, Patience, Service};
 use crate::core::{Request, ServiceName};
 use async_trait::async_trait;
 use batch::Batcher;
@@ -67,8 +68,8 @@ impl Service for Graph {
         ServiceName::GRAPH
     }
 
-    fn budgets(&self) -> Vec<BudgetPlan> {
-        budgets::plans(&self.limits)
+    fn budgets(&self) -> Vec<Arc<Budget>> {
+        budgets::all(&self.limits)
     }
 
     fn budget(&self, request: &Request) -> BudgetId {

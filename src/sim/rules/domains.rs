@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::sim::document::fields;
 use crate::sim::{Document, GraphRefusal, ODataQuery, ReplicaView, Rows, TENANT_ID, chance};
 
 /// The tenant's initial domain: always there, always managed.
@@ -112,14 +113,6 @@ fn domain(name: &str, kind: DomainKind) -> Document {
         "passwordValidityPeriodInDays": 90,
         "supportedServices": ["Email", "OfficeCommunicationsOnline"],
     }))
-}
-
-/// The members of a JSON object.
-pub(crate) fn fields(value: Value) -> Document {
-    match value {
-        Value::Object(fields) => fields,
-        _ => Document::new(),
-    }
 }
 
 #[cfg(test)]

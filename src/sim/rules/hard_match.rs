@@ -3,8 +3,8 @@
 //! an existing tenant) it is refused for accounts that were linked before and for those with a directory role. No client of
 //! Graph can do this, so tests do it here: it shows whether what a batch did is of use.
 
-use super::users::{self, DirectoryRole};
 use crate::sim::store::IndexKey;
+use crate::sim::user::{self, DirectoryRole};
 use crate::sim::{Collection, Document, Tenant};
 
 /// Why an arriving object takes nobody over.
@@ -46,22 +46,22 @@ pub(crate) fn plan(tenant: &Tenant, blocks_takeover: bool, anchor: &str) -> Resu
     };
     check(user, blocks_takeover)?;
     let mut after = user.clone();
-    users::set_synced(&mut after, true);
-    users::link(&mut after, tenant.seed);
+    user::set_synced(&mut after, true);
+    user::link(&mut after, tenant.seed);
     Ok(after)
 }
 
 fn check(user: &Document, blocks_takeover: bool) -> Result<(), NoHardMatch> {
-    if users::synced(user) == Some(true) {
+    if user::synced(user) == Some(true) {
         return Err(NoHardMatch::Synchronized);
     }
     if blocks_takeover {
         return Err(NoHardMatch::Blocked);
     }
-    if users::identifier(user).is_some() {
+    if user::identifier(user).is_some() {
         return Err(NoHardMatch::IdentifierSet);
     }
-    match users::role(user) {
+    match user::role(user) {
         DirectoryRole::Ordinary => Ok(()),
         DirectoryRole::Holder => Err(NoHardMatch::RoleHeld),
         DirectoryRole::Eligible => Err(NoHardMatch::RoleEligible),
@@ -77,7 +77,7 @@ mod tests {
     use serde_json::Value;
 
     fn anna(change: impl FnOnce(&mut Document)) -> Tenant {
-        let mut anna = users::document(chance::uuid([1; 16]), "anna@contoso.com", Some("A=="));
+        let mut anna = user::document(chance::uuid([1; 16]), "anna@contoso.com", Some("A=="));
         change(&mut anna);
         tenant([anna], &[], 0)
     }
@@ -90,28 +90,28 @@ mod tests {
     fn an_ordinary_account_is_taken_over_and_linked() {
         let tenant = anna(|_| {});
         let after = plan(&tenant, false, "A==").unwrap();
-        assert_eq!(users::synced(&after), Some(true));
-        assert!(users::identifier(&after).is_some());
+        assert_eq!(user::synced(&after), Some(true));
+        assert!(user::identifier(&after).is_some());
         assert_eq!(plan(&tenant, true, "A=="), Err(NoHardMatch::Blocked));
         assert_eq!(plan(&tenant, false, "a=="), Err(NoHardMatch::Nobody));
     }
 
     #[test]
     fn every_obstacle_has_its_name() {
-        let delete = |user: &mut Document| *user = users::deleted(user, SimTime(0));
+        let delete = |user: &mut Document| *user = user::deleted(user, SimTime(0));
         assert_eq!(refused(delete), NoHardMatch::Deleted);
-        assert_eq!(refused(|user| users::set_synced(user, true)), NoHardMatch::Synchronized);
-        assert_eq!(refused(|user| users::link(user, 7)), NoHardMatch::IdentifierSet);
-        let holds = |user: &mut Document| users::set_role(user, DirectoryRole::Holder);
+        assert_eq!(refused(|user| user::set_synced(user, true)), NoHardMatch::Synchronized);
+        assert_eq!(refused(|user| user::link(user, 7)), NoHardMatch::IdentifierSet);
+        let holds = |user: &mut Document| user::set_role(user, DirectoryRole::Holder);
         assert_eq!(refused(holds), NoHardMatch::RoleHeld);
-        let may = |user: &mut Document| users::set_role(user, DirectoryRole::Eligible);
+        let may = |user: &mut Document| user::set_role(user, DirectoryRole::Eligible);
         assert_eq!(refused(may), NoHardMatch::RoleEligible);
     }
 
     #[test]
     fn a_cleared_link_is_no_obstacle() {
         let tenant = anna(|user| {
-            users::link(user, 7);
+            user::link(user, 7);
             user.insert("onPremisesObjectIdentifier".into(), Value::Null);
         });
         assert!(plan(&tenant, false, "A==").is_ok());

@@ -11,14 +11,14 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::domains::fields;
-use super::{derive, users};
+use crate::sim::document::{fields, parse_id};
 use crate::sim::odata::Comparison;
-use crate::sim::schema::{parameters, parse_id};
+use crate::sim::schema::parameters;
 use crate::sim::{
     Collection, Document, GraphOperation, GraphRefusal, GraphReply, ODataQuery, ReplicaView, Rows, SimTime, Slot,
     StateLine, Tenant,
 };
+use crate::sim::{derive, user};
 
 /// One in this many people is found at risk.
 const AT_RISK_ONE_IN: u32 = 50;
@@ -46,7 +46,7 @@ fn risk([level, state, detail]: Assessed, at: SimTime) -> Document {
 
 /// The risk that somebody was found with.
 fn found(user: &Document) -> Option<Document> {
-    let draw = users::number(user);
+    let draw = user::number(user);
     if !draw.is_multiple_of(AT_RISK_ONE_IN) {
         return None;
     }
@@ -59,14 +59,14 @@ fn found(user: &Document) -> Option<Document> {
 /// Somebody who is or was at risk, as the list shows them.
 fn risky_user(tenant: &Tenant, slot: Slot) -> Option<Document> {
     let user = tenant.users.get(slot)?;
-    let changed = tenant.risks.get(&users::id(user)).cloned();
+    let changed = tenant.risks.get(&user::id(user)).cloned();
     let mut shown = changed.or_else(|| found(user))?;
     shown.extend(fields(json!({
-        "id": users::id(user),
+        "id": user::id(user),
         "isDeleted": Collection::of(user) == Collection::Deleted,
         "isProcessing": false,
         "userDisplayName": user.get("displayName").cloned().unwrap_or_else(|| derive::display_name(user)),
-        "userPrincipalName": users::upn(user),
+        "userPrincipalName": user::upn(user),
     })));
     Some(shown)
 }
@@ -138,7 +138,7 @@ mod tests {
     fn user(last: u8) -> Document {
         let mut octets = [7; 16];
         octets[..4].copy_from_slice(&[0, 0, 0, last]);
-        users::document(chance::uuid(octets), &format!("user{last}@contoso.com"), None)
+        user::document(chance::uuid(octets), &format!("user{last}@contoso.com"), None)
     }
 
     fn planned(tenant: &Tenant, action: Assessed, ids: &[Uuid]) -> usize {
@@ -152,7 +152,7 @@ mod tests {
         let shown = |tenant: &Tenant, slot| risky_user(tenant, slot);
         assert_eq!(shown(&tenant, 0).unwrap()["riskState"], "atRisk");
         assert_eq!(shown(&tenant, 1), None);
-        let both = [users::id(&user(100)), users::id(&user(101))];
+        let both = [user::id(&user(100)), user::id(&user(101))];
         assert_eq!(planned(&tenant, DISMISSED, &both), 1);
         assert_eq!(planned(&tenant, CONFIRMED, &both), 2);
         let risks = vec![(both[0], risk(DISMISSED, SimTime(0)))];
@@ -170,7 +170,7 @@ mod tests {
             assert_eq!(plan_text(body).unwrap_err().status(), StatusCode::BAD_REQUEST, "{body}");
         }
         assert_eq!(plan_text(r#"{"userIds":[]}"#), Ok(Vec::new()));
-        let stranger = users::id(&user(9));
+        let stranger = user::id(&user(9));
         let refused = plan_text(&format!(r#"{{"userIds":["{stranger}"]}}"#));
         assert_eq!(refused, Err(GraphRefusal::not_found(stranger)));
     }

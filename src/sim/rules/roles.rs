@@ -10,10 +10,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::domains::fields;
-use super::users::{self, DirectoryRole};
+use crate::sim::document::{fields, parse_id};
 use crate::sim::odata::NAVIGATION;
-use crate::sim::schema::{Property, parse_id};
+use crate::sim::schema::Property;
+use crate::sim::user::{self, DirectoryRole};
 use crate::sim::{
     ApiVersion, Document, GraphRefusal, ODataQuery, ReplicaView, Rows, SERVICE_PRINCIPAL_ID, Tenant, USERS, chance,
     token,
@@ -67,7 +67,7 @@ impl RoleList {
     fn people<'a>(&self, tenant: &'a Tenant, by_group: bool) -> impl Iterator<Item = &'a Document> + use<'a> {
         let role = self.role;
         tenant.users.privileged().filter(move |user| {
-            users::role(user) == role && users::number(user).is_multiple_of(BY_GROUP_ONE_IN) == by_group
+            user::role(user) == role && user::number(user).is_multiple_of(BY_GROUP_ONE_IN) == by_group
         })
     }
 }
@@ -152,7 +152,7 @@ fn service_holders(app_is_administrator: bool) -> Vec<(RolePrincipal<'static>, &
 }
 
 fn own_role(user: &Document) -> &'static str {
-    let place = users::number(user) / BY_GROUP_ONE_IN;
+    let place = user::number(user) / BY_GROUP_ONE_IN;
     ROLES[usize::try_from(place).unwrap_or_default() % ROLES.len()]
 }
 
@@ -170,7 +170,7 @@ fn entries<'a>(
     query: &'a ODataQuery,
 ) -> Result<Rows<'a>, GraphRefusal> {
     let entries = holders(view.tenant, list).map(move |(principal, role)| {
-        let mut entry = grant(list, users::id(&principal.document), role);
+        let mut entry = grant(list, user::id(&principal.document), role);
         if let Some(selected) = &query.expand {
             entry.insert(NAVIGATION.to_owned(), principal.shown(selected.as_ref(), view.version));
         }

@@ -10,9 +10,9 @@ fn world(app_is_administrator: bool) -> Tenant {
     let people = (0..60).zip(roles.into_iter().cycle()).map(|(n, role)| {
         let octets = chance::digest(0, "test", &n.to_string());
         let id = chance::uuid(chance::first_half(&octets));
-        let mut user = users::document(id, &format!("user{n}@contoso.com"), None);
-        users::set_role(&mut user, role);
-        if n == 1 { users::deleted(&user, SimTime(0)) } else { user }
+        let mut user = user::document(id, &format!("user{n}@contoso.com"), None);
+        user::set_role(&mut user, role);
+        if n == 1 { user::deleted(&user, SimTime(0)) } else { user }
     });
     let mut tenant = tenant(people, &[], 0);
     tenant.app_is_administrator = app_is_administrator;
@@ -20,11 +20,11 @@ fn world(app_is_administrator: bool) -> Tenant {
 }
 
 fn ids<'a>(people: impl Iterator<Item = &'a Document>) -> Vec<Uuid> {
-    people.map(users::id).collect()
+    people.map(user::id).collect()
 }
 
 fn people(world: &Tenant, role: DirectoryRole) -> Vec<Uuid> {
-    let mut ids = ids(world.users.privileged().filter(|user| users::role(user) == role));
+    let mut ids = ids(world.users.privileged().filter(|user| user::role(user) == role));
     ids.sort();
     ids
 }
@@ -36,7 +36,7 @@ fn a_list_and_its_group_have_everybody_with_the_role_once() {
         let listed = holders(&world, list).map(|(principal, _)| principal);
         let direct: Vec<_> = listed
             .filter(|principal| principal.kind == "user")
-            .map(|principal| users::id(&principal.document))
+            .map(|principal| user::id(&principal.document))
             .collect();
         let members = ids(list.people(&world, true));
         assert!(!direct.is_empty() && !members.is_empty());
@@ -53,7 +53,7 @@ fn services_hold_roles_and_the_app_only_when_it_does() {
         let world = world(role);
         let all = holders(&world, &ASSIGNMENTS).map(|(principal, _)| principal);
         let all: Vec<_> = all.filter(|principal| principal.kind == "servicePrincipal").collect();
-        let of_app = all.iter().filter(|principal| users::id(&principal.document) == constant(SERVICE_PRINCIPAL_ID));
+        let of_app = all.iter().filter(|principal| user::id(&principal.document) == constant(SERVICE_PRINCIPAL_ID));
         (of_app.count(), all.len())
     };
     assert_eq!(services(false), (0, 1));

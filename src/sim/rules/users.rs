@@ -2,14 +2,18 @@
 //! the recycle bin, addresses that nobody else may have, accounts that an on-premises directory is the master of.
 
 use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::domains::DomainKind;
+use crate::sim::document::parse_id;
 use crate::sim::permission::{self, CLEAR_IDENTIFIER};
-use crate::sim::schema::{DELETED_USER, Property, WriteRule, parameters, parse_id, text};
+use crate::sim::schema::{DELETED_USER, Property, WriteRule, parameters};
 use crate::sim::store::keys;
+use crate::sim::user::{
+    DirectoryRole, IDENTIFIER, MAIL, UPN, anchor, deleted, document, home_upn, id, role, set_synced, synced, upn,
+};
 use crate::sim::{
     Collection, Document, GraphOperation, GraphRefusal, GraphReply, ODataQuery, PlannedWrite, ReplicaView, Rows,
     SimTime, Slot, Tenant, USERS, chance, upn,
@@ -18,25 +22,6 @@ use crate::sim::{
 /// What a creation must say at least (user-post-users in Microsoft's reference).
 const REQUIRED_FOR_CREATION: [&str; 5] =
     ["accountEnabled", "displayName", "mailNickname", "passwordProfile", "userPrincipalName"];
-const UPN: &str = "userPrincipalName";
-const MAIL: &str = "mail";
-const ANCHOR: &str = "onPremisesImmutableId";
-const IDENTIFIER: &str = "onPremisesObjectIdentifier";
-const SYNCED: &str = "onPremisesSyncEnabled";
-/// Digits of the id before a deleted user's UPN.
-const ID_DIGITS: usize = uuid::fmt::Simple::LENGTH;
-/// Where the directory role is kept; a user has no property that tells it.
-const ROLE: &str = "#role";
-
-/// Whether a user holds a role that ordinary apps may not touch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum DirectoryRole {
-    Ordinary,
-    Holder,
-    /// May activate one and has not: ordinary apps may act on them, and a hard match may not.
-    Eligible,
-}
 
 /// Who asks for a write, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,83 +29,6 @@ pub(crate) struct UserActor {
     /// Holds the directory roles that acting on administrators and clearing an on-premises identifier take.
     pub(crate) is_administrator: bool,
     pub(crate) at: SimTime,
-}
-
-/// A live, enabled, ordinary cloud user whose mail address is the UPN.
-pub(crate) fn document(id: Uuid, upn: &str, anchor: Option<&str>) -> Document {
-    let mut user = Document::new();
-    user.insert("id".into(), json!(id));
-    user.insert(UPN.into(), json!(upn));
-    user.insert(MAIL.into(), json!(upn));
-    user.insert("accountEnabled".into(), json!(true));
-    if let Some(anchor) = anchor {
-        user.insert(ANCHOR.into(), json!(anchor));
-    }
-    user
-}
-
-/// The user in the recycle bin: the service puts the id's digits before the UPN.
-pub(crate) fn deleted(user: &Document, at: SimTime) -> Document {
-    let mut user = user.clone();
-    let mangled = format!("{}{}", id(&user).simple(), upn(&user));
-    user.insert(UPN.into(), json!(mangled));
-    user.insert("deletedDateTime".into(), json!(at.zulu_text()));
-    user
-}
-
-pub(crate) fn id(user: &Document) -> Uuid {
-    text(user, "id").and_then(parse_id).unwrap_or_default()
-}
-
-/// A number that hangs on the id, for what is derived from it.
-pub(crate) fn number(user: &Document) -> u32 {
-    let [a, b, c, d, ..] = *id(user).as_bytes();
-    u32::from_be_bytes([a, b, c, d])
-}
-
-pub(crate) fn upn(user: &Document) -> &str {
-    text(user, UPN).unwrap_or_default()
-}
-
-/// The UPN as it is while live.
-pub(crate) fn home_upn(user: &Document) -> &str {
-    match Collection::of(user) {
-        Collection::Live => upn(user),
-        Collection::Deleted => upn(user).get(ID_DIGITS..).unwrap_or_default(),
-    }
-}
-
-pub(crate) fn anchor(user: &Document) -> Option<&str> {
-    text(user, ANCHOR)
-}
-
-/// Whether an on-premises directory is the master; None when it never was.
-pub(crate) fn synced(user: &Document) -> Option<bool> {
-    user.get(SYNCED)?.as_bool()
-}
-
-pub(crate) fn set_synced(user: &mut Document, is_synced: bool) {
-    user.insert(SYNCED.into(), json!(is_synced));
-}
-
-/// What links the account to an object on premises.
-pub(crate) fn identifier(user: &Document) -> Option<&str> {
-    text(user, IDENTIFIER)
-}
-
-/// Stamps what links an account to its object on premises. Which object that is hangs on the ImmutableID.
-pub(crate) fn link(user: &mut Document, seed: u64) {
-    let id = chance::id(seed, "identifier", anchor(user).unwrap_or_default());
-    user.insert(IDENTIFIER.into(), json!(id));
-}
-
-pub(crate) fn role(user: &Document) -> DirectoryRole {
-    let stored = user.get(ROLE).and_then(|role| DirectoryRole::deserialize(role).ok());
-    stored.unwrap_or(DirectoryRole::Ordinary)
-}
-
-pub(crate) fn set_role(user: &mut Document, role: DirectoryRole) {
-    user.insert(ROLE.into(), json!(role));
 }
 
 pub(crate) fn live<'a>(view: ReplicaView<'a>, query: &'a ODataQuery) -> Result<Rows<'a>, GraphRefusal> {

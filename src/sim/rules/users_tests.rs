@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::sim::Identity;
+use crate::sim::document::text;
 use crate::sim::schema::ApiVersion;
 use crate::sim::tenant::tests::tenant;
+use crate::sim::user::{ANCHOR, identifier, set_role};
 
 const NOW: SimTime = SimTime(1_000);
 const APP: UserActor = UserActor { is_administrator: false, at: NOW };

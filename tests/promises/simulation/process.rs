@@ -18,12 +18,12 @@ use cutover::runner::lookups::look_up;
 use cutover::runner::pass::Pass;
 use cutover::runner::reading::{ReadQuestion, ReadWork, Verification};
 use cutover::runner::reopen::{Retried, reopen};
-use cutover::runner::start::{Before, BeginError, Order as RunOrder, begin, look_back};
+use cutover::runner::start::{Before, BeginError, Order as RunOrder, copy, look_back};
 use cutover::runner::stop::{AdmissionGate, RunMode};
 use cutover::runner::worker::Work;
 use cutover::runner::{
     Clock as _, Command, Consumer, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, RunEvent, Schedule as Hours,
-    Services, StopReason,
+    Services, StopKind, StopReason,
 };
 use cutover::services::budget::Quota;
 use cutover::services::{Graph, GraphLimits, Patience, Registry};
@@ -348,7 +348,7 @@ impl Stage {
 
     /// Promise 5, first half: a graceful stop leaves nobody exposed.
     fn stopped(&mut self, stress: &Stress, reason: Option<&StopReason>) {
-        let graceful = matches!(reason, Some(StopReason::Requested(_) | StopReason::DiskFull(_)))
+        let graceful = reason.is_some_and(|reason| matches!(reason.kind, StopKind::Requested | StopKind::DiskFull))
             && stress.orders.iter().all(|(_, order)| *order != Order::StopNow);
         // Nobody can be helped while the service is down.
         let last = self.world.seen().into_iter().rev().take(REQUESTS_IN_VAIN);
@@ -390,8 +390,8 @@ impl Stage {
                     Err(HalfWayError::Journal(error)) => return Err(error),
                     Err(error) => panic!("{error}"),
                 };
-                match begin(&journal, &order, None, adoptions, &*clock, &mut |_| ()).await {
-                    Ok((session, _)) => session,
+                match copy(&journal, &order, None, adoptions, &*clock, &mut |_| ()) {
+                    Ok((import, _)) => import.finish(clock.now()).await?,
                     Err(BeginError::Journal(error)) => return Err(error),
                     Err(BeginError::Input(error)) => panic!("{error}"),
                     Err(BeginError::Plan(error)) => panic!("{error}"),

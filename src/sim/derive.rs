@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::users;
-use crate::sim::names::capitalised;
-use crate::sim::schema::text;
-use crate::sim::{Document, SimTime};
+use super::clock::SimTime;
+use super::document::{Document, text};
+use super::names::capitalised;
+use super::user;
 
 const MINUTE_MS: u64 = 60_000;
 /// 2022-01-01: the first day on which somebody's password was set.
@@ -15,7 +15,7 @@ const PASSWORDS_BEGAN: SimTime = SimTime(1_640_995_200_000);
 const PASSWORD_MINUTES: u64 = 3 * 365 * 24 * 60;
 
 /// The value of a derived property.
-pub(crate) fn value(name: &str, user: &Document) -> Value {
+pub(super) fn value(name: &str, user: &Document) -> Value {
     match name {
         "displayName" => display_name(user),
         "givenName" => json!(names(user).0),
@@ -28,24 +28,24 @@ pub(crate) fn value(name: &str, user: &Document) -> Value {
     }
 }
 
-pub(crate) fn display_name(user: &Document) -> Value {
+pub(super) fn display_name(user: &Document) -> Value {
     match names(user) {
         (Some(given), Some(surname)) => json!(format!("{given} {surname}")),
         (Some(name), None) | (None, Some(name)) => json!(name),
-        (None, None) => json!(users::home_upn(user)),
+        (None, None) => json!(user::home_upn(user)),
     }
 }
 
 /// When a user's password was set, unless it was set while the tenant was simulated: some day of three years, which hangs
 /// on the id alone.
 fn first_password(user: &Document) -> Value {
-    let minutes = u64::from(users::number(user)) % PASSWORD_MINUTES;
+    let minutes = u64::from(user::number(user)) % PASSWORD_MINUTES;
     json!(PASSWORDS_BEGAN.plus_ms(minutes * MINUTE_MS).zulu_text())
 }
 
 /// The part before the `@` of the address that the user was born with, as far as it is known.
 fn local_part(user: &Document) -> &str {
-    let address = text(user, "mail").unwrap_or_else(|| users::home_upn(user));
+    let address = text(user, "mail").unwrap_or_else(|| user::home_upn(user));
     address.split_once('@').map_or(address, |(local, _)| local)
 }
 
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn names_and_addresses_follow_from_the_mail_address() {
-        let mut user = users::document(chance::uuid([1; 16]), "anna.o'hara7@contoso.com", None);
+        let mut user = user::document(chance::uuid([1; 16]), "anna.o'hara7@contoso.com", None);
         user.insert("onPremisesSyncEnabled".into(), json!(true));
         assert_eq!(shown(&user, "displayName"), "Anna O'hara");
         assert_eq!(shown(&user, "proxyAddresses")[0], "SMTP:anna.o'hara7@contoso.com");
@@ -80,19 +80,19 @@ mod tests {
 
     #[test]
     fn deletion_shows_in_date_and_upn_but_not_in_mail() {
-        let user = users::document(chance::uuid([1; 16]), "a@contoso.com", None);
-        let user = users::deleted(&user, SimTime(0));
+        let user = user::document(chance::uuid([1; 16]), "a@contoso.com", None);
+        let user = user::deleted(&user, SimTime(0));
         assert_eq!(shown(&user, "deletedDateTime"), "1970-01-01T00:00:00Z");
         let upn = shown(&user, "userPrincipalName");
         let (digits, home) = upn.as_str().unwrap().split_at(32);
-        assert_eq!((digits, home), (&*users::id(&user).simple().to_string(), "a@contoso.com"));
+        assert_eq!((digits, home), (&*user::id(&user).simple().to_string(), "a@contoso.com"));
         assert_eq!(shown(&user, "mail"), "a@contoso.com");
-        assert_eq!(users::home_upn(&user), "a@contoso.com");
+        assert_eq!(user::home_upn(&user), "a@contoso.com");
     }
 
     #[test]
     fn a_password_has_a_date_and_who_never_had_one_has_null() {
-        let mut user = users::document(chance::uuid([1; 16]), "a@contoso.com", None);
+        let mut user = user::document(chance::uuid([1; 16]), "a@contoso.com", None);
         let date = shown(&user, "lastPasswordChangeDateTime");
         assert!(date.as_str().is_some_and(|date| date.starts_with("202")), "{date}");
         user.insert("lastPasswordChangeDateTime".into(), Value::Null);
