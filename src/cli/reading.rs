@@ -57,7 +57,6 @@ impl ReadPass {
             services: Arc::clone(&self.connected.services),
             job: self.job,
             settings,
-            run: self.run.id(),
             gate: AdmissionGate::default(),
             question,
         };

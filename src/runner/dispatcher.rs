@@ -15,7 +15,7 @@ use super::schedule::Schedule;
 use super::stop::{AdmissionPause, RunMode, StopKind, StopReason};
 use super::worker::{RowEnd, Unfinished, WorkerEnd};
 use crate::core::Problem;
-use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
+use crate::journal::{Counts, JournalError, RowNumber, RunId, RunRecord};
 use crate::machine::Outcome;
 use crate::services::budget::{Quota, fits};
 use std::collections::HashMap;
@@ -57,6 +57,7 @@ pub struct Dispatcher {
     consumers: Vec<Box<dyn Consumer>>,
     workers: JoinSet<WorkerEnd>,
     rows_of: HashMap<Id, RowNumber>,
+    run: RunId,
     rows: u64,
     counts: Counts,
     /// Rows that ended while this process worked: what the policy looks at.
@@ -109,6 +110,7 @@ impl Dispatcher {
             consumers,
             workers: JoinSet::new(),
             rows_of: HashMap::new(),
+            run: run.id(),
             rows: run.rows,
             counts: run.counts.clone(),
             here: Counts::default(),
@@ -125,7 +127,7 @@ impl Dispatcher {
 
     /// Works until every row has ended, or until the run has to stop.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Asked>) -> DispatchEnd {
-        let run = self.pass.run();
+        let run = self.run;
         let snapshot = self.snapshot();
         self.tell(&RunEvent::Started { run, snapshot });
         let mut ticks = interval(TICK);

@@ -290,7 +290,6 @@ impl Stage {
             services,
             job: Arc::clone(&self.job),
             settings,
-            run: run.id(),
             gate: AdmissionGate::default(),
             question: ReadQuestion::Verify(Box::new(move |row, _, result| told.lock().unwrap().push((row.0, result)))),
         };
