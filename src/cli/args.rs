@@ -6,7 +6,7 @@ use crate::progress::Style;
 use crate::runner::reopen::Retried;
 use crate::runner::{Deadline, MaxFailed, Window};
 use crate::services::budget::Quota;
-use crate::sim::GraphPermission;
+use crate::sim::{Faults, GraphPermission};
 use clap::{Args, ColorChoice, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -333,36 +333,14 @@ pub(super) struct SimArgs {
     /// Write a CSV of the people, ready for the job immutable-id
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
-    /// Latency of every answer, in milliseconds
-    #[arg(long, value_name = "MS")]
-    pub latency: Option<u64>,
-    /// More latency, up to so many milliseconds
-    #[arg(long, value_name = "MS")]
-    pub jitter: Option<u64>,
+    #[command(flatten)]
+    pub faults: Faults,
     /// How long reads may show what was before a write, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub replication: u64,
     /// How long a token lives, in seconds
     #[arg(long, value_name = "S", default_value_t = 3_599)]
     pub token_life: u64,
-    /// Share of requests answered 5xx before they are applied
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    pub error_before: f64,
-    /// Share of requests answered 5xx after they were applied
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    pub error_after: f64,
-    /// Share of connections cut before the request is applied
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    pub drop_before: f64,
-    /// Share of connections cut after the request was applied
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    pub drop_after: f64,
-    /// Share of requests answered 429 without need
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    pub throttle: f64,
-    /// Share of requests whose token is declared expired
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    pub expire_token: f64,
     /// No throttling
     #[arg(long)]
     pub unlimited: bool,

@@ -84,7 +84,7 @@ impl Target {
         if spec == SIM || (spec.eq_ignore_ascii_case(SIM) && !path.exists()) {
             return Ok(Target { spec: SIM.to_owned(), connection: None });
         }
-        let connection = Connection::load(path).map_err(Failure::unusable)?;
+        let connection = Connection::load(path)?;
         let absolute = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         Ok(Target { spec: absolute.display().to_string(), connection: Some(Box::new(connection)) })
     }
@@ -153,11 +153,11 @@ impl Target {
             None => {
                 let population = Population::People(cast.people);
                 let options = Options { population, state: cast.state, ..Options::default() };
-                let simulator = Simulator::start(options).await.map_err(Failure::unusable)?;
+                let simulator = Simulator::start(options).await?;
                 (connection_to(&simulator)?, Some(simulator))
             }
         };
-        let transport = HttpTransport::new(&connection).map_err(Failure::unusable)?;
+        let transport = HttpTransport::new(&connection)?;
         Ok(Reached { connection, transport, simulator })
     }
 }

@@ -5,7 +5,7 @@ use super::connect::{Connected, Target};
 use super::waits::{Cut, Waits};
 use crate::job::Job;
 use crate::progress::{prompt, short};
-use crate::runner::StopReason;
+use crate::runner::StopKind;
 use crate::runner::preflight::Ready;
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(super) async fn ask(waits: &mut Waits) -> Result<(), Cut> {
             reason
         }
     };
-    Err(Cut::Stopped(StopReason::Requested(reason)))
+    Err(Cut::Stopped(StopKind::Requested.because(reason)))
 }
 
 /// The thread ends with the process: a read of a terminal cannot be cancelled.

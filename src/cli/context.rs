@@ -24,12 +24,19 @@ pub(super) struct JobBatch {
 }
 
 impl JobBatch {
-    /// Reads the job and the head of the file.
+    /// Reads the job and the head of the file, whose rows must be usable.
     ///
     /// # Errors
     /// Everything that makes the batch unusable, with every mistake of a kind at once.
     pub fn open(args: &BatchArgs) -> Result<JobBatch, Failure> {
-        JobBatch::read(args)?.map_err(Failure::unusable)
+        let batch = JobBatch::read(args)??;
+        let wrong: Vec<String> = batch.file_errors().map(ToString::to_string).collect();
+        if wrong.is_empty() {
+            return Ok(batch);
+        }
+        let file = batch.input.file.display();
+        let help = format!("`cutover check {} {file}` shows everything; nothing was sent", batch.job.name);
+        Err(Failure::usage("input-unusable", format!("`{file}` cannot be used\n{}", wrong.join("\n")), help))
     }
 
     /// The same, but what makes the file unusable is handed back apart.
@@ -59,20 +66,6 @@ impl JobBatch {
             plan: None,
             adopts: None,
         }
-    }
-
-    /// Refuses a file whose rows must not be used, with everything that is wrong with it.
-    ///
-    /// # Errors
-    /// The findings about the file as a whole.
-    pub fn must_be_usable(&self) -> Result<(), Failure> {
-        let wrong: Vec<String> = self.file_errors().map(ToString::to_string).collect();
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        let file = self.input.file.display();
-        let help = format!("`cutover check {} {file}` shows everything; nothing was sent", self.job.name);
-        Err(Failure::usage("input-unusable", format!("`{file}` cannot be used\n{}", wrong.join("\n")), help))
     }
 
     /// Errors about the file as a whole.
@@ -173,7 +166,7 @@ pub(super) fn must_be_there(global: &Global) -> Result<(), Failure> {
 /// No row could ever begin.
 pub(super) fn schedule(args: &WorkArgs) -> Result<Schedule, Failure> {
     let zone = jiff::tz::TimeZone::system();
-    Schedule::new(args.window.clone(), args.deadline.as_ref(), SystemClock.now(), &zone).map_err(Failure::unusable)
+    Ok(Schedule::new(args.window.clone(), args.deadline.as_ref(), SystemClock.now(), &zone)?)
 }
 
 /// How this process names itself to others.

@@ -7,10 +7,10 @@ use super::Failure;
 use crate::core::Secret;
 use crate::journal::{Control, Holder, Journal};
 use crate::progress::warn;
-use crate::report::RunSummary;
+use crate::report::LiveRun;
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Between two tries to reach a process that is starting or ending.
@@ -22,20 +22,13 @@ const TRIES_MAX: u32 = 60;
 /// How long a live process may take to reply: one that was stopped never does.
 const REPLY_MAX: Duration = Duration::from_secs(5);
 
-/// The same for a report, which takes as long as there are rows.
-const REPORT_MAX: Duration = Duration::from_secs(600);
-
-/// What is asked of a live process. Without a run, the one it works on is meant.
+/// What is asked of a live process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ControlRequest {
-    /// How a run stands.
-    Status { run: Option<String> },
-    /// How every run stands.
-    Runs,
-    /// Write the report of a run into a folder.
-    Report { run: String, dir: PathBuf },
-    /// Steer the run.
-    Steer { run: Option<String>, order: SteerOrder },
+    /// How its run stands.
+    Look,
+    /// Steer its run.
+    Steer(SteerOrder),
 }
 
 /// An operator's order.
@@ -56,40 +49,27 @@ pub(super) const PROGRAM_HEADER: &str = "cutover-version";
 /// Of this program.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Asks the live process, if there is one. None: nobody works on the journal, or nobody whose reply can be used; then what stands
-/// in the journal has to do.
+/// Asks the live process how its run stands. None: nobody works on the journal, or nobody whose reply can be used; then what
+/// stands in the journal has to do.
 ///
 /// # Errors
 /// The process refuses, or this user may not ask.
-pub(super) async fn ask(journal: &Path, request: &ControlRequest) -> Result<Option<Vec<RunSummary>>, Failure> {
-    let (holder, contact) = match send(journal, request).await? {
-        Some((_, Contact::Summaries(summaries))) => return Ok(Some(summaries)),
-        Some(other) => other,
-        None => return Ok(None),
-    };
-    let (why, _) = no_use(&holder, &contact);
-    warn(format_args!("{why}, so this is what the journal has"));
+pub(super) async fn ask(journal: &Path) -> Result<Option<LiveRun>, Failure> {
+    match send(journal, &ControlRequest::Look).await? {
+        Some(Ok(live)) => return Ok(Some(live)),
+        Some(Err([why, _])) => warn(format_args!("{why}, so this is what the journal has")),
+        None => {}
+    }
     Ok(None)
-}
-
-/// The same of one run.
-pub(super) async fn ask_of_one(journal: &Path, request: &ControlRequest) -> Result<Option<RunSummary>, Failure> {
-    Ok(ask(journal, request).await?.and_then(|all| all.into_iter().next()))
 }
 
 /// Steers the live process, and returns how its run stands then.
 ///
 /// # Errors
 /// There is none, it does not reply or refuses, or this user may not ask.
-pub(super) async fn steer(journal: &Path, run: Option<String>, order: SteerOrder) -> Result<RunSummary, Failure> {
-    match send(journal, &ControlRequest::Steer { run, order }).await? {
-        Some((_, Contact::Summaries(mut summaries))) => {
-            summaries.pop().ok_or_else(|| Failure::program("the live process sent no summary"))
-        }
-        Some((holder, contact)) => {
-            let (why, help) = no_use(&holder, &contact);
-            Err(Failure::usage("live-process", why, help))
-        }
+pub(super) async fn steer(journal: &Path, order: SteerOrder) -> Result<LiveRun, Failure> {
+    match send(journal, &ControlRequest::Steer(order)).await? {
+        Some(reply) => reply.map_err(|[why, help]| Failure::usage("live-process", why, help)),
         None => Err(Failure::usage(
             "no-live-run",
             format!("no process works on a run of the journal `{}`, so there is nothing to steer", journal.display()),
@@ -98,30 +78,50 @@ pub(super) async fn steer(journal: &Path, run: Option<String>, order: SteerOrder
     }
 }
 
-/// Why the live process is of no use, and what to do.
-fn no_use(holder: &Holder, contact: &Contact) -> (String, String) {
-    let (pid, command) = (holder.pid, &holder.command);
-    match contact {
-        Contact::OtherVersion(version) => (
-            format!(
-                "process {pid} (`cutover {command}`) is cutover {version}, and this is cutover {VERSION}: they do not understand \
-                 each other"
-            ),
-            format!("use the program it was started with; `kill -INT {pid}` makes it stop with everybody in safety"),
-        ),
-        Contact::Summaries(_) | Contact::NotYet | Contact::TimedOut => (
-            format!("process {pid} (`cutover {command}`) has the journal and does not reply"),
-            format!(
-                "it may be starting or ending: try again in a moment. If it was stopped, `kill -CONT {pid}` wakes it; if it hangs, \
-                 end it with `kill -9 {pid}` and continue with `cutover resume`: the journal is good"
-            ),
-        ),
+/// Why a live process is of no use, and what to do.
+type NoUse = [String; 2];
+
+/// Asks again for a few seconds: the process may just be starting or ending. None if there is none.
+async fn send(journal: &Path, request: &ControlRequest) -> Result<Option<Result<LiveRun, NoUse>>, Failure> {
+    for tries in 1.. {
+        let Some(holder) = Journal::holder(journal)?.filter(Holder::may_live) else {
+            break;
+        };
+        let contact = match &holder.control {
+            Some(control) => send_once(holder.pid, control, request).await?,
+            None => Contact::NotYet,
+        };
+        let Holder { pid, command, .. } = holder;
+        return Ok(Some(match contact {
+            Contact::Reply(live) => Ok(live),
+            Contact::NotYet if tries < TRIES_MAX => {
+                tokio::time::sleep(TRY_AGAIN_AFTER).await;
+                continue;
+            }
+            Contact::NotYet | Contact::TimedOut => Err([
+                format!("process {pid} (`cutover {command}`) has the journal and does not reply"),
+                format!(
+                    "it may be starting or ending: try again in a moment. If it was stopped, `kill -CONT {pid}` wakes it; if it \
+                     hangs, end it with `kill -9 {pid}` and continue with `cutover resume`: the journal is good"
+                ),
+            ]),
+            Contact::OtherVersion(version) => Err([
+                format!(
+                    "process {pid} (`cutover {command}`) is cutover {version}, and this is cutover {VERSION}: they do not \
+                     understand each other"
+                ),
+                format!(
+                    "use the program it was started with; `kill -INT {pid}` makes it stop with everybody in safety"
+                ),
+            ]),
+        }));
     }
+    Ok(None)
 }
 
 /// What came of asking a process.
 enum Contact {
-    Summaries(Vec<RunSummary>),
+    Reply(LiveRun),
     /// Its version; two builds of one version may differ, too.
     OtherVersion(String),
     /// No reply, or not one of ours. In a moment this may be different: it may be at its beginning, at its end, or stopped.
@@ -129,64 +129,36 @@ enum Contact {
     TimedOut,
 }
 
-/// Asks again for a few seconds: the process may just be starting or ending. None if there is none.
-async fn send(journal: &Path, request: &ControlRequest) -> Result<Option<(Holder, Contact)>, Failure> {
-    let mut tries = 0;
-    loop {
-        let Some(holder) = Journal::holder(journal)?.filter(Holder::may_live) else {
-            return Ok(None);
-        };
-        let contact = match &holder.control {
-            Some(control) => send_once(&holder, control, request).await?,
-            None => Contact::NotYet,
-        };
-        tries += 1;
-        match contact {
-            Contact::NotYet if tries < TRIES_MAX => tokio::time::sleep(TRY_AGAIN_AFTER).await,
-            contact => return Ok(Some((holder, contact))),
-        }
-    }
-}
-
-async fn send_once(holder: &Holder, control: &Control, request: &ControlRequest) -> Result<Contact, Failure> {
-    let token = control.token.expose();
-    let patience = match request {
-        ControlRequest::Report { .. } => REPORT_MAX,
-        ControlRequest::Status { .. } | ControlRequest::Runs | ControlRequest::Steer { .. } => REPLY_MAX,
-    };
-    let url = format!("http://127.0.0.1:{}/", control.port);
-    let sent = client()?.post(url).bearer_auth(token).json(request);
-    let failed = |error: reqwest::Error| match error.is_timeout() {
-        true => Contact::TimedOut,
-        false => Contact::NotYet,
-    };
-    let reply = match sent.timeout(patience).send().await {
+async fn send_once(pid: u32, control: &Control, request: &ControlRequest) -> Result<Contact, Failure> {
+    let (status, version, body) = match exchange(control, request).await {
         Ok(reply) => reply,
-        Err(error) => return Ok(failed(error)),
+        Err(error) if error.is_timeout() => return Ok(Contact::TimedOut),
+        Err(_) => return Ok(Contact::NotYet),
     };
-    let status = reply.status();
-    let version = reply.headers().get(PROGRAM_HEADER).and_then(|version| version.to_str().ok()).map(str::to_owned);
-    let body = match reply.bytes().await {
-        Ok(body) => body,
-        Err(error) => return Ok(failed(error)),
-    };
-    let summaries = serde_json::from_slice(&body).ok().filter(|_| status.is_success());
-    match (version, summaries) {
-        (_, Some(summaries)) => Ok(Contact::Summaries(summaries)),
+    let reply = serde_json::from_slice(&body).ok().filter(|_| status.is_success());
+    match (version, reply) {
+        (_, Some(reply)) => Ok(Contact::Reply(reply)),
         (Some(version), None) if version != VERSION || status.is_success() => Ok(Contact::OtherVersion(version)),
         (Some(_), None) if status == StatusCode::UNPROCESSABLE_ENTITY => {
-            let text = Secret::new(token).redact(&String::from_utf8_lossy(&body));
-            let message = format!("process {} works on a run and says: {text}", holder.pid);
+            let text = Secret::new(control.token.expose()).redact(&String::from_utf8_lossy(&body));
+            let message = format!("process {pid} works on a run and says: {text}");
             Err(Failure::usage("live-process", message, "`cutover status` shows how it stands"))
         }
         (Some(_) | None, None) => Ok(Contact::NotYet),
     }
 }
 
-/// No proxy: what is said here stays on this machine.
-fn client() -> Result<reqwest::Client, Failure> {
+/// Returns the status, the version of the program that replies, and what it says.
+async fn exchange(
+    control: &Control,
+    request: &ControlRequest,
+) -> reqwest::Result<(StatusCode, Option<String>, Vec<u8>)> {
     // An error says that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().build();
-    client.map_err(|error| Failure::program(format!("no HTTP client: {error}")))
+    // No proxy: what is said here stays on this machine.
+    let client = reqwest::Client::builder().no_proxy().timeout(REPLY_MAX).build()?;
+    let call = client.post(format!("http://127.0.0.1:{}/", control.port)).bearer_auth(control.token.expose());
+    let reply = call.json(request).send().await?;
+    let version = reply.headers().get(PROGRAM_HEADER).and_then(|version| version.to_str().ok()).map(str::to_owned);
+    Ok((reply.status(), version, reply.bytes().await?.to_vec()))
 }

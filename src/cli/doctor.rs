@@ -4,7 +4,7 @@
 //! ground is missing (permissions without a sign-in) is not made, and is not told as good.
 
 use super::args::DoctorArgs;
-use super::connect::{Cast, Connected, Hitch, Reached, Target};
+use super::connect::{Cast, Hitch, Reached, Target};
 use super::context::{job, print_json};
 use super::{Exit, Failure};
 use crate::job::{Job, SHIPPED};
@@ -12,7 +12,7 @@ use crate::progress::{print_result, print_text};
 use crate::runner::Services;
 use crate::runner::client::RunAbort;
 use crate::runner::preflight::{Check, Verdict, introductions, permissions};
-use crate::services::{ActiveDirectory, AdConnection, Claims, Fault};
+use crate::services::{ActiveDirectory, Claims, Fault};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,13 +56,24 @@ async fn examine(target: Target, jobs: &[Job]) -> Result<Vec<Check>, Failure> {
         Ok(claims) => {
             checks.push(Check::good("sign-in", signed_in(&reached, claims.as_ref())));
             let connected = reached.connected(Uuid::now_v7(), claims.as_ref(), None);
-            checks.extend(of_tenant(&connected, jobs).await);
+            let services = &connected.services;
+            checks.extend(tenant(services).await);
+            for job in jobs {
+                // No parameter is wrong that was not given.
+                let params = job.parameters(&[]).unwrap_or_default();
+                checks.extend(permissions(job, &params, &services.app));
+            }
+            checks.push(limits(services));
             connected.close().await;
         }
         Err(fault) => checks.push(refused("sign-in", &fault)),
     }
     if let Some(directory) = directory {
-        checks.push(active_directory(directory).await);
+        let base = directory.base.clone();
+        checks.push(match ActiveDirectory::new(directory).check().await {
+            Ok(()) => Check::good("active directory", format!("{base} can be reached")),
+            Err(fault) => refused("active directory", &fault),
+        });
     }
     Ok(checks)
 }
@@ -77,19 +88,6 @@ fn signed_in(reached: &Reached, claims: Option<&Claims>) -> String {
     words
 }
 
-/// What can be asked of a tenant that somebody is signed in to.
-async fn of_tenant(connected: &Connected, jobs: &[Job]) -> Vec<Check> {
-    let services = &connected.services;
-    let mut checks = tenant(services).await;
-    for job in jobs {
-        // No parameter is wrong that was not given.
-        let params = job.parameters(&[]).unwrap_or_default();
-        checks.extend(permissions(job, &params, &services.app));
-    }
-    checks.push(limits(services));
-    checks
-}
-
 /// The tenant and its domains, or that it does not answer.
 async fn tenant(services: &Arc<Services>) -> Vec<Check> {
     let patience = services.registry.main().patience.silence.min(ANSWER_WITHIN);
@@ -98,8 +96,7 @@ async fn tenant(services: &Arc<Services>) -> Vec<Check> {
         Ok(Err(RunAbort(problem))) => vec![Check::bad("tenant", problem.to_string(), problem.advice)],
         Err(_) => {
             let detail = format!("no reply within {} s", patience.as_secs());
-            let advice = "check the network, the proxy, and the service's health page";
-            vec![Check::bad("tenant", detail, advice)]
+            vec![Check::bad("tenant", detail, "check the network, the proxy, and the service's health page")]
         }
     }
 }
@@ -113,32 +110,18 @@ fn limits(services: &Services) -> Check {
     Check::good("limits", words.collect::<Vec<_>>().join(", "))
 }
 
-async fn active_directory(connection: AdConnection) -> Check {
-    let base = connection.base.clone();
-    match ActiveDirectory::new(connection).check().await {
-        Ok(()) => Check::good("active directory", format!("{base} can be reached")),
-        Err(fault) => refused("active directory", &fault),
-    }
-}
-
 fn refused(name: &str, fault: &Fault) -> Check {
     Check::bad(name, format!("{} ({})", fault.brief(), fault.code), fault.advice())
 }
 
 fn show(check: &Check) {
-    let mark = match check.verdict {
-        Verdict::Good => '✓',
-        Verdict::Unknown => '?',
-        Verdict::Warning => '!',
-        Verdict::Bad => '✗',
-    };
-    let mut text = format!("{mark} {}: {}\n", check.name, check.detail);
-    if !check.advice.is_empty() {
-        text.push_str(&format!("    {}\n", check.advice));
-    }
     // What is good is not worth a word when it is to be quiet.
-    match check.verdict {
-        Verdict::Good => print_result(text.trim_end()),
-        Verdict::Unknown | Verdict::Warning | Verdict::Bad => print_text(text),
-    }
+    let (mark, print): (char, fn(String)) = match check.verdict {
+        Verdict::Good => ('✓', |line| print_result(line.trim_end())),
+        Verdict::Unknown => ('?', print_text),
+        Verdict::Warning => ('!', print_text),
+        Verdict::Bad => ('✗', print_text),
+    };
+    let advice = if check.advice.is_empty() { String::new() } else { format!("\n    {}", check.advice) };
+    print(format!("{mark} {}: {}{advice}\n", check.name, check.detail));
 }

@@ -9,9 +9,10 @@ use crate::journal::reserve::RESERVE_BYTES;
 use crate::journal::{Closed, Journal, JournalError, RunId, RunReader, RunRecord};
 use crate::progress::{counted, name_run, note_end, print, print_result, warn, warn_if_quiet};
 use crate::report::{self, Liveness, OUTCOMES, Report, ReportError, RunSummary, SUMMARY, UNFINISHED, listed};
-use crate::runner::StopReason;
 use crate::runner::exposed::Person;
+use crate::runner::{StopKind, StopReason};
 use serde_json::json;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// What the ending of a run is printed with.
@@ -56,7 +57,7 @@ impl RunEnding<'_> {
             Ok(exposed) => (exit, Some(exposed).filter(|_| is_whole)),
             Err(failure) => {
                 let exit = exit.or_worse(failure.print());
-                self.print_result(self.resume_line(&run));
+                self.print_resume(&run);
                 (exit, None)
             }
         }
@@ -74,67 +75,54 @@ impl RunEnding<'_> {
         };
         self.print_numbers(&summary, Some(&written))?;
         if !run.is_complete() {
-            self.print_result(self.resume_line(run));
+            self.print_resume(run);
         } else if summary.good() < summary.rows {
             let file = written.dir.join(UNFINISHED);
             let command = report::rerun_command(&run.header.job, &file, self.target_spec, &self.global.journal);
-            self.print_result(format!("fix the rows in {}, then: {command}", file.display()));
+            self.print_line(format_args!("fix the rows in {}, then: {command}", file.display()));
         }
         let half_way = summary.exposed.iter().filter(|person| !person.stranded);
-        Ok(LeftExposed {
-            keys: half_way.map(|person| person.key.clone()).collect(),
-            listed: Ok(written.path(report::EXPOSED)),
-        })
+        let keys = half_way.map(|person| person.key.clone()).collect();
+        Ok(LeftExposed { keys, listed: Ok(written.path(report::EXPOSED)) })
     }
 
     fn print_numbers(&self, summary: &RunSummary, written: Option<&Report>) -> Result<(), Failure> {
-        note_last_event(summary, written);
+        let file = |name: &str| written.map(|report| report.dir.join(name).display().to_string());
+        let files = json!({"outcomes": file(OUTCOMES), "unfinished": file(UNFINISHED), "summary": file(SUMMARY)});
+        let RunSummary { run, state, rows, outcomes, exposed, .. } = summary;
+        // The last line of `--progress json`.
+        note_end(json!({
+            "state": state, "rows": rows, "outcomes": outcomes, "exposed": exposed, "report": written.map(|_| files),
+        }));
         if self.args.json {
             return print_json(summary);
         }
-        let lines = report::end_lines(summary, &self.global.journal);
-        print_result(lines.join("\n"));
+        print_result(report::end_lines(summary, &self.global.journal).join("\n"));
         if let Some(why) = report::stop_reason(summary) {
-            warn_if_quiet(format_args!("run {} stopped: {why}", summary.run));
+            warn_if_quiet(format_args!("run {run} stopped: {why}"));
         }
-        if let Some(written) = written {
-            let file = written.dir.join(OUTCOMES).display().to_string();
-            if summary.good() < summary.rows {
-                let left = counted(summary.rows - summary.good(), "row is", "rows are");
-                warn_if_quiet(format_args!("run {}: {left} neither done nor unchanged: {file}", summary.run));
+        if let Some(file) = file(OUTCOMES) {
+            if summary.good() < *rows {
+                let left = counted(rows - summary.good(), "row is", "rows are");
+                warn_if_quiet(format_args!("run {run}: {left} neither done nor unchanged: {file}"));
             }
             print_result(format_args!("report    {file}"));
         }
         Ok(())
     }
 
+    fn print_resume(&self, run: &RunRecord) {
+        let command = report::resume_command(&run.id().to_string(), self.target_spec, &self.global.journal);
+        self.print_line(format_args!("continue with: {command}"));
+    }
+
     /// With `--json`, standard output is for the JSON alone.
-    fn print_result(&self, text: String) {
+    fn print_line(&self, text: impl Display) {
         match self.args.json {
             true => print(text),
             false => print_result(text),
         }
     }
-
-    fn resume_line(&self, run: &RunRecord) -> String {
-        let run = run.id().to_string();
-        format!("continue with: {}", report::resume_command(&run, self.target_spec, &self.global.journal))
-    }
-}
-
-/// What the last line of `--progress json` says about the run.
-fn note_last_event(summary: &RunSummary, written: Option<&Report>) {
-    let files = written.map(|report| {
-        let path = |name: &str| report.dir.join(name).display().to_string();
-        json!({"outcomes": path(OUTCOMES), "unfinished": path(UNFINISHED), "summary": path(SUMMARY)})
-    });
-    note_end(json!({
-        "state": summary.state,
-        "rows": summary.rows,
-        "outcomes": summary.outcomes,
-        "exposed": summary.exposed,
-        "report": files,
-    }));
 }
 
 /// Puts a log back that was deleted while the run was worked on.
@@ -151,7 +139,7 @@ fn put_back(closed: &Closed, journal: &Path) {
 
 /// What to do before the run can continue, where the disk needs attention first.
 pub(super) fn advise(stopped: Option<&StopReason>, journal: &Path) {
-    if let Some(StopReason::DiskFull(text)) = stopped {
+    if let Some(StopReason { kind: StopKind::DiskFull, text }) = stopped {
         warn(format_args!(
             "{text}: no more people were begun, and those under way were brought to safety\n\
              free at least {} MiB on the disk of `{}`, then continue",
@@ -183,13 +171,13 @@ impl LeftExposed {
 
     /// On standard error, since the report may not be writable either.
     pub fn warn(&self) {
-        if self.is_anybody() {
-            warn(left_in_words(&self.keys));
-            match &self.listed {
-                Ok(Some(path)) => warn(format_args!("all of them: {}", path.display())),
-                Ok(None) => {}
-                Err(error) => warn(error),
-            }
+        if !self.is_anybody() {
+            return;
+        }
+        warn(left_in_words(&self.keys));
+        match &self.listed {
+            Ok(path) => path.iter().for_each(|path| warn(format_args!("all of them: {}", path.display()))),
+            Err(error) => warn(error),
         }
     }
 }

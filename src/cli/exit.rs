@@ -61,19 +61,13 @@ impl Exit {
     /// How a command ends that has worked on a run.
     #[must_use]
     pub fn of_run(run: &RunRecord) -> Exit {
-        if run.outcome_count(Outcome::Stranded) > 0 {
-            return Exit::Stranded;
-        }
+        let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);
         match &run.state {
+            _ if run.outcome_count(Outcome::Stranded) > 0 => Exit::Stranded,
             RunState::Stopped(Stop::Requested(_)) | RunState::Open | RunState::Importing => Exit::Requested,
             RunState::Stopped(Stop::Fault(_)) => Exit::Fault,
-            RunState::Stopped(Stop::Finished) | RunState::Finished => {
-                let good = run.outcome_count(Outcome::Done) + run.outcome_count(Outcome::Unchanged);
-                match good == run.rows {
-                    true => Exit::Good,
-                    false => Exit::Findings,
-                }
-            }
+            RunState::Stopped(Stop::Finished) | RunState::Finished if good == run.rows => Exit::Good,
+            RunState::Stopped(Stop::Finished) | RunState::Finished => Exit::Findings,
         }
     }
 

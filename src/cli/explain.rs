@@ -5,6 +5,7 @@
 //! pages.
 
 use super::context::job;
+use super::failure::ErrorPages;
 use super::{Exit, Failure};
 use crate::core::{NOT_AGAIN, NOTHING_CHANGED, ProblemKind, nearest_first};
 use crate::job::SHIPPED;
@@ -13,9 +14,7 @@ use crate::progress::print_text;
 use crate::services::{Class, KnownCode, Speaker, known_code, known_codes};
 use crate::values::Rule;
 use crate::{job, machine, runner};
-use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 
 /// Columns of a page: fits every terminal, and is the same in all of them.
 const PAGE_COLUMNS: usize = 100;
@@ -45,14 +44,8 @@ fn topic(one: &str, many: &str) -> Topic {
     [one.to_owned(), many.to_owned()]
 }
 
-fn topic_of(speaker: Speaker) -> Topic {
-    let name = match speaker {
-        Speaker::Graph => "Microsoft Graph",
-        Speaker::SignIn => "the sign-in",
-        Speaker::Directory => "the on-premises directory",
-        Speaker::Transport => "cutover about a request",
-    };
-    [format!("a code of {name}"), format!("Codes of {name}")]
+fn codes_of(whom: &str) -> Topic {
+    [format!("a code of {whom}"), format!("Codes of {whom}")]
 }
 
 /// What is known about one code.
@@ -66,8 +59,11 @@ struct ExplainPage {
     lines: Vec<(&'static str, String)>,
 }
 
+/// A label and a text of a page.
+type Line<'t> = (&'static str, &'t str);
+
 impl ExplainPage {
-    fn new(topic: &Topic, code: &str, meaning: &str, lines: &[(&'static str, &str)]) -> ExplainPage {
+    fn new(topic: &Topic, code: &str, meaning: &str, lines: &[Line<'_>]) -> ExplainPage {
         ExplainPage {
             code: code.to_owned(),
             topic: topic.clone(),
@@ -82,36 +78,21 @@ impl ExplainPage {
     }
 }
 
-fn action<'t>(changed: &'t str, again: &'t str, advice: &'t str) -> [(&'static str, &'t str); 3] {
+fn action<'t>(changed: &'t str, again: &'t str, advice: &'t str) -> [Line<'t>; 3] {
     [("changed", changed), ("tried again", again), ("what to do", advice)]
-}
-
-/// `explain.toml`: meaning and advice, by code.
-#[derive(Deserialize)]
-pub(super) struct ErrorPages {
-    pub before_a_run: BTreeMap<String, [String; 2]>,
-    pub during_a_run: BTreeMap<String, [String; 2]>,
-    exit_code: BTreeMap<String, [String; 2]>,
-}
-
-impl ErrorPages {
-    pub fn read() -> Result<ErrorPages, Failure> {
-        toml::from_str(include_str!("explain.toml")).map_err(|error| Failure::program(format!("explain.toml: {error}")))
-    }
 }
 
 /// Every page there is, in the order of the list.
 fn pages() -> Result<Vec<ExplainPage>, Failure> {
     let mut pages = Vec::new();
-    let of_commands = ErrorPages::read()?;
+    let of_commands = ErrorPages::read();
     let exits = topic("an exit code", "Exit codes");
     for (code, [meaning, advice]) in &of_commands.exit_code {
         pages.push(ExplainPage::new(&exits, code, meaning, &[("what to do", advice)]));
     }
     let errors = topic("an error of a command", "Errors of commands");
-    for (changed, errors_then) in [(BEFORE_A_RUN, &of_commands.before_a_run), (DURING_A_RUN, &of_commands.during_a_run)]
-    {
-        for (code, [meaning, advice]) in errors_then {
+    for (changed, codes) in [(BEFORE_A_RUN, &of_commands.before_a_run), (DURING_A_RUN, &of_commands.during_a_run)] {
+        for (code, [meaning, advice]) in codes {
             pages.push(ExplainPage::new(&errors, code, meaning, &action(changed, AGAIN_BY_HAND, advice)));
         }
     }
@@ -125,21 +106,22 @@ fn pages() -> Result<Vec<ExplainPage>, Failure> {
     let of_rooms = job::PROBLEMS.into_iter().chain(machine::PROBLEMS).chain(runner::problems::PROBLEMS);
     pages.extend(of_rooms.map(|kind| ExplainPage::of_problem(&problems, kind)));
     let rules = topic("a rule of the file", "Rules of the file");
-    for rule in Rule::all() {
+    pages.extend(Rule::all().map(|rule| {
         let lines = action(NOTHING_CHANGED, NOT_AGAIN, rule.advice().unwrap_or_default());
-        pages.push(ExplainPage::new(&rules, rule.name(), &rule.meaning(), &lines));
-    }
+        ExplainPage::new(&rules, rule.name(), &rule.meaning(), &lines)
+    }));
     for file in SHIPPED {
         let job = job(file.name)?;
-        let topic = [format!("a code of the job {}", job.name), format!("Codes of the job {}", job.name)];
-        for one in job.obstacles.iter().chain(&job.checks).chain(&job.refusals) {
+        let topic = codes_of(&format!("the job {}", job.name));
+        let refusals = job.obstacles.iter().chain(&job.checks).chain(&job.refusals);
+        pages.extend(refusals.map(|one| {
             let lines = action(NOTHING_CHANGED, NOT_AGAIN, &one.advice);
-            pages.push(ExplainPage::new(&topic, &one.code, &one.reason.to_string(), &lines));
-        }
-        for one in &job.warnings {
+            ExplainPage::new(&topic, &one.code, &one.reason.to_string(), &lines)
+        }));
+        pages.extend(job.warnings.iter().map(|one| {
             let lines = [("changed", WARNING_CHANGED), ("what to do", &one.advice)];
-            pages.push(ExplainPage::new(&topic, &one.code, &one.reason.to_string(), &lines));
-        }
+            ExplainPage::new(&topic, &one.code, &one.reason.to_string(), &lines)
+        }));
     }
     pages.extend(known_codes().map(|known| code_page(known.code, known)));
     Ok(pages)
@@ -157,17 +139,20 @@ fn class_page(topic: &Topic, class: Class) -> ExplainPage {
 fn code_page(code: &str, known: &KnownCode) -> ExplainPage {
     let kind = known.class.kind();
     let (note, advice) = (known.note, known.advice);
-    let meaning = note.map_or_else(|| kind.meaning.to_owned(), sentence);
     let mut lines = vec![("leads to", kind.code)];
     lines.extend(note.map(|_| ("that is", kind.meaning)));
     lines.extend(action(kind.changed, kind.again, advice.unwrap_or(kind.advice)));
     lines.push(("source", known.speaker.source()));
-    let mut page = ExplainPage::new(&topic_of(known.speaker), code, &meaning, &lines);
-    page.summary = match note.or(advice) {
-        Some(more) => format!("{}: {more}", kind.code),
-        None => kind.code.to_owned(),
-    };
-    page
+    let topic = codes_of(match known.speaker {
+        Speaker::Graph => "Microsoft Graph",
+        Speaker::SignIn => "the sign-in",
+        Speaker::Directory => "the on-premises directory",
+        Speaker::Transport => "cutover about a request",
+    });
+    let meaning = note.map_or_else(|| kind.meaning.to_owned(), sentence);
+    let more = note.or(advice).map_or_else(String::new, |more| format!(": {more}"));
+    let page = ExplainPage::new(&topic, code, &meaning, &lines);
+    ExplainPage { summary: format!("{}{more}", kind.code), ..page }
 }
 
 fn sentence(text: &str) -> String {
@@ -178,31 +163,27 @@ fn sentence(text: &str) -> String {
 
 /// The pages of a code: by its name, else by its form.
 fn explain(code: &str, pages: &[ExplainPage]) -> Result<String, Failure> {
-    let code = code.trim().trim_end_matches([':', ',']);
     // As it is printed: error[CODE].
-    let code = code.strip_prefix("error[").unwrap_or(code);
-    let code = code.trim_end_matches(']');
+    let code = code.trim().trim_end_matches([':', ',']).trim_start_matches("error[").trim_end_matches(']');
     let by_name = pages.iter().filter(|page| page.code.eq_ignore_ascii_case(code));
-    let texts: Vec<String> = by_name.map(ExplainPage::to_string).collect();
+    let texts: Vec<String> = by_name.map(text_of).collect();
     if !texts.is_empty() {
         return Ok(texts.join("\n"));
     }
     // An HTTP status looks like an exit code, but no exit code was found.
     let is_status = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
     let in_form = if is_status { format!("http-{code}") } else { code.to_owned() };
-    match known_code(&in_form) {
-        Some(known) => Ok(code_page(&in_form, &known).to_string()),
-        None => Err(unknown(code, pages)),
-    }
+    let known = known_code(&in_form).ok_or_else(|| unknown(code, pages))?;
+    Ok(text_of(&code_page(&in_form, &known)))
 }
 
 fn unknown(code: &str, pages: &[ExplainPage]) -> Failure {
     let codes: Vec<&str> = pages.iter().map(|page| page.code.as_str()).collect();
     let wanted = code.to_ascii_lowercase();
     let holds = |known: &&str| wanted.len() > 2 && known.to_ascii_lowercase().contains(&wanted);
+    // The nearest first; one may be both near and longer.
     let mut near = nearest_first(code, &codes);
     near.extend(codes.iter().copied().filter(holds));
-    // The nearest first; one may be both near and longer.
     let mut seen = BTreeSet::new();
     near.retain(|code| seen.insert(*code));
     let similar = if near.is_empty() { String::new() } else { format!("similar codes: {}; ", near.join(", ")) };
@@ -210,16 +191,13 @@ fn unknown(code: &str, pages: &[ExplainPage]) -> Failure {
     Failure::usage("unknown-code", format!("the code `{code}` is not known"), help)
 }
 
-impl fmt::Display for ExplainPage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({})\n", self.code, self.topic[0])?;
-        writeln!(f, "{}\n", wrapped(&self.meaning, "", ""))?;
-        for (label, text) in &self.lines {
-            let first = format!("{label:<LABEL_COLUMNS$}");
-            writeln!(f, "{}", wrapped(text, &first, &" ".repeat(LABEL_COLUMNS)))?;
-        }
-        Ok(())
-    }
+fn text_of(page: &ExplainPage) -> String {
+    let lines = page.lines.iter().map(|(label, text)| {
+        let text = wrapped(text, &format!("{label:<LABEL_COLUMNS$}"), &" ".repeat(LABEL_COLUMNS));
+        format!("{text}\n")
+    });
+    let meaning = wrapped(&page.meaning, "", "");
+    format!("{} ({})\n\n{meaning}\n\n{}", page.code, page.topic[0], lines.collect::<String>())
 }
 
 fn wrapped(text: &str, first: &str, rest: &str) -> String {

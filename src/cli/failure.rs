@@ -3,11 +3,10 @@
 
 use super::Exit;
 use crate::core::Problem;
-use crate::journal::JournalError;
 use crate::progress::fail;
-use crate::report::ReportError;
-use crate::runner::start::BeginError;
 use miette::Diagnostic;
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Why a command ended early. `cutover explain` knows the code.
@@ -27,12 +26,7 @@ impl Failure {
         Failure { exit, code, message: in_words(&error), help: error.help().map(|help| help.to_string()) }
     }
 
-    /// Bad usage, input, job or configuration, as a room reports it.
-    pub fn unusable(error: impl Diagnostic + Send + Sync + 'static) -> Failure {
-        Failure::new(Exit::Unusable, error)
-    }
-
-    /// The same, found by a command. `explain.toml` has a page of the code.
+    /// Bad usage, input, job or configuration, found by a command. `explain.toml` has a page of the code.
     pub fn usage(code: &str, message: impl Into<String>, help: impl Into<String>) -> Failure {
         Failure { code: code.to_owned(), ..Failure::with(Exit::Unusable, message, help) }
     }
@@ -110,53 +104,32 @@ fn in_words(error: &dyn Diagnostic) -> String {
     words
 }
 
-impl From<JournalError> for Failure {
-    fn from(error: JournalError) -> Self {
-        let exit = match &error {
-            JournalError::NoRun { .. }
-            | JournalError::UnknownRun { .. }
-            | JournalError::AmbiguousRun { .. }
-            | JournalError::TakenOver { .. }
-            | JournalError::NotAllowed { .. }
-            | JournalError::InUse { .. }
-            | JournalError::InUseUnnamed { .. }
-            | JournalError::Lock { .. }
-            | JournalError::ExportOutput(_)
-            | JournalError::NoExport
-            | JournalError::UnreadableExport(_) => Exit::Unusable,
-            JournalError::Log(_)
-            | JournalError::Store(_)
-            | JournalError::Entry(_)
-            | JournalError::Checkpoint(_)
-            | JournalError::NoBeginning
-            | JournalError::Impossible { .. }
-            | JournalError::NoRoom { .. }
-            | JournalError::LogGone { .. }
-            | JournalError::File { .. } => Exit::Fault,
-        };
-        Failure::new(exit, error)
+impl<E: Diagnostic + Send + Sync + 'static> From<E> for Failure {
+    /// Of an error as a room reports it: its page says whether anything can have been written.
+    fn from(error: E) -> Failure {
+        let code = error.code().map(|code| code_of_room(&code.to_string()));
+        let may_have_written = code.is_some_and(|code| ErrorPages::read().during_a_run.contains_key(&code));
+        Failure::new(if may_have_written { Exit::Fault } else { Exit::Unusable }, error)
     }
 }
 
-impl From<BeginError> for Failure {
-    fn from(error: BeginError) -> Self {
-        match error {
-            BeginError::Input(error) => Failure::unusable(error),
-            BeginError::Plan(error) => Failure::unusable(error),
-            BeginError::Journal(error) => error.into(),
-        }
-    }
+/// `explain.toml`: meaning and advice, by code.
+#[derive(Default, Deserialize)]
+pub(super) struct ErrorPages {
+    pub before_a_run: BTreeMap<String, [String; 2]>,
+    pub during_a_run: BTreeMap<String, [String; 2]>,
+    pub exit_code: BTreeMap<String, [String; 2]>,
 }
 
-impl From<ReportError> for Failure {
-    fn from(error: ReportError) -> Self {
-        Failure::new(Exit::Fault, error)
+impl ErrorPages {
+    pub fn read() -> ErrorPages {
+        // A test reads it, so it has no mistakes.
+        toml::from_str(include_str!("explain.toml")).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::explain::ErrorPages;
     use super::*;
     use std::collections::BTreeSet;
     use std::path::Path;
@@ -200,7 +173,7 @@ mod tests {
             codes.extend(calls.filter_map(|call| Some(call.strip_prefix('"')?.split_once('"')?.0.to_owned())));
         }
         assert!(codes.contains("no-target"), "{codes:?}");
-        let pages = ErrorPages::read().unwrap();
+        let pages = ErrorPages::read();
         let pages = pages.before_a_run.keys().chain(pages.during_a_run.keys());
         let pages: BTreeSet<String> = pages.cloned().collect();
         let missing: Vec<_> = codes.difference(&pages).collect();

@@ -38,7 +38,7 @@ fn count(behind: &LeftBehind) -> String {
 pub(super) fn refusal(error: HalfWayError, global: &Global) -> Failure {
     match error {
         HalfWayError::Journal(error) => error.into(),
-        HalfWayError::Input(error) => Failure::unusable(error),
+        HalfWayError::Input(error) => Failure::from(error),
         HalfWayError::Elsewhere(left) => elsewhere(&left, global),
         error @ HalfWayError::CannotTakeOver { .. } => {
             let help = "`cutover resume` that run to finish them; nothing was written";

@@ -7,7 +7,7 @@ use crate::values::{ImmutableId, interpret};
 /// Octets with blanks between them come as so many words.
 pub(super) fn main(words: &[String]) -> Result<Exit, Failure> {
     let value = words.join(" ");
-    let anchor = interpret(&value).map_err(|error| Failure::unusable(error).about(&format!("`{value}`")))?;
+    let anchor = interpret(&value).map_err(|error| Failure::from(error).about(&format!("`{value}`")))?;
     print_text(format_args!("GUID         {}\n", anchor.guid));
     print_text(format_args!("hex          {}\n", anchor.guid.hex()));
     print_text(format_args!("ImmutableID  {}\n", ImmutableId::from(anchor.guid)));

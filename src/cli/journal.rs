@@ -29,7 +29,7 @@ fn verify(global: &Global, args: &JournalVerifyArgs) -> Result<Exit, Failure> {
         ));
     }
     let verdicts = match &args.export {
-        Some(file) => vec![verify_export(file, args.head).map_err(Failure::unusable)?],
+        Some(file) => vec![verify_export(file, args.head).map_err(|error| Failure::new(Exit::Unusable, error))?],
         None => verify_journal(global, args)?,
     };
     if args.json {
@@ -61,9 +61,9 @@ fn verify_journal(global: &Global, args: &JournalVerifyArgs) -> Result<Vec<Verdi
              checkpoint can be compared when it has ended",
             holder.pid, holder.command
         ));
-        return verify_beside(dir, &request).map_err(Failure::unusable);
+        return verify_beside(dir, &request).map_err(|error| Failure::new(Exit::Unusable, error));
     }
-    let (verdicts, unused) = checks::verify(dir, &request).map_err(Failure::unusable)?;
+    let (verdicts, unused) = checks::verify(dir, &request).map_err(|error| Failure::new(Exit::Unusable, error))?;
     unused.iter().for_each(warn_unused);
     Ok(verdicts)
 }

@@ -37,6 +37,7 @@ pub use exit::Exit;
 
 use crate::progress::{end, fail};
 use args::{Cli, CliCommand, Global};
+use control::SteerOrder;
 use failure::Failure;
 use std::ffi::OsString;
 use std::num::NonZero;
@@ -83,10 +84,10 @@ fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         CliCommand::Resume(args) => on_runtime(resume::main(&global, &args, None)),
         CliCommand::Retry(args) => on_runtime(resume::main(&global, &args.resume, Some(args.rows.unwrap_or_default()))),
         CliCommand::Verify(args) => on_runtime(verify::main(&global, &args)),
-        CliCommand::Pause { run } => on_runtime(steer::pause(&global, run)),
-        CliCommand::Continue { run } => on_runtime(steer::go_on(&global, run)),
-        CliCommand::Drain { run } => on_runtime(steer::drain(&global, run)),
-        CliCommand::Pace { rate, run } => on_runtime(steer::pace(&global, run, rate)),
+        CliCommand::Pause { run } => on_runtime(steer::main(&global, run, SteerOrder::Pause(steer::reason()))),
+        CliCommand::Continue { run } => on_runtime(steer::main(&global, run, SteerOrder::Continue)),
+        CliCommand::Drain { run } => on_runtime(steer::main(&global, run, SteerOrder::Drain(steer::reason()))),
+        CliCommand::Pace { rate, run } => on_runtime(steer::main(&global, run, SteerOrder::Pace(rate.to_string()))),
         CliCommand::Status { run, json } => on_runtime(status::main(&global, run, json)),
         CliCommand::Runs { json } => on_runtime(status::runs(&global, json)),
         CliCommand::Report { run, report } => on_runtime(report::main(&global, run, report)),

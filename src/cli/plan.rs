@@ -15,7 +15,7 @@ use super::waits::Waits;
 use super::work::{preflight_failure, warn_of};
 use crate::batch::Finding;
 use crate::core::Problem;
-use crate::journal::{InputRow, Journal, JournalError, RowNumber, Session};
+use crate::journal::{Journal, JournalError, RowNumber, Session};
 use crate::report::PlanTable;
 use crate::runner::admission::{Admission, Selection};
 use crate::runner::claims::named;
@@ -42,12 +42,11 @@ struct PlannedRows {
     reads: u64,
 }
 
-/// What the file's own rules say of a row: the rule, whether it refuses the row, the words, and a value to use instead.
-type InFile = (String, bool, String, Option<String>);
+/// What the file's own rules say of a row, and whether that refuses the row. The advice is a value to use instead.
+type InFile = (bool, Problem);
 
 pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failure> {
     let batch = JobBatch::open(&args.batch)?;
-    batch.must_be_usable()?;
     let target = Target::named(args.target.target.as_deref())?;
     let (waits, _commands) = Waits::for_target(&target);
     let folder = temporary_folder()?;
@@ -124,7 +123,8 @@ async fn copy(
     let mut keep = |finding: &Finding| {
         if let (Some(row), Ok(())) = (finding.row, &kept) {
             let Finding { rule, message, suggestion, .. } = finding;
-            let said = (rule.to_string(), finding.is_error(), message.clone(), suggestion.clone());
+            let advice = suggestion.clone().unwrap_or_default();
+            let said = (finding.is_error(), Problem { code: rule.to_string(), message: message.clone(), advice });
             kept = in_file.push(RowNumber(row), &said);
         }
     };
@@ -144,24 +144,20 @@ fn write(
 ) -> Result<(), Failure> {
     let header = session.header();
     let whole = plan_seal(&batch.job.digest, &batch.params, &header.target, &batch.input.digest);
-    let key_cell = header.input.key_cell;
-    let key = |input: &InputRow| input.cells.get(key_cell).cloned().unwrap_or_default();
     let mut others = session.glance()?;
     let mut name = |row| {
         let input = others.input(row)?;
-        let name = input.map(|input| named(row, input.line, &key(&input)));
-        Ok::<_, JournalError>(name.unwrap_or_else(|| format!("row {row}")))
+        Ok::<_, JournalError>(named(&header.input, row, input.as_ref()))
     };
     let mut settled = plans.settle(&mut name)?;
     let mut in_file = in_file.finish()?;
     let mut table = PlanTable::create(&folder.join("plan.csv"), &batch.job, whole)?;
     session.glance()?.each::<Failure>(|input, _| {
-        let (row, key) = (input.number, key(input));
+        let (row, key) = (input.number, header.input.key(input).to_owned());
         let mut refusal = None;
-        while let Some((rule, is_error, message, suggestion)) = in_file.next_of(row)? {
-            forecast.find(row, &key, &rule, is_error, &message)?;
-            let advice = suggestion.unwrap_or_default();
-            refusal = refusal.or(is_error.then_some(Problem { code: rule, message, advice }));
+        while let Some((is_error, problem)) = in_file.next_of(row)? {
+            forecast.find(row, &key, &problem.code, is_error, &problem.message)?;
+            refusal = refusal.or(is_error.then_some(problem));
         }
         let plan = match refusal {
             Some(problem) => {

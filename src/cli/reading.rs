@@ -57,7 +57,6 @@ impl ReadPass {
             services: Arc::clone(&self.connected.services),
             job: self.job,
             settings,
-            run: self.run.id(),
             gate: AdmissionGate::default(),
             question,
         };
@@ -84,7 +83,7 @@ pub(super) fn must_be_whole(end: DispatchEnd, read: u64, rows: u64) -> Result<()
     };
     Err(Failure::with(
         Exit::of_stop(&reason.stop()),
-        format!("stopped after {read} of {rows} rows: {}", reason.text()),
+        format!("stopped after {read} of {rows} rows: {}", reason.text),
         "nothing was changed; run the same command again to read all of them",
     ))
 }

@@ -25,12 +25,11 @@ const FINDINGS_SHOWN_MAX: u64 = 20;
 pub(super) async fn main(global: &Global, args: &RunArgs) -> Result<Exit, Failure> {
     let schedule = schedule(&args.work)?;
     let batch = JobBatch::open(&args.batch)?;
-    batch.must_be_usable()?;
     let target = Target::named(args.target.target.as_deref())?;
     let plan = args.plan.as_deref().map(|path| {
         let (job, input) = (&batch.job.digest, &batch.input.digest);
         let whole = plan_seal(job, &batch.params, &target.identity(), input);
-        PlanFile::open(path, whole.0).map_err(Failure::unusable)
+        PlanFile::open(path, whole.0)
     });
     let plan = plan.transpose()?;
     let journal = journal(global, "run")?;

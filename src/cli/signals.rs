@@ -5,10 +5,6 @@
 //! Ctrl-C until something happens. So signals soon after the first one count as the same request.
 
 use crate::runner::{Asked, Command};
-#[cfg(unix)]
-use std::task::Poll;
-#[cfg(unix)]
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 
@@ -17,56 +13,48 @@ const ONE_REQUEST: Duration = Duration::from_secs(2);
 
 /// The first signal drains, a second request stops at once. Called early, so that no signal is lost before the run is worked on.
 pub(super) fn hear(sender: mpsc::Sender<Asked>) {
-    match Signals::listen() {
-        Ok(signals) => drop(tokio::spawn(pass_on(signals, sender))),
-        Err(error) => {
-            tracing::warn!("signals cannot be handled; the run ends at once on one: {error}");
-        }
+    let (heard, signals) = mpsc::channel(1);
+    match listen(&heard) {
+        Ok(()) => drop(tokio::spawn(pass_on(signals, sender))),
+        Err(error) => tracing::warn!("signals cannot be handled; the run ends at once on one: {error}"),
     }
 }
 
-async fn pass_on(mut signals: Signals, sender: mpsc::Sender<Asked>) {
-    let first = signals.next().await;
-    let heard = Instant::now();
-    let drain = Command::Interrupt(format!("{first} received"));
+/// Names the signals that end a run as they come; None: none will.
+async fn pass_on(mut signals: mpsc::Receiver<&'static str>, sender: mpsc::Sender<Asked>) -> Option<()> {
+    let first = signals.recv().await?;
+    let until = Instant::now() + ONE_REQUEST;
     // A run that has ended takes no more commands.
-    let _ended = sender.send(drain.into()).await;
-    let mut again = signals.next().await;
-    while heard.elapsed() < ONE_REQUEST {
-        again = signals.next().await;
+    let _ended = sender.send(Command::Interrupt(format!("{first} received")).into()).await;
+    let mut again = signals.recv().await?;
+    while Instant::now() < until {
+        again = signals.recv().await?;
     }
-    let stop = Command::StopNow(format!("{again} received twice"));
-    let _ended = sender.send(stop.into()).await;
-}
-
-/// Those that end a run, each with its name.
-struct Signals {
-    #[cfg(unix)]
-    all: Vec<(&'static str, Signal)>,
+    let _ended = sender.send(Command::StopNow(format!("{again} received twice")).into()).await;
+    Some(())
 }
 
 #[cfg(unix)]
-impl Signals {
-    fn listen() -> std::io::Result<Signals> {
-        let mut kinds = vec![
-            ("SIGINT", SignalKind::interrupt()),
-            ("SIGTERM", SignalKind::terminate()),
-            ("SIGQUIT", SignalKind::quit()),
-        ];
-        if !ignores_hangup() {
-            kinds.push(("SIGHUP", SignalKind::hangup()));
-        }
-        let all = kinds.into_iter().map(|(name, kind)| Ok((name, signal(kind)?)));
-        Ok(Signals { all: all.collect::<std::io::Result<_>>()? })
+fn listen(heard: &mpsc::Sender<&'static str>) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [
+        ("SIGINT", SignalKind::interrupt()),
+        ("SIGTERM", SignalKind::terminate()),
+        ("SIGQUIT", SignalKind::quit()),
+        ("SIGHUP", SignalKind::hangup()),
+    ];
+    for (name, kind) in kinds.into_iter().filter(|(_, kind)| *kind != SignalKind::hangup() || !ignores_hangup()) {
+        let (mut signal, heard) = (signal(kind)?, heard.clone());
+        tokio::spawn(async move { while signal.recv().await.is_some() && heard.send(name).await.is_ok() {} });
     }
+    Ok(())
+}
 
-    async fn next(&mut self) -> &'static str {
-        std::future::poll_fn(|context| {
-            let heard = |(name, signal): &mut (_, Signal)| signal.poll_recv(context).is_ready().then_some(*name);
-            self.all.iter_mut().find_map(heard).map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
-    }
+#[cfg(not(unix))]
+fn listen(heard: &mpsc::Sender<&'static str>) -> std::io::Result<()> {
+    let heard = heard.clone();
+    tokio::spawn(async move { while tokio::signal::ctrl_c().await.is_ok() && heard.send("Ctrl-C").await.is_ok() {} });
+    Ok(())
 }
 
 /// Whether the process was started to outlive its terminal, as by `nohup`. Only Linux says so without unsafe code.

@@ -9,7 +9,7 @@ use crate::journal::{JournalError, RunHeader, RunReader, RunRecord};
 use crate::progress::{print_result, print_text};
 use crate::runner::admission::canonical;
 use crate::sim::{
-    Faults, GraphPermission, Options, Population, RateQuota, SECRET_VARIABLE, ServiceLimits, Simulator, write_csv,
+    GraphPermission, Options, Population, RateQuota, SECRET_VARIABLE, ServiceLimits, Simulator, write_csv,
 };
 use std::fs::File;
 use std::io::BufWriter;
@@ -22,7 +22,7 @@ pub(super) async fn main(args: &SimArgs) -> Result<Exit, Failure> {
     if let Some(path) = &args.csv {
         write_people(args, path)?;
     }
-    let simulator = Simulator::start(options(args)).await.map_err(Failure::unusable)?;
+    let simulator = Simulator::start(options(args)).await?;
     print_result(format_args!("# simulated tenant at {}", simulator.url()));
     print_result(format_args!(
         "# save this as sim.toml, then: {SECRET_VARIABLE}={} cutover run … --target sim.toml",
@@ -43,9 +43,6 @@ fn write_people(args: &SimArgs, path: &Path) -> Result<(), Failure> {
 }
 
 fn options(args: &SimArgs) -> Options {
-    let pleasant = Faults::pleasant();
-    // A latency that was given gets no jitter on top, unless that was given, too.
-    let jitter = if args.latency.is_some() { 0 } else { pleasant.latency_jitter_ms };
     let mut permissions = GraphPermission::of_shipped_jobs();
     permissions.retain(|permission| !args.without.contains(permission));
     Options {
@@ -53,16 +50,7 @@ fn options(args: &SimArgs) -> Options {
         seed: args.seed,
         population: Population::Generated { users: args.users },
         state: args.state.clone(),
-        faults: Faults {
-            latency_base_ms: args.latency.unwrap_or(pleasant.latency_base_ms),
-            latency_jitter_ms: args.jitter.unwrap_or(jitter),
-            error_before: args.error_before,
-            error_after: args.error_after,
-            drop_before: args.drop_before,
-            drop_after: args.drop_after,
-            throttle: args.throttle,
-            expire_token: args.expire_token,
-        },
+        faults: args.faults,
         limits: limits(args),
         other_app_writes_per_s: args.other_app,
         replication_ms: args.replication,

@@ -1,21 +1,49 @@
 //! `cutover status` and `cutover runs`: how a run stands, or all of them, also while another process works on one.
 
 use super::context::{print_json, snapshot};
-use super::control::{ControlRequest, ask, ask_of_one};
+use super::control::ask;
 use super::{Exit, Failure, Global};
 use crate::journal::{Journal, RunRecord, Snapshot};
 use crate::machine::Outcome;
 use crate::progress::print_result;
-use crate::report::{Liveness, RunSummary, exposed_lines, status_lines, summarize};
+use crate::report::{LiveRun, Liveness, RunSummary, exposed_lines, status_lines, summarize};
+
+/// A run, what the journal has of it, and what a live process says.
+pub(super) struct View {
+    pub journal: Snapshot,
+    pub run: RunRecord,
+    pub live: Liveness,
+}
+
+impl View {
+    /// Of the run whose name begins so. Without one it is the newest in which somebody cannot work, and people come and go in a run
+    /// that is worked on, so that counts as one.
+    ///
+    /// # Errors
+    /// There is no such run, or the journal may not be read.
+    pub async fn of(global: &Global, named: Option<&str>) -> Result<View, Failure> {
+        let working = ask(&global.journal).await?;
+        let journal = snapshot(global)?;
+        let mut run = journal.find(named)?;
+        if let Some(live) = working.as_ref().filter(|live| named.is_none() && run.id() < live.run) {
+            let begun = journal.runs().into_iter().find(|run| run.id() == live.run);
+            run = begun.unwrap_or(run);
+        }
+        let live = liveness(&journal, &run, working.as_ref());
+        Ok(View { journal, run, live })
+    }
+}
+
+fn liveness(journal: &Snapshot, run: &RunRecord, working: Option<&LiveRun>) -> Liveness {
+    match working.filter(|live| live.run == run.id()) {
+        Some(live) => Liveness::Live(live.clone()),
+        None => Liveness::idle(journal.taken_over_by(run.id())),
+    }
+}
 
 pub(super) async fn main(global: &Global, run: Option<String>, json: bool) -> Result<Exit, Failure> {
-    let summary = match ask_of_one(&global.journal, &ControlRequest::Status { run: run.clone() }).await? {
-        Some(summary) => summary,
-        None => {
-            let journal = snapshot(global)?;
-            summary_of(&journal, &journal.find(run.as_deref())?)?
-        }
-    };
+    let View { journal, run, live } = View::of(global, run.as_deref()).await?;
+    let summary = summarize(&run, &mut journal.reader(&run)?, &live)?;
     if json {
         print_json(&summary)?;
     } else {
@@ -26,14 +54,15 @@ pub(super) async fn main(global: &Global, run: Option<String>, json: bool) -> Re
 }
 
 pub(super) async fn runs(global: &Global, json: bool) -> Result<Exit, Failure> {
-    let summaries = match ask(&global.journal, &ControlRequest::Runs).await? {
-        Some(summaries) => summaries,
-        None if Journal::exists(&global.journal)? => {
-            let journal = snapshot(global)?;
-            journal.runs().iter().map(|run| summary_of(&journal, run)).collect::<Result<_, _>>()?
+    let mut summaries = Vec::new();
+    if Journal::exists(&global.journal)? {
+        let working = ask(&global.journal).await?;
+        let journal = snapshot(global)?;
+        for run in journal.runs() {
+            let live = liveness(&journal, &run, working.as_ref());
+            summaries.push(summarize(&run, &mut journal.reader(&run)?, &live)?);
         }
-        None => Vec::new(),
-    };
+    }
     if json {
         print_json(&summaries)?;
         return Ok(Exit::Good);
@@ -46,9 +75,4 @@ pub(super) async fn runs(global: &Global, json: bool) -> Result<Exit, Failure> {
         print_result(format_args!("{run}  {started_at}  {state:<11}  {job:<16}  {rows} rows, {done} done  {target}"));
     }
     Ok(Exit::Good)
-}
-
-fn summary_of(journal: &Snapshot, run: &RunRecord) -> Result<RunSummary, Failure> {
-    let idle = Liveness::idle(journal.taken_over_by(run.id()));
-    Ok(summarize(run, &mut journal.reader(run)?, &idle)?)
 }

@@ -2,7 +2,7 @@
 //! to the target nor to the journal.
 
 use super::args::{Global, VerifyArgs};
-use super::context::{print_json, warn_unused};
+use super::context::{print_json, snapshot, warn_unused};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::reading::{ReadPass, must_be_whole};
@@ -11,7 +11,7 @@ use super::sim::cast_of;
 use super::waits::Waits;
 use super::work::{preflight_failure, warn_of};
 use crate::core::Problem;
-use crate::journal::{RowNumber, RunId, Snapshot};
+use crate::journal::{RowNumber, RunId};
 use crate::progress::{counted, name_run, print_result, warn};
 use crate::runner::admission::{Admission, Selection};
 use crate::runner::preflight::Verdict;
@@ -47,7 +47,7 @@ struct Unread {
 }
 
 pub(super) async fn main(global: &Global, args: &VerifyArgs) -> Result<Exit, Failure> {
-    let snapshot = Snapshot::take(&global.journal)?;
+    let snapshot = snapshot(global)?;
     let run = snapshot.find(args.run.as_deref())?;
     let (mut reader, unused) = snapshot.rows(&run)?;
     unused.iter().for_each(warn_unused);

@@ -10,7 +10,7 @@ use crate::journal::{JournalError, RunHeader};
 use crate::progress::{print, short, waiting_in_words};
 use crate::runner::client::RunAbort;
 use crate::runner::preflight::{Ready, prepare};
-use crate::runner::{Asked, Command, Refused, Services, StopReason};
+use crate::runner::{Asked, Command, Refused, Services, StopKind, StopReason};
 use crate::services::Endpoint;
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,9 +38,12 @@ pub(super) enum Cut {
     Failed(Failure),
 }
 
-impl From<Failure> for Cut {
-    fn from(failure: Failure) -> Cut {
-        Cut::Failed(failure)
+impl<E> From<E> for Cut
+where
+    Failure: From<E>,
+{
+    fn from(error: E) -> Cut {
+        Cut::Failed(error.into())
     }
 }
 
@@ -50,7 +53,7 @@ impl Cut {
         match self {
             Cut::Stopped(reason) => Failure::with(
                 Exit::of_stop(&reason.stop()),
-                format!("stopped: {}", reason.text()),
+                format!("stopped: {}", reason.text),
                 "nothing was changed or begun; run the same command again to start",
             ),
             Cut::Journal(error) => error.into(),
@@ -108,25 +111,37 @@ impl Waits {
     /// # Errors
     /// [`Cut::Stopped`]: somebody asked for it, or the patience is over.
     async fn wait<T>(&mut self, why: impl Fn() -> Option<String>, what: impl Future<Output = T>) -> Result<T, Cut> {
-        let mut hang = Hang { since: Instant::now(), printed: None };
+        // When it last moved, and what was printed last.
+        let mut moved_at = Instant::now();
+        let mut printed: Option<(String, Instant)> = None;
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         let mut what = pin!(what);
         loop {
             tokio::select! {
                 biased;
                 done = &mut what => return Ok(done),
-                Some(asked) = self.commands.recv() => if let Some(reason) = stop_asked(asked) {
+                reason = self.stop_asked() => {
                     let hangs = why().map_or_else(String::new, |why| format!(" ({why})"));
                     let text = format!("{reason} while waiting for {}{hangs}", self.whom);
-                    return Err(Cut::Stopped(StopReason::Requested(text)));
+                    return Err(Cut::Stopped(StopKind::Requested.because(text)));
                 },
-                _ = looks.tick() => match why() {
-                    None => hang.since = Instant::now(),
-                    Some(why) => match self.patience.saturating_sub(hang.since.elapsed()) {
-                        Duration::ZERO => return Err(Cut::Stopped(self.out_of_patience(&why))),
-                        left => hang.print(&self.whom, why, left),
-                    },
-                },
+                _ = looks.tick() => {}
+            }
+            let Some(why) = why() else {
+                moved_at = Instant::now();
+                continue;
+            };
+            let left = self.patience.saturating_sub(moved_at.elapsed());
+            let (whom, patience) = (&self.whom, short(self.patience));
+            if left.is_zero() {
+                let help = "check the network, the proxy and the addresses in the connection file";
+                let text = format!("{whom} did not reply for {patience}: {why}; {help}");
+                return Err(Cut::Stopped(StopKind::Target.because(text)));
+            }
+            // Once, and again when it hangs on something else.
+            if printed.as_ref().is_none_or(|(before, at)| *before != why && at.elapsed() >= PRINT_EVERY) {
+                print(format_args!("connecting to {whom}: {why}; retrying until {}; Ctrl-C stops", clock_in(left)));
+                printed = Some((why, Instant::now()));
             }
         }
     }
@@ -135,52 +150,29 @@ impl Waits {
     ///
     /// # Errors
     /// The reason to stop.
-    pub async fn answer(&mut self, mut answer: oneshot::Receiver<String>) -> Result<Option<String>, String> {
-        loop {
-            tokio::select! {
-                biased;
-                Some(asked) = self.commands.recv() => if let Some(reason) = stop_asked(asked) {
-                    return Err(reason);
-                },
-                line = &mut answer => return Ok(line.ok()),
+    pub async fn answer(&mut self, answer: oneshot::Receiver<String>) -> Result<Option<String>, String> {
+        tokio::select! {
+            biased;
+            reason = self.stop_asked() => Err(reason),
+            line = answer => Ok(line.ok()),
+        }
+    }
+
+    /// Why the process has to stop, once it has to. Other commands are refused.
+    async fn stop_asked(&mut self) -> String {
+        while let Some(asked) = self.commands.recv().await {
+            // Nobody may be waiting for the answer any more.
+            match asked.command {
+                Command::Drain(why) | Command::Interrupt(why) | Command::StopNow(why) => {
+                    let _ = asked.answer.send(Ok(()));
+                    return why;
+                }
+                Command::Pause(_) | Command::Continue | Command::Pace(_) => {
+                    let _ = asked.answer.send(Err(Refused::NotBegun));
+                }
             }
         }
-    }
-
-    fn out_of_patience(&self, why: &str) -> StopReason {
-        StopReason::Target(format!(
-            "{} did not reply for {}: {why}; check the network, the proxy and the addresses in the connection file",
-            self.whom,
-            short(self.patience)
-        ))
-    }
-}
-
-/// Why the process has to stop, if it has to. Commands are answered.
-fn stop_asked(asked: Asked) -> Option<String> {
-    let (answer, reason) = match asked.command {
-        Command::Drain(why) | Command::Interrupt(why) | Command::StopNow(why) => (Ok(()), Some(why)),
-        Command::Pause(_) | Command::Continue | Command::Pace(_) => (Err(Refused::NotBegun), None),
-    };
-    // Nobody may be waiting for it any more.
-    let _ = asked.answer.send(answer);
-    reason
-}
-
-/// A wait that hangs: printed once, and again when it hangs on something else.
-struct Hang {
-    /// When it last moved.
-    since: Instant,
-    printed: Option<(String, Instant)>,
-}
-
-impl Hang {
-    fn print(&mut self, whom: &str, why: String, left: Duration) {
-        let is_new = |(printed, at): &(String, Instant)| *printed != why && at.elapsed() >= PRINT_EVERY;
-        if self.printed.as_ref().is_none_or(is_new) {
-            print(format_args!("connecting to {whom}: {why}; retrying until {}; Ctrl-C stops", clock_in(left)));
-            self.printed = Some((why, Instant::now()));
-        }
+        std::future::pending().await
     }
 }
 

@@ -4,14 +4,14 @@ use super::args::WorkArgs;
 use super::connect::{Connected, Target};
 use super::consent::{ask, heading};
 use super::context::{absolute, operator, report_dir};
-use super::control_server::{Bridge, listen};
+use super::control_server::{LiveProcess, listen};
 use super::ending::{LeftExposed, RunEnding, advise};
 use super::half_way::mention_others;
 use super::sim::cast_of;
 use super::waits::{Cut, Waits};
 use super::{Exit, Failure, Global};
 use crate::job::{Job, Settings};
-use crate::journal::{Copied, Journal, JournalError, Session, Stop};
+use crate::journal::{ControlToken, Copied, Journal, JournalError, Session, Stop};
 use crate::progress::{self, counted, name_run, print, warn, warn_if_quiet};
 use crate::runner::admission::Admission;
 use crate::runner::claims::Claims;
@@ -21,11 +21,13 @@ use crate::runner::preflight::{Check, Ready, Verdict};
 use crate::runner::reopen::{Retried, reopen};
 use crate::runner::stop::AdmissionGate;
 use crate::runner::worker::Work;
-use crate::runner::{Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopReason, SystemClock};
+use crate::runner::{Clock, DispatchEnd, Dispatcher, Policy, Schedule, Services, StopKind, StopReason, SystemClock};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use uuid::Uuid;
 
 /// Between two looks whether the last user of the session is gone.
 const RELEASE_POLL: Duration = Duration::from_millis(10);
@@ -76,7 +78,7 @@ pub(super) async fn work(
     let (stopped, fault) = match end {
         Ok(DispatchEnd { stopped, journal }) => (stopped, journal),
         Err(Cut::Stopped(reason)) => (Some(reason), None),
-        Err(Cut::Journal(error)) => (Some(StopReason::Journal(error.to_string())), Some(error)),
+        Err(Cut::Journal(error)) => (Some(StopKind::Journal.because(error.to_string())), Some(error)),
         Err(Cut::Failed(failure)) => {
             let exposed = LeftExposed::remembered(&people, run, &dir);
             exposed.warn();
@@ -132,8 +134,18 @@ impl RunAttempt<'_> {
         };
         let services = Arc::clone(&connected.services);
         let gate = AdmissionGate::default();
-        let bridge = Bridge { gate: gate.clone(), commands, services: Arc::clone(&services) };
-        let mut server = listen(self.journal, &self.session, bridge).await;
+        let live = LiveProcess {
+            session: Arc::downgrade(&self.session),
+            gate: gate.clone(),
+            commands,
+            services: Arc::clone(&services),
+            token: ControlToken::new(Uuid::new_v4().to_string()),
+        };
+        let mut server = JoinSet::new();
+        // A run goes on without it.
+        if let Err(error) = listen(&mut server, self.journal, live).await {
+            tracing::warn!("other processes cannot ask this one how the run stands: {error}");
+        }
         let end = match self.begin(&connected, &mut waits, stage).await {
             Ok(settings) => self.dispatch(&services, settings, gate, waits, schedule).await,
             Err(cut) => Err(cut),
@@ -144,8 +156,8 @@ impl RunAttempt<'_> {
     }
 
     async fn connect(&self, target: Target, waits: &mut Waits) -> Result<Connected, Cut> {
-        let runs = self.journal.lock().await.runs().map_err(Failure::from)?;
-        let mut reader = self.session.reader().await.map_err(Failure::from)?;
+        let runs = self.journal.lock().await.runs()?;
+        let mut reader = self.session.reader().await?;
         let header = self.session.header();
         let cast = cast_of(self.global, &runs, header, &mut reader, &self.job)?;
         waits.connect(target, header, &self.job, cast).await
@@ -168,21 +180,22 @@ impl RunAttempt<'_> {
     /// The preflight, the header, and the consent; after that a new run exists.
     async fn begin(&self, connected: &Connected, waits: &mut Waits, stage: &mut RunStage) -> Result<Settings, Cut> {
         let services = &connected.services;
-        self.take_in(&services.gauges.exposed).await.map_err(Failure::from)?;
+        self.take_in(&services.gauges.exposed).await?;
         let at = || SystemClock.now();
         if matches!(stage, RunStage::Begun) {
             self.session.opened(at()).await.map_err(Cut::Journal)?;
         }
         let ready = waits.prepare(services, self.session.header(), &self.job).await?;
-        let ready = ready
-            .map_err(|RunAbort(problem)| Cut::Stopped(StopReason::Target(format!("{problem}; {}", problem.advice))))?;
+        let ready = ready.map_err(|RunAbort(problem)| {
+            Cut::Stopped(StopKind::Target.because(format!("{problem}; {}", problem.advice)))
+        })?;
         let settings = self.fit(&ready).await?;
         self.print_heading(connected, &ready, stage);
         if let RunStage::New { must_ask: true, .. } = stage {
             ask(waits).await?;
         }
         match std::mem::replace(stage, RunStage::Begun) {
-            RunStage::New { copied, .. } => self.session.begin(copied, at()).await.map_err(Failure::from)?,
+            RunStage::New { copied, .. } => self.session.begin(copied, at()).await?,
             RunStage::Retry(retried) => {
                 let rows = reopen(&self.session, &retried, &operator(), &SystemClock).await.map_err(Cut::Journal)?;
                 print(format_args!("{} again", counted(rows, "row begins", "rows begin")));
@@ -235,9 +248,9 @@ impl RunAttempt<'_> {
         schedule: Schedule,
     ) -> Result<DispatchEnd, Cut> {
         // The reader first: it waits until the checkpoint, and so what is known of the run, is up to the log.
-        let reader = self.session.reader().await.map_err(Failure::from)?;
+        let reader = self.session.reader().await?;
         let run = self.session.run();
-        let admission = Admission::new(reader, &run, &self.job.layout).map_err(Failure::from)?;
+        let admission = Admission::new(reader, &run, &self.job.layout)?;
         let work = Arc::new(Work {
             services: Arc::clone(services),
             job: Arc::clone(&self.job),

@@ -36,6 +36,14 @@ pub struct InputFacts {
     pub key_cell: usize,
 }
 
+impl InputFacts {
+    /// The cell of a row that identifies it to people.
+    #[must_use]
+    pub fn key<'r>(&self, row: &'r InputRow) -> &'r str {
+        row.cells.get(self.key_cell).map_or("", String::as_str)
+    }
+}
+
 /// What a run was started with. It is the first record of its log and never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunHeader {

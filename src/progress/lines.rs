@@ -90,11 +90,11 @@ impl Consumer for JsonLines {
                 ("waiting", json!({"reason": pause.to_string()}))
             }
             RunEvent::GoingOn => ("going_on", json!({})),
-            RunEvent::Draining(reason) => ("draining", json!({"reason": reason.text()})),
+            RunEvent::Draining(reason) => ("draining", json!({"reason": reason.text})),
             RunEvent::Interrupted { snapshot, .. } => ("interrupted", numbers(snapshot)),
             RunEvent::StillDraining { snapshot, .. } => ("still_draining", numbers(snapshot)),
             RunEvent::StoppingNow { reason, exposed } => {
-                ("stopping_now", json!({"reason": reason.text(), "exposed": exposed}))
+                ("stopping_now", json!({"reason": reason.text, "exposed": exposed}))
             }
         };
         event(name, facts);
@@ -112,7 +112,7 @@ fn numbers(snapshot: &Snapshot) -> Value {
     let (held, stopping) = match &snapshot.mode {
         RunMode::Running => (None, None),
         RunMode::Paused(pause) => (Some(pause.to_string()), None),
-        RunMode::Stopping(reason) => (None, Some(reason.text())),
+        RunMode::Stopping(reason) => (None, Some(reason.text.as_str())),
     };
     json!({
         "rows": snapshot.rows,

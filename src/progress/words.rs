@@ -31,7 +31,7 @@ pub(super) fn pace_in_words(snapshot: &Snapshot) -> String {
     match &snapshot.mode {
         RunMode::Running => {}
         RunMode::Paused(pause) => parts.push(pause_in_words(pause)),
-        RunMode::Stopping(reason) => parts.push(format!("stopping: {}", reason.text())),
+        RunMode::Stopping(reason) => parts.push(format!("stopping: {}", reason.text)),
     }
     parts.join(", ")
 }
@@ -49,7 +49,7 @@ pub(super) fn news_in_words(event: &RunEvent) -> Option<RunNews> {
         RunEvent::Paused(pause) => return Some(RunNews::Hold(pause_in_words(pause))),
         RunEvent::GoingOn => return Some(RunNews::Hold("continuing".to_owned())),
         RunEvent::Draining(reason) => {
-            format!("stopping: {}; no more rows start, rows in flight are finished or undone", reason.text())
+            format!("stopping: {}; no more rows start, rows in flight are finished or undone", reason.text)
         }
         RunEvent::Interrupted { at_stake: 0, .. } => {
             "no user is in mid-change now; Ctrl-C again stops at once".to_owned()
@@ -59,9 +59,9 @@ pub(super) fn news_in_words(event: &RunEvent) -> Option<RunNews> {
             format!("Ctrl-C again abandons {users} in mid-change: they could not sign in until the run is resumed")
         }
         RunEvent::StillDraining { snapshot, gives_up_in } => drain_in_words(snapshot, *gives_up_in),
-        RunEvent::StoppingNow { reason, exposed: 0 } => format!("stopping now: {}", reason.text()),
+        RunEvent::StoppingNow { reason, exposed: 0 } => format!("stopping now: {}", reason.text),
         RunEvent::StoppingNow { reason, exposed } => {
-            format!("stopping now: {}; {} in mid-change abandoned", reason.text(), users(*exposed))
+            format!("stopping now: {}; {} in mid-change abandoned", reason.text, users(*exposed))
         }
         RunEvent::Started { .. } | RunEvent::RowEnded { .. } | RunEvent::Tick(_) | RunEvent::Ended(_) => return None,
     };
@@ -112,7 +112,7 @@ pub fn short(duration: Duration) -> String {
 mod tests {
     use super::*;
     use crate::journal::Counts;
-    use crate::runner::StopReason;
+    use crate::runner::StopKind;
 
     fn snapshot() -> Snapshot {
         let mut counts = Counts::default();
@@ -129,7 +129,7 @@ mod tests {
             waiting: Some(("tenant throttled, Retry-After".into(), Duration::from_secs(42))),
             eased: None,
             binding: None,
-            mode: RunMode::Stopping(StopReason::Requested("SIGINT".into())),
+            mode: RunMode::Stopping(StopKind::Requested.because("SIGINT")),
         }
     }
 
@@ -163,7 +163,7 @@ mod tests {
         };
         let nobody = Snapshot { exposed: 0, waiting: None, ..snapshot() };
         let interrupted = |at_stake| RunEvent::Interrupted { snapshot: snapshot(), at_stake };
-        let reason = StopReason::Requested("SIGTERM received".into());
+        let reason = StopKind::Requested.because("SIGTERM received");
         insta::assert_snapshot!(words(RunEvent::Draining(reason.clone())), @"stopping: SIGTERM received; no more rows start, rows in flight are finished or undone");
         insta::assert_snapshot!(words(interrupted(1)), @"Ctrl-C again abandons 1 user in mid-change: they could not sign in until the run is resumed");
         insta::assert_snapshot!(words(interrupted(0)), @"no user is in mid-change now; Ctrl-C again stops at once");

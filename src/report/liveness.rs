@@ -1,12 +1,30 @@
-//! Whether a process works on a run, and what it does.
+//! How a run stands, and what a process does that works on it.
 
 use crate::journal::RunId;
-use crate::runner::RunMode;
-use crate::services::Binding;
-use crate::services::budget::Quota;
 use serde::{Deserialize, Serialize};
 
-/// What a live process is doing with a run, where there is one.
+/// The word for how a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum RunStatus {
+    /// A process works on it.
+    Running,
+    /// An operator paused it.
+    Paused,
+    /// It stops once the rows under way have ended.
+    Draining,
+    /// It waits for its window.
+    Waiting,
+    /// Its process was killed.
+    Interrupted,
+    /// It stopped before the end.
+    Stopped,
+    /// Every row has ended.
+    Finished,
+}
+
+/// Whether a process works on a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Liveness {
     /// No process works on it.
@@ -17,18 +35,26 @@ pub enum Liveness {
         by: RunId,
     },
     /// A process works on it.
-    Live {
-        /// Whether it starts rows, and why not.
-        mode: RunMode,
-        /// Whom it works on.
-        under_way: UnderWay,
-        /// Its budget of writes, which an operator may have lowered.
-        writes: Quota,
-        /// The budget that limits it at present.
-        binding: Option<Binding>,
-        /// Why it sends nothing at present, or less than it could.
-        slow: Option<String>,
-    },
+    Live(LiveRun),
+}
+
+/// What a process says of the run that it works on: what the journal does not know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveRun {
+    /// The run.
+    pub run: RunId,
+    /// Running, paused, waiting or draining.
+    pub state: RunStatus,
+    /// Why it is not running.
+    pub reason: Option<String>,
+    /// Whom it works on.
+    pub under_way: UnderWay,
+    /// Writes a second that its budget allows; an operator may have lowered it.
+    pub budget: f64,
+    /// The budget that limits it at present.
+    pub binding: Option<String>,
+    /// Why it sends nothing at present, or less than it could.
+    pub slow: Option<String>,
 }
 
 impl Liveness {
@@ -36,6 +62,15 @@ impl Liveness {
     #[must_use]
     pub fn idle(taken_over_by: Option<RunId>) -> Liveness {
         taken_over_by.map_or(Liveness::Nobody, |by| Liveness::TakenOver { by })
+    }
+
+    /// What the process says, if one works on it.
+    #[must_use]
+    pub fn live(&self) -> Option<&LiveRun> {
+        match self {
+            Liveness::Live(live) => Some(live),
+            Liveness::Nobody | Liveness::TakenOver { .. } => None,
+        }
     }
 }
 

@@ -17,11 +17,11 @@ mod write;
 
 pub use error::ReportError;
 pub use exposed_list::write_exposed_list;
-pub use liveness::{Liveness, UnderWay};
+pub use liveness::{LiveRun, Liveness, RunStatus, UnderWay};
 pub use outcome::{ExposedPerson, OutcomeRow};
 pub use plan::PlanTable;
 pub use sink::Sink;
-pub use summary::{LogHead, RunStatus, RunSummary, WarningGroup, summarize};
+pub use summary::{LogHead, RunSummary, WarningGroup, summarize};
 pub use table::CsvTable;
 pub use words::{end_lines, exposed_lines, listed, rerun_command, resume_command, status_lines, stop_reason};
 pub use write::{Report, make_folder, write};

@@ -56,7 +56,7 @@ impl<'a> OutcomeRow<'a> {
     /// What identifies it, as it stands in the file.
     #[must_use]
     pub fn key(&self) -> &'a str {
-        self.input.cells.get(self.run.header.input.key_cell).map_or("", String::as_str)
+        self.run.header.input.key(self.input)
     }
 
     /// What somebody should know although it is done. Rows that are not have a problem, which says more.
@@ -99,7 +99,7 @@ impl<'a> OutcomeRow<'a> {
         }
         let (run, half_way) = (self.run.id(), self.record.is_half_way());
         match (self.live, &self.exposed) {
-            (Liveness::Live { .. }, _) => of_problem(),
+            (Liveness::Live(_), _) => of_problem(),
             (Liveness::TakenOver { by }, _) if half_way => format!("half way; run {by} continues it").into(),
             (Liveness::TakenOver { .. }, _) => "not begun; run it again".into(),
             (Liveness::Nobody, Some(person)) => self.exposed_advice(person).into(),

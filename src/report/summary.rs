@@ -1,34 +1,12 @@
 //! The numbers of a run, as `summary.json` and `status --json` give them.
 
-use super::liveness::{Liveness, UnderWay};
+use super::liveness::{Liveness, RunStatus, UnderWay};
 use super::outcome::{ExposedPerson, OutcomeRow, rfc3339};
 use crate::journal::{JournalError, RunReader, RunRecord, RunState, Stop, Warned};
 use crate::machine::Outcome;
-use crate::runner::{AdmissionPause, RunMode};
 use crate::services::budget::Quota;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// The word for how a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-pub enum RunStatus {
-    /// A process works on it.
-    Running,
-    /// An operator paused it.
-    Paused,
-    /// It stops once the rows under way have ended.
-    Draining,
-    /// It waits for its window.
-    Waiting,
-    /// Its process was killed.
-    Interrupted,
-    /// It stopped before the end.
-    Stopped,
-    /// Every row has ended.
-    Finished,
-}
 
 /// The numbers of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,15 +113,13 @@ pub fn summarize(run: &RunRecord, reader: &mut RunReader, live: &Liveness) -> Re
 impl RunSummary {
     pub(super) fn of(run: &RunRecord, exposed: Vec<ExposedPerson>, live: &Liveness) -> RunSummary {
         let outcomes = Outcome::ALL.map(|outcome| (outcome.word().to_owned(), run.outcome_count(outcome)));
-        let mut rate = Rate { mean: round(mean_rate(run)), budget: 0.0, binding: None };
-        let (under_way, slow, quota) = match live {
-            Liveness::Nobody | Liveness::TakenOver { .. } => (None, None, run.header.write_quota.parse().ok()),
-            Liveness::Live { mode: _, under_way, writes, binding, slow } => {
-                rate.binding = binding.as_ref().map(|binding| binding.budget.clone());
-                (Some(*under_way), slow.clone(), Some(*writes))
-            }
+        let known = live.live();
+        let per_second = || run.header.write_quota.parse().map_or(0.0, Quota::per_second);
+        let rate = Rate {
+            mean: round(mean_rate(run)),
+            budget: round(known.map_or_else(per_second, |live| live.budget)),
+            binding: known.and_then(|live| live.binding.clone()),
         };
-        rate.budget = round(quota.map_or(0.0, Quota::per_second));
         let group = |(code, people): (&String, &Warned)| WarningGroup { code: code.clone(), people: people.clone() };
         let (state, reason) = status(run, live);
         RunSummary {
@@ -153,7 +129,7 @@ impl RunSummary {
             target_spec: run.header.target_spec.clone(),
             taken_over_by: match live {
                 Liveness::TakenOver { by } => Some(by.to_string()),
-                Liveness::Nobody | Liveness::Live { .. } => None,
+                Liveness::Nobody | Liveness::Live(_) => None,
             },
             warnings: run.warned.iter().map(|(code, people)| (code.clone(), people.rows)).collect(),
             warned: run.warned.iter().map(group).collect(),
@@ -166,8 +142,8 @@ impl RunSummary {
             exposed,
             state,
             reason,
-            under_way,
-            slow,
+            under_way: known.map(|live| live.under_way),
+            slow: known.and_then(|live| live.slow.clone()),
             rows: run.rows,
             outcomes: outcomes.into_iter().collect(),
             writes: run.writes,
@@ -210,12 +186,7 @@ fn mean_rate(run: &RunRecord) -> f64 {
 /// How it stands, and why it does not run.
 fn status(run: &RunRecord, live: &Liveness) -> (RunStatus, Option<String>) {
     match (live, &run.state) {
-        (Liveness::Live { mode, .. }, _) => match mode {
-            RunMode::Running => (RunStatus::Running, None),
-            RunMode::Paused(pause @ AdmissionPause::Operator(_)) => (RunStatus::Paused, Some(pause.to_string())),
-            RunMode::Paused(pause @ AdmissionPause::Window { .. }) => (RunStatus::Waiting, Some(pause.to_string())),
-            RunMode::Stopping(reason) => (RunStatus::Draining, Some(reason.text().to_owned())),
-        },
+        (Liveness::Live(live), _) => (live.state, live.reason.clone()),
         (Liveness::TakenOver { by }, _) => {
             (RunStatus::Stopped, Some(format!("run {by} has taken over the people who were half way")))
         }

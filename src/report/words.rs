@@ -1,7 +1,8 @@
 //! A run's numbers in words, for people: how it stands, who cannot sign in, and the command that helps.
 
+use super::liveness::RunStatus;
 use super::outcome::ExposedPerson;
-use super::summary::{LogHead, RunStatus, RunSummary};
+use super::summary::{LogHead, RunSummary};
 use crate::core::counted;
 use crate::journal::Warned;
 use crate::machine::Outcome;

@@ -37,14 +37,6 @@ impl Report {
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.files.contains(&name).then(|| self.dir.join(name))
     }
-
-    /// The report that is in a folder.
-    #[must_use]
-    pub fn in_folder(dir: PathBuf) -> Report {
-        let names = SINKS.into_iter().map(|(name, _)| name);
-        let files = names.filter(|name| dir.join(name).exists()).collect();
-        Report { dir, files }
-    }
 }
 
 /// Writes all report files of a run into a folder, which is made if it is not there.

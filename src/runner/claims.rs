@@ -9,7 +9,7 @@
 use super::problems::{CIRCLE, OTHER_ROW, OTHER_RUN};
 use crate::core::Problem;
 use crate::job::{Claimed, EvalError, InTheWay, RowView, State};
-use crate::journal::{JournalError, RowNumber, RunId, Session, UnixMillis};
+use crate::journal::{InputFacts, InputRow, JournalError, RowNumber, RunId, Session, UnixMillis};
 use crate::machine::{Outcome, RowState};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -66,8 +66,11 @@ impl Wanted {
 
 /// A row, as the person with the file finds it.
 #[must_use]
-pub fn named(row: RowNumber, line: u64, key: &str) -> String {
-    format!("row {row} (line {line}, {})", key.trim())
+pub fn named(file: &InputFacts, row: RowNumber, input: Option<&InputRow>) -> String {
+    match input {
+        Some(input) => format!("row {row} (line {}, {})", input.line, file.key(input).trim()),
+        None => format!("row {row}"),
+    }
 }
 
 /// The account of a row is another one's.
@@ -362,14 +365,7 @@ impl Claims {
     /// A row, as the person with the file finds it.
     fn name(&self, row: RowNumber) -> Result<String, JournalError> {
         let input = self.session.glance()?.input(row)?;
-        let key_cell = self.session.header().input.key_cell;
-        Ok(match input {
-            Some(input) => {
-                let key = input.cells.get(key_cell).map_or("", String::as_str);
-                named(row, input.line, key)
-            }
-            None => format!("row {row}"),
-        })
+        Ok(named(&self.session.header().input, row, input.as_ref()))
     }
 }
 

@@ -12,10 +12,10 @@ use super::flight::Flight;
 use super::pass::Pass;
 use super::policy::Policy;
 use super::schedule::Schedule;
-use super::stop::{AdmissionPause, RunMode, StopReason};
+use super::stop::{AdmissionPause, RunMode, StopKind, StopReason};
 use super::worker::{Halted, RowEnd, Unfinished, WorkerEnd};
 use crate::core::Problem;
-use crate::journal::{Counts, JournalError, RowNumber, RunRecord};
+use crate::journal::{Counts, JournalError, RowNumber, RunId, RunRecord};
 use crate::machine::Outcome;
 use crate::services::budget::{Quota, fits};
 use std::collections::HashMap;
@@ -57,6 +57,7 @@ pub struct Dispatcher {
     consumers: Vec<Box<dyn Consumer>>,
     workers: JoinSet<WorkerEnd>,
     rows_of: HashMap<Id, RowNumber>,
+    run: RunId,
     rows: u64,
     counts: Counts,
     /// Rows that ended while this process worked: what the policy looks at.
@@ -109,6 +110,7 @@ impl Dispatcher {
             consumers,
             workers: JoinSet::new(),
             rows_of: HashMap::new(),
+            run: run.id(),
             rows: run.rows,
             counts: run.counts.clone(),
             here: Counts::default(),
@@ -125,7 +127,7 @@ impl Dispatcher {
 
     /// Works until every row has ended, or until the run has to stop.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Asked>) -> DispatchEnd {
-        let run = self.pass.run();
+        let run = self.run;
         let snapshot = self.snapshot();
         self.tell(&RunEvent::Started { run, snapshot });
         let mut ticks = interval(TICK);
@@ -212,7 +214,7 @@ impl Dispatcher {
         }
         let now = self.pass.services().clock.now();
         if let Some(why) = self.schedule.overdue(now) {
-            return self.drain(StopReason::Requested(why));
+            return self.drain(StopKind::Requested.because(why));
         }
         match (self.schedule.pause_at(now), &self.mode) {
             (Some(pause), RunMode::Paused(known)) if pause == *known => {}
@@ -250,7 +252,7 @@ impl Dispatcher {
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
                 let text = format!("the worker of row {row} failed: {error}");
-                return self.stop_now(StopReason::Program(text)).await;
+                return self.stop_now(StopKind::Program.because(text)).await;
             }
         };
         match end {
@@ -271,7 +273,7 @@ impl Dispatcher {
                 Halted::Target(problem) => self.stop_now(refused(&problem)).await,
                 Halted::Directory(problem) => self.drain(refused(&problem)),
                 Halted::Journal(error) => self.journal_failed(error),
-                Halted::Program(error) => self.stop_now(StopReason::Program(error.to_string())).await,
+                Halted::Program(error) => self.stop_now(StopKind::Program.because(error.to_string())).await,
             },
         }
     }
@@ -305,7 +307,7 @@ impl Dispatcher {
         }
         self.tell(&RunEvent::RowEnded { row, who, outcome, error_code });
         if let Some(verdict) = self.policy.verdict(&self.here) {
-            self.drain(StopReason::Policy(verdict));
+            self.drain(StopKind::Policy.because(verdict));
         }
     }
 
@@ -316,7 +318,7 @@ impl Dispatcher {
         if let JournalError::Store(store) = &error {
             full = store.want_of_room().map(disk_full).or_else(|| self.pass.shortage().map(disk_full));
         }
-        self.drain(full.unwrap_or_else(|| StopReason::Journal(error.to_string())));
+        self.drain(full.unwrap_or_else(|| StopKind::Journal.because(error.to_string())));
         if error.is_final() {
             self.give_up_at.get_or_insert_with(|| Instant::now() + END_WITHOUT_JOURNAL);
         }
@@ -326,13 +328,13 @@ impl Dispatcher {
     /// Begins no more rows. A graver reason replaces a milder one.
     fn drain(&mut self, reason: StopReason) {
         let known = self.mode.stopping();
-        if known.is_some_and(|known| !reason.is_graver_than(known)) {
+        if known.is_some_and(|known| reason.kind <= known.kind) {
             return;
         }
-        if !reason.leaves_time() {
+        if !reason.kind.leaves_time() {
             self.admission.close();
         }
-        tracing::info!("draining: {}", reason.text());
+        tracing::info!("draining: {}", reason.text);
         self.set_mode(RunMode::Stopping(reason.clone()));
         self.word_at.get_or_insert_with(|| Instant::now() + DRAIN_WORD_AFTER);
         self.tell(&RunEvent::Draining(reason));
@@ -341,10 +343,10 @@ impl Dispatcher {
     /// Waits for nobody.
     async fn stop_now(&mut self, reason: StopReason) {
         let reason = match self.mode.stopping() {
-            Some(known) if known.is_graver_than(&reason) => known.clone(),
+            Some(known) if known.kind > reason.kind => known.clone(),
             Some(_) | None => reason,
         };
-        tracing::info!("stopping at once: {}", reason.text());
+        tracing::info!("stopping at once: {}", reason.text);
         self.set_mode(RunMode::Stopping(reason.clone()));
         let exposed = self.pass.services().gauges.exposed.at_stake();
         self.tell(&RunEvent::StoppingNow { reason, exposed });
@@ -359,18 +361,18 @@ impl Dispatcher {
             Command::Continue => self.end_pause(),
             Command::Pace(quota) => self.pace(quota),
             Command::Drain(why) => {
-                self.drain(StopReason::Requested(why));
+                self.drain(StopKind::Requested.because(why));
                 Ok(())
             }
             Command::Interrupt(why) => {
-                self.drain(StopReason::Requested(why));
+                self.drain(StopKind::Requested.because(why));
                 let at_stake = self.pass.services().gauges.exposed.at_stake();
                 let snapshot = self.snapshot();
                 self.tell(&RunEvent::Interrupted { snapshot, at_stake });
                 Ok(())
             }
             Command::StopNow(why) => {
-                self.stop_now(StopReason::Requested(why)).await;
+                self.stop_now(StopKind::Requested.because(why)).await;
                 Ok(())
             }
         }
@@ -399,7 +401,7 @@ impl Dispatcher {
 
     fn must_not_be_stopping(&self) -> Answer {
         match self.mode.stopping() {
-            Some(reason) => Err(Refused::Stopping(reason.text().to_owned())),
+            Some(reason) => Err(Refused::Stopping(reason.text.clone())),
             None => Ok(()),
         }
     }
@@ -430,7 +432,7 @@ impl Dispatcher {
         if main.is_given_up(Some(self.open_since)) && !self.workers.is_empty() {
             let (seconds, why) = (main.patience.silence.as_secs(), main.trouble().unwrap_or_default());
             let text = format!("the target has given no good reply for {seconds} s: {why}");
-            self.stop_now(StopReason::Target(text)).await;
+            self.stop_now(StopKind::Target.because(text)).await;
         }
         self.stop_in_vain().await;
         self.note_rate();
@@ -518,11 +520,11 @@ impl Dispatcher {
 }
 
 fn refused(problem: &Problem) -> StopReason {
-    StopReason::Target(format!("{problem}; {}", problem.advice))
+    StopKind::Target.because(format!("{problem}; {}", problem.advice))
 }
 
 fn disk_full(why: impl std::fmt::Display) -> StopReason {
-    StopReason::DiskFull(format!("the disk with the journal is full ({why})"))
+    StopKind::DiskFull.because(format!("the disk with the journal is full ({why})"))
 }
 
 #[cfg(test)]

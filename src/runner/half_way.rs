@@ -60,7 +60,7 @@ pub fn left_behind(journal: &Journal, own: Option<RunId>) -> Result<Vec<LeftBehi
         }
         let half_way = journal.reader(&run)?.half_way()?;
         let people = half_way.into_iter().map(|(input, record)| HalfWayPerson {
-            key: key_of(&run, &input),
+            key: run.header.input.key(&input).trim().to_owned(),
             exposed: record.exposure(&run.header.rules).is_some(),
             input,
             record,
@@ -72,11 +72,6 @@ pub fn left_behind(journal: &Journal, own: Option<RunId>) -> Result<Vec<LeftBehi
         }
     }
     Ok(found)
-}
-
-fn key_of(run: &RunRecord, input: &InputRow) -> String {
-    let cell = input.cells.get(run.header.input.key_cell);
-    cell.map_or("", |cell| cell.trim()).to_owned()
 }
 
 impl HalfWayPerson {

@@ -42,5 +42,5 @@ pub use event::{Consumer, RunEvent, Snapshot};
 pub use policy::{MaxFailed, Policy};
 pub use schedule::{Deadline, Schedule};
 pub use services::{Clock, Gauges, Services, SystemClock};
-pub use stop::{AdmissionPause, RunMode, StopReason};
+pub use stop::{AdmissionPause, RunMode, StopKind, StopReason};
 pub use window::Window;

@@ -6,7 +6,6 @@ use super::reading::{ReadWork, read};
 use super::services::Services;
 use super::stop::AdmissionGate;
 use super::worker::{Work, WorkerEnd, work};
-use crate::journal::RunId;
 use std::sync::Arc;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -37,13 +36,6 @@ impl Pass {
         match self {
             Pass::Apply(work) => &work.gate,
             Pass::Read(work) => &work.gate,
-        }
-    }
-
-    pub(super) fn run(&self) -> RunId {
-        match self {
-            Pass::Apply(work) => work.session.header().id,
-            Pass::Read(work) => work.run,
         }
     }
 

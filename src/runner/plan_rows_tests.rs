@@ -3,9 +3,14 @@
 use super::*;
 use crate::core::Problem;
 use crate::job::{Claimed, InTheWay, StepId};
-use crate::runner::claims::{Wanted, named};
+use crate::runner::claims::Wanted;
 use proptest::prelude::*;
 use std::collections::HashMap;
+
+/// A row, as the person with the file finds it.
+fn name(row: RowNumber) -> String {
+    format!("row {row} (line {}, p{row})", row.0 + 1)
+}
 
 fn plan(plan: Plan) -> RowPlan {
     RowPlan { plan, ..RowPlan::against(Problem { code: String::new(), message: String::new(), advice: String::new() }) }
@@ -43,7 +48,7 @@ fn row(number: u64, account: &str, wants_of: &[&str], values: &[&str]) -> (RowNu
 fn told(rows: Vec<(RowNumber, RowPlan)>) -> Vec<String> {
     let mut plans = PlanRows::new().unwrap();
     rows.iter().rev().for_each(|(row, plan)| plans.take(*row, plan).unwrap());
-    let mut name = |row: RowNumber| Ok(named(row, row.0 + 1, &format!("p{row}")));
+    let mut name = |row| Ok(name(row));
     let mut settled = plans.settle(&mut name).unwrap();
     let told = rows.iter().map(|(row, _)| in_words(&settled.next_of(*row, &mut name).unwrap().unwrap()));
     told.collect()
@@ -134,7 +139,7 @@ fn rows_that_touch_nobody_leave_nothing_in_memory() {
 
 /// The same with everything in memory and rows followed one by one.
 fn told_by_maps(rows: &[(RowNumber, RowPlan)]) -> Vec<String> {
-    let names: Vec<String> = rows.iter().map(|(row, _)| named(*row, row.0 + 1, &format!("p{row}"))).collect();
+    let names: Vec<String> = rows.iter().map(|(row, _)| name(*row)).collect();
     let mut plans: Vec<RowPlan> = rows.iter().map(|(_, plan)| plan.clone()).collect();
     let mut owners: HashMap<String, usize> = HashMap::new();
     for (at, plan) in plans.iter_mut().enumerate() {

@@ -15,7 +15,7 @@ use super::stop::AdmissionGate;
 use super::worker::{Effort, Halted, RowEnd, Unfinished, WorkerEnd};
 use crate::core::Problem;
 use crate::job::{Decision, DirectoryEntry, EvalError, Job, RowView, Settings, State, to_json};
-use crate::journal::{JournalError, RowNumber, RowRecord, RunId};
+use crate::journal::{JournalError, RowNumber, RowRecord};
 use crate::machine::Outcome;
 use crate::services::budget::{Delays, Priority, Sequence};
 use serde::Serialize;
@@ -32,8 +32,6 @@ pub struct ReadWork {
     pub job: Arc<Job>,
     /// Its parameters and lookups.
     pub settings: Settings,
-    /// The run whose rows are read.
-    pub run: RunId,
     /// Whether rows may still begin.
     pub gate: AdmissionGate,
     /// What is asked of each row, and who is told.

@@ -2,68 +2,58 @@
 
 use crate::journal::{Stop, UnixMillis};
 use std::fmt;
-use std::mem::discriminant;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Why a run stops before its end, from the mildest to the gravest; a milder reason never replaces a graver one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum StopReason {
+/// What makes a run stop before its end, from the mildest to the gravest; a milder one never replaces a graver one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StopKind {
     /// Somebody asked for it.
-    Requested(String),
+    Requested,
     /// More rows went wrong than the failure policy allows.
-    Policy(String),
+    Policy,
     /// The target refuses this program, or has not answered for too long.
-    Target(String),
+    Target,
     /// The disk with the journal is full: what is kept back is enough for the rows under way.
-    DiskFull(String),
+    DiskFull,
     /// The journal failed: nothing more can be made durable.
-    Journal(String),
+    Journal,
     /// A fault of the program.
-    Program(String),
+    Program,
 }
 
-impl StopReason {
-    /// In words.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        match self {
-            StopReason::Requested(text)
-            | StopReason::Policy(text)
-            | StopReason::Target(text)
-            | StopReason::DiskFull(text)
-            | StopReason::Journal(text)
-            | StopReason::Program(text) => text,
-        }
-    }
+/// Why a run stops before its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopReason {
+    /// What makes it stop.
+    pub kind: StopKind,
+    /// The same, in words.
+    pub text: String,
+}
 
-    /// Whether it is graver than another one, whatever their words.
+impl StopKind {
+    /// This, with the reason in words.
     #[must_use]
-    pub fn is_graver_than(&self, other: &StopReason) -> bool {
-        let same_kind = discriminant(self) == discriminant(other);
-        !same_kind && self > other
-    }
-
-    /// What the journal keeps of it.
-    #[must_use]
-    pub fn stop(&self) -> Stop {
-        match self {
-            StopReason::Requested(text) => Stop::Requested(text.clone()),
-            StopReason::Policy(text)
-            | StopReason::Target(text)
-            | StopReason::DiskFull(text)
-            | StopReason::Journal(text)
-            | StopReason::Program(text) => Stop::Fault(text.clone()),
-        }
+    pub fn because(self, text: impl Into<String>) -> StopReason {
+        StopReason { kind: self, text: text.into() }
     }
 
     /// Whether rows can still be brought to an end: not without a target or a journal.
     #[must_use]
-    pub fn leaves_time(&self) -> bool {
+    pub fn leaves_time(self) -> bool {
         match self {
-            StopReason::Requested(_) | StopReason::Policy(_) | StopReason::DiskFull(_) => true,
-            StopReason::Target(_) | StopReason::Journal(_) | StopReason::Program(_) => false,
+            StopKind::Requested | StopKind::Policy | StopKind::DiskFull => true,
+            StopKind::Target | StopKind::Journal | StopKind::Program => false,
         }
+    }
+}
+
+impl StopReason {
+    /// What the journal keeps of it.
+    #[must_use]
+    pub fn stop(&self) -> Stop {
+        let text = self.text.clone();
+        if self.kind == StopKind::Requested { Stop::Requested(text) } else { Stop::Fault(text) }
     }
 }
 

@@ -1,29 +1,41 @@
 //! The troubles a tenant can be asked to make. Each has a probability per request; which request meets which is
 //! decided from the request's own identity.
 
+use clap::Args;
+use clap::builder::ArgPredicate;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 const SERVER_ERRORS: [u16; 4] = [500, 502, 503, 504];
 
 /// Latency and troubles. Probabilities go from 0 to 1, and their sum too.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Args)]
 pub struct Faults {
-    /// The least that a reply takes, in milliseconds.
+    /// Latency of every answer, in milliseconds
+    #[arg(long = "latency", value_name = "MS", default_value = "20", hide_default_value = true)]
     pub latency_base_ms: u64,
-    /// What comes on top at most, in milliseconds.
+    /// More latency, up to so many milliseconds
+    // A latency that was given gets none on top, unless that was given, too.
+    #[arg(long = "jitter", value_name = "MS", default_value_if("latency_base_ms", ArgPredicate::IsPresent, "0"))]
+    #[arg(default_value = "40", hide_default_value = true)]
     pub latency_jitter_ms: u64,
-    /// A 5xx reply, and nothing was done.
+    /// Share of requests answered 5xx before they are applied
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub error_before: f64,
-    /// A 5xx reply, though the write was made.
+    /// Share of requests answered 5xx after they were applied
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub error_after: f64,
-    /// The connection is lost, and nothing was done.
+    /// Share of connections cut before the request is applied
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub drop_before: f64,
-    /// The connection is lost, though the write was made.
+    /// Share of connections cut after the request was applied
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub drop_after: f64,
-    /// A 429 without any limit being passed.
+    /// Share of requests answered 429 without need
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub throttle: f64,
-    /// The token ends early: a 401 now, and for everybody who still uses it.
+    /// Share of requests whose token is declared expired
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub expire_token: f64,
 }
 

@@ -14,7 +14,7 @@ async fn a_value_stays_spoken_for_after_its_row_has_ended() {
         claims.claim(RowNumber(row), &wanted, now, Duration::from_secs(60)).unwrap()
     };
     assert_eq!((claim(1, 10), claim(2, 20)), (ClaimVerdict::Free, ClaimVerdict::Waits));
-    claims.keep(&[value.clone()], 100);
+    claims.keep(std::slice::from_ref(&value), 100);
     assert_eq!(claims.ended(RowNumber(1), Outcome::Done, 30), [RowNumber(2)]);
     assert_eq!((claim(2, 99), claim(2, 100)), (ClaimVerdict::Lagging, ClaimVerdict::Free));
 }

@@ -15,7 +15,7 @@ async fn a_drain_does_not_wait_for_reads_of_people_who_were_not_touched() {
             }
         })
         .await;
-    assert_eq!(end.stopped, Some(StopReason::Requested("SIGTERM received".into())));
+    assert_eq!(end.stopped, Some(StopKind::Requested.because("SIGTERM received")));
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert_eq!(world.writes(), Vec::<String>::new());
 }
@@ -51,14 +51,14 @@ async fn a_drain_says_what_it_waits_for_and_what_ends_when_it_is_cut_short() {
                     }
                 }
                 RunEvent::StoppingNow { reason, exposed } => {
-                    assert_eq!(reason.text(), "SIGINT received twice");
+                    assert_eq!(reason.text, "SIGINT received twice");
                     words.abandoned = Some(*exposed);
                 }
                 _ => {}
             }
         })
         .await;
-    let reason = StopReason::Requested("SIGINT received twice".into());
+    let reason = StopKind::Requested.because("SIGINT received twice");
     assert_eq!(end.stopped, Some(reason));
     let words = words.lock().unwrap();
     assert!(words.at_stake >= Some(3), "{:?}", words.at_stake);

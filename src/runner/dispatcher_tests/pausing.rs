@@ -66,7 +66,7 @@ async fn a_drain_ends_a_pause_at_once_when_nobody_is_under_way() {
             _ => {}
         })
         .await;
-    assert_eq!(end.stopped, Some(StopReason::Requested("enough".into())));
+    assert_eq!(end.stopped, Some(StopKind::Requested.because("enough")));
     assert_eq!(people.away(), 0);
     assert_eq!(world.writes().len() % 3, 0, "whoever began was brought to the end");
     assert!((world.writes().len() as u64) < 3 * ROWS);
@@ -93,7 +93,7 @@ async fn a_drain_is_for_good_and_a_command_that_makes_no_sense_is_refused() {
             }
         })
         .await;
-    assert_eq!(end.stopped, Some(StopReason::Requested("enough".into())));
+    assert_eq!(end.stopped, Some(StopKind::Requested.because("enough")));
     let mut answers = std::mem::take(&mut *answers.lock().unwrap());
     let answers: Vec<Answer> = answers.iter_mut().map(|answer| answer.try_recv().unwrap()).collect();
     let too_fast = Refused::TooFast { wanted: "1001/s".parse().unwrap(), allowed: "1000/s".parse().unwrap() };

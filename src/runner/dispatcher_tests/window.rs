@@ -70,7 +70,7 @@ async fn a_deadline_drains_and_stops_also_while_it_waits() {
             })
             .await;
         let why = "the deadline 2026-01-31T12:00:02Z has come".to_owned();
-        assert_eq!(end.stopped, Some(StopReason::Requested(why)));
+        assert_eq!(end.stopped, Some(StopKind::Requested.because(why)));
         assert_eq!(world.people.away(), 0);
     }
 }

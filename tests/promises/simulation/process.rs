@@ -23,7 +23,7 @@ use cutover::runner::stop::{AdmissionGate, RunMode};
 use cutover::runner::worker::Work;
 use cutover::runner::{
     Clock as _, Command, Consumer, DispatchEnd, Dispatcher, Gauges, MaxFailed, Policy, RunEvent, Schedule as Hours,
-    Services, StopReason,
+    Services, StopKind, StopReason,
 };
 use cutover::services::budget::Quota;
 use cutover::services::{Graph, GraphLimits, Patience, Registry};
@@ -290,7 +290,6 @@ impl Stage {
             services,
             job: Arc::clone(&self.job),
             settings,
-            run: run.id(),
             gate: AdmissionGate::default(),
             question: ReadQuestion::Verify(Box::new(move |row, _, result| told.lock().unwrap().push((row.0, result)))),
         };
@@ -348,7 +347,7 @@ impl Stage {
 
     /// Promise 5, first half: a graceful stop leaves nobody exposed.
     fn stopped(&mut self, stress: &Stress, reason: Option<&StopReason>) {
-        let graceful = matches!(reason, Some(StopReason::Requested(_) | StopReason::DiskFull(_)))
+        let graceful = reason.is_some_and(|reason| matches!(reason.kind, StopKind::Requested | StopKind::DiskFull))
             && stress.orders.iter().all(|(_, order)| *order != Order::StopNow);
         // Nobody can be helped while the service is down.
         let last = self.world.seen().into_iter().rev().take(REQUESTS_IN_VAIN);
