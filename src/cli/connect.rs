@@ -198,8 +198,8 @@ impl Reached {
 
     /// What rows are worked on with.
     pub fn connected(self, run: Uuid, claims: Option<&Claims>, directory: Option<DirectoryBatcher>) -> Connected {
-        let service = Graph::of(&self.connection, Arc::new(self.transport));
         let graph = self.connection.graph;
+        let service = Graph::new(Arc::new(self.transport), &*graph.tenant, graph.limits, graph.patience);
         let app = claims.and_then(|claims| claims.app.as_deref());
         let app = app.unwrap_or(graph.auth.who()).to_owned();
         let services = Services {

@@ -48,7 +48,6 @@ pub struct Mistake {
 }
 
 /// A text as a message repeats it.
-#[must_use]
 pub fn shortened(text: &str) -> String {
     match text.char_indices().nth(TOLD_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -190,19 +189,16 @@ impl<'a> Table<'a> {
     }
 
     /// Where the table stands.
-    #[must_use]
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
     }
 
     /// Whether the key is there.
-    #[must_use]
     pub fn has(&self, key: &str) -> bool {
         self.value(key).is_some()
     }
 
     /// Whether enough is wrong: further mistakes will not be told.
-    #[must_use]
     pub fn is_full(&self) -> bool {
         self.mistakes.is_full()
     }

@@ -9,7 +9,6 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// All known words that are near, the nearest first; case and hyphens make no difference.
-#[must_use]
 pub fn nearest_first<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
     let word = folded(word);
     let differences = |candidate: &&str| strsim::osa_distance(&word, &folded(candidate));

@@ -57,7 +57,6 @@ pub const UNDONE: &str = "what this run had changed is undone; the row's outcome
 
 impl ProblemKind {
     /// A problem of this kind, with what happened this time.
-    #[must_use]
     pub fn problem(&self, message: impl Into<String>) -> Problem {
         Problem { code: self.code.to_owned(), message: message.into(), advice: self.advice.to_owned() }
     }

@@ -67,20 +67,12 @@ pub struct Request {
 
 impl Request {
     /// Reads `path`.
-    #[must_use]
     pub fn get(path: impl Into<String>, expects: Expects) -> Request {
-        Request {
-            service: ServiceName::GRAPH,
-            method: Method::Get,
-            path: path.into(),
-            headers: Vec::new(),
-            body: None,
-            expects,
-        }
+        let (service, method) = (ServiceName::GRAPH, Method::Get);
+        Request { service, method, path: path.into(), headers: Vec::new(), body: None, expects }
     }
 
     /// Changes what `path` names.
-    #[must_use]
     pub fn write(method: Method, path: impl Into<String>, body: Option<Value>) -> Request {
         Request { method, body, ..Request::get(path, Expects::Done) }
     }
@@ -92,7 +84,6 @@ impl Request {
     }
 
     /// Whether it may change something. What may not can be sent again at will.
-    #[must_use]
     pub fn is_write(&self) -> bool {
         match self.expects {
             Expects::Done => true,

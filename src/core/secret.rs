@@ -36,7 +36,6 @@ impl Secret {
     }
 
     /// The value itself, for the one request that carries it.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -45,7 +45,6 @@ pub enum Auth {
 
 impl Auth {
     /// Who signs in, as far as the connection file says so.
-    #[must_use]
     pub fn who(&self) -> &str {
         match self {
             Auth::ClientSecret { client_id, .. }

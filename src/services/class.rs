@@ -124,7 +124,6 @@ impl Class {
     }
 
     /// The table.
-    #[must_use]
     pub const fn facts(self) -> ClassFacts {
         use {Again::*, Applied::*, Concerns::*};
         let (applied, again, concerns) = match self {
@@ -144,7 +143,6 @@ impl Class {
     }
 
     /// What people are told of it.
-    #[must_use]
     pub fn kind(self) -> &'static ProblemKind {
         let code: &str = self.into();
         // The file is part of the program, and a test asks it for every class.
@@ -152,7 +150,6 @@ impl Class {
     }
 
     /// Whether the service refuses what the request says or how: it may take the same in another form.
-    #[must_use]
     pub fn is_of_the_form(self) -> bool {
         matches!(self, Class::InvalidValue | Class::Unsupported | Class::Rejected)
     }

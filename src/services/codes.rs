@@ -43,7 +43,6 @@ pub enum Speaker {
 
 impl Speaker {
     /// Where its codes are written down.
-    #[must_use]
     pub fn source(self) -> &'static str {
         match self {
             Speaker::Graph => "https://learn.microsoft.com/graph/errors, and replies that were seen",
@@ -77,7 +76,6 @@ pub fn known_codes() -> impl Iterator<Item = &'static KnownCode> {
 
 /// What is known of a code: by its name, by its form (`http-502`, `AADSTS…`, `ldap-…`), or by its last part that is known
 /// (`Request_BadRequest/ObjectConflict`). Letters may be of either case.
-#[must_use]
 pub fn known_code(code: &str) -> Option<KnownCode> {
     let named = |code: &str| known_codes().find(|known| known.code.eq_ignore_ascii_case(code)).copied();
     let by_form = || TABLE.iter().find(|known| has_form(code, known.code)).copied();

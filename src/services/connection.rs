@@ -68,7 +68,6 @@ impl GraphLimits {
     };
 
     /// What the operator gave, and defaults for the rest. More writes than usual bring four times as many reads.
-    #[must_use]
     pub fn given(writes: Option<Quota>, reads: Option<Quota>, identity_protection: Option<Quota>) -> GraphLimits {
         let usual = GraphLimits::GRAPH;
         let for_writes = writes
@@ -84,14 +83,12 @@ impl GraphLimits {
 
 impl Connection {
     /// Whether requests go to a tenant that is served on this machine: a simulated one. Plain HTTP is allowed on loopback only.
-    #[must_use]
     pub fn is_on_this_machine(&self) -> bool {
         self.graph.endpoint.scheme() == "http"
     }
 
     /// Names the target for the journal, so that a run is never resumed against another one. Holds no secret, and no
     /// port of a loopback address: a test tenant has another one after every start.
-    #[must_use]
     pub fn identity(&self) -> String {
         let mut root = self.graph.endpoint.clone();
         if is_loopback(&root) {

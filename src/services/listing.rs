@@ -56,7 +56,6 @@ impl Listing {
     }
 
     /// All items.
-    #[must_use]
     pub fn into_items(self) -> Vec<Value> {
         self.items
     }

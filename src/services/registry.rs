@@ -40,14 +40,12 @@ pub struct Binding {
 
 impl Registry {
     /// Of these services; none may be missing.
-    #[must_use]
     pub fn of(first: Arc<dyn Service>, others: Vec<Arc<dyn Service>>) -> Registry {
         let all = [first].into_iter().chain(others);
         Registry(all.map(Endpoint::new).collect())
     }
 
     /// The service that most requests go to.
-    #[must_use]
     pub fn main(&self) -> &Endpoint {
         &self.0[0]
     }
@@ -71,26 +69,22 @@ impl Registry {
 
     /// Whether this is where most requests go. Without it no row can go on, so that the run stops when it is given up; of any
     /// other, only the rows that need it.
-    #[must_use]
     pub fn is_main(&self, endpoint: &Endpoint) -> bool {
         endpoint.name() == self.main().name()
     }
 
     /// Why nothing is being sent, and for how much longer: the wait that lasts longest.
-    #[must_use]
     pub fn waiting(&self) -> Option<(String, Duration)> {
         self.iter().filter_map(Endpoint::waiting).max_by_key(|(_, left)| *left)
     }
 
     /// That a rate is lower than it could be, and why, in words.
-    #[must_use]
     pub fn eased(&self) -> Option<String> {
         let mut budgets = self.iter().flat_map(|endpoint| &endpoint.budgets);
         budgets.find_map(|budget| Some(format!("rate of {} {}", budget.name, budget.eased()?)))
     }
 
     /// The budget that limits at present: the one of which the greatest share is in use. None while hardly anything is.
-    #[must_use]
     pub fn binding(&self) -> Option<Binding> {
         let loads = self
             .iter()
@@ -115,38 +109,32 @@ impl Endpoint {
     }
 
     /// The service's name.
-    #[must_use]
     pub fn name(&self) -> ServiceName {
         self.service.name()
     }
 
     /// The budget that a request takes from.
-    #[must_use]
     pub fn budget(&self, request: &Request) -> &Arc<Budget> {
         // A service that names a budget it does not have is a mistake in the program; its first one is never too fast.
         self.budgets.get(self.service.budget(request).0).unwrap_or(self.paced())
     }
 
     /// The budget that operators change.
-    #[must_use]
     pub fn paced(&self) -> &Arc<Budget> {
         &self.budgets[0]
     }
 
     /// Whether it has served this process at all.
-    #[must_use]
     pub fn has_served(&self) -> bool {
         self.served.load(Ordering::Relaxed)
     }
 
     /// Why it serves nobody at present, in words.
-    #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()
     }
 
     /// How much longer a run waits for it, while it answers nothing. Silence before `open_since` says nothing: nobody asked.
-    #[must_use]
     pub fn patience_left(&self, open_since: Option<Instant>) -> Option<Duration> {
         let since = self.paced().trouble_since()?;
         let silent_for = since.max(open_since.unwrap_or(since)).elapsed();
@@ -154,13 +142,11 @@ impl Endpoint {
     }
 
     /// Permits a second for plain reads.
-    #[must_use]
     pub fn read_rate(&self) -> f64 {
         self.budget(&Request::get("/", Expects::Object)).rate()
     }
 
     /// Whether it has answered nothing for as long as a run waits for it.
-    #[must_use]
     pub fn is_given_up(&self, open_since: Option<Instant>) -> bool {
         self.patience_left(open_since) == Some(Duration::ZERO)
     }
@@ -173,13 +159,11 @@ impl Endpoint {
     }
 
     /// How long it has refused the sign-in.
-    #[must_use]
     pub fn refused_for(&self) -> Option<Duration> {
         self.paced().refused_since().map(|since| since.elapsed())
     }
 
     /// Whether it answers nobody, so that asking again is nobody's try.
-    #[must_use]
     pub fn is_down(&self, budget: &Budget) -> bool {
         budget.pause().is_some_and(|pause| pause.reason.is_outage())
     }
@@ -240,9 +224,6 @@ impl Endpoint {
 
 /// A fault that concerns everybody, as short as it can be told, and what to do where a person can do something.
 fn in_words(fault: &Fault) -> String {
-    let what = fault.brief_words();
-    match fault.concerns_app() {
-        true => format!("{what}; {}; the run then continues by itself", fault.advice()),
-        false => what,
-    }
+    let what = Fault { message: fault.brief().to_owned(), ..fault.clone() }.words();
+    if fault.concerns_app() { format!("{what}; {}; the run then continues by itself", fault.advice()) } else { what }
 }

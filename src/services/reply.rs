@@ -104,63 +104,49 @@ impl Fault {
     }
 
     /// Whether a person is asked to sign in, as the message says, and has not done so yet.
-    #[must_use]
     pub fn awaits_person(&self) -> bool {
         self.class == Class::SignIn && self.code == PENDING
     }
 
     /// What a person can do about it: what is known of its code, or else of its class.
-    #[must_use]
     pub fn advice(&self) -> String {
         let known = known_code(&self.code).and_then(|known| known.advice);
         known.unwrap_or(self.class.kind().advice).to_owned()
     }
 
     /// Its code and its message, without saying the code twice where the service does.
-    #[must_use]
     pub fn words(&self) -> String {
-        coded(&self.code, &self.message)
-    }
-
-    /// The same without the numbers that Entra adds for its own people.
-    #[must_use]
-    pub fn brief_words(&self) -> String {
-        coded(&self.code, self.brief())
+        let Fault { code, message, .. } = self;
+        if message.starts_with(code) { message.clone() } else { format!("{code}: {message}") }
     }
 
     /// What it means for the person who reads the report: the class by its code, and the service's own codes in the words.
-    #[must_use]
     pub fn problem(&self) -> Problem {
         Problem { advice: self.advice(), ..self.class.kind().problem(self.words()) }
     }
 
     /// The message without the numbers that Entra adds to it for its own people.
-    #[must_use]
     pub fn brief(&self) -> &str {
         self.message.split_once(TRACE).map_or(&self.message, |(brief, _)| brief)
     }
 
     /// Whether the service does not want this request, now or later: asked again, it would say the same.
-    #[must_use]
     pub fn is_refusal(&self) -> bool {
         let facts = self.class.facts();
         facts.applied == Applied::No && facts.again == Again::Never
     }
 
     /// Whether nobody can be served until somebody has fixed the sign-in.
-    #[must_use]
     pub fn concerns_app(&self) -> bool {
         self.class.facts().concerns == Concerns::App
     }
 
     /// Whether a page of a listing was asked for too late, so that the listing has to begin again.
-    #[must_use]
     pub fn is_expired_page(&self) -> bool {
         self.code.split('/').any(|code| code == EXPIRED_PAGE)
     }
 
     /// What the fault says about the service as a whole: `None` where it answered, even if it refused this request.
-    #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         match self.class {
             Class::SignIn => Some(Trouble::SignInRefused),
@@ -181,10 +167,6 @@ pub(super) fn one_line(text: &str) -> String {
         return line;
     }
     line.chars().take(MESSAGE_CHARS_MAX - 1).chain(['…']).collect()
-}
-
-fn coded(code: &str, message: &str) -> String {
-    if message.starts_with(code) { message.to_owned() } else { format!("{code}: {message}") }
 }
 
 #[cfg(test)]

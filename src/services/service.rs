@@ -91,13 +91,11 @@ impl Check {
     pub const INITIAL_DOMAIN: &str = "initial domain";
 
     /// As it should be.
-    #[must_use]
     pub fn good(name: &str, detail: impl Into<String>) -> Check {
         Check::new(name, Verdict::Good, detail, "")
     }
 
     /// Not as it should be.
-    #[must_use]
     pub fn bad(name: &str, detail: impl Into<String>, advice: impl Into<String>) -> Check {
         Check::new(name, Verdict::Bad, detail, advice)
     }
@@ -106,11 +104,5 @@ impl Check {
     #[must_use]
     pub fn new(name: &str, verdict: Verdict, detail: impl Into<String>, advice: impl Into<String>) -> Check {
         Check { name: name.to_owned(), verdict, detail: detail.into(), advice: advice.into() }
-    }
-
-    /// The service refuses to say.
-    #[must_use]
-    pub fn refused(name: &str, fault: &Fault) -> Check {
-        Check::bad(name, format!("{}: {}", fault.code, fault.message), fault.advice())
     }
 }

@@ -72,7 +72,7 @@ impl Tokens {
             held: RwLock::default(),
             renewal: Mutex::new(Renewal {
                 credential: Credential::new(client, connection, secrets.clone())?,
-                delays: Delays::new(Sequence::SignIn, 0),
+                delays: Delays::new(Sequence::Probe, 0),
                 failed: None,
             }),
             secrets,
@@ -119,12 +119,10 @@ impl Tokens {
 
     /// One request renews the token; the others go on with the old one meanwhile, and all do if it fails.
     async fn renewed_early(&self, old: Arc<Token>) -> Arc<Token> {
-        let Ok(mut renewal) = self.renewal.try_lock() else {
+        let renewal = self.renewal.try_lock().ok().filter(|renewal| renewal.failing().is_none());
+        let Some(mut renewal) = renewal else {
             return old;
         };
-        if renewal.failing().is_some() {
-            return old;
-        }
         match self.renewed(&mut renewal).await {
             Ok(token) => token,
             Err(fault) => {

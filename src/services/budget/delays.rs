@@ -28,11 +28,9 @@ pub enum Sequence {
     /// A throttled service that did not say how long: 1 s doubling to 120 s, the cap Microsoft's own client uses
     /// (kiota's retry handler). One per budget, so without jitter.
     Throttled,
-    /// Between single requests to a target that is down: 1 s doubling to 30 s. The cap is what a batch loses at most
+    /// Between single requests to a target that is down, or for a token: 1 s doubling to 30 s. The cap is what a batch loses at most
     /// after the target is back.
     Probe,
-    /// After a sign-in that failed for want of an answer: 1 s doubling to 30 s, as for any target that is down.
-    SignIn,
     /// Between tries of a sign-in that is refused: 2 s doubling to 120 s. It takes a person to mend that, so a run that
     /// goes on two minutes after it is mended loses nothing.
     RefusedSignIn,
@@ -46,7 +44,7 @@ impl Sequence {
             Sequence::Undo => (1_000, 15_000, 0.0),
             Sequence::ReplicationRead => (250, 8_000, 0.0),
             Sequence::Throttled => (1_000, 120_000, 0.0),
-            Sequence::Probe | Sequence::SignIn => (1_000, 30_000, 0.0),
+            Sequence::Probe => (1_000, 30_000, 0.0),
             Sequence::RefusedSignIn => (2_000, 120_000, 0.0),
         }
     }
@@ -108,7 +106,6 @@ mod tests {
         assert_eq!(first(Sequence::Undo, 11).iter().sum::<u64>(), 120_000);
         assert_eq!(first(Sequence::Probe, 7), [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
         assert_eq!(first(Sequence::Throttled, 9)[7..], [120_000, 120_000]);
-        assert_eq!(first(Sequence::SignIn, 7)[5..], [30_000, 30_000]);
         assert_eq!(first(Sequence::RefusedSignIn, 8)[5..], [64_000, 120_000, 120_000]);
     }
 

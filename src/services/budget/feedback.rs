@@ -80,12 +80,8 @@ pub(super) struct Throttling {
 }
 
 /// How long the row waits whose request was refused with 429. Where that stops the budget at once, it has nothing to add.
-#[must_use]
 pub fn row_wait(retry_after: Option<Duration>, whose: ThrottleReason) -> Duration {
-    match is_lone(retry_after, whose) {
-        true => retry_after.unwrap_or_default().max(ROW_WAIT_MIN),
-        false => Duration::ZERO,
-    }
+    if is_lone(retry_after, whose) { retry_after.unwrap_or_default().max(ROW_WAIT_MIN) } else { Duration::ZERO }
 }
 
 /// Whether a refusal may be chance, and concern its row alone.
@@ -183,19 +179,15 @@ impl Throttling {
     }
 
     fn extend(&mut self, now: Instant, wish: Option<Duration>, whose: ThrottleReason) {
-        let Some(until) = wish.map(|delay| now + delay) else {
-            return;
-        };
         let present = self.gate.pause(now).map(|pause| pause.until);
-        if present.is_none_or(|present| present < until) {
+        let longer = wish.map(|delay| now + delay).filter(|until| present.is_none_or(|present| present < *until));
+        if let Some(until) = longer {
             self.close(Pause { reason: PauseReason::RetryAfter(whose), until });
         }
     }
 
     fn probe_was_refused(&mut self, now: Instant, wish: Option<Duration>, whose: ThrottleReason, is_lone: bool) {
-        if let Some(event) = self.last.as_mut().filter(|_| is_lone)
-            && !event.has_probed_again
-        {
+        if let Some(event) = self.last.as_mut().filter(|event| is_lone && !event.has_probed_again) {
             event.has_probed_again = true;
             return self.stop(now, None, PROBE_AGAIN, whose);
         }

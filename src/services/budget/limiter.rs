@@ -35,7 +35,6 @@ const TRAVEL: Duration = Duration::from_millis(10);
 const TRAVEL_DIVISOR: u32 = 100;
 /// A quota of a few has nothing in reserve at the service either, so at least this part of an interval is slack.
 const LONE_SLACK_DIVISOR: u32 = 25;
-const NANOS_PER_SECOND: f64 = 1e9;
 
 /// On a clock that stands until it is set, so that a bucket can be emptied at a time that is past, and tests and simulations can
 /// pause and turn tokio's.
@@ -85,13 +84,12 @@ impl Limiter {
 
     /// Permits per second.
     pub(super) fn rate(&self) -> f64 {
-        rate(self.interval)
+        1.0 / self.interval.as_secs_f64()
     }
 }
 
 /// Whether a budget of the quota `wanted` is no faster than `allowed` on average, and never sends more than it in any
 /// stretch of time of its period.
-#[must_use]
 pub fn fits(wanted: Quota, allowed: Quota) -> bool {
     let each = |count: Quota, period: Quota| u128::from(count.count()) * period.period().as_nanos();
     let no_faster = each(wanted, allowed) <= each(allowed, wanted);
@@ -103,11 +101,7 @@ pub fn fits(wanted: Quota, allowed: Quota) -> bool {
 
 /// Permits per second that a quota gives when nothing slows it.
 pub(super) fn full_rate(quota: Quota) -> f64 {
-    rate(full_cell(quota) * CELLS.get())
-}
-
-fn rate(interval: Duration) -> f64 {
-    NANOS_PER_SECOND / interval.as_nanos() as f64
+    1.0 / (full_cell(quota) * CELLS.get()).as_secs_f64()
 }
 
 /// A permit, and what is saved up of the next ones in the time of a burst.

@@ -39,7 +39,6 @@ pub enum PauseReason {
 
 impl PauseReason {
     /// Whether the service serves nobody, whatever is asked.
-    #[must_use]
     pub fn is_outage(self) -> bool {
         match self {
             PauseReason::ServerErrors | PauseReason::NoAnswer | PauseReason::SignInRefused => true,

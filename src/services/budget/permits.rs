@@ -154,31 +154,26 @@ impl Budget {
     }
 
     /// Since when the target has answered nothing; `None` while the last request was answered.
-    #[must_use]
     pub fn trouble_since(&self) -> Option<Instant> {
         self.state.lock().breaker.since
     }
 
     /// Since when the sign-in is refused; `None` while it is not.
-    #[must_use]
     pub fn refused_since(&self) -> Option<Instant> {
         self.state.lock().breaker.refused_since
     }
 
     /// Why nothing is being sent, if so: a stop, or waiters with no permit left for them.
-    #[must_use]
     pub fn pause(&self) -> Option<Pause> {
         self.state.lock().pause(Instant::now())
     }
 
     /// Permits given since it was made.
-    #[must_use]
     pub fn permits(&self) -> u64 {
         self.state.lock().permits
     }
 
     /// Permits per second at present, apart from stops.
-    #[must_use]
     pub fn rate(&self) -> f64 {
         let mut state = self.state.lock();
         state.settle(Instant::now());
@@ -186,7 +181,6 @@ impl Budget {
     }
 
     /// The share of its quota that was used in the last period; more than all of it while somebody waits for a permit.
-    #[must_use]
     pub fn load(&self) -> f64 {
         let now = Instant::now();
         let state = self.state.lock();
@@ -195,7 +189,6 @@ impl Budget {
     }
 
     /// That the rate is lower than it could be, and why, in words; stops and other waits are told by [`Budget::pause`].
-    #[must_use]
     pub fn eased(&self) -> Option<String> {
         let now = Instant::now();
         let mut state = self.state.lock();
@@ -210,7 +203,6 @@ impl Budget {
     }
 
     /// Permits per second when nothing slows the budget: the quota less a percent or so that is kept in reserve.
-    #[must_use]
     pub fn full_rate(&self) -> f64 {
         full_rate(self.state.lock().quota)
     }
@@ -228,7 +220,6 @@ impl Budget {
     }
 
     /// The quota in force.
-    #[must_use]
     pub fn quota(&self) -> Quota {
         self.state.lock().quota
     }

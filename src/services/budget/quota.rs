@@ -39,19 +39,16 @@ impl Quota {
     }
 
     /// Requests in one period, at least one.
-    #[must_use]
     pub const fn count(self) -> u32 {
         self.count
     }
 
     /// The length of the period: one millisecond to one day.
-    #[must_use]
     pub const fn period(self) -> Duration {
         self.period
     }
 
     /// Requests per second, on average over the period.
-    #[must_use]
     pub fn per_second(self) -> f64 {
         f64::from(self.count) / self.period.as_secs_f64()
     }
@@ -102,7 +99,6 @@ fn period_of(text: &str) -> Option<Duration> {
 }
 
 /// Reads a time as people write it (`150s`, `5m`, `1h 30m`); `None` for anything else and for less than nothing.
-#[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let signed: SignedDuration = text.trim().parse().ok()?;
     signed.try_into().ok()

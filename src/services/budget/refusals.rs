@@ -48,7 +48,13 @@ impl Refusals {
         self.score += ((1.0 - usual - ABOVE_USUAL) / (1.0 - usual)).ln();
         self.open.answers += 1.0;
         if self.score <= 0.0 {
-            self.close(is_growing);
+            if !is_growing {
+                let answers = self.usual.answers + self.open.answers;
+                let kept = (ANSWERS_MAX / answers).min(1.0);
+                let refused = (self.usual.refused + self.open.refused) * kept;
+                self.usual = Tally { answers: answers * kept, refused };
+            }
+            self.forget();
         }
     }
 
@@ -67,24 +73,8 @@ impl Refusals {
         self.open = Tally::default();
     }
 
-    fn close(&mut self, is_growing: bool) {
-        if !is_growing {
-            self.usual.add(self.open);
-        }
-        self.forget();
-    }
-
     fn usual_share(&self) -> f64 {
         (self.usual.refused / self.usual.answers).max(USUAL_MIN)
-    }
-}
-
-impl Tally {
-    fn add(&mut self, more: Tally) {
-        let answers = self.answers + more.answers;
-        let kept = (ANSWERS_MAX / answers).min(1.0);
-        self.answers = answers * kept;
-        self.refused = (self.refused + more.refused) * kept;
     }
 }
 

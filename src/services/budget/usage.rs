@@ -54,8 +54,7 @@ impl Usage {
     /// A request succeeded, and the service reported that this fraction of a limit is in use, or nothing. `ours` is the
     /// fraction that we ourselves used in the last period.
     pub(super) fn reported(&mut self, now: Instant, fraction: Option<f64>, ours: f64) {
-        let told = fraction.filter(|told| !told.is_nan());
-        let told = told.map(|told| match (told - ours).abs() <= OURS_WITHIN {
+        let told = fraction.filter(|told| !told.is_nan()).map(|told| match (told - ours).abs() <= OURS_WITHIN {
             true => self.reference,
             false => told,
         });

@@ -83,10 +83,7 @@ fn client_id(table: &Table<'_>) -> Option<String> {
 impl Reader<'_> {
     pub(super) fn auth(&self, table: &Table<'_>) -> Option<Auth> {
         let ways = WAYS.map(|way| (way.name, way));
-        let way = match table.has("auth") {
-            true => table.one_of("auth", "a way to sign in", &ways),
-            false => Some(WAYS[0]),
-        };
+        let way = if table.has("auth") { table.one_of("auth", "a way to sign in", &ways) } else { Some(WAYS[0]) };
         for (key, instead) in OWN_KEYS {
             // Without a known way, nobody can say which keys belong.
             if let (Some(found), Some(way)) = (table.value(key), way)

@@ -34,10 +34,7 @@ pub(super) fn of(request: &Request) -> BudgetId {
     if IDENTITY_PROTECTED.iter().any(|place| begins(path, place)) {
         return IDENTITY_PROTECTION;
     }
-    match request.is_write() {
-        true => WRITES,
-        false => READS,
-    }
+    if request.is_write() { WRITES } else { READS }
 }
 
 /// What follows the API's version in an absolute address; a relative path as it is.

@@ -35,7 +35,6 @@ pub(super) fn is_batch(request: &Request) -> bool {
 
 /// Sorts the reply to a request that left. Every reply has exactly one class, and only a status 2xx with what was asked for is a
 /// success.
-#[must_use]
 pub fn classify(request: &Request, status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Reply {
     let (_, memory_max) = bounds(request.expects, status);
     let body = (!body.is_empty()).then(|| bounded_json::read(body, memory_max));
@@ -161,17 +160,11 @@ fn payload(request: &Request, body: Value) -> Option<Payload> {
         return None;
     };
     let names = |name: &str| members.contains_key(name);
-    if is_batch(request) {
-        let is_wanted = names(RESPONSES);
-        return is_wanted.then_some(Payload::Object(Value::Object(members)));
-    }
     let is_entity = || names("id") || names("@odata.context");
     let is_wanted = match request.expects {
+        _ if is_batch(request) => names(RESPONSES),
         Expects::Page | Expects::Survey => {
-            let next = match members.remove("@odata.nextLink") {
-                Some(Value::String(next)) => Some(next),
-                Some(_) | None => None,
-            };
+            let next = members.get("@odata.nextLink").and_then(Value::as_str).map(str::to_owned);
             return match members.remove("value") {
                 Some(Value::Array(items)) => Some(Payload::Page { items, next }),
                 Some(_) | None => None,
@@ -192,10 +185,8 @@ fn selected(path: &str) -> impl Iterator<Item = &str> {
 
 /// The most specific code that sorts a refusal by itself.
 fn deciding_class(codes: &[String]) -> Option<Class> {
-    codes.iter().rev().find_map(|code| {
-        let mut known = known_codes();
-        known.find(|known| known.decides && known.code == *code).map(|known| known.class)
-    })
+    let deciding = |code: &String| known_codes().find(|known| known.decides && known.code == *code);
+    codes.iter().rev().find_map(deciding).map(|known| known.class)
 }
 
 /// `x-ms-throttle-scope` is `<scope>/<limit>/<app>/<tenant, user or resource>`; only whose limit it is matters here.

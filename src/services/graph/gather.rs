@@ -29,13 +29,6 @@ pub(super) struct Part {
     pub(super) reply: oneshot::Sender<Reply>,
 }
 
-impl Part {
-    pub(super) fn answer(self, reply: Reply) {
-        // Nobody may be there any more.
-        let _gone = self.reply.send(reply);
-    }
-}
-
 /// Reads that travel as one request.
 pub(super) struct ReadGroup {
     pub(super) request: Request,
@@ -93,7 +86,8 @@ impl ReadGroup {
             Some(_) | None => vec![reply],
         };
         for (part, reply) in self.askers.into_iter().zip(replies) {
-            part.answer(reply);
+            // Nobody may be there any more.
+            let _gone = part.reply.send(reply);
         }
         Vec::new()
     }

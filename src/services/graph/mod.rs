@@ -11,10 +11,10 @@ mod http;
 mod preflight;
 
 use super::budget::Budget;
-use super::connection::{Connection, GraphLimits};
+use super::connection::GraphLimits;
 use super::reply::{Fault, Reply};
 use super::service::{BudgetId, Check, Patience, Service};
-use crate::core::{Request, ServiceName};
+use crate::core::{Expects, Request, ServiceName};
 use async_trait::async_trait;
 use batch::Batcher;
 use http::{BETA, is_beta};
@@ -36,13 +36,6 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The tenant of that connection.
-    #[must_use]
-    pub fn of(connection: &Connection, transport: Arc<dyn Transport>) -> Graph {
-        let connection = &connection.graph;
-        Graph::new(transport, connection.tenant.clone(), connection.limits, connection.patience)
-    }
-
     /// A tenant by its name, behind anything that carries requests.
     #[must_use]
     pub fn new(
@@ -89,7 +82,7 @@ impl Service for Graph {
     }
 
     fn introduction(&self) -> Option<Request> {
-        Some(preflight::domains())
+        Some(Request::get(preflight::DOMAINS, Expects::Survey))
     }
 
     fn recognise(&self, signed_in_to: Option<&str>, answer: Result<&[Value], &Fault>) -> Vec<Check> {

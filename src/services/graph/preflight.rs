@@ -1,25 +1,22 @@
 //! What a tenant is recognised by before a run: its domains. They say whether the sign-in led to the tenant that was named, and
 //! how people in each domain sign in.
 
-use crate::core::{Expects, Request};
 use crate::services::reply::Fault;
 use crate::services::service::Check;
 use serde_json::Value;
 use uuid::Uuid;
 
-const DOMAINS: &str = "/domains?$select=id,authenticationType,isInitial,isVerified";
-
 /// The list of domains.
-pub(super) fn domains() -> Request {
-    Request::get(DOMAINS, Expects::Survey)
-}
+pub(super) const DOMAINS: &str = "/domains?$select=id,authenticationType,isInitial,isVerified";
 
 /// The checks `tenant`, then `domains` and `initial domain`.
 pub(super) fn checks(named: &str, signed_in_to: Option<&str>, answer: Result<&[Value], &Fault>) -> Vec<Check> {
     let mut checks = vec![right_tenant(named, signed_in_to, answer.ok())];
     match answer {
         Ok(domains) => checks.extend(domain_checks(domains)),
-        Err(fault) => checks.push(Check::refused("domains", fault)),
+        Err(fault) => {
+            checks.push(Check::bad("domains", format!("{}: {}", fault.code, fault.message), fault.advice()));
+        }
     }
     checks
 }

@@ -98,7 +98,6 @@ impl Account {
     }
 
     /// The values of an attribute; none where the account does not have it, or the reader may not see it.
-    #[must_use]
     pub fn values(&self, attribute: &str) -> &[Vec<u8>] {
         self.attributes.get(&attribute.to_ascii_lowercase()).map_or(&[], Vec::as_slice)
     }

@@ -86,11 +86,8 @@ fn failed(words: &str) -> Fault {
         let digits = words[at + SERVICE_CODE.len()..].chars().take_while(char::is_ascii_digit);
         format!("{SERVICE_CODE}{}", digits.collect::<String>())
     });
-    let message = match words.trim() {
-        "" => "the Azure CLI failed and did not say why",
-        words => words,
-    };
-    Fault::sign_in(code.as_deref().unwrap_or("azure-cli-failed"), message)
+    let said = if words.trim().is_empty() { "the Azure CLI failed and did not say why" } else { words };
+    Fault::sign_in(code.as_deref().unwrap_or("azure-cli-failed"), said)
 }
 
 #[cfg(unix)]

@@ -72,13 +72,8 @@ impl Certificate {
         Err(Fault::sign_in("certificate-mismatch", "its private key is not that of its certificate"))
     }
 
-    fn checked(
-        key: KeyPair,
-        certificate: &X509Certificate<'_>,
-        der: &[u8],
-        now: SystemTime,
-    ) -> Result<Certificate, Fault> {
-        let validity = certificate.validity();
+    fn checked(key: KeyPair, own: &X509Certificate<'_>, der: &[u8], now: SystemTime) -> Result<Certificate, Fault> {
+        let validity = own.validity();
         let from = moment(validity.not_before.timestamp());
         let ends = moment(validity.not_after.timestamp());
         if now < from {
