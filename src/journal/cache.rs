@@ -67,25 +67,19 @@ impl Cache {
         let id = fold.run.id();
         let (mut batch, mut owners) = (Batch::default(), Vec::new());
         for (first, offset) in self.chunks.drain(..) {
-            batch.put(keys::numbered(CHUNK, id, first), encode(&offset)?);
+            batch.insert(keys::numbered(CHUNK, id, first), Some(encode(&offset)?));
         }
         let rows = std::mem::take(&mut self.rows);
         for (&number, row) in &rows {
-            match fold.held(number) {
-                Some(_) => batch.put(keys::numbered(HELD, id, number), Vec::new()),
-                None => batch.remove(keys::numbered(HELD, id, number)),
-            }
-            batch.put(keys::numbered(ROW, id, number), encode(&**row)?);
+            batch.insert(keys::numbered(HELD, id, number), fold.held(number).map(|_| Vec::new()));
+            batch.insert(keys::numbered(ROW, id, number), Some(encode(&**row)?));
             owners.extend(row.account.as_deref().map(|account| (account, number)));
         }
-        batch.put(keys::of(RUN, id), encode(&fold.run)?);
+        batch.insert(keys::of(RUN, id), Some(encode(&fold.run)?));
         let mut batches = Vec::new();
         for owners in owners.chunks(OWNERS_PER_BATCH) {
-            let mut batch = Batch::default();
-            for (account, number) in owners {
-                batch.put(keys::owner(id, account), encode(number)?);
-            }
-            batches.push(batch);
+            let entry = |(account, number): &(&str, RowNumber)| Ok((keys::owner(id, account), Some(encode(number)?)));
+            batches.push(owners.iter().map(entry).collect::<Result<Batch, JournalError>>()?);
         }
         // Last: owners that are ahead of their rows say what the log says already.
         batches.push(batch);
@@ -202,13 +196,11 @@ pub(super) fn forget(store: &dyn Store, id: RunId) -> Result<(), JournalError> {
     for kind in [OWNER, HELD, ROW, CHUNK, RUN] {
         loop {
             let entries = store.scan_prefix(&keys::of(kind, id)).take(ROWS_HELD_MAX);
-            let entries = entries.collect::<Result<Vec<_>, StoreError>>()?;
-            if entries.is_empty() {
+            let removed = entries.map(|entry| Ok((entry?.0, None))).collect::<Result<Batch, StoreError>>()?;
+            if removed.is_empty() {
                 break;
             }
-            let mut batch = Batch::default();
-            entries.into_iter().for_each(|(key, _)| batch.remove(key));
-            store.apply(batch)?;
+            store.apply(removed)?;
         }
     }
     Ok(())

@@ -56,26 +56,12 @@ pub enum LogError {
         )
     )]
     Write {
-        /// What failed: `written` or `made durable`.
+        /// What failed, such as `written`.
         operation: &'static str,
         /// Records known to be durable.
         durable_records: u64,
         /// Bytes known to be durable.
         durable_bytes: u64,
-        /// What the system said.
-        #[source]
-        source: Arc<io::Error>,
-    },
-
-    /// A torn tail could not be cut off, or what is before it not be made durable.
-    #[error("the journal's log could not be made durable up to its last whole group, which ends at byte {at}")]
-    #[diagnostic(
-        code(journal::log_cut),
-        help("the records before that are there; free disk space or fix the disk, then try again")
-    )]
-    Cut {
-        /// Where the last whole group ends, in bytes.
-        at: u64,
         /// What the system said.
         #[source]
         source: Arc<io::Error>,
@@ -94,17 +80,6 @@ pub enum LogError {
         record: u64,
         /// Why it is not believed.
         fault: Fault,
-    },
-
-    /// There is no line where a position points.
-    #[error("no whole line begins at byte {at} of the journal's log; nothing was changed")]
-    #[diagnostic(
-        code(journal::log_record),
-        help("move the folder `checkpoint` out of the journal: it is built again from the log, and no row is lost")
-    )]
-    NoRecord {
-        /// Offset in bytes.
-        at: u64,
     },
 
     /// The log ends before a position that was durable once.
@@ -142,28 +117,10 @@ pub enum LogError {
         known: u64,
     },
 
-    /// A new log was to be made where bytes are already.
-    #[error("the file for a new log already holds {bytes} bytes; nothing was changed")]
-    #[diagnostic(code(journal::log_not_empty), help("open it instead of creating it"))]
-    NotEmpty {
-        /// How many bytes.
-        bytes: u64,
-    },
-
     /// A record is too long to be stored. The log goes on.
     #[error(transparent)]
     #[diagnostic(code(journal::record_too_long))]
     RecordTooLong(#[from] RecordTooLong),
-
-    /// A group is too long to be stored. The log goes on.
-    #[error("a group of {bytes} bytes is over the log's limit of {bytes_max} bytes; nothing was written")]
-    #[diagnostic(code(journal::group_too_long), help("commit the records in smaller groups"))]
-    GroupTooLong {
-        /// Its length in bytes, headers included.
-        bytes: usize,
-        /// The limit in bytes.
-        bytes_max: usize,
-    },
 
     /// The writer has ended without a reason; a fault of the program.
     #[error(

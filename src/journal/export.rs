@@ -8,7 +8,7 @@ use super::line::ChainHash;
 use super::log::inspect;
 use super::open::chosen;
 use super::run::RunId;
-use super::scan::{End, Head};
+use super::scan::Head;
 use super::storage::{FolderStorage, Storage};
 use std::io::Write;
 use std::path::Path;
@@ -35,12 +35,8 @@ pub fn export(dir: &Path, run: &str, out: &mut dyn Write) -> Result<Exported, Jo
     let unknown = || JournalError::UnknownRun { prefix: run.to_owned() };
     let id = chosen(dir, storage.logs()?, Some(run))?.pop().ok_or_else(unknown)?;
     let log = storage.open_to_read(id)?;
-    let (head, end) =
+    let (head, torn_bytes) =
         inspect(&*log, Head::genesis(id), |group| out.write_all(group.bytes).map_err(JournalError::ExportOutput))?;
     out.flush().map_err(JournalError::ExportOutput)?;
-    let torn_bytes = match end {
-        End::Clean { at: _ } => 0,
-        End::Torn { at: _, bytes } => bytes,
-    };
     Ok(Exported { run: id, records: head.records, head: head.hash, torn_bytes })
 }

@@ -13,8 +13,6 @@ use super::session::{Copied, JournalParts, Session, moved, record};
 use super::writer::Record;
 use crate::core::Problem;
 use crate::machine::Event;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Input rows in one record: few enough to be read for one row, enough that a million need few keys.
@@ -26,7 +24,6 @@ const GROUP_BYTES: usize = 2 << 20;
 /// A run whose rows are being copied in.
 pub struct Import {
     parts: JournalParts,
-    dir: PathBuf,
     log: Log,
     fold: RunFold,
     cache: Cache,
@@ -38,17 +35,15 @@ pub struct Import {
 }
 
 impl Import {
-    pub(super) fn begin(dir: &Path, parts: &JournalParts, header: RunHeader) -> Result<Import, JournalError> {
+    pub(super) fn begin(parts: &JournalParts, header: RunHeader) -> Result<Import, JournalError> {
         let id = header.id;
         let reserve = parts.storage.reserve()?;
-        let log = Log::create(parts.storage.create(id)?, id)?;
-        let mut log = log.with_reserve(reserve);
+        let mut log = Log::create(parts.storage.create(id)?, id).with_reserve(reserve);
         let first = Entry::began(header);
         log.append_group(&[first.encode()?])?;
         let fold = RunFold::begun_by(first, log.head())?;
         Ok(Import {
             parts: parts.clone(),
-            dir: dir.to_owned(),
             log,
             fold,
             cache: Cache::new(parts.store.clone()),
@@ -145,10 +140,7 @@ impl Import {
         };
         // Left behind they are removed when the journal is opened next.
         let _left_behind = self.parts.storage.remove(self.fold.run.id());
-        Err(JournalError::NoRoom {
-            dir: self.dir.clone(),
-            source: io::Error::new(io::ErrorKind::StorageFull, why.to_owned()),
-        })
+        Err(self.parts.no_room(why))
     }
 
     /// Ends the copying and begins the run: one that it takes over from cannot go on from here on.

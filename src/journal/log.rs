@@ -11,11 +11,11 @@
 //! It deliberately knows neither threads nor waiting (`writer`), nor what a record means.
 
 use super::error::LogError;
-use super::line::{Place, line_bytes, write_line};
+use super::line::{Place, write_line};
 use super::log_file::{LogFile, read_full};
 use super::reserve::{Reserve, Shortage, is_want_of_room};
 use super::run::RunId;
-use super::scan::{End, GROUP_BYTES_MAX, Group, Head, Scan, bytes_of_line, read_error, whole_line};
+use super::scan::{GROUP_BYTES_MAX, Group, Head, Scan, bytes_of_line, whole_line};
 use std::io;
 use std::sync::Arc;
 
@@ -24,6 +24,9 @@ const BUFFER_KEPT_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes that are written once more at a time.
 const REWRITE_BYTES: usize = 256 << 10;
+
+/// What fails when a log is opened to be written.
+const UP_TO_THE_END: &str = "made durable up to its last whole group";
 
 /// A log that can be appended to.
 pub struct Log {
@@ -37,18 +40,13 @@ pub struct Log {
 
 impl Log {
     /// Begins a log in an empty file.
-    ///
-    /// # Errors
-    /// [`LogError::NotEmpty`], [`LogError::Read`].
-    pub fn create(file: Box<dyn LogFile>, run: RunId) -> Result<Log, LogError> {
-        let bytes = file.len().map_err(|source| read_error(0, source))?;
-        if bytes > 0 {
-            return Err(LogError::NotEmpty { bytes });
-        }
-        Ok(Log::at(file, Head::genesis(run)))
+    #[must_use]
+    pub fn create(file: Box<dyn LogFile>, run: RunId) -> Log {
+        Log::at(file, Head::genesis(run))
     }
 
-    /// Opens a log: checks it from a known place to its end, shows every whole group to `visit`, cuts a torn end off.
+    /// Opens a log: checks it from a known place to its end, shows every whole group to `visit`, cuts a torn end off
+    /// and returns how long that was.
     /// A last group that is whole counts as committed, whether or not its barrier was answered; it is made durable here,
     /// before anybody is shown it.
     ///
@@ -58,12 +56,13 @@ impl Log {
         mut file: Box<dyn LogFile>,
         from: Head,
         visit: impl FnMut(&Group<'_>) -> Result<(), E>,
-    ) -> Result<(Log, End), E> {
-        let (head, end) = inspect_durable(&mut *file, from, visit)?;
-        if let End::Torn { at, bytes: _ } = end {
-            file.truncate(at).and_then(|()| file.sync()).map_err(|source| cut_error(at, source))?;
+    ) -> Result<(Log, u64), E> {
+        let (head, torn_bytes) = inspect_durable(&mut *file, from, visit)?;
+        if torn_bytes > 0 {
+            let cut = file.truncate(head.offset).and_then(|()| file.sync());
+            cut.map_err(|source| write_error(head, UP_TO_THE_END, source))?;
         }
-        Ok((Log::at(file, head), end))
+        Ok((Log::at(file, head), torn_bytes))
     }
 
     fn at(file: Box<dyn LogFile>, head: Head) -> Log {
@@ -92,14 +91,13 @@ impl Log {
     /// durable.
     ///
     /// # Errors
-    /// [`LogError::RecordTooLong`] and [`LogError::GroupTooLong`], after which the log goes on; [`LogError::Write`], which
+    /// [`LogError::RecordTooLong`], after which the log goes on; [`LogError::Write`], which
     /// every later call returns too. Whether the group of a failed write is there is known only after opening the log anew.
     pub fn append_group<B: AsRef<[u8]>>(&mut self, records: &[B]) -> Result<Vec<u64>, LogError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
         self.buffer.clear();
-        self.buffer.reserve(group_bytes(records)?);
         let mut cursor = self.head;
         let mut positions = Vec::with_capacity(records.len());
         for (left, record) in (0..records.len()).rev().zip(records) {
@@ -121,9 +119,9 @@ impl Log {
 
     fn write(&mut self) -> Result<(), LogError> {
         if let Err(refused) = self.file.append(&self.buffer) {
-            self.append_on_reserve(refused).map_err(|source| self.write_error("written", source))?;
+            self.append_on_reserve(refused).map_err(|source| write_error(self.head, "written", source))?;
         }
-        self.file.sync().map_err(|source| self.write_error("made durable", source))
+        self.file.sync().map_err(|source| write_error(self.head, "made durable", source))
     }
 
     /// Appends once more after the file had no room, if it has something to give up.
@@ -140,27 +138,16 @@ impl Log {
         }
         self.file.append(&self.buffer)
     }
-
-    fn write_error(&self, operation: &'static str, source: io::Error) -> LogError {
-        let Head { records: durable_records, offset: durable_bytes, .. } = self.head;
-        LogError::Write { operation, durable_records, durable_bytes, source: Arc::new(source) }
-    }
 }
 
-/// Bytes that records will need as one group, if they can be stored as one.
-///
-/// # Errors
-/// [`LogError::RecordTooLong`], [`LogError::GroupTooLong`].
-fn group_bytes<B: AsRef<[u8]>>(records: &[B]) -> Result<usize, LogError> {
-    let bytes: usize = records.iter().map(|record| line_bytes(record.as_ref())).sum::<Result<_, _>>()?;
-    if bytes > GROUP_BYTES_MAX {
-        return Err(LogError::GroupTooLong { bytes, bytes_max: GROUP_BYTES_MAX });
-    }
-    Ok(bytes)
+fn write_error(durable: Head, operation: &'static str, source: io::Error) -> LogError {
+    let Head { records: durable_records, offset: durable_bytes, .. } = durable;
+    LogError::Write { operation, durable_records, durable_bytes, source: Arc::new(source) }
 }
 
-/// Checks a log from a known place to its end without changing it, and shows every whole group to `visit`. May run beside
-/// the process that appends; a group that is just being written looks like a torn end then.
+/// Checks a log from a known place to its end without changing it, and shows every whole group to `visit`. Returns
+/// its end, and how many bytes after it are no whole group. May run beside the process that appends; a group that is just being
+/// written looks like a torn end then.
 ///
 /// # Errors
 /// [`LogError::Read`], [`LogError::Damaged`], [`LogError::Shortened`], [`LogError::Elsewhere`], and those of `visit`, which
@@ -169,12 +156,12 @@ pub fn inspect<E: From<LogError>>(
     file: &dyn LogFile,
     from: Head,
     mut visit: impl FnMut(&Group<'_>) -> Result<(), E>,
-) -> Result<(Head, End), E> {
+) -> Result<(Head, u64), E> {
     let mut scan = Scan::new(file, from)?;
     while let Some(group) = scan.next_group()? {
         visit(&group)?;
     }
-    Ok((scan.head(), scan.end()))
+    Ok((scan.head(), scan.torn_bytes()))
 }
 
 /// The same, but what is shown to `visit` is durable before it is shown: a process that was killed may have written a group
@@ -185,18 +172,18 @@ pub fn inspect<E: From<LogError>>(
 /// such a one, since none is written behind a failed sync.
 ///
 /// # Errors
-/// Those of [`inspect`], and [`LogError::Cut`].
+/// Those of [`inspect`], and [`LogError::Write`].
 pub fn inspect_durable<E: From<LogError>>(
     file: &mut dyn LogFile,
     from: Head,
     visit: impl FnMut(&Group<'_>) -> Result<(), E>,
-) -> Result<(Head, End), E> {
-    make_end_durable(file, from.offset).map_err(|source| cut_error(from.offset, source))?;
+) -> Result<(Head, u64), E> {
+    make_end_durable(file, from.offset).map_err(|source| write_error(from, UP_TO_THE_END, source))?;
     inspect(&*file, from, visit)
 }
 
 /// Makes everything behind `from` durable, where no more than one group can be lost to a failed sync.
-fn make_end_durable(file: &mut dyn LogFile, from: u64) -> std::io::Result<()> {
+fn make_end_durable(file: &mut dyn LogFile, from: u64) -> io::Result<()> {
     let end = file.len()?;
     let start = from.max(end.saturating_sub(GROUP_BYTES_MAX as u64));
     let mut buffer = vec![0; REWRITE_BYTES];
@@ -212,18 +199,14 @@ fn make_end_durable(file: &mut dyn LogFile, from: u64) -> std::io::Result<()> {
     file.sync()
 }
 
-fn cut_error(at: u64, source: std::io::Error) -> LogError {
-    LogError::Cut { at, source: Arc::new(source) }
-}
-
-/// Reads the record of one line, as JSON; its checksum is checked, its place in the chain is not.
+/// Reads the record of one line, as JSON; its checksum is checked, its place in the chain is not. `None` if no whole line begins
+/// there.
 ///
 /// # Errors
-/// [`LogError::Read`]; [`LogError::NoRecord`] if no whole line begins there.
-pub fn read_record(file: &dyn LogFile, at: u64) -> Result<Vec<u8>, LogError> {
+/// [`LogError::Read`].
+pub fn read_record(file: &dyn LogFile, at: u64) -> Result<Option<Vec<u8>>, LogError> {
     let bytes = bytes_of_line(file, at)?;
-    let line = whole_line(&bytes).ok_or(LogError::NoRecord { at })?;
-    Ok(line.record(&bytes))
+    Ok(whole_line(&bytes).map(|line| line.record(&bytes)))
 }
 
 #[cfg(test)]

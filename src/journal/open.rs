@@ -10,19 +10,18 @@ use super::log::{Log, inspect_durable};
 use super::log_file::make_private;
 use super::reader::RunReader;
 use super::run::{RunHeader, RunId, RunRecord, RunState};
-use super::scan::{End, Group, Head, Scan};
+use super::scan::{Group, Head, Scan};
 use super::session::{JournalParts, Session};
 use super::sled_store::{SetAside, SledStore};
 use super::storage::{FolderStorage, Storage};
 use super::store::{Store, StoreError};
 use super::summary;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// An open journal. Nobody else can open it while this lives.
 pub struct Journal {
-    dir: PathBuf,
     parts: JournalParts,
     set_aside: Option<SetAside>,
     /// None for a journal that nobody else could open. Given back last, when all else is closed.
@@ -51,16 +50,16 @@ impl Journal {
         if let Err(error) = lock.name(holder) {
             tracing::warn!("other processes are not told who has the journal: {error}");
         }
-        let opened = SledStore::open(dir).map_err(|error| no_room_or(error, dir))?;
+        let (store, set_aside) = SledStore::open(dir).map_err(|error| no_room_or(error, dir))?;
         let journal = Journal {
-            dir: dir.to_owned(),
             parts: JournalParts {
+                dir: dir.to_owned(),
                 storage: Arc::new(disk),
-                store: Arc::new(opened.store),
+                store: Arc::new(store),
                 log_blocking: log_thread(),
                 blocking: Arc::new(Threads),
             },
-            set_aside: opened.set_aside,
+            set_aside,
             lock: Some(lock),
         };
         journal.catch_up()?;
@@ -79,8 +78,7 @@ impl Journal {
         blocking: Arc<dyn Blocking>,
     ) -> Result<Journal, JournalError> {
         let journal = Journal {
-            dir: dir.to_owned(),
-            parts: JournalParts { storage, store, log_blocking: Arc::clone(&blocking), blocking },
+            parts: JournalParts { dir: dir.to_owned(), storage, store, log_blocking: Arc::clone(&blocking), blocking },
             set_aside: None,
             lock: None,
         };
@@ -124,7 +122,7 @@ impl Journal {
     /// Its folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
-        &self.dir
+        &self.parts.dir
     }
 
     /// The mode of its folder, if others may look into it or change it. A folder that was there before may be shared on
@@ -133,7 +131,7 @@ impl Journal {
     #[must_use]
     pub fn open_to_others(&self) -> Option<u32> {
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(&self.dir).ok()?.permissions().mode() & 0o7777;
+        let mode = std::fs::metadata(&self.parts.dir).ok()?.permissions().mode() & 0o7777;
         (mode & 0o077 != 0).then_some(mode)
     }
 
@@ -173,7 +171,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::NoRun`], [`JournalError::UnknownRun`], [`JournalError::AmbiguousRun`].
     pub fn find(&self, prefix: Option<&str>) -> Result<RunRecord, JournalError> {
-        find(self.runs()?, &self.dir, prefix)
+        find(self.runs()?, &self.parts.dir, prefix)
     }
 
     /// Begins a run; its rows are to be copied next.
@@ -181,7 +179,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`] when its log or the reserve cannot be made.
     pub fn begin(&self, header: RunHeader) -> Result<Import, JournalError> {
-        Import::begin(&self.dir, &self.parts, header)
+        Import::begin(&self.parts, header)
     }
 
     /// Forgets a run that has not begun, as if it had never been there.
@@ -246,7 +244,7 @@ impl Journal {
         match run.state {
             RunState::Importing => cache::forget(&*self.parts.store, run.id()),
             RunState::Open | RunState::Stopped(_) | RunState::Finished => {
-                Err(JournalError::LogGone { run: run.id(), dir: self.dir.clone() })
+                Err(JournalError::LogGone { run: run.id(), dir: self.parts.dir.clone() })
             }
         }
     }
@@ -302,7 +300,7 @@ pub(super) fn replay(
     store: &Arc<dyn Store>,
     id: RunId,
     known: Option<RunRecord>,
-    walk: impl FnOnce(Head, &mut Visit<'_>) -> Result<(Head, End), JournalError>,
+    walk: impl FnOnce(Head, &mut Visit<'_>) -> Result<(Head, u64), JournalError>,
 ) -> Result<Option<RunFold>, JournalError> {
     let from = known.as_ref().map_or_else(|| Head::genesis(id), |run| run.head);
     let mut fold = known.map(|run| cache::read_fold(&**store, run)).transpose()?;

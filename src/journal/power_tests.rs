@@ -303,7 +303,7 @@ fn a_run_that_never_began_is_forgotten_without_its_log() {
     let here = place(&folder);
     drop(Journal::open(&here, &holder()).unwrap());
     let run = RunRecord::new(header(folder.path()), scan::Head::genesis(RunId(uuid::Uuid::nil())));
-    let store = sled_store::SledStore::open(&here).unwrap().store;
+    let store = sled_store::SledStore::open(&here).unwrap().0;
     let mut fold = fold::RunFold::new(run, BTreeMap::new(), Vec::new());
     let mut cache = cache::Cache::new(std::sync::Arc::new(store));
     cache.write(&mut fold).unwrap();

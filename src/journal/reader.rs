@@ -55,7 +55,7 @@ impl RunReader {
     /// As [`RunReader::in_folder`].
     pub(super) fn from_log_alone(log: Box<dyn LogFile>, id: RunId) -> Result<RunReader, JournalError> {
         let folder = temporary_folder()?;
-        let store = SledStore::open(folder.path())?.store;
+        let (store, _) = SledStore::open(folder.path())?;
         RunReader::in_folder(folder, store, log, id)
     }
 
@@ -143,10 +143,12 @@ impl RunReader {
     }
 
     fn rows_at(&self, offset: u64) -> Result<Vec<InputRow>, JournalError> {
-        let Entry::Rows(rows) = Entry::decode(&read_record(&*self.log, offset)?)? else {
-            return Err(JournalError::Checkpoint("it points at a line of the log that holds no rows".into()));
-        };
-        Ok(rows)
+        match read_record(&*self.log, offset)?.map(|record| Entry::decode(&record)).transpose()? {
+            Some(Entry::Rows(rows)) => Ok(rows),
+            _ => {
+                Err(JournalError::Checkpoint(format!("no rows lie at byte {offset} of the log, where it says they do")))
+            }
+        }
     }
 
     /// Shows every row in the order of the input, with where it is now.

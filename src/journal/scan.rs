@@ -111,23 +111,6 @@ impl<'a> Group<'a> {
     }
 }
 
-/// How a log ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// With a whole group.
-    Clean {
-        /// Its end in bytes.
-        at: u64,
-    },
-    /// With bytes that are no whole group and were never committed.
-    Torn {
-        /// Where they begin.
-        at: u64,
-        /// How many they are.
-        bytes: u64,
-    },
-}
-
 /// A walk over the groups of a log.
 pub struct Scan<'m> {
     file: &'m dyn LogFile,
@@ -158,14 +141,10 @@ impl<'m> Scan<'m> {
         self.head
     }
 
-    /// How the log ends, once there is no further group.
+    /// Bytes at the end that are no whole group and were never committed, once there is no further group.
     #[must_use]
-    pub fn end(&self) -> End {
-        let at = self.head.offset;
-        match self.end - at {
-            0 => End::Clean { at },
-            bytes => End::Torn { at, bytes },
-        }
+    pub fn torn_bytes(&self) -> u64 {
+        self.end - self.head.offset
     }
 
     /// The next whole group; `None` at the end, after which nothing is to be asked.

@@ -17,15 +17,26 @@ use super::storage::Storage;
 use super::store::Store;
 use super::writer::{Record, Writer};
 use crate::machine::Event;
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A journal's parts, as all that work on it share them.
 #[derive(Clone)]
 pub(super) struct JournalParts {
+    /// The journal's folder, or its name in messages.
+    pub dir: PathBuf,
     pub storage: Arc<dyn Storage>,
     pub store: Arc<dyn Store>,
     pub log_blocking: Arc<dyn Blocking>,
     pub blocking: Arc<dyn Blocking>,
+}
+
+impl JournalParts {
+    /// The disk is full, as the system said in these words.
+    pub(super) fn no_room(&self, full: &str) -> JournalError {
+        JournalError::NoRoom { dir: self.dir.clone(), source: io::Error::new(io::ErrorKind::StorageFull, full) }
+    }
 }
 
 /// A run being worked on.
@@ -43,7 +54,7 @@ pub struct Session {
 
 impl Session {
     pub(super) fn start(parts: &JournalParts, cache: Cache, fold: RunFold, log: Log) -> Result<Session, JournalError> {
-        let JournalParts { storage, store, log_blocking, blocking } = parts.clone();
+        let JournalParts { dir: _, storage, store, log_blocking, blocking } = parts.clone();
         let header = Arc::clone(&fold.run.header);
         let others = unfinished_beside(&*store, &fold.run)?;
         let shortage = log.shortage().clone();
@@ -134,10 +145,12 @@ impl Session {
     /// Reads the run's rows as the checkpoint has them; brings the checkpoint up to the log first.
     ///
     /// # Errors
-    /// [`JournalError`] when the checkpoint failed.
+    /// [`JournalError::NoRoom`] when the disk is full, [`JournalError`] when the checkpoint failed otherwise.
     pub async fn reader(&self) -> Result<RunReader, JournalError> {
-        self.checkpoint.sync().await?;
-        self.glance()
+        match (self.checkpoint.sync().await, self.shortage()) {
+            (Err(_), Some(full)) => Err(self.parts.no_room(full)),
+            (synced, _) => synced.and_then(|()| self.glance()),
+        }
     }
 
     /// The same as far as it is known now, a moment behind the log.

@@ -221,7 +221,7 @@ fn a_discarded_run_that_the_checkpoint_brings_back_is_forgotten_again() {
     drop(Journal::open(&place, &holder()).unwrap());
     let header = header(dir.path());
     let id = header.id;
-    let store = sled_store::SledStore::open(&place).unwrap().store;
+    let store = sled_store::SledStore::open(&place).unwrap().0;
     let half = RunRecord::new(header, scan::Head::genesis(id));
     let mut fold = fold::RunFold::new(half, BTreeMap::new(), Vec::new());
     let mut cache = cache::Cache::new(Arc::new(store));

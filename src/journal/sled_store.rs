@@ -16,7 +16,6 @@
 //!
 //! What keys and values mean is decided above. Integers in keys must be big-endian, since sled sorts bytes.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,12 +61,9 @@ const FLUSH_MAX: Duration = Duration::from_secs(30);
 /// Why a database was not used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Why {
-    /// sled refused to open it.
+    /// sled refused to open it, or panicked while it did.
     #[error("it did not open: {0}")]
     WouldNotOpen(String),
-    /// sled panicked while opening it.
-    #[error("it is damaged: {0}")]
-    Panicked(String),
     /// Entries are not there, or are not those that were written.
     #[error("it is damaged: of {expected} entries {found} are there, and not all of them are as they were written")]
     NotWhole {
@@ -91,15 +87,6 @@ pub struct SetAside {
     pub moved_to: PathBuf,
 }
 
-/// An open checkpoint, and whether it had to be begun anew.
-#[derive(Debug)]
-pub struct Opened {
-    /// The checkpoint.
-    pub store: SledStore,
-    /// There if an old database was set aside: `store` is empty then.
-    pub set_aside: Option<SetAside>,
-}
-
 /// The checkpoint's database.
 #[derive(Debug)]
 pub struct SledStore {
@@ -110,26 +97,24 @@ pub struct SledStore {
 }
 
 impl SledStore {
-    /// Opens the checkpoint of the journal in `dir`, or begins one. The journal's lock must be held.
+    /// Opens the checkpoint of the journal in `dir`, or begins an empty one, after it has set aside
+    /// an old one that cannot be used. The journal's lock must be held.
     ///
     /// # Errors
-    /// [`StoreError::Directory`] if a bad one cannot be set aside; the others if a fresh one cannot be made, or if the
+    /// [`StoreError`] if somebody else has it open, if a bad one cannot be set aside or a fresh one not be made, or if the
     /// system (full, read-only, not allowed) rather than the database is at fault.
-    pub fn open(dir: &Path) -> Result<Opened, StoreError> {
+    pub fn open(dir: &Path) -> Result<(SledStore, Option<SetAside>), StoreError> {
         let path = dir.join(DIRECTORY);
         wait_until_let_go(&path)?;
         let why = match guarded(&path, || SledStore::attempt(&path)) {
-            Ok(Ok(store)) => return Ok(Opened { store, set_aside: None }),
+            Ok(Ok(store)) => return Ok((store, None)),
             Ok(Err(why)) => why,
-            Err(StoreError::Failed { source, .. }) if !is_of_the_system(&source) => {
-                Why::WouldNotOpen(source.to_string())
-            }
-            Err(StoreError::Panicked { message, .. }) => Why::Panicked(message),
-            Err(error) => return Err(error),
+            Err(error) if is_of_the_system(&error.source) => return Err(error),
+            Err(error) => Why::WouldNotOpen(error.source.to_string()),
         };
         let moved_to = set_aside(dir, &path)?;
         let store = guarded(&path, || SledStore::fresh(&path, config(&path).open()?))?;
-        Ok(Opened { store, set_aside: Some(SetAside { why, moved_to }) })
+        Ok((store, Some(SetAside { why, moved_to })))
     }
 
     /// Opens what is there; the inner error says why it must not be used. A database of ours is used only if all of its
@@ -149,8 +134,7 @@ impl SledStore {
         });
         let second = match second {
             Ok(Ok(sum)) => sum,
-            Ok(Err(StoreError::Failed { source, .. })) => return Err(sled::Error::Io(source)),
-            Ok(Err(error)) => return Ok(Err(Why::Panicked(error.to_string()))),
+            Ok(Err(error)) => return Err(sled::Error::Io(error.source)),
             Err(panic) => std::panic::resume_unwind(panic),
         };
         let found = first?.and(second);
@@ -198,9 +182,9 @@ fn sum_of(entries: sled::Iter) -> sled::Result<Sum> {
 }
 
 /// Applies changes as one and returns the sum after them.
-fn apply_changes(db: &sled::Db, part: BTreeMap<Vec<u8>, Option<Vec<u8>>>, mut sum: Sum) -> sled::Result<Sum> {
+fn apply_changes(db: &sled::Db, batch: Batch, mut sum: Sum) -> sled::Result<Sum> {
     let mut changes = sled::Batch::default();
-    for (key, value) in part {
+    for (key, value) in batch {
         if let Some(old) = db.get(&key)? {
             sum = sum.without(&key, &old);
         }
@@ -235,9 +219,7 @@ impl Store for SledStore {
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         let mut sum = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of several changes of one key the last one counts.
-        let changes = batch.into_changes().collect();
-        *sum = self.call(|db| apply_changes(db, changes, *sum))?;
+        *sum = self.call(|db| apply_changes(db, batch, *sum))?;
         Ok(())
     }
 
@@ -250,10 +232,10 @@ impl Store for SledStore {
             // Nobody may wait any more.
             let _late = sender.send(guarded(&path, || db.flush().map(drop)));
         };
-        let failed = |source| StoreError::Failed { path: self.path.clone(), source };
+        let failed = |source| StoreError { path: self.path.clone(), source };
         thread::Builder::new().name("checkpoint-flush".into()).spawn(flush).map_err(failed)?;
-        let stuck = |_| StoreError::Stuck { path: self.path.clone(), waited: FLUSH_MAX };
-        ended.recv_timeout(FLUSH_MAX).map_err(stuck)?
+        let stuck = format!("the database has not returned from a flush for {} s", FLUSH_MAX.as_secs());
+        ended.recv_timeout(FLUSH_MAX).map_err(|_| failed(io::Error::new(io::ErrorKind::TimedOut, stuck)))?
     }
 }
 
@@ -294,15 +276,15 @@ fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 /// sled reports a locked file by words only, and a database that is in use must not be taken for a damaged one.
 fn wait_until_let_go(path: &Path) -> Result<(), StoreError> {
-    let directory = |source| StoreError::Directory { path: path.to_owned(), source };
+    let failed = |source| StoreError { path: path.to_owned(), source };
     let file = match File::open(path.join(DATA_FILE)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(directory(source)),
+        Err(source) => return Err(failed(source)),
     };
-    match lock_soon(&file, LET_GO_MS_MAX).map_err(directory)? {
+    match lock_soon(&file, LET_GO_MS_MAX).map_err(failed)? {
         true => Ok(()),
-        false => Err(StoreError::InUse { path: path.to_owned() }),
+        false => Err(failed(io::Error::new(io::ErrorKind::ResourceBusy, "another program has it open: end that one"))),
     }
 }
 
@@ -313,11 +295,9 @@ fn config(path: &Path) -> sled::Config {
 /// Turns a panic of sled into an error. What it leaves behind is not looked at again: after an error of the checkpoint the
 /// log is what counts.
 fn guarded<R>(path: &Path, call: impl FnOnce() -> sled::Result<R>) -> Result<R, StoreError> {
-    match quietly(call) {
-        Ok(Ok(result)) => Ok(result),
-        Ok(Err(error)) => Err(StoreError::Failed { path: path.to_owned(), source: in_words(error) }),
-        Err(message) => Err(StoreError::Panicked { path: path.to_owned(), message }),
-    }
+    let damaged = |message| io::Error::new(io::ErrorKind::InvalidData, format!("it is damaged ({message})"));
+    let result = quietly(call).map_err(damaged).and_then(|result| result.map_err(in_words));
+    result.map_err(|source| StoreError { path: path.to_owned(), source })
 }
 
 /// An error that sled keeps and hands out once more has its fields for words; its kind says the same to people.
@@ -336,14 +316,14 @@ fn is_of_the_system(error: &io::Error) -> bool {
 }
 
 fn set_aside(dir: &Path, path: &Path) -> Result<PathBuf, StoreError> {
-    let directory = |source| StoreError::Directory { path: path.to_owned(), source };
+    let failed = |source| StoreError { path: path.to_owned(), source };
     let mut number = 1;
     let mut moved_to = dir.join(format!("{DIRECTORY_SET_ASIDE}{number}"));
-    while moved_to.try_exists().map_err(directory)? {
+    while moved_to.try_exists().map_err(failed)? {
         number += 1;
         moved_to = dir.join(format!("{DIRECTORY_SET_ASIDE}{number}"));
     }
-    std::fs::rename(path, &moved_to).map_err(directory)?;
+    std::fs::rename(path, &moved_to).map_err(failed)?;
     Ok(moved_to)
 }
 

@@ -103,10 +103,9 @@ impl Snapshot {
     fn copied(&self, id: RunId) -> Result<(RunReader, Option<Why>), JournalError> {
         let folder = temporary_folder()?;
         copy(&self.dir, folder.path()).map_err(|error| JournalError::Checkpoint(error.to_string()))?;
-        let opened = SledStore::open(folder.path())?;
-        let unused = opened.set_aside.map(|set_aside| set_aside.why);
-        let reader = RunReader::in_folder(folder, opened.store, self.storage.open_to_read(id)?, id)?;
-        Ok((reader, unused))
+        let (store, set_aside) = SledStore::open(folder.path())?;
+        let reader = RunReader::in_folder(folder, store, self.storage.open_to_read(id)?, id)?;
+        Ok((reader, set_aside.map(|set_aside| set_aside.why)))
     }
 }
 

@@ -31,7 +31,7 @@ use super::open::chosen;
 use super::reader::temporary_folder;
 use super::row::RowNumber;
 use super::run::{RunId, RunRecord, RunState};
-use super::scan::{End, Found, Group, Head, Scan};
+use super::scan::{Found, Group, Head, Scan};
 use super::sled_store::{SledStore, Why, copy};
 use super::storage::{FolderStorage, Storage};
 use super::store::Store;
@@ -61,10 +61,9 @@ pub fn verify(dir: &Path, request: &Request<'_>) -> Result<(Vec<Verdict>, Option
         path: dir.to_owned(),
         source,
     })?;
-    let opened = SledStore::open(folder.path())?;
-    let unused = opened.set_aside.map(|set_aside| set_aside.why);
-    let verdicts = verify_in(dir, &FolderStorage::of(dir), &opened.store, request)?;
-    Ok((verdicts, unused))
+    let (store, set_aside) = SledStore::open(folder.path())?;
+    let verdicts = verify_in(dir, &FolderStorage::of(dir), &store, request)?;
+    Ok((verdicts, set_aside.map(|set_aside| set_aside.why)))
 }
 
 /// The same of logs and a checkpoint wherever they are.
@@ -123,7 +122,7 @@ pub fn verify_beside(dir: &Path, request: &Request<'_>) -> Result<Vec<Verdict>, 
 /// [`JournalError`] when it is no log at all; what is wrong with it is in the verdict.
 pub fn verify_export(path: &Path, head: Option<ChainHash>) -> Result<Verdict, JournalError> {
     let file = DiskLogFile::open_to_read(path).map_err(JournalError::UnreadableExport)?;
-    let first = read_record(&file, 0).map_err(|_| JournalError::NoExport)?;
+    let first = read_record(&file, 0).ok().flatten().ok_or(JournalError::NoExport)?;
     let Entry::Began { run, format: _ } = Entry::decode(&first)? else {
         return Err(JournalError::NoExport);
     };
@@ -191,7 +190,7 @@ impl<'a> LogCheck<'a> {
         self.verdict.records = head.records;
         self.verdict.head = head.hash.to_string();
         match is_whole {
-            true => self.ended(file, head, scan.end())?,
+            true => self.ended(file, head, scan.torn_bytes())?,
             false => self.broken(file, head)?,
         }
         if let Some(noted) = &self.noted {
@@ -294,23 +293,23 @@ impl<'a> LogCheck<'a> {
         }
     }
 
-    fn ended(&mut self, file: &dyn LogFile, head: Head, end: End) -> Result<(), JournalError> {
+    fn ended(&mut self, file: &dyn LogFile, head: Head, torn_bytes: u64) -> Result<(), JournalError> {
         let known = self.witness.as_ref().map(|witness| witness.known.head);
         let lacking = known.filter(|known| known.offset > head.offset);
-        match (end, lacking) {
-            (End::Clean { .. }, None) => {}
-            (End::Clean { .. }, Some(known)) => {
+        match (torn_bytes, lacking) {
+            (0, None) => {}
+            (0, Some(known)) => {
                 let text = format!(
                     "the log ends here after {} records, but {} were committed: its tail was cut off",
                     head.records, known.records
                 );
                 self.verdict.find(Finding::at(&head, Kind::Cut, text));
             }
-            (End::Torn { at: _, bytes }, None) => self.verdict.notes.push(format!(
+            (bytes, None) => self.verdict.notes.push(format!(
                 "the last {bytes} bytes are no whole group of records: they were never committed, and are dropped when the \
                  run goes on"
             )),
-            (End::Torn { .. }, Some(_)) => self.broken(file, head)?,
+            (_, Some(_)) => self.broken(file, head)?,
         }
         Ok(())
     }

@@ -244,7 +244,7 @@ mod tests {
     /// A writer on a file in memory; what it tells is dropped.
     fn writer(blocking: Arc<dyn Blocking>) -> (MemoryLogFile, Writer) {
         let file = MemoryLogFile::default();
-        let log = Log::create(Box::new(file.clone()), RUN).unwrap();
+        let log = Log::create(Box::new(file.clone()), RUN);
         let (durable, mut told) = mpsc::channel(1);
         tokio::spawn(async move { while told.recv().await.is_some() {} });
         (file, Writer::start(log, blocking, durable))

@@ -269,32 +269,32 @@ fn a_checkpoint_that_says_something_else_is_told_row_by_row() {
     let changes: [(&str, Change); 8] = [
         ("a row's state", |world, batch| {
             let row = with_row(world, |row| row.state = RowState::Waiting);
-            batch.put(keys::numbered(keys::ROW, world.id, RowNumber(1)), row);
+            batch.insert(keys::numbered(keys::ROW, world.id, RowNumber(1)), Some(row));
         }),
         ("a row's numbers", |world, batch| {
             let row = with_row(world, |row| row.writes = 7);
-            batch.put(keys::numbered(keys::ROW, world.id, RowNumber(1)), row);
+            batch.insert(keys::numbered(keys::ROW, world.id, RowNumber(1)), Some(row));
         }),
         ("a row that is gone", |world, batch| {
-            batch.remove(keys::numbered(keys::ROW, world.id, RowNumber(3)));
+            batch.insert(keys::numbered(keys::ROW, world.id, RowNumber(3)), None);
         }),
         ("a row too many", |world, batch| {
             let row = with_row(world, |_| {});
-            batch.put(keys::numbered(keys::ROW, world.id, RowNumber(4)), row);
+            batch.insert(keys::numbered(keys::ROW, world.id, RowNumber(4)), Some(row));
         }),
         ("a row that nobody would go on with", |world, batch| {
-            batch.remove(keys::numbered(keys::HELD, world.id, RowNumber(3)));
+            batch.insert(keys::numbered(keys::HELD, world.id, RowNumber(3)), None);
         }),
         ("a place of input rows", |world, batch| {
-            batch.put(keys::numbered(keys::CHUNK, world.id, RowNumber(4)), encode(&7_u64).unwrap());
+            batch.insert(keys::numbered(keys::CHUNK, world.id, RowNumber(4)), Some(encode(&7_u64).unwrap()));
         }),
         ("the run's counts", |world, batch| {
             let run = world.journal().runs().unwrap().remove(0);
             let changed = RunRecord { writes: 9, begun_through: 0, ..run };
-            batch.put(keys::of(keys::RUN, world.id), encode(&changed).unwrap());
+            batch.insert(keys::of(keys::RUN, world.id), Some(encode(&changed).unwrap()));
         }),
         ("no run's record at all", |world, batch| {
-            batch.put(keys::of(keys::RUN, world.id), vec![0xff; 3]);
+            batch.insert(keys::of(keys::RUN, world.id), Some(vec![0xff; 3]));
         }),
     ];
     let mut all = String::new();
@@ -312,7 +312,7 @@ fn many_findings_are_counted() {
     let verdict = with_checkpoint(|world, batch| {
         let row = with_row(world, |_| {});
         for number in 5..55 {
-            batch.put(keys::numbered(keys::ROW, world.id, RowNumber(number)), row.clone());
+            batch.insert(keys::numbered(keys::ROW, world.id, RowNumber(number)), Some(row.clone()));
         }
     });
     assert_eq!((verdict.findings.len(), verdict.more_findings), (20, 30));

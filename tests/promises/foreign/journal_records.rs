@@ -14,7 +14,7 @@ pub fn check(records: &[Vec<u8>]) {
     std::fs::create_dir(&runs).unwrap();
     let path = runs.join(format!("{id}.log"));
     let file = DiskLogFile::create(&path).unwrap();
-    let mut log = Log::create(Box::new(file), RunId(id)).unwrap();
+    let mut log = Log::create(Box::new(file), RunId(id));
     records.iter().for_each(|record| drop(log.append_group(&[record]).unwrap()));
     drop(log);
     let before = std::fs::read(&path).unwrap();

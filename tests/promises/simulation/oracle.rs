@@ -169,7 +169,7 @@ fn is_intending(row: &RowRecord) -> bool {
 
 /// Whether an error of the journal is one that a disk which fails may cause.
 pub fn is_of_the_disk(error: &JournalError) -> bool {
-    matches!(error, JournalError::Log(LogError::Write { .. } | LogError::Cut { .. }) | JournalError::NoRoom { .. })
+    matches!(error, JournalError::Log(LogError::Write { .. }) | JournalError::NoRoom { .. })
 }
 
 /// People who stand at their temporary UPN and did not before; `spared` are told of elsewhere.

@@ -8,9 +8,6 @@ use cutover::journal::store::{Batch, Entries, Store, StoreError};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// One atomic batch.
-type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
-
 /// An ordered map that remembers what it was when it was last flushed. A clone is a second handle on the same map.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
@@ -22,7 +19,7 @@ struct State {
     now: Map,
     flushed: Map,
     /// What was applied since the flush, in order.
-    since: Vec<Changes>,
+    since: Vec<Batch>,
 }
 
 impl MemoryStore {
@@ -54,7 +51,7 @@ impl MemoryStore {
     }
 }
 
-fn put(map: &mut Map, part: Changes) {
+fn put(map: &mut Map, part: Batch) {
     for (key, value) in part {
         match value {
             Some(value) => map.insert(key, value),
@@ -81,9 +78,8 @@ impl Store for MemoryStore {
 
     fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         let mut state = self.state();
-        let changes: Changes = batch.into_changes().collect();
-        put(&mut state.now, changes.clone());
-        state.since.push(changes);
+        put(&mut state.now, batch.clone());
+        state.since.push(batch);
         Ok(())
     }
 
