@@ -7,7 +7,7 @@
 //! never clash with each other.
 
 use super::column::{Column, Layout};
-use super::external_sort::{Sorted, Sorter};
+use super::external_sort::Sorter;
 use crate::values::CellKind;
 use sha2::{Digest as _, Sha256};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -175,7 +175,7 @@ impl Suspects {
     ///
     /// # Errors
     /// When a temporary file cannot be written or read.
-    pub fn finish(self) -> io::Result<Clashes> {
+    pub fn finish(self) -> io::Result<impl Iterator<Item = io::Result<Clash>>> {
         let mut clashes = Sorter::new(self.held_bytes_max);
         let mut same = SameValue::default();
         for entry in self.entries.finish()? {
@@ -187,7 +187,11 @@ impl Suspects {
             same.add([row, line, column], &mut clashes)?;
         }
         same.tell(&mut clashes)?;
-        Ok(Clashes(clashes.finish()?))
+        let clash = |[row, line, column, more, others @ ..]: [u64; CLASH_WORDS]| {
+            let other_lines = others.into_iter().filter(|line| *line != 0).collect();
+            Clash { row, line, column: column as usize, other_lines, more: more != 0 }
+        };
+        Ok(clashes.finish()?.map(move |words| words.map(clash)))
     }
 }
 
@@ -233,22 +237,6 @@ impl SameValue {
         let others = self.first.iter().filter(|other| **other != place);
         clash[4..].iter_mut().zip(others).for_each(|(slot, [_, line, _])| *slot = *line);
         clash
-    }
-}
-
-/// The rows that clash, in their order.
-pub struct Clashes(Sorted<CLASH_WORDS>);
-
-impl Iterator for Clashes {
-    type Item = io::Result<Clash>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let clash = |words: [u64; CLASH_WORDS]| {
-            let [row, line, column, more, others @ ..] = words;
-            let other_lines = others.into_iter().filter(|line| *line != 0).collect();
-            Clash { row, line, column: column as usize, other_lines, more: more != 0 }
-        };
-        self.0.next().map(|words| words.map(clash))
     }
 }
 

@@ -12,41 +12,23 @@ use crate::values::{Rule, Violation};
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum InputError {
     /// It is not there, or may not be read.
-    #[error("cannot open `{}`", path.display())]
+    #[error("cannot open `{path}`", path = .0.display())]
     #[diagnostic(code(input::open), help("check the path and whether this account may read the file"))]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    Open(PathBuf, #[source] io::Error),
     /// Reading stopped half way.
-    #[error("cannot read `{}` to its end", path.display())]
+    #[error("cannot read `{path}` to its end", path = .0.display())]
     #[diagnostic(code(input::read), help("copy the file to a local disk and try again; nothing was changed"))]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    Read(PathBuf, #[source] io::Error),
     /// There is not even a header.
-    #[error("`{}` has no header and no rows", path.display())]
+    #[error("`{path}` has no header and no rows", path = .0.display())]
     #[diagnostic(code(input::empty), help("the first line must name the columns; check that the export succeeded"))]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It is another kind of file.
-    #[error("`{}` is {kind}, not CSV", path.display())]
+    Empty(PathBuf),
+    /// It is another kind of file, which is named.
+    #[error("`{path}` is {1}, not CSV", path = .0.display())]
     #[diagnostic(code(input::binary), help("open it with the program it belongs to and save it as \"CSV UTF-8\""))]
-    Binary {
-        /// The file.
-        path: PathBuf,
-        /// What it is.
-        kind: &'static str,
-    },
-    /// A NUL character, which no text has.
-    #[error("`{}` is not text: there is a NUL character in line {line}", path.display())]
+    Binary(PathBuf, &'static str),
+    /// A NUL character, which no text has, and its line.
+    #[error("`{path}` is not text: there is a NUL character in line {1}", path = .0.display())]
     #[diagnostic(
         code(input::not_text),
         help(
@@ -54,49 +36,26 @@ pub enum InputError {
              -Append); export it again as CSV"
         )
     )]
-    NotText {
-        /// The file.
-        path: PathBuf,
-        /// Physical line, from 1.
-        line: u64,
-    },
-    /// A quote that is opened and never closed.
-    #[error("`{}`: the quote opened in line {line} is never closed", path.display())]
+    NotText(PathBuf, u64),
+    /// A quote that is opened in this line and never closed.
+    #[error("`{path}`: the quote opened in line {1} is never closed", path = .0.display())]
     #[diagnostic(code(input::open_quote), help("close the quote, or double it (\"\") where it belongs to the text"))]
-    OpenQuote {
-        /// The file.
-        path: PathBuf,
-        /// Physical line in which the quote stands, from 1.
-        line: u64,
-    },
-    /// A record beyond all measure.
-    #[error("`{}`: the record in line {line} is longer than {bytes_max} bytes", path.display())]
+    OpenQuote(PathBuf, u64),
+    /// A record beyond all measure: the line in which it begins, and how many bytes are the most.
+    #[error("`{path}`: the record in line {1} is longer than {2} bytes", path = .0.display())]
     #[diagnostic(code(input::record), help("check whether the line ends are missing or the file is not CSV"))]
-    RecordTooLong {
-        /// The file.
-        path: PathBuf,
-        /// Physical line in which the record begins, from 1.
-        line: u64,
-        /// The limit.
-        bytes_max: u64,
-    },
+    RecordTooLong(PathBuf, u64, u64),
     /// Somebody wrote to it meanwhile.
-    #[error("`{}` was changed while it was being read", path.display())]
+    #[error("`{path}` was changed while it was being read", path = .0.display())]
     #[diagnostic(
         code(input::changed),
         help("wait until the export is finished, then start again; what was read must not be used")
     )]
-    Changed {
-        /// The file.
-        path: PathBuf,
-    },
+    Changed(PathBuf),
     /// The search for duplicates, or the copy of a pipe, needs a temporary file.
     #[error("cannot use a temporary file in `{}`", std::env::temp_dir().display())]
     #[diagnostic(code(input::temporary), help("free some space there, or set TMPDIR to another directory"))]
-    Temporary {
-        /// What the system says.
-        source: io::Error,
-    },
+    Temporary(#[source] io::Error),
 }
 
 impl InputError {
@@ -107,9 +66,8 @@ impl InputError {
             None => self.to_string(),
         };
         let violation = Violation::error(Rule::Unreadable, message);
-        if let InputError::NotText { line, .. }
-        | InputError::OpenQuote { line, .. }
-        | InputError::RecordTooLong { line, .. } = self
+        if let InputError::NotText(_, line) | InputError::OpenQuote(_, line) | InputError::RecordTooLong(_, line, _) =
+            self
         {
             return violation.in_file(Some(*line));
         }
@@ -118,11 +76,6 @@ impl InputError {
 
     /// For `map_err` on what fails while the file is read.
     pub(super) fn read(path: &Path) -> impl Fn(io::Error) -> InputError {
-        move |source| InputError::Read { path: path.to_owned(), source }
-    }
-
-    /// For `map_err` on what fails in a temporary file.
-    pub(super) fn temporary(source: io::Error) -> InputError {
-        InputError::Temporary { source }
+        move |source| InputError::Read(path.to_owned(), source)
     }
 }

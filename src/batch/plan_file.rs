@@ -23,50 +23,30 @@ pub type SealOctets = [u8; 16];
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum PlanFileError {
     /// The file.
-    #[error("the plan `{}` cannot be read", path.display())]
+    #[error("the plan `{path}` cannot be read", path = .0.display())]
     #[diagnostic(code(batch::plan_unreadable), help("check the path of --plan; `cutover plan` writes it as plan.csv"))]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: csv::Error,
-    },
+    Unreadable(PathBuf, #[source] csv::Error),
     /// It has no such column.
-    #[error("the plan `{}` has no column `{column}`", path.display())]
+    #[error("the plan `{path}` has no column `{1}`", path = .0.display())]
     #[diagnostic(
         code(batch::plan_column),
         help("use the file as `cutover plan` wrote it: commas between the cells, all columns kept")
     )]
-    Column {
-        /// Which file.
-        path: PathBuf,
-        /// Which column.
-        column: &'static str,
-    },
-    /// A line of it is none of a plan.
-    #[error("line {line} of the plan `{}` {what}", path.display())]
+    Column(PathBuf, &'static str),
+    /// A line of it is none of a plan, and why.
+    #[error("line {1} of the plan `{path}` {2}", path = .0.display())]
     #[diagnostic(
         code(batch::plan_line),
         help("use the file as `cutover plan` wrote it; lines may be taken out, and their rows are then refused")
     )]
-    Line {
-        /// Which file.
-        path: PathBuf,
-        /// Which line, from 1.
-        line: u64,
-        /// What is wrong.
-        what: String,
-    },
+    Line(PathBuf, u64, String),
     /// It was made for something else.
-    #[error("the plan `{}` was made for another file, job, parameter or target", path.display())]
+    #[error("the plan `{path}` was made for another file, job, parameter or target", path = .0.display())]
     #[diagnostic(
         code(batch::plan_other),
         help("plan again with this run's job, file, --set and --target; nothing was sent")
     )]
-    Other {
-        /// Which file.
-        path: PathBuf,
-    },
+    Other(PathBuf),
 }
 
 /// A plan, read row by row in the order of the input.
@@ -99,7 +79,7 @@ impl PlanFile {
     /// # Errors
     /// [`PlanFileError`]: it cannot be read, is no plan, or another one.
     pub fn open(path: &Path, whole: SealOctets) -> Result<PlanFile, PlanFileError> {
-        let unreadable = |source: csv::Error| PlanFileError::Unreadable { path: path.to_owned(), source };
+        let unreadable = |source: csv::Error| PlanFileError::Unreadable(path.to_owned(), source);
         let open = || File::open(path).map_err(|error| unreadable(error.into()));
         let digest = Digest::of_stream(open()?).map_err(|error| unreadable(error.into()))?;
         let mut reader = csv::Reader::from_reader(open()?);
@@ -107,7 +87,7 @@ impl PlanFile {
         let headers: StringRecord = headers.iter().map(|name| name.trim_start_matches(BOM)).collect();
         let is_missing = |column: &&str| !headers.iter().any(|name| name == *column);
         if let Some(column) = ["row", "key", SEAL_COLUMN].into_iter().find(is_missing) {
-            return Err(PlanFileError::Column { path: path.to_owned(), column });
+            return Err(PlanFileError::Column(path.to_owned(), column));
         }
         reader.set_headers(headers);
         let lines = reader.into_deserialize();
@@ -139,14 +119,14 @@ impl PlanFile {
 
     fn next_line(&mut self, last_row: u64) -> Result<Option<(PlanLine, Option<SealOctets>)>, PlanFileError> {
         let number = self.lines.reader().position().line();
-        let wrong = |what: &str| PlanFileError::Line { path: self.path.clone(), line: number, what: what.to_owned() };
+        let wrong = |what: &str| PlanFileError::Line(self.path.clone(), number, what.to_owned());
         let line = match self.lines.next() {
             None => return Ok(None),
             Some(Ok(line)) => line,
             Some(Err(error)) if matches!(error.kind(), csv::ErrorKind::Deserialize { .. }) => {
                 return Err(wrong("has no number in `row`"));
             }
-            Some(Err(source)) => return Err(PlanFileError::Unreadable { path: self.path.clone(), source }),
+            Some(Err(source)) => return Err(PlanFileError::Unreadable(self.path.clone(), source)),
         };
         if line.row <= last_row {
             return Err(wrong("is out of order: rows stand as in the input"));
@@ -154,7 +134,7 @@ impl PlanFile {
         let (whole, own) = line.seal.split_once(BETWEEN).ok_or_else(|| wrong("has no seal of a plan"))?;
         let octets = |text: &str| octets(text).ok_or_else(|| wrong("has a damaged seal"));
         if octets(whole)? != self.whole {
-            return Err(PlanFileError::Other { path: self.path.clone() });
+            return Err(PlanFileError::Other(self.path.clone()));
         }
         let seal = if own.is_empty() { None } else { Some(octets(own)?) };
         Ok(Some((line, seal)))
@@ -225,12 +205,12 @@ mod tests {
         };
         let head = "row,key,anything,seal\n";
         let good = line(1, "a", None);
-        assert!(matches!(error("row,key\n", WHOLE), PlanFileError::Column { column: "seal", .. }));
+        assert!(matches!(error("row,key\n", WHOLE), PlanFileError::Column(_, "seal")));
         assert!(matches!(error(&format!("{head}{good}"), [8; 16]), PlanFileError::Other { .. }));
         for wrong in ["x,a,,b.c\n", "1,a,,b\n", "1,a,,b.c\n"] {
-            assert!(matches!(error(&format!("{head}{wrong}"), WHOLE), PlanFileError::Line { line: 2, .. }), "{wrong}");
+            assert!(matches!(error(&format!("{head}{wrong}"), WHOLE), PlanFileError::Line(_, 2, _)), "{wrong}");
         }
-        assert!(matches!(error(&format!("{head}{good}{good}"), WHOLE), PlanFileError::Line { line: 3, .. }));
+        assert!(matches!(error(&format!("{head}{good}{good}"), WHOLE), PlanFileError::Line(_, 3, _)));
     }
 
     proptest! {

@@ -15,8 +15,7 @@ use super::records::RecordReader;
 use super::source::{Probe, Source, probe};
 use crate::values::{Rule, Violation};
 
-pub use super::rows::{Judge, Row, Visit};
-pub use super::source::Digest;
+use super::source::Digest;
 
 /// A file whose header has been read.
 #[derive(Debug)]
@@ -53,7 +52,7 @@ pub fn open(path: &Path, layout: &Layout) -> Result<Input, InputError> {
     let dialect = dialect_of(&probed, layout);
     let mut records = RecordReader::open(&source, path, dialect)?;
     let Some(first) = records.next()? else {
-        return Err(InputError::Empty { path: path.to_owned() });
+        return Err(InputError::Empty(path.to_owned()));
     };
     let header = first.cells;
     let headings = header::map(layout, &header, first.line);
@@ -71,10 +70,10 @@ fn refuse_other_kinds(path: &Path, probed: &Probe) -> Result<(), InputError> {
     let path = path.to_owned();
     let kind = known_binary(&probed.sample).or_else(|| known_text(&text_of(probed)));
     if let Some(kind) = kind {
-        return Err(InputError::Binary { path, kind });
+        return Err(InputError::Binary(path, kind));
     }
     match probed.nul_line {
-        Some(line) => Err(InputError::NotText { path, line }),
+        Some(line) => Err(InputError::NotText(path, line)),
         None => Ok(()),
     }
 }
@@ -118,7 +117,7 @@ mod tests {
     use tempfile::NamedTempFile;
 
     use super::*;
-    use crate::batch::column::Column;
+    use crate::batch::{Visit, column::Column};
     use crate::values::CellKind;
     use crate::values::Severity;
     use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
@@ -205,8 +204,8 @@ mod tests {
         assert!(matches!(opened(b""), Err(InputError::Empty { .. })));
         assert!(matches!(opened(b"\xef\xbb\xbf\r\n;;\r\n"), Err(InputError::Empty { .. })));
         assert!(matches!(opened(b"PK\x03\x04xxxx"), Err(InputError::Binary { .. })));
-        assert!(matches!(opened(b"upn,b\n\0,c\n"), Err(InputError::NotText { line: 2, .. })));
-        assert!(matches!(opened(b"upn,\"b\n"), Err(InputError::OpenQuote { line: 1, .. })));
+        assert!(matches!(opened(b"upn,b\n\0,c\n"), Err(InputError::NotText(_, 2))));
+        assert!(matches!(opened(b"upn,\"b\n"), Err(InputError::OpenQuote(_, 1))));
         let missing = open(Path::new("no such file.csv"), &layout());
         assert!(matches!(missing, Err(InputError::Open { .. })));
         assert!(matches!(open(&std::env::temp_dir(), &layout()), Err(InputError::Open { .. })));

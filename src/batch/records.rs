@@ -48,7 +48,7 @@ impl<'a> RecordReader<'a, Decoded> {
     /// # Errors
     /// When the file cannot be opened again.
     pub fn open(source: &Source, path: &'a Path, dialect: Dialect) -> Result<RecordReader<'a, Decoded>, InputError> {
-        let file = source.reader().map_err(|source| InputError::Open { path: path.to_owned(), source })?;
+        let file = source.reader().map_err(|source| InputError::Open(path.to_owned(), source))?;
         let (hashing, digest) = Hashing::new(file);
         let decoded = DecodeReaderBytesBuilder::new()
             .encoding(Some(dialect.encoding))
@@ -160,11 +160,11 @@ impl<'a, R: Read> RecordReader<'a, R> {
         let start = cells.checked_sub(1).map_or(0, |last| self.ends[last]);
         let mut inside = LineCounter::default();
         inside.pass_all(&self.cells[start..written]);
-        InputError::OpenQuote { path: self.path.to_owned(), line: self.lines.line() + 1 - inside.line() }
+        InputError::OpenQuote(self.path.to_owned(), self.lines.line() + 1 - inside.line())
     }
 
     fn too_long(&self, line: u64) -> InputError {
-        InputError::RecordTooLong { path: self.path.to_owned(), line, bytes_max: RECORD_BYTES_MAX }
+        InputError::RecordTooLong(self.path.to_owned(), line, RECORD_BYTES_MAX)
     }
 }
 
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn an_open_quote_is_told_with_its_line() {
         let open_at = |text: &str| match records(text) {
-            Err(InputError::OpenQuote { line, .. }) => line,
+            Err(InputError::OpenQuote(_, line)) => line,
             other => panic!("{other:?}"),
         };
         for end in ["\n", "\r\n", "\r"] {
@@ -228,7 +228,7 @@ mod tests {
             assert_eq!(open_at(&format!("a{end}{end}\"{}", format!("x{end}").repeat(1 << 20))), 3);
         }
         let long = records(&"x".repeat(2 << 20));
-        assert!(matches!(long, Err(InputError::RecordTooLong { line: 1, .. })), "{long:?}");
+        assert!(matches!(long, Err(InputError::RecordTooLong(_, 1, _))), "{long:?}");
     }
 
     proptest! {

@@ -2,11 +2,11 @@
 
 use memchr::memchr2;
 use serde::Serialize;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 use super::column::Layout;
-use super::duplicates::{Clash, Clashes, Duplicates, Suspects};
+use super::duplicates::{Clash, Duplicates, Suspects};
 use super::error::InputError;
 use super::external_sort::HELD_BYTES_MAX;
 use super::finding::Finding;
@@ -75,15 +75,15 @@ impl Input {
             let (mut row, mut findings) = self.check(layout, count, record);
             judge(&row, &mut findings);
             row.faulty = findings.iter().any(Finding::is_error);
-            duplicates.note(&row.values).map_err(InputError::temporary)?;
+            duplicates.note(&row.values).map_err(InputError::Temporary)?;
             if let ControlFlow::Break(stop) = visit(Visit::Row { row, findings }) {
                 return Ok(ControlFlow::Break(stop));
             }
         }
         if records.digest().so_far() != self.digest {
-            return Err(InputError::Changed { path: self.file.clone() });
+            return Err(InputError::Changed(self.file.clone()));
         }
-        let Some(suspects) = duplicates.finish().map_err(InputError::temporary)? else {
+        let Some(suspects) = duplicates.finish().map_err(InputError::Temporary)? else {
             return Ok(ControlFlow::Continue(count));
         };
         let clashes = self.clashes(layout, suspects)?;
@@ -92,18 +92,22 @@ impl Input {
     }
 
     /// Reads the file once more, to find the rows in which the suspects stand.
-    fn clashes(&self, layout: &Layout, mut suspects: Suspects) -> Result<Clashes, InputError> {
+    fn clashes(
+        &self,
+        layout: &Layout,
+        mut suspects: Suspects,
+    ) -> Result<impl Iterator<Item = io::Result<Clash>>, InputError> {
         let mut records = self.records_after_header()?;
         let mut number = 0;
         while let Some(record) = records.next()? {
             number += 1;
             let values = self.mapping.values(layout, &cells_of(record.cells));
-            suspects.note(number, record.line, &values).map_err(InputError::temporary)?;
+            suspects.note(number, record.line, &values).map_err(InputError::Temporary)?;
         }
         if records.digest().so_far() != self.digest {
-            return Err(InputError::Changed { path: self.file.clone() });
+            return Err(InputError::Changed(self.file.clone()));
         }
-        suspects.finish().map_err(InputError::temporary)
+        suspects.finish().map_err(InputError::Temporary)
     }
 
     fn records_after_header(&self) -> Result<RecordReader<'_, impl Read>, InputError> {
@@ -201,7 +205,7 @@ impl Input {
     fn tell_clashes<B>(
         &self,
         layout: &Layout,
-        clashes: Clashes,
+        clashes: impl Iterator<Item = io::Result<Clash>>,
         visit: &mut dyn FnMut(Visit) -> ControlFlow<B>,
     ) -> Result<ControlFlow<B>, InputError> {
         let mut clashes = clashes.peekable();
@@ -212,10 +216,10 @@ impl Input {
         let mut number = 0;
         let mut cells = Vec::new();
         for clash in clashes {
-            let clash = clash.map_err(InputError::temporary)?;
+            let clash = clash.map_err(InputError::Temporary)?;
             while number < clash.row {
                 number += 1;
-                cells = records.next()?.ok_or_else(|| InputError::Changed { path: self.file.clone() })?.cells;
+                cells = records.next()?.ok_or_else(|| InputError::Changed(self.file.clone()))?.cells;
             }
             if let ControlFlow::Break(stop) = visit(Visit::Clash(self.describe(layout, &clash, &cells))) {
                 return Ok(ControlFlow::Break(stop));
@@ -441,6 +445,6 @@ mod tests {
         let file = file("upn,x\na@b.de,1\nb@b.de,\"2\nc@b.de,3\n");
         let input = open(file.path(), &layout()).unwrap();
         let ended = input.rows(&layout(), &mut no_judge, &mut |_| ControlFlow::<()>::Continue(()));
-        assert!(matches!(ended, Err(InputError::OpenQuote { line: 3, .. })));
+        assert!(matches!(ended, Err(InputError::OpenQuote(_, 3))));
     }
 }

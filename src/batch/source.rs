@@ -75,7 +75,7 @@ impl Source {
     /// # Errors
     /// When it cannot be opened, or a pipe cannot be copied.
     pub fn prepare(path: &Path) -> Result<Source, InputError> {
-        let cannot_open = |source| InputError::Open { path: path.to_owned(), source };
+        let cannot_open = |source| InputError::Open(path.to_owned(), source);
         let mut file = File::open(path).map_err(cannot_open)?;
         let kind = file.metadata().map_err(cannot_open)?.file_type();
         if kind.is_dir() {
@@ -84,8 +84,8 @@ impl Source {
         if kind.is_file() {
             return Ok(Source::File(path.to_owned()));
         }
-        let mut copy = NamedTempFile::new().map_err(InputError::temporary)?;
-        io::copy(&mut file, copy.as_file_mut()).map_err(InputError::temporary)?;
+        let mut copy = NamedTempFile::new().map_err(InputError::Temporary)?;
+        io::copy(&mut file, copy.as_file_mut()).map_err(InputError::Temporary)?;
         Ok(Source::Spooled(copy))
     }
 

@@ -95,11 +95,9 @@ pub(super) fn job_failure(error: FindError) -> Failure {
             let message = format!("{mistakes}\n{}", mistakes.listing());
             Failure::usage("job-file", message, "fix the job file; nothing was sent")
         }
-        FindError::Unreadable { source, .. } => {
-            Failure::usage("job-file", format!("{error}: {source}"), "check the path")
-        }
+        FindError::Unreadable(_, source) => Failure::usage("job-file", format!("{error}: {source}"), "check the path"),
         FindError::TooLong { .. } => Failure::usage("job-file", error.to_string(), "check the path"),
-        FindError::Unknown { name, .. } => Failure::usage("unknown-job", error.to_string(), near_job(name)),
+        FindError::Unknown(name, _) => Failure::usage("unknown-job", error.to_string(), near_job(name)),
     }
 }
 

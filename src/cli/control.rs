@@ -3,7 +3,7 @@
 //! The live process listens on loopback, on a port that `holder.json` in the journal names together with a token. So anyone who
 //! may read the journal may ask, and nobody else. The other end is `control_server.rs`.
 
-use super::Failure;
+use super::failure::Failure;
 use crate::core::Secret;
 use crate::journal::{Control, Holder, Journal};
 use crate::progress::warn;

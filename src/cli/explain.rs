@@ -60,10 +60,10 @@ struct ExplainPage {
 }
 
 /// A label and a text of a page.
-type Line<'t> = (&'static str, &'t str);
+type PageLine<'t> = (&'static str, &'t str);
 
 impl ExplainPage {
-    fn new(topic: &Topic, code: &str, meaning: &str, lines: &[Line<'_>]) -> ExplainPage {
+    fn new(topic: &Topic, code: &str, meaning: &str, lines: &[PageLine<'_>]) -> ExplainPage {
         ExplainPage {
             code: code.to_owned(),
             topic: topic.clone(),
@@ -78,7 +78,7 @@ impl ExplainPage {
     }
 }
 
-fn action<'t>(changed: &'t str, again: &'t str, advice: &'t str) -> [Line<'t>; 3] {
+fn action<'t>(changed: &'t str, again: &'t str, advice: &'t str) -> [PageLine<'t>; 3] {
     [("changed", changed), ("tried again", again), ("what to do", advice)]
 }
 

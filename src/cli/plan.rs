@@ -76,7 +76,7 @@ pub(super) async fn main(global: &Global, args: &PlanArgs) -> Result<Exit, Failu
         })
     };
     let rows = Selection::Unfinished.count(&run);
-    let admission = Admission::new(reader, &run, &batch.job.layout)?;
+    let admission = Admission::new(reader, &run, &batch.job.layout, Selection::Unfinished);
     let end = pass.read(settings, rows, admission, ReadQuestion::Plan(Box::new(take)), None).await;
     let after = permits_given(&services);
     let planned = planned.lock().take().ok_or_else(|| Failure::program("the plan was taken twice"))?;

@@ -7,7 +7,6 @@ use crate::batch::Digest;
 use crate::job::Job;
 use crate::journal::{JournalError, RunHeader, RunReader, RunRecord};
 use crate::progress::{print_result, print_text};
-use crate::runner::admission::canonical;
 use crate::sim::{
     GraphPermission, Options, Population, RateQuota, SECRET_VARIABLE, ServiceLimits, Simulator, write_csv,
 };
@@ -89,7 +88,7 @@ pub(super) fn cast_of(
     }
     let mut people = Vec::new();
     reader.each::<JournalError>(|input, _| {
-        let values = canonical(&header.input.mapping, &job.layout, input);
+        let values = header.input.mapping.values(&job.layout, &input.cells);
         people.extend(person(&job.layout, &values));
         Ok(())
     })?;

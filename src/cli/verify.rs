@@ -67,7 +67,7 @@ pub(super) async fn main(global: &Global, args: &VerifyArgs) -> Result<Exit, Fai
         found.lock().take(row, key, verification);
     }));
     let rows = Selection::Good.count(&run);
-    let admission = Admission::of_good_rows(reader, &run, &job.layout);
+    let admission = Admission::new(reader, &run, &job.layout, Selection::Good);
     let end = pass.read(settings, rows, admission, question, args.concurrency).await;
     let mut findings = findings.lock();
     findings.drifted.sort_by_key(|drifted| drifted.row);

@@ -13,7 +13,7 @@ use super::{Exit, Failure, Global};
 use crate::job::{Job, Settings};
 use crate::journal::{ControlToken, Copied, Journal, JournalError, Session, Stop};
 use crate::progress::{self, counted, name_run, print, warn, warn_if_quiet};
-use crate::runner::admission::Admission;
+use crate::runner::admission::{Admission, Selection};
 use crate::runner::claims::Claims;
 use crate::runner::client::RunAbort;
 use crate::runner::exposed::{Exposed, Person};
@@ -250,7 +250,7 @@ impl RunAttempt<'_> {
         // The reader first: it waits until the checkpoint, and so what is known of the run, is up to the log.
         let reader = self.session.reader().await?;
         let run = self.session.run();
-        let admission = Admission::new(reader, &run, &self.job.layout)?;
+        let admission = Admission::new(reader, &run, &self.job.layout, Selection::Unfinished);
         let work = Arc::new(Work {
             services: Arc::clone(services),
             job: Arc::clone(&self.job),

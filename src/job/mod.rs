@@ -54,8 +54,8 @@ pub use text::{Json, Text};
 pub use view::{Agreement, Hit, Operation, RowView, Write};
 
 use crate::batch::{Digest, Layout};
-use crate::core::Method;
 use crate::core::config::Mistake;
+use crate::core::{Method, counted};
 use minijinja::value::Value;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -338,19 +338,12 @@ impl Param {
 
 /// A job file with mistakes: all of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("job {origin} has {}", count(.mistakes.len()))]
+#[error("job {origin} has {}", counted(.mistakes.len() as u64, "mistake", "mistakes"))]
 pub struct JobMistakes {
     /// The file, or the name of the shipped job.
     pub origin: String,
     /// Every mistake, in the order of the file.
     pub mistakes: Vec<Mistake>,
-}
-
-fn count(mistakes: usize) -> String {
-    match mistakes {
-        1 => "1 mistake".into(),
-        n => format!("{n} mistakes"),
-    }
 }
 
 impl JobMistakes {

@@ -21,29 +21,15 @@ pub const SHIPPED: &[JobFile] =
 /// Why a job could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
-    /// Neither a shipped job nor a file.
-    #[error("there is no job `{name}`; shipped jobs: {known}; a path to a TOML file works, too")]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
+    /// Neither a shipped job, of which the names are given, nor a file.
+    #[error("there is no job `{0}`; shipped jobs: {1}; a path to a TOML file works, too")]
+    Unknown(String, String),
     /// The file could not be read.
-    #[error("cannot read the job file {path}")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error("cannot read the job file {0}")]
+    Unreadable(String, #[source] std::io::Error),
     /// The file is longer than any job.
-    #[error("{path} is longer than {SOURCE_BYTES_MAX} bytes, and so no job file")]
-    TooLong {
-        /// The file.
-        path: String,
-    },
+    #[error("{0} is longer than {SOURCE_BYTES_MAX} bytes, and so no job file")]
+    TooLong(String),
     /// The file has mistakes.
     #[error(transparent)]
     Mistakes(#[from] JobMistakes),
@@ -69,13 +55,13 @@ pub fn text_of(name: &str) -> Result<(String, String), FindError> {
     let is_path = name.ends_with(".toml") || Path::new(name).exists();
     if !is_path {
         let known: Vec<&str> = SHIPPED.iter().map(|file| file.name).collect();
-        return Err(FindError::Unknown { name: name.to_owned(), known: known.join(", ") });
+        return Err(FindError::Unknown(name.to_owned(), known.join(", ")));
     }
     let path = name.to_owned();
     match read(name) {
         Ok(Some(text)) => Ok((path, text)),
-        Ok(None) => Err(FindError::TooLong { path }),
-        Err(source) => Err(FindError::Unreadable { path, source }),
+        Ok(None) => Err(FindError::TooLong(path)),
+        Err(source) => Err(FindError::Unreadable(path, source)),
     }
 }
 

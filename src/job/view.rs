@@ -30,10 +30,7 @@ pub struct Write {
 
 /// What a read of a list or of one object brings.
 pub(super) fn expects(list: bool) -> Expects {
-    match list {
-        true => Expects::Page,
-        false => Expects::Object,
-    }
+    if list { Expects::Page } else { Expects::Object }
 }
 
 /// How a fresh read compares with what we wrote ourselves.

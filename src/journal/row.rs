@@ -93,9 +93,9 @@ pub struct RowRecord {
     pub begun_at: Option<UnixMillis>,
     /// When it ended.
     pub ended_at: Option<UnixMillis>,
-    /// When a write was last begun, or may have left.
-    pub wrote_at: Option<UnixMillis>,
-    /// When a write last left that may have taken effect. One that was refused has not, though it was begun later.
+    /// When a write was last decided on.
+    pub intended_at: Option<UnixMillis>,
+    /// When a write last left that may have taken effect. One that was refused has not, though it was decided on later.
     pub left_at: Option<UnixMillis>,
     /// When the last write was answered or seen that is known to have taken effect: for a while after it, reads may show what
     /// was before.
@@ -171,7 +171,6 @@ impl RowRecord {
         }
         if left {
             self.left_at = Some(at);
-            self.wrote_at = Some(at);
         }
         if let Effect::Persist(attempt) = effect {
             self.note_attempt(attempt, at);
@@ -211,7 +210,7 @@ impl RowRecord {
     fn note_attempt(&mut self, attempt: Attempt, at: UnixMillis) {
         self.attempts = self.attempts.saturating_add(1);
         self.last_step = Some(attempt.step);
-        self.wrote_at = Some(at);
+        self.intended_at = Some(at);
         // On the way back a step may be undone that was done as a part of another one: it was never begun.
         if !self.is_going_back() && !self.begun.contains(&attempt.step) {
             self.begun.push(attempt.step);
@@ -290,7 +289,7 @@ impl RowRecord {
             RowState::Ended(_) => (self.exposed_since.is_some(), false),
             RowState::Active(active) => (self.may_be_exposed(rules), unanswered(active.phase).is_some()),
         };
-        is_exposed.then(|| Exposure { since: self.exposed_since.or(self.wrote_at), doubtful })
+        is_exposed.then(|| Exposure { since: self.exposed_since.or(self.intended_at), doubtful })
     }
 
     /// Whether the row has been written to and is not at its end: the person may be anywhere between before-image and goal.

@@ -277,12 +277,12 @@ fn attempts_and_doubts_are_counted_from_events() {
 fn patience_with_an_intent_left_behind_begins_at_the_restart() {
     let mut record = RowRecord::default();
     record.apply(intended(1), &rules()).unwrap();
-    assert_eq!(record.wrote_at, Some(10));
+    assert_eq!(record.left_at, None);
     record.take(5_000, Event::Recovered, &rules()).unwrap();
-    assert_eq!(record.wrote_at, Some(5_000));
+    assert_eq!(record.left_at, Some(5_000));
     // What was in doubt already has waited from then on.
     record.take(6_000, Event::Recovered, &rules()).unwrap();
-    assert_eq!(record.wrote_at, Some(5_000));
+    assert_eq!(record.left_at, Some(5_000));
 }
 
 /// A first read takes its time: the row began before it, and is said to also when the log is read again.
@@ -302,7 +302,7 @@ async fn a_row_began_when_it_was_admitted() {
     let journal = Journal::open(&place, &holder()).unwrap();
     let run = journal.find(None).unwrap();
     let record = rows_of(&journal, &run)[0].2.clone().unwrap();
-    assert_eq!((record.begun_at, record.wrote_at), (Some(8), Some(10)));
+    assert_eq!((record.begun_at, record.intended_at), (Some(8), Some(10)));
 }
 
 /// What readers find without the checkpoint is what the checkpoint says, whether or not the summary is there and whole.

@@ -68,28 +68,6 @@ pub enum Event {
     RolledBack(Problem),
 }
 
-impl Event {
-    /// The attempt an answer belongs to.
-    #[must_use]
-    pub fn attempt(&self) -> Option<Attempt> {
-        match self {
-            Event::Durable(attempt)
-            | Event::Applied(attempt, _)
-            | Event::Refused(attempt, _)
-            | Event::Contended(attempt, _)
-            | Event::Doubted(attempt, _) => Some(*attempt),
-            Event::Admitted
-            | Event::Rejected(_)
-            | Event::Observed(_)
-            | Event::Lagging
-            | Event::Unobservable(_)
-            | Event::Recovered
-            | Event::Retried { .. }
-            | Event::RolledBack(_) => None,
-        }
-    }
-}
-
 /// What the machine asks its driver to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {

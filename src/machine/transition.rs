@@ -131,11 +131,16 @@ impl Active {
 
     /// An answer to an attempt that was given up: a time-out was declared and the reply came after all.
     fn is_late(&self, event: &Event) -> bool {
-        let Some(answered) = event.attempt() else {
+        let (Event::Durable(answered)
+        | Event::Applied(answered, _)
+        | Event::Refused(answered, _)
+        | Event::Contended(answered, _)
+        | Event::Doubted(answered, _)) = event
+        else {
             return false;
         };
         match self.phase {
-            Phase::Intending(current) | Phase::Applying(current) => answered != current,
+            Phase::Intending(current) | Phase::Applying(current) => *answered != current,
             Phase::Doubtful(_) | Phase::Observing | Phase::Verifying => self
                 .progress
                 .of(answered.step)

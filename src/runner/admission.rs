@@ -2,7 +2,7 @@
 //! and have nothing begun, then new ones in the order of the input.
 
 use crate::batch::{Layout, Mapping};
-use crate::journal::{InputRow, JournalError, Planned, RowNumber, RowRecord, RunReader, RunRecord};
+use crate::journal::{JournalError, Planned, RowNumber, RowRecord, RunReader, RunRecord};
 use crate::machine::{Outcome, RowState};
 use std::collections::VecDeque;
 
@@ -77,43 +77,25 @@ impl Selection {
 
 impl Admission {
     /// For a run as it stands.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the checkpoint cannot be read.
-    pub fn new(reader: RunReader, run: &RunRecord, layout: &Layout) -> Result<Self, JournalError> {
-        let mut admission = Admission {
-            written: VecDeque::new(),
-            parked: VecDeque::new(),
-            layout: layout.clone(),
-            mapping: run.header.input.mapping.clone(),
-            next: run.begun_through + 1,
-            begun_max: run.begun_max,
-            rows: run.rows,
-            selection: Selection::Unfinished,
-            reader,
-        };
-        for (row, record) in admission.reader.active() {
-            if record.has_begun_writing() {
-                admission.written.push_back(row);
-            } else {
-                admission.parked.push_back(row);
-            }
-        }
-        Ok(admission)
-    }
-
-    /// Only the rows of a run that ended as they should, to read them again.
     #[must_use]
-    pub fn of_good_rows(reader: RunReader, run: &RunRecord, layout: &Layout) -> Self {
+    pub fn new(reader: RunReader, run: &RunRecord, layout: &Layout, selection: Selection) -> Self {
+        let (next, rows, under_way) = match selection {
+            Selection::Unfinished => (run.begun_through + 1, run.rows, reader.active()),
+            Selection::Good => (1, run.begun_max, Vec::new()),
+        };
+        let numbers = |written: bool| {
+            let rows = under_way.iter().filter(|(_, record)| record.has_begun_writing() == written);
+            rows.map(|(row, _)| *row).collect()
+        };
         Admission {
-            written: VecDeque::new(),
-            parked: VecDeque::new(),
+            written: numbers(true),
+            parked: numbers(false),
             layout: layout.clone(),
             mapping: run.header.input.mapping.clone(),
-            next: 1,
+            next,
             begun_max: run.begun_max,
-            rows: run.begun_max,
-            selection: Selection::Good,
+            rows,
+            selection,
             reader,
         }
     }
@@ -169,15 +151,9 @@ impl Admission {
         Ok(Some(Admitted {
             row,
             line: input.line,
-            values: canonical(&self.mapping, &self.layout, &input),
+            values: self.mapping.values(&self.layout, &input.cells),
             record,
             planned: input.planned,
         }))
     }
-}
-
-/// The canonical values of a row of the input, in the order of the layout.
-#[must_use]
-pub fn canonical(mapping: &Mapping, layout: &Layout, input: &InputRow) -> Vec<Option<String>> {
-    mapping.values(layout, &input.cells)
 }

@@ -172,7 +172,7 @@ impl Case<'_> {
         Assessment {
             unseen_since: match reading {
                 // What is not there yet is not unseen.
-                Reading::Nobody if staleness.wrote => since,
+                Reading::Nobody if staleness.left => since,
                 _ if staleness.touched => since.or(Some(self.now)),
                 _ => None,
             },

@@ -14,6 +14,7 @@ use crate::services::budget::{Delays, Priority, Sequence, Trouble, row_wait};
 use crate::services::{Again, Class, Endpoint, Fault, Listing, Payload, Reply, Success};
 use futures_util::future::join_all;
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -319,7 +320,9 @@ impl ServiceClient {
     fn request_id(&mut self, attempt: &str) -> Uuid {
         self.sent += 1;
         let process = self.services.process_at;
-        let name = format!("{}/{attempt}/{process}/{}", self.name, self.sent);
+        let mut name = String::with_capacity(64);
+        // Writing to memory does not fail.
+        let _written = write!(name, "{}/{attempt}/{process}/{}", self.name, self.sent);
         Uuid::new_v5(&self.services.run, name.as_bytes())
     }
 

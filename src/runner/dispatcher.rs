@@ -13,7 +13,7 @@ use super::pass::Pass;
 use super::policy::Policy;
 use super::schedule::Schedule;
 use super::stop::{AdmissionPause, RunMode, StopKind, StopReason};
-use super::worker::{Halted, RowEnd, Unfinished, WorkerEnd};
+use super::worker::{RowEnd, Unfinished, WorkerEnd};
 use crate::core::Problem;
 use crate::journal::{Counts, JournalError, RowNumber, RunId, RunRecord};
 use crate::machine::Outcome;
@@ -269,12 +269,10 @@ impl Dispatcher {
             }
             // It comes back when the row that it waits for has ended.
             Err(Unfinished::Waits) => {}
-            Err(Unfinished::Halted(halted)) => match halted {
-                Halted::Target(problem) => self.stop_now(refused(&problem)).await,
-                Halted::Directory(problem) => self.drain(refused(&problem)),
-                Halted::Journal(error) => self.journal_failed(error),
-                Halted::Program(error) => self.stop_now(StopKind::Program.because(error.to_string())).await,
-            },
+            Err(Unfinished::Target(problem)) => self.stop_now(refused(&problem)).await,
+            Err(Unfinished::Directory(problem)) => self.drain(refused(&problem)),
+            Err(Unfinished::Journal(error)) => self.journal_failed(error),
+            Err(Unfinished::Program(error)) => self.stop_now(StopKind::Program.because(error.to_string())).await,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A whole run on a journal in a temporary folder, against people in memory, on one thread and tokio's paused clock, so that
 //! it goes the same way every time: holding, going on and stopping, told from outside by a script that sees every event.
 
+use super::super::admission::Selection;
 use super::*;
 use crate::batch::Input;
 use crate::core::Request;
@@ -284,7 +285,7 @@ impl World {
         let consumer = Script(move |event: &RunEvent| script(event, &sender));
         let reader = self.session.reader().await.unwrap();
         let run = self.session.run();
-        let admission = Admission::new(reader, &run, &self.job.layout).unwrap();
+        let admission = Admission::new(reader, &run, &self.job.layout, Selection::Unfinished);
         let policy = Policy { max_failed: MaxFailed::Rows(0), max_stranded: 0 };
         let work = Arc::new(Work {
             services: Arc::new(self.services(run.id())),

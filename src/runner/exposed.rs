@@ -3,7 +3,6 @@
 //! Kept in memory beside the journal, since it is wanted just when the journal cannot be written or read any more. It knows
 //! what an earlier process left as well as what this one did, and never more than the rows that are half way.
 
-use super::admission::canonical;
 use crate::batch::{Layout, Mapping};
 use crate::journal::{JournalError, RowNumber, RowRecord, RunReader};
 use crate::machine::{Outcome, Rules};
@@ -54,7 +53,7 @@ impl Exposed {
     pub fn take_in(&self, reader: &mut RunReader, mapping: &Mapping, layout: &Layout) -> Result<(), JournalError> {
         for (input, record) in reader.exposed()? {
             if record.exposed() {
-                let values = canonical(mapping, layout, &input);
+                let values = mapping.values(layout, &input.cells);
                 self.note(input.number, key_of(layout, &values), Some(Away::Now));
             }
         }

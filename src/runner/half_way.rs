@@ -4,7 +4,6 @@
 //! undo would put them back to that. So they are found before a run begins, and the new run either does not begin, or takes
 //! them over as they stand in the journal ([`take_over`]). They are few: no more than were ever in flight.
 
-use super::admission::canonical;
 use super::start::{Order, each_row};
 use crate::batch::{Finding, InputError, Mapping, Visit};
 use crate::job::{Job, Settings, State};
@@ -238,7 +237,7 @@ fn continuing_row(job: &Job, mapping: &Mapping, person: &HalfWayPerson) -> Resul
     if naming.faulty {
         return Err(format!("row {row} ({key}) has an error"));
     }
-    let then = canonical(mapping, &job.layout, &person.input);
+    let then = mapping.values(&job.layout, &person.input.cells);
     let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "empty".into());
     let columns = job.layout.columns.iter().zip(then.iter().zip(&naming.values));
     let changed = columns.filter(|(_, (then, now))| then != now);

@@ -12,7 +12,7 @@ use super::problems::unread;
 use super::row::states_of;
 use super::services::Services;
 use super::stop::AdmissionGate;
-use super::worker::{Effort, Halted, RowEnd, Unfinished, WorkerEnd};
+use super::worker::{Effort, RowEnd, Unfinished, WorkerEnd};
 use crate::core::Problem;
 use crate::job::{Decision, DirectoryEntry, EvalError, Job, RowView, Settings, State, to_json};
 use crate::journal::{JournalError, RowNumber, RowRecord};
@@ -113,7 +113,7 @@ impl ReadWork {
         let entry = match ask(self.services.directory.as_ref(), &self.job, &self.settings, values).await {
             Ok(entry) => entry,
             Err(NoEntry::Against(problem)) => return Ok(RowPlan::against(problem)),
-            Err(NoEntry::Abort(problem)) => return Err(Unfinished::Halted(Halted::Directory(problem))),
+            Err(NoEntry::Abort(problem)) => return Err(Unfinished::Directory(problem)),
         };
         match RowView::new(&self.job, &self.settings, values, entry) {
             Ok(view) => Ok(plan_row(&self.job, &view, client).await?),
@@ -159,8 +159,8 @@ impl ReadWork {
     fn may_be_old(&self, record: &RowRecord) -> bool {
         let now = self.services.clock.now();
         let since = |at: u64| Duration::from_millis(now.saturating_sub(at));
-        let wrote_at = record.wrote_at.filter(|_| record.has_begun_writing());
-        wrote_at.is_some_and(|at| since(at) < self.job.limits.replication)
+        let left_at = record.left_at.filter(|_| record.has_begun_writing());
+        left_at.is_some_and(|at| since(at) < self.job.limits.replication)
     }
 }
 

@@ -18,8 +18,6 @@ const UNSEEN_PATIENCE: Duration = Duration::from_secs(120);
 /// How far behind a read may be at this moment. "Recently" means less than `limits.replication` ago.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Staleness {
-    /// A write was begun recently, or may have left.
-    pub wrote: bool,
     /// A write is known to have taken effect recently.
     pub took_effect: bool,
     /// A write left recently that may have taken effect.
@@ -89,7 +87,6 @@ impl Staleness {
             under_way: record.left_at.is_some_and(|at| since(at) < limits.doubt),
         });
         Staleness {
-            wrote: recent(record.wrote_at),
             took_effect: recent(record.took_effect_at),
             left: recent(record.left_at),
             doubt,
@@ -105,12 +102,12 @@ impl Staleness {
     #[must_use]
     pub fn verdict(&self, reading: Reading<'_>) -> Verdict {
         let may_be_old = match reading {
-            Reading::Older => self.wrote,
-            Reading::Nobody if self.wrote => true,
+            Reading::Older => self.left,
+            Reading::Nobody if self.left => true,
             // Nobody is given up for a few reads that are refused or show nobody.
             Reading::Nobody | Reading::Nothing => self.touched && !self.unseen_too_long,
             Reading::State(decision) => {
-                self.first_look && self.wrote || self.may_still_arrive(decision) || self.may_be_of_before(decision)
+                self.first_look && self.left || self.may_still_arrive(decision) || self.may_be_of_before(decision)
             }
         };
         match may_be_old {
@@ -131,7 +128,7 @@ impl Staleness {
         let seems_undone = self.doubt.is_some_and(|doubt| *decision != Decision::Next(doubt.step));
         self.undoing
             && (seems_undone && self.took_effect
-                || self.unsettled && *decision == Decision::Goal && self.wrote
+                || self.unsettled && *decision == Decision::Goal && self.left
                 || matches!(decision, Decision::Adrift(_)) && self.left)
     }
 }

@@ -73,20 +73,13 @@ pub struct Effort {
     pub writes: u32,
 }
 
-/// Why a worker let go of a row that is not over.
+/// Why a worker let go of a row that is not over. Neither this row nor any other can go on, unless it is parked or waits.
 #[derive(Debug)]
 pub enum Unfinished {
     /// The run drains, and the row need not go on: it waits for the next process.
     Parked,
     /// The row had nothing begun and waits until another one has ended.
     Waits,
-    /// No row can go on.
-    Halted(Halted),
-}
-
-/// Why no row can go on.
-#[derive(Debug)]
-pub enum Halted {
     /// The target refuses this program.
     Target(Problem),
     /// The on-premises directory refuses this program or is silent: no row can begin, and those that were begun do not need it.
@@ -99,19 +92,19 @@ pub enum Halted {
 
 impl From<JournalError> for Unfinished {
     fn from(error: JournalError) -> Self {
-        Unfinished::Halted(Halted::Journal(error))
+        Unfinished::Journal(error)
     }
 }
 
 impl From<IllegalMove> for Unfinished {
     fn from(error: IllegalMove) -> Self {
-        Unfinished::Halted(Halted::Program(error))
+        Unfinished::Program(error)
     }
 }
 
 impl From<RunAbort> for Unfinished {
     fn from(abort: RunAbort) -> Self {
-        Unfinished::Halted(Halted::Target(abort.0))
+        Unfinished::Target(abort.0)
     }
 }
 
@@ -142,7 +135,7 @@ pub async fn work(work: Arc<Work>, admitted: Admitted) -> WorkerEnd {
             worker.show_away(worker.row.record().exposed().then_some(Away::Now));
         }
         // Whoever is exposed still is.
-        Err(Unfinished::Halted(_)) => {}
+        Err(Unfinished::Target(_) | Unfinished::Directory(_) | Unfinished::Journal(_) | Unfinished::Program(_)) => {}
     }
     end?;
     let record = worker.row.record();
@@ -210,7 +203,7 @@ impl<'a> Worker<'a> {
         };
         self.take_on(&view);
         let end = self.go_on(&view, effect).await;
-        if let Err(Unfinished::Halted(Halted::Journal(_))) = end
+        if let Err(Unfinished::Journal(_)) = end
             && self.row.doubtful_since().is_some()
         {
             // Nothing can be made durable any more, so nothing more is sent. What became of a write in doubt can still be seen,
@@ -256,7 +249,7 @@ impl<'a> Worker<'a> {
             match unless(self.parked(), asking).await? {
                 Ok(entry) => entry,
                 Err(NoEntry::Against(problem)) => return Ok(Err(refused(problem, false))),
-                Err(NoEntry::Abort(problem)) => return Err(Unfinished::Halted(Halted::Directory(problem))),
+                Err(NoEntry::Abort(problem)) => return Err(Unfinished::Directory(problem)),
             }
         };
         let view = RowView::new(job, settings, values, entry);
@@ -397,7 +390,7 @@ impl<'a> Worker<'a> {
         self.row.report(view);
         self.commit().await?;
         // What the row ends with is not free, though a replica may show that it is.
-        if let (Some(states), Some(at)) = (self.row.states(), self.row.record().wrote_at) {
+        if let (Some(states), Some(at)) = (self.row.states(), self.row.record().left_at) {
             // What cannot be told was not claimed either.
             let values = view.claimed(&states.now, &states.now).unwrap_or_default();
             let replication = self.work.job.limits.replication.as_millis() as u64;

@@ -5,7 +5,7 @@ use crate::doubles::{Inline, MemoryStore};
 use cutover::job::{AppFacts, Job, Settings};
 use cutover::journal::storage::FolderStorage;
 use cutover::journal::{Journal, RunId, Session};
-use cutover::runner::admission::Admission;
+use cutover::runner::admission::{Admission, Selection};
 use cutover::runner::claims::Claims;
 use cutover::runner::directory::DirectoryBatcher;
 use cutover::runner::start::{Order, copy};
@@ -94,7 +94,7 @@ impl LibraryRun {
         // The reader first: opening it is what makes the run's counts those of its rows.
         let reader = self.session.reader().await.unwrap();
         let run = self.session.run();
-        let admission = Admission::new(reader, &run, &self.job.layout).unwrap();
+        let admission = Admission::new(reader, &run, &self.job.layout, Selection::Unfinished);
         let work = Arc::new(Work {
             services: Arc::clone(&self.services),
             job: Arc::clone(&self.job),

@@ -320,7 +320,7 @@ fn mark(moment: &Moment) -> u64 {
         let RowRecord { before, expected, .. } = record;
         let state = postcard::to_stdvec(&without_words(&record.state)).unwrap();
         (state, before, expected, &record.begun).hash(&mut hasher);
-        (since(record.wrote_at), since(record.left_at), since(record.took_effect_at)).hash(&mut hasher);
+        (since(record.left_at), since(record.took_effect_at)).hash(&mut hasher);
     }
     let unseen_ms = moment.row.unseen_since().map(|at| moment.now - at);
     unseen_ms.hash(&mut hasher);

@@ -80,9 +80,7 @@ fn lines_max(bytes: &[u8]) -> u64 {
 fn is_about_the_file(error: &InputError, lines: u64) {
     match error {
         InputError::Empty { .. } | InputError::Binary { .. } => {}
-        InputError::NotText { line, .. }
-        | InputError::OpenQuote { line, .. }
-        | InputError::RecordTooLong { line, .. } => {
+        InputError::NotText(_, line) | InputError::OpenQuote(_, line) | InputError::RecordTooLong(_, line, _) => {
             assert!((1..=lines).contains(line), "{error}");
         }
         InputError::Open { .. }

@@ -293,7 +293,7 @@ impl Stage {
             gate: AdmissionGate::default(),
             question: ReadQuestion::Verify(Box::new(move |row, _, result| told.lock().unwrap().push((row.0, result)))),
         };
-        let admission = Admission::of_good_rows(journal.reader(&run)?, &run, &self.job.layout);
+        let admission = Admission::new(journal.reader(&run)?, &run, &self.job.layout, Selection::Good);
         let walked = RunRecord { rows: Selection::Good.count(&run), counts: Counts::default(), ..run };
         let policy = Policy { max_failed: MaxFailed::Rows(u64::MAX), max_stranded: u64::MAX };
         let pass = Pass::Read(Arc::new(work));
@@ -417,7 +417,7 @@ impl Stage {
         let run = {
             let reader = session.reader().await?;
             let run = session.run();
-            let admission = Admission::new(reader, &run, &self.job.layout)?;
+            let admission = Admission::new(reader, &run, &self.job.layout, Selection::Unfinished);
             let session = Arc::new(session);
             let work = Arc::new(Work {
                 services,
