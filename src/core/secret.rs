@@ -43,27 +43,14 @@ impl Secret {
     /// The text with every occurrence of the value taken out, for words that come from elsewhere.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        // However it is written, it takes at least as many characters as it has.
-        if self.0.is_empty() || text.len() < self.0.len() {
-            return text.to_owned();
-        }
-        let strike = |text: String, form: String| text.replace(&form, STRUCK);
-        let plain = text.replace(&self.0, STRUCK);
-        let mut struck = self.within_base64().into_iter().fold(plain, strike);
-        // As in a URL or a form, whichever of its characters are written with a percent sign.
-        for plus in ["+", " "] {
-            let decoded = struck.replace('+', plus);
-            let decoded = percent_decode_str(&decoded).decode_utf8_lossy();
-            if decoded.contains(&self.0) {
-                struck = decoded.replace(&self.0, STRUCK);
-            }
-        }
-        struck
+        let mut text = text.to_owned();
+        Forms::of(self).redact(&mut text);
+        text
     }
 
     /// The value as it stands somewhere within base64: the symbols that stand for its bytes alone, when so many others, up to a
     /// whole group of three, come before them.
-    fn within_base64(&self) -> Vec<String> {
+    fn within_base64(&self) -> Vec<Secret> {
         let encoded = (0..3).flat_map(|before| {
             let all = [&[0; 3][..before], self.0.as_bytes()].concat();
             let shared_after = usize::from(all.len() % 3 != 0);
@@ -72,29 +59,67 @@ impl Secret {
                 symbols.get(own).unwrap_or_default().to_owned()
             })
         });
-        encoded.filter(|text| text.len() >= BYTES_MIN).collect()
+        encoded.filter(|text| text.len() >= BYTES_MIN).map(Secret).collect()
+    }
+}
+
+/// A secret, and how it looks where somebody encoded it.
+#[derive(Debug)]
+struct Forms {
+    secret: Secret,
+    within_base64: Vec<Secret>,
+}
+
+impl Forms {
+    fn of(secret: &Secret) -> Forms {
+        Forms { within_base64: secret.within_base64(), secret: secret.clone() }
+    }
+
+    fn redact(&self, text: &mut String) {
+        let value = self.secret.expose();
+        // However it is written, it takes at least as many characters as it has.
+        if value.is_empty() || text.len() < value.len() {
+            return;
+        }
+        for form in std::iter::once(value).chain(self.within_base64.iter().map(Secret::expose)) {
+            if text.contains(form) {
+                *text = text.replace(form, STRUCK);
+            }
+        }
+        // As in a URL or a form, whichever of its characters are written with a percent sign.
+        if !text.contains(['%', '+']) {
+            return;
+        }
+        for plus in ["+", " "] {
+            let decoded = text.replace('+', plus);
+            let decoded = percent_decode_str(&decoded).decode_utf8_lossy();
+            if decoded.contains(value) {
+                *text = decoded.replace(value, STRUCK);
+            }
+        }
     }
 }
 
 /// What a client has used, to be struck out of every refusal that comes back. A clone shares the list.
 #[derive(Debug, Clone, Default)]
-pub struct Secrets(Arc<RwLock<VecDeque<Secret>>>);
+pub struct Secrets(Arc<RwLock<VecDeque<Forms>>>);
 
 impl Secrets {
     /// Remembers a secret from here on.
     pub fn note(&self, secret: &Secret) {
-        if secret.0.len() < BYTES_MIN || self.0.read().contains(secret) {
+        if secret.0.len() < BYTES_MIN || self.0.read().iter().any(|known| known.secret == *secret) {
             return;
         }
         let mut secrets = self.0.write();
         secrets.truncate(SECRETS_MAX - 1);
-        secrets.push_front(secret.clone());
+        secrets.push_front(Forms::of(secret));
     }
 
     /// The text without any of them.
     pub fn strike(&self, text: &str) -> String {
-        let strike = |text: String, secret: &Secret| secret.redact(&text);
-        self.0.read().iter().fold(text.to_owned(), strike)
+        let mut text = text.to_owned();
+        self.0.read().iter().for_each(|forms| forms.redact(&mut text));
+        text
     }
 
     /// A body without any of them, in whatever way JSON writes a text.

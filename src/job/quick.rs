@@ -6,6 +6,7 @@
 
 use super::filters::{self, Function};
 use super::scope::{ROW, Scope};
+use super::state::are_equal;
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, UnaryOpKind};
 use minijinja::value::{Value, ValueKind};
 use std::sync::Arc;
@@ -87,11 +88,11 @@ impl Quick {
                 first if first.is_true() => first,
                 _ => sides[1].value(scope)?,
             },
-            Quick::Equal(sides) => Value::from(sides[0].value(scope)? == sides[1].value(scope)?),
+            Quick::Equal(sides) => Value::from(are_equal(&sides[0].value(scope)?, &sides[1].value(scope)?)),
             Quick::In(sides) => {
                 let (wanted, list) = (sides[0].value(scope)?, sides[1].value(scope)?);
                 let list = Some(list).filter(|list| list.kind() == ValueKind::Seq)?;
-                Value::from(list.try_iter().ok()?.any(|entry| entry == wanted))
+                Value::from(list.try_iter().ok()?.any(|entry| are_equal(&entry, &wanted)))
             }
             Quick::Concat(sides) => {
                 let (left, right) = (sides[0].value(scope)?, sides[1].value(scope)?);

@@ -10,12 +10,16 @@ use std::sync::Arc;
 pub struct State(Arc<StateFields>);
 
 /// By name, in the order of the names.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 struct StateFields(Vec<(Arc<str>, Value)>);
 
 impl PartialEq for State {
     fn eq(&self, other: &State) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+        let is_same = |((name, value), (other_name, other)): (&(Arc<str>, Value), &(Arc<str>, Value))| {
+            name == other_name && are_equal(value, other)
+        };
+        let (fields, others) = (&self.0.0, &other.0.0);
+        Arc::ptr_eq(&self.0, &other.0) || (fields.len() == others.len() && fields.iter().zip(others).all(is_same))
     }
 }
 
@@ -101,6 +105,16 @@ impl Object for StateFields {
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
         Some(self.0.len())
+    }
+}
+
+/// As minijinja compares them, without the error that it makes of two values of which one is no number.
+pub(super) fn are_equal(value: &Value, other: &Value) -> bool {
+    match (value.kind(), other.kind()) {
+        (ValueKind::String, ValueKind::String) => value.as_str() == other.as_str(),
+        (ValueKind::None, ValueKind::None) => true,
+        (ValueKind::None | ValueKind::String, _) | (_, ValueKind::None | ValueKind::String) => false,
+        _ => value == other,
     }
 }
 

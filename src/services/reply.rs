@@ -22,9 +22,9 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The same for each of so many requests, of which the first says what there is to learn.
-    pub(super) fn echoed(&self, requests: usize) -> Vec<Reply> {
-        (0..requests).map(|at| Reply { is_echo: at > 0, ..self.clone() }).collect()
+    /// The same for the request at this place among those that share it: the first says what there is to learn.
+    pub(super) fn echo(&self, at: usize) -> Reply {
+        Reply { is_echo: at > 0, ..self.clone() }
     }
 }
 

@@ -157,7 +157,7 @@ impl Batcher {
         let mut state = self.state.lock();
         state.failures += 1;
         let is_served = concerns_all && fault.code != UNREADABLE && state.failures < FAILURES_MAX;
-        is_served.then(|| reply.echoed(group.len()))
+        is_served.then(|| (0..group.len()).map(|at| reply.echo(at)).collect())
     }
 }
 

@@ -35,8 +35,9 @@ pub(super) struct ReadGroup {
     /// The name of the request on its way.
     pub(super) attempt: Uuid,
     askers: Vec<Part>,
+    /// What each of them asks for, where it is a lookup.
     lookup: Option<ReadLookup>,
-    values: Vec<String>,
+    wanted: Vec<Vec<String>>,
 }
 
 /// Who has some values of a property. Only reads that are alike but for the values are asked together.
@@ -52,34 +53,43 @@ impl ReadGroup {
     /// One read by itself.
     pub(super) fn alone(part: Part) -> ReadGroup {
         let (request, attempt) = (part.request.clone(), part.attempt);
-        ReadGroup { request, attempt, askers: vec![part], lookup: None, values: Vec::new() }
+        ReadGroup { request, attempt, askers: vec![part], lookup: None, wanted: Vec::new() }
     }
 
-    /// The values of both, if one clause can ask for them.
-    fn values_with(&self, other: &ReadGroup) -> Option<Vec<String>> {
+    fn of(part: Part) -> ReadGroup {
+        let (lookup, values) = ReadLookup::parse(&part.request).unzip();
+        ReadGroup { lookup, wanted: Vec::from_iter(values), ..ReadGroup::alone(part) }
+    }
+
+    /// Whether one clause can ask for what both ask for.
+    fn has_room_for(&self, other: &ReadGroup) -> bool {
+        let values = || self.wanted.iter().chain(&other.wanted).flatten();
         let is_alike = self.lookup == other.lookup && self.request.headers == other.request.headers;
-        let mut values = self.values.clone();
-        values.extend(other.values.iter().filter(|value| !self.values.contains(value)).cloned());
-        let chars: usize = values.iter().map(|value| value.len() + 3).sum();
-        let is_short = values.len() <= VALUES_MAX && chars <= CLAUSE_MAX;
-        (self.lookup.is_some() && is_alike && is_short).then_some(values)
+        let is_short =
+            values().count() <= VALUES_MAX && values().map(|value| value.len() + 3).sum::<usize>() <= CLAUSE_MAX;
+        self.lookup.is_some() && is_alike && is_short
     }
 
     /// Takes another read in.
-    fn join(&mut self, other: ReadGroup, values: Vec<String>) {
-        if let Some(lookup) = &self.lookup {
-            self.request.path = lookup.path(&values);
-        }
-        self.values = values;
+    fn join(&mut self, other: ReadGroup) {
         // An id of its own, and the same one when a run is played again.
         self.attempt = Uuid::new_v5(&self.attempt, other.attempt.as_bytes());
         self.askers.extend(other.askers);
+        self.wanted.extend(other.wanted);
+    }
+
+    /// One request for all of them.
+    fn sealed(mut self) -> ReadGroup {
+        if let Some(lookup) = self.lookup.as_ref().filter(|_| self.askers.len() > 1) {
+            self.request.path = lookup.path(&self.wanted);
+        }
+        self
     }
 
     /// Hands the reply out; who has to ask alone comes back.
     pub(super) fn deliver(self, reply: Reply) -> Vec<Part> {
         let replies = match &self.lookup {
-            Some(lookup) if self.askers.len() > 1 => match lookup.shares(&self.values, &self.askers, reply) {
+            Some(lookup) if self.askers.len() > 1 => match lookup.shares(&self.wanted, reply) {
                 Some(replies) => replies,
                 None => return self.askers,
             },
@@ -96,15 +106,13 @@ impl ReadGroup {
 /// The fewest requests for these reads.
 pub(super) fn gather(parts: Vec<Part>) -> Vec<ReadGroup> {
     let mut groups: Vec<ReadGroup> = Vec::new();
-    for part in parts {
-        let (lookup, values) = ReadLookup::parse(&part.request).unzip();
-        let new = ReadGroup { lookup, values: values.unwrap_or_default(), ..ReadGroup::alone(part) };
-        match groups.iter_mut().find_map(|group| Some((group.values_with(&new)?, group))) {
-            Some((values, group)) => group.join(new, values),
+    for new in parts.into_iter().map(ReadGroup::of) {
+        match groups.iter_mut().find(|group| group.has_room_for(&new)) {
+            Some(group) => group.join(new),
             None => groups.push(new),
         }
     }
-    groups
+    groups.into_iter().map(ReadGroup::sealed).collect()
 }
 
 impl ReadLookup {
@@ -127,36 +135,48 @@ impl ReadLookup {
         is_shown.then_some((lookup, values))
     }
 
-    fn path(&self, values: &[String]) -> String {
-        let quoted: Vec<String> = values.iter().map(|value| format!("'{}'", value.replace('\'', "''"))).collect();
+    fn path(&self, wanted: &[Vec<String>]) -> String {
+        let mut quoted: Vec<String> = Vec::new();
+        for value in wanted.iter().flatten() {
+            let text = format!("'{}'", value.replace('\'', "''"));
+            if !quoted.contains(&text) {
+                quoted.push(text);
+            }
+        }
         let clause = format!("{} in ({})", self.property, quoted.join(","));
         format!("{}{}{}", self.before, utf8_percent_encode(&clause, KEPT), self.after)
     }
 
     /// Everybody's share of the reply; none where they have to ask alone.
-    fn shares(&self, values: &[String], askers: &[Part], reply: Reply) -> Option<Vec<Reply>> {
-        let (status, items) = match &reply.result {
-            Ok(Success { status, payload: Payload::Page { items, next: None } }) => (*status, items),
-            Err(fault) if fault.class.facts().concerns != Concerns::Request => return Some(reply.echoed(askers.len())),
+    fn shares(&self, wanted: &[Vec<String>], reply: Reply) -> Option<Vec<Reply>> {
+        let (status, items) = match reply.result {
+            Ok(Success { status, payload: Payload::Page { items, next: None } }) => (status, items),
+            Err(ref fault) if fault.class.facts().concerns != Concerns::Request => {
+                return Some((0..wanted.len()).map(|at| reply.echo(at)).collect());
+            }
             Ok(_) | Err(_) => return None,
         };
-        if !items.iter().all(|item| self.shows_one_of(values, item)) {
+        if !items.iter().all(|item| wanted.iter().any(|values| self.shows_one_of(values, item))) {
             return None;
         }
-        let share = |(asker, reply): (&Part, Reply)| {
-            let (_, wanted) = ReadLookup::parse(&asker.request)?;
-            let items = items.iter().filter(|item| self.shows_one_of(&wanted, item)).cloned().collect();
+        let whole = Reply { result: Ok(Success { status, payload: Payload::Nothing }), ..reply };
+        let share = |(at, values): (usize, &Vec<String>)| {
+            let items = items.iter().filter(|item| self.shows_one_of(values, item)).cloned().collect();
             let success = Success { status, payload: Payload::Page { items, next: None } };
-            Some(Reply { result: Ok(success), ..reply })
+            Reply { result: Ok(success), ..whole.echo(at) }
         };
-        askers.iter().zip(reply.echoed(askers.len())).map(share).collect()
+        Some(wanted.iter().enumerate().map(share).collect())
     }
 
     /// Graph compares names without case.
     fn shows_one_of(&self, values: &[String], item: &Value) -> bool {
-        let shown = item.get(&self.property).and_then(Value::as_str).map(str::to_lowercase);
-        shown.is_some_and(|shown| values.iter().any(|value| value.to_lowercase() == shown))
+        let shown = item.get(&self.property).and_then(Value::as_str);
+        shown.is_some_and(|shown| values.iter().any(|value| lower_case(value).eq(lower_case(shown))))
     }
+}
+
+fn lower_case(text: &str) -> impl Iterator<Item = char> {
+    text.chars().flat_map(char::to_lowercase)
 }
 
 /// Texts in single quotes, with commas between them; in a text a doubled quote is one.
