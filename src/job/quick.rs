@@ -5,7 +5,7 @@
 //! expression: what an expression means, and what is said of its mistakes, is the interpreter's alone.
 
 use super::filters::{self, Function};
-use super::scope::{ROW, Scope};
+use super::scope::{PARAMS, ROW, Scope};
 use super::state::are_equal;
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, UnaryOpKind};
 use minijinja::value::{Value, ValueKind};
@@ -119,10 +119,10 @@ impl Quick {
         match self {
             Quick::Constant(value) => !value.is_true(),
             Quick::Attribute(..) => self.cell().is_some_and(is_empty),
-            // The left side is evaluated first, and may fail.
+            // The left side is evaluated first.
             Quick::And(sides) => {
                 let [left, right] = &**sides;
-                left.cannot_hold(is_empty) || (left.cell().is_some() && right.cannot_hold(is_empty))
+                left.cannot_hold(is_empty) || (left.cannot_fail() && right.cannot_hold(is_empty))
             }
             Quick::Or(sides) => sides.iter().all(|side| side.cannot_hold(is_empty)),
             Quick::Name(_)
@@ -134,6 +134,17 @@ impl Quick {
             | Quick::If(_)
             | Quick::Call(..)
             | Quick::Other => false,
+        }
+    }
+
+    /// Whether it has a value for every row: the names of cells and parameters were looked at when the job was read.
+    fn cannot_fail(&self) -> bool {
+        match self {
+            Quick::Constant(_) => true,
+            Quick::Attribute(of, _) => matches!(&**of, Quick::Name(name) if [ROW, PARAMS].contains(&name.as_str())),
+            Quick::Not(of) | Quick::IsNone(of) => of.cannot_fail(),
+            Quick::And(sides) | Quick::Or(sides) | Quick::Equal(sides) => sides.iter().all(Quick::cannot_fail),
+            Quick::Name(_) | Quick::In(_) | Quick::Concat(_) | Quick::If(_) | Quick::Call(..) | Quick::Other => false,
         }
     }
 

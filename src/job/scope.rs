@@ -25,6 +25,8 @@ pub struct Name {
 
 /// The name of the row's cells.
 pub(super) const ROW: &str = "row";
+/// The name of the parameters.
+pub(super) const PARAMS: &str = "params";
 /// The name of the observed state.
 pub(super) const STATE: &str = "state";
 

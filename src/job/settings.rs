@@ -1,6 +1,6 @@
 //! What is the same for all rows of a run: parameters, lookups, and what is known of the app that signs in.
 
-use super::scope::Scope;
+use super::scope::{PARAMS, Scope};
 use minijinja::value::{Serde, Value};
 use serde::Serialize;
 use serde_json::Value as JsonValue;
@@ -44,7 +44,7 @@ impl Settings {
 
     fn of_values(params: Value, lookups: Value, app: &AppFacts) -> Settings {
         let app = Value::from(Serde(app));
-        let scope = Scope::default().with("params", params).with("lookups", lookups).with("app", app);
+        let scope = Scope::default().with(PARAMS, params).with("lookups", lookups).with("app", app);
         Settings(Arc::new(scope))
     }
 }
