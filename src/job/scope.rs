@@ -175,6 +175,7 @@ mod tests {
         };
         assert!(cannot_hold("row.a and row.b == 'y'"));
         assert!(cannot_hold("row.b and (row.a or row.a)"));
+        assert!(cannot_hold("params.p == 'usual' and row.a"), "parameters never fail");
         assert!(!cannot_hold("row.a or row.b"));
         assert!(!cannot_hold("not row.a"));
         assert!(!cannot_hold("(row.b | guid) == 'x' and row.a"), "the filter may fail");
