@@ -11,13 +11,14 @@ pub struct State(Arc<StateFields>);
 
 /// By name, in the order of the names.
 #[derive(Debug, Clone, Default)]
-struct StateFields(Vec<(Arc<str>, Value)>);
+struct StateFields(Vec<Property>);
+
+type Property = (Arc<str>, Value);
 
 impl PartialEq for State {
     fn eq(&self, other: &State) -> bool {
-        let is_same = |((name, value), (other_name, other)): (&(Arc<str>, Value), &(Arc<str>, Value))| {
-            name == other_name && are_equal(value, other)
-        };
+        let is_same =
+            |(property, other): (&Property, &Property)| property.0 == other.0 && are_equal(&property.1, &other.1);
         let (fields, others) = (&self.0.0, &other.0.0);
         Arc::ptr_eq(&self.0, &other.0) || (fields.len() == others.len() && fields.iter().zip(others).all(is_same))
     }
@@ -76,8 +77,8 @@ impl State {
     }
 }
 
-impl FromIterator<(Arc<str>, Value)> for State {
-    fn from_iter<I: IntoIterator<Item = (Arc<str>, Value)>>(properties: I) -> Self {
+impl FromIterator<Property> for State {
+    fn from_iter<I: IntoIterator<Item = Property>>(properties: I) -> Self {
         let properties: BTreeMap<Arc<str>, Value> = properties.into_iter().collect();
         State(Arc::new(StateFields(properties.into_iter().collect())))
     }

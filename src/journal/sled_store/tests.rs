@@ -198,7 +198,7 @@ proptest! {
         let store = open(&dir);
         let mut batch = Batch::default();
         for number in 0..500u32 {
-            batch.insert(number.to_be_bytes().into(), Some(vec![7; 100].into()));
+            batch.insert(number.to_be_bytes().into(), Some(vec![7; 100]));
         }
         store.apply(batch).unwrap();
         drop(store);
