@@ -4,7 +4,7 @@
 //! entry in a list that a service gave.
 
 use crate::values::{ImmutableId, ObjectGuid, decode, domain, local_part, same_upn};
-use minijinja::value::{Rest, Value, from_args};
+use minijinja::value::{Rest, Value, ValueKind, from_args};
 use minijinja::{Environment, Error, ErrorKind, State};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::io::{self, Write};
@@ -172,6 +172,16 @@ fn same(args: &[Value]) -> Result<Value, Error> {
     }
     let both = left.as_str().zip(right.as_str());
     Ok(both.is_some_and(|(left, right)| same_upn(left, right)).into())
+}
+
+/// As minijinja compares them, without the error that it makes of two values of which one is no number.
+pub(super) fn are_equal(value: &Value, other: &Value) -> bool {
+    match (value.kind(), other.kind()) {
+        (ValueKind::String, ValueKind::String) => value.as_str() == other.as_str(),
+        (ValueKind::None, ValueKind::None) => true,
+        (ValueKind::None | ValueKind::String, _) | (_, ValueKind::None | ValueKind::String) => false,
+        _ => value == other,
+    }
 }
 
 #[cfg(test)]

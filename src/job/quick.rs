@@ -4,9 +4,8 @@
 //! It never fails. Where it meets anything else, or anything that is wrong, it gives up, and the interpreter evaluates the whole
 //! expression: what an expression means, and what is said of its mistakes, is the interpreter's alone.
 
-use super::filters::{self, Function};
+use super::filters::{self, Function, are_equal};
 use super::scope::{PARAMS, ROW, Scope};
-use super::state::are_equal;
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, UnaryOpKind};
 use minijinja::value::{Value, ValueKind};
 use std::sync::Arc;

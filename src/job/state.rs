@@ -1,6 +1,7 @@
 //! The observed state of a row, as the job's expressions see it and the journal keeps it.
 
 use super::expr::to_json;
+use super::filters::are_equal;
 use minijinja::value::{Enumerator, Object, Serde, Value, ValueKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,14 +12,14 @@ pub struct State(Arc<StateFields>);
 
 /// By name, in the order of the names.
 #[derive(Debug, Clone, Default)]
-struct StateFields(Vec<Property>);
+struct StateFields(Vec<StateField>);
 
-type Property = (Arc<str>, Value);
+type StateField = (Arc<str>, Value);
 
 impl PartialEq for State {
     fn eq(&self, other: &State) -> bool {
         let is_same =
-            |(property, other): (&Property, &Property)| property.0 == other.0 && are_equal(&property.1, &other.1);
+            |(property, other): (&StateField, &StateField)| property.0 == other.0 && are_equal(&property.1, &other.1);
         let (fields, others) = (&self.0.0, &other.0.0);
         Arc::ptr_eq(&self.0, &other.0) || (fields.len() == others.len() && fields.iter().zip(others).all(is_same))
     }
@@ -77,8 +78,8 @@ impl State {
     }
 }
 
-impl FromIterator<Property> for State {
-    fn from_iter<I: IntoIterator<Item = Property>>(properties: I) -> Self {
+impl FromIterator<StateField> for State {
+    fn from_iter<I: IntoIterator<Item = StateField>>(properties: I) -> Self {
         let properties: BTreeMap<Arc<str>, Value> = properties.into_iter().collect();
         State(Arc::new(StateFields(properties.into_iter().collect())))
     }
@@ -106,16 +107,6 @@ impl Object for StateFields {
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
         Some(self.0.len())
-    }
-}
-
-/// As minijinja compares them, without the error that it makes of two values of which one is no number.
-pub(super) fn are_equal(value: &Value, other: &Value) -> bool {
-    match (value.kind(), other.kind()) {
-        (ValueKind::String, ValueKind::String) => value.as_str() == other.as_str(),
-        (ValueKind::None, ValueKind::None) => true,
-        (ValueKind::None | ValueKind::String, _) | (_, ValueKind::None | ValueKind::String) => false,
-        _ => value == other,
     }
 }
 
