@@ -40,7 +40,7 @@ pub struct GraphConnection {
     pub login: Url,
     /// The budgets.
     pub limits: GraphLimits,
-    /// What a service under load is told about these requests: one of [`THROTTLE_PRIORITIES`].
+    /// What a service under load is told about these requests: one of `THROTTLE_PRIORITIES`.
     pub throttle_priority: &'static str,
     /// How long a run waits for it.
     pub patience: Patience,
