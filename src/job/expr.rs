@@ -256,13 +256,11 @@ fn is_word(name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::job::Json;
-    use minijinja::value::Serde;
     use proptest::prelude::*;
     use serde_json::json;
 
     fn scope() -> Arc<Scope> {
-        let row = Value::from(Serde(json!({"upn": "o'brien#x@contoso.com", "guid": null})));
-        Arc::new(Scope::default().with("row", row))
+        Scope::of_cells(&json!({"upn": "o'brien#x@contoso.com", "guid": null}))
     }
 
     /// Fuel counts steps; these take few, and much memory.

@@ -167,3 +167,106 @@ fn call(name: &str, first: Option<&Expr<'_>>, rest: &[CallArg<'_>]) -> Quick {
         _ => Quick::Other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::expr::Expr as Whole;
+    use super::*;
+    use minijinja::machinery::parse_expr;
+    use minijinja::value::Serde;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use serde_json::json;
+    use std::str::FromStr;
+
+    fn scope() -> Arc<Scope> {
+        let list = json!([{"id": "CONTOSO.com", "n": 1}, {"id": "b", "n": 2}]);
+        let row = Scope::of_cells(&json!({"a": "ann@Contoso.com", "b": null, "c": "x", "d": ""}));
+        let scope = Scope::inside(&row).with("list", Value::from(Serde(list)));
+        Arc::new(scope.with("names", Value::from(Serde(json!(["x", "ann@Contoso.com", null, 1])))))
+    }
+
+    fn quick(source: &str) -> Option<Value> {
+        Quick::of(&parse_expr(source).unwrap()).value(&scope())
+    }
+
+    /// What jobs are full of.
+    #[test]
+    fn the_usual_needs_no_interpreter() {
+        for source in [
+            "row.a and not row.b",
+            "row.b or row.a",
+            "row.a == 'x' or row.b is none",
+            "row.a != row.b and row.b is not none",
+            "'x' if row.b else row.a ~ '!'",
+            "(row.a | local_part) ~ '.' ~ (row.a | domain)",
+            "same(row.a, 'ANN@contoso.com') and not same(row.b, row.a)",
+            "(list | find('id', row.a | domain)).n",
+            "(list | find('id', 'c')) is none",
+            "'y' not in names and 'x' in names",
+        ] {
+            assert!(quick(source).is_some(), "{source}");
+        }
+        for source in ["row.a.b", "row.b | domain", "row.a | upper", "'n' in row.a", "row.b ~ 'x'", "names[0]"] {
+            assert!(quick(source).is_none(), "{source}");
+        }
+    }
+
+    fn expression() -> impl Strategy<Value = String> {
+        let leaf = select(vec![
+            "row.a",
+            "row.b",
+            "row.c",
+            "row.d",
+            "row.a.b",
+            "names",
+            "list",
+            "'x'",
+            "''",
+            "'CONTOSO.com'",
+            "none",
+            "true",
+            "false",
+            "1",
+            "1.0",
+            "[]",
+            "['x', row.c]",
+        ]);
+        leaf.prop_map(str::to_owned).prop_recursive(4, 24, 3, |part| {
+            let operator = select(vec!["and", "or", "==", "!=", "in", "not in", "~", "<"]);
+            let after = select(vec![
+                "is none",
+                "is not none",
+                "is defined",
+                "| domain",
+                "| local_part",
+                "| key",
+                "| anchor_kind",
+                "| find('id', 'b')",
+            ]);
+            prop_oneof![
+                (part.clone(), operator, part.clone())
+                    .prop_map(|(left, operator, right)| format!("({left}) {operator} ({right})")),
+                (part.clone(), after).prop_map(|(part, after)| format!("({part}) {after}")),
+                part.clone().prop_map(|part| format!("not ({part})")),
+                part.clone().prop_map(|part| format!("({part}).n")),
+                (part.clone(), part.clone()).prop_map(|(left, right)| format!("same({left}, {right})")),
+                (part.clone(), part.clone(), part)
+                    .prop_map(|(when, then, or)| format!("({then}) if ({when}) else ({or})")),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn what_it_finds_the_interpreter_finds(source in expression()) {
+            if let Some(found) = quick(&source) {
+                let whole = Whole::from_str(&source).unwrap().interpreted(&scope());
+                let whole = whole.map_err(|error| TestCaseError::fail(error.to_string()))?;
+                prop_assert_eq!((found.kind(), found), (whole.kind(), whole));
+            }
+        }
+    }
+}

@@ -236,8 +236,7 @@ mod tests {
     use serde_json::json;
 
     fn scope() -> Arc<Scope> {
-        let row = Value::from(Serde(json!({"upn": "o'brien#x@contoso.com", "guid": null})));
-        Arc::new(Scope::default().with("row", row))
+        Scope::of_cells(&json!({"upn": "o'brien#x@contoso.com", "guid": null}))
     }
 
     #[test]
